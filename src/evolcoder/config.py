@@ -1,0 +1,330 @@
+"""Every knob, with a sentence under it; an unknown key is an error that names the nearest one.
+
+The keys in `FREE_TO_CHANGE` say how far and how fast a run goes, what it costs
+and where things are put; all other keys decide what the rows are, and a run is resumed only with
+the same ones.
+
+>>> load(None, ["budget.rounds=2"]).budget.rounds
+2
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from evolcoder.errors import ConfigError
+from evolcoder.ids import content_id
+
+FREE_TO_CHANGE = ("budget", "traffic", "export", "prices", "cache")
+"""Keys that may differ when a run is resumed: they do not decide what a row is."""
+
+TASK_PLACEHOLDER = "{task}"
+"""What a heuristic's template must hold."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused, docstrings under fields as help."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class SeedsConfig(Section):
+    """Where the tasks of round 0 come from."""
+
+    path: str = "bundled"
+    """A file (.json, .jsonl, .parquet, each also .gz), a Hub data set id, or `bundled`."""
+    format: Literal[
+        "auto", "alpaca", "output", "response", "messages", "sharegpt", "oss-instruct"
+    ] = "auto"
+    """The rows' format; `auto` recognises it from the fields and reports it."""
+    split: str = "train"
+    """The split to read of a Hub data set."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Take only the first so many usable seeds."""
+
+
+class ModelConfig(Section):
+    """A model and how to sample from it. Every value is sent with every request."""
+
+    model: str = "qwen2.5-coder-0.5b"
+    """A known name, FILE.gguf, openai:NAME, URL#NAME, or scripted:FILE."""
+    temperature: float = Field(1.0, ge=0.0, le=2.0)
+    """Sampling temperature."""
+    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    """Nucleus sampling bound."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest answer in tokens; an answer cut off there is dropped."""
+    system: str = ""
+    """System message; empty sends none."""
+    n_ctx: int = Field(4096, ge=256)
+    """Context of each slot of a model in this process, in tokens."""
+
+
+class EvolverConfig(ModelConfig):
+    """The model that makes tasks harder."""
+
+    max_tokens: int = Field(640, ge=1)
+    """Longest evolution in tokens; one cut off there is dropped."""
+
+
+class ResponderConfig(ModelConfig):
+    """The model that answers tasks; `model` left out means the evolver's."""
+
+    model: str | None = None  # type: ignore[assignment]
+    """A model spec; left out, the evolver's model answers."""
+    max_tokens: int = Field(2048, ge=1)
+    """Longest answer in tokens; an answer cut off there is dropped."""
+
+
+class JudgeConfig(ModelConfig):
+    """The optional model that is asked whether an evolution equals its parent."""
+
+    model: str | None = None  # type: ignore[assignment]
+    """A model spec; left out, no judge is asked."""
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    """Sampling temperature."""
+    max_tokens: int = Field(16, ge=1)
+    """Longest verdict in tokens."""
+
+
+class HeuristicConfig(Section):
+    """A change to a built-in heuristic, or a heuristic of the user's."""
+
+    weight: float | None = Field(None, ge=0.0)
+    """Relative chance of being picked; 0 turns it off."""
+    template: str | None = None
+    """What the evolver is asked; must hold {task}."""
+    origin: str = "user"
+    """Who wrote it."""
+
+    @model_validator(mode="after")
+    def _has_placeholder(self) -> "HeuristicConfig":
+        if self.template is not None and TASK_PLACEHOLDER not in self.template:
+            raise ValueError(f"template has no {TASK_PLACEHOLDER} placeholder")
+        return self
+
+
+class EvolveConfig(Section):
+    """How a task becomes a harder one."""
+
+    heuristics: dict[str, HeuristicConfig] = Field(default_factory=dict)
+    """By name: reweight or replace a built-in one, or add one."""
+    only_these: bool = False
+    """Use the heuristics named here alone, not the built-in ones beside them."""
+    candidates: int = Field(3, ge=1, le=16)
+    """Evolutions tried for one task in one round until one is usable."""
+    max_failures: int | None = Field(None, ge=1)
+    """Rounds in which a task may fail before it rests; left out, it is tried every round."""
+
+
+class EliminateConfig(Section):
+    """When an evolution or an answer is not good enough to keep."""
+
+    min_new_words: int = Field(6, ge=0)
+    """Content words that a harder task must hold and its parent does not."""
+    max_overlap: float = Field(0.9, gt=0.0, le=1.0)
+    """Largest share of common words (Jaccard) between a task and its parent."""
+    max_growth: float = Field(6.0, gt=1.0)
+    """A task may be so many times as long as its parent, counted in words, plus 60 words."""
+    max_words: int = Field(400, ge=10)
+    """Longest task in words."""
+    apology_words: int = Field(80, ge=1)
+    """An answer that apologises is dropped if it is shorter than this."""
+
+
+class RespondConfig(Section):
+    """How tasks are answered."""
+
+    tries: int = Field(1, ge=1, le=16)
+    """Answers tried for one task until one is usable."""
+    reanswer_seeds: bool = False
+    """Answer the seeds with the responder too, in place of the answers that they came with."""
+
+
+class BudgetConfig(Section):
+    """How far a run goes. Raising a limit resumes the run."""
+
+    rounds: int = Field(1, ge=0, le=100)
+    """Rounds of evolution; with a target, the run goes on for as many as it needs."""
+    target: int | None = Field(None, ge=1)
+    """Stop when exactly so many evolved rows are accepted; seeds come on top."""
+    max_candidates: int | None = Field(None, ge=1)
+    """Most evolutions begun for a target; left out, four times the target."""
+    max_usd: float | None = Field(None, ge=0.0)
+    """Most money that may be spent, by the price table, over the life of the run."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Most tokens that may be paid for, sent and received, over the life of the run."""
+    max_hours: float | None = Field(None, gt=0.0)
+    """Longest time that one invocation may take."""
+
+
+class TrafficConfig(Section):
+    """How fast a model server is driven."""
+
+    concurrency: int = Field(64, ge=1, le=4096)
+    """Most requests in flight; halved on 429 and 503 and grown again."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Bound on requests, if the server has one."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Bound on tokens sent and asked for, if the server has one."""
+    timeout_s: float = Field(300.0, gt=0.0)
+    """Longest wait for one answer."""
+    max_tries: int = Field(8, ge=1)
+    """Tries per request, the first included."""
+    max_retry_s: float = Field(600.0, gt=0.0)
+    """Longest time that one request is retried."""
+    slots: int = Field(8, ge=1, le=256)
+    """Parallel sequences of a model in this process."""
+    threads: int | None = Field(None, ge=1)
+    """Threads of a model in this process; left out, one per core that this process may use."""
+
+
+class Price(Section):
+    """Price of a model in US dollars per million tokens."""
+
+    input: float = Field(ge=0.0)
+    """Tokens sent."""
+    output: float = Field(ge=0.0)
+    """Tokens received."""
+
+
+ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet"]
+
+
+class ExportConfig(Section):
+    """What is written when a run ends."""
+
+    formats: tuple[ExportFormat, ...] = ("alpaca", "messages")
+    """Formats to write under `export/`."""
+    include_seeds: bool = True
+    """Export the seeds with the evolved rows (the paper's merge)."""
+
+
+def _no_null_section(value: object) -> object:
+    return {} if value is None else value
+
+
+class Config(Section):
+    """One run, whole."""
+
+    seed: int = Field(0, ge=0)
+    """Root of all randomness."""
+    seeds: Annotated[SeedsConfig, BeforeValidator(_no_null_section)] = SeedsConfig()
+    evolver: Annotated[EvolverConfig, BeforeValidator(_no_null_section)] = EvolverConfig()
+    responder: Annotated[ResponderConfig, BeforeValidator(_no_null_section)] = ResponderConfig()
+    judge: Annotated[JudgeConfig, BeforeValidator(_no_null_section)] = JudgeConfig()
+    evolve: Annotated[EvolveConfig, BeforeValidator(_no_null_section)] = EvolveConfig()
+    eliminate: Annotated[EliminateConfig, BeforeValidator(_no_null_section)] = EliminateConfig()
+    respond: Annotated[RespondConfig, BeforeValidator(_no_null_section)] = RespondConfig()
+    budget: Annotated[BudgetConfig, BeforeValidator(_no_null_section)] = BudgetConfig()
+    traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
+    export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Price by model name; adds to and overrides the built-in table."""
+    cache: str | None = None
+    """Completion cache shared by runs; left out, completions.db in the cache folder."""
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the keys that decide what the rows are, as plain data."""
+        return self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all deciding keys."""
+        return content_id("config", self.deciding())
+
+
+def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file (or the defaults), apply `a.b=value` overrides, and check all of it."""
+    data = _read_yaml(path) if path else {}
+    for override in overrides:
+        _apply(data, override)
+    return check(data, where=str(path) if path else "config")
+
+
+def check(data: Mapping[str, Any], *, where: str) -> Config:
+    """Validate plain data; the first fault becomes a one-line ConfigError."""
+    try:
+        return Config.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_fault(error)}") from error
+
+
+def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name the keys, dotted, in which two plain configs differ."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b, name = old.get(key), new.get(key), f"{prefix}{key}"
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differing_keys(a, b, f"{name}.")
+        elif a != b:
+            found.append(name)
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()
+        raise ConfigError(
+            f"{path}: not YAML: {' '.join(part.strip() for part in first)}"
+        ) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold keys and values, not a {type(data).__name__}")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override}: write it as key.subkey=value")
+    *path, last = dotted.split(".")
+    for key in path:
+        inner = data.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {key} is not a section")
+        data = inner
+    try:
+        data[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    dotted = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {dotted}{_nearest(fault['loc'])}"
+    message = fault["msg"].removeprefix("Value error, ")
+    seen = repr(fault["input"])
+    return f"{dotted}: {message} (seen: {seen[:80]})"
+
+
+def _nearest(loc: tuple[str | int, ...]) -> str:
+    section = _section_at(loc[:-1])
+    names = list(section.model_fields) if section else []
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}"
+
+
+def _section_at(loc: tuple[str | int, ...]) -> type[Section] | None:
+    section: type[Section] = Config
+    for part in loc:
+        field = section.model_fields.get(str(part))
+        if field is None:
+            continue
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                section = kind
+    return section

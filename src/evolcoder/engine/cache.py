@@ -1,0 +1,92 @@
+"""Completions on disk by content, shared by runs and processes: what was paid for is asked once.
+
+Promises: a completion is committed within about 20 ms of its arrival, so that a killed run finds
+it again; two processes may share the file; two equal requests in flight become one. Keys cover the
+engine's identity, the model, every message, the sampling and the seed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from evolcoder.db import Database
+from evolcoder.engine.base import Completion, Engine, Request, request_key
+
+MIGRATIONS: Sequence[str] = (
+    """CREATE TABLE completions (
+        key TEXT PRIMARY KEY, text TEXT NOT NULL, reasoning TEXT NOT NULL, finish TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+_INSERT = "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT = (
+    "SELECT text, reasoning, finish, prompt_tokens, completion_tokens FROM completions WHERE key=?"
+)
+
+
+class CompletionCache:
+    """The file of completions; several engines may share one."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Database(path, MIGRATIONS)
+
+    def get(self, key: str) -> Completion | None:
+        """Look a completion up."""
+        rows = self._db.read(_SELECT, (key,))
+        return Completion(*cast("tuple[str, str, str, int, int]", rows[0])) if rows else None
+
+    def put(self, key: str, completion: Completion) -> None:
+        """Queue a completion for the next commit."""
+        c = completion
+        self._db.write(
+            _INSERT, (key, c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens)
+        )
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self._db.close()
+
+
+class CachedEngine:
+    """An engine that asks `inner` only for what the cache does not hold."""
+
+    def __init__(self, inner: Engine, cache: CompletionCache) -> None:
+        self.identity = inner.identity
+        self._inner = inner
+        self._cache = cache
+        self._in_flight: dict[str, asyncio.Future[Completion]] = {}
+
+    async def complete(self, request: Request) -> Completion:
+        """Return the stored completion, join an equal request in flight, or ask."""
+        key = request_key(self.identity, request)
+        if (pending := self._in_flight.get(key)) is not None:
+            return await asyncio.shield(pending)
+        if (stored := self._cache.get(key)) is not None:
+            return stored
+        return await self._ask(key, request)
+
+    async def aclose(self) -> None:
+        """Close the engine underneath; the cache belongs to whoever opened it."""
+        await self._inner.aclose()
+
+    async def _ask(self, key: str, request: Request) -> Completion:
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._in_flight[key] = future
+        try:
+            completion = await self._inner.complete(request)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                future.cancel()
+            else:
+                future.set_exception(error)
+                future.exception()
+            raise
+        else:
+            self._cache.put(key, completion)
+            future.set_result(completion)
+            return completion
+        finally:
+            del self._in_flight[key]

@@ -1,0 +1,76 @@
+r"""A deterministic engine for demos and tests: answers by rule or by list, fails when told to.
+
+Promises: the answer depends on the request alone. Everything but a model's wit runs with it.
+
+A script is a JSON file: `{"rules": [{"match": REGEX, "answer": TEXT}, ...]}`. The regex is searched
+in the last message; `\1`, `\g<name>` and `{seed}` in the answer are filled in; a rule may hold
+`"error": "text"` with `"retryable": true` in place of an answer. The first rule that matches
+answers.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.errors import EngineError, ModelError
+from evolcoder.ids import content_id
+
+Answer = Callable[[Request], str]
+
+
+class ScriptedEngine:
+    """Answers every request with `answer(request)`."""
+
+    def __init__(self, answer: Answer, *, identity: str = "scripted") -> None:
+        self.identity = identity
+        self._answer = answer
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer from the script; what an answer holds over max_tokens words is cut off."""
+        reasoning, text = split_reasoning(self._answer(request))
+        pieces = re.findall(r"\S+\s*", text)
+        cut = len(pieces) > request.sampling.max_tokens
+        if cut:
+            text = "".join(pieces[: request.sampling.max_tokens])
+        sent = sum(len(message.content.split()) for message in request.messages)
+        received = min(len(pieces), request.sampling.max_tokens) + len(reasoning.split())
+        return Completion(text, reasoning, "length" if cut else "stop", sent, received)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+def from_file(path: Path) -> ScriptedEngine:
+    """Read a script; a fault in it is a ModelError that names the rule."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        rules = [_Rule(rule) for rule in data["rules"]]
+    except OSError as error:
+        raise ModelError(f"scripted:{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, re.error) as error:
+        raise ModelError(f"scripted:{path}: not a script: {error!r}") from error
+
+    def answer(request: Request) -> str:
+        asked = request.messages[-1].content
+        for rule in rules:
+            if found := rule.pattern.search(asked):
+                return rule.answer(found, request)
+        return ""
+
+    return ScriptedEngine(answer, identity=f"scripted:{content_id('script', data)[:12]}")
+
+
+class _Rule:
+    def __init__(self, rule: dict[str, Any]) -> None:
+        self.pattern = re.compile(rule["match"], re.DOTALL)
+        self._answer: str = rule.get("answer", "")
+        self._error: str | None = rule.get("error")
+        self._retryable = bool(rule.get("retryable", False))
+
+    def answer(self, found: re.Match[str], request: Request) -> str:
+        if self._error is not None:
+            raise EngineError(self._error, asked="scripted", retryable=self._retryable)
+        return found.expand(self._answer).replace("{seed}", str(request.seed))

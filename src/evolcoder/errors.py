@@ -1,0 +1,61 @@
+"""Everything that evolcoder raises, in one tree.
+
+    EvolcoderError
+    |-- UserError             what was asked cannot be done as asked: one line, exit 2
+    |   |-- ConfigError       a config file, a key or a flag
+    |   |-- SeedsError        a file or data set of seeds
+    |   |-- RunFolderError    a run folder that cannot be used
+    |   `-- ModelError        a model that cannot be had, or a server that says no for good
+    |-- BudgetReached         a limit that the user set: exit 3, resumable
+    |-- EngineError           one request failed, for good or after the last retry
+    `-- StoreError            a database could not be read or written
+
+A candidate's failure (a refusal, a wrong program) is data and never an exception.
+"""
+
+
+class EvolcoderError(Exception):
+    """Base of all errors of this package."""
+
+
+class UserError(EvolcoderError):
+    """The user can mend this; the message is one line and says how."""
+
+
+class ConfigError(UserError):
+    """A config file, a key or a flag is wrong."""
+
+
+class SeedsError(UserError):
+    """Seeds cannot be read."""
+
+
+class RunFolderError(UserError):
+    """A run folder cannot be opened, written, or resumed with this config."""
+
+
+class ModelError(UserError):
+    """A model is unknown, damaged or unreachable, or its server rejects key or name."""
+
+
+class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it
+    """A limit set by the user stops the run; a higher limit resumes it."""
+
+
+class StoreError(EvolcoderError):
+    """A database could not be read or written."""
+
+
+class EngineError(EvolcoderError):
+    """One request failed.
+
+    `asked` names the model and server, `got` is what came back (shortened), and
+    `retryable` says whether the same request may succeed later. A request that is not
+    retryable was rejected for what it holds; other requests may still succeed.
+    """
+
+    def __init__(self, message: str, *, asked: str, got: str = "", retryable: bool) -> None:
+        super().__init__(f"{message} (asked {asked}{f'; got {got}' if got else ''})")
+        self.asked = asked
+        self.got = got
+        self.retryable = retryable

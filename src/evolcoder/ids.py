@@ -1,0 +1,29 @@
+"""Content hashes and seeded randomness: the same input gives the same id and the same choice."""
+
+import hashlib
+import json
+import random
+
+ID_BYTES = 16
+"""128 bits: no collision to be expected below 10**18 records."""
+
+
+def canonical_json(value: object) -> bytes:
+    """Serialise plain data to the one byte string that stands for it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def content_id(kind: str, value: object) -> str:
+    """Hash plain data to a hex id; `kind` keeps ids of unlike things apart."""
+    digest = hashlib.sha256(kind.encode() + b"\0" + canonical_json(value))
+    return digest.hexdigest()[: 2 * ID_BYTES]
+
+
+def seed_for(seed: int, *names: str | int) -> int:
+    """Derive a 31-bit seed from a root seed and a path of names."""
+    return int(content_id("rng", [seed, *names])[:8], 16) >> 1
+
+
+def rng_for(seed: int, *names: str | int) -> random.Random:
+    """Derive an independent generator from a root seed and a path of names."""
+    return random.Random(int(content_id("rng", [seed, *names]), 16))

@@ -1,0 +1,104 @@
+"""Imports point down, and rooms never import each other."""
+
+import ast
+from pathlib import Path
+
+import evolcoder
+
+ROOT = Path(evolcoder.__file__).parent
+WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
+LAYER = {
+    "errors": WORDS, "ids": WORDS, "text": WORDS,
+    "records": NOUNS, "config": NOUNS,
+    "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS,
+    "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
+    "rounds": STORY,
+    "cli": DOOR,
+}  # fmt: skip
+ENGINES = ("engine.openai", "engine.llamacpp", "engine.scripted")
+HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name != "__init__":
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def place(name):
+    """The longest prefix of a module's name that the table of layers knows."""
+    parts = name.split(".")
+    for size in range(len(parts), 0, -1):
+        if (prefix := ".".join(parts[:size])) in LAYER:
+            return prefix
+    raise AssertionError(f"{name} has no layer: add it to LAYER")
+
+
+def imports_of(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("evolcoder."):
+                base = node.module.removeprefix("evolcoder.")
+                for alias in node.names:
+                    full = f"{base}.{alias.name}"
+                    is_module = (ROOT / (full.replace(".", "/") + ".py")).exists()
+                    yield full if is_module else base
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("evolcoder."):
+                    yield alias.name.removeprefix("evolcoder.")
+
+
+def test_imports_point_down():
+    """A module imports lower layers only, or its own room."""
+    wrong = []
+    for name, tree in modules():
+        mine = place(name)
+        for target in imports_of(tree):
+            theirs = place(target)
+            down = LAYER[theirs] < LAYER[mine] or theirs == mine
+            words_or_nouns = LAYER[theirs] == LAYER[mine] and LAYER[mine] < ROOMS
+            if not (down or words_or_nouns):
+                wrong.append(f"{name} imports {target}")
+    assert wrong == []
+
+
+def test_the_story_knows_no_engine():
+    """Above the contracts nobody but the door chooses an implementation."""
+    wrong = [
+        f"{name} imports {target}"
+        for name, tree in modules()
+        if LAYER[place(name)] == STORY
+        for target in imports_of(tree)
+        if target.startswith(ENGINES)
+    ]
+    assert wrong == []
+
+
+def test_heavy_packages_are_imported_late():
+    """No module imports a heavy package at its top level."""
+    wrong = []
+    for name, tree in modules():
+        for node in tree.body:
+            tops = (
+                [alias.name.split(".")[0] for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [(node.module or "").split(".")[0]]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            wrong += [f"{name} imports {top}" for top in tops if top in HEAVY]
+    assert wrong == []
+
+
+def test_only_the_door_prints():
+    """`print` stands in cli/ alone."""
+    wrong = [
+        name
+        for name, tree in modules()
+        if LAYER[place(name)] != DOOR
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"print", "input"}
+    ]
+    assert wrong == []
