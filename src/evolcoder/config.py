@@ -45,6 +45,12 @@ class SeedsConfig(Section):
     """The rows' format; `auto` recognises it from the fields and reports it."""
     split: str = "train"
     """The split to read of a Hub data set."""
+    subset: str | None = None
+    """The subset (configuration) of a Hub data set, where it has several."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub data set; left out, its main branch."""
+    max_chars: int = Field(20_000, ge=1)
+    """Longest instruction or answer in characters; a row with a longer one is dropped."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Take only the first so many usable seeds."""
 
@@ -69,6 +75,8 @@ class ModelConfig(Section):
 class EvolverConfig(ModelConfig):
     """The model that makes tasks harder."""
 
+    temperature: float = Field(0.8, ge=0.0, le=2.0)
+    """Sampling temperature; a small model wanders off the task above it."""
     max_tokens: int = Field(640, ge=1)
     """Longest evolution in tokens; one cut off there is dropped."""
 
@@ -93,13 +101,30 @@ class JudgeConfig(ModelConfig):
     """Longest verdict in tokens."""
 
 
+class ExampleConfig(Section):
+    """A worked example of a heuristic, shown to the evolver as an earlier turn of the chat."""
+
+    task: str
+    """A task before."""
+    answer: str
+    """What the evolver should answer to it."""
+
+
 class HeuristicConfig(Section):
     """A change to a built-in heuristic, or a heuristic of the user's."""
 
     weight: float | None = Field(None, ge=0.0)
     """Relative chance of being picked; 0 turns it off."""
     template: str | None = None
-    """What the evolver is asked; must hold {task}."""
+    """What the evolver is asked; must hold {task}. Replaces the built-in examples too."""
+    examples: tuple[ExampleConfig, ...] | None = None
+    """Worked examples, put through the template; a built-in's own are kept if left out."""
+    answer: Literal["task", "addition"] | None = None
+    """What the template asks for: the whole new task, or sentences to stand behind the old one."""
+    must_hold: Literal["nothing", "bait", "bound"] | None = None
+    """What an evolution must hold: a piece of wrong code, or a bound such as O(n)."""
+    suits: Literal["any", "code", "algorithm"] | None = None
+    """Tasks that it is picked for: all, all but explanations, or work that grows with its input."""
     origin: str = "user"
     """Who wrote it."""
 
@@ -126,11 +151,13 @@ class EvolveConfig(Section):
 class EliminateConfig(Section):
     """When an evolution or an answer is not good enough to keep."""
 
-    min_new_words: int = Field(6, ge=0)
-    """Content words that a harder task must hold and its parent does not."""
+    min_new_words: int = Field(4, ge=0)
+    """Telling words that a harder task must hold and its parent does not."""
+    doubtful_words: int = Field(6, ge=0)
+    """Below so many, another candidate is tried first, and the judge, if there is one, is asked."""
     max_overlap: float = Field(0.9, gt=0.0, le=1.0)
     """Largest share of common words (Jaccard) between a task and its parent."""
-    max_growth: float = Field(6.0, gt=1.0)
+    max_growth: float = Field(3.0, gt=1.0)
     """A task may be so many times as long as its parent, counted in words, plus 60 words."""
     max_words: int = Field(400, ge=10)
     """Longest task in words."""
@@ -204,6 +231,8 @@ class ExportConfig(Section):
     """Formats to write under `export/`."""
     include_seeds: bool = True
     """Export the seeds with the evolved rows (the paper's merge)."""
+    license: str = "unknown"
+    """Licence that the data set card names, as the Hub writes it; yours to know."""
 
 
 def _no_null_section(value: object) -> object:

@@ -11,7 +11,7 @@ about `GROUP_S` seconds; killing the process loses at most that. Nothing here kn
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from evolcoder.errors import EvolcoderError, RunFolderError, StoreError
@@ -70,7 +70,9 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be written: {error}") from error
 
-    def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def read(
+        self, sql: str, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[object, ...]]:
         """Run a query to its end."""
         try:
             return self.reader.execute(sql, values).fetchall()

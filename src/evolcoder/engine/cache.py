@@ -20,6 +20,9 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID""",
 )
 
+RECENT = 1024
+"""Completions kept at hand: those that wait for their commit are among them."""
+
 _INSERT = "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = (
     "SELECT text, reasoning, finish, prompt_tokens, completion_tokens FROM completions WHERE key=?"
@@ -32,18 +35,28 @@ class CompletionCache:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = Database(path, MIGRATIONS)
+        self._recent: dict[str, Completion] = {}
 
     def get(self, key: str) -> Completion | None:
         """Look a completion up."""
+        if (recent := self._recent.get(key)) is not None:
+            return recent
         rows = self._db.read(_SELECT, (key,))
         return Completion(*cast("tuple[str, str, str, int, int]", rows[0])) if rows else None
 
     def put(self, key: str, completion: Completion) -> None:
         """Queue a completion for the next commit."""
         c = completion
+        self._recent[key] = c
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
         self._db.write(
             _INSERT, (key, c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens)
         )
+
+    def flush(self) -> None:
+        """Wait until all that was put is committed."""
+        self._db.flush()
 
     def close(self) -> None:
         """Commit and let go of the file."""
@@ -62,8 +75,11 @@ class CachedEngine:
     async def complete(self, request: Request) -> Completion:
         """Return the stored completion, join an equal request in flight, or ask."""
         key = request_key(self.identity, request)
-        if (pending := self._in_flight.get(key)) is not None:
-            return await asyncio.shield(pending)
+        while (pending := self._in_flight.get(key)) is not None:
+            await asyncio.wait([pending])
+            # Cancelled with whoever asked: then it is for one of those who joined to ask.
+            if not pending.cancelled():
+                return pending.result()
         if (stored := self._cache.get(key)) is not None:
             return stored
         return await self._ask(key, request)

@@ -17,6 +17,7 @@ from typing import Any
 from evolcoder.engine.base import Completion, Request, split_reasoning
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.ids import content_id
+from evolcoder.text import clean
 
 Answer = Callable[[Request], str]
 
@@ -30,7 +31,7 @@ class ScriptedEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Answer from the script; what an answer holds over max_tokens words is cut off."""
-        reasoning, text = split_reasoning(self._answer(request))
+        reasoning, text = split_reasoning(clean(self._answer(request)))
         pieces = re.findall(r"\S+\s*", text)
         cut = len(pieces) > request.sampling.max_tokens
         if cut:

@@ -1,0 +1,138 @@
+"""A GGUF model in this process, through xllamacpp: batched slots, no server to start.
+
+Promises: up to `traffic.slots` requests are decoded together; a cancelled request stops within one
+token, so Ctrl-C is answered at once. Does not promise the same bytes twice: llama.cpp's sums depend
+on what is batched together. xllamacpp listens on a loopback port of its own; a random key that
+nobody knows keeps it shut.
+
+>>> engine = LlamaCppEngine.load(Path("m.gguf"), digest, n_ctx=4096, traffic=traffic)
+... # doctest: +SKIP
+"""
+
+import asyncio
+import os
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from evolcoder.config import TrafficConfig
+from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.errors import EngineError, ModelError
+from evolcoder.text import clean
+
+PROMPT_CACHE_MB = 256
+"""Memory for the states of prompts that were seen before."""
+
+
+class LlamaCppEngine:
+    """Answers with a model in this process."""
+
+    def __init__(self, server: Any, digest: str, slots: int) -> None:  # noqa: ANN401
+        self.identity = f"gguf:{digest[:16]}"
+        self._server = server
+        self._closing = threading.Event()
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="llamacpp")
+
+    @classmethod
+    def load(
+        cls, path: Path, digest: str, *, n_ctx: int, traffic: TrafficConfig
+    ) -> "LlamaCppEngine":
+        """Load a model; `n_ctx` is the context of each slot in tokens."""
+        try:
+            import xllamacpp  # noqa: PLC0415 - heavy, and an extra
+        except ImportError as error:
+            raise ModelError(
+                f"{path.name}: needs xllamacpp; install it with pip install 'evolcoder[local]'"
+            ) from error
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_parallel = traffic.slots
+        params.n_ctx = n_ctx * traffic.slots
+        params.cpuparams.n_threads = traffic.threads or len(os.sched_getaffinity(0))
+        params.cache_ram_mib = PROMPT_CACHE_MB
+        params.api_keys = [secrets.token_hex(16)]
+        params.verbosity = -1
+        try:
+            server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error
+        return cls(server, digest, traffic.slots)
+
+    async def complete(self, request: Request) -> Completion:
+        """Decode one answer in a free slot."""
+        cancelled = threading.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, self._decode, request, cancelled)
+        finally:
+            cancelled.set()
+
+    async def aclose(self) -> None:
+        """Stop decoding and free the model's memory."""
+        self._closing.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._server = None
+
+    def _decode(self, request: Request, cancelled: threading.Event) -> Completion:
+        answer = _Answer()
+
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            answer.take(chunk)
+            return cancelled.is_set() or self._closing.is_set()
+
+        if not (self._closing.is_set() or cancelled.is_set()):
+            self._server.handle_chat_completions(_body(request), on_chunk)
+        return answer.completion(self.identity)
+
+
+class _Answer:
+    """An answer as it grows chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._finish = ""
+        self._usage: dict[str, int] = {}
+        self._error: dict[str, Any] | None = None
+
+    def take(self, chunk: dict[str, Any]) -> None:
+        self._error = self._error or chunk.get("error")
+        self._usage = chunk.get("usage") or self._usage
+        for choice in chunk.get("choices", ()):
+            self._text.append(choice["delta"].get("content") or "")
+            self._reasoning.append(choice["delta"].get("reasoning_content") or "")
+            self._finish = choice["finish_reason"] or self._finish
+
+    def completion(self, asked: str) -> Completion:
+        if self._error is not None:
+            message = str(self._error.get("message"))
+            rejected = self._error.get("code") == 400
+            raise EngineError("rejected", asked=asked, got=message, retryable=not rejected)
+        if not self._finish:
+            raise EngineError("the answer broke off", asked=asked, retryable=True)
+        reasoning, text = split_reasoning("".join(self._text))
+        return Completion(
+            clean(text),
+            clean("".join(self._reasoning) or reasoning),
+            self._finish,
+            self._usage.get("prompt_tokens", 0),
+            self._usage.get("completion_tokens", 0),
+        )
+
+
+def _body(request: Request) -> dict[str, Any]:
+    return {
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "top_k": 0,
+        "min_p": 0.0,
+        "repeat_penalty": 1.0,
+        "max_tokens": request.sampling.max_tokens,
+        "seed": request.seed,
+        "cache_prompt": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }

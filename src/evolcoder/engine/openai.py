@@ -1,0 +1,166 @@
+"""Any OpenAI-compatible server: OpenAI, vLLM, llama.cpp, Ollama, SGLang.
+
+Promises: every sampling value is sent; a failure that may pass is tried again, here and nowhere
+else (`retry.py`), at the pace that the server takes (`pace.py`); no key is in any text, exception
+or repr that leaves. Does not promise that a server honours the seed. One engine, one event loop.
+
+A model that takes no `max_tokens`, `temperature`, `top_p` or `seed` says so in its first error;
+from then on that model is asked without it, or with the newer name. `not_sent` tells.
+
+>>> OpenAIEngine("http://127.0.0.1:8000/v1", api_key=None, traffic=TrafficConfig())
+OpenAIEngine('http://127.0.0.1:8000/v1')
+"""
+
+import asyncio
+import random
+
+from evolcoder.config import TrafficConfig
+from evolcoder.engine import chat
+from evolcoder.engine.address import Address
+from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.pace import Pace
+from evolcoder.engine.retry import BACKOFF_S, Fault, Patience, Worth
+from evolcoder.engine.status import fault_of, fault_of_listing
+from evolcoder.engine.wire import Wire
+from evolcoder.errors import EngineError, EvolcoderError, ModelError
+
+PROBE_TRIES = 3
+"""Tries of a probe: who waits for it wants to hear of a mistake soon."""
+PROBE_S = 10.0
+"""Longest wait for one answer to a probe."""
+_ALL_SENT: frozenset[str] = frozenset()
+
+
+class OpenAIEngine:
+    """Asks one server."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        traffic: TrafficConfig,
+        backoff_s: float = BACKOFF_S,
+    ) -> None:
+        self._address = Address.of(base_url, api_key=api_key)
+        self.identity = self._address.identity
+        self._pace = Pace(traffic)
+        self._traffic = traffic
+        self._backoff_s = backoff_s
+        self._wire = Wire(self._address, timeout_s=traffic.timeout_s)
+        self._refused: dict[str, frozenset[str]] = {}
+
+    def __repr__(self) -> str:
+        return f"OpenAIEngine({self.identity!r})"
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the server works on now."""
+        return self._pace.in_flight
+
+    @property
+    def limit(self) -> int:
+        """Most requests in flight, as the server takes them at present."""
+        return self._pace.limit
+
+    @property
+    def not_sent(self) -> dict[str, tuple[str, ...]]:
+        """Parameters that models refused and that are no longer sent, by model."""
+        return {model: tuple(sorted(names)) for model, names in self._refused.items()}
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request, through whatever passes within the bounds of `retry.py`."""
+        outcome = await self._take_turn(request)
+        if isinstance(outcome, Completion):
+            return outcome
+        clock = asyncio.get_running_loop().time
+        patience = Patience(self._traffic, now=clock(), backoff_s=self._backoff_s)
+        while isinstance(outcome, Fault):
+            wait_s = patience.wait_s(outcome, clock())
+            if wait_s is None:
+                raise self._error(outcome, request.model, patience.n_tries)
+            await asyncio.sleep(wait_s)
+            outcome = await self._take_turn(request, again=True)
+        return outcome
+
+    async def probe(self, model: str) -> None:
+        """Ask what models there are; ModelError if server, key or model will not do.
+
+        A server that does not list its models is taken at its word.
+        """
+        n_tries = 0
+        while (fault := await self._probe_once(model)) is not None:
+            n_tries += 1
+            if fault.worth is Worth.FATAL:
+                raise self._error(fault, model, n_tries)
+            if n_tries == PROBE_TRIES:
+                what = f"cannot be asked ({_words(fault)}); start the server or mend the URL"
+                raise ModelError(self._address.redact(f"{self.identity} {what}"))
+            await asyncio.sleep(random.uniform(0.0, self._backoff_s * 2.0**n_tries))
+
+    async def aclose(self) -> None:
+        """Close all connections. Closing twice is allowed."""
+        await self._wire.aclose()
+
+    async def _probe_once(self, model: str) -> Fault | None:
+        url = self._address.models_url
+        outcome = await self._wire.exchange("GET", url, timeout_s=PROBE_S)
+        return outcome if isinstance(outcome, Fault) else fault_of_listing(outcome, model=model)
+
+    async def _take_turn(self, request: Request, *, again: bool = False) -> Completion | Fault:
+        """Ask when the pace allows it, and tell the pace how it went."""
+        prompt_tokens = chat.rough_tokens(chat.prompt_characters(request))
+        expected = prompt_tokens + request.sampling.max_tokens
+        era = await self._pace.enter(expected, again=again)
+        try:
+            outcome = await self._ask(request)
+            if isinstance(outcome, Completion):
+                used = outcome.prompt_tokens + outcome.completion_tokens
+                self._pace.succeeded(expected, used)
+            elif outcome.overload:
+                self._pace.refused(era, outcome.wait_s)
+            return outcome
+        finally:
+            self._pace.leave()
+
+    async def _ask(self, request: Request) -> Completion | Fault:
+        """Ask once, and once more for every parameter that the model turns out to refuse."""
+        while True:
+            unsent = self._refused.get(request.model, _ALL_SENT)
+            body = chat.payload(request, unsent)
+            answer = await self._wire.exchange("POST", self._address.chat_url, body)
+            if isinstance(answer, Fault):
+                return answer
+            if answer.status == 200:
+                return _read(answer.body, request)
+            refused = chat.complaint(answer.body).parameter if answer.status in {400, 422} else None
+            if refused is None or refused in unsent:
+                return fault_of(answer, model=request.model)
+            # Others may have learnt more while this one was on its way.
+            known = self._refused.get(request.model, _ALL_SENT)
+            self._refused[request.model] = known | {refused}
+
+    def _error(self, fault: Fault, model: str, n_tries: int) -> EvolcoderError:
+        redact = self._address.redact
+        if fault.worth is Worth.FATAL:
+            said = f": {fault.got}" if fault.got else ""
+            return ModelError(redact(f"{self.identity} {fault.what}{said}"))
+        tries = f", {n_tries} tries" if n_tries > 1 else ""
+        return EngineError(
+            f"{fault.what}{tries}",
+            asked=f"{model} at {self.identity}",
+            got=redact(fault.got),
+            retryable=fault.worth in {Worth.TRIES, Worth.TIME},
+        )
+
+
+def _read(body: bytes, request: Request) -> Completion | Fault:
+    try:
+        return chat.completion(body, request)
+    except ValueError:
+        got = chat.complaint(body).message
+        return Fault("an answer that is no completion", got, Worth.TRIES)
+
+
+def _words(fault: Fault) -> str:
+    return f"{fault.what}: {fault.got}" if fault.got else fault.what
