@@ -11,6 +11,7 @@ LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
     "records": NOUNS, "config": NOUNS,
     "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS,
+    "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "rounds": STORY,
     "cli": DOOR,

@@ -44,13 +44,19 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (stage, round, ordinal)
     );
     CREATE INDEX drops_of_lineage ON drops (ordinal, round);
+    CREATE INDEX responses_of_lineage ON responses (ordinal, round);
     CREATE TABLE rounds (round INTEGER PRIMARY KEY, pool INTEGER NOT NULL, started REAL NOT NULL);
     CREATE TABLE calls (
-        role TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+        model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
     );
     CREATE TABLE events (time REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)
     """,
 )
+_ROWS = """
+    SELECT t.*, r.*, p.instruction FROM responses r
+    JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
+    WHERE r.round = ? ORDER BY r.ordinal LIMIT ?
+"""
 DB_NAME = "run.db"
 LOCK_NAME = "run.lock"
 CONFIG_NAME = "config.yaml"
@@ -108,6 +114,14 @@ class RunStore:
                 os.close(self._lock)
                 self._lock = None
 
+    def discard(self) -> None:
+        """Close a run that never began and remove what was made for it."""
+        self.close()
+        for path in [*self.folder.glob(f"{DB_NAME}*"), self.folder / CONFIG_NAME]:
+            path.unlink(missing_ok=True)
+        (self.folder / LOCK_NAME).unlink(missing_ok=True)
+        self.folder.rmdir()
+
     def add_seeds(self, records: Iterable[Task | Response | Drop]) -> None:
         """Write all that the seeds gave, in one transaction: all of it or nothing."""
         self.db.write_all(_statements(records))
@@ -116,11 +130,10 @@ class RunStore:
         """Queue one record; it is durable within about 20 ms."""
         self.db.write(*_statement(record))
 
-    def add_call(self, role: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Note one completion that was paid for."""
-        self.db.write(
-            "INSERT INTO calls VALUES (?, ?, ?)", (role, prompt_tokens, completion_tokens)
-        )
+    def add_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """Note one completion that was paid for; `model` is its name in the price table."""
+        values = (model, prompt_tokens, completion_tokens)
+        self.db.write("INSERT INTO calls VALUES (?, ?, ?)", values)
 
     def add_event(self, kind: str, detail: str = "") -> None:
         """Note that something happened to the run itself."""
@@ -145,29 +158,31 @@ class RunStore:
         return task_from(rows[0]) if rows else None
 
     def rows(self, *, min_round: int = 0, limit: int | None = None) -> Iterator[Row]:
-        """Read the training set in its canonical order: by round, then by seed."""
-        yield from (
-            _row_from(columns)
-            for columns in self.db.reader.execute(
-                f"""SELECT t.*, r.*, p.instruction FROM responses r
-                JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
-                WHERE r.round >= ? ORDER BY r.round, r.ordinal {"LIMIT ?" if limit else ""}""",
-                (min_round, limit) if limit else (min_round,),
-            )
-        )
+        """Read the training set in its canonical order, by round, then by seed.
+
+        `limit` bounds the evolved rows; seeds come on top.
+        """
+        (last,) = self.db.read("SELECT MAX(round) FROM responses")[0]
+        left = limit
+        for round in range(min_round, int(str(last if last is not None else -1)) + 1):
+            bound = -1 if left is None or round == 0 else left
+            n_rows = 0
+            for n_rows, columns in enumerate(self.db.reader.execute(_ROWS, (round, bound)), 1):  # noqa: B007
+                yield _row_from(columns)
+            left = left - n_rows if left is not None and round else left
 
     def drops(self) -> Iterator[Drop]:
         """Read every drop, by round, stage and seed."""
         for columns in self.db.reader.execute("SELECT * FROM drops ORDER BY round, stage, ordinal"):
             yield drop_from(columns)
 
-    def paid_by_role(self) -> dict[str, tuple[int, int, int]]:
-        """Sum what was paid for: role -> (requests, prompt tokens, completion tokens)."""
+    def paid(self) -> dict[str, tuple[int, int, int]]:
+        """Sum what was paid for: model -> (requests, prompt tokens, completion tokens)."""
         rows: Any = self.db.read(
-            "SELECT role, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
-            "FROM calls GROUP BY role"
+            "SELECT model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
+            "FROM calls GROUP BY model ORDER BY model"
         )
-        return {role: (n, sent, received) for role, n, sent, received in rows}
+        return {model: (n, sent, received) for model, n, sent, received in rows}
 
     def _adopt(self, config: Config) -> None:
         known = self.meta("config")
@@ -258,8 +273,11 @@ def drop_from(columns: Sequence[Any]) -> Drop:
     )
 
 
+def response_from(columns: Sequence[Any]) -> Response:
+    """Rebuild a response from its columns."""
+    id, task, round, ordinal, text, reasoning = columns[:6]
+    return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
+
+
 def _row_from(columns: Sequence[Any]) -> Row:
-    id, task, round, ordinal, text, reasoning = columns[12:18]
-    made = _made_from(columns[18:22])
-    response = Response(id, task, round, ordinal, text, reasoning, made)
-    return Row(task_from(columns[:12]), response, columns[22])
+    return Row(task_from(columns[:12]), response_from(columns[12:22]), columns[22])

@@ -1,6 +1,6 @@
 """Plain text work that every stage shares: words, overlap, fenced code, the language named.
 
-Nothing here judges; it only finds.
+Nothing here judges; it only finds. English is assumed where a function speaks of what a task wants.
 
 >>> words("Sort the list, please.")
 ['sort', 'the', 'list', 'please']
@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 _WORD = re.compile(r"[^\W_]+(?:['+#][^\W_]*)*", re.UNICODE)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
@@ -25,8 +26,18 @@ STOP_WORDS = frozenset(
 )
 
 LANGUAGES: dict[str, tuple[str, ...]] = {
-    "python": ("python", "python3", "py", "pandas", "numpy", "django", "flask"),
-    "javascript": ("javascript", "js", "node.js", "nodejs", "jquery"),
+    "python": (
+        "python",
+        "python3",
+        "py",
+        "pandas",
+        "numpy",
+        "django",
+        "flask",
+        "tensorflow",
+        "keras",
+    ),
+    "javascript": ("javascript", "js", "node.js", "nodejs", "jquery", "react", "reactjs"),
     "typescript": ("typescript", "ts"),
     "java": ("java",),
     "cpp": ("c++", "cpp"),
@@ -54,11 +65,68 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
 """Language -> the names that tasks and fences give it."""
 
 _ALIASES = {alias: language for language, aliases in LANGUAGES.items() for alias in aliases}
-_AMBIGUOUS = frozenset({"go", "c", "r", "d", "swift", "shell", "sh", "cs", "py", "js", "ts", "pl"})
+_AMBIGUOUS = frozenset(
+    {
+        "go",
+        "c",
+        "r",
+        "d",
+        "swift",
+        "shell",
+        "sh",
+        "cs",
+        "py",
+        "js",
+        "ts",
+        "pl",
+        "rs",
+        "rb",
+        "jl",
+        "hs",
+        "kt",
+    }
+)
 _AMBIGUOUS_NAMED = re.compile(
     r"\b(?:in|using|a|an|the|this|simple|following)\s+(C|R|D|Go|Swift|[Ss]hell)"
-    r"(?=\s+(?:function|program|code|script|struct|class|method|language|routine)|\s*[.,:;\n]|$)"
+    r"(?=\s+(?:function|program|code|script|struct|class|method|language|routine|to|that|which|for"
+    r"|using|with)\b|\s*[.,:;?\n]|$)"
 )
+
+
+_PLAIN_ALIASES = {name: own for name, own in _ALIASES.items() if name not in _AMBIGUOUS}
+
+_ASKS_FOR_WORDS = re.compile(
+    r"\s*(?:what|why|which|who|when|where|is|are|does|do|can|should|explain|describe|discuss|define"
+    r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will))\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_CODE = re.compile(
+    r"\s*(?:please )?(?:write|create|implement|generate|build|design|construct|develop|code|convert"
+    r"|rewrite|refactor|edit|modify|fix|program|devise|make)\b[^.?!\n]{0,200}?"
+    r"\b(?:function|program|script|code|query|class|method|regex|regular expression|snippet|macro"
+    r"|algorithm|loop|selector|statement|component|procedure|routine|server|page|form|app)s?\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"`[^`\n]{3,}`")
+_CODE_LINE = re.compile(
+    r"^[ \t]*(?:"
+    r"(?:def|class|import|from|return|for|while|if|elif|else|try|except|with|switch|case)\b.*[:{(;)]"
+    r"|(?:const|let|var|public|private|static|func|fn|function|void|int|double|float|char|bool"
+    r"|string|String|auto|my|local|using|namespace|package|struct|val)\b.*[;{(=]"
+    r"|(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH)\b.*"
+    r"|\#include.*|</?\w[^>\n]*>.*|\$\w+\s*=.*|[\w.\[\]]+\s*(?:[-+*/]?=|<-)\s*\S.*|[\w.]+\(.*\);?"
+    r"|[.\#\w][\w .\#-]*\{.*|[{}\])]+;?"
+    r")[ \t]*$",
+    re.MULTILINE,
+)
+
+
+class Wants(StrEnum):
+    """What a task asks for, as far as its wording tells."""
+
+    CODE = "code"
+    WORDS = "words"
+    EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +142,11 @@ class CodeBlock:
 
 
 def clean(text: str) -> str:
-    """Make a string that any encoder takes: lone surrogates and NUL become U+FFFD."""
+    """Make a string that any encoder takes: each lone surrogate and NUL becomes a U+FFFD."""
     text = text.replace("\x00", "\ufffd")
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def normalise(text: str) -> str:
@@ -141,35 +211,62 @@ def language_of(name: str) -> str | None:
     return _ALIASES.get(name.lower())
 
 
+def named_languages(text: str, found: Iterable[str] | None = None) -> Counter[str]:
+    """Count how often a text names each programming language; fences count as naming.
+
+    `found` are the text's words, where the caller has them already.
+    """
+    told = words(text) if found is None else found
+    named = Counter(_PLAIN_ALIASES[word] for word in told if word in _PLAIN_ALIASES)
+    named.update(_ALIASES[name.lower()] for name in _AMBIGUOUS_NAMED.findall(text))
+    if "```" in text or "~~~" in text:
+        named.update(block.language for block in code_blocks(text) if block.language)
+    return named
+
+
 def named_language(text: str) -> str | None:
-    """Return the programming language that a task names, or None; fences count as naming."""
-    named = Counter(
-        _ALIASES[word]
-        for word in re.findall(r"[a-z][\w+#]*(?:\.js)?", text.lower())
-        if word in _ALIASES and word not in _AMBIGUOUS
-    )
-    named.update(_ALIASES[found.lower()] for found in _AMBIGUOUS_NAMED.findall(text))
-    named.update(block.language for block in code_blocks(text) if block.language)
-    if not named:
-        return None
-    return max(named, key=lambda language: (named[language], -text.lower().find(language)))
+    """Return the programming language that a task names most, the first of equals, or None."""
+    named = named_languages(text)
+    if len(named) < 2:
+        return next(iter(named), None)
+    told = words(text)
+    first = {_ALIASES[word]: -at for at, word in reversed([*enumerate(told)]) if word in _ALIASES}
+    return max(named, key=lambda language: (named[language], first.get(language, -len(told))))
+
+
+def wants(text: str) -> Wants:
+    """Tell whether a task asks for code, for an explanation, or leaves it open."""
+    if _ASKS_FOR_WORDS.match(text):
+        return Wants.WORDS
+    return Wants.CODE if _ASKS_FOR_CODE.match(text) else Wants.EITHER
+
+
+def has_code(text: str) -> bool:
+    """Whether an answer holds code: a fence, a back-quoted piece, or a line that reads like it."""
+    return "```" in text or _QUOTED.search(text) is not None or _CODE_LINE.search(text) is not None
+
+
+def code_lines(text: str) -> list[str]:
+    """Return the lines outside of fences that read like code, stripped."""
+    return [found.strip() for found in _CODE_LINE.findall(text)]
 
 
 def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
-    """Return a line or a phrase of `width` characters that fills the end of a text, or ''.
+    """Return what a text says over and over at its end, or ''.
 
-    A model that loops says one thing over and over until it is cut off; prose and code repeat too,
-    so only a repeat of at least `least` times in a row counts.
+    A model that loops repeats one thing until it is cut off; prose and code repeat too, so only
+    a repeat of at least `least` times in a row that fills `width` characters counts.
     """
-    tail = text[-2000:]
-    for size in range(1, min(width * 5, len(tail) // least) + 1):
-        unit = tail[-size:]
-        if unit.strip() and len(unit.strip()) > 2 and tail.endswith(unit * least):
-            if size * least >= width:
-                return unit.strip()
-            if tail.endswith(unit * (width // size + 1)):
-                return unit.strip()
-    return ""
+    tail = text[-4000:].rstrip()
+    end = tail[-width // 2 :]
+    earlier = tail.rfind(end, 0, len(tail) - 1)
+    if earlier < 0:
+        return ""
+    period = len(tail) - len(end) - earlier
+    unit = tail[-period:]
+    if len(unit.strip()) <= 2 or not tail.endswith(unit * max(least, width // period + 1)):
+        return ""
+    return unit.strip()
 
 
 def _block(start: re.Match[str], code: str, *, closed: bool) -> CodeBlock:

@@ -1,0 +1,180 @@
+"""`evolcoder run --dry-run`: calls, tokens, price and hours, before anything is paid for.
+
+Prompts are counted on a sample of the real seeds with the real templates; what models will answer
+is taken from the rows that the run folder holds already, else from our own measurements
+(`docs/log.md`). The output says which.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from evolcoder.config import Config
+from evolcoder.engine.prices import PRICES_AS_OF, price_of, usd
+from evolcoder.evolve.heuristics import Heuristic, choose
+from evolcoder.evolve.prompts import build
+from evolcoder.records import Response, Task
+from evolcoder.seeds.read import read_seeds
+from evolcoder.store import DB_NAME, RunStore
+
+SAMPLE = 200
+"""Seeds whose prompts are counted."""
+CHARS_PER_TOKEN = 3.8
+"""Of English mixed with code, for the tokenizers in use today."""
+STREAM_TOKENS_PER_S = 60.0
+"""Speed of one answer of a hosted model."""
+LOCAL_TOKENS_PER_S = {"qwen2.5-coder-0.5b": 49.0, "qwen2.5-coder-1.5b": 23.0}
+"""Speed of a model in this process on two cores, all slots together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How long models answer, and how often they are asked, in the mean."""
+
+    evolve_tokens: float = 110.0
+    """Tokens of an evolution."""
+    respond_tokens: float = 330.0
+    """Tokens of an answer."""
+    attempts: float = 1.4
+    """Evolutions tried for one task in one round."""
+    kept: float = 0.85
+    """Share of evolutions that are kept and answered."""
+    source: str = "our own measurements of small models (docs/log.md)"
+    """Where these figures come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one part of the story asks of its model."""
+
+    role: str
+    """`evolver` or `responder`."""
+    model: str
+    """The model's spec."""
+    calls: int
+    """Requests."""
+    prompt_tokens: int
+    """Tokens sent."""
+    completion_tokens: int
+    """Tokens received."""
+    usd: float | None
+    """Price, if a table knows it."""
+    hours: float
+    """Time, were it alone."""
+
+
+def show(config: Config, heuristics: tuple[Heuristic, ...], folder: Path, *, as_json: bool) -> int:
+    """Print the estimate and return the exit code."""
+    habits = _habits(folder)
+    parts = estimate(config, heuristics, habits)
+    if as_json:
+        print(json.dumps({"parts": [asdict(p) for p in parts], "habits": asdict(habits)}, indent=2))
+        return 0
+    print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
+    for part in [*parts, _total(parts)]:
+        price = f"${part.usd:,.2f}" if part.usd is not None else "unknown"
+        print(
+            f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
+            f"{part.completion_tokens:>12,}{price:>12}{part.hours:>8.1f}"
+        )
+    print(f"prompts: counted on up to {SAMPLE} seeds at {CHARS_PER_TOKEN} characters per token")
+    print(f"answers: {habits.source}")
+    print(f"prices: table of {PRICES_AS_OF}, and `prices` of the config")
+    return 0
+
+
+def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) -> list[Part]:
+    """Work out what each part of a run will ask for."""
+    tasks, n_unanswered = _seeds(config)
+    n_rounds, wanted = config.budget.rounds, config.budget.target
+    evolutions = n_rounds * len(tasks) if wanted is None else round(wanted / habits.kept)
+    if wanted is not None:
+        n_rounds = max(1, -(-evolutions // len(tasks)))
+    sample = tasks[:SAMPLE]
+    seed_chars = fmean(len(task.instruction) for task in sample)
+    frame = fmean(_prompt_chars(config, heuristics, task) for task in sample) - seed_chars
+    growth = habits.evolve_tokens * (n_rounds - 1) / 2
+    task_tokens = seed_chars / CHARS_PER_TOKEN + growth
+    answers = round(evolutions * habits.kept) + n_unanswered
+    asked = round(evolutions * habits.attempts)
+    sent = frame / CHARS_PER_TOKEN + task_tokens
+    responder = config.responder.model or config.evolver.model
+    return [
+        _part(config, "evolver", config.evolver.model, (asked, sent, habits.evolve_tokens)),
+        _part(
+            config,
+            "responder",
+            responder,
+            (answers, task_tokens + habits.evolve_tokens, habits.respond_tokens),
+        ),
+    ]
+
+
+def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) -> Part:
+    calls, sent, received = each
+    tokens = round(calls * sent), round(calls * received)
+    name = spec.partition("#")[2] or spec.removeprefix("openai:")
+    identity = spec if spec.startswith(("openai:", "http")) else "gguf:"
+    price = price_of(name, identity, config.prices)
+    cost = usd(price, *tokens) if price else None
+    return Part(role, spec, calls, *tokens, cost, _hours(config, spec, calls, tokens))
+
+
+def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> float:
+    traffic = config.traffic
+    if not spec.startswith(("openai:", "http")):
+        return tokens[1] / LOCAL_TOKENS_PER_S.get(spec, 30.0) / 3600
+    seconds = tokens[1] / (STREAM_TOKENS_PER_S * traffic.concurrency)
+    if traffic.requests_per_minute:
+        seconds = max(seconds, 60 * calls / traffic.requests_per_minute)
+    if traffic.tokens_per_minute:
+        seconds = max(seconds, 60 * sum(tokens) / traffic.tokens_per_minute)
+    return seconds / 3600
+
+
+def _total(parts: list[Part]) -> Part:
+    prices = [part.usd for part in parts]
+    known = [price for price in prices if price is not None]
+    return Part(
+        "total",
+        "",
+        sum(part.calls for part in parts),
+        sum(part.prompt_tokens for part in parts),
+        sum(part.completion_tokens for part in parts),
+        sum(known) if len(known) == len(prices) else None,
+        sum(part.hours for part in parts),
+    )
+
+
+def _seeds(config: Config) -> tuple[list[Task], int]:
+    """Read the seeds; return the tasks, and how many of them want an answer."""
+    records = list(read_seeds(config.seeds))
+    tasks = [record for record in records if isinstance(record, Task)]
+    n_answered = sum(isinstance(record, Response) for record in records)
+    return tasks, len(tasks) if config.respond.reanswer_seeds else len(tasks) - n_answered
+
+
+def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task) -> int:
+    heuristic = choose(heuristics, config.seed, task, 1)
+    messages = build(heuristic, task.instruction, None)
+    return sum(len(message.content) for message in messages) + len(config.evolver.system)
+
+
+def _habits(folder: Path) -> Habits:
+    """Read the run's own rows, if it has enough of them to say something."""
+    if not (folder / DB_NAME).is_file():
+        return Habits()
+    with RunStore.read(folder) as store:
+        rows: Any = store.db.read(
+            """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
+            AVG(r.completion_tokens), AVG(t.attempts)
+            FROM tasks t JOIN responses r ON r.task = t.id WHERE t.round > 0"""
+        )
+        dropped: Any = store.db.read("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")
+    n_rows, evolve, respond, attempts = rows[0]
+    if n_rows < 20:
+        return Habits()
+    kept = n_rows / (n_rows + dropped[0][0])
+    return Habits(evolve, respond, attempts, kept, f"the {n_rows} rows that this run has")

@@ -1,0 +1,37 @@
+"""`evolcoder export`: a run's rows in a format that trainers read, with card and trainer files."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import get_args
+
+from evolcoder.cli import exports
+from evolcoder.config import ExportFormat, load
+from evolcoder.store import CONFIG_NAME, RunStore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument(
+        "--format", action="append", choices=get_args(ExportFormat), help="may be given again"
+    )
+    parser.add_argument("--out", type=Path, metavar="PATH", help="left out, RUN/export")
+    parser.add_argument("--no-seeds", action="store_true", help="evolved rows alone")
+    parser.add_argument("--license", metavar="NAME", help="licence that the card names")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Export what the run has so far."""
+    overrides = ["export.include_seeds=false"] if args.no_seeds else []
+    overrides += [f"export.license={args.license}"] if args.license else []
+    with RunStore.read(args.run) as store:
+        config = load(args.run / CONFIG_NAME, overrides)
+        formats = tuple(args.format or config.export.formats)
+        paths = exports.write_to(store, args.out or args.run / "export", config, formats)
+    if args.json:
+        print(json.dumps([str(path) for path in paths]))
+    else:
+        print("\n".join(str(path) for path in paths))
+    return 0

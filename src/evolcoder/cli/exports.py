@@ -1,0 +1,46 @@
+"""From a run to its exports: which rows, in which formats, with which facts on the card."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evolcoder.cli import provenance
+from evolcoder.config import Config, ExportFormat
+from evolcoder.export.card import CardFacts, ModelUsed
+from evolcoder.export.write import export
+from evolcoder.funnel import SEEDS_META, funnel
+from evolcoder.records import Row
+from evolcoder.store import RunStore
+
+
+def write(store: RunStore, config: Config) -> list[Path]:
+    """Export a run into its own folder, as its config says."""
+    return write_to(store, store.folder / "export", config, config.export.formats)
+
+
+def write_to(
+    store: RunStore, out: Path, config: Config, formats: Sequence[ExportFormat]
+) -> list[Path]:
+    """Export a run anywhere."""
+
+    def rows() -> Iterator[Row]:
+        first = 0 if config.export.include_seeds else 1
+        return store.rows(min_round=first, limit=config.budget.target)
+
+    return export(rows, formats, out, _facts(store, config))
+
+
+def _facts(store: RunStore, config: Config) -> CardFacts:
+    made_with = store.meta(provenance.META) or {"command": "", "models": [], "versions": {}}
+    seeds = store.meta(SEEDS_META) or {"source": "", "format": ""}
+    return CardFacts(
+        title=f"evolcoder run {config.fingerprint[:8]}",
+        license=config.export.license,
+        seeds=f"{seeds['source']} ({seeds['format']})",
+        command=made_with["command"],
+        models=tuple(
+            ModelUsed(model["role"], model["identity"], model["licence"])
+            for model in made_with["models"]
+        ),
+        funnel=tuple(funnel(store)),
+        versions=tuple(sorted(made_with["versions"].items())),
+    )

@@ -1,0 +1,72 @@
+"""`evolcoder inspect`: a run's funnel, or everything that is known about one record."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evolcoder.cli import show
+from evolcoder.errors import UserError
+from evolcoder.funnel import funnel
+from evolcoder.lineage import Step, lineage
+from evolcoder.store import RunStore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("id", nargs="?", help="a task's or response's id, or its first letters")
+    parser.add_argument("--drops", action="store_true", help="list every drop")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    with RunStore.read(args.run) as store:
+        if args.id:
+            _show_lineage(store, args.id, as_json=args.json)
+        elif args.drops:
+            _show_drops(store, as_json=args.json)
+        elif args.json:
+            print(json.dumps(show.summary(store), indent=2))
+        else:
+            print(show.funnel_table(funnel(store)))
+    return 0
+
+
+def _show_drops(store: RunStore, *, as_json: bool) -> None:
+    for drop in store.drops():
+        if as_json:
+            print(json.dumps(asdict(drop)))
+        else:
+            where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
+            print(f"{where}\n  found  {drop.detail}\n  seen   {drop.seen!r}")
+
+
+def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
+    steps = lineage(store, id)
+    if not steps:
+        raise UserError(f"{store.folder}: no record has an id that begins with {id!r}")
+    if as_json:
+        print(json.dumps([asdict(step) for step in steps], indent=2))
+        return
+    for step in steps:
+        print(_text(step))
+
+
+def _text(step: Step) -> str:
+    task, answer = step.task, step.response
+    by = f", {task.heuristic} by {task.made.model}" if task.made else ""
+    parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
+    parts += [_drop_text(asdict(drop)) for drop in step.drops]
+    if answer is not None:
+        who = f"answer by {answer.made.model}" if answer.made else "answer that came with the seed"
+        parts += [f"-- {who}  [{answer.id}]", answer.text]
+    return "\n".join(parts) + "\n"
+
+
+def _drop_text(drop: dict[str, Any]) -> str:
+    return (
+        f"-- dropped in round {drop['round']}, {drop['stage']}: {drop['reason']}: {drop['detail']}"
+    )

@@ -1,0 +1,124 @@
+"""`evolcoder run`: seeds in, a harder and answered training set out; resumes what was begun.
+
+Everything that the user can get wrong is looked at before anything is paid for.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from evolcoder import config as configs
+from evolcoder.cli import estimate, exports, provenance, session, show
+from evolcoder.cli.progress import shown
+from evolcoder.config import Config
+from evolcoder.errors import BudgetReached, UserError
+from evolcoder.evolve.heuristics import Heuristic, resolve
+from evolcoder.funnel import SEEDS_META
+from evolcoder.records import Response
+from evolcoder.rounds import Rounds
+from evolcoder.seeds.read import Seeds, read_seeds
+from evolcoder.store import DB_NAME, RunStore
+
+FLAGS = {
+    "seeds": "seeds.path",
+    "model": "evolver.model",
+    "rounds": "budget.rounds",
+    "limit": "seeds.limit",
+    "target": "budget.target",
+    "max_usd": "budget.max_usd",
+    "max_tokens": "budget.max_tokens",
+    "max_hours": "budget.max_hours",
+    "seed": "seed",
+    "cache": "cache",
+}
+"""Flag -> the config key that it sets."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("config", nargs="?", type=Path, help="a YAML file; left out, the defaults")
+    add("--seeds", metavar="PATH", help="a file, a Hub data set id, or `bundled`")
+    add("--model", metavar="SPEC", help=f"who evolves and answers: {session.FORMS}")
+    add("--rounds", type=int, metavar="N", help="rounds of evolution")
+    add("--limit", type=int, metavar="N", help="take the first N usable seeds")
+    add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
+    add("--out", type=Path, metavar="DIR", help="the run folder; an existing one is resumed")
+    add("--cache", metavar="FILE", help="completion cache that runs share")
+    add("--dry-run", action="store_true", help="print calls, tokens, price and hours, and stop")
+    add("--max-usd", type=float, metavar="X", help="most money, by the price table")
+    add("--max-tokens", type=int, metavar="N", help="most tokens paid for")
+    add("--max-hours", type=float, metavar="H", help="longest time of this invocation")
+    add("--seed", type=int, metavar="N", help="root of all randomness")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run, resume or estimate."""
+    config = configs.load(args.config, [*_from_flags(args), *args.set])
+    heuristics = resolve(config.evolve)
+    folder = args.out or Path("runs") / config.fingerprint[:8]
+    if args.dry_run:
+        return estimate.show(config, heuristics, folder, as_json=args.json)
+    limit = asyncio.run(_run(config, heuristics, folder))
+    with RunStore.read(folder) as store:
+        paths = exports.write(store, config)
+        show.outcome(store, paths, as_json=args.json)
+    if limit is not None:
+        raise limit
+    return 0
+
+
+def _from_flags(args: argparse.Namespace) -> Iterator[str]:
+    given = vars(args)
+    for flag, key in FLAGS.items():
+        if given[flag] is not None:
+            yield f"{key}={json.dumps(given[flag])}"
+
+
+async def _run(
+    config: Config, heuristics: tuple[Heuristic, ...], folder: Path
+) -> BudgetReached | None:
+    """Open everything and go through the rounds; return the limit that ended them early."""
+    fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    async with AsyncExitStack() as stack:
+        opened = await session.open_models(config, stack)
+        prices = session.prices_of(config, opened)
+        store = stack.enter_context(RunStore.create(folder, config))
+        if store.meta(SEEDS_META) is None:
+            _import(store, config, fresh or read_seeds(config.seeds))
+        meter = session.open_meter(config, store, prices)
+        cast = session.make_cast(config, opened, meter, prices)
+        provenance.record(store, config, heuristics, cast)
+        rounds = Rounds(
+            store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened)
+        )
+        limit = None
+        try:
+            async with shown(rounds.tally, meter):
+                await rounds.run()
+        except BudgetReached as reached:
+            limit = reached
+            store.add_event("budget", str(limit))
+        return limit
+
+
+def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
+    """Write the seeds' records into a new run; a fault in them leaves no run behind."""
+    records = (
+        record
+        for record in seeds
+        if not (config.respond.reanswer_seeds and isinstance(record, Response))
+    )
+    try:
+        store.add_seeds(records)
+    except UserError:
+        store.discard()
+        raise
+    store.set_meta(SEEDS_META, asdict(seeds.report()))
+    store.db.flush()

@@ -1,0 +1,172 @@
+"""From a config to the models of a run: the one place that chooses implementations.
+
+>>> async with AsyncExitStack() as stack:   # doctest: +SKIP
+...     opened = await open_models(config, stack)
+"""
+
+import difflib
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolcoder.cli.progress import download_bar
+from evolcoder.config import Config, ModelConfig, Price
+from evolcoder.engine import llamacpp, models, scripted
+from evolcoder.engine.base import Engine, Role, Sampling
+from evolcoder.engine.cache import CachedEngine, CompletionCache
+from evolcoder.engine.meter import Meter, MeteredEngine, Spent
+from evolcoder.engine.openai import OpenAIEngine
+from evolcoder.engine.prices import FREE, price_of, usd
+from evolcoder.errors import ConfigError, ModelError
+from evolcoder.rounds import Cast
+from evolcoder.store import RunStore
+
+OPENAI = "https://api.openai.com/v1"
+FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
+_LATER = ("vllm:", "hf:")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that is ready to answer."""
+
+    engine: Engine
+    """Who answers."""
+    model: str
+    """The model's name on that engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a run by the part that they play."""
+
+    evolver: Opened
+    """Makes tasks harder."""
+    responder: Opened
+    """Answers them; the evolver itself unless the config names another."""
+    judge: Opened | None
+    """Asked about evolutions in doubt, if the config names one."""
+
+    def all(self) -> list[Opened]:
+        """Return every model once."""
+        played = (self.evolver, self.responder, self.judge)
+        return list({id(opened): opened for opened in played if opened is not None}.values())
+
+
+async def open_models(config: Config, stack: AsyncExitStack) -> Models:
+    """Open each spec once, and have the stack close it."""
+    by_spec: dict[str, Opened] = {}
+
+    async def opened(spec: str) -> Opened:
+        if spec not in by_spec:
+            by_spec[spec] = await _open(spec, config)
+            stack.push_async_callback(by_spec[spec].engine.aclose)
+        return by_spec[spec]
+
+    evolver = await opened(config.evolver.model)
+    responder = await opened(config.responder.model) if config.responder.model else evolver
+    judge = await opened(config.judge.model) if config.judge.model else None
+    return Models(evolver, responder, judge)
+
+
+def prices_of(config: Config, opened: Models) -> dict[str, Price]:
+    """Look up every model's price; with a limit in dollars, a price that is missing is an error."""
+    found: dict[str, Price] = {}
+    for one in opened.all():
+        price = price_of(one.model, one.engine.identity, config.prices)
+        if price is None and config.budget.max_usd is not None:
+            raise ConfigError(
+                f"budget.max_usd: no price is known for {one.model!r}; add prices.{one.model}"
+                f" with input and output in dollars per million tokens"
+            )
+        found[one.model] = price or FREE
+    return found
+
+
+def open_meter(config: Config, store: RunStore, prices: dict[str, Price]) -> Meter:
+    """Make the purse, less what earlier sessions of the run have spent."""
+    spent = Spent()
+    for model, (_, sent, received) in store.paid().items():
+        spent.add(Spent(sent + received, usd(prices.get(model, FREE), sent, received)))
+    return Meter(config.budget, spent, store.add_call)
+
+
+def make_cast(config: Config, opened: Models, meter: Meter, prices: dict[str, Price]) -> Cast:
+    """Bind models to their parts, each behind the shared cache and the purse.
+
+    The cache stays open for the life of the process's engines, which close it last.
+    """
+    cache = CompletionCache(Path(config.cache or models.cache_folder() / "completions.db"))
+    wrapped: dict[int, Engine] = {}
+
+    def role(one: Opened, sampling: ModelConfig) -> Role:
+        paid = MeteredEngine(one.engine, meter, prices)
+        engine = wrapped.setdefault(id(one), CachedEngine(paid, cache))
+        values = Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens)
+        return Role(engine, one.model, values, sampling.system)
+
+    return Cast(
+        role(opened.evolver, config.evolver),
+        role(opened.responder, config.responder),
+        role(opened.judge, config.judge) if opened.judge else None,
+    )
+
+
+def in_flight(config: Config, opened: Models) -> int:
+    """Return how many records may be in work: a few more than there are places for requests."""
+    local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
+    places = config.traffic.slots if local else config.traffic.concurrency
+    return places + places // 4 + 1
+
+
+async def _open(spec: str, config: Config) -> Opened:
+    if spec in models.KNOWN:
+        known = models.KNOWN[spec]
+        path = models.fetch(known, models.cache_folder() / "models", download_bar)
+        return Opened(_load(path, known.sha256, config), spec)
+    if spec.endswith(".gguf"):
+        return _open_file(Path(spec), config)
+    if spec.startswith("scripted:"):
+        return Opened(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
+    url, model = _server(spec)
+    key = os.environ.get("OPENAI_API_KEY")
+    server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
+    try:
+        await server.probe(model)
+    except BaseException:
+        await server.aclose()
+        raise
+    return Opened(server, model)
+
+
+def _open_file(path: Path, config: Config) -> Opened:
+    path = path.expanduser()
+    return Opened(_load(path, models.digest_of(path), config), path.name)
+
+
+def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
+    n_ctx = max(config.evolver.n_ctx, config.responder.n_ctx, config.judge.n_ctx)
+    return llamacpp.LlamaCppEngine.load(path, digest, n_ctx=n_ctx, traffic=config.traffic)
+
+
+def _server(spec: str) -> tuple[str, str]:
+    """Return the base URL and the model's name."""
+    if spec.startswith("openai:"):
+        url, model = os.environ.get("OPENAI_BASE_URL") or OPENAI, spec.removeprefix("openai:")
+    elif spec.startswith(("http://", "https://")):
+        url, _, model = spec.partition("#")
+    else:
+        raise ModelError(f"unknown model {spec!r}{_hint(spec)}")
+    if not model:
+        raise ModelError(f"model {spec!r} names a server but no model; write {url}#NAME")
+    return url, model
+
+
+def _hint(spec: str) -> str:
+    if spec.startswith(_LATER):
+        return f": {spec.partition(':')[0]} models are not built in yet; serve it and use its URL"
+    close = difflib.get_close_matches(spec, models.KNOWN, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; write {FORMS}; known names are {', '.join(models.KNOWN)}"

@@ -1,0 +1,91 @@
+"""What the verbs print: the funnel, parents and children side by side, a record's lineage."""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+from evolcoder.funnel import FunnelLine, funnel
+from evolcoder.records import Row
+from evolcoder.store import RunStore
+
+N_PAIRS = 3
+MOST_LINES = 14
+"""Lines of a task that are shown before it is cut."""
+
+
+def outcome(store: RunStore, paths: Sequence[Path], *, as_json: bool) -> None:
+    """Print what a run came to: counts, some pairs, and where things are."""
+    if as_json:
+        print(json.dumps(summary(store, paths), indent=2))
+        return
+    print(funnel_table(funnel(store)))
+    for row in islice(_evolved(store), N_PAIRS):
+        print()
+        print(_pair(row))
+    print()
+    for model, (n_requests, sent, received) in store.paid().items():
+        print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
+    print(f"run     {store.folder}")
+    for path in paths:
+        print(f"export  {path}")
+    print(f"look    evolcoder inspect {store.folder}")
+
+
+def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return a run's result as plain data."""
+    return {
+        "run": str(store.folder),
+        "funnel": [as_plain(line) for line in funnel(store)],
+        "paid": {
+            model: {"requests": n, "prompt_tokens": sent, "completion_tokens": received}
+            for model, (n, sent, received) in store.paid().items()
+        },
+        "exports": [str(path) for path in paths],
+    }
+
+
+def as_plain(line: FunnelLine) -> dict[str, Any]:
+    """Return a funnel line with its sums."""
+    return {**asdict(line), "waiting": line.waiting}
+
+
+def funnel_table(lines: Iterable[FunnelLine]) -> str:
+    """Lay a funnel out as text."""
+    head = (
+        f"{'round':>5}  {'stage':<8}{'in':>8}{'kept':>8}{'dropped':>9}{'waiting':>9}  why dropped"
+    )
+    rows = [head]
+    for line in lines:
+        why = ", ".join(f"{reason} {n}" for reason, n in line.dropped.items())
+        counts = f"{line.entered:>8}{line.kept:>8}{line.n_dropped:>9}{line.waiting:>9}"
+        rows.append(f"{line.round:>5}  {line.stage:<8}{counts}  {why}".rstrip())
+    return "\n".join(rows)
+
+
+def _evolved(store: RunStore) -> Iterable[Row]:
+    return store.rows(min_round=1)
+
+
+def _pair(row: Row) -> str:
+    """Set a parent and its child beside each other in two columns."""
+    width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
+    left = _wrapped(row.parent_instruction or "", width)
+    right = _wrapped(row.task.instruction, width)
+    title = f"round {row.task.round}, {row.task.heuristic}"
+    rule = f"{'-- before ':-<{width}}-+-{f' {title} ':-<{width}}"
+    body = (f"{a:<{width}} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
+    return "\n".join([rule, *body])
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, width, replace_whitespace=False) or [""]
+    ]
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]

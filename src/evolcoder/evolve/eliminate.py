@@ -1,0 +1,242 @@
+"""When an evolution has failed: one rule a function, and the first fault found is the reason.
+
+Promises: rules look at words and marks alone, so the same text meets the same fate; every fault
+says what was seen. What the parent says already is never a fault of its child. Does not promise
+that what passes is harder, only that it fails in none of the ways listed here. A model that judges
+is asked elsewhere, and never alone decides.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from evolcoder.config import TASK_PLACEHOLDER
+from evolcoder.evolve import signs
+from evolcoder.evolve.draft import Draft, Fault
+from evolcoder.evolve.heuristics import Heuristic, Holds
+from evolcoder.evolve.parse import attachment, refers
+from evolcoder.records import Reason
+from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
+
+Rule = Callable[[Draft], Fault | None]
+
+LEAST_BAIT = 12
+"""Letters and digits below which a fence holds no code to speak of."""
+COPIED_WORDS = 7
+"""So many words in a row, taken from the prompt, are copied and no coincidence."""
+FREE_LINES = 2
+"""Lines of data or code that a task may add without being a solution."""
+
+
+def fault(draft: Draft) -> Fault | None:
+    """Return the first fault that the rules find, or None."""
+    for rule in RULES:
+        if found := rule(draft):
+            return found
+    return None
+
+
+def _is_empty(draft: Draft) -> Fault | None:
+    if draft.cut_off:
+        return Fault(Reason.TRUNCATED, "ended at the length limit")
+    return None if draft.after.telling else Fault(Reason.EMPTY, "no words")
+
+
+def _is_refusal(draft: Draft) -> Fault | None:
+    found = signs.REFUSES.match(draft.after.text)
+    return Fault(Reason.REFUSAL, found[0]) if found else None
+
+
+def _loops(draft: Draft) -> Fault | None:
+    repeated = longest_repeat(draft.after.text)
+    return Fault(Reason.LOOPING, repeated[:80]) if repeated else None
+
+
+def _speaks_another_tongue(draft: Draft) -> Fault | None:
+    text = draft.after.text
+    if text.isascii():
+        return None
+    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(draft.before.text)
+    return Fault(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40]) if len(foreign) > 3 else None
+
+
+def _copies_the_prompt(draft: Draft) -> Fault | None:
+    said, before = draft.after.said, draft.before.said
+    for phrase in signs.ABOUT_THE_PROMPT:
+        if phrase in said and phrase not in before:
+            return Fault(Reason.PROMPT_COPIED, phrase.strip())
+    if gap := signs.PLACEHOLDER.search(draft.after.text):
+        return Fault(Reason.PROMPT_COPIED, gap[0])
+    return _copies_in_a_row(draft)
+
+
+def _copies_in_a_row(draft: Draft) -> Fault | None:
+    """Look for a run of words that the template or an example holds and the parent does not."""
+    split, asked = draft.after.words, _asked(draft.heuristic)
+    for at in range(0, len(split) - COPIED_WORDS + 1, 1):
+        if (split[at], split[at + 3], split[at + COPIED_WORDS - 1]) in asked:
+            run = " ".join(split[at : at + COPIED_WORDS])
+            if run in asked and run not in draft.before.said:
+                return Fault(Reason.PROMPT_COPIED, run)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _asked(heuristic: Heuristic) -> frozenset[object]:
+    """All runs of words that a prompt shows, each whole and as three of its words.
+
+    The three are looked up first: they cost less than joining the run. A bound is left out, since
+    there are few ways to word one.
+    """
+    shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
+    shown += [example.answer for example in heuristic.examples]
+    found: set[object] = set()
+    for text in shown:
+        split = words(text)
+        for at in range(len(split) - COPIED_WORDS + 1):
+            run = split[at : at + COPIED_WORDS]
+            if "time" in run or "space" in run:
+                continue
+            found |= {" ".join(run), (run[0], run[3], run[-1])}
+    return frozenset(found)
+
+
+def _is_no_task(draft: Draft) -> Fault | None:
+    first = draft.after.words[0]
+    if first in signs.OPENINGS or draft.before.words[:1] == (first,):
+        return None
+    if first not in signs.WEAK_OPENINGS:
+        return Fault(Reason.NOT_A_TASK, f"begins with {first}")
+    if not signs.ASKS.search(draft.after.text):
+        return Fault(Reason.NOT_A_TASK, "asks for nothing")
+    return None
+
+
+def _solves(draft: Draft) -> Fault | None:
+    said, before = draft.after.said, draft.before.said
+    for phrase in signs.EXPLAINS:
+        if phrase in said and phrase not in before:
+            return Fault(Reason.SOLVED, phrase.strip())
+    return _holds_code(draft)
+
+
+def _holds_code(draft: Draft) -> Fault | None:
+    """Look for code that the parent does not show; a parent that shows code may see it changed."""
+    text, before = draft.after.text, draft.before.text
+    blocks = [block.code for block in code_blocks(text)] if "```" in text else []
+    lines = [line for code in blocks for line in code.splitlines()] + code_lines(text)
+    added = [line.strip() for line in lines if line.strip() and line.strip() not in before]
+    shown = len(code_lines(before))
+    if len(added) > FREE_LINES + shown:
+        return Fault(Reason.SOLVED, f"{len(added)} lines of code, as {added[0][:60]}")
+    return None
+
+
+def _is_boilerplate(draft: Draft) -> Fault | None:
+    text, before = draft.after.text, draft.before.text
+    if "\n" not in text and "**" not in text and "#" not in text:
+        return None
+    if (found := signs.HEADING.search(text)) and found[0].strip() not in before:
+        return Fault(Reason.BOILERPLATE, found[0].strip()[:60])
+    if len(signs.BULLET.findall(text)) > 4 + len(signs.BULLET.findall(before)):
+        return Fault(Reason.BOILERPLATE, "a long list")
+    return None
+
+
+def _asks_several(draft: Draft) -> Fault | None:
+    text = draft.after.text
+    n = len(signs.NEW_REQUEST.findall(text)) if "\n" in text else 0
+    if n > max(1, len(signs.NEW_REQUEST.findall(draft.before.text))):
+        return Fault(Reason.SEVERAL_TASKS, f"{n} tasks")
+    return None
+
+
+def _asks_something_else(draft: Draft) -> Fault | None:
+    """Look for an addition that begins a task of its own and has no word of the old one."""
+    added = draft.added
+    if added is None or not added.words or added.words[0] not in signs.MAKING:
+        return None
+    if added.telling & draft.before.telling - signs.EMPTY_WORDS:
+        return None
+    return Fault(Reason.SEVERAL_TASKS, f"another task: {added.text[:60]}")
+
+
+def _takes_back(draft: Draft) -> Fault | None:
+    """Look for an addition that revokes the task that it stands behind."""
+    if draft.added is not None and signs.INSTEAD.search(draft.added.text):
+        return Fault(Reason.CONTRADICTS, "something else instead")
+    return None
+
+
+def _lacks_its_input(draft: Draft) -> Fault | None:
+    text = draft.after.text
+    shown = "\n" in text or any(mark in text for mark in "[{(\"'`:=“")
+    if not shown and attachment(draft.before.text) and refers(text):
+        return Fault(Reason.MISSING_INPUT, "speaks of data that is not there")
+    return None
+
+
+def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
+    holds, bait = draft.heuristic.holds, draft.bait
+    if holds is Holds.BOUND and not signs.BOUND.search(draft.after.text):
+        return Fault(Reason.NO_BOUND, "names no bound")
+    if holds is not Holds.BAIT:
+        return None
+    if bait is None:
+        return Fault(Reason.NO_BAIT, "no code block")
+    if not bait.closed or sum(c.isalnum() for c in bait.code) < LEAST_BAIT:
+        return Fault(Reason.NO_BAIT, "not a whole piece of code")
+    return None
+
+
+def _changes_the_language(draft: Draft) -> Fault | None:
+    language = draft.parent.language
+    if language is None or language in draft.after.words:
+        return None
+    named = named_languages(draft.after.text, draft.after.words)
+    if language in named:
+        return None
+    if not named and language not in named_languages(draft.before.text, draft.before.words):
+        return None
+    seen = ", ".join(sorted(named)) or "no language"
+    return Fault(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
+
+
+def _equals_its_parent(draft: Draft) -> Fault | None:
+    if draft.after.words == draft.before.words:
+        return Fault(Reason.EQUAL_TO_PARENT, "the same words")
+    new = draft.new_words
+    least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 1
+    if len(new) < least:
+        return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    common = len(draft.after.telling & draft.before.telling)
+    overlap = common / len(draft.after.telling | draft.before.telling)
+    if draft.heuristic.holds is Holds.NOTHING and overlap > draft.rules.max_overlap:
+        return Fault(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
+    return None
+
+
+def _grew_too_much(draft: Draft) -> Fault | None:
+    n, rules = len(draft.after.words), draft.rules
+    bound = min(rules.max_growth * len(draft.before.words) + 60, rules.max_words)
+    return Fault(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
+
+
+RULES: tuple[Rule, ...] = (
+    _is_empty,
+    _is_refusal,
+    _loops,
+    _speaks_another_tongue,
+    _copies_the_prompt,
+    _is_no_task,
+    _solves,
+    _is_boilerplate,
+    _asks_several,
+    _asks_something_else,
+    _takes_back,
+    _lacks_its_input,
+    _lacks_what_it_must_hold,
+    _changes_the_language,
+    _equals_its_parent,
+    _grew_too_much,
+)
+"""In the order in which faults are told: what explains the most comes first."""

@@ -1,0 +1,214 @@
+"""The words and marks by which a failed evolution shows itself, as data for the rules.
+
+All were seen in what models of 0.5 to 1.5 billion parameters answered. Phrases are written as
+`text.words` leaves them: lower case, one blank between words, no marks.
+"""
+
+import re
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(f" {line.strip()} " for line in text.strip().splitlines())
+
+
+EMPTY_WORDS = frozenset(
+    """efficient efficiently efficiency well documented readable readability comment clear clearly
+    concise robust properly correctly correct best practice optimized optimised appropriate
+    additional additionally programming language code program function write create include
+    proper necessary implementation implement solution various different certain specific
+    requirement task problem new harder complex challenging step input output handle result
+    ensuring ensure also provide provided given value element called named return returned
+    within perform process processing way approach method use used generate specified original
+    desired performance scalable scalability maintainable user-friendly""".split()
+)
+"""Words that make a task longer and not harder."""
+
+OPENINGS = frozenset(
+    """write create implement generate build design construct develop make find convert rewrite
+    refactor edit modify fix add remove update delete select calculate compute determine describe
+    explain compare list name show print output return sort reverse count check validate parse
+    extract classify suggest propose provide give solve fit balance combine merge split read
+    identify analyze analyse optimize optimise transform insert define declare assign initialize
+    initialise test evaluate discuss compress segment devise set store complete extend replace
+    format display draw simulate plot predict train how what why which is can could should where
+    does do are will would who change consider suppose assume imagine adapt decide group filter
+    rank search detect encode decode encrypt iterate join query apply retrieve fetch get configure
+    debug translate outline state say rename arrange turn normalize tell let access append
+    assert concatenate export import load loop map measure multiply rotate save scrape send start
+    subtract swap take traverse verify you capitalize populate enumerate multiply divide output
+    repeat produce demonstrate illustrate recommend program code call run estimate summarize
+    """.split()
+)
+"""Words that a request may begin with."""
+
+WEAK_OPENINGS = frozenset(
+    """in for using use after based a an the when given if from as on with there each your
+    students""".split()
+)
+"""Words that a request may begin with if a request follows."""
+
+MAKING = frozenset("write create implement build develop design construct generate make".split())
+"""Openings of a task of its own."""
+
+ASKS = re.compile(
+    r"\?|(?:^|[.;:,]\s+|\bthen\s+|\band\s+)(?:please\s+)?(?:write|create|implement|generate|build"
+    r"|design|construct|develop|make|find|convert|rewrite|refactor|modify|fix|add|calculate"
+    r"|compute|determine|describe|explain|compare|list|show|print|return|sort|count|check|select"
+    r"|suggest|identify|solve|give|use|output|report|decide|propose)\b|\byour task\b|\bmust\b"
+    r"|\bshould\b|\bneeds? to\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A request within a text."""
+
+REFUSES = re.compile(
+    r"\A\W*(?:i'?m sorry|i am sorry|sorry,|i apologi[sz]e|i can(?:'t|not)|i'm (?:unable|not able)"
+    r"|unfortunately, i|as an ai)",
+    re.IGNORECASE,
+)
+"""An opening that declines."""
+
+ABOUT_THE_PROMPT = _phrases("""
+original task
+original problem
+original question
+original prompt
+new task
+new problem
+new version of the
+harder task
+harder problem
+harder version
+rewritten task
+task harder
+problem harder
+task above
+problem above
+above task
+previous task
+modified task
+modified problem
+more challenging
+more difficult
+incorrect code
+erroneous code
+wrong code
+misleading code
+piece of code that
+mislead
+misleading
+additional requirements
+additional constraints
+more requirements
+new requirements
+concrete requirements
+stricter demand
+several steps
+reasoning steps
+steps of reasoning
+more reasoning
+steps of thinking
+clever solution
+clever one
+simple solution
+simplest way
+rarer and more specific
+less common requirement
+programming task
+this task requires
+this task is
+the task requires
+the task is to
+this problem requires
+does not meet
+""")
+"""Speech about the rewriting, in place of a task."""
+
+EXPLAINS = _phrases("""
+to solve this
+to solve the problem
+to solve the task
+to achieve this
+to accomplish this
+to do this
+you can use
+you could use
+you may use the following
+you will need to
+you might want to
+you can solve
+you can modify
+you can do this
+you can follow
+follow these steps
+we can
+we could
+we need to
+we will
+we have to
+we first
+we then
+here's how
+here is how
+here's a
+here is a solution
+here is the solution
+here is the code
+here is an implementation
+the correct solution
+the correct answer
+the solution is
+the answer is
+this code
+this function will
+this function uses
+this function takes
+this function works
+this script
+this query
+this solution
+this program will
+this approach
+this snippet
+step 1
+step 2
+for example you
+then iterate
+iterate over all
+iterate through
+by iterating
+simply use
+simply call
+i will
+i would
+i have
+""")
+"""Speech of one who solves."""
+
+INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
+"""A demand that takes back what stands before it."""
+
+HEADING = re.compile(
+    r"^[ \t]*(?:#{1,6} +\S|\*\*[^*\n]+\*\*:?[ \t]*$|\*\*[^*\n]+:\*\*)", re.MULTILINE
+)
+"""A line that is a heading."""
+
+BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)]) +\S", re.MULTILINE)
+"""An entry of a list."""
+
+PLACEHOLDER = re.compile(
+    r"\{task\}|\[(?:insert|your|task|code)[^\]]*\]|<(?:insert|your)[^>]*>", re.IGNORECASE
+)
+"""A gap that was to be filled in."""
+
+BOUND = re.compile(
+    r"\b[OΘ]\s?\(\s*[^)]{1,40}\)|\b(?:linear|logarithmic|constant|quadratic|linearithmic)"
+    r"[- ](?:time|space)"
+)
+"""A complexity, in signs or words."""
+
+NEW_REQUEST = re.compile(
+    r"^[ \t]*(?:\d+[.)]|[-*•]|(?:task|problem|question|version) \d+ *[:.])?[ \t]*"
+    r"(?:write|create|implement|design|develop|build|construct|generate) an?\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line that begins a task of its own."""

@@ -1,0 +1,85 @@
+"""The funnel of a run: what went into every stage, what was kept, and what was dropped and why.
+
+Promises: in = kept + dropped + waiting, where what goes in is counted by the stage before, and
+nothing waits once a run has ended by itself.
+
+>>> for line in funnel(store):   # doctest: +SKIP
+...     print(line.stage, line.round, line.entered, line.kept)
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from evolcoder.records import Stage
+from evolcoder.store import RunStore
+
+SEEDS_META = "seeds"
+"""Key under which a run stores what was read: a SeedsReport as plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelLine:
+    """One stage of one round."""
+
+    stage: Stage
+    """The stage."""
+    round: int
+    """The round; 0 for seeds and for the answers to them."""
+    entered: int
+    """Records that went in, or will."""
+    kept: int
+    """Records that came out."""
+    dropped: dict[str, int]
+    """Drops by reason, most frequent first."""
+
+    @property
+    def n_dropped(self) -> int:
+        """All drops."""
+        return sum(self.dropped.values())
+
+    @property
+    def waiting(self) -> int:
+        """Records without an outcome yet."""
+        return self.entered - self.kept - self.n_dropped
+
+
+def funnel(store: RunStore) -> list[FunnelLine]:
+    """Count every stage of a run, in order."""
+    drops = _drops(store)
+    tasks = _counts(store, "SELECT round, COUNT(*) FROM tasks GROUP BY round")
+    answers = _counts(
+        store,
+        "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
+    )
+    pools = _counts(store, "SELECT round, pool FROM rounds")
+    report = store.meta(SEEDS_META) or {"n_rows": 0}
+    lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
+    for round in sorted(pools):
+        if round:
+            made = tasks[round]
+            lines.append(
+                FunnelLine(Stage.EVOLVE, round, pools[round], made, drops[Stage.EVOLVE, round])
+            )
+        asked = tasks[round] if round else pools[0]
+        if asked or round:
+            why = drops[Stage.RESPOND, round]
+            lines.append(FunnelLine(Stage.RESPOND, round, asked, answers[round], why))
+    return lines
+
+
+def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
+    found: defaultdict[tuple[Stage, int], dict[str, int]] = defaultdict(dict)
+    rows = store.db.read(
+        "SELECT stage, round, reason, COUNT(*) AS n FROM drops "
+        "GROUP BY stage, round, reason ORDER BY n DESC, reason"
+    )
+    for stage, round, reason, n in rows:
+        found[Stage(str(stage)), int(str(round))][str(reason)] = int(str(n))
+    return found
+
+
+def _counts(store: RunStore, query: str) -> defaultdict[int, int]:
+    found: defaultdict[int, int] = defaultdict(int)
+    for round, n in store.db.read(query):
+        found[int(str(round))] = int(str(n))
+    return found

@@ -1,0 +1,93 @@
+"""Which tasks go into a round: each lineage's newest task that has a kept answer, or its seed.
+
+Promises: lineages come in the order of their seeds, a page at a time, so that memory does not grow
+with their number; a lineage that has its outcome in the round is not handed out again. A failed
+evolution leaves its parent in the pool, for the next round.
+
+>>> for lineage in waiting(store, 1, max_failures=None):   # doctest: +SKIP
+...     print(lineage.head.instruction)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evolcoder.records import Task
+from evolcoder.store import RunStore, task_from
+
+PAGE = 256
+
+_LINEAGES = """
+    SELECT s.ordinal AS ordinal,
+        COALESCE((SELECT MAX(r.round) FROM responses r
+            WHERE r.ordinal = s.ordinal AND r.round BETWEEN 1 AND :round - 1), 0) AS head
+    FROM tasks s WHERE s.round = 0 AND s.ordinal > :after
+"""
+_NOT_RESTED = """
+    :max_failures > (SELECT COUNT(*) FROM drops d WHERE d.ordinal = l.ordinal
+        AND d.round > l.head AND d.round < :round AND d.stage IN ('evolve', 'respond'))
+"""
+_NOT_DONE = """
+    NOT EXISTS (SELECT 1 FROM responses r WHERE r.ordinal = l.ordinal AND r.round = :round)
+    AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.ordinal = l.ordinal AND d.round = :round
+        AND d.stage IN ('evolve', 'respond'))
+"""
+_WAITING = f"""
+    SELECT h.*, c.* FROM ({_LINEAGES}) l
+    JOIN tasks h ON h.round = l.head AND h.ordinal = l.ordinal
+    LEFT JOIN tasks c ON c.round = :round AND c.ordinal = l.ordinal
+    WHERE {_NOT_DONE} AND {_NOT_RESTED} ORDER BY l.ordinal LIMIT {PAGE}
+"""
+_SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_NOT_RESTED}"
+_UNANSWERED = """
+    SELECT COUNT(*) FROM tasks t WHERE t.round = 0
+    AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.task = t.id AND r.model IS NULL)
+"""
+NEVER = 1 << 40
+"""Stands for no bound on failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A lineage that waits for its outcome in a round."""
+
+    head: Task
+    """The task to make harder."""
+    child: Task | None
+    """What it was evolved into before an interruption; it still wants an answer."""
+
+
+def waiting(store: RunStore, round: int, *, max_failures: int | None) -> Iterator[Lineage]:
+    """Hand out the lineages that have no outcome in a round yet.
+
+    In round 0 these are the seeds without an answer, each as head and child at once.
+    """
+    after = -1
+    while True:
+        page = store.db.read(_WAITING, _named(round, after, max_failures))
+        for columns in page:
+            head = task_from(columns[:12])
+            yield Lineage(head, task_from(columns[12:24]) if columns[12] else None)
+        if len(page) < PAGE:
+            return
+        after = task_from(page[-1][:12]).ordinal
+
+
+def size(store: RunStore, round: int, *, max_failures: int | None) -> int:
+    """Count the lineages that go into a round; in round 0, the seeds without an answer."""
+    if round == 0:
+        return int(str(store.db.read(_UNANSWERED)[0][0]))
+    return int(str(store.db.read(_SIZE, _named(round, -1, max_failures))[0][0]))
+
+
+def last_outcome(store: RunStore, round: int) -> int:
+    """Return the highest ordinal with an outcome in a round, or -1."""
+    rows = store.db.read(
+        """SELECT MAX(ordinal) FROM (SELECT ordinal FROM responses WHERE round = :round
+        UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage <> 'seeds')""",
+        {"round": round},
+    )
+    return -1 if rows[0][0] is None else int(str(rows[0][0]))
+
+
+def _named(round: int, after: int, max_failures: int | None) -> dict[str, int]:
+    return {"round": round, "after": after, "max_failures": max_failures or NEVER}

@@ -1,0 +1,39 @@
+"""What every test may use: a cache folder of its own, and the count of data that was not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """No test reads or writes the user's cache, or sees the user's key."""
+    monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "cache"))
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("no shared data beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def real_cache():
+    """The user's own cache folder, for models that are there already."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evolcoder"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests were skipped for want of data or models."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    wanting = [report for report in skipped if "shared data" in str(report.longrepr)]
+    terminalreporter.write_line(
+        f"{len(wanting)} tests skipped for want of shared data, {len(skipped)} skipped in all"
+    )

@@ -1,0 +1,178 @@
+"""The run database keeps what it is given, whole and in order, for one writer at a time."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import toys
+from evolcoder.db import Database
+from evolcoder.errors import RunFolderError
+from evolcoder.records import Drop, Made, Reason, Response, Stage, Task
+from evolcoder.store import DB_NAME, RunStore
+
+MADE = Made("scripted#toy", 10, 20, 2)
+
+
+def records():
+    seed = Task.seed("Sort a list.", ordinal=0, language="python")
+    child = seed.child(
+        "Sort a list of dates.", round=1, heuristic="deepen", language="python", made=MADE
+    )
+    drop = Drop(Stage.EVOLVE, Reason.EMPTY, child.id, 2, 0, "constrain", "", "nothing came", MADE)
+    answers = [
+        Response.to(seed, "print(1)", made=None),
+        Response.to(child, "print(2)", reasoning="hm", made=MADE),
+    ]
+    return seed, child, answers, drop
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.create(tmp_path / "run", toys.config()) as opened:
+        yield opened
+
+
+def fill(store):
+    seed, child, answers, drop = records()
+    store.add_seeds([seed, answers[0]])
+    for record in (child, answers[1], drop):
+        store.add(record)
+    store.db.flush()
+
+
+def test_records_come_back_as_they_went_in(store):
+    """A task, a response and a drop are equal after the round trip."""
+    fill(store)
+    seed, child, answers, drop = records()
+    rows = list(store.rows())
+    assert [(row.task, row.response) for row in rows] == [(seed, answers[0]), (child, answers[1])]
+    assert rows[1].parent_instruction == seed.instruction
+    assert list(store.drops()) == [drop]
+
+
+def test_adding_a_record_twice_keeps_one(store):
+    """Work that is done again after a kill leaves no second row."""
+    fill(store)
+    fill(store)
+    assert len(list(store.rows())) == 2
+    assert len(list(store.drops())) == 1
+
+
+def test_limit_bounds_evolved_rows_and_keeps_the_seeds(store):
+    """A target of N rows is N evolved rows; seeds come on top."""
+    seeds = [Task.seed(text, ordinal=i, language=None) for i, text in enumerate(toys.tasks(3))]
+    store.add_seeds(seeds)
+    for seed in seeds:
+        store.add(Response.to(seed, "a", made=None))
+        child = seed.child(
+            seed.instruction + " Twice.", round=1, heuristic="deepen", language=None, made=MADE
+        )
+        store.add(child)
+        store.add(Response.to(child, "b", made=MADE))
+    store.db.flush()
+    assert [row.task.round for row in store.rows(limit=2)] == [0, 0, 0, 1, 1]
+
+
+def test_a_second_process_is_refused(store):
+    """Two writers on one run folder would mix their rows: the second stops in one line."""
+    code = (
+        "import sys; from pathlib import Path; from evolcoder.store import RunStore;"
+        "from evolcoder.config import Config; RunStore.create(Path(sys.argv[1]), Config())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, store.folder], capture_output=True, text=True, check=False
+    )
+    assert "in use by another evolcoder process" in done.stderr
+
+
+def test_a_changed_config_is_refused_by_key(tmp_path):
+    """Resuming with other deciding values names the keys that differ."""
+    RunStore.create(tmp_path / "run", toys.config(seed=1)).close()
+    with pytest.raises(RunFolderError, match=r"other values of evolver\.top_p, seed"):
+        RunStore.create(tmp_path / "run", toys.config(seed=2, evolver={"top_p": 0.5}))
+
+
+def test_limits_and_traffic_may_change(tmp_path):
+    """A higher limit or another concurrency resumes the same run."""
+    RunStore.create(tmp_path / "run", toys.config()).close()
+    changed = toys.config(budget={"rounds": 3}, traffic={"concurrency": 9}, cache="x.db")
+    RunStore.create(tmp_path / "run", changed).close()
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    """A run never mixes with files that are not its own."""
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunFolderError, match="holds other files"):
+        RunStore.create(tmp_path, toys.config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_newer_database_is_refused(tmp_path):
+    """A run of a later version is left alone."""
+    RunStore.create(tmp_path / "run", toys.config()).close()
+    db = sqlite3.connect(tmp_path / "run" / DB_NAME)
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(RunFolderError, match="newer evolcoder"):
+        RunStore.create(tmp_path / "run", toys.config())
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    """Garbage in the place of the database is named, not overwritten."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / DB_NAME).write_bytes(b"not a database at all" * 100)
+    with pytest.raises(RunFolderError, match="not a database"):
+        RunStore.create(folder, toys.config())
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    """A path under a file cannot be a run folder."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        RunStore.create(tmp_path / "file" / "run", toys.config())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_refused(tmp_path):
+    """A folder without the right to write is the user's to mend."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        RunStore.create(tmp_path / "run", toys.config())
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    """When SQLite finds no room, the error tells to make some."""
+    db = Database(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
+    db.write("PRAGMA max_page_count=3", ())
+    with pytest.raises(RunFolderError, match="make room"):
+        for _ in range(50):
+            db.write("INSERT INTO t VALUES (?)", ("x" * 4000,))
+            db.flush()
+    with pytest.raises(RunFolderError, match="make room"):
+        db.close()
+
+
+def test_rows_reach_the_file_in_order(tmp_path):
+    """A reader that sees a row sees all rows queued before it."""
+    db = Database(tmp_path / "x.db", ("CREATE TABLE t (v INTEGER)",))
+    for n in range(5000):
+        db.write("INSERT INTO t VALUES (?)", (n,))
+    db.flush()
+    assert [row[0] for row in db.read("SELECT v FROM t ORDER BY rowid")] == list(range(5000))
+    db.close()
+
+
+def test_seeds_are_written_all_or_none(store):
+    """A fault among the seeds leaves nothing behind."""
+
+    def seeds():
+        yield Task.seed("one", ordinal=0, language=None)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        store.add_seeds(seeds())
+    assert store.db.read("SELECT COUNT(*) FROM tasks") == [(0,)]
