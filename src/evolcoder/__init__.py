@@ -1,13 +1,18 @@
 """evolcoder evolves coding instructions into a harder, answered, exportable training set.
 
-The names below are the public face; everything else may change between minor versions.
+The names in `__all__` are the public face; everything else may change between minor versions. They
+are loaded when they are first used, so that the command line answers at once.
 """
 
-from evolcoder.config import Config
-from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
-from evolcoder.errors import EngineError, EvolcoderError, UserError
-from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
-from evolcoder.store import RunStore
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evolcoder.config import Config
+    from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
+    from evolcoder.errors import EngineError, EvolcoderError, UserError
+    from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
+    from evolcoder.store import RunStore
 
 __version__ = "0.1.0"
 
@@ -31,3 +36,18 @@ __all__ = [
     "Task",
     "UserError",
 ]
+
+_HOMES = {
+    "evolcoder.config": ("Config",),
+    "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
+    "evolcoder.errors": ("EngineError", "EvolcoderError", "UserError"),
+    "evolcoder.records": ("Drop", "Made", "Reason", "Response", "Row", "Stage", "Task"),
+    "evolcoder.store": ("RunStore",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'evolcoder' has no attribute {name!r}")

@@ -1,0 +1,123 @@
+"""The purse: limits are never passed, and what is not spent is given back."""
+
+import asyncio
+
+import pytest
+
+import toys
+from evolcoder.config import BudgetConfig, Price
+from evolcoder.engine.base import Completion, Message, Request, Sampling
+from evolcoder.engine.meter import Meter, MeteredEngine, Spent
+from evolcoder.errors import BudgetReached, EngineError
+
+PRICES = {"toy": Price(input=1.0, output=10.0)}
+
+
+class Slow:
+    """Answers 10 tokens after some turns of the loop, or fails."""
+
+    identity = "scripted"
+
+    def __init__(self, *, fail=False):
+        self.calls = 0
+        self._fail = fail
+
+    async def complete(self, request):
+        self.calls += 1
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if self._fail:
+            raise EngineError("no", asked="scripted", retryable=True)
+        return Completion("x", "", "stop", 5, 10)
+
+    async def aclose(self):
+        pass
+
+
+def request(n=0, max_tokens=100):
+    return Request("toy", (Message("user", f"ask {n}"),), Sampling(1.0, 1.0, max_tokens), n)
+
+
+def metered(limits, *, spent=None, inner=None):
+    booked = []
+    meter = Meter(limits, spent or Spent(), lambda *call: booked.append(call))
+    inner = inner or Slow()
+    return MeteredEngine(inner, meter, PRICES), meter, inner, booked
+
+
+def ask_all(engine, n):
+    async def go():
+        asked = [engine.complete(request(i)) for i in range(n)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return asyncio.run(go())
+
+
+def test_tokens_never_pass_the_limit():
+    """Many requests at once together spend at most max_tokens, and nearly all of it."""
+    engine, meter, inner, _ = metered(BudgetConfig(max_tokens=1000))
+    outcomes = ask_all(engine, 200)
+    assert meter.spent.tokens <= 1000
+    assert meter.spent.tokens == 15 * inner.calls
+    assert meter.spent.tokens > 1000 - 15 - 100 - 30
+    assert any(isinstance(outcome, BudgetReached) for outcome in outcomes)
+
+
+def test_dollars_never_pass_the_limit():
+    """The price of what is sent and received stays within max_usd."""
+    engine, meter, inner, _ = metered(BudgetConfig(max_usd=0.005))
+    ask_all(engine, 200)
+    assert meter.spent.usd == pytest.approx(inner.calls * (5 * 1.0 + 10 * 10.0) / 1e6)
+    assert 0.0035 < meter.spent.usd <= 0.005
+
+
+def test_what_earlier_sessions_spent_counts():
+    """A resumed run does not get a fresh purse."""
+    engine, _, inner, _ = metered(BudgetConfig(max_tokens=1000), spent=Spent(tokens=995))
+    (outcome,) = ask_all(engine, 1)
+    assert isinstance(outcome, BudgetReached)
+    assert "budget.max_tokens=1000: 995 spent" in str(outcome)
+    assert inner.calls == 0
+
+
+def test_a_failed_request_costs_nothing():
+    """What was set aside for a request that failed is free again."""
+    engine, meter, _, booked = metered(BudgetConfig(max_tokens=400), inner=Slow(fail=True))
+    outcomes = ask_all(engine, 20)
+    assert {type(outcome) for outcome in outcomes} == {EngineError}
+    assert (meter.spent.tokens, meter.in_flight, booked) == (0, 0, [])
+
+
+def test_every_completion_is_booked():
+    """The ledger gets model and tokens of each."""
+    engine, _, _, booked = metered(BudgetConfig())
+    ask_all(engine, 3)
+    assert booked == [("toy", 5, 10)] * 3
+
+
+def test_hours_end_a_session():
+    """After max_hours nothing is sent any more."""
+    engine, _, inner, _ = metered(BudgetConfig(max_hours=1e-9))
+    (outcome,) = ask_all(engine, 1)
+    assert isinstance(outcome, BudgetReached)
+    assert "max_hours" in str(outcome)
+    assert inner.calls == 0
+
+
+def test_a_cached_answer_costs_nothing(tmp_path):
+    """The cache stands before the purse."""
+    from evolcoder.engine.cache import CachedEngine, CompletionCache
+
+    engine, meter, _, _ = metered(BudgetConfig(), inner=toys.engine())
+    cache = CompletionCache(tmp_path / "c.db")
+    cached = CachedEngine(engine, cache)
+
+    async def twice():
+        first = await cached.complete(request())
+        cache.flush()
+        return first, await cached.complete(request())
+
+    first, second = asyncio.run(twice())
+    cache.close()
+    assert first == second
+    assert meter.requests == 1

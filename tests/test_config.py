@@ -1,0 +1,119 @@
+"""Every knob is checked, and what is wrong is said in one line with the key as it was written."""
+
+import pytest
+
+from evolcoder.config import FREE_TO_CHANGE, Config, differing_keys, load
+from evolcoder.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("budgt.rounds=2", "unknown key budgt; did you mean budget?"),
+        ("evolve.candidats=2", "unknown key evolve.candidats; did you mean candidates?"),
+        ("evolve.heuristics.mine.tmplate=x", "did you mean template?"),
+        ("evolve.heuristics.mine.template=harder", "template has no {task} placeholder"),
+        ("evolver.temperature=hot", "evolver.temperature"),
+        ("evolver.top_p=1.5", "evolver.top_p"),
+        ("evolve.candidates=0", "evolve.candidates"),
+        ("seeds.format=csv", "seeds.format"),
+        ("budget=3", "budget"),
+        ("rounds", "write it as key.subkey=value"),
+        ("=3", "write it as key.subkey=value"),
+        ("seed.x.y=3", "seed"),
+        ("evolver.model=[", "not YAML"),
+    ],
+)
+def test_a_wrong_value_is_said_in_one_line(override, said):
+    """The message names the key, and the nearest known one where there is one."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, [override])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n- b", "must hold keys and values, not a list"),
+        ("a: [1", "not YAML"),
+        ("seed: -1", "seed"),
+        ("\xff\xfe", "not YAML"),
+    ],
+)
+def test_a_wrong_file_is_said_in_one_line(tmp_path, text, said):
+    """Broken YAML, a list at the top, bytes that are no text: one line, with the file's name."""
+    path = tmp_path / "run.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert said in str(caught.value)
+    assert "run.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_said(tmp_path):
+    """A path that leads nowhere is named."""
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_an_empty_file_and_empty_sections_mean_the_defaults(tmp_path):
+    """`budget:` with nothing under it is what YAML users write; it changes nothing."""
+    path = tmp_path / "run.yaml"
+    path.write_text("budget:\nseeds:\n")
+    assert load(path) == Config()
+
+
+def test_flags_win_over_the_file(tmp_path):
+    """What is typed last counts."""
+    path = tmp_path / "run.yaml"
+    path.write_text("budget: {rounds: 5}\nseed: 3\n")
+    config = load(path, ["budget.rounds=2"])
+    assert (config.budget.rounds, config.seed) == (2, 3)
+
+
+def test_the_fingerprint_covers_every_deciding_key():
+    """Changing any key outside the free ones changes the fingerprint; a free one does not."""
+    for name in Config.model_fields:
+        other = load(None, [CHANGES[name]])
+        assert other != Config()
+        assert (other.fingerprint == Config().fingerprint) == (name in FREE_TO_CHANGE), name
+
+
+CHANGES = {
+    "seed": "seed=1",
+    "seeds": "seeds.limit=3",
+    "evolver": "evolver.model=other",
+    "responder": "responder.model=other",
+    "judge": "judge.model=other",
+    "evolve": "evolve.candidates=5",
+    "eliminate": "eliminate.max_words=99",
+    "respond": "respond.tries=2",
+    "budget": "budget.rounds=9",
+    "traffic": "traffic.concurrency=3",
+    "export": "export.include_seeds=false",
+    "prices": "prices.toy={input: 1, output: 1}",
+    "cache": "cache=elsewhere.db",
+}
+"""A change to each key of the config."""
+
+
+def test_differing_keys_are_named_dotted():
+    """The names are what a user would type."""
+    old, new = Config().deciding(), load(None, ["evolver.top_p=0.5", "seed=4"]).deciding()
+    assert differing_keys(old, new) == ["evolver.top_p", "seed"]
+
+
+def test_every_knob_has_a_sentence():
+    """A field without a description is a knob that nobody can use."""
+    from evolcoder.config import Section
+
+    missing = [
+        f"{section.__name__}.{name}"
+        for section in Section.__subclasses__()
+        if section is not Config
+        for name, field in section.model_fields.items()
+        if not (field.description or "").endswith(".")
+    ]
+    assert missing == []

@@ -1,0 +1,118 @@
+"""SIGKILL at any instant loses nothing that was paid for and repeats nothing on restart."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+import toys
+from evolcoder.store import RunStore
+from loopback import Loopback, in_thread
+
+N_SEEDS = 220
+N_KILLS = 25
+LATENCY_S = 0.15
+REACHED_S = 0.1
+"""An answer that had reached us so long before the kill must not be asked for again."""
+
+
+def start(folder: Path, seeds: Path, url: str) -> subprocess.Popen[bytes]:
+    command = ["run", "--seeds", seeds, "--model", f"{url}#toy", "--rounds", "2", "--out", folder]
+    options = ["--cache", folder.with_suffix(".cache"), "--set", "traffic.concurrency=16"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+
+
+def dump(folder: Path) -> tuple[list[object], list[object]]:
+    with RunStore.read(folder) as store:
+        return list(store.rows()), list(store.drops())
+
+
+def wait_for_calls(server: Loopback, n: int, process: subprocess.Popen[bytes]) -> None:
+    while len(server.calls) < n and process.poll() is None:
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_sigkill_at_25_random_instants_loses_and_repeats_nothing(tmp_path):
+    """The restarted run equals an undisturbed one, and no answer that had come is asked again."""
+    rng = random.Random(2024)
+    seeds = toys.seeds_file(tmp_path / "seeds.jsonl", N_SEEDS)
+    server = Loopback(answer=toys.answer, latency_s=LATENCY_S)
+    with in_thread(server):
+        finish(start(tmp_path / "whole", seeds, server.base_url))
+        n_whole = len(server.calls)
+        server.calls.clear()
+        kills = []
+        for n in range(N_KILLS):
+            process = start(tmp_path / "cut", seeds, server.base_url)
+            if n % 5:
+                wait_for_calls(server, len(server.calls) + 1, process)
+                time.sleep(rng.uniform(0.0, 0.5))
+            else:
+                time.sleep(rng.uniform(0.0, 0.8))
+            killed_at = time.monotonic()
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            if process.returncode == -signal.SIGKILL:
+                kills.append((killed_at, len(server.calls)))
+        finish(start(tmp_path / "cut", seeds, server.base_url))
+    assert len(kills) >= N_KILLS - 3, "the run ended before it could be killed"
+    assert dump(tmp_path / "cut") == dump(tmp_path / "whole")
+    assert asked_again(server, kills) == []
+    assert len(server.calls) <= n_whole + 16 * len(kills)
+
+
+def asked_again(server: Loopback, kills: list[tuple[float, int]]) -> list[object]:
+    """Requests that were sent again although their answer had reached us well before a kill.
+
+    An answer has reached us by the time that the next request comes on its connection.
+    """
+    bodies = [orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS) for call in server.calls]
+    reached: dict[int, float] = {}
+    newest: dict[tuple[str, int], int] = {}
+    for n, call in enumerate(server.calls):
+        if call.peer in newest:
+            reached[newest[call.peer]] = call.received
+        newest[call.peer] = n
+    assert len(reached) > len(server.calls) // 2, "connections are not used again"
+    found = []
+    for killed_at, n_before in kills:
+        later = set(bodies[n_before:])
+        found += [
+            server.calls[n].body
+            for n in range(n_before)
+            if reached.get(n, killed_at) < killed_at - REACHED_S and bodies[n] in later
+        ]
+    return found
+
+
+def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path):
+    """SIGINT ends with 130 and one line that says how to go on; nothing is lost."""
+    seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 60)
+    server = Loopback(answer=toys.answer, latency_s=0.2)
+    with in_thread(server):
+        process = start(tmp_path / "run", seeds, server.base_url)
+        wait_for_calls(server, 20, process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors.decode()
+        assert errors.decode().splitlines()[-1].startswith("evolcoder: interrupted")
+        assert b"Traceback" not in errors
+        finish(start(tmp_path / "run", seeds, server.base_url))
+    rows, _ = dump(tmp_path / "run")
+    assert rows
+    assert {row.task.round for row in rows} == {0, 1, 2}
