@@ -40,7 +40,7 @@ def answer(asked, seed=0):
         return task.strip()
     if "O(...)" in template:
         return f"It must take O(n) time and O(1) extra space for n {a} {b} entries with {c} {d}."
-    if "Demand" in json.dumps(template) or "does not meet" in template:
+    if "Demand" in json.dumps(template) or "does not do yet" in template:
         return f"```python\ndef f(x):\n    return x  # {a}\n```\nDemand: {demand}"
     if "sentences" in template and "behind it" in template:
         return demand

@@ -75,7 +75,7 @@ class ModelConfig(Section):
 class EvolverConfig(ModelConfig):
     """The model that makes tasks harder."""
 
-    temperature: float = Field(0.8, ge=0.0, le=2.0)
+    temperature: float = Field(0.6, ge=0.0, le=2.0)
     """Sampling temperature; a small model wanders off the task above it."""
     max_tokens: int = Field(640, ge=1)
     """Longest evolution in tokens; one cut off there is dropped."""
@@ -153,10 +153,12 @@ class EliminateConfig(Section):
 
     min_new_words: int = Field(4, ge=0)
     """Telling words that a harder task must hold and its parent does not."""
-    doubtful_words: int = Field(6, ge=0)
+    doubtful_words: int = Field(5, ge=0)
     """Below so many, another candidate is tried first, and the judge, if there is one, is asked."""
     max_overlap: float = Field(0.9, gt=0.0, le=1.0)
     """Largest share of common words (Jaccard) between a task and its parent."""
+    min_kept: float = Field(0.25, ge=0.0, le=1.0)
+    """Share of the telling words of its parent's prose that a rewritten task must keep."""
     max_growth: float = Field(3.0, gt=1.0)
     """A task may be so many times as long as its parent, counted in words, plus 60 words."""
     max_words: int = Field(400, ge=10)

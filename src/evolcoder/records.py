@@ -33,6 +33,7 @@ class Reason(StrEnum):
     SOLVED = "solved"
     NOT_A_TASK = "not_a_task"
     SEVERAL_TASKS = "several_tasks"
+    UNRELATED = "unrelated"
     CONTRADICTS = "contradicts"
     MISSING_INPUT = "missing_input"
     BOILERPLATE = "boilerplate"

@@ -54,10 +54,13 @@ class LlamaCppEngine:
         params.cache_ram_mib = PROMPT_CACHE_MB
         params.api_keys = [secrets.token_hex(16)]
         params.verbosity = -1
+        params.endpoint_metrics = True
         try:
             server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error
+        # Comes back when the server's loop runs: one that is destroyed before hangs for ever.
+        server.handle_metrics()
         return cls(server, digest, traffic.slots)
 
     async def complete(self, request: Request) -> Completion:
@@ -124,7 +127,7 @@ class _Answer:
 
 def _body(request: Request) -> dict[str, Any]:
     return {
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "messages": [{"role": m.role, "content": clean(m.content)} for m in request.messages],
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
         "top_k": 0,

@@ -11,9 +11,9 @@ from functools import lru_cache
 
 from evolcoder.config import TASK_PLACEHOLDER
 from evolcoder.evolve import signs
-from evolcoder.evolve.draft import Draft, Fault
+from evolcoder.evolve.draft import Draft, Fault, read
 from evolcoder.evolve.heuristics import Heuristic, Holds
-from evolcoder.evolve.parse import attachment, refers
+from evolcoder.evolve.parse import attachment, prose, refers
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
 
@@ -42,7 +42,7 @@ def _is_empty(draft: Draft) -> Fault | None:
 
 
 def _is_refusal(draft: Draft) -> Fault | None:
-    found = signs.REFUSES.match(draft.after.text)
+    found = signs.REFUSES.match((draft.added or draft.after).text)
     return Fault(Reason.REFUSAL, found[0]) if found else None
 
 
@@ -88,7 +88,7 @@ def _asked(heuristic: Heuristic) -> frozenset[object]:
     there are few ways to word one.
     """
     shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
-    shown += [example.answer for example in heuristic.examples]
+    shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
     found: set[object] = set()
     for text in shown:
         split = words(text)
@@ -151,13 +151,22 @@ def _asks_several(draft: Draft) -> Fault | None:
 
 
 def _asks_something_else(draft: Draft) -> Fault | None:
-    """Look for an addition that begins a task of its own and has no word of the old one."""
-    added = draft.added
-    if added is None or not added.words or added.words[0] not in signs.MAKING:
+    """Look for an addition that opens a task of its own."""
+    found = signs.ANOTHER_TASK.match(draft.added.text) if draft.added else None
+    return Fault(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
+
+
+def _is_unrelated(draft: Draft) -> Fault | None:
+    """Look for a rewritten task that keeps too little of its parent's words."""
+    if draft.added is not None:
         return None
-    if added.telling & draft.before.telling - signs.EMPTY_WORDS:
+    told = prose(draft.before.text)
+    old = draft.before if told == draft.before.text else read(told)
+    wanted = old.telling - signs.EMPTY_WORDS
+    kept = len(wanted & draft.after.telling)
+    if kept >= draft.rules.min_kept * len(wanted):
         return None
-    return Fault(Reason.SEVERAL_TASKS, f"another task: {added.text[:60]}")
+    return Fault(Reason.UNRELATED, f"keeps {kept} of {len(wanted)} words")
 
 
 def _takes_back(draft: Draft) -> Fault | None:
@@ -168,17 +177,24 @@ def _takes_back(draft: Draft) -> Fault | None:
 
 
 def _lacks_its_input(draft: Draft) -> Fault | None:
-    text = draft.after.text
-    shown = "\n" in text or any(mark in text for mark in "[{(\"'`:=“")
-    if not shown and attachment(draft.before.text) and refers(text):
-        return Fault(Reason.MISSING_INPUT, "speaks of data that is not there")
-    return None
+    """Look for words that point at data which neither the parent nor the child shows."""
+    text = draft.after.text if draft.added is None else draft.added.text
+    found = refers(text)
+    if not found or "\n" in text or any(mark in text for mark in "[{(\"'`:=“"):
+        return None
+    if draft.added is not None and draft.before.telling & read(found).telling:
+        return None
+    if draft.added is None and not attachment(draft.before.text):
+        return None
+    return Fault(Reason.MISSING_INPUT, f"shows no {found}")
 
 
 def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
     holds, bait = draft.heuristic.holds, draft.bait
-    if holds is Holds.BOUND and not signs.BOUND.search(draft.after.text):
-        return Fault(Reason.NO_BOUND, "names no bound")
+    if holds is Holds.BOUND:
+        said = (draft.added or draft.after).text
+        asked = signs.BOUND.search(said) and signs.DEMANDS.search(said)
+        return None if asked else Fault(Reason.NO_BOUND, "demands no bound")
     if holds is not Holds.BAIT:
         return None
     if bait is None:
@@ -205,7 +221,7 @@ def _equals_its_parent(draft: Draft) -> Fault | None:
     if draft.after.words == draft.before.words:
         return Fault(Reason.EQUAL_TO_PARENT, "the same words")
     new = draft.new_words
-    least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 1
+    least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
     if len(new) < least:
         return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
     common = len(draft.after.telling & draft.before.telling)
@@ -232,6 +248,7 @@ RULES: tuple[Rule, ...] = (
     _is_boilerplate,
     _asks_several,
     _asks_something_else,
+    _is_unrelated,
     _takes_back,
     _lacks_its_input,
     _lacks_what_it_must_hold,

@@ -107,8 +107,8 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "specialise",
         1.0,
         "Make this programming task harder: take something common that it asks for, think of "
-        "something rarer and more specific, and rewrite the task with it. Do not solve it.\n\n"
-        "Task: {task}",
+        "something rarer and more specific of the same kind, and rewrite the task with it. Keep "
+        "the rest and the programming language. Do not solve it.\n\nTask: {task}",
         (
             Example(
                 "Write a JavaScript function that sorts an array of numbers.\n[3, 1, 2]",
@@ -167,23 +167,22 @@ BUILT_IN: tuple[Heuristic, ...] = (
     Heuristic(
         "misdirect",
         1.0,
-        "Solve this programming task with the simplest code, in ten lines at most. Then name one "
-        "more demand on the same code, such as an input that it gets wrong, and do not mend it."
-        "\n\nTask: {task}",
+        "Solve this programming task with the simplest code, in ten lines at most. Then say what "
+        "the same code must do as well and does not do yet, such as treat an unusual input, and "
+        "do not mend it.\n\nTask: {task}",
         (
             Example(
                 "Write a Python function that counts the vowels in a string.\n'hello'",
                 "```python\ndef count_vowels(text):\n"
                 '    return sum(1 for c in text if c in "aeiou")\n```\n'
-                "Demand: Count capital vowels too, and vowels with an accent such as \u00e9 like "
-                "plain ones.",
+                "Demand: It must also count capital vowels, and vowels with an accent such as "
+                "\u00e9 like plain ones.",
             ),
             Example(
-                "Find the employees who earn more than the average with SQL.",
-                "```sql\nSELECT name FROM employees\n"
-                "WHERE salary > (SELECT AVG(salary) FROM employees);\n```\n"
-                "Demand: Compare each salary with the average of the employee's own department, "
-                "and leave out salaries that are NULL.",
+                "Make all links on a page red with CSS.",
+                "```css\na { color: red; }\n```\n"
+                "Demand: It must also leave the links of the navigation bar as they are, and turn "
+                "those that were visited grey.",
             ),
         ),
         form=Form.ADDITION,
@@ -209,7 +208,7 @@ BUILT_IN: tuple[Heuristic, ...] = (
             ),
             Example(
                 "Find the first position of a value in a sorted array.",
-                "It must take O(log n) time even if all n elements are the same.",
+                "It must take O(log n) time, also where the value stands there many times.",
             ),
         ),
         form=Form.ADDITION,

@@ -3,6 +3,7 @@ r"""What comes back from the evolver, made into a task: wrapping off, tails cut,
 Promises: words are taken away or taken over from the parent, and never invented. What was cut is
 never needed to read the task. Does not judge what is left; `eliminate` does.
 
+>>> whole = BUILT_IN[1]  # doctest: +SKIP
 >>> parse("Sure! A harder task:\n\nSort the list.\n\n### Solution\nUse sort().", "", whole).text
 'Sort the list.'
 """
@@ -16,25 +17,26 @@ from evolcoder.text import CodeBlock, code_blocks, words
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
 _NEW_TASK = re.compile(r"^[#>*_ \t]*new task\b[*_ ]*:[*_ ]*", re.IGNORECASE | re.MULTILINE)
 _LABEL = re.compile(
-    r"\A\s*(?P<mark>[#>*_]*)\s*(?:(?:the|my|a|your)\s+)?(?:(?:new|harder|updated|modified|revised"
+    r"\A(?P<mark>[#>*_]*)[ \t]*(?:(?:the|my|a|your)\s+)?(?:(?:new|harder|updated|modified|revised"
     r"|rewritten|changed|evolved|challenging|more difficult|more challenging|stricter|added"
     r"|additional)\s+)*(?:\w{1,20}ing\s+)?(?:task|problem|question|instruction|version|challenge"
-    r"|prompt|demand|requirement|constraint)s?\s*\d*\s*(?:[*_]+\s*:|:\s*[*_]*|(?(mark)[*_]*\s*\n))"
-    r"\s*",
+    r"|prompt|demand|requirement|constraint)s?(?: \d+)?"
+    r"(?:[*_]+\s*:|:\s*[*_]*|(?(mark)[*_]*\s*\n))\s*",
     re.IGNORECASE,
 )
 _PREAMBLE = re.compile(
-    r"\A\s*(?:(?:sure|certainly|of course|okay|ok|absolutely|great)\b[!.,]?\s+(?:[^\n:]{0,200}:\s)?"
+    r"\A(?:(?:sure|certainly|of course|okay|ok|absolutely|great)\b[!.,]?\s+(?:[^\n:]{0,200}:\s)?"
     r"|(?:here(?:'s| is| are)|below is|the following is|to make (?:this|the|it))\b[^\n]{0,200}:"
     r"\s*\n\s*|[^\n:]{0,60}\b(?:harder|new) (?:task|problem|version)\b[^\n:]{0,60}:\s*\n\s*)",
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"^[ \t]*(?:[-*_]{3,}[ \t]*$|[#>*_ \t]*(?:(?:possible|sample|example|suggested|expected|correct|python"
-    r"|the|my|a|your) +)*(?:solution|answer|explanation|implementation|approach|hint|note|steps"
-    r"|reasoning|analysis|response|code|output|original task|old task|why|mistake|wrong code"
-    r"|needs|common|rarer|(?:original|old|new|harder)?\s*(?:task|problem|demand)(?:\s+\d+)?)s?\b"
-    r"[*_ ]*(?::|\n|\Z)|(?:here(?:'s| is) (?:the|a|an|how|one)|to solve (?:this|the)"
+    r"^(?:[ \t]*[-*_]{3,}[ \t]*$"
+    r"|[#>*_ \t]*(?:(?:possible|sample|example|suggested|expected|correct|python|the|my|a|your) +)*"
+    r"(?:solution|answer|explanation|implementation|approach|hint|note|steps|reasoning|analysis"
+    r"|response|code|output|original task|old task|why|mistake|wrong code|needs|common|rarer"
+    r"|(?:(?:original|old|new|harder) )?(?:task|problem|demand)(?: \d+)?)s?\b[*_ ]*(?::|\n|\Z)"
+    r"|[ \t]*(?:here(?:'s| is) (?:the|a|an|how|one)|to solve (?:this|the)"
     r"|this (?:new |version of the |modified |revised )?(?:task|problem|version|requirement|code"
     r"|function) (?:is|now|adds|requires|makes|will|can|should|ensures|asks|uses|checks|takes"
     r"|fails|only))\b)",
@@ -93,9 +95,15 @@ def attachment(parent: str) -> str:
     return _prose_and_data(parent)[1].strip()
 
 
-def refers(text: str) -> bool:
-    """Whether a task speaks of something that has to be shown with it."""
-    return _REFERS.search(text) is not None
+def prose(parent: str) -> str:
+    """Return what stands before a task's data or code."""
+    return _prose_and_data(parent)[0]
+
+
+def refers(text: str) -> str:
+    """Return the words by which a task points at something shown with it, or ''."""
+    found = _REFERS.search(text)
+    return found[0] if found else ""
 
 
 def with_attachment(text: str, parent: str) -> str:
@@ -113,11 +121,11 @@ def with_attachment(text: str, parent: str) -> str:
 
 def appended(parent: str, addition: str) -> str:
     """Put sentences behind a parent's prose and before its data."""
-    prose, data = _prose_and_data(parent)
-    if prose.endswith(":"):
+    told, data = _prose_and_data(parent)
+    if told.endswith(":"):
         return f"{parent.rstrip()}\n\n{addition}"
-    stop = "" if prose.endswith((".", "?", "!", ";")) else "."
-    return f"{prose}{stop} {addition}{data}"
+    stop = "" if told.endswith((".", "?", "!", ";")) else "."
+    return f"{told}{stop} {addition}{data}"
 
 
 def _prose_and_data(parent: str) -> tuple[str, str]:
@@ -168,6 +176,8 @@ def _split_bait(text: str, parent: str) -> tuple[str, CodeBlock | None]:
 
 def _without_tail(text: str, parent: str) -> tuple[str, str]:
     """Cut where a solution, a comment or another task begins, if a task stands before it."""
+    if "\n" not in text:
+        return text, ""
     for found in _TAIL.finditer(text):
         head = text[: found.start()].strip()
         if head and found[0].strip() not in parent:

@@ -12,6 +12,7 @@ from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.records import Reason
 
 HINTS: dict[Reason, str] = {
+    Reason.EMPTY: "Say the new demand in a sentence of its own.",
     Reason.EQUAL_TO_PARENT: "It must ask for something that the task above does not.",
     Reason.JUDGED_EQUAL: "It must ask for something that the task above does not.",
     Reason.SOLVED: "Write no solution and no explanation, only what is asked for.",
@@ -23,6 +24,7 @@ HINTS: dict[Reason, str] = {
     Reason.BOILERPLATE: "Write plain sentences without headings or lists.",
     Reason.SEVERAL_TASKS: "Write one task, not several.",
     Reason.MISSING_INPUT: "Repeat the data or code that the task works on.",
+    Reason.UNRELATED: "Stay with what the task above is about.",
     Reason.CONTRADICTS: "It must be possible to do both what the task asks and what is new.",
     Reason.NO_BAIT: "The code block with the mistake must be there.",
     Reason.NO_BOUND: "Name the bound, such as O(n) time.",

@@ -47,8 +47,19 @@ WEAK_OPENINGS = frozenset(
 )
 """Words that a request may begin with if a request follows."""
 
-MAKING = frozenset("write create implement build develop design construct generate make".split())
-"""Openings of a task of its own."""
+ANOTHER_TASK = re.compile(
+    r"(?:write|create|implement|build|develop|design|construct|generate|provide|define)"
+    r" an? (?:[\w+#]+ ){0,3}?(?:function|program|algorithm|script|class|method|query|code)\b",
+    re.IGNORECASE,
+)
+"""An addition that opens a task of its own."""
+
+DEMANDS = re.compile(
+    r"\b(?:must|should|shall|needs?|has to|within|at most|no more than|in [OΘ]\b|use|using|with"
+    r"|require|run|achieve|ensure|reduce|improve|optimi[sz]e|avoid)\b",
+    re.IGNORECASE,
+)
+"""A word by which a bound is demanded and not only told."""
 
 ASKS = re.compile(
     r"\?|(?:^|[.;:,]\s+|\bthen\s+|\band\s+)(?:please\s+)?(?:write|create|implement|generate|build"
@@ -89,6 +100,11 @@ modified task
 modified problem
 more challenging
 more difficult
+more complex
+increase difficulty
+increase the difficulty
+add complexity
+bit harder
 incorrect code
 erroneous code
 wrong code
@@ -101,6 +117,10 @@ additional constraints
 more requirements
 new requirements
 concrete requirements
+add constraints
+add requirements
+common requirement
+more specific one
 stricter demand
 several steps
 reasoning steps
@@ -172,6 +192,9 @@ this snippet
 step 1
 step 2
 for example you
+could be done
+can be done by
+can be achieved
 then iterate
 iterate over all
 iterate through
@@ -207,7 +230,7 @@ BOUND = re.compile(
 """A complexity, in signs or words."""
 
 NEW_REQUEST = re.compile(
-    r"^[ \t]*(?:\d+[.)]|[-*•]|(?:task|problem|question|version) \d+ *[:.])?[ \t]*"
+    r"^[ \t]*(?:(?:\d+[.)]|[-*•]|(?:task|problem|question|version) \d+ *[:.])[ \t]*)?"
     r"(?:write|create|implement|design|develop|build|construct|generate) an?\b",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -1,0 +1,236 @@
+"""What goes over the wire, and what may come back."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evolcoder.engine import chat
+from evolcoder.engine.base import Completion, Message, Request, Sampling
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+REQUEST = Request(
+    "toy",
+    (Message("system", "Be brief."), Message("user", "Say something.")),
+    Sampling(0.7, 0.95, 512),
+    1234,
+)
+
+
+def answer(message, *, finish="stop", usage=True):
+    counts = {"prompt_tokens": 11, "completion_tokens": 22}
+    body = {"choices": [{"message": message, "finish_reason": finish}]}
+    return json.dumps(body | ({"usage": counts} if usage else {})).encode()
+
+
+def read(message, **options):
+    return chat.completion(answer(message, **options), REQUEST)
+
+
+def test_a_request_says_all_that_decides_the_answer():
+    """Model, chat and every sampling value are sent; servers have defaults of their own."""
+    assert json.loads(chat.payload(REQUEST)) == {
+        "model": "toy",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Say something."},
+        ],
+        "temperature": 0.7,
+        "top_p": 0.95,
+        "max_tokens": 512,
+        "seed": 1234,
+    }
+
+
+def test_a_refused_parameter_is_left_out_or_renamed():
+    """max_tokens has a newer name; the others have none."""
+    body = json.loads(chat.payload(REQUEST, frozenset({"max_tokens", "seed"})))
+    assert body["max_completion_tokens"] == 512
+    assert {"max_tokens", "seed"}.isdisjoint(body)
+    assert body["temperature"] == 0.7
+
+
+@patient
+@given(st.text(st.characters(codec=None, categories=None)))
+def test_any_string_can_be_asked(content):
+    """Also control characters and lone surrogates: what no encoder takes becomes U+FFFD."""
+    request = Request("toy", (Message("user", content),), REQUEST.sampling, 0)
+    sent = json.loads(chat.payload(request))["messages"][0]["content"]
+    assert sent == content or "\ufffd" in sent
+
+
+def test_a_completion_is_read():
+    """Text, finish and token counts."""
+    assert read({"content": "Something."}) == Completion("Something.", "", "stop", 11, 22)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_in_a_field_of_its_own_is_kept_apart(field):
+    """Servers with a reasoning parser name it in one of two ways; the answer is not split again."""
+    completion = read({"content": "Four, not </think>.", field: "Two and two."})
+    assert (completion.reasoning, completion.text) == ("Two and two.", "Four, not </think>.")
+
+
+def test_reasoning_in_tags_is_kept_apart():
+    """A server without a reasoning parser leaves the tags in the text."""
+    completion = read({"content": "<think>Two and two.</think>\n\nFour."})
+    assert (completion.reasoning, completion.text) == ("Two and two.", "Four.")
+
+
+@pytest.mark.parametrize("message", [{"content": None}, {"content": ""}, {}, {"content": []}])
+def test_no_content_is_an_empty_answer(message):
+    """Null, nothing and missing mean the same."""
+    assert read(message).text == ""
+
+
+def test_a_refusal_is_an_answer():
+    """OpenAI puts it beside an empty content; it is judged later, with all others."""
+    assert read({"content": None, "refusal": "I cannot."}).text == "I cannot."
+
+
+def test_content_in_parts_is_joined():
+    """Parts that hold no text, such as pictures or thoughts, are left out."""
+    parts = [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": []}, {"text": "b"}]
+    assert read({"content": parts}).text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("finish", "means"),
+    [("length", "length"), ("max_tokens", "length"), (None, "stop"), ("eos", "stop"), ("x", "x")],
+)
+def test_the_finish_is_one_word_for_one_thing(finish, means):
+    """What servers call it becomes `stop` and `length`; other words stay."""
+    assert read({"content": "a"}, finish=finish).finish == means
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": -5}])
+def test_missing_usage_is_estimated(usage):
+    """Three characters make a token: what a server does not count still costs something."""
+    body = {"choices": [{"message": {"content": "a" * 30}}], "usage": usage}
+    completion = chat.completion(json.dumps(body).encode(), REQUEST)
+    assert (completion.prompt_tokens, completion.completion_tokens) == (8, 10)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (rb"\ud83d cut", "\ufffd cut"),
+        (b"\xe6\xbc cut", "\ufffd cut"),
+        (rb"nul \u0000", "nul \ufffd"),
+    ],
+)
+def test_characters_cut_in_half_are_read(raw, text):
+    """A stop inside a character is no reason to lose a paid answer."""
+    body = b'{"choices": [{"message": {"content": "' + raw + b'"}}]}'
+    assert chat.completion(body, REQUEST).text == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b'"text"',
+        b"{}",
+        b'{"choices": null}',
+        b'{"choices": []}',
+        b'{"choices": [null]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": [{"message": {"content": "a"}}], "usage": [1]}',
+        b"[" * 100_000,
+        b"<html>",
+    ],
+)
+def test_what_is_no_completion_is_a_value_error(body):
+    """Any other shape of a body, and nothing but a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        chat.completion(body, REQUEST)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "usage", "error", "code", "detail"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@patient
+@given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_does_worse(body):
+    """Whatever a server sends, reading it gives a completion or a ValueError, and a complaint."""
+    try:
+        assert isinstance(chat.completion(body, REQUEST), Completion)
+    except ValueError:
+        assert isinstance(chat.complaint(body).message, str)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "no luck"}}, "no luck"),
+        ({"error": "no luck"}, "no luck"),
+        ({"message": "no luck"}, "no luck"),
+        ({"detail": "no luck"}, "no luck"),
+        ("no luck", "no luck"),
+    ],
+)
+def test_an_error_body_is_read_in_every_known_form(body, message):
+    """OpenAI, Ollama, Mistral and FastAPI each have their own."""
+    assert chat.complaint(json.dumps(body).encode()).message == message
+
+
+def test_an_error_page_is_shortened_to_one_line():
+    """A proxy's HTML is shown as far as it helps."""
+    message = chat.complaint(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
+    assert message.startswith("<html> <h1>502</h1> xxx")
+    assert len(message) <= chat.WIDTH
+
+
+REFUSALS = {
+    "OpenAI, max_tokens": (
+        {
+            "message": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            "param": "max_tokens",
+            "code": "unsupported_parameter",
+        },
+        "max_tokens",
+    ),
+    "OpenAI, temperature": (
+        {
+            "message": "Unsupported value: 'temperature' does not support 0.2 with this model. "
+            "Only the default (1) value is supported.",
+            "param": "temperature",
+            "code": "unsupported_value",
+        },
+        "temperature",
+    ),
+    "no param": ({"message": "Unrecognized request argument supplied: seed"}, "seed"),
+    "FastAPI": (
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "input": 7}]},
+        "seed",
+    ),
+    "one of two": ({"message": "`temperature` and `top_p` cannot both be specified"}, "top_p"),
+    "a value": ({"message": "max_tokens is too large: 9999", "param": "max_tokens"}, None),
+    "the prompt": ({"message": "This model's maximum context length is 4096 tokens"}, None),
+    "something else": ({"message": "Unsupported content type", "param": None}, None),
+    "far apart": ({"message": "Unknown model. " + "y" * 80 + " temperature was 1"}, None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refused_parameter_is_told_from_a_wrong_value(name):
+    """Only a server that does not take a parameter at all makes us leave it out."""
+    body, parameter = REFUSALS[name]
+    assert chat.complaint(json.dumps({"error": body}).encode()).parameter == parameter

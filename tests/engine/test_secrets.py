@@ -1,0 +1,149 @@
+"""The key that a user gave never shows, whatever the server does with it."""
+
+import base64
+import logging
+import traceback
+
+import pytest
+from aiohttp import web
+
+from evolcoder.config import TrafficConfig
+from evolcoder.engine.address import Address
+from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.engine.openai import OpenAIEngine
+from evolcoder.engine.redact import redactor
+from evolcoder.errors import EvolcoderError, ModelError
+from loopback import Loopback, raw, status
+
+KEY = "sk-proj-Zq81vTmuH4xW90aBcDeF"
+PASSWORD = "hunter2/hunter2"
+PARTS = (KEY, KEY[:8], KEY[-6:])
+ASK = Request("toy", (Message("user", "hello"),), Sampling(1.0, 0.9, 50), 7)
+
+
+async def echoes_in_garbage(request):
+    request.transport.write(f"HTTP/9 {request.headers['Authorization']}\r\n\r\n".encode())
+    request.transport.close()
+    return web.Response()
+
+
+async def echoes_in_reason(request):
+    return web.Response(status=400, reason=request.headers["Authorization"])
+
+
+ECHOES = {
+    "401 with the key": status(401, f"Incorrect API key provided: {KEY}."),
+    "401 with a masked key": status(401, f"Incorrect key: {KEY[:8]}{'*' * 12}{KEY[-4:]}. Find it"),
+    "401 with a shortened key": status(401, f"Incorrect key: {KEY[:8]}...{KEY[-6:]}"),
+    "403 with the header": status(403, f"{{'Authorization': 'Bearer {KEY}'}}"),
+    "400 with the key": status(400, f"bad request by {KEY}"),
+    "500 with the key": status(500, f"crashed while serving {KEY}"),
+    "a redirect with the key": status(307, "moved", location=f"https://example.org/?k={KEY}"),
+    "no JSON but the key": raw(f"hello {KEY}".encode()),
+    "no HTTP but the key": echoes_in_garbage,
+    "a reason with the key": echoes_in_reason,
+}
+
+
+def all_of(error):
+    """Everything that a log, a debugger or a traceback shows of an error and of those behind it."""
+    while error is not None:
+        yield str(error)
+        yield repr(error)
+        yield repr(vars(error))
+        yield "".join(traceback.format_exception(error))
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("name", ECHOES)
+async def test_no_error_shows_the_key(name, caplog):
+    """Not in words, repr, attributes or logs, nor in any error that stands behind it."""
+    caplog.set_level(logging.DEBUG)
+    async with Loopback(always=ECHOES[name]) as server:
+        traffic = TrafficConfig(max_tries=2, max_retry_s=10)
+        engine = OpenAIEngine(server.base_url, api_key=KEY, traffic=traffic)
+        with pytest.raises(EvolcoderError) as caught:
+            await engine.complete(ASK)
+        await engine.aclose()
+    assert server.calls[0].headers["authorization"] == f"Bearer {KEY}"
+    shown = "\n".join([*all_of(caught.value), repr(engine), engine.identity, caplog.text])
+    assert [part for part in PARTS if part in shown] == []
+
+
+@pytest.mark.virtual_time
+async def test_a_probe_does_not_show_the_key():
+    """A server that lists the key as a model's name, or rejects it by name, changes nothing."""
+    for server in (Loopback(models=(KEY,)), Loopback(key="another")):
+        async with server:
+            engine = OpenAIEngine(server.base_url, api_key=KEY, traffic=TrafficConfig())
+            with pytest.raises(ModelError) as caught:
+                await engine.probe("toy")
+            await engine.aclose()
+        assert [part for part in PARTS if part in "\n".join(all_of(caught.value))] == []
+
+
+async def test_a_login_in_the_url_is_sent_and_not_shown():
+    """http://user:password@host logs in, and the identity is the URL without it."""
+    async with Loopback() as server:
+        login = f"http://me:{PASSWORD.replace('/', '%2F')}@"
+        url = server.base_url.replace("http://", login)
+        engine = OpenAIEngine(f"{url}/?key={KEY}", api_key="unused", traffic=TrafficConfig())
+        server.mishaps.append(status(400, f"no: {PASSWORD}, {KEY}"))
+        with pytest.raises(EvolcoderError) as caught:
+            await engine.complete(ASK)
+        await engine.aclose()
+    assert engine.identity == server.base_url
+    expected = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    assert server.calls[0].headers["authorization"] == f"Basic {expected}"
+    shown = "\n".join(all_of(caught.value))
+    assert [part for part in (*PARTS, PASSWORD) if part in shown] == []
+
+
+def test_a_key_that_no_header_can_hold_is_refused_unseen():
+    """White space around a key is dropped; a line break within it is an error that hides it."""
+    assert Address.of("http://h/v1", api_key=f" {KEY}\n").headers["Authorization"].endswith(KEY)
+    with pytest.raises(ModelError, match="OPENAI_API_KEY") as caught:
+        Address.of("http://h/v1", api_key=f"{KEY}\r\nX-Evil: 1")
+    assert KEY not in "\n".join(all_of(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000/v1", "ftp://h/v1", "http://", "http://h:99999/v1", "http://[::1"]
+)
+def test_a_base_url_that_is_none_is_refused(url):
+    """The message repeats what was given."""
+    with pytest.raises(ModelError) as caught:
+        Address.of(url, api_key=None)
+    assert url in str(caught.value)
+
+
+def test_a_base_url_that_is_none_does_not_show_its_login():
+    """A password with a slash makes the URL invalid, and is not shown for it."""
+    with pytest.raises(ModelError) as caught:
+        Address.of(f"http://me:{PASSWORD}@h/v1", api_key=None)
+    assert PASSWORD[:7] not in "\n".join(all_of(caught.value))
+
+
+@pytest.mark.parametrize("url", ["http://h/v1", "http://h/v1/", "http://h/v1//", " http://h/v1"])
+def test_equal_base_urls_have_one_identity(url):
+    """A slash more or less makes no other server, so the cache still holds."""
+    assert Address.of(url, api_key=None).identity == "http://h/v1"
+
+
+def test_a_query_in_the_base_url_goes_with_every_request():
+    """Azure wants its API version there; it is no part of the identity."""
+    address = Address.of("http://h/openai?api-version=2024-10-21", api_key=None)
+    assert str(address.chat_url) == "http://h/openai/chat/completions?api-version=2024-10-21"
+    assert address.identity == "http://h/openai"
+
+
+def test_a_short_key_is_taken_out_only_as_a_word():
+    """`ollama` and `EMPTY` are keys too, and words of other words."""
+    redact = redactor(["llama"])
+    assert redact("key llama rejected by ollama") == "key [secret] rejected by ollama"
+
+
+def test_no_secret_means_no_change():
+    """An engine without a key leaves every text alone."""
+    assert redactor(["", ""])("anything") == "anything"

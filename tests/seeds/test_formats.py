@@ -1,0 +1,124 @@
+"""Each format is told by its fields and read to the same task and answer."""
+
+from typing import get_args
+
+import pytest
+
+from evolcoder.config import SeedsConfig
+from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
+
+TASK, ANSWER = "Sort it.", "    done()"
+ROWS = {
+    "alpaca": {"instruction": TASK, "input": "", "output": ANSWER},
+    "output": {"instruction": TASK, "output": ANSWER},
+    "response": {"instruction": TASK, "response": ANSWER},
+    "messages": {
+        "messages": [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": TASK},
+            {"role": "assistant", "content": ANSWER},
+            {"role": "user", "content": "Thanks."},
+            {"role": "assistant", "content": "Welcome."},
+        ]
+    },
+    "sharegpt": {
+        "id": "1",
+        "conversations": [{"from": "human", "value": TASK}, {"from": "gpt", "value": ANSWER}],
+    },
+    "oss-instruct": {"lang": "python", "seed": "x", "problem": TASK, "solution": ANSWER},
+}
+
+
+def test_formats_are_those_that_the_config_offers():
+    """Every format can be forced, and nothing else."""
+    offered = set(get_args(SeedsConfig.model_fields["format"].annotation))
+    assert set(FORMATS) | {"auto"} == offered
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_told_by_its_fields(name):
+    """A row fits its own format; alpaca alone reads another's rows, for `input` may be missing."""
+    assert fitting(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_task_and_the_answer(name):
+    """System turns, later turns and other fields are left out; the answer stays indented."""
+    assert read(ROWS[name], name) == Pair(TASK, ANSWER)
+
+
+def test_an_input_becomes_a_paragraph_of_the_task():
+    """What a task is about belongs to it."""
+    row = {"instruction": " Sort it. ", "input": "[2, 1]\n", "output": ""}
+    assert read(row, "alpaca") == Pair("Sort it.\n\n[2, 1]", "")
+
+
+@pytest.mark.parametrize("stand_in", ["", " ", "noinput", "<noinput>", "No input", "N/A", None])
+def test_a_stand_in_for_no_input_is_no_input(stand_in):
+    """Words that published files write in its place do not become part of the task."""
+    row = {"instruction": TASK, "input": stand_in, "output": ANSWER}
+    assert read(row, "alpaca") == Pair(TASK, ANSWER)
+
+
+def test_output_goes_before_response():
+    """A row with both is alpaca, and `output` is its answer; an empty one gives way."""
+    row = {"instruction": TASK, "input": "", "output": "out", "response": "resp"}
+    assert fitting(row) == {"alpaca"}
+    assert read(row, "alpaca").answer == "out"
+    assert read({**row, "output": ""}, "alpaca").answer == "resp"
+    assert read(row, "response").answer == "resp"
+
+
+@pytest.mark.parametrize("speaker", ["gpt", "assistant", "chatgpt", "bing", "bard", "model", "GPT"])
+def test_sharegpt_knows_the_names_of_models(speaker):
+    """Exports of chats name the model in many ways."""
+    turns = [{"from": "user", "value": TASK}, {"from": speaker, "value": ANSWER}]
+    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, ANSWER)
+
+
+def test_conversations_may_be_written_as_roles():
+    """Both ways of writing a turn are read in both fields."""
+    turns = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
+    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, ANSWER)
+
+
+def test_a_turn_may_come_in_parts():
+    """Text parts are joined; pictures are not seen."""
+    parts = [
+        {"type": "text", "text": "Sort"},
+        {"type": "image_url"},
+        {"type": "text", "text": "it."},
+    ]
+    assert read({"messages": [{"role": "user", "content": parts}]}, "messages") == Pair(
+        "Sort\nit.", ""
+    )
+
+
+def test_an_answer_before_the_task_is_no_answer():
+    """A chat that the model opens is read from the first user turn on."""
+    turns = [{"from": "gpt", "value": "Hello."}, {"from": "human", "value": TASK}]
+    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, "")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        7,
+        "text",
+        [],
+        {},
+        {"instruction": None, "problem": 5, "messages": "no", "conversations": {}},
+        {"instruction": ["x"], "input": "alone", "messages": [None, 3], "conversations": [{}]},
+        {"messages": [{"role": "user", "content": None}], "conversations": [{"from": 1}]},
+    ],
+)
+def test_what_is_not_text_counts_as_missing(name, row):
+    """Reading a row never fails."""
+    assert read(row, name).instruction == ""
+
+
+def test_nul_and_lone_surrogates_become_replacement_characters():
+    """What a database or an encoder would refuse is gone."""
+    assert read({"instruction": "a\x00b\ud800"}, "output").instruction == "a\ufffdb\ufffd"

@@ -1,0 +1,248 @@
+"""Rows become tasks, answers and drops; every row is accounted for."""
+
+import json
+import random
+import tracemalloc
+
+import pytest
+
+from evolcoder.config import Config, SeedsConfig
+from evolcoder.errors import SeedsError, StoreError
+from evolcoder.records import Drop, Reason, Response, Stage, Task
+from evolcoder.seeds.formats import FORMATS
+from evolcoder.seeds.read import _Seen, read_seeds
+from evolcoder.store import RunStore
+
+ROWS = [
+    {"instruction": "Write a Python function.", "output": "```python\npass\n```"},
+    {"instruction": "Write  a Python\nfunction.", "output": "again"},
+    {"instruction": "  ", "output": "nothing asked"},
+    {"instruction": "Say hello.", "output": "```rust\nfn main() {}\n```"},
+    {"instruction": "Say hello in Lua.", "output": ""},
+    {"instruction": "x" * 30_000, "output": "too long"},
+]
+
+
+def of(kind, records):
+    return [record for record in records if isinstance(record, kind)]
+
+
+def test_a_row_is_one_task_or_one_drop(read, seeds_file):
+    """Rows read = tasks + drops, and the report counts the same as the records."""
+    records, report = read(seeds_file("s.jsonl", ROWS))
+    tasks, answers, drops = of(Task, records), of(Response, records), of(Drop, records)
+    assert report.n_rows == len(ROWS) == len(tasks) + len(drops)
+    assert (report.n_tasks, report.n_answers) == (len(tasks), len(answers)) == (3, 2)
+    assert dict(report.dropped) == {"duplicate": 1, "no_instruction": 1, "too_long": 1}
+    assert report.format == "output"
+
+
+def test_ordinals_are_row_numbers(read, seeds_file):
+    """Tasks and drops share one numbering, which begins at 0; an answer has its task's."""
+    records, _ = read(seeds_file("s.jsonl", ROWS))
+    assert [record.ordinal for record in records if not isinstance(record, Response)] == [*range(6)]
+    tasks = {task.id: task.ordinal for task in of(Task, records)}
+    assert [tasks[answer.task] for answer in of(Response, records)] == [0, 3]
+
+
+def test_a_seed_is_a_task_of_round_0_with_its_answer(read, seeds_file):
+    """It is its own root, nobody made it or its answer, and the answer follows it."""
+    (task, answer, *_), _ = read(seeds_file("s.jsonl", ROWS))
+    assert task == Task.seed("Write a Python function.", ordinal=0, language="python")
+    assert answer == Response.to(task, "```python\npass\n```", made=None)
+
+
+def test_the_language_is_the_tasks_or_else_the_answers(read, seeds_file):
+    """A task that names no language is in that of the code that answers it."""
+    records, _ = read(seeds_file("s.jsonl", ROWS))
+    assert [task.language for task in of(Task, records)] == ["python", "rust", "lua"]
+
+
+def test_a_drop_tells_what_was_seen_and_where(read, seeds_file):
+    """Stage, reason, line and text are there; nothing has a parent or a cost."""
+    records, _ = read(seeds_file("s.jsonl", ROWS))
+    duplicate, empty, long = of(Drop, records)
+    assert {drop.stage for drop in (duplicate, empty, long)} == {Stage.SEEDS}
+    assert {(drop.subject, drop.round, drop.made) for drop in (duplicate, empty, long)} == {
+        ("", 0, None)
+    }
+    assert duplicate.reason is Reason.DUPLICATE
+    assert duplicate.detail == "line 2 repeats the instruction of seed 0"
+    assert duplicate.seen == "Write  a Python\nfunction."
+    assert empty.reason is Reason.NO_INSTRUCTION
+    assert empty.detail == "line 3 has no instruction: the fields instruction, output"
+    assert "nothing asked" in empty.seen
+    assert long.reason is Reason.TOO_LONG
+    assert long.detail == "line 6 has a text of 30000 characters; seeds.max_chars is 20000"
+    assert len(long.seen) == 4000
+
+
+def test_the_limit_counts_usable_seeds(read, seeds_file):
+    """Rows that were dropped on the way do not count, and later rows are not read."""
+    records, report = read(seeds_file("s.jsonl", ROWS), limit=2)
+    assert [task.ordinal for task in of(Task, records)] == [0, 3]
+    assert isinstance(records[-1], Response)
+    assert (report.n_rows, report.n_tasks) == (4, 2)
+
+
+def test_a_fault_after_the_limit_is_not_met(read, seeds_file):
+    """A limited read stops where it has enough."""
+    path = seeds_file("s.jsonl", json.dumps(ROWS[0]).encode() + b"\nnot json")
+    assert read(path, limit=1)[1].n_tasks == 1
+    with pytest.raises(SeedsError):
+        read(path)
+
+
+def test_same_texts_in_other_case_or_with_other_input_are_not_duplicates(read, seeds_file):
+    """Only white space is folded."""
+    rows = [
+        {"instruction": "Sort.", "input": "a"},
+        {"instruction": "sort.", "input": "a"},
+        {"instruction": "Sort.", "input": "b"},
+    ]
+    assert read(seeds_file("s.json", rows))[1].n_tasks == 3
+
+
+def test_rows_with_and_without_input_are_one_format(read, seeds_file):
+    """Files leave an empty field out; where any row has an input, the file is alpaca."""
+    rows = [
+        {"instruction": "One.", "output": "1"},
+        {"instruction": "Two."},
+        {"instruction": "Three.", "input": "x", "output": "3"},
+    ]
+    records, report = read(seeds_file("s.jsonl", rows))
+    assert report.format == "alpaca"
+    assert [task.instruction for task in of(Task, records)] == ["One.", "Two.", "Three.\n\nx"]
+
+
+def test_mixed_formats_name_the_first_row_that_differs(read, seeds_file):
+    """Where no one format reads all rows, none is guessed."""
+    rows = [
+        {"instruction": "One.", "output": "1"},
+        {"note": "no task"},
+        {"instruction": "Two.", "response": "2"},
+    ]
+    with pytest.raises(SeedsError) as caught:
+        read(seeds_file("s.jsonl", rows))
+    assert str(caught.value).endswith(
+        "s.jsonl: line 3 has the fields instruction, response, but the rows before it are in the "
+        "format output; split the file, or force one format with seeds.format"
+    )
+
+
+def test_a_forced_format_reads_a_mixed_file(read, seeds_file):
+    """Rows of other formats are drops then."""
+    rows = [{"instruction": "One.", "output": "1"}, {"problem": "Two.", "solution": "2"}]
+    _, report = read(seeds_file("s.jsonl", rows), format="oss-instruct")
+    assert report.format == "oss-instruct"
+    assert (report.n_tasks, dict(report.dropped)) == (1, {"no_instruction": 1})
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_without_any_instruction_is_an_error(read, seeds_file, format):
+    """One line names the reasons, the fields found, and those that are read."""
+    with pytest.raises(SeedsError) as caught:
+        read(seeds_file("s.json", [{"question": "?"}, {"query": "!"}]), format=format)
+    assert str(caught.value).endswith(
+        "s.json: none of its 2 rows is usable (no_instruction 2); the first has the fields "
+        "question; a task is read from instruction, problem, messages or conversations"
+    )
+
+
+def test_rows_that_are_no_objects_are_drops(read, seeds_file):
+    """A number or a list in place of a row is a row without an instruction."""
+    rows = [3, None, ["x"], {"instruction": "One."}]
+    records, report = read(seeds_file("s.json", rows))
+    assert (report.n_tasks, report.n_rows) == (1, 4)
+    assert (
+        of(Drop, records)[0].detail == "row 1 has no instruction: no fields but a value of type int"
+    )
+
+
+def test_ten_megabytes_in_one_row_are_a_drop(read, seeds_file):
+    """The row is dropped with its beginning, and the others are read."""
+    rows = [{"instruction": "y" * 10_000_000}, {"instruction": "One.", "output": "z" * 10_000_000}]
+    records, report = read(seeds_file("s.jsonl", [*rows, {"instruction": "Two."}]))
+    assert [drop.reason for drop in of(Drop, records)] == [Reason.TOO_LONG] * 2
+    assert report.n_tasks == 1
+    assert sum(len(drop.seen) for drop in of(Drop, records)) < 9000
+
+
+def test_a_row_that_is_nested_as_deep_as_json_allows_is_a_drop(read, seeds_file):
+    """Showing it takes no more of the stack than reading it did."""
+    deep = b'{"odd": ' + b"[" * 900 + b"]" * 900 + b"}\n"
+    records, report = read(seeds_file("s.jsonl", deep + json.dumps(ROWS[0]).encode()))
+    assert report.n_tasks == 1
+    assert records[0].reason is Reason.NO_INSTRUCTION
+    assert records[0].seen.startswith("{'odd': [[")
+
+
+def test_reading_twice_gives_the_same_records(read, seeds_file):
+    """Ids are content hashes, so a second run begins with the same tasks."""
+    path = seeds_file("s.jsonl", ROWS)
+    assert read(path) == read(path)
+
+
+def test_random_files_are_all_accounted_for(read, seeds_file):
+    """In = kept + dropped, whatever the rows hold."""
+    rng = random.Random(0)
+    texts = [None, "", " ", "One.", "Two.", "Three.", 7, "w" * 50]
+    for case in range(30):
+        rows = [
+            {"instruction": rng.choice(texts), "output": rng.choice(texts)}
+            for _ in range(rng.randint(1, 40))
+        ]
+        rows.append({"instruction": "Certain."})
+        records, report = read(seeds_file(f"{case}.jsonl", rows), max_chars=20)
+        assert report.n_tasks + len(of(Drop, records)) == report.n_rows == len(rows)
+
+
+def test_all_records_go_into_the_store(seeds_file, tmp_path):
+    """What the reader yields is what a run begins with; nothing collides."""
+    path = seeds_file("s.jsonl", ROWS)
+    with RunStore.create(tmp_path / "run", Config()) as store:
+        store.add_seeds(read_seeds(SeedsConfig(path=str(path))))
+        assert [row.task.ordinal for row in store.rows()] == [0, 3]
+        assert [drop.reason.value for drop in store.drops()] == [
+            "duplicate",
+            "no_instruction",
+            "too_long",
+        ]
+        assert store.db.read("SELECT COUNT(*) FROM tasks") == [(3,)]
+
+
+def test_a_fault_halfway_leaves_nothing_in_the_store(seeds_file, tmp_path):
+    """Seeds are written whole or not at all."""
+    path = seeds_file("s.jsonl", json.dumps(ROWS[0]).encode() + b"\n{")
+    with RunStore.create(tmp_path / "run", Config()) as store:
+        with pytest.raises(SeedsError, match="line 2 is not JSON"):
+            store.add_seeds(read_seeds(SeedsConfig(path=str(path))))
+        assert store.db.read("SELECT COUNT(*) FROM tasks") == [(0,)]
+
+
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
+    """Neither the rows nor the digests of what was seen are kept in memory."""
+
+    def peak(n_rows):
+        path = tmp_path / f"{n_rows}.jsonl"
+        with path.open("w") as file:
+            for n in range(n_rows):
+                file.write(json.dumps({"instruction": f"Task {n}.", "output": "y" * 200}) + "\n")
+        tracemalloc.start()
+        n_records = sum(1 for _ in read_seeds(SeedsConfig(path=str(path))))
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert n_records == 2 * n_rows
+        return used
+
+    assert peak(2_000) < peak(400) + 30_000
+
+
+def test_no_room_for_digests_is_an_error_of_ours(monkeypatch):
+    """SQLite's fault does not pass the border of this file."""
+    seen = _Seen()
+    seen._db.execute("PRAGMA max_page_count=2")
+    with pytest.raises(StoreError, match=r"temporary files: cannot be used: .* full"):
+        for row in range(10_000):
+            seen.first(f"text {row}", row)
+    seen.close()

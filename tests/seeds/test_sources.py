@@ -1,0 +1,213 @@
+"""Every kind of file gives the same rows, and every fault is one line that names the place."""
+
+import json
+import sys
+
+import pytest
+
+from evolcoder.errors import SeedsError
+from evolcoder.seeds import sources
+
+ROWS = [{"instruction": f"Do {n}.", "output": "Ünïcödé\u2028"} for n in range(3)]
+LINE = json.dumps(ROWS[0]).encode() + b"\n"
+KINDS = [f"s{kind}{packed}" for kind in sources.SUFFIXES for packed in ("", ".gz")]
+
+
+@pytest.mark.parametrize("name", [*KINDS, "S.JSONL.GZ"])
+def test_every_kind_of_file_gives_the_same_records(read, seeds_file, name):
+    """The suffix says how a file is packed; what comes out is the same."""
+    reference, _ = read(seeds_file("reference.jsonl", ROWS))
+    records, report = read(seeds_file(name, ROWS))
+    assert records == reference
+    assert report.n_rows == 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINE + b"\r\n \n" + LINE.replace(b"0", b"1"),
+        b"\xef\xbb\xbf" + LINE + LINE.replace(b"0", b"1").rstrip(),
+        b"\n\n [" + LINE + b"," + LINE.replace(b"0", b"1") + b"]\n",
+        b"\xef\xbb\xbf[" + LINE + b"," + LINE.replace(b"0", b"1") + b"]",
+    ],
+    ids=["blank lines", "BOM, no last line feed", "array after blanks", "array after a BOM"],
+)
+@pytest.mark.parametrize("name", ["s.json", "s.jsonl"])
+def test_an_array_and_rows_per_line_are_told_apart_by_the_first_character(
+    read, seeds_file, name, data
+):
+    """Many `.json` files hold a row per line; the suffix does not matter."""
+    assert read(seeds_file(name, data))[1].n_tasks == 2
+
+
+def fault(read, path, **options):
+    """The message of the error that reading raises, which is one line."""
+    with pytest.raises(SeedsError) as caught:
+        read(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet.gz", "none", "none.txt", "a/b/c"])
+def test_a_missing_file(read, tmp_path, name):
+    """The message names the file as the user did."""
+    assert fault(read, tmp_path / name) == "cannot be read: No such file or directory"
+
+
+def test_a_folder(read, tmp_path):
+    """Whatever its name is."""
+    (tmp_path / "seeds.jsonl").mkdir()
+    assert fault(read, tmp_path) == "is a folder; name a file in it"
+    assert fault(read, tmp_path / "seeds.jsonl") == "is a folder; name a file in it"
+
+
+def test_a_file_of_an_unknown_kind(read, seeds_file):
+    """The known kinds are named."""
+    path = seeds_file("s.csv", b"a,b")
+    assert fault(read, path) == (
+        "unknown kind of file '.csv'; known are .json, .jsonl, .parquet, each also with .gz"
+    )
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_without_rows(read, seeds_file, name):
+    """Empty files and empty arrays hold no rows."""
+    empty = [] if ".parquet" in name else b" \n"
+    assert fault(read, seeds_file(name, empty)) == "holds no rows; name a file with at least one"
+    if ".parquet" not in name:
+        assert "no rows" in fault(read, seeds_file(name, b""))
+        assert "no rows" in fault(read, seeds_file(name, b"[ ]"))
+
+
+def test_a_line_that_is_not_json(read, seeds_file):
+    """Its number and the column are named; a row cut off at the end is no exception."""
+    hint = "; a file holds one row per line, or one array of rows"
+    path = seeds_file("s.jsonl", LINE + b"\n{'instruction': 1}\n")
+    assert fault(read, path) == (
+        "line 3 is not JSON (Expecting property name enclosed in double quotes at column 2)" + hint
+    )
+    assert "line 2 is not JSON" in fault(read, seeds_file("t.jsonl", LINE + LINE[:20]))
+    assert "line 1 is not JSON" in fault(read, seeds_file("u.json", b"instruction,output\na,b\n"))
+
+
+def test_an_array_that_is_not_json(read, seeds_file):
+    """The line within the array is named."""
+    path = seeds_file("s.json", b"[\n" + LINE + b",\n{]")
+    assert fault(read, path).startswith("line 4 is not JSON (")
+    assert fault(read, seeds_file("t.json", b"\n[" + LINE)).startswith("line 3 is not JSON (")
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
+def test_bytes_that_are_not_utf_8(read, seeds_file, name):
+    """The line and the byte are named, in lines and in arrays."""
+    bad = LINE.replace(b"Do", b"D\xe9")
+    assert fault(read, seeds_file(name, LINE + bad)) == (
+        "line 2 is not UTF-8 (byte 0xe9); save the file as UTF-8"
+    )
+    assert "line 3 is not UTF-8" in fault(read, seeds_file(name, b"[" + LINE + b",\n" + bad + b"]"))
+    assert "line 1 is not UTF-8 (byte 0xff)" in fault(
+        read, seeds_file(name, LINE.decode().encode("utf-16"))
+    )
+
+
+def test_json_that_is_nested_too_deep(read, seeds_file):
+    """It stops the reader, not the interpreter."""
+    deep = b'{"instruction": ' + b"[" * 200_000
+    assert "the JSON that begins on line 1 cannot be read" in fault(
+        read, seeds_file("s.jsonl", deep)
+    )
+
+
+def test_a_number_that_is_too_long(read, seeds_file):
+    """Python refuses to read it, and the message says so."""
+    data = b'{"instruction": ' + b"9" * 10_000 + b"}"
+    assert "cannot be read" in fault(read, seeds_file("s.jsonl", data))
+
+
+def test_a_line_that_is_too_long_for_a_row(read, seeds_file, monkeypatch):
+    """A file of another kind is not taken into memory; an array on one line is read."""
+    monkeypatch.setattr(sources, "MAX_LINE_MB", 1)
+    path = seeds_file("s.jsonl", LINE + b'{"instruction": "' + b"x" * (1 << 20))
+    assert fault(read, path) == "line 2 is longer than 1 MB; write one row per line"
+    rows = json.dumps([*ROWS, {"instruction": "y" * (1 << 20)}]).encode()
+    assert read(seeds_file("s.json", rows))[1].n_tasks == 3
+
+
+@pytest.mark.parametrize("name", ["s.jsonl.gz", "s.json.gz", "s.parquet.gz"])
+def test_a_gzip_file_that_was_cut_off(read, seeds_file, name):
+    """What was read before is not taken for the whole."""
+    path = seeds_file(name, [{"instruction": f"Do {n * n}."} for n in range(2000)])
+    path.write_bytes(path.read_bytes()[:-200])
+    assert fault(read, path).startswith("damaged gzip: Compressed file ended")
+
+
+def test_a_file_that_only_says_it_is_gzip(read, tmp_path):
+    """Its first bytes give it away."""
+    (tmp_path / "s.jsonl.gz").write_bytes(LINE)
+    assert fault(read, tmp_path / "s.jsonl.gz").startswith("damaged gzip: Not a gzipped file")
+
+
+def test_a_gzip_file_with_a_damaged_middle(read, seeds_file):
+    """The checksum or the coding shows it."""
+    path = seeds_file("s.jsonl.gz", [{"instruction": f"Do {n * n}."} for n in range(2000)])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert fault(read, path).startswith(("damaged gzip: ", "line "))
+
+
+def test_a_damaged_parquet_file(read, seeds_file):
+    """Cut off, overwritten, or another kind of file: one line each."""
+    pytest.importorskip("pyarrow")
+    path = seeds_file("s.parquet", [{"instruction": f"Do {n * n}."} for n in range(2000)])
+    whole = path.read_bytes()
+    for data in (whole[:-100], b"PAR1" + whole[4:100] + whole[-100:], LINE, b""):
+        path.write_bytes(data)
+        assert fault(read, path).startswith(("damaged Parquet: ", "cannot be read: "))
+
+
+def test_parquet_without_pyarrow_names_the_extra(read, seeds_file, monkeypatch):
+    """The message says what to install."""
+    path = seeds_file("s.parquet", ROWS)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'evolcoder[parquet]'" in fault(read, path)
+
+
+def test_a_hub_id_without_datasets_names_the_extra(read, monkeypatch):
+    """A name like owner/name that is no file may be a data set."""
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    message = fault(read, "owner/name")
+    assert message == "no such file; if it is a Hub data set, run: pip install 'evolcoder[hub]'"
+
+
+def test_a_file_goes_before_a_data_set_of_the_same_name(read, tmp_path, monkeypatch):
+    """What is here is not looked for elsewhere."""
+    (tmp_path / "owner").mkdir()
+    (tmp_path / "owner" / "name").write_bytes(LINE)
+    monkeypatch.chdir(tmp_path)
+    assert "unknown kind of file" in fault(read, "owner/name")
+
+
+def test_a_missing_file_with_a_known_suffix_is_no_data_set(read, tmp_path, monkeypatch):
+    """A typing error in a path does not go out to the network."""
+    monkeypatch.chdir(tmp_path)
+    assert fault(read, "data/seeds.jsonl") == "cannot be read: No such file or directory"
+
+
+def test_nested_columns_of_parquet_are_read(read, seeds_file):
+    """Lists of structs are chats."""
+    chat = [{"role": "user", "content": "Do it."}, {"role": "assistant", "content": "Done."}]
+    records, report = read(seeds_file("s.parquet", [{"messages": chat}] * 2))
+    assert report.format == "messages"
+    assert records[1].text == "Done."
+
+
+def test_many_batches_of_parquet_keep_their_order(read, seeds_file):
+    """Row numbers go on from batch to batch."""
+    n_rows = 2 * sources.PARQUET_ROWS + 10
+    rows = [{"instruction": f"Do {n}."} for n in range(n_rows)]
+    records, _ = read(seeds_file("s.parquet", [*rows, {"instruction": None}]))
+    assert [task.instruction for task in records[:-1]] == [row["instruction"] for row in rows]
+    assert records[-1].detail.startswith(f"row {n_rows + 1} has no instruction")

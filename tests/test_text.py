@@ -1,0 +1,138 @@
+"""Words, fences, languages and wants are found as they stand."""
+
+import time
+
+import pytest
+
+from evolcoder import text
+
+
+def test_names_of_languages_stay_whole_words():
+    """`c++` and `c#` are one word each; a hyphen parts words."""
+    assert text.words("C++, C# and R-lang: it's fine") == [
+        "c++",
+        "c#",
+        "and",
+        "r",
+        "lang",
+        "it's",
+        "fine",
+    ]
+
+
+def test_lone_surrogates_and_nul_become_replacement_characters():
+    """What no encoder takes is replaced; all else is kept."""
+    assert text.clean("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"
+
+
+def test_a_fence_that_never_closes_ends_with_the_text():
+    """An open fence is a block, and says that it is open."""
+    closed, open_ = text.code_blocks("```python\nx = 1\n```\nand\n```js\nlet y")
+    assert (closed.language, closed.code, closed.closed) == ("python", "x = 1", True)
+    assert (open_.language, open_.code, open_.closed) == ("javascript", "let y", False)
+
+
+def test_prose_is_what_stands_around_fences():
+    """Code goes, prose stays, and an open fence swallows the rest."""
+    assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]
+    assert text.without_code("one\n```\nx").split() == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("task", "language"),
+    [
+        ("Write a function in C that adds", "c"),
+        ("Write a C++ program", "cpp"),
+        ("Use jQuery to hide it", "javascript"),
+        ("Go through the list", None),
+        ("Write a Go function", "go"),
+        ("Sort the letters r and d", None),
+        ("Sort it:\n```rust\nfn f() {}\n```", "rust"),
+        ("Rewrite this SQL query in C#", "sql"),
+        ("Print a Python string with a java program in Java", "java"),
+        ("", None),
+    ],
+)
+def test_the_language_that_a_task_names_is_found(task, language):
+    """Names count, single letters where a language is meant, and fences."""
+    assert text.named_language(task) == language
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        ("Write a function that adds", text.Wants.CODE),
+        ("please create a SQL query", text.Wants.CODE),
+        ("Explain the use of classes in Python", text.Wants.WORDS),
+        ("What is a class?", text.Wants.WORDS),
+        ("How does a hash map work?", text.Wants.WORDS),
+        ("How can I delete a key?", text.Wants.EITHER),
+        ("Sort these numbers: 3, 1", text.Wants.EITHER),
+    ],
+)
+def test_what_a_task_wants_is_read_from_its_opening(task, wanted):
+    """Code, an explanation, or either."""
+    assert text.wants(task) is wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["def f(x):", "const a = 1;", "SELECT * FROM t", "#include <stdio.h>", "<li>one</li>",
+     "x = 5", "p.info { color: red; }", "print(x)", "$total = 3", "    return f(x)", "y <- c(1, 2)"],
+)  # fmt: skip
+def test_lines_that_read_like_code_are_found(line):
+    """Code without a fence is still code."""
+    assert text.code_lines(f"Some words.\n{line}\nMore words.") == [line.strip()]
+    assert text.has_code(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Return the list, sorted.", "For each row, print it", "If it is empty, stop.", "Import it",
+     "While this works, it is slow.", "The result is a tree", "- handle errors"],
+)  # fmt: skip
+def test_prose_is_not_taken_for_code(line):
+    """English that begins like a statement stays English."""
+    assert not text.has_code(line)
+
+
+def test_a_loop_at_the_end_is_found_and_ordinary_repetition_is_not():
+    """Four in a row that fill forty characters are a loop; closing tags and sayings are not."""
+    assert text.longest_repeat("So. " + "I will do it again. " * 5) == "I will do it again."
+    assert text.longest_repeat("x" + "ab-" * 40) != ""
+    assert text.longest_repeat("</div>\n" * 4) == ""
+    assert text.longest_repeat("-" * 200) == ""
+    assert text.longest_repeat("She said no, no, no and left the house for good that day.") == ""
+
+
+def test_long_lines_that_loop_are_found():
+    """A paragraph of 300 characters said six times is a loop."""
+    line = " ".join(f"word{n}" for n in range(45)) + ".\n"
+    assert text.longest_repeat(line * 6) == line.strip()
+
+
+@pytest.mark.parametrize(
+    "hard", ["a" * 200_000, "```" * 50_000, "(" * 100_000, "x = " * 50_000, "</" * 100_000]
+)
+def test_hostile_texts_take_linear_time(hard):
+    """No text makes a pattern run away."""
+    began = time.process_time()
+    text.words(hard)
+    text.code_blocks(hard)
+    text.code_lines(hard)
+    text.named_language(hard)
+    text.longest_repeat(hard)
+    text.wants(hard)
+    assert time.process_time() - began < 2.0
+
+
+def test_overlap_is_the_share_of_common_members():
+    """Two of four in common are a half; nothing and nothing are equal."""
+    assert text.jaccard("abc", "bcd") == 0.5
+    assert text.jaccard("", "") == 1.0
+
+
+def test_a_long_text_is_shortened_to_its_width():
+    """White space folds, and the cut is shown."""
+    assert text.one_line("a\n  b", 10) == "a b"
+    assert text.one_line("abcdef", 4) == "abc…"
