@@ -108,14 +108,15 @@ def starved_s(pid: int) -> float:
     return sum(int(stat.read_text().split()[1]) for stat in stats) / 1e9
 
 
-def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path):
-    """SIGINT ends with 130 and one line that says how to go on; nothing is lost."""
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path, told):
+    """SIGINT and SIGTERM end with 130 and one line that says how to go on; nothing is lost."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 60)
     server = Loopback(answer=toys.answer, latency_s=0.2)
     with in_thread(server):
         process = start(tmp_path / "run", seeds, server.base_url)
         wait_for_calls(server, 20, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(told)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors.decode()
         assert errors.decode().splitlines()[-1].startswith("evolcoder: interrupted")

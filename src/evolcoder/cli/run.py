@@ -6,10 +6,12 @@ Everything that the user can get wrong is looked at before anything is paid for.
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from evolcoder import config as configs
 from evolcoder.cli import estimate, exports, provenance, session, show
@@ -65,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     folder = args.out or Path("runs") / config.fingerprint[:8]
     if args.dry_run:
         return estimate.show(config, heuristics, folder, as_json=args.json)
-    limit = asyncio.run(_run(config, heuristics, folder))
+    limit = _until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
         show.outcome(store, paths, as_json=args.json)
@@ -79,6 +81,21 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"
+
+
+def _until_told(story: Coroutine[Any, Any, BudgetReached | None]) -> BudgetReached | None:
+    """Run a coroutine; SIGTERM, which batch systems send, ends it as cleanly as Ctrl-C does."""
+
+    async def listening() -> BudgetReached | None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await story
+
+    try:
+        return asyncio.run(listening())
+    except asyncio.CancelledError as error:
+        raise KeyboardInterrupt from error
 
 
 async def _run(
