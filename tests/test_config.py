@@ -1,5 +1,7 @@
 """Every knob is checked, and what is wrong is said in one line with the key as it was written."""
 
+from pathlib import Path
+
 import pytest
 
 from evolcoder.config import FREE_TO_CHANGE, Config, differing_keys, load
@@ -117,3 +119,13 @@ def test_every_knob_has_a_sentence():
         if not (field.description or "").endswith(".")
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parents[1] / "examples").rglob("*.yaml")),
+    ids=lambda path: path.name,
+)
+def test_the_examples_are_valid(path):
+    """Every config that we ship loads."""
+    assert load(path) != Config()

@@ -9,11 +9,15 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from evolcoder.engine.meter import Meter
 from evolcoder.rounds import Tally
 
-LIVE_S = 0.5
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.progress import Progress
+
 PLAIN_S = 10.0
 MB = 1_000_000
 
@@ -21,16 +25,31 @@ MB = 1_000_000
 @contextlib.asynccontextmanager
 async def shown(tally: Tally, meter: Meter) -> AsyncIterator[None]:
     """Show progress for as long as the block runs, and once more at its end."""
-    live = sys.stderr.isatty()
     line = _Line(tally, meter)
-    task = asyncio.create_task(_tick(line, live=live))
+    if sys.stderr.isatty():
+        with _live(line):
+            yield
+        return
+    task = asyncio.create_task(_say_now_and_then(line))
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        _write(line.text(), live=live, last=True)
+        _say(line.text())
+
+
+def _live(line: "_Line") -> "Live":
+    from rich.console import Console  # noqa: PLC0415 - only terminals need it
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    return Live(
+        console=Console(stderr=True),
+        refresh_per_second=2,
+        get_renderable=lambda: Text(line.text()),
+    )
 
 
 class _Line:
@@ -71,26 +90,44 @@ class _Line:
         return each * (self._tally.pool - self._tally.done)
 
 
-def download_bar(label: str, done: int, total: int) -> None:
-    """Show how far a download is; a Progress of `engine.models`."""
-    if sys.stderr.isatty():
-        _write(f"{label}: {done / MB:,.0f} of {total / MB:,.0f} MB", live=True, last=done >= total)
-    elif done * 10 // total != (done - (1 << 20)) * 10 // total:
-        _write(f"{label}: {100 * done // total} % of {total / MB:,.0f} MB", live=False, last=False)
+class Download:
+    """Shows how far a download is; a Progress of `engine.models`."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._percent = -1
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """Show a bar on a terminal, and every tenth part on a line elsewhere."""
+        if sys.stderr.isatty():
+            self._draw(label, done, total)
+        elif 10 * done // total != self._percent:
+            self._percent = 10 * done // total
+            _say(f"{label}: {10 * self._percent} % of {total / MB:,.0f} MB")
+
+    def _draw(self, label: str, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich import progress  # noqa: PLC0415 - only terminals need it
+            from rich.console import Console  # noqa: PLC0415
+
+            columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
+            sizes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+            self._bar = progress.Progress(*columns, *sizes, console=Console(stderr=True))
+            self._bar.add_task(label)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], description=label, completed=done, total=total)
+        if done >= total:
+            self._bar.stop()
 
 
-async def _tick(line: _Line, *, live: bool) -> None:
+async def _say_now_and_then(line: _Line) -> None:
     while True:
-        await asyncio.sleep(LIVE_S if live else PLAIN_S)
-        _write(line.text(), live=live, last=False)
+        await asyncio.sleep(PLAIN_S)
+        _say(line.text())
 
 
-def _write(text: str, *, live: bool, last: bool) -> None:
-    if live:
-        end = "\n" if last else ""
-        sys.stderr.write(f"\r\x1b[2K{text}{end}")
-    else:
-        sys.stderr.write(f"{text}\n")
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 

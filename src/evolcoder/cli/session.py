@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolcoder.cli.progress import download_bar
+from evolcoder.cli.progress import Download
 from evolcoder.config import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, models, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
@@ -123,7 +123,7 @@ def in_flight(config: Config, opened: Models) -> int:
 async def _open(spec: str, config: Config) -> Opened:
     if spec in models.KNOWN:
         known = models.KNOWN[spec]
-        path = models.fetch(known, models.cache_folder() / "models", download_bar)
+        path = models.fetch(known, models.cache_folder() / "models", Download())
         return Opened(_load(path, known.sha256, config), spec)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
