@@ -11,7 +11,9 @@ LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
     "records": NOUNS, "config": NOUNS,
     "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS,
+    "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
+    "bench": ROOMS,
     "rounds": STORY,
     "cli": DOOR,
 }  # fmt: skip
