@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+MAX_CHARS = 1 << 20
+"""The longest text that is taken for a program."""
+
 
 class Oracle(StrEnum):
     """How an answer is held against the expected one; `bench.oracles` says it in code."""
@@ -123,6 +126,24 @@ class Sample:
     fault: str | None
     """Why it cannot be run at all (too large, not text); None for nearly all."""
 
+    @classmethod
+    def of(cls, problem: str, index: int, text: str, form: Form) -> "Sample":
+        """Make a sample; a text that no compiler could be given is left out, and its fault kept."""
+        fault = _fault_of(text)
+        return cls(problem, index, "" if fault else text, form, fault)
+
+
+def _fault_of(text: str) -> str | None:
+    if len(text) > MAX_CHARS:
+        return f"{len(text):,} characters; at most {MAX_CHARS:,} are run"
+    if "\x00" in text:
+        return "holds a NUL byte"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    return None
+
 
 class Found(StrEnum):
     """Where in a sample the program was."""
@@ -134,6 +155,7 @@ class Found(StrEnum):
     NO_FENCE = "no_fence"
     AMID_PROSE = "amid_prose"
     BODY = "body"
+    REPEATED_SIGNATURE = "repeated_signature"
     NO_ENTRY = "no_entry"
     NOTHING = "nothing"
 
