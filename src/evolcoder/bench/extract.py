@@ -27,7 +27,11 @@ _GUARD = re.compile(r"^if\s+\(?\s*__name__\s*==", re.MULTILINE)
 _USAGE = re.compile(
     r"^#+\s*(?:(?:example|sample)s?\b|(?:test|driver|usage)\b)[^\n]*$", re.MULTILINE | re.IGNORECASE
 )
-_CODE_LINE = re.compile(r"^(?:from\s+[\w.]+\s+import\b|import\s+\w|(?:async\s+)?def\s|class\s|@\w)")
+_CODE_LINE = re.compile(
+    r"^(?:from\s+[\w.]+\s+import\b|import\s+[\w.]+[ \t]*(?:$|,|as\b|;|#)"
+    r"|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def fenced(answer: str, language: str, wanted: Callable[[str], bool]) -> tuple[s
     blocks = [block for block in code_blocks(answer) if block.language in {None, language}]
     blocks = [block for block in blocks if block.code.strip()]
     for place, block in enumerate(blocks):
-        code = textwrap.dedent(block.code)
+        code = _at_margin(block.code)
         if wanted(code):
             return code, _where(block, place)
     return (blocks[0].code, Found.NO_ENTRY) if blocks else ("", Found.NOTHING)
@@ -69,7 +73,7 @@ def defines(code: str, names: Sequence[str]) -> bool:
     """Whether code has a definition of every name at its margin; it need not parse."""
     return all(
         re.search(
-            rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^\n=]*)?=",
+            rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^\n=]*)?=(?!=)",
             code,
             re.MULTILINE,
         )
@@ -88,7 +92,7 @@ def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]
     A model that starts the function anew is read from there on.
     """
     text = text.replace("\r\n", "\n")
-    fresh = textwrap.dedent(text.strip("\n"))
+    fresh = _at_margin(text.strip("\n"))
     found, start = Found.WHOLE, 0
     if _CODE_LINE.match(fresh) and (start := _end_of_heads(fresh, names)):
         text = fresh
@@ -128,13 +132,19 @@ def _longest_code(lines: list[str]) -> str:
 
 def _as_body(text: str, found: Found, prompt: str) -> tuple[str, Found]:
     """Read an answer that lacks the signature as what follows the prompt, if it can be that."""
-    asked, given = _tree(prompt), _tree(textwrap.dedent(text.strip("\n")))
+    body = _at_margin(text.strip("\n"))
+    asked, given = _tree(prompt), _tree(body)
     asks_for_body = asked is not None and bool(asked.body) and isinstance(asked.body[-1], _SCOPES)
     if given is not None and asks_for_body:
         returns = any(isinstance(node, ast.Return) for node in ast.walk(given))
         if returns and not any(isinstance(line, _SCOPES) for line in given.body):
-            return textwrap.indent(textwrap.dedent(text.strip("\n")), "    "), Found.BODY
+            return textwrap.indent(body, "    "), Found.BODY
     return (text, found) if found is Found.NO_ENTRY else ("", found)
+
+
+def _at_margin(code: str) -> str:
+    """Undo a common indent; code at the margin stays as it is to the byte, blank lines included."""
+    return textwrap.dedent(code) if code[:1].isspace() else code
 
 
 def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
