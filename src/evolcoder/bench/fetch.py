@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import json
 import os
-import tempfile
 import urllib.error
 import urllib.request
 import zlib
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder.bench.files import write_whole
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
 
@@ -126,7 +126,7 @@ def _fetch(file: DataFile, path: Path) -> list[Row]:
     if file.url.endswith(".parquet"):
         content = _from_parquet(content, file)
     found = _checked(content, file)
-    _write(path, gzip.compress(content, mtime=0))
+    write_whole(path, content)
     return found
 
 
@@ -160,15 +160,3 @@ def _from_parquet(data: bytes, file: DataFile) -> bytes:
     except (pa.ArrowException, OSError) as error:
         raise BenchError(f"{file.url} is no Parquet file: {error}") from error
     return b"\n".join(canonical_json(row) for row in table.to_pylist())
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put a whole file in place; a reader sees the old state or the new one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            part.write_bytes(data)
-            part.replace(path)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be written: {error.strerror}") from error
