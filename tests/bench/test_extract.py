@@ -1,7 +1,7 @@
 """The program in an answer: what is found, how it is told, and what is cut."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, Found
@@ -152,6 +152,7 @@ def test_a_prompt_of_words_gets_its_first_definition():
     assert (extract.found, extract.code) == (Found.WHOLE, f"import os\n{CODE}")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="def fg(x):\n `~ python=return1\"'#\\<think>/@\t", max_size=200))
 def test_no_text_makes_extraction_raise(text):
     """Any text gives an extract, twice the same."""
@@ -162,6 +163,14 @@ def test_no_text_makes_extraction_raise(text):
 @pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])
 def test_deep_and_long_programs_do_not_break_the_parser(unit):
     """A text of the largest size that is run is read in seconds, whatever it nests."""
-    text = unit * (MAX_CHARS // len(unit) // 4)
+    text = unit * (MAX_CHARS // len(unit) // 8)
     assert isinstance(parses(text), bool)
     assert take(f"```python\n{text}\n```").found in Found
+
+
+@pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
+def test_long_answers_are_read_in_time(line):
+    """Many places where a program might end do not make the work quadratic."""
+    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 4)
+    assert take(f"```\n{text}```").found is Found.FENCE
+    assert take(text + "\n)").found is Found.AMID_PROSE

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import Oracle
@@ -24,12 +24,14 @@ def match(output, expected, *, oracle=Oracle.EQUAL, inputs=(), atol=0.0):
     return compare(oracle, inputs=inputs, output=output, expected=expected, atol=atol)
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_every_plain_value_equals_itself(value):
     """Whatever the reference answers, the same answer passes exactly."""
     assert match(value, value) is Match.EXACT
 
 
+@settings(deadline=None)
 @given(PLAIN, PLAIN, st.sampled_from(Oracle), st.sampled_from([0.0, 1e-4]))
 def test_no_answer_makes_a_rule_raise(output, expected, oracle, atol):
     """Every pair of plain values gets a match, whatever the rule."""

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, AssertChecks, Form, Problem, ProgramChecks, Sample
@@ -242,6 +242,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
+@settings(deadline=None)
 @given(
     content=st.binary(max_size=80) | st.text(alphabet='{}[]",:0 \n', max_size=60).map(str.encode)
 )

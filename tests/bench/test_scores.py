@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import AssertChecks, Candidate, Found, Problem
@@ -22,6 +22,7 @@ from evolcoder.bench.scores import (
 from evolcoder.errors import BenchError
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())
 def test_pass_at_k_is_the_share_of_draws_with_a_pass(samples, data):
     """The estimator equals drawing every set of k samples and looking for one that passed."""
@@ -54,6 +55,7 @@ def test_wilson_gives_known_intervals(n_passed, n, low, high):
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_wilson_holds_the_share(n_passed, n):
     """The share itself lies within its interval."""
@@ -62,7 +64,8 @@ def test_wilson_holds_the_share(n_passed, n):
     assert 0 <= interval.low <= n_passed / n <= interval.high <= 1
 
 
-@given(st.integers(0, 9), st.integers(0, 9))
+@settings(deadline=None)
+@given(st.integers(0, 6), st.integers(0, 6))
 def test_mcnemar_is_the_coin_that_is_this_lopsided(n_gained, n_lost):
     """Counting all ways that so many coins can fall gives the same p-value."""
     n = n_gained + n_lost

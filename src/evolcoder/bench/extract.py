@@ -14,15 +14,19 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from evolcoder.bench.base import Found
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import CodeBlock, code_blocks
 
-MAX_TRIES = 200
-"""Ends that are tried for code amid prose; parsing is quadratic otherwise."""
+MAX_TRIES = 20
+"""Places that are tried for the end of the program; the work would be quadratic otherwise."""
+MAX_PARSED = 4_000_000
+"""Characters that are parsed in search of one program, at most."""
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_HEAD = r"^(?:(?:(?:async\s+)?def|class)\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=)).*$"
 _GUARD = re.compile(r"^if\s+\(?\s*__name__\s*==", re.MULTILINE)
 _USAGE = re.compile(
     r"^#+\s*(?:(?:example|sample)s?\b|(?:test|driver|usage)\b)[^\n]*$", re.MULTILINE | re.IGNORECASE
@@ -71,14 +75,7 @@ def fenced(answer: str, language: str, wanted: Callable[[str], bool]) -> tuple[s
 
 def defines(code: str, names: Sequence[str]) -> bool:
     """Whether code has a definition of every name at its margin; it need not parse."""
-    return all(
-        re.search(
-            rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^\n=]*)?=(?!=)",
-            code,
-            re.MULTILINE,
-        )
-        for name in names
-    )
+    return not names or _end_of_heads(code, names) > 0
 
 
 def parses(code: str) -> bool:
@@ -123,7 +120,8 @@ def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, Found]:
 def _longest_code(lines: list[str]) -> str:
     """Return the most lines from the first on that parse, or all lines if none do."""
     margins = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
-    for end in [len(lines), *reversed(margins[:MAX_TRIES])]:
+    n_tries = min(MAX_TRIES, MAX_PARSED // (1 + sum(map(len, lines))))
+    for end in [len(lines), *reversed(margins[:n_tries])]:
         code = "\n".join(lines[:end])
         if parses(code):
             return code
@@ -150,10 +148,11 @@ def _at_margin(code: str) -> str:
 def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
     """Cut the part that only shows the program off: a main guard, example usage."""
     code, cut = extract.code, list(extract.cut)
+    start = _end_of_heads(code, names)
     for name, pattern in (("main_guard", _GUARD), ("usage", _USAGE)):
-        for match in pattern.finditer(code):
+        for match in islice(pattern.finditer(code, start), MAX_TRIES if start else 0):
             kept, rest = code[: match.start()], code[match.start() :]
-            if defines(kept, names) and not _needs(kept, rest):
+            if not _needs(kept, rest):
                 code = kept.rstrip() + "\n"
                 cut.append(name)
                 break
@@ -163,15 +162,12 @@ def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
 def _needs(kept: str, rest: str) -> bool:
     """Whether what is kept uses a function or class that the rest defines."""
     defined = re.findall(r"^(?:async\s+)?(?:def|class)\s+(\w+)", rest, re.MULTILINE)
-    return any(re.search(rf"\b{name}\b", kept) for name in defined)
+    return bool(defined) and not set(defined).isdisjoint(re.findall(r"\w+", kept))
 
 
 def _end_of_heads(code: str, names: Sequence[str]) -> int:
-    """Return where the last first line of a definition of `names` ends; 0 if one has none."""
-    heads = [
-        re.search(rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b.*$", code, re.MULTILINE)
-        for name in names
-    ]
+    """Return where the first line of the last definition of `names` ends; 0 if one has none."""
+    heads = [re.search(_HEAD.format(name=re.escape(name)), code, re.MULTILINE) for name in names]
     return max((head.end() for head in heads if head), default=0) if all(heads) else 0
 
 
