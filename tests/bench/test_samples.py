@@ -14,7 +14,7 @@ from evolcoder.errors import BenchError
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
 PROBLEMS = tuple(
-    Problem(f"Toy/{i}", PROMPT, AssertChecks("f(1)", ("f",)), None, "", ()) for i in range(3)
+    Problem(f"Toy/{i}", PROMPT, AssertChecks("f(1)", ("f",), None), None, "", ()) for i in range(3)
 )
 BENCH = FunctionBench("toy", PROBLEMS, lambda problem: None)
 

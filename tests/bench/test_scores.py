@@ -169,7 +169,7 @@ def test_outcomes_split_by_group_without_loss():
 
     def problem(id, library):
         groups = (("library", library), ("perturbation", "Origin"))
-        return Problem(id, "", AssertChecks("", ()), None, "", groups)
+        return Problem(id, "", AssertChecks("", (), None), None, "", groups)
 
     problems = [problem("0", "Numpy"), problem("1", "Scipy"), problem("2", "Numpy")]
     parts = grouped(problems, {"0": [True], "1": [False]})

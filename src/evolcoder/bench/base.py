@@ -22,11 +22,11 @@ class Oracle(StrEnum):
     """How an answer is held against the expected one; `bench.oracles` says it in code."""
 
     EQUAL = "equal"
-    ROOT = "root"
-    SAME_SET = "same_set"
-    NOT_NONE = "not_none"
-    PYRAMID = "pyramid"
-    PADDED_DIGITS = "padded_digits"
+    ROOT = "root_of_polynomial"
+    SAME_SET = "same_members"
+    NOT_NONE = "found_or_not"
+    PYRAMID = "pyramid_surface"
+    PADDED_DIGITS = "digit_distance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,9 @@ class AssertChecks:
     """Python that needs nothing from the program but the entry points; any failure raises."""
     entry_points: tuple[str, ...]
     """Names that the test takes from the program, functions or classes."""
+    check: str | None
+    """A function of the test to be called with the first entry point; None where the test does all
+    at its top level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +203,10 @@ class Asked:
 class Bench(Protocol):
     """A benchmark; reading its data may have raised BenchError, and nothing here raises."""
 
-    name: str
-    """The name on the command line."""
+    @property
+    def name(self) -> str:
+        """Return the name on the command line."""
+        ...
 
     def problems(self) -> Sequence[Problem]:
         """All problems in the data set's order, which index-based sample files follow."""

@@ -80,7 +80,17 @@ def defines(code: str, names: Sequence[str]) -> bool:
 
 def parses(code: str) -> bool:
     """Whether code is Python."""
-    return _tree(code) is not None
+    return tree_of(code) is not None
+
+
+def tree_of(code: str) -> ast.Module | None:
+    """Parse Python without a word about its odd escapes; None if it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extract:
@@ -131,7 +141,7 @@ def _longest_code(lines: list[str]) -> str:
 def _as_body(text: str, found: Found, prompt: str) -> tuple[str, Found]:
     """Read an answer that lacks the signature as what follows the prompt, if it can be that."""
     body = _at_margin(text.strip("\n"))
-    asked, given = _tree(prompt), _tree(body)
+    asked, given = tree_of(prompt), tree_of(body)
     asks_for_body = asked is not None and bool(asked.body) and isinstance(asked.body[-1], _SCOPES)
     if given is not None and asks_for_body:
         returns = any(isinstance(node, ast.Return) for node in ast.walk(given))
@@ -169,12 +179,3 @@ def _end_of_heads(code: str, names: Sequence[str]) -> int:
     """Return where the first line of the last definition of `names` ends; 0 if one has none."""
     heads = [re.search(_HEAD.format(name=re.escape(name)), code, re.MULTILINE) for name in names]
     return max((head.end() for head in heads if head), default=0) if all(heads) else 0
-
-
-def _tree(code: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a candidate's odd escapes are no concern of ours
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None

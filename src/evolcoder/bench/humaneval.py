@@ -6,8 +6,6 @@ and compares with what the reference answers.
     humaneval_plus(Shelf(data_dir=None, cache=folder)).problems()
 """
 
-import ast
-
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.bench.functions import FunctionBench, entry_points
@@ -43,8 +41,8 @@ def humaneval_plus(shelf: Shelf) -> FunctionBench:
 
 def _original(row: Row) -> Problem:
     prompt, name = row["prompt"], row["entry_point"]
-    source = f"{_before_function(prompt)}\n{row['test']}\n\ncheck({name})\n"
-    return _problem(row, AssertChecks(source, (name,)))
+    source = f"{_before_function(prompt)}\n{row['test']}"
+    return _problem(row, AssertChecks(source, (name,), "check"))
 
 
 def _extended(row: Row) -> Problem:
@@ -73,8 +71,8 @@ def _problem(row: Row, checks: AssertChecks | CallChecks) -> Problem:
 
 def _before_function(prompt: str) -> str:
     """Return the prompt's imports and helper functions, which some tests use as well."""
-    last = ast.parse(prompt).body[-1]
-    return "".join(prompt.splitlines(keepends=True)[: last.lineno - 1])
+    head, _, _ = prompt.rpartition("\ndef ")
+    return f"{head}\n"
 
 
 def _ask(problem: Problem) -> Asked:

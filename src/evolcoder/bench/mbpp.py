@@ -11,9 +11,12 @@ import ast
 from collections.abc import Iterable
 
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.bench.functions import FunctionBench, entry_points
 from evolcoder.bench.shapes import shaped
+from evolcoder.errors import BenchError
+from evolcoder.text import one_line
 
 MBPP = DataFile(
     "mbpp/mbpp.jsonl.gz",
@@ -70,7 +73,7 @@ def _original(row: Row) -> Problem:
     return Problem(
         id=f"Mbpp/{row['task_id']}",
         prompt=f'"""\n{row["text"].strip()}\n{tests}\n"""\n',
-        checks=AssertChecks(source, names),
+        checks=AssertChecks(source, names, None),
         reference=reference,
         stub=_stub(names),
         groups=(),
@@ -94,9 +97,12 @@ def _extended(row: Row) -> Problem:
 
 def _taken_from(reference: str, tests: str) -> tuple[tuple[str, ...], list[str]]:
     """Return the names that tests need of a program, and the imports that they borrow from it."""
-    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    test_tree, tree = tree_of(tests), tree_of(reference)
+    if test_tree is None or tree is None:
+        raise BenchError(f"MBPP is damaged: no Python: {one_line(reference, 60)}")
+    used = {node.id for node in ast.walk(test_tree) if isinstance(node, ast.Name)}
     names, imports = [], []
-    for node in ast.parse(reference).body:
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in used:
             names.append(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom) and used & _bound(node.names):
