@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evolcoder.bench.base import Asked, Candidate, Form, Found, HarnessChecks, Problem, Sample
-from evolcoder.bench.extract import Extract, continued, defines, fenced
+from evolcoder.bench.extract import Extract, continued, defines, fenced, parses
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.engine.base import split_reasoning
+from evolcoder.text import without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",
@@ -80,6 +81,8 @@ class Ds1000:
         extract = _extract(problem, sample)
         found = extract.found if extract.code.strip() else Found.NOTHING
         program = extract.code if found is not Found.NOTHING else ""
+        if sample.form in {Form.ANSWER, Form.CONTINUATION}:
+            program = program.rstrip()  # a line of the harness may go on behind the gap
         return Candidate(sample.problem, sample.index, program, found, extract.cut, sample.fault)
 
 
@@ -115,7 +118,7 @@ def _problem(row: Row) -> Problem:
             library=about["library"],
         ),
         reference=row["reference_code"],
-        stub=f"{indent}None\n",
+        stub=f"{indent}None",
         groups=(("library", about["library"]), ("perturbation", about["perturbation_type"])),
     )
 
@@ -150,8 +153,9 @@ def _extract(problem: Problem, sample: Sample) -> Extract:
 
 def _tagged(answer: str) -> tuple[str, Found]:
     """Read an answer in the data set's own tags, or as bare code."""
-    inside = answer.partition("<code>")[2] or answer
-    return inside.partition("</code>")[0].strip("\n"), Found.NO_FENCE
+    bare = without_code(answer)
+    code = (bare.partition("<code>")[2] or bare).partition("</code>")[0].strip("\n")
+    return (code, Found.NO_FENCE) if parses(textwrap.dedent(code)) else ("", Found.NOTHING)
 
 
 def _without_given(code: str, prompt: str) -> tuple[str, bool]:

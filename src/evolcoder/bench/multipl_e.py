@@ -130,7 +130,7 @@ def _problem(row: Row, language: str) -> Problem:
     return Problem(
         id=row["name"],
         prompt=prompt,
-        checks=ProgramChecks(language, row["tests"], _name_in(prompt, row["name"])),
+        checks=ProgramChecks(language, row["tests"], _called_by(row["tests"], prompt, row["name"])),
         reference=None,
         stub=f"{prompt}{_FAILING_BODY[language]}",
         groups=(("language", language),),
@@ -145,12 +145,12 @@ def _program(problem: Problem, form: Form, code: str) -> str:
     return problem.prompt + code
 
 
-def _name_in(prompt: str, id: str) -> str:
-    """Return the function's name as the prompt spells it, else what stands before its bracket."""
+def _called_by(tests: str, prompt: str, id: str) -> str:
+    """Return the function's name as the tests spell it; a renamed one is the prompt's last."""
     plain = id.split("_", 2)[2].replace("_", "").lower()
-    for word in reversed(re.findall(r"\w+", prompt)):
-        if str(word).replace("_", "").lower() == plain:
-            return str(word)
+    for found in re.finditer(r"\w+", tests):
+        if found[0].replace("_", "").lower() == plain:
+            return found[0]
     called = re.search(r"(\w+)\s*\(", prompt.rstrip().rpartition("\n")[2])
     return called[1] if called else ""
 
