@@ -39,8 +39,8 @@ def test_an_unknown_bench_is_answered_with_the_nearest(tmp_path, name, nearest):
 
 
 @pytest.fixture(scope="module", params=SOME)
-def bench(request, shelf):
-    return bench_named(request.param, shelf)
+def bench(request, named):
+    return named(request.param)
 
 
 def test_a_bench_has_its_name_and_distinct_problems(bench):

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from evolcoder.bench.base import Form, Found, HarnessChecks, Problem, Sample
-from evolcoder.bench.ds1000 import NEEDS, Ds1000, ds1000, ds1000_insertion, other_versions
+from evolcoder.bench.ds1000 import NEEDS, Ds1000, other_versions
 from evolcoder.bench.extract import parses
 from evolcoder.bench.prompts import CHAT, COMPLETION
 
@@ -28,8 +28,8 @@ def take(text, form=Form.ANSWER, **changes):
 
 
 @pytest.fixture(scope="module")
-def bench(shelf):
-    return ds1000(shelf)
+def bench(named):
+    return named("ds1000")
 
 
 def test_a_thousand_problems_of_seven_libraries(bench):
@@ -64,9 +64,9 @@ def test_completion_is_the_data_sets_prompt(bench):
     assert all(COMPLETION.fill(bench.ask(p)) == p.prompt for p in bench.problems())
 
 
-def test_insertion_shows_one_gap_and_what_comes_after(shelf):
+def test_insertion_shows_one_gap_and_what_comes_after(named):
     """Every problem has its gap once; variables to be set are printed behind it."""
-    bench = ds1000_insertion(shelf)
+    bench = named("ds1000-insertion")
     for problem in bench.problems():
         shown = CHAT.fill(bench.ask(problem))
         assert shown.count("\n[insert]\n") == 1, problem.id

@@ -11,20 +11,19 @@ import pytest
 from evolcoder.bench.base import Form, Found, Oracle, Sample
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.functions import entry_points
-from evolcoder.bench.humaneval import humaneval, humaneval_plus
 from evolcoder.bench.prompts import CHAT, COMPLETION
 
 SAMPLES = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"
 
 
 @pytest.fixture(scope="module")
-def bench(shelf):
-    return humaneval(shelf)
+def bench(named):
+    return named("humaneval")
 
 
 @pytest.fixture(scope="module")
-def plus(shelf):
-    return humaneval_plus(shelf)
+def plus(named):
+    return named("humaneval+")
 
 
 def test_both_have_the_same_164_problems(bench, plus):

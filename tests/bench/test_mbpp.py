@@ -7,15 +7,16 @@ import pytest
 
 from evolcoder.bench.base import Form, Oracle, Sample
 from evolcoder.bench.extract import tree_of
+from evolcoder.bench.fetch import rows
 from evolcoder.bench.functions import entry_points
-from evolcoder.bench.mbpp import ORACLES, mbpp, mbpp_dev, mbpp_plus
+from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES
 from evolcoder.bench.prompts import CHAT
 from evolcoder.bench.shapes import shaped
 
 
 @pytest.fixture(scope="module")
-def benches(shelf):
-    return mbpp(shelf), mbpp_dev(shelf), mbpp_plus(shelf)
+def benches(named):
+    return named("mbpp"), named("mbpp-dev"), named("mbpp+")
 
 
 def test_test_and_dev_share_no_problem(benches):
@@ -76,9 +77,6 @@ def test_special_oracles_are_of_problems_that_there_are(benches):
 
 def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
     """Where a contract demands a tuple of an argument, every input has one there."""
-    from evolcoder.bench.fetch import rows
-    from evolcoder.bench.mbpp import MBPP_PLUS
-
     problems = {problem.id: problem for problem in benches[2].problems()}
     n_demands = 0
     for row in rows(MBPP_PLUS, shelf):

@@ -7,7 +7,7 @@ import pytest
 from evolcoder.bench.assembly import _TOKEN
 from evolcoder.bench.base import Form, Found, Sample
 from evolcoder.bench.fetch import rows
-from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES, multipl_e
+from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
 from evolcoder.bench.multipl_e_files import file_of
 from evolcoder.bench.prompts import CHAT
 from evolcoder.text import LANGUAGES as FENCES
@@ -30,9 +30,9 @@ def test_every_language_has_both_sources():
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configuration_is_whole(shelf, name):
+def test_a_configuration_is_whole(named, name):
     """Ids are unique, the tests call the function, and the prompt's last lines declare it."""
-    problems = multipl_e(name)(shelf).problems()
+    problems = named(name).problems()
     assert len({problem.id for problem in problems}) == len(problems) > 150
     for problem in problems:
         entry_point = problem.checks.entry_point
@@ -41,17 +41,17 @@ def test_a_configuration_is_whole(shelf, name):
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
-def test_stubs_are_whole_programs(shelf, name):
+def test_stubs_are_whole_programs(named, name):
     """With its tests, a stub closes every bracket that is open, so that it fails at run time."""
-    bench = multipl_e(name)(shelf)
+    bench = named(name)
     wrong = [p.id for p in bench.problems() if unclosed(f"{p.stub}\n{p.checks.tests}")]
     assert len(wrong) <= 1  # one MBPP test has a bracket in a character that this count misreads
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
-def test_real_answers_fit_the_tests(shelf, name):
+def test_real_answers_fit_the_tests(named, shelf, name):
     """Of the answers that come with the data, all but a few cut-off ones close every bracket."""
-    bench = multipl_e(name)(shelf)
+    bench = named(name)
     answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), shelf)}
     n_odd, wrong = 0, []
     for problem in bench.problems():
@@ -64,9 +64,9 @@ def test_real_answers_fit_the_tests(shelf, name):
     assert n_odd < len(answers) / 7
 
 
-def test_a_continuation_is_cut_where_the_function_ends(shelf):
+def test_a_continuation_is_cut_where_the_function_ends(named):
     """The prompt and the body up to the closing bracket, which the tests bring."""
-    bench = multipl_e("humaneval-rs")(shelf)
+    bench = named("humaneval-rs")
     problem = bench.problems()[0]
     text = "    0\n}\n\nfn main() {}"
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.CONTINUATION))
@@ -74,9 +74,9 @@ def test_a_continuation_is_cut_where_the_function_ends(shelf):
     assert candidate.cut == ("continuation",)
 
 
-def test_a_completion_from_a_file_stands_as_it_is(shelf):
+def test_a_completion_from_a_file_stands_as_it_is(named):
     """MultiPL-E has cut it already; prompt, completion and tests make the program."""
-    bench = multipl_e("mbpp-js")(shelf)
+    bench = named("mbpp-js")
     problem = bench.problems()[0]
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, "x\n}\n//", Form.COMPLETION))
     assert candidate.program == f"{problem.prompt}x\n}}\n//"
@@ -92,17 +92,17 @@ def test_a_completion_from_a_file_stands_as_it_is(shelf):
         ("```python\n{name}\n```", Found.NO_FENCE),
     ],
 )
-def test_answers_without_the_function_are_told(shelf, answer, found):
+def test_answers_without_the_function_are_told(named, answer, found):
     """Nothing, code without the function, and code without a fence are three findings."""
-    bench = multipl_e("humaneval-js")(shelf)
+    bench = named("humaneval-js")
     problem = bench.problems()[0]
     text = answer.replace("{name}", problem.checks.entry_point)
     assert bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER)).found is found
 
 
-def test_a_model_is_told_the_language(shelf):
+def test_a_model_is_told_the_language(named):
     """By its written name, with the prompt in a fence."""
-    bench = multipl_e("humaneval-cpp")(shelf)
+    bench = named("humaneval-cpp")
     problem = bench.problems()[0]
     asked = CHAT.fill(bench.ask(problem))
     assert "C++" in asked

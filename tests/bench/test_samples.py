@@ -225,6 +225,7 @@ def test_multipl_e_is_written_for_its_own_problems(tmp_path):
     bench = FunctionBench("toy", (problem,), lambda problem: None)
     given = [bench.candidate(problem, Sample.of("Toy_0", 0, "x: u8) {", Form.COMPLETION))]
     write_samples(tmp_path / "out", Format.MULTIPL_E, (problem,), given)
+    assert json.loads((tmp_path / "out/Toy_0.json").read_text())["language"] == "rs"
     (sample,) = read_samples(tmp_path / "out", (problem,)).samples
     assert (sample.problem, sample.text) == ("Toy_0", "x: u8) {")
     with pytest.raises(BenchError, match="only MultiPL-E's problems"):

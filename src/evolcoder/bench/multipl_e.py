@@ -38,6 +38,8 @@ LANGUAGES = {
     "ts": "typescript",
 }
 """MultiPL-E's code of a language -> our name for it."""
+CODES = {language: code for code, language in LANGUAGES.items()} | {"go": "go_test.go"}
+"""Our name of a language -> what MultiPL-E writes into its files."""
 CONFIGURATIONS = tuple(DIGESTS)
 """Names of all benches of this kind."""
 

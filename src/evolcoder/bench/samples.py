@@ -21,6 +21,7 @@ from typing import Any
 
 from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
 from evolcoder.bench.files import write_whole
+from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.text import one_line
 
@@ -143,7 +144,7 @@ def _multipl_e_row(problem: Problem, programs: Sequence[str]) -> dict[str, Any]:
             )
     return {
         "name": problem.id,
-        "language": checks.language,
+        "language": CODES[checks.language],
         "prompt": problem.prompt,
         "tests": checks.tests,
         "completions": [program.removeprefix(problem.prompt) for program in programs],
