@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from evolcoder.bench.assembly import assembled
+from evolcoder.bench.assembly import MAX_CHARS, assembled
 
 CPP = "#include<assert.h>\n// Adds.\nlong add(long a) {\n"
 JAVA = "import java.util.*;\nclass Problem {\n    // Adds.\n    public static long add(long a) {\n"
@@ -138,3 +138,14 @@ def test_an_answer_is_opened_for_the_tests(language, prompt, answer, wanted):
 def test_broken_answers_are_passed_on(language, answer):
     """What does not close goes to the compiler; nothing raises."""
     assert isinstance(assembled(answer, language=language, prompt=JAVA), str)
+
+
+@pytest.mark.parametrize(
+    "unit", ["/*", '"""', "import (\n", "int main(", "class A", "{", "fn main()"]
+)
+@pytest.mark.parametrize("language", ["cpp", "java", "rust", "go"])
+def test_answers_that_never_close_are_read_in_time(language, unit):
+    """Up to the longest that is looked into, and past it."""
+    for n_chars in (MAX_CHARS, 1 << 20):
+        code = unit * (n_chars // len(unit))
+        assert len(assembled(code, language=language, prompt=JAVA)) >= len(code) // 10

@@ -5,13 +5,17 @@ or a class too, that the prompt left open. A chat answer is closed already, so i
 function that the tests may close; its own `main` goes, and lines of the prompt's head that it lacks
 are put first.
 
-Promises: text in, text out; a program that cannot be read is passed on, for the compiler to judge.
+Promises: text in, text out, in time; a program that cannot be read, or is longer than MAX_CHARS, is
+passed on for the compiler to judge.
 
 >>> assembled("fn f() {}", language="rust", prompt="/// Does nothing.\nfn f() {")
 'fn f() {}\nfn end_of_answer() {'
 """
 
 import re
+
+MAX_CHARS = 32_000
+"""Some ten times a long answer; brackets that never close cost the square of the length."""
 
 _HEAD_LINE = re.compile(r"#include|#lang|#!|<\?php|using\s|import\s(?!\()|use\s|package\s")
 _MAIN = {
@@ -35,12 +39,16 @@ _IN_CLASS = {"csharp": "class", "java": "class", "scala": "object"}
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
 )
-_GO_IMPORTS = re.compile(r"^import\s*(?:\((.*?)\)|(\S*\s*\"[^\"]+\"))[ \t]*\n?", re.DOTALL | re.M)
+_GO_IMPORTS = re.compile(
+    r"^import\s*(?:\(([^()]*)\)|((?:[\w.]+\s+)?\"[^\"\n]+\"))[ \t]*\n?", re.MULTILINE
+)
 _GO_PACKAGE = re.compile(r"^package\s+\w+[ \t]*\n?", re.MULTILINE)
 
 
 def assembled(code: str, *, language: str, prompt: str) -> str:
     """Make a whole answer end where MultiPL-E's tests go on."""
+    if len(code) > MAX_CHARS:
+        return code
     code = _without_main(code, language)
     if language == "go":
         return _go(code, prompt)
@@ -74,10 +82,9 @@ def _open_class(code: str, keyword: str) -> str:
     found = re.search(rf"^.*\b{keyword}\s+(\w+)[^{{;]*\{{", code, re.MULTILINE)
     if found is None:
         lines = code.split("\n")
-        n_head = sum(bool(_HEAD_LINE.match(line)) for line in lines)
         head = [line for line in lines if _HEAD_LINE.match(line)]
         rest = [line for line in lines if not _HEAD_LINE.match(line)]
-        return "\n".join([*head, f"{keyword} Problem {{", *rest]) if n_head or rest else code
+        return "\n".join([*head, f"{keyword} Problem {{", *rest])
     problem = re.search(rf"^.*\b{keyword}\s+(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
     end = _closing(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]

@@ -3,7 +3,7 @@
 Promises: pure functions of plain values, the rules of EvalPlus 0.3.1 in our words, decided for each
 test alone. There, a first float answer loosens all later tests of the same problem; here it does
 not. Values must already be exact builtin types: an object with an `__eq__` of its own never gets
-here. Does not broadcast unequal shapes, which numpy would.
+here. Does not follow numpy where it broadcasts unequal shapes or gives up on uneven nesting.
 
 >>> compare(Oracle.EQUAL, inputs=(), output=0.30000001, expected=0.3, atol=0)
 <Match.CLOSE: 'close'>
