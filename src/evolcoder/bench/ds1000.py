@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 from evolcoder.bench.base import Asked, Candidate, Form, Found, HarnessChecks, Problem, Sample
 from evolcoder.bench.extract import Extract, continued, defines, fenced, parses
-from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
+from evolcoder.bench.fetch import HUB, DataFile, Row, Shelf, rows
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",
-    "https://github.com/xlang-ai/DS-1000/raw/main/data/ds1000.jsonl.gz",
+    f"{HUB}/datasets/xlangai/DS-1000/resolve/4416080ac5cb80bdf7576aefb8f9a0b4d5426a44/test.jsonl",
     "26a492838b05f9d030b2f08a5715c6bafecafb601c157da912bf417fd8b0d363",
     (),
 )

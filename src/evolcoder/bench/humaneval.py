@@ -12,7 +12,8 @@ from evolcoder.bench.functions import FunctionBench, entry_points
 
 HUMAN_EVAL = DataFile(
     "humaneval/HumanEval.jsonl.gz",
-    "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz",
+    "https://github.com/openai/human-eval/raw/6d43fb980f9fee3c892a914eda09951f772ad10d/data/"
+    "HumanEval.jsonl.gz",
     "1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2",
     (),
 )

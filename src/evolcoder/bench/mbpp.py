@@ -20,7 +20,8 @@ from evolcoder.text import one_line
 
 MBPP = DataFile(
     "mbpp/mbpp.jsonl.gz",
-    "https://github.com/google-research/google-research/raw/master/mbpp/mbpp.jsonl",
+    "https://github.com/google-research/google-research/raw/"
+    "f82046ba5aabbbb427dbfd38a254d26bff08b533/mbpp/mbpp.jsonl",
     "ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f",
     (),
 )

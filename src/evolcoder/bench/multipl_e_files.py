@@ -8,6 +8,8 @@ from evolcoder.bench.fetch import HUB, DataFile
 
 FIELDS = ("name", "prompt", "tests", "stop_tokens")
 """What of a row is used, and what the digest covers."""
+REVISION = "28441b6024e71d4a1c1c0f6bf171c935cd5a43f2"
+"""Commit of the data set on the Hub."""
 DIGESTS = {
     "humaneval-cpp": "4f7391979d1cc74c8890f1c05cdb8607544529e75df5ebf65f331991125f1f80",
     "humaneval-cs": "adfebb333f5304e7b521c0a7ace5a4557997cc2d4623c69dea4440e9447c23df",
@@ -53,7 +55,7 @@ def file_of(name: str) -> DataFile:
     """Return the file of a configuration such as `humaneval-rs`."""
     return DataFile(
         f"multipl-e/{name}.jsonl.gz",
-        f"{HUB}/datasets/nuprl/MultiPL-E/resolve/main/{name}/test-00000-of-00001.parquet",
+        f"{HUB}/datasets/nuprl/MultiPL-E/resolve/{REVISION}/{name}/test-00000-of-00001.parquet",
         DIGESTS[name],
         FIELDS,
     )
