@@ -64,7 +64,7 @@ _FAILING_BODY = {
     "swift": "    fatalError()",
     "typescript": "  throw 0;\n}",
 }
-"""What makes a prompt a whole function that fails when it is called, up to where the tests go on."""
+"""What makes a prompt a function that fails when it is called, up to where the tests go on."""
 
 
 @dataclass(frozen=True, slots=True)
