@@ -69,6 +69,7 @@ def test_multipl_e_has_a_file_per_problem(tmp_path):
     packed = gzip.compress(json.dumps({"name": "Toy/1", "completions": ["c"]}).encode())
     (tmp_path / "1.json.gz").write_bytes(packed)
     (tmp_path / "1.results.json").write_text("{")
+    assert read(tmp_path).unreadable == ()
     assert sorted(told(read(tmp_path))) == [
         ("Toy/0", 0, "a", Form.COMPLETION),
         ("Toy/0", 1, "b", Form.COMPLETION),
