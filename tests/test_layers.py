@@ -12,7 +12,9 @@ LAYER = {
     "records": NOUNS, "config": NOUNS,
     "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
+    "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
+    "bench": ROOMS,
     "rounds": STORY,
     "cli": DOOR,
 }  # fmt: skip

@@ -5,7 +5,8 @@
     |   |-- ConfigError       a config file, a key or a flag
     |   |-- SeedsError        a file or data set of seeds
     |   |-- RunFolderError    a run folder that cannot be used
-    |   `-- ModelError        a model that cannot be had, or a server that says no for good
+    |   |-- ModelError        a model that cannot be had, or a server that says no for good
+    |   `-- BenchError        a benchmark's data, a file of samples, or scores that do not compare
     |-- BudgetReached         a limit that the user set: exit 3, resumable
     |-- EngineError           one request failed, for good or after the last retry
     `-- StoreError            a database could not be read or written
@@ -36,6 +37,10 @@ class RunFolderError(UserError):
 
 class ModelError(UserError):
     """A model is unknown, damaged or unreachable, or its server rejects key or name."""
+
+
+class BenchError(UserError):
+    """A benchmark's data or a file of samples cannot be used, or scores cannot be compared."""
 
 
 class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it

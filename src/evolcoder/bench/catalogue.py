@@ -1,0 +1,41 @@
+"""All benchmarks by name.
+
+bench_named("humaneval+", Shelf(data_dir=None, cache=folder)).problems()
+"""
+
+import difflib
+from collections.abc import Callable
+
+from evolcoder.bench.base import Bench
+from evolcoder.bench.ds1000 import ds1000, ds1000_insertion
+from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.humaneval import humaneval, humaneval_plus
+from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
+from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
+from evolcoder.errors import BenchError
+
+BENCHES: dict[str, Callable[[Shelf], Bench]] = {
+    "humaneval": humaneval,
+    "humaneval+": humaneval_plus,
+    "mbpp": mbpp,
+    "mbpp+": mbpp_plus,
+    "mbpp-dev": mbpp_dev,
+    "ds1000": ds1000,
+    "ds1000-insertion": ds1000_insertion,
+    **{name: multipl_e(name) for name in CONFIGURATIONS},
+}
+"""Name -> how it is read."""
+
+
+def bench_named(name: str, shelf: Shelf) -> Bench:
+    """Read a benchmark; an unknown name is answered with the nearest known one."""
+    if name not in BENCHES:
+        raise BenchError(f"--bench {name}: not known; {_nearest(name)}")
+    return BENCHES[name](shelf)
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), BENCHES, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]}?"
+    return "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000 and such as humaneval-rs"

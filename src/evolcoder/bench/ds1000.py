@@ -1,0 +1,179 @@
+"""DS-1000: a thousand data science problems over seven libraries, in the simplified format.
+
+The program is a snippet that the data set's harness puts between its own lines. `ds1000` asks for
+what follows the prompt; `ds1000-insertion` shows what comes after the gap as well. Scores are
+reported by library and by perturbation. References pass with the library versions of NEEDS, and
+not all of them with others.
+
+    ds1000(Shelf(data_dir=None, cache=folder)).problems()
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evolcoder.bench.base import Asked, Candidate, Form, Found, HarnessChecks, Problem, Sample
+from evolcoder.bench.extract import Extract, continued, defines, fenced, parses
+from evolcoder.bench.fetch import HUB, DataFile, Row, Shelf, rows
+from evolcoder.engine.base import split_reasoning
+from evolcoder.text import without_code
+
+DS1000 = DataFile(
+    "ds1000/ds1000.jsonl.gz",
+    f"{HUB}/datasets/xlangai/DS-1000/resolve/4416080ac5cb80bdf7576aefb8f9a0b4d5426a44/test.jsonl",
+    "26a492838b05f9d030b2f08a5715c6bafecafb601c157da912bf417fd8b0d363",
+    (),
+)
+NEEDS = {
+    "gensim": "4.3.2",
+    "matplotlib": "3.8.4",
+    "numpy": "1.26.4",
+    "pandas": "1.5.3",
+    "scikit-learn": "1.4.0",
+    "scipy": "1.12.0",
+    "seaborn": "0.13.2",
+    "statsmodels": "0.14.1",
+    "tensorflow-cpu": "2.16.1",
+    "torch": "2.2.0",
+    "xgboost": "2.0.3",
+}
+"""Distribution -> version of the environment that the data set's authors give, on Python 3.10."""
+STOPS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "### END SOLUTION")
+"""Where the gap ends in the data set's own notation."""
+
+_PUT = re.compile(r"^(?P<names>.+?) = \.\.\. # put solution in th(?:is|ese) variables?\n", re.M)
+_BEGIN = re.compile(r"^BEGIN SOLUTION\n<code>\s*\Z", re.MULTILINE)
+_GIVEN = re.compile(r"<code>\n(.*?)\n</code>", re.DOTALL)
+_GAP_IN_FUNCTION = re.compile(r"^def (\w+)\((.*?)\):\n(?:[ \t].*\n)*\[insert\]", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ds1000:
+    """DS-1000, read into memory."""
+
+    name: str
+    """The name on the command line."""
+    items: tuple[Problem, ...]
+    """All problems in the data set's order."""
+    shows_after: bool
+    """Whether a model sees what comes after the gap."""
+
+    def problems(self) -> Sequence[Problem]:
+        """Return all problems."""
+        return self.items
+
+    def ask(self, problem: Problem) -> Asked:
+        """Say the problem to a model."""
+        code = _with_gap(problem.prompt) if self.shows_after else problem.prompt
+        where = "goes in the place of [insert]" if self.shows_after else "comes next"
+        instruction = (
+            f"Solve the problem below. Answer with one fenced block that holds only the Python "
+            f"code that {where}; what is given already runs before it, so do not repeat it.\n\n"
+            f"{code.strip()}"
+        )
+        if self.shows_after:
+            code += "\nWhat goes in the place of [insert]:\n<code>\n"
+        return Asked(instruction, code, "python", STOPS)
+
+    def candidate(self, problem: Problem, sample: Sample) -> Candidate:
+        """Take the snippet out of a sample and indent it as the harness needs."""
+        extract = _extract(problem, sample)
+        found = extract.found if extract.code.strip() else Found.NOTHING
+        program = extract.code if found is not Found.NOTHING else ""
+        if sample.form in {Form.ANSWER, Form.CONTINUATION}:
+            program = program.rstrip()  # a line of the harness may go on behind the gap
+        return Candidate(sample.problem, sample.index, program, found, extract.cut, sample.fault)
+
+
+def ds1000(shelf: Shelf) -> Ds1000:
+    """Read DS-1000 for completion."""
+    return Ds1000("ds1000", tuple(map(_problem, rows(DS1000, shelf))), shows_after=False)
+
+
+def ds1000_insertion(shelf: Shelf) -> Ds1000:
+    """Read DS-1000 for insertion."""
+    return Ds1000("ds1000-insertion", tuple(map(_problem, rows(DS1000, shelf))), shows_after=True)
+
+
+def other_versions(installed: Mapping[str, str]) -> list[str]:
+    """Name the libraries whose version is not the one needed; a library may be missing."""
+    return [
+        f"{library} {installed.get(library) or 'is missing'}, needs {version}"
+        for library, version in NEEDS.items()
+        if installed.get(library) != version
+    ]
+
+
+def _problem(row: Row) -> Problem:
+    about, harness = row["metadata"], row["code_context"]
+    tests = ("test_execution", "test_string")
+    indent = "    " if _GAP_IN_FUNCTION.search(harness) else ""
+    return Problem(
+        id=f"DS-1000/{about['problem_id']}",
+        prompt=row["prompt"],
+        checks=HarnessChecks(
+            harness=harness,
+            calls=tuple(test for test in tests if f"def {test}(" in harness),
+            library=about["library"],
+        ),
+        reference=row["reference_code"],
+        stub=f"{indent}None",
+        groups=(("library", about["library"]), ("perturbation", about["perturbation_type"])),
+    )
+
+
+def _with_gap(prompt: str) -> str:
+    """Show where the solution goes and what comes after it."""
+    put = _PUT.search(prompt)
+    if put:
+        prompt = prompt[: put.start()] + prompt[put.end() :]
+    if _BEGIN.search(prompt):
+        after = f"\n<code>\nprint({put['names']})\n</code>" if put else ""
+        return f"{prompt.rstrip()}\n[insert]\n</code>\nEND SOLUTION{after}\n"
+    if prompt.rstrip().endswith("### BEGIN SOLUTION"):
+        return f"{prompt.rstrip()}\n[insert]\n    ### END SOLUTION\n</code>\n"
+    return f"{prompt.rstrip()}\n[insert]\n# SOLUTION END\n"
+
+
+def _extract(problem: Problem, sample: Sample) -> Extract:
+    if sample.form is Form.CONTINUATION:
+        return continued(problem.prompt, sample.text, (), STOPS)
+    if sample.form is not Form.ANSWER:
+        return Extract(sample.text, Found.WHOLE, ())
+    reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
+    cut = ["reasoning"] if reasoning else []
+    code, found = fenced(answer, "python", lambda _: True)
+    if found is Found.NOTHING:
+        code, found = _tagged(answer)
+    code, repeated = _without_given(code, problem.prompt)
+    cut += ["repeated_context"] if repeated else []
+    return Extract(_fitted(code, problem), found, tuple(cut))
+
+
+def _tagged(answer: str) -> tuple[str, Found]:
+    """Read an answer in the data set's own tags, or as bare code."""
+    bare = without_code(answer)
+    code = (bare.partition("<code>")[2] or bare).partition("</code>")[0].strip("\n")
+    return (code, Found.NO_FENCE) if parses(textwrap.dedent(code)) else ("", Found.NOTHING)
+
+
+def _without_given(code: str, prompt: str) -> tuple[str, bool]:
+    """Drop the lines that the prompt gave, which would set the inputs back to the example's."""
+    given = _GIVEN.search(prompt)
+    lines = [line.rstrip() for line in given[1].split("\n")] if given else []
+    answer = code.split("\n")
+    if lines and [line.rstrip() for line in answer[: len(lines)]] == lines:
+        return "\n".join(answer[len(lines) :]), True
+    return code, False
+
+
+def _fitted(code: str, problem: Problem) -> str:
+    """Indent a snippet for a gap inside of a function; a whole function is called there."""
+    checks = problem.checks
+    gap = isinstance(checks, HarnessChecks) and _GAP_IN_FUNCTION.search(checks.harness)
+    if not gap or not code.strip() or code.strip("\n")[0].isspace():
+        return code
+    if defines(code, (gap[1],)):
+        code = f"{code.rstrip()}\nreturn {gap[1]}({gap[2]})\n"
+    return textwrap.indent(code, "    ")

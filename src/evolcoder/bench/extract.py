@@ -1,0 +1,181 @@
+r"""The program in a model's answer, and how it was found.
+
+Promises: nothing is run; the same text gives the same program; whatever is taken away is named.
+Does not promise that the program is right, or that it compiles: a broken program is handed on as
+it is, to fail in the grader. Finding no program at all is `Found.NOTHING`, never an error.
+
+>>> python_program("Sure:\n```python\ndef f():\n    return 1\n```", ("f",), "").found
+<Found.FENCE: 'fence'>
+"""
+
+import ast
+import re
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from evolcoder.bench.base import Found
+from evolcoder.engine.base import split_reasoning
+from evolcoder.text import CodeBlock, code_blocks
+
+MAX_TRIES = 20
+"""Places that are tried for the end of the program; the work would be quadratic otherwise."""
+MAX_PARSED = 4_000_000
+"""Characters that are parsed in search of one program, at most."""
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_HEAD = r"^(?:(?:(?:async\s+)?def|class)\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=)).*$"
+_GUARD = re.compile(r"^if\s+\(?\s*__name__\s*==", re.MULTILINE)
+_USAGE = re.compile(
+    r"^#+\s*(?:(?:example|sample)s?\b|(?:test|driver|usage)\b)[^\n]*$", re.MULTILINE | re.IGNORECASE
+)
+_CODE_LINE = re.compile(
+    r"^(?:from\s+[\w.]+\s+import\b|import\s+[\w.]+[ \t]*(?:$|,|as\b|;|#)"
+    r"|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w)",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What was taken out of an answer."""
+
+    code: str
+    """The program, or the function's body if `found` is BODY; empty if nothing was found."""
+    found: Found
+    """Where it was."""
+    cut: tuple[str, ...]
+    """What was taken away, in order."""
+
+
+def python_program(text: str, names: Sequence[str], prompt: str) -> Extract:
+    """Take the Python that defines `names` out of an answer to `prompt`."""
+    reasoning, answer = split_reasoning(text.replace("\r\n", "\n"))
+    cut = ("reasoning",) if reasoning else ()
+    code, found = fenced(answer, "python", lambda block: defines(block, names))
+    if found is Found.NOTHING:
+        code, found = _unfenced(answer, names)
+    if found in {Found.NO_ENTRY, Found.NOTHING}:
+        code, found = _as_body(code or answer, found, prompt)
+    return _trimmed(Extract(code, found, cut), names)
+
+
+def fenced(answer: str, language: str, wanted: Callable[[str], bool]) -> tuple[str, Found]:
+    """Choose a fenced block: the first that is wanted, else the first in the language."""
+    blocks = [block for block in code_blocks(answer) if block.language in {None, language}]
+    blocks = [block for block in blocks if block.code.strip()]
+    for place, block in enumerate(blocks):
+        code = _at_margin(block.code)
+        if wanted(code):
+            return code, _where(block, place)
+    return (blocks[0].code, Found.NO_ENTRY) if blocks else ("", Found.NOTHING)
+
+
+def defines(code: str, names: Sequence[str]) -> bool:
+    """Whether code has a definition of every name at its margin; it need not parse."""
+    return not names or _end_of_heads(code, names) > 0
+
+
+def parses(code: str) -> bool:
+    """Whether code is Python."""
+    return tree_of(code) is not None
+
+
+def tree_of(code: str) -> ast.Module | None:
+    """Parse Python without a word about its odd escapes; None if it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extract:
+    """Cut what a base model wrote after a prompt where it goes on to something else.
+
+    A model that starts the function anew is read from there on.
+    """
+    text = text.replace("\r\n", "\n")
+    fresh = _at_margin(text.strip("\n"))
+    found, start = Found.WHOLE, 0
+    if _CODE_LINE.match(fresh) and (start := _end_of_heads(fresh, names)):
+        text = fresh
+        found = Found.REPEATED_SIGNATURE if defines(prompt, names) else Found.WHOLE
+    ends = [end for stop in stops if (end := text.find(stop, start)) >= 0]
+    end = min(ends, default=len(text))
+    return Extract(text[:end], found, ("continuation",) if end < len(text) else ())
+
+
+def _where(block: CodeBlock, place: int) -> Found:
+    if not block.closed:
+        return Found.OPEN_FENCE
+    return Found.LATER_FENCE if place else Found.FENCE
+
+
+def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, Found]:
+    """Find code that no fence marks: all of the answer, or the lines amid its prose."""
+    if defines(answer, names) and parses(answer):
+        return answer, Found.NO_FENCE
+    lines = answer.split("\n")
+    starts = [place for place, line in enumerate(lines) if _CODE_LINE.match(line)]
+    if not starts:
+        return "", Found.NOTHING
+    code = _longest_code(lines[starts[0] :])
+    return code, Found.AMID_PROSE if defines(code, names) else Found.NO_ENTRY
+
+
+def _longest_code(lines: list[str]) -> str:
+    """Return the most lines from the first on that parse, or all lines if none do."""
+    margins = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
+    n_tries = min(MAX_TRIES, MAX_PARSED // (1 + sum(map(len, lines))))
+    for end in [len(lines), *reversed(margins[:n_tries])]:
+        code = "\n".join(lines[:end])
+        if parses(code):
+            return code
+    return "\n".join(lines)
+
+
+def _as_body(text: str, found: Found, prompt: str) -> tuple[str, Found]:
+    """Read an answer that lacks the signature as what follows the prompt, if it can be that."""
+    body = _at_margin(text.strip("\n"))
+    asked, given = tree_of(prompt), tree_of(body)
+    asks_for_body = asked is not None and bool(asked.body) and isinstance(asked.body[-1], _SCOPES)
+    if given is not None and asks_for_body:
+        returns = any(isinstance(node, ast.Return) for node in ast.walk(given))
+        if returns and not any(isinstance(line, _SCOPES) for line in given.body):
+            return textwrap.indent(body, "    "), Found.BODY
+    return (text, found) if found is Found.NO_ENTRY else ("", found)
+
+
+def _at_margin(code: str) -> str:
+    """Undo a common indent; code at the margin stays as it is to the byte, blank lines included."""
+    return textwrap.dedent(code) if code[:1].isspace() else code
+
+
+def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
+    """Cut the part that only shows the program off: a main guard, example usage."""
+    code, cut = extract.code, list(extract.cut)
+    start = _end_of_heads(code, names)
+    for name, pattern in (("main_guard", _GUARD), ("usage", _USAGE)):
+        for match in islice(pattern.finditer(code, start), MAX_TRIES if start else 0):
+            kept, rest = code[: match.start()], code[match.start() :]
+            if not _needs(kept, rest):
+                code = kept.rstrip() + "\n"
+                cut.append(name)
+                break
+    return Extract(code, extract.found, tuple(cut))
+
+
+def _needs(kept: str, rest: str) -> bool:
+    """Whether what is kept uses a function or class that the rest defines."""
+    defined = re.findall(r"^(?:async\s+)?(?:def|class)\s+(\w+)", rest, re.MULTILINE)
+    return bool(defined) and not set(defined).isdisjoint(re.findall(r"\w+", kept))
+
+
+def _end_of_heads(code: str, names: Sequence[str]) -> int:
+    """Return where the first line of the last definition of `names` ends; 0 if one has none."""
+    heads = [re.search(_HEAD.format(name=re.escape(name)), code, re.MULTILINE) for name in names]
+    return max((head.end() for head in heads if head), default=0) if all(heads) else 0

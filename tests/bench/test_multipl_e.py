@@ -1,0 +1,109 @@
+"""MultiPL-E as it is published: 18 languages, two sources."""
+
+import re
+
+import pytest
+
+from evolcoder.bench.assembly import _TOKEN
+from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.bench.fetch import rows
+from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
+from evolcoder.bench.multipl_e_files import file_of
+from evolcoder.bench.prompts import CHAT
+from evolcoder.text import LANGUAGES as FENCES
+
+BRACED = {"cpp", "cs", "d", "go", "java", "js", "php", "rs", "scala", "swift", "ts"}
+
+
+def unclosed(source):
+    tokens = [token[0] for token in _TOKEN.finditer(source)]
+    return tokens.count("{") - tokens.count("}")
+
+
+def test_every_language_has_both_sources():
+    """18 of HumanEval and 18 of MBPP, all of languages that fences name."""
+    assert len(LANGUAGES) == 18
+    assert set(CONFIGURATIONS) == {
+        f"{s}-{code}" for s in ("humaneval", "mbpp") for code in LANGUAGES
+    }
+    assert set(LANGUAGES.values()) <= set(FENCES)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_configuration_is_whole(named, name):
+    """Ids are unique, the tests call the function, and the prompt's last lines declare it."""
+    problems = named(name).problems()
+    assert len({problem.id for problem in problems}) == len(problems) > 150
+    for problem in problems:
+        entry_point = problem.checks.entry_point
+        assert re.search(rf"\b{entry_point}\b", problem.checks.tests), problem.id
+        assert re.search(rf"\b{entry_point}\b", "\n".join(problem.prompt.rstrip().split("\n")[-3:]))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
+def test_stubs_are_whole_programs(named, name):
+    """With its tests, a stub closes every bracket that is open, so that it fails at run time."""
+    bench = named(name)
+    wrong = [p.id for p in bench.problems() if unclosed(f"{p.stub}\n{p.checks.tests}")]
+    assert len(wrong) <= 1  # one MBPP test has a bracket in a character that this count misreads
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
+def test_real_answers_fit_the_tests(named, shelf, name):
+    """Of the answers that come with the data, all but a few cut-off ones close every bracket."""
+    bench = named(name)
+    answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), shelf)}
+    n_odd, wrong = 0, []
+    for problem in bench.problems():
+        sample = Sample.of(problem.id, 0, answers[problem.id], Form.ANSWER)
+        candidate = bench.candidate(problem, sample)
+        n_odd += candidate.found.is_odd
+        if unclosed(f"{candidate.program}\n{problem.checks.tests}"):
+            wrong.append((problem.id, candidate.found))
+    assert len([id for id, found in wrong if found is not Found.OPEN_FENCE]) <= 2, wrong
+    assert n_odd < len(answers) / 7
+
+
+def test_a_continuation_is_cut_where_the_function_ends(named):
+    """The prompt and the body up to the closing bracket, which the tests bring."""
+    bench = named("humaneval-rs")
+    problem = bench.problems()[0]
+    text = "    0\n}\n\nfn main() {}"
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.CONTINUATION))
+    assert candidate.program == f"{problem.prompt}    0"
+    assert candidate.cut == ("continuation",)
+
+
+def test_a_completion_from_a_file_stands_as_it_is(named):
+    """MultiPL-E has cut it already; prompt, completion and tests make the program."""
+    bench = named("mbpp-js")
+    problem = bench.problems()[0]
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, "x\n}\n//", Form.COMPLETION))
+    assert candidate.program == f"{problem.prompt}x\n}}\n//"
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("I cannot.", Found.NOTHING),
+        ("function other() {}", Found.NOTHING),
+        ("```js\nfunction other() {}\n```", Found.NO_ENTRY),
+        ("function {name}() {}", Found.NO_FENCE),
+        ("```python\n{name}\n```", Found.NO_FENCE),
+    ],
+)
+def test_answers_without_the_function_are_told(named, answer, found):
+    """Nothing, code without the function, and code without a fence are three findings."""
+    bench = named("humaneval-js")
+    problem = bench.problems()[0]
+    text = answer.replace("{name}", problem.checks.entry_point)
+    assert bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER)).found is found
+
+
+def test_a_model_is_told_the_language(named):
+    """By its written name, with the prompt in a fence."""
+    bench = named("humaneval-cpp")
+    problem = bench.problems()[0]
+    asked = CHAT.fill(bench.ask(problem))
+    assert "C++" in asked
+    assert f"```cpp\n{problem.prompt.strip()}\n```" in asked

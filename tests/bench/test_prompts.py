@@ -1,0 +1,42 @@
+"""Templates: the same object asks a benchmark and trains a model."""
+
+import pytest
+
+from evolcoder.bench.base import Asked, Form
+from evolcoder.bench.prompts import CHAT, COMPLETION, TEMPLATES, WIZARDCODER, template_named
+from evolcoder.engine.base import Message
+from evolcoder.errors import ConfigError
+
+ASKED = Asked("Add {one}.", "def f(x):\n", "python", ("\ndef ",))
+
+
+def test_the_instruction_form_has_alpacas_headings():
+    """What a WizardCoder model was trained on: preface, instruction, response, in this order."""
+    text = WIZARDCODER.fill(ASKED)
+    preface, instruction, response = text.split("### ")
+    assert preface.strip()
+    assert (instruction, response) == ("Instruction:\nAdd {one}.\n\n", "Response:")
+
+
+def test_training_and_asking_give_the_same_text():
+    """An instruction of a training set and one of a benchmark are wrapped alike."""
+    for template in (WIZARDCODER, CHAT):
+        assert template.wrap(ASKED.instruction) == template.fill(ASKED)
+
+
+def test_a_completion_is_the_code_and_nothing_else():
+    """A base model sees the prompt to the byte, its last line break included."""
+    assert COMPLETION.fill(ASKED) == ASKED.code
+    assert COMPLETION.form is Form.CONTINUATION
+
+
+def test_a_template_makes_one_message_of_the_user():
+    """An engine gets the text as a chat."""
+    assert CHAT.messages(ASKED) == (Message("user", "Add {one}."),)
+
+
+def test_templates_are_found_by_their_names():
+    """An unknown name is answered with all known ones."""
+    assert {name: template_named(name).name for name in TEMPLATES} == {n: n for n in TEMPLATES}
+    with pytest.raises(ConfigError, match="--template alpaca: not known; known are chat"):
+        template_named("alpaca")

