@@ -146,8 +146,14 @@ def test_a_read_only_folder_is_refused(tmp_path):
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
     """When SQLite finds no room, the error tells to make some."""
-    db = Database(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
-    db.write("PRAGMA max_page_count=3", ())
+
+    class Small(Database):
+        def _connect(self):
+            connection = super()._connect()
+            connection.execute("PRAGMA max_page_count=3")
+            return connection
+
+    db = Small(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
     with pytest.raises(RunFolderError, match="make room"):
         for _ in range(50):
             db.write("INSERT INTO t VALUES (?)", ("x" * 4000,))

@@ -205,9 +205,9 @@ class TrafficConfig(Section):
     timeout_s: float = Field(300.0, gt=0.0)
     """Longest wait for one answer."""
     max_tries: int = Field(8, ge=1)
-    """Tries per request, the first included."""
+    """Tries per request that the server fails at; waiting for one that is away uses up none."""
     max_retry_s: float = Field(600.0, gt=0.0)
-    """Longest time that one request is retried."""
+    """Longest time that one request is retried, waiting for a server that is away included."""
     slots: int = Field(8, ge=1, le=256)
     """Parallel sequences of a model in this process."""
     threads: int | None = Field(None, ge=1)

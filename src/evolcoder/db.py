@@ -12,6 +12,8 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from evolcoder.errors import EvolcoderError, RunFolderError, StoreError
@@ -140,8 +142,8 @@ class Database:
         rows = [item for item in items if isinstance(item, tuple)]
         if rows:
             connection.execute("BEGIN IMMEDIATE")
-            for sql, values in rows:
-                connection.execute(sql, values)
+            for sql, group in groupby(rows, key=itemgetter(0)):
+                connection.executemany(sql, map(itemgetter(1), group))
             connection.execute("COMMIT")
         for waiter in waiters:
             waiter.set()

@@ -4,13 +4,14 @@ import hashlib
 import json
 import random
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 ID_BYTES = 16
 """128 bits: no collision to be expected below 10**18 records."""
 
 
 def canonical_json(value: object) -> bytes:
     """Serialise plain data to the one byte string that stands for it."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def content_id(kind: str, value: object) -> str:

@@ -40,7 +40,8 @@ _WAITING = f"""
 _SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_NOT_RESTED}"
 _UNANSWERED = """
     SELECT COUNT(*) FROM tasks t WHERE t.round = 0
-    AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.task = t.id AND r.model IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.round = 0 AND r.ordinal = t.ordinal
+        AND r.model IS NULL)
 """
 NEVER = 1 << 40
 """Stands for no bound on failures."""

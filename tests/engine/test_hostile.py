@@ -159,7 +159,7 @@ async def test_a_rejected_request_is_not_tried_again(code):
 
 @pytest.mark.parametrize("mishap", [huge, huge_in_chunks], ids=["announced", "unannounced"])
 async def test_an_answer_of_10_mb_is_asked_for_twice_at_most(mishap):
-    """It is not read to its end, and the request is rejected for good after the second."""
+    """The first may be an accident; after the second the request is rejected for good."""
     async with Loopback(always=mishap) as server:
         engine = engine_for(server)
         with pytest.raises(EngineError, match="more than 8 MiB") as caught:
@@ -218,6 +218,16 @@ async def test_a_storm_of_429_lowers_the_requests_in_flight_and_loses_nothing():
     assert [answer.text for answer in answers] == [f"You said: {i}" for i in range(300)]
     refused = sum(call.status == 429 for call in server.calls)
     assert refused < 150
+
+
+async def test_a_request_that_failed_does_not_go_to_the_end_of_the_line():
+    """It is tried again before those that have not had a turn yet."""
+    async with Loopback(latency_s=5) as server:
+        server.mishaps.append(status(500))
+        engine = engine_for(server, concurrency=1)
+        await asyncio.gather(*(engine.complete(ask(prompt)) for prompt in "abcd"))
+        await engine.aclose()
+    assert server.prompts() == ["a", "b", "a", "c", "d"]
 
 
 async def test_retry_after_holds_back_every_request():

@@ -35,6 +35,8 @@ ECHOES = {
     "401 with the key": status(401, f"Incorrect API key provided: {KEY}."),
     "401 with a masked key": status(401, f"Incorrect key: {KEY[:8]}{'*' * 12}{KEY[-4:]}. Find it"),
     "401 with a shortened key": status(401, f"Incorrect key: {KEY[:8]}...{KEY[-6:]}"),
+    "401 with the key's head": status(401, f"Incorrect key: {KEY[:12]}"),
+    "401 with the key's tail": status(401, f"Incorrect key: ****{KEY[-6:]}"),
     "403 with the header": status(403, f"{{'Authorization': 'Bearer {KEY}'}}"),
     "400 with the key": status(400, f"bad request by {KEY}"),
     "500 with the key": status(500, f"crashed while serving {KEY}"),

@@ -5,6 +5,7 @@ Everything that the user can get wrong is looked at before anything is paid for.
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 from collections.abc import Coroutine, Iterator
@@ -67,6 +68,7 @@ def main(args: argparse.Namespace) -> int:
     folder = args.out or Path("runs") / config.fingerprint[:8]
     if args.dry_run:
         return estimate.show(config, heuristics, folder, as_json=args.json)
+    _collect_less()
     limit = _until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
@@ -81,6 +83,17 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"
+
+
+def _collect_less() -> None:
+    """Have the collector look at new objects now and then, and never again at what is loaded.
+
+    A run makes many short-lived objects and next to no cycles: at the default thresholds the
+    collector takes a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _until_told(story: Coroutine[Any, Any, BudgetReached | None]) -> BudgetReached | None:

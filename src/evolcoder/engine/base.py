@@ -5,7 +5,7 @@ same; a refusal or an empty answer is a completion, judged later. Failure is an 
 `ModelError` when no request can succeed. Does not promise the same bytes twice: put a cache on top.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 from evolcoder.ids import content_id
@@ -105,7 +105,10 @@ class Role:
 
 def request_key(identity: str, request: Request) -> str:
     """Hash of all that decides an answer: the key under which it is cached."""
-    return content_id("request", [identity, asdict(request)])
+    drawn = request.sampling
+    chat = [(message.role, message.content) for message in request.messages]
+    how = (drawn.temperature, drawn.top_p, drawn.max_tokens, request.seed)
+    return content_id("request", (identity, request.model, chat, how))
 
 
 def split_reasoning(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ MIGRATIONS: Sequence[str] = (
     """CREATE TABLE completions (
         key TEXT PRIMARY KEY, text TEXT NOT NULL, reasoning TEXT NOT NULL, finish TEXT NOT NULL,
         prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
-    ) WITHOUT ROWID""",
+    )""",
 )
 
 RECENT = 1024

@@ -140,6 +140,9 @@ the task requires
 the task is to
 this problem requires
 does not meet
+does not do
+do not mend
+same code must
 """)
 """Speech about the rewriting, in place of a task."""
 
