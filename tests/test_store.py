@@ -9,7 +9,7 @@ import pytest
 
 import toys
 from evolcoder.db import Database
-from evolcoder.errors import RunFolderError
+from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Drop, Made, Reason, Response, Stage, Task
 from evolcoder.store import DB_NAME, RunStore
 
@@ -182,3 +182,13 @@ def test_seeds_are_written_all_or_none(store):
     with pytest.raises(ValueError):
         store.add_seeds(seeds())
     assert store.db.read("SELECT COUNT(*) FROM tasks") == [(0,)]
+
+
+def test_a_row_that_cannot_be_stored_is_said(tmp_path):
+    """A value that SQLite takes in no way stops the writer, and whoever writes next hears of it."""
+    db = Database(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
+    db.write("INSERT INTO t VALUES (?)", ("\ud800",))
+    with pytest.raises(StoreError, match="cannot be written"):
+        db.flush()
+    with pytest.raises(StoreError, match="cannot be written"):
+        db.close()

@@ -130,7 +130,8 @@ class Database:
         try:
             while self._commit_group(connection):
                 pass
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            # The last two: text that no encoder takes, a number that no column holds.
             self._failure = error
         finally:
             connection.close()

@@ -200,3 +200,17 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match=r"notes\.txt"):
         CompletionCache(path)
     assert path.read_bytes() == before
+
+
+async def test_those_who_joined_hear_of_a_full_disk_too(cache, monkeypatch):
+    """When a completion cannot be stored, nobody waits for it for ever."""
+
+    def full(key, completion):
+        raise RunFolderError("no room")
+
+    monkeypatch.setattr(cache, "put", full)
+    engine = CachedEngine(Counting(), cache)
+    outcomes = await asyncio.gather(
+        *(engine.complete(ASK) for _ in range(3)), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in outcomes} == {RunFolderError}

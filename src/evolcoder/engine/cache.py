@@ -93,6 +93,7 @@ class CachedEngine:
         self._in_flight[key] = future
         try:
             completion = await self._inner.complete(request)
+            self._cache.put(key, completion)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 future.cancel()
@@ -101,7 +102,6 @@ class CachedEngine:
                 future.exception()
             raise
         else:
-            self._cache.put(key, completion)
             future.set_result(completion)
             return completion
         finally:

@@ -1,7 +1,7 @@
 """What went wrong with one request, and whether, when and how often it is worth another try.
 
-The only retries of the whole program. Waits grow exponentially with full jitter; what the server
-asks for in Retry-After comes on top of nothing less than that. A request is given up
+The only retries of the whole program. Waits grow exponentially with full jitter, and come on top of
+what the server asks for in Retry-After. A request is given up
 
 - at once, when the server rejects it: another try would be rejected too;
 - after `traffic.max_tries` tries that the server failed at;

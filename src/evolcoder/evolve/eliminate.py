@@ -201,6 +201,8 @@ def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
         return Fault(Reason.NO_BAIT, "no code block")
     if not bait.closed or sum(c.isalnum() for c in bait.code) < LEAST_BAIT:
         return Fault(Reason.NO_BAIT, "not a whole piece of code")
+    if f" {' '.join(words(bait.code))} " in draft.before.said:
+        return Fault(Reason.NO_BAIT, "the parent's own code")
     return None
 
 

@@ -1,0 +1,161 @@
+"""How many tasks get a usable harder version, with a plain template and with ours, as one table.
+
+    python benchmarks/evolution.py --model qwen2.5-coder-1.5b --seeds code_alpaca_2k.json.gz --n 200
+
+`--plain` asks with one paragraph and takes what comes back as it is, judged by the same rules.
+The rules are a program's: they miss what only a reader sees, so read the rows of `--rows` too.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from evolcoder.cli.session import open_models
+from evolcoder.config import Config, SeedsConfig, check
+from evolcoder.engine.base import Message, Role, Sampling
+from evolcoder.engine.cache import CachedEngine, CompletionCache
+from evolcoder.evolve.draft import Draft, read
+from evolcoder.evolve.eliminate import fault
+from evolcoder.evolve.evolve import evolve
+from evolcoder.evolve.heuristics import Heuristic, Holds, choose, resolve
+from evolcoder.ids import seed_for
+from evolcoder.records import Drop, Task
+from evolcoder.seeds.read import read_seeds
+from evolcoder.text import code_blocks, without_code
+
+PLAIN = """Rewrite this programming task so that it becomes harder. {how}
+
+Task:
+{task}
+
+Harder task:
+"""
+HOW = {
+    "constrain": "Add new requirements in about ten words.",
+    "specialise": "Replace a common requirement by a rarer, more specific one.",
+    "deepen": "If it takes few steps of reasoning, make it need more.",
+    "misdirect": "Give a piece of wrong code as a reference, to mislead.",
+    "complexity": "Ask for a better time or space complexity.",
+}
+
+
+def draw(path: Path, n: int) -> list[Task]:
+    """Draw n seeds of a file; the draw depends on the number of its rows alone."""
+    seeds = read_seeds(SeedsConfig(path=str(path)))
+    tasks = {record.ordinal: record for record in seeds if isinstance(record, Task)}
+    drawn = random.Random(7).sample(range(seeds.report().n_rows), n)
+    return [tasks[ordinal] for ordinal in drawn if ordinal in tasks]
+
+
+async def evolve_plainly(task: Task, heuristic: Heuristic, role: Role, config: Config) -> dict:
+    """Ask once with a plain paragraph; nothing is parsed but the code for a bait."""
+    how = PLAIN.format(how=HOW[heuristic.name], task=task.instruction)
+    seed = seed_for(config.seed, "evolve", task.id, 1, 0)
+    said = await role.ask((Message("user", how),), seed=seed)
+    blocks = code_blocks(said.text) if heuristic.holds is Holds.BAIT else []
+    text = without_code(said.text) if blocks else said.text
+    bait, cut_off = (blocks[-1] if blocks else None), said.finish == "length"
+    before, after, rules = read(task.instruction), read(text), config.eliminate
+    draft = Draft(task, before, after, None, bait, cut_off, heuristic, rules)
+    found = fault(draft)
+    return {
+        "text": said.text,
+        "reason": found.reason.value if found else None,
+        "detail": found.detail if found else "",
+        "tokens": said.completion_tokens,
+        "attempts": 1,
+    }
+
+
+async def evolve_fully(task: Task, heuristic: Heuristic, role: Role, config: Config) -> dict:
+    """Evolve as a run does."""
+    made = await evolve(task, round=1, heuristic=heuristic, evolver=role, judge=None, config=config)
+    dropped = isinstance(made, Drop)
+    return {
+        "text": made.seen if dropped else made.instruction,
+        "reason": made.reason.value if dropped else None,
+        "detail": made.detail if dropped else "",
+        "tokens": made.made.completion_tokens,
+        "attempts": made.made.attempts,
+    }
+
+
+async def measure(args: argparse.Namespace) -> list[dict]:
+    """Evolve every seed once; rows come in the order of the seeds."""
+    flags = {
+        "evolver": {"model": args.model},
+        "evolve": {"candidates": args.candidates},
+        "traffic": {"slots": args.slots, "concurrency": args.slots},
+    }
+    config = check(flags, where="flags")
+    async with AsyncExitStack() as stack:
+        opened = (await open_models(config, stack)).evolver
+        cache = CompletionCache(args.cache)
+        stack.callback(cache.close)
+        values = config.evolver
+        sampling = Sampling(values.temperature, values.top_p, values.max_tokens)
+        role = Role(CachedEngine(opened.engine, cache), opened.model, sampling)
+        return await evolve_all(draw(args.seeds, args.n), role, config, args)
+
+
+async def evolve_all(
+    tasks: list[Task], role: Role, config: Config, args: argparse.Namespace
+) -> list[dict]:
+    """Evolve tasks, so many at a time, with the heuristics that a run would choose."""
+    heuristics, gate = resolve(config.evolve), asyncio.Semaphore(args.slots)
+    way = evolve_plainly if args.plain else evolve_fully
+
+    async def one(task: Task) -> dict:
+        heuristic = choose(heuristics, config.seed, task, 1)
+        async with gate:
+            row = await way(task, heuristic, role, config)
+        return {"seed": task.instruction, "heuristic": heuristic.name, **row}
+
+    return await asyncio.gather(*(one(task) for task in tasks))
+
+
+def table(rows: list[dict]) -> str:
+    """Count the outcomes by heuristic, as Markdown."""
+    names = sorted({row["heuristic"] for row in rows})
+    counts = {
+        name: Counter(row["reason"] for row in rows if row["heuristic"] == name) for name in names
+    }
+    whole = sum(counts.values(), Counter())
+    lines = ["| outcome | all | " + " | ".join(names) + " |", "| --- " * (len(names) + 2) + "|"]
+    for reason, n in whole.most_common():
+        cells = " | ".join(str(counts[name][reason]) for name in names)
+        lines.append(f"| {reason or 'usable by the rules'} | {n} | {cells} |")
+    cells = " | ".join(str(sum(counts[name].values())) for name in names)
+    tokens, asked = (sum(row[key] for row in rows) for key in ("tokens", "attempts"))
+    lines.append(f"| all | {len(rows)} | {cells} |")
+    return "\n".join([*lines, "", f"{asked} requests, {tokens} tokens received"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="any model spec")
+    parser.add_argument(
+        "--seeds", type=Path, required=True, help="an Alpaca file, .json or .json.gz"
+    )
+    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--plain", action="store_true", help="one paragraph, no parsing, one try")
+    parser.add_argument("--candidates", type=int, default=3)
+    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--cache", type=Path, default=Path("completions.db"))
+    parser.add_argument("--rows", type=Path, help="write every row there as JSON lines")
+    args = parser.parse_args()
+    began = time.perf_counter()
+    rows = asyncio.run(measure(args))
+    print(table(rows))
+    print(f"{time.perf_counter() - began:.0f} s")
+    if args.rows:
+        args.rows.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Runs one command to its end, with what it cost.
+
+Promises: processor time is that of the whole process tree, as far as its processes were waited for;
+memory is the largest resident size of any one process of it. A command that fails, or takes longer
+than `LIMIT_S`, has a `failure`; nothing is raised.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.venvs import BENCH
+
+LIMIT_S = 900.0
+"""Longest time that a command may take."""
+_TOKENS = "curator/lib/*/site-packages/litellm/litellm_core_utils/tokenizers"
+"""Where litellm brings the vocabulary that curator would fetch otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    printed: str
+    """Its standard output."""
+    started: float
+    """Monotonic time of its start."""
+    wall_s: float
+    """From start to end."""
+    cpu_s: float
+    """User and system time of the process tree."""
+    peak_mb: float
+    """Resident size of its largest process, at its peak."""
+    failure: str
+    """Exit code and last line of a command that failed; else empty."""
+
+
+def run(command: list[str], folder: Path) -> Ended:
+    """Run a command in a bare environment whose home is in `folder`."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, env=_environment(home), start_new_session=True
+        )
+        timer = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.monotonic() - started
+        timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Ended(
+        (folder / "stdout").read_text(errors="replace"),
+        started,
+        wall_s,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss / 1024.0,
+        _failure(process.returncode, folder / "stderr"),
+    )
+
+
+def _failure(code: int, stderr: Path) -> str:
+    if code == 0:
+        return ""
+    if code == -signal.SIGKILL:
+        return f"killed after {LIMIT_S:.0f} s"
+    said = stderr.read_text(errors="replace").strip().splitlines() or ["nothing said"]
+    return f"exit {code}: {said[-1][:160]}"
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return few variables: no proxy, no telemetry, nothing that a client would fetch."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "OPENAI_API_KEY": "bench",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TELEMETRY_ENABLED": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "TIKTOKEN_CACHE_DIR": str(next(BENCH.glob(_TOKENS), "")),
+    }

@@ -1,0 +1,125 @@
+"""What is asked before a run: whether the server is there, takes the key and has the model."""
+
+import asyncio
+
+import pytest
+
+from evolcoder.config import TrafficConfig
+from evolcoder.engine.openai import PROBE_TRIES, OpenAIEngine
+from evolcoder.errors import ModelError
+from loopback import Loopback, raw, status
+
+pytestmark = pytest.mark.virtual_time
+
+
+def engine_for(server, *, key=None):
+    return OpenAIEngine(server.base_url, api_key=key, traffic=TrafficConfig())
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def test_probe_accepts_a_model_that_the_server_lists():
+    """And asks for no completion."""
+    async with Loopback(models=("toy", "other")) as server:
+        engine = engine_for(server)
+        await engine.probe("other")
+        await engine.aclose()
+    assert server.n_calls == 0
+
+
+@pytest.mark.parametrize(
+    ("models", "wanted", "advice"),
+    [
+        (("qwen2.5-coder", "llama"), "qwen2.5-codr", "did you mean 'qwen2.5-coder'?"),
+        (("a", "b"), "zzz", "it has a, b$"),
+        (tuple("abcdefg"), "zzz", "it has a, b, c, d, e and 2 more"),
+    ],
+)
+async def test_probe_names_the_models_that_there_are(models, wanted, advice):
+    """The nearest one, else the first five."""
+    async with Loopback(models=models) as server:
+        engine = engine_for(server)
+        with pytest.raises(ModelError, match=advice) as caught:
+            await engine.probe(wanted)
+        await engine.aclose()
+    assert str(caught.value).startswith(f"{server.base_url} has no model '{wanted}'")
+
+
+@pytest.mark.parametrize(
+    ("listed", "wanted"), [("models/gemini-flash", "gemini-flash"), ("llama3:latest", "llama3")]
+)
+async def test_probe_knows_how_servers_decorate_names(listed, wanted):
+    """Gemini and Ollama take the bare name too."""
+    async with Loopback(models=(listed,)) as server:
+        engine = engine_for(server)
+        await engine.probe(wanted)
+        await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [status(404), status(405), status(429), raw(b"hello"), raw(b"{}"), raw(b'{"data": []}')],
+    ids=["404", "405", "429", "no JSON", "no list", "an empty list"],
+)
+async def test_probe_takes_a_server_without_a_list_at_its_word(listing):
+    """Not every server can list its models."""
+    async with Loopback(listing=listing) as server:
+        engine = engine_for(server)
+        await engine.probe("toy")
+        await engine.aclose()
+
+
+async def test_probe_rejects_a_wrong_key():
+    """Before anything is paid for."""
+    async with Loopback(key="sk-right") as server:
+        engine = engine_for(server, key="sk-wrong")
+        with pytest.raises(ModelError, match="set OPENAI_API_KEY"):
+            await engine.probe("toy")
+        await engine.aclose()
+
+
+async def test_probe_says_soon_that_nobody_is_there():
+    """A few tries, some seconds, one line."""
+    async with Loopback() as server:
+        pass
+    engine = engine_for(server)
+    with pytest.raises(ModelError, match=r"cannot be asked \(no connection.*start the server"):
+        await engine.probe("toy")
+    await engine.aclose()
+    assert now() < 10
+
+
+async def test_probe_tries_a_failing_server_again():
+    """A server that is still starting is given a moment."""
+    tries = []
+
+    async def starting(request):
+        tries.append(now())
+        code = 503 if len(tries) < PROBE_TRIES else 404
+        return await status(code)(request)
+
+    async with Loopback(listing=starting) as server:
+        engine = engine_for(server)
+        await engine.probe("toy")
+        await engine.aclose()
+    assert len(tries) == PROBE_TRIES
+
+
+async def test_probe_names_what_a_failing_server_says():
+    """An error that stays is the message."""
+    async with Loopback(listing=status(500, "out of memory")) as server:
+        engine = engine_for(server)
+        with pytest.raises(ModelError, match=r"HTTP 500: out of memory"):
+            await engine.probe("toy")
+        await engine.aclose()
+
+
+async def test_a_server_that_moved_is_not_followed():
+    """A redirect turns POST into GET; the user should name the new place."""
+    async with Loopback(listing=status(301, location="https://example.org")) as server:
+        engine = engine_for(server)
+        with pytest.raises(ModelError, match=r"has moved .*https://example.org"):
+            await engine.probe("toy")
+        await engine.aclose()
