@@ -5,9 +5,11 @@
     |   |-- ConfigError       a config file, a key or a flag
     |   |-- SeedsError        a file or data set of seeds
     |   |-- RunFolderError    a run folder that cannot be used
-    |   `-- ModelError        a model that cannot be had, or a server that says no for good
+    |   |-- ModelError        a model that cannot be had, or a server that says no for good
+    |   `-- SandboxRefusedError  this machine cannot protect as well as was asked for
     |-- BudgetReached         a limit that the user set: exit 3, resumable
     |-- EngineError           one request failed, for good or after the last retry
+    |-- SandboxError          the sandbox itself failed; says nothing about the program
     `-- StoreError            a database could not be read or written
 
 A candidate's failure (a refusal, a wrong program) is data and never an exception.
@@ -38,12 +40,20 @@ class ModelError(UserError):
     """A model is unknown, damaged or unreachable, or its server rejects key or name."""
 
 
+class SandboxRefusedError(UserError):
+    """Less protection is to be had here than was asked for, so nothing was run."""
+
+
 class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it
     """A limit set by the user stops the run; a higher limit resumes it."""
 
 
 class StoreError(EvolcoderError):
     """A database could not be read or written."""
+
+
+class SandboxError(EvolcoderError):
+    """The sandbox failed, twice. No verdict can be drawn from it."""
 
 
 class EngineError(EvolcoderError):

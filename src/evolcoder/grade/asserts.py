@@ -1,0 +1,53 @@
+"""Grade by an assert-style test that runs in a process apart from the candidate.
+
+Promises: the process that holds the candidate never holds the test; what the test compares is
+plain data. A test that asserts nothing, or never calls the candidate, is never passed.
+Does not see what a candidate does to the arguments that it is given: it gets copies.
+
+>>> test = AssertTest(("add",), "assert add(1, 2) == 3", check=None)
+>>> verdict = await grade_asserts(sandbox, source, test, Limits())   # doctest: +SKIP
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from evolcoder.grade.endings import ending, verdict
+from evolcoder.sandbox.base import (
+    Asserts,
+    Kind,
+    Limits,
+    Program,
+    Sandbox,
+    Separation,
+    Status,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AssertTest:
+    """A test and what it may call."""
+
+    entry_points: tuple[str, ...]
+    """Names of the candidate that the test may call; anything else it must bring itself."""
+    test: str = field(repr=False)
+    """Its source; it sees the entry points as globals."""
+    check: str | None
+    """A function of the test that is called with the first entry point (HumanEval's `check`), or
+    None where the test does all at its top level (MBPP's asserts)."""
+
+
+async def grade_asserts(sandbox: Sandbox, source: str, test: AssertTest, limits: Limits) -> Verdict:
+    """Run the test against the candidate."""
+    task = Asserts(test.entry_points, test.test, test.check)
+    execution = await sandbox.run(Program("python", source, task), limits)
+    if execution.status is not Status.FINISHED:
+        return ending(execution, Separation.PROXY)
+    if not execution.answers:
+        return verdict(
+            Kind.ERROR, Separation.PROXY, execution, detail="the test ended without a finding"
+        )
+    found: dict[str, Any] = json.loads(execution.answers)
+    kind = Kind(found.pop("kind"))
+    return verdict(kind, Separation.PROXY, execution, **found)

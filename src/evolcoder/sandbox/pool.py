@@ -1,0 +1,136 @@
+"""Workers that run programs side by side, each in a long-lived container of its own.
+
+Promises what `base` says. A worker that fails is replaced and its program tried once more; what
+fails twice is a `SandboxError`. The level `strict` refuses to start below `base.STRICT`.
+
+>>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from evolcoder.errors import SandboxError, SandboxRefusedError
+from evolcoder.sandbox.base import (
+    STRICT,
+    Execution,
+    Layer,
+    Limits,
+    Program,
+    Script,
+    missing_from,
+)
+from evolcoder.sandbox.jail import Jail, jails
+from evolcoder.sandbox.jobs import Channels, execution_of, job_of
+from evolcoder.sandbox.layers import PROBE, layers_of
+from evolcoder.sandbox.worker import Worker
+
+TRIES = 2
+"""How often a program is given to a worker before the sandbox's failure is final."""
+SOURCE_BYTES = 8 << 20
+"""Longest program that is run; a longer one does not compile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A name for the least protection that is accepted."""
+
+    name: str
+    """As the user writes it."""
+    needs: tuple[Layer, ...]
+    """Layers without which nothing runs."""
+
+
+LEVELS = {level.name: level for level in (Level("strict", STRICT),)}
+
+
+class PoolSandbox:
+    """A sandbox of several workers on this machine, for one event loop."""
+
+    def __init__(self, jail: Jail, workers: int, layers: tuple[Layer, ...] = ()) -> None:
+        self._jail = jail
+        self._layers = layers
+        self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
+        self._seats = asyncio.Semaphore(workers)
+        self._closed = False
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        workers: int | None = None,
+        level: str = "strict",
+        folders: Sequence[Path] = (),
+        packages: Sequence[Path] = (),
+    ) -> Self:
+        """Find the best protection that this machine allows; refuse if it is below the level."""
+        count = workers or len(os.sched_getaffinity(0))
+        faults = ["there is no bubblewrap: install the package bubblewrap"]
+        for jail in jails(folders, packages):
+            sandbox = cls(jail, count)
+            try:
+                layers = await sandbox._look()
+            except SandboxError as error:
+                faults.append(str(error))
+                await sandbox.aclose()
+                continue
+            lacking = missing_from(layers, LEVELS[level].needs)
+            if not lacking:
+                sandbox._layers = layers
+                return sandbox
+            faults.append(f"no {', no '.join(lacking)}")
+            await sandbox.aclose()
+        raise SandboxRefusedError(
+            f"--sandbox {level}: {faults[-1]}; allow user namespaces or run as root"
+        )
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Protections that are active."""
+        return self._layers
+
+    async def run(self, program: Program, limits: Limits) -> Execution:
+        """Run one program to its end or to its limits, or raise SandboxError."""
+        source = program.source.encode("utf-8", "surrogatepass")
+        job = job_of(program, limits)
+        for tries in range(1, TRIES + 1):
+            with Channels.open(source[:SOURCE_BYTES], program.task) as channels:
+                try:
+                    said = await self._serve(job, channels)
+                    return execution_of(said, channels, limits, self._layers)
+                except SandboxError:
+                    if tries == TRIES:
+                        raise
+        raise AssertionError("unreachable")
+
+    async def aclose(self) -> None:
+        """End all workers. Closing twice is allowed."""
+        self._closed = True
+        for _, worker in self._free:
+            if worker is not None:
+                worker.kill()
+        self._free = [(number, None) for number, _ in self._free]
+
+    async def _serve(self, job: dict[str, Any], channels: Channels) -> dict[str, Any]:
+        """Give a job to a free worker; a worker that fails or is left waiting is ended."""
+        async with self._seats:
+            if self._closed:
+                raise SandboxError("the sandbox is closed")
+            number, worker = self._free.pop()
+            kept = None
+            try:
+                worker = worker or await Worker.start(self._jail, number)
+                said = await worker.serve(job, channels.fds)
+                kept = worker
+                return said
+            finally:
+                if kept is None and worker is not None:
+                    worker.kill()
+                self._free.append((number, kept))
+
+    async def _look(self) -> tuple[Layer, ...]:
+        execution = await self.run(Program("python", PROBE, Script()), Limits())
+        return layers_of(execution.stdout)
