@@ -83,7 +83,13 @@ def _digit_distance(arguments: Sequence[Any], expected: Any, got: Any, atol: flo
     return _equal((), expected, got, atol) or got == sum(abs(int(a) - int(b)) for a, b in pairs)
 
 
+def _same(_arguments: Sequence[Any], expected: Any, got: Any, _atol: float) -> bool:  # noqa: ANN401
+    """Accept what Python calls equal, and no tolerance, as an assertion does."""
+    return bool(expected == got)
+
+
 ORACLES: dict[str, Oracle] = {
+    "same": _same,
     "equal": _equal,
     "same_members": _same_members,
     "found_or_not": _found_or_not,

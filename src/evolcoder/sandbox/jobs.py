@@ -40,11 +40,11 @@ class Channels:
         self.fds = fds
 
     @classmethod
-    def open(cls, source: bytes, task: Task) -> Self:
+    def open(cls, program: Program) -> Self:
         """Make the channels and fill those that the program reads."""
         channels = cls([os.memfd_create(name) for name in _NAMES])
-        _fill(channels.fds[0], source)
-        _fill(channels.fds[1], _given(task))
+        _fill(channels.fds[0], program.source.encode("utf-8", "surrogatepass"))
+        _fill(channels.fds[1], _given(program.task))
         return channels
 
     def read(self, name: str, most: int) -> tuple[bytes, bool]:

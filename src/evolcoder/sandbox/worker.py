@@ -71,7 +71,8 @@ class Worker:
     async def _hear(self, wait_s: float) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         try:
-            message = await asyncio.wait_for(loop.sock_recv(self._control, 1 << 16), wait_s)
+            async with asyncio.timeout(wait_s):
+                message = await loop.sock_recv(self._control, 1 << 16)
         except TimeoutError as error:
             raise SandboxError(f"a worker said nothing for {wait_s:.0f} s") from error
         except OSError as error:

@@ -51,8 +51,12 @@ def run_main(code: types.CodeType) -> int:
 def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) -> int:
     """Call one function for every line of arguments and write one line for every answer."""
     space = _module("candidate")
-    exec(code, space)  # noqa: S102 - the candidate, in its own process
-    function = space[name]
+    try:
+        exec(code, space)  # noqa: S102 - the candidate, in its own process
+        function = space[name]
+    except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
+        _write_all(answers, encode(["raise", *_described(error)]) + b"\n")
+        return 1
     for line in calls.splitlines():
         _write_all(answers, _answer(function, decode(line)) + b"\n")
     return 0

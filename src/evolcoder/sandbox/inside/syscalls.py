@@ -10,6 +10,7 @@ import struct
 
 EPERM, EACCES, ENOSYS = 1, 13, 38
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_JUMP_ANY = 0x05
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _X32 = 0x40000000
@@ -70,8 +71,13 @@ def assemble(machine: str = "") -> bytes:
         _step(_JUMP_AT_LEAST, _X32, no=1),
         _step(_RETURN, _ERRNO | ENOSYS),
     ]
-    for number in _FORBIDDEN[machine]:
-        code += [_step(_JUMP_EQUAL, number, no=1), _step(_RETURN, _ERRNO | EPERM)]
+    forbidden = _FORBIDDEN[machine]
+    code += [
+        # Each jumps over those after it to the one refusal.
+        _step(_JUMP_EQUAL, number, yes=len(forbidden) - place)
+        for place, number in enumerate(forbidden)
+    ]
+    code += [_step(_JUMP_ANY, 1), _step(_RETURN, _ERRNO | EPERM)]
     # Without clone3 the C library uses clone, whose flags a filter can read.
     code += [_step(_JUMP_EQUAL, special["clone3"], no=1), _step(_RETURN, _ERRNO | ENOSYS)]
     code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)

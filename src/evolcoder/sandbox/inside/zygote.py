@@ -83,7 +83,7 @@ def _own_namespaces() -> None:
 
 
 def _serve(
-    job: dict[str, Any], fds: list[int], plan: "cell.Plan", own: tuple[socket.socket, int]
+    job: dict[str, Any], fds: list[int], plan: cell.Plan, own: tuple[socket.socket, int]
 ) -> dict[str, Any]:
     """Run one job to its end and say how it ended."""
     control, host = own
@@ -97,7 +97,8 @@ def _serve(
         cell.live(job, channels, plan)
     if plan.confined:
         kernel.enter(host, kernel.NEW_PIDS)
-    why = _watch(pid, job, channels, control)
+    watch = _Watch(job, channels)
+    why = watch.until_end(pid, control)
     _, status, usage = os.wait4(pid, 0)
     ended = time.monotonic()
     for fd in fds:
@@ -107,49 +108,62 @@ def _serve(
         "code": os.waitstatus_to_exitcode(status),
         "begun": begun,
         "ended": ended,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_kb": usage.ru_maxrss,
+        "cpu_s": max(usage.ru_utime + usage.ru_stime, watch.cpu_s),
+        "peak_kb": max(usage.ru_maxrss, watch.memory >> 10),
     }
 
 
-def _watch(pid: int, job: dict[str, Any], channels: "cell.Channels", control: socket.socket) -> str:
-    """Wait for a cell; end it when it goes over a limit and say which, or ''."""
-    poller = select.poll()
-    process = os.pidfd_open(pid)
-    poller.register(process, select.POLLIN)
-    poller.register(control, 0)
-    begun, pause = time.monotonic(), FIRST_LOOK_S
-    try:
-        while not (events := poller.poll(pause * 1000)):
-            why, pause = _look(job, channels, begun)
-            if why:
-                os.kill(pid, signal.SIGKILL)
-                return why
-        if any(fd == control.fileno() for fd, _ in events):
-            os._exit(0)
-        return ""
-    finally:
-        os.close(process)
+class _Watch:
+    """Looks at a running cell from time to time, and ends it when it goes over a limit."""
 
+    def __init__(self, job: dict[str, Any], channels: cell.Channels) -> None:
+        self.job = job
+        self.channels = channels
+        self.begun = time.monotonic()
+        self.cpu_s = 0.0
+        self.memory = 0
 
-def _look(job: dict[str, Any], channels: "cell.Channels", begun: float) -> tuple[str, float]:
-    """Say which limit is passed, or '', and how long to wait before looking again."""
-    stage, cpu_before = job["compile"], 0.0
-    said = os.pread(channels.report, 4096, 0).split(b"\n")
-    for line in said:
-        if line.startswith(b"compiled "):
-            begun, cpu_before = map(float, line.split()[1:3])
-            stage = job["run"]
-    cpu, memory = _used()
-    left = begun + stage["wall_s"] - time.monotonic()
-    if left <= 0 or cpu - cpu_before >= stage["cpu_s"]:
-        return "timeout", 0.0
-    if memory > stage["memory"]:
-        return "memory", 0.0
-    written = max(os.fstat(fd).st_size for fd in (channels.stdout, channels.stderr))
-    if written > job["output"]:
-        return "output", 0.0
-    return "", min(LOOK_S, left)
+    def until_end(self, pid: int, control: socket.socket) -> str:
+        """Wait for the cell to end; return which limit it went over, or ''."""
+        poller = select.poll()
+        process = os.pidfd_open(pid)
+        poller.register(process, select.POLLIN)
+        poller.register(control, 0)
+        pause = FIRST_LOOK_S
+        try:
+            while not (events := poller.poll(pause * 1000)):
+                why, pause = self._look()
+                if why:
+                    os.kill(pid, signal.SIGKILL)
+                    return why
+            if any(fd == control.fileno() for fd, _ in events):
+                os._exit(0)
+            return ""
+        finally:
+            os.close(process)
+
+    def _look(self) -> tuple[str, float]:
+        """Say which limit is passed, or '', and how long to wait before looking again."""
+        stage, begun, cpu_before = self._stage()
+        self.cpu_s, memory = _used()
+        self.memory = max(self.memory, memory)
+        left = begun + stage["wall_s"] - time.monotonic()
+        if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
+            return "timeout", 0.0
+        if memory > stage["memory"]:
+            return "memory", 0.0
+        written = max(os.fstat(fd).st_size for fd in (self.channels.stdout, self.channels.stderr))
+        if written > self.job["output"]:
+            return "output", 0.0
+        return "", min(LOOK_S, left)
+
+    def _stage(self) -> tuple[dict[str, Any], float, float]:
+        """Return the limits of the stage that runs, and time and processor time at its start."""
+        for line in os.pread(self.channels.report, 4096, 0).split(b"\n"):
+            if line.startswith(b"compiled "):
+                begun, cpu_before = map(float, line.split()[1:3])
+                return self.job["run"], begun, cpu_before
+        return self.job["compile"], self.begun, 0.0
 
 
 def _used() -> tuple[float, int]:
