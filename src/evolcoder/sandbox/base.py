@@ -45,6 +45,9 @@ class Script:
 
     stdin: bytes = b""
     """What it can read."""
+    hidden: bool = False
+    """Leave the source in no file that the program can read; an interpreter then gets the program
+    on standard input in place of the above. Does nothing for Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,15 @@ class Asserts:
     """A function of the test that is called with the first entry point, or None."""
 
 
-Task = Script | Calls | Asserts
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Run the source and a test behind it as one program (not Python), sealed with a token."""
+
+    test: str = field(repr=False)
+    """The test, in the source's language, as MultiPL-E writes it."""
+
+
+Task = Script | Calls | Asserts | Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,9 @@ class Execution:
     answers: bytes = field(repr=False)
     """What came over the channel of answers: of a test that ran apart, its findings; of anything
     else, whatever the candidate wrote."""
+    checks: int | None
+    """Of a sealed test, how many checks it vouches for with the right token; None where it does not
+    vouch, and for every other task."""
     cpu_s: float
     """Processor seconds used, children included."""
     wall_s: float

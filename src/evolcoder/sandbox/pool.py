@@ -8,7 +8,7 @@ fails twice is a `SandboxError`. The level `strict` refuses to start below `base
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,9 +24,12 @@ from evolcoder.sandbox.base import (
     Status,
     missing_from,
 )
+from evolcoder.sandbox.channels import Channels
 from evolcoder.sandbox.jail import Jail, jails
-from evolcoder.sandbox.jobs import Channels, execution_of, job_of
 from evolcoder.sandbox.layers import PROBE, layers_of
+from evolcoder.sandbox.orders import Order, job_of
+from evolcoder.sandbox.outcomes import execution_of
+from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker
 
 TRIES = 2
@@ -49,9 +52,10 @@ LEVELS = {level.name: level for level in (Level("strict", STRICT),)}
 class PoolSandbox:
     """A sandbox of several workers on this machine, for one event loop."""
 
-    def __init__(self, jail: Jail, workers: int, layers: tuple[Layer, ...] = ()) -> None:
+    def __init__(self, jail: Jail, workers: int, tools: Mapping[str, Toolchain]) -> None:
         self._jail = jail
-        self._layers = layers
+        self._tools = tools
+        self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
         self._seats = asyncio.Semaphore(workers)
@@ -64,14 +68,20 @@ class PoolSandbox:
         *,
         workers: int | None = None,
         level: str = "strict",
-        folders: Sequence[Path] = (),
+        languages: Sequence[str] = (),
         packages: Sequence[Path] = (),
     ) -> Self:
-        """Find the best protection that this machine allows; refuse if it is below the level."""
+        """Find the best protection that this machine allows; refuse if it is below the level.
+
+        `languages` are those beside Python that programs will be written in; `packages` are folders
+        of Python packages that they may import.
+        """
+        tools = {name: find(name) for name in languages}
+        folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         count = workers or len(os.sched_getaffinity(0))
         faults = ["there is no bubblewrap: install the package bubblewrap"]
         for jail in jails(folders, packages):
-            sandbox = cls(jail, count)
+            sandbox = cls(jail, count, tools)
             try:
                 layers = await sandbox._look()
             except SandboxError as error:
@@ -121,12 +131,13 @@ class PoolSandbox:
 
     async def _try(self, program: Program, limits: Limits) -> Execution:
         """Run a program, on another worker if the first one fails."""
-        job = job_of(program, limits)
+        order = Order.of(program, limits, self._toolchain(program.language))
+        job = job_of(order)
         for tries in range(1, TRIES + 1):
-            with Channels.open(program) as channels:
+            with Channels.open(order.program) as channels:
                 try:
                     said = await self._serve(job, channels)
-                    return execution_of(said, channels, limits, self._layers)
+                    return execution_of(said, channels, order, self._layers)
                 except SandboxError:
                     if tries == TRIES:
                         raise
@@ -147,6 +158,13 @@ class PoolSandbox:
             if kept is None and worker is not None:
                 worker.kill()
             self._free.append((number, kept))
+
+    def _toolchain(self, language: str) -> Toolchain | None:
+        if language == "python":
+            return None
+        if language not in self._tools:
+            raise SandboxRefusedError(f"{language}: this sandbox was started without it")
+        return self._tools[language]
 
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())

@@ -8,6 +8,7 @@ What the report channel says, one line each: `ready`, then `compiled TIME CPU` o
 then `done CODE`; or `broken REASON` where the sandbox itself failed.
 """
 
+import contextlib
 import fcntl
 import os
 import random
@@ -205,8 +206,27 @@ def _commands(job: dict[str, Any], channels: Channels) -> int:
         if code != 0:
             _say_outcome(channels.report, compiled=False)
             return code
+    stdin, feed = channels.given, b""
+    if job["feed"]:
+        with open(job["feed"], "rb") as file:
+            feed = file.read()
+        os.remove(job["feed"])
+    if job["hidden"] and job["feed"] != job["file"]:
+        os.remove(job["file"])
+    if job["feed"]:
+        stdin, end = os.pipe()
     say_compiled(channels.report)
-    return reap(spawn(lambda: _execute(job, "run", (channels.given, 1, 2, channels.answers))))
+    pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, channels.answers)))
+    if job["feed"]:
+        _feed(stdin, end, feed)
+    return reap(pid)
+
+
+def _feed(read: int, write: int, data: bytes) -> None:
+    """Send a program to its interpreter by a pipe, which cannot be read twice."""
+    os.close(read)
+    with contextlib.suppress(BrokenPipeError), open(write, "wb", buffering=0) as pipe:
+        pipe.write(data)
 
 
 def _execute(

@@ -4,7 +4,7 @@ Promises: it never holds a program, a test or an answer; those travel in descrip
 on unread. A cell runs in process ids and mounts of its own and is gone, with all that it started,
 before the next begins. It ends when its parent does. Standard library only.
 
-Its configuration names the descriptor of its control socket. One message is one job (see `jobs`)
+Its configuration names the descriptor of its control socket. One message is one job (see `orders`)
 with its descriptors; one message back says how it ended.
 """
 
