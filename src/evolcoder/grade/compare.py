@@ -114,4 +114,7 @@ def _close(expected: Any, got: Any, atol: float) -> bool:  # noqa: ANN401 - plai
         return len(expected) == len(got) and all(
             _close(want, have, atol) for want, have in zip(expected, got, strict=True)
         )
-    return bool(expected == got or abs(expected - got) <= atol + RELATIVE * abs(expected))
+    if expected == got:
+        return True
+    away = abs(expected - got)
+    return bool(math.isfinite(away) and away <= atol + RELATIVE * abs(expected))

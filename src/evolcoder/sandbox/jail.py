@@ -22,7 +22,11 @@ HOME = "/evolcoder"
 FIRST_UID = 1_900_000_000
 """A range that nobody else uses; a worker's number is added."""
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-SETTINGS = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "java-17-openjdk", "R")
+SETTINGS = (
+    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
+    *("java-17-openjdk", "ldc2.conf", "mono", "R", "racket"),
+)
+"""What tools need of /etc, and nothing else of it."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 WARM = (
     *("abc", "array", "ast", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses"),

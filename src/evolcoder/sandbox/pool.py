@@ -79,7 +79,7 @@ class PoolSandbox:
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         count = workers or len(os.sched_getaffinity(0))
-        faults = ["there is no bubblewrap: install the package bubblewrap"]
+        faults = []
         for jail in jails(folders, packages):
             sandbox = cls(jail, count, tools)
             try:
@@ -92,11 +92,9 @@ class PoolSandbox:
             if not lacking:
                 sandbox._layers = layers
                 return sandbox
-            faults.append(f"no {', no '.join(lacking)}")
+            faults.append(f"missing are {', '.join(lacking)}")
             await sandbox.aclose()
-        raise SandboxRefusedError(
-            f"--sandbox {level}: {faults[-1]}; allow user namespaces or run as root"
-        )
+        raise SandboxRefusedError(_refusal(level, faults))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -169,3 +167,12 @@ class PoolSandbox:
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout)
+
+
+def _refusal(level: str, faults: Sequence[str]) -> str:
+    """Say what is wrong with the best container that can be had, and what to do."""
+    if not faults:
+        return f"--sandbox {level}: there is no bubblewrap; install the package bubblewrap"
+    return (
+        f"--sandbox {level}: {faults[0]}; allow user namespaces (sysctl user.max_user_namespaces)"
+    )

@@ -34,6 +34,10 @@ class OpaqueError(TypeError):
     """A test would have to trust the candidate's word about an object of the candidate."""
 
 
+class _NoTestError(Exception):
+    """There is nothing to run."""
+
+
 class Link:
     """The line to the candidate."""
 
@@ -142,21 +146,28 @@ def run(source: bytes, names: list[str], check: str | None, line: socket.socket)
     """Run a test against the candidate at the other end; return the findings as JSON."""
     link = Link(line)
     try:
-        code = compile(source, "test.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return _finding("no_tests", detail=f"the test does not compile: {error}")
-    if not _HAS_CHECKS.search(source.decode("utf-8", "replace")):
-        return _finding("no_tests", detail="the test asserts nothing")
-    try:
         link.reply()
+        code = _compiled(source)
         _run(code, names, check, link)
-    except BaseException as error:  # noqa: BLE001 - a test may raise anything
+    except _NoTestError as error:
+        return _finding("no_tests", detail=str(error))
+    except BaseException as error:  # noqa: BLE001 - candidate and test may raise anything
         return _judged(error, link, source)
     if link.fault:
         return _broken(link.fault)
     if not link.calls:
         return _finding("no_tests", detail="the test never called the candidate")
     return _finding("passed")
+
+
+def _compiled(source: bytes) -> types.CodeType:
+    try:
+        code = compile(source, "test.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise _NoTestError(f"the test does not compile: {error}") from error
+    if not _HAS_CHECKS.search(source.decode("utf-8", "replace")):
+        raise _NoTestError("the test asserts nothing")
+    return code
 
 
 def _run(code: types.CodeType, names: list[str], check: str | None, link: Link) -> None:
