@@ -9,7 +9,6 @@ import pytest
 from attacks.escapes import given, rows, succeeds_loosely
 from driver import QUICK
 from evolcoder.sandbox.base import Program, Status
-from evolcoder.sandbox.jail import FIRST_UID
 
 ESCAPES = list(rows())
 
@@ -43,14 +42,17 @@ def _unix(path):
 
 
 def ours_alive():
-    """Processes outside that belong to sandboxed users."""
-    found = set()
-    for folder in Path("/proc").iterdir():
+    """Processes that descend from this one."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if folder.name.isdigit() and folder.stat().st_uid >= FIRST_UID:
-                found.add(folder.name)
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
+    found, wave = set(), {os.getpid()}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave}
+        found |= wave
     return found
 
 

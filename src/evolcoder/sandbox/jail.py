@@ -53,8 +53,8 @@ ENVIRONMENT = {
 class Jail:
     """How to start workers on this machine."""
 
-    bwrap: str | None
-    """Path of bubblewrap, or None for workers without a container."""
+    bwrap: str
+    """Path of bubblewrap."""
     folders: tuple[Path, ...]
     """Folders beside the system's that programs may read."""
     packages: tuple[Path, ...]
@@ -66,16 +66,14 @@ class Jail:
         """Return the command that starts worker `number`, whose control socket is inherited."""
         config = {
             "control": control,
-            "namespaces": self.bwrap is not None,
             "uid": FIRST_UID + number if self.from_root else None,
-            "home": HOME if self.bwrap else str(Path(evolcoder.__file__).parent.parent),
+            "home": HOME,
             "packages": [str(path) for path in self.packages],
             "warm": WARM,
         }
-        home = f"import sys, json; sys.path.insert(0, {config['home']!r}); {_START}"
-        python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", home]
-        head = [self.bwrap, *self._walls()] if self.bwrap else []
-        return [*head, *python, json.dumps(config)]
+        start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
+        python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
+        return [self.bwrap, *self._walls(), *python, json.dumps(config)]
 
     def _walls(self) -> list[str]:
         walls = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]

@@ -6,10 +6,13 @@ from typing import Any
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Layer, Status, missing_from
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.orders import MB, Order
+from evolcoder.sandbox.orders import Order
 
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
+
+ANSWER_BYTES = 32 << 20
+"""Longest answers that are read; decoded, they take many times as much."""
 
 
 def execution_of(
@@ -19,14 +22,15 @@ def execution_of(
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     if not report.ready:
         raise SandboxError(f"a program could not be closed in: {report.broken or 'no word'}")
-    limits, answers = order.limits, channels.read("answers", order.limits.file_mb * MB)[0]
+    limits = order.limits
+    answers, flooded = channels.read("answers", ANSWER_BYTES)
     begun = report.compiled_at or said["ended"]
     cpu_s = said["cpu_s"] - report.cpu_before
-    output, flooded = channels.read("stdout", limits.output_kb << 10)
-    errors, flooded_too = channels.read("stderr", limits.output_kb << 10)
+    output, flooded_out = channels.read("stdout", limits.output_kb << 10)
+    errors, flooded_err = channels.read("stderr", limits.output_kb << 10)
     code = said["code"] if report.code is None else report.code
     status = _status(said, report, over_cpu=cpu_s >= limits.cpu_s, code=code)
-    if status is Status.FINISHED and (flooded or flooded_too):
+    if status is Status.FINISHED and (flooded or flooded_out or flooded_err):
         status = Status.OUTPUT
     return Execution(
         status=status,

@@ -76,6 +76,8 @@ class PoolSandbox:
         `languages` are those beside Python that programs will be written in; `packages` are folders
         of Python packages that they may import.
         """
+        if level not in LEVELS:
+            raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         count = workers or len(os.sched_getaffinity(0))

@@ -28,15 +28,6 @@ ANSWERS = 3
 """Where a candidate finds the channel of answers."""
 
 
-class Plan(NamedTuple):
-    """What holds for every cell of a container."""
-
-    confined: bool
-    """Whether namespaces are to be had."""
-    filter: bytes
-    """The system call filter; empty where there is none for this machine."""
-
-
 class Channels(NamedTuple):
     """Descriptors that came with a job."""
 
@@ -54,10 +45,10 @@ class Channels(NamedTuple):
     """Where the cell says how far it got; no candidate ever holds it."""
 
 
-def live(job: dict[str, Any], channels: Channels, plan: Plan) -> NoReturn:
-    """Become the cell, run the job in it, and end."""
+def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
+    """Become the cell, with a filter of system calls if there is one; run the job, and end."""
     try:
-        _close_in(job, plan)
+        _close_in(job, judge)
     except OSError as error:
         say(channels.report, f"broken {error}")
         os._exit(1)
@@ -125,22 +116,20 @@ def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _close_in(job: dict[str, Any], plan: Plan) -> None:
-    if plan.confined:
-        kernel.unshare(kernel.NEW_MOUNTS)
-        safe = kernel.NO_SUID | kernel.NO_DEVICES
-        room = f"size={job['files']},nr_inodes={job['inodes']},mode=0700"
-        kernel.mount("tmpfs", "/tmp", safe, room)  # noqa: S108 - this makes it private
-        kernel.mount("proc", "/proc", safe | kernel.NO_EXEC)
-        if job["mode"] == "asserts":
-            kernel.unshare(kernel.NEW_PIDS)
+def _close_in(job: dict[str, Any], judge: bytes) -> None:
+    kernel.unshare(kernel.NEW_MOUNTS)
+    safe = kernel.NO_SUID | kernel.NO_DEVICES
+    room = f"size={job['files']},nr_inodes={job['inodes']},mode=0700"
+    kernel.mount("tmpfs", "/tmp", safe, room)  # noqa: S108 - this makes it private
+    kernel.mount("proc", "/proc", safe | kernel.NO_EXEC)
+    if job["mode"] == "asserts":
+        kernel.unshare(kernel.NEW_PIDS)
     os.mkdir(WORK)
     os.chdir(WORK)
     kernel.no_new_privileges()
-    if plan.confined:
-        kernel.drop_capabilities()
-    if plan.filter:
-        kernel.install_filter(plan.filter)
+    kernel.drop_capabilities()
+    if judge:
+        kernel.install_filter(judge)
     kernel.set_dumpable(0)
 
 

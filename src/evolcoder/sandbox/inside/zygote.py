@@ -31,14 +31,12 @@ def main(config: dict[str, Any]) -> NoReturn:
     """Settle in, say so, and serve jobs for ever."""
     control = socket.socket(fileno=config["control"])
     _become_nobody(config["uid"])
-    confined = config["namespaces"]
-    if confined:
-        _own_namespaces()
+    _own_namespaces()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != config["home"])]
     for name in config["warm"]:
         importlib.import_module(name)
-    plan = cell.Plan(confined=confined, filter=syscalls.assemble())
-    host = os.open("/proc/self/ns/pid", os.O_RDONLY) if confined else -1
+    judge = syscalls.assemble()
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY)
     gc.collect()
     gc.freeze()
     control.send(b"{}")
@@ -46,7 +44,7 @@ def main(config: dict[str, Any]) -> NoReturn:
         message, fds, _, _ = socket.recv_fds(control, 1 << 16, 8)
         if not message:
             os._exit(0)
-        control.send(json.dumps(_serve(json.loads(message), fds, plan, (control, host))).encode())
+        control.send(json.dumps(_serve(json.loads(message), fds, judge, (control, home))).encode())
 
 
 def _become_nobody(uid: int | None) -> None:
@@ -83,20 +81,18 @@ def _own_namespaces() -> None:
 
 
 def _serve(
-    job: dict[str, Any], fds: list[int], plan: cell.Plan, own: tuple[socket.socket, int]
+    job: dict[str, Any], fds: list[int], judge: bytes, own: tuple[socket.socket, int]
 ) -> dict[str, Any]:
     """Run one job to its end and say how it ended."""
-    control, host = own
+    control, home = own
     channels = cell.Channels(*fds)
     begun = time.monotonic()
-    if plan.confined:
-        kernel.unshare(kernel.NEW_PIDS)
+    kernel.unshare(kernel.NEW_PIDS)
     pid = os.fork()
     if pid == 0:
         control.close()
-        cell.live(job, channels, plan)
-    if plan.confined:
-        kernel.enter(host, kernel.NEW_PIDS)
+        cell.live(job, channels, judge)
+    kernel.enter(home, kernel.NEW_PIDS)
     watch = _Watch(job, channels)
     why = watch.until_end(pid, control)
     _, status, usage = os.wait4(pid, 0)
