@@ -269,3 +269,14 @@ def test_any_bytes_on_the_channel_of_answers_are_a_verdict(sandbox, data):
     source = f"import os\nos.write(3, {data!r})\nos._exit(0)"
     verdict = sandbox.grade(grade_calls, source, CallChecks.of("f", inputs=[()], expected=[2]))
     assert verdict.kind in set(Kind) - {Kind.PASSED}
+
+
+@pytest.mark.parametrize("number", [101, 165, 272, 321, 41, 435])
+def test_forbidden_system_calls_fail_and_others_work(sandbox, number):
+    """Calls at both ends and in the middle of the halved list are refused; harmless ones are not."""
+    source = (
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"print(libc.syscall({number}, 2, 2, 0, 0), ctypes.get_errno() in (1, 13, 38))\n"
+        "print(libc.syscall(39) == os.getpid())"
+    )
+    assert sandbox.run(source).stdout == b"-1 True\nTrue\n"

@@ -58,7 +58,7 @@ def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) ->
         _write_all(answers, encode(["raise", *_described(error)]) + b"\n")
         return 1
     for line in calls.splitlines():
-        _write_all(answers, _answer(function, decode(line)) + b"\n")
+        _write_all(answers, answer(function, decode(line)) + b"\n")
     return 0
 
 
@@ -147,7 +147,8 @@ def _module(name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _answer(function: Any, args: list[Any]) -> bytes:  # noqa: ANN401 - the candidate's
+def answer(function: Any, args: list[Any]) -> bytes:  # noqa: ANN401 - the candidate's
+    """Call a function and encode what it returns or raises."""
     try:
         return encode(["value", function(*args)])
     except NotPlainError as error:
