@@ -273,7 +273,7 @@ def test_any_bytes_on_the_channel_of_answers_are_a_verdict(sandbox, data):
 
 @pytest.mark.parametrize("number", [101, 165, 272, 321, 41, 435])
 def test_forbidden_system_calls_fail_and_others_work(sandbox, number):
-    """Calls at both ends and in the middle of the halved list are refused; harmless ones are not."""
+    """Calls at both ends and in the middle of the list are refused; harmless ones are not."""
     source = (
         "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
         f"print(libc.syscall({number}, 2, 2, 0, 0), ctypes.get_errno() in (1, 13, 38))\n"

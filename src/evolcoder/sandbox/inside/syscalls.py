@@ -81,7 +81,7 @@ def assemble(machine: str = "") -> bytes:
         _step(_JUMP_ANY_BIT, _NAMESPACES, no=1),
         _step(_RETURN, _ERRNO | EPERM),
         _step(_RETURN, _ALLOW),
-        _step(_JUMP_EQUAL, special["ioctl"], no=4),
+        _step(_JUMP_EQUAL, special["ioctl"], no=5),
         _step(_LOAD, _ARGUMENTS_AT + 8),
         _step(_JUMP_EQUAL, _TYPE_INTO_TERMINAL, yes=1),
         _step(_JUMP_EQUAL, _DRIVE_CONSOLE, no=1),
