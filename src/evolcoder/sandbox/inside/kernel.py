@@ -13,6 +13,7 @@ PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 _SET_DUMPABLE, _SET_SECCOMP, _SET_NO_NEW_PRIVILEGES = 4, 22, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _FILTER_MODE = 2
+_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,6 +40,11 @@ def mount(kind: str, where: str, flags: int, options: str = "") -> None:
         kind.encode(), where.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()
     )
     _checked(done, f"mount {kind} on {where}")
+
+
+def unmount(where: str) -> None:
+    """Take away what was mounted last at a place, even if something still uses it."""
+    _checked(_libc.umount2(where.encode(), _DETACH), f"unmount {where}")
 
 
 def keep_mounts_private() -> None:

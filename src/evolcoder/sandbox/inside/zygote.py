@@ -37,6 +37,7 @@ def main(config: dict[str, Any]) -> NoReturn:
         importlib.import_module(name)
     judge = syscalls.assemble()
     home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    processes = os.open("/proc", os.O_RDONLY)
     gc.collect()
     gc.freeze()
     control.send(b"{}")
@@ -44,7 +45,9 @@ def main(config: dict[str, Any]) -> NoReturn:
         message, fds, _, _ = socket.recv_fds(control, 1 << 16, 8)
         if not message:
             os._exit(0)
-        control.send(json.dumps(_serve(json.loads(message), fds, judge, (control, home))).encode())
+        control.send(
+            json.dumps(_serve(json.loads(message), fds, judge, (control, home, processes))).encode()
+        )
 
 
 def _become_nobody(uid: int | None) -> None:
@@ -81,22 +84,27 @@ def _own_namespaces() -> None:
 
 
 def _serve(
-    job: dict[str, Any], fds: list[int], judge: bytes, own: tuple[socket.socket, int]
+    job: dict[str, Any], fds: list[int], judge: bytes, own: tuple[socket.socket, int, int]
 ) -> dict[str, Any]:
     """Run one job to its end and say how it ended."""
-    control, home = own
+    control, home, _ = own
     channels = cell.Channels(*fds)
     begun = time.monotonic()
+    room = f"size={job['files']},nr_inodes={job['inodes']},mode=0700"
+    kernel.mount("tmpfs", "/tmp", kernel.NO_SUID | kernel.NO_DEVICES, room)  # noqa: S108 - the cell's
     kernel.unshare(kernel.NEW_PIDS)
     pid = os.fork()
     if pid == 0:
         control.close()
         cell.live(job, channels, judge)
     kernel.enter(home, kernel.NEW_PIDS)
-    watch = _Watch(job, channels)
+    watch = _Watch(job, channels, own[2])
     why = watch.until_end(pid, control)
     _, status, usage = os.wait4(pid, 0)
     ended = time.monotonic()
+    kernel.unmount("/tmp")  # noqa: S108 - the cell's
+    if os.pread(channels.report, 5, 0) == b"ready":
+        kernel.unmount("/proc")
     for fd in fds:
         os.close(fd)
     return {
@@ -112,9 +120,10 @@ def _serve(
 class _Watch:
     """Looks at a running cell from time to time, and ends it when it goes over a limit."""
 
-    def __init__(self, job: dict[str, Any], channels: cell.Channels) -> None:
+    def __init__(self, job: dict[str, Any], channels: cell.Channels, processes: int) -> None:
         self.job = job
         self.channels = channels
+        self.processes = processes
         self.begun = time.monotonic()
         self.cpu_s = 0.0
         self.memory = 0
@@ -141,7 +150,7 @@ class _Watch:
     def _look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         stage, begun, cpu_before = self._stage()
-        self.cpu_s, memory = _used()
+        self.cpu_s, memory = _used(self.processes)
         self.memory = max(self.memory, memory)
         left = begun + stage["wall_s"] - time.monotonic()
         if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
@@ -162,14 +171,17 @@ class _Watch:
         return self.job["compile"], self.begun, 0.0
 
 
-def _used() -> tuple[float, int]:
-    """Sum processor seconds and resident bytes over every process but this one."""
+def _used(processes: int) -> tuple[float, int]:
+    """Sum processor seconds and resident bytes over every process but this one.
+
+    `processes` is a folder of /proc as it was before a cell mounted its own there.
+    """
     cpu, memory, mine = 0.0, 0, str(os.getpid())
-    for name in os.listdir("/proc"):
+    for name in os.listdir(processes):
         if not name.isdigit() or name == mine:
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
+            with open(os.open(f"{name}/stat", os.O_RDONLY, dir_fd=processes), "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue
