@@ -77,9 +77,10 @@ def test_a_wrong_program_fails(polyglot, language):
 
 @pytest.mark.parametrize("language", SAMPLES)
 def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
-    """Exit code 0 without the token is a forgery."""
+    """Exit code 0 without the token is a forgery; Lua's test library makes an error of it."""
     found = verdict(polyglot, language, early=True)
-    assert found.kind is Kind.FORGED, (found, found.execution.stdout, found.execution.stderr)
+    wanted = Kind.ERROR if language == "lua" else Kind.FORGED
+    assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
 
 
 @pytest.mark.parametrize("language", SAMPLES)
