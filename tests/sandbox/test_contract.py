@@ -1,8 +1,10 @@
 """The conformance suite of the Sandbox contract: every implementation has to pass it."""
 
 import asyncio
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -236,11 +238,22 @@ def test_a_container_ends_with_the_process_that_started_it():
 
 
 def test_a_worker_that_says_nothing_is_given_up(monkeypatch):
-    """A silent worker is a SandboxError, not a wait for ever."""
+    """A silent worker is a SandboxError, not a wait for ever, and nothing is left of it."""
     monkeypatch.setattr(worker, "START_S", 0.0)
     silent = PoolSandbox(jail.Jail(jail.find_bwrap(), (), (), from_root=False), 1, {})
+    marked = f"said-nothing-{os.getpid()}"
+    monkeypatch.setattr(jail, "_START", f"{jail._START}  # {marked}")
     with pytest.raises(SandboxError, match="said nothing"):
         asyncio.run(silent.run(Program("python", ""), Limits()))
+    left = [file for file in Path("/proc").glob("[0-9]*/cmdline") if marked in _read(file)]
+    assert left == []
+
+
+def _read(file):
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def test_the_filter_is_there_for_both_machines_and_short_enough():

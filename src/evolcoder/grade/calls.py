@@ -103,7 +103,7 @@ def _judged(
 ) -> Verdict:
     if not checks.inputs:
         return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
-    if execution.status is Status.COMPILE_ERROR:
+    if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
         return ending(execution, Separation.PARENT)
     if False in outcomes:
         return _first_wrong(checks, answers, outcomes, execution)

@@ -7,6 +7,7 @@ wrong in between is a `SandboxError`, and the worker is then not used again.
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                start_new_session=True,
             )
         worker = cls(process, ours, log)
         try:
@@ -61,10 +63,13 @@ class Worker:
         return await self._hear(longest + GRACE_S)
 
     def kill(self) -> None:
-        """End the container and everything in it."""
+        """End the container and everything in it.
+
+        A bubblewrap that still builds its container is two processes that do not yet die together.
+        """
         self._control.close()
         if self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._log)
 
