@@ -10,11 +10,12 @@ WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
 LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
     "records": NOUNS, "config": NOUNS,
-    "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS,
+    "wire": WORDS,
+    "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
-    "bench": ROOMS,
+    "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
     "rounds": STORY,
     "cli": DOOR,
 }  # fmt: skip

@@ -6,9 +6,11 @@
     |   |-- SeedsError        a file or data set of seeds
     |   |-- RunFolderError    a run folder that cannot be used
     |   |-- ModelError        a model that cannot be had, or a server that says no for good
-    |   `-- BenchError        a benchmark's data, a file of samples, or scores that do not compare
+    |   |-- BenchError        a benchmark's data, a file of samples, or scores that do not compare
+    |   `-- SandboxRefusedError  this machine cannot protect as well as was asked for
     |-- BudgetReached         a limit that the user set: exit 3, resumable
     |-- EngineError           one request failed, for good or after the last retry
+    |-- SandboxError          the sandbox itself failed; says nothing about the program
     `-- StoreError            a database could not be read or written
 
 A candidate's failure (a refusal, a wrong program) is data and never an exception.
@@ -43,12 +45,20 @@ class BenchError(UserError):
     """A benchmark's data or a file of samples cannot be used, or scores cannot be compared."""
 
 
+class SandboxRefusedError(UserError):
+    """Less protection is to be had here than was asked for, so nothing was run."""
+
+
 class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it
     """A limit set by the user stops the run; a higher limit resumes it."""
 
 
 class StoreError(EvolcoderError):
     """A database could not be read or written."""
+
+
+class SandboxError(EvolcoderError):
+    """The sandbox failed, twice. No verdict can be drawn from it."""
 
 
 class EngineError(EvolcoderError):

@@ -1,0 +1,60 @@
+"""The files in memory that one program has in common with us; a worker hands them on unread."""
+
+import os
+from types import TracebackType
+from typing import Self
+
+from evolcoder.sandbox.base import Asserts, Calls, Program, Script, Sealed, Task
+
+_NAMES = ("source", "given", "stdout", "stderr", "answers", "report")
+
+
+class Channels:
+    """The files in memory that one program has in common with us."""
+
+    def __init__(self, fds: list[int]) -> None:
+        self.fds = fds
+
+    @classmethod
+    def open(cls, program: Program) -> Self:
+        """Make the channels and fill those that the program reads."""
+        channels = cls([os.memfd_create(name) for name in _NAMES])
+        _fill(channels.fds[0], program.source.encode("utf-8", "surrogatepass"))
+        _fill(channels.fds[1], _given(program.task))
+        return channels
+
+    def read(self, name: str, most: int) -> tuple[bytes, bool]:
+        """Read a channel from its start; say whether it holds more than was asked for."""
+        fd = self.fds[_NAMES.index(name)]
+        size = os.fstat(fd).st_size
+        return os.pread(fd, min(size, most), 0), size > most
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for fd in self.fds:
+            os.close(fd)
+
+
+def _given(task: Task) -> bytes:
+    match task:
+        case Script(stdin=stdin):
+            return stdin
+        case Calls(inputs=inputs):
+            return inputs
+        case Asserts(test=test):
+            return test.encode("utf-8", "surrogatepass")
+        case Sealed():
+            return b""
+
+
+def _fill(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)

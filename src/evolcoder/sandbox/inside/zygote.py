@@ -1,0 +1,190 @@
+"""The process that lives as long as its container and forks a cell for every program.
+
+Promises: it never holds a program, a test or an answer; those travel in descriptors that it hands
+on unread. A cell runs in process ids and mounts of its own and is gone, with all that it started,
+before the next begins. It ends when its parent does. Standard library only.
+
+Its configuration names the descriptor of its control socket. One message is one job (see `orders`)
+with its descriptors; one message back says how it ended.
+"""
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from evolcoder.sandbox.inside import cell, kernel, syscalls
+
+FIRST_LOOK_S, LOOK_S = 0.02, 0.03
+"""When a running program's use of memory and time is looked at: first, and from then on."""
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def main(config: dict[str, Any]) -> NoReturn:
+    """Settle in, say so, and serve jobs for ever."""
+    control = socket.socket(fileno=config["control"])
+    _become_nobody(config["uid"])
+    _own_namespaces()
+    sys.path[:] = [*config["packages"], *(path for path in sys.path if path != config["home"])]
+    for name in config["warm"]:
+        importlib.import_module(name)
+    judge = syscalls.assemble()
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    processes = os.open("/proc", os.O_RDONLY)
+    gc.collect()
+    gc.freeze()
+    control.send(b"{}")
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, 1 << 16, 8)
+        if not message:
+            os._exit(0)
+        control.send(
+            json.dumps(_serve(json.loads(message), fds, judge, (control, home, processes))).encode()
+        )
+
+
+def _become_nobody(uid: int | None) -> None:
+    """Stop being root, where the container was made by root."""
+    if uid is None:
+        return
+    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    kernel.set_dumpable(1)
+
+
+def _own_namespaces() -> None:
+    """Take namespaces in which this process may make cells, and nothing outside of them.
+
+    It goes on as the first process of its own process ids: only these may it leave and come back
+    to, once for every cell.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    kernel.unshare(kernel.NEW_USERS | kernel.NEW_MOUNTS | kernel.NEW_PIDS)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    if child := os.fork():
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    kernel.keep_mounts_private()
+    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+
+
+def _serve(
+    job: dict[str, Any], fds: list[int], judge: bytes, own: tuple[socket.socket, int, int]
+) -> dict[str, Any]:
+    """Run one job to its end and say how it ended."""
+    control, home, _ = own
+    channels = cell.Channels(*fds)
+    begun = time.monotonic()
+    room = f"size={job['files']},nr_inodes={job['inodes']},mode=0700"
+    kernel.mount("tmpfs", "/tmp", kernel.NO_SUID | kernel.NO_DEVICES, room)  # noqa: S108 - the cell's
+    kernel.unshare(kernel.NEW_PIDS)
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        cell.live(job, channels, judge)
+    kernel.enter(home, kernel.NEW_PIDS)
+    watch = _Watch(job, channels, own[2])
+    why = watch.until_end(pid, control)
+    _, status, usage = os.wait4(pid, 0)
+    ended = time.monotonic()
+    kernel.unmount("/tmp")  # noqa: S108 - the cell's
+    if os.pread(channels.report, 5, 0) == b"ready":
+        kernel.unmount("/proc")
+    for fd in fds:
+        os.close(fd)
+    return {
+        "why": why,
+        "code": os.waitstatus_to_exitcode(status),
+        "begun": begun,
+        "ended": ended,
+        "cpu_s": max(usage.ru_utime + usage.ru_stime, watch.cpu_s),
+        "peak_kb": max(usage.ru_maxrss, watch.memory >> 10),
+    }
+
+
+class _Watch:
+    """Looks at a running cell from time to time, and ends it when it goes over a limit."""
+
+    def __init__(self, job: dict[str, Any], channels: cell.Channels, processes: int) -> None:
+        self.job = job
+        self.channels = channels
+        self.processes = processes
+        self.begun = time.monotonic()
+        self.cpu_s = 0.0
+        self.memory = 0
+
+    def until_end(self, pid: int, control: socket.socket) -> str:
+        """Wait for the cell to end; return which limit it went over, or ''."""
+        poller = select.poll()
+        process = os.pidfd_open(pid)
+        poller.register(process, select.POLLIN)
+        poller.register(control, 0)
+        pause = FIRST_LOOK_S
+        try:
+            while not (events := poller.poll(pause * 1000)):
+                why, pause = self._look()
+                if why:
+                    os.kill(pid, signal.SIGKILL)
+                    return why
+            if any(fd == control.fileno() for fd, _ in events):
+                os._exit(0)
+            return ""
+        finally:
+            os.close(process)
+
+    def _look(self) -> tuple[str, float]:
+        """Say which limit is passed, or '', and how long to wait before looking again."""
+        stage, begun, cpu_before = self._stage()
+        self.cpu_s, memory = _used(self.processes)
+        self.memory = max(self.memory, memory)
+        left = begun + stage["wall_s"] - time.monotonic()
+        if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
+            return "timeout", 0.0
+        if memory > stage["memory"]:
+            return "memory", 0.0
+        written = max(os.fstat(fd).st_size for fd in (self.channels.stdout, self.channels.stderr))
+        if written > self.job["output"]:
+            return "output", 0.0
+        return "", min(LOOK_S, left)
+
+    def _stage(self) -> tuple[dict[str, Any], float, float]:
+        """Return the limits of the stage that runs, and time and processor time at its start."""
+        for line in os.pread(self.channels.report, 4096, 0).split(b"\n"):
+            if line.startswith(b"compiled "):
+                begun, cpu_before = map(float, line.split()[1:3])
+                return self.job["run"], begun, cpu_before
+        return self.job["compile"], self.begun, 0.0
+
+
+def _used(processes: int) -> tuple[float, int]:
+    """Sum processor seconds and resident bytes over every process but this one.
+
+    `processes` is a folder of /proc as it was before a cell mounted its own there.
+    """
+    cpu, memory, mine = 0.0, 0, str(os.getpid())
+    for name in os.listdir(processes):
+        if not name.isdigit() or name == mine:
+            continue
+        try:
+            with open(os.open(f"{name}/stat", os.O_RDONLY, dir_fd=processes), "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        cpu += sum(map(int, fields[11:15])) * _TICK_S
+        memory += int(fields[21]) * _PAGE
+    return cpu, memory

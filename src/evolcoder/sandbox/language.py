@@ -1,0 +1,90 @@
+"""What a programming language is to the sandbox: how to compile, run, and seal a test.
+
+A language is data in a file of its own under `languages/`; `toolchains` lists them all.
+
+A test of another language than Python runs in the candidate's process. It is sealed: its checks
+are counted by code under a random name, and behind the last check the token and the count are
+written to descriptor 3. Ending early, printing, or replacing the language's own assertions does not
+do that. A candidate that searches its own process for the seal may find it: `Separation.TOKEN` is
+weaker than the other separations, and its verdicts say so.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Where the token and the count go. TOKEN stands for a random word, COUNT for a number."""
+
+    prologue: str = ""
+    """Put before the candidate."""
+    after: str = ""
+    """Regex of what must stay before the prologue."""
+    coda: str = ""
+    """Put behind the test."""
+    check: str = ""
+    """Regex of one check in the test; without one, the test as a whole counts as one check."""
+    counted: str = ""
+    """What a check becomes, as a template of `re.sub`."""
+    epilogue: str = ""
+    """What writes token and count, put behind the last check."""
+    closers: int = 0
+    """How many closing braces of the test stand behind the epilogue."""
+
+    def apply(self, candidate: str, test: str, token: str) -> tuple[str, int]:
+        """Return candidate and test as one sealed source, and the number of checks in it."""
+        checks = 1
+        if self.check:
+            counted = self.counted.replace("TOKEN", token)
+            test, checks = re.subn(self.check, counted, test, flags=re.MULTILINE)
+        head = re.match(self.after, candidate)
+        at = head.end() if head else 0
+        parts = [
+            candidate[:at] + self.prologue + candidate[at:],
+            _before_closers(test, self.epilogue, self.closers) + self.coda,
+        ]
+        return "\n".join(part.replace("TOKEN", token) for part in parts), checks
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How programs of a language are run."""
+
+    name: str
+    """A key of `evolcoder.text.LANGUAGES`."""
+    file: str
+    """What the source's file is called."""
+    package: str
+    """Debian's package that brings the tools, or where else they come from."""
+    command: tuple[str, ...]
+    """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
+    compiler: tuple[str, ...] = ()
+    """Compiles it, looked up likewise; empty where nothing is compiled."""
+    hidden: tuple[str, ...] = ()
+    """Runs the program out of standard input; empty where what was compiled needs no source."""
+    seal: Seal = field(default=Seal(), repr=False)
+    """How a test is sealed."""
+    main: str = ""
+    """Regex whose group is what MAIN stands for."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that its tools need beside the usual ones."""
+
+    def words(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
+        """Fill in the class that has the main function."""
+        if not self.main:
+            return command
+        found = re.search(self.main, source)
+        return tuple(word.replace("MAIN", found[1] if found else "Main") for word in command)
+
+
+def _before_closers(test: str, epilogue: str, closers: int) -> str:
+    """Put the epilogue before the last so many closing braces, or at the end."""
+    if not closers:
+        return f"{test}\n{epilogue}\n"
+    at = len(test)
+    for _ in range(closers):
+        at = test.rfind("}", 0, at)
+    if at < 0:
+        return test
+    return f"{test[:at]}\n{epilogue}\n{test[at:]}"

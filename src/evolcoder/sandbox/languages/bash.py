@@ -1,0 +1,16 @@
+"""Bash; the seal is made of keywords, which no function of the candidate's can replace."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+LANGUAGE = Language(
+    name="bash",
+    file="main.sh",
+    package="bash",
+    command=("bash", "main.sh"),
+    hidden=("bash", "-c", 'eval "$(cat)"'),
+    seal=Seal(
+        check=r"^(\s*)(\[\[ .* \]\])\s*$",
+        counted=r"\1if \2; then ((n_TOKEN += 1)); else false; fi",
+        epilogue='printf "TOKEN %d\\n" "$n_TOKEN" >&3',
+    ),
+)

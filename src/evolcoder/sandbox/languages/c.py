@@ -1,0 +1,29 @@
+"""C, by gcc."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+PROLOGUE = """#include <unistd.h>
+#include <stdio.h>
+static int n_TOKEN;
+static void check_TOKEN(int holds) { if (!holds) _exit(1); n_TOKEN += 1; }
+static void done_TOKEN(void) {
+    char line[64];
+    int size = snprintf(line, sizeof line, "TOKEN %d\\n", n_TOKEN);
+    if (write(3, line, size) != size) _exit(1);
+}
+"""
+SEAL = Seal(
+    prologue=PROLOGUE,
+    check=r"^(\s*)assert\((.*)\);\s*$",
+    counted=r"\1check_TOKEN((\2));",
+    epilogue="    done_TOKEN();",
+    closers=1,
+)
+LANGUAGE = Language(
+    name="c",
+    file="main.c",
+    package="gcc",
+    compiler=("gcc", "-O1", "-std=c17", "-o", "main", "main.c", "-lm"),
+    command=("./main",),
+    seal=SEAL,
+)

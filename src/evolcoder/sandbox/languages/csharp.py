@@ -1,0 +1,28 @@
+"""C#, by Mono."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+CODA = """
+static class Check_TOKEN {
+    static int n;
+    public static void That(bool holds) {
+        if (!holds) System.Environment.Exit(1);
+        n += 1;
+    }
+    public static void Done() { System.IO.File.WriteAllText("/dev/fd/3", "TOKEN " + n + "\\n"); }
+}
+"""
+LANGUAGE = Language(
+    name="csharp",
+    file="main.cs",
+    package="mono-mcs",
+    compiler=("mcs", "-nowarn:1717", "-d:DEBUG", "-r:System.Numerics", "-out:main.exe", "main.cs"),
+    command=("mono", "main.exe"),
+    seal=Seal(
+        coda=CODA,
+        check=r"^(\s*)Debug\.Assert\((.*)\);\s*$",
+        counted=r"\1Check_TOKEN.That(\2);",
+        epilogue="    Check_TOKEN.Done();",
+        closers=2,
+    ),
+)

@@ -1,0 +1,25 @@
+"""Go; a program with tests and no main function is run by `go test`'s own means."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+TMP = "/tmp"  # noqa: S108 - the cell's own
+CODA = """
+func TestMain(m *testing.M) {
+    code := m.Run()
+    if code == 0 {
+        done := []byte("TOKEN 1\\n")
+        file := os_TOKEN.NewFile(3, "answers")
+        file.Write(done)
+    }
+    os_TOKEN.Exit(code)
+}
+"""
+LANGUAGE = Language(
+    name="go",
+    file="main_test.go",
+    package="golang-go",
+    compiler=("go", "test", "-c", "-o", "main", "main_test.go"),
+    command=("./main",),
+    seal=Seal(prologue='import os_TOKEN "os"\n', after=r"\s*package \w+[^\n]*\n", coda=CODA),
+    environment=(("GOCACHE", f"{TMP}/go"), ("GOPATH", f"{TMP}/gopath"), ("GO111MODULE", "off")),
+)

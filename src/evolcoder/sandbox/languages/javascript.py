@@ -1,0 +1,27 @@
+"""JavaScript, by Node; the functions of the seal are taken before the candidate can touch them."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+PROLOGUE = """const check_TOKEN = (() => {
+  const { writeSync } = require("node:fs"), { deepEqual } = require("node:assert");
+  let n = 0;
+  return {
+    equal(a, b) { deepEqual(a, b); n += 1; },
+    done() { writeSync(3, `TOKEN ${n}\\n`); },
+  };
+})();
+"""
+SEAL = Seal(
+    prologue=PROLOGUE,
+    check=r"^(\s*)assert\.deepEqual\(",
+    counted=r"\1check_TOKEN.equal(",
+    epilogue="check_TOKEN.done();",
+)
+LANGUAGE = Language(
+    name="javascript",
+    file="main.js",
+    package="nodejs",
+    command=("node", "main.js"),
+    hidden=("node", "-"),
+    seal=SEAL,
+)

@@ -1,0 +1,12 @@
+"""Julia."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+LANGUAGE = Language(
+    name="julia",
+    file="main.jl",
+    package="julia (julialang.org)",
+    command=("julia", "--startup-file=no", "main.jl"),
+    hidden=("julia", "--startup-file=no", "-e", "include_string(Main, read(stdin, String))"),
+    seal=Seal(epilogue='open(io -> write(io, "TOKEN 1\\n"), "/dev/fd/3", "w")'),
+)

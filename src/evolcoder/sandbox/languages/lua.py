@@ -1,0 +1,18 @@
+"""Lua 5.3."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+LANGUAGE = Language(
+    name="lua",
+    file="main.lua",
+    package="lua5.3 lua-unit",
+    command=("lua5.3", "main.lua"),
+    hidden=("lua5.3", "-"),
+    seal=Seal(
+        check=r"^os\.exit\(lu\.LuaUnit\.run\(\)\)\s*$",
+        counted=(
+            "if lu.LuaUnit.run() ~= 0 then os.exit(1) end\n"
+            'local done = io.open("/dev/fd/3", "w")\ndone:write("TOKEN 1\\\\n")\ndone:close()'
+        ),
+    ),
+)

@@ -1,0 +1,19 @@
+"""Racket; a failed check does not end a program, so the seal asks the log of checks."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+EPILOGUE = """
+(require rackunit/log)
+(let ([found (test-log)])
+  (when (and (zero? (car found)) (positive? (cdr found)))
+    (call-with-output-file "/dev/fd/3" #:exists 'append
+      (lambda (out) (write-string "TOKEN 1\\n" out)))))
+"""
+LANGUAGE = Language(
+    name="racket",
+    file="main.rkt",
+    package="racket",
+    command=("racket", "main.rkt"),
+    hidden=("racket", "/dev/stdin"),
+    seal=Seal(epilogue=EPILOGUE),
+)

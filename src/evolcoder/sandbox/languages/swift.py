@@ -1,0 +1,15 @@
+"""Swift."""
+
+from evolcoder.sandbox.language import Language, Seal
+
+LANGUAGE = Language(
+    name="swift",
+    file="main.swift",
+    package="swift (swift.org)",
+    compiler=("swiftc", "-o", "main", "main.swift"),
+    command=("./main",),
+    seal=Seal(
+        prologue="import Foundation\n",
+        epilogue='FileHandle(fileDescriptor: 3).write("TOKEN 1\\n".data(using: .utf8)!)',
+    ),
+)

@@ -1,0 +1,18 @@
+"""TypeScript, compiled by tsc and run by Node."""
+
+from dataclasses import replace
+
+from evolcoder.sandbox.language import Language
+from evolcoder.sandbox.languages.javascript import PROLOGUE, SEAL
+
+TYPED = PROLOGUE.replace("(a, b)", "(a: any, b: any)", 1)
+
+LANGUAGE = Language(
+    name="typescript",
+    file="main.ts",
+    package="typescript (npm)",
+    compiler=("tsc", "--target", "es2020", "--module", "commonjs", "--types", "", "main.ts"),
+    command=("node", "main.js"),
+    hidden=("node", "-"),
+    seal=replace(SEAL, prologue=f"declare var require: any;\n{TYPED}"),
+)

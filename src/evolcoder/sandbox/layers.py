@@ -1,0 +1,53 @@
+"""Which protections are active, as a program in the sandbox itself sees them.
+
+Nothing here is assumed from how a container was asked for: a probe runs as a candidate would, and
+what it finds is compared with what this process sees outside.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evolcoder.sandbox.base import Layer
+
+PROBE = """
+import json, os, resource
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "links": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
+    "status": {name: status[name].split()[0] for name in
+               ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "Uid")},
+    "data": resource.getrlimit(resource.RLIMIT_DATA)[1],
+    "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+}))
+"""
+_LINKS = {
+    Layer.USER: "user",
+    Layer.MOUNT: "mnt",
+    Layer.PID: "pid",
+    Layer.NETWORK: "net",
+    Layer.IPC: "ipc",
+    Layer.UTS: "uts",
+}
+
+
+def layers_of(found: bytes) -> tuple[Layer, ...]:
+    """Read the probe's findings."""
+    seen: Mapping[str, Any] = json.loads(found)
+    links, status = seen["links"], seen["status"]
+    active = {
+        layer: links[name] != str(Path("/proc/self/ns", name).readlink())
+        for layer, name in _LINKS.items()
+    }
+    unprivileged = status["Uid"] != "0"
+    active |= {
+        Layer.SECCOMP: status["Seccomp"] == "2",
+        Layer.NO_NEW_PRIVILEGES: status["NoNewPrivs"] == "1",
+        Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
+        Layer.UNPRIVILEGED: unprivileged,
+        Layer.MEMORY: seen["data"] > 0,
+        # The kernel does not count the processes of the real root.
+        Layer.PROCESSES: seen["processes"] > 0 and unprivileged,
+    }
+    return tuple(layer for layer in Layer if active.get(layer))

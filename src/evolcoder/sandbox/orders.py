@@ -1,0 +1,104 @@
+"""What a worker is told about a program: plain JSON with limits, names and commands.
+
+The program itself, its test and its inputs are not in it; they travel in `channels`.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from evolcoder.errors import SandboxRefusedError
+from evolcoder.sandbox.base import Asserts, Calls, Limits, Program, Script, Sealed
+from evolcoder.sandbox.jail import ENVIRONMENT
+from evolcoder.sandbox.toolchains import Toolchain
+
+MB = 1 << 20
+INODES = 20_000
+"""Files and folders that one program may make."""
+COMPILER_MB = 4096
+"""Memory that a compiler may use."""
+COMPILER_PROCESSES = 512
+"""Processes and threads that a compiler may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A program made ready to run."""
+
+    program: Program
+    """With its test, if it was sealed."""
+    toolchain: Toolchain | None
+    """None for Python."""
+    limits: Limits
+    """What it may use."""
+    seal: bytes
+    """What must come over the channel of answers for the seal to be whole; empty without one."""
+    checks: int
+    """Checks behind the seal."""
+
+    @classmethod
+    def of(cls, program: Program, limits: Limits, toolchain: Toolchain | None) -> "Order":
+        """Seal the program if it asks for it."""
+        if not isinstance(program.task, Sealed) or toolchain is None:
+            return cls(program, toolchain, limits, b"", 0)
+        token = f"t{secrets.token_hex(8)}"
+        seal, test = toolchain.language.seal, program.task.test
+        source, checks = seal.apply(program.source, test, token)
+        whole = Program(program.language, source, Script(hidden=True))
+        expected = f"{token} {checks}\n".encode()
+        return cls(whole, toolchain, limits, expected, checks if test.strip() else 0)
+
+    def vouched(self, answers: bytes) -> int | None:
+        """Return how many checks the answers vouch for."""
+        if not self.seal:
+            return None
+        return self.checks if not self.checks or answers == self.seal else None
+
+
+def job_of(order: Order) -> dict[str, Any]:
+    """Write down what a worker must know."""
+    program, limits, toolchain = order.program, order.limits, order.toolchain
+    run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
+    longest = limits.compile_s
+    compile_ = _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES)
+    return {
+        **(_mode(program) if toolchain is None else _commands(program, toolchain)),
+        "run": run,
+        "compile": compile_,
+        "output": limits.output_kb << 10,
+        "files": limits.file_mb * MB,
+        "inodes": INODES,
+        "descriptors": limits.descriptors,
+    }
+
+
+def _mode(program: Program) -> dict[str, Any]:
+    match program.task:
+        case Script():
+            return {"mode": "script"}
+        case Calls(entry_point=name):
+            return {"mode": "calls", "entry_points": [name]}
+        case Asserts(entry_points=names, check=check):
+            return {"mode": "asserts", "entry_points": names, "check": check}
+        case Sealed():
+            raise SandboxRefusedError("python: needs no seal, its tests run apart")
+
+
+def _commands(program: Program, toolchain: Toolchain) -> dict[str, Any]:
+    language = toolchain.language
+    hidden = isinstance(program.task, Script) and program.task.hidden
+    command = language.words(toolchain.command, program.source)
+    return {
+        "mode": "commands",
+        "file": language.file,
+        "compiler": toolchain.compiler,
+        "command": toolchain.hidden if hidden and toolchain.hidden else command,
+        "feed": command[-1] if hidden and toolchain.hidden else "",
+        "hidden": hidden,
+        "environment": {**ENVIRONMENT, **dict(language.environment)},
+    }
+
+
+def _stage(cpu_s: float, wall_s: float, memory_mb: int, processes: int) -> dict[str, Any]:
+    memory = memory_mb * MB
+    return {"cpu_s": cpu_s, "wall_s": wall_s, "memory": memory, "processes": processes}

@@ -1,0 +1,80 @@
+"""What became of a program, put together from what its worker and its cell said."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from evolcoder.errors import SandboxError
+from evolcoder.sandbox.base import Execution, Layer, Status, missing_from
+from evolcoder.sandbox.channels import Channels
+from evolcoder.sandbox.orders import Order
+
+REPORT_BYTES = 4096
+"""Longest report of a cell that is read."""
+
+ANSWER_BYTES = 32 << 20
+"""Longest answers that are read; decoded, they take many times as much."""
+
+
+def execution_of(
+    said: dict[str, Any], channels: Channels, order: Order, layers: Sequence[Layer]
+) -> Execution:
+    """Put together what became of a program; raise SandboxError if it never began."""
+    report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
+    if not report.ready:
+        raise SandboxError(f"a program could not be closed in: {report.broken or 'no word'}")
+    limits = order.limits
+    answers, flooded = channels.read("answers", ANSWER_BYTES)
+    begun = report.compiled_at or said["ended"]
+    cpu_s = said["cpu_s"] - report.cpu_before
+    output, flooded_out = channels.read("stdout", limits.output_kb << 10)
+    errors, flooded_err = channels.read("stderr", limits.output_kb << 10)
+    code = said["code"] if report.code is None else report.code
+    status = _status(said, report, over_cpu=cpu_s >= limits.cpu_s, code=code)
+    if status is Status.FINISHED and (flooded or flooded_out or flooded_err):
+        status = Status.OUTPUT
+    return Execution(
+        status=status,
+        exit_code=code if status in {Status.FINISHED, Status.COMPILE_ERROR} else None,
+        stdout=output,
+        stderr=errors,
+        answers=answers,
+        checks=order.vouched(answers),
+        cpu_s=max(cpu_s, 0.0),
+        wall_s=said["ended"] - begun,
+        peak_mb=said["peak_kb"] / 1024,
+        compile_s=begun - said["begun"],
+        layers=tuple(layers),
+        missing=missing_from(layers),
+    )
+
+
+class _Report:
+    """What a cell said of its own progress."""
+
+    def __init__(self, text: str) -> None:
+        self.ready = self.uncompiled = False
+        self.broken = ""
+        self.compiled_at, self.cpu_before = 0.0, 0.0
+        self.code: int | None = None
+        for line in text.splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "ready":
+                self.ready = True
+            elif word == "uncompiled":
+                self.uncompiled = True
+            elif word == "broken":
+                self.broken = rest
+            elif word == "compiled":
+                self.compiled_at, self.cpu_before = map(float, rest.split())
+            elif word == "done":
+                self.code = int(rest)
+
+
+def _status(said: dict[str, Any], report: _Report, *, over_cpu: bool, code: int) -> Status:
+    if report.uncompiled or not report.compiled_at:
+        return Status.COMPILE_ERROR
+    if said["why"]:
+        return Status(said["why"])
+    if over_cpu and code < 0:
+        return Status.TIMEOUT
+    return Status.FINISHED

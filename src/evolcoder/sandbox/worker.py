@@ -1,0 +1,92 @@
+"""One container and the conversation with the process in it that forks programs.
+
+Promises: a job's descriptors are handed over unread and its end is reported once; whatever goes
+wrong in between is a `SandboxError`, and the worker is then not used again.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from evolcoder.errors import SandboxError
+from evolcoder.sandbox.jail import Jail
+
+START_S = 20.0
+"""Longest wait for a container to come up."""
+GRACE_S = 30.0
+"""How much longer than its limits a job may take before its worker is given up."""
+
+
+class Worker:
+    """A running container."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: int) -> None:
+        self._process = process
+        self._control = control
+        self._log = log
+
+    @classmethod
+    async def start(cls, jail: Jail, number: int) -> "Worker":
+        """Start a container and wait until its first process is ready."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003 - its only form
+        log = os.memfd_create("worker-log")
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded
+                jail.command(theirs.fileno(), number),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        worker = cls(process, ours, log)
+        try:
+            await worker._hear(START_S)
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    async def serve(self, job: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+        """Have one job run to its end; return what the worker says of it."""
+        longest = job["compile"]["wall_s"] + job["run"]["wall_s"]
+        try:
+            socket.send_fds(self._control, [json.dumps(job).encode()], list(fds))
+        except OSError as error:
+            raise SandboxError(f"a worker took no job: {error.strerror}") from error
+        return await self._hear(longest + GRACE_S)
+
+    def kill(self) -> None:
+        """End the container and everything in it.
+
+        A bubblewrap that still builds its container is two processes that do not yet die together.
+        """
+        self._control.close()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._log)
+
+    async def _hear(self, wait_s: float) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(wait_s):
+                message = await loop.sock_recv(self._control, 1 << 16)
+        except TimeoutError as error:
+            raise SandboxError(f"a worker said nothing for {wait_s:.0f} s") from error
+        except OSError as error:
+            raise SandboxError(f"a worker hung up: {error.strerror}") from error
+        if not message:
+            raise SandboxError(f"a worker ended: {self._last_words()}")
+        said: dict[str, Any] = json.loads(message)
+        return said
+
+    def _last_words(self) -> str:
+        text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()
+        return text.splitlines()[-1] if text else "it left no message"

@@ -1,0 +1,79 @@
+"""Nothing gets out, nothing is brought down, nothing stays behind."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from attacks.escapes import given, rows, succeeds_loosely
+from driver import QUICK
+from evolcoder.sandbox.base import Program, Status
+
+ESCAPES = list(rows())
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """What there is to get at: a secret, a token, and servers of ours; as a program's globals."""
+    monkeypatch.setenv("EVOLCODER_TEST_SECRET", "secret")
+    (tmp_path / "token").write_text("token")
+    name = f"evolcoder-test-{os.getpid()}"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        _unix(str(tmp_path / "s")),
+        _unix(f"\0{name}"),
+    ):
+        head = given(
+            wall=1,
+            secret_file=str(tmp_path / "token"),
+            unix_path=str(tmp_path / "s"),
+            abstract=name,
+            tcp_port=tcp.getsockname()[1],
+        )
+        yield head, tmp_path
+
+
+def _unix(path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    return server
+
+
+def ours_alive():
+    """Processes that descend from this one."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found, wave = set(), {os.getpid()}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave}
+        found |= wave
+    return found
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=str)
+def test_the_escape_is_real(escape, outside):
+    """Every row gets what it wants where only a throw-away container holds it."""
+    if "root" in escape.needs and os.geteuid() != 0:
+        pytest.skip("shown to be real as root only")
+    got, *said = succeeds_loosely(escape, *outside)
+    assert got, said
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=str)
+def test_the_sandbox_holds_it(sandbox, escape, outside):
+    """No row gets what it wants, outlives its run, or keeps the next program from running."""
+    before = sandbox.run("print('up')") and ours_alive()
+    for _ in range(1 + ("twice" in escape.needs)):
+        execution = sandbox.run(Program("python", outside[0] + escape.source))
+        assert b"GOT" not in execution.stdout + execution.stderr
+    assert execution.wall_s < QUICK.wall_s + 1
+    if "long" in escape.needs:
+        assert execution.status in {Status.TIMEOUT, Status.MEMORY}, execution
+    assert ours_alive() <= before
+    assert sandbox.run("print('still here')").stdout == b"still here\n"

@@ -1,0 +1,49 @@
+"""Verdicts cannot be forged: what deceives a naive grader does not pass here."""
+
+import pytest
+
+from attacks.forgeries import FORGERIES, GRADERS, TEST, WRONG, Forgery
+from evolcoder.grade.asserts import AssertTest, grade_asserts
+from evolcoder.grade.calls import CallChecks, grade_calls
+from evolcoder.sandbox.base import Kind
+
+CHECKS = CallChecks.of("add", inputs=[(1, 2), (2, 2)], expected=[3, 4])
+HONEST = "def add(a, b):\n    return a + b\n"
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_the_attack_deceives_a_naive_grader(sandbox, forgery):
+    """Every row is a real attack: a grader as people write it says passed."""
+    execution = sandbox.run(forgery.naively())
+    assert execution.stdout.startswith(b"PASSED"), (execution.stdout, execution.stderr)
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_a_naive_grader_is_no_fool(sandbox, grader):
+    """Without a trick it refuses what is wrong and accepts what is right."""
+    plain = Forgery("plain", grader, WRONG, TEST)
+    assert sandbox.run(plain.naively()).stdout.startswith(b"FAILED")
+    assert sandbox.run(plain.naively(HONEST)).stdout.startswith(b"PASSED")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_a_test_that_runs_apart_is_not_deceived(sandbox, forgery):
+    """A forgery never passes an assert-style test that is run."""
+    test = AssertTest.of(("add",), forgery.test, check=None)
+    assert test.calls is None
+    verdict = sandbox.grade(grade_asserts, forgery.source, test)
+    assert not verdict.passed, verdict
+
+
+@pytest.mark.parametrize("forgery", [f for f in FORGERIES if f.test == TEST], ids=str)
+def test_a_comparison_outside_is_not_deceived(sandbox, forgery):
+    """A forgery never passes where this process compares."""
+    verdict = sandbox.grade(grade_calls, forgery.source, CHECKS)
+    assert not verdict.passed, verdict
+
+
+def test_an_honest_candidate_passes(sandbox):
+    """The graders that refuse every forgery accept a right answer."""
+    test = AssertTest.of(("add",), TEST, check=None)
+    assert sandbox.grade(grade_asserts, HONEST, test).kind is Kind.PASSED
+    assert sandbox.grade(grade_calls, HONEST, CHECKS).kind is Kind.PASSED

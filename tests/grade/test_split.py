@@ -1,0 +1,70 @@
+"""A test is taken apart only where the parts mean the same as the whole."""
+
+import pytest
+
+from evolcoder.grade.split import plain_checks
+
+
+def test_asserts_of_literals_become_calls():
+    """Calls with literals and literal answers come out in order."""
+    test = "import math\nassert f([1, (2, -3.5)], {'a': None}) == {1}\nassert f() == 'x', 'why'\n"
+    assert plain_checks(test, "f", None) == [(([1, (2, -3.5)], {"a": None}), {1}), ((), "x")]
+
+
+def test_the_check_function_of_humaneval_is_taken_apart():
+    """Metadata, notes and assertions of True do not matter."""
+    test = "METADATA = {'a': 1}\ndef check(candidate):\n    assert True, 'x'\n"
+    test += "    assert candidate(1) == 2\n    assert candidate(3) == 4, 'y'\n    assert True\n"
+    assert plain_checks(test, "f", "check") == [((1,), 2), ((3,), 4)]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "",
+        "pass",
+        "assert f(1)",
+        "assert not f(1)",
+        "assert f(1) == g(1)",
+        "assert f(1) is 2",
+        "assert f(1) != 2",
+        "assert 1 < f(1) < 3",
+        "assert f(x) == 2",
+        "assert f(*[1]) == 2",
+        "assert f(a=1) == 2",
+        "assert abs(f(1) - 2) < 1e-6",
+        "assert set(f(1)) == {2}",
+        "for x in (1,):\n    assert f(x) == 2",
+        "if True:\n    assert f(1) == 2",
+        "x = 1\nassert f(1) == 2",
+        "f = lambda x: 2\nassert f(1) == 2",
+        "def f(x): return 2\nassert f(1) == 2",
+        "raise ValueError\nassert f(1) == 2",
+        "assert f(1) == 2\nprint('done')",
+        "assert f(1) == 1 +",
+        "assert g(1) == 2",
+        "class T: pass\nassert f(1) == 2",
+    ],
+)
+def test_anything_more_has_to_be_run(test):
+    """A test that does anything else is left whole."""
+    assert plain_checks(test, "f", None) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return",
+        "global candidate\n    assert candidate(1) == 2",
+        "candidate = 3",
+        "assert f(1) == 2",
+    ],
+)
+def test_a_check_function_that_does_more_has_to_be_run(body):
+    """Only a body of plain assertions on the parameter is taken apart."""
+    assert plain_checks(f"def check(candidate):\n    {body}\n", "f", "check") is None
+
+
+def test_a_missing_check_function_is_left_for_the_run_to_find():
+    """No function of that name: nothing to take apart."""
+    assert plain_checks("assert f(1) == 2", "f", "check") is None

@@ -1,0 +1,106 @@
+"""Every language whose tools are here runs what is right, refuses what is wrong, and is sealed."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from driver import Driver
+from evolcoder.errors import SandboxRefusedError
+from evolcoder.grade.programs import grade_program
+from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
+from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.toolchains import LANGUAGES, find
+
+ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
+SUMS = {"php": "$a + $b", "perl": "$a + $b", "bash": "$1 + $2", "racket": "(+ a b)"}
+BROKEN = {"bash": "if", "lua": "end end", "r": ")", "racket": ")", "ruby": "end end"}
+COMPILED = {name for name, language in LANGUAGES.items() if language.compiler}
+
+
+def _samples():
+    text = Path(__file__).with_name("languages.txt").read_text(encoding="utf-8")
+    for row in re.split(r"^=== ", text, flags=re.MULTILINE)[1:]:
+        name, _, body = row.partition("\n")
+        yield name, re.split(r"^--- \w+\n", body, flags=re.MULTILINE)
+
+
+SAMPLES = dict(_samples())
+
+
+def here():
+    for name in SAMPLES:
+        try:
+            yield find(name).language.name
+        except SandboxRefusedError:
+            continue
+
+
+@pytest.fixture(scope="module")
+def polyglot():
+    with asyncio.Runner() as runner:
+        pool = runner.run(PoolSandbox.start(workers=1, languages=list(here())))
+        yield Driver(runner, pool)
+        runner.run(pool.aclose())
+
+
+def verdict(polyglot, language, *, total=None, early=False):
+    try:
+        find(language)
+    except SandboxRefusedError as error:
+        pytest.skip(str(error))
+    source, test, ending = SAMPLES[language]
+    source = source.replace("EARLY", ending.strip() if early else "")
+    source = source.replace("SUM", total or SUMS.get(language, "a + b"))
+    return polyglot.grade(grade_program, language, source, test, limits=ROOMY)
+
+
+def test_every_language_has_a_sample():
+    """No language is added without a test."""
+    assert set(SAMPLES) == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_a_right_program_passes(polyglot, language):
+    """The seal vouches for every check, and the verdict says that it is the weaker kind."""
+    found = verdict(polyglot, language)
+    assert found.kind is Kind.PASSED, (found, found.execution.stdout, found.execution.stderr)
+    assert found.separation is Separation.TOKEN
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_a_wrong_program_fails(polyglot, language):
+    """A wrong sum never passes."""
+    assert not verdict(polyglot, language, total="7").passed
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
+    """Exit code 0 without the token is a forgery; Lua's test library makes an error of it."""
+    found = verdict(polyglot, language, early=True)
+    wanted = Kind.ERROR if language == "lua" else Kind.FORGED
+    assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_what_does_not_compile_does_not_pass(polyglot, language):
+    """Nonsense is a compile error where there is a compiler, and an error elsewhere."""
+    found = verdict(polyglot, language, total=BROKEN.get(language, "((("))
+    wanted = Kind.COMPILE_ERROR if language in COMPILED else Kind.ERROR
+    assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
+
+
+def test_compiling_takes_none_of_the_programs_time(polyglot):
+    """Compile time is reported apart and no limit of the program's own bounds it."""
+    limits = Limits(cpu_s=0.5, wall_s=0.5, compile_s=60)
+    source = '#include <regex>\n#include <iostream>\nint main() { std::cout << "ok"; }'
+    execution = polyglot.run(Program("cpp", source), limits)
+    assert (execution.status, execution.stdout) == (Status.FINISHED, b"ok")
+    assert execution.compile_s > execution.wall_s
+
+
+def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
+    """The compiler has a limit of its own."""
+    execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
+    assert execution.status is Status.COMPILE_ERROR

@@ -1,0 +1,172 @@
+"""What goes over the wire comes back as it was, and nothing else does any harm."""
+
+import collections
+import contextlib
+import enum
+import json
+import math
+import time
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evolcoder.wire import CROWD, DEPTH, NotPlainError, decode, encode
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | st.binary() | st.complex_numbers(allow_nan=False)
+)  # fmt: skip
+KEYS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=4)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(tuple)
+        | st.sets(KEYS, max_size=4) | st.frozensets(KEYS, max_size=4)
+        | st.dictionaries(KEYS, inner, max_size=4)
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+def same(a, b):
+    """Equal, and of the same exact types all the way down."""
+    if type(a) is not type(b) or a != b:
+        return False
+    if isinstance(a, dict):
+        return all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
+    if isinstance(a, list | tuple):
+        return all(same(x, y) for x, y in zip(a, b, strict=True))
+    return True
+
+
+@given(VALUES)
+def test_plain_data_comes_back_as_it_was(value):
+    """decode(encode(x)) is x, with the same exact types."""
+    assert same(decode(encode(value)), value)
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_any_bytes_give_plain_data_or_the_one_error(data):
+    """No bytes make decoding fail in another way."""
+    with contextlib.suppress(NotPlainError):
+        decode(data)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.sampled_from("ltdsziifbcr"),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_json_gives_plain_data_or_the_one_error(value):
+    """Nothing that looks like encoded data makes decoding fail in another way."""
+    with contextlib.suppress(NotPlainError):
+        decode(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0, "\ud800"])
+def test_odd_scalars_come_back(value):
+    """NaN, infinities, negative zero and lone surrogates are data too."""
+    found = decode(encode([value]))[0]
+    assert type(found) is type(value)
+    assert repr(found) == repr(value)
+
+
+def test_integers_longer_than_python_writes_in_decimal_come_back():
+    """The bound on decimal conversion is no bound on data."""
+    assert decode(encode([10**6000 - 1])) == [10**6000 - 1]
+
+
+class Lying(list):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+    def __iter__(self):
+        return iter(["lie"])
+
+    def __len__(self):
+        return 99
+
+
+class Colour(enum.IntEnum):
+    RED = 3
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Shout(str):
+    __slots__ = ()
+
+    def __str__(self):
+        return "lie"
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        (Lying([1, 2]), [1, 2]),
+        (Colour.RED, 3),
+        (Shout("truth"), "truth"),
+        (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (collections.OrderedDict(a=1), {"a": 1}),
+        (Point(1, 2), (1, 2)),
+    ],
+)
+def test_a_subclass_is_what_it_holds(value, held):
+    """Nothing that a subclass overrides takes part."""
+    assert same(decode(encode(value)), held)
+
+
+@pytest.mark.parametrize("value", [object(), len, range(3), iter([]), [{"x": object()}], type])
+def test_what_is_not_plain_is_refused(value):
+    """Objects, functions, ranges and iterators have no encoding."""
+    with pytest.raises(NotPlainError):
+        encode(value)
+
+
+def test_what_contains_itself_is_refused():
+    """Endless nesting ends in the one error."""
+    endless = []
+    endless.append(endless)
+    with pytest.raises(NotPlainError, match="deeper"):
+        encode(endless)
+
+
+@pytest.mark.parametrize("depth", [DEPTH + 2, 10_000, 1_000_000])
+def test_deep_bytes_are_refused(depth):
+    """Nesting in bytes is bounded before Python's own recursion is."""
+    with pytest.raises(NotPlainError):
+        decode(b'["l",' * depth + b"1" + b"]" * depth)
+
+
+def test_keys_made_to_collide_are_refused():
+    """Keys with one hash, which would take quadratic time, are refused at once."""
+    prime = 2**61 - 1
+    crowd = [n * prime for n in range(30_000)]
+    began = time.process_time()
+    with pytest.raises(NotPlainError, match="collide"):
+        decode(json.dumps(["s", *crowd]).encode())
+    assert time.process_time() - began < 1
+    assert len(decode(encode(set(range(CROWD * 3))))) == CROWD * 3
+
+
+def test_references_go_through_the_hooks_only():
+    """What is not plain goes through `refer`, and comes back through `resolve`."""
+    thing = object()
+    data = encode([thing, 1], lambda value: [7, type(value).__name__])
+    assert decode(data, tuple) == [(7, "object"), 1]
+    with pytest.raises(NotPlainError):
+        decode(data)
