@@ -151,7 +151,7 @@ class EvolveConfig(Section):
 class EliminateConfig(Section):
     """When an evolution or an answer is not good enough to keep."""
 
-    min_new_words: int = Field(4, ge=0)
+    min_new_words: int = Field(3, ge=0)
     """Telling words that a harder task must hold and its parent does not."""
     doubtful_words: int = Field(5, ge=0)
     """Below so many, another candidate is tried first, and the judge, if there is one, is asked."""

@@ -97,7 +97,8 @@ _PLAIN_ALIASES = {name: own for name, own in _ALIASES.items() if name not in _AM
 
 _ASKS_FOR_WORDS = re.compile(
     r"\s*(?:what|why|which|who|when|where|is|are|does|do|can|should|explain|describe|discuss|define"
-    r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will))\b",
+    r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will)"
+    r"|show the output|suggest an? (?:\w+ )?comment|(?:you need to )?read (?:the|a|this))\b",
     re.IGNORECASE,
 )
 _ASKS_FOR_CODE = re.compile(

@@ -22,6 +22,8 @@ class Reading:
     """Its words, in order."""
     said: str
     """Its words with one blank between, before and behind: phrases are looked up in it."""
+    distinct: frozenset[str]
+    """Its words, each once."""
     telling: frozenset[str]
     """Its words that say something, in a crude singular."""
 
@@ -72,8 +74,23 @@ class Fault:
 def read(text: str) -> Reading:
     """Split a text for the rules."""
     split = words(text)
+    distinct = frozenset(split)
     telling = frozenset(
         word[:-1] if word[-1] == "s" and len(word) > 3 and word[-2] != "s" else word
-        for word in set(split) - STOP_WORDS
+        for word in distinct - STOP_WORDS
     )
-    return Reading(text, tuple(split), f" {' '.join(split)} ", telling)
+    return Reading(text, tuple(split), f" {' '.join(split)} ", distinct, telling)
+
+
+def joined(text: str, before: Reading, added: Reading) -> Reading:
+    """Make the reading of a text that is a parent with sentences put into it.
+
+    The sentences' words come last, though data may stand behind them: no rule minds.
+    """
+    return Reading(
+        text,
+        before.words + added.words,
+        f"{before.said}{added.said[1:]}",
+        before.distinct | added.distinct,
+        before.telling | added.telling,
+    )

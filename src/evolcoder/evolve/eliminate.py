@@ -60,44 +60,50 @@ def _speaks_another_tongue(draft: Draft) -> Fault | None:
 
 
 def _copies_the_prompt(draft: Draft) -> Fault | None:
-    said, before = draft.after.said, draft.before.said
-    for phrase in signs.ABOUT_THE_PROMPT:
-        if phrase in said and phrase not in before:
-            return Fault(Reason.PROMPT_COPIED, phrase.strip())
+    if phrase := _phrase(draft, signs.ABOUT_THE_PROMPT):
+        return Fault(Reason.PROMPT_COPIED, phrase)
     if gap := signs.PLACEHOLDER.search(draft.after.text):
         return Fault(Reason.PROMPT_COPIED, gap[0])
     return _copies_in_a_row(draft)
 
 
+def _phrase(draft: Draft, known: signs.Phrases) -> str:
+    """Return the first phrase that the new task says and its parent does not, or ''."""
+    said, before = draft.after.said, draft.before.said
+    for key in sorted(known.keys() & draft.after.distinct):
+        for phrase in known[key]:
+            if phrase in said and phrase not in before:
+                return phrase.strip()
+    return ""
+
+
 def _copies_in_a_row(draft: Draft) -> Fault | None:
     """Look for a run of words that the template or an example holds and the parent does not."""
-    split, asked = draft.after.words, _asked(draft.heuristic)
-    for at in range(0, len(split) - COPIED_WORDS + 1, 1):
-        if (split[at], split[at + 3], split[at + COPIED_WORDS - 1]) in asked:
-            run = " ".join(split[at : at + COPIED_WORDS])
-            if run in asked and run not in draft.before.said:
-                return Fault(Reason.PROMPT_COPIED, run)
+    split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
+    if marks.isdisjoint(zip(split, split[3:], split[COPIED_WORDS - 1 :], strict=False)):
+        return None
+    for at in range(len(split) - COPIED_WORDS + 1):
+        run = " ".join(split[at : at + COPIED_WORDS])
+        if run in runs and run not in draft.before.said:
+            return Fault(Reason.PROMPT_COPIED, run)
     return None
 
 
 @lru_cache(maxsize=64)
-def _asked(heuristic: Heuristic) -> frozenset[object]:
-    """All runs of words that a prompt shows, each whole and as three of its words.
+def _asked(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
+    """Collect all runs of words that a prompt shows, and three words of each to look up first.
 
-    The three are looked up first: they cost less than joining the run. A bound is left out, since
-    there are few ways to word one.
+    Bounds are left out, since there are few ways to word one.
     """
     shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
     shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
-    found: set[object] = set()
-    for text in shown:
-        split = words(text)
-        for at in range(len(split) - COPIED_WORDS + 1):
-            run = split[at : at + COPIED_WORDS]
-            if "time" in run or "space" in run:
-                continue
-            found |= {" ".join(run), (run[0], run[3], run[-1])}
-    return frozenset(found)
+    runs = [
+        run
+        for split in map(words, shown)
+        for at in range(len(split) - COPIED_WORDS + 1)
+        if not {"time", "space"} & set(run := split[at : at + COPIED_WORDS])
+    ]
+    return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
 
 
 def _is_no_task(draft: Draft) -> Fault | None:
@@ -112,10 +118,8 @@ def _is_no_task(draft: Draft) -> Fault | None:
 
 
 def _solves(draft: Draft) -> Fault | None:
-    said, before = draft.after.said, draft.before.said
-    for phrase in signs.EXPLAINS:
-        if phrase in said and phrase not in before:
-            return Fault(Reason.SOLVED, phrase.strip())
+    if phrase := _phrase(draft, signs.EXPLAINS):
+        return Fault(Reason.SOLVED, phrase)
     return _holds_code(draft)
 
 

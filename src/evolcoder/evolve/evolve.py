@@ -12,7 +12,7 @@ from evolcoder.config import Config
 from evolcoder.engine.base import Completion, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolve import judge as judging
-from evolcoder.evolve.draft import Draft, Fault, read
+from evolcoder.evolve.draft import Draft, Fault, joined, read
 from evolcoder.evolve.eliminate import fault
 from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.evolve.parse import parse
@@ -65,10 +65,11 @@ class _Work:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
         cut_off = completion.finish == "length" and not parsed.tail
         added = None if parsed.addition is None else read(parsed.addition)
+        after = joined(parsed.text, self.before, added) if added else read(parsed.text)
         return Draft(
             self.parent,
             self.before,
-            read(parsed.text),
+            after,
             added,
             parsed.bait,
             cut_off,

@@ -85,7 +85,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     text = _unquoted(text)
     if not text:
         return Parsed("", None, bait, tail)
-    if heuristic.form is Form.ADDITION and words(text)[:4] != words(parent)[:4]:
+    if heuristic.form is Form.ADDITION and _opening(text) != _opening(parent):
         return Parsed(appended(parent, text), text, bait, tail)
     return Parsed(with_attachment(text[:1].upper() + text[1:], parent), None, bait, tail)
 
@@ -136,6 +136,10 @@ def _prose_and_data(parent: str) -> tuple[str, str]:
             break
         end = line.end()
     return parent[:end].rstrip(), parent[end:]
+
+
+def _opening(text: str) -> list[str]:
+    return words(text[:80])[:4]
 
 
 def _unwrapped(text: str) -> str:

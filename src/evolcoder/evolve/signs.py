@@ -6,9 +6,16 @@ All were seen in what models of 0.5 to 1.5 billion parameters answered. Phrases 
 
 import re
 
+Phrases = dict[str, tuple[str, ...]]
+"""Phrases under their longest word, so that a text is searched for few of them."""
 
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(f" {line.strip()} " for line in text.strip().splitlines())
+
+def _phrases(text: str) -> Phrases:
+    found: Phrases = {}
+    for line in text.strip().splitlines():
+        key = max(line.split(), key=len)
+        found[key] = (*found.get(key, ()), f" {line.strip()} ")
+    return found
 
 
 EMPTY_WORDS = frozenset(
@@ -141,6 +148,8 @@ the task is to
 this problem requires
 does not meet
 does not do
+has a mistake
+new demand
 do not mend
 same code must
 """)
@@ -192,6 +201,9 @@ this solution
 this program will
 this approach
 this snippet
+this method
+you would use
+you would need
 step 1
 step 2
 for example you
