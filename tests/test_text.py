@@ -20,6 +20,12 @@ def test_names_of_languages_stay_whole_words():
     ]
 
 
+@pytest.mark.parametrize("told", ["C++ and it's 3.5 #tag a_b+", "x'+y# 'q' --", "A1 B2_c"])
+def test_a_letter_beyond_ascii_changes_no_other_word(told):
+    """Two patterns find words; they agree."""
+    assert text.words(f"{told} é") == [*text.words(told), "é"]
+
+
 def test_lone_surrogates_and_nul_become_replacement_characters():
     """What no encoder takes is replaced; all else is kept."""
     assert text.clean("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"

