@@ -27,11 +27,9 @@ TASK_PLACEHOLDER = "{task}"
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused, docstrings under fields as help."""
+    """Base of all sections: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SeedsConfig(Section):

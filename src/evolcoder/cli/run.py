@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder import config as configs
-from evolcoder.cli import estimate, exports, provenance, session, show
+from evolcoder.cli import exports, provenance, session, show
 from evolcoder.cli.progress import shown
 from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, UserError
@@ -67,6 +67,8 @@ def main(args: argparse.Namespace) -> int:
     heuristics = resolve(config.evolve)
     folder = args.out or Path("runs") / config.fingerprint[:8]
     if args.dry_run:
+        from evolcoder.cli import estimate  # noqa: PLC0415 - a run need not wait for it
+
         return estimate.show(config, heuristics, folder, as_json=args.json)
     _collect_less()
     limit = _until_told(_run(config, heuristics, folder))
