@@ -132,12 +132,6 @@ def test_hostile_texts_take_linear_time(hard):
     assert time.process_time() - began < 2.0
 
 
-def test_overlap_is_the_share_of_common_members():
-    """Two of four in common are a half; nothing and nothing are equal."""
-    assert text.jaccard("abc", "bcd") == 0.5
-    assert text.jaccard("", "") == 1.0
-
-
 def test_a_long_text_is_shortened_to_its_width():
     """White space folds, and the cut is shown."""
     assert text.one_line("a\n  b", 10) == "a b"

@@ -151,28 +151,11 @@ def clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def normalise(text: str) -> str:
-    """Lower the case and reduce everything but letters, digits, and `+ #` in words to one blank."""
-    return " ".join(words(text))
-
-
 def words(text: str) -> list[str]:
     """Split into lower-case words; `c++` and `c#` stay whole."""
     lowered = text.lower()
     # The same words, found in half the time.
     return (_ASCII_WORD if lowered.isascii() else _WORD).findall(lowered)
-
-
-def content_words(text: str) -> set[str]:
-    """Return the distinct words that are not stop words."""
-    return {word for word in words(text) if word not in STOP_WORDS}
-
-
-def jaccard(a: Iterable[str], b: Iterable[str]) -> float:
-    """Share of common members in all members of two collections; two empty ones are equal."""
-    first, second = set(a), set(b)
-    union = len(first | second)
-    return len(first & second) / union if union else 1.0
 
 
 def one_line(text: str, width: int) -> str:
