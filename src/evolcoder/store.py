@@ -74,7 +74,7 @@ class RunStore:
     def create(cls, folder: Path, config: Config) -> Self:
         """Open a run folder for writing; make it, or resume what is there with an equal config."""
         fresh = not (folder / DB_NAME).exists()
-        lock = _prepare(folder, fresh=fresh)
+        lock = lock_folder(folder, fresh=fresh)
         try:
             store = cls(folder, Database(folder / DB_NAME, MIGRATIONS), lock)
         except BaseException:
@@ -210,7 +210,7 @@ def write_atomically(path: Path, text: str) -> None:
         raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _prepare(folder: Path, *, fresh: bool) -> int:
+def lock_folder(folder: Path, *, fresh: bool) -> int:
     """Make the folder if need be and lock it; return the lock's descriptor."""
     if fresh and folder.is_dir() and any(n.name != LOCK_NAME for n in folder.iterdir()):
         raise RunFolderError(f"{folder}: holds other files and no run; name another --out")

@@ -4,10 +4,10 @@ import pytest
 
 from attacks.forgeries import FORGERIES, GRADERS, TEST, WRONG, Forgery
 from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.grade.calls import CallChecks, grade_calls
+from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import Kind
 
-CHECKS = CallChecks.of("add", inputs=[(1, 2), (2, 2)], expected=[3, 4])
+CHECKS = CallTest.of("add", inputs=[(1, 2), (2, 2)], expected=[3, 4])
 HONEST = "def add(a, b):\n    return a + b\n"
 
 

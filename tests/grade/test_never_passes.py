@@ -4,7 +4,7 @@ import pytest
 
 from driver import QUICK
 from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.grade.calls import CallChecks, answers_of, grade_calls
+from evolcoder.grade.calls import CallTest, answers_of, grade_calls, read_answer
 from evolcoder.sandbox.base import Kind, Separation
 
 HONEST = "def add(a, b):\n    return a + b\n"
@@ -17,9 +17,7 @@ def asserts(sandbox, source, test, check=None):
 
 def calls(sandbox, source, *expected, inputs=None):
     inputs = inputs or [(1, 2), (2, 2)][: len(expected)]
-    return sandbox.grade(
-        grade_calls, source, CallChecks.of("add", inputs=inputs, expected=expected)
-    )
+    return sandbox.grade(grade_calls, source, CallTest.of("add", inputs=inputs, expected=expected))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +119,7 @@ def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
     answers, _ = sandbox.runner.run(
         answers_of(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
     )
-    assert [(a.word, a.value) for a in answers] == [
+    assert [(a.word, a.value) for a in map(read_answer, answers)] == [
         ("value", {1: (1, [1])}),
         ("raise", "ZeroDivisionError: division by zero"),
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from driver import QUICK
 from evolcoder.errors import SandboxError, SandboxRefusedError
-from evolcoder.grade.calls import CallChecks, grade_calls
+from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.sandbox import jail, pool, worker
 from evolcoder.sandbox.base import STRICT, Kind, Layer, Limits, Program, Script, Status
 from evolcoder.sandbox.inside import syscalls
@@ -108,7 +108,7 @@ def test_a_program_does_not_find_what_came_before_it_in_memory(sandbox):
     """Neither an earlier program nor an earlier test is left in the memory that forks share."""
     mark = "before-" + "the-flood"
     sandbox.run(f"x = '{mark}'")
-    checks = CallChecks.of("f", inputs=[(mark,)], expected=[mark])
+    checks = CallTest.of("f", inputs=[(mark,)], expected=[mark])
     sandbox.grade(grade_calls, "def f(x): return x", checks)
     source = """
 wanted = b"-".join([b"before", b"the", b"flood"])
@@ -280,7 +280,7 @@ def test_any_text_is_an_execution(sandbox, source):
 def test_any_bytes_on_the_channel_of_answers_are_a_verdict(sandbox, data):
     """Whatever a candidate writes in place of answers, the grader judges it."""
     source = f"import os\nos.write(3, {data!r})\nos._exit(0)"
-    verdict = sandbox.grade(grade_calls, source, CallChecks.of("f", inputs=[()], expected=[2]))
+    verdict = sandbox.grade(grade_calls, source, CallTest.of("f", inputs=[()], expected=[2]))
     assert verdict.kind in set(Kind) - {Kind.PASSED}
 
 

@@ -21,6 +21,7 @@ MAX_CHARS = 1 << 20
 class Oracle(StrEnum):
     """How an answer is held against the expected one; `bench.oracles` says it in code."""
 
+    SAME = "same"
     EQUAL = "equal"
     ROOT = "root_of_polynomial"
     SAME_SET = "same_members"

@@ -12,7 +12,7 @@ an engine or a tokenizer does that to the messages.
 from dataclasses import dataclass
 
 from evolcoder.bench.base import Asked, Form
-from evolcoder.engine.base import Message
+from evolcoder.engine.base import RAW, Message
 from evolcoder.errors import ConfigError
 
 
@@ -30,6 +30,8 @@ class Template:
     """What stands after it, up to where the answer begins."""
     form: Form
     """What comes back: an answer to take a program out of, or a continuation of code."""
+    raw: bool
+    """Whether a model continues the text as it is; else its own chat template goes around it."""
 
     def wrap(self, task: str) -> str:
         """Put a task, such as a training instruction, between head and tail."""
@@ -40,8 +42,8 @@ class Template:
         return self.wrap(asked.code if self.form is Form.CONTINUATION else asked.instruction)
 
     def messages(self, asked: Asked) -> tuple[Message, ...]:
-        """Return the chat that asks a problem: one message of the user."""
-        return (Message("user", self.fill(asked)),)
+        """Return the chat that asks a problem: one message of the user, or the raw text."""
+        return (Message(RAW if self.raw else "user", self.fill(asked)),)
 
 
 WIZARDCODER = Template(
@@ -51,6 +53,7 @@ WIZARDCODER = Template(
     "Write the response that carries it out.\n\n### Instruction:\n",
     tail="\n\n### Response:",
     form=Form.ANSWER,
+    raw=True,
 )
 CHAT = Template(
     name="chat",
@@ -58,6 +61,7 @@ CHAT = Template(
     head="",
     tail="",
     form=Form.ANSWER,
+    raw=False,
 )
 COMPLETION = Template(
     name="completion",
@@ -65,6 +69,7 @@ COMPLETION = Template(
     head="",
     tail="",
     form=Form.CONTINUATION,
+    raw=True,
 )
 TEMPLATES = {template.name: template for template in (CHAT, COMPLETION, WIZARDCODER)}
 """Name -> template."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from evolcoder.engine.meter import Meter
@@ -24,23 +24,29 @@ MB = 1_000_000
 
 @contextlib.asynccontextmanager
 async def shown(tally: Tally, meter: Meter) -> AsyncIterator[None]:
-    """Show progress for as long as the block runs, and once more at its end."""
-    line = _Line(tally, meter)
+    """Show a run's progress for as long as the block runs, and once more at its end."""
+    async with shown_text(_Line(tally, meter).text):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def shown_text(text: Callable[[], str]) -> AsyncIterator[None]:
+    """Show what `text` says now for as long as the block runs, and once more at its end."""
     if sys.stderr.isatty():
-        with _live(line):
+        with _live(text):
             yield
         return
-    task = asyncio.create_task(_say_now_and_then(line))
+    task = asyncio.create_task(_say_now_and_then(text))
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        _say(line.text())
+        _say(text())
 
 
-def _live(line: "_Line") -> "Live":
+def _live(text: Callable[[], str]) -> "Live":
     from rich.console import Console  # noqa: PLC0415 - only terminals need it
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -48,7 +54,7 @@ def _live(line: "_Line") -> "Live":
     return Live(
         console=Console(stderr=True),
         refresh_per_second=2,
-        get_renderable=lambda: Text(line.text()),
+        get_renderable=lambda: Text(text()),
     )
 
 
@@ -120,10 +126,10 @@ class Download:
             self._bar.stop()
 
 
-async def _say_now_and_then(line: _Line) -> None:
+async def _say_now_and_then(text: Callable[[], str]) -> None:
     while True:
         await asyncio.sleep(PLAIN_S)
-        _say(line.text())
+        _say(text())
 
 
 def _say(text: str) -> None:

@@ -10,14 +10,19 @@ import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import evolcoder
 from evolcoder.config import Config
-from evolcoder.engine.base import Role
+from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.models import KNOWN
 from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.rounds import Cast
 from evolcoder.store import RunStore
+
+if TYPE_CHECKING:
+    from evolcoder.bench.prompts import Template
+    from evolcoder.evaluate.store import EvalStore
 
 META = "provenance"
 PACKAGES = ("aiohttp", "orjson", "pydantic", "xllamacpp", "pyarrow")
@@ -38,6 +43,20 @@ def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], c
         store.set_meta(META, facts)
     store.set_meta("last_session", facts)
     store.add_event("start", command)
+
+
+def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampling) -> None:
+    """Store what this session of an evaluation runs with."""
+    facts = {
+        "command": shlex.join(["evolcoder", *sys.argv[1:]]),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "template": asdict(template),
+        "sampling": asdict(sampling),
+    }
+    if store.meta(META) is None:
+        store.set_meta(META, facts)
+    store.set_meta("last_session", facts)
 
 
 def versions() -> dict[str, str]:

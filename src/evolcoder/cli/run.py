@@ -4,19 +4,17 @@ Everything that the user can get wrong is looked at before anything is paid for.
 """
 
 import argparse
-import asyncio
 import gc
 import json
-import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from evolcoder import config as configs
 from evolcoder.cli import exports, provenance, session, show
 from evolcoder.cli.progress import shown
+from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolve.heuristics import Heuristic, resolve
@@ -71,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
 
         return estimate.show(config, heuristics, folder, as_json=args.json)
     _collect_less()
-    limit = _until_told(_run(config, heuristics, folder))
+    limit = until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
         show.outcome(store, paths, as_json=args.json)
@@ -98,21 +96,6 @@ def _collect_less() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _until_told(story: Coroutine[Any, Any, BudgetReached | None]) -> BudgetReached | None:
-    """Run a coroutine; SIGTERM, which batch systems send, ends it as cleanly as Ctrl-C does."""
-
-    async def listening() -> BudgetReached | None:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await story
-
-    try:
-        return asyncio.run(listening())
-    except asyncio.CancelledError as error:
-        raise KeyboardInterrupt from error
-
-
 async def _run(
     config: Config, heuristics: tuple[Heuristic, ...], folder: Path
 ) -> BudgetReached | None:
@@ -120,12 +103,12 @@ async def _run(
     fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
         opened = await session.open_models(config, stack)
-        prices = session.prices_of(config, opened)
+        prices = session.prices_of(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
         if store.meta(SEEDS_META) is None:
             _import(store, config, fresh or read_seeds(config.seeds))
         meter = session.open_meter(config, store, prices)
-        cast = session.make_cast(config, opened, meter, prices)
+        cast = session.make_cast(config, opened, session.Purse(config, meter, prices))
         provenance.record(store, config, heuristics, cast)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened)

@@ -6,9 +6,11 @@
 
 import difflib
 import os
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolcoder.cli.progress import Download
 from evolcoder.config import Config, ModelConfig, Price
@@ -20,7 +22,10 @@ from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, price_of, usd
 from evolcoder.errors import ConfigError, ModelError
 from evolcoder.rounds import Cast
-from evolcoder.store import RunStore
+
+if TYPE_CHECKING:
+    from evolcoder.evaluate.store import EvalStore
+    from evolcoder.store import RunStore
 
 OPENAI = "https://api.openai.com/v1"
 FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
@@ -60,7 +65,7 @@ async def open_models(config: Config, stack: AsyncExitStack) -> Models:
 
     async def opened(spec: str) -> Opened:
         if spec not in by_spec:
-            by_spec[spec] = await _open(spec, config)
+            by_spec[spec] = await open_one(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
         return by_spec[spec]
 
@@ -70,10 +75,10 @@ async def open_models(config: Config, stack: AsyncExitStack) -> Models:
     return Models(evolver, responder, judge)
 
 
-def prices_of(config: Config, opened: Models) -> dict[str, Price]:
+def prices_of(config: Config, opened: Iterable[Opened]) -> dict[str, Price]:
     """Look up every model's price; with a limit in dollars, a price that is missing is an error."""
     found: dict[str, Price] = {}
-    for one in opened.all():
+    for one in opened:
         price = price_of(one.model, one.engine.identity, config.prices)
         if price is None and config.budget.max_usd is not None:
             raise ConfigError(
@@ -84,7 +89,7 @@ def prices_of(config: Config, opened: Models) -> dict[str, Price]:
     return found
 
 
-def open_meter(config: Config, store: RunStore, prices: dict[str, Price]) -> Meter:
+def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Meter:
     """Make the purse, less what earlier sessions of the run have spent."""
     spent = Spent()
     for model, (_, sent, received) in store.paid().items():
@@ -92,19 +97,32 @@ def open_meter(config: Config, store: RunStore, prices: dict[str, Price]) -> Met
     return Meter(config.budget, spent, store.add_call)
 
 
-def make_cast(config: Config, opened: Models, meter: Meter, prices: dict[str, Price]) -> Cast:
-    """Bind models to their parts, each behind the shared cache and the purse.
+class Purse:
+    """Puts models behind the shared cache and the meter.
 
     The cache stays open for the life of the process's engines, which close it last.
     """
-    cache = CompletionCache(Path(config.cache or models.cache_folder() / "completions.db"))
-    wrapped: dict[int, Engine] = {}
 
-    def role(one: Opened, sampling: ModelConfig) -> Role:
-        paid = MeteredEngine(one.engine, meter, prices)
-        engine = wrapped.setdefault(id(one), CachedEngine(paid, cache))
-        values = Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens)
-        return Role(engine, one.model, values, sampling.system)
+    def __init__(self, config: Config, meter: Meter, prices: dict[str, Price]) -> None:
+        path = Path(config.cache or models.cache_folder() / "completions.db")
+        self._cache = CompletionCache(path)
+        self._meter = meter
+        self._prices = prices
+        self._wrapped: dict[int, Engine] = {}
+
+    def role(self, one: Opened, sampling: Sampling, system: str) -> Role:
+        """Bind a model to a part."""
+        paid = MeteredEngine(one.engine, self._meter, self._prices)
+        engine = self._wrapped.setdefault(id(one), CachedEngine(paid, self._cache))
+        return Role(engine, one.model, sampling, system)
+
+
+def make_cast(config: Config, opened: Models, purse: Purse) -> Cast:
+    """Bind models to their parts."""
+
+    def role(one: Opened, part: ModelConfig) -> Role:
+        values = Sampling(part.temperature, part.top_p, part.max_tokens)
+        return purse.role(one, values, part.system)
 
     return Cast(
         role(opened.evolver, config.evolver),
@@ -120,7 +138,8 @@ def in_flight(config: Config, opened: Models) -> int:
     return places + places // 4 + 1
 
 
-async def _open(spec: str, config: Config) -> Opened:
+async def open_one(spec: str, config: Config) -> Opened:
+    """Open the model that a spec stands for, or raise ModelError."""
     if spec in models.KNOWN:
         known = models.KNOWN[spec]
         path = models.fetch(known, models.cache_folder() / "models", Download())

@@ -24,7 +24,9 @@ class Address:
     identity: str
     """The base URL without login, query and trailing slash."""
     chat_url: URL = field(repr=False)
-    """Where completions are asked for."""
+    """Where answers to chats are asked for."""
+    raw_url: URL = field(repr=False)
+    """Where continuations of a text are asked for."""
     models_url: URL = field(repr=False)
     """Where the server lists its models."""
     headers: dict[str, str] = field(repr=False)
@@ -47,6 +49,7 @@ class Address:
         return cls(
             str(base),
             (base / "chat" / "completions").with_query(url.query),
+            (base / "completions").with_query(url.query),
             (base / "models").with_query(url.query),
             headers,
             redactor([key, url.password or "", login if url.user else "", *url.query.values()]),

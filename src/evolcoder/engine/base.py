@@ -10,13 +10,16 @@ from typing import Protocol
 
 from evolcoder.ids import content_id
 
+RAW = "raw"
+"""Role of a text that a model continues as it is, without a chat template around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a chat."""
 
     role: str
-    """`system`, `user` or `assistant`."""
+    """`system`, `user` or `assistant`; or RAW, alone in its chat."""
     content: str
     """What was said."""
 
@@ -45,6 +48,11 @@ class Request:
     """How to draw the answer."""
     seed: int
     """31-bit seed of the draw."""
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether a text is to be continued, and no chat to be answered."""
+        return self.messages[-1].role == RAW
 
 
 @dataclass(frozen=True, slots=True)

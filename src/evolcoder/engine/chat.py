@@ -64,7 +64,7 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        **_asked(request),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
@@ -81,6 +81,12 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
         return clean(json.dumps(body, ensure_ascii=False)).encode()
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    if request.is_raw:
+        return {"prompt": request.messages[-1].content}
+    return {"messages": [{"role": m.role, "content": m.content} for m in request.messages]}
+
+
 def completion(body: bytes, request: Request) -> Completion:
     """Read a completion; ValueError if it is none.
 
@@ -89,7 +95,7 @@ def completion(body: bytes, request: Request) -> Completion:
     data = parse(body)
     try:
         choice = data["choices"][0]
-        message = choice["message"]
+        message = {"content": choice["text"]} if request.is_raw else choice["message"]
         text = _text(message.get("content")) or _text(message.get("refusal"))
         reasoning = next((t for f in REASONING_FIELDS if (t := _text(message.get(f)))), "")
         finish = str(choice.get("finish_reason") or "stop")

@@ -86,7 +86,9 @@ class LlamaCppEngine:
             return cancelled.is_set() or self._closing.is_set()
 
         if not (self._closing.is_set() or cancelled.is_set()):
-            self._server.handle_chat_completions(_body(request), on_chunk)
+            server = self._server
+            ask = server.handle_completions if request.is_raw else server.handle_chat_completions
+            ask(_body(request), on_chunk)
         return answer.completion(self.identity)
 
 
@@ -104,8 +106,9 @@ class _Answer:
         self._error = self._error or chunk.get("error")
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices", ()):
-            self._text.append(choice["delta"].get("content") or "")
-            self._reasoning.append(choice["delta"].get("reasoning_content") or "")
+            delta = choice.get("delta") or {}
+            self._text.append(delta.get("content") or choice.get("text") or "")
+            self._reasoning.append(delta.get("reasoning_content") or "")
             self._finish = choice["finish_reason"] or self._finish
 
     def completion(self, asked: str) -> Completion:
@@ -125,9 +128,15 @@ class _Answer:
         )
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    if request.is_raw:
+        return {"prompt": clean(request.messages[-1].content)}
+    return {"messages": [{"role": m.role, "content": clean(m.content)} for m in request.messages]}
+
+
 def _body(request: Request) -> dict[str, Any]:
     return {
-        "messages": [{"role": m.role, "content": clean(m.content)} for m in request.messages],
+        **_asked(request),
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
         "top_k": 0,

@@ -128,7 +128,8 @@ class OpenAIEngine:
         while True:
             unsent = self._refused.get(request.model, _ALL_SENT)
             body = chat.payload(request, unsent)
-            answer = await self._wire.exchange("POST", self._address.chat_url, body)
+            url = self._address.raw_url if request.is_raw else self._address.chat_url
+            answer = await self._wire.exchange("POST", url, body)
             if isinstance(answer, Fault):
                 return answer
             if answer.status == 200:

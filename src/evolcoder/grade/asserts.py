@@ -13,7 +13,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolcoder.grade.calls import CallChecks, grade_calls
+from evolcoder.bench.base import Oracle
+from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.grade.endings import ending, verdict
 from evolcoder.grade.split import plain_checks
 from evolcoder.sandbox.base import (
@@ -39,18 +40,18 @@ class AssertTest:
     check: str | None
     """A function of the test that is called with the first entry point (HumanEval's `check`), or
     None where the test does all at its top level (MBPP's asserts)."""
-    calls: CallChecks | None = field(repr=False)
+    calls: CallTest | None = field(repr=False)
     """The same test as calls and expected answers, where it is no more than that."""
 
     @classmethod
     def of(cls, entry_points: tuple[str, ...], test: str, *, check: str | None) -> "AssertTest":
         """Look through the test once for all the candidates that will get it."""
         found = plain_checks(test, entry_points[0], check) if entry_points else None
-        calls = found and CallChecks.of(
+        calls = found and CallTest.of(
             entry_points[0],
             inputs=[arguments for arguments, _ in found],
             expected=[expected for _, expected in found],
-            oracle="same",
+            oracle=Oracle.SAME,
         )
         return cls(entry_points, test, check, calls or None)
 

@@ -1,17 +1,19 @@
 """Grade by calls: the sandbox sees arguments only, and this process compares the answers.
 
 Promises: expected values never enter the sandbox, and an answer is judged as plain data, so the
-only way to pass is to compute. Every check is judged by itself.
+only way to pass is to compute. Every check is judged by itself. An answer that is encoded to the
+very bytes of the expected one is right without being decoded.
 
->>> checks = CallChecks.of("add", inputs=[(1, 2)], expected=[3])
->>> verdict = await grade_calls(sandbox, source, checks, Limits())   # doctest: +SKIP
+>>> test = CallTest.of("add", inputs=[(1, 2)], expected=[3])
+>>> verdict = await grade_calls(sandbox, source, test, Limits())   # doctest: +SKIP
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evolcoder.grade.compare import agrees
+from evolcoder.bench.base import Oracle
+from evolcoder.bench.oracles import compare
 from evolcoder.grade.endings import ending, shown, verdict
 from evolcoder.sandbox.base import (
     Calls,
@@ -26,21 +28,26 @@ from evolcoder.sandbox.base import (
 )
 from evolcoder.wire import NotPlainError, decode, encode
 
+OPAQUE = object()
+"""Stands for an answer that is something, but no plain data."""
+_NOT_A_NUMBER = b'"nan"'
+"""Part of an encoded answer that does not equal itself."""
+
 
 @dataclass(frozen=True, slots=True)
-class CallChecks:
+class CallTest:
     """Calls of one function and the answers that are expected."""
 
     entry_point: str
     """Name of the function."""
     inputs: tuple[Sequence[Any], ...] = field(repr=False)
     """Arguments, call by call."""
-    expected: tuple[Any, ...] = field(repr=False)
-    """Answers, call by call."""
+    expected: tuple[bytes, ...] = field(repr=False)
+    """Answers as the sandbox would encode them, call by call."""
     atol: float
-    """Absolute tolerance; 0 for the comparison's own."""
-    oracle: str
-    """A key of `compare.ORACLES`."""
+    """Absolute tolerance; 0 for the oracle's own."""
+    oracle: Oracle
+    """How answers are compared."""
     encoded: bytes = field(repr=False)
     """The arguments as the sandbox gets them."""
 
@@ -52,14 +59,32 @@ class CallChecks:
         inputs: Sequence[Sequence[Any]],
         expected: Sequence[Any],
         atol: float = 0,
-        oracle: str = "equal",
-    ) -> "CallChecks":
-        """Encode the arguments once for all the candidates that will get them."""
-        if len(inputs) != len(expected):
-            raise ValueError(f"{len(inputs)} inputs for {len(expected)} expected answers")
-        return cls(
-            entry_point, tuple(inputs), tuple(expected), atol, oracle, _encoded_calls(inputs)
-        )
+        oracle: Oracle = Oracle.EQUAL,
+    ) -> "CallTest":
+        """Encode arguments and answers once for all the candidates that will get them."""
+        lines = tuple(encode(["value", value]) for value in expected)
+        return cls.against(entry_point, inputs=inputs, lines=lines, atol=atol, oracle=oracle)
+
+    @classmethod
+    def against(
+        cls,
+        entry_point: str,
+        *,
+        inputs: Sequence[Sequence[Any]],
+        lines: Sequence[bytes],
+        atol: float,
+        oracle: Oracle,
+    ) -> "CallTest":
+        """Take what a reference answered, line by line, for what is expected."""
+        if len(inputs) != len(lines):
+            raise ValueError(f"{len(inputs)} inputs for {len(lines)} expected answers")
+        encoded = encoded_calls(inputs)
+        return cls(entry_point, tuple(inputs), tuple(lines), atol, oracle, encoded)
+
+    def first(self, n: int) -> "CallTest":
+        """Return the test that consists of the first calls alone."""
+        encoded = b"\n".join(self.encoded.split(b"\n", n)[:n])
+        return replace(self, inputs=self.inputs[:n], expected=self.expected[:n], encoded=encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,78 +103,26 @@ async def answers_of(
     entry_point: str,
     inputs: Sequence[Sequence[Any]],
     limits: Limits,
-) -> tuple[list[Answer], Execution]:
-    """Call a function in the sandbox and bring back what it answered, such as a reference does."""
-    task = Calls(entry_point, _encoded_calls(inputs))
+) -> tuple[list[bytes], Execution]:
+    """Call a function in the sandbox and bring back its answers, encoded, line by line."""
+    task = Calls(entry_point, encoded_calls(inputs))
     execution = await sandbox.run(Program("python", source, task), limits)
-    return _answers(execution.answers), execution
+    return _lines(execution), execution
 
 
-async def grade_calls(sandbox: Sandbox, source: str, checks: CallChecks, limits: Limits) -> Verdict:
+async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
     """Call the candidate and compare its answers here."""
-    program = Program("python", source, Calls(checks.entry_point, checks.encoded))
+    program = Program("python", source, Calls(test.entry_point, test.encoded))
     execution = await sandbox.run(program, limits)
-    answers = _answers(execution.answers)
-    if len(answers) > len(checks.inputs):
-        answers[len(checks.inputs)] = Answer("forged", "more answers than calls")
-    outcomes = tuple(
-        _right(checks, n, answer) for n, answer in enumerate(answers[: len(checks.inputs) + 1])
-    )
-    return _judged(checks, answers, outcomes, execution)
+    lines = _lines(execution)
+    outcomes = [_right(test, n, line) for n, line in enumerate(lines[: len(test.inputs)])]
+    if len(lines) > len(test.inputs):
+        outcomes.append(False)
+    return _judged(test, lines, tuple(outcomes), execution)
 
 
-def _judged(
-    checks: CallChecks, answers: list[Answer], outcomes: tuple[bool, ...], execution: Execution
-) -> Verdict:
-    if not checks.inputs:
-        return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
-    if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
-        return ending(execution, Separation.PARENT)
-    if False in outcomes:
-        return _first_wrong(checks, answers, outcomes, execution)
-    if execution.status is not Status.FINISHED or len(outcomes) < len(checks.inputs):
-        return ending(execution, Separation.PARENT, check=len(outcomes), outcomes=outcomes)
-    return verdict(Kind.PASSED, Separation.PARENT, execution, outcomes=outcomes)
-
-
-def _first_wrong(
-    checks: CallChecks, answers: list[Answer], outcomes: tuple[bool, ...], execution: Execution
-) -> Verdict:
-    number = outcomes.index(False)
-    answer = answers[number]
-    kind = {"value": Kind.FAILED, "odd": Kind.FAILED, "forged": Kind.FORGED}.get(
-        answer.word, Kind.ERROR
-    )
-    if answer.word == "raise" and str(answer.value).startswith("MemoryError"):
-        kind = Kind.MEMORY
-    return verdict(
-        kind,
-        Separation.PARENT,
-        execution,
-        check=number,
-        outcomes=outcomes,
-        expected=shown(checks.expected[number]) if number < len(checks.expected) else "",
-        got=shown(answer.value) if answer.word == "value" else "",
-        detail="" if answer.word == "value" else str(answer.value),
-    )
-
-
-def _right(checks: CallChecks, number: int, answer: Answer) -> bool:
-    return answer.word == "value" and agrees(
-        checks.oracle,
-        checks.inputs[number],
-        expected=checks.expected[number],
-        got=answer.value,
-        atol=checks.atol,
-    )
-
-
-def _answers(data: bytes) -> list[Answer]:
-    """Read lines of answers; an unfinished last line is no answer."""
-    return [_answer(line) for line in data.split(b"\n")[:-1]]
-
-
-def _answer(line: bytes) -> Answer:
+def read_answer(line: bytes) -> Answer:
+    """Decode a line of the channel of answers; what is none is forged."""
     try:
         match decode(line):
             case ["value", value]:
@@ -163,5 +136,71 @@ def _answer(line: bytes) -> Answer:
     return Answer("forged", "the channel of answers holds something else")
 
 
-def _encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
+def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
+    """Encode arguments, one call a line."""
     return b"\n".join(encode(list(arguments)) for arguments in inputs)
+
+
+def _lines(execution: Execution) -> list[bytes]:
+    """Split what came back into answers; an unfinished last line is no answer."""
+    return execution.answers.split(b"\n")[:-1]
+
+
+def _judged(
+    test: CallTest, lines: list[bytes], outcomes: tuple[bool, ...], execution: Execution
+) -> Verdict:
+    if not test.inputs:
+        return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
+    if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
+        return ending(execution, Separation.PARENT)
+    if False in outcomes:
+        return _first_wrong(test, lines, outcomes, execution)
+    if execution.status is not Status.FINISHED or len(outcomes) < len(test.inputs):
+        return ending(execution, Separation.PARENT, check=len(outcomes), outcomes=outcomes)
+    return verdict(Kind.PASSED, Separation.PARENT, execution, outcomes=outcomes)
+
+
+def _first_wrong(
+    test: CallTest, lines: list[bytes], outcomes: tuple[bool, ...], execution: Execution
+) -> Verdict:
+    number = outcomes.index(False)
+    if number < len(test.expected):
+        answer, expected = read_answer(lines[number]), _value(read_answer(test.expected[number]))
+    else:
+        answer, expected = Answer("forged", "more answers than calls"), ""
+    kind = {"value": Kind.FAILED, "odd": Kind.FAILED, "forged": Kind.FORGED}.get(
+        answer.word, Kind.ERROR
+    )
+    if answer.word == "raise" and str(answer.value).startswith("MemoryError"):
+        kind = Kind.MEMORY
+    is_value = answer.word == "value"
+    return verdict(
+        kind,
+        Separation.PARENT,
+        execution,
+        check=number,
+        outcomes=outcomes,
+        expected=shown(expected) if number < len(test.expected) else "",
+        got=shown(answer.value) if is_value else "",
+        detail="" if is_value else str(answer.value),
+    )
+
+
+def _right(test: CallTest, number: int, line: bytes) -> bool:
+    expected = test.expected[number]
+    if line == expected and line.startswith(b'["l","value"') and _NOT_A_NUMBER not in line:
+        return True
+    answer = read_answer(line)
+    if answer.word != "value" and not (answer.word == "odd" and test.oracle is Oracle.NOT_NONE):
+        return False
+    return compare(
+        test.oracle,
+        inputs=test.inputs[number],
+        output=_value(answer),
+        expected=_value(read_answer(expected)),
+        atol=test.atol,
+    ).passes
+
+
+def _value(answer: Answer) -> Any:  # noqa: ANN401 - plain data
+    return OPAQUE if answer.word == "odd" else answer.value

@@ -31,8 +31,10 @@ class Limits:
     """Processes and threads at one time."""
     output_kb: int = 1024
     """Standard output and standard error, each."""
+    answers_mb: int = 32
+    """What comes back over the channel of answers; decoded, it takes many times as much."""
     file_mb: int = 64
-    """Everything that it writes to files, and any single file."""
+    """Everything that it writes to files, and any single file; the channel of answers is one."""
     descriptors: int = 256
     """Open files of one process."""
     compile_s: float = 60.0

@@ -11,9 +11,6 @@ from evolcoder.sandbox.orders import Order
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
 
-ANSWER_BYTES = 32 << 20
-"""Longest answers that are read; decoded, they take many times as much."""
-
 
 def execution_of(
     said: dict[str, Any], channels: Channels, order: Order, layers: Sequence[Layer]
@@ -23,7 +20,7 @@ def execution_of(
     if not report.ready:
         raise SandboxError(f"a program could not be closed in: {report.broken or 'no word'}")
     limits = order.limits
-    answers, flooded = channels.read("answers", ANSWER_BYTES)
+    answers, flooded = channels.read("answers", limits.answers_mb << 20)
     begun = report.compiled_at or said["ended"]
     cpu_s = said["cpu_s"] - report.cpu_before
     output, flooded_out = channels.read("stdout", limits.output_kb << 10)

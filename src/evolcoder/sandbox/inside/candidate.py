@@ -97,8 +97,8 @@ class _Objects:
         return [number, type(value).__name__]
 
     def resolve(self, rest: list[Any]) -> object:
-        """Return the value that the test refers to."""
-        return self.held[rest[0]]
+        """Return the value that the test refers to, a builtin type by its name."""
+        return getattr(builtins, rest[0]) if isinstance(rest[0], str) else self.held[rest[0]]
 
 
 def _reply(request: bytes, space: dict[str, Any], objects: _Objects) -> bytes:
@@ -118,6 +118,7 @@ _ACTIONS: dict[str, Any] = {
     "global": _call,
     "call": _call,
     "attribute": getattr,
+    "assign": setattr,
     "length": len,
     "item": lambda target, key: target[key],
     "iterate": iter,

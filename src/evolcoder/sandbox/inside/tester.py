@@ -19,6 +19,7 @@ from evolcoder.wire import NotPlainError, decode, encode
 
 SHOWN = 300
 """Longest text shown of a value or a line."""
+_BUILTIN_TYPES = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
 _HAS_CHECKS = re.compile(r"\bassert|\braise\b")
 
 
@@ -100,10 +101,12 @@ class Link:
 class Remote:
     """Something that only the candidate's process has."""
 
+    _link: Link
+    _number: int
+    _name: str
+
     def __init__(self, link: Link, number: int, name: str) -> None:
-        self._link = link
-        self._number = number
-        self._name = name
+        self.__dict__.update(_link=link, _number=number, _name=name)
 
     def __call__(self, *args: object, **named: object) -> object:
         """Call it there."""
@@ -112,6 +115,10 @@ class Remote:
     def __getattr__(self, name: str) -> object:
         """Read an attribute there."""
         return self._link.ask("attribute", self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute there: some tests link nodes to a tree."""
+        self._link.ask("assign", self, name, value)
 
     def __len__(self) -> int:
         """Ask for its length."""
@@ -193,6 +200,8 @@ def _stand_in(name: str, link: Link) -> types.FunctionType:
 def _refer(value: object) -> list[Any]:
     if isinstance(value, Remote):
         return [value._number]  # noqa: SLF001 - its own module
+    if isinstance(value, type) and value in _BUILTIN_TYPES:
+        return [value.__name__]
     raise NotPlainError(f"a {type(value).__name__} cannot be passed to the candidate")
 
 

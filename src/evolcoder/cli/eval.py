@@ -1,0 +1,251 @@
+"""`evolcoder eval`: samples from a model or a file, graded in the sandbox, scored with intervals.
+
+Everything that the user can get wrong is looked at before anything is asked or run. The folder of
+an evaluation is resumed by the same command; what has a verdict is not asked or run again.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolcoder import config as configs
+from evolcoder.bench.base import Bench, ProgramChecks
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.prompts import TEMPLATES, Template, template_named
+from evolcoder.bench.samples import Format, Reading, read_samples
+from evolcoder.cli import compare, provenance, session, verdicts
+from evolcoder.cli.progress import shown_text
+from evolcoder.cli.stopping import until_told
+from evolcoder.config import Config
+from evolcoder.engine.base import Sampling
+from evolcoder.engine.models import cache_folder, digest_of
+from evolcoder.errors import BenchError, BudgetReached, ConfigError
+from evolcoder.evaluate.results import Result, result_of
+from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluate.story import Asker, Evaluation, Progress
+from evolcoder.grade.controls import Controls
+from evolcoder.ids import content_id
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+
+FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
+"""Flag -> the config key that it sets."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("--bench", metavar="NAME,...", help="such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")
+    add("--model", metavar="SPEC", help=f"who answers: {session.FORMS}")
+    add("--samples", type=Path, metavar="FILE", help="grade these samples; no model is asked")
+    add("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two evaluations, paired")
+    add("--n", type=int, default=1, help="samples of each problem (1)")
+    add("--temperature", type=float, default=0.0, help="0 for greedy (0)")
+    add("--top-p", type=float, default=0.95, help="nucleus bound (0.95)")
+    add("--max-tokens", type=int, default=1024, help="longest answer in tokens (1024)")
+    add("--template", default="chat", help=f"one of {', '.join(TEMPLATES)} (chat)")
+    add("--system", default="", help="system message of the chat template")
+    add("--seed", type=int, default=0, help="root of all randomness")
+    add("--out", type=Path, metavar="DIR", help="the evaluation's folder; an existing one goes on")
+    add("--data-dir", type=Path, metavar="DIR", help="read benchmark data here and fetch nothing")
+    add("--packages", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder of Python packages that programs may import (DS-1000)")  # fmt: skip
+    add("--sandbox", default="strict", metavar="LEVEL", help=f"one of {', '.join(LEVELS)} (strict)")
+    add("--workers", type=int, metavar="N", help="programs at a time (one per core)")
+    add("--limit", type=int, metavar="N", help="the first N problems only; a partial score")
+    add("--partial", action="store_true", help="score what there is, and say what is missing")
+    add("--no-grade", action="store_true", help="generate only; the same command without it grades")
+    add("--write-samples", choices=list(Format), help="write the programs in this layout as well")
+    add("--max-usd", type=float, metavar="X", help="most money, by the price table")
+    add("--max-tokens-paid", type=int, metavar="N", help="most tokens paid for")
+    add("--cache", metavar="FILE", help="completion cache that runs share")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An evaluation, with all that the user said checked."""
+
+    benches: tuple[Bench, ...]
+    """What is evaluated."""
+    readings: dict[str, Reading]
+    """Samples read from a file, by bench; empty where a model is asked."""
+    template: Template
+    """How problems are put to a model."""
+    sampling: Sampling
+    """How answers are drawn."""
+    config: Config
+    """Traffic, budget, prices and cache."""
+    folder: Path
+    """Where it is kept."""
+    settings: dict[str, object]
+    """What decides the samples."""
+
+
+def main(args: argparse.Namespace) -> int:
+    """Evaluate, resume or compare."""
+    if args.compare:
+        return compare.main(*args.compare, as_json=args.json)
+    plan = _plan(args)
+    results, limit = until_told(_run(plan, args))
+    with EvalStore.read(plan.folder) as store:
+        paths = verdicts.write(store, plan.benches, results, layout=args.write_samples)
+        verdicts.show(store, results, paths, as_json=args.json)
+    if limit is not None:
+        raise limit
+    return 0 if all(result.scores for result in results) or args.no_grade else 1
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if not args.bench:
+        raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
+    if bool(args.model) == bool(args.samples):
+        raise ConfigError("give either --model SPEC or --samples FILE")
+    if args.n < 1 or (args.limit is not None and args.limit < 1):
+        raise ConfigError("--n and --limit are at least 1")
+    if args.n > 1 and args.temperature == 0 and args.model:
+        raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
+    shelf = Shelf(args.data_dir, cache_folder() / "benchmarks")
+    names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
+    benches = tuple(bench_named(name, shelf) for name in names)
+    readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
+    given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
+    settings = _settings(args)
+    return Plan(
+        benches,
+        readings,
+        template_named(args.template),
+        Sampling(args.temperature, args.top_p, args.max_tokens),
+        configs.load(None, [*given, *args.set]),
+        args.out or Path("runs") / f"eval-{content_id('eval', [*names, settings])[:8]}",
+        settings,
+    )
+
+
+def _settings(args: argparse.Namespace) -> dict[str, object]:
+    if args.samples:
+        path: Path = args.samples
+        return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
+    kept = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
+    return {name: vars(args)[name] for name in kept}
+
+
+def _reading(path: Path, bench: Bench) -> Reading:
+    if not path.exists():
+        raise BenchError(f"--samples {path}: there is no such file")
+    return read_samples(path, bench.problems())
+
+
+async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
+    """Go through all benches; return their results, and the limit that ended them early."""
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
+        provenance.record_evaluation(store, plan.template, plan.sampling)
+        sandbox = None if args.no_grade else await _sandbox(plan, args, stack)
+        asker = await _asker(plan, args, store, stack)
+        results, limit = [], None
+        for bench in plan.benches:
+            reading = plan.readings.get(bench.name)
+            if reading is not None:
+                store.add_samples(bench.name, reading.samples)
+                store.flush()
+            problems = bench.problems()[: args.limit]
+            evaluation = Evaluation(
+                store, bench, asker=asker, n=args.n, problems=problems,
+                in_flight=_in_flight(plan, args, has_model=asker is not None),
+            )  # fmt: skip
+            faults: dict[str, str] = {}
+            try:
+                faults = await _evaluate(evaluation, bench, sandbox, args)
+            except BudgetReached as reached:
+                limit = reached
+            partial = args.partial or args.limit is not None
+            store.flush()
+            result = result_of(store, bench, faults=faults, partial=partial)
+            results.append(result.with_notes(reading.notes if reading else ()))
+            if limit is not None:
+                break
+        return results, limit
+
+
+async def _evaluate(
+    evaluation: Evaluation,
+    bench: Bench,
+    sandbox: PoolSandbox | None,
+    args: argparse.Namespace,
+) -> dict[str, str]:
+    """Check a bench, then generate and grade; return the problems that cannot be believed here."""
+    async with shown_text(_line(bench.name, evaluation.progress)):
+        if sandbox is None:
+            await evaluation.generate()
+            return {}
+        packages = [str(path.resolve()) for path in args.packages]
+        path = cache_folder() / "controls.db"
+        controls = Controls(path, sandbox, json.dumps(packages))
+        try:
+            faults = await evaluation.check(controls)
+            if faults and not args.partial:
+                raise BenchError(_refusal(bench.name, faults))
+            await evaluation.run(sandbox, controls)
+        finally:
+            controls.close()
+        return faults
+
+
+async def _sandbox(plan: Plan, args: argparse.Namespace, stack: AsyncExitStack) -> PoolSandbox:
+    checks = [problem.checks for bench in plan.benches for problem in bench.problems()]
+    languages = dict.fromkeys(c.language for c in checks if isinstance(c, ProgramChecks))
+    sandbox = await PoolSandbox.start(
+        workers=args.workers,
+        level=args.sandbox,
+        languages=list(languages),
+        packages=[path.resolve() for path in args.packages],
+    )
+    stack.push_async_callback(sandbox.aclose)
+    return sandbox
+
+
+async def _asker(
+    plan: Plan, args: argparse.Namespace, store: EvalStore, stack: AsyncExitStack
+) -> Asker | None:
+    """Open the model, unless every sample is there already."""
+    wanted = [(bench, bench.problems()[: args.limit]) for bench in plan.benches]
+    n_there = sum(store.count(bench.name, args.n) for bench, _ in wanted)
+    if not args.model or n_there >= args.n * sum(len(problems) for _, problems in wanted):
+        return None
+    opened = await session.open_one(args.model, plan.config)
+    stack.push_async_callback(opened.engine.aclose)
+    prices = session.prices_of(plan.config, [opened])
+    meter = session.open_meter(plan.config, store, prices)
+    purse = session.Purse(plan.config, meter, prices)
+    return Asker(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
+
+
+def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
+    """Return how many samples may be in work: enough for the model and for the sandbox."""
+    graders = 2 * (args.workers or len(os.sched_getaffinity(0)))
+    return graders + (plan.config.traffic.concurrency if has_model else 0)
+
+
+def _line(name: str, progress: Progress) -> Callable[[], str]:
+    def text() -> str:
+        said = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
+        if progress.passed:
+            said += f", {progress.passed} passed"
+        return said + (f", {progress.failures} not judged" if progress.failures else "")
+
+    return text
+
+
+def _refusal(bench: str, faults: dict[str, str]) -> str:
+    shown = "; ".join(f"{problem}: {fault}" for problem, fault in list(faults.items())[:3])
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return (
+        f"{bench} does not pass its own check here, so it gives no score: {shown}{more}. "
+        f"--partial leaves these {len(faults)} problems out"
+    )

@@ -1,0 +1,155 @@
+"""Controls: a benchmark is only believed where its reference passes and its stub does not.
+
+Promises: what a problem's controls gave is measured in the sandbox, once per machine and version of
+the data, and kept if they are sound; a fault is measured anew each time. The reference's answers
+are the expected ones of a problem that is checked by calls: it is run twice, and must answer alike.
+
+>>> control = await controls.of(problem)   # doctest: +SKIP
+>>> control.fault                          # doctest: +SKIP
+''
+"""
+
+import hashlib
+import platform
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from evolcoder.bench.base import CallChecks, Problem
+from evolcoder.db import Database
+from evolcoder.grade.calls import answers_of
+from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.ids import content_id
+from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
+from evolcoder.text import one_line
+
+GENEROUS = Limits(cpu_s=120, wall_s=300, memory_mb=6144, answers_mb=512, file_mb=512, compile_s=300)
+"""For a reference, which is known to end."""
+UNKNOWN = Need(cpu_s=20.0, peak_mb=1024.0)
+"""Taken for what a reference needs until it has run."""
+MIGRATIONS: Sequence[str] = (
+    """CREATE TABLE controls (
+        key TEXT PRIMARY KEY, reference TEXT NOT NULL, stub TEXT NOT NULL,
+        cpu_s REAL NOT NULL, peak_mb REAL NOT NULL, answers BLOB NOT NULL
+    )""",
+)
+RULES = 1
+"""Goes into every key: raise it when the meaning of a control changes."""
+NONE = "none"
+"""In place of a finding: the data set brings no reference."""
+_INSERT = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT reference, stub, cpu_s, peak_mb, answers FROM controls WHERE key=?"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the reference and the stub of a problem gave on this machine."""
+
+    problem: str
+    """Id of the problem."""
+    reference: str
+    """The kind of verdict on the reference, with what was seen if it did not pass; or `none`."""
+    stub: str
+    """The kind of verdict on the stub."""
+    need: Need
+    """What the reference took and answered."""
+
+    @property
+    def fault(self) -> str:
+        """Say why verdicts on this problem mean nothing here; empty if they do."""
+        if self.reference not in {Kind.PASSED, NONE}:
+            return f"its reference does not pass: {self.reference}"
+        return "its stub passes" if self.stub == Kind.PASSED else ""
+
+
+class Controls:
+    """The controls of problems, kept in a file that evaluations share."""
+
+    def __init__(self, path: Path, sandbox: Sandbox, environment: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Database(path, MIGRATIONS)
+        self._sandbox = sandbox
+        self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
+
+    async def of(self, problem: Problem) -> Control:
+        """Return the control of a problem, kept or fresh; or raise SandboxError."""
+        key = self._key(problem)
+        if rows := self._db.read(_SELECT, (key,)):
+            return _kept(problem.id, rows[0])
+        return await self._fresh(key, problem)
+
+    async def fault(self, problem: Problem) -> str:
+        """Say what is wrong with a problem here, if anything; what was kept was sound."""
+        key = self._key(problem)
+        if self._db.read("SELECT 1 FROM controls WHERE key=?", (key,)):
+            return ""
+        return (await self._fresh(key, problem)).fault
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self._db.close()
+
+    def _key(self, problem: Problem) -> str:
+        held = hashlib.sha256(repr(problem).encode("utf-8", "surrogatepass"))
+        return content_id("control", [*self._where, held.hexdigest()])
+
+    async def _fresh(self, key: str, problem: Problem) -> Control:
+        """Measure the controls of a problem, and keep them if they are sound."""
+        control = await self._measured(problem)
+        if not control.fault:
+            need = control.need
+            packed = zlib.compress(b"\n".join(need.answers), 1)
+            values = (key, control.reference, control.stub, need.cpu_s, need.peak_mb, packed)
+            self._db.write(_INSERT, values)
+        return control
+
+    async def _measured(self, problem: Problem) -> Control:
+        need, reference = UNKNOWN, NONE
+        if isinstance(problem.checks, CallChecks):
+            need, reference = await self._answered(problem.checks)
+        if problem.reference is not None and reference == NONE:
+            test = ProblemTest.of(problem, need)
+            verdict = await test.grade(self._sandbox, problem.reference)
+            reference, took = _finding(verdict), verdict.execution
+            need = Need(took.cpu_s, took.peak_mb, need.answers)
+        if need is UNKNOWN:
+            need = Need()
+        stub = await ProblemTest.of(problem, need).grade(self._sandbox, problem.stub)
+        return Control(problem.id, reference, _finding(stub), need)
+
+    async def _answered(self, checks: CallChecks) -> tuple[Need, str]:
+        """Have the reference answer every call; say what is wrong if it does not."""
+        answers, execution = await answers_of(
+            self._sandbox, checks.reference, checks.entry_point, checks.inputs, GENEROUS
+        )
+        need = Need(execution.cpu_s, execution.peak_mb, tuple(answers))
+        if execution.status is not Status.FINISHED or len(answers) != len(checks.inputs):
+            told = f"{execution.status}: {len(answers)} of {len(checks.inputs)} answers"
+            return Need(answers=(b"",) * len(checks.inputs)), told
+        return need, NONE
+
+
+def _finding(verdict: Verdict) -> str:
+    if verdict.passed:
+        return verdict.kind
+    seen = verdict.detail or f"check {verdict.check}: {verdict.got}, not {verdict.expected}"
+    return one_line(f"{verdict.kind}: {seen}", 200)
+
+
+def _kept(problem: str, columns: tuple[object, ...]) -> Control:
+    reference, stub, cpu_s, peak_mb, packed = cast("tuple[str, str, float, float, bytes]", columns)
+    text = zlib.decompress(packed)
+    answers = tuple(text.split(b"\n")) if text else ()
+    return Control(problem, reference, stub, Need(cpu_s, peak_mb, answers))
+
+
+def _processor() -> str:
+    """Return the processor's model, since times are kept."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,111 @@
+"""Grade the candidates of a benchmark: what each kind of checks needs, and how long it may take.
+
+Promises: the limits of a candidate follow from what the problem's reference took on this machine,
+so that a slow machine gives the same verdicts; a problem whose expected answers are costly to check
+is tried on the original benchmark's inputs first, since most wrong programs fail there.
+
+>>> test = ProblemTest.of(problem, control)   # doctest: +SKIP
+>>> verdict = await test.grade(sandbox, candidate.program)   # doctest: +SKIP
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from evolcoder.bench.base import (
+    AssertChecks,
+    CallChecks,
+    Checks,
+    HarnessChecks,
+    Problem,
+    ProgramChecks,
+)
+from evolcoder.grade.asserts import AssertTest, grade_asserts
+from evolcoder.grade.calls import CallTest, grade_calls
+from evolcoder.grade.programs import grade_program
+from evolcoder.sandbox.base import Limits, Sandbox, Verdict
+
+FUNCTION = Limits(cpu_s=5, wall_s=20, memory_mb=1024)
+"""For a Python function, on top of what its reference takes."""
+PROGRAM = Limits(cpu_s=15, wall_s=60, memory_mb=2048, processes=128, compile_s=120)
+"""For a whole program in another language; there is no reference to go by."""
+FACTOR = 5
+"""How many times the reference's processor time a candidate may use, on top of the base."""
+COSTLY_S = 0.05
+"""From so much processor time of the reference on, a part of the inputs is tried first."""
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a problem's reference took on this machine, and what it answered."""
+
+    cpu_s: float = 0.0
+    """Processor seconds; 0 where there is no reference."""
+    peak_mb: float = 0.0
+    """Most memory."""
+    answers: tuple[bytes, ...] = field(default=(), repr=False)
+    """What it answered to every call, encoded; empty for checks that bring their own answers."""
+
+    def limits(self, checks: Checks) -> Limits:
+        """Return what a candidate may use."""
+        base = PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION
+        answers_mb = base.answers_mb + 2 * sum(map(len, self.answers)) // MB
+        return replace(
+            base,
+            cpu_s=base.cpu_s + FACTOR * self.cpu_s,
+            wall_s=base.wall_s + 2 * FACTOR * self.cpu_s,
+            memory_mb=max(base.memory_mb, int(2 * self.peak_mb)),
+            answers_mb=answers_mb,
+            file_mb=max(base.file_mb, answers_mb),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemTest:
+    """A problem made ready for all the candidates that will be graded on it."""
+
+    checks: Checks = field(repr=False)
+    """As the benchmark has them."""
+    limits: Limits
+    """What a candidate may use."""
+    calls: CallTest | None = field(repr=False)
+    """Calls with the reference's answers, where that is how it is checked."""
+    base: CallTest | None = field(repr=False)
+    """The original benchmark's part of them, where it pays to try that first."""
+    asserts: AssertTest | None = field(repr=False)
+    """An assert-style test, where that is how it is checked."""
+
+    @classmethod
+    def of(cls, problem: Problem, need: Need) -> Self:
+        """Make a problem ready."""
+        checks, limits = problem.checks, need.limits(problem.checks)
+        calls = base = asserts = None
+        if isinstance(checks, CallChecks):
+            calls = CallTest.against(
+                checks.entry_point,
+                inputs=checks.inputs,
+                lines=need.answers,
+                atol=checks.atol,
+                oracle=checks.oracle,
+            )
+            if need.cpu_s > COSTLY_S and 0 < checks.n_base < len(checks.inputs):
+                base = calls.first(checks.n_base)
+        elif isinstance(checks, AssertChecks):
+            asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
+        return cls(checks, limits, calls, base, asserts)
+
+    async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
+        """Grade one program, or raise SandboxError."""
+        if self.calls is not None:
+            if self.base is not None:
+                verdict = await grade_calls(sandbox, program, self.base, self.limits)
+                if not verdict.passed:
+                    return verdict
+            return await grade_calls(sandbox, program, self.calls, self.limits)
+        if self.asserts is not None:
+            return await grade_asserts(sandbox, program, self.asserts, self.limits)
+        if isinstance(self.checks, ProgramChecks):
+            language, tests = self.checks.language, self.checks.tests
+            return await grade_program(sandbox, language, program, tests, self.limits)
+        assert isinstance(self.checks, HarnessChecks)
+        raise NotImplementedError("harness")
