@@ -44,11 +44,11 @@ HOW = {
 }
 
 
-def draw(path: Path, n: int) -> list[Task]:
-    """Draw n seeds of a file; the draw depends on the number of its rows alone."""
+def draw(path: Path, n: int, number: int) -> list[Task]:
+    """Draw n seeds of a file; the draw depends on the number of its rows and on its own alone."""
     seeds = read_seeds(SeedsConfig(path=str(path)))
     tasks = {record.ordinal: record for record in seeds if isinstance(record, Task)}
-    drawn = random.Random(7).sample(range(seeds.report().n_rows), n)
+    drawn = random.Random(number).sample(range(seeds.report().n_rows), n)
     return [tasks[ordinal] for ordinal in drawn if ordinal in tasks]
 
 
@@ -100,7 +100,7 @@ async def measure(args: argparse.Namespace) -> list[dict]:
         values = config.evolver
         sampling = Sampling(values.temperature, values.top_p, values.max_tokens)
         role = Role(CachedEngine(opened.engine, cache), opened.model, sampling)
-        return await evolve_all(draw(args.seeds, args.n), role, config, args)
+        return await evolve_all(draw(args.seeds, args.n, args.draw), role, config, args)
 
 
 async def evolve_all(
@@ -143,6 +143,7 @@ def main() -> None:
         "--seeds", type=Path, required=True, help="an Alpaca file, .json or .json.gz"
     )
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--draw", type=int, default=7, help="which seeds; rules were tuned on 7")
     parser.add_argument("--plain", action="store_true", help="one paragraph, no parsing, one try")
     parser.add_argument("--candidates", type=int, default=3)
     parser.add_argument("--slots", type=int, default=8)
