@@ -62,7 +62,8 @@ def _speaks_another_tongue(draft: Draft) -> Fault | None:
 def _copies_the_prompt(draft: Draft) -> Fault | None:
     if phrase := _phrase(draft, signs.ABOUT_THE_PROMPT):
         return Fault(Reason.PROMPT_COPIED, phrase)
-    if gap := signs.PLACEHOLDER.search(draft.after.text):
+    text = draft.after.text
+    if any(mark in text for mark in "{[<") and (gap := signs.PLACEHOLDER.search(text)):
         return Fault(Reason.PROMPT_COPIED, gap[0])
     return _copies_in_a_row(draft)
 
@@ -80,6 +81,9 @@ def _phrase(draft: Draft, known: signs.Phrases) -> str:
 def _copies_in_a_row(draft: Draft) -> Fault | None:
     """Look for a run of words that the template or an example holds and the parent does not."""
     split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
+    if draft.added is not None:
+        # The parent's words stand first, and no run of them alone is a fault.
+        split = split[max(0, len(draft.before.words) - COPIED_WORDS + 1) :]
     if marks.isdisjoint(zip(split, split[3:], split[COPIED_WORDS - 1 :], strict=False)):
         return None
     for at in range(len(split) - COPIED_WORDS + 1):
@@ -175,7 +179,8 @@ def _is_unrelated(draft: Draft) -> Fault | None:
 
 def _takes_back(draft: Draft) -> Fault | None:
     """Look for an addition that revokes the task that it stands behind."""
-    if draft.added is not None and signs.INSTEAD.search(draft.added.text):
+    added = draft.added
+    if added is not None and "instead" in added.said and signs.INSTEAD.search(added.text):
         return Fault(Reason.CONTRADICTS, "something else instead")
     return None
 
@@ -230,9 +235,11 @@ def _equals_its_parent(draft: Draft) -> Fault | None:
     least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
     if len(new) < least:
         return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if draft.heuristic.holds is not Holds.NOTHING:
+        return None
     common = len(draft.after.telling & draft.before.telling)
-    overlap = common / len(draft.after.telling | draft.before.telling)
-    if draft.heuristic.holds is Holds.NOTHING and overlap > draft.rules.max_overlap:
+    overlap = common / (len(draft.after.telling) + len(draft.before.telling) - common)
+    if overlap > draft.rules.max_overlap:
         return Fault(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
     return None
 
