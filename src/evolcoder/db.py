@@ -67,8 +67,8 @@ class Database:
         try:
             with self.reader:
                 self.reader.execute("BEGIN IMMEDIATE")
-                for sql, values in statements:
-                    self.reader.execute(sql, values)
+                for sql, group in groupby(statements, key=itemgetter(0)):
+                    self.reader.executemany(sql, map(itemgetter(1), group))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be written: {error}") from error
 
