@@ -8,6 +8,7 @@ is asked elsewhere, and never alone decides.
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 
 from evolcoder.config import TASK_PLACEHOLDER
 from evolcoder.evolve import signs
@@ -208,11 +209,16 @@ def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
         return None
     if bait is None:
         return Fault(Reason.NO_BAIT, "no code block")
-    if not bait.closed or sum(c.isalnum() for c in bait.code) < LEAST_BAIT:
+    if not bait.closed or not _has_substance(bait.code):
         return Fault(Reason.NO_BAIT, "not a whole piece of code")
     if f" {' '.join(words(bait.code))} " in draft.before.said:
         return Fault(Reason.NO_BAIT, "the parent's own code")
     return None
+
+
+def _has_substance(code: str) -> bool:
+    """Whether code has letters and digits enough; it is read no further than that."""
+    return sum(1 for _ in islice(filter(str.isalnum, code), LEAST_BAIT)) == LEAST_BAIT
 
 
 def _changes_the_language(draft: Draft) -> Fault | None:
