@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import ssl
 import subprocess
 import sys
 import threading
@@ -92,6 +93,8 @@ class Loopback:
     """Chat-completions requests so far."""
     port: int = 0
     """The port; 0 picks a free one, and a server that is started again keeps its own."""
+    tls: ssl.SSLContext | None = None
+    """Speak HTTPS, with the certificate in here."""
 
     _in_flight: int = field(default=0, init=False)
     _runner: web.ServerRunner | None = field(default=None, init=False)
@@ -99,7 +102,7 @@ class Loopback:
     @property
     def base_url(self) -> str:
         """What a user would give as the server's URL."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -114,7 +117,7 @@ class Loopback:
             web.Server(self._handle, access_log=None), shutdown_timeout=0.1
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

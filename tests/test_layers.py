@@ -9,7 +9,7 @@ ROOT = Path(evolcoder.__file__).parent
 WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
 LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
-    "records": NOUNS, "config": NOUNS,
+    "records": NOUNS, "knobs": NOUNS, "config": NOUNS,
     "wire": WORDS,
     "db": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,

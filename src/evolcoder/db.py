@@ -40,7 +40,12 @@ class Database:
         self._closed = False
         self._hurry = threading.Event()
         self.reader = self._connect()
-        self._migrate(migrations)
+        try:
+            self._migrate(migrations)
+        except BaseException:
+            # Open, it would leave its -wal and -shm beside a file that is not ours to touch.
+            self.reader.close()
+            raise
         self._thread = threading.Thread(target=self._run, name=f"writer:{path.name}", daemon=True)
         self._thread.start()
 
@@ -67,8 +72,8 @@ class Database:
         try:
             with self.reader:
                 self.reader.execute("BEGIN IMMEDIATE")
-                for sql, values in statements:
-                    self.reader.execute(sql, values)
+                for sql, group in groupby(statements, key=itemgetter(0)):
+                    self.reader.executemany(sql, map(itemgetter(1), group))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be written: {error}") from error
 

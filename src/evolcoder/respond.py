@@ -87,7 +87,7 @@ def _says_nothing(text: str, rules: EliminateConfig) -> tuple[Reason, str] | Non
     opening = text[:_OPENING]
     if "```" not in text and (found := _REFUSES.search(opening)):
         return Reason.REFUSAL, found[0]
-    if (found := _APOLOGISES.search(opening)) and len(text.split()) < rules.apology_words:
+    if len(text.split()) < rules.apology_words and (found := _APOLOGISES.search(opening)):
         return Reason.APOLOGY, found[0]
     if len(text) < _OPENING and not any(word not in STOP_WORDS for word in words(text)):
         return Reason.ONLY_STOP_WORDS, one_line(text, 80)

@@ -9,6 +9,7 @@ Answer(status=200, body=b'{"data":[...]}', retry_after=None, location=None)
 """
 
 import errno
+import ssl
 from dataclasses import dataclass
 
 import aiohttp
@@ -26,6 +27,11 @@ KEEP_ALIVE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which uvicorn closes its end."""
 WIDTH = 300
 """Characters of an error that are worth showing."""
+_UNTRUSTED = (
+    "shows a TLS certificate that is not trusted; set SSL_CERT_FILE to the certificate of who "
+    "signed it, or mend the URL"
+)
+_NO_TLS = "does not speak TLS as we do; if it is a plain server, write http:// in its URL"
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -110,11 +116,14 @@ def _fault_of(error: BaseException, *, alone: bool) -> Fault:
 
     A connection that is cut is the server's failure while it answers others. If it answered nobody
     in the meantime (`alone`) it is away, behind a tunnel or a proxy that still takes connections.
+    TLS that breaks off is such a cut; TLS that is refused stays refused, whatever is asked.
     """
     full = False
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            what, worth = "shows a TLS certificate that is not trusted", Worth.FATAL
+            what, worth = _UNTRUSTED, Worth.FATAL
+        case aiohttp.ClientConnectorSSLError() if not isinstance(error.os_error, ssl.SSLEOFError):
+            what, worth = _NO_TLS, Worth.FATAL
         case aiohttp.ClientConnectorError():
             full = error.errno in _OUT_OF_FILES
             what, worth = "no connection", Worth.TIME
@@ -133,6 +142,8 @@ def _fault_of(error: BaseException, *, alone: bool) -> Fault:
 
 def _words(error: BaseException) -> str:
     match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return str(error.certificate_error)
         case aiohttp.ClientConnectorError():
             return str(error.os_error)
         case aiohttp.ClientResponseError():

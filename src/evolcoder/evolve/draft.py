@@ -75,10 +75,9 @@ def read(text: str) -> Reading:
     """Split a text for the rules."""
     split = words(text)
     distinct = frozenset(split)
-    telling = frozenset(
-        word[:-1] if word[-1] == "s" and len(word) > 3 and word[-2] != "s" else word
-        for word in distinct - STOP_WORDS
-    )
+    said = distinct - STOP_WORDS
+    plurals = [word for word in said if word[-1] == "s" and len(word) > 3 and word[-2] != "s"]
+    telling = said.difference(plurals).union([word[:-1] for word in plurals])
     return Reading(text, tuple(split), f" {' '.join(split)} ", distinct, telling)
 
 

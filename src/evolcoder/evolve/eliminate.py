@@ -8,6 +8,7 @@ is asked elsewhere, and never alone decides.
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 
 from evolcoder.config import TASK_PLACEHOLDER
 from evolcoder.evolve import signs
@@ -62,7 +63,8 @@ def _speaks_another_tongue(draft: Draft) -> Fault | None:
 def _copies_the_prompt(draft: Draft) -> Fault | None:
     if phrase := _phrase(draft, signs.ABOUT_THE_PROMPT):
         return Fault(Reason.PROMPT_COPIED, phrase)
-    if gap := signs.PLACEHOLDER.search(draft.after.text):
+    text = draft.after.text
+    if any(mark in text for mark in "{[<") and (gap := signs.PLACEHOLDER.search(text)):
         return Fault(Reason.PROMPT_COPIED, gap[0])
     return _copies_in_a_row(draft)
 
@@ -80,6 +82,9 @@ def _phrase(draft: Draft, known: signs.Phrases) -> str:
 def _copies_in_a_row(draft: Draft) -> Fault | None:
     """Look for a run of words that the template or an example holds and the parent does not."""
     split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
+    if draft.added is not None:
+        # The parent's words stand first, and no run of them alone is a fault.
+        split = split[max(0, len(draft.before.words) - COPIED_WORDS + 1) :]
     if marks.isdisjoint(zip(split, split[3:], split[COPIED_WORDS - 1 :], strict=False)):
         return None
     for at in range(len(split) - COPIED_WORDS + 1):
@@ -175,7 +180,8 @@ def _is_unrelated(draft: Draft) -> Fault | None:
 
 def _takes_back(draft: Draft) -> Fault | None:
     """Look for an addition that revokes the task that it stands behind."""
-    if draft.added is not None and signs.INSTEAD.search(draft.added.text):
+    added = draft.added
+    if added is not None and "instead" in added.said and signs.INSTEAD.search(added.text):
         return Fault(Reason.CONTRADICTS, "something else instead")
     return None
 
@@ -203,11 +209,16 @@ def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
         return None
     if bait is None:
         return Fault(Reason.NO_BAIT, "no code block")
-    if not bait.closed or sum(c.isalnum() for c in bait.code) < LEAST_BAIT:
+    if not bait.closed or not _has_substance(bait.code):
         return Fault(Reason.NO_BAIT, "not a whole piece of code")
     if f" {' '.join(words(bait.code))} " in draft.before.said:
         return Fault(Reason.NO_BAIT, "the parent's own code")
     return None
+
+
+def _has_substance(code: str) -> bool:
+    """Whether code has letters and digits enough; it is read no further than that."""
+    return sum(1 for _ in islice(filter(str.isalnum, code), LEAST_BAIT)) == LEAST_BAIT
 
 
 def _changes_the_language(draft: Draft) -> Fault | None:
@@ -230,9 +241,11 @@ def _equals_its_parent(draft: Draft) -> Fault | None:
     least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
     if len(new) < least:
         return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if draft.heuristic.holds is not Holds.NOTHING:
+        return None
     common = len(draft.after.telling & draft.before.telling)
-    overlap = common / len(draft.after.telling | draft.before.telling)
-    if draft.heuristic.holds is Holds.NOTHING and overlap > draft.rules.max_overlap:
+    overlap = common / (len(draft.after.telling) + len(draft.before.telling) - common)
+    if overlap > draft.rules.max_overlap:
         return Fault(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
     return None
 

@@ -59,6 +59,9 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 
+_POINTERS = ("this", "these", "given", "following", "provided", "below", "above", "as follows")
+"""One of these is in every match of `_REFERS`; to look for them takes a tenth of the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -79,7 +82,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     text, bait = _SPECIAL.sub("", answer).strip(), None
     if heuristic.holds is Holds.BAIT:
         text, bait = _split_bait(text, parent)
-    if label := _NEW_TASK.search(text):
+    if "new task" in text.lower() and (label := _NEW_TASK.search(text)):
         text = text[label.end() :]
     text, tail = _without_tail(_unwrapped(text), parent)
     text = _unquoted(text)
@@ -102,6 +105,9 @@ def prose(parent: str) -> str:
 
 def refers(text: str) -> str:
     """Return the words by which a task points at something shown with it, or ''."""
+    lowered = text.lower()
+    if not any(word in lowered for word in _POINTERS):
+        return ""
     found = _REFERS.search(text)
     return found[0] if found else ""
 

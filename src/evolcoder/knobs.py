@@ -1,0 +1,224 @@
+"""The knobs, section by section, with a sentence under each; `config` puts them together.
+
+Promises: a section is frozen, takes no key that it does not know, and holds what can be checked of
+a value alone. Reads no file.
+
+>>> EvolverConfig(temperature=0.2).top_p
+0.9
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+TASK_PLACEHOLDER = "{task}"
+"""What a heuristic's template must hold."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SeedsConfig(Section):
+    """Where the tasks of round 0 come from."""
+
+    path: str = "bundled"
+    """A file (.json, .jsonl, .parquet, each also .gz), a Hub data set id, or `bundled`."""
+    format: Literal[
+        "auto", "alpaca", "output", "response", "messages", "sharegpt", "oss-instruct"
+    ] = "auto"
+    """The rows' format; `auto` recognises it from the fields and reports it."""
+    split: str = "train"
+    """The split to read of a Hub data set."""
+    subset: str | None = None
+    """The subset (configuration) of a Hub data set, where it has several."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub data set; left out, its main branch."""
+    max_chars: int = Field(20_000, ge=1)
+    """Longest instruction or answer in characters; a row with a longer one is dropped."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Take only the first so many usable seeds."""
+
+
+class ModelConfig(Section):
+    """A model and how to sample from it. Every value is sent with every request."""
+
+    model: str = "qwen2.5-coder-0.5b"
+    """A known name, FILE.gguf, openai:NAME, URL#NAME, or scripted:FILE."""
+    temperature: float = Field(1.0, ge=0.0, le=2.0)
+    """Sampling temperature."""
+    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    """Nucleus sampling bound."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest answer in tokens; an answer cut off there is dropped."""
+    system: str = ""
+    """System message; empty sends none."""
+    n_ctx: int = Field(4096, ge=256)
+    """Context of each slot of a model in this process, in tokens."""
+
+
+class EvolverConfig(ModelConfig):
+    """The model that makes tasks harder."""
+
+    temperature: float = Field(0.6, ge=0.0, le=2.0)
+    """Sampling temperature; a small model wanders off the task above it."""
+    max_tokens: int = Field(640, ge=1)
+    """Longest evolution in tokens; one cut off there is dropped."""
+
+
+class ResponderConfig(ModelConfig):
+    """The model that answers tasks; `model` left out means the evolver's."""
+
+    model: str | None = None  # type: ignore[assignment]
+    """A model spec; left out, the evolver's model answers."""
+    max_tokens: int = Field(2048, ge=1)
+    """Longest answer in tokens; an answer cut off there is dropped."""
+
+
+class JudgeConfig(ModelConfig):
+    """The optional model that is asked whether an evolution equals its parent."""
+
+    model: str | None = None  # type: ignore[assignment]
+    """A model spec; left out, no judge is asked."""
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    """Sampling temperature."""
+    max_tokens: int = Field(16, ge=1)
+    """Longest verdict in tokens."""
+
+
+class ExampleConfig(Section):
+    """A worked example of a heuristic, shown to the evolver as an earlier turn of the chat."""
+
+    task: str
+    """A task before."""
+    answer: str
+    """What the evolver should answer to it."""
+
+
+class HeuristicConfig(Section):
+    """A change to a built-in heuristic, or a heuristic of the user's."""
+
+    weight: float | None = Field(None, ge=0.0)
+    """Relative chance of being picked; 0 turns it off."""
+    template: str | None = None
+    """What the evolver is asked; must hold {task}. Replaces the built-in examples too."""
+    examples: tuple[ExampleConfig, ...] | None = None
+    """Worked examples, put through the template; a built-in's own are kept if left out."""
+    answer: Literal["task", "addition"] | None = None
+    """What the template asks for: the whole new task, or sentences to stand behind the old one."""
+    must_hold: Literal["nothing", "bait", "bound"] | None = None
+    """What an evolution must hold: a piece of wrong code, or a bound such as O(n)."""
+    suits: Literal["any", "code", "algorithm"] | None = None
+    """Tasks that it is picked for: all, all but explanations, or work that grows with its input."""
+    origin: str = "user"
+    """Who wrote it."""
+
+    @model_validator(mode="after")
+    def _has_placeholder(self) -> "HeuristicConfig":
+        if self.template is not None and TASK_PLACEHOLDER not in self.template:
+            raise ValueError(f"template has no {TASK_PLACEHOLDER} placeholder")
+        return self
+
+
+class EvolveConfig(Section):
+    """How a task becomes a harder one."""
+
+    heuristics: dict[str, HeuristicConfig] = Field(default_factory=dict)
+    """By name: reweight or replace a built-in one, or add one."""
+    only_these: bool = False
+    """Use the heuristics named here alone, not the built-in ones beside them."""
+    candidates: int = Field(3, ge=1, le=16)
+    """Evolutions tried for one task in one round until one is usable."""
+    max_failures: int | None = Field(None, ge=1)
+    """Rounds in which a task may fail before it rests; left out, it is tried every round."""
+
+
+class EliminateConfig(Section):
+    """When an evolution or an answer is not good enough to keep."""
+
+    min_new_words: int = Field(3, ge=0)
+    """Telling words that a harder task must hold and its parent does not."""
+    doubtful_words: int = Field(5, ge=0)
+    """Below so many, another candidate is tried first, and the judge, if there is one, is asked."""
+    max_overlap: float = Field(0.9, gt=0.0, le=1.0)
+    """Largest share of common words (Jaccard) between a task and its parent."""
+    min_kept: float = Field(0.25, ge=0.0, le=1.0)
+    """Share of the telling words of its parent's prose that a rewritten task must keep."""
+    max_growth: float = Field(3.0, gt=1.0)
+    """A task may be so many times as long as its parent, counted in words, plus 60 words."""
+    max_words: int = Field(400, ge=10)
+    """Longest task in words."""
+    apology_words: int = Field(80, ge=1)
+    """An answer that apologises is dropped if it is shorter than this."""
+
+
+class RespondConfig(Section):
+    """How tasks are answered."""
+
+    tries: int = Field(1, ge=1, le=16)
+    """Answers tried for one task until one is usable."""
+    reanswer_seeds: bool = False
+    """Answer the seeds with the responder too, in place of the answers that they came with."""
+
+
+class BudgetConfig(Section):
+    """How far a run goes. Raising a limit resumes the run."""
+
+    rounds: int = Field(1, ge=0, le=100)
+    """Rounds of evolution; with a target, the run goes on for as many as it needs."""
+    target: int | None = Field(None, ge=1)
+    """Stop when exactly so many evolved rows are accepted; seeds come on top."""
+    max_candidates: int | None = Field(None, ge=1)
+    """Most evolutions begun for a target; left out, four times the target."""
+    max_usd: float | None = Field(None, ge=0.0)
+    """Most money that may be spent, by the price table, over the life of the run."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Most tokens that may be paid for, sent and received, over the life of the run."""
+    max_hours: float | None = Field(None, gt=0.0)
+    """Longest time that one invocation may take."""
+
+
+class TrafficConfig(Section):
+    """How fast a model server is driven."""
+
+    concurrency: int = Field(64, ge=1, le=4096)
+    """Most requests in flight; halved on 429 and 503 and grown again."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Bound on requests, if the server has one."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Bound on tokens sent and asked for, if the server has one."""
+    timeout_s: float = Field(300.0, gt=0.0)
+    """Longest wait for one answer."""
+    max_tries: int = Field(8, ge=1)
+    """Tries per request that the server fails at; waiting for one that is away uses up none."""
+    max_retry_s: float = Field(600.0, gt=0.0)
+    """Longest time that one request is retried, waiting for a server that is away included."""
+    slots: int = Field(8, ge=1, le=256)
+    """Parallel sequences of a model in this process."""
+    threads: int | None = Field(None, ge=1)
+    """Threads of a model in this process; left out, one per core that this process may use."""
+
+
+class Price(Section):
+    """Price of a model in US dollars per million tokens."""
+
+    input: float = Field(ge=0.0)
+    """Tokens sent."""
+    output: float = Field(ge=0.0)
+    """Tokens received."""
+
+
+ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet"]
+
+
+class ExportConfig(Section):
+    """What is written when a run ends."""
+
+    formats: tuple[ExportFormat, ...] = ("alpaca", "messages")
+    """Formats to write under `export/`."""
+    include_seeds: bool = True
+    """Export the seeds with the evolved rows (the paper's merge)."""
+    license: str = "unknown"
+    """Licence that the data set card names, as the Hub writes it; yours to know."""
