@@ -56,7 +56,8 @@ class Language:
     file: str
     """What the source's file is called."""
     package: str
-    """Debian's package that brings the tools, or where else they come from."""
+    """Debian's packages, the one that brings the tools first; or `NAMES (npm)`, or `NAMES (SITE)`;
+    several ways are joined by "or", best first."""
     command: tuple[str, ...]
     """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
     compiler: tuple[str, ...] = ()
