@@ -1,5 +1,6 @@
 """What `make toolchains` installs is what the languages ask for, and only what is not here."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,26 @@ def test_the_installer_needs_the_standard_library_alone():
         [sys.executable, "-S", "-c", code], cwd=REPOSITORY, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_images_first_layer_has_all_that_the_installer_imports(tmp_path):
+    """The image copies the installer's modules alone before it runs it."""
+    text = (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    for line in text.partition("\nRUN ")[0].splitlines():
+        if line.startswith("COPY "):
+            *sources, target = line.split()[1:]
+            for source in sources:
+                copy(REPOSITORY / source, tmp_path / target)
+    code = "import sys; sys.path.insert(0, 'src'); import evolcoder.cli.toolchains"
+    command = [sys.executable, "-I", "-S", "-B", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def copy(source, target):
+    """As COPY does: a folder's contents, or a file into a folder."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
