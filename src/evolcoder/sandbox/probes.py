@@ -28,8 +28,8 @@ PROBES: dict[str, tuple[str, str]] = {
         "class Probe { static void Main() { while (true) {} } }",
     ),
     "go": (
-        'package main\nimport ("fmt"; "testing")\nfunc TestMain(*testing.M) { fmt.Println(6 * 7) }',
-        'package main\nimport "testing"\nfunc TestMain(*testing.M) { for {} }',
+        'package main\nimport "fmt"\nfunc main() { fmt.Println(6 * 7) }',
+        "package main\nfunc main() { for {} }",
     ),
     "rust": ('fn main() { println!("{}", 6 * 7); }', "fn main() { loop {} }"),
     "php": ("<?php echo 6 * 7;", "<?php while (true) {}"),
