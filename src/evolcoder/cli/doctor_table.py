@@ -46,7 +46,9 @@ def _sandbox(found: Checkup, there: Machine) -> list[str]:
     bwrap = f"{there.bubblewrap}, version {there.bubblewrap_version or 'unknown'}"
     lines = _line("sandbox", f"{found.level}: {state}")
     lines += _line("bubblewrap", bwrap if there.bubblewrap else "not here; install bubblewrap")
-    lines += _line("active", ", ".join(found.layers) or "unknown, since nothing runs")
+    if not found.layers:
+        return lines
+    lines += _line("active", ", ".join(found.layers))
     return lines + _line("missing", ", ".join(found.missing) or "nothing")
 
 

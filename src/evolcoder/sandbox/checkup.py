@@ -70,9 +70,10 @@ class Checkup:
     refused: str
     """Why the sandbox did not start at that level; empty if it did."""
     layers: tuple[Layer, ...]
-    """Protections that are active, or would be at a weaker level if this one was refused."""
+    """Protections that are active, or would be at a weaker level if this one was refused; empty if
+    nothing runs at all."""
     missing: tuple[Layer, ...]
-    """Protections that are not."""
+    """Protections that are not, as far as anything runs."""
     findings: tuple[Finding, ...]
     """One for each language, in the order that they were asked for."""
 
@@ -93,7 +94,8 @@ async def check(languages: Sequence[str], *, level: str) -> Checkup:
             sandboxes = await _start(here, level, stack)
         except SandboxRefusedError as error:
             layers = await _layers_below(level)
-            return Checkup(level, str(error), layers, missing_from(layers), tuple(looked))
+            missing = missing_from(layers) if layers else ()
+            return Checkup(level, str(error), layers, missing, tuple(looked))
         checked = await _share_out(here, sandboxes)
         layers = sandboxes[0].layers
     found = tuple(checked.get(finding.language, finding) for finding in looked)
