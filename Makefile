@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench clean help
+.PHONY: run test check fix bench toolchains clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,9 @@ fix: $(READY) ## mend what ruff can mend
 
 bench: $(READY) ## measure us beside other tools; makes their venvs under .bench
 	$(BIN)/python benchmarks/orchestration.py
+
+toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)
+	PYTHONPATH=src $(PYTHON) -m evolcoder.cli.toolchains
 
 clean: ## remove what the other targets made here
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache

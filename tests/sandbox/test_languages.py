@@ -45,11 +45,15 @@ def polyglot():
         runner.run(pool.aclose())
 
 
-def verdict(polyglot, language, *, total=None, early=False):
+def skip_without(language):
     try:
         find(language)
     except SandboxRefusedError as error:
         pytest.skip(str(error))
+
+
+def verdict(polyglot, language, *, total=None, early=False):
+    skip_without(language)
     source, test, ending = SAMPLES[language]
     source = source.replace("EARLY", ending.strip() if early else "")
     source = source.replace("SUM", total or SUMS.get(language, "a + b"))
@@ -104,3 +108,11 @@ def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
     """The compiler has a limit of its own."""
     execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
     assert execution.status is Status.COMPILE_ERROR
+
+
+def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
+    """`go test` would compile it, run nothing and end with exit code 0."""
+    skip_without("go")
+    source = 'package main\nimport "fmt"\nfunc main() { fmt.Print("ok") }'
+    execution = polyglot.run(Program("go", source), ROOMY)
+    assert (execution.status, execution.stdout) == (Status.FINISHED, b"ok"), execution.stderr

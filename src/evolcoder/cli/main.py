@@ -18,6 +18,7 @@ VERBS = {
     "eval": "score a model or a file of samples on benchmarks, in the sandbox",
     "inspect": "show a run's funnel, or one record's whole lineage",
     "export": "write a run's rows in a format that trainers read",
+    "doctor": "show what works on this machine: sandbox, languages, models, room",
 }
 """Verb -> what it does. Each is a module beside this one with `add_arguments` and `main`."""
 

@@ -24,7 +24,7 @@ FIRST_UID = 1_900_000_000
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 SETTINGS = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
-    *("java-17-openjdk", "ldc2.conf", "mono", "R", "racket"),
+    *("java-*-openjdk", "ldc2.conf", "mono", "R", "racket"),
 )
 """What tools need of /etc, and nothing else of it."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -123,8 +123,8 @@ def _system() -> Iterator[str]:
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
     yield from ("--perms", "0755", "--dir", "/etc")
-    for name in SETTINGS:
-        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    for path in (path for name in SETTINGS for path in sorted(Path("/etc").glob(name))):
+        yield from ("--ro-bind-try", str(path), str(path))
 
 
 def _devices() -> Iterator[str]:

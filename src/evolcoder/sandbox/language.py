@@ -48,6 +48,18 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
+class Main:
+    """How to compile a program with a main function, where a test is compiled in another way."""
+
+    seen: str
+    """Regex that finds a source that is one."""
+    file: str
+    """What its file is called."""
+    arguments: tuple[str, ...]
+    """What the compiler is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Language:
     """How programs of a language are run."""
 
@@ -56,11 +68,14 @@ class Language:
     file: str
     """What the source's file is called."""
     package: str
-    """Debian's package that brings the tools, or where else they come from."""
+    """Debian's packages, the one that brings the tools first; or `NAMES (npm)`, or `NAMES (SITE)`;
+    several ways are joined by "or", best first."""
     command: tuple[str, ...]
     """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
     compiler: tuple[str, ...] = ()
     """Compiles it, looked up likewise; empty where nothing is compiled."""
+    with_main: Main | None = None
+    """How a program with a main function is compiled, if otherwise."""
     hidden: tuple[str, ...] = ()
     """Runs the program out of standard input; empty where what was compiled needs no source."""
     seal: Seal = field(default=Seal(), repr=False)
@@ -69,6 +84,12 @@ class Language:
     """Regex whose group is what MAIN stands for."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that its tools need beside the usual ones."""
+
+    def build(self, compiler: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
+        """Return what the source's file is called, and the compiler with its arguments."""
+        if self.with_main is None or not re.search(self.with_main.seen, source):
+            return self.file, compiler
+        return self.with_main.file, (*compiler[:1], *self.with_main.arguments)
 
     def words(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
         """Fill in the class that has the main function."""

@@ -88,10 +88,11 @@ def _commands(program: Program, toolchain: Toolchain) -> dict[str, Any]:
     language = toolchain.language
     hidden = isinstance(program.task, Script) and program.task.hidden
     command = language.words(toolchain.command, program.source)
+    file, compiler = language.build(toolchain.compiler, program.source)
     return {
         "mode": "commands",
-        "file": language.file,
-        "compiler": toolchain.compiler,
+        "file": file,
+        "compiler": compiler,
         "command": toolchain.hidden if hidden and toolchain.hidden else command,
         "feed": command[-1] if hidden and toolchain.hidden else "",
         "hidden": hidden,

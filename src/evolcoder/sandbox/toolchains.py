@@ -84,7 +84,12 @@ def _located(
     if path.name == "rustup":
         done = subprocess.run([found, "--print", "sysroot"], capture_output=True, check=False)
         path = Path(done.stdout.decode().strip(), "bin", command[0])
-    if any(path.is_relative_to(folder) for folder in ("/usr", "/bin", "/etc")):
-        return (found, *command[1:])
+    if _is_systems(path):
+        return (found if _is_systems(Path(found)) else str(path), *command[1:])
     folders[path.parent.parent] = None
     return (str(path), *command[1:])
+
+
+def _is_systems(path: Path) -> bool:
+    """Tell whether every container has a path, under the same name."""
+    return any(path.is_relative_to(folder) for folder in ("/usr", "/bin", "/etc"))

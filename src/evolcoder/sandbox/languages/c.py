@@ -22,7 +22,7 @@ SEAL = Seal(
 LANGUAGE = Language(
     name="c",
     file="main.c",
-    package="gcc",
+    package="gcc libc6-dev",
     compiler=("gcc", "-O1", "-std=c17", "-o", "main", "main.c", "-lm"),
     command=("./main",),
     seal=SEAL,

@@ -1,6 +1,6 @@
-"""Go; a program with tests and no main function is run by `go test`'s own means."""
+"""Go; a program with tests or without a main function is run by `go test`'s own means."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Main, Seal
 
 TMP = "/tmp"  # noqa: S108 - the cell's own
 CODA = """
@@ -19,6 +19,11 @@ LANGUAGE = Language(
     file="main_test.go",
     package="golang-go",
     compiler=("go", "test", "-c", "-o", "main", "main_test.go"),
+    with_main=Main(
+        seen=r"(?ms)\A(?!.*^func Test).*^package main\b.*^func main\(\)",
+        file="main.go",
+        arguments=("build", "-o", "main", "main.go"),
+    ),
     command=("./main",),
     seal=Seal(prologue='import os_TOKEN "os"\n', after=r"\s*package \w+[^\n]*\n", coda=CODA),
     environment=(("GOCACHE", f"{TMP}/go"), ("GOPATH", f"{TMP}/gopath"), ("GO111MODULE", "off")),

@@ -10,8 +10,8 @@ TYPED = PROLOGUE.replace("(a, b)", "(a: any, b: any)", 1)
 LANGUAGE = Language(
     name="typescript",
     file="main.ts",
-    package="typescript (npm)",
-    compiler=("tsc", "--target", "es2020", "--module", "commonjs", "--types", "", "main.ts"),
+    package="typescript (npm) or node-typescript",
+    compiler=("tsc", "--target", "es2020", "--module", "commonjs", "main.ts"),
     command=("node", "main.js"),
     hidden=("node", "-"),
     seal=replace(SEAL, prologue=f"declare var require: any;\n{TYPED}"),

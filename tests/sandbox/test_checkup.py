@@ -1,0 +1,65 @@
+"""A check-up finds what works, and lays no failure at the wrong door."""
+
+import asyncio
+
+import pytest
+
+from evolcoder.errors import SandboxError
+from evolcoder.sandbox import checkup
+from evolcoder.sandbox.checkup import State, check, look_for
+from evolcoder.sandbox.probes import PROBES
+from evolcoder.sandbox.toolchains import LANGUAGES
+
+
+class Failing:
+    """A sandbox that cannot run anything."""
+
+    async def run(self, program, limits):
+        raise SandboxError("a worker ended: it left no message")
+
+    async def aclose(self):
+        pass
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A PATH that a test fills; bubblewrap comes with the package."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_every_language_has_probes():
+    """No language is added without a program that answers and one that never ends."""
+    assert set(PROBES) == {"python", *LANGUAGES}
+
+
+def test_a_failing_sandbox_is_never_the_languages_failure():
+    """What the sandbox could not run says nothing about Perl."""
+    found = asyncio.run(checkup._bounded(Failing(), look_for("python")))
+    assert (found.state, found.run_s) == (State.SANDBOX_FAILED, None)
+    assert "a worker ended" in found.detail
+
+
+def test_a_language_that_takes_too_long_is_given_up(monkeypatch):
+    """The time of each language is bounded, and the other findings are kept."""
+    monkeypatch.setattr(checkup, "LONGEST_S", 0.05)
+    found = asyncio.run(check(("python",), level="strict"))
+    assert found.of("python").state is State.TOO_SLOW
+    assert found.refused == ""
+
+
+def test_tools_that_do_not_work_are_found_out(path):
+    """A `ruby` that only ends with exit code 1 is there, but does not answer."""
+    (path / "ruby").symlink_to("/usr/bin/false")
+    found = asyncio.run(check(("ruby", "perl"), level="strict"))
+    assert found.of("ruby").state is State.FAILS
+    assert "a program that prints 42 ended as finished with exit code 1" in found.of("ruby").detail
+    assert found.of("perl").state is State.MISSING
+
+
+def test_a_time_limit_that_does_not_act_is_found_out(monkeypatch):
+    """A program that should never end, and does, has not shown that the limit works."""
+    monkeypatch.setitem(PROBES, "python", ("print(42)", "pass"))
+    found = asyncio.run(check(("python",), level="strict")).of("python")
+    assert found.state is State.FAILS
+    assert found.detail.startswith("a program without end ended as finished")

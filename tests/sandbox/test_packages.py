@@ -1,0 +1,134 @@
+"""What `make toolchains` installs is what the languages ask for, and only what is not here."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolcoder.cli import toolchains
+from evolcoder.sandbox.packages import DEBIAN, NPM, offers, wants
+from evolcoder.sandbox.toolchains import LANGUAGES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOWHERE = {"julia", "swift"}
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A PATH with nothing on it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_every_language_but_julia_and_swift_is_installed(bare):
+    """On a bare machine the list covers each language, and what nobody brings is named."""
+    found = wants()
+    assert {want.language for want in found if want.source == DEBIAN} == set(LANGUAGES) - NOWHERE
+    assert {want.language: want.source for want in found if not want.installable} == {
+        "julia": "julialang.org",
+        "swift": "swift.org",
+    }
+
+
+def test_the_makefile_names_no_package():
+    """The list stands with the languages alone: `make toolchains` asks for it."""
+    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    recipe = text.partition("\ntoolchains:")[2].partition("\n\n")[0]
+    assert "evolcoder.cli.toolchains" in recipe
+    named = {
+        name
+        for language in LANGUAGES.values()
+        for way in offers(language.package)
+        for name in way.names
+    }
+    assert not named & set(recipe.split())
+
+
+def test_typescript_comes_from_npm_where_there_is_npm(bare):
+    """Debian's npm would bring four hundred packages for one."""
+    program(bare, "npm", "exit 0")
+    (want,) = [want for want in wants() if want.language == "typescript"]
+    assert (want.names, want.source) == (("typescript",), NPM)
+
+
+def test_tools_that_came_another_way_are_not_installed_again(bare):
+    """With ruby on PATH only the library of its tests is wanted."""
+    program(bare, "ruby", "exit 0")
+    (want,) = [want for want in wants() if want.language == "ruby"]
+    assert want.names == ("ruby-test-unit",)
+
+
+def test_a_mirror_that_is_down_is_said_and_ends_quickly(bare, capfd):
+    """Every package that is missing is named, and the exit code is 1."""
+    program(bare, "apt-get", "exit 100")
+    program(bare, "sudo", 'while [ "$1" != apt-get ]; do shift; done\nexec "$@"')
+    assert toolchains.main() == 1
+    out, err = capfd.readouterr()
+    assert "missing: lua: lua5.3 lua-unit (debian)" in out
+    assert "missing: julia: julia (julialang.org; neither Debian nor npm has it)" in out
+    assert "some could not be installed" in err
+
+
+def test_a_package_that_is_not_to_be_had_costs_its_own_language_only(bare, capfd):
+    """Where the whole list fails, each language is tried alone."""
+    log = bare / "log"
+    refused = 'case "$*" in *mono-mcs*) exit 100;; esac'
+    program(bare, "apt-get", f'echo "$*" >> {log}\n{refused}')
+    program(bare, "sudo", 'while [ "$1" != apt-get ]; do shift; done\nexec "$@"')
+    toolchains.main()
+    last_words = [line.split()[-1] for line in log.read_text().splitlines()]
+    assert "php-cli" in last_words
+    assert "lua-unit" in last_words
+
+
+def test_nothing_is_started_when_all_is_here(monkeypatch, bare, capfd):
+    """Every tool on PATH and every package installed: no package manager runs."""
+    for language in LANGUAGES.values():
+        for command in (language.compiler, language.command, language.hidden):
+            if command and not command[0].startswith("./"):
+                program(bare, command[0], "exit 0")
+    program(bare, "dpkg-query", 'for name in "$@"; do echo "installed $name"; done')
+    program(bare, "apt-get", "exit 100")
+    assert toolchains.main() == 0
+    assert "apt-get" not in capfd.readouterr().out
+
+
+def test_the_installer_needs_the_standard_library_alone():
+    """It runs before anything is installed: with `-S` there are no packages at all."""
+    code = "import sys; sys.path.insert(0, 'src'); import evolcoder.cli.toolchains"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_images_first_layer_has_all_that_the_installer_imports(tmp_path):
+    """The image copies the installer's modules alone before it runs it."""
+    text = (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    for line in text.partition("\nRUN ")[0].splitlines():
+        if line.startswith("COPY "):
+            *sources, target = line.split()[1:]
+            for source in sources:
+                copy(REPOSITORY / source, tmp_path / target)
+    code = "import sys; sys.path.insert(0, 'src'); import evolcoder.cli.toolchains"
+    command = [sys.executable, "-I", "-S", "-B", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def copy(source, target):
+    """As COPY does: a folder's contents, or a file into a folder."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
