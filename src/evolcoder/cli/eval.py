@@ -93,12 +93,30 @@ def main(args: argparse.Namespace) -> int:
         return compare.main(*args.compare, as_json=args.json)
     plan = _plan(args)
     results, limit = until_told(_run(plan, args))
+    if args.no_grade:
+        return _tell_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
         paths = verdicts.write(store, plan.benches, results, layout=args.write_samples)
         verdicts.show(store, results, paths, as_json=args.json)
     if limit is not None:
         raise limit
-    return 0 if all(result.scores for result in results) or args.no_grade else 1
+    return 0 if all(result.scores for result in results) else 1
+
+
+def _tell_generated(plan: Plan, args: argparse.Namespace, limit: BudgetReached | None) -> int:
+    """Say what was generated."""
+    with EvalStore.read(plan.folder) as store:
+        counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
+    told = {"folder": str(plan.folder), "samples": counts}
+    print(json.dumps(told, indent=1) if args.json else _lines(counts, plan.folder))
+    if limit is not None:
+        raise limit
+    return 0
+
+
+def _lines(counts: dict[str, int], folder: Path) -> str:
+    lines = [f"{name:<18}{n:>7} samples, not graded" for name, n in counts.items()]
+    return "\n".join([*lines, f"they are in {folder}; the same command without --no-grade grades"])
 
 
 def _plan(args: argparse.Namespace) -> Plan:

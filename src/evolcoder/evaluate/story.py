@@ -105,7 +105,8 @@ class Evaluation:
 
     async def _through(self, sandbox: Sandbox | None, controls: Controls | None) -> None:
         progress = self.progress
-        progress.phase = "generating and grading" if self._asker else "grading"
+        works = ("generating" if self._asker else "", "grading" if sandbox else "")
+        progress.phase = " and ".join(filter(None, works))
         progress.done = progress.passed = progress.failures = 0
         progress.total = self._n * len(self._problems)
         desks = (_Desk(self._bench, problem, sandbox, controls) for problem in self._problems)

@@ -1,0 +1,14 @@
+"""Tests here run programs of a small benchmark of their own."""
+
+import pytest
+
+from driver import sandbox  # noqa: F401 - a fixture
+from evolcoder.grade.controls import Controls
+
+
+@pytest.fixture
+def controls(sandbox, tmp_path):  # noqa: F811 - the fixture
+    """The controls of this test alone."""
+    kept = Controls(tmp_path / "controls.db", sandbox.sandbox, "")
+    yield kept
+    kept.close()

@@ -1,0 +1,230 @@
+"""Every sample is asked for once, graded once, and what failed is no verdict."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.prompts import CHAT
+from evolcoder.engine.base import Role, Sampling
+from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.errors import BudgetReached, EngineError, RunFolderError, SandboxError
+from evolcoder.evaluate.results import result_of
+from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluate.story import Asker, Evaluation
+from small_bench import ADD, DOUBLE, LAST, fenced, right, small_bench
+
+SETTINGS = {"model": "scripted"}
+
+
+class Counted:
+    """A scripted engine that counts, and fails where it is told to."""
+
+    def __init__(self, answer=right, fail_at=()):
+        self.asked = Counter()
+        self.fail_at = set(fail_at)
+        self._engine = ScriptedEngine(answer)
+        self.identity = "counted"
+
+    async def complete(self, request):
+        number = self.asked.total()
+        self.asked[request.messages[-1].content, request.seed] += 1
+        if number in self.fail_at:
+            raise self.fail_at_with(number)
+        return await self._engine.complete(request)
+
+    def fail_at_with(self, number):
+        return EngineError(f"failed at {number}", asked="counted", retryable=False)
+
+    async def aclose(self):
+        pass
+
+
+class Broke(Counted):
+    """An engine whose budget ends."""
+
+    def fail_at_with(self, number):
+        return BudgetReached("no more money")
+
+
+class Unreliable:
+    """A sandbox that fails for some programs, so many times each."""
+
+    def __init__(self, inner, word, times):
+        self.inner, self.word, self.times = inner, word, times
+
+    async def run(self, program, limits):
+        if self.word in program.source and self.times:
+            self.times -= 1
+            raise SandboxError("a worker ended")
+        return await self.inner.run(program, limits)
+
+
+def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=None, grade=True):
+    """Run an evaluation to its end; return its result."""
+    bench = bench or small_bench()
+    role = Role(engine, "toy", Sampling(0.5, 1.0, 200)) if engine else None
+    asker = Asker(role, CHAT, 0) if role else None
+    with EvalStore.create(folder, SETTINGS) as store:
+        one = Evaluation(store, bench, asker=asker, n=n, in_flight=4, problems=bench.problems())
+
+        async def story():
+            faults = await one.check(controls)
+            await (one.run(box or sandbox.sandbox, controls) if grade else one.generate())
+            return faults
+
+        try:
+            faults = sandbox.runner.run(story())
+        finally:
+            store.flush()
+            assert one.progress.done + one.progress.failures <= max(one.progress.total, 3)
+        return result_of(store, bench, faults=faults, partial=False)
+
+
+def test_a_right_model_passes_everything(sandbox, controls, tmp_path):
+    """Each problem is asked n times and every sample has one verdict."""
+    engine = Counted()
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=engine, n=3)
+    assert result.withheld == ""
+    assert [(s.k, s.value, s.n_problems, s.n_samples) for s in result.scores] == [(1, 1.0, 3, 9)]
+    assert engine.asked.total() == len(engine.asked) == 9
+
+
+def test_base_and_whole_are_told_apart(sandbox, controls, tmp_path):
+    """A program that holds on the original inputs alone passes the base and nothing else."""
+    narrow = "def double(x):\n    return x + abs(x)\n"
+
+    def answer(request):
+        return fenced(narrow) if "`double`" in request.messages[-1].content else right(request)
+
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(answer))
+    assert round(result.scores[0].value, 3) == 0.667
+    with EvalStore.read(tmp_path / "e") as store:
+        (double, *_) = store.verdicts("small")
+    assert (double.passed, double.base_passed) == (False, True)
+
+
+def test_a_second_session_asks_and_grades_nothing_again(sandbox, controls, tmp_path):
+    """What has a verdict is done; more samples are asked for on top."""
+    evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), n=2)
+    again = Counted()
+    evaluate(sandbox, controls, tmp_path / "e", engine=again, n=2, box=Unreliable(None, "", 99))
+    assert again.asked.total() == 0
+    evaluate(sandbox, controls, tmp_path / "e", engine=again, n=3)
+    assert again.asked.total() == 3
+
+
+def test_samples_can_be_generated_here_and_graded_there(sandbox, controls, tmp_path):
+    """Without a sandbox samples are only stored; a later session grades them and asks nothing."""
+    evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), grade=False)
+    result = evaluate(sandbox, controls, tmp_path / "e")
+    assert result.scores[0].value == 1.0
+
+
+def test_a_sandbox_failure_is_no_verdict_and_is_tried_again(sandbox, controls, tmp_path):
+    """The score is withheld and says why; the next session mends it."""
+    box = Unreliable(sandbox.sandbox, "items[-1]", 1)
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), box=box)
+    assert result.scores == ()
+    assert "1 problems could not be judged (small/2)" in result.withheld
+    assert "a worker ended" in result.notes[0]
+    assert dict(result.kinds) == {"passed": 2}
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted())
+    assert (result.withheld, result.scores[0].value, result.notes) == ("", 1.0, ())
+
+
+def test_a_failed_request_is_no_verdict_and_is_asked_again(sandbox, controls, tmp_path):
+    """Other samples go on; the next session asks for that one alone."""
+    engine = Counted(fail_at=[1])
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=engine)
+    assert "could not be judged" in result.withheld
+    again = Counted()
+    assert evaluate(sandbox, controls, tmp_path / "e", engine=again).scores[0].value == 1.0
+    assert again.asked.total() == 1
+
+
+def test_a_budget_ends_it_and_a_higher_one_goes_on(sandbox, controls, tmp_path):
+    """BudgetReached leaves what was paid for in the folder."""
+    with pytest.raises(BudgetReached):
+        evaluate(sandbox, controls, tmp_path / "e", engine=Broke(fail_at=range(2, 99)), n=3)
+    again = Counted()
+    assert evaluate(sandbox, controls, tmp_path / "e", engine=again, n=3).scores[0].value == 1.0
+    assert again.asked.total() == 7
+
+
+def test_answers_without_a_program_fail_and_are_counted_as_odd(sandbox, controls, tmp_path):
+    """No program is no pass, and its share is reported."""
+    engine = Counted(lambda request: "I would rather not.")
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=engine)
+    assert result.scores[0].value == 0.0
+    assert dict(result.odd) == {"nothing": 3}
+    assert dict(result.kinds) == {"error": 3}
+
+
+@pytest.mark.parametrize(
+    ("bench", "problem", "word"),
+    [
+        (small_bench(broken=True), "small/1", "reference does not pass"),
+        (small_bench(generous=True), "small/2", "stub passes"),
+    ],
+)
+def test_controls_that_fail_are_named(sandbox, controls, tmp_path, bench, problem, word):
+    """A reference that fails or a stub that passes takes its problem out of every score."""
+    with EvalStore.create(tmp_path / "e", SETTINGS) as store:
+        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        faults = sandbox.runner.run(one.check(controls))
+        assert list(faults) == [problem]
+        assert word in faults[problem]
+        samples = [
+            Sample.of(f"small/{n}", 0, c, Form.PROGRAM) for n, c in enumerate([DOUBLE, ADD, LAST])
+        ]
+        store.add_samples("small", samples)
+        sandbox.runner.run(one.run(sandbox.sandbox, controls))
+        assert result_of(store, bench, faults=faults, partial=False).scores == ()
+        partial = result_of(store, bench, faults=faults, partial=True)
+        assert partial.scores[0].n_problems == 2
+        assert any(problem in note for note in partial.notes)
+
+
+def test_controls_are_measured_once(sandbox, controls, tmp_path):
+    """A sound control is kept: the second look runs nothing."""
+    bench = small_bench()
+
+    async def look(box_times):
+        controls._sandbox = Unreliable(sandbox.sandbox, "def", box_times)
+        return [await controls.fault(problem) for problem in bench.problems()]
+
+    assert sandbox.runner.run(look(0)) == ["", "", ""]
+    controls._db.flush()
+    assert sandbox.runner.run(look(99)) == ["", "", ""]
+
+
+def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
+    """Samples of two models are not mixed, and two processes do not share a folder."""
+    with EvalStore.create(tmp_path / "e", SETTINGS):
+        with pytest.raises(RunFolderError, match="in use"):
+            EvalStore.create(tmp_path / "e", SETTINGS)
+    with pytest.raises(RunFolderError, match="other values of model"):
+        EvalStore.create(tmp_path / "e", {"model": "other"})
+    with pytest.raises(RunFolderError, match="no evaluation here"):
+        EvalStore.read(tmp_path / "nothing")
+
+
+def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
+    """Ctrl-C during an evaluation leaves a folder that goes on."""
+    slow = Counted(lambda request: fenced("import time\ntime.sleep(30)\n" + ADD))
+
+    async def story(one):
+        task = asyncio.create_task(one.run(sandbox.sandbox, controls))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    bench = small_bench()
+    asker = Asker(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
+    with EvalStore.create(tmp_path / "e", SETTINGS) as store:
+        one = Evaluation(store, bench, asker=asker, n=1, in_flight=1, problems=bench.problems())
+        sandbox.runner.run(story(one))
+    assert evaluate(sandbox, controls, tmp_path / "f", engine=Counted()).scores[0].value == 1.0
