@@ -52,6 +52,15 @@ def flat(text):
         (
             "java",
             JAVA,
+            "// The class of sums\npublic class Solution {\n  static long add(long a) { return a; }\n}",
+            (
+                "import java.util.*; // The class of sums class Problem { "
+                "static long add(long a) { return a; } static void endOfAnswer() {"
+            ),
+        ),
+        (
+            "java",
+            JAVA,
             "class Solution { static long add(long a) { return new Solution().x; } long x; }",
             (
                 "import java.util.*; class Problem { static long add(long a) "

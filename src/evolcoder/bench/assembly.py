@@ -36,6 +36,7 @@ _OPEN_END = {
     "swift": "func endOfAnswer() {",
 }
 _IN_CLASS = {"csharp": "class", "java": "class", "scala": "object"}
+_NO_COMMENT = r"^[^\n/*\"]*"
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
 )
@@ -79,13 +80,14 @@ def _without_main(code: str, language: str) -> str:
 
 def _open_class(code: str, keyword: str) -> str:
     """Leave the class `Problem` open at the end, making or naming it if need be."""
-    found = re.search(rf"^.*\b{keyword}\s+(\w+)[^{{;]*\{{", code, re.MULTILINE)
+    opening = rf"{_NO_COMMENT}\b{keyword}\s+"
+    found = re.search(rf"{opening}(\w+)[^{{;]*\{{", code, re.MULTILINE)
     if found is None:
         lines = code.split("\n")
         head = [line for line in lines if _HEAD_LINE.match(line)]
         rest = [line for line in lines if not _HEAD_LINE.match(line)]
         return "\n".join([*head, f"{keyword} Problem {{", *rest])
-    problem = re.search(rf"^.*\b{keyword}\s+(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
+    problem = re.search(rf"{opening}(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
     end = _closing(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]
     after = "" if end is None else code[end + 1 :]
