@@ -113,6 +113,25 @@ def flat(text):
             'package add_test import ( "testing" "fmt" "math" ) func add(a int) int { return a }',
         ),
         (
+            "go",
+            GO,
+            (
+                'package main\nimport (\n"reflect"\n"sort"\n)\nfunc add(a int) int { return a }\n'
+                "func TestAdd(t *testing.T) {\n if !reflect.DeepEqual(add(1), 1) { t.Fail() }\n}\n"
+                "func ExampleAdd() {\n fmt.Println(add(1))\n // Output: 2\n}\nfunc Tester() {}"
+            ),
+            (
+                'package add_test import ( "testing" "fmt" "sort" ) func add(a int) int { return a } '
+                "func Tester() {}"
+            ),
+        ),
+        (
+            "d",
+            "long add(long a) \n",
+            "long add(long a) { return a; }\nunittest\n{\n    assert(add(1) == 2);\n}\nvoid main() {}",
+            "long add(long a) { return a; }",
+        ),
+        (
             "bash",
             "#!/bin/bash\nadd() {\n",
             "add() {\n    echo $1\n}",
