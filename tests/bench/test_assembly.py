@@ -101,6 +101,12 @@ def flat(text):
             ),
         ),
         (
+            "scala",
+            "object Problem {\n    def add(a : Long) : Long = {\n",
+            "object Problem {\n  def add(a: Long) = a\n}\n\nprintln(Problem.add(1)) // 1\n",
+            "object Problem { def add(a: Long) = a def endOfAnswer() = {",
+        ),
+        (
             "go",
             GO,
             'package main\n\nimport (\n\t"fmt"\n\t"sort"\n)\n\nfunc add(a int) int { return a }\n',

@@ -41,7 +41,8 @@ _OPEN_END = {
     "swift": "func endOfAnswer() {",
 }
 _IN_CLASS = {"csharp": "class", "java": "class", "scala": "object"}
-_NO_COMMENT = r"^[^\n/*\"]*"
+_TYPE = re.compile(r"\b(?:class|object|trait|interface|enum|record|struct)\b")
+_NO_COMMENT = r"^[^\n/*\"]*?"
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
 )
@@ -98,7 +99,8 @@ def _open_class(code: str, keyword: str) -> str:
     end = _closing(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]
     after = "" if end is None else code[end + 1 :]
-    whole = f"{before}{after.strip()}\n{body}" if after.strip() else before + body
+    # What shows the class at work may stand in an answer, but not in a program.
+    whole = f"{before}{after.strip()}\n{body}" if _TYPE.search(after) else before + body
     whole = re.sub(rf"\bpublic\s+((?:final\s+)?{keyword}\s)", r"\1", whole)
     return re.sub(rf"\b{problem[1]}\b", "Problem", whole)
 
