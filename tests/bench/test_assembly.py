@@ -124,7 +124,8 @@ def flat(text):
             (
                 'package main\nimport (\n"reflect"\n"sort"\n)\nfunc add(a int) int { return a }\n'
                 "func TestAdd(t *testing.T) {\n if !reflect.DeepEqual(add(1), 1) { t.Fail() }\n}\n"
-                "func ExampleAdd() {\n fmt.Println(add(1))\n // Output: 2\n}\nfunc Tester() {}"
+                "func ExampleAdd() {\n fmt.Println(add(1))\n // Output: 2\n}\nfunc Tester() {}\n"
+                "func main() {\n TestAdd(nil)\n}"
             ),
             (
                 'package add_test import ( "testing" "fmt" "sort" ) func add(a int) int { return a } '

@@ -28,9 +28,9 @@ _MAIN = {
 }
 _TESTS = {
     "d": r"^unittest\s*\{",
-    "go": r"^func\s+(?:Test|Example|Benchmark|Fuzz)(?![a-z])\w*\s*\([^)]*\)\s*\{",
+    "go": r"^func\s+(?:(?:Test|Example|Benchmark|Fuzz)(?![a-z])\w*|main)\s*\([^)]*\)\s*\{",
 }
-"""Tests that a compiler would collect beside the benchmark's."""
+"""Tests that a compiler would collect beside the benchmark's, and what calls them."""
 _OPEN_END = {
     "bash": "end_of_answer() {\n    :",
     "cpp": "void end_of_answer() {",
