@@ -52,7 +52,8 @@ class Call:
     @property
     def prompt(self) -> str:
         """The last message."""
-        content: str = self.body["messages"][-1]["content"]
+        chat = self.body.get("messages")
+        content: str = chat[-1]["content"] if chat else self.body["prompt"]
         return content
 
 
@@ -139,7 +140,7 @@ class Loopback:
             return _error(401, f"Incorrect API key: {request.headers.get('Authorization')}")
         if request.path == "/v1/models":
             return await (self.listing or self._list)(request)
-        if request.path != "/v1/chat/completions":
+        if request.path not in {"/v1/chat/completions", "/v1/completions"}:
             return _error(404, f"no such path: {request.path}")
         call = Call(
             orjson.loads(await request.read()),
@@ -185,20 +186,19 @@ def completion(body: dict[str, Any], text: str, **message: object) -> dict[str, 
     words = text.split(" ")
     cut = len(words) > body["max_tokens"]
     content = " ".join(words[: body["max_tokens"]]) if cut else text
-    sent = sum(len(message["content"].split()) for message in body["messages"])
+    if "prompt" in body:
+        choice = {"index": 0, "text": content, "finish_reason": "length" if cut else "stop"}
+    else:
+        said = {"role": "assistant", "content": content, **message}
+        choice = {"index": 0, "message": said, "finish_reason": "length" if cut else "stop"}
+    sent = sum(len(turn["content"].split()) for turn in body.get("messages", ()))
     received = min(len(words), body["max_tokens"])
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": body["model"],
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": content, **message},
-                "finish_reason": "length" if cut else "stop",
-            }
-        ],
+        "choices": [choice],
         "usage": {
             "prompt_tokens": sent,
             "completion_tokens": received,

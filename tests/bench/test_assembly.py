@@ -52,6 +52,15 @@ def flat(text):
         (
             "java",
             JAVA,
+            "// The class of sums\npublic class Solution {\n  static long add(long a) { return a; }\n}",
+            (
+                "import java.util.*; // The class of sums class Problem { "
+                "static long add(long a) { return a; } static void endOfAnswer() {"
+            ),
+        ),
+        (
+            "java",
+            JAVA,
             "class Solution { static long add(long a) { return new Solution().x; } long x; }",
             (
                 "import java.util.*; class Problem { static long add(long a) "
@@ -92,6 +101,12 @@ def flat(text):
             ),
         ),
         (
+            "scala",
+            "object Problem {\n    def add(a : Long) : Long = {\n",
+            "object Problem {\n  def add(a: Long) = a\n}\n\nprintln(Problem.add(1)) // 1\n",
+            "object Problem { def add(a: Long) = a def endOfAnswer() = {",
+        ),
+        (
             "go",
             GO,
             'package main\n\nimport (\n\t"fmt"\n\t"sort"\n)\n\nfunc add(a int) int { return a }\n',
@@ -102,6 +117,26 @@ def flat(text):
             GO,
             'package main\nimport "math"\nfunc add(a int) int { return a }',
             'package add_test import ( "testing" "fmt" "math" ) func add(a int) int { return a }',
+        ),
+        (
+            "go",
+            GO,
+            (
+                'package main\nimport (\n"reflect"\n"sort"\n)\nfunc add(a int) int { return a }\n'
+                "func TestAdd(t *testing.T) {\n if !reflect.DeepEqual(add(1), 1) { t.Fail() }\n}\n"
+                "func ExampleAdd() {\n fmt.Println(add(1))\n // Output: 2\n}\nfunc Tester() {}\n"
+                "func main() {\n TestAdd(nil)\n}"
+            ),
+            (
+                'package add_test import ( "testing" "fmt" "sort" ) func add(a int) int { return a } '
+                "func Tester() {}"
+            ),
+        ),
+        (
+            "d",
+            "long add(long a) \n",
+            "long add(long a) { return a; }\nunittest\n{\n    assert(add(1) == 2);\n}\nvoid main() {}",
+            "long add(long a) { return a; }",
         ),
         (
             "bash",

@@ -95,6 +95,25 @@ def test_what_does_not_compile_does_not_pass(polyglot, language):
     assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
 
 
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("java", "class Problem {\n  class Cell { }\n  static void main(String[] a) { }\n}"),
+        ("java", "class Problem {\n  // a class (or two)\n  static void main(String[] a) { }\n}"),
+        (
+            "java",
+            "class Other { }\npublic final class Problem { static void main(String[] a) { } }",
+        ),
+        ("java", "class Problem { static void main(String[] a) { } }\nclass Other { }"),
+        ("scala", "object Other { }\nobject Problem { def main(a: Array[String]) = { } }"),
+        ("scala", "// an object of sums\nobject Problem { def main(a: Array[String]) = { } }"),
+    ],
+)
+def test_the_class_that_has_main_is_found(language, source):
+    """Other classes, within it and beside it, and comments do not mislead."""
+    assert LANGUAGES[language].words(("MAIN",), source) == ("Problem",)
+
+
 def test_compiling_takes_none_of_the_programs_time(polyglot):
     """Compile time is reported apart and no limit of the program's own bounds it."""
     limits = Limits(cpu_s=0.5, wall_s=0.5, compile_s=60)

@@ -26,6 +26,11 @@ _MAIN = {
     "rust": r"^(?:pub\s+)?fn\s+main\s*\(\s*\)[^{;]*\{",
     "scala": r"^[ \t]*def\s+main\s*\([^)]*\)[^{\n]*\{",
 }
+_TESTS = {
+    "d": r"^unittest\s*\{",
+    "go": r"^func\s+(?:(?:Test|Example|Benchmark|Fuzz)(?![a-z])\w*|main)\s*\([^)]*\)\s*\{",
+}
+"""Tests that a compiler would collect beside the benchmark's, and what calls them."""
 _OPEN_END = {
     "bash": "end_of_answer() {\n    :",
     "cpp": "void end_of_answer() {",
@@ -36,6 +41,8 @@ _OPEN_END = {
     "swift": "func endOfAnswer() {",
 }
 _IN_CLASS = {"csharp": "class", "java": "class", "scala": "object"}
+_TYPE = re.compile(r"\b(?:class|object|trait|interface|enum|record|struct)\b")
+_NO_COMMENT = r"^[^\n/*\"]*?"
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
 )
@@ -49,9 +56,12 @@ def assembled(code: str, *, language: str, prompt: str) -> str:
     """Make a whole answer end where MultiPL-E's tests go on."""
     if len(code) > MAX_CHARS:
         return code
-    code = _without_main(code, language)
+    whole = code
+    code = _without(code, _MAIN.get(language))
+    while (shorter := _without(code, _TESTS.get(language))) != code:
+        code = shorter
     if language == "go":
-        return _go(code, prompt)
+        return _go(code, prompt, whole)
     if language == "php":
         code = code.strip().removesuffix("?>")
     if language in _IN_CLASS:
@@ -67,9 +77,8 @@ def _head(code: str, prompt: str) -> str:
     return "".join(f"{line}\n" for line in lines if line.strip() not in has)
 
 
-def _without_main(code: str, language: str) -> str:
-    """Take a `main` out, which the tests bring themselves."""
-    pattern = _MAIN.get(language)
+def _without(code: str, pattern: str | None) -> str:
+    """Take the first function of a kind out: a `main` or a test, which the tests bring."""
     found = re.search(pattern, code, re.MULTILINE) if pattern else None
     if found is None:
         return code
@@ -79,17 +88,19 @@ def _without_main(code: str, language: str) -> str:
 
 def _open_class(code: str, keyword: str) -> str:
     """Leave the class `Problem` open at the end, making or naming it if need be."""
-    found = re.search(rf"^.*\b{keyword}\s+(\w+)[^{{;]*\{{", code, re.MULTILINE)
+    opening = rf"{_NO_COMMENT}\b{keyword}\s+"
+    found = re.search(rf"{opening}(\w+)[^{{;]*\{{", code, re.MULTILINE)
     if found is None:
         lines = code.split("\n")
         head = [line for line in lines if _HEAD_LINE.match(line)]
         rest = [line for line in lines if not _HEAD_LINE.match(line)]
         return "\n".join([*head, f"{keyword} Problem {{", *rest])
-    problem = re.search(rf"^.*\b{keyword}\s+(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
+    problem = re.search(rf"{opening}(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
     end = _closing(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]
     after = "" if end is None else code[end + 1 :]
-    whole = f"{before}{after.strip()}\n{body}" if after.strip() else before + body
+    # What shows the class at work may stand in an answer, but not in a program.
+    whole = f"{before}{after.strip()}\n{body}" if _TYPE.search(after) else before + body
     whole = re.sub(rf"\bpublic\s+((?:final\s+)?{keyword}\s)", r"\1", whole)
     return re.sub(rf"\b{problem[1]}\b", "Problem", whole)
 
@@ -105,14 +116,27 @@ def _closing(code: str, start: int) -> int | None:
     return None
 
 
-def _go(code: str, prompt: str) -> str:
+def _go(code: str, prompt: str, whole: str) -> str:
     """Put the package and all imports of prompt and answer first, each once."""
-    imports: dict[str, None] = {}
-    for text in (prompt, code):
-        for block, single in _GO_IMPORTS.findall(text):
-            lines = block.split("\n") if block else [single]
-            imports |= dict.fromkeys(line.strip() for line in lines if line.strip())
+    imports = dict.fromkeys(_go_imports(prompt))
+    imports |= dict.fromkeys(line for line in _go_imports(code) if _is_needed(line, code, whole))
     package = _GO_PACKAGE.search(prompt)
     rest = _GO_IMPORTS.sub("", _GO_PACKAGE.sub("", code)).strip("\n")
     listed = "".join(f"    {name}\n" for name in imports)
     return f"{package[0] if package else ''}\nimport (\n{listed})\n\n{rest}\n"
+
+
+def _go_imports(text: str) -> list[str]:
+    """Return the imports of a program, one line each."""
+    found = _GO_IMPORTS.findall(text)
+    lines = [line for block, single in found for line in (block.split("\n") if block else [single])]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _is_needed(line: str, code: str, whole: str) -> bool:
+    """Whether no part that was taken out is all that used an import; Go forbids unused ones."""
+    name = re.match(r'(?:(\w+)\s+)?"(?:[^"]*/)?([^"/]+)"', line)
+    if name is None:
+        return True
+    use = re.compile(rf"\b{re.escape(name[1] or name[2])}\.")
+    return bool(use.search(code)) or not use.search(whole)

@@ -38,13 +38,13 @@ class Seal:
         if self.check:
             counted = self.counted.replace("TOKEN", token)
             test, checks = re.subn(self.check, counted, test, flags=re.MULTILINE)
+        # Only in the seal's own parts: a candidate that spells TOKEN must not be told it.
+        own = (self.prologue, self.epilogue, self.coda)
+        prologue, epilogue, coda = (part.replace("TOKEN", token) for part in own)
         head = re.match(self.after, candidate)
         at = head.end() if head else 0
-        parts = [
-            candidate[:at] + self.prologue + candidate[at:],
-            _before_closers(test, self.epilogue, self.closers) + self.coda,
-        ]
-        return "\n".join(part.replace("TOKEN", token) for part in parts), checks
+        source = candidate[:at] + prologue + candidate[at:]
+        return f"{source}\n{_before_closers(test, epilogue, self.closers)}{coda}", checks
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
-"""Java; assertions are on."""
+"""Java; assertions are on, and tuples are those of javatuples, as in MultiPL-E's prompts."""
 
 from evolcoder.sandbox.language import Language, Seal
 
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Two thirds of the processor time for programs that are compiled once and end soon."""
+CLASS = r"^(?:\w+[ \t]+)*class[ \t]+"
+"""The head of a class at the margin; what is inside of another class, or a comment, is none."""
+CLASSES = ".:/usr/share/java/javatuples.jar"
 CODA = """
 class Check_TOKEN {
     private static int n;
@@ -21,10 +26,19 @@ class Check_TOKEN {
 LANGUAGE = Language(
     name="java",
     file="Main.java",
-    package="default-jdk-headless",
-    compiler=("javac", "-nowarn", "-d", ".", "Main.java"),
-    command=("java", "-ea", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ".", "MAIN"),
-    main=r"class\s+(\w+)(?:(?!\bclass\s)[\s\S])*?static\s+void\s+main\s*\(",
+    package="default-jdk-headless libjavatuples-java",
+    compiler=(
+        "javac",
+        *(f"-J{word}" for word in QUICK),
+        "-nowarn",
+        "-cp",
+        CLASSES,
+        "-d",
+        ".",
+        "Main.java",
+    ),
+    command=("java", "-ea", *QUICK, "-cp", CLASSES, "MAIN"),
+    main=rf"(?m){CLASS}(\w+)(?:(?!{CLASS})[\s\S])*?static\s+void\s+main\s*\(",
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)assert\s*\((.*)\);\s*$",

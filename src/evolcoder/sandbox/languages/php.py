@@ -1,4 +1,4 @@
-"""PHP."""
+"""PHP, with the extensions that its official builds have compiled in and Debian's has not."""
 
 from evolcoder.sandbox.language import Language, Seal
 
@@ -10,12 +10,17 @@ function check_TOKEN(bool $holds): void {
 }
 $n_TOKEN = 0;
 """
+SETTINGS = (
+    *("-n", "-d", "display_startup_errors=0", "-d", "display_errors=stderr"),
+    *("-d", "log_errors=0"),
+    *(word for name in ("ctype", "iconv", "mbstring") for word in ("-d", f"extension={name}")),
+)
 LANGUAGE = Language(
     name="php",
     file="main.php",
-    package="php-cli",
-    command=("php", "main.php"),
-    hidden=("php",),
+    package="php-cli php-mbstring",
+    command=("php", *SETTINGS, "main.php"),
+    hidden=("php", *SETTINGS),
     seal=Seal(
         prologue=PROLOGUE,
         after=r"\s*<\?php\b",

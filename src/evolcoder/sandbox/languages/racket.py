@@ -5,7 +5,9 @@ from evolcoder.sandbox.language import Language, Seal
 EPILOGUE = """
 (require rackunit/log)
 (let ([found (test-log)])
-  (when (and (zero? (car found)) (positive? (cdr found)))
+  (unless (zero? (car found))
+    (exit 1))
+  (when (positive? (cdr found))
     (call-with-output-file "/dev/fd/3" #:exists 'append
       (lambda (out) (write-string "TOKEN 1\\n" out)))))
 """

@@ -1,7 +1,11 @@
-"""Scala."""
+"""Scala, compiled by scalac and run by Java itself, which starts three times as fast as `scala`."""
 
 from evolcoder.sandbox.language import Language, Seal
 
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Less than half of the processor time for programs that are compiled once and end soon."""
+OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
+"""The head of an object at the margin; helpers may stand before the one that has main."""
 CODA = """
 object Check_TOKEN {
   private var n = 0
@@ -18,8 +22,9 @@ LANGUAGE = Language(
     file="Main.scala",
     package="scala",
     compiler=("scalac", "-nowarn", "-d", ".", "Main.scala"),
-    command=("scala", "-cp", ".", "MAIN"),
-    main=r"object\s+(\w+)",
+    command=("java", *QUICK, "-cp", ".:/usr/share/java/scala-library.jar", "MAIN"),
+    environment=(("JAVA_OPTS", " ".join(QUICK)),),
+    main=rf"(?m){OBJECT}(\w+)(?:(?!{OBJECT})[\s\S])*?\bdef\s+main\b",
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)assert\((.*)\);\s*$",

@@ -11,7 +11,7 @@ LANGUAGE = Language(
     name="typescript",
     file="main.ts",
     package="typescript (npm) or node-typescript",
-    compiler=("tsc", "--target", "es2020", "--module", "commonjs", "main.ts"),
+    compiler=("tsc", "--target", "es2022", "--module", "commonjs", "main.ts"),
     command=("node", "main.js"),
     hidden=("node", "-"),
     seal=replace(SEAL, prologue=f"declare var require: any;\n{TYPED}"),

@@ -1,0 +1,151 @@
+"""Solutions in MultiPL-E's 18 languages, written for these tests, and what grading makes of them."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from driver import Driver
+from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
+from evolcoder.errors import SandboxRefusedError
+from evolcoder.grade.programs import grade_program
+from evolcoder.sandbox.base import Kind, Limits
+from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.toolchains import find
+
+ROOMY = Limits(cpu_s=10, wall_s=60, compile_s=120)
+BRIEF = Limits(cpu_s=1, wall_s=60, compile_s=120)
+KINDS = {
+    "passes": Kind.PASSED,
+    "is wrong": Kind.ERROR,
+    "throws": Kind.ERROR,
+    "does not parse": Kind.ERROR,
+    "never ends": Kind.TIMEOUT,
+    "ends early": Kind.FORGED,
+    "does not compile": Kind.COMPILE_ERROR,
+}
+FORMS = {"a completion": Form.COMPLETION, "an answer": Form.ANSWER}
+HEADING = re.compile(r"^=== (\w+) (.*), as (.*)\n", re.MULTILINE)
+EVERY = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """One solution of the files beside this one."""
+
+    code: str
+    """MultiPL-E's code of its language."""
+    problem: str
+    """Id of the problem."""
+    does: str
+    """A key of KINDS."""
+    form: Form
+    """As what it came."""
+    text: str
+    """What a model would have written."""
+
+    def __str__(self):
+        name = self.problem.split("_", 2)[2]
+        return f"{self.code}-{name}-{self.does.replace(' ', '-')}"
+
+
+def _written():
+    for code in LANGUAGES:
+        text = Path(__file__).with_name("multipl_e").joinpath(f"{code}.txt").read_text("utf-8")
+        parts = HEADING.split(text)[1:]
+        for problem, does, form, body in zip(*(parts[n::4] for n in range(4)), strict=True):
+            yield Solution(code, problem, does, FORMS[form], body)
+
+
+SOLUTIONS = list(_written())
+
+
+def _lacking(code):
+    """Say what is missing for a language, by name and with its package; '' if nothing is."""
+    try:
+        find(LANGUAGES[code])
+    except SandboxRefusedError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="module")
+def polyglot():
+    here = [name for code, name in LANGUAGES.items() if not _lacking(code)]
+    with asyncio.Runner() as runner:
+        try:
+            pool = runner.run(PoolSandbox.start(workers=2, languages=here))
+        except SandboxRefusedError as error:
+            pytest.skip(str(error))
+        yield Driver(runner, pool)
+        runner.run(pool.aclose())
+
+
+@pytest.fixture(scope="module")
+def grade(polyglot):
+    """Grades programs of one language, each with its tests and limits, side by side."""
+
+    async def together(code, cases):
+        language, sandbox = LANGUAGES[code], polyglot.sandbox
+        return await asyncio.gather(*(grade_program(sandbox, language, *case) for case in cases))
+
+    return lambda code, cases: polyglot.runner.run(together(code, cases))
+
+
+@pytest.fixture(scope="module")
+def judged(named, grade):
+    """Grades all solutions of a language at once, and keeps the verdicts."""
+
+    def case(bench, solution):
+        problem = next(one for one in bench.problems() if one.id == solution.problem)
+        sample = Sample.of(problem.id, 0, solution.text, solution.form)
+        limits = BRIEF if solution.does == "never ends" else ROOMY
+        return bench.candidate(problem, sample).program, problem.checks.tests, limits
+
+    @cache
+    def verdicts(code):
+        bench = named(f"humaneval-{code}")
+        solutions = [solution for solution in SOLUTIONS if solution.code == code]
+        found = grade(code, [case(bench, solution) for solution in solutions])
+        return dict(zip(solutions, found, strict=True))
+
+    return verdicts
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_language_has_five_right_and_five_wrong_solutions(code):
+    """Of the same five problems, in both forms, and wrong in at least three ways."""
+    mine = [solution for solution in SOLUTIONS if solution.code == code]
+    right = [solution for solution in mine if solution.does == "passes"]
+    wrong = [solution for solution in mine if solution.does != "passes"]
+    assert len(right) == len(wrong) == len({solution.problem for solution in right}) == 5
+    assert {solution.problem for solution in right} == {solution.problem for solution in wrong}
+    assert len({solution.does for solution in wrong}) >= 3
+    for half in (right, wrong):
+        assert {solution.form for solution in half} == set(FORMS.values())
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=str)
+def test_a_solution_is_judged_by_what_it_does(judged, solution):
+    """Right ones pass, in the form in which they came; wrong ones end as they must."""
+    if lacking := _lacking(solution.code):
+        pytest.skip(lacking)
+    found = judged(solution.code)[solution]
+    assert found.kind is KINDS[solution.does], (found, found.execution.stderr.decode())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_stubs_fail_when_they_are_called(named, grade, name):
+    """They compile, and end of their own by an error: no stub passes, and no seal is broken."""
+    code = name.partition("-")[2]
+    if lacking := _lacking(code):
+        pytest.skip(lacking)
+    some = named(name).problems()[::EVERY]
+    found = grade(code, [(problem.stub, problem.checks.tests, ROOMY) for problem in some])
+    kinds = {problem.id: verdict.kind for problem, verdict in zip(some, found, strict=True)}
+    assert set(kinds.values()) == {Kind.ERROR}, kinds
