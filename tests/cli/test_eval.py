@@ -14,7 +14,7 @@ import pytest
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.mbpp import MBPP
-from evolcoder.bench.samples import Format, write_samples
+from evolcoder.bench.samples import Format
 from evolcoder.cli.main import main
 from evolcoder.evaluate.store import EvalStore
 from loopback import Loopback, in_thread
@@ -186,7 +186,7 @@ def test_mistakes_are_one_line_and_exit_2(capsys, tmp_path, shared, monkeypatch,
     assert (code, out, len(lines)) == (2, "", 1)
     assert said in lines[0]
     assert "Traceback" not in err
-    assert not list(tmp_path.rglob("eval.db*")) or "sandbox" in said or "gguf" in said
+    assert not list(tmp_path.rglob("eval.db*"))
 
 
 def test_corrupt_data_is_refused(capsys, tmp_path, shared):
@@ -221,14 +221,15 @@ def test_sigkill_loses_nothing_that_was_answered_or_graded(tmp_path, shared, hum
     rng = random.Random(5)
 
     def start(folder):
-        command = ["eval", "--bench", "humaneval", "--model", f"{server.base_url}#toy"]
-        options = ["--data-dir", shared, "--out", folder, "--cache", folder.with_suffix(".cache")]
+        command = [sys.executable, "-m", "evolcoder.cli.main", "eval", "--bench", "humaneval"]
+        command += ["--model", f"{server.base_url}#toy", "--data-dir", shared, "--out", folder]
+        command += ["--cache", folder.with_suffix(".cache"), "--n", 2, "--temperature", 0.5]
         return subprocess.Popen(
-            [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])]
-            + ["--n", "2", "--temperature", "0.5", "--set", "traffic.concurrency=4"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            [*map(str, command), "--set", "traffic.concurrency=4"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env={**os.environ, "EVOLCODER_CACHE": str(controls)},
-        )  # fmt: skip
+        )
 
     def verdicts(folder):
         with EvalStore.read(folder) as store:
@@ -253,7 +254,8 @@ def test_sigkill_loses_nothing_that_was_answered_or_graded(tmp_path, shared, hum
     assert verdicts(tmp_path / "cut") == verdicts(tmp_path / "whole")
     assert len(verdicts(tmp_path / "cut")) == 328
     bodies = [json.dumps(call.body, sort_keys=True) for call in server.calls]
-    assert len(bodies) - len(set(bodies)) <= 5 * 4
+    # At most what was in flight at a kill, and what had come in the 20 ms before a commit.
+    assert len(bodies) - len(set(bodies)) <= 5 * (4 + 4)
 
 
 def test_a_raw_template_continues_the_prompt(capsys, tmp_path, shared, humaneval):

@@ -26,7 +26,7 @@ from evolcoder.engine.base import Sampling
 from evolcoder.engine.models import cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError
 from evolcoder.evaluate.results import Result, result_of
-from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluate.store import DB_NAME, EvalStore
 from evolcoder.evaluate.story import Asker, Evaluation, Progress
 from evolcoder.grade.controls import Controls
 from evolcoder.ids import content_id
@@ -162,10 +162,11 @@ def _reading(path: Path, bench: Bench) -> Reading:
 async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
+        sandbox = None if args.no_grade else await _sandbox(plan, args, stack)
+        opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
-        sandbox = None if args.no_grade else await _sandbox(plan, args, stack)
-        asker = await _asker(plan, args, store, stack)
+        asker = opened and _asker(plan, args, store, opened)
         results, limit = [], None
         for bench in plan.benches:
             reading = plan.readings.get(bench.name)
@@ -228,16 +229,27 @@ async def _sandbox(plan: Plan, args: argparse.Namespace, stack: AsyncExitStack) 
     return sandbox
 
 
-async def _asker(
-    plan: Plan, args: argparse.Namespace, store: EvalStore, stack: AsyncExitStack
-) -> Asker | None:
+async def _open_model(
+    plan: Plan, args: argparse.Namespace, stack: AsyncExitStack
+) -> session.Opened | None:
     """Open the model, unless every sample is there already."""
-    wanted = [(bench, bench.problems()[: args.limit]) for bench in plan.benches]
-    n_there = sum(store.count(bench.name, args.n) for bench, _ in wanted)
-    if not args.model or n_there >= args.n * sum(len(problems) for _, problems in wanted):
+    if not args.model or _n_missing(plan, args) == 0:
         return None
     opened = await session.open_one(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
+    return opened
+
+
+def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
+    """Count the samples that are still to be drawn."""
+    wanted = args.n * sum(len(bench.problems()[: args.limit]) for bench in plan.benches)
+    if not (plan.folder / DB_NAME).exists():
+        return wanted
+    with EvalStore.read(plan.folder) as store:
+        return wanted - sum(store.count(bench.name, args.n) for bench in plan.benches)
+
+
+def _asker(plan: Plan, args: argparse.Namespace, store: EvalStore, opened: session.Opened) -> Asker:
     prices = session.prices_of(plan.config, [opened])
     meter = session.open_meter(plan.config, store, prices)
     purse = session.Purse(plan.config, meter, prices)
