@@ -3,15 +3,18 @@
 Promises: the harness runs in one process and the snippet in another, which never holds the
 harness, an expected value or a picture of it. What the snippet made comes back as plain data and
 becomes exact library types, or stays there as a reference that answers the harness's questions; it
-is never unpickled and never compares itself. There is no fall-back to one shared process.
+is never unpickled and never compares itself. There is no fall-back to one shared process; where the
+harness itself writes assertions into the snippet's lines (4 of DS-1000), the verdict says so.
 Does not promise that the data set's own checks are strict, nor that two libraries' versions agree.
 
 >>> verdict = await grade_harness(sandbox, source, checks, limits_of("Pandas"))  # doctest: +SKIP
 """
 
+import ast
 import dataclasses
 import functools
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -38,6 +41,7 @@ for _name, _text in {parts!r}:
     _sys.modules[_name] = _module
     exec(compile(_text, _name, "exec"), _module.__dict__)
 """
+_ASSERTS = re.compile(r"\[insert\](?:.*\n)*\s*assert ")
 _BASE = Limits(cpu_s=60, wall_s=120, memory_mb=3072, processes=128, file_mb=128, descriptors=512)
 _HEAVY = dataclasses.replace(_BASE, cpu_s=120, wall_s=240, memory_mb=6144, processes=512)
 
@@ -53,21 +57,35 @@ async def grade_harness(
     """Let the harness judge a snippet that runs apart from it."""
     task = Asserts(("run", "look"), _judge(source, checks), None)
     execution = await sandbox.run(Program("python", _solver(), task), limits)
+    apart = _separation(checks.harness)
     if not checks.calls:
-        return _said(execution, Kind.NO_TESTS, "the harness is called nowhere")
+        return verdict(Kind.NO_TESTS, apart, execution, detail="the harness is called nowhere")
     if execution.status is not Status.FINISHED:
-        return ending(execution, Separation.PROXY)
+        return ending(execution, apart)
+    kind, detail = _finding(execution)
+    return verdict(kind, apart, execution, detail=detail)
+
+
+def _finding(execution: Execution) -> tuple[Kind, str]:
     if not execution.answers:
-        return _said(execution, Kind.ERROR, "the harness ended without a finding")
+        return Kind.ERROR, "the harness ended without a finding"
     found: dict[str, Any] = json.loads(execution.answers)
-    kind, detail = Kind(found["kind"]), found["detail"]
-    if detail.startswith("ForgedError"):
-        kind = Kind.FORGED
-    return _said(execution, kind, detail)
+    detail: str = found["detail"]
+    forged = detail.startswith("ForgedError")
+    return Kind.FORGED if forged else Kind(found["kind"]), detail
 
 
-def _said(execution: Execution, kind: Kind, detail: str) -> Verdict:
-    return verdict(kind, Separation.PROXY, execution, detail=detail)
+@functools.lru_cache(maxsize=2048)
+def _separation(harness: str) -> Separation:
+    """Say which process decides: assertions among the snippet's own lines are made in its own."""
+    try:
+        texts = [
+            node.value for node in ast.walk(ast.parse(harness)) if isinstance(node, ast.Constant)
+        ]
+    except (SyntaxError, ValueError):
+        return Separation.PROXY
+    among = any(isinstance(text, str) and _ASSERTS.search(text) for text in texts)
+    return Separation.TOKEN if among else Separation.PROXY
 
 
 def _solver() -> str:

@@ -41,12 +41,19 @@ def _unpack_array(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
 
 
 def _unpack_objects(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
-    numpy = _library("numpy")
     shape, items = rest
-    array = numpy.empty(len(items), dtype=object)
+    return objects(tuple(shape), [inner(item) for item in items])
+
+
+def objects(shape: tuple[int, ...], items: list[Any]) -> Any:  # noqa: ANN401
+    """Make an array of objects, with numpy's own dtype.
+
+    An unpickled one has a dtype of its own, and old pandas then changes the array in `astype(str)`.
+    """
+    array = _library("numpy").empty(len(items), dtype=object)
     for place, item in enumerate(items):
-        array[place] = inner(item)
-    return array.reshape(tuple(shape))
+        array[place] = item
+    return array.reshape(shape)
 
 
 def _pack_dtype(dtype: Any) -> Any:  # noqa: ANN401

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from evolcoder.grade.apart.arrays import objects
 from evolcoder.grade.apart.codec import dumps, loads
 from evolcoder.wire import NotPlainError
 
@@ -63,17 +64,13 @@ class Remote:
         """Ask for its length."""
         return int(self._court.look("length", self))
 
-    def __bool__(self) -> bool:
-        """Ask whether it is true."""
-        return bool(self._court.look("truth", self))
-
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
         """Ask for an item."""
         return self._court.look("item", self, key)
 
     def __contains__(self, item: Any) -> bool:  # noqa: ANN401
-        """Ask for membership."""
-        return bool(self._court.look("contains", self, item))
+        """Look through its items: asked, an object could say yes to everything."""
+        return any(item == member for member in self)
 
     def __iter__(self) -> Any:  # noqa: ANN401
         """Ask for an iterator."""
@@ -99,7 +96,7 @@ class Remote:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError(f"{self!r} cannot be compared outside of its process")
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _refuse
     __hash__ = object.__hash__
 
 
@@ -137,7 +134,7 @@ class Court:
             given["numpy"] = sys.modules["numpy"].random.get_state()
         if "torch" in sys.modules:
             given["torch"] = sys.modules["torch"].get_rng_state()
-        found = self._read(self._run(code, pickle.dumps(given)))
+        found = self._read(self._run(code, _pickled(given)))
         if type(found) is not list or len(found) > 1:
             raise ForgedError("no result")
         if found:
@@ -211,6 +208,23 @@ class _Pictures:
         """Open a picture; the candidate's must be a plain file."""
         data = self._held[name] if name in self._held else _plain_file(name)
         return self._library.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles for a process that gets the same values as if it had made them itself."""
+
+    def reducer_override(self, value: Any) -> Any:  # noqa: ANN401
+        """Have arrays of objects made anew."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and type(value) is numpy.ndarray and value.dtype == object:
+            return objects, (value.shape, value.ravel().tolist())
+        return NotImplemented
+
+
+def _pickled(value: object) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(value)
+    return file.getvalue()
 
 
 def type_of(value: Any, *more: Any) -> Any:  # noqa: ANN401 - as the builtin
