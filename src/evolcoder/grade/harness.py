@@ -42,7 +42,7 @@ for _name, _text in {parts!r}:
     exec(compile(_text, _name, "exec"), _module.__dict__)
 """
 _ASSERTS = re.compile(r"\[insert\](?:.*\n)*\s*assert ")
-_BASE = Limits(cpu_s=60, wall_s=120, memory_mb=3072, processes=128, file_mb=128, descriptors=512)
+_BASE = Limits(cpu_s=60, wall_s=120, memory_mb=4096, processes=128, file_mb=128, descriptors=512)
 _HEAVY = dataclasses.replace(_BASE, cpu_s=120, wall_s=240, memory_mb=6144, processes=512)
 
 

@@ -129,7 +129,8 @@ def _pack_periods(value: Any, inner: Inner) -> Any:  # noqa: ANN401
 
 
 def _unpack_periods(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
-    return _pandas().arrays.PeriodArray(inner(rest[0]), freq=rest[1])
+    pandas = _pandas()
+    return pandas.arrays.PeriodArray(inner(rest[0]), dtype=pandas.PeriodDtype(rest[1]))
 
 
 def _pack_intervals(value: Any, inner: Inner) -> Any:  # noqa: ANN401

@@ -25,6 +25,8 @@ from evolcoder.wire import NotPlainError
 SHOWN = 120
 """Longest text that is shown of a value."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+_DRAWING = ("matplotlib.pyplot", "matplotlib.pylab", "pylab")
+"""Modules that know a current figure."""
 _PICTURE_BYTES = 64 << 20
 _TYPED = frozenset("matplotlib mpl_toolkits seaborn sklearn scipy torch tensorflow keras".split())
 """Libraries whose classes a `Remote` may claim to be of."""
@@ -34,7 +36,7 @@ Ask = Callable[..., bytes]
 
 
 class ForgedError(BaseException):
-    """What came back is no value. No harness catches this by a plain `except Exception`."""
+    """What came back is no value. A harness that catches this does not pass all the same."""
 
 
 class Remote:
@@ -111,6 +113,7 @@ class Court:
         self.space: dict[str, Any] = {"__name__": "harness"}
         self.case = 0
         self.told: tuple[Any, Any] | None = None
+        self._forged = ""
         self._expected: Any = None
 
     def judge(self, harness: str, calls: list[str], solution: str) -> None:
@@ -126,6 +129,8 @@ class Court:
                 self.space[name](solution)
             except AssertionError as error:
                 raise AssertionError(self._say(name, error)) from None
+            if self._forged:
+                raise ForgedError(self._forged)
 
     def execute(self, code: str, names: dict[str, Any]) -> None:
         """Have the candidate's process run a snippet; put what came of it into the names."""
@@ -150,9 +155,10 @@ class Court:
         try:
             if type(data) is bytes:
                 return loads(data, self._resolve)
+            self._forged = "no data"
         except NotPlainError as error:
-            raise ForgedError(str(error)) from error
-        raise ForgedError("no data")
+            self._forged = str(error)
+        raise ForgedError(self._forged)
 
     def _resolve(self, rest: tuple[Any, ...]) -> Remote:
         match rest:
@@ -180,10 +186,11 @@ class Court:
     def _show(self) -> None:
         """Let the names of pyplot and of pictures stand for what the candidate drew."""
         for name, value in list(self.space.items()):
-            if getattr(value, "__name__", "") == "matplotlib.pyplot":
+            module = getattr(value, "__name__", "")
+            if module in _DRAWING:
                 self._own[name] = value
-                self.space[name] = self.look("module", "matplotlib.pyplot")
-            if getattr(value, "__name__", "") == "PIL.Image":
+                self.space[name] = self.look("module", module)
+            if module == "PIL.Image":
                 self._own[name] = value
                 self.space[name] = _Pictures(value, self._pictures)
 
