@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench toolchains clean help
+.PHONY: run test check fix bench toolchains ds1000 clean help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,5 +36,12 @@ bench: $(READY) ## measure us beside other tools; makes their venvs under .bench
 toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)
 	PYTHONPATH=src $(PYTHON) -m evolcoder.cli.toolchains
 
+ds1000: .ds1000/.ready ## install the libraries that DS-1000's harnesses import (2.7 GB)
+
+.ds1000/.ready: src/evolcoder/data/ds1000-requirements.txt
+	rm -rf .ds1000
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --target .ds1000 -r $<
+	@touch $@
+
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .bench .ds1000 .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,8 @@
 """A sandbox for tests that run programs, as a fixture for the conftest of their folder."""
 
 import asyncio
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,20 @@ def sandbox():
     with asyncio.Runner() as runner:
         try:
             pool = runner.run(PoolSandbox.start(workers=1))
+        except SandboxRefusedError as error:
+            pytest.skip(str(error))
+        yield Driver(runner, pool)
+        runner.run(pool.aclose())
+
+
+def with_packages(*names):
+    """A sandbox whose programs may import what is installed here, with some of it loaded."""
+    specs = {name: find_spec(name) for name in names}
+    found = [name for name, spec in specs.items() if spec is not None]
+    folders = {Path(specs[name].origin).parents[1] for name in found}
+    with asyncio.Runner() as runner:
+        try:
+            pool = runner.run(PoolSandbox.start(workers=1, packages=sorted(folders), warm=found))
         except SandboxRefusedError as error:
             pytest.skip(str(error))
         yield Driver(runner, pool)

@@ -19,6 +19,8 @@ import evolcoder
 
 HOME = "/evolcoder"
 """Where the container finds the code that runs in it."""
+PACKAGES = "/packages"
+"""Where programs find each folder of packages, by its number: the cell covers the real /tmp."""
 FIRST_UID = 1_900_000_000
 """A range that nobody else uses; a worker's number is added."""
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -61,6 +63,8 @@ class Jail:
     """Folders of Python packages that programs may import."""
     from_root: bool
     """Whether root builds the container and then steps down."""
+    warm: tuple[str, ...] = ()
+    """Modules beside WARM that a worker loads once, for all its programs."""
 
     def command(self, control: int, number: int) -> list[str]:
         """Return the command that starts worker `number`, whose control socket is inherited."""
@@ -68,8 +72,8 @@ class Jail:
             "control": control,
             "uid": FIRST_UID + number if self.from_root else None,
             "home": HOME,
-            "packages": [str(path) for path in self.packages],
-            "warm": WARM,
+            "packages": [f"{PACKAGES}/{place}" for place in range(len(self.packages))],
+            "warm": [*WARM, *self.warm],
         }
         start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
@@ -94,10 +98,14 @@ class Jail:
 
     def _folders(self) -> Iterator[str]:
         prefix = Path(sys.base_prefix).resolve()
-        for folder in dict.fromkeys((prefix, *self.folders, *self.packages)):
+        for folder in dict.fromkeys((prefix, *self.folders)):
             if not folder.is_relative_to("/usr"):
                 yield from _open_parents(folder)
                 yield from ("--ro-bind", str(folder), str(folder))
+        if self.packages:
+            yield from ("--perms", "0755", "--dir", PACKAGES)
+        for place, folder in enumerate(self.packages):
+            yield from ("--ro-bind", str(folder.resolve()), f"{PACKAGES}/{place}")
 
 
 def interpreter() -> str:
@@ -145,11 +153,13 @@ def _open_parents(path: Path) -> Iterator[str]:
             yield from ("--perms", "0755", "--dir", str(parent))
 
 
-def jails(folders: Sequence[Path], packages: Sequence[Path]) -> Iterator[Jail]:
+def jails(
+    folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
+) -> Iterator[Jail]:
     """Return the ways to build a container here, best first."""
     bwrap = find_bwrap()
     if bwrap is None:
         return
     if os.geteuid() == 0:
-        yield Jail(bwrap, tuple(folders), tuple(packages), from_root=True)
-    yield Jail(bwrap, tuple(folders), tuple(packages), from_root=False)
+        yield Jail(bwrap, tuple(folders), tuple(packages), from_root=True, warm=tuple(warm))
+    yield Jail(bwrap, tuple(folders), tuple(packages), from_root=False, warm=tuple(warm))

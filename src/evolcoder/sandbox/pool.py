@@ -70,11 +70,13 @@ class PoolSandbox:
         level: str = "strict",
         languages: Sequence[str] = (),
         packages: Sequence[Path] = (),
+        warm: Sequence[str] = (),
     ) -> Self:
         """Find the best protection that this machine allows; refuse if it is below the level.
 
         `languages` are those beside Python that programs will be written in; `packages` are folders
-        of Python packages that they may import.
+        of Python packages that they may import, and `warm` modules of these that every worker loads
+        when it starts; they must start no thread.
         """
         if level not in LEVELS:
             raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
@@ -82,7 +84,7 @@ class PoolSandbox:
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         count = workers or len(os.sched_getaffinity(0))
         faults = []
-        for jail in jails(folders, packages):
+        for jail in jails(folders, packages, warm):
             sandbox = cls(jail, count, tools)
             try:
                 layers = await sandbox._look()

@@ -16,8 +16,8 @@ from typing import Any
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.jail import Jail
 
-START_S = 20.0
-"""Longest wait for a container to come up."""
+START_S = 120.0
+"""Longest wait for a container to come up, with all that it loads."""
 GRACE_S = 30.0
 """How much longer than its limits a job may take before its worker is given up."""
 

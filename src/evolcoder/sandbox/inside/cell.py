@@ -48,17 +48,20 @@ class Channels(NamedTuple):
 def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
     """Become the cell, with a filter of system calls if there is one; run the job, and end."""
     try:
-        _close_in(job, judge)
+        aside = _close_in(job, judge)
     except OSError as error:
         say(channels.report, f"broken {error}")
         os._exit(1)
-    say(channels.report, "ready")
     os.dup2(channels.stdout, 1)
     os.dup2(channels.stderr, 2)
     random.seed(0)
     code = CRASHED
     try:
-        code = _MODES[job["mode"]](job, channels)
+        if aside is not None:
+            code = _asserts(job, channels, *aside)
+        else:
+            say(channels.report, "ready")
+            code = _MODES[job["mode"]](job, channels)
         say(channels.report, f"done {code}")
     finally:
         os._exit(code & 0xFF)
@@ -116,17 +119,37 @@ def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _close_in(job: dict[str, Any], judge: bytes) -> None:
+def _close_in(job: dict[str, Any], judge: bytes) -> tuple[int, socket.socket] | None:
+    """Shut the doors; for a test that runs apart, in two processes.
+
+    Return what `_fork_aside` did, if it was needed.
+    """
     kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
-    if job["mode"] == "asserts":
-        kernel.unshare(kernel.NEW_PIDS)
     os.mkdir(WORK)
     os.chdir(WORK)
+    kernel.set_dumpable(0)  # before there is anybody who could look
+    aside = _fork_aside() if job["mode"] == "asserts" else None
     kernel.no_new_privileges()
     kernel.drop_capabilities()
     if judge:
         kernel.install_filter(judge)
-    kernel.set_dumpable(0)
+    return aside
+
+
+def _fork_aside() -> tuple[int, socket.socket]:
+    """Fork a process with process ids of its own, and a line to it, while that is still allowed.
+
+    Then come back: a process whose children are to have other ids than itself can start no threads.
+    """
+    ours, theirs = socket.socketpair()
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    kernel.unshare(kernel.NEW_PIDS)
+    pid = os.fork()
+    if pid:
+        kernel.enter(home, kernel.NEW_PIDS)
+    os.close(home)
+    (theirs if pid else ours).close()
+    return pid, ours if pid else theirs
 
 
 def _script(job: dict[str, Any], channels: Channels) -> int:
@@ -158,28 +181,37 @@ def _calls(job: dict[str, Any], channels: Channels) -> int:
     os._exit(candidate.answer_calls(code, job["entry_points"][0], calls, ANSWERS))
 
 
-def _asserts(job: dict[str, Any], channels: Channels) -> int:
-    """Run the test here, and the candidate in a process that holds nothing of the test."""
-    ours, theirs = socket.socketpair()
+def _asserts(job: dict[str, Any], channels: Channels, pid: int, line: socket.socket) -> int:
+    """Run the test here, and the candidate in a process that was forked before the test was read.
 
-    def work() -> int:
-        source = read_all(channels.source)
-        limit(job["run"], job)
-        code = candidate.compiled(source)
-        _say_outcome(channels.report, compiled=code is not None)
-        if code is None:
-            return 1
-        _keep(None, 1, 2, theirs.fileno())
-        return candidate.serve(code, socket.socket(fileno=ANSWERS))
-
-    pid = spawn(work)
-    theirs.close()
+    `pid` is 0 there.
+    """
+    if pid == 0:
+        _serve_test(job, channels, line)
+    say(channels.report, "ready")
     limit(job["run"], job)
-    findings = tester.run(read_all(channels.given), job["entry_points"], job["check"], ours)
-    ours.close()
+    findings = tester.run(read_all(channels.given), job["entry_points"], job["check"], line)
+    line.close()
     os.write(channels.answers, findings)
     os.kill(pid, signal.SIGKILL)
     return reap(pid)
+
+
+def _serve_test(job: dict[str, Any], channels: Channels, line: socket.socket) -> NoReturn:
+    """Load the candidate and serve the test at the other end of the line."""
+    code = CRASHED
+    try:
+        kernel.set_dumpable(1)
+        source = read_all(channels.source)
+        limit(job["run"], job)
+        compiled = candidate.compiled(source)
+        _say_outcome(channels.report, compiled=compiled is not None)
+        code = 1
+        if compiled is not None:
+            _keep(None, 1, 2, line.fileno())
+            code = candidate.serve(compiled, socket.socket(fileno=ANSWERS))
+    finally:
+        os._exit(code)
 
 
 def _commands(job: dict[str, Any], channels: Channels) -> int:
@@ -250,6 +282,5 @@ def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> N
 _MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {
     "script": _script,
     "calls": _calls,
-    "asserts": _asserts,
     "commands": _commands,
 }

@@ -1,0 +1,60 @@
+"""A harness cannot be made to say that a wrong snippet is right."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from attacks.harness_forgeries import ANSWERS, COMPARISONS, RIGHT, HarnessForgery, checks_of, rows
+from driver import QUICK, with_packages
+from evolcoder.grade.harness import grade_harness
+from evolcoder.sandbox.base import Kind, Limits
+
+FORGERIES = list(rows())
+PYTHON = str(Path(sys.executable).resolve())
+ROOMY = Limits(cpu_s=20, wall_s=60)
+
+
+@pytest.fixture(scope="module")
+def stocked():
+    yield from with_packages("numpy", "pandas")
+
+
+def needing(forgery):
+    if forgery.library and find_spec(forgery.library) is None:
+        pytest.skip(f"no {forgery.library} here")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_the_attack_deceives_a_naive_harness(stocked, forgery):
+    """Every row is a real attack: a harness run as people run it says passed."""
+    needing(forgery)
+    execution = stocked.run(forgery.naively(PYTHON), ROOMY)
+    assert execution.stdout.endswith(b"PASSED\n"), (execution.stdout, execution.stderr)
+
+
+@pytest.mark.parametrize("grader", ["inside", "exit", "marker"])
+def test_a_naive_harness_is_no_fool(stocked, grader):
+    """Without a trick it refuses what is wrong and accepts what is right."""
+    plain = HarnessForgery("plain", grader, "sum", "result = 1")
+    assert stocked.run(plain.naively(PYTHON)).stdout.endswith(b"FAILED\n")
+    assert stocked.run(plain.naively(PYTHON, RIGHT)).stdout.endswith(b"PASSED\n")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+def test_a_harness_that_runs_apart_is_not_deceived(stocked, forgery):
+    """No row passes where snippet and harness are two processes."""
+    needing(forgery)
+    limits = ROOMY if forgery.library else QUICK
+    verdict = stocked.grade(grade_harness, forgery.source, forgery.checks, limits=limits)
+    assert not verdict.passed, verdict
+
+
+@pytest.mark.parametrize("harness", COMPARISONS)
+def test_every_toy_harness_accepts_what_is_right(stocked, harness):
+    """The harnesses that refuse every forgery accept a right answer."""
+    needing(HarnessForgery("", "", harness, ""))
+    answer = ANSWERS.get(harness, RIGHT)
+    verdict = stocked.grade(grade_harness, answer, checks_of(harness), limits=ROOMY)
+    assert verdict.kind is Kind.PASSED, verdict

@@ -1,0 +1,65 @@
+"""What is known of DS-1000's references, and what is installed."""
+
+from evolcoder.bench import ds1000_references
+from evolcoder.bench.ds1000 import NEEDS
+from evolcoder.bench.ds1000_references import (
+    Known,
+    Why,
+    installed,
+    known_failures,
+    missing_versions,
+    warm_modules,
+)
+
+
+def make(folder, **versions):
+    for name, version in versions.items():
+        about = folder / f"{name}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+
+def test_what_is_installed_is_read_from_the_folders(tmp_path):
+    """Names in any case, versions without a build's mark; what the harnesses do not need is left out."""
+    make(tmp_path / "one", NumPy="1.26.4", rich="15.0")
+    make(tmp_path / "two", torch="2.13.0+cpu")
+    found = installed([tmp_path / "one", tmp_path / "two"])
+    assert found == {"numpy": "1.26.4", "torch": "2.13.0"}
+
+
+def test_missing_versions_are_named(tmp_path):
+    """A library of another version and one that is not there are told apart."""
+    make(tmp_path, numpy="2.0.0", **{k: v for k, v in NEEDS.items() if k not in {"numpy", "torch"}})
+    assert missing_versions([tmp_path]) == [
+        "numpy 2.0.0, needs 1.26.4",
+        "torch is missing, needs 2.2.0",
+    ]
+
+
+def test_workers_load_only_what_is_there(tmp_path):
+    """A folder with some of the libraries is good enough to start with."""
+    (tmp_path / "scipy").mkdir()
+    assert warm_modules([tmp_path])[:2] == ("scipy.stats", "scipy.sparse")
+    assert warm_modules([]) == ()
+
+
+def test_known_failures_have_a_reason(named):
+    """Each is a problem of the bench, and its harness says why it needs a network."""
+    harnesses = {problem.id: problem.checks.harness for problem in named("ds1000").problems()}
+    known = known_failures({})
+    assert len(known) == 15
+    for problem, failure in known.items():
+        call = failure.detail.rpartition(".")[2].partition("(")[0]
+        assert failure.why is Why.NETWORK
+        assert call in harnesses[problem]
+
+
+def test_a_failure_of_one_version_is_not_one_of_another(monkeypatch):
+    """What fails with a version is known where that is installed only."""
+    stored = {
+        "DS-1000/1": Known(Why.VERSION, "", {"numpy": "2.0"}),
+        "DS-1000/2": Known(Why.NETWORK, "", {}),
+    }
+    monkeypatch.setattr(ds1000_references, "_stored", lambda: stored)
+    assert set(known_failures({"numpy": "2.0"})) == {"DS-1000/1", "DS-1000/2"}
+    assert set(known_failures({"numpy": "1.26.4"})) == {"DS-1000/2"}

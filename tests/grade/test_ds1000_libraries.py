@@ -1,0 +1,98 @@
+"""DS-1000 with the libraries that it needs, where `make ds1000` has put them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from driver import Driver
+from evolcoder.bench.ds1000 import ds1000
+from evolcoder.bench.ds1000_references import installed, known_failures, warm_modules
+from evolcoder.bench.fetch import Shelf
+from evolcoder.grade.harness import grade_harness, limits_of
+from evolcoder.sandbox.pool import PoolSandbox
+
+LIBRARIES = Path(__file__).resolve().parents[2] / ".ds1000"
+SOME = {
+    "Pandas": (112, 157),
+    "Numpy": (353, 377),
+    "Matplotlib": (515, 615, 636, 662),
+    "Tensorflow": (666, 706),
+    "Scipy": (722, 741),
+    "Sklearn": (846, 908, 915),
+    "Pytorch": (936, 960),
+}
+"""Some of each library: tensors, sparse matrices, figures that answer questions, files, texts."""
+
+
+@pytest.fixture(scope="module")
+def problems(shared, tmp_path_factory):
+    return ds1000(Shelf(shared, tmp_path_factory.mktemp("cache"))).problems()
+
+
+@pytest.fixture(scope="module")
+def stocked():
+    if not (LIBRARIES / ".ready").is_file():
+        pytest.skip("`make ds1000` has not been run")
+    with asyncio.Runner() as runner:
+        start = PoolSandbox.start(workers=1, packages=[LIBRARIES], warm=warm_modules([LIBRARIES]))
+        pool = runner.run(start)
+        yield Driver(runner, pool)
+        runner.run(pool.aclose())
+
+
+def judged(stocked, problem, source):
+    limits = limits_of(problem.checks.library)
+    return stocked.grade(grade_harness, source, problem.checks, limits=limits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", SOME)
+def test_a_library_knows_references_from_stubs(stocked, problems, library):
+    """References pass and stubs do not."""
+    for number in SOME[library]:
+        problem = problems[number]
+        assert problem.checks.library == library
+        verdict = judged(stocked, problem, problem.reference)
+        assert verdict.passed, (problem.id, verdict)
+        assert not judged(stocked, problem, problem.stub).passed, problem.id
+
+
+@pytest.mark.slow
+def test_known_failures_do_fail(stocked, problems):
+    """A reference that is known to fail is not known by mistake."""
+    known = known_failures(installed([LIBRARIES]))
+    problem = next(problem for problem in problems if problem.id in known)
+    verdict = judged(stocked, problem, problem.reference)
+    assert not verdict.passed
+    assert "URLError" in verdict.detail
+
+
+YES = """
+class Yes:
+    def __getattr__(self, name): return self
+    def __call__(self, *args, **named): return self
+    def __getitem__(self, key): return self
+    def __eq__(self, other): return True
+    def __contains__(self, item): return True
+    def __len__(self): return 1
+    def __iter__(self): return iter([self])
+    def __bool__(self): return True
+plt.gca = plt.gcf = Yes()
+"""
+FORGERIES = {
+    "a figure that says yes": YES,
+    "a copied picture": "import shutil; plt.savefig = lambda *_, **__: shutil.copy('ans.png', 'output.png')",
+    "a linked picture": "import os; plt.savefig = lambda *_, **__: os.symlink('ans.png', 'output.png')",
+    "another comparison": "import sys; sys._getframe(1).f_globals['exec_test'] = lambda *_: 1",
+    "another reader": "import PIL.Image, numpy; PIL.Image.open = lambda *_, **__: numpy.zeros((3, 3))",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_figure_cannot_be_forged(stocked, problems, forgery):
+    """Pictures of the harness are out of reach, and an object that says yes to all equals nothing."""
+    for number in (515, 615, 631, 636):
+        verdict = judged(stocked, problems[number], FORGERIES[forgery])
+        assert not verdict.passed, (number, verdict)

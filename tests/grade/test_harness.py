@@ -1,0 +1,157 @@
+"""A harness judges a snippet that runs in another process."""
+
+import pytest
+
+from attacks.harness_forgeries import checks_of
+from driver import with_packages
+from evolcoder.bench.base import HarnessChecks
+from evolcoder.bench.ds1000 import ds1000
+from evolcoder.bench.fetch import Shelf
+from evolcoder.grade.harness import grade_harness, limits_of
+from evolcoder.sandbox.base import Kind, Limits, Separation
+
+HARNESS = '''
+import random
+def generate_test_case(number):
+    return MADE
+def exec_test(result, ans):
+    COMPARE
+    return 1
+exec_context = r"""
+data = test_input
+[insert]
+BEHIND
+"""
+def test_execution(solution):
+    code = exec_context.replace("[insert]", solution)
+    for number in (1, 2):
+        test_input, expected = generate_test_case(number)
+        test_env = {"test_input": test_input}
+        exec(code, test_env)
+        assert exec_test(test_env["result"], expected)
+'''
+ROOMY = Limits(cpu_s=20, wall_s=60, memory_mb=1024)
+
+
+def checks(compare="assert result == ans", made="(number, number)", behind=""):
+    text = HARNESS.replace("COMPARE", compare).replace("MADE", made).replace("BEHIND", behind)
+    return HarnessChecks(text, ("test_execution",), "")
+
+
+def judge(sandbox, source, *args, **changes):
+    return sandbox.grade(grade_harness, source, checks(*args, **changes))
+
+
+@pytest.fixture(scope="module")
+def stocked():
+    yield from with_packages("numpy", "pandas")
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "detail"),
+    [
+        ("result = data", Kind.PASSED, ""),
+        ("result = 1", Kind.FAILED, "case 2: got 1, expected 2"),
+        ("result = (data,)", Kind.FAILED, "got (1,), expected 1"),
+        ("", Kind.ERROR, "KeyError: 'result'"),
+        ("result = missing", Kind.ERROR, "the candidate raised NameError"),
+        ("result = ", Kind.ERROR, "SyntaxError"),
+        ("while True: pass", Kind.TIMEOUT, ""),
+        ("import os; os._exit(0)", Kind.ERROR, "ended before it answered"),
+    ],
+)
+def test_the_verdict_says_what_happened(sandbox, source, kind, detail):
+    """Right, wrong, raising, looping and vanishing snippets are told apart."""
+    verdict = judge(sandbox, source)
+    assert (verdict.kind, verdict.separation) == (kind, Separation.PROXY), verdict
+    assert detail in verdict.detail
+
+
+def test_a_made_up_answer_is_forged(sandbox):
+    """A snippet that writes an answer of its own to the line is not believed."""
+    source = "import sys; sys.modules['candidate'].run = lambda *_: ANSWER; result = data"
+    for answer in ("b'made up'", "b'[]'", "1", "None"):
+        verdict = judge(sandbox, source.replace("ANSWER", answer))
+        assert verdict.kind is Kind.FORGED, verdict
+
+
+def test_a_harness_that_calls_or_runs_nothing_is_no_test(sandbox):
+    """No calls, or a test that never runs the snippet, never pass."""
+    nothing = HarnessChecks("def test_execution(solution): assert True", (), "")
+    assert sandbox.grade(grade_harness, "result = 1", nothing).kind is Kind.NO_TESTS
+    idle = HarnessChecks(nothing.harness, ("test_execution",), "")
+    assert sandbox.grade(grade_harness, "result = 1", idle).kind is Kind.NO_TESTS
+
+
+def test_assertions_among_the_snippets_lines_are_weaker(sandbox):
+    """They run in the snippet's process, and the verdict says so."""
+    verdict = judge(sandbox, "result = data", behind="assert result == data")
+    assert (verdict.kind, verdict.separation) == (Kind.PASSED, Separation.TOKEN)
+
+
+def test_the_text_of_the_snippet_is_tested_too(sandbox):
+    """A second test function sees the source."""
+    for source, kind in (
+        ("result = 7 * sum(data)", Kind.PASSED),
+        ("result = 7 * sum([n for n in data])", Kind.FAILED),
+    ):
+        assert sandbox.grade(grade_harness, source, checks_of("text")).kind is kind
+
+
+def test_what_cannot_be_copied_answers_questions(sandbox):
+    """An object stays with the snippet, and its attributes, calls and items are data."""
+    source = "class Box:\n    size = data\n    def twice(self, n): return 2 * n\n    def __getitem__(self, k): return [k]\nresult = Box()"
+    compare = "assert result.size == ans and result.twice(n=3) == 6 and result['k'] == ['k']"
+    assert judge(sandbox, source, compare).kind is Kind.PASSED
+    for refused in ("assert result == ans", "assert result", "assert 'x' in result"):
+        assert not judge(sandbox, source.replace("[k]", "'y'"), refused).passed
+
+
+def test_functions_of_the_harness_are_not_passed_on(sandbox):
+    """What a harness asks with is plain data, so its own objects stay with it."""
+    verdict = judge(sandbox, "result = max", "assert result([ans, 0], key=lambda n: n) == ans")
+    assert not verdict.passed
+    assert judge(sandbox, "result = max", "assert result([ans, 0]) == ans").passed
+
+
+def test_random_numbers_go_on_where_the_harness_stands(sandbox):
+    """As in one process, a snippet draws what the harness would draw next."""
+    made = "(random.seed(number), (0, random.getstate()))[1]"
+    compare = "random.setstate(ans); assert result == random.random()"
+    assert judge(sandbox, "import random; result = random.random()", compare, made).passed
+
+
+def test_files_of_the_harness_are_inputs(sandbox):
+    """A table that a harness writes down is there to be read."""
+    made = "(open('table.csv', 'w').write('x'), 'x')"
+    assert judge(sandbox, "result = open('table.csv').read()", made=made).passed
+
+
+def test_the_harness_may_start_threads(sandbox):
+    """Libraries do; the process that judges can."""
+    compare = "import threading; t = threading.Thread(target=print); t.start(); t.join(); assert result == ans"
+    assert judge(sandbox, "result = data", compare).passed
+
+
+def test_heavy_libraries_get_more():
+    """Two processes import the library, so limits go by it."""
+    assert limits_of("Tensorflow").memory_mb > limits_of("Numpy").memory_mb
+
+
+PROBLEMS = [0, 1, 36, 112, 264, 300, 323, 325, 363, 464]
+"""Of pandas and numpy, with frames, lists, series, indexes, arrays and text tests among them."""
+
+
+@pytest.fixture(scope="module")
+def problems(shared, tmp_path_factory):
+    return ds1000(Shelf(shared, tmp_path_factory.mktemp("cache"))).problems()
+
+
+@pytest.mark.parametrize("number", PROBLEMS)
+def test_real_problems_know_reference_from_stub(stocked, problems, number):
+    """The reference passes and the stub does not, with numpy and pandas as they are installed."""
+    pytest.importorskip("pandas")
+    problem = problems[number]
+    verdict = stocked.grade(grade_harness, problem.reference, problem.checks, limits=ROOMY)
+    assert verdict.passed, verdict
+    assert not stocked.grade(grade_harness, problem.stub, problem.checks, limits=ROOMY).passed
