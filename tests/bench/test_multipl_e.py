@@ -107,3 +107,14 @@ def test_a_model_is_told_the_language(named):
     asked = CHAT.fill(bench.ask(problem))
     assert "C++" in asked
     assert f"```cpp\n{problem.prompt.strip()}\n```" in asked
+
+
+def test_an_answer_that_goes_on_where_the_prompt_ends_is_read_as_such(named):
+    """A fence with the body alone, as models answer to Perl's prompts, is put behind the prompt."""
+    bench = named("humaneval-pl")
+    problem = bench.problems()[0]
+    text = "```perl\n    return 1;\n}\n```"
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER))
+    assert candidate.found is Found.BODY
+    assert candidate.program.startswith(problem.prompt)
+    assert candidate.program.rstrip().endswith("return 1;\n}")
