@@ -117,8 +117,8 @@ class MultiplE:
         reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
         name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
         code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))
-        if found is Found.NO_ENTRY:
-            # It goes on where the prompt ends, as Perl's prompts invite a model to.
+        if found is Found.NO_ENTRY and code.lstrip("\n")[:1].isspace():
+            # Indented code goes on where the prompt ends, as Perl's prompts invite a model to.
             code, found = problem.prompt + code, Found.BODY
         if found is Found.NOTHING and name.search(answer):
             code, found = answer, Found.NO_FENCE
