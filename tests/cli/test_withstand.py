@@ -136,7 +136,7 @@ def mounted(folder: Path, options: str, arguments: list[object]) -> subprocess.C
     if shutil.which("unshare") is None or subprocess.call([*namespace, "true"]):
         pytest.skip("no mount namespaces here")
     mount = f'mount -t tmpfs -o {options} tmpfs "$1" && shift && exec "$@"'
-    command = [sys.executable, "-m", "evolcoder.cli.main", "run", *map(str, arguments)]
+    command = [sys.executable, "-m", "evolcoder.cli.main", *map(str, arguments)]
     return subprocess.run(
         [*namespace, "sh", "-c", mount, "sh", str(folder), *command],
         capture_output=True,
@@ -155,12 +155,32 @@ def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):
     folder = tmp_path / "disk"
     folder.mkdir()
     done = mounted(
-        folder, options, ["--seeds", seeds, "--model", f"{server.base_url}#toy", "--rounds", 9,
+        folder, options, ["run", "--seeds", seeds, "--model", f"{server.base_url}#toy", "--rounds", 9,
                           "--out", folder / "out", "--cache", tmp_path / "cache.db"],
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [("ro", "cannot be written"), ("size=40k", "disk"), ("size=200k", "full")],
+    ids=["read-only", "full at once", "full in the middle"],
+)
+def test_an_evaluation_on_a_disk_that_takes_no_more(tmp_path, shared, options, said):
+    """One line, and no score that only looks like one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = mounted(
+        folder, options, ["eval", "--bench", "humaneval", "--data-dir", shared, "--out",
+                          folder / "out", "--samples",
+                          shared / "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"],
+    )  # fmt: skip
+    assert done.returncode in {1, 2}, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert "pass@1" not in done.stdout
 
 
 def test_the_scripted_engine_gives_the_same_bytes_at_any_concurrency(capsys, tmp_path, seeds):
