@@ -200,6 +200,28 @@ def test_controls_are_measured_once(sandbox, controls, tmp_path):
     assert sandbox.runner.run(look(99)) == ["", "", ""]
 
 
+class Counting:
+    """A sandbox that counts the programs that it runs."""
+
+    def __init__(self, inner):
+        self.inner, self.n = inner, 0
+
+    async def run(self, program, limits):
+        self.n += 1
+        return await self.inner.run(program, limits)
+
+
+def test_equal_programs_are_run_once_and_all_have_verdicts(sandbox, controls, tmp_path):
+    """Ten samples with one program each time take one run; a failure is not handed on for good."""
+    box = Counting(sandbox.sandbox)
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), n=10, box=box)
+    assert (result.n_samples, result.scores[0].value, box.n) == (30, 1.0, 3)
+    box = Unreliable(sandbox.sandbox, "2 * x", 1)
+    result = evaluate(sandbox, controls, tmp_path / "f", engine=Counted(), n=10, box=box)
+    assert result.scores == ()
+    assert evaluate(sandbox, controls, tmp_path / "f", n=10).scores[0].value == 1.0
+
+
 def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
     """Samples of two models are not mixed, and two processes do not share a folder."""
     with EvalStore.create(tmp_path / "e", SETTINGS):

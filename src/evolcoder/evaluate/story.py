@@ -2,8 +2,9 @@
 
 Promises: one sample's life is one coroutine, a bounded number of them at once; what was generated
 or graded is stored before the next step and never done again; a problem's checks are made ready
-once for all of its samples and then let go of; a failure of the sandbox or of one request is kept
-apart and is no verdict. Before anything is asked or graded, the benchmark checks itself.
+once for all of its samples and then let go of, and equal programs are run once; a failure of the
+sandbox or of one request is kept apart and is no verdict. Before anything is asked or graded, the
+benchmark checks itself.
 
 >>> await Evaluation(store, bench, judge, asker=None, n=1, in_flight=64).run()   # doctest: +SKIP
 """
@@ -177,12 +178,14 @@ class _Desk:
         self._bench = bench
         self._controls = controls
         self._test: asyncio.Future[ProblemTest] | None = None
+        self._verdicts: dict[str, asyncio.Future[Verdict]] = {}
 
     def release(self) -> None:
         """Let go of the checks when the last sample is done."""
         self.waiting -= 1
         if self.waiting <= 0:
             self._test = None
+            self._verdicts.clear()
 
     async def judge(self, sample: Sample) -> Judged:
         """Take the program out of a sample and grade it."""
@@ -190,9 +193,22 @@ class _Desk:
         candidate = self._bench.candidate(self.problem, sample)
         if candidate.fault or not candidate.program.strip():
             return _unrun(candidate)
-        test = await self._ready()
-        verdict = await test.grade(self.sandbox, candidate.program)
+        verdict = await self._verdict(candidate.program)
         return _judged(self.problem, candidate, verdict)
+
+    async def _verdict(self, program: str) -> Verdict:
+        """Grade a program, once for all samples that hold it: it would end the same way again."""
+        if program not in self._verdicts:
+            self._verdicts[program] = asyncio.ensure_future(self._grade(program))
+        return await asyncio.shield(self._verdicts[program])
+
+    async def _grade(self, program: str) -> Verdict:
+        assert self.sandbox is not None
+        try:
+            return await (await self._ready()).grade(self.sandbox, program)
+        except BaseException:
+            del self._verdicts[program]
+            raise
 
     async def _ready(self) -> ProblemTest:
         if self._test is None:
