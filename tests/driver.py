@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Limits, Program
-from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, file_mb=16)
 
@@ -14,9 +14,10 @@ QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, fil
 class Driver:
     """Lets a test that knows no coroutines use a sandbox."""
 
-    def __init__(self, runner, sandbox):
+    def __init__(self, runner, sandbox, level="strict"):
         self.runner = runner
         self.sandbox = sandbox
+        self.level = level
 
     def run(self, program, limits=QUICK):
         if isinstance(program, str):
@@ -27,12 +28,27 @@ class Driver:
         return self.runner.run(grader(self.sandbox, *args, limits))
 
 
-@pytest.fixture(scope="session")
-def sandbox():
+def held(level, **options):
+    """A started sandbox of a level, as the body of a fixture."""
     with asyncio.Runner() as runner:
         try:
-            pool = runner.run(PoolSandbox.start(workers=1))
+            pool = runner.run(PoolSandbox.start(workers=1, level=level, **options))
         except SandboxRefusedError as error:
             pytest.skip(str(error))
-        yield Driver(runner, pool)
+        yield Driver(runner, pool, level)
         runner.run(pool.aclose())
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    yield from held("strict")
+
+
+@pytest.fixture(scope="session", params=LEVELS)
+def at_every_level(request):
+    yield from held(request.param)
+
+
+@pytest.fixture(scope="session", params=[name for name in LEVELS if name != "strict"])
+def at_weaker_levels(request):
+    yield from held(request.param)

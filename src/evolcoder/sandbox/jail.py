@@ -61,6 +61,8 @@ class Jail:
     """Folders of Python packages that programs may import."""
     from_root: bool
     """Whether root builds the container and then steps down."""
+    farewell_s: float = 0.0
+    """How long a worker may take to end by itself once we hang up; the kernel ends a container."""
 
     def command(self, control: int, number: int) -> list[str]:
         """Return the command that starts worker `number`, whose control socket is inherited."""

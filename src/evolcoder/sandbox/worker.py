@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.jail import Jail
+from evolcoder.sandbox.fence import Hold
 
 START_S = 20.0
 """Longest wait for a container to come up."""
@@ -25,27 +25,30 @@ GRACE_S = 30.0
 class Worker:
     """A running container."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, log: int, farewell_s: float
+    ) -> None:
         self._process = process
         self._control = control
         self._log = log
+        self._farewell_s = farewell_s
 
     @classmethod
-    async def start(cls, jail: Jail, number: int) -> "Worker":
+    async def start(cls, hold: Hold, number: int) -> "Worker":
         """Start a container and wait until its first process is ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 - its only form
         log = os.memfd_create("worker-log")
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded
-                jail.command(theirs.fileno(), number),
+                hold.command(theirs.fileno(), number),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
             )
-        worker = cls(process, ours, log)
+        worker = cls(process, ours, log, hold.farewell_s)
         try:
             await worker._hear(START_S)
         except BaseException:
@@ -68,7 +71,9 @@ class Worker:
         A bubblewrap that still builds its container is two processes that do not yet die together.
         """
         self._control.close()
-        if self._process.poll() is None:
+        try:
+            self._process.wait(self._farewell_s)
+        except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._log)

@@ -26,6 +26,8 @@ CRASHED = 70
 """Exit code of a process whose own set-up code failed."""
 ANSWERS = 3
 """Where a candidate finds the channel of answers."""
+SPARED = 1 << 11
+"""Descriptors from here on are a worker's gift to all its candidates, which keep them."""
 
 
 class Channels(NamedTuple):
@@ -45,10 +47,10 @@ class Channels(NamedTuple):
     """Where the cell says how far it got; no candidate ever holds it."""
 
 
-def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
-    """Become the cell, with a filter of system calls if there is one; run the job, and end."""
+def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], None]) -> NoReturn:
+    """Become the cell by closing it in; run the job, and end."""
     try:
-        _close_in(job, judge)
+        close_in()
     except OSError as error:
         say(channels.report, f"broken {error}")
         os._exit(1)
@@ -116,12 +118,18 @@ def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _close_in(job: dict[str, Any], judge: bytes) -> None:
+def close_in(job: dict[str, Any], judge: bytes) -> None:
+    """Take process ids and a /proc of its own; give up everything else."""
     kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
     if job["mode"] == "asserts":
         kernel.unshare(kernel.NEW_PIDS)
     os.mkdir(WORK)
     os.chdir(WORK)
+    give_up(judge)
+
+
+def give_up(judge: bytes) -> None:
+    """Give up all powers, and put a filter of system calls in force if there is one."""
     kernel.no_new_privileges()
     kernel.drop_capabilities()
     if judge:
@@ -244,7 +252,7 @@ def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> N
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 1 << 7) for fd in wanted]
     for place, fd in enumerate(high):
         os.dup2(fd, place)
-    os.closerange(len(high), 1 << 16)
+    os.closerange(len(high), SPARED)
 
 
 _MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {

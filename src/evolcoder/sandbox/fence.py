@@ -1,0 +1,94 @@
+"""Workers without a container, for machines where there are no namespaces.
+
+Promises: each program is a fresh process that Landlock and a filter of system calls hold, without
+powers, bound in memory, processes and time; it writes in its own folder alone, reads no home and no
+run folder, has no sockets but pairs, and leaves nothing running and nothing behind. Where we are
+root, it runs as a user whom nobody else is.
+Does not promise what only namespaces can: a program sees which processes and files there are, and
+where we are not root it runs as our user.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import evolcoder
+from evolcoder.sandbox.inside import landlock
+from evolcoder.sandbox.jail import (
+    DEVICES,
+    ENVIRONMENT,
+    FIRST_UID,
+    SETTINGS,
+    SYSTEM,
+    WARM,
+    Jail,
+    interpreter,
+)
+
+_START = """
+import json, sys, types
+for name, path in json.loads(sys.argv[2]):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]
+from evolcoder.sandbox.inside import fenced
+fenced.main(json.loads(sys.argv[1]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """How to start workers on this machine."""
+
+    folders: tuple[Path, ...]
+    """Folders beside the system's that programs may read."""
+    packages: tuple[Path, ...]
+    """Folders of Python packages that programs may import."""
+    known: int
+    """The version of Landlock that is used."""
+    from_root: bool
+    """Whether programs run as a user of their own."""
+    farewell_s: float = 5.0
+    """How long a worker may take to end its programs and tidy up once we hang up."""
+
+    def command(self, control: int, number: int) -> list[str]:
+        """Return the command that starts worker `number`, whose control socket is inherited."""
+        prefix = Path(sys.base_prefix).resolve()
+        extra = [str(path) for path in (prefix, *self.folders, *self.packages)]
+        system = [f"/{name}" for name in SYSTEM] + [f"/etc/{name}" for name in SETTINGS]
+        config = {
+            "control": control,
+            "uid": _uid(number) if self.from_root else None,
+            "within": tempfile.gettempdir(),
+            "landlock": self.known,
+            "packages": [str(path) for path in self.packages],
+            "folders": [str(path) for path in (prefix, *self.packages)],
+            "readable": [*system, *extra, "/proc"],
+            "devices": [f"/dev/{name}" for name in DEVICES],
+            "warm": WARM,
+        }
+        package = Path(evolcoder.__file__).parent
+        code = [("evolcoder", str(package)), ("evolcoder.sandbox", str(package / "sandbox"))]
+        variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _START]
+        return ["/usr/bin/env", "-i", *variables, *python, json.dumps(config), json.dumps(code)]
+
+
+Hold = Jail | Fence
+"""How to start workers."""
+
+
+def _uid(number: int) -> int:
+    """Return a user whom no worker of any process on this machine has at the same time."""
+    return FIRST_UID + os.getpid() % (1 << 20) * 64 + number % 64
+
+
+def fences(folders: Sequence[Path], packages: Sequence[Path]) -> Iterator[Fence]:
+    """Return the way to hold programs without a container, if there is one here."""
+    known = landlock.version()
+    from_root = os.geteuid() == 0
+    if known >= (1 if from_root else landlock.KNOWS_TRUNCATE):
+        yield Fence(tuple(folders), tuple(packages), known, from_root=from_root)
