@@ -7,6 +7,7 @@ import pytest
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.toolchains import find
 
 QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, file_mb=16)
 
@@ -24,8 +25,25 @@ class Driver:
             program = Program("python", program)
         return self.runner.run(self.sandbox.run(program, limits))
 
+    def needs(self, language):
+        """Skip a test whose language this sandbox was started without."""
+        try:
+            self.sandbox._toolchain(language)
+        except SandboxRefusedError as error:
+            pytest.skip(str(error))
+
     def grade(self, grader, *args, limits=QUICK):
         return self.runner.run(grader(self.sandbox, *args, limits))
+
+
+def usable(level, languages):
+    """Those languages whose tools are here and can be used at a level."""
+    for name in languages:
+        try:
+            list(LEVELS[level].holds(find(name).folders, ()))
+        except SandboxRefusedError:
+            continue
+        yield name
 
 
 def held(level, **options):

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import evolcoder
+from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.inside import landlock
+from evolcoder.sandbox.inside.private import is_private
 from evolcoder.sandbox.jail import (
     DEVICES,
     ENVIRONMENT,
@@ -37,6 +39,8 @@ for name, path in json.loads(sys.argv[2]):
 from evolcoder.sandbox.inside import fenced
 fenced.main(json.loads(sys.argv[1]))
 """
+_MORE_SETTINGS = ("ssl/openssl.cnf",)
+"""What tools do without where it is not there, but not where it is and may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Fence:
         """Return the command that starts worker `number`, whose control socket is inherited."""
         prefix = Path(sys.base_prefix).resolve()
         extra = [str(path) for path in (prefix, *self.folders, *self.packages)]
-        system = [f"/{name}" for name in SYSTEM] + [f"/etc/{name}" for name in SETTINGS]
+        system = [f"/{name}" for name in SYSTEM]
+        system += [f"/etc/{name}" for name in (*SETTINGS, *_MORE_SETTINGS)]
         config = {
             "control": control,
             "uid": _uid(number) if self.from_root else None,
@@ -90,5 +95,11 @@ def fences(folders: Sequence[Path], packages: Sequence[Path]) -> Iterator[Fence]
     """Return the way to hold programs without a container, if there is one here."""
     known = landlock.version()
     from_root = os.geteuid() == 0
+    for folder in folders if from_root else ():
+        if is_private(str(folder)):
+            raise SandboxRefusedError(
+                f"--sandbox processes: {folder} is under a folder that is private to root; install"
+                " these tools where everybody may read them"
+            )
     if known >= (1 if from_root else landlock.KNOWS_TRUNCATE):
         yield Fence(tuple(folders), tuple(packages), known, from_root=from_root)

@@ -10,19 +10,17 @@ It speaks as `zygote` does.
 
 import contextlib
 import errno
-import fcntl
 import gc
 import importlib
 import json
 import os
-import resource
 import signal
 import socket
 import sys
 import time
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside import cell, kernel, kin, landlock, syscalls, zygote
+from evolcoder.sandbox.inside import cell, kernel, kin, landlock, private, syscalls, zygote
 from evolcoder.sandbox.inside.crowd import Crowd
 from evolcoder.sandbox.inside.room import Room
 
@@ -36,7 +34,8 @@ def main(config: dict[str, Any]) -> NoReturn:
     kernel.gather_orphans()
     kernel.set_dumpable(0)
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != "")]
-    _open_private_folders(config["folders"], config["uid"])
+    if config["uid"] is not None:
+        private.keep_open(config["folders"])
     for name in config["warm"]:
         importlib.import_module(name)
     fence = _Fence(config)
@@ -158,41 +157,3 @@ class _Watch(zygote.Watch):
         """Say 'output' where the room holds more than it may, or ''."""
         size, count = self.fence.room.holds(self.job["inodes"])
         return "output" if size > self.job["files"] or count > self.job["inodes"] else ""
-
-
-def _open_private_folders(folders: list[str], uid: int | None) -> None:
-    """Keep folders of Python modules open which the programs' user could not come to by path.
-
-    An interpreter often lies under a private home. An open folder can be gone into all the same,
-    by /proc/self/fd; Landlock still decides what of it may be read.
-    """
-    if uid is None:
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    moved = {}
-    for number, folder in enumerate(filter(_is_private, folders)):
-        place = os.open(folder, os.O_PATH)
-        spared = fcntl.fcntl(place, fcntl.F_DUPFD, cell.SPARED + number)
-        os.close(place)
-        moved[folder] = f"/proc/self/fd/{spared}"
-    sys.path[:] = [_moved(path, moved) for path in sys.path]
-    for module in list(sys.modules.values()):
-        if isinstance(paths := getattr(module, "__path__", None), list):
-            module.__path__ = [_moved(path, moved) for path in paths]
-
-
-def _moved(path: str, moved: dict[str, str]) -> str:
-    for folder, place in moved.items():
-        if path == folder or path.startswith(f"{folder}/"):
-            return place + path[len(folder) :]
-    return path
-
-
-def _is_private(folder: str) -> bool:
-    """Whether others may not go through all the folders above."""
-    while folder != "/":
-        folder = os.path.dirname(folder)
-        if not os.stat(folder).st_mode & 0o001:
-            return True
-    return False

@@ -87,7 +87,7 @@ def assemble(machine: str = "", crowd: Crowd | None = None) -> bytes:
         more = calls(machine, crowd)
         forbidden |= set(more.forbidden)
         for number in more.of_itself:
-            code += _unless_argument_is(number, 0, 0)
+            code += _unless_argument_is(number, 0, 0, EPERM)
         code += _unless_stream(more.pairs)
         code += _unless_names_somebody(more.control)
     else:
@@ -119,13 +119,15 @@ def _refuse(numbers: Sequence[int]) -> list[bytes]:
     return [_step(_JUMP_AT_LEAST, numbers[middle], yes=len(low)), *low, *high]
 
 
-def _unless_argument_is(number: int, argument: int, wanted: int) -> list[bytes]:
+def _unless_argument_is(
+    number: int, argument: int, wanted: int, error: int = EACCES
+) -> list[bytes]:
     """Refuse a call unless its argument, counted from 0, has one value."""
     return [
         _step(_JUMP_EQUAL, number, no=4),
         _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
         _step(_JUMP_EQUAL, wanted, yes=1),
-        _step(_RETURN, _ERRNO | EACCES),
+        _step(_RETURN, _ERRNO | error),
         _step(_RETURN, _ALLOW),
     ]
 
