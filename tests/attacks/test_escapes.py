@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.escapes import UNHELD, given, rows, succeeds_loosely
+from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER, given, rows, succeeds_loosely
 from driver import QUICK
 from evolcoder.sandbox.base import Program, Status
 
@@ -99,7 +99,8 @@ def test_a_weaker_level_holds_it_or_says_which_layer_is_missing(at_weaker_levels
     They are ended and cleaned up after like all others.
     """
     got, execution = attempt(at_weaker_levels, escape, outside)
-    missing = UNHELD[at_weaker_levels.level].get(escape.name)
+    unheld = UNHELD[at_weaker_levels.level] | (UNHELD_AS_OUR_USER if os.geteuid() else {})
+    missing = unheld.get(escape.name)
     assert got == (missing is not None), execution
     assert missing is None or missing in execution.missing
 

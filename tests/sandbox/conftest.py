@@ -1,3 +1,3 @@
 """Tests here run programs, at every level."""
 
-from driver import at_every_level as sandbox  # noqa: F401 - a fixture
+from driver import at_every_level  # noqa: F401 - fixtures

@@ -39,6 +39,9 @@ for name, path in json.loads(sys.argv[2]):
 from evolcoder.sandbox.inside import fenced
 fenced.main(json.loads(sys.argv[1]))
 """
+_MANY = 1 << 26
+_LOWEST, _SYSTEM_USERS = 20_000, 65_000
+"""Between these no system that we know of has users of its own; nobody is above."""
 _MORE_SETTINGS = ("ssl/openssl.cnf",)
 """What tools do without where it is not there, but not where it is and may not be read."""
 
@@ -53,8 +56,8 @@ class Fence:
     """Folders of Python packages that programs may import."""
     known: int
     """The version of Landlock that is used."""
-    from_root: bool
-    """Whether programs run as a user of their own."""
+    users: range | None
+    """Users whom nobody else is, for programs to run as; None where we are not root."""
     farewell_s: float = 5.0
     """How long a worker may take to end its programs and tidy up once we hang up."""
 
@@ -66,8 +69,8 @@ class Fence:
         system += [f"/etc/{name}" for name in (*SETTINGS, *_MORE_SETTINGS)]
         config = {
             "control": control,
-            "uid": _uid(number) if self.from_root else None,
-            "within": tempfile.gettempdir(),
+            "uid": self._user(number),
+            "within": self._place(),
             "landlock": self.known,
             "packages": [str(path) for path in self.packages],
             "folders": [str(path) for path in (prefix, *self.packages)],
@@ -81,25 +84,42 @@ class Fence:
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _START]
         return ["/usr/bin/env", "-i", *variables, *python, json.dumps(config), json.dumps(code)]
 
+    def _place(self) -> str:
+        """Choose where rooms are made: a folder that the programs' user can come to."""
+        place = tempfile.gettempdir()
+        return place if self.users is None or not is_private(place) else "/tmp"  # noqa: S108
+
+    def _user(self, number: int) -> int | None:
+        """Choose a user whom no worker of any process on this machine has at the same time."""
+        if self.users is None:
+            return None
+        return self.users[(os.getpid() * 64 + number % 64) % len(self.users)]
+
 
 Hold = Jail | Fence
 """How to start workers."""
 
 
-def _uid(number: int) -> int:
-    """Return a user whom no worker of any process on this machine has at the same time."""
-    return FIRST_UID + os.getpid() % (1 << 20) * 64 + number % 64
+def spare_users(uid_map: str) -> range | None:
+    """Find users whom nobody is; a rootless container has only those below 65536, or one."""
+    for line in uid_map.splitlines():
+        first, _, count = map(int, line.split())
+        if first <= FIRST_UID and first + count >= FIRST_UID + _MANY:
+            return range(FIRST_UID, FIRST_UID + _MANY)
+        if first < _LOWEST < first + count - 64:
+            return range(_LOWEST, min(first + count, _SYSTEM_USERS))
+    return None
 
 
 def fences(folders: Sequence[Path], packages: Sequence[Path]) -> Iterator[Fence]:
     """Return the way to hold programs without a container, if there is one here."""
     known = landlock.version()
-    from_root = os.geteuid() == 0
-    for folder in folders if from_root else ():
+    users = spare_users(Path("/proc/self/uid_map").read_text()) if os.geteuid() == 0 else None
+    for folder in folders if users else ():
         if is_private(str(folder)):
             raise SandboxRefusedError(
                 f"--sandbox processes: {folder} is under a folder that is private to root; install"
                 " these tools where everybody may read them"
             )
-    if known >= (1 if from_root else landlock.KNOWS_TRUNCATE):
-        yield Fence(tuple(folders), tuple(packages), known, from_root=from_root)
+    if known >= (1 if users else landlock.KNOWS_TRUNCATE):
+        yield Fence(tuple(folders), tuple(packages), known, users)

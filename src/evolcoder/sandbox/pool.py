@@ -53,14 +53,18 @@ class Level:
     """What to do where there is no way."""
     below: str
     """What to do where layers are missing."""
+    failed: str
+    """What to do where no worker comes up; empty where that can have many reasons."""
 
 
+_ALLOW = "allow user namespaces (sysctl user.max_user_namespaces)"
 STRONGEST = Level(
     "strict",
     STRICT,
     jails,
     "there is no bubblewrap; install the package bubblewrap",
-    "allow user namespaces (sysctl user.max_user_namespaces)",
+    _ALLOW,
+    _ALLOW,
 )
 LEVELS = {
     level.name: level
@@ -71,7 +75,8 @@ LEVELS = {
             FENCED,
             fences,
             "there is no Landlock; it needs Linux 5.13, or 6.2 where you are not root",
-            "run on x86-64 or ARM64, and let the container allow seccomp and Landlock",
+            "run on x86-64 or ARM64, and let the machine or its container allow these",
+            "",
         ),
     )
 }
@@ -116,14 +121,14 @@ class PoolSandbox:
             try:
                 layers = await sandbox._look()
             except SandboxError as error:
-                faults.append(str(error))
+                faults.append("; ".join(filter(None, (str(error), LEVELS[level].failed))))
                 await sandbox.aclose()
                 continue
             lacking = missing_from(layers, LEVELS[level].needs)
             if not lacking:
                 sandbox._layers = layers
                 return sandbox
-            faults.append(f"missing are {', '.join(lacking)}")
+            faults.append(f"missing are {', '.join(lacking)}; {LEVELS[level].below}")
             await sandbox.aclose()
         raise SandboxRefusedError(_refusal(LEVELS[level], faults))
 
@@ -201,8 +206,8 @@ class PoolSandbox:
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:
-    """Say in a line what is wrong with the best way that can be had, and what to do."""
-    what = f"{faults[0]}; {level.below}" if faults else level.without
+    """Say in a line what is wrong with the last way that there is, and what to do."""
+    what = faults[-1] if faults else level.without
     weaker = list(LEVELS)[list(LEVELS).index(level.name) + 1 :]
     ask = "".join(f", or ask for the weaker --sandbox {name}" for name in weaker)
     return f"--sandbox {level.name}: {what}{ask}"

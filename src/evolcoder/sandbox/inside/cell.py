@@ -123,6 +123,8 @@ def close_in(job: dict[str, Any], judge: bytes) -> None:
     kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
     if job["mode"] == "asserts":
         kernel.unshare(kernel.NEW_PIDS)
+    # A signal to its own group must not reach the worker's, whatever the namespace.
+    os.setsid()
     os.mkdir(WORK)
     os.chdir(WORK)
     give_up(judge)
