@@ -41,8 +41,8 @@ _LINKS = {
 }
 
 
-def layers_of(found: bytes) -> tuple[Layer, ...]:
-    """Read the probe's findings."""
+def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
+    """Read the probe's findings; a control group is seen from outside, by the worker."""
     seen: Mapping[str, Any] = json.loads(found)
     links, status = seen["links"], seen["status"]
     active = {
@@ -58,6 +58,7 @@ def layers_of(found: bytes) -> tuple[Layer, ...]:
         Layer.NO_NEW_PRIVILEGES: status["NoNewPrivs"] == "1",
         Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
         Layer.UNPRIVILEGED: unprivileged,
+        Layer.CGROUP: grouped,
         Layer.MEMORY: seen["data"] > 0,
         # The kernel does not count the processes of the real root.
         Layer.PROCESSES: seen["processes"] > 0 and unprivileged,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from evolcoder.errors import SandboxError, SandboxRefusedError
+from evolcoder.sandbox import cgroup
 from evolcoder.sandbox.base import (
     FENCED,
     STRICT,
@@ -89,6 +90,7 @@ class PoolSandbox:
     def __init__(self, hold: Hold, workers: int, tools: Mapping[str, Toolchain]) -> None:
         self._hold = hold
         self._tools = tools
+        self._groups = cgroup.find()
         self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
@@ -184,7 +186,7 @@ class PoolSandbox:
         number, worker = self._free.pop()
         kept = None
         try:
-            worker = worker or await Worker.start(self._hold, number)
+            worker = worker or await Worker.start(self._hold, number, self._groups)
             said = await worker.serve(job, channels.fds)
             kept = worker
             return said
@@ -202,7 +204,7 @@ class PoolSandbox:
 
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
-        return layers_of(execution.stdout)
+        return layers_of(execution.stdout, grouped=self._groups is not None)
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:
