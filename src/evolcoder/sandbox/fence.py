@@ -8,6 +8,7 @@ Does not promise what only namespaces can: a program sees which processes and fi
 where we are not root it runs as our user.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -39,6 +40,7 @@ for name, path in json.loads(sys.argv[2]):
 from evolcoder.sandbox.inside import fenced
 fenced.main(json.loads(sys.argv[1]))
 """
+_numbers = itertools.count()
 _MANY = 1 << 26
 _LOWEST, _SYSTEM_USERS = 20_000, 65_000
 """Between these no system that we know of has users of its own; nobody is above."""
@@ -61,15 +63,15 @@ class Fence:
     farewell_s: float = 5.0
     """How long a worker may take to end its programs and tidy up once we hang up."""
 
-    def command(self, control: int, number: int) -> list[str]:
-        """Return the command that starts worker `number`, whose control socket is inherited."""
+    def command(self, control: int, number: int) -> list[str]:  # noqa: ARG002 - as a jail's
+        """Return the command that starts a worker, whose control socket is inherited."""
         prefix = Path(sys.base_prefix).resolve()
         extra = [str(path) for path in (prefix, *self.folders, *self.packages)]
         system = [f"/{name}" for name in SYSTEM]
         system += [f"/etc/{name}" for name in (*SETTINGS, *_MORE_SETTINGS)]
         config = {
             "control": control,
-            "uid": self._user(number),
+            "uid": self._user(),
             "within": self._place(),
             "landlock": self.known,
             "packages": [str(path) for path in self.packages],
@@ -89,11 +91,11 @@ class Fence:
         place = tempfile.gettempdir()
         return place if self.users is None or not is_private(place) else "/tmp"  # noqa: S108
 
-    def _user(self, number: int) -> int | None:
-        """Choose a user whom no worker of any process on this machine has at the same time."""
+    def _user(self) -> int | None:
+        """Choose a user whom no other worker on this machine is likely to have."""
         if self.users is None:
             return None
-        return self.users[(os.getpid() * 64 + number % 64) % len(self.users)]
+        return self.users[(os.getpid() << 10 | next(_numbers) & 1023) % len(self.users)]
 
 
 Hold = Jail | Fence

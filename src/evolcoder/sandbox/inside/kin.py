@@ -14,6 +14,8 @@ from typing import NamedTuple
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_S = 0.0005
+_KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+"""Without it every process of the machine has to be looked at."""
 
 
 class Seen(NamedTuple):
@@ -31,27 +33,40 @@ class Seen(NamedTuple):
     """Resident bytes."""
 
 
-def everybody() -> Iterator[Seen]:
-    """Look at every process of the machine that can be seen."""
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-            cpu_s = sum(map(int, fields[11:15])) * _TICK_S
-            memory = int(fields[21]) * _PAGE
-            yield Seen(int(name), int(fields[1]), cpu_s, int(fields[17]), memory)
-
-
 def descendants() -> list[Seen]:
     """Find everybody who descends from this process."""
-    children: dict[int, list[Seen]] = {}
-    for seen in everybody():
-        children.setdefault(seen.parent, []).append(seen)
-    found = children.get(os.getpid(), [])
-    for seen in found:  # it grows as it goes
-        found += children.get(seen.pid, [])
-    return found
+    found = [os.getpid()]
+    for pid in found:  # it grows as it goes
+        with contextlib.suppress(OSError):
+            found += _children(pid)
+    return [seen for pid in found[1:] if (seen := _look(pid))]
+
+
+def _children(pid: int) -> list[int]:
+    if not _KNOWS_CHILDREN:
+        return [seen.pid for seen in _everybody() if seen.parent == pid]
+    children = b""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+            children += file.read()
+    return [int(word) for word in children.split()]
+
+
+def _everybody() -> Iterator[Seen]:
+    """Look at every process of the machine that can be seen."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (seen := _look(int(name))):
+            yield seen
+
+
+def _look(pid: int) -> Seen | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    cpu_s = sum(map(int, fields[11:15])) * _TICK_S
+    return Seen(pid, int(fields[1]), cpu_s, int(fields[17]), int(fields[21]) * _PAGE)
 
 
 def used() -> tuple[float, int]:
@@ -63,7 +78,7 @@ def used() -> tuple[float, int]:
 def threads_of_user() -> int:
     """Count the threads that the kernel counts against this user's limit of processes."""
     uid, count = os.getuid(), 0
-    for seen in everybody():
+    for seen in _everybody():
         with contextlib.suppress(OSError):
             count += seen.threads if os.stat(f"/proc/{seen.pid}").st_uid == uid else 0
     return count
