@@ -1,3 +1,5 @@
 """Tests here run programs, at every level."""
 
-from driver import at_every_level  # noqa: F401 - fixtures
+import driver
+
+at_every_level = sandbox = driver.at_every_level

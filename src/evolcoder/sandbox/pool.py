@@ -208,8 +208,8 @@ class PoolSandbox:
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:
-    """Say in a line what is wrong with the last way that there is, and what to do."""
-    what = faults[-1] if faults else level.without
+    """Say in a line what is wrong with the best way that there is, and what to do."""
+    what = faults[0] if faults else level.without
     weaker = list(LEVELS)[list(LEVELS).index(level.name) + 1 :]
     ask = "".join(f", or ask for the weaker --sandbox {name}" for name in weaker)
     return f"--sandbox {level.name}: {what}{ask}"
