@@ -65,6 +65,8 @@ class Jail:
     """Whether root builds the container and then steps down."""
     warm: tuple[str, ...] = ()
     """Modules beside WARM that a worker loads once, for all its programs."""
+    farewell_s: float = 0.0
+    """How long a worker may take to end by itself once we hang up; the kernel ends a container."""
 
     def command(self, control: int, number: int) -> list[str]:
         """Return the command that starts worker `number`, whose control socket is inherited."""
@@ -123,6 +125,11 @@ def find_bwrap() -> str | None:
     return str(bundled) if bundled.is_file() else None
 
 
+def settings() -> list[Path]:
+    """Find what tools need of /etc, where it is there."""
+    return [path for name in SETTINGS for path in sorted(Path("/etc").glob(name))]
+
+
 def _system() -> Iterator[str]:
     for name in SYSTEM:
         path = Path("/", name)
@@ -131,7 +138,7 @@ def _system() -> Iterator[str]:
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
     yield from ("--perms", "0755", "--dir", "/etc")
-    for path in (path for name in SETTINGS for path in sorted(Path("/etc").glob(name))):
+    for path in settings():
         yield from ("--ro-bind-try", str(path), str(path))
 
 

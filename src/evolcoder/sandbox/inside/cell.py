@@ -26,6 +26,8 @@ CRASHED = 70
 """Exit code of a process whose own set-up code failed."""
 ANSWERS = 3
 """Where a candidate finds the channel of answers."""
+SPARED = 1 << 11
+"""Descriptors from here on are a worker's gift to all its candidates, which keep them."""
 
 
 class Channels(NamedTuple):
@@ -45,10 +47,19 @@ class Channels(NamedTuple):
     """Where the cell says how far it got; no candidate ever holds it."""
 
 
-def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
-    """Become the cell, with a filter of system calls if there is one; run the job, and end."""
+class Aside(NamedTuple):
+    """Two processes where there was one, seen from one of them: the test's and the candidate's."""
+
+    pid: int
+    """The candidate's process; 0 in that process itself."""
+    line: socket.socket
+    """The line to the other process."""
+
+
+def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], Aside | None]) -> NoReturn:
+    """Become the cell by closing it in; run the job, and end."""
     try:
-        aside = _close_in(job, judge)
+        aside = close_in()
     except OSError as error:
         say(channels.report, f"broken {error}")
         os._exit(1)
@@ -119,37 +130,50 @@ def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _close_in(job: dict[str, Any], judge: bytes) -> tuple[int, socket.socket] | None:
+def close_in(job: dict[str, Any], judge: bytes) -> Aside | None:
     """Shut the doors; for a test that runs apart, in two processes.
 
-    Return what `_fork_aside` did, if it was needed.
+    Return what `fork_aside` did, if it was needed.
     """
     kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+    # A signal to its own group must not reach the worker's, whatever the namespace.
+    os.setsid()
     os.mkdir(WORK)
     os.chdir(WORK)
     kernel.set_dumpable(0)  # before there is anybody who could look
-    aside = _fork_aside() if job["mode"] == "asserts" else None
+    aside = fork_aside(_fork_below) if job["mode"] == "asserts" else None
+    give_up(judge)
+    return aside
+
+
+def give_up(judge: bytes) -> None:
+    """Give up all powers, and put a filter of system calls in force if there is one."""
     kernel.no_new_privileges()
     kernel.drop_capabilities()
     if judge:
         kernel.install_filter(judge)
-    return aside
 
 
-def _fork_aside() -> tuple[int, socket.socket]:
-    """Fork a process with process ids of its own, and a line to it, while that is still allowed.
+def fork_aside(fork: Callable[[], int] = os.fork) -> Aside:
+    """Fork a process for the candidate, and a line to it, while there is nothing to read of it."""
+    ours, theirs = socket.socketpair()
+    pid = fork()
+    (theirs if pid else ours).close()
+    return Aside(pid, ours if pid else theirs)
+
+
+def _fork_below() -> int:
+    """Fork a process with process ids of its own while that is still allowed.
 
     Then come back: a process whose children are to have other ids than itself can start no threads.
     """
-    ours, theirs = socket.socketpair()
     home = os.open("/proc/self/ns/pid", os.O_RDONLY)
     kernel.unshare(kernel.NEW_PIDS)
     pid = os.fork()
     if pid:
         kernel.enter(home, kernel.NEW_PIDS)
     os.close(home)
-    (theirs if pid else ours).close()
-    return pid, ours if pid else theirs
+    return pid
 
 
 def _script(job: dict[str, Any], channels: Channels) -> int:
@@ -276,7 +300,7 @@ def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> N
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 1 << 7) for fd in wanted]
     for place, fd in enumerate(high):
         os.dup2(fd, place)
-    os.closerange(len(high), 1 << 16)
+    os.closerange(len(high), SPARED)
 
 
 _MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {

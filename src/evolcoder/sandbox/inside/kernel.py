@@ -11,6 +11,7 @@ NEW_MOUNTS, NEW_PIDS, NEW_USERS = 0x00020000, 0x20000000, 0x10000000
 NO_SUID, NO_DEVICES, NO_EXEC = 2, 4, 8
 PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 _SET_DUMPABLE, _SET_SECCOMP, _SET_NO_NEW_PRIVILEGES = 4, 22, 38
+_SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36
 _CAPABILITY_VERSION_3 = 0x20080522
 _FILTER_MODE = 2
 _DETACH = 2
@@ -61,6 +62,16 @@ def no_new_privileges() -> None:
 def set_dumpable(yes: int) -> None:
     """Allow (1) or refuse (0) that processes of the same user look into this one."""
     _prctl(_SET_DUMPABLE, yes)
+
+
+def gather_orphans() -> None:
+    """Become the parent of every descendant whose own parent has ended."""
+    _prctl(_SET_SUBREAPER, 1)
+
+
+def end_with_parent(signal: int) -> None:
+    """Have a signal sent to this process when its parent ends."""
+    _prctl(_SET_DEATH_SIGNAL, signal)
 
 
 def drop_capabilities() -> None:

@@ -103,9 +103,9 @@ def _serve(
     pid = os.fork()
     if pid == 0:
         control.close()
-        cell.live(job, channels, judge)
+        cell.live(job, channels, lambda: cell.close_in(job, judge))
     kernel.enter(home, kernel.NEW_PIDS)
-    watch = _Watch(job, channels, own[2])
+    watch = Watch(job, channels, own[2])
     why = watch.until_end(pid, control)
     _, status, usage = os.wait4(pid, 0)
     ended = time.monotonic()
@@ -124,7 +124,7 @@ def _serve(
     }
 
 
-class _Watch:
+class Watch:
     """Looks at a running cell from time to time, and ends it when it goes over a limit."""
 
     def __init__(self, job: dict[str, Any], channels: cell.Channels, processes: int) -> None:
@@ -144,20 +144,20 @@ class _Watch:
         pause = FIRST_LOOK_S
         try:
             while not (events := poller.poll(pause * 1000)):
-                why, pause = self._look()
+                why, pause = self.look()
                 if why:
                     os.kill(pid, signal.SIGKILL)
                     return why
             if any(fd == control.fileno() for fd, _ in events):
-                os._exit(0)
+                self.leave()
             return ""
         finally:
             os.close(process)
 
-    def _look(self) -> tuple[str, float]:
+    def look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         stage, begun, cpu_before = self._stage()
-        self.cpu_s, memory = _used(self.processes)
+        self.cpu_s, memory = self.used()
         self.memory = max(self.memory, memory)
         left = begun + stage["wall_s"] - time.monotonic()
         if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
@@ -168,6 +168,14 @@ class _Watch:
         if written > self.job["output"]:
             return "output", 0.0
         return "", min(LOOK_S, left)
+
+    def used(self) -> tuple[float, int]:
+        """Return processor seconds and resident bytes of all that runs."""
+        return _used(self.processes)
+
+    def leave(self) -> NoReturn:
+        """End, because the parent has; the kernel ends the cell."""
+        os._exit(0)
 
     def _stage(self) -> tuple[dict[str, Any], float, float]:
         """Return the limits of the stage that runs, and time and processor time at its start."""
