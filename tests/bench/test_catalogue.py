@@ -65,7 +65,8 @@ def test_a_reference_is_found_in_a_chat_answer(bench):
     for problem in bench.problems():
         if problem.reference is None:
             continue
-        answer = f"Here it is.\n\n```python\n{problem.reference}\n```\nDone."
+        language = bench.ask(problem).language
+        answer = f"Here it is.\n\n```{language}\n{problem.reference}\n```\nDone."
         candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, Form.ANSWER))
         assert candidate.found is Found.FENCE, problem.id
 

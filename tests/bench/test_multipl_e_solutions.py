@@ -149,3 +149,16 @@ def test_stubs_fail_when_they_are_called(named, grade, name):
     found = grade(code, [(problem.stub, problem.checks.tests, ROOMY) for problem in some])
     kinds = {problem.id: verdict.kind for problem, verdict in zip(some, found, strict=True)}
     assert set(kinds.values()) == {Kind.ERROR}, kinds
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_control_is_one_of_these_solutions(named, code):
+    """What shows that a language's tools are whole is a right solution of these files."""
+    bench = named(f"humaneval-{code}")
+    (problem,) = [one for one in bench.problems() if one.reference is not None]
+    right = [
+        bench.candidate(problem, Sample.of(problem.id, 0, one.text, one.form)).program
+        for one in SOLUTIONS
+        if (one.code, one.problem, one.does) == (code, problem.id, "passes")
+    ]
+    assert problem.reference in right

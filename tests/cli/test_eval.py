@@ -268,7 +268,7 @@ def test_a_raw_template_continues_the_prompt(capsys, tmp_path, shared, humaneval
 
     with in_thread(Loopback(answer=answer)) as server:
         code, found, _ = result(
-            capsys, "--bench", "humaneval", "--model", f"{server.base_url}#base", "--limit", 3,
+            capsys, "--bench", "humaneval", "--model", f"{server.base_url}#toy", "--limit", 3,
             "--template", "completion", "--data-dir", shared, "--out", tmp_path / "e",
         )  # fmt: skip
         assert [call.body["prompt"] for call in server.calls] == seen

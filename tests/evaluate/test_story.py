@@ -193,7 +193,7 @@ def test_controls_are_measured_once(sandbox, controls, tmp_path):
 
     async def look(box_times):
         controls._sandbox = Unreliable(sandbox.sandbox, "def", box_times)
-        return [await controls.fault(problem) for problem in bench.problems()]
+        return [(await controls.finding(p)).fault for p in bench.problems()]
 
     assert sandbox.runner.run(look(0)) == ["", "", ""]
     controls._db.flush()

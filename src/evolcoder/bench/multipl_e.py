@@ -1,14 +1,17 @@
 """MultiPL-E: HumanEval and MBPP in 18 other languages.
 
-The tests stand in the data as a text that follows the program; there are no reference solutions, so
-a bench of this kind is checked with stubs and with solutions written for it.
+The tests stand in the data as a text that follows the program; there are no reference solutions.
+One problem of HumanEval has a solution of ours in every language, to show that tools are whole.
 
     multipl_e("humaneval-rs")(Shelf(data_dir=None, cache=folder)).problems()
 """
 
+import functools
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 from evolcoder.bench.assembly import assembled
 from evolcoder.bench.base import Asked, Candidate, Form, Found, Problem, ProgramChecks, Sample
@@ -42,6 +45,9 @@ CODES = {language: code for code, language in LANGUAGES.items()} | {"go": "go_te
 """Our name of a language -> what MultiPL-E writes into its files."""
 CONFIGURATIONS = tuple(DIGESTS)
 """Names of all benches of this kind."""
+
+CONTROLLED = "HumanEval_43_pairs_sum_to_zero"
+"""The problem that has a solution of ours in every language."""
 
 _WRITTEN = {"cpp": "C++", "csharp": "C#", "javascript": "JavaScript", "php": "PHP"}
 _FAILING_BODY = {
@@ -134,10 +140,18 @@ def _problem(row: Row, language: str) -> Problem:
         id=row["name"],
         prompt=prompt,
         checks=ProgramChecks(language, row["tests"], _called_by(row["tests"], prompt, row["name"])),
-        reference=None,
+        reference=_controls().get(language) if row["name"] == CONTROLLED else None,
         stub=f"{prompt}{_FAILING_BODY[language]}",
         groups=(("language", language),),
     )
+
+
+@functools.cache
+def _controls() -> dict[str, str]:
+    """Read our solutions of the controlled problem: language -> program."""
+    path = files("evolcoder") / "data" / "multipl_e_controls.json"
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return {LANGUAGES[code]: program for code, program in found.items()}
 
 
 def _program(problem: Problem, form: Form, code: str) -> str:

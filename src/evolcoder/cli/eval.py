@@ -9,31 +9,23 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from evolcoder import config as configs
-from evolcoder.bench.base import Bench, ProgramChecks
-from evolcoder.bench.catalogue import bench_named
-from evolcoder.bench.fetch import Shelf
-from evolcoder.bench.prompts import TEMPLATES, Template, template_named
-from evolcoder.bench.samples import Format, Reading, read_samples
-from evolcoder.cli import compare, provenance, session, verdicts
+from evolcoder.bench.base import Bench, Problem, ProgramChecks
+from evolcoder.bench.ds1000_references import warm_modules
+from evolcoder.bench.prompts import TEMPLATES
+from evolcoder.bench.samples import Format
+from evolcoder.cli import compare, libraries, provenance, session, verdicts
+from evolcoder.cli.plan import Plan, plan_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
-from evolcoder.config import Config
-from evolcoder.engine.base import Sampling
-from evolcoder.engine.models import cache_folder, digest_of
-from evolcoder.errors import BenchError, BudgetReached, ConfigError
+from evolcoder.engine.models import cache_folder
+from evolcoder.errors import BenchError, BudgetReached
 from evolcoder.evaluate.results import Result, result_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
 from evolcoder.evaluate.story import Asker, Evaluation, Progress
 from evolcoder.grade.controls import Controls
-from evolcoder.ids import content_id
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-
-FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
-"""Flag -> the config key that it sets."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,31 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the result as JSON")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """An evaluation, with all that the user said checked."""
-
-    benches: tuple[Bench, ...]
-    """What is evaluated."""
-    readings: dict[str, Reading]
-    """Samples read from a file, by bench; empty where a model is asked."""
-    template: Template
-    """How problems are put to a model."""
-    sampling: Sampling
-    """How answers are drawn."""
-    config: Config
-    """Traffic, budget, prices and cache."""
-    folder: Path
-    """Where it is kept."""
-    settings: dict[str, object]
-    """What decides the samples."""
-
-
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
     if args.compare:
         return compare.main(*args.compare, as_json=args.json)
-    plan = _plan(args)
+    plan = plan_of(args)
     results, limit = until_told(_run(plan, args))
     if args.no_grade:
         return _tell_generated(plan, args, limit)
@@ -119,46 +91,6 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
     return "\n".join([*lines, f"they are in {folder}; the same command without --no-grade grades"])
 
 
-def _plan(args: argparse.Namespace) -> Plan:
-    if not args.bench:
-        raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
-    if bool(args.model) == bool(args.samples):
-        raise ConfigError("give either --model SPEC or --samples FILE")
-    if args.n < 1 or (args.limit is not None and args.limit < 1):
-        raise ConfigError("--n and --limit are at least 1")
-    if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
-    shelf = Shelf(args.data_dir, cache_folder() / "benchmarks")
-    names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
-    benches = tuple(bench_named(name, shelf) for name in names)
-    readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
-    given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
-    settings = _settings(args)
-    return Plan(
-        benches,
-        readings,
-        template_named(args.template),
-        Sampling(args.temperature, args.top_p, args.max_tokens),
-        configs.load(None, [*given, *args.set]),
-        args.out or Path("runs") / f"eval-{content_id('eval', [*names, settings])[:8]}",
-        settings,
-    )
-
-
-def _settings(args: argparse.Namespace) -> dict[str, object]:
-    if args.samples:
-        path: Path = args.samples
-        return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
-    kept = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
-    return {name: vars(args)[name] for name in kept}
-
-
-def _reading(path: Path, bench: Bench) -> Reading:
-    if not path.exists():
-        raise BenchError(f"--samples {path}: there is no such file")
-    return read_samples(path, bench.problems())
-
-
 async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
@@ -166,16 +98,16 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
-        asker = opened and _asker(plan, args, store, opened)
+        asker = _asker(plan, args, store, opened) if opened else None
         results, limit = [], None
         for bench in plan.benches:
             reading = plan.readings.get(bench.name)
             if reading is not None:
                 store.add_samples(bench.name, reading.samples)
                 store.flush()
-            problems = bench.problems()[: args.limit]
+            excused = libraries.excused(bench, args.packages)
             evaluation = Evaluation(
-                store, bench, asker=asker, n=args.n, problems=problems,
+                store, bench, asker=asker, n=args.n, problems=_problems(bench, args),
                 in_flight=_in_flight(plan, args, has_model=asker is not None),
             )  # fmt: skip
             faults: dict[str, str] = {}
@@ -185,8 +117,9 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
                 limit = reached
             partial = args.partial or args.limit is not None
             store.flush()
-            result = result_of(store, bench, faults=faults, partial=partial)
-            results.append(result.with_notes(reading.notes if reading else ()))
+            result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
+            notes = [*(reading.notes if reading else ()), *libraries.notes(bench, args.packages)]
+            results.append(result.with_notes(notes))
             if limit is not None:
                 break
         return results, limit
@@ -224,6 +157,7 @@ async def _sandbox(plan: Plan, args: argparse.Namespace, stack: AsyncExitStack) 
         level=args.sandbox,
         languages=list(languages),
         packages=[path.resolve() for path in args.packages],
+        warm=warm_modules(args.packages),
     )
     stack.push_async_callback(sandbox.aclose)
     return sandbox
@@ -240,9 +174,15 @@ async def _open_model(
     return opened
 
 
+def _problems(bench: Bench, args: argparse.Namespace) -> list[Problem]:
+    """Return the problems that are asked and graded."""
+    excused = libraries.excused(bench, args.packages)
+    return [p for p in bench.problems()[: args.limit] if p.id not in excused]
+
+
 def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
     """Count the samples that are still to be drawn."""
-    wanted = args.n * sum(len(bench.problems()[: args.limit]) for bench in plan.benches)
+    wanted: int = args.n * sum(len(_problems(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
         return wanted
     with EvalStore.read(plan.folder) as store:

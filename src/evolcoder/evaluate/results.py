@@ -10,6 +10,7 @@ controls failed here are no part of any score.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from evolcoder.bench.base import Bench, Found
@@ -71,23 +72,33 @@ class Result:
 
 
 def result_of(
-    store: EvalStore, bench: Bench, *, faults: Mapping[str, str], partial: bool
+    store: EvalStore,
+    bench: Bench,
+    *,
+    faults: Mapping[str, str],
+    excused: Mapping[str, str] = MappingProxyType({}),
+    partial: bool,
 ) -> Result:
-    """Compute the result of one benchmark out of its verdicts."""
-    judged = [one for one in store.verdicts(bench.name) if one.problem not in faults]
-    wanted = [problem.id for problem in bench.problems() if problem.id not in faults]
+    """Compute the result of one benchmark out of its verdicts.
+
+    `faults` are problems whose controls failed, which withholds the score; `excused` are those
+    that are known to, which the score leaves out and names.
+    """
+    out = {*faults, *excused}
+    judged = [one for one in store.verdicts(bench.name) if one.problem not in out]
+    wanted = [problem.id for problem in bench.problems() if problem.id not in out]
     outcomes = _outcomes(judged, wanted)
     failures = store.failures(bench.name)
     held = withhold(
         bench.name,
-        wanted=[problem.id for problem in bench.problems()],
+        wanted=[p.id for p in bench.problems() if p.id not in excused],
         outcomes=outcomes,
         unjudged=[problem for problem, _ in failures] + list(faults),
     )
     why = held.why if held and not (partial and outcomes) else ""
     uneven = _uneven(outcomes)
     why = why or (uneven if not partial else "")
-    notes = [*_notes(faults, failures), *([held.why] if held and not why else [])]
+    notes = [*_notes(excused, faults, failures), *([held.why] if held and not why else [])]
     return Result(
         bench=bench.name,
         scores=() if why else tuple(_scores(bench.name, outcomes)),
@@ -143,7 +154,12 @@ def _groups(bench: Bench, judged: Iterable[Judged], outcomes: Outcomes) -> Itera
             yield GroupScore(kind, name, score(part, bench=f"{bench.name}/{name}", k=1))
 
 
-def _notes(faults: Mapping[str, str], failures: list[tuple[str, str]]) -> Iterable[str]:
+def _notes(
+    excused: Mapping[str, str], faults: Mapping[str, str], failures: list[tuple[str, str]]
+) -> Iterable[str]:
+    for why in dict.fromkeys(excused.values()):
+        problems = [problem for problem, said in excused.items() if said == why]
+        yield f"{len(problems)} problems are left out, {why}: {', '.join(problems)}"
     for problem, fault in faults.items():
         yield f"{problem} is left out: {fault}"
     if failures:

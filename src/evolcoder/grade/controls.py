@@ -4,8 +4,7 @@ Promises: what a problem's controls gave is measured in the sandbox, once per ma
 the data, and kept if they are sound; a fault is measured anew each time. The reference's answers
 are the expected ones of a problem that is checked by calls: it is run twice, and must answer alike.
 
->>> control = await controls.of(problem)   # doctest: +SKIP
->>> control.fault                          # doctest: +SKIP
+>>> (await controls.finding(problem)).fault   # doctest: +SKIP
 ''
 """
 
@@ -40,22 +39,16 @@ RULES = 1
 """Goes into every key: raise it when the meaning of a control changes."""
 NONE = "none"
 """In place of a finding: the data set brings no reference."""
-_INSERT = "INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?)"
-_SELECT = "SELECT reference, stub, cpu_s, peak_mb, answers FROM controls WHERE key=?"
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class Finding:
     """What the reference and the stub of a problem gave on this machine."""
 
-    problem: str
-    """Id of the problem."""
     reference: str
     """The kind of verdict on the reference, with what was seen if it did not pass; or `none`."""
     stub: str
-    """The kind of verdict on the stub."""
-    need: Need
-    """What the reference took and answered."""
+    """The kind of verdict on the stub, with what was seen."""
 
     @property
     def fault(self) -> str:
@@ -74,19 +67,22 @@ class Controls:
         self._sandbox = sandbox
         self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
 
-    async def of(self, problem: Problem) -> Control:
-        """Return the control of a problem, kept or fresh; or raise SandboxError."""
+    async def finding(self, problem: Problem) -> Finding:
+        """Say what a problem's controls gave, or raise SandboxError; what is kept was sound."""
         key = self._key(problem)
-        if rows := self._db.read(_SELECT, (key,)):
-            return _kept(problem.id, rows[0])
-        return await self._fresh(key, problem)
+        if rows := self._db.read("SELECT reference, stub FROM controls WHERE key=?", (key,)):
+            return Finding(*cast("tuple[str, str]", rows[0]))
+        return (await self._fresh(key, problem))[0]
 
-    async def fault(self, problem: Problem) -> str:
-        """Say what is wrong with a problem here, if anything; what was kept was sound."""
+    async def need(self, problem: Problem) -> Need:
+        """Return what a problem's reference took and answered, or raise SandboxError."""
         key = self._key(problem)
-        if self._db.read("SELECT 1 FROM controls WHERE key=?", (key,)):
-            return ""
-        return (await self._fresh(key, problem)).fault
+        query = "SELECT cpu_s, peak_mb, answers FROM controls WHERE key=?"
+        if rows := self._db.read(query, (key,)):
+            cpu_s, peak_mb, packed = cast("tuple[float, float, bytes]", rows[0])
+            text = zlib.decompress(packed)
+            return Need(cpu_s, peak_mb, tuple(text.split(b"\n")) if text else ())
+        return (await self._fresh(key, problem))[1]
 
     def close(self) -> None:
         """Commit and let go of the file."""
@@ -96,17 +92,16 @@ class Controls:
         held = hashlib.sha256(repr(problem).encode("utf-8", "surrogatepass"))
         return content_id("control", [*self._where, held.hexdigest()])
 
-    async def _fresh(self, key: str, problem: Problem) -> Control:
+    async def _fresh(self, key: str, problem: Problem) -> tuple[Finding, Need]:
         """Measure the controls of a problem, and keep them if they are sound."""
-        control = await self._measured(problem)
-        if not control.fault:
-            need = control.need
+        finding, need = await self._measured(problem)
+        if not finding.fault:
             packed = zlib.compress(b"\n".join(need.answers), 1)
-            values = (key, control.reference, control.stub, need.cpu_s, need.peak_mb, packed)
-            self._db.write(_INSERT, values)
-        return control
+            values = (key, finding.reference, finding.stub, need.cpu_s, need.peak_mb, packed)
+            self._db.write("INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?)", values)
+        return finding, need
 
-    async def _measured(self, problem: Problem) -> Control:
+    async def _measured(self, problem: Problem) -> tuple[Finding, Need]:
         need, reference = UNKNOWN, NONE
         if isinstance(problem.checks, CallChecks):
             need, reference = await self._answered(problem.checks)
@@ -118,7 +113,7 @@ class Controls:
         if need is UNKNOWN:
             need = Need()
         stub = await ProblemTest.of(problem, need).grade(self._sandbox, problem.stub)
-        return Control(problem.id, reference, _finding(stub), need)
+        return Finding(reference, _finding(stub)), need
 
     async def _answered(self, checks: CallChecks) -> tuple[Need, str]:
         """Have the reference answer every call; say what is wrong if it does not."""
@@ -137,13 +132,6 @@ def _finding(verdict: Verdict) -> str:
         return verdict.kind
     seen = verdict.detail or f"check {verdict.check}: {verdict.got}, not {verdict.expected}"
     return one_line(f"{verdict.kind}: {seen}", 200)
-
-
-def _kept(problem: str, columns: tuple[object, ...]) -> Control:
-    reference, stub, cpu_s, peak_mb, packed = cast("tuple[str, str, float, float, bytes]", columns)
-    text = zlib.decompress(packed)
-    answers = tuple(text.split(b"\n")) if text else ()
-    return Control(problem, reference, stub, Need(cpu_s, peak_mb, answers))
 
 
 def _processor() -> str:

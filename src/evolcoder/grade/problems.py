@@ -21,6 +21,7 @@ from evolcoder.bench.base import (
 )
 from evolcoder.grade.asserts import AssertTest, grade_asserts
 from evolcoder.grade.calls import CallTest, grade_calls
+from evolcoder.grade.harness import grade_harness, limits_of
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Sandbox, Verdict
 
@@ -48,7 +49,7 @@ class Need:
 
     def limits(self, checks: Checks) -> Limits:
         """Return what a candidate may use."""
-        base = PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION
+        base = _base(checks)
         answers_mb = base.answers_mb + 2 * sum(map(len, self.answers)) // MB
         return replace(
             base,
@@ -108,4 +109,10 @@ class ProblemTest:
             language, tests = self.checks.language, self.checks.tests
             return await grade_program(sandbox, language, program, tests, self.limits)
         assert isinstance(self.checks, HarnessChecks)
-        raise NotImplementedError("harness")
+        return await grade_harness(sandbox, program, self.checks, self.limits)
+
+
+def _base(checks: Checks) -> Limits:
+    if isinstance(checks, HarnessChecks):
+        return limits_of(checks.library)
+    return PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION
