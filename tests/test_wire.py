@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.wire import CROWD, DEPTH, NotPlainError, decode, encode
+from evolcoder.wire import CROWD, DEPTH, NotPlainError, decode, encode, trust, trusted
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -45,6 +45,18 @@ def same(a, b):
 def test_plain_data_comes_back_as_it_was(value):
     """decode(encode(x)) is x, with the same exact types."""
     assert same(decode(encode(value)), value)
+
+
+@given(VALUES)
+def test_trusted_data_comes_back_as_it_was(value):
+    """trust(trusted(x)) is x too, with the same exact types."""
+    assert same(trust(trusted(value)), value)
+
+
+def test_what_is_not_plain_is_not_trusted_either():
+    """The quick way refuses what the strict one refuses."""
+    with pytest.raises(NotPlainError):
+        trusted([object()])
 
 
 @given(st.binary() | st.text().map(str.encode))

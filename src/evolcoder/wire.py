@@ -15,6 +15,7 @@ member says what it is. It needs the standard library alone, since sandboxed pro
 """
 
 import json
+import marshal
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,6 +27,8 @@ LONG_BITS = 4096
 CROWD = 1000
 """From so many keys on, a set or dict is checked for keys made to collide."""
 
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
 Refer = Callable[[object], list[Any]]
 Resolve = Callable[[list[Any]], object]
 
@@ -36,7 +39,7 @@ class NotPlainError(ValueError):
 
 def encode(value: object, refer: Refer | None = None) -> bytes:
     """Encode a value; `refer` may stand in for what is not plain, as a list of plain data."""
-    return json.dumps(pack(value, refer), separators=(",", ":")).encode("ascii")
+    return _as_json(pack(value, refer)).encode("ascii")
 
 
 def decode(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 - plain data
@@ -47,6 +50,19 @@ def decode(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 
         raise
     except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
         raise NotPlainError(f"not encoded data: {type(error).__name__}") from error
+
+
+def trusted(value: object) -> bytes:
+    """Encode plain data for a process that trusts this one, and runs the same interpreter.
+
+    It is read in a fraction of the time. What `encode` refuses is refused here too.
+    """
+    return marshal.dumps(decode(encode(value)))
+
+
+def trust(data: bytes) -> Any:  # noqa: ANN401 - plain data
+    """Decode what `trusted` wrote. Never for bytes that a candidate could have touched."""
+    return marshal.loads(data)  # noqa: S302 - see above
 
 
 def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa: ANN401 - JSON

@@ -59,7 +59,7 @@ class Calls:
     entry_point: str
     """Name of the function."""
     inputs: bytes = field(repr=False)
-    """One line per call: its arguments as a list, encoded by `wire`."""
+    """A list with a list of arguments for every call, put into bytes by `wire.trusted`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ wrong in between is a `SandboxError`, and the worker is then not used again.
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from evolcoder.errors import SandboxError
+from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.jail import Jail
+from evolcoder.sandbox.orders import Job
 
 START_S = 20.0
 """Longest wait for a container to come up."""
@@ -53,14 +53,13 @@ class Worker:
             raise
         return worker
 
-    async def serve(self, job: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    async def serve(self, job: Job, fds: Sequence[int]) -> End:
         """Have one job run to its end; return what the worker says of it."""
-        longest = job["compile"]["wall_s"] + job["run"]["wall_s"]
         try:
-            socket.send_fds(self._control, [json.dumps(job).encode()], list(fds))
+            socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
             raise SandboxError(f"a worker took no job: {error.strerror}") from error
-        return await self._hear(longest + GRACE_S)
+        return End.read(await self._hear(job.longest_s + GRACE_S))
 
     def kill(self) -> None:
         """End the container and everything in it.
@@ -73,7 +72,7 @@ class Worker:
         self._process.wait()
         os.close(self._log)
 
-    async def _hear(self, wait_s: float) -> dict[str, Any]:
+    async def _hear(self, wait_s: float) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(wait_s):
@@ -84,8 +83,7 @@ class Worker:
             raise SandboxError(f"a worker hung up: {error.strerror}") from error
         if not message:
             raise SandboxError(f"a worker ended: {self._last_words()}")
-        said: dict[str, Any] = json.loads(message)
-        return said
+        return message
 
     def _last_words(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()

@@ -9,23 +9,32 @@ then `done CODE`; or `broken REASON` where the sandbox itself failed.
 """
 
 import contextlib
-import fcntl
 import os
-import random
-import resource
 import signal
 import socket
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from evolcoder.sandbox.inside import candidate, kernel, tester
+from evolcoder.sandbox.inside import candidate, kernel, line, tester
 
-WORK = "/tmp/work"  # noqa: S108 - private to the cell
+ROOM = b"/tmp"
+"""Where a cell's own folder in memory is mounted."""
+WORK = ROOM + b"/work"
 CRASHED = 70
 """Exit code of a process whose own set-up code failed."""
-ANSWERS = 3
+ANSWERS = line.FIRST_FREE - 1
 """Where a candidate finds the channel of answers."""
+_MOST = {
+    what: kernel.highest(what)
+    for what in (
+        *(kernel.CPU, kernel.DATA, kernel.FILE_SIZE),
+        *(kernel.DESCRIPTORS, kernel.PROCESSES, kernel.CORE),
+    )
+}
+"""The limits that this container came with, beyond which none can be raised."""
+_SHORT = 1 << 16
+"""What is not longer is read at once."""
 
 
 class Channels(NamedTuple):
@@ -45,47 +54,41 @@ class Channels(NamedTuple):
     """Where the cell says how far it got; no candidate ever holds it."""
 
 
-def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
-    """Become the cell, with a filter of system calls if there is one; run the job, and end."""
+def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], None]) -> NoReturn:
+    """Become the cell by closing it in; run the job, and end."""
     try:
-        _close_in(job, judge)
+        close_in()
     except OSError as error:
-        say(channels.report, f"broken {error}")
+        say(channels.report, f"broken {error}".encode())
         os._exit(1)
-    say(channels.report, "ready")
+    say(channels.report, b"ready")
     os.dup2(channels.stdout, 1)
     os.dup2(channels.stderr, 2)
-    random.seed(0)
     code = CRASHED
     try:
         code = _MODES[job["mode"]](job, channels)
-        say(channels.report, f"done {code}")
+        say(channels.report, b"done %d" % code)
     finally:
         os._exit(code & 0xFF)
 
 
-def say(report: int, line: str) -> None:
+def say(report: int, words: bytes) -> None:
     """Add a line to the report."""
-    os.write(report, line.encode() + b"\n")
+    os.write(report, words + b"\n")
 
 
-def say_compiled(report: int) -> None:
+def say_compiled(report: int, compiler_s: float = 0.0) -> None:
     """Note the moment and the processor time from which on the program's own limits count."""
-    used = sum(
-        use.ru_utime + use.ru_stime
-        for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
-    say(report, f"compiled {time.monotonic()} {used}")
+    say(report, b"compiled %r %r" % (time.monotonic(), time.process_time() + compiler_s))
 
 
 def spawn(work: Callable[[], int]) -> int:
     """Fork a process that does one piece of work; return its id."""
-    pid = os.fork()
+    pid = kernel.fork()
     if pid == 0:
         code = CRASHED
         try:
             kernel.set_dumpable(1)
-            random.seed(0)
             code = work()
         finally:
             os._exit(code)
@@ -102,31 +105,28 @@ def reap(pid: int) -> int:
 
 def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
     """Bind this process and its children to a stage's limits."""
-    seconds = int(stage["cpu_s"]) + 2
     for what, wanted in (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_DATA, stage["memory"]),
-        (resource.RLIMIT_FSIZE, job["files"]),
-        (resource.RLIMIT_NOFILE, job["descriptors"]),
-        (resource.RLIMIT_NPROC, stage["processes"] + 2),
-        (resource.RLIMIT_CORE, 0),
+        (kernel.CPU, int(stage["cpu_s"]) + 2),
+        (kernel.DATA, stage["memory"]),
+        (kernel.FILE_SIZE, job["files"]),
+        (kernel.DESCRIPTORS, job["descriptors"]),
+        (kernel.PROCESSES, stage["processes"] + 2),
+        (kernel.CORE, 0),
     ):
-        _, hard = resource.getrlimit(what)
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(what, (most, most))
+        kernel.limit(what, min(wanted, _MOST[what]))
 
 
-def _close_in(job: dict[str, Any], judge: bytes) -> None:
-    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+def close_in(job: dict[str, Any], judge: kernel.Filter | None) -> None:
+    """Take a /proc of its own process ids and a folder; give up everything else."""
+    kernel.mount_proc()
     if job["mode"] == "asserts":
         kernel.unshare(kernel.NEW_PIDS)
-    os.mkdir(WORK)
-    os.chdir(WORK)
-    kernel.no_new_privileges()
+    kernel.make_and_enter(WORK)
     kernel.drop_capabilities()
     if judge:
-        kernel.install_filter(judge)
-    kernel.set_dumpable(0)
+        judge.install()
+    if job["mode"] != "calls":
+        kernel.set_dumpable(0)
 
 
 def _script(job: dict[str, Any], channels: Channels) -> int:
@@ -154,7 +154,6 @@ def _calls(job: dict[str, Any], channels: Channels) -> int:
     if code is None:
         os._exit(1)
     _keep(None, 1, 2, channels.answers)
-    kernel.set_dumpable(1)
     os._exit(candidate.answer_calls(code, job["entry_points"][0], calls, ANSWERS))
 
 
@@ -200,7 +199,8 @@ def _commands(job: dict[str, Any], channels: Channels) -> int:
         os.remove(job["file"])
     if job["feed"]:
         stdin, end = os.pipe()
-    say_compiled(channels.report)
+    used = os.times()
+    say_compiled(channels.report, used.children_user + used.children_system)
     pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, channels.answers)))
     if job["feed"]:
         _feed(stdin, end, feed)
@@ -227,24 +227,29 @@ def _say_outcome(report: int, *, compiled: bool) -> None:
     if compiled:
         say_compiled(report)
     else:
-        say(report, "uncompiled")
+        say(report, b"uncompiled")
 
 
 def read_all(fd: int) -> bytes:
     """Read a whole file from its start, wherever its offset stands."""
-    return os.pread(fd, os.fstat(fd).st_size, 0)
+    data = os.pread(fd, _SHORT, 0)
+    return data if len(data) < _SHORT else os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> None:
-    """Keep four streams as descriptors 0 to 3 and close everything else."""
-    if stdin is None:
-        stdin = os.open("/dev/null", os.O_RDONLY)
-    wanted = [fd for fd in (stdin, stdout, stderr, answers) if fd is not None]
-    # First out of the way of each other, then to their places.
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 1 << 7) for fd in wanted]
-    for place, fd in enumerate(high):
-        os.dup2(fd, place)
-    os.closerange(len(high), 1 << 16)
+    """Keep four streams as descriptors 0 to 3 and close everything else.
+
+    Where there is no standard input, descriptor 0 has been /dev/null since the zygote began.
+    """
+    if stdin is not None:
+        os.dup2(stdin, 0)
+    if stdout != 1:
+        os.dup2(stdout, 1)
+    if stderr != 2:
+        os.dup2(stderr, 2)
+    if answers is not None:
+        os.dup2(answers, ANSWERS)
+    os.closerange(ANSWERS if answers is None else ANSWERS + 1, 1 << 16)
 
 
 _MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {
