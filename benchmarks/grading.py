@@ -37,7 +37,7 @@ def main() -> None:
     _make_venvs(names)
     files = jobs.write(args.data_dir, work, set(args.copies))
     passes = list(_passes(names, args, files, work))
-    found = list(rows.targets(passes, max(args.copies)))
+    found = list(rows.targets(passes, args.copies))
     print(rows.heading(args.passes))
     print(f"\n{rows.measures(passes)}")
     if found:
@@ -89,7 +89,7 @@ def _passes(
         for copies in args.copies:
             for name in turned:
                 grader, folder = GRADERS[name], work / f"{name}-{copies}-{number}"
-                if grader.only_forks and copies != min(args.copies):
+                if grader.once and copies != min(args.copies):
                     continue
                 one = measure(name, grader, copies, files, folder)
                 _tell(f"pass {number + 1}, {copies} x 164", one)

@@ -54,9 +54,22 @@ def test_trusted_data_comes_back_as_it_was(value):
 
 
 def test_what_is_not_plain_is_not_trusted_either():
-    """The quick way refuses what the strict one refuses."""
-    with pytest.raises(NotPlainError):
-        trusted([object()])
+    """The quick way refuses what the strict one refuses, and takes a subclass for what it holds."""
+    deep = []
+    for _ in range(DEPTH + 2):
+        deep = [deep]
+    for value in ([object()], [bytearray(b"x")], [...], deep):
+        with pytest.raises(NotPlainError):
+            trusted(value)
+    assert same(trust(trusted([collections.Counter(a=1)])), [{"a": 1}])
+
+
+def test_trusted_data_keeps_no_identity():
+    """Two names for one list become two lists: a call that changes its arguments changes no other."""
+    shared = [1]
+    first, second = trust(trusted([shared, shared]))
+    assert first == second
+    assert first is not second
 
 
 @given(st.binary() | st.text().map(str.encode))

@@ -1,64 +1,69 @@
-"""evolcoder's grading of every sample by HumanEval's own asserts, at the level `strict`.
+"""evolcoder's grading of every sample, at the level `strict`.
 
-python grade_evolcoder.py PROBLEMS SAMPLES WORKERS
+    python grade_evolcoder.py BENCH DATA SAMPLES WORKERS CONTROLS
+
+What the references take and answer is measured before, once per machine, and kept in CONTROLS; a
+benchmark that brings its own answers needs none of that.
 """
 
-import ast
 import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from memory import tree
 from said import Clock
 
-from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.sandbox.base import Limits
+from evolcoder.bench.base import CallChecks, Problem
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.grade.controls import Controls
+from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.sandbox.pool import PoolSandbox
 
 
 def main() -> None:
-    problems, samples, workers = sys.argv[1:]
-    by_id = {row["task_id"]: row for row in _rows(problems)}
-    asyncio.run(_grade(by_id, list(_rows(samples)), int(workers)))
+    bench, data, samples, workers, controls = sys.argv[1:]
+    problems = bench_named(bench, Shelf(Path(data), Path(controls).parent)).problems()
+    rows = map(json.loads, Path(samples).read_text().splitlines())
+    programs = [(row["task_id"], row["completion"]) for row in rows]
+    asyncio.run(_grade(problems, programs, int(workers), Path(controls)))
 
 
-def _rows(path: str) -> Iterator[Any]:
-    return map(json.loads, Path(path).read_text().splitlines())
-
-
-async def _grade(by_id: dict[str, Any], rows: list[dict[str, Any]], workers: int) -> None:
-    tests: dict[str, AssertTest] = {}
+async def _grade(
+    problems: list[Problem], programs: list[tuple[str, str]], workers: int, controls: Path
+) -> None:
     sandbox = await PoolSandbox.start(workers=workers)
+    needs = await _needs(problems, sandbox, controls)
+    by_id, tests = {problem.id: problem for problem in problems}, dict[str, ProblemTest]()
 
-    async def verdict(row: dict[str, Any]) -> bool:
-        name = row["task_id"]
+    async def verdict(name: str, program: str) -> bool:
         if name not in tests:
-            tests[name] = _test(by_id[name])
-        return (await grade_asserts(sandbox, row["completion"], tests[name], Limits())).passed
+            tests[name] = ProblemTest.of(by_id[name], needs.get(name, Need()))
+        return (await tests[name].grade(sandbox, program)).passed
 
     starting = Clock()
-    await verdict(rows[0])
+    await verdict(*programs[0])
     starting.first()
     # One for every worker, which starts with its first program.
-    await asyncio.gather(*map(verdict, rows[:workers]))
+    await asyncio.gather(*(verdict(*one) for one in programs[:workers]))
     before = _containers_cpu_s()
     clock = Clock()
     clock.first_at = starting.first_at
-    verdicts = await asyncio.gather(*map(verdict, rows))
+    verdicts = await asyncio.gather(*(verdict(*one) for one in programs))
     clock.say(verdicts, _containers_cpu_s() - before)
     await sandbox.aclose()
 
 
-def _test(problem: dict[str, Any]) -> AssertTest:
-    """Return a problem's test, with the imports and helpers of its prompt in front."""
-    name = problem["entry_point"]
-    body = ast.parse(f"{problem['prompt']}    pass\n").body
-    helpers = [ast.unparse(part) for part in body if part.__dict__.get("name") != name]
-    return AssertTest.of((name,), "\n".join([*helpers, problem["test"]]), check="check")
+async def _needs(problems: list[Problem], sandbox: PoolSandbox, kept: Path) -> dict[str, Need]:
+    """Return what references took and answered, where the answers are not in the data."""
+    if not isinstance(problems[0].checks, CallChecks):
+        return {}
+    controls = Controls(kept, sandbox, "")
+    found = {problem.id: (await controls.of(problem)).need for problem in problems}
+    controls.close()
+    return found
 
 
 def _containers_cpu_s() -> float:

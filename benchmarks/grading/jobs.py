@@ -20,8 +20,10 @@ FEW = 1
 class Files:
     """What graders read."""
 
+    data: Path
+    """The data as it was published."""
     folder: Path
-    """Where all of it lies."""
+    """Where all else lies."""
     problems: Path
     """HumanEval's problems, a line of JSON each."""
     plus: Path
@@ -38,7 +40,7 @@ def write(data: Path, folder: Path, copies: set[int]) -> Files:
     """Unpack the data into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     found = Files(
-        folder, *(folder / name for name in ("problems.jsonl", "plus.jsonl", "few.jsonl"))
+        data, folder, *(folder / name for name in ("problems.jsonl", "plus.jsonl", "few.jsonl"))
     )
     _dump(found.problems, _lines(data / PROBLEMS))
     plus = _lines(data / PLUS)

@@ -26,7 +26,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.wire import NotPlainError, decode, encode, trusted
+from evolcoder.wire import SIZE, NotPlainError, decode, encode, trusted
 
 OPAQUE = object()
 """Stands for an answer that is something, but no plain data."""
@@ -138,7 +138,8 @@ def read_answer(line: bytes) -> Answer:
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
     """Encode arguments, call by call."""
-    return trusted([list(arguments) for arguments in inputs])
+    encoded = [trusted(list(arguments)) for arguments in inputs]
+    return b"".join(part for one in encoded for part in (SIZE.pack(len(one)), one))
 
 
 def _lines(execution: Execution) -> list[bytes]:
