@@ -59,7 +59,7 @@ class Calls:
     entry_point: str
     """Name of the function."""
     inputs: bytes = field(repr=False)
-    """One line per call: its arguments as a list, encoded by `wire`."""
+    """A list of arguments for every call, each by `wire.trusted`, its length (`SIZE`) before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,12 @@ SETTINGS = (
 DEVICES = ("null", "zero", "full", "random", "urandom")
 WARM = (
     *("abc", "array", "ast", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses"),
-    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect"),
     *("itertools", "json", "math", "operator", "random", "re", "statistics", "string", "struct"),
     *("textwrap", "time", "typing", "unicodedata"),
 )
-"""Modules that programs use most; they are loaded once per worker."""
+"""Modules that programs use most; they are loaded once per worker. Not hashlib, which few want: its
+library would make every fork a tenth dearer."""
 _START = "from evolcoder.sandbox.inside import zygote; zygote.main(json.loads(sys.argv[1]))"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -79,9 +80,10 @@ class Jail:
         }
         start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
-        return [self.bwrap, *self._walls(), *python, json.dumps(config)]
+        return [self.bwrap, *self.walls(), *python, json.dumps(config)]
 
-    def _walls(self) -> list[str]:
+    def walls(self) -> list[str]:
+        """Return the options of bubblewrap that make the container, its code included."""
         walls = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         walls += ["--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent"]
         walls += ["--new-session", "--clearenv"]

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.sandbox import cgroup
@@ -29,9 +29,10 @@ from evolcoder.sandbox.base import (
 )
 from evolcoder.sandbox.channels import Channels
 from evolcoder.sandbox.fence import Hold, fences
+from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
-from evolcoder.sandbox.orders import Order, job_of
+from evolcoder.sandbox.orders import Job, Order, job_of
 from evolcoder.sandbox.outcomes import execution_of
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker
@@ -174,14 +175,14 @@ class PoolSandbox:
         for tries in range(1, TRIES + 1):
             with Channels.open(order.program) as channels:
                 try:
-                    said = await self._serve(job, channels)
-                    return execution_of(said, channels, order, self._layers)
+                    end = await self._serve(job, channels)
+                    return execution_of(end, channels, order, self._layers)
                 except SandboxError:
                     if tries == TRIES:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: dict[str, Any], channels: Channels) -> dict[str, Any]:
+    async def _serve(self, job: Job, channels: Channels) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
@@ -189,9 +190,9 @@ class PoolSandbox:
         kept = None
         try:
             worker = worker or await Worker.start(self._hold, number, self._groups)
-            said = await worker.serve(job, channels.fds)
+            end = await worker.serve(job, channels.fds)
             kept = worker
-            return said
+            return end
         finally:
             if kept is None and worker is not None:
                 worker.kill()

@@ -5,18 +5,17 @@ wrong in between is a `SandboxError`, and the worker is then not used again.
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.cgroup import Group, Groups
 from evolcoder.sandbox.fence import Hold
-from evolcoder.sandbox.orders import MB
+from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.orders import Job
 
 START_S = 120.0
 """Longest wait for a container to come up, with all that it loads."""
@@ -73,20 +72,18 @@ class Worker:
             raise
         return worker
 
-    async def serve(self, job: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    async def serve(self, job: Job, fds: Sequence[int]) -> End:
         """Have one job run to its end; return what the worker says of it."""
-        longest = job["compile"]["wall_s"] + job["run"]["wall_s"]
         if self._group:
-            run = job["run"]
-            self._group.allow((run["memory"] + job["files"]) // MB + 1, run["processes"] + SPARE)
+            self._group.allow(job.memory_mb, job.processes + SPARE)
         try:
-            socket.send_fds(self._control, [json.dumps(job).encode()], list(fds))
+            socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
             raise SandboxError(f"a worker took no job: {error.strerror}") from error
-        said = await self._hear(longest + GRACE_S)
-        if self._group and said["code"] in KILLED and self._group.ran_over():
-            said["why"] = said["why"] or "memory"
-        return said
+        end = End.read(await self._hear(job.longest_s + GRACE_S))
+        if self._group and end.code in KILLED and self._group.ran_over():
+            return end._replace(why=end.why or "memory")
+        return end
 
     def kill(self) -> None:
         """End the container and everything in it.
@@ -103,7 +100,7 @@ class Worker:
             self._group.remove()
         os.close(self._log)
 
-    async def _hear(self, wait_s: float) -> dict[str, Any]:
+    async def _hear(self, wait_s: float) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(wait_s):
@@ -114,8 +111,7 @@ class Worker:
             raise SandboxError(f"a worker hung up: {error.strerror}") from error
         if not message:
             raise SandboxError(f"a worker ended: {self._last_words()}")
-        said: dict[str, Any] = json.loads(message)
-        return said
+        return message
 
     def _last_words(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()

@@ -12,8 +12,8 @@ import contextlib
 import errno
 import gc
 import importlib
-import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from evolcoder.sandbox.inside import cell, kernel, kin, landlock, private, syscalls, zygote
 from evolcoder.sandbox.inside.crowd import Crowd
+from evolcoder.sandbox.inside.line import End, Line, Received, opened
 from evolcoder.sandbox.inside.room import Room
 
 _RECOUNT_S = 1.0
@@ -30,28 +31,30 @@ _RECOUNT_S = 1.0
 
 def main(config: dict[str, Any]) -> NoReturn:
     """Settle in, say so, and serve jobs for ever."""
-    control = socket.socket(fileno=config["control"])
+    line = Line(config["control"])
     kernel.gather_orphans()
     kernel.set_dumpable(0)
+    kernel.no_new_privileges()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != "")]
     if config["uid"] is not None:
         private.keep_open(config["folders"])
-    fence = _Fence(config)
+    fence = _Fence(config, line.control)
     fence.load(config["warm"])
+    random.seed(0)
     gc.collect()
     gc.freeze()
     with contextlib.suppress(ConnectionError):
-        control.send(b"{}")
-        while message := (received := socket.recv_fds(control, 1 << 16, 8))[0]:
-            said = fence.serve(json.loads(message), received[1], control)
-            control.send(json.dumps(said).encode())
+        line.say_ready()
+        while job := line.next_job():
+            line.say_end(fence.serve(job))
     fence.leave()
 
 
 class _Fence:
     """What holds every program of this worker."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], control: socket.socket) -> None:
+        self._control = control
         self.uid: int | None = config["uid"]
         self.room = Room.make(config["within"], self.uid)
         os.environ.update(HOME=self.room.own, TMPDIR=self.room.own)
@@ -60,7 +63,8 @@ class _Fence:
         granted += [(path, landlock.USE) for path in config["devices"]]
         self.rules = landlock.ruleset([*granted, (self.room.own, landlock.OWN)], known)
         crowd = Crowd(own_user=self.uid is not None, own_signals=known >= landlock.KNOWS_SIGNALS)
-        self.judge = syscalls.assemble(crowd=crowd)
+        program = syscalls.assemble(crowd=crowd)
+        self.judge = kernel.Filter(program) if program else None
         self._others, self._counted = 0, float("-inf")
 
     def load(self, names: list[str]) -> None:
@@ -72,33 +76,27 @@ class _Fence:
         os.chdir("/")
         self.room.clear()
 
-    def serve(self, job: dict[str, Any], fds: list[int], control: socket.socket) -> dict[str, Any]:
+    def serve(self, received: Received) -> End:
         """Run one job to its end and say how it ended."""
-        channels = cell.Channels(*fds)
-        self._adapt(job)
+        channels = cell.Channels(*received.fds)
+        job = self._adapted(received)
         begun = time.monotonic()
         self.room.furnish()
-        pid = os.fork()
+        pid = kernel.fork()
         if pid == 0:
-            control.close()
             cell.live(job, channels, lambda: self._close_in(job))
         watch = _Watch(job, channels, self)
-        why = watch.until_end(pid, control)
+        why = watch.until_end(pid, self._control)
         _, status, usage = os.wait4(pid, 0)
         ended = time.monotonic()
         kin.end_all()
         why = why or watch.overfull()
         self.room.clear()
-        for fd in fds:
+        for fd in received.fds:
             os.close(fd)
-        return {
-            "why": why,
-            "code": os.waitstatus_to_exitcode(status),
-            "begun": begun,
-            "ended": ended,
-            "cpu_s": max(usage.ru_utime + usage.ru_stime, watch.cpu_s),
-            "peak_kb": max(usage.ru_maxrss, watch.memory >> 10),
-        }
+        cpu_s = max(usage.ru_utime + usage.ru_stime, watch.cpu_s)
+        peak = max(usage.ru_maxrss << 10, watch.memory)
+        return End(why, os.waitstatus_to_exitcode(status), begun, ended, cpu_s, peak)
 
     def leave(self) -> NoReturn:
         """End everything and leave nothing behind."""
@@ -126,14 +124,14 @@ class _Fence:
             raise OSError(0, "the worker is gone")
         kernel.gather_orphans()
         os.chdir(self.room.work)
-        kernel.no_new_privileges()
         landlock.restrict(self.rules)
-        kernel.set_dumpable(0)
+        cell.show(job)
         cell.give_up(self.judge)
         return cell.fork_aside() if job["mode"] == "asserts" else None
 
-    def _adapt(self, job: dict[str, Any]) -> None:
+    def _adapted(self, received: Received) -> dict[str, Any]:
         """Write this room's path for /tmp; count the user's other processes, as the kernel does."""
+        job: dict[str, Any] = opened(received.limits) | opened(received.work)
         for name, value in job.get("environment", {}).items():
             if value == "/tmp" or value.startswith("/tmp/"):  # noqa: S108 - the room's
                 job["environment"][name] = self.room.own + value[4:]
@@ -145,6 +143,7 @@ class _Fence:
                 self._others, self._counted = kin.threads_of_user(), now
             for stage in ("compile", "run"):
                 job[stage]["processes"] += self._others
+        return job
 
 
 class _Watch(zygote.Watch):
