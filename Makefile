@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench toolchains ds1000 clean help
+.PHONY: run test check fix bench bench-orchestration bench-grading toolchains ds1000 clean help
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,8 +30,13 @@ fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure us beside other tools; makes their venvs under .bench
+bench: bench-orchestration bench-grading ## measure us beside other tools; makes their venvs under .bench
+
+bench-orchestration: $(READY) ## requests per second
 	$(BIN)/python benchmarks/orchestration.py
+
+bench-grading: $(READY) ## programs graded per second
+	$(BIN)/python benchmarks/grading.py
 
 toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)
 	PYTHONPATH=src $(PYTHON) -m evolcoder.cli.toolchains

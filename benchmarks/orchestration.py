@@ -19,10 +19,13 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from orchestration import process, table, targets
+from beside import process
+from beside.table import below
+from beside.table import targets as target_table
+from beside.venvs import BENCH, VenvError, python_of
+from orchestration import table, targets
 from orchestration.clients import BIN, CLIENTS
 from orchestration.measure import Load, Pass, measure
-from orchestration.venvs import BENCH, VenvError, python_of
 
 MEMORY_TASKS = (10_000, 100_000)
 """Seeds of the runs whose memory is compared."""
@@ -39,7 +42,7 @@ def main() -> None:
     found = list(targets.beside_others(passes, args.latency))
     peaks: dict[int, float] = {}
     if "evolcoder" in names:
-        found.append(targets.below("`evolcoder --help`, s", targets.HELP_S, _help_s(work)))
+        found.append(below("`evolcoder --help`, s", targets.HELP_S, _help_s(work)))
         if not args.quick:
             peaks = {tasks: _peak_mb(tasks, args.in_flight, work) for tasks in MEMORY_TASKS}
             found += targets.of_memory(peaks)
@@ -47,7 +50,7 @@ def main() -> None:
     for latency_s in args.latency:
         print(f"\n{table.measures(passes, latency_s)}")
     if found:
-        print(f"\n{table.targets(found)}")
+        print(f"\n{target_table(found)}")
     if args.json:
         data = {
             "passes": [asdict(one) for one in passes],

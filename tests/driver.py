@@ -8,7 +8,8 @@ import pytest
 
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Limits, Program
-from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.toolchains import find
 
 QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, file_mb=16)
 
@@ -16,39 +17,66 @@ QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, fil
 class Driver:
     """Lets a test that knows no coroutines use a sandbox."""
 
-    def __init__(self, runner, sandbox):
+    def __init__(self, runner, sandbox, level="strict"):
         self.runner = runner
         self.sandbox = sandbox
+        self.level = level
 
     def run(self, program, limits=QUICK):
         if isinstance(program, str):
             program = Program("python", program)
         return self.runner.run(self.sandbox.run(program, limits))
 
+    def needs(self, language):
+        """Skip a test whose language this sandbox was started without."""
+        try:
+            self.sandbox._toolchain(language)
+        except SandboxRefusedError as error:
+            pytest.skip(str(error))
+
     def grade(self, grader, *args, limits=QUICK):
         return self.runner.run(grader(self.sandbox, *args, limits))
 
 
-@pytest.fixture(scope="session")
-def sandbox():
+def usable(level, languages):
+    """Those languages whose tools are here and can be used at a level."""
+    for name in languages:
+        try:
+            list(LEVELS[level].holds(find(name).folders, ()))
+        except SandboxRefusedError:
+            continue
+        yield name
+
+
+def held(level, **options):
+    """A started sandbox of a level, as the body of a fixture."""
     with asyncio.Runner() as runner:
         try:
-            pool = runner.run(PoolSandbox.start(workers=1))
+            pool = runner.run(PoolSandbox.start(workers=1, level=level, **options))
         except SandboxRefusedError as error:
             pytest.skip(str(error))
-        yield Driver(runner, pool)
+        yield Driver(runner, pool, level)
         runner.run(pool.aclose())
 
 
-def with_packages(*names):
+def with_packages(level, *names):
     """A sandbox whose programs may import what is installed here, with some of it loaded."""
     specs = {name: find_spec(name) for name in names}
     found = [name for name, spec in specs.items() if spec is not None]
     folders = {Path(specs[name].origin).parents[1] for name in found}
-    with asyncio.Runner() as runner:
-        try:
-            pool = runner.run(PoolSandbox.start(workers=1, packages=sorted(folders), warm=found))
-        except SandboxRefusedError as error:
-            pytest.skip(str(error))
-        yield Driver(runner, pool)
-        runner.run(pool.aclose())
+    yield from held(level, packages=sorted(folders), warm=found)
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    yield from held("strict")
+
+
+@pytest.fixture(scope="session", params=LEVELS)
+def at_every_level(request):
+    yield from held(request.param)
+
+
+@pytest.fixture(scope="session", params=[name for name in LEVELS if name != "strict"])
+def at_weaker_levels(request):
+    yield from held(request.param)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.wire import CROWD, DEPTH, NotPlainError, decode, encode
+from evolcoder.wire import CROWD, DEPTH, NotPlainError, decode, encode, trust, trusted
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -45,6 +45,31 @@ def same(a, b):
 def test_plain_data_comes_back_as_it_was(value):
     """decode(encode(x)) is x, with the same exact types."""
     assert same(decode(encode(value)), value)
+
+
+@given(VALUES)
+def test_trusted_data_comes_back_as_it_was(value):
+    """trust(trusted(x)) is x too, with the same exact types."""
+    assert same(trust(trusted(value)), value)
+
+
+def test_what_is_not_plain_is_not_trusted_either():
+    """The quick way refuses what the strict one refuses, and takes a subclass for what it holds."""
+    deep = []
+    for _ in range(DEPTH + 2):
+        deep = [deep]
+    for value in ([object()], [bytearray(b"x")], [...], deep):
+        with pytest.raises(NotPlainError):
+            trusted(value)
+    assert same(trust(trusted([collections.Counter(a=1)])), [{"a": 1}])
+
+
+def test_trusted_data_keeps_no_identity():
+    """Two names for one list become two lists: a call that changes its arguments changes no other."""
+    shared = [1]
+    first, second = trust(trusted([shared, shared]))
+    assert first == second
+    assert first is not second
 
 
 @given(st.binary() | st.text().map(str.encode))

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.venvs import python_of
+from beside.venvs import BENCH, python_of
 
 HERE = Path(__file__).parent
+_TOKENS = "curator/lib/*/site-packages/litellm/litellm_core_utils/tokenizers"
+"""Where litellm brings the vocabulary that curator would fetch otherwise."""
 BIN = Path(sys.executable).parent
 """Where the interpreter is that runs this, and evolcoder beside it."""
 
@@ -59,6 +61,19 @@ class Client:
             return int(connection.execute("SELECT COUNT(*) FROM completions").fetchone()[0])
         finally:
             connection.close()
+
+
+def variables() -> dict[str, str]:
+    """Return what keeps clients from fetching anything and from telling anybody."""
+    return {
+        "OPENAI_API_KEY": "bench",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TELEMETRY_ENABLED": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "TIKTOKEN_CACHE_DIR": str(next(BENCH.glob(_TOKENS), "")),
+    }
 
 
 def _evolcoder(job: Job) -> list[str]:

@@ -8,10 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from beside.process import Ended, run
+from beside.venvs import VenvError
 from orchestration import load
-from orchestration.clients import Client, Job
-from orchestration.process import Ended, run
-from orchestration.venvs import VenvError
+from orchestration.clients import Client, Job, variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def measure(name: str, client: Client, work: Load, folder: Path) -> Pass:
     server = Loopback(work.latency_s)
     job = Job(server.base_url, folder, work.in_flight)
     try:
-        ended = run(client.command(job), folder)
+        ended = run(client.command(job), folder, variables())
     except VenvError as error:
         return Pass(name, work.latency_s, failure=str(error))
     finally:

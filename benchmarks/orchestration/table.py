@@ -1,11 +1,11 @@
-"""Passes into Markdown: one table of medians for each latency, and one of targets."""
+"""Passes into Markdown: one table of medians for each latency."""
 
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from beside.table import markdown
 from orchestration.clients import CLIENTS
 from orchestration.measure import Pass
 
@@ -33,20 +33,6 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be reached, and what was."""
-
-    title: str
-    """What is measured."""
-    wanted: str
-    """The bound, in words."""
-    value: float
-    """What was measured."""
-    is_met: bool
-    """Whether it is within the bound."""
-
-
 def heading(n_requests: int, in_flight: int, n_passes: int) -> str:
     """Say what was run on what."""
     return (
@@ -65,16 +51,7 @@ def measures(passes: Sequence[Pass], latency_s: float) -> str:
     failed = dict.fromkeys(
         f"- {CLIENTS[one.client].title}: {one.failure}" for one in here if one.failure
     )
-    return "\n".join([_markdown(head, rows), *([""] if failed else []), *failed])
-
-
-def targets(found: Sequence[Target]) -> str:
-    """Make the table of targets."""
-    rows = [
-        [one.title, one.wanted, f"{one.value:.2f}", "yes" if one.is_met else "**no**"]
-        for one in found
-    ]
-    return _markdown(["target", "wanted", "reached", "met"], rows)
+    return "\n".join([markdown(head, rows), *([""] if failed else []), *failed])
 
 
 def of(passes: Sequence[Pass], name: str, latency_s: float) -> list[Pass]:
@@ -90,8 +67,3 @@ def _cells(passes: Sequence[Pass]) -> list[str]:
     if not passes:
         return ["failed", *([""] * (len(COLUMNS) - 1))]
     return [format(median(map(figure, passes)), spec) for _, figure, spec in COLUMNS]
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *(["---:"] * (len(head) - 1))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

@@ -7,8 +7,9 @@ measured has no target.
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from beside.table import Target, at_least, below
 from orchestration.measure import Pass
-from orchestration.table import Figure, Target, of
+from orchestration.table import Figure, of
 
 RIVALS = {"curator": 5.0, "distilabel": 8.0}
 """Client -> how many times its requests per CPU-second are to be reached."""
@@ -43,14 +44,9 @@ def of_memory(peaks: dict[int, float]) -> Iterator[Target]:
     yield below(title, GROWTH, peaks[large] / peaks[small])
 
 
-def below(title: str, bound: float, value: float) -> Target:
-    """Make a target with an upper bound."""
-    return Target(title, f"< {bound:g}", value, value < bound)
-
-
 def _at_least(title: str, wanted: float, ratio: float | None) -> Iterator[Target]:
     if ratio is not None:
-        yield Target(title, f">= {wanted:g}", ratio, ratio >= wanted)
+        yield at_least(title, wanted, ratio)
 
 
 def _middle(passes: Sequence[Pass]) -> float:

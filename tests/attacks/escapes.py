@@ -11,10 +11,22 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolcoder.sandbox.base import Layer
 from evolcoder.sandbox.jail import find_bwrap
 
 LOOSE_S = 3.0
 """How long a program runs before it counts as one that runs on."""
+UNHELD = {"processes": {
+    "the user's home": Layer.MOUNT,
+    "which processes there are": Layer.PID,
+    "which commands run": Layer.PID,
+}}  # fmt: skip
+"""What weaker levels cannot hold, by level and row, with the layer that would."""
+UNHELD_AS_OUR_USER = {
+    "our descriptors": Layer.PID,  # their numbers; what they stand for is refused
+    "the descriptors of the first process": Layer.PID,
+}
+"""What the level `processes` cannot hold besides where programs run as our own user."""
 _TWICE = """
 import subprocess, sys
 for n in (1, 2):
@@ -54,7 +66,8 @@ def succeeds_loosely(escape, head, folder):
     """Whether the program gets what it wants where nothing but a throw-away container holds it."""
     walls = ["--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/dev/shm", "--proc", "/proc"]
     walls += ["--tmpfs", "/tmp", "--tmpfs", "/var/tmp", "--bind", str(folder), str(folder)]
-    walls += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"]
+    walls += ["--unshare-ipc", "--unshare-uts", "--die-with-parent"]
+    walls += [] if "pids" in escape.needs else ["--unshare-pid"]
     walls += [] if os.geteuid() == 0 else ["--unshare-user"]
     walls += [] if "net" in escape.needs else ["--unshare-net"]
     walls += ["--setenv", "HOME", "/tmp", "--chdir", "/tmp"]

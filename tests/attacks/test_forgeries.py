@@ -27,23 +27,23 @@ def test_a_naive_grader_is_no_fool(sandbox, grader):
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=str)
-def test_a_test_that_runs_apart_is_not_deceived(sandbox, forgery):
+def test_a_test_that_runs_apart_is_not_deceived(at_every_level, forgery):
     """A forgery never passes an assert-style test that is run."""
     test = AssertTest.of(("add",), forgery.test, check=None)
     assert test.calls is None
-    verdict = sandbox.grade(grade_asserts, forgery.source, test)
+    verdict = at_every_level.grade(grade_asserts, forgery.source, test)
     assert not verdict.passed, verdict
 
 
 @pytest.mark.parametrize("forgery", [f for f in FORGERIES if f.test == TEST], ids=str)
-def test_a_comparison_outside_is_not_deceived(sandbox, forgery):
+def test_a_comparison_outside_is_not_deceived(at_every_level, forgery):
     """A forgery never passes where this process compares."""
-    verdict = sandbox.grade(grade_calls, forgery.source, CHECKS)
+    verdict = at_every_level.grade(grade_calls, forgery.source, CHECKS)
     assert not verdict.passed, verdict
 
 
-def test_an_honest_candidate_passes(sandbox):
+def test_an_honest_candidate_passes(at_every_level):
     """The graders that refuse every forgery accept a right answer."""
     test = AssertTest.of(("add",), TEST, check=None)
-    assert sandbox.grade(grade_asserts, HONEST, test).kind is Kind.PASSED
-    assert sandbox.grade(grade_calls, HONEST, CHECKS).kind is Kind.PASSED
+    assert at_every_level.grade(grade_asserts, HONEST, test).kind is Kind.PASSED
+    assert at_every_level.grade(grade_calls, HONEST, CHECKS).kind is Kind.PASSED

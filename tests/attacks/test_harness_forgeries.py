@@ -10,15 +10,20 @@ from attacks.harness_forgeries import ANSWERS, COMPARISONS, RIGHT, HarnessForger
 from driver import QUICK, with_packages
 from evolcoder.grade.harness import grade_harness
 from evolcoder.sandbox.base import Kind, Limits
+from evolcoder.sandbox.pool import LEVELS
 
 FORGERIES = list(rows())
 PYTHON = str(Path(sys.executable).resolve())
 ROOMY = Limits(cpu_s=20, wall_s=60)
 
 
-@pytest.fixture(scope="module")
-def stocked():
-    yield from with_packages("numpy", "pandas")
+@pytest.fixture(scope="module", params=LEVELS)
+def stocked(request):
+    yield from with_packages(request.param, "numpy", "pandas")
+
+
+at_strict = pytest.mark.parametrize("stocked", ["strict"], indirect=True)
+"""Where naive graders judge: to see that an attack is one, one level is enough."""
 
 
 def needing(forgery):
@@ -26,6 +31,7 @@ def needing(forgery):
         pytest.skip(f"no {forgery.library} here")
 
 
+@at_strict
 @pytest.mark.parametrize("forgery", FORGERIES, ids=str)
 def test_the_attack_deceives_a_naive_harness(stocked, forgery):
     """Every row is a real attack: a harness run as people run it says passed."""
@@ -34,6 +40,7 @@ def test_the_attack_deceives_a_naive_harness(stocked, forgery):
     assert execution.stdout.endswith(b"PASSED\n"), (execution.stdout, execution.stderr)
 
 
+@at_strict
 @pytest.mark.parametrize("grader", ["inside", "exit", "marker"])
 def test_a_naive_harness_is_no_fool(stocked, grader):
     """Without a trick it refuses what is wrong and accepts what is right."""

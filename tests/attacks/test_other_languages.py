@@ -1,17 +1,14 @@
 """Exit codes and tokens cannot be forged in the languages that models write most."""
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
-from driver import Driver
-from evolcoder.errors import SandboxRefusedError
+from driver import held, usable
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Program
-from evolcoder.sandbox.pool import PoolSandbox
-from evolcoder.sandbox.toolchains import find
+from evolcoder.sandbox.pool import LEVELS
 
 HERE = Path(__file__).parent
 ROOMY = Limits(cpu_s=10, wall_s=30, compile_s=90)
@@ -36,25 +33,14 @@ def rows():
 ROWS = list(rows())
 
 
-@pytest.fixture(scope="module")
-def polyglot():
-    languages = [name for name in {name for name, _ in ROWS} if _here(name)]
-    with asyncio.Runner() as runner:
-        pool = runner.run(PoolSandbox.start(workers=1, languages=languages))
-        yield Driver(runner, pool)
-        runner.run(pool.aclose())
+@pytest.fixture(scope="module", params=LEVELS)
+def polyglot(request):
+    languages = dict.fromkeys(name for name, _ in ROWS)
+    yield from held(request.param, languages=list(usable(request.param, languages)))
 
 
-def _here(language):
-    try:
-        return bool(find(language))
-    except SandboxRefusedError:
-        return False
-
-
-def forged(language, statement):
-    if not _here(language):
-        pytest.skip(f"no toolchain for {language}")
+def forged(polyglot, language, statement):
+    polyglot.needs(language)
     candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
     top = statement.removeprefix("TOP ") + "\n" if statement.startswith("TOP ") else ""
     candidate = candidate.replace("EARLY", "" if top else statement).replace("SUM", "7")
@@ -64,7 +50,7 @@ def forged(language, statement):
 @pytest.mark.parametrize(("language", "statement"), ROWS)
 def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statement):
     """Every row deceives a grader that looks at the exit code."""
-    source = "\n".join(forged(language, statement))
+    source = "\n".join(forged(polyglot, language, statement))
     execution = polyglot.run(Program(language, source), ROOMY)
     assert execution.exit_code == 0, (execution.stdout, execution.stderr)
 
@@ -72,5 +58,7 @@ def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statemen
 @pytest.mark.parametrize(("language", "statement"), ROWS)
 def test_the_seal_is_not_forged(polyglot, language, statement):
     """No row passes where a token and a count of checks have to come."""
-    verdict = polyglot.grade(grade_program, language, *forged(language, statement), limits=ROOMY)
+    verdict = polyglot.grade(
+        grade_program, language, *forged(polyglot, language, statement), limits=ROOMY
+    )
     assert not verdict.passed, (verdict, verdict.execution.answers)

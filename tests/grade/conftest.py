@@ -1,3 +1,3 @@
 """Tests here run programs."""
 
-from driver import sandbox  # noqa: F401 - a fixture
+from driver import at_every_level, sandbox  # noqa: F401 - fixtures

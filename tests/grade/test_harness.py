@@ -9,6 +9,7 @@ from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.fetch import Shelf
 from evolcoder.grade.harness import grade_harness, limits_of
 from evolcoder.sandbox.base import Kind, Limits, Separation
+from evolcoder.sandbox.pool import LEVELS
 
 HARNESS = '''
 import random
@@ -42,9 +43,9 @@ def judge(sandbox, source, *args, **changes):
     return sandbox.grade(grade_harness, source, checks(*args, **changes))
 
 
-@pytest.fixture(scope="module")
-def stocked():
-    yield from with_packages("numpy", "pandas")
+@pytest.fixture(scope="module", params=LEVELS)
+def stocked(request):
+    yield from with_packages(request.param, "numpy", "pandas")
 
 
 @pytest.mark.parametrize(
@@ -60,18 +61,18 @@ def stocked():
         ("import os; os._exit(0)", Kind.ERROR, "ended before it answered"),
     ],
 )
-def test_the_verdict_says_what_happened(sandbox, source, kind, detail):
+def test_the_verdict_says_what_happened(at_every_level, source, kind, detail):
     """Right, wrong, raising, looping and vanishing snippets are told apart."""
-    verdict = judge(sandbox, source)
+    verdict = judge(at_every_level, source)
     assert (verdict.kind, verdict.separation) == (kind, Separation.PROXY), verdict
     assert detail in verdict.detail
 
 
-def test_a_made_up_answer_is_forged(sandbox):
+def test_a_made_up_answer_is_forged(at_every_level):
     """A snippet that writes an answer of its own to the line is not believed."""
     source = "import sys; sys.modules['candidate'].run = lambda *_: ANSWER; result = data"
     for answer in ("b'made up'", "b'[]'", "1", "None"):
-        verdict = judge(sandbox, source.replace("ANSWER", answer))
+        verdict = judge(at_every_level, source.replace("ANSWER", answer))
         assert verdict.kind is Kind.FORGED, verdict
 
 
@@ -114,23 +115,23 @@ def test_functions_of_the_harness_are_not_passed_on(sandbox):
     assert judge(sandbox, "result = max", "assert result([ans, 0]) == ans").passed
 
 
-def test_random_numbers_go_on_where_the_harness_stands(sandbox):
+def test_random_numbers_go_on_where_the_harness_stands(at_every_level):
     """As in one process, a snippet draws what the harness would draw next."""
     made = "(random.seed(number), (0, random.getstate()))[1]"
     compare = "random.setstate(ans); assert result == random.random()"
-    assert judge(sandbox, "import random; result = random.random()", compare, made).passed
+    assert judge(at_every_level, "import random; result = random.random()", compare, made).passed
 
 
-def test_files_of_the_harness_are_inputs(sandbox):
+def test_files_of_the_harness_are_inputs(at_every_level):
     """A table that a harness writes down is there to be read."""
     made = "(open('table.csv', 'w').write('x'), 'x')"
-    assert judge(sandbox, "result = open('table.csv').read()", made=made).passed
+    assert judge(at_every_level, "result = open('table.csv').read()", made=made).passed
 
 
-def test_the_harness_may_start_threads(sandbox):
+def test_the_harness_may_start_threads(at_every_level):
     """Libraries do; the process that judges can."""
     compare = "import threading; t = threading.Thread(target=print); t.start(); t.join(); assert result == ans"
-    assert judge(sandbox, "result = data", compare).passed
+    assert judge(at_every_level, "result = data", compare).passed
 
 
 def test_heavy_libraries_get_more():

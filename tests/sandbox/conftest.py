@@ -1,3 +1,5 @@
-"""Tests here run programs."""
+"""Tests here run programs, at every level."""
 
-from driver import sandbox  # noqa: F401 - a fixture
+import driver
+
+at_every_level = sandbox = driver.at_every_level

@@ -14,9 +14,9 @@ from driver import QUICK
 from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.sandbox import jail, pool, worker
-from evolcoder.sandbox.base import STRICT, Kind, Layer, Limits, Program, Script, Status
+from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Script, Status
 from evolcoder.sandbox.inside import syscalls
-from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_time_used_is_measured(sandbox):
 def test_every_execution_names_its_layers(sandbox):
     """What was active and what was not is all there is."""
     execution = sandbox.run("")
-    assert set(execution.layers) >= set(STRICT)
+    assert set(execution.layers) >= set(LEVELS[sandbox.level].needs)
     assert set(execution.layers) | set(execution.missing) == set(Layer)
     assert not set(execution.layers) & set(execution.missing)
 
@@ -155,7 +155,7 @@ def test_strict_refuses_without_bubblewrap(monkeypatch):
 def test_strict_refuses_when_a_layer_is_missing(monkeypatch):
     """A layer that the probe does not find is named in the refusal."""
     lame = tuple(layer for layer in Layer if layer is not Layer.NETWORK)
-    monkeypatch.setattr(pool, "layers_of", lambda _: lame)
+    monkeypatch.setattr(pool, "layers_of", lambda _, grouped: lame)
     with pytest.raises(SandboxRefusedError, match="missing are no network"):
         asyncio.run(PoolSandbox.start(workers=1))
 
@@ -166,11 +166,12 @@ def test_an_unknown_language_is_refused(sandbox):
         sandbox.run(Program("cobol", ""))
 
 
-def test_closing_ends_every_container():
+@pytest.mark.parametrize("level", LEVELS)
+def test_closing_ends_every_container(level):
     """Nothing is left of a sandbox that was closed, and it runs no more."""
 
     async def use():
-        sandbox = await PoolSandbox.start(workers=1)
+        sandbox = await PoolSandbox.start(workers=1, level=level)
         process = sandbox._free[-1][1]._process
         await sandbox.aclose()
         await sandbox.aclose()
@@ -181,12 +182,13 @@ def test_closing_ends_every_container():
     assert asyncio.run(use()).poll() is not None
 
 
-def test_the_same_verdicts_alone_and_side_by_side():
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_same_verdicts_alone_and_side_by_side(level):
     """Two workers give what one gives, for programs at their limits too."""
     sources = ["print(1)", "while True: pass", "x = [0] * 10**9", "1 / 0"] * 3
 
     async def statuses(workers):
-        sandbox = await PoolSandbox.start(workers=workers)
+        sandbox = await PoolSandbox.start(workers=workers, level=level)
         limits = Limits(cpu_s=0.3, wall_s=8, memory_mb=128)
         runs = [sandbox.run(Program("python", source), limits) for source in sources]
         found = await asyncio.gather(*runs)
@@ -196,11 +198,12 @@ def test_the_same_verdicts_alone_and_side_by_side():
     assert asyncio.run(statuses(1)) == asyncio.run(statuses(2))
 
 
-def test_a_cancelled_run_gives_its_worker_up():
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_cancelled_run_gives_its_worker_up(level):
     """Whoever stops waiting leaves no program behind, and the next one runs."""
 
     async def use():
-        sandbox = await PoolSandbox.start(workers=1)
+        sandbox = await PoolSandbox.start(workers=1, level=level)
         run = asyncio.create_task(sandbox.run(Program("python", "while True: pass"), Limits()))
         while sandbox._free:
             await asyncio.sleep(0)
@@ -214,12 +217,13 @@ def test_a_cancelled_run_gives_its_worker_up():
     assert asyncio.run(use()) == b"1\n"
 
 
-def test_a_container_ends_with_the_process_that_started_it():
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_container_ends_with_the_process_that_started_it(level):
     """Killing the parent leaves nothing behind."""
     code = (
         "import asyncio, os, signal\nfrom evolcoder.sandbox.pool import PoolSandbox\n"
         "from evolcoder.sandbox.base import Limits, Program\n"
-        "async def main():\n    s = await PoolSandbox.start(workers=1)\n"
+        f"async def main():\n    s = await PoolSandbox.start(workers=1, level={level!r})\n"
         "    print(s._free[-1][1]._process.pid, flush=True)\n    os.kill(os.getpid(), 9)\n"
         "asyncio.run(main())"
     )

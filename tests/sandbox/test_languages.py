@@ -1,17 +1,15 @@
 """Every language whose tools are here runs what is right, refuses what is wrong, and is sealed."""
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
-from driver import Driver
-from evolcoder.errors import SandboxRefusedError
+from driver import held, usable
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
-from evolcoder.sandbox.pool import PoolSandbox
-from evolcoder.sandbox.toolchains import LANGUAGES, find
+from evolcoder.sandbox.pool import LEVELS
+from evolcoder.sandbox.toolchains import LANGUAGES
 
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
 SUMS = {"php": "$a + $b", "perl": "$a + $b", "bash": "$1 + $2", "racket": "(+ a b)"}
@@ -29,31 +27,13 @@ def _samples():
 SAMPLES = dict(_samples())
 
 
-def here():
-    for name in SAMPLES:
-        try:
-            yield find(name).language.name
-        except SandboxRefusedError:
-            continue
-
-
-@pytest.fixture(scope="module")
-def polyglot():
-    with asyncio.Runner() as runner:
-        pool = runner.run(PoolSandbox.start(workers=1, languages=list(here())))
-        yield Driver(runner, pool)
-        runner.run(pool.aclose())
-
-
-def skip_without(language):
-    try:
-        find(language)
-    except SandboxRefusedError as error:
-        pytest.skip(str(error))
+@pytest.fixture(scope="module", params=LEVELS)
+def polyglot(request):
+    yield from held(request.param, languages=list(usable(request.param, SAMPLES)))
 
 
 def verdict(polyglot, language, *, total=None, early=False):
-    skip_without(language)
+    polyglot.needs(language)
     source, test, ending = SAMPLES[language]
     source = source.replace("EARLY", ending.strip() if early else "")
     source = source.replace("SUM", total or SUMS.get(language, "a + b"))
@@ -131,7 +111,7 @@ def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
 
 def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
     """`go test` would compile it, run nothing and end with exit code 0."""
-    skip_without("go")
+    polyglot.needs("go")
     source = 'package main\nimport "fmt"\nfunc main() { fmt.Print("ok") }'
     execution = polyglot.run(Program("go", source), ROOMY)
     assert (execution.status, execution.stdout) == (Status.FINISHED, b"ok"), execution.stderr

@@ -26,7 +26,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.wire import NotPlainError, decode, encode
+from evolcoder.wire import SIZE, NotPlainError, decode, encode, trusted
 
 OPAQUE = object()
 """Stands for an answer that is something, but no plain data."""
@@ -83,7 +83,7 @@ class CallTest:
 
     def first(self, n: int) -> "CallTest":
         """Return the test that consists of the first calls alone."""
-        encoded = b"\n".join(self.encoded.split(b"\n", n)[:n])
+        encoded = encoded_calls(self.inputs[:n])
         return replace(self, inputs=self.inputs[:n], expected=self.expected[:n], encoded=encoded)
 
 
@@ -137,8 +137,9 @@ def read_answer(line: bytes) -> Answer:
 
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
-    """Encode arguments, one call a line."""
-    return b"\n".join(encode(list(arguments)) for arguments in inputs)
+    """Encode arguments, call by call."""
+    encoded = [trusted(list(arguments)) for arguments in inputs]
+    return b"".join(part for one in encoded for part in (SIZE.pack(len(one)), one))
 
 
 def _lines(execution: Execution) -> list[bytes]:

@@ -59,7 +59,7 @@ class Calls:
     entry_point: str
     """Name of the function."""
     inputs: bytes = field(repr=False)
-    """One line per call: its arguments as a list, encoded by `wire`."""
+    """A list of arguments for every call, each by `wire.trusted`, its length (`SIZE`) before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ class Layer(StrEnum):
     IPC = "ipc namespace"
     UTS = "uts namespace"
     SECCOMP = "seccomp"
+    LANDLOCK = "landlock"
     NO_NEW_PRIVILEGES = "no new privileges"
     NO_CAPABILITIES = "no capabilities"
     UNPRIVILEGED = "unprivileged uid"
@@ -140,6 +141,17 @@ STRICT = (
     Layer.PROCESSES,
 )
 """The layers below which the level `strict` refuses to run."""
+FENCED = (
+    Layer.NETWORK,
+    Layer.SECCOMP,
+    Layer.LANDLOCK,
+    Layer.NO_NEW_PRIVILEGES,
+    Layer.NO_CAPABILITIES,
+    Layer.UNPRIVILEGED,
+    Layer.MEMORY,
+    Layer.PROCESSES,
+)
+"""The layers below which the level `processes` refuses to run: all that needs no namespaces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,12 @@ SETTINGS = (
 DEVICES = ("null", "zero", "full", "random", "urandom")
 WARM = (
     *("abc", "array", "ast", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses"),
-    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect"),
     *("itertools", "json", "math", "operator", "random", "re", "statistics", "string", "struct"),
     *("textwrap", "time", "typing", "unicodedata"),
 )
-"""Modules that programs use most; they are loaded once per worker."""
+"""Modules that programs use most; they are loaded once per worker. Not hashlib, which few want: its
+library would make every fork a tenth dearer."""
 _START = "from evolcoder.sandbox.inside import zygote; zygote.main(json.loads(sys.argv[1]))"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -65,6 +66,8 @@ class Jail:
     """Whether root builds the container and then steps down."""
     warm: tuple[str, ...] = ()
     """Modules beside WARM that a worker loads once, for all its programs."""
+    farewell_s: float = 0.0
+    """How long a worker may take to end by itself once we hang up; the kernel ends a container."""
 
     def command(self, control: int, number: int) -> list[str]:
         """Return the command that starts worker `number`, whose control socket is inherited."""
@@ -77,9 +80,10 @@ class Jail:
         }
         start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
-        return [self.bwrap, *self._walls(), *python, json.dumps(config)]
+        return [self.bwrap, *self.walls(), *python, json.dumps(config)]
 
-    def _walls(self) -> list[str]:
+    def walls(self) -> list[str]:
+        """Return the options of bubblewrap that make the container, its code included."""
         walls = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         walls += ["--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent"]
         walls += ["--new-session", "--clearenv"]
@@ -123,6 +127,11 @@ def find_bwrap() -> str | None:
     return str(bundled) if bundled.is_file() else None
 
 
+def settings() -> list[Path]:
+    """Find what tools need of /etc, where it is there."""
+    return [path for name in SETTINGS for path in sorted(Path("/etc").glob(name))]
+
+
 def _system() -> Iterator[str]:
     for name in SYSTEM:
         path = Path("/", name)
@@ -131,7 +140,7 @@ def _system() -> Iterator[str]:
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
     yield from ("--perms", "0755", "--dir", "/etc")
-    for path in (path for name in SETTINGS for path in sorted(Path("/etc").glob(name))):
+    for path in settings():
         yield from ("--ro-bind-try", str(path), str(path))
 
 

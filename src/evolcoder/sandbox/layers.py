@@ -12,7 +12,13 @@ from typing import Any
 from evolcoder.sandbox.base import Layer
 
 PROBE = """
-import json, os, resource
+import json, os, resource, socket
+def refused(what, *arguments):
+    try:
+        what(*arguments)
+    except PermissionError:
+        return True
+    return False
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(json.dumps({
     "links": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
@@ -20,6 +26,9 @@ print(json.dumps({
                ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "Uid")},
     "data": resource.getrlimit(resource.RLIMIT_DATA)[1],
     "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+    "sockets": not all(refused(socket.socket, family) for family in
+               (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET)),
+    "root": not refused(os.listdir, "/"),
 }))
 """
 _LINKS = {
@@ -32,8 +41,8 @@ _LINKS = {
 }
 
 
-def layers_of(found: bytes) -> tuple[Layer, ...]:
-    """Read the probe's findings."""
+def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
+    """Read the probe's findings; a control group is seen from outside, by the worker."""
     seen: Mapping[str, Any] = json.loads(found)
     links, status = seen["links"], seen["status"]
     active = {
@@ -42,10 +51,14 @@ def layers_of(found: bytes) -> tuple[Layer, ...]:
     }
     unprivileged = status["Uid"] != "0"
     active |= {
+        Layer.NETWORK: active[Layer.NETWORK] or not seen["sockets"],
+        # Nothing else keeps anybody from listing the root.
+        Layer.LANDLOCK: not seen["root"],
         Layer.SECCOMP: status["Seccomp"] == "2",
         Layer.NO_NEW_PRIVILEGES: status["NoNewPrivs"] == "1",
         Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
         Layer.UNPRIVILEGED: unprivileged,
+        Layer.CGROUP: grouped,
         Layer.MEMORY: seen["data"] > 0,
         # The kernel does not count the processes of the real root.
         Layer.PROCESSES: seen["processes"] > 0 and unprivileged,

@@ -1,4 +1,4 @@
-"""What a worker is told about a program: plain JSON with limits, names and commands.
+"""What a worker is told about a program: limits, names and commands.
 
 The program itself, its test and its inputs are not in it; they travel in `channels`.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Asserts, Calls, Limits, Program, Script, Sealed
+from evolcoder.sandbox.inside.line import closed
 from evolcoder.sandbox.jail import ENVIRONMENT
 from evolcoder.sandbox.toolchains import Toolchain
 
@@ -55,14 +56,27 @@ class Order:
         return self.checks if not self.checks or answers == self.seal else None
 
 
-def job_of(order: Order) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order as a worker gets it, beside its channels."""
+
+    message: bytes
+    """Limits, and the names and commands of the program, as `inside/line` reads them."""
+    longest_s: float
+    """Seconds by the clock that its limits allow."""
+    memory_mb: int
+    """Memory that it may use, files included."""
+    processes: int
+    """Processes and threads that it may have at one time."""
+
+
+def job_of(order: Order) -> Job:
     """Write down what a worker must know."""
     program, limits, toolchain = order.program, order.limits, order.toolchain
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
     longest = limits.compile_s
     compile_ = _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES)
-    return {
-        **(_mode(program) if toolchain is None else _commands(program, toolchain)),
+    most = {
         "run": run,
         "compile": compile_,
         "output": limits.output_kb << 10,
@@ -70,6 +84,13 @@ def job_of(order: Order) -> dict[str, Any]:
         "inodes": INODES,
         "descriptors": limits.descriptors,
     }
+    work = _mode(program) if toolchain is None else _commands(program, toolchain)
+    return Job(
+        closed((closed(most), closed(work))),
+        longest_s=longest + limits.wall_s,
+        memory_mb=limits.memory_mb + limits.file_mb,
+        processes=limits.processes,
+    )
 
 
 def _mode(program: Program) -> dict[str, Any]:

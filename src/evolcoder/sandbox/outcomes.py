@@ -1,32 +1,30 @@
 """What became of a program, put together from what its worker and its cell said."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Layer, Status, missing_from
 from evolcoder.sandbox.channels import Channels
+from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.orders import Order
 
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
 
 
-def execution_of(
-    said: dict[str, Any], channels: Channels, order: Order, layers: Sequence[Layer]
-) -> Execution:
+def execution_of(end: End, channels: Channels, order: Order, layers: Sequence[Layer]) -> Execution:
     """Put together what became of a program; raise SandboxError if it never began."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
-    if not report.ready:
+    if report.broken or not report.ready:
         raise SandboxError(f"a program could not be closed in: {report.broken or 'no word'}")
     limits = order.limits
     answers, flooded = channels.read("answers", limits.answers_mb << 20)
-    begun = report.compiled_at or said["ended"]
-    cpu_s = said["cpu_s"] - report.cpu_before
+    begun = report.compiled_at or end.ended
+    cpu_s = end.cpu_s - report.cpu_before
     output, flooded_out = channels.read("stdout", limits.output_kb << 10)
     errors, flooded_err = channels.read("stderr", limits.output_kb << 10)
-    code = said["code"] if report.code is None else report.code
-    status = _status(said, report, over_cpu=cpu_s >= limits.cpu_s, code=code)
+    code = end.code if report.code is None else report.code
+    status = _status(end, report, over_cpu=cpu_s >= limits.cpu_s, code=code)
     if status is Status.FINISHED and (flooded or flooded_out or flooded_err):
         status = Status.OUTPUT
     return Execution(
@@ -37,9 +35,9 @@ def execution_of(
         answers=answers,
         checks=order.vouched(answers),
         cpu_s=max(cpu_s, 0.0),
-        wall_s=said["ended"] - begun,
-        peak_mb=said["peak_kb"] / 1024,
-        compile_s=begun - said["begun"],
+        wall_s=end.ended - begun,
+        peak_mb=end.peak_bytes / 2**20,
+        compile_s=begun - end.begun,
         layers=tuple(layers),
         missing=missing_from(layers),
     )
@@ -67,11 +65,11 @@ class _Report:
                 self.code = int(rest)
 
 
-def _status(said: dict[str, Any], report: _Report, *, over_cpu: bool, code: int) -> Status:
+def _status(end: End, report: _Report, *, over_cpu: bool, code: int) -> Status:
     if report.uncompiled or not report.compiled_at:
         return Status.COMPILE_ERROR
-    if said["why"]:
-        return Status(said["why"])
+    if end.why:
+        return Status(end.why)
     if over_cpu and code < 0:
         return Status.TIMEOUT
     return Status.FINISHED

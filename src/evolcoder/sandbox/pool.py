@@ -1,20 +1,23 @@
 """Workers that run programs side by side, each in a long-lived container of its own.
 
 Promises what `base` says. A worker that fails is replaced and its program tried once more; what
-fails twice is a `SandboxError`. The level `strict` refuses to start below `base.STRICT`.
+fails twice is a `SandboxError`. A level refuses to start below its layers; no level falls back to a
+weaker one.
 
 >>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
 """
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from evolcoder.errors import SandboxError, SandboxRefusedError
+from evolcoder.sandbox import cgroup
 from evolcoder.sandbox.base import (
+    FENCED,
     STRICT,
     Execution,
     Layer,
@@ -25,9 +28,11 @@ from evolcoder.sandbox.base import (
     missing_from,
 )
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.jail import Jail, jails
+from evolcoder.sandbox.fence import Hold, fences
+from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
-from evolcoder.sandbox.orders import Order, job_of
+from evolcoder.sandbox.orders import Job, Order, job_of
 from evolcoder.sandbox.outcomes import execution_of
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker
@@ -38,23 +43,55 @@ TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A name for the least protection that is accepted."""
+    """A name for a way to hold programs, and for the least protection that it accepts."""
 
     name: str
     """As the user writes it."""
     needs: tuple[Layer, ...]
     """Layers without which nothing runs."""
+    holds: Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Iterable[Hold]]
+    """Finds the ways to start workers here, best first, from what `start` is given."""
+    without: str
+    """What to do where there is no way."""
+    below: str
+    """What to do where layers are missing."""
+    failed: str
+    """What to do where no worker comes up; empty where that can have many reasons."""
 
 
-LEVELS = {level.name: level for level in (Level("strict", STRICT),)}
+_ALLOW = "allow user namespaces (sysctl user.max_user_namespaces)"
+STRONGEST = Level(
+    "strict",
+    STRICT,
+    jails,
+    "there is no bubblewrap; install the package bubblewrap",
+    _ALLOW,
+    _ALLOW,
+)
+LEVELS = {
+    level.name: level
+    for level in (
+        STRONGEST,
+        Level(
+            "processes",
+            FENCED,
+            fences,
+            "there is no Landlock; it needs Linux 5.13, or 6.2 where you are not root",
+            "run on x86-64 or ARM64, and let the machine or its container allow these",
+            "",
+        ),
+    )
+}
+"""Strongest first."""
 
 
 class PoolSandbox:
     """A sandbox of several workers on this machine, for one event loop."""
 
-    def __init__(self, jail: Jail, workers: int, tools: Mapping[str, Toolchain]) -> None:
-        self._jail = jail
+    def __init__(self, hold: Hold, workers: int, tools: Mapping[str, Toolchain]) -> None:
+        self._hold = hold
         self._tools = tools
+        self._groups = cgroup.find()
         self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
@@ -84,21 +121,21 @@ class PoolSandbox:
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         count = workers or len(os.sched_getaffinity(0))
         faults = []
-        for jail in jails(folders, packages, warm):
-            sandbox = cls(jail, count, tools)
+        for hold in LEVELS[level].holds(folders, packages, warm):
+            sandbox = cls(hold, count, tools)
             try:
                 layers = await sandbox._look()
             except SandboxError as error:
-                faults.append(str(error))
+                faults.append("; ".join(filter(None, (str(error), LEVELS[level].failed))))
                 await sandbox.aclose()
                 continue
             lacking = missing_from(layers, LEVELS[level].needs)
             if not lacking:
                 sandbox._layers = layers
                 return sandbox
-            faults.append(f"missing are {', '.join(lacking)}")
+            faults.append(f"missing are {', '.join(lacking)}; {LEVELS[level].below}")
             await sandbox.aclose()
-        raise SandboxRefusedError(_refusal(level, faults))
+        raise SandboxRefusedError(_refusal(LEVELS[level], faults))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -138,24 +175,24 @@ class PoolSandbox:
         for tries in range(1, TRIES + 1):
             with Channels.open(order.program) as channels:
                 try:
-                    said = await self._serve(job, channels)
-                    return execution_of(said, channels, order, self._layers)
+                    end = await self._serve(job, channels)
+                    return execution_of(end, channels, order, self._layers)
                 except SandboxError:
                     if tries == TRIES:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: dict[str, Any], channels: Channels) -> dict[str, Any]:
+    async def _serve(self, job: Job, channels: Channels) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         number, worker = self._free.pop()
         kept = None
         try:
-            worker = worker or await Worker.start(self._jail, number)
-            said = await worker.serve(job, channels.fds)
+            worker = worker or await Worker.start(self._hold, number, self._groups)
+            end = await worker.serve(job, channels.fds)
             kept = worker
-            return said
+            return end
         finally:
             if kept is None and worker is not None:
                 worker.kill()
@@ -170,13 +207,12 @@ class PoolSandbox:
 
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
-        return layers_of(execution.stdout)
+        return layers_of(execution.stdout, grouped=self._groups is not None)
 
 
-def _refusal(level: str, faults: Sequence[str]) -> str:
-    """Say what is wrong with the best container that can be had, and what to do."""
-    if not faults:
-        return f"--sandbox {level}: there is no bubblewrap; install the package bubblewrap"
-    return (
-        f"--sandbox {level}: {faults[0]}; allow user namespaces (sysctl user.max_user_namespaces)"
-    )
+def _refusal(level: Level, faults: Sequence[str]) -> str:
+    """Say in a line what is wrong with the best way that there is, and what to do."""
+    what = faults[0] if faults else level.without
+    weaker = list(LEVELS)[list(LEVELS).index(level.name) + 1 :]
+    ask = "".join(f", or ask for the weaker --sandbox {name}" for name in weaker)
+    return f"--sandbox {level.name}: {what}{ask}"

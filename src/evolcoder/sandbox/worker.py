@@ -5,62 +5,85 @@ wrong in between is a `SandboxError`, and the worker is then not used again.
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.jail import Jail
+from evolcoder.sandbox.cgroup import Group, Groups
+from evolcoder.sandbox.fence import Hold
+from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.orders import Job
 
 START_S = 120.0
 """Longest wait for a container to come up, with all that it loads."""
 GRACE_S = 30.0
 """How much longer than its limits a job may take before its worker is given up."""
+SPARE = 16
+"""Processes of a worker itself."""
+KILLED = (-signal.SIGKILL, 256 - signal.SIGKILL)
+"""What a cell's end looks like when it, or the program in it, was killed."""
 
 
 class Worker:
     """A running container."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: int) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        control: socket.socket,
+        log: int,
+        *,
+        group: Group | None,
+        farewell_s: float,
+    ) -> None:
         self._process = process
         self._control = control
         self._log = log
+        self._group = group
+        self._farewell_s = farewell_s
 
     @classmethod
-    async def start(cls, jail: Jail, number: int) -> "Worker":
-        """Start a container and wait until its first process is ready."""
+    async def start(cls, hold: Hold, number: int, groups: Groups | None = None) -> "Worker":
+        """Start a container, in a control group if it can be, and wait until it is ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 - its only form
         log = os.memfd_create("worker-log")
+        group = groups.make() if groups else None
         with theirs:
+            command = hold.command(theirs.fileno(), number)
             process = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded
-                jail.command(theirs.fileno(), number),
+                group.enter(command) if group else command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
             )
-        worker = cls(process, ours, log)
+        worker = cls(process, ours, log, group=group, farewell_s=hold.farewell_s)
         try:
             await worker._hear(START_S)
+            if group and not group.holds(process.pid):
+                raise SandboxError("a worker is not in its control group")
         except BaseException:
             worker.kill()
             raise
         return worker
 
-    async def serve(self, job: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    async def serve(self, job: Job, fds: Sequence[int]) -> End:
         """Have one job run to its end; return what the worker says of it."""
-        longest = job["compile"]["wall_s"] + job["run"]["wall_s"]
+        if self._group:
+            self._group.allow(job.memory_mb, job.processes + SPARE)
         try:
-            socket.send_fds(self._control, [json.dumps(job).encode()], list(fds))
+            socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
             raise SandboxError(f"a worker took no job: {error.strerror}") from error
-        return await self._hear(longest + GRACE_S)
+        end = End.read(await self._hear(job.longest_s + GRACE_S))
+        if self._group and end.code in KILLED and self._group.ran_over():
+            return end._replace(why=end.why or "memory")
+        return end
 
     def kill(self) -> None:
         """End the container and everything in it.
@@ -68,12 +91,16 @@ class Worker:
         A bubblewrap that still builds its container is two processes that do not yet die together.
         """
         self._control.close()
-        if self._process.poll() is None:
+        try:
+            self._process.wait(self._farewell_s)
+        except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self._group:
+            self._group.remove()
         os.close(self._log)
 
-    async def _hear(self, wait_s: float) -> dict[str, Any]:
+    async def _hear(self, wait_s: float) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(wait_s):
@@ -84,8 +111,7 @@ class Worker:
             raise SandboxError(f"a worker hung up: {error.strerror}") from error
         if not message:
             raise SandboxError(f"a worker ended: {self._last_words()}")
-        said: dict[str, Any] = json.loads(message)
-        return said
+        return message
 
     def _last_words(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()

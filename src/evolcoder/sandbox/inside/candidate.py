@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evolcoder.wire import NotPlainError, decode, encode
+from evolcoder.wire import SIZE, NotPlainError, decode, encode, trust
 
 FRAME = struct.Struct(">I")
 MESSAGE_CHARS = 500
@@ -49,7 +49,7 @@ def run_main(code: types.CodeType) -> int:
 
 
 def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) -> int:
-    """Call one function for every line of arguments and write one line for every answer."""
+    """Call one function with every list of arguments and write one line for every answer."""
     space = _module("candidate")
     try:
         exec(code, space)  # noqa: S102 - the candidate, in its own process
@@ -57,8 +57,8 @@ def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) ->
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
         _write_all(answers, encode(["raise", *_described(error)]) + b"\n")
         return 1
-    for line in calls.splitlines():
-        _write_all(answers, answer(function, decode(line)) + b"\n")
+    for arguments in calls_of(calls):
+        _write_all(answers, answer(function, arguments) + b"\n")
     return 0
 
 
@@ -146,6 +146,15 @@ def _module(name: str) -> dict[str, Any]:
     module.__dict__["__builtins__"] = builtins
     sys.modules[name] = module
     return module.__dict__
+
+
+def calls_of(calls: bytes) -> Iterator[list[Any]]:
+    """Read arguments call by call, so that no more than one call's are in memory."""
+    place, view = 0, memoryview(calls)
+    while place < len(view):
+        begin = place + SIZE.size
+        place = begin + SIZE.unpack_from(view, place)[0]
+        yield trust(view[begin:place])
 
 
 def answer(function: Any, args: list[Any]) -> bytes:  # noqa: ANN401 - the candidate's

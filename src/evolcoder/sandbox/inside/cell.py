@@ -9,23 +9,34 @@ then `done CODE`; or `broken REASON` where the sandbox itself failed.
 """
 
 import contextlib
-import fcntl
 import os
-import random
-import resource
 import signal
 import socket
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from evolcoder.sandbox.inside import candidate, kernel, tester
+from evolcoder.sandbox.inside import candidate, kernel, line, tester
 
-WORK = "/tmp/work"  # noqa: S108 - private to the cell
+ROOM = b"/tmp"
+"""Where a cell's own folder in memory is mounted."""
+WORK = ROOM + b"/work"
 CRASHED = 70
 """Exit code of a process whose own set-up code failed."""
-ANSWERS = 3
+ANSWERS = line.FIRST_FREE - 1
 """Where a candidate finds the channel of answers."""
+_MOST = {
+    what: kernel.highest(what)
+    for what in (
+        *(kernel.CPU, kernel.DATA, kernel.FILE_SIZE),
+        *(kernel.DESCRIPTORS, kernel.PROCESSES, kernel.CORE),
+    )
+}
+"""The limits that this container came with, beyond which none can be raised."""
+SPARED = 1 << 11
+"""Descriptors from here on are a worker's gift to all its candidates, which keep them."""
+_SHORT = 1 << 16
+"""What is not longer is read at once."""
 
 
 class Channels(NamedTuple):
@@ -45,50 +56,53 @@ class Channels(NamedTuple):
     """Where the cell says how far it got; no candidate ever holds it."""
 
 
-def live(job: dict[str, Any], channels: Channels, judge: bytes) -> NoReturn:
-    """Become the cell, with a filter of system calls if there is one; run the job, and end."""
+class Aside(NamedTuple):
+    """Two processes where there was one, seen from one of them: the test's and the candidate's."""
+
+    pid: int
+    """The candidate's process; 0 in that process itself."""
+    line: socket.socket
+    """The line to the other process."""
+
+
+def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], Aside | None]) -> NoReturn:
+    """Become the cell by closing it in; run the job, and end."""
     try:
-        aside = _close_in(job, judge)
+        aside = close_in()
     except OSError as error:
-        say(channels.report, f"broken {error}")
+        say(channels.report, f"broken {error}".encode())
         os._exit(1)
     os.dup2(channels.stdout, 1)
     os.dup2(channels.stderr, 2)
-    random.seed(0)
     code = CRASHED
     try:
         if aside is not None:
             code = _asserts(job, channels, *aside)
         else:
-            say(channels.report, "ready")
+            say(channels.report, b"ready")
             code = _MODES[job["mode"]](job, channels)
-        say(channels.report, f"done {code}")
+        say(channels.report, b"done %d" % code)
     finally:
         os._exit(code & 0xFF)
 
 
-def say(report: int, line: str) -> None:
+def say(report: int, words: bytes) -> None:
     """Add a line to the report."""
-    os.write(report, line.encode() + b"\n")
+    os.write(report, words + b"\n")
 
 
-def say_compiled(report: int) -> None:
+def say_compiled(report: int, compiler_s: float = 0.0) -> None:
     """Note the moment and the processor time from which on the program's own limits count."""
-    used = sum(
-        use.ru_utime + use.ru_stime
-        for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
-    say(report, f"compiled {time.monotonic()} {used}")
+    say(report, b"compiled %r %r" % (time.monotonic(), time.process_time() + compiler_s))
 
 
 def spawn(work: Callable[[], int]) -> int:
     """Fork a process that does one piece of work; return its id."""
-    pid = os.fork()
+    pid = kernel.fork()
     if pid == 0:
         code = CRASHED
         try:
             kernel.set_dumpable(1)
-            random.seed(0)
             code = work()
         finally:
             os._exit(code)
@@ -105,51 +119,64 @@ def reap(pid: int) -> int:
 
 def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
     """Bind this process and its children to a stage's limits."""
-    seconds = int(stage["cpu_s"]) + 2
     for what, wanted in (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_DATA, stage["memory"]),
-        (resource.RLIMIT_FSIZE, job["files"]),
-        (resource.RLIMIT_NOFILE, job["descriptors"]),
-        (resource.RLIMIT_NPROC, stage["processes"] + 2),
-        (resource.RLIMIT_CORE, 0),
+        (kernel.CPU, int(stage["cpu_s"]) + 2),
+        (kernel.DATA, stage["memory"]),
+        (kernel.FILE_SIZE, job["files"]),
+        (kernel.DESCRIPTORS, job["descriptors"]),
+        (kernel.PROCESSES, stage["processes"] + 2),
+        (kernel.CORE, 0),
     ):
-        _, hard = resource.getrlimit(what)
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(what, (most, most))
+        kernel.limit(what, min(wanted, _MOST[what]))
 
 
-def _close_in(job: dict[str, Any], judge: bytes) -> tuple[int, socket.socket] | None:
+def close_in(job: dict[str, Any], judge: kernel.Filter | None) -> Aside | None:
     """Shut the doors; for a test that runs apart, in two processes.
 
-    Return what `_fork_aside` did, if it was needed.
+    Return what `fork_aside` did, if it was needed.
     """
-    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
-    os.mkdir(WORK)
-    os.chdir(WORK)
-    kernel.set_dumpable(0)  # before there is anybody who could look
-    aside = _fork_aside() if job["mode"] == "asserts" else None
-    kernel.no_new_privileges()
-    kernel.drop_capabilities()
-    if judge:
-        kernel.install_filter(judge)
+    kernel.mount_proc()
+    # A signal to its own group must not reach the worker's, whatever the namespace.
+    os.setsid()
+    kernel.make_and_enter(WORK)
+    show(job)
+    aside = fork_aside(_fork_below) if job["mode"] == "asserts" else None
+    give_up(judge)
     return aside
 
 
-def _fork_aside() -> tuple[int, socket.socket]:
-    """Fork a process with process ids of its own, and a line to it, while that is still allowed.
+def show(job: dict[str, Any]) -> None:
+    """Let nobody look into the first process, unless the candidate itself is to be that."""
+    kernel.set_dumpable(job["mode"] == "calls")
+
+
+def give_up(judge: kernel.Filter | None) -> None:
+    """Give up all powers, and put a filter of system calls in force if there is one."""
+    kernel.drop_capabilities()
+    if judge:
+        judge.install()
+
+
+def fork_aside(fork: Callable[[], int] = kernel.fork) -> Aside:
+    """Fork a process for the candidate, and a line to it, while there is nothing to read of it."""
+    ours, theirs = socket.socketpair()
+    pid = fork()
+    (theirs if pid else ours).close()
+    return Aside(pid, ours if pid else theirs)
+
+
+def _fork_below() -> int:
+    """Fork a process with process ids of its own while that is still allowed.
 
     Then come back: a process whose children are to have other ids than itself can start no threads.
     """
-    ours, theirs = socket.socketpair()
     home = os.open("/proc/self/ns/pid", os.O_RDONLY)
     kernel.unshare(kernel.NEW_PIDS)
-    pid = os.fork()
+    pid = kernel.fork()
     if pid:
         kernel.enter(home, kernel.NEW_PIDS)
     os.close(home)
-    (theirs if pid else ours).close()
-    return pid, ours if pid else theirs
+    return pid
 
 
 def _script(job: dict[str, Any], channels: Channels) -> int:
@@ -177,7 +204,6 @@ def _calls(job: dict[str, Any], channels: Channels) -> int:
     if code is None:
         os._exit(1)
     _keep(None, 1, 2, channels.answers)
-    kernel.set_dumpable(1)
     os._exit(candidate.answer_calls(code, job["entry_points"][0], calls, ANSWERS))
 
 
@@ -188,9 +214,11 @@ def _asserts(job: dict[str, Any], channels: Channels, pid: int, line: socket.soc
     """
     if pid == 0:
         _serve_test(job, channels, line)
-    say(channels.report, "ready")
+    say(channels.report, b"ready")
+    test = read_all(channels.given)
+    _keep_only(line.fileno(), channels.answers, channels.report)
     limit(job["run"], job)
-    findings = tester.run(read_all(channels.given), job["entry_points"], job["check"], line)
+    findings = tester.run(test, job["entry_points"], job["check"], line)
     line.close()
     os.write(channels.answers, findings)
     os.kill(pid, signal.SIGKILL)
@@ -232,7 +260,8 @@ def _commands(job: dict[str, Any], channels: Channels) -> int:
         os.remove(job["file"])
     if job["feed"]:
         stdin, end = os.pipe()
-    say_compiled(channels.report)
+    used = os.times()
+    say_compiled(channels.report, used.children_user + used.children_system)
     pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, channels.answers)))
     if job["feed"]:
         _feed(stdin, end, feed)
@@ -259,24 +288,38 @@ def _say_outcome(report: int, *, compiled: bool) -> None:
     if compiled:
         say_compiled(report)
     else:
-        say(report, "uncompiled")
+        say(report, b"uncompiled")
 
 
 def read_all(fd: int) -> bytes:
     """Read a whole file from its start, wherever its offset stands."""
-    return os.pread(fd, os.fstat(fd).st_size, 0)
+    data = os.pread(fd, _SHORT, 0)
+    return data if len(data) < _SHORT else os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> None:
-    """Keep four streams as descriptors 0 to 3 and close everything else."""
-    if stdin is None:
-        stdin = os.open("/dev/null", os.O_RDONLY)
-    wanted = [fd for fd in (stdin, stdout, stderr, answers) if fd is not None]
-    # First out of the way of each other, then to their places.
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 1 << 7) for fd in wanted]
-    for place, fd in enumerate(high):
-        os.dup2(fd, place)
-    os.closerange(len(high), 1 << 16)
+    """Keep four streams as descriptors 0 to 3 and close everything else.
+
+    Where there is no standard input, descriptor 0 has been /dev/null since the zygote began.
+    """
+    if stdin is not None:
+        os.dup2(stdin, 0)
+    if stdout != 1:
+        os.dup2(stdout, 1)
+    if stderr != 2:
+        os.dup2(stderr, 2)
+    if answers is not None:
+        os.dup2(answers, ANSWERS)
+    os.closerange(ANSWERS if answers is None else ANSWERS + 1, SPARED)
+
+
+def _keep_only(*fds: int) -> None:
+    """Close everything but these and what is where standard streams are."""
+    place = ANSWERS
+    for fd in sorted(fds):
+        os.closerange(place, fd)
+        place = fd + 1
+    os.closerange(place, SPARED)
 
 
 _MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {

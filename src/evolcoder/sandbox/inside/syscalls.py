@@ -9,12 +9,17 @@ import platform
 import struct
 from collections.abc import Sequence
 
+from evolcoder.sandbox.inside.crowd import Crowd, calls
+
 EPERM, EACCES, ENOSYS = 1, 13, 38
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _X32 = 0x40000000
+_AND = 0x54
 _LOCAL_SOCKETS = 1
+_KIND_OF_SOCKET, _STREAM, _SEQUENCE = 0xF, 1, 5
+_SET_OWNER, _SET_OWNER_EX = 8, 15
 _NAMESPACES = 0x7E020080
 """The flags of clone that make namespaces: time, cgroup, uts, ipc, user, pid, net, mount."""
 _TYPE_INTO_TERMINAL, _DRIVE_CONSOLE = 0x5412, 0x541C
@@ -57,12 +62,16 @@ _SPECIAL = {
 }
 
 
-def assemble(machine: str = "") -> bytes:
-    """Assemble the filter for a machine; empty where the machine is not known."""
+def assemble(machine: str = "", crowd: Crowd | None = None) -> bytes:
+    """Assemble the filter for a machine; empty where the machine is not known.
+
+    With a crowd around the program more is refused.
+    """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         return b""
     special = _SPECIAL[machine]
+    forbidden = set(_FORBIDDEN[machine])
     code = [
         _step(_LOAD, _ARCHITECTURE_AT),
         _step(_JUMP_EQUAL, _ARCHITECTURES[machine], yes=1),
@@ -74,7 +83,15 @@ def assemble(machine: str = "") -> bytes:
         _step(_JUMP_EQUAL, special["clone3"], no=1),
         _step(_RETURN, _ERRNO | ENOSYS),
     ]
-    code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)
+    if crowd:
+        more = calls(machine, crowd)
+        forbidden |= set(more.forbidden)
+        for number in more.of_itself:
+            code += _unless_argument_is(number, 0, 0, EPERM)
+        code += _unless_stream(more.pairs)
+        code += _unless_names_somebody(more.control)
+    else:
+        code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)
     code += [
         _step(_JUMP_EQUAL, special["clone"], no=4),
         _step(_LOAD, _ARGUMENTS_AT),
@@ -88,7 +105,7 @@ def assemble(machine: str = "") -> bytes:
         _step(_RETURN, _ERRNO | EPERM),
         _step(_RETURN, _ALLOW),
     ]
-    return b"".join([*code, *_refuse(sorted(_FORBIDDEN[machine]))])
+    return b"".join([*code, *_refuse(sorted(forbidden))])
 
 
 def _refuse(numbers: Sequence[int]) -> list[bytes]:
@@ -102,13 +119,40 @@ def _refuse(numbers: Sequence[int]) -> list[bytes]:
     return [_step(_JUMP_AT_LEAST, numbers[middle], yes=len(low)), *low, *high]
 
 
-def _unless_argument_is(number: int, argument: int, wanted: int) -> list[bytes]:
+def _unless_argument_is(
+    number: int, argument: int, wanted: int, error: int = EACCES
+) -> list[bytes]:
     """Refuse a call unless its argument, counted from 0, has one value."""
     return [
         _step(_JUMP_EQUAL, number, no=4),
         _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
         _step(_JUMP_EQUAL, wanted, yes=1),
+        _step(_RETURN, _ERRNO | error),
+        _step(_RETURN, _ALLOW),
+    ]
+
+
+def _unless_stream(number: int) -> list[bytes]:
+    """Refuse a pair of sockets that is neither of streams nor of packets in sequence."""
+    return [
+        _step(_JUMP_EQUAL, number, no=6),
+        _step(_LOAD, _ARGUMENTS_AT + 8),
+        _step(_AND, _KIND_OF_SOCKET),
+        _step(_JUMP_EQUAL, _STREAM, yes=2),
+        _step(_JUMP_EQUAL, _SEQUENCE, yes=1),
         _step(_RETURN, _ERRNO | EACCES),
+        _step(_RETURN, _ALLOW),
+    ]
+
+
+def _unless_names_somebody(number: int) -> list[bytes]:
+    """Refuse to name a process that is sent a signal when a file is ready."""
+    return [
+        _step(_JUMP_EQUAL, number, no=5),
+        _step(_LOAD, _ARGUMENTS_AT + 8),
+        _step(_JUMP_EQUAL, _SET_OWNER, yes=1),
+        _step(_JUMP_EQUAL, _SET_OWNER_EX, no=1),
+        _step(_RETURN, _ERRNO | EPERM),
         _step(_RETURN, _ALLOW),
     ]
 

@@ -4,14 +4,15 @@ Promises: it never holds a program, a test or an answer; those travel in descrip
 on unread. A cell runs in process ids and mounts of its own and is gone, with all that it started,
 before the next begins. It ends when its parent does. Standard library only.
 
-Its configuration names the descriptor of its control socket. One message is one job (see `orders`)
-with its descriptors; one message back says how it ended.
+Its configuration names the descriptor of its control socket; `line` says what comes and goes there.
+What is done here for every program is little and made of few objects: after a fork, each page that
+is written to costs a fault.
 """
 
 import gc
 import importlib
-import json
 import os
+import random
 import select
 import signal
 import socket
@@ -20,48 +21,47 @@ import time
 from typing import Any, NoReturn
 
 from evolcoder.sandbox.inside import cell, kernel, syscalls
+from evolcoder.sandbox.inside.line import End, Line, Received, opened
 
 FIRST_LOOK_S, LOOK_S = 0.02, 0.03
 """When a running program's use of memory and time is looked at: first, and from then on."""
+_FIRST_WORDS = 128
+"""How much of a report is read for its first lines: of two processes, either may speak first."""
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main(config: dict[str, Any]) -> NoReturn:
     """Settle in, say so, and serve jobs for ever."""
-    control = socket.socket(fileno=config["control"])
+    line = Line(config["control"])
     _become_nobody(config["uid"])
     _own_namespaces()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != config["home"])]
+    kernel.no_new_privileges()
     _load(config["warm"])
-    judge = syscalls.assemble()
-    home = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    processes = os.open("/proc", os.O_RDONLY)
+    nursery = _Nursery(line.control)
+    random.seed(0)
     gc.collect()
     gc.freeze()
-    control.send(b"{}")
-    while True:
-        message, fds, _, _ = socket.recv_fds(control, 1 << 16, 8)
-        if not message:
-            os._exit(0)
-        control.send(
-            json.dumps(_serve(json.loads(message), fds, judge, (control, home, processes))).encode()
-        )
+    line.say_ready()
+    while job := line.next_job():
+        line.say_end(nursery.serve(job))
+    os._exit(0)
 
 
 def _load(names: list[str]) -> None:
     """Import what programs use most; some of it wants a folder of its own meanwhile."""
-    kernel.mount("tmpfs", "/tmp", kernel.NO_SUID | kernel.NO_DEVICES)  # noqa: S108 - ours alone
+    kernel.mount(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES)
     for name in names:
         importlib.import_module(name)
-    kernel.unmount("/tmp")  # noqa: S108 - ours alone
+    kernel.unmount(cell.ROOM)
 
 
 def _become_nobody(uid: int | None) -> None:
     """Stop being root, where the container was made by root."""
     if uid is None:
         return
-    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+    kernel.mount_proc()
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
@@ -87,44 +87,55 @@ def _own_namespaces() -> None:
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
     kernel.keep_mounts_private()
-    kernel.mount("proc", "/proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
+    kernel.mount_proc()
+    kernel.set_dumpable(1)
 
 
-def _serve(
-    job: dict[str, Any], fds: list[int], judge: bytes, own: tuple[socket.socket, int, int]
-) -> dict[str, Any]:
-    """Run one job to its end and say how it ended."""
-    control, home, _ = own
-    channels = cell.Channels(*fds)
-    begun = time.monotonic()
-    room = f"size={job['files']},nr_inodes={job['inodes']},mode=0700"
-    kernel.mount("tmpfs", "/tmp", kernel.NO_SUID | kernel.NO_DEVICES, room)  # noqa: S108 - the cell's
-    kernel.unshare(kernel.NEW_PIDS)
-    pid = os.fork()
-    if pid == 0:
-        control.close()
-        cell.live(job, channels, judge)
-    kernel.enter(home, kernel.NEW_PIDS)
-    watch = _Watch(job, channels, own[2])
-    why = watch.until_end(pid, control)
-    _, status, usage = os.wait4(pid, 0)
-    ended = time.monotonic()
-    kernel.unmount("/tmp")  # noqa: S108 - the cell's
-    if os.pread(channels.report, 5, 0) == b"ready":
-        kernel.unmount("/proc")
-    for fd in fds:
-        os.close(fd)
-    return {
-        "why": why,
-        "code": os.waitstatus_to_exitcode(status),
-        "begun": begun,
-        "ended": ended,
-        "cpu_s": max(usage.ru_utime + usage.ru_stime, watch.cpu_s),
-        "peak_kb": max(usage.ru_maxrss, watch.memory >> 10),
-    }
+class _Nursery:
+    """Where cells are made, one after the other."""
+
+    def __init__(self, control: socket.socket) -> None:
+        program = syscalls.assemble()
+        self._judge = kernel.Filter(program) if program else None
+        self._control = control
+        self._home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        self._processes = os.open("/proc", os.O_RDONLY)
+        self._limits, self._most, self._room = b"", dict[str, Any](), b""
+
+    def serve(self, job: Received) -> End:
+        """Run one job to its end and say how it ended."""
+        channels = cell.Channels(*job.fds)
+        if job.limits != self._limits:
+            self._take(job.limits)
+        begun = time.monotonic()
+        kernel.mount(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES, self._room)
+        kernel.unshare(kernel.NEW_PIDS)
+        pid = kernel.fork()
+        if pid == 0:
+            order = self._most | opened(job.work)
+            cell.live(order, channels, lambda: cell.close_in(order, self._judge))
+        kernel.enter(self._home, kernel.NEW_PIDS)
+        watch = Watch(self._most, channels, self._processes)
+        why = watch.until_end(pid, self._control)
+        _, status, usage = os.wait4(pid, 0)
+        ended = time.monotonic()
+        kernel.unmount(cell.ROOM)
+        if b"ready" in os.pread(channels.report, _FIRST_WORDS, 0):
+            kernel.unmount(b"/proc")
+        for fd in job.fds:
+            os.close(fd)
+        cpu_s = max(usage.ru_utime + usage.ru_stime, watch.cpu_s)
+        peak = max(usage.ru_maxrss << 10, watch.memory)
+        return End(why, os.waitstatus_to_exitcode(status), begun, ended, cpu_s, peak)
+
+    def _take(self, limits: bytes) -> None:
+        """Read limits, which are mostly those of the job before."""
+        self._limits, self._most = limits, opened(limits)
+        size, inodes = self._most["files"], self._most["inodes"]
+        self._room = f"size={size},nr_inodes={inodes},mode=0700".encode()
 
 
-class _Watch:
+class Watch:
     """Looks at a running cell from time to time, and ends it when it goes over a limit."""
 
     def __init__(self, job: dict[str, Any], channels: cell.Channels, processes: int) -> None:
@@ -144,20 +155,20 @@ class _Watch:
         pause = FIRST_LOOK_S
         try:
             while not (events := poller.poll(pause * 1000)):
-                why, pause = self._look()
+                why, pause = self.look()
                 if why:
                     os.kill(pid, signal.SIGKILL)
                     return why
-            if any(fd == control.fileno() for fd, _ in events):
-                os._exit(0)
+            if len(events) > 1 or events[0][0] != process:
+                self.leave()
             return ""
         finally:
             os.close(process)
 
-    def _look(self) -> tuple[str, float]:
+    def look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         stage, begun, cpu_before = self._stage()
-        self.cpu_s, memory = _used(self.processes)
+        self.cpu_s, memory = self.used()
         self.memory = max(self.memory, memory)
         left = begun + stage["wall_s"] - time.monotonic()
         if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
@@ -168,6 +179,14 @@ class _Watch:
         if written > self.job["output"]:
             return "output", 0.0
         return "", min(LOOK_S, left)
+
+    def used(self) -> tuple[float, int]:
+        """Return processor seconds and resident bytes of all that runs."""
+        return _used(self.processes)
+
+    def leave(self) -> NoReturn:
+        """End, because the parent has; the kernel ends the cell."""
+        os._exit(0)
 
     def _stage(self) -> tuple[dict[str, Any], float, float]:
         """Return the limits of the stage that runs, and time and processor time at its start."""

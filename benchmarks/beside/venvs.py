@@ -1,7 +1,7 @@
 """A venv of its own for every competitor, under .bench/, made once with venv and pip.
 
-Promises: what `pins/NAME.txt` says is what is in the venv; changed pins make it anew. A competitor
-that cannot be installed is a `VenvError` with pip's last line.
+Promises: what `*/pins/NAME.txt` says is what is in the venv; changed pins make it anew. A
+competitor that cannot be installed is a `VenvError` with pip's last line.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 BENCH = Path(__file__).parents[2] / ".bench"
-PINS = Path(__file__).parent / "pins"
+BENCHMARKS = Path(__file__).parents[1]
 
 
 class VenvError(Exception):
@@ -30,7 +30,7 @@ def python_of(name: str) -> Path:
 @cache
 def _made(name: str) -> Path | VenvError:
     """Try once per invocation."""
-    folder, pins = BENCH / name, PINS / f"{name}.txt"
+    folder, pins = BENCH / name, next(BENCHMARKS.glob(f"*/pins/{name}.txt"))
     stamp = folder / ".pins"
     wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:

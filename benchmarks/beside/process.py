@@ -10,15 +10,15 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.venvs import BENCH
-
 LIMIT_S = 900.0
 """Longest time that a command may take."""
-_TOKENS = "curator/lib/*/site-packages/litellm/litellm_core_utils/tokenizers"
-"""Where litellm brings the vocabulary that curator would fetch otherwise."""
+Watch = Callable[[int], AbstractContextManager[object]]
+"""Looks at a process while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,28 @@ class Ended:
     """Exit code and last line of a command that failed; else empty."""
 
 
-def run(command: list[str], folder: Path) -> Ended:
+def run(
+    command: list[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    watch: Watch = nullcontext,
+) -> Ended:
     """Run a command in a bare environment whose home is in `folder`."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         started = time.monotonic()
         process = subprocess.Popen(
-            command, stdout=out, stderr=err, env=_environment(home), start_new_session=True
+            command,
+            stdout=out,
+            stderr=err,
+            env={**_few(home), **(variables or {})},
+            start_new_session=True,
         )
         timer = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        with watch(process.pid):
+            _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - started
         timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -73,18 +83,6 @@ def _failure(code: int, stderr: Path) -> str:
     return f"exit {code}: {said[-1][:160]}"
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """Return few variables: no proxy, no telemetry, nothing that a client would fetch."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "OPENAI_API_KEY": "bench",
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-        "TELEMETRY_ENABLED": "false",
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "TIKTOKEN_CACHE_DIR": str(next(BENCH.glob(_TOKENS), "")),
-    }
+def _few(home: Path) -> dict[str, str]:
+    """Return the few variables that every command gets: no proxy, no telemetry."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"}

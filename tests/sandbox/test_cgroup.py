@@ -1,0 +1,203 @@
+"""Control groups: made for each worker where that is allowed, and gone afterwards."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolcoder.errors import SandboxError
+from evolcoder.sandbox import cgroup
+from evolcoder.sandbox.base import Layer, Limits, Program, Status
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+
+V1 = """30 25 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+31 25 0:27 /docker/x /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+32 25 0:28 / /proc rw - proc proc rw
+"""
+V2 = "30 25 0:26 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+@pytest.fixture
+def groups():
+    """Where groups can be made. Those that other tests' sandboxes have here do not count."""
+    found = cgroup.find()
+    if found is None:
+        pytest.skip("no control groups can be made here")
+    return found
+
+
+def ours(groups):
+    """Groups of this process."""
+    return [
+        folder
+        for place in groups.places
+        for folder in place.glob(f"{cgroup._owner(os.getpid())}-*")
+    ]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_worker_is_in_a_group_that_is_gone_after_it(groups, level):
+    """The layer is named, the kernel has the limits, and closing removes the group."""
+    before = ours(groups)
+
+    async def use():
+        sandbox = await PoolSandbox.start(workers=1, level=level)
+        execution = await sandbox.run(Program("python", ""), Limits())
+        limits = {
+            (folder / name).read_text().strip()
+            for folder in set(ours(groups)) - set(before)
+            for name in ("memory.limit_in_bytes", "memory.max", "pids.max")
+            if (folder / name).exists()
+        }
+        await sandbox.aclose()
+        return execution, limits
+
+    execution, limits = asyncio.run(use())
+    assert Layer.CGROUP in execution.layers
+    assert limits == {str(cgroup.CEILING_MB << 20), str(cgroup.CEILING_PROCESSES)}
+    assert set(ours(groups)) == set(before)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_memory_that_belongs_to_no_process_is_bounded(groups, level):
+    """Files in memory count; the program is ended, not its worker."""
+    source = "import os\nfor n in range(20):\n    os.write(os.memfd_create(''), bytes(30 << 20))"
+
+    async def use():
+        sandbox = await PoolSandbox.start(workers=1, level=level)
+        group = sandbox._free[-1][1]._group
+        group._memory_mb = 0
+        group.allow(256, 64)
+        limits = Limits(memory_mb=128, file_mb=32)
+        floods = await sandbox.run(Program("python", source), limits)
+        after = await sandbox.run(Program("python", "print(1)"), limits)
+        await sandbox.aclose()
+        return floods, after
+
+    floods, after = asyncio.run(use())
+    assert floods.status is Status.MEMORY
+    assert after.stdout == b"1\n"
+
+
+def test_a_program_may_have_more_than_the_ceiling(groups, monkeypatch):
+    """The ceiling goes up with what a program is allowed."""
+    monkeypatch.setattr(cgroup, "CEILING_MB", 64)
+    monkeypatch.setattr(cgroup, "CEILING_PROCESSES", 8)
+    source = "import threading, time\nx = b'x' * (200 << 20)\n"
+    source += "for n in range(40): threading.Thread(target=time.sleep, args=(0.1,)).start()\n"
+    source += "print(len(x))"
+
+    async def use():
+        sandbox = await PoolSandbox.start(workers=1)
+        execution = await sandbox.run(Program("python", source), Limits(memory_mb=1024))
+        await sandbox.aclose()
+        return execution
+
+    assert asyncio.run(use()).stdout == b"209715200\n"
+
+
+def test_a_killed_worker_leaves_no_daemon(groups):
+    """Even where no namespace ends them: whoever is in the group is ended with it."""
+    source = "import os, time\nif os.fork() == 0: os.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
+    before = _members(groups)
+
+    async def use():
+        sandbox = await PoolSandbox.start(workers=1, level="processes")
+        run = asyncio.create_task(sandbox.run(Program("python", source), Limits()))
+        while len(members := _members(groups) - before) < 4:  # worker, cell, program and daemon
+            await asyncio.sleep(0.01)
+        for pid in members:
+            if _parent(pid) == os.getpid():
+                os.kill(pid, 9)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        await sandbox.aclose()
+        return members
+
+    members = asyncio.run(use())
+    assert not [pid for pid in members if _state(pid) not in {"gone", "Z"}]
+
+
+def test_a_group_whose_owner_was_killed_is_removed_at_the_next_start(groups):
+    """What SIGKILL left behind is found by its name, and one of a living owner is left alone."""
+    code = (
+        "import asyncio, os\nfrom evolcoder.sandbox.pool import PoolSandbox\n"
+        "async def main():\n    await PoolSandbox.start(workers=1, level='processes')\n"
+        "    print(os.getpid(), flush=True)\n    os.kill(os.getpid(), 9)\nasyncio.run(main())"
+    )
+    before = set(ours(groups))
+    mine = groups.make()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    pid = int(done.stdout)
+    left = [folder for place in groups.places for folder in place.glob(f"*-{pid}-*")]
+    assert left
+    cgroup.find()
+    assert not any(folder.exists() for folder in left)
+    assert set(ours(groups)) > before
+    mine.remove()
+    assert set(ours(groups)) == before
+
+
+def test_where_no_group_can_be_made_there_is_none(tmp_path):
+    """Neither hierarchies that are not there nor folders that are none count."""
+    (tmp_path / "cgroup").write_text("4:memory:/\n3:pids:/\n0::/\n")
+    (tmp_path / "mountinfo").write_text("")
+    assert cgroup.find(tmp_path) is None
+    place = tmp_path / "place"
+    place.mkdir()
+    text = V2.replace("/sys/fs/cgroup", str(place))
+    (tmp_path / "mountinfo").write_text(text)
+    assert cgroup.find(tmp_path) is None
+    assert list(place.iterdir()) == []
+
+
+def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
+    """A layer that was promised is not left out in silence."""
+    with pytest.raises(SandboxError, match="control group"):
+        cgroup.Groups((tmp_path / "gone",)).make()
+
+
+@pytest.mark.parametrize(("mountinfo", "mine", "places"), [
+    (V1, "4:memory:/a\n3:pids:/docker/x/b\n", [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids/b")]),
+    (V1, "4:memory:/a\n3:pids:/elsewhere\n", [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids")]),
+    (V1, "4:memory:/a\n", []),
+    (V2, "0::/user.slice/x.scope\n", [("/sys/fs/cgroup/user.slice/x.scope",),
+                                      ("/sys/fs/cgroup/user.slice",)]),
+    (V2, "0::/\n", [("/sys/fs/cgroup",)]),
+])  # fmt: skip
+def test_groups_are_looked_for_where_this_process_is(mountinfo, mine, places):
+    """Beneath its own groups of version 1; of version 2 in its own group and beside it."""
+    found = list(cgroup._possible(mountinfo, mine))
+    assert found == [tuple(map(Path, row)) for row in places]
+
+
+def test_limits_of_version_2_are_written_to_its_files(tmp_path):
+    """One folder has both controllers."""
+    for name in ("memory.max", "pids.max"):
+        (tmp_path / name).write_text("max")
+    group = cgroup.Group([tmp_path])
+    group.allow(64, 10)
+    assert (tmp_path / "memory.max").read_text() == str(64 << 20)
+    assert (tmp_path / "pids.max").read_text() == "10"
+    assert group.bounds()
+    (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    assert group.ran_over()
+    assert not group.ran_over()
+
+
+def _members(groups):
+    return {pid for folder in ours(groups) for pid in cgroup.Group([folder])._members()}
+
+
+def _parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
