@@ -102,6 +102,13 @@ def test_a_whole_task_in_place_of_an_addition_is_taken_as_it_is():
     assert (parsed.text, parsed.addition) == (answer, None)
 
 
+def test_another_task_with_the_parents_opening_does_not_take_its_place():
+    """Four words in common are no repeat: what else the parent asks for must be there too."""
+    parent = "Write a function that merges two sorted linked lists into one."
+    parsed = parse("Write a function that counts vowels.", parent, ADDS)
+    assert parsed.text == f"{parent} Write a function that counts vowels."
+
+
 def test_an_empty_answer_stays_empty():
     """Nothing added is nothing, not the parent again."""
     assert parse(" \n", PARENT, ADDS).text == ""

@@ -88,7 +88,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     text = _unquoted(text)
     if not text:
         return Parsed("", None, bait, tail)
-    if heuristic.form is Form.ADDITION and _opening(text) != _opening(parent):
+    if heuristic.form is Form.ADDITION and not _repeats(text, parent):
         return Parsed(appended(parent, text), text, bait, tail)
     return Parsed(with_attachment(text[:1].upper() + text[1:], parent), None, bait, tail)
 
@@ -142,6 +142,14 @@ def _prose_and_data(parent: str) -> tuple[str, str]:
             break
         end = line.end()
     return parent[:end].rstrip(), parent[end:]
+
+
+def _repeats(text: str, parent: str) -> bool:
+    """Whether a text is the parent's task again: its opening, and most words of its prose."""
+    if _opening(text) != _opening(parent):
+        return False
+    told = set(words(prose(parent)))
+    return len(told & set(words(text))) * 2 > len(told)
 
 
 def _opening(text: str) -> list[str]:
