@@ -149,6 +149,13 @@ def test_data_that_a_task_speaks_of_is_put_back():
     assert with_attachment(own, parent) == own
 
 
+def test_words_of_the_prose_are_no_sign_that_the_data_is_there():
+    """Code that is named in the sentence about it must still be shown."""
+    parent = 'Edit this code so that "menu" is wider.\n.menu { width: 3em }'
+    child = 'Edit this code so that "menu" is wider than its neighbour.'
+    assert with_attachment(child, parent) == f"{child}\n.menu {{ width: 3em }}"
+
+
 def test_data_is_what_stands_behind_the_prose():
     """One line of prose is the least."""
     assert attachment("Sort it.\n\nx = 1\ny = 2") == "x = 1\ny = 2"

@@ -115,14 +115,15 @@ def refers(text: str) -> str:
 def with_attachment(text: str, parent: str) -> str:
     """Put the parent's data back where a task speaks of it and does not hold it.
 
-    A task of several lines is taken to have brought its own.
+    A task of several lines is taken to have brought its own. Words that the parent's prose says
+    too are no sign of its data.
     """
     data = attachment(parent)
     if not data or not text or "\n" in text or not refers(text):
         return text
-    held = set(words(text))
-    told = set(words(data))
-    return text if len(told & held) * 2 > len(told) else f"{text}\n{data}"
+    own = set(words(data)).difference(words(prose(parent)))
+    n_held = len(own.intersection(words(text)))
+    return text if not own or n_held * 2 > len(own) else f"{text}\n{data}"
 
 
 def appended(parent: str, addition: str) -> str:
