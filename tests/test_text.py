@@ -48,6 +48,9 @@ def test_prose_is_what_stands_around_fences():
     ("task", "language"),
     [
         ("Write a function in C that adds", "c"),
+        ("Read a line in C and return its length", "c"),
+        ("Escape names against SQL injection", None),
+        ("Write a SQL query safe from SQL injection", "sql"),
         ("Write a C++ program", "cpp"),
         ("Use jQuery to hide it", "javascript"),
         ("Go through the list", None),

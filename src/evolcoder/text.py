@@ -90,7 +90,7 @@ _AMBIGUOUS = frozenset(
 _AMBIGUOUS_NAMED = re.compile(
     r"\b(?:in|using|a|an|the|this|simple|following)\s+(C|R|D|Go|Swift|[Ss]hell)"
     r"(?=\s+(?:function|program|code|script|struct|class|method|language|routine|to|that|which|for"
-    r"|using|with)\b|\s*[.,:;?\n]|$)"
+    r"|using|with|and)\b|\s*[.,:;?\n]|$)"
 )
 
 
@@ -203,10 +203,14 @@ def language_of(name: str) -> str | None:
 def named_languages(text: str, found: Iterable[str] | None = None) -> Counter[str]:
     """Count how often a text names each programming language; fences count as naming.
 
+    SQL injection is an attack, and names none.
     `found` are the text's words, where the caller has them already.
     """
     told = words(text) if found is None else found
     named = Counter([_PLAIN_ALIASES[word] for word in told if word in _PLAIN_ALIASES])
+    if "sql" in named and (attacks := text.lower().count("sql injection")):
+        named["sql"] -= attacks
+        named = +named
     if _MAY_BE_NAMED.search(text):
         named.update(_ALIASES[name.lower()] for name in _AMBIGUOUS_NAMED.findall(text))
     if "```" in text or "~~~" in text:

@@ -55,6 +55,11 @@ GOOD = (
         ("Given a list of meetings, return the pairs that overlap, earliest first, in Python.", SORT, "specialise"),
         ("Print the last two even elements of the following array, the larger first.\nlet a = [1, 4, 6];", DATA, "specialise"),
         ("Print every second element from the end of the following array, separated by dashes.", DATA, "specialise"),
+        ("This must also work for values that do not compare, such as None.", SORT, "constrain"),
+        ("The caller should get a new list, and a tie keeps its order.", SORT, "constrain"),
+        ("Use a built-in loop over chunks, and merge sorted runs from disk.", SORT, "constrain"),
+        ("Use the function to write a method that ranks rows by their medians.", SORT, "deepen"),
+        ("Ask for the user's name and age first, and greet adults by name.", SORT, "constrain"),
         ("Write a Python function that sorts names in ñandú order: á, é, í, then ö and ü.", SORT, "specialise"),
     ],
 )  # fmt: skip
@@ -81,6 +86,16 @@ def test_good_evolutions_pass(answer, parent, heuristic):
         ("In Python, lists keep order and allow duplicate entries of any kind", SORT, "specialise", Reason.NOT_A_TASK),
         ("Write a Python function that sorts by two keys. You can use a tuple as the key.", SORT, "specialise", Reason.SOLVED),
         ("To solve this, sort by the first key in Python and then the second.", SORT, "constrain", Reason.SOLVED),
+        ("To sort the list, compare neighbours and swap those out of order until none is left.", SORT, "deepen", Reason.SOLVED),
+        ("The complexity of sorting is linearithmic, since each level of merging reads all.", SORT, "deepen", Reason.SOLVED),
+        ("```python\ndef f(x):\n    return x\n```\nDemand: The correct code should be sorted by magnitude.", SORT, "misdirect", Reason.SOLVED),
+        ("Use a for loop to compare neighbours, and swap those out of order.", SORT, "constrain", Reason.SOLVED),
+        ("Use the 'sort' method to put the entries into ascending order.", SORT, "deepen", Reason.SOLVED),
+        ("Then ask for the median of all numbers, and of each quarter.", SORT, "deepen", Reason.PROMPT_COPIED),
+        ("Handle infinity and zero, and ask for a function that prints both.", SORT, "constrain", Reason.PROMPT_COPIED),
+        ("Then work out something harder, such as the median of medians.", SORT, "deepen", Reason.PROMPT_COPIED),
+        ("Handle negative numbers and zero correctly, also in long lists.", SORT, "constrain", Reason.EQUAL_TO_PARENT),
+        ("Show the last even elements of a list, the odd ones as dashes between neighbours.", DATA, "specialise", Reason.MISSING_INPUT),
         (f"{GOOD}\n```python\ndef f(x):\n    y = sorted(x)\n    return y\n```", SORT, "specialise", Reason.SOLVED),
         (f"{GOOD}\ndef f(x):\n    y = sorted(x)\n    z = y[0]\n    return f(z)", SORT, "specialise", Reason.SOLVED),
         (f"{GOOD}\n## Constraints\nNone is negative.", SORT, "specialise", Reason.BOILERPLATE),
@@ -88,7 +103,7 @@ def test_good_evolutions_pass(answer, parent, heuristic):
         (f"{GOOD}\nWrite a program that prints Python versions.", SORT, "specialise", Reason.SEVERAL_TASKS),
         ("Implement an algorithm for the towers of Hanoi.", "Print all permutations of a string.", "deepen", Reason.SEVERAL_TASKS),
         ("Write a haiku about the zoo and its keeper at dawn.", SORT, "specialise", Reason.UNRELATED),
-        ("The time complexity is O(n log n) for n numbers.", SORT, "complexity", Reason.NO_BOUND),
+        ("Its time complexity is O(n log n) for n numbers.", SORT, "complexity", Reason.NO_BOUND),
         ("Count how often each country occurs in this dataset and chart it", SORT, "constrain", Reason.MISSING_INPUT),
         ("Sort them in descending order by absolute value instead.", SORT, "constrain", Reason.CONTRADICTS),
         ("It must be as fast as any sorting network known.", SORT, "complexity", Reason.NO_BOUND),
@@ -120,6 +135,22 @@ def test_a_task_that_speaks_of_data_must_show_it():
     found = fault(draft)
     assert found is not None
     assert found.reason is Reason.MISSING_INPUT
+
+
+def test_a_rewriting_that_begins_anew_must_hold_most_of_its_parents_data():
+    """Data that is shown, or a beginning that stays, says that nothing was lost."""
+    anew = "Show the last even elements of {}, the odd ones as dashes between neighbours."
+    assert judged(anew.format("a list"), DATA) is Reason.MISSING_INPUT
+    assert judged(anew.format("the array a = [1, 2, 3]"), DATA) is None
+    assert judged(f"Print the last two {anew[5:].format('a list')}", DATA) is None
+
+
+def test_a_parent_that_speaks_of_being_correct_may_be_asked_to_be_so():
+    """Where right and wrong are the subject, the word adds something."""
+    added = "Count the misspelt words, and list each with the correct spelling."
+    assert judged(added, SORT, heuristic="constrain") is Reason.EQUAL_TO_PARENT
+    parent = "Write a Python function that tells whether a word has its correct spelling."
+    assert judged(added, parent, heuristic="constrain") is None
 
 
 def test_what_the_parent_says_already_is_no_fault():
@@ -187,4 +218,4 @@ def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
 
 def test_every_rule_is_reached():
     """No rule stands in the table twice."""
-    assert len(set(RULES)) == len(RULES) == 17
+    assert len(set(RULES)) == len(RULES) == 18

@@ -102,6 +102,13 @@ def test_a_whole_task_in_place_of_an_addition_is_taken_as_it_is():
     assert (parsed.text, parsed.addition) == (answer, None)
 
 
+def test_another_task_with_the_parents_opening_does_not_take_its_place():
+    """Four words in common are no repeat: what else the parent asks for must be there too."""
+    parent = "Write a function that merges two sorted linked lists into one."
+    parsed = parse("Write a function that counts vowels.", parent, ADDS)
+    assert parsed.text == f"{parent} Write a function that counts vowels."
+
+
 def test_an_empty_answer_stays_empty():
     """Nothing added is nothing, not the parent again."""
     assert parse(" \n", PARENT, ADDS).text == ""
@@ -140,6 +147,13 @@ def test_data_that_a_task_speaks_of_is_put_back():
     assert with_attachment("Sort any pair of names.", parent) == "Sort any pair of names."
     own = "Sort the given list.\ny = [9, 8]"
     assert with_attachment(own, parent) == own
+
+
+def test_words_of_the_prose_are_no_sign_that_the_data_is_there():
+    """Code that is named in the sentence about it must still be shown."""
+    parent = 'Edit this code so that "menu" is wider.\n.menu { width: 3em }'
+    child = 'Edit this code so that "menu" is wider than its neighbour.'
+    assert with_attachment(child, parent) == f"{child}\n.menu {{ width: 3em }}"
 
 
 def test_data_is_what_stands_behind_the_prose():

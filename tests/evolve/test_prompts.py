@@ -2,8 +2,8 @@
 
 import pytest
 
-from evolcoder.evolve.heuristics import BUILT_IN, Heuristic
-from evolcoder.evolve.prompts import HINTS, build, for_judge
+from evolcoder.evolve.heuristics import BUILT_IN, Heuristic, Holds
+from evolcoder.evolve.prompts import CODE_FIRST, HINTS, build, for_judge
 from evolcoder.records import Reason
 
 
@@ -27,6 +27,13 @@ def test_a_fault_becomes_a_hint_at_the_end():
     (plain,) = build(Heuristic("x", 1.0, "Do: {task}"), "a", None)
     (hinted,) = build(Heuristic("x", 1.0, "Do: {task}"), "a", Reason.SOLVED)
     assert hinted.content == f"{plain.content}\n\n{HINTS[Reason.SOLVED]}"
+
+
+def test_a_hint_about_a_bait_reminds_of_the_code():
+    """What is asked for again is the code too, and not the demand alone."""
+    bait = Heuristic("x", 1.0, "Do: {task}", holds=Holds.BAIT)
+    (hinted,) = build(bait, "a", Reason.EMPTY)
+    assert hinted.content == f"Do: a\n\n{HINTS[Reason.EMPTY]} {CODE_FIRST}"
 
 
 def test_a_fault_without_a_hint_asks_again_as_before():

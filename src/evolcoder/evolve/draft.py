@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evolcoder.config import EliminateConfig
 from evolcoder.evolve.heuristics import Heuristic, Holds
-from evolcoder.evolve.signs import EMPTY_WORDS
+from evolcoder.evolve.signs import EMPTY_WORDS, Phrases
 from evolcoder.records import Reason, Task
 from evolcoder.text import STOP_WORDS, CodeBlock, words
 
@@ -53,6 +53,15 @@ class Draft:
     def new_words(self) -> frozenset[str]:
         """The words that the new task says and its parent does not, empty phrases left out."""
         return self.after.telling - self.before.telling - EMPTY_WORDS
+
+    def newly_says(self, known: Phrases) -> str:
+        """Return the first phrase that the new task says and its parent does not, or ''."""
+        said, before = self.after.said, self.before.said
+        for key in sorted(known.keys() & self.after.distinct):
+            for phrase in known[key]:
+                if phrase in said and phrase not in before:
+                    return phrase.strip()
+        return ""
 
     @property
     def is_doubtful(self) -> bool:

@@ -7,13 +7,12 @@ is asked elsewhere, and never alone decides.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from itertools import islice
 
-from evolcoder.config import TASK_PLACEHOLDER
 from evolcoder.evolve import signs
+from evolcoder.evolve.copying import copies_the_prompt
 from evolcoder.evolve.draft import Draft, Fault, read
-from evolcoder.evolve.heuristics import Heuristic, Holds
+from evolcoder.evolve.heuristics import Holds
 from evolcoder.evolve.parse import attachment, prose, refers
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
@@ -22,8 +21,6 @@ Rule = Callable[[Draft], Fault | None]
 
 LEAST_BAIT = 12
 """Letters and digits below which a fence holds no code to speak of."""
-COPIED_WORDS = 7
-"""So many words in a row, taken from the prompt, are copied and no coincidence."""
 FREE_LINES = 2
 """Lines of data or code that a task may add without being a solution."""
 
@@ -60,57 +57,6 @@ def _speaks_another_tongue(draft: Draft) -> Fault | None:
     return Fault(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40]) if len(foreign) > 3 else None
 
 
-def _copies_the_prompt(draft: Draft) -> Fault | None:
-    if phrase := _phrase(draft, signs.ABOUT_THE_PROMPT):
-        return Fault(Reason.PROMPT_COPIED, phrase)
-    text = draft.after.text
-    if any(mark in text for mark in "{[<") and (gap := signs.PLACEHOLDER.search(text)):
-        return Fault(Reason.PROMPT_COPIED, gap[0])
-    return _copies_in_a_row(draft)
-
-
-def _phrase(draft: Draft, known: signs.Phrases) -> str:
-    """Return the first phrase that the new task says and its parent does not, or ''."""
-    said, before = draft.after.said, draft.before.said
-    for key in sorted(known.keys() & draft.after.distinct):
-        for phrase in known[key]:
-            if phrase in said and phrase not in before:
-                return phrase.strip()
-    return ""
-
-
-def _copies_in_a_row(draft: Draft) -> Fault | None:
-    """Look for a run of words that the template or an example holds and the parent does not."""
-    split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
-    if draft.added is not None:
-        # The parent's words stand first, and no run of them alone is a fault.
-        split = split[max(0, len(draft.before.words) - COPIED_WORDS + 1) :]
-    if marks.isdisjoint(zip(split, split[3:], split[COPIED_WORDS - 1 :], strict=False)):
-        return None
-    for at in range(len(split) - COPIED_WORDS + 1):
-        run = " ".join(split[at : at + COPIED_WORDS])
-        if run in runs and run not in draft.before.said:
-            return Fault(Reason.PROMPT_COPIED, run)
-    return None
-
-
-@lru_cache(maxsize=64)
-def _asked(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
-    """Collect all runs of words that a prompt shows, and three words of each to look up first.
-
-    Bounds are left out, since there are few ways to word one.
-    """
-    shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
-    shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
-    runs = [
-        run
-        for split in map(words, shown)
-        for at in range(len(split) - COPIED_WORDS + 1)
-        if not {"time", "space"} & set(run := split[at : at + COPIED_WORDS])
-    ]
-    return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
-
-
 def _is_no_task(draft: Draft) -> Fault | None:
     first = draft.after.words[0]
     if first in signs.OPENINGS or draft.before.words[:1] == (first,):
@@ -123,9 +69,22 @@ def _is_no_task(draft: Draft) -> Fault | None:
 
 
 def _solves(draft: Draft) -> Fault | None:
-    if phrase := _phrase(draft, signs.EXPLAINS):
+    if phrase := draft.newly_says(signs.EXPLAINS):
         return Fault(Reason.SOLVED, phrase)
-    return _holds_code(draft)
+    return _tells(draft) or _holds_code(draft)
+
+
+def _tells(draft: Draft) -> Fault | None:
+    """Look for an addition that says how things are or are done, and demands nothing."""
+    if draft.added is None:
+        return None
+    text, first = draft.added.text, draft.added.words[:1]
+    if signs.TELLING_OPENINGS.issuperset(first) and first and not signs.OBLIGES.search(text):
+        return Fault(Reason.SOLVED, f"only tells: {text[:60]}")
+    if first != ("use",) or draft.heuristic.holds is not Holds.NOTHING:
+        return None
+    found = signs.MEANS.match(text)
+    return Fault(Reason.SOLVED, f"names the means: {found[0]}") if found else None
 
 
 def _holds_code(draft: Draft) -> Fault | None:
@@ -199,6 +158,21 @@ def _lacks_its_input(draft: Draft) -> Fault | None:
     return Fault(Reason.MISSING_INPUT, f"shows no {found}")
 
 
+def _loses_its_data(draft: Draft) -> Fault | None:
+    """Look for a rewritten task that begins in another way and holds little of its parent's data.
+
+    One that begins as its parent does is taken to need the data no more.
+    """
+    rewritten = draft.added is None and draft.after.words[:3] != draft.before.words[:3]
+    if not rewritten or "\n" in draft.after.text or "\n" not in draft.before.text:
+        return None
+    own = set(words(attachment(draft.before.text))).difference(words(prose(draft.before.text)))
+    held = own & draft.after.distinct
+    if not own or 2 * len(held) > len(own):
+        return None
+    return Fault(Reason.MISSING_INPUT, f"holds {len(held)} of {len(own)} words of the data")
+
+
 def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
     holds, bait = draft.heuristic.holds, draft.bait
     if holds is Holds.BOUND:
@@ -237,6 +211,8 @@ def _changes_the_language(draft: Draft) -> Fault | None:
 def _equals_its_parent(draft: Draft) -> Fault | None:
     if draft.after.words == draft.before.words:
         return Fault(Reason.EQUAL_TO_PARENT, "the same words")
+    if _only_asks_to_be_right(draft):
+        return Fault(Reason.EQUAL_TO_PARENT, "asks to be right")
     new = draft.new_words
     least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
     if len(new) < least:
@@ -250,6 +226,13 @@ def _equals_its_parent(draft: Draft) -> Fault | None:
     return None
 
 
+def _only_asks_to_be_right(draft: Draft) -> bool:
+    """Whether an addition wants something done correctly, as every task does unsaid."""
+    if draft.added is None or "correct" in draft.before.said:
+        return False
+    return not draft.added.distinct.isdisjoint(("correct", "correctly"))
+
+
 def _grew_too_much(draft: Draft) -> Fault | None:
     n, rules = len(draft.after.words), draft.rules
     bound = min(rules.max_growth * len(draft.before.words) + 60, rules.max_words)
@@ -261,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     _is_refusal,
     _loops,
     _speaks_another_tongue,
-    _copies_the_prompt,
+    copies_the_prompt,
     _is_no_task,
     _solves,
     _is_boilerplate,
@@ -270,6 +253,7 @@ RULES: tuple[Rule, ...] = (
     _is_unrelated,
     _takes_back,
     _lacks_its_input,
+    _loses_its_data,
     _lacks_what_it_must_hold,
     _changes_the_language,
     _equals_its_parent,

@@ -157,8 +157,8 @@ BUILT_IN: tuple[Heuristic, ...] = (
             ),
             Example(
                 "Write a function to count the words in a sentence.",
-                "With its help, split a paragraph into sentences and return those that are longer "
-                "than the average, the longest first; abbreviations such as e.g. must not end a "
+                "With its help, split a paragraph into sentences and return each that has more "
+                "words than the sentence before it; abbreviations such as e.g. must not end a "
                 "sentence.",
             ),
         ),

@@ -88,7 +88,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     text = _unquoted(text)
     if not text:
         return Parsed("", None, bait, tail)
-    if heuristic.form is Form.ADDITION and _opening(text) != _opening(parent):
+    if heuristic.form is Form.ADDITION and not _repeats(text, parent):
         return Parsed(appended(parent, text), text, bait, tail)
     return Parsed(with_attachment(text[:1].upper() + text[1:], parent), None, bait, tail)
 
@@ -115,14 +115,15 @@ def refers(text: str) -> str:
 def with_attachment(text: str, parent: str) -> str:
     """Put the parent's data back where a task speaks of it and does not hold it.
 
-    A task of several lines is taken to have brought its own.
+    A task of several lines is taken to have brought its own. Words that the parent's prose says
+    too are no sign of its data.
     """
     data = attachment(parent)
     if not data or not text or "\n" in text or not refers(text):
         return text
-    held = set(words(text))
-    told = set(words(data))
-    return text if len(told & held) * 2 > len(told) else f"{text}\n{data}"
+    own = set(words(data)).difference(words(prose(parent)))
+    n_held = len(own.intersection(words(text)))
+    return text if not own or n_held * 2 > len(own) else f"{text}\n{data}"
 
 
 def appended(parent: str, addition: str) -> str:
@@ -142,6 +143,14 @@ def _prose_and_data(parent: str) -> tuple[str, str]:
             break
         end = line.end()
     return parent[:end].rstrip(), parent[end:]
+
+
+def _repeats(text: str, parent: str) -> bool:
+    """Whether a text is the parent's task again: its opening, and most words of its prose."""
+    if _opening(text) != _opening(parent):
+        return False
+    told = set(words(prose(parent)))
+    return len(told & set(words(text))) * 2 > len(told)
 
 
 def _opening(text: str) -> list[str]:

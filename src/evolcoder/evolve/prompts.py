@@ -8,16 +8,16 @@ from functools import lru_cache
 
 from evolcoder.config import TASK_PLACEHOLDER
 from evolcoder.engine.base import Message
-from evolcoder.evolve.heuristics import Heuristic
+from evolcoder.evolve.heuristics import Heuristic, Holds
 from evolcoder.records import Reason
 
 HINTS: dict[Reason, str] = {
-    Reason.EMPTY: "Say the new demand in a sentence of its own.",
-    Reason.EQUAL_TO_PARENT: "It must ask for something that the task above does not.",
-    Reason.JUDGED_EQUAL: "It must ask for something that the task above does not.",
+    Reason.EMPTY: "Leave no part out, and end with what must be done on top of the task.",
+    Reason.EQUAL_TO_PARENT: "What you add must be more than the task says already.",
+    Reason.JUDGED_EQUAL: "What you add must be more than the task says already.",
     Reason.SOLVED: "Write no solution and no explanation, only what is asked for.",
     Reason.NOT_A_TASK: "Begin as the task above does, as a request.",
-    Reason.PROMPT_COPIED: "Say the new demand itself, in concrete words.",
+    Reason.PROMPT_COPIED: "Say in concrete words what must be done, and nothing about it.",
     Reason.WRONG_LANGUAGE: "Keep the programming language of the task above, and name it.",
     Reason.TOO_LONG: "Use at most sixty words.",
     Reason.TRUNCATED: "Use at most sixty words.",
@@ -26,10 +26,13 @@ HINTS: dict[Reason, str] = {
     Reason.MISSING_INPUT: "Repeat the data or code that the task works on.",
     Reason.UNRELATED: "Stay with what the task above is about.",
     Reason.CONTRADICTS: "It must be possible to do both what the task asks and what is new.",
-    Reason.NO_BAIT: "The code block with the mistake must be there.",
+    Reason.NO_BAIT: "Say behind the code what it must do as well.",
     Reason.NO_BOUND: "Name the bound, such as O(n) time.",
 }
 """What is added when an earlier candidate failed for that reason."""
+
+CODE_FIRST = "Show the code first."
+"""Stands behind a hint where a bait is asked for: without it a small model forgets the code."""
 
 JUDGE = """Here are two programming tasks.
 
@@ -48,6 +51,8 @@ def build(heuristic: Heuristic, instruction: str, hint: Reason | None) -> tuple[
     asked = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     if hint is not None and hint in HINTS:
         asked = f"{asked}\n\n{HINTS[hint]}"
+        if heuristic.holds is Holds.BAIT:
+            asked = f"{asked} {CODE_FIRST}"
     return (*_shown(heuristic), Message("user", asked))
 
 

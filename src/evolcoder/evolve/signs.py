@@ -152,8 +152,17 @@ has a mistake
 new demand
 do not mend
 same code must
+something harder
+you could ask
+ask for the specific
 """)
 """Speech about the rewriting, in place of a task."""
+
+ASKS_TO_ASK = re.compile(
+    r"\bask for (?:the \w+ of|an? (?:\w+ )?(?:function|script|program|query|class|method))\b",
+    re.IGNORECASE,
+)
+"""An order to ask, in place of the demand itself. Asking a user for input is no such order."""
 
 EXPLAINS = _phrases("""
 to solve this
@@ -188,6 +197,7 @@ here is the code
 here is an implementation
 the correct solution
 the correct answer
+the correct code
 the solution is
 the answer is
 this code
@@ -221,6 +231,22 @@ i would
 i have
 """)
 """Speech of one who solves."""
+
+TELLING_OPENINGS = frozenset(["the", "this", "to", "a", "an"])
+"""Words that an addition begins with which tells how things are, if it demands nothing."""
+
+OBLIGES = re.compile(r"\b(?:must|may|should|shall|needs?|ha(?:s|ve) to|allow)\b", re.IGNORECASE)
+"""A word by which even a sentence that tells makes a demand."""
+
+MEANS = re.compile(
+    r"use (?:an?|the) (?!built-in)(?:(?!to\b)\S*[^\s.,] ){0,3}?"
+    r"(?:loop|selector|statement|flag|keyword|subquery|(?<=[)'\"`] )(?:method|function))\b",
+    re.IGNORECASE,
+)
+"""An opening that names the means by which to do what was asked for already.
+
+A function or method without its name in code may be the one that the parent asked for.
+"""
 
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A demand that takes back what stands before it."""
