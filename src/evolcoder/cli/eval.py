@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--packages", type=Path, action="append", default=[], metavar="DIR",
         help="a folder of Python packages that programs may import (DS-1000)")  # fmt: skip
     add("--sandbox", default="strict", metavar="LEVEL", help=f"one of {', '.join(LEVELS)} (strict)")
-    add("--workers", type=int, metavar="N", help="programs at a time (one per core)")
+    add("--workers", type=int, metavar="N", help="programs at a time (cores and one more)")
     add("--limit", type=int, metavar="N", help="the first N problems only; a partial score")
     add("--partial", action="store_true", help="score what there is, and say what is missing")
     add("--no-grade", action="store_true", help="generate only; the same command without it grades")
@@ -198,7 +198,7 @@ def _asker(plan: Plan, args: argparse.Namespace, store: EvalStore, opened: sessi
 
 def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
     """Return how many samples may be in work: enough for the model and for the sandbox."""
-    graders = 2 * (args.workers or len(os.sched_getaffinity(0)))
+    graders = 2 * (args.workers or len(os.sched_getaffinity(0)) + 1)
     return graders + (plan.config.traffic.concurrency if has_model else 0)
 
 

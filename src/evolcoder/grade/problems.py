@@ -25,9 +25,9 @@ from evolcoder.grade.harness import grade_harness, limits_of
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Sandbox, Verdict
 
-FUNCTION = Limits(cpu_s=5, wall_s=20, memory_mb=1024)
+FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
 """For a Python function, on top of what its reference takes."""
-PROGRAM = Limits(cpu_s=15, wall_s=60, memory_mb=2048, processes=128, compile_s=120)
+PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=120)
 """For a whole program in another language; there is no reference to go by."""
 FACTOR = 5
 """How many times the reference's processor time a candidate may use, on top of the base."""

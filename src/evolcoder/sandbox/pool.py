@@ -10,7 +10,7 @@ weaker one.
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +37,8 @@ from evolcoder.sandbox.outcomes import execution_of
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker
 
+HASTE = 1 / 3
+"""Part of its time that a program gets while others run beside it."""
 TRIES = 2
 """How often a program is given to a worker before the sandbox's failure is final."""
 
@@ -111,15 +113,16 @@ class PoolSandbox:
     ) -> Self:
         """Find the best protection that this machine allows; refuse if it is below the level.
 
-        `languages` are those beside Python that programs will be written in; `packages` are folders
-        of Python packages that they may import, and `warm` modules of these that every worker loads
-        when it starts; they must start no thread.
+        There is a worker more than processors, if no number is given: one stands ready while this
+        process compares. `languages` are those beside Python that programs will be written in;
+        `packages` are folders of Python packages that they may import, and `warm` modules of these
+        that every worker loads when it starts; they must start no thread.
         """
         if level not in LEVELS:
             raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
-        count = workers or len(os.sched_getaffinity(0))
+        count = workers or len(os.sched_getaffinity(0)) + 1
         faults = []
         for hold in LEVELS[level].holds(folders, packages, warm):
             sandbox = cls(hold, count, tools)
@@ -145,10 +148,12 @@ class PoolSandbox:
     async def run(self, program: Program, limits: Limits) -> Execution:
         """Run one program to its end or to its limits, or raise SandboxError.
 
-        A program that went over its time is run once more while nothing else runs, and that counts.
+        A program gets a part of its time first. One that went over that is run once more while
+        nothing else runs, with all of its time, and that counts.
         """
+        first = limits if self._workers == 1 else _hasty(limits)
         async with self._seats:
-            execution = await self._try(program, limits)
+            execution = await self._try(program, first)
         if execution.status is not Status.TIMEOUT or self._workers == 1:
             return execution
         async with self._quiet:
@@ -208,6 +213,11 @@ class PoolSandbox:
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
+
+
+def _hasty(limits: Limits) -> Limits:
+    """Return limits with a part of the time: most that go over it would go over any."""
+    return replace(limits, cpu_s=HASTE * limits.cpu_s, wall_s=HASTE * limits.wall_s)
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:
