@@ -99,5 +99,5 @@ GRADERS = {
     "forks": Grader("a warm interpreter forks, and runs nothing", _forks, once=True),
     "forks-held": Grader("the same in the container that holds the others", _forks_held, once=True),
 }
-"""EvalPlus hands the tests that it is to skip to every process, hence the second row of it. A worker
-more than cores is what evolcoder takes by itself: one program runs while it compares another."""
+"""EvalPlus hands the tests that it is to skip to every process, hence its second row. A worker more
+than cores is what evolcoder takes by itself: one program runs while it compares another."""
