@@ -8,20 +8,18 @@ Completions are not here but in the cache (`engine/cache.py`).
 ...     store.add_task(task)
 """
 
-import fcntl
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
 from evolcoder.config import Config, differing_keys
-from evolcoder.db import Database, Statement
+from evolcoder.db import Statement
 from evolcoder.errors import RunFolderError
+from evolcoder.folder import LOCK_NAME, Folder
 from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -58,61 +56,20 @@ _ROWS = """
     WHERE r.round = ? ORDER BY r.ordinal LIMIT ?
 """
 DB_NAME = "run.db"
-LOCK_NAME = "run.lock"
 CONFIG_NAME = "config.yaml"
 
 
-class RunStore:
+class RunStore(Folder):
     """A run folder that is open: for one writer, or for readers."""
 
-    def __init__(self, folder: Path, db: Database, lock: int | None) -> None:
-        self.folder = folder
-        self.db = db
-        self._lock = lock
+    DB_NAME = DB_NAME
+    KIND = "run"
+    MIGRATIONS = MIGRATIONS
 
     @classmethod
     def create(cls, folder: Path, config: Config) -> Self:
         """Open a run folder for writing; make it, or resume what is there with an equal config."""
-        fresh = not (folder / DB_NAME).exists()
-        lock = lock_folder(folder, fresh=fresh)
-        try:
-            store = cls(folder, Database(folder / DB_NAME, MIGRATIONS), lock)
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
-            store._adopt(config)
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Open a run folder to look at it, also while it is being written."""
-        if not (folder / DB_NAME).is_file():
-            raise RunFolderError(f"{folder}: no run here (there is no {DB_NAME})")
-        return cls(folder, Database(folder / DB_NAME, MIGRATIONS), None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Commit everything and give the folder back."""
-        try:
-            self.db.close()
-        finally:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+        return cls.opened(folder, lambda store: store.adopt(config))
 
     def discard(self) -> None:
         """Close a run that never began and remove what was made for it."""
@@ -130,23 +87,9 @@ class RunStore:
         """Queue one record; it is durable within about 20 ms."""
         self.db.write(*_statement(record))
 
-    def add_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Note one completion that was paid for; `model` is its name in the price table."""
-        values = (model, prompt_tokens, completion_tokens)
-        self.db.write("INSERT INTO calls VALUES (?, ?, ?)", values)
-
     def add_event(self, kind: str, detail: str = "") -> None:
         """Note that something happened to the run itself."""
         self.db.write("INSERT INTO events VALUES (?, ?, ?)", (time.time(), kind, detail))
-
-    def set_meta(self, key: str, value: object) -> None:
-        """Store a fact about the run as JSON."""
-        self.db.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-    def meta(self, key: str) -> Any:  # noqa: ANN401 - JSON is any plain data
-        """Read a fact about the run, or None."""
-        rows = self.db.read("SELECT value FROM meta WHERE key=?", (key,))
-        return json.loads(str(rows[0][0])) if rows else None
 
     def open_round(self, round: int, pool: int) -> None:
         """Note that a round begins, and how many tasks go into it."""
@@ -176,15 +119,8 @@ class RunStore:
         for columns in self.db.reader.execute("SELECT * FROM drops ORDER BY round, stage, ordinal"):
             yield drop_from(columns)
 
-    def paid(self) -> dict[str, tuple[int, int, int]]:
-        """Sum what was paid for: model -> (requests, prompt tokens, completion tokens)."""
-        rows: Any = self.db.read(
-            "SELECT model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
-            "FROM calls GROUP BY model ORDER BY model"
-        )
-        return {model: (n, sent, received) for model, n, sent, received in rows}
-
-    def _adopt(self, config: Config) -> None:
+    def adopt(self, config: Config) -> None:
+        """Take a config as this run's own, or refuse one that would make other rows."""
         known = self.meta("config")
         if known is not None:
             keys = differing_keys(known, config.deciding())
@@ -208,23 +144,6 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def lock_folder(folder: Path, *, fresh: bool) -> int:
-    """Make the folder if need be and lock it; return the lock's descriptor."""
-    if fresh and folder.is_dir() and any(n.name != LOCK_NAME for n in folder.iterdir()):
-        raise RunFolderError(f"{folder}: holds other files and no run; name another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise RunFolderError(f"{folder}: in use by another evolcoder process") from error
-    return lock
 
 
 def _made(made: Made | None) -> tuple[object, ...]:

@@ -77,7 +77,7 @@ def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=Non
         try:
             faults = sandbox.runner.run(story())
         finally:
-            store.flush()
+            store.db.flush()
             assert one.progress.done + one.progress.failures <= max(one.progress.total, 3)
         return result_of(store, bench, faults=faults, partial=False)
 

@@ -104,7 +104,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
             reading = plan.readings.get(bench.name)
             if reading is not None:
                 store.add_samples(bench.name, reading.samples)
-                store.flush()
+                store.db.flush()
             excused = libraries.excused(bench, args.packages)
             evaluation = Evaluation(
                 store, bench, asker=asker, n=args.n, problems=_problems(bench, args),
@@ -116,7 +116,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
             except BudgetReached as reached:
                 limit = reached
             partial = args.partial or args.limit is not None
-            store.flush()
+            store.db.flush()
             result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
             notes = [*(reading.notes if reading else ()), *libraries.notes(bench, args.packages)]
             results.append(result.with_notes(notes))

@@ -119,7 +119,7 @@ class Evaluation:
         progress.total = self._n * len(self._problems)
         desks = (_Desk(self._bench, problem, sandbox, controls) for problem in self._problems)
         await _all((life for desk in desks for life in self._lives(desk)), self._in_flight)
-        self._store.flush()
+        self._store.db.flush()
         if self._limit is not None:
             raise self._limit
 
