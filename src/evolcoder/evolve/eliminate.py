@@ -140,9 +140,16 @@ def _is_unrelated(draft: Draft) -> Fault | None:
 def _takes_back(draft: Draft) -> Fault | None:
     """Look for an addition that revokes the task that it stands behind."""
     added = draft.added
-    if added is not None and "instead" in added.said and signs.INSTEAD.search(added.text):
+    if added is None or "instead" not in added.distinct:
+        return None
+    if signs.INSTEAD.search(added.text):
         return Fault(Reason.CONTRADICTS, "something else instead")
-    return None
+    found = signs.INSTEAD_OF.search(added.text)
+    if found is None or draft.heuristic.holds is not Holds.NOTHING:
+        return None
+    given_up = read(found[1]).telling - signs.EMPTY_WORDS
+    revoked = given_up and given_up <= draft.before.telling
+    return Fault(Reason.CONTRADICTS, found[0]) if revoked else None
 
 
 def _lacks_its_input(draft: Draft) -> Fault | None:

@@ -126,6 +126,8 @@ new requirements
 concrete requirements
 add constraints
 add requirements
+add a requirement
+the first task
 common requirement
 more specific one
 stricter demand
@@ -240,7 +242,8 @@ OBLIGES = re.compile(r"\b(?:must|may|should|shall|needs?|ha(?:s|ve) to|allow)\b"
 
 MEANS = re.compile(
     r"use (?:an?|the) (?!built-in)(?:(?!to\b)\S*[^\s.,] ){0,3}?"
-    r"(?:loop|selector|statement|flag|keyword|subquery|(?<=[)'\"`] )(?:method|function))\b",
+    r"(?:loop|selector|statement|clause|flag|keyword|subquery|(?<=use a )function(?= to\b)"
+    r"|(?<=[)'\"`] )(?:method|function))\b",
     re.IGNORECASE,
 )
 """An opening that names the means by which to do what was asked for already.
@@ -250,6 +253,9 @@ A function or method without its name in code may be the one that the parent ask
 
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A demand that takes back what stands before it."""
+
+INSTEAD_OF = re.compile(r"\binstead of ([\w'`-]+(?: [\w'`-]+){0,4})", re.IGNORECASE)
+"""What a demand gives up."""
 
 HEADING = re.compile(
     r"^[ \t]*(?:#{1,6} +\S|\*\*[^*\n]+\*\*:?[ \t]*$|\*\*[^*\n]+:\*\*)", re.MULTILINE
