@@ -144,6 +144,17 @@ def test_a_failed_request_is_no_verdict_and_is_asked_again(sandbox, controls, tm
     assert again.asked.total() == 1
 
 
+def test_a_server_that_rejects_everything_ends_it(sandbox, controls, tmp_path):
+    """After twenty failures in a row nothing more is asked; a later session goes on."""
+    engine = Counted(fail_at=range(999))
+    with pytest.raises(EngineError, match="failed at"):
+        evaluate(sandbox, controls, tmp_path / "e", engine=engine, n=30)
+    assert engine.asked.total() < 30
+    again = Counted()
+    assert evaluate(sandbox, controls, tmp_path / "e", engine=again, n=30).scores[0].value == 1.0
+    assert again.asked.total() == 90
+
+
 def test_a_budget_ends_it_and_a_higher_one_goes_on(sandbox, controls, tmp_path):
     """BudgetReached leaves what was paid for in the folder."""
     with pytest.raises(BudgetReached):

@@ -25,6 +25,8 @@ from evolcoder.sandbox.base import Kind, Sandbox, Verdict
 
 BARE_STUBS = 4
 """About so many stubs are run of problems that have no reference."""
+FAILURES_IN_A_ROW = 20
+"""So many requests or programs that fail one after the other mean that all of them will."""
 NO_PROGRAM = "there is no program in the answer"
 
 
@@ -83,6 +85,7 @@ class Evaluation:
         self._in_flight = in_flight
         self._problems = problems
         self._limit: BudgetReached | None = None
+        self._in_a_row = 0
 
     async def check(self, controls: Controls) -> dict[str, str]:
         """Run references and stubs where that is still to be done: problem -> what is wrong."""
@@ -152,6 +155,11 @@ class Evaluation:
         except (EngineError, SandboxError) as error:
             self.progress.failures += 1
             self._store.add_failure(name, problem.id, number, str(error))
+            self._in_a_row += 1
+            if self._in_a_row >= FAILURES_IN_A_ROW:
+                raise
+        else:
+            self._in_a_row = 0
         finally:
             desk.release()
 
