@@ -26,7 +26,7 @@ bf16, through vLLM with `evolcoder eval --bench humaneval+ --no-grade`."""
 
 @pytest.fixture(scope="module")
 def evaluated(shared, tmp_path_factory):
-    """Check and grade samples of a bench, with controls that the tests of this file share."""
+    """What evaluates samples and what checks a bench, with controls that these tests share."""
     folder = tmp_path_factory.mktemp("published")
     shelf = Shelf(shared, folder)
     with asyncio.Runner() as runner:
@@ -50,7 +50,15 @@ def evaluated(shared, tmp_path_factory):
                 result = result_of(store, bench, faults=faults, partial=False)
                 return faults, result, list(store.verdicts(name))
 
-        yield evaluate
+        def check(name):
+            bench = bench_named(name, shelf)
+            with EvalStore.create(folder / f"check-{name}", {}) as store:
+                one = Evaluation(
+                    store, bench, asker=None, n=1, in_flight=6, problems=bench.problems()
+                )
+                return runner.run(one.check(controls)), one.progress.done
+
+        yield evaluate, check
         controls.close()
         runner.run(sandbox.aclose())
 
@@ -66,16 +74,9 @@ def rows(path):
     [("humaneval", 164), ("humaneval+", 164), ("mbpp", 500), ("mbpp-dev", 464), ("mbpp+", 378)],
 )
 def test_references_pass_and_stubs_fail(evaluated, name, n):
-    """All references score 100 %, all stubs 0 %, whatever kind of checks they meet."""
-
-    def references(bench):
-        return [Sample.of(p.id, 0, p.reference, Form.PROGRAM) for p in bench.problems()]
-
-    faults, result, verdicts = evaluated(name, references)
-    assert faults == {}
-    assert len(verdicts) == n
-    assert [one.problem for one in verdicts if not one.passed] == []
-    assert result.scores[0].value == 1.0
+    """All references pass and no stub does, whatever kind of checks they meet."""
+    _, check = evaluated
+    assert check(name) == ({}, n)
 
 
 @pytest.mark.slow
@@ -87,7 +88,8 @@ def test_wizardcoders_samples_on_the_extended_inputs(evaluated, shared):
         found = rows(shared / WIZARDCODER)
         return [Sample.of(r["task_id"], 0, r["completion"], Form.COMPLETION) for r in found]
 
-    _, _, verdicts = evaluated("humaneval+", samples)
+    evaluate, _ = evaluated
+    _, _, verdicts = evaluate("humaneval+", samples)
     assert {one.problem: bool(one.base_passed) for one in verdicts} == published
     base_only = {int(v.problem.split("/")[1]) for v in verdicts if v.base_passed and not v.passed}
     assert base_only == BASE_ONLY
@@ -101,7 +103,8 @@ def test_a_small_models_answers_score_as_its_makers_say(evaluated):
     def samples(_bench):
         return [Sample.of(r["task_id"], 0, r["answer"], Form.ANSWER) for r in rows(QWEN)]
 
-    _, result, _ = evaluated("humaneval+", samples)
+    evaluate, _ = evaluated
+    _, result, _ = evaluate("humaneval+", samples)
     assert abs(100 * result.scores[0].value - 66.5) < 4
     assert abs(100 * result.groups[0].score.value - 70.1) < 4
     assert sum(n for _, n in result.odd) <= 3
