@@ -4,11 +4,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import toys
-from evolcoder.db import Database
+from evolcoder.db import MOST_WAITING, Database
 from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Drop, Made, Reason, Response, Stage, Task
 from evolcoder.store import DB_NAME, RunStore
@@ -192,3 +193,22 @@ def test_a_row_that_cannot_be_stored_is_said(tmp_path):
         db.flush()
     with pytest.raises(StoreError, match="cannot be written"):
         db.close()
+
+
+def test_whoever_writes_faster_than_the_disk_is_held_up(tmp_path):
+    """Rows that wait for their commit are bounded, so memory is too; none is lost."""
+    db = Database(tmp_path / "x.db", ("CREATE TABLE t (n INTEGER)",))
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.execute, ("COMMIT",))
+    release.start()
+    most = 0
+    for n in range(3 * MOST_WAITING):
+        db.write("INSERT INTO t VALUES (?)", (n,))
+        most = max(most, db._queue.qsize())
+    assert not release.is_alive()
+    assert most <= MOST_WAITING + 1
+    db.flush()
+    assert db.read("SELECT COUNT(*), SUM(n) FROM t") == [(12_000, 71_994_000)]
+    db.close()
+    other.close()

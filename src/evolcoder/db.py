@@ -22,6 +22,8 @@ GROUP_S = 0.02
 """Longest time that a queued row waits for others to share a commit."""
 GROUP_ROWS = 2000
 """Most rows in one commit."""
+MOST_WAITING = 4000
+"""Most rows that wait for their commit: whoever writes faster than the disk is held up there."""
 BUSY_MS = 30_000
 """How long to wait for another process's lock."""
 
@@ -50,10 +52,12 @@ class Database:
         self._thread.start()
 
     def write(self, sql: str, values: Sequence[object]) -> None:
-        """Queue one statement; returns at once."""
+        """Queue one statement; returns at once unless too many wait already."""
         if self._failure is not None:
             raise self._error() from self._failure
         self._queue.put((sql, values))
+        if self._queue.qsize() > MOST_WAITING:
+            self.flush()
 
     def flush(self) -> None:
         """Wait until all that was queued is committed."""

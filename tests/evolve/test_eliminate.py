@@ -156,6 +156,15 @@ def test_a_parent_that_speaks_of_being_correct_may_be_asked_to_be_so():
     assert judged(added, parent, heuristic="constrain") is None
 
 
+def test_an_addition_that_sets_the_scene_may_demand_afterwards():
+    """A first sentence that tells is no fault where a later one asks; telling on and on is."""
+    scene = "The lines arrive compressed and some are damaged. "
+    asks = "Skip damaged ones, count them, and group the rest by calendar week."
+    assert judged(scene + asks, SORT, heuristic="constrain") is None
+    tells = "If a line is damaged, its checksum differs from the rest by one."
+    assert judged(scene + tells, SORT, heuristic="constrain") is Reason.SOLVED
+
+
 def test_what_the_parent_says_already_is_no_fault():
     """A parent that speaks of its solution, or of a task, may have children that do."""
     parent = "Explain how you can use a stack in this code.\n## Stack\nx = 1"

@@ -79,12 +79,19 @@ def _tells(draft: Draft) -> Fault | None:
     if draft.added is None:
         return None
     text, first = draft.added.text, draft.added.words[:1]
-    if signs.TELLING_OPENINGS.issuperset(first) and first and not signs.OBLIGES.search(text):
+    if first and signs.TELLING_OPENINGS.issuperset(first) and not _demands(text):
         return Fault(Reason.SOLVED, f"only tells: {text[:60]}")
     if first != ("use",) or draft.heuristic.holds is not Holds.NOTHING:
         return None
     found = signs.MEANS.match(text)
     return Fault(Reason.SOLVED, f"names the means: {found[0]}") if found else None
+
+
+def _demands(text: str) -> bool:
+    """Whether a word obliges, or a later sentence opens as one that demands may."""
+    later = (sentence.split(maxsplit=1)[0] for sentence in signs.SENTENCES.split(text.strip())[1:])
+    tells = all(word.strip(",:").lower() in signs.TELLING_ON for word in later)
+    return not tells or bool(signs.OBLIGES.search(text))
 
 
 def _holds_code(draft: Draft) -> Fault | None:

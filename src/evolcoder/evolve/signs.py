@@ -237,6 +237,12 @@ i have
 TELLING_OPENINGS = frozenset(["the", "this", "to", "a", "an"])
 """Words that an addition begins with which tells how things are, if it demands nothing."""
 
+TELLING_ON = TELLING_OPENINGS | set("if it it's its these those that there here so then".split())
+"""Words that sentences begin with which go on telling."""
+
+SENTENCES = re.compile(r"(?<=[.!?])\s+")
+"""What stands between two sentences."""
+
 OBLIGES = re.compile(r"\b(?:must|may|should|shall|needs?|ha(?:s|ve) to|allow)\b", re.IGNORECASE)
 """A word by which even a sentence that tells makes a demand."""
 
