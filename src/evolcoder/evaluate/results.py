@@ -116,18 +116,20 @@ def result_of(
 
 def outcomes_of(store: EvalStore, bench: str) -> dict[str, list[bool]]:
     """Return whether each sample of each problem passed."""
-    outcomes: dict[str, list[bool]] = {}
-    for one in store.verdicts(bench):
-        outcomes.setdefault(one.problem, []).append(one.passed)
-    return outcomes
+    return _by_problem(store.verdicts(bench))
 
 
 def _outcomes(judged: Iterable[Judged], wanted: Iterable[str]) -> dict[str, list[bool]]:
     """Sort outcomes by problem, in the data set's order."""
+    found = _by_problem(judged)
+    return {problem: found[problem] for problem in wanted if problem in found}
+
+
+def _by_problem(judged: Iterable[Judged]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
     for one in judged:
         found.setdefault(one.problem, []).append(one.passed)
-    return {problem: found[problem] for problem in wanted if problem in found}
+    return found
 
 
 def _uneven(outcomes: Outcomes) -> str:
