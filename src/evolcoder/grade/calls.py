@@ -1,8 +1,9 @@
 """Grade by calls: the sandbox sees arguments only, and this process compares the answers.
 
 Promises: expected values never enter the sandbox, and an answer is judged as plain data, so the
-only way to pass is to compute. Every check is judged by itself. An answer that is encoded to the
-very bytes of the expected one is right without being decoded.
+only way to pass is to compute. Every check is judged by itself, while the candidate goes on to the
+next; at the first wrong one that is seen it is ended. An answer that is encoded to the very bytes
+of the expected one is right without being decoded.
 
 >>> test = CallTest.of("add", inputs=[(1, 2)], expected=[3])
 >>> verdict = await grade_calls(sandbox, source, test, Limits())   # doctest: +SKIP
@@ -112,13 +113,37 @@ async def answers_of(
 
 async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
     """Call the candidate and compare its answers here."""
-    program = Program("python", source, Calls(test.entry_point, test.encoded))
+    marks = _Marks(test)
+    program = Program("python", source, Calls(test.entry_point, test.encoded, marks.right))
     execution = await sandbox.run(program, limits)
     lines = _lines(execution)
-    outcomes = [_right(test, n, line) for n, line in enumerate(lines[: len(test.inputs)])]
-    if len(lines) > len(test.inputs):
-        outcomes.append(False)
-    return _judged(test, lines, tuple(outcomes), execution)
+    return _judged(test, lines, marks.outcomes(lines), execution)
+
+
+class _Marks:
+    """Which answers of a candidate are right; none is compared twice."""
+
+    def __init__(self, test: CallTest) -> None:
+        self._test = test
+        self._known: dict[int, tuple[bytes, bool]] = {}
+
+    def right(self, number: int, line: bytes) -> bool:
+        """Whether an answer is right; one too many is not."""
+        known = self._known.get(number)
+        if known is not None and known[0] == line:
+            return known[1]
+        is_right = number < len(self._test.inputs) and _right(self._test, number, line)
+        self._known[number] = line, is_right
+        return is_right
+
+    def outcomes(self, lines: Sequence[bytes]) -> tuple[bool, ...]:
+        """Mark answers in order, up to the first wrong one."""
+        found = []
+        for number, line in enumerate(lines):
+            found.append(self.right(number, line))
+            if not found[-1]:
+                break
+        return tuple(found)
 
 
 def read_answer(line: bytes) -> Answer:

@@ -9,18 +9,19 @@ are the expected ones of a problem that is checked by calls: it is run twice, an
 """
 
 import hashlib
+import json
 import platform
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from evolcoder.bench.base import CallChecks, Problem
 from evolcoder.db import Database
-from evolcoder.grade.calls import answers_of
-from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.problems import COSTLY_S, Need, ProblemTest
 from evolcoder.ids import content_id
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
 from evolcoder.text import one_line
@@ -34,9 +35,21 @@ MIGRATIONS: Sequence[str] = (
         key TEXT PRIMARY KEY, reference TEXT NOT NULL, stub TEXT NOT NULL,
         cpu_s REAL NOT NULL, peak_mb REAL NOT NULL, answers BLOB NOT NULL
     )""",
+    "ALTER TABLE controls ADD COLUMN calls_s TEXT NOT NULL DEFAULT '[]'",
 )
-RULES = 1
+RULES = 2
 """Goes into every key: raise it when the meaning of a control changes."""
+_TIMED = """
+def processor_seconds_of_call(*arguments):
+    import time
+    begun = time.process_time()
+    try:
+        {function}(*arguments)
+    except Exception:
+        pass
+    return time.process_time() - begun
+"""
+"""Stands behind a reference, which is trusted to be timed in its own process."""
 NONE = "none"
 """In place of a finding: the data set brings no reference."""
 
@@ -77,11 +90,12 @@ class Controls:
     async def need(self, problem: Problem) -> Need:
         """Return what a problem's reference took and answered, or raise SandboxError."""
         key = self._key(problem)
-        query = "SELECT cpu_s, peak_mb, answers FROM controls WHERE key=?"
+        query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
         if rows := self._db.read(query, (key,)):
-            cpu_s, peak_mb, packed = cast("tuple[float, float, bytes]", rows[0])
+            cpu_s, peak_mb, packed, calls_s = cast("tuple[float, float, bytes, str]", rows[0])
             text = zlib.decompress(packed)
-            return Need(cpu_s, peak_mb, tuple(text.split(b"\n")) if text else ())
+            answers = tuple(text.split(b"\n")) if text else ()
+            return Need(cpu_s, peak_mb, tuple(json.loads(calls_s)), answers)
         return (await self._fresh(key, problem))[1]
 
     def close(self) -> None:
@@ -97,8 +111,9 @@ class Controls:
         finding, need = await self._measured(problem)
         if not finding.fault:
             packed = zlib.compress(b"\n".join(need.answers), 1)
-            values = (key, finding.reference, finding.stub, need.cpu_s, need.peak_mb, packed)
-            self._db.write("INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?)", values)
+            found = (key, finding.reference, finding.stub)
+            values = (*found, need.cpu_s, need.peak_mb, packed, json.dumps(need.calls_s))
+            self._db.write("INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return finding, need
 
     async def _measured(self, problem: Problem) -> tuple[Finding, Need]:
@@ -109,7 +124,7 @@ class Controls:
             test = ProblemTest.of(problem, need)
             verdict = await test.grade(self._sandbox, problem.reference)
             reference, took = _finding(verdict), verdict.execution
-            need = Need(took.cpu_s, took.peak_mb, need.answers)
+            need = replace(need, cpu_s=took.cpu_s, peak_mb=took.peak_mb)
         if need is UNKNOWN:
             need = Need()
         stub = await ProblemTest.of(problem, need).grade(self._sandbox, problem.stub)
@@ -120,11 +135,21 @@ class Controls:
         answers, execution = await answers_of(
             self._sandbox, checks.reference, checks.entry_point, checks.inputs, GENEROUS
         )
-        need = Need(execution.cpu_s, execution.peak_mb, tuple(answers))
+        calls_s = await self._times(checks) if execution.cpu_s > COSTLY_S else ()
+        need = Need(execution.cpu_s, execution.peak_mb, calls_s, tuple(answers))
         if execution.status is not Status.FINISHED or len(answers) != len(checks.inputs):
             told = f"{execution.status}: {len(answers)} of {len(checks.inputs)} answers"
             return Need(answers=(b"",) * len(checks.inputs)), told
         return need, NONE
+
+    async def _times(self, checks: CallChecks) -> tuple[float, ...]:
+        """Return the processor seconds that the reference takes for every call."""
+        timed = f"{checks.reference}\n{_TIMED.format(function=checks.entry_point)}"
+        answers, _ = await answers_of(
+            self._sandbox, timed, "processor_seconds_of_call", checks.inputs, GENEROUS
+        )
+        times = [read_answer(line).value for line in answers]
+        return tuple(round(one, 3) if isinstance(one, float) else 0.0 for one in times)
 
 
 def _finding(verdict: Verdict) -> str:

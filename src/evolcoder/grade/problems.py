@@ -26,7 +26,11 @@ from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Sandbox, Verdict
 
 FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
-"""For a Python function, on top of what its reference takes."""
+"""For a Python function with a test of its own."""
+CALLED = Limits(cpu_s=20, wall_s=120, memory_mb=1024)
+"""For a Python function that is called with many inputs, on top of what its reference takes."""
+CALL_S = 0.5
+"""Processor seconds for one of these calls, on top of what its reference takes for it."""
 PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=120)
 """For a whole program in another language; there is no reference to go by."""
 FACTOR = 5
@@ -44,6 +48,8 @@ class Need:
     """Processor seconds; 0 where there is no reference."""
     peak_mb: float = 0.0
     """Most memory."""
+    calls_s: tuple[float, ...] = ()
+    """Processor seconds of every call; empty where all of them together are quick."""
     answers: tuple[bytes, ...] = field(default=(), repr=False)
     """What it answered to every call, encoded; empty for checks that bring their own answers."""
 
@@ -58,7 +64,11 @@ class Need:
             memory_mb=max(base.memory_mb, int(2 * self.peak_mb)),
             answers_mb=answers_mb,
             file_mb=max(base.file_mb, answers_mb),
+            call_s=self._call_limits() if base is CALLED else (),
         )
+
+    def _call_limits(self) -> tuple[float, ...]:
+        return tuple(CALL_S + FACTOR * call_s for call_s in self.calls_s or (self.cpu_s,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +125,6 @@ class ProblemTest:
 def _base(checks: Checks) -> Limits:
     if isinstance(checks, HarnessChecks):
         return limits_of(checks.library)
+    if isinstance(checks, CallChecks):
+        return CALLED
     return PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION

@@ -1,19 +1,34 @@
 """Read calls and expected answers out of an assert-style test, where it consists of nothing else.
 
 Promises: the test is parsed and never run; what comes out means the same as the test does. A test
-with anything beyond `assert f(literals) == literal` gives None and has to be run.
+with anything beyond `assert f(literals) == literal` gives None and has to be run; arithmetic on
+literals counts as a literal.
 
 >>> plain_checks("assert add(1, 2) == 3", "add", None)
 [((1, 2), 3)]
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+import copy
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Check = tuple[tuple[Any, ...], Any]
 """Arguments and the expected answer."""
 _WITHOUT_EFFECT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Pass)
+
+_ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+_LARGE = 10**15
+"""Largest number that arithmetic is done on."""
+_LIGHT = 1000
+"""Largest base and exponent, and longest text that is repeated, and how often."""
 
 
 class _NotPlainError(Exception):
@@ -62,8 +77,34 @@ def _check(test: ast.expr, function: str) -> Check:
             ops=[ast.Eq()],
             comparators=[expected],
         ) if name == function:
-            return tuple(map(ast.literal_eval, arguments)), ast.literal_eval(expected)
+            return tuple(map(_value, arguments)), _value(expected)
     raise _NotPlainError
+
+
+def _value(node: ast.expr) -> Any:  # noqa: ANN401 - plain data
+    """Work out an expression of literals; powers and products of large numbers are left alone."""
+    return ast.literal_eval(_Folded().visit(copy.deepcopy(node)))
+
+
+class _Folded(ast.NodeTransformer):
+    """Puts the result in place of arithmetic on short literals."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Work out one operation whose operands are literals by then."""
+        left, right = (ast.literal_eval(self.visit(side)) for side in (node.left, node.right))
+        work = _ARITHMETIC.get(type(node.op))
+        plain = isinstance(left, int | float) and isinstance(right, int | float)
+        most = _LARGE if plain and not isinstance(node.op, ast.Pow) else _LIGHT
+        if work is None or max(_weight(left), _weight(right)) > most:
+            raise _NotPlainError
+        try:
+            return ast.parse(repr(work(left, right)), mode="eval").body
+        except ArithmeticError:
+            raise _NotPlainError from None
+
+
+def _weight(value: object) -> float:
+    return abs(value) if isinstance(value, int | float) else len(repr(value))
 
 
 def _is_note(statement: ast.stmt) -> bool:

@@ -11,7 +11,7 @@ Does not promise that two runs take equally long, nor that a program computes an
 (<Status.FINISHED: 'finished'>, b'42\n')
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -39,6 +39,9 @@ class Limits:
     """Open files of one process."""
     compile_s: float = 60.0
     """Seconds by the clock for the compiler, which the program's own time does not include."""
+    call_s: tuple[float, ...] = ()
+    """Processor seconds of each call of a `Calls`, the last one for all that follow; empty where
+    only the program as a whole is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class Calls:
     """Name of the function."""
     inputs: bytes = field(repr=False)
     """A list of arguments for every call, each by `wire.trusted`, its length (`SIZE`) before it."""
+    goes_on: Callable[[int, bytes], bool] | None = field(default=None, repr=False, compare=False)
+    """Looks, while the program runs, at the number and the line of an answer; False ends it, since
+    nothing that it could still answer matters. Which answers it sees is not promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,8 @@ class Status(StrEnum):
     MEMORY = "memory"
     OUTPUT = "output"
     COMPILE_ERROR = "compile_error"
+    STOPPED = "stopped"
+    """Ended by `Calls.goes_on`."""
 
 
 class Layer(StrEnum):

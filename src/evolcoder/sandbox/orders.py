@@ -16,6 +16,8 @@ from evolcoder.sandbox.toolchains import Toolchain
 MB = 1 << 20
 INODES = 20_000
 """Files and folders that one program may make."""
+MOST_CALLS = 4000
+"""Calls that can have limits of their own."""
 COMPILER_MB = 4096
 """Memory that a compiler may use."""
 COMPILER_PROCESSES = 512
@@ -74,6 +76,7 @@ def job_of(order: Order) -> Job:
     """Write down what a worker must know."""
     program, limits, toolchain = order.program, order.limits, order.toolchain
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
+    run["call_s"] = _few(limits.call_s)
     longest = limits.compile_s
     compile_ = _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES)
     most = {
@@ -91,6 +94,11 @@ def job_of(order: Order) -> Job:
         memory_mb=limits.memory_mb + limits.file_mb,
         processes=limits.processes,
     )
+
+
+def _few(call_s: tuple[float, ...]) -> tuple[float, ...]:
+    """Keep a job's message short: beyond some thousand calls, the most generous limit is all's."""
+    return call_s if len(call_s) <= MOST_CALLS else (max(call_s),)
 
 
 def _mode(program: Program) -> dict[str, Any]:

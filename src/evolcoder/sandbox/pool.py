@@ -32,6 +32,7 @@ from evolcoder.sandbox.fence import Hold, fences
 from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
+from evolcoder.sandbox.lookout import Lookout, lookout_of
 from evolcoder.sandbox.orders import Job, Order, job_of
 from evolcoder.sandbox.outcomes import execution_of
 from evolcoder.sandbox.toolchains import Toolchain, find
@@ -99,6 +100,8 @@ class PoolSandbox:
         self._workers = workers
         self._seats = asyncio.Semaphore(workers)
         self._quiet = asyncio.Lock()
+        self._lull = asyncio.Event()
+        self._hasty = 0
         self._closed = False
 
     @classmethod
@@ -149,21 +152,16 @@ class PoolSandbox:
         """Run one program to its end or to its limits, or raise SandboxError.
 
         A program gets a part of its time first. One that went over that is run once more while
-        nothing else runs, with all of its time, and that counts.
+        nothing else runs, with all of its time, and that counts. It waits until no program is left
+        that has not had its first run, so that workers are not idle around it.
         """
-        first = limits if self._workers == 1 else _hasty(limits)
-        async with self._seats:
-            execution = await self._try(program, first)
-        if execution.status is not Status.TIMEOUT or self._workers == 1:
+        is_alone = self._workers == 1
+        execution = await self._first(program, limits if is_alone else _hasty(limits))
+        if execution.status is not Status.TIMEOUT or is_alone:
             return execution
         async with self._quiet:
-            for _ in range(self._workers):
-                await self._seats.acquire()
-            try:
-                return await self._try(program, limits)
-            finally:
-                for _ in range(self._workers):
-                    self._seats.release()
+            await self._lull.wait()
+            return await self._alone(program, limits)
 
     async def aclose(self) -> None:
         """End all workers. Closing twice is allowed."""
@@ -173,6 +171,30 @@ class PoolSandbox:
                 worker.kill()
         self._free = [(number, None) for number, _ in self._free]
 
+    async def _first(self, program: Program, limits: Limits) -> Execution:
+        """Run a program beside others."""
+        self._hasty += 1
+        self._lull.clear()
+        try:
+            async with self._seats:
+                return await self._try(program, limits)
+        finally:
+            self._hasty -= 1
+            if not self._hasty:
+                self._lull.set()
+
+    async def _alone(self, program: Program, limits: Limits) -> Execution:
+        """Run a program on a machine that this sandbox puts to no other use."""
+        held = 0
+        try:
+            while held < self._workers:
+                await self._seats.acquire()
+                held += 1
+            return await self._try(program, limits)
+        finally:
+            for _ in range(held):
+                self._seats.release()
+
     async def _try(self, program: Program, limits: Limits) -> Execution:
         """Run a program, on another worker if the first one fails."""
         order = Order.of(program, limits, self._toolchain(program.language))
@@ -180,14 +202,14 @@ class PoolSandbox:
         for tries in range(1, TRIES + 1):
             with Channels.open(order.program) as channels:
                 try:
-                    end = await self._serve(job, channels)
+                    end = await self._serve(job, channels, lookout_of(program.task, channels))
                     return execution_of(end, channels, order, self._layers)
                 except SandboxError:
                     if tries == TRIES:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: Job, channels: Channels) -> End:
+    async def _serve(self, job: Job, channels: Channels, lookout: Lookout | None) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
@@ -195,7 +217,7 @@ class PoolSandbox:
         kept = None
         try:
             worker = worker or await Worker.start(self._hold, number, self._groups)
-            end = await worker.serve(job, channels.fds)
+            end = await worker.serve(job, channels.fds, lookout)
             kept = worker
             return end
         finally:
@@ -217,7 +239,12 @@ class PoolSandbox:
 
 def _hasty(limits: Limits) -> Limits:
     """Return limits with a part of the time: most that go over it would go over any."""
-    return replace(limits, cpu_s=HASTE * limits.cpu_s, wall_s=HASTE * limits.wall_s)
+    return replace(
+        limits,
+        cpu_s=HASTE * limits.cpu_s,
+        wall_s=HASTE * limits.wall_s,
+        call_s=tuple(HASTE * call_s for call_s in limits.call_s),
+    )
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:

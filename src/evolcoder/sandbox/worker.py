@@ -5,6 +5,7 @@ wrong in between is a `SandboxError`, and the worker is then not used again.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.cgroup import Group, Groups
 from evolcoder.sandbox.fence import Hold
-from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.inside.line import STOP, End
+from evolcoder.sandbox.lookout import Lookout
 from evolcoder.sandbox.orders import Job
 
 START_S = 120.0
@@ -72,15 +74,16 @@ class Worker:
             raise
         return worker
 
-    async def serve(self, job: Job, fds: Sequence[int]) -> End:
-        """Have one job run to its end; return what the worker says of it."""
+    async def serve(self, job: Job, fds: Sequence[int], lookout: Lookout | None = None) -> End:
+        """Have one job run to its end, or until a lookout ends it; return what becomes of it."""
         if self._group:
             self._group.allow(job.memory_mb, job.processes + SPARE)
         try:
             socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
             raise SandboxError(f"a worker took no job: {error.strerror}") from error
-        end = End.read(await self._hear(job.longest_s + GRACE_S))
+        with lookout.until_end(self._stop) if lookout else contextlib.nullcontext():
+            end = End.read(await self._hear(job.longest_s + GRACE_S))
         if self._group and end.code in KILLED and self._group.ran_over():
             return end._replace(why=end.why or "memory")
         return end
@@ -99,6 +102,11 @@ class Worker:
         if self._group:
             self._group.remove()
         os.close(self._log)
+
+    def _stop(self) -> None:
+        """Ask for the end of the job that runs; one that has ended by itself is left alone."""
+        with contextlib.suppress(OSError):
+            self._control.send(STOP)
 
     async def _hear(self, wait_s: float) -> bytes:
         loop = asyncio.get_running_loop()

@@ -3,28 +3,18 @@
 Promises: before any line of the candidate runs, the cell has a fresh /tmp and working folder, no
 capabilities, a system call filter and limits; nobody inside can look into or end the first
 process, and when that ends the kernel ends everybody else. Standard library only.
-
-What the report channel says, one line each: `ready`, then `compiled TIME CPU` or `uncompiled`,
-then `done CODE`; or `broken REASON` where the sandbox itself failed.
 """
 
-import contextlib
 import os
-import signal
 import socket
-import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from evolcoder.sandbox.inside import candidate, kernel, line, tester
+from evolcoder.sandbox.inside import kernel
 
 ROOM = b"/tmp"
 """Where a cell's own folder in memory is mounted."""
 WORK = ROOM + b"/work"
-CRASHED = 70
-"""Exit code of a process whose own set-up code failed."""
-ANSWERS = line.FIRST_FREE - 1
-"""Where a candidate finds the channel of answers."""
 _MOST = {
     what: kernel.highest(what)
     for what in (
@@ -35,8 +25,6 @@ _MOST = {
 """The limits that this container came with, beyond which none can be raised."""
 SPARED = 1 << 11
 """Descriptors from here on are a worker's gift to all its candidates, which keep them."""
-_SHORT = 1 << 16
-"""What is not longer is read at once."""
 
 
 class Channels(NamedTuple):
@@ -65,56 +53,9 @@ class Aside(NamedTuple):
     """The line to the other process."""
 
 
-def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], Aside | None]) -> NoReturn:
-    """Become the cell by closing it in; run the job, and end."""
-    try:
-        aside = close_in()
-    except OSError as error:
-        say(channels.report, f"broken {error}".encode())
-        os._exit(1)
-    os.dup2(channels.stdout, 1)
-    os.dup2(channels.stderr, 2)
-    code = CRASHED
-    try:
-        if aside is not None:
-            code = _asserts(job, channels, *aside)
-        else:
-            say(channels.report, b"ready")
-            code = _MODES[job["mode"]](job, channels)
-        say(channels.report, b"done %d" % code)
-    finally:
-        os._exit(code & 0xFF)
-
-
 def say(report: int, words: bytes) -> None:
     """Add a line to the report."""
     os.write(report, words + b"\n")
-
-
-def say_compiled(report: int, compiler_s: float = 0.0) -> None:
-    """Note the moment and the processor time from which on the program's own limits count."""
-    say(report, b"compiled %r %r" % (time.monotonic(), time.process_time() + compiler_s))
-
-
-def spawn(work: Callable[[], int]) -> int:
-    """Fork a process that does one piece of work; return its id."""
-    pid = kernel.fork()
-    if pid == 0:
-        code = CRASHED
-        try:
-            kernel.set_dumpable(1)
-            code = work()
-        finally:
-            os._exit(code)
-    return pid
-
-
-def reap(pid: int) -> int:
-    """Wait for one process, and bury the orphans that end before; return its exit code."""
-    while True:
-        ended, status = os.waitpid(-1, 0)
-        if ended == pid:
-            return os.waitstatus_to_exitcode(status)
 
 
 def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
@@ -177,153 +118,3 @@ def _fork_below() -> int:
         kernel.enter(home, kernel.NEW_PIDS)
     os.close(home)
     return pid
-
-
-def _script(job: dict[str, Any], channels: Channels) -> int:
-    """Run Python source as the main program of a forked interpreter."""
-
-    def work() -> int:
-        source = read_all(channels.source)
-        limit(job["run"], job)
-        code = candidate.compiled(source)
-        _say_outcome(channels.report, compiled=code is not None)
-        if code is None:
-            return 1
-        _keep(channels.given, 1, 2, channels.answers)
-        return candidate.run_main(code)
-
-    return reap(spawn(work))
-
-
-def _calls(job: dict[str, Any], channels: Channels) -> int:
-    """Answer calls in this very process: the candidate is alone in its process ids."""
-    source, calls = read_all(channels.source), read_all(channels.given)
-    limit(job["run"], job)
-    code = candidate.compiled(source)
-    _say_outcome(channels.report, compiled=code is not None)
-    if code is None:
-        os._exit(1)
-    _keep(None, 1, 2, channels.answers)
-    os._exit(candidate.answer_calls(code, job["entry_points"][0], calls, ANSWERS))
-
-
-def _asserts(job: dict[str, Any], channels: Channels, pid: int, line: socket.socket) -> int:
-    """Run the test here, and the candidate in a process that was forked before the test was read.
-
-    `pid` is 0 there.
-    """
-    if pid == 0:
-        _serve_test(job, channels, line)
-    say(channels.report, b"ready")
-    test = read_all(channels.given)
-    _keep_only(line.fileno(), channels.answers, channels.report)
-    limit(job["run"], job)
-    findings = tester.run(test, job["entry_points"], job["check"], line)
-    line.close()
-    os.write(channels.answers, findings)
-    os.kill(pid, signal.SIGKILL)
-    return reap(pid)
-
-
-def _serve_test(job: dict[str, Any], channels: Channels, line: socket.socket) -> NoReturn:
-    """Load the candidate and serve the test at the other end of the line."""
-    code = CRASHED
-    try:
-        kernel.set_dumpable(1)
-        source = read_all(channels.source)
-        limit(job["run"], job)
-        compiled = candidate.compiled(source)
-        _say_outcome(channels.report, compiled=compiled is not None)
-        code = 1
-        if compiled is not None:
-            _keep(None, 1, 2, line.fileno())
-            code = candidate.serve(compiled, socket.socket(fileno=ANSWERS))
-    finally:
-        os._exit(code)
-
-
-def _commands(job: dict[str, Any], channels: Channels) -> int:
-    """Write the source to a file, compile it if need be, and run it."""
-    with open(job["file"], "wb") as file:
-        file.write(read_all(channels.source))
-    if job["compiler"]:
-        code = reap(spawn(lambda: _execute(job, "compile", (None, 2, 2, None))))
-        if code != 0:
-            _say_outcome(channels.report, compiled=False)
-            return code
-    stdin, feed = channels.given, b""
-    if job["feed"]:
-        with open(job["feed"], "rb") as file:
-            feed = file.read()
-        os.remove(job["feed"])
-    if job["hidden"] and job["feed"] != job["file"]:
-        os.remove(job["file"])
-    if job["feed"]:
-        stdin, end = os.pipe()
-    used = os.times()
-    say_compiled(channels.report, used.children_user + used.children_system)
-    pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, channels.answers)))
-    if job["feed"]:
-        _feed(stdin, end, feed)
-    return reap(pid)
-
-
-def _feed(read: int, write: int, data: bytes) -> None:
-    """Send a program to its interpreter by a pipe, which cannot be read twice."""
-    os.close(read)
-    with contextlib.suppress(BrokenPipeError), open(write, "wb", buffering=0) as pipe:
-        pipe.write(data)
-
-
-def _execute(
-    job: dict[str, Any], stage: str, streams: tuple[int | None, int, int, int | None]
-) -> int:
-    command = job["compiler"] if stage == "compile" else job["command"]
-    limit(job[stage], job)
-    _keep(*streams)
-    os.execve(command[0], command, job["environment"])  # noqa: S606 - that is the point
-
-
-def _say_outcome(report: int, *, compiled: bool) -> None:
-    if compiled:
-        say_compiled(report)
-    else:
-        say(report, b"uncompiled")
-
-
-def read_all(fd: int) -> bytes:
-    """Read a whole file from its start, wherever its offset stands."""
-    data = os.pread(fd, _SHORT, 0)
-    return data if len(data) < _SHORT else os.pread(fd, os.fstat(fd).st_size, 0)
-
-
-def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> None:
-    """Keep four streams as descriptors 0 to 3 and close everything else.
-
-    Where there is no standard input, descriptor 0 has been /dev/null since the zygote began.
-    """
-    if stdin is not None:
-        os.dup2(stdin, 0)
-    if stdout != 1:
-        os.dup2(stdout, 1)
-    if stderr != 2:
-        os.dup2(stderr, 2)
-    if answers is not None:
-        os.dup2(answers, ANSWERS)
-    os.closerange(ANSWERS if answers is None else ANSWERS + 1, SPARED)
-
-
-def _keep_only(*fds: int) -> None:
-    """Close everything but these and what is where standard streams are."""
-    place = ANSWERS
-    for fd in sorted(fds):
-        os.closerange(place, fd)
-        place = fd + 1
-    os.closerange(place, SPARED)
-
-
-_MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {
-    "script": _script,
-    "calls": _calls,
-    "commands": _commands,
-}

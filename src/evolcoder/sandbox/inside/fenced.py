@@ -20,7 +20,16 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside import cell, kernel, kin, landlock, private, syscalls, zygote
+from evolcoder.sandbox.inside import (
+    cell,
+    kernel,
+    kin,
+    landlock,
+    modes,
+    private,
+    syscalls,
+    zygote,
+)
 from evolcoder.sandbox.inside.crowd import Crowd
 from evolcoder.sandbox.inside.line import End, Line, Received, opened
 from evolcoder.sandbox.inside.room import Room
@@ -84,7 +93,7 @@ class _Fence:
         self.room.furnish()
         pid = kernel.fork()
         if pid == 0:
-            cell.live(job, channels, lambda: self._close_in(job))
+            modes.live(job, channels, lambda: self._close_in(job))
         watch = _Watch(job, channels, self)
         why = watch.until_end(pid, self._control)
         _, status, usage = os.wait4(pid, 0)

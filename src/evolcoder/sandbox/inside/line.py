@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 READY = b"ready"
 """Said once, when jobs can come."""
+STOP = b"stop"
+"""Said to have the running job ended; it may come when that has just ended by itself."""
 FIRST_FREE = 4
 """Descriptors below this one are kept free for programs."""
 _JOB_BYTES = 1 << 16
@@ -79,7 +81,9 @@ class Line:
 
     def next_job(self) -> Received | None:
         """Wait for a job; None when the other end has hung up."""
-        message, attached, _, _ = self.control.recvmsg(_JOB_BYTES, _ATTACHED_BYTES)
+        message = STOP
+        while message == STOP:
+            message, attached, _, _ = self.control.recvmsg(_JOB_BYTES, _ATTACHED_BYTES)
         if not message:
             return None
         limits, work = opened(message)

@@ -20,11 +20,13 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside import cell, kernel, syscalls
-from evolcoder.sandbox.inside.line import End, Line, Received, opened
+from evolcoder.sandbox.inside import cell, kernel, modes, syscalls
+from evolcoder.sandbox.inside.line import STOP, End, Line, Received, opened
 
 FIRST_LOOK_S, LOOK_S = 0.02, 0.03
 """When a running program's use of memory and time is looked at: first, and from then on."""
+_ANSWERS = 1 << 22
+"""Bytes of answers that one look reads."""
 _FIRST_WORDS = 128
 """How much of a report is read for its first lines: of two processes, either may speak first."""
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -113,7 +115,7 @@ class _Nursery:
         pid = kernel.fork()
         if pid == 0:
             order = self._most | opened(job.work)
-            cell.live(order, channels, lambda: cell.close_in(order, self._judge))
+            modes.live(order, channels, lambda: cell.close_in(order, self._judge))
         kernel.enter(self._home, kernel.NEW_PIDS)
         watch = Watch(self._most, channels, self._processes)
         why = watch.until_end(pid, self._control)
@@ -145,13 +147,15 @@ class Watch:
         self.begun = time.monotonic()
         self.cpu_s = 0.0
         self.memory = 0
+        self._calls = self._read = 0
+        self._call_cpu = 0.0
 
     def until_end(self, pid: int, control: socket.socket) -> str:
         """Wait for the cell to end; return which limit it went over, or ''."""
         poller = select.poll()
         process = os.pidfd_open(pid)
         poller.register(process, select.POLLIN)
-        poller.register(control, 0)
+        poller.register(control, select.POLLIN)
         pause = FIRST_LOOK_S
         try:
             while not (events := poller.poll(pause * 1000)):
@@ -159,9 +163,12 @@ class Watch:
                 if why:
                     os.kill(pid, signal.SIGKILL)
                     return why
-            if len(events) > 1 or events[0][0] != process:
+            if (process, select.POLLIN) in events:
+                return ""
+            if control.recv(_FIRST_WORDS) != STOP:
                 self.leave()
-            return ""
+            os.kill(pid, signal.SIGKILL)
+            return "stopped"
         finally:
             os.close(process)
 
@@ -171,7 +178,7 @@ class Watch:
         self.cpu_s, memory = self.used()
         self.memory = max(self.memory, memory)
         left = begun + stage["wall_s"] - time.monotonic()
-        if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"]:
+        if left <= 0 or self.cpu_s - cpu_before >= stage["cpu_s"] or self._call_is_late():
             return "timeout", 0.0
         if memory > stage["memory"]:
             return "memory", 0.0
@@ -179,6 +186,22 @@ class Watch:
         if written > self.job["output"]:
             return "output", 0.0
         return "", min(LOOK_S, left)
+
+    def _call_is_late(self) -> bool:
+        """Whether the call that was seen to run at the last look has had its processor time.
+
+        The candidate could write answers that are none, and is then ended for these.
+        """
+        limits = self.job["run"].get("call_s")
+        if not limits:
+            return False
+        new = os.pread(self.channels.answers, _ANSWERS, self._read)
+        if new:
+            self._read += len(new)
+            self._calls += new.count(b"\n")
+            self._call_cpu = self.cpu_s
+        allowed: float = limits[min(self._calls, len(limits) - 1)]
+        return self.cpu_s - self._call_cpu >= allowed
 
     def used(self) -> tuple[float, int]:
         """Return processor seconds and resident bytes of all that runs."""

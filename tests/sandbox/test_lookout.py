@@ -1,0 +1,122 @@
+"""A program is ended when its answers have decided, or when one of its calls takes too long."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from driver import QUICK
+from evolcoder.grade.calls import CallTest, answers_of, encoded_calls, grade_calls
+from evolcoder.sandbox.base import Calls, Kind, Program, Status
+from evolcoder.sandbox.inside.line import STOP
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+
+PATIENT = replace(QUICK, cpu_s=20, wall_s=60)
+SLOW_AT_3 = "def f(n):\n    while n == 3: pass\n    return n\n"
+
+
+def calls(n):
+    return encoded_calls([(number,) for number in range(n)])
+
+
+def test_a_program_is_ended_once_its_answers_have_decided(sandbox):
+    """What comes after the first wrong answer is not waited for, however long it would take."""
+    test = CallTest.of("f", inputs=[(0,), (1,), (2,), (3,)], expected=[0, 5, 2, 3])
+    verdict = sandbox.grade(grade_calls, SLOW_AT_3, test, limits=PATIENT)
+    assert (verdict.kind, verdict.check, verdict.got) == (Kind.FAILED, 1, "1")
+    assert verdict.execution.status is Status.STOPPED
+    assert verdict.execution.cpu_s < 2
+
+
+def test_every_answer_is_shown_once_and_in_order(sandbox):
+    """The one who looks sees complete answers from the first on."""
+    seen = []
+
+    def goes_on(number, line):
+        seen.append((number, line))
+        return number < 2
+
+    task = Calls("f", calls(4), goes_on)
+    assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
+    assert seen == [(0, b'["l","value",0]'), (1, b'["l","value",1]'), (2, b'["l","value",2]')]
+
+
+def test_a_worker_goes_on_after_it_ended_a_program(sandbox):
+    """The next program knows nothing of the one before, and no late word ends it."""
+    for _ in range(5):
+        task = Calls("f", calls(4), lambda number, _: number < 1)
+        assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
+        answers, execution = sandbox.grade(answers_of, "f = lambda n: n", "f", [(7,)])
+        assert execution.status is Status.FINISHED
+        assert answers == [b'["l","value",7]']
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_word_that_comes_too_late_ends_nothing(level):
+    """A program that ended by itself leaves a stop behind, and the next one is not hit by it."""
+
+    async def statuses():
+        sandbox = await PoolSandbox.start(workers=1, level=level)
+        found = []
+        for _ in range(3):
+            sandbox._free[0][1]._control.send(STOP)
+            found.append((await sandbox.run(Program("python", "print(1)"), QUICK)).status)
+        await sandbox.aclose()
+        return found
+
+    assert asyncio.run(statuses()) == [Status.FINISHED] * 3
+
+
+def test_one_call_has_a_limit_of_its_own(sandbox):
+    """A call that never ends costs its own limit, not the program's."""
+    limits = replace(PATIENT, call_s=(0.2,))
+    answers, execution = sandbox.grade(
+        answers_of, SLOW_AT_3, "f", [(n,) for n in range(9)], limits=limits
+    )
+    assert (execution.status, len(answers)) == (Status.TIMEOUT, 3)
+    assert execution.cpu_s < 2
+
+
+def test_calls_together_may_take_longer_than_one(sandbox):
+    """The limit of a call is counted from the answer before it, and each has its own."""
+    busy = "import time\ndef f(n):\n    begun = time.process_time()\n"
+    busy += "    while time.process_time() < begun + 0.15: pass\n    return n\n"
+    inputs = [(n,) for n in range(8)]
+    for call_s, status in (
+        ((0.6,), Status.FINISHED),
+        ((0.6, 0.6, 0.05), Status.TIMEOUT),
+    ):
+        _, execution = sandbox.grade(
+            answers_of, busy, "f", inputs, limits=replace(PATIENT, call_s=call_s)
+        )
+        assert execution.status is status
+        assert execution.cpu_s > 0.3
+
+
+def test_answers_that_are_none_do_not_buy_time(sandbox):
+    """A candidate that writes lines of its own into the channel is ended for the first."""
+    forger = "import os\ndef f(n):\n    while True: os.write(3, b'\\n')\n"
+    test = CallTest.of("f", inputs=[(0,), (1,)], expected=[0, 1])
+    verdict = sandbox.grade(
+        grade_calls, forger, test, limits=replace(PATIENT, call_s=(0.3,), answers_mb=1)
+    )
+    assert verdict.kind in {Kind.FORGED, Kind.OUTPUT}
+    assert verdict.execution.cpu_s < 5
+
+
+def test_what_needs_its_time_alone_waits_for_the_others():
+    """The second run of a program begins once every other has had its first."""
+
+    async def order():
+        sandbox = await PoolSandbox.start(workers=2)
+        ended = []
+
+        async def run(source):
+            await sandbox.run(Program("python", source), replace(QUICK, cpu_s=0.6))
+            ended.append(source)
+
+        await asyncio.gather(*(run(f"{n}\nwhile {n < 2}: pass") for n in range(12)))
+        await sandbox.aclose()
+        return [int(source.partition("\n")[0]) for source in ended]
+
+    assert asyncio.run(order())[-2:] == [0, 1]
