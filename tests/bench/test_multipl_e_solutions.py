@@ -21,13 +21,15 @@ ROOMY = Limits(cpu_s=10, wall_s=60, compile_s=120)
 BRIEF = Limits(cpu_s=1, wall_s=60, compile_s=120)
 KINDS = {
     "passes": Kind.PASSED,
-    "is wrong": Kind.ERROR,
+    "is wrong": Kind.FAILED,
     "throws": Kind.ERROR,
     "does not parse": Kind.ERROR,
     "never ends": Kind.TIMEOUT,
     "ends early": Kind.FORGED,
     "does not compile": Kind.COMPILE_ERROR,
 }
+UNNUMBERED = {"d", "go", "julia", "lua", "racket", "ruby", "rust", "swift"}
+"""Languages whose tests do not say which of their checks failed."""
 FORMS = {"a completion": Form.COMPLETION, "an answer": Form.ANSWER}
 HEADING = re.compile(r"^=== (\w+) (.*), as (.*)\n", re.MULTILINE)
 EVERY = 120
@@ -136,6 +138,8 @@ def test_a_solution_is_judged_by_what_it_does(judged, solution):
         pytest.skip(lacking)
     found = judged(solution.code)[solution]
     assert found.kind is KINDS[solution.does], (found, found.execution.stderr.decode())
+    if found.kind is Kind.FAILED and LANGUAGES[solution.code] not in UNNUMBERED:
+        assert found.check is not None
 
 
 @pytest.mark.slow

@@ -28,6 +28,10 @@ async def grade_program(
     execution = await sandbox.run(Program(language, source, Sealed(test)), limits)
     if execution.checks == 0:
         return verdict(Kind.NO_TESTS, Separation.TOKEN, execution, detail="the test checks nothing")
+    if execution.failed_check is not None:
+        number = execution.failed_check if execution.failed_check >= 0 else None
+        told = "a check did not hold"
+        return verdict(Kind.FAILED, Separation.TOKEN, execution, check=number, detail=told)
     if execution.status is not Status.FINISHED or execution.exit_code != 0:
         return ending(execution, Separation.TOKEN)
     if execution.checks is None:

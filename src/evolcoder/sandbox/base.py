@@ -181,6 +181,9 @@ class Execution:
     checks: int | None
     """Of a sealed test, how many checks it vouches for with the right token; None where it does not
     vouch, and for every other task."""
+    failed_check: int | None
+    """Of a sealed test that ended by itself, the number of the check that did not hold, as far as
+    can be seen; -1 where one did not and it is not said which, None where none is known of."""
     cpu_s: float
     """Processor seconds used, children included."""
     wall_s: float

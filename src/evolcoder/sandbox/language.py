@@ -31,6 +31,9 @@ class Seal:
     """What writes token and count, put behind the last check."""
     closers: int = 0
     """How many closing braces of the test stand behind the epilogue."""
+    failed: str = r"^TOKEN (\d+) failed$"
+    """Regex that finds on standard output or error that a check did not hold, where it can with the
+    number of those that did. It only tells a wrong answer from an error; neither passes."""
 
     def apply(self, candidate: str, test: str, token: str) -> tuple[str, int]:
         """Return candidate and test as one sealed source, and the number of checks in it."""
@@ -45,6 +48,13 @@ class Seal:
         at = head.end() if head else 0
         source = candidate[:at] + prologue + candidate[at:]
         return f"{source}\n{_before_closers(test, epilogue, self.closers)}{coda}", checks
+
+    def failed_check(self, token: str, told: str) -> int | None:
+        """Return the number of the check that did not hold; -1 where that is not said."""
+        found = re.search(self.failed.replace("TOKEN", token), told, re.MULTILINE)
+        if found is None:
+            return None
+        return int(found[1]) if found.re.groups else -1
 
 
 @dataclass(frozen=True, slots=True)

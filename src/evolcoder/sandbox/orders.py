@@ -18,6 +18,8 @@ INODES = 20_000
 """Files and folders that one program may make."""
 MOST_CALLS = 4000
 """Calls that can have limits of their own."""
+_TOLD = 1 << 14
+"""Bytes at the end of an output in which a test says how it ended."""
 COMPILER_MB = 4096
 """Memory that a compiler may use."""
 COMPILER_PROCESSES = 512
@@ -36,6 +38,8 @@ class Order:
     """What it may use."""
     seal: bytes
     """What must come over the channel of answers for the seal to be whole; empty without one."""
+    token: str
+    """What the seal is recognised by; empty without one."""
     checks: int
     """Checks behind the seal."""
 
@@ -43,19 +47,26 @@ class Order:
     def of(cls, program: Program, limits: Limits, toolchain: Toolchain | None) -> "Order":
         """Seal the program if it asks for it."""
         if not isinstance(program.task, Sealed) or toolchain is None:
-            return cls(program, toolchain, limits, b"", 0)
+            return cls(program, toolchain, limits, b"", "", 0)
         token = f"t{secrets.token_hex(8)}"
         seal, test = toolchain.language.seal, program.task.test
         source, checks = seal.apply(program.source, test, token)
         whole = Program(program.language, source, Script(hidden=True))
         expected = f"{token} {checks}\n".encode()
-        return cls(whole, toolchain, limits, expected, checks if test.strip() else 0)
+        return cls(whole, toolchain, limits, expected, token, checks if test.strip() else 0)
 
     def vouched(self, answers: bytes) -> int | None:
         """Return how many checks the answers vouch for."""
         if not self.seal:
             return None
         return self.checks if not self.checks or answers == self.seal else None
+
+    def failed(self, output: bytes, errors: bytes) -> int | None:
+        """Return the check that the sealed program said had failed; -1 for one without number."""
+        if not self.seal or self.toolchain is None:
+            return None
+        told = b"\n".join((output[-_TOLD:], errors[-_TOLD:])).decode("utf-8", "replace")
+        return self.toolchain.language.seal.failed_check(self.token, told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def execution_of(end: End, channels: Channels, order: Order, layers: Sequence[La
         stderr=errors,
         answers=answers,
         checks=order.vouched(answers),
+        failed_check=order.failed(output, errors) if status is Status.FINISHED and code else None,
         cpu_s=max(cpu_s, 0.0),
         wall_s=end.ended - begun,
         peak_mb=end.peak_bytes / 2**20,

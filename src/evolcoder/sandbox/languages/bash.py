@@ -10,7 +10,10 @@ LANGUAGE = Language(
     hidden=("bash", "-c", 'eval "$(cat)"'),
     seal=Seal(
         check=r"^(\s*)(\[\[ .* \]\])\s*$",
-        counted=r"\1if \2; then ((n_TOKEN += 1)); else false; fi",
+        counted=(
+            r"\1if \2; then ((n_TOKEN += 1)); "
+            r'else printf "TOKEN %d failed\\n" "$n_TOKEN" >&2; false; fi'
+        ),
         epilogue='printf "TOKEN %d\\n" "$n_TOKEN" >&3',
     ),
 )

@@ -5,12 +5,16 @@ from evolcoder.sandbox.language import Language, Seal
 PROLOGUE = """#include <unistd.h>
 #include <stdio.h>
 static int n_TOKEN;
-static void check_TOKEN(int holds) { if (!holds) _exit(1); n_TOKEN += 1; }
-static void done_TOKEN(void) {
+static void say_TOKEN(int where, const char *end) {
     char line[64];
-    int size = snprintf(line, sizeof line, "TOKEN %d\\n", n_TOKEN);
-    if (write(3, line, size) != size) _exit(1);
+    int size = snprintf(line, sizeof line, "TOKEN %d%s\\n", n_TOKEN, end);
+    if (write(where, line, size) != size) _exit(1);
 }
+static void check_TOKEN(int holds) {
+    if (!holds) { say_TOKEN(2, " failed"); _exit(1); }
+    n_TOKEN += 1;
+}
+static void done_TOKEN(void) { say_TOKEN(3, ""); }
 """
 SEAL = Seal(
     prologue=PROLOGUE,

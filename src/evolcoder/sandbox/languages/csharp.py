@@ -6,7 +6,10 @@ CODA = """
 static class Check_TOKEN {
     static int n;
     public static void That(bool holds) {
-        if (!holds) System.Environment.Exit(1);
+        if (!holds) {
+            System.Console.Error.WriteLine("TOKEN " + n + " failed");
+            System.Environment.Exit(1);
+        }
         n += 1;
     }
     public static void Done() { System.IO.File.WriteAllText("/dev/fd/3", "TOKEN " + n + "\\n"); }

@@ -9,6 +9,7 @@ LANGUAGE = Language(
     compiler=("ldc2", "-unittest", "-of=main", "main.d"),
     command=("./main", "--DRT-testmode=run-main"),
     seal=Seal(
+        failed=r"\[unittest\] ",
         check=r"^void main\(\)\s*\{\s*\}\s*$",
         counted=(
             r"void main() { static import std.file;"

@@ -25,6 +25,11 @@ LANGUAGE = Language(
         arguments=("build", "-o", "main", "main.go"),
     ),
     command=("./main",),
-    seal=Seal(prologue='import os_TOKEN "os"\n', after=r"\s*package \w+[^\n]*\n", coda=CODA),
+    seal=Seal(
+        prologue='import os_TOKEN "os"\n',
+        after=r"\s*package \w+[^\n]*\n",
+        coda=CODA,
+        failed=r"^--- FAIL(?![\s\S]*^panic:)",
+    ),
     environment=(("GOCACHE", f"{TMP}/go"), ("GOPATH", f"{TMP}/gopath"), ("GO111MODULE", "off")),
 )

@@ -11,7 +11,10 @@ CODA = """
 class Check_TOKEN {
     private static int n;
     static void that(boolean holds) {
-        if (!holds) Runtime.getRuntime().halt(1);
+        if (!holds) {
+            System.err.println("TOKEN " + n + " failed");
+            Runtime.getRuntime().halt(1);
+        }
         n += 1;
     }
     static void done() {

@@ -6,7 +6,10 @@ PROLOGUE = """const check_TOKEN = (() => {
   const { writeSync } = require("node:fs"), { deepEqual } = require("node:assert");
   let n = 0;
   return {
-    equal(a, b) { deepEqual(a, b); n += 1; },
+    equal(a, b) {
+      try { deepEqual(a, b); } catch (error) { writeSync(2, `TOKEN ${n} failed\\n`); throw error; }
+      n += 1;
+    },
     done() { writeSync(3, `TOKEN ${n}\\n`); },
   };
 })();

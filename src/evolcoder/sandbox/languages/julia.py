@@ -8,5 +8,8 @@ LANGUAGE = Language(
     package="julia (julialang.org)",
     command=("julia", "--startup-file=no", "main.jl"),
     hidden=("julia", "--startup-file=no", "-e", "include_string(Main, read(stdin, String))"),
-    seal=Seal(epilogue='open(io -> write(io, "TOKEN 1\\n"), "/dev/fd/3", "w")'),
+    seal=Seal(
+        epilogue='open(io -> write(io, "TOKEN 1\\n"), "/dev/fd/3", "w")',
+        failed=r"Test Failed at",
+    ),
 )

@@ -9,6 +9,7 @@ LANGUAGE = Language(
     command=("lua5.3", "main.lua"),
     hidden=("lua5.3", "-"),
     seal=Seal(
+        failed=r"\b[1-9]\d* failure",
         check=r"^os\.exit\(lu\.LuaUnit\.run\(\)\)\s*$",
         counted=(
             "if lu.LuaUnit.run() ~= 0 then os.exit(1) end\n"

@@ -8,5 +8,13 @@ LANGUAGE = Language(
     package="perl libtest-deep-perl",
     command=("perl", "main.pl"),
     hidden=("perl", "-"),
-    seal=Seal(epilogue='open(my $done, ">&=", 3); syswrite($done, "TOKEN 1\\n");'),
+    seal=Seal(
+        prologue="$main::n_TOKEN = 0;\n",
+        check=r'print "ok!" *\}else\{\s*exit 1;',
+        counted=(
+            r'$main::n_TOKEN += 1; print "ok!" }else{ '
+            r'syswrite(STDERR, "TOKEN $main::n_TOKEN failed\\n"); exit 1;'
+        ),
+        epilogue='open(my $done, ">&=", 3); syswrite($done, "TOKEN $main::n_TOKEN\\n");',
+    ),
 )

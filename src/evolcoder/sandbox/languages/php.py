@@ -5,7 +5,10 @@ from evolcoder.sandbox.language import Language, Seal
 PROLOGUE = """
 function check_TOKEN(bool $holds): void {
     global $n_TOKEN;
-    if (!$holds) { exit(1); }
+    if (!$holds) {
+        \\file_put_contents('php://stderr', "TOKEN $n_TOKEN failed\\n");
+        exit(1);
+    }
     $n_TOKEN += 1;
 }
 $n_TOKEN = 0;

@@ -2,11 +2,27 @@
 
 from evolcoder.sandbox.language import Language, Seal
 
+PROLOGUE = """
+seal_TOKEN <- new.env()
+seal_TOKEN$n <- 0
+check_TOKEN <- function(holds) {
+  if (!isTRUE(holds)) {
+    cat("TOKEN ", seal_TOKEN$n, " failed\\n", sep = "", file = stderr())
+    quit("no", status = 1)
+  }
+  seal_TOKEN$n <- seal_TOKEN$n + 1
+}
+"""
 LANGUAGE = Language(
     name="r",
     file="main.R",
     package="r-base-core",
     command=("Rscript", "--vanilla", "main.R"),
     hidden=("Rscript", "--vanilla", "-e", 'source(file("stdin"), keep.source = FALSE)'),
-    seal=Seal(epilogue='cat("TOKEN 1\\n", file = "/dev/fd/3")'),
+    seal=Seal(
+        prologue=PROLOGUE,
+        check=r"^(\s*)stopifnot\((.*)\)\s*$",
+        counted=r"\1check_TOKEN(\2)",
+        epilogue='cat("TOKEN ", seal_TOKEN$n, "\\n", sep = "", file = "/dev/fd/3")',
+    ),
 )

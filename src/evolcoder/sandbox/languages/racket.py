@@ -17,5 +17,5 @@ LANGUAGE = Language(
     package="racket",
     command=("racket", "main.rkt"),
     hidden=("racket", "/dev/stdin"),
-    seal=Seal(epilogue=EPILOGUE),
+    seal=Seal(epilogue=EPILOGUE, failed=r"^FAILURE"),
 )

@@ -24,5 +24,6 @@ LANGUAGE = Language(
         counted=r"\1::std::assert\2!(\3); check_TOKEN::count();",
         epilogue="    check_TOKEN::done();",
         closers=1,
+        failed=r"^assertion .*failed",
     ),
 )

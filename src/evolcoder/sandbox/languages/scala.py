@@ -9,7 +9,10 @@ OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
 CODA = """
 object Check_TOKEN {
   private var n = 0
-  def that(holds: Boolean): Unit = { if (!holds) Runtime.getRuntime.halt(1); n += 1 }
+  def that(holds: Boolean): Unit = {
+    if (!holds) { System.err.println(s"TOKEN $n failed"); Runtime.getRuntime.halt(1) }
+    n += 1
+  }
   def done(): Unit = {
     val out = new java.io.FileOutputStream("/dev/fd/3")
     out.write(s"TOKEN $n\\n".getBytes)

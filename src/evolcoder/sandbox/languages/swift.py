@@ -9,6 +9,7 @@ LANGUAGE = Language(
     compiler=("swiftc", "-o", "main", "main.swift"),
     command=("./main",),
     seal=Seal(
+        failed=r"Assertion failed",
         prologue="import Foundation\n",
         epilogue='FileHandle(fileDescriptor: 3).write("TOKEN 1\\n".data(using: .utf8)!)',
     ),
