@@ -61,13 +61,13 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "bash": _any(r"command not found"),
 }
 _ELSEWHERE: Mapping[str, re.Pattern[str]] = {
-    "c": _any(r"undeclared|unknown type name|implicit declaration"),
+    "c": _any(r"undeclared|unknown type name|implicit declaration|has no type or storage class"),
     "cpp": _any(
         r"was not declared|does not name a type|has not been declared"
         r"|not a class, namespace"
     ),
-    "java": _any(r"error: cannot find symbol"),
-    "csharp": _any(r"error CS(?:0103|0246|0234|1061)"),
+    "java": _any(r"error: (?:cannot find symbol|<identifier> expected|illegal start of type)"),
+    "csharp": _any(r"error CS(?:0103|0246|0234|1061|1519)"),
     "go": _any(r"undefined: "),
     "rust": _any(r"error\[E(?:0412|0425|0405|0422|0531|0574)\]|cannot find "),
     "scala": _any(r"error: not found: "),
