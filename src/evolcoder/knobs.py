@@ -189,6 +189,8 @@ class VerifyConfig(Section):
     """Checks to do, in this order."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
     """Findings that drop a row; the others are stored and drop nothing."""
+    seeds: bool = False
+    """Check the answers that came with the seeds as well."""
     candidates: int = Field(3, ge=1, le=64)
     """TESTS: answers that are compared with the row's own by which check sets they pass."""
     check_sets: int = Field(3, ge=1, le=64)

@@ -108,10 +108,10 @@ class RunStore(Folder):
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self.folder.rmdir()
 
-    def add_seeds(self, records: Iterable[Task | Response | Drop]) -> None:
+    def add_seeds(self, records: Iterable[Task | Response | Drop], *, waits: bool = False) -> None:
         """Write all that the seeds gave, in one transaction: all of it or nothing."""
         self.db.write_all(
-            statement for record in records for statement in _statements(record, waits=False)
+            statement for record in records for statement in _statements(record, waits=waits)
         )
 
     def add(self, record: Record, *, waits: bool = False) -> None:

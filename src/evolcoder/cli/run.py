@@ -108,9 +108,10 @@ async def _run(
         opened = await session.open_models(config, stack)
         prices = session.prices_of(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
-        if store.meta(SEEDS_META) is None:
-            _import(store, config, fresh or read_seeds(config.seeds))
         languages = verification.settle(store, config, held)
+        if store.meta(SEEDS_META) is None:
+            seeds = fresh or read_seeds(config.seeds)
+            _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = session.open_meter(config, store, prices)
         cast = session.make_cast(config, opened, session.Purse(config, meter, prices))
         provenance.record(store, config, heuristics, cast)
@@ -128,7 +129,7 @@ async def _run(
         return limit
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
+def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:
     """Write the seeds' records into a new run; a fault in them leaves no run behind."""
     records = (
         record
@@ -136,7 +137,7 @@ def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records)
+        store.add_seeds(records, waits=waits)
     except UserError:
         store.discard()
         raise

@@ -85,6 +85,7 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
             "checks": [] if why_not else [check.value for check in config.verify.checks],
             "languages": [] if why_not else held.languages,
             "layers": [] if why_not else held.layers,
+            "seeds": config.verify.seeds and not why_not,
             "why_not": why_not,
         }
         store.set_meta(VERIFY_META, known)

@@ -101,7 +101,7 @@ def _unfenced(text: str, named: Sequence[str]) -> Found:
     if not has_code(text):
         return _none(language, "no_code")
     if not _is_all_code(text):
-        return _none(language, "among_prose")
+        return _none(language, "among_prose" if code_lines(text) else "no_code")
     return _unnamed([_flush(text.strip("\n"))], named)
 
 

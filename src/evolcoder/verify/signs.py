@@ -134,7 +134,7 @@ _WANTS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "file",
         _any(
             r"FileNotFound|No such file|ENOENT|no such file|NoSuchFile|cannot open file"
-            r"|could not open"
+            r"|[Cc]ould not open|[Uu]nable to open"
             r"|Failed to open stream|DirectoryNotFound|does not exist"
         ),
     ),
@@ -159,10 +159,7 @@ _READS_ARGUMENTS = re.compile(
 )
 _STAYS = re.compile(
     r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
-    r"|while\s*\(?\s*"
-    r"(?:True|true|1|:)|\bloop\s*\{|for\s*\(\s*;\s*;\s*\)|\bfor\s*\{|ListenAndServe"
-    r"|ServerSocket|\brun_forever"
-    r"|start_polling|\bsleep\b|\binotifywait\b|\btail -f\b"
+    r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
 )
 
 
