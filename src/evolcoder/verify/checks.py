@@ -24,7 +24,7 @@ MAX_CHECKS = 10
 MAX_CHARS = 2000
 """Longest check."""
 _TRIES = 30
-"""Lines that are given up at the end of a text that was cut off."""
+"""Lines that are given up at the end of a text that was cut off, and that are read one by one."""
 _PRINTED = re.compile(
     r"^([ \t]*)print\((.+)\)[ \t]*#[ \t]*"
     r"(?:(?:expected|output|result|should|must|be|print|return|is)(?:s|ed)?\b[ \t]*|[:=>-]+[ \t]*)*"
@@ -49,21 +49,19 @@ def _trees(text: str) -> Iterator[ast.Module]:
     """Parse every piece of code in a text, as far as it parses."""
     blocks = [block.code for block in code_blocks(text) if block.language in {None, "python"}]
     for written in blocks or [text]:
-        code = _PRINTED.sub(_as_assert, written)
-        tree = _longest(code)
-        if tree is None:
-            lines = map(parse, _ASSERT_LINE.findall(code))
-            tree = ast.Module([node for line in lines if line for node in line.body], [])
-        yield tree
+        lines = _PRINTED.sub(_as_assert, written).split("\n")
+        tree, n_read = _longest(lines)
+        rest = _ASSERT_LINE.findall("\n".join(lines[n_read:]))[:_TRIES]
+        single = [node for one in map(parse, rest) if one is not None for node in one.body]
+        yield ast.Module([*tree.body, *single], [])
 
 
-def _longest(code: str) -> ast.Module | None:
-    lines = code.split("\n")
-    for n_left_out in range(min(_TRIES, len(lines))):
-        tree = parse("\n".join(lines[: len(lines) - n_left_out]))
-        if tree is not None:
-            return tree
-    return None
+def _longest(lines: Sequence[str]) -> tuple[ast.Module, int]:
+    """Parse as many lines from the first on as can be; return their number as well."""
+    for n_lines in range(len(lines), max(0, len(lines) - _TRIES), -1):
+        if (tree := parse("\n".join(lines[:n_lines]))) is not None:
+            return tree, n_lines
+    return ast.Module([], []), 0
 
 
 def _as_assert(printed: re.Match[str]) -> str:

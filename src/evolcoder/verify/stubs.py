@@ -10,6 +10,8 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+MOST = 8
+"""Different values that checks expect, each of which gets a stub that returns it."""
 _VALUES = ("None", "True", "False")
 _ECHO = "given[0] if given else None"
 _FUNCTION = "def {name}(*given, **named): return {value}"
@@ -20,9 +22,9 @@ class {name}:
 
 
 def stubs_for(name: str, *, is_class: bool, checks: Sequence[str]) -> tuple[str, ...]:
-    """Return stubs that return None, a truth value, what they were given, or what is asked most."""
+    """Return stubs that return None, a truth value, what they were given, or what checks expect."""
     wanted = Counter(value for check in checks for value in _expected(check))
-    values = [*_VALUES, _ECHO, *(value for value, _ in wanted.most_common(1))]
+    values = [*_VALUES, _ECHO, *(value for value, _ in wanted.most_common(MOST))]
     shape = _CLASS if is_class else _FUNCTION
     return tuple(shape.format(name=name, value=value) for value in dict.fromkeys(values))
 
