@@ -169,7 +169,7 @@ def test_answers_that_all_differ_are_disputed(sandbox):
     [
         ("I would rather not.", SOUND),
         ("```java\nint f(int x) { return 2 * x; }\n```", SOUND),
-        ("print(2 * int(input()))", SOUND),
+        ("print(2 * 4)", SOUND),
         (RIGHT, "I have said all that I know."),
         (RIGHT, "print(double(2))"),
         (RIGHT, RIGHT),
@@ -242,6 +242,21 @@ def test_objects_are_tested_by_what_they_do(sandbox):
     verdict = verify(sandbox, own, instruction="A till.", answers=(own, own), tests=(tests,))
     assert verdict.kind == "passed"
     assert len(verdict.detail["checks"]) == 3
+
+
+def test_a_main_program_is_tested_by_what_it_prints(sandbox):
+    """What is typed goes in, prompts are left out, and what is printed is looked at."""
+    own = "n = int(input('Number: '))\nfor i in range(n):\n    print(i * i)"
+    also = "import sys\nn = int(sys.stdin.read())\nprint(*(i ** 2 for i in range(n)), sep='\\n')"
+    tests = (
+        "assert program('3') == '0\\n1\\n4'\nassert '9' in program('4\\n')\n"
+        "assert program('0') == ''\nassert 'Number' not in program('1')"
+    )
+    told = {"instruction": "Print squares.", "answers": (own, also), "tests": (tests,)}
+    verdict = verify(sandbox, own, **told)
+    assert (verdict.kind, len(verdict.detail["checks"])) == ("passed", 4)
+    wrong = verify(sandbox, "n = int(input())\nprint(n * n)", **told)
+    assert wrong.kind == "failed"
 
 
 def test_all_requests_go_out_together_and_show_no_answer(sandbox):

@@ -10,7 +10,8 @@ Promises: all requests of a row go out together; same seed, same completions, sa
 concurrency. A check counts by itself, so that a wrong one does not sink its set. A failure of the
 sandbox or of a server is raised, never a verdict.
 Does not promise that what passes is right: a model that makes one mistake in answers and in tests
-agrees with itself. What cannot be called (main programs, other languages) has no tests here.
+agrees with itself. What cannot be called (programs that read nothing, other languages) has no
+tests here.
 
 >>> check = WrittenTests(responder, responder, sandbox, config.seed, config.verify)
 ... # doctest: +SKIP
@@ -36,7 +37,7 @@ from evolcoder.verify.checks import checks_in
 from evolcoder.verify.mutate import Mutant, mutants
 from evolcoder.verify.strength import Flaw, Judgement, judge
 from evolcoder.verify.stubs import stubs_for
-from evolcoder.verify.subject import Subject, fitting, subject_of
+from evolcoder.verify.subject import Form, Subject, fitting, subject_of
 from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
 
 SHOWN_GROUPS = 4
@@ -148,11 +149,10 @@ class WrittenTests:
         chosen = [n for n, holds in zip(group.checks, always.outcomes, strict=True) if holds]
         checks = [material.checks[number] for number in chosen]
         rng = rng_for(self.seed, "mutants", task.id)
-        broken = mutants(
-            answer.source, rng, limit=self.config.mutants, entry_point=answer.entry_point
-        )
-        stubs = stubs_for(answer.entry_point, is_class=answer.is_class, checks=checks)
-        bad = [*stubs, *(mutant.source for mutant in broken)]
+        called = None if answer.form is Form.PROGRAM else answer.name
+        broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=called)
+        stubs = stubs_for(answer, checks)
+        bad = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
         runs = [failing(self.sandbox, one, answer.entry_point, checks, self._limits) for one in bad]
         found = await asyncio.gather(*runs) if checks else []
         return _Tested(
