@@ -191,6 +191,8 @@ class VerifyConfig(Section):
     """Findings that drop a row; the others are stored and drop nothing."""
     seeds: bool = False
     """Check the answers that came with the seeds as well."""
+    tester: str | None = None
+    """TESTS: a model spec that writes the tests; left out, the responder does."""
     candidates: int = Field(3, ge=1, le=64)
     """TESTS: answers that are compared with the row's own by which check sets they pass."""
     check_sets: int = Field(3, ge=1, le=64)

@@ -113,11 +113,12 @@ async def _run(
             seeds = fresh or read_seeds(config.seeds)
             _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = session.open_meter(config, store, prices)
-        cast = session.make_cast(config, opened, session.Purse(config, meter, prices))
+        purse = session.Purse(config, meter, prices)
+        cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
-            checks=verification.checks_of(config.verify, held, languages),
+            checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
         )  # fmt: skip
         limit = None
         try:
@@ -127,6 +128,13 @@ async def _run(
             limit = reached
             store.add_event("budget", str(limit))
         return limit
+
+
+def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:
+    role = session.role_of(config.responder, opened.responder, purse)
+    return verification.Askers(
+        session.role_of(config.responder, opened.tester or opened.responder, purse), role
+    )
 
 
 def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:

@@ -5,7 +5,7 @@ is refused on a machine that cannot.
 
 >>> async with AsyncExitStack() as stack:   # doctest: +SKIP
 ...     held = await hold(config.verify, stack)
-...     checks = checks_of(config, held, settle(store, config, held))
+...     checks = checks_of(config, held, settle(store, config, held), None)
 """
 
 import sys
@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from evolcoder.config import Config, VerifyConfig
+from evolcoder.engine.base import Role
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.funnel import VERIFY_META
 from evolcoder.records import Check
@@ -21,11 +22,27 @@ from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 from evolcoder.store import RunStore
+from evolcoder.verify.bait import RunBait
 from evolcoder.verify.runs import Runs
 from evolcoder.verify.stage import RowCheck
+from evolcoder.verify.tests import WrittenTests
 
 FEWEST_MB = 1024
 """Compilers and virtual machines need so much, whatever is left to the program."""
+
+
+ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
+"""Checks that ask a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Askers:
+    """The models that checks ask."""
+
+    writer: Role
+    """Writes tests."""
+    responder: Role
+    """Answers tasks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +129,25 @@ def limits_of(wanted: VerifyConfig) -> Limits:
     )
 
 
-def checks_of(wanted: VerifyConfig, held: Held, languages: Sequence[str]) -> tuple[RowCheck, ...]:
-    """Make the checks that a config names, in its order."""
+def needs_model(wanted: VerifyConfig) -> bool:
+    """Tell whether a model is asked."""
+    return not ASKING.isdisjoint(wanted.checks)
+
+
+def checks_of(
+    config: Config, held: Held, languages: Sequence[str], ask: Askers | None
+) -> tuple[RowCheck, ...]:
+    """Make the checks that a config names, in its order; without models, those that ask nobody."""
     if held.sandbox is None or not languages:
         return ()
-    sandbox, limits = held.sandbox, limits_of(wanted)
-    makers = {Check.RUNS: lambda: Runs(sandbox, languages=languages, limits=limits)}
-    return tuple(makers[check]() for check in wanted.checks)
+    sandbox, wanted = held.sandbox, config.verify
+    made: dict[Check, RowCheck] = {
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits_of(wanted)),
+        Check.BAIT: RunBait(sandbox, wanted),
+    }
+    if ask is not None:
+        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, config.seed, wanted)
+    return tuple(made[check] for check in wanted.checks)
 
 
 def _say(line: str) -> None:

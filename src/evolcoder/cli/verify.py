@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Verify a data set, or go on with it."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
+    if verification.needs_model(config.verify) and not (args.model or args.config):
+        asking = ", ".join(sorted(verification.ASKING & set(config.verify.checks)))
+        raise ConfigError(f"--checks {asking}: a model writes these; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
     limit = until_told(_run(config, folder, args.workers))
     with RunStore.read(folder) as store:
@@ -104,7 +107,8 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
             store.add_seeds(answered(seeds), waits=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
-        checks = verification.checks_of(config.verify, held, languages)
+        ask = await _askers(config, store, stack)
+        checks = verification.checks_of(config, held, languages, ask)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
         rows = Rows(store, verifier, in_flight=in_flight)
@@ -115,6 +119,27 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
             store.add_event("budget", str(reached))
             return reached
         return None
+
+
+async def _askers(
+    config: Config, store: RunStore, stack: AsyncExitStack
+) -> verification.Askers | None:
+    """Open the models that checks ask, if there are such checks."""
+    if not verification.needs_model(config.verify):
+        return None
+    by_spec: dict[str, session.Opened] = {}
+    for spec in (config.evolver.model, config.verify.tester):
+        if spec is not None and spec not in by_spec:
+            by_spec[spec] = await session.open_one(spec, config)
+            stack.push_async_callback(by_spec[spec].engine.aclose)
+    prices = session.prices_of(config, by_spec.values())
+    purse = session.Purse(config, session.open_meter(config, store, prices), prices)
+    answers = by_spec[config.evolver.model]
+    writes = by_spec[config.verify.tester or config.evolver.model]
+    return verification.Askers(
+        session.role_of(config.responder, writes, purse),
+        session.role_of(config.responder, answers, purse),
+    )
 
 
 def _line(progress: Progress) -> str:
