@@ -256,7 +256,7 @@ class Price(Section):
     """Tokens received."""
 
 
-ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet"]
+ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet", "preference"]
 
 
 class ExportConfig(Section):

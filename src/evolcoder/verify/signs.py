@@ -29,7 +29,7 @@ SYNTAX: Mapping[str, re.Pattern[str]] = {
         r"main\.sh: line \d+: (?:syntax error(?! in expr)|unexpected EOF)",
         r"main\.sh: line \d+: .*(?:unexpected EOF|syntax error near)",
     ),
-    "php": _any(r"PHP Parse error|PHP Fatal error:  Cannot redeclare"),
+    "php": _any(r"^(?:PHP )?Parse error: ", r"Fatal error: +Cannot redeclare"),
     "ruby": _any(r"^main\.rb:\d+: (?:.*\(SyntaxError\)|syntax error)", r"--> main\.rb"),
     "perl": _any(r"(?:aborted due to|had) compilation errors", r"^syntax error at main\.pl"),
     "lua": _any(r"main\.lua:\d+: .*near (?:'|<eof>)", r"main\.lua:\d+: unfinished"),

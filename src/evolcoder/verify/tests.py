@@ -40,6 +40,8 @@ from evolcoder.verify.stubs import stubs_for
 from evolcoder.verify.subject import Form, Subject, fitting, subject_of
 from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
 
+OTHER_CHARS = 8000
+"""Longest answer that a verdict keeps, to set beside the row's own."""
 SHOWN_GROUPS = 4
 """Groups that a verdict tells of."""
 
@@ -119,7 +121,8 @@ class WrittenTests:
             "prompt_tokens": sum(one.prompt_tokens for one in said if one),
             "completion_tokens": sum(one.completion_tokens for one in said if one),
         }
-        return _Material.of(subject, [one for one in others if one], sets), told
+        usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
+        return _Material.of(subject, usable, sets), told
 
     async def _said(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
@@ -171,6 +174,8 @@ class _Material:
 
     answers: tuple[Subject, ...]
     """The row's own answer first."""
+    texts: tuple[str, ...]
+    """What the other answers' subjects were read out of."""
     checks: tuple[str, ...]
     """All checks, each once."""
     sets: tuple[tuple[int, ...], ...]
@@ -178,12 +183,13 @@ class _Material:
 
     @classmethod
     def of(
-        cls, own: Subject, others: Sequence[Subject], sets: Sequence[Sequence[str]]
+        cls, own: Subject, others: Sequence[tuple[Subject, str]], sets: Sequence[Sequence[str]]
     ) -> "_Material":
         checks = list(dict.fromkeys(check for one in sets for check in one))
         place = {check: number for number, check in enumerate(checks)}
         numbered = [tuple(place[check] for check in one) for one in sets]
-        return cls((own, *others), tuple(checks), tuple(numbered))
+        answers, texts = [one for one, _ in others], tuple(text for _, text in others)
+        return cls((own, *answers), texts, tuple(checks), tuple(numbered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +254,19 @@ def _judged(
         return _verdict(response, Finding.UNSOUND, f"tests are unsound: {together.flaw}", told)
     failed = [material.checks[number] for number in kept if not table[0][number]]
     finding, said = (Finding.FAILED, failed[0]) if failed else (Finding.PASSED, "")
+    if (other := _other(material, table, kept, passes=bool(failed))) is not None:
+        told["better" if failed else "worse"] = other
     return _verdict(response, finding, said, told, score=together.strength)
+
+
+def _other(
+    material: _Material, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
+) -> str | None:
+    """Return the first of the other answers that passes all checks, or that does not."""
+    for text, passed in zip(material.texts, table[1:], strict=True):
+        if len(text) <= OTHER_CHARS and all(passed[number] for number in kept) is passes:
+            return text
+    return None
 
 
 def _told_of(table: Sequence[Outcomes], material: _Material) -> dict[str, JSON]:
