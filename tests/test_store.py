@@ -66,7 +66,7 @@ def test_verdicts_come_back_with_their_row(store):
         store.add(verdict)
     store.db.flush()
     assert [row.verdicts for row in store.rows()] == [(), (runs, tests)]
-    assert store.verdicts(child.id) == [runs, tests]
+    assert store.verdicts(child) == [runs, tests]
 
 
 def test_a_response_that_waits_is_no_row_until_it_is_kept(store):

@@ -201,7 +201,7 @@ class VerifyConfig(Section):
     """Processor seconds of one program."""
     wall_s: float = Field(10.0, gt=0.0)
     """Seconds by the clock of one program."""
-    memory_mb: int = Field(512, ge=16)
+    memory_mb: int = Field(1024, ge=64)
     """Memory of one program."""
 
 

@@ -126,9 +126,10 @@ class RunStore(Folder):
         """Make a response that waited a row of the training set."""
         self.db.write(*_kept(response))
 
-    def verdicts(self, task: str) -> list[RowVerdict]:
+    def verdicts(self, task: Task) -> list[RowVerdict]:
         """Read what checks found of a task's response, in their order."""
-        rows = self.db.read("SELECT * FROM verdicts WHERE task=? ORDER BY rowid", (task,))
+        query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
+        rows = self.db.read(query, (task.round, task.ordinal))
         return [verdict_from(columns) for columns in rows]
 
     def add_event(self, kind: str, detail: str = "") -> None:

@@ -23,6 +23,8 @@ from evolcoder.records import (
     Task,
 )
 
+NOT_RUN = "not_run"
+"""The finding of a check that had nothing to run, or could not run it; `why` in its detail."""
 FAULTS: Mapping[tuple[Check, str], Reason] = {
     (Check.RUNS, "parse_error"): Reason.DOES_NOT_PARSE,
     (Check.RUNS, "compile_error"): Reason.DOES_NOT_COMPILE,
@@ -48,7 +50,7 @@ class RowCheck(Protocol):
         ...
 
     async def __call__(
-        self, task: Task, response: Response, before: Mapping[Check, RowVerdict]
+        self, task: Task, response: Response, before: Mapping[Check, RowVerdict], /
     ) -> RowVerdict:
         """Look at a row; `before` holds what earlier checks found of it.
 
