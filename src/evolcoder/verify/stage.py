@@ -40,7 +40,7 @@ FAULTS: Mapping[tuple[Check, str], Reason] = {
     (Check.TESTS, "disputed"): Reason.NO_SOUND_TESTS,
     (Check.BAIT, "works"): Reason.BAIT_WORKS,
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
-    (Check.BOUND, "missed"): Reason.BOUND_MISSED,
+    (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
 }
 """Findings that can drop a row, and the reason that the drop then has."""
 
