@@ -186,7 +186,7 @@ class VerifyConfig(Section):
     sandbox: Literal["strict", "processes"] = "strict"
     """Least protection under which programs run."""
     checks: tuple[Check, ...] = (Check.RUNS,)
-    """Checks to do, in this order."""
+    """Checks to do; those that use what others find come behind them."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
     """Findings that drop a row; the others are stored and drop nothing."""
     seeds: bool = False

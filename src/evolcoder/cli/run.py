@@ -132,9 +132,9 @@ async def _run(
 
 def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:
     role = session.role_of(config.responder, opened.responder, purse)
-    return verification.Askers(
-        session.role_of(config.responder, opened.tester or opened.responder, purse), role
-    )
+    writer = session.role_of(config.responder, opened.tester or opened.responder, purse)
+    judge = session.role_of(config.judge, opened.judge, purse) if opened.judge else None
+    return verification.Askers(writer, role, judge)
 
 
 def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:

@@ -23,6 +23,7 @@ from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 from evolcoder.store import RunStore
 from evolcoder.verify.bait import RunBait
+from evolcoder.verify.measures import Bounded, Rated, Shaped
 from evolcoder.verify.runs import Runs
 from evolcoder.verify.stage import RowCheck
 from evolcoder.verify.tests import WrittenTests
@@ -43,6 +44,8 @@ class Askers:
     """Writes tests."""
     responder: Role
     """Answers tasks again."""
+    judge: Role | None
+    """Counts what a task demands, if the config names a judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +140,21 @@ def needs_model(wanted: VerifyConfig) -> bool:
 def checks_of(
     config: Config, held: Held, languages: Sequence[str], ask: Askers | None
 ) -> tuple[RowCheck, ...]:
-    """Make the checks that a config names, in its order; without models, those that ask nobody."""
+    """Make the checks that a config names, each behind those whose findings it uses."""
     if held.sandbox is None or not languages:
         return ()
-    sandbox, wanted = held.sandbox, config.verify
+    sandbox, wanted, seed = held.sandbox, config.verify, config.seed
+    limits = limits_of(wanted)
     made: dict[Check, RowCheck] = {
-        Check.RUNS: Runs(sandbox, languages=languages, limits=limits_of(wanted)),
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits),
         Check.BAIT: RunBait(sandbox, wanted),
+        Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
+        Check.SHAPE: Shaped(ask.judge if ask else None, seed),
     }
     if ask is not None:
-        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, config.seed, wanted)
-    return tuple(made[check] for check in wanted.checks)
+        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
+        made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
+    return tuple(made[check] for check in Check if check in wanted.checks)
 
 
 def _say(line: str) -> None:

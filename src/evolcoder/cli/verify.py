@@ -139,6 +139,7 @@ async def _askers(
     return verification.Askers(
         session.role_of(config.responder, writes, purse),
         session.role_of(config.responder, answers, purse),
+        None,
     )
 
 
