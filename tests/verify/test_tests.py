@@ -1,5 +1,6 @@
 """Rows are judged by tests that were written for them, and that were tested themselves."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -274,6 +275,20 @@ def test_all_requests_go_out_together_and_show_no_answer(sandbox):
 def test_the_same_requests_give_the_same_verdict(sandbox):
     """Nothing but the completions decides."""
     assert verify(sandbox, WRONG) == verify(sandbox, WRONG)
+
+
+def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):
+    """Neither concurrency nor order changes a finding."""
+    owns = (RIGHT, WRONG, ALSO, "def double(x):\n    return None")
+
+    async def all_of(order):
+        runs = [check_of(sandbox)(*row(owns[number]), {}) for number in order]
+        found = await asyncio.gather(*runs)
+        return dict(zip(order, found, strict=True))
+
+    together = sandbox.runner.run(all_of((2, 0, 3, 1)))
+    assert together == {number: verify(sandbox, own) for number, own in enumerate(owns)}
+    assert [together[number].kind for number in range(4)] == ["passed", "failed"] * 2
 
 
 def test_a_request_that_is_refused_for_good_counts_as_nothing_said(sandbox):

@@ -93,11 +93,14 @@ class Subject:
 def subject_of(text: str, instruction: str, entry_point: str | None = None) -> Subject | None:
     """Find what can be tested in an answer; if a name is wanted and there, that.
 
-    The first block counts that has something to test. Among several functions that is the one
+    The first block counts that has something to test, code that the task shows itself only where
+    there is no other. Among several functions that is the one
     that the task names, else the last that no other one uses. Without any, it is the first block
     that reads what is typed.
     """
-    trees = [tree for tree in map(parse, _programs(text)) if tree is not None]
+    programs = _programs(text)
+    programs.sort(key=lambda code: " ".join(code.split()) in " ".join(instruction.split()))
+    trees = [tree for tree in map(parse, programs) if tree is not None]
     for tree in trees:
         if (node := _chosen(tree, instruction, entry_point)) is not None:
             return _cut_down(tree, node)

@@ -21,7 +21,7 @@ tests here.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evolcoder.config import VerifyConfig
@@ -40,6 +40,8 @@ from evolcoder.verify.stubs import stubs_for
 from evolcoder.verify.subject import Form, Subject, fitting, subject_of
 from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
 
+TESTS_TOKENS = 512
+"""Longest set in tokens: a small model that has begun to count does not end by itself."""
 SHOWN_GROUPS = 4
 """Groups that a verdict tells of."""
 
@@ -105,9 +107,10 @@ class WrittenTests:
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = ask.for_answer(task.instruction, subject)
         for_tests = ask.for_tests(task.instruction, subject)
+        writer = _bounded(self.writer)
         said = await asyncio.gather(
             *(self._said(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
-            *(self._said(self.writer, for_tests, task, "tests", n) for n in range(n_sets)),
+            *(self._said(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
         texts = [clean(one.text) if one else "" for one in said]
         others = [fitting(text, subject) for text in texts[:n_answers]]
@@ -213,6 +216,11 @@ class _Tested:
             flaw = Flaw.UNSTABLE if agreed else Flaw.NOT_AGREED
             return Judgement(flaw, (), len(self.broken))
         return judge(places, stubs=self.stubs, mutants=self.mutants)
+
+
+def _bounded(role: Role) -> Role:
+    most = min(TESTS_TOKENS, role.sampling.max_tokens)
+    return replace(role, sampling=replace(role.sampling, max_tokens=most))
 
 
 def _judged(
