@@ -260,6 +260,16 @@ def test_a_main_program_is_tested_by_what_it_prints(sandbox):
     assert wrong.kind == "failed"
 
 
+def test_a_function_that_prints_is_tested_by_what_it_prints(sandbox):
+    """Calls of itself print too, and what comes back is all of it."""
+    own = "def count(n):\n    print(n)\n    if n > 1:\n        count(n - 1)\ncount(3)"
+    also = "def down(n):\n    for i in range(n, 0, -1):\n        print(i)"
+    tests = "assert count(2) == '2\\n1'\nassert '3' in count(3)\nassert '3' not in count(2)"
+    told = {"instruction": "Count down.", "answers": (own, also), "tests": (tests,)}
+    assert verify(sandbox, own, **told).kind == "passed"
+    assert verify(sandbox, "def count(n):\n    print(n)", **told).kind == "failed"
+
+
 def test_all_requests_go_out_together_and_show_no_answer(sandbox):
     """The writer of tests sees task and signature alone, and every request has its own seed."""
     asked: Sequence = []

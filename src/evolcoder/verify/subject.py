@@ -3,9 +3,9 @@ r"""What of a Python answer can be called by tests: a function or a class, with 
 Promises: nothing is run. Of the answer's program only what calling the entry point can reach is
 kept (and the imports that this uses), so that example usage at the bottom, `input()` and prints do
 not take part; the same text gives the same subject. The signature holds names and parameters, with
-their defaults and annotations, and no line of a body or docstring: a test writer who reads it has
-not seen the answer.
-A main program that reads its input is called with what is typed, and gives what it prints.
+their defaults and annotations, and no line of a body or docstring: who reads it, and is told
+whether a call prints or returns, has not seen the answer. A main program that reads its input is
+called with what is typed, and gives what it prints.
 Does not promise that the program as a whole runs; that is another check's question.
 
 >>> text = "```python\ndef double(x):\n    return 2 * x\n\nprint(double(4))\n```"
@@ -32,7 +32,10 @@ class Form(StrEnum):
 
     FUNCTION = "function"
     CLASS = "class"
+    PRINTER = "printer"
+    """A function that prints and returns nothing: a call gives what it prints."""
     PROGRAM = "program"
+    """A main program: a call takes what is typed, and gives what it prints."""
 
 
 PROGRAM = "program"
@@ -55,6 +58,16 @@ def program(typed):
         pass
     finally:
         sys.stdin = before
+    return printed.getvalue().strip()
+"""
+_PRINTER = """\
+CODE = {code!r}
+def {entry_point}(*given, **named):
+    import contextlib, io
+    printed, space = io.StringIO(), {{"__name__": "candidate"}}
+    with contextlib.redirect_stdout(printed):
+        exec(CODE, space)
+        space[{name!r}](*given, **named)
     return printed.getvalue().strip()
 """
 
@@ -85,6 +98,8 @@ class Subject:
         """Make another body callable as this one is: a mutant's, for one."""
         if self.form is Form.PROGRAM:
             return _PROGRAM.format(code=body)
+        if self.form is Form.PRINTER:
+            return _PRINTER.format(code=body, name=self.name, entry_point=self.entry_point)
         return (
             body if self.name == self.entry_point else f"{body}\n{self.entry_point} = {self.name}"
         )
@@ -165,8 +180,9 @@ def _is_testable(node: Definition) -> bool:
     return bool(node.args.posonlyargs or node.args.args or node.args.vararg or _returns(node))
 
 
-def _returns(node: ast.FunctionDef) -> bool:
-    return any(isinstance(part, ast.Return) and part.value is not None for part in ast.walk(node))
+def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    gives = ast.Return | ast.Yield
+    return any(isinstance(part, gives) and part.value is not None for part in ast.walk(node))
 
 
 def _cut_down(tree: ast.Module, node: Definition) -> Subject:
@@ -178,8 +194,14 @@ def _cut_down(tree: ast.Module, node: Definition) -> Subject:
         if any(one is root for root in kept) or (isinstance(one, _IMPORTS) and _used(one, used))
     ]
     source = ast.unparse(ast.Module(body, []))
-    form = Form.CLASS if isinstance(node, ast.ClassDef) else Form.FUNCTION
-    return Subject(source, node.name, node.name, _signature(node), form, _n_params(node))
+    return Subject(source, node.name, node.name, _signature(node), _form(node), _n_params(node))
+
+
+def _form(node: Definition) -> Form:
+    if isinstance(node, ast.ClassDef):
+        return Form.CLASS
+    prints = any(isinstance(part, ast.Name) and part.id == "print" for part in ast.walk(node))
+    return Form.PRINTER if prints and not _returns(node) else Form.FUNCTION
 
 
 def _main_program(trees: Iterable[ast.Module]) -> Subject | None:
