@@ -245,6 +245,28 @@ def test_objects_are_tested_by_what_they_do(sandbox):
     assert len(verdict.detail["checks"]) == 3
 
 
+def test_a_program_whose_packages_are_not_here_is_not_asked_about(sandbox):
+    """That the sandbox lacks something is no fault of an answer, and costs no request."""
+    asked: Sequence = []
+    own = "def double(x):\n    import nowhere.at.all as n\n    return n.double(x)"
+    made = check_of(sandbox, asked=asked)
+    verdict = sandbox.runner.run(made(*row(own), {}))
+    assert (verdict.kind, asked) == ("no_tests", [])
+    assert verdict.detail["said"] == "needs nowhere, which the sandbox does not have"
+    inside = "def double(x):\n    import math\n    return math.floor(2 * x)"
+    assert verify(sandbox, inside).kind == "passed"
+
+
+def test_hundreds_of_checks_are_told_apart(sandbox):
+    """What comes back of a test is short, whatever the number of its checks."""
+    sets = [
+        "\n".join(f"assert double({n}) == {2 * n}" for n in range(start, start + 10))
+        for start in range(0, 400, 10)
+    ]
+    verdict = verify(sandbox, RIGHT, tests=sets)
+    assert (verdict.kind, len(verdict.detail["checks"])) == ("passed", 400)
+
+
 def test_a_main_program_is_tested_by_what_it_prints(sandbox):
     """What is typed goes in, prompts are left out, and what is printed is looked at."""
     own = "n = int(input('Number: '))\nfor i in range(n):\n    print(i * i)"

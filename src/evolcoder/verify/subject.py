@@ -22,6 +22,8 @@ from enum import StrEnum
 from evolcoder.text import code_blocks
 from evolcoder.verify.python import Definition, definitions, parse, reachable
 
+MAX_BLOCKS = 40
+"""Pieces of code of one answer that are looked at."""
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _NOT_TESTED = re.compile(r"test|main$|_", re.IGNORECASE)
 """Names that are tests, drivers, or private."""
@@ -114,7 +116,8 @@ def subject_of(text: str, instruction: str, entry_point: str | None = None) -> S
     that reads what is typed.
     """
     programs = _programs(text)
-    programs.sort(key=lambda code: " ".join(code.split()) in " ".join(instruction.split()))
+    shown = " ".join(instruction.split())
+    programs.sort(key=lambda code: " ".join(code.split()) in shown)
     trees = [tree for tree in map(parse, programs) if tree is not None]
     for tree in trees:
         if (node := _chosen(tree, instruction, entry_point)) is not None:
@@ -141,10 +144,28 @@ def program_of(code: str, wanted: Subject) -> Subject | None:
     return fitting(f"~~~~~~\n{code}\n~~~~~~", wanted)
 
 
+def imported(source: str) -> frozenset[str]:
+    """Return the packages and modules that a program imports anywhere, by their first name."""
+    tree = parse(source) or ast.Module([], [])
+    named = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
+    named += [
+        node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    return frozenset(name.partition(".")[0] for name in named)
+
+
 def _programs(text: str) -> list[str]:
     """Return what may be the program: fenced blocks in order, or all of an unfenced text."""
     blocks = [block for block in code_blocks(text) if block.language in {None, "python"}]
-    return [block.code for block in blocks] if blocks or "```" in text else [text]
+    codes = [block.code for block in blocks[:MAX_BLOCKS]]
+    return codes if codes or "```" in text else [text]
 
 
 def _chosen(tree: ast.Module, instruction: str, wanted: str | None) -> Definition | None:

@@ -38,7 +38,7 @@ from evolcoder.verify.mutate import Mutant, mutants
 from evolcoder.verify.strength import Flaw, Judgement, judge
 from evolcoder.verify.stubs import stubs_for
 from evolcoder.verify.subject import Form, Subject, fitting, subject_of
-from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
+from evolcoder.verify.trial import Stable, failing, hurried, missing, outcomes, stable
 
 TESTS_TOKENS = 512
 """Longest set in tokens: a small model that has begun to count does not end by itself."""
@@ -57,7 +57,8 @@ class Finding(StrEnum):
     UNSOUND = "unsound"
     """No set of checks stood its own test."""
     NO_TESTS = "no_tests"
-    """There is nothing to call, or no check was written."""
+    """There is nothing to call, or not without packages that are not here; or no check was
+    written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class WrittenTests:
         subject = subject_of(response.text, task.instruction)
         if subject is None:
             return _verdict(response, Finding.NO_TESTS, "nothing in Python that could be called")
+        if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
+            why = f"needs {', '.join(lacking)}, which the sandbox does not have"
+            return _verdict(response, Finding.NO_TESTS, why)
         material, told = await self._material(task, subject)
         if not material.checks:
             return _verdict(response, Finding.NO_TESTS, "no check could be read", told)
