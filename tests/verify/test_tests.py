@@ -165,6 +165,15 @@ def test_answers_that_all_differ_are_disputed(sandbox):
     assert (verdict.kind, verdict.score) == ("disputed", None)
 
 
+def test_an_even_split_fails_nobody(sandbox):
+    """Where a task leaves something open, answers that took the other side are not wrong."""
+    other = "def double(x):\n    return str(2 * x)"
+    tests = f"{SOUND}\nassert double(3) == '6'"
+    verdict = verify(sandbox, other, answers=(other, RIGHT, ALSO), tests=(tests,))
+    assert (verdict.kind, verdict.score) == ("disputed", None)
+    assert verify(sandbox, other, answers=(RIGHT, ALSO), tests=(tests,)).kind == "failed"
+
+
 @pytest.mark.parametrize(
     ("own", "tests"),
     [

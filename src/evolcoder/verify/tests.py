@@ -32,7 +32,7 @@ from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean
 from evolcoder.verify import ask
-from evolcoder.verify.agreement import Group, Outcomes, best, groups
+from evolcoder.verify.agreement import Group, Outcomes, best, contests, groups
 from evolcoder.verify.checks import checks_in
 from evolcoder.verify.mutate import Mutant, mutants
 from evolcoder.verify.strength import Flaw, Judgement, judge
@@ -100,7 +100,7 @@ class WrittenTests:
         table = await self._table(material)
         told |= _told_of(table, material)
         group = best(table)
-        if group is None:
+        if group is None or contests(table, 0, group):
             why = "no two answers agree more than others do"
             return _verdict(response, Finding.DISPUTED, why, told)
         tested = await self._tested(task, material, group)
