@@ -31,7 +31,7 @@ class Finding(StrEnum):
     NO_BAIT = "no_bait"
     """The task holds none."""
     IS_ANSWER = "is_answer"
-    """The answer's program is the bait."""
+    """The answer's program is the bait, or other code that the task shows."""
     WORKS = "works"
     """It passes all the checks of the row."""
     FAILS = "fails"
@@ -63,8 +63,9 @@ class RunBait:
         bait = bait_in(task.instruction) if task.heuristic in self.heuristics else None
         if bait is None:
             return RowVerdict.of(response, Check.BAIT, Finding.NO_BAIT)
-        if is_same(bait, response.text):
-            said = "the answer's program is the bait"
+        # A task that was misdirected before holds the earlier baits as well.
+        if any(is_same(shown, response.text) for shown in code_blocks(task.instruction)):
+            said = "the answer's program is code that the task shows"
             return RowVerdict.of(response, Check.BAIT, Finding.IS_ANSWER, detail={"said": said})
         if bait.language == "python" and parse(bait.code) is None:
             said = "it does not parse"
