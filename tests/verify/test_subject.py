@@ -53,6 +53,14 @@ def test_the_function_that_the_task_is_about_is_found(text, instruction, signatu
     assert (found and found.signature) == signature
 
 
+def test_code_that_the_task_shows_is_not_taken_for_the_answer():
+    """An answer may quote it before it gives its own; quoted alone, it is the answer."""
+    shown, own = "def f(x):\n    return x", "def f(x):\n    return 2 * x"
+    task = f"Mend this:\n```\n{shown}\n```"
+    assert subject_of(fenced(shown) + fenced(own), task).body == own
+    assert subject_of(fenced(shown), task).body == shown
+
+
 def test_only_what_the_entry_point_reaches_is_kept():
     """Example usage, main guards and unused imports take no part; constants and imports do."""
     code = (

@@ -69,7 +69,17 @@ assert "-2" in program("-2\\n-7\\n")
 assert "5" in program("5\\n5\\n")
 assert "0" in program("0\\n-1\\n")
 assert "4" not in program("4\\n9\\n")"""
+_PRINTS = "    ...  # prints its result; here a call gives back what it prints"
+_PRINTER_TASK = "Write a Python function that prints the larger of two whole numbers."
+_PRINTER_TESTS = """\
+assert "9" in show_larger(4, 9)
+assert "12" in show_larger(12, 3)
+assert "-2" in show_larger(-2, -7)
+assert "5" in show_larger(5, 5)
+assert "0" in show_larger(0, -1)
+assert "4" not in show_larger(4, 9)"""
 _SHOWN = {
+    Form.PRINTER: (_PRINTER_TASK, f"def show_larger(a, b):\n{_PRINTS}", _PRINTER_TESTS),
     Form.FUNCTION: (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS),
     Form.CLASS: (_CLASS_TASK, _CLASS, _CLASS_TESTS),
     Form.PROGRAM: (_PROGRAM_TASK, _PROGRAM, _PROGRAM_TESTS),
@@ -79,11 +89,11 @@ _SHOWN = {
 def for_tests(instruction: str, subject: Subject) -> tuple[Message, ...]:
     """Ask for tests of a signature."""
     task, signature, tests = _SHOWN[subject.form]
-    own = _PROGRAM if subject.form is Form.PROGRAM else subject.signature
+    own = {Form.PROGRAM: _PROGRAM, Form.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
     return (
         Message("user", _asked(task, signature)),
         Message("assistant", f"```python\n{tests}\n```"),
-        Message("user", _asked(instruction, own)),
+        Message("user", _asked(instruction, own.get(subject.form, subject.signature))),
     )
 
 
@@ -92,7 +102,8 @@ def for_answer(instruction: str, subject: Subject) -> tuple[Message, ...]:
     if subject.form is Form.PROGRAM:
         wanted = "Answer with a whole Python program that reads what it needs with input()."
     else:
-        wanted = f"Answer in Python, with this signature:\n```python\n{subject.signature}\n```"
+        how = "that prints its result" if subject.form is Form.PRINTER else "with this signature"
+        wanted = f"Answer in Python, {how}:\n```python\n{subject.signature}\n```"
     return (Message("user", f"{instruction}\n\n{wanted}"),)
 
 

@@ -3,9 +3,9 @@ r"""What of a Python answer can be called by tests: a function or a class, with 
 Promises: nothing is run. Of the answer's program only what calling the entry point can reach is
 kept (and the imports that this uses), so that example usage at the bottom, `input()` and prints do
 not take part; the same text gives the same subject. The signature holds names and parameters, with
-their defaults and annotations, and no line of a body or docstring: a test writer who reads it has
-not seen the answer.
-A main program that reads its input is called with what is typed, and gives what it prints.
+their defaults and annotations, and no line of a body or docstring: who reads it, and is told
+whether a call prints or returns, has not seen the answer. A main program that reads its input is
+called with what is typed, and gives what it prints.
 Does not promise that the program as a whole runs; that is another check's question.
 
 >>> text = "```python\ndef double(x):\n    return 2 * x\n\nprint(double(4))\n```"
@@ -22,6 +22,8 @@ from enum import StrEnum
 from evolcoder.text import code_blocks
 from evolcoder.verify.python import Definition, definitions, parse, reachable
 
+MAX_BLOCKS = 40
+"""Pieces of code of one answer that are looked at."""
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _NOT_TESTED = re.compile(r"test|main$|_", re.IGNORECASE)
 """Names that are tests, drivers, or private."""
@@ -32,7 +34,10 @@ class Form(StrEnum):
 
     FUNCTION = "function"
     CLASS = "class"
+    PRINTER = "printer"
+    """A function that prints and returns nothing: a call gives what it prints."""
     PROGRAM = "program"
+    """A main program: a call takes what is typed, and gives what it prints."""
 
 
 PROGRAM = "program"
@@ -55,6 +60,16 @@ def program(typed):
         pass
     finally:
         sys.stdin = before
+    return printed.getvalue().strip()
+"""
+_PRINTER = """\
+CODE = {code!r}
+def {entry_point}(*given, **named):
+    import contextlib, io
+    printed, space = io.StringIO(), {{"__name__": "candidate"}}
+    with contextlib.redirect_stdout(printed):
+        exec(CODE, space)
+        space[{name!r}](*given, **named)
     return printed.getvalue().strip()
 """
 
@@ -85,6 +100,8 @@ class Subject:
         """Make another body callable as this one is: a mutant's, for one."""
         if self.form is Form.PROGRAM:
             return _PROGRAM.format(code=body)
+        if self.form is Form.PRINTER:
+            return _PRINTER.format(code=body, name=self.name, entry_point=self.entry_point)
         return (
             body if self.name == self.entry_point else f"{body}\n{self.entry_point} = {self.name}"
         )
@@ -93,11 +110,15 @@ class Subject:
 def subject_of(text: str, instruction: str, entry_point: str | None = None) -> Subject | None:
     """Find what can be tested in an answer; if a name is wanted and there, that.
 
-    The first block counts that has something to test. Among several functions that is the one
+    The first block counts that has something to test, code that the task shows itself only where
+    there is no other. Among several functions that is the one
     that the task names, else the last that no other one uses. Without any, it is the first block
     that reads what is typed.
     """
-    trees = [tree for tree in map(parse, _programs(text)) if tree is not None]
+    programs = _programs(text)
+    shown = " ".join(instruction.split())
+    programs.sort(key=lambda code: " ".join(code.split()) in shown)
+    trees = [tree for tree in map(parse, programs) if tree is not None]
     for tree in trees:
         if (node := _chosen(tree, instruction, entry_point)) is not None:
             return _cut_down(tree, node)
@@ -123,10 +144,28 @@ def program_of(code: str, wanted: Subject) -> Subject | None:
     return fitting(f"~~~~~~\n{code}\n~~~~~~", wanted)
 
 
+def imported(source: str) -> frozenset[str]:
+    """Return the packages and modules that a program imports anywhere, by their first name."""
+    tree = parse(source) or ast.Module([], [])
+    named = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
+    named += [
+        node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    return frozenset(name.partition(".")[0] for name in named)
+
+
 def _programs(text: str) -> list[str]:
     """Return what may be the program: fenced blocks in order, or all of an unfenced text."""
     blocks = [block for block in code_blocks(text) if block.language in {None, "python"}]
-    return [block.code for block in blocks] if blocks or "```" in text else [text]
+    codes = [block.code for block in blocks[:MAX_BLOCKS]]
+    return codes if codes or "```" in text else [text]
 
 
 def _chosen(tree: ast.Module, instruction: str, wanted: str | None) -> Definition | None:
@@ -162,8 +201,9 @@ def _is_testable(node: Definition) -> bool:
     return bool(node.args.posonlyargs or node.args.args or node.args.vararg or _returns(node))
 
 
-def _returns(node: ast.FunctionDef) -> bool:
-    return any(isinstance(part, ast.Return) and part.value is not None for part in ast.walk(node))
+def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    gives = ast.Return | ast.Yield
+    return any(isinstance(part, gives) and part.value is not None for part in ast.walk(node))
 
 
 def _cut_down(tree: ast.Module, node: Definition) -> Subject:
@@ -175,8 +215,14 @@ def _cut_down(tree: ast.Module, node: Definition) -> Subject:
         if any(one is root for root in kept) or (isinstance(one, _IMPORTS) and _used(one, used))
     ]
     source = ast.unparse(ast.Module(body, []))
-    form = Form.CLASS if isinstance(node, ast.ClassDef) else Form.FUNCTION
-    return Subject(source, node.name, node.name, _signature(node), form, _n_params(node))
+    return Subject(source, node.name, node.name, _signature(node), _form(node), _n_params(node))
+
+
+def _form(node: Definition) -> Form:
+    if isinstance(node, ast.ClassDef):
+        return Form.CLASS
+    prints = any(isinstance(part, ast.Name) and part.id == "print" for part in ast.walk(node))
+    return Form.PRINTER if prints and not _returns(node) else Form.FUNCTION
 
 
 def _main_program(trees: Iterable[ast.Module]) -> Subject | None:

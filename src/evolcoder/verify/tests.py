@@ -21,7 +21,7 @@ tests here.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evolcoder.config import VerifyConfig
@@ -32,16 +32,18 @@ from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean
 from evolcoder.verify import ask
-from evolcoder.verify.agreement import Group, Outcomes, best, groups
+from evolcoder.verify.agreement import Group, Outcomes, best, contests, groups
 from evolcoder.verify.checks import checks_in
 from evolcoder.verify.mutate import Mutant, mutants
 from evolcoder.verify.strength import Flaw, Judgement, judge
 from evolcoder.verify.stubs import stubs_for
 from evolcoder.verify.subject import Form, Subject, fitting, subject_of
-from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
+from evolcoder.verify.trial import Stable, failing, hurried, missing, outcomes, stable
 
 OTHER_CHARS = 8000
 """Longest answer that a verdict keeps, to set beside the row's own."""
+TESTS_TOKENS = 512
+"""Longest set in tokens: a small model that has begun to count does not end by itself."""
 SHOWN_GROUPS = 4
 """Groups that a verdict tells of."""
 
@@ -57,7 +59,8 @@ class Finding(StrEnum):
     UNSOUND = "unsound"
     """No set of checks stood its own test."""
     NO_TESTS = "no_tests"
-    """There is nothing to call, or no check was written."""
+    """There is nothing to call, or not without packages that are not here; or no check was
+    written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,16 @@ class WrittenTests:
         subject = subject_of(response.text, task.instruction)
         if subject is None:
             return _verdict(response, Finding.NO_TESTS, "nothing in Python that could be called")
+        if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
+            why = f"needs {', '.join(lacking)}, which the sandbox does not have"
+            return _verdict(response, Finding.NO_TESTS, why)
         material, told = await self._material(task, subject)
         if not material.checks:
             return _verdict(response, Finding.NO_TESTS, "no check could be read", told)
         table = await self._table(material)
         told |= _told_of(table, material)
         group = best(table)
-        if group is None:
+        if group is None or contests(table, 0, group):
             why = "no two answers agree more than others do"
             return _verdict(response, Finding.DISPUTED, why, told)
         tested = await self._tested(task, material, group)
@@ -107,9 +113,10 @@ class WrittenTests:
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = ask.for_answer(task.instruction, subject)
         for_tests = ask.for_tests(task.instruction, subject)
+        writer = _bounded(self.writer)
         said = await asyncio.gather(
             *(self._said(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
-            *(self._said(self.writer, for_tests, task, "tests", n) for n in range(n_sets)),
+            *(self._said(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
         texts = [clean(one.text) if one else "" for one in said]
         others = [fitting(text, subject) for text in texts[:n_answers]]
@@ -221,6 +228,11 @@ class _Tested:
         return judge(places, stubs=self.stubs, mutants=self.mutants)
 
 
+def _bounded(role: Role) -> Role:
+    most = min(TESTS_TOKENS, role.sampling.max_tokens)
+    return replace(role, sampling=replace(role.sampling, max_tokens=most))
+
+
 def _judged(
     response: Response,
     material: _Material,
@@ -256,6 +268,8 @@ def _judged(
     finding, said = (Finding.FAILED, failed[0]) if failed else (Finding.PASSED, "")
     if (other := _other(material, table, kept, passes=bool(failed))) is not None:
         told["better" if failed else "worse"] = other
+    if together.killed:
+        told["fault"] = _fault(material, tested, together.killed[0], kept)
     return _verdict(response, finding, said, told, score=together.strength)
 
 
@@ -267,6 +281,23 @@ def _other(
         if len(text) <= OTHER_CHARS and all(passed[number] for number in kept) is passes:
             return text
     return None
+
+
+def _fault(
+    material: _Material, tested: _Tested, number: int, kept: Sequence[int]
+) -> dict[str, JSON]:
+    """Tell of a mutant that the checks refuse, by which of them, and what it was made of."""
+    passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
+    failing = next(material.checks[check] for check in kept if not passed[check])
+    answer, mutant = material.answers[tested.group.answers[0]], tested.broken[number]
+    if answer.form is Form.PROGRAM or len(answer.source) > OTHER_CHARS:
+        return {}
+    return {
+        "mutation": mutant.name,
+        "broken": mutant.source,
+        "failing": failing,
+        "mended": answer.source,
+    }
 
 
 def _told_of(table: Sequence[Outcomes], material: _Material) -> dict[str, JSON]:
