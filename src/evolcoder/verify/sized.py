@@ -235,7 +235,10 @@ def _numbers(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
 
 
 def _texts(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
-    return one.container("w" + "".join(chr(97 + int(digit)) for digit in f"{k:05}") for k in order)
+    """Make words of equal length, no two of which hold the same letters."""
+    counts = [[k // 8**place % 8 for place in range(5)] for k in order]
+    words = ["".join(letter * n for letter, n in zip("abcde", c, strict=True)) for c in counts]
+    return one.container(word.ljust(35, "z") for word in words)
 
 
 def _pair_list(one: Argument, order: list[int]) -> list[Any]:
