@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder.cli import show
+from evolcoder.cli import harder, show
 from evolcoder.errors import UserError
 from evolcoder.funnel import funnel
 from evolcoder.lineage import Step, lineage
@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("id", nargs="?", help="a task's or response's id, or its first letters")
     parser.add_argument("--drops", action="store_true", help="list every drop")
+    parser.add_argument(
+        "--harder",
+        action="store_true",
+        help="compare children with parents, by heuristic and round",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -27,6 +32,8 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(args.run) as store:
         if args.id:
             _show_lineage(store, args.id, as_json=args.json)
+        elif args.harder:
+            harder.show(store, as_json=args.json)
         elif args.drops:
             _show_drops(store, as_json=args.json)
         elif args.json:

@@ -46,6 +46,9 @@ sys.modules[name].main()
 """
 
 
+UNKNOWN = "a class that we do not know, or a bound on single steps"
+
+
 class NotMeasuredError(Exception):
     """Nothing can be said, for the reason that it tells."""
 
@@ -63,7 +66,9 @@ async def measure(  # noqa: PLR0913 - all of it decides
     """Measure a function against bounds; without an entry point it is the last one defined."""
     known = [bound for bound in bounds if bound.growth is not None]
     others = [
-        Measured(NOT_MEASURED, bound, "a class that we do not know", "", None)
+        Measured(
+            NOT_MEASURED, bound, "a class that we do not know, or a bound on single steps", "", None
+        )
         for bound in bounds
         if bound.growth is None
     ]

@@ -66,7 +66,8 @@ class Bound:
     resource: Resource
     """What is bounded."""
     growth: Growth | None
-    """The class that it may grow with; None for one that we do not know."""
+    """The class that it may grow with; None for one that we do not know, and for a bound on each
+    step of many."""
     average: bool
     """Whether only the average, expected or amortised case is bounded."""
     text: str
@@ -107,6 +108,11 @@ _AVOIDED = re.compile(
 _SPACE = re.compile(r"\b(?:space|memory|storage)\b", re.IGNORECASE)
 _TIME = re.compile(r"\b(?:time|runtime|run|runs|fast|operations|steps)\b", re.IGNORECASE)
 _AVERAGE = re.compile(r"\b(?:average|expected|amorti[sz]ed)\b", re.IGNORECASE)
+_ONE_STEP = re.compile(
+    r"\b(?:each|every|per|look-?ups?|accesses|access|insert\w*|delet\w*|quer(?:y|ies)|push|pop)\b",
+    re.IGNORECASE,
+)
+"""Words of a bound that is one step's of many, and not the whole function's."""
 _CLAUSE = re.compile(r"[,;:.\n]")
 _NEAR = 45
 """Characters around a bound in which what it bounds is named."""
@@ -128,8 +134,9 @@ def asked(text: str) -> tuple[Bound, ...]:
         ahead = text[max(before, begin - _NEAR) : begin]
         behind = _CLAUSE.split(text[begin : min(after, end + _NEAR)][end - begin :])[0]
         resource = _resource(text[begin:end] + behind, ahead)
+        of_all = None if _ONE_STEP.search(ahead + behind) else growth
         average = _AVERAGE.search(ahead + behind) is not None
-        bounds.setdefault((resource, growth), Bound(resource, growth, average, text[begin:end]))
+        bounds.setdefault((resource, of_all), Bound(resource, of_all, average, text[begin:end]))
     return tuple(bounds.values())
 
 

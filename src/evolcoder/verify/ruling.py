@@ -20,8 +20,6 @@ LEAST_COUNT = 8
 """Count that a line must reach in order to be fitted by itself."""
 LEAST_SIZE = 64
 """Size that inputs must reach for a class up to n^2 to hold: below it, constants hide much."""
-MOST_SIZES_HELD = 7
-"""The largest sizes are fitted: Python keeps small numbers once, which makes small sizes cheap."""
 NOISE_BYTES = 128
 """Added to what is held: a few objects more or less are no growth."""
 
@@ -124,7 +122,7 @@ def _series(runs: Sequence[Run], bound: Bound) -> list[tuple[str, Series, Growth
     """Split runs into series that are fitted each by itself, with what each can be told from."""
     assert bound.growth is not None
     if bound.resource is Resource.SPACE:
-        held = {run.n: run.held + NOISE_BYTES for run in runs[-MOST_SIZES_HELD:]}
+        held = {run.n: run.held + NOISE_BYTES for run in runs}
         depth = {run.n: float(run.depth) for run in runs}
         beyond = _FROM.get(bound.growth, bound.growth.next)
         return [(HELD, _rising(held), beyond), ("depth of calls", _rising(depth), None)]

@@ -34,6 +34,7 @@ class Shape(StrEnum):
     SORTED = "sorted"
     REVERSED = "reversed"
     EQUAL = "equal"
+    SPREAD = "spread"
     TILED = "tiled"
 
 
@@ -194,12 +195,15 @@ def _value(one: Argument, shape: Shape, n: int, rng: Random) -> Any:  # noqa: AN
             tiled = list(islice(cycle(example), n))
             return "".join(tiled) if one.sort is Sort.TEXT else one.container(tiled)
     order = list(range(1, n + 1))
-    if shape is Shape.RANDOM:
+    if shape in {Shape.RANDOM, Shape.SPREAD}:
         rng.shuffle(order)
     elif shape is Shape.REVERSED:
         order.reverse()
     elif shape is Shape.EQUAL:
         order = [n] * n
+    if shape is Shape.SPREAD and one.sort is Sort.INTS:
+        # Far apart, so that a set of them does not come out sorted.
+        order = [k * 40_503 % 65_521 for k in order]
     return _MAKERS[one.sort](one, order)
 
 
@@ -211,6 +215,7 @@ def _companion(one: Argument, shape: Shape, n: int) -> int:
         Shape.SORTED: n,
         Shape.REVERSED: max(1, n // 3),
         Shape.EQUAL: n - 1,
+        Shape.SPREAD: n,
         Shape.TILED: max(shown, default=1),
     }
     return usual[shape]
@@ -235,7 +240,10 @@ def _numbers(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
 
 
 def _texts(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
-    return one.container("w" + "".join(chr(97 + int(digit)) for digit in f"{k:05}") for k in order)
+    """Make words of equal length, no two of which hold the same letters."""
+    counts = [[k // 8**place % 8 for place in range(5)] for k in order]
+    words = ["".join(letter * n for letter, n in zip("abcde", c, strict=True)) for c in counts]
+    return one.container(word.ljust(35, "z") for word in words)
 
 
 def _pair_list(one: Argument, order: list[int]) -> list[Any]:
