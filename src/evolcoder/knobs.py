@@ -256,7 +256,9 @@ class Price(Section):
     """Tokens received."""
 
 
-ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet", "preference"]
+ExportFormat = Literal[
+    "alpaca", "messages", "sharegpt", "trl", "parquet", "preference", "infill", "repair"
+]
 
 
 class ExportConfig(Section):

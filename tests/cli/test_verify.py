@@ -269,7 +269,7 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
         capsys, data, "--out", tmp_path / "out", "--model", "scripted:x", "--json",
         "--checks", "runs,tests,bait,bound,difficulty,shape",
         "--set", "verify.drop=[does_not_parse,tests_failed]", "--set", "verify.candidates=6",
-        "--set", "export.formats=[preference,trl]",
+        "--set", "export.formats=[preference,trl,infill,repair]",
     )  # fmt: skip
     assert code == 0, err
     found = json.loads(out)["verdicts"]
@@ -286,3 +286,13 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
             "x * x" in pair["rejected"][0]["content"] or "x ** 2" in pair["rejected"][0]["content"]
         )
         assert "x * x" not in pair["chosen"][0]["content"]
+    infilled = lines(tmp_path / "out/export/infill/data.jsonl")
+    assert {row["kind"].partition(":")[0] for row in infilled} == {"infill"}
+    assert all(row["prefix"].startswith("def double(x):") for row in infilled)
+    repaired = lines(tmp_path / "out/export/repair/data.jsonl")
+    assert [row["failing"] in TESTS.split("\n") for row in repaired] == [True, True]
+    assert all(row["broken"].strip("\n") in row["prompt"][0]["content"] for row in repaired)
+    for name in ("infill", "repair"):
+        folder = str(tmp_path / "out/export" / name)
+        loaded = datasets.load_dataset(folder, split="train", cache_dir=str(tmp_path / "cache"))
+        assert len(loaded) == len(lines(tmp_path / "out/export" / name / "data.jsonl")) > 0

@@ -10,7 +10,7 @@ from evolcoder.export.write import export
 from evolcoder.funnel import SEEDS_META, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
-from evolcoder.verify.pairs import pairs
+from evolcoder.verify.derived import infillings, pairs, repairs
 
 
 def write(store: RunStore, config: Config) -> list[Path]:
@@ -27,7 +27,10 @@ def write_to(
         first = 0 if config.export.include_seeds else 1
         if format == "preference":
             return pairs(store.rows(min_round=first, dropped=True))
-        return store.rows(min_round=first, limit=config.budget.target)
+        kept = store.rows(min_round=first, limit=config.budget.target)
+        if format == "infill":
+            return infillings(kept, config.seed)
+        return repairs(kept) if format == "repair" else kept
 
     return export(rows, formats, out, _facts(store, config))
 

@@ -55,6 +55,12 @@ BODY: Mapping[str, str] = {
     "chosen": "an answer that passes the tests of the task, as a list of one assistant turn",
     "rejected": "an answer that fails one of them, likewise",
     "completion": "the answer, as a list of one assistant turn",
+    "kind": "how the row was derived: `infill` or `repair`, and what was taken out or changed",
+    "prefix": "the program before the piece that is missing",
+    "span": "the piece",
+    "suffix": "the program behind it",
+    "broken": "the program with a fault",
+    "failing": "the test that it fails",
     "reasoning": "what a thinking model thought before the answer; else empty",
     "parent_instruction": "the task before it was made harder; empty for a seed",
 }
@@ -154,6 +160,18 @@ def _preference(row: Row) -> Columns:
     }
 
 
+def _infill(row: Row) -> Columns:
+    return {**_trl(row), **_beside(row, "kind", "prefix", "span", "suffix")}
+
+
+def _repair(row: Row) -> Columns:
+    return {**_trl(row), **_beside(row, "kind", "broken", "failing")}
+
+
+def _beside(row: Row, *names: str) -> Columns:
+    return {name: row.beside.get(name, "") for name in names}
+
+
 def _parquet(row: Row) -> Columns:
     return {
         "instruction": row.task.instruction,
@@ -236,6 +254,20 @@ FORMATS: dict[ExportFormat, Format] = {
         "Pairs of answers to one task: `chosen` passes tests that were written for the task and "
         "tested themselves, `rejected` fails one of them. TRL's DPOTrainer and RewardTrainer take "
         "it as it is. Only tasks that have both kinds of answers are in it.",
+    ),
+    "infill": Format(
+        "data.jsonl",
+        _infill,
+        "Verified programs with a piece taken out: as a task in words (TRL's SFTTrainer takes "
+        "`prompt` and `completion` as they are), and as `prefix`, `span` and `suffix` for models "
+        "that are trained to fill in. The lineage is that of the row that each was derived from.",
+    ),
+    "repair": Format(
+        "data.jsonl",
+        _repair,
+        "Programs with one fault, with a test that was seen to fail on it, and the program as it "
+        "was before. TRL's SFTTrainer takes it as it is. The lineage is that of the row that each "
+        "was derived from.",
     ),
     "parquet": Format(
         "data.parquet",

@@ -131,10 +131,14 @@ async def repair(  # noqa: PLR0913 - all of it decides
     for mutant in mutants(program, rng, limit=tries, entry_point=entry_point):
         place = await fails(mutant.source, checks)
         if place is not None:
-            failing = checks[place]
-            asked = _asked_to_mend(task, mutant.source, failing)
-            return Repair(mutant.name, mutant.source, failing, asked, _fenced(tidy))
+            return mending(task, mutant.name, mutant.source, checks[place], mended=tidy)
     return None
+
+
+def mending(task: str, mutation: str, broken: str, failing: str, *, mended: str) -> Repair:
+    """Put a fault that a check was seen to find into words."""
+    asked = _asked_to_mend(task, broken, failing)
+    return Repair(mutation, broken, failing, asked, _fenced(mended))
 
 
 Located = ast.expr | ast.stmt
