@@ -1,6 +1,10 @@
 """What can be tested of an answer is found without running it."""
 
+import ast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evolcoder.verify.subject import fitting, program_of, subject_of
 
@@ -75,6 +79,14 @@ def test_only_what_the_entry_point_reaches_is_kept():
     assert "print" not in found.source
     assert "import math" in found.source
     assert "LIMIT = 3" in found.source
+
+
+@given(st.text(alphabet="def class(x):\n    return`=1,input'\"#", max_size=150))
+def test_any_text_has_a_subject_that_parses_or_none(text):
+    """No answer is an error, whatever it looks like."""
+    found = subject_of(text, text)
+    if found is not None:
+        ast.parse(found.source)
 
 
 @pytest.mark.parametrize(
