@@ -319,6 +319,16 @@ def test_the_same_requests_give_the_same_verdict(sandbox):
     assert verify(sandbox, WRONG) == verify(sandbox, WRONG)
 
 
+def test_a_task_that_shows_code_asks_for_tests_of_what_it_misses(sandbox):
+    """Without that, few tests are about the demand, and a bait passes them."""
+    said = "about what the task demands and that code misses"
+    for shown, told in (("", False), ("\n```python\ndef double(x):\n    return x\n```", True)):
+        asked: Sequence = []
+        made = check_of(sandbox, asked=asked)
+        sandbox.runner.run(made(*row(RIGHT, ASK + shown), {}))
+        assert any(said in request.messages[-1].content for request in asked) == told
+
+
 def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):
     """Neither concurrency nor order changes a finding."""
     owns = (RIGHT, WRONG, ALSO, "def double(x):\n    return None")
