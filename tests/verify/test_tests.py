@@ -194,16 +194,16 @@ def test_where_nothing_can_be_tested_there_are_no_tests(sandbox, own, tests):
 @pytest.mark.parametrize(
     "hostile",
     [
-        "import os\ndef double(x):\n    os._exit(0)",
-        "def double(x):\n    while True:\n        pass",
+        "import os\ndef double(x):\n    os._exit(0)\n    return 0",
+        "def double(x):\n    while True:\n        pass\n    return 0",
         "def double(x):\n    return double(x)",
         (
             "class Yes:\n    def __eq__(self, other):\n        return True\n"
             "def double(x):\n    return Yes()"
         ),
-        "def double(x):\n    raise SystemExit(0)",
+        "def double(x):\n    raise SystemExit(0)\n    return 0",
         "import sys\ndef double(x):\n    sys.modules['builtins'].told = ['1'] * 3\n    return 0",
-        "import os\ndef double(x):\n    os.write(3, b'111')\n    os._exit(0)",
+        "import os\ndef double(x):\n    os.write(3, b'111')\n    os._exit(0)\n    return 0",
     ],
 )
 def test_no_answer_can_vouch_for_itself(sandbox, hostile):
