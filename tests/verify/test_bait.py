@@ -33,8 +33,8 @@ def run(sandbox, bait, *, own=OWN, checks=CHECKS, heuristic="misdirect", tag="py
         ("def total(xs):\n    return sum(max(x, 0) for x in xs)", "works"),
         ("def add_up(xs):\n    return sum(max(x, 0) for x in xs)", "works"),
         ("def total(numbers):\n    return sum(numbers", "fails"),
-        ("def total(numbers):\n    while True:\n        pass", "fails"),
-        ("import os\ndef total(numbers):\n    os._exit(0)", "fails"),
+        ("def total(numbers):\n    while True:\n        pass\n    return 1", "fails"),
+        ("import os\ndef total(numbers):\n    os._exit(0)\n    return 1", "fails"),
         (OWN, "is_answer"),
         (f"# mine\n{OWN}\n", "is_answer"),
         (

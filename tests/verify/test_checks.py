@@ -76,6 +76,7 @@ def test_tests_in_any_form_become_checks_with_their_set_up(code, checks):
         "f(1)",
         "if f(1) != 2:\n    print('wrong')",
         "def f(x):\n    assert f(x) == 3",
+        "def test_it():\n    x = f(1)\n    if x is None:\n        return\n    assert x == 2",
         "try:\n    f(1)\nexcept ValueError:\n    print('fine')",
         "",
     ],

@@ -1,6 +1,10 @@
 """What can be tested of an answer is found without running it."""
 
+import ast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evolcoder.verify.subject import fitting, program_of, subject_of
 
@@ -39,6 +43,9 @@ def fenced(code, tag="python"):
         (fenced("print(input())"), "", "def program(typed)"),
         (fenced("def main():\n    print(input())\nmain()"), "", "def program(typed)"),
         (fenced("print(3)"), "", None),
+        (fenced("def f(x):\n    x.sort()"), "", None),
+        (fenced("def f(x):\n    print(x)"), "", "def f(x)"),
+        (fenced("def f(x):\n    yield x"), "", "def f(x)"),
         (fenced("async def f(x):\n    return x"), "", None),
         (fenced("def f(x):\n    return x", "java"), "", None),
         (fenced("def f(x:\n    return"), "", None),
@@ -51,6 +58,15 @@ def test_the_function_that_the_task_is_about_is_found(text, instruction, signatu
     """By the task's words, else by who calls whom; a signature never holds a line of a body."""
     found = subject_of(text, instruction)
     assert (found and found.signature) == signature
+
+
+def test_data_that_is_called_like_a_parameter_is_not_kept():
+    """A name within a function is its own; what it takes from outside comes along."""
+    code = "xs = [1, 2]\nN = 3\ndef f(xs):\n    def g(y):\n        return y * N\n    return g(xs)"
+    found = subject_of(fenced(code), "")
+    assert found is not None
+    assert "N = 3" in found.source
+    assert "[1, 2]" not in found.source
 
 
 def test_code_that_the_task_shows_is_not_taken_for_the_answer():
@@ -75,6 +91,14 @@ def test_only_what_the_entry_point_reaches_is_kept():
     assert "print" not in found.source
     assert "import math" in found.source
     assert "LIMIT = 3" in found.source
+
+
+@given(st.text(alphabet="def class(x):\n    return`=1,input'\"#", max_size=150))
+def test_any_text_has_a_subject_that_parses_or_none(text):
+    """No answer is an error, whatever it looks like."""
+    found = subject_of(text, text)
+    if found is not None:
+        ast.parse(found.source)
 
 
 @pytest.mark.parametrize(

@@ -123,11 +123,12 @@ def test_a_set_that_no_mutant_fails_does_not_count(sandbox):
 
 def test_an_answer_that_nothing_can_be_changed_in_has_no_tested_tests(sandbox):
     """Without a mutant it is unknown what the checks tell."""
-    own = "def double(x):\n    x.sort()"
-    verdict = verify(
-        sandbox, own, answers=(own, own), tests=("x = [2, 1]\nassert double(x) is None",)
+    own = (
+        "import string\nclass Key:\n    letters = string.digits\n    def place(self):\n        ..."
     )
-    assert verdict.kind == "unsound"
+    tests = "assert Key().letters[0] == '0'\nassert Key().letters[1] == '1'"
+    verdict = verify(sandbox, own, instruction="A key.", answers=(own, own), tests=(tests,))
+    assert (verdict.kind, flaws(verdict)) == ("unsound", ["no_mutants"])
 
 
 def test_a_flaky_answer_agrees_with_nobody_twice(sandbox):
@@ -193,16 +194,16 @@ def test_where_nothing_can_be_tested_there_are_no_tests(sandbox, own, tests):
 @pytest.mark.parametrize(
     "hostile",
     [
-        "import os\ndef double(x):\n    os._exit(0)",
-        "def double(x):\n    while True:\n        pass",
+        "import os\ndef double(x):\n    os._exit(0)\n    return 0",
+        "def double(x):\n    while True:\n        pass\n    return 0",
         "def double(x):\n    return double(x)",
         (
             "class Yes:\n    def __eq__(self, other):\n        return True\n"
             "def double(x):\n    return Yes()"
         ),
-        "def double(x):\n    raise SystemExit(0)",
+        "def double(x):\n    raise SystemExit(0)\n    return 0",
         "import sys\ndef double(x):\n    sys.modules['builtins'].told = ['1'] * 3\n    return 0",
-        "import os\ndef double(x):\n    os.write(3, b'111')\n    os._exit(0)",
+        "import os\ndef double(x):\n    os.write(3, b'111')\n    os._exit(0)\n    return 0",
     ],
 )
 def test_no_answer_can_vouch_for_itself(sandbox, hostile):
@@ -316,6 +317,16 @@ def test_all_requests_go_out_together_and_show_no_answer(sandbox):
 def test_the_same_requests_give_the_same_verdict(sandbox):
     """Nothing but the completions decides."""
     assert verify(sandbox, WRONG) == verify(sandbox, WRONG)
+
+
+def test_a_task_that_shows_code_asks_for_tests_of_what_it_misses(sandbox):
+    """Without that, few tests are about the demand, and a bait passes them."""
+    said = "about what the task demands and that code misses"
+    for shown, told in (("", False), ("\n```python\ndef double(x):\n    return x\n```", True)):
+        asked: Sequence = []
+        made = check_of(sandbox, asked=asked)
+        sandbox.runner.run(made(*row(RIGHT, ASK + shown), {}))
+        assert any(said in request.messages[-1].content for request in asked) == told
 
 
 def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):

@@ -17,10 +17,15 @@ _WRITE = (
     "small arguments for which you can work out the right result in your head, ordinary and "
     "unusual ones, and write both as plain values. Test only what the task says for certain."
 )
+_SHOWS_CODE = (
+    " The code that the task itself shows may be wrong: let half of the tests be about what the "
+    "task demands and that code misses."
+)
+"""Stands at the end for a task with a bait, whose demand few tests would be about otherwise."""
 _FUNCTION = "def second_largest(numbers)"
 _FUNCTION_TASK = (
     "Write a Python function that returns the second largest of the distinct numbers in a list, or "
-    "None if there is none."
+    "None if all are equal. An empty list is a ValueError."
 )
 _FUNCTION_TESTS = """\
 assert second_largest([4, 9, 7]) == 7
@@ -28,7 +33,11 @@ assert second_largest([5, 5, 3]) == 3
 assert second_largest([-1, -6, -2, -8]) == -2
 assert second_largest([2, 2]) is None
 assert second_largest([8]) is None
-assert second_largest([]) is None"""
+try:
+    second_largest([])
+    assert False
+except ValueError:
+    pass"""
 _CLASS = """\
 class Till:
     def __init__(self, coins)
@@ -108,4 +117,5 @@ def for_answer(instruction: str, subject: Subject) -> tuple[Message, ...]:
 
 
 def _asked(task: str, signature: str) -> str:
-    return _WRITE.format(task=task, signature=signature, n=N_TESTS)
+    asked = _WRITE.format(task=task, signature=signature, n=N_TESTS)
+    return f"{asked}{_SHOWS_CODE}" if "```" in task else asked

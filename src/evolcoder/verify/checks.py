@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from evolcoder.text import code_blocks
 from evolcoder.verify.asserted import asserted
-from evolcoder.verify.python import is_main_guard, parse
+from evolcoder.verify.python import compiles, is_main_guard, parse
 
 MAX_CHECKS = 10
 """Most checks that are taken from one text."""
@@ -40,7 +40,8 @@ def checks_in(text: str, entry_point: str) -> tuple[str, ...]:
     for tree in _trees(text):
         for check in _checks(_without_entry(tree.body, entry_point), ()):
             source = ast.unparse(ast.fix_missing_locations(ast.Module(list(check), [])))
-            if len(source) <= MAX_CHARS and _calls(check, entry_point):
+            # What returns in its set-up could leave before it asserts; alone it does not compile.
+            if len(source) <= MAX_CHARS and _calls(check, entry_point) and compiles(source):
                 found[source] = None
     return tuple(found)[:MAX_CHECKS]
 

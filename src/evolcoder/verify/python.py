@@ -6,6 +6,7 @@ not looked at.
 """
 
 import ast
+import symtable
 import warnings
 from collections.abc import Iterator
 
@@ -72,7 +73,7 @@ def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
         node for node in body if node not in reached and not wanted.isdisjoint(_bound(node))
     ]:
         reached += found
-        wanted.update(name for node in found for name in _names(node))
+        wanted.update(name for node in found for name in _free(node))
     return [node for node in body if node in reached]
 
 
@@ -83,6 +84,23 @@ def _bound(node: ast.stmt) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
             yield part.id
+
+
+def _free(node: ast.stmt) -> set[str]:
+    """Return the names that a statement takes from outside; a parameter called alike is another."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return _names(node)
+    try:
+        whole = symtable.symtable(ast.unparse(node), "source", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return _names(node)
+    names, tables = set[str](), [whole]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        symbols = [symbol for symbol in table.get_symbols() if symbol.is_referenced()]
+        names |= {one.get_name() for one in symbols if table is whole or one.is_global()}
+    return names
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -110,6 +110,8 @@ class Subject:
 def subject_of(text: str, instruction: str, entry_point: str | None = None) -> Subject | None:
     """Find what can be tested in an answer; if a name is wanted and there, that.
 
+    A function that only changes what it is given is none: tests run apart and have copies.
+
     The first block counts that has something to test, code that the task shows itself only where
     there is no other. Among several functions that is the one
     that the task names, else the last that no other one uses. Without any, it is the first block
@@ -198,7 +200,11 @@ def _is_testable(node: Definition) -> bool:
         return False
     if isinstance(node, ast.ClassDef):
         return any(not method.name.startswith("_") for method in _methods(node))
-    return bool(node.args.posonlyargs or node.args.args or node.args.vararg or _returns(node))
+    return _returns(node) or (_prints(node) and bool(node.args.args or node.args.vararg))
+
+
+def _prints(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == "print" for part in ast.walk(node))
 
 
 def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -221,8 +227,7 @@ def _cut_down(tree: ast.Module, node: Definition) -> Subject:
 def _form(node: Definition) -> Form:
     if isinstance(node, ast.ClassDef):
         return Form.CLASS
-    prints = any(isinstance(part, ast.Name) and part.id == "print" for part in ast.walk(node))
-    return Form.PRINTER if prints and not _returns(node) else Form.FUNCTION
+    return Form.FUNCTION if _returns(node) else Form.PRINTER
 
 
 def _main_program(trees: Iterable[ast.Module]) -> Subject | None:
