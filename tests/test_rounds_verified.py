@@ -12,8 +12,9 @@ from evolcoder.funnel import VERIFY_META, funnel
 from evolcoder.ids import rng_for
 from evolcoder.lineage import lineage
 from evolcoder.records import Check, Reason, RowVerdict, Stage
-from evolcoder.rounds import SANDBOX_FAILURES_IN_A_ROW, Cast, Rounds
+from evolcoder.rounds import Cast, Rounds
 from evolcoder.store import RunStore
+from evolcoder.verify.stage import SANDBOX_FAILURES_IN_A_ROW
 from test_rounds import Wayward, dump, open_store
 
 

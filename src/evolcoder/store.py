@@ -76,9 +76,9 @@ MIGRATIONS: Sequence[str] = (
 )
 _ROWS = """
     SELECT t.*, r.*, p.instruction FROM responses r
-    JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
-    WHERE r.round = ? ORDER BY r.ordinal LIMIT ?
+    WHERE r.round = ? AND (k.round IS NOT NULL OR ?) ORDER BY r.ordinal LIMIT ?
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | RowVerdict
@@ -108,10 +108,10 @@ class RunStore(Folder):
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self.folder.rmdir()
 
-    def add_seeds(self, records: Iterable[Task | Response | Drop]) -> None:
+    def add_seeds(self, records: Iterable[Task | Response | Drop], *, waits: bool = False) -> None:
         """Write all that the seeds gave, in one transaction: all of it or nothing."""
         self.db.write_all(
-            statement for record in records for statement in _statements(record, waits=False)
+            statement for record in records for statement in _statements(record, waits=waits)
         )
 
     def add(self, record: Record, *, waits: bool = False) -> None:
@@ -145,10 +145,13 @@ class RunStore(Folder):
         rows = self.db.read("SELECT * FROM tasks WHERE id=?", (id,))
         return task_from(rows[0]) if rows else None
 
-    def rows(self, *, min_round: int = 0, limit: int | None = None) -> Iterator[Row]:
+    def rows(
+        self, *, min_round: int = 0, limit: int | None = None, dropped: bool = False
+    ) -> Iterator[Row]:
         """Read the training set in its canonical order, by round, then by seed.
 
-        `limit` bounds the evolved rows; seeds come on top.
+        `limit` bounds the evolved rows; seeds come on top. `dropped` adds the answers that
+        verification dropped, or has not looked at yet.
         """
         (last,) = self.db.read("SELECT MAX(round) FROM responses")[0]
         left = limit
@@ -156,7 +159,8 @@ class RunStore(Folder):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
             found = self._found(round)
-            for n_rows, columns in enumerate(self.db.reader.execute(_ROWS, (round, bound)), 1):  # noqa: B007
+            cursor = self.db.reader.execute(_ROWS, (round, dropped, bound))
+            for n_rows, columns in enumerate(cursor, 1):  # noqa: B007
                 yield _row_from(columns, found)
             left = left - n_rows if left is not None and round else left
 

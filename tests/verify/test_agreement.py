@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verify.agreement import best, groups
+from evolcoder.verify.agreement import best, contests, groups
 from evolcoder.verify.strength import Flaw, judge
 
 T, F = True, False
@@ -31,6 +31,22 @@ def test_the_group_with_most_answers_times_checks_stands_out(table, answers, che
     """One answer agrees with nobody, equal scores are undecided, and failing alike is nothing."""
     found = best(table)
     assert (found and found.answers, found and found.checks) == (answers, checks)
+
+
+@pytest.mark.parametrize(
+    ("table", "contested"),
+    [
+        ([(T, F, F), (F, T, T), (F, T, T)], False),
+        ([(T, F, F), (T, F, F), (F, T, T), (F, T, T)], True),
+        ([(F, F, F), (F, F, F), (F, T, T), (F, T, T)], True),
+        ([(F, T, T), (T, F, F), (T, F, F), (F, T, T)], False),
+    ],
+)
+def test_an_answer_with_as_many_on_its_side_contests_the_group(table, contested):
+    """Fewer against it do not make it wrong, and who is in the group agrees."""
+    group = best(table)
+    assert group is not None
+    assert contests(table, 0, group) == contested
 
 
 @given(TABLES)

@@ -51,6 +51,22 @@ def test_a_bait_works_fails_or_is_the_answer(sandbox, bait, kind):
     assert run(sandbox, bait).kind == kind
 
 
+def test_the_bait_of_an_earlier_round_is_not_the_answer_either(sandbox):
+    """A task that was misdirected twice shows both."""
+    later = "def total(numbers):\n    return 1"
+    both = f"{OWN}\n```\n\n{FRAME}\n```python\n{later}"
+    assert run(sandbox, both).kind == "is_answer"
+
+
+def test_an_answer_that_shows_the_bait_and_mends_it_is_not_the_bait(sandbox):
+    """What is run and compared is the code that the task does not show."""
+    bait = "def total(numbers):\n    return sum(numbers)"
+    mended = f"{bait}\n```\nforgets the sign. Mended:\n```python\n{OWN}"
+    assert run(sandbox, bait, own=mended).kind == "fails"
+    shown = f"{bait}\n```\nUse it so:\n```python\nprint(total([1]))"
+    assert run(sandbox, bait, own=shown).kind == "is_answer"
+
+
 def test_the_verdict_holds_how_strong_the_checks_were(sandbox):
     """A bait that passes weak checks may be wrong all the same."""
     verdict = run(sandbox, "def total(xs):\n    return sum(xs)")

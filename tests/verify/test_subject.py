@@ -36,7 +36,9 @@ def fenced(code, tag="python"):
         (fenced("import os") + fenced("def f(x):\n    return x"), "", "def f(x)"),
         (fenced("def f(x):\n    return x", ""), "", "def f(x)"),
         ("def f(x):\n    return x", "", "def f(x)"),
-        (fenced("print(input())"), "", None),
+        (fenced("print(input())"), "", "def program(typed)"),
+        (fenced("def main():\n    print(input())\nmain()"), "", "def program(typed)"),
+        (fenced("print(3)"), "", None),
         (fenced("async def f(x):\n    return x"), "", None),
         (fenced("def f(x):\n    return x", "java"), "", None),
         (fenced("def f(x:\n    return"), "", None),
@@ -49,6 +51,14 @@ def test_the_function_that_the_task_is_about_is_found(text, instruction, signatu
     """By the task's words, else by who calls whom; a signature never holds a line of a body."""
     found = subject_of(text, instruction)
     assert (found and found.signature) == signature
+
+
+def test_code_that_the_task_shows_is_not_taken_for_the_answer():
+    """An answer may quote it before it gives its own; quoted alone, it is the answer."""
+    shown, own = "def f(x):\n    return x", "def f(x):\n    return 2 * x"
+    task = f"Mend this:\n```\n{shown}\n```"
+    assert subject_of(fenced(shown) + fenced(own), task).body == own
+    assert subject_of(fenced(shown), task).body == shown
 
 
 def test_only_what_the_entry_point_reaches_is_kept():

@@ -1,5 +1,6 @@
 """Rows are judged by tests that were written for them, and that were tested themselves."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -164,12 +165,21 @@ def test_answers_that_all_differ_are_disputed(sandbox):
     assert (verdict.kind, verdict.score) == ("disputed", None)
 
 
+def test_an_even_split_fails_nobody(sandbox):
+    """Where a task leaves something open, answers that took the other side are not wrong."""
+    other = "def double(x):\n    return str(2 * x)"
+    tests = f"{SOUND}\nassert double(3) == '6'"
+    verdict = verify(sandbox, other, answers=(other, RIGHT, ALSO), tests=(tests,))
+    assert (verdict.kind, verdict.score) == ("disputed", None)
+    assert verify(sandbox, other, answers=(RIGHT, ALSO), tests=(tests,)).kind == "failed"
+
+
 @pytest.mark.parametrize(
     ("own", "tests"),
     [
         ("I would rather not.", SOUND),
         ("```java\nint f(int x) { return 2 * x; }\n```", SOUND),
-        ("print(2 * int(input()))", SOUND),
+        ("print(2 * 4)", SOUND),
         (RIGHT, "I have said all that I know."),
         (RIGHT, "print(double(2))"),
         (RIGHT, RIGHT),
@@ -244,6 +254,53 @@ def test_objects_are_tested_by_what_they_do(sandbox):
     assert len(verdict.detail["checks"]) == 3
 
 
+def test_a_program_whose_packages_are_not_here_is_not_asked_about(sandbox):
+    """That the sandbox lacks something is no fault of an answer, and costs no request."""
+    asked: Sequence = []
+    own = "def double(x):\n    import nowhere.at.all as n\n    return n.double(x)"
+    made = check_of(sandbox, asked=asked)
+    verdict = sandbox.runner.run(made(*row(own), {}))
+    assert (verdict.kind, asked) == ("no_tests", [])
+    assert verdict.detail["said"] == "needs nowhere, which the sandbox does not have"
+    inside = "def double(x):\n    import math\n    return math.floor(2 * x)"
+    assert verify(sandbox, inside).kind == "passed"
+
+
+def test_hundreds_of_checks_are_told_apart(sandbox):
+    """What comes back of a test is short, whatever the number of its checks."""
+    sets = [
+        "\n".join(f"assert double({n}) == {2 * n}" for n in range(start, start + 10))
+        for start in range(0, 400, 10)
+    ]
+    verdict = verify(sandbox, RIGHT, tests=sets)
+    assert (verdict.kind, len(verdict.detail["checks"])) == ("passed", 400)
+
+
+def test_a_main_program_is_tested_by_what_it_prints(sandbox):
+    """What is typed goes in, prompts are left out, and what is printed is looked at."""
+    own = "n = int(input('Number: '))\nfor i in range(n):\n    print(i * i)"
+    also = "import sys\nn = int(sys.stdin.read())\nprint(*(i ** 2 for i in range(n)), sep='\\n')"
+    tests = (
+        "assert program('3') == '0\\n1\\n4'\nassert '9' in program('4\\n')\n"
+        "assert program('0') == ''\nassert 'Number' not in program('1')"
+    )
+    told = {"instruction": "Print squares.", "answers": (own, also), "tests": (tests,)}
+    verdict = verify(sandbox, own, **told)
+    assert (verdict.kind, len(verdict.detail["checks"])) == ("passed", 4)
+    wrong = verify(sandbox, "n = int(input())\nprint(n * n)", **told)
+    assert wrong.kind == "failed"
+
+
+def test_a_function_that_prints_is_tested_by_what_it_prints(sandbox):
+    """Calls of itself print too, and what comes back is all of it."""
+    own = "def count(n):\n    print(n)\n    if n > 1:\n        count(n - 1)\ncount(3)"
+    also = "def down(n):\n    for i in range(n, 0, -1):\n        print(i)"
+    tests = "assert count(2) == '2\\n1'\nassert '3' in count(3)\nassert '3' not in count(2)"
+    told = {"instruction": "Count down.", "answers": (own, also), "tests": (tests,)}
+    assert verify(sandbox, own, **told).kind == "passed"
+    assert verify(sandbox, "def count(n):\n    print(n)", **told).kind == "failed"
+
+
 def test_all_requests_go_out_together_and_show_no_answer(sandbox):
     """The writer of tests sees task and signature alone, and every request has its own seed."""
     asked: Sequence = []
@@ -259,6 +316,20 @@ def test_all_requests_go_out_together_and_show_no_answer(sandbox):
 def test_the_same_requests_give_the_same_verdict(sandbox):
     """Nothing but the completions decides."""
     assert verify(sandbox, WRONG) == verify(sandbox, WRONG)
+
+
+def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):
+    """Neither concurrency nor order changes a finding."""
+    owns = (RIGHT, WRONG, ALSO, "def double(x):\n    return None")
+
+    async def all_of(order):
+        runs = [check_of(sandbox)(*row(owns[number]), {}) for number in order]
+        found = await asyncio.gather(*runs)
+        return dict(zip(order, found, strict=True))
+
+    together = sandbox.runner.run(all_of((2, 0, 3, 1)))
+    assert together == {number: verify(sandbox, own) for number, own in enumerate(owns)}
+    assert [together[number].kind for number in range(4)] == ["passed", "failed"] * 2
 
 
 def test_a_request_that_is_refused_for_good_counts_as_nothing_said(sandbox):

@@ -108,15 +108,17 @@ async def _run(
         opened = await session.open_models(config, stack)
         prices = session.prices_of(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
-        if store.meta(SEEDS_META) is None:
-            _import(store, config, fresh or read_seeds(config.seeds))
         languages = verification.settle(store, config, held)
+        if store.meta(SEEDS_META) is None:
+            seeds = fresh or read_seeds(config.seeds)
+            _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = session.open_meter(config, store, prices)
-        cast = session.make_cast(config, opened, session.Purse(config, meter, prices))
+        purse = session.Purse(config, meter, prices)
+        cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
-            checks=verification.checks_of(config.verify, held, languages),
+            checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
         )  # fmt: skip
         limit = None
         try:
@@ -128,7 +130,14 @@ async def _run(
         return limit
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
+def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:
+    role = session.role_of(config.responder, opened.responder, purse)
+    writer = session.role_of(config.responder, opened.tester or opened.responder, purse)
+    judge = session.role_of(config.judge, opened.judge, purse) if opened.judge else None
+    return verification.Askers(writer, role, judge)
+
+
+def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:
     """Write the seeds' records into a new run; a fault in them leaves no run behind."""
     records = (
         record
@@ -136,7 +145,7 @@ def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records)
+        store.add_seeds(records, waits=waits)
     except UserError:
         store.discard()
         raise

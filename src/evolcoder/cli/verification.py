@@ -5,7 +5,7 @@ is refused on a machine that cannot.
 
 >>> async with AsyncExitStack() as stack:   # doctest: +SKIP
 ...     held = await hold(config.verify, stack)
-...     checks = checks_of(config, held, settle(store, config, held))
+...     checks = checks_of(config, held, settle(store, config, held), None)
 """
 
 import sys
@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from evolcoder.config import Config, VerifyConfig
+from evolcoder.engine.base import Role
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.funnel import VERIFY_META
 from evolcoder.records import Check
@@ -21,11 +22,30 @@ from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 from evolcoder.store import RunStore
+from evolcoder.verify.bait import RunBait
+from evolcoder.verify.measures import Bounded, Rated, Shaped
 from evolcoder.verify.runs import Runs
 from evolcoder.verify.stage import RowCheck
+from evolcoder.verify.tests import WrittenTests
 
 FEWEST_MB = 1024
 """Compilers and virtual machines need so much, whatever is left to the program."""
+
+
+ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
+"""Checks that ask a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Askers:
+    """The models that checks ask."""
+
+    writer: Role
+    """Writes tests."""
+    responder: Role
+    """Answers tasks again."""
+    judge: Role | None
+    """Counts what a task demands, if the config names a judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +105,7 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
             "checks": [] if why_not else [check.value for check in config.verify.checks],
             "languages": [] if why_not else held.languages,
             "layers": [] if why_not else held.layers,
+            "seeds": config.verify.seeds and not why_not,
             "why_not": why_not,
         }
         store.set_meta(VERIFY_META, known)
@@ -111,13 +132,29 @@ def limits_of(wanted: VerifyConfig) -> Limits:
     )
 
 
-def checks_of(wanted: VerifyConfig, held: Held, languages: Sequence[str]) -> tuple[RowCheck, ...]:
-    """Make the checks that a config names, in its order."""
+def needs_model(wanted: VerifyConfig) -> bool:
+    """Tell whether a model is asked."""
+    return not ASKING.isdisjoint(wanted.checks)
+
+
+def checks_of(
+    config: Config, held: Held, languages: Sequence[str], ask: Askers | None
+) -> tuple[RowCheck, ...]:
+    """Make the checks that a config names, each behind those whose findings it uses."""
     if held.sandbox is None or not languages:
         return ()
-    sandbox, limits = held.sandbox, limits_of(wanted)
-    makers = {Check.RUNS: lambda: Runs(sandbox, languages=languages, limits=limits)}
-    return tuple(makers[check]() for check in wanted.checks)
+    sandbox, wanted, seed = held.sandbox, config.verify, config.seed
+    limits = limits_of(wanted)
+    made: dict[Check, RowCheck] = {
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits),
+        Check.BAIT: RunBait(sandbox, wanted),
+        Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
+        Check.SHAPE: Shaped(ask.judge if ask else None, seed),
+    }
+    if ask is not None:
+        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
+        made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
+    return tuple(made[check] for check in Check if check in wanted.checks)
 
 
 def _say(line: str) -> None:

@@ -54,5 +54,15 @@ def best(table: Sequence[Outcomes]) -> Group | None:
     return None if len(found) > 1 and found[1].score == found[0].score else found[0]
 
 
+def contests(table: Sequence[Outcomes], answer: int, group: Group) -> bool:
+    """Whether an answer outside of a group has as many on its side as are in the group.
+
+    Where a task leaves something open, tests take one side; that the other side is wrong takes
+    more answers than it has.
+    """
+    with_it = sum(outcomes == table[answer] for outcomes in table)
+    return answer not in group.answers and with_it >= len(group.answers)
+
+
 def _passed(outcomes: Outcomes) -> tuple[int, ...]:
     return tuple(number for number, passed in enumerate(outcomes) if passed)

@@ -6,7 +6,7 @@ chat shows what tests look like. Every word here is our own.
 """
 
 from evolcoder.engine.base import Message
-from evolcoder.verify.subject import Subject
+from evolcoder.verify.subject import Form, Subject
 
 N_TESTS = 6
 """Tests that a set is asked for; more are read, but small models then begin to repeat."""
@@ -58,23 +58,52 @@ except ValueError:
     pass"""
 
 
+_PROGRAM = """\
+def program(typed):
+    ...  # runs the whole program; `typed` is its input, and what it prints is returned"""
+_PROGRAM_TASK = "Write a Python program that reads two whole numbers and prints the larger one."
+_PROGRAM_TESTS = """\
+assert "9" in program("4\\n9\\n")
+assert "12" in program("12\\n3\\n")
+assert "-2" in program("-2\\n-7\\n")
+assert "5" in program("5\\n5\\n")
+assert "0" in program("0\\n-1\\n")
+assert "4" not in program("4\\n9\\n")"""
+_PRINTS = "    ...  # prints its result; here a call gives back what it prints"
+_PRINTER_TASK = "Write a Python function that prints the larger of two whole numbers."
+_PRINTER_TESTS = """\
+assert "9" in show_larger(4, 9)
+assert "12" in show_larger(12, 3)
+assert "-2" in show_larger(-2, -7)
+assert "5" in show_larger(5, 5)
+assert "0" in show_larger(0, -1)
+assert "4" not in show_larger(4, 9)"""
+_SHOWN = {
+    Form.PRINTER: (_PRINTER_TASK, f"def show_larger(a, b):\n{_PRINTS}", _PRINTER_TESTS),
+    Form.FUNCTION: (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS),
+    Form.CLASS: (_CLASS_TASK, _CLASS, _CLASS_TESTS),
+    Form.PROGRAM: (_PROGRAM_TASK, _PROGRAM, _PROGRAM_TESTS),
+}
+
+
 def for_tests(instruction: str, subject: Subject) -> tuple[Message, ...]:
     """Ask for tests of a signature."""
-    shown = (
-        (_CLASS_TASK, _CLASS, _CLASS_TESTS)
-        if subject.is_class
-        else (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS)
-    )
+    task, signature, tests = _SHOWN[subject.form]
+    own = {Form.PROGRAM: _PROGRAM, Form.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
     return (
-        Message("user", _asked(shown[0], shown[1])),
-        Message("assistant", f"```python\n{shown[2]}\n```"),
-        Message("user", _asked(instruction, subject.signature)),
+        Message("user", _asked(task, signature)),
+        Message("assistant", f"```python\n{tests}\n```"),
+        Message("user", _asked(instruction, own.get(subject.form, subject.signature))),
     )
 
 
 def for_answer(instruction: str, subject: Subject) -> tuple[Message, ...]:
     """Ask for another answer that can be called as the row's own is."""
-    wanted = f"Answer in Python, with this signature:\n```python\n{subject.signature}\n```"
+    if subject.form is Form.PROGRAM:
+        wanted = "Answer with a whole Python program that reads what it needs with input()."
+    else:
+        how = "that prints its result" if subject.form is Form.PRINTER else "with this signature"
+        wanted = f"Answer in Python, {how}:\n```python\n{subject.signature}\n```"
     return (Message("user", f"{instruction}\n\n{wanted}"),)
 
 

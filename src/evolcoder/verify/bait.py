@@ -31,7 +31,7 @@ class Finding(StrEnum):
     NO_BAIT = "no_bait"
     """The task holds none."""
     IS_ANSWER = "is_answer"
-    """The answer's program is the bait."""
+    """The answer's program is the bait, or other code that the task shows."""
     WORKS = "works"
     """It passes all the checks of the row."""
     FAILS = "fails"
@@ -63,8 +63,9 @@ class RunBait:
         bait = bait_in(task.instruction) if task.heuristic in self.heuristics else None
         if bait is None:
             return RowVerdict.of(response, Check.BAIT, Finding.NO_BAIT)
-        if is_same(bait, response.text):
-            said = "the answer's program is the bait"
+        # A task that was misdirected before holds the earlier baits as well.
+        if any(is_same(shown, response.text) for shown in code_blocks(task.instruction)):
+            said = "the answer's program is code that the task shows"
             return RowVerdict.of(response, Check.BAIT, Finding.IS_ANSWER, detail={"said": said})
         if bait.language == "python" and parse(bait.code) is None:
             said = "it does not parse"
@@ -102,9 +103,23 @@ def bait_in(instruction: str) -> CodeBlock | None:
 
 
 def is_same(bait: CodeBlock, answer: str) -> bool:
-    """Whether a piece of code of an answer is the bait, whatever both call things."""
-    wanted = _normal(bait.code)
-    return any(_normal(block.code) == wanted for block in code_blocks(answer))
+    """Whether an answer's program is the bait, whatever both call things.
+
+    An answer that shows the bait and then mends it is not. In Python only what can be called is
+    compared, so that an example of its use hides nothing.
+    """
+    blocks = code_blocks(answer)
+    tagged = [block for block in blocks if block.language == bait.language]
+    written = [block.code for block in tagged or blocks]
+    callable_ = [code for code in written if _core(code) != code]
+    found = {_normal(_core(code)) for code in callable_ or written}
+    return found == {_normal(_core(bait.code))}
+
+
+def _core(code: str) -> str:
+    """Return what of Python code can be called, with all that it needs; else the code."""
+    subject = subject_of(f"~~~~~~\n{code}\n~~~~~~", "")
+    return f"{subject.body}\n" if subject else code
 
 
 def _checks_of(tests: RowVerdict | None) -> list[str]:

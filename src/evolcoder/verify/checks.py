@@ -21,7 +21,7 @@ from evolcoder.verify.python import is_main_guard, parse
 
 MAX_CHECKS = 10
 """Most checks that are taken from one text."""
-MAX_CHARS = 2000
+MAX_CHARS = 1000
 """Longest check."""
 _TRIES = 30
 """Lines that are given up at the end of a text that was cut off, and that are read one by one."""

@@ -78,7 +78,7 @@ def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> Found:
 def _unnamed(codes: list[str], named: Sequence[str]) -> Found:
     """Say of which language code may be that no fence names."""
     longest = max(codes, key=len)
-    marked = next((name for name, mark in _MARKS.items() if mark.match(longest)), None)
+    marked = _mark(longest)
     may_be = [marked] if marked else named or _guess(longest)
     if not may_be:
         return _none(None, "language_unknown")
@@ -96,12 +96,16 @@ def _readings(codes: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("\n\n".join(codes), max(codes, key=len), codes[-1])))
 
 
+def _mark(code: str) -> str | None:
+    return next((name for name, mark in _MARKS.items() if mark.match(code)), None)
+
+
 def _unfenced(text: str, named: Sequence[str]) -> Found:
     language = named[0] if named else None
-    if not has_code(text):
+    if _mark(text) is None and not has_code(text):
         return _none(language, "no_code")
-    if not _is_all_code(text):
-        return _none(language, "among_prose")
+    if _mark(text) is None and not _is_all_code(text):
+        return _none(language, "among_prose" if code_lines(text) else "no_code")
     return _unnamed([_flush(text.strip("\n"))], named)
 
 

@@ -24,7 +24,7 @@ from evolcoder.verify.growth import HOLDS, RULED_OUT, UNDECIDED
 from evolcoder.verify.python import parse
 from evolcoder.verify.ruling import NOT_MEASURED, Measured
 from evolcoder.verify.shape import count_constraints, shape_of
-from evolcoder.verify.subject import fitting, subject_of
+from evolcoder.verify.subject import Form, fitting, subject_of
 from evolcoder.verify.trial import outcomes
 
 MEASURED = "measured"
@@ -127,7 +127,7 @@ class Bounded:
         """Measure what a task bounds."""
         bounds = asked(task.instruction)
         subject = subject_of(response.text, task.instruction)
-        if not bounds or subject is None or subject.is_class:
+        if not bounds or subject is None or subject.form is not Form.FUNCTION:
             why = "no function to measure" if bounds else "the task asks for no bound"
             return RowVerdict.of(response, self.check, NOT_MEASURED, detail={"said": why})
         found = await measure(

@@ -2,13 +2,15 @@
 
 Promises: they can be called as the subject is, with any arguments, and depend on the checks alone.
 
->>> stubs_for("f", is_class=False, checks=())[0]
+>>> stubs_for(subject, checks=())[0]   # doctest: +SKIP
 'def f(*given, **named): return None'
 """
 
 import ast
 from collections import Counter
 from collections.abc import Iterable, Sequence
+
+from evolcoder.verify.subject import Form, Subject
 
 MOST = 8
 """Different values that checks expect, each of which gets a stub that returns it."""
@@ -21,11 +23,12 @@ class {name}:
     def __getattr__(self, name): return lambda *given, **named: {value}"""
 
 
-def stubs_for(name: str, *, is_class: bool, checks: Sequence[str]) -> tuple[str, ...]:
+def stubs_for(subject: Subject, checks: Sequence[str]) -> tuple[str, ...]:
     """Return stubs that return None, a truth value, what they were given, or what checks expect."""
     wanted = Counter(value for check in checks for value in _expected(check))
     values = [*_VALUES, _ECHO, *(value for value, _ in wanted.most_common(MOST))]
-    shape = _CLASS if is_class else _FUNCTION
+    shape = _CLASS if subject.form is Form.CLASS else _FUNCTION
+    name = subject.entry_point
     return tuple(shape.format(name=name, value=value) for value in dict.fromkeys(values))
 
 

@@ -10,7 +10,8 @@ Promises: all requests of a row go out together; same seed, same completions, sa
 concurrency. A check counts by itself, so that a wrong one does not sink its set. A failure of the
 sandbox or of a server is raised, never a verdict.
 Does not promise that what passes is right: a model that makes one mistake in answers and in tests
-agrees with itself. What cannot be called (main programs, other languages) has no tests here.
+agrees with itself. What cannot be called (programs that read nothing, other languages) has no
+tests here.
 
 >>> check = WrittenTests(responder, responder, sandbox, config.seed, config.verify)
 ... # doctest: +SKIP
@@ -20,7 +21,7 @@ agrees with itself. What cannot be called (main programs, other languages) has n
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evolcoder.config import VerifyConfig
@@ -31,14 +32,18 @@ from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean
 from evolcoder.verify import ask
-from evolcoder.verify.agreement import Group, Outcomes, best, groups
+from evolcoder.verify.agreement import Group, Outcomes, best, contests, groups
 from evolcoder.verify.checks import checks_in
 from evolcoder.verify.mutate import Mutant, mutants
 from evolcoder.verify.strength import Flaw, Judgement, judge
 from evolcoder.verify.stubs import stubs_for
-from evolcoder.verify.subject import Subject, fitting, subject_of
-from evolcoder.verify.trial import Stable, failing, hurried, outcomes, stable
+from evolcoder.verify.subject import Form, Subject, fitting, subject_of
+from evolcoder.verify.trial import Stable, failing, hurried, missing, outcomes, stable
 
+OTHER_CHARS = 8000
+"""Longest answer that a verdict keeps, to set beside the row's own."""
+TESTS_TOKENS = 512
+"""Longest set in tokens: a small model that has begun to count does not end by itself."""
 SHOWN_GROUPS = 4
 """Groups that a verdict tells of."""
 
@@ -54,7 +59,8 @@ class Finding(StrEnum):
     UNSOUND = "unsound"
     """No set of checks stood its own test."""
     NO_TESTS = "no_tests"
-    """There is nothing to call, or no check was written."""
+    """There is nothing to call, or not without packages that are not here; or no check was
+    written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +93,16 @@ class WrittenTests:
         subject = subject_of(response.text, task.instruction)
         if subject is None:
             return _verdict(response, Finding.NO_TESTS, "nothing in Python that could be called")
+        if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
+            why = f"needs {', '.join(lacking)}, which the sandbox does not have"
+            return _verdict(response, Finding.NO_TESTS, why)
         material, told = await self._material(task, subject)
         if not material.checks:
             return _verdict(response, Finding.NO_TESTS, "no check could be read", told)
         table = await self._table(material)
         told |= _told_of(table, material)
         group = best(table)
-        if group is None:
+        if group is None or contests(table, 0, group):
             why = "no two answers agree more than others do"
             return _verdict(response, Finding.DISPUTED, why, told)
         tested = await self._tested(task, material, group)
@@ -104,9 +113,10 @@ class WrittenTests:
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = ask.for_answer(task.instruction, subject)
         for_tests = ask.for_tests(task.instruction, subject)
+        writer = _bounded(self.writer)
         said = await asyncio.gather(
             *(self._said(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
-            *(self._said(self.writer, for_tests, task, "tests", n) for n in range(n_sets)),
+            *(self._said(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
         texts = [clean(one.text) if one else "" for one in said]
         others = [fitting(text, subject) for text in texts[:n_answers]]
@@ -118,7 +128,8 @@ class WrittenTests:
             "prompt_tokens": sum(one.prompt_tokens for one in said if one),
             "completion_tokens": sum(one.completion_tokens for one in said if one),
         }
-        return _Material.of(subject, [one for one in others if one], sets), told
+        usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
+        return _Material.of(subject, usable, sets), told
 
     async def _said(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
@@ -148,11 +159,10 @@ class WrittenTests:
         chosen = [n for n, holds in zip(group.checks, always.outcomes, strict=True) if holds]
         checks = [material.checks[number] for number in chosen]
         rng = rng_for(self.seed, "mutants", task.id)
-        broken = mutants(
-            answer.source, rng, limit=self.config.mutants, entry_point=answer.entry_point
-        )
-        stubs = stubs_for(answer.entry_point, is_class=answer.is_class, checks=checks)
-        bad = [*stubs, *(mutant.source for mutant in broken)]
+        called = None if answer.form is Form.PROGRAM else answer.name
+        broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=called)
+        stubs = stubs_for(answer, checks)
+        bad = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
         runs = [failing(self.sandbox, one, answer.entry_point, checks, self._limits) for one in bad]
         found = await asyncio.gather(*runs) if checks else []
         return _Tested(
@@ -171,6 +181,8 @@ class _Material:
 
     answers: tuple[Subject, ...]
     """The row's own answer first."""
+    texts: tuple[str, ...]
+    """What the other answers' subjects were read out of."""
     checks: tuple[str, ...]
     """All checks, each once."""
     sets: tuple[tuple[int, ...], ...]
@@ -178,12 +190,13 @@ class _Material:
 
     @classmethod
     def of(
-        cls, own: Subject, others: Sequence[Subject], sets: Sequence[Sequence[str]]
+        cls, own: Subject, others: Sequence[tuple[Subject, str]], sets: Sequence[Sequence[str]]
     ) -> "_Material":
         checks = list(dict.fromkeys(check for one in sets for check in one))
         place = {check: number for number, check in enumerate(checks)}
         numbered = [tuple(place[check] for check in one) for one in sets]
-        return cls((own, *others), tuple(checks), tuple(numbered))
+        answers, texts = [one for one, _ in others], tuple(text for _, text in others)
+        return cls((own, *answers), texts, tuple(checks), tuple(numbered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +226,11 @@ class _Tested:
             flaw = Flaw.UNSTABLE if agreed else Flaw.NOT_AGREED
             return Judgement(flaw, (), len(self.broken))
         return judge(places, stubs=self.stubs, mutants=self.mutants)
+
+
+def _bounded(role: Role) -> Role:
+    most = min(TESTS_TOKENS, role.sampling.max_tokens)
+    return replace(role, sampling=replace(role.sampling, max_tokens=most))
 
 
 def _judged(
@@ -248,7 +266,38 @@ def _judged(
         return _verdict(response, Finding.UNSOUND, f"tests are unsound: {together.flaw}", told)
     failed = [material.checks[number] for number in kept if not table[0][number]]
     finding, said = (Finding.FAILED, failed[0]) if failed else (Finding.PASSED, "")
+    if (other := _other(material, table, kept, passes=bool(failed))) is not None:
+        told["better" if failed else "worse"] = other
+    if together.killed:
+        told["fault"] = _fault(material, tested, together.killed[0], kept)
     return _verdict(response, finding, said, told, score=together.strength)
+
+
+def _other(
+    material: _Material, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
+) -> str | None:
+    """Return the first of the other answers that passes all checks, or that does not."""
+    for text, passed in zip(material.texts, table[1:], strict=True):
+        if len(text) <= OTHER_CHARS and all(passed[number] for number in kept) is passes:
+            return text
+    return None
+
+
+def _fault(
+    material: _Material, tested: _Tested, number: int, kept: Sequence[int]
+) -> dict[str, JSON]:
+    """Tell of a mutant that the checks refuse, by which of them, and what it was made of."""
+    passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
+    failing = next(material.checks[check] for check in kept if not passed[check])
+    answer, mutant = material.answers[tested.group.answers[0]], tested.broken[number]
+    if answer.form is Form.PROGRAM or len(answer.source) > OTHER_CHARS:
+        return {}
+    return {
+        "mutation": mutant.name,
+        "broken": mutant.source,
+        "failing": failing,
+        "mended": answer.source,
+    }
 
 
 def _told_of(table: Sequence[Outcomes], material: _Material) -> dict[str, JSON]:

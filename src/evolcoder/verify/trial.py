@@ -11,18 +11,20 @@ import ast
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evolcoder.records import JSON
 from evolcoder.sandbox.base import Asserts, Limits, Program, Sandbox, Script, Status
 from evolcoder.verify.agreement import Outcomes
+from evolcoder.verify.subject import imported
 
 HASH_SEEDS = (1, 2, 3)
 """Hash seeds of the fresh interpreters; the sandbox's own is 0."""
 ALONE_S = 0.5
 """Processor seconds of one check alone, and of a stub or mutant."""
-_TOLD = re.compile(r"AssertionError: told ([01]*)$")
+_TOLD = re.compile(r"AssertionError: told 0x([0-9a-f]+)")
 _HARNESS = """
 told = []
 for check in [{names}]:
@@ -32,7 +34,7 @@ for check in [{names}]:
     except (Exception, SystemExit):
         told.append("0")
 """
-_APART = _HARNESS + 'raise AssertionError("told " + "".join(told))\n'
+_APART = _HARNESS + 'raise AssertionError("told " + hex(int("1" + "".join(told), 2)))\n'
 _FRESH = """\
 import os, subprocess, sys
 with open("row.py", "w", encoding="utf-8") as file:
@@ -72,6 +74,14 @@ class Stable:
     the sandbox without containers whose interpreter is under a private home."""
 
 
+_FIND = """\
+from importlib.util import find_spec
+for name in {names}:
+    if find_spec(name) is not None:
+        print(name)
+"""
+
+
 async def outcomes(
     sandbox: Sandbox, source: str, entry_point: str, checks: Sequence[str], limits: Limits
 ) -> Outcomes:
@@ -103,6 +113,16 @@ async def stable(
     return Stable(tuple(all(each) for each in zip(again, *fresh, strict=True)), len(fresh))
 
 
+async def missing(sandbox: Sandbox, source: str, limits: Limits) -> tuple[str, ...]:
+    """Return the modules that a program imports anywhere, and that the sandbox does not have."""
+    named = sorted(imported(source) - sys.stdlib_module_names)
+    if not named:
+        return ()
+    execution = await sandbox.run(Program("python", _FIND.format(names=named), Script()), limits)
+    found = execution.stdout.decode("utf-8", "replace").split()
+    return tuple(name for name in named if name not in found)
+
+
 def hurried(limits: Limits) -> Limits:
     """Return limits for a program that is expected to fail."""
     return replace(limits, cpu_s=min(limits.cpu_s, ALONE_S), wall_s=min(limits.wall_s, 4 * ALONE_S))
@@ -122,7 +142,9 @@ async def _told(
     if found["kind"] == "error" and str(found["detail"]).startswith("the candidate raised"):
         return (False,) * len(checks)
     told = _TOLD.fullmatch(str(found["detail"]))
-    return _read(told[1], len(checks)) if found["kind"] == "failed" and told else None
+    if found["kind"] != "failed" or told is None:
+        return None
+    return _read(f"{int(told[1], 16):b}"[1:], len(checks))
 
 
 async def _in_fresh_interpreters(
