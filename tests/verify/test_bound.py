@@ -62,6 +62,12 @@ def test_work_hidden_in_c_is_seen(sandbox):
     assert one(sandbox, HIDDEN, "O(n^2) time").kind == "holds"
 
 
+def test_a_set_does_not_come_out_sorted(sandbox):
+    """Small numbers lie in a set in their order, which would make sorting it look linear."""
+    source = "def f(a: list[int], b: list[int]) -> list[int]:\n    return sorted(set(a) & set(b))\n"
+    assert one(sandbox, source, "O(n) time").kind == "ruled_out"
+
+
 def test_same_seed_same_finding(sandbox):
     """The clock has no part in it."""
     assert one(sandbox, HIDDEN, "O(n) time") == one(sandbox, HIDDEN, "O(n) time")

@@ -45,6 +45,13 @@ Task: {task}
 Answer with this one line and nothing else, N being the number:
 {word} N"""
 
+SHOWN = (
+    "Write a function that returns the even numbers of a list, largest first, without a loop.",
+    3,
+)
+"""A task and its number of constraints, shown first: small models keep the form of an answer that
+they have seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -99,13 +106,22 @@ async def count_constraints(judge: Role, task: Task, *, seed: int) -> int | None
     The line that it must write begins with a word drawn from the seed, which no task can know.
     """
     word = "N" + content_id("constraints", [seed, task.id])[:6]
-    asked = JUDGE.format(task=json.dumps(task.instruction, ensure_ascii=False), word=word)
-    said = await judge.ask((Message("user", asked),), seed=seed_for(seed, "constraints", task.id))
+    shown, n_shown = SHOWN
+    messages = (
+        Message("user", _question(shown, word)),
+        Message("assistant", f"{word} {n_shown}"),
+        Message("user", _question(task.instruction, word)),
+    )
+    said = await judge.ask(messages, seed=seed_for(seed, "constraints", task.id))
     found = re.fullmatch(rf"\W*{word}\W+(\d{{1,3}})\W*", said.text.strip(), re.IGNORECASE)
     if found is None:
         return None
     number = int(found[1])
     return number if number <= len(words(task.instruction)) / WORDS_PER_CONSTRAINT else None
+
+
+def _question(instruction: str, word: str) -> str:
+    return JUDGE.format(task=json.dumps(instruction, ensure_ascii=False), word=word)
 
 
 def shape_of(

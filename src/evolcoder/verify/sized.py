@@ -7,6 +7,7 @@ elements are taken from the checks' alphabet where they show one.
 """
 
 import ast
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,8 +204,12 @@ def _value(one: Argument, shape: Shape, n: int, rng: Random) -> Any:  # noqa: AN
         order = [n] * n
     if shape is Shape.SPREAD and one.sort is Sort.INTS:
         # Far apart, so that a set of them does not come out sorted.
-        order = [k * 40_503 % 65_521 for k in order]
+        order = [_scattered(k) for k in order]
     return _MAKERS[one.sort](one, order)
+
+
+def _scattered(k: int) -> int:
+    return int.from_bytes(hashlib.blake2b(b"%d" % k, digest_size=4).digest())
 
 
 def _companion(one: Argument, shape: Shape, n: int) -> int:
