@@ -9,12 +9,23 @@ nothing waits once a run has ended by itself.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.records import Stage
 from evolcoder.store import RunStore
 
 SEEDS_META = "seeds"
 """Key under which a run stores what was read: a SeedsReport as plain data."""
+
+
+VERIFY_META = "verify"
+"""Key under which a run stores how its rows are verified: by which checks, at which level, and
+whether the answers that came with the seeds are too; no checks where they are not."""
+_VERIFIED = """
+    SELECT r.round, COUNT(*), COUNT(k.round) FROM responses r
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    WHERE r.model IS NOT NULL OR ? GROUP BY r.round
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
     )
     pools = _counts(store, "SELECT round, pool FROM rounds")
+    verified = _verified(store)
     report = store.meta(SEEDS_META) or {"n_rows": 0}
     lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
     for round in sorted(pools):
@@ -64,7 +76,19 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if asked or round:
             why = drops[Stage.RESPOND, round]
             lines.append(FunnelLine(Stage.RESPOND, round, asked, answers[round], why))
+        if round in verified:
+            why = drops[Stage.VERIFY, round]
+            lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
     return lines
+
+
+def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
+    """Count by round what went into verification and what came out, if there is any."""
+    said = store.meta(VERIFY_META)
+    if said is None or not said["checks"]:
+        return {}
+    rows: list[tuple[Any, ...]] = store.db.read(_VERIFIED, (said.get("seeds", False),))
+    return {round: (entered, kept) for round, entered, kept in rows}
 
 
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:

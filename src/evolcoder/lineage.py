@@ -4,9 +4,10 @@
 [0, 1, 3]
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evolcoder.records import Drop, Response, Task
+from evolcoder.records import Drop, Response, RowVerdict, Task
 from evolcoder.store import RunStore, drop_from, response_from, task_from
 
 
@@ -17,9 +18,11 @@ class Step:
     task: Task
     """The task."""
     response: Response | None
-    """Its kept answer, if it has one."""
+    """Its answer, if it has one; it was kept unless a drop says otherwise."""
     drops: tuple[Drop, ...]
-    """What was dropped when it was evolved or answered."""
+    """What was dropped when it was evolved, answered or verified."""
+    verdicts: tuple[RowVerdict, ...]
+    """What checks found of its answer, in their order."""
 
 
 def lineage(store: RunStore, id: str) -> list[Step]:
@@ -37,11 +40,20 @@ def lineage(store: RunStore, id: str) -> list[Step]:
     return [_step(store, task_from(columns)) for columns in tasks]
 
 
+def steps(store: RunStore) -> Iterator[Step]:
+    """Go through all tasks of round 0, in order, each with what became of it."""
+    for columns in store.db.reader.execute("SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"):
+        yield _step(store, task_from(columns))
+
+
 def _step(store: RunStore, task: Task) -> Step:
-    answers = store.db.read("SELECT * FROM responses WHERE task=?", (task.id,))
+    answers = store.db.read(
+        "SELECT * FROM responses WHERE round=? AND ordinal=?", (task.round, task.ordinal)
+    )
     drops = store.db.read(
         "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round",
         (task.id, task.ordinal),
     )
     response = response_from(answers[0]) if answers else None
-    return Step(task, response, tuple(drop_from(columns) for columns in drops))
+    found = tuple(store.verdicts(task))
+    return Step(task, response, tuple(drop_from(columns) for columns in drops), found)

@@ -1,8 +1,9 @@
-"""The story of a run: round after round, every lineage is evolved and answered.
+"""The story of a run: round after round, every lineage is evolved, answered and verified.
 
 Promises: one record's life is one coroutine, a bounded number of them at once, so memory does not
 grow with the number of tasks; every outcome goes to the store before the next step; what an
-interruption left open is gone on with; in = kept + dropped in every stage of every finished round.
+interruption left open is gone on with, an answer that waits for its checks without asking for it
+again; in = kept + dropped in every stage of every finished round.
 The rows are the same at any concurrency.
 
 >>> await Rounds(store, config, cast, in_flight=64).run()   # doctest: +SKIP
@@ -10,7 +11,7 @@ The rows are the same at any concurrency.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evolcoder import pool
@@ -22,6 +23,7 @@ from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.records import Drop, Reason, Response, Task
 from evolcoder.respond import respond
 from evolcoder.store import RunStore
+from evolcoder.verify.stage import RowCheck, Verifier
 
 MOST_ROUNDS = 100
 """Bound on the rounds of a run with a target."""
@@ -56,6 +58,8 @@ class Tally:
     """Answers kept in it."""
     in_flight: int = 0
     """Records in work."""
+    verifying: int = 0
+    """Of these, answers that are being checked."""
     drops: Counter[Reason] = field(default_factory=Counter)
     """Drops by reason, over all rounds."""
 
@@ -71,6 +75,7 @@ class Rounds:
         *,
         heuristics: tuple[Heuristic, ...],
         in_flight: int,
+        checks: Sequence[RowCheck] = (),
     ) -> None:
         self.tally = Tally()
         self._store = store
@@ -78,6 +83,7 @@ class Rounds:
         self._cast = cast
         self._heuristics = heuristics
         self._in_flight = in_flight
+        self._verifier = Verifier(store, checks, config.verify.drop)
         self._stopped: BudgetReached | None = None
         self._rejected_in_a_row = 0
 
@@ -90,7 +96,7 @@ class Rounds:
 
     def accepted(self) -> int:
         """Count evolved rows with a kept answer."""
-        query = "SELECT COUNT(*) FROM responses WHERE round > 0"
+        query = "SELECT COUNT(*) FROM kept WHERE round > 0"
         return int(str(self._store.db.read(query)[0][0]))
 
     def _rounds(self) -> Iterator[int]:
@@ -114,12 +120,13 @@ class Rounds:
         max_failures = self._config.evolve.max_failures
         size = pool.size(self._store, round, max_failures=max_failures)
         self._store.open_round(round, size)
-        self.tally.round, self.tally.pool = round, size
+        todo = size if round else size + pool.n_waiting(self._store)
+        self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
         lineages = self._take(round, pool.waiting(self._store, round, max_failures=max_failures))
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._in_flight, size)):
+                for _ in range(min(self._in_flight, todo)):
                     group.create_task(self._work(round, lineages))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
@@ -168,8 +175,12 @@ class Rounds:
             if isinstance(made, Drop):
                 return
             child = made
-        answered = await respond(child, responder=self._cast.responder, config=self._config)
-        self._keep(answered)
+        answered: Response | Drop | None = lineage.response
+        if answered is None:
+            answered = await respond(child, responder=self._cast.responder, config=self._config)
+            self._keep(answered)
+        if isinstance(answered, Response):
+            await self._verify(child, answered)
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         return await evolve(
@@ -181,15 +192,26 @@ class Rounds:
             config=self._config,
         )
 
+    async def _verify(self, task: Task, response: Response) -> None:
+        """Make an answer a row, or drop it with its task."""
+        self.tally.verifying += 1
+        try:
+            drop = await self._verifier.verify(task, response)
+        finally:
+            self.tally.verifying -= 1
+        if drop is None:
+            self.tally.kept += 1
+        else:
+            self.tally.drops[drop.reason] += 1
+
     def _keep(self, record: Task | Response | Drop) -> None:
-        self._store.add(record)
+        """Store what a step came to; an answer becomes a row when it was verified."""
+        self._store.add(record, waits=True)
         if isinstance(record, Drop):
             self.tally.drops[record.reason] += 1
             self._count_rejection(record)
             return
         self._rejected_in_a_row = 0
-        if isinstance(record, Response):
-            self.tally.kept += 1
 
     def _count_rejection(self, drop: Drop) -> None:
         """Stop when the server rejects everything: that is no fault of the records."""

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder.cli import show
+from evolcoder.cli import harder, show
 from evolcoder.errors import UserError
 from evolcoder.funnel import funnel
 from evolcoder.lineage import Step, lineage
+from evolcoder.records import RowVerdict
 from evolcoder.store import RunStore
 
 
@@ -18,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("id", nargs="?", help="a task's or response's id, or its first letters")
     parser.add_argument("--drops", action="store_true", help="list every drop")
+    parser.add_argument(
+        "--harder",
+        action="store_true",
+        help="compare children with parents, by heuristic and round",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -26,6 +32,8 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(args.run) as store:
         if args.id:
             _show_lineage(store, args.id, as_json=args.json)
+        elif args.harder:
+            harder.show(store, as_json=args.json)
         elif args.drops:
             _show_drops(store, as_json=args.json)
         elif args.json:
@@ -59,11 +67,18 @@ def _text(step: Step) -> str:
     task, answer = step.task, step.response
     by = f", {task.heuristic} by {task.made.model}" if task.made else ""
     parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
-    parts += [_drop_text(asdict(drop)) for drop in step.drops]
     if answer is not None:
         who = f"answer by {answer.made.model}" if answer.made else "answer that came with the seed"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
+    parts += [_verdict_text(verdict) for verdict in step.verdicts]
+    parts += [_drop_text(asdict(drop)) for drop in step.drops]
     return "\n".join(parts) + "\n"
+
+
+def _verdict_text(verdict: RowVerdict) -> str:
+    score = "" if verdict.score is None else f" {verdict.score:.2f}"
+    detail = ", ".join(f"{name} {value}" for name, value in verdict.detail.items())
+    return f"-- {verdict.check}: {verdict.kind}{score}{f' ({detail})' if detail else ''}"
 
 
 def _drop_text(drop: dict[str, Any]) -> str:
