@@ -16,11 +16,22 @@ LAYER = {
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
+    "clean": ROOMS,
     "rounds": STORY, "evaluate": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
-HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "ray",
+    "xllamacpp",
+    "datasets",
+    "pyarrow",
+    "sentence_transformers",
+}
 
 
 def modules():
