@@ -17,6 +17,16 @@ SEEDS_META = "seeds"
 """Key under which a run stores what was read: a SeedsReport as plain data."""
 
 
+VERIFY_META = "verify"
+"""Key under which a run stores how its rows are verified: level, layers and checks; none of these
+where they are not."""
+_KEPT = """
+    SELECT k.round, COUNT(*) FROM kept k
+    JOIN responses r ON r.round = k.round AND r.ordinal = k.ordinal
+    WHERE r.model IS NOT NULL GROUP BY k.round
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class FunnelLine:
     """One stage of one round."""
@@ -52,6 +62,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
     )
     pools = _counts(store, "SELECT round, pool FROM rounds")
+    kept = _counts(store, _KEPT)
     report = store.meta(SEEDS_META) or {"n_rows": 0}
     lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
     for round in sorted(pools):
@@ -64,7 +75,16 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if asked or round:
             why = drops[Stage.RESPOND, round]
             lines.append(FunnelLine(Stage.RESPOND, round, asked, answers[round], why))
+        if verifies(store) and answers[round]:
+            why = drops[Stage.VERIFY, round]
+            lines.append(FunnelLine(Stage.VERIFY, round, answers[round], kept[round], why))
     return lines
+
+
+def verifies(store: RunStore) -> bool:
+    """Tell whether a run verifies its rows."""
+    said = store.meta(VERIFY_META)
+    return said is not None and bool(said["checks"])
 
 
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:

@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 
-from evolcoder.records import Drop, Response, Task
+from evolcoder.records import Drop, Response, RowVerdict, Task
 from evolcoder.store import RunStore, drop_from, response_from, task_from
 
 
@@ -17,9 +17,11 @@ class Step:
     task: Task
     """The task."""
     response: Response | None
-    """Its kept answer, if it has one."""
+    """Its answer, if it has one; it was kept unless a drop says otherwise."""
     drops: tuple[Drop, ...]
-    """What was dropped when it was evolved or answered."""
+    """What was dropped when it was evolved, answered or verified."""
+    verdicts: tuple[RowVerdict, ...]
+    """What checks found of its answer, in their order."""
 
 
 def lineage(store: RunStore, id: str) -> list[Step]:
@@ -44,4 +46,5 @@ def _step(store: RunStore, task: Task) -> Step:
         (task.id, task.ordinal),
     )
     response = response_from(answers[0]) if answers else None
-    return Step(task, response, tuple(drop_from(columns) for columns in drops))
+    found = tuple(store.verdicts(task))
+    return Step(task, response, tuple(drop_from(columns) for columns in drops), found)

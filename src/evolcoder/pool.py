@@ -1,4 +1,4 @@
-"""Which tasks go into a round: each lineage's newest task that has a kept answer, or its seed.
+"""Which tasks go into a round: each lineage's newest task whose answer was kept, or its seed.
 
 Promises: lineages come in the order of their seeds, a page at a time, so that memory does not grow
 with their number; a lineage that has its outcome in the round is not handed out again. A failed
@@ -11,30 +11,33 @@ evolution leaves its parent in the pool, for the next round.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evolcoder.records import Task
-from evolcoder.store import RunStore, task_from
+from evolcoder.records import Response, Task
+from evolcoder.store import RunStore, response_from, task_from
 
 PAGE = 256
+OUTCOMES = "('evolve', 'respond', 'verify')"
+"""Stages whose drop is a lineage's outcome in a round."""
 
 _LINEAGES = """
     SELECT s.ordinal AS ordinal,
-        COALESCE((SELECT MAX(r.round) FROM responses r
-            WHERE r.ordinal = s.ordinal AND r.round BETWEEN 1 AND :round - 1), 0) AS head
+        COALESCE((SELECT MAX(k.round) FROM kept k
+            WHERE k.ordinal = s.ordinal AND k.round BETWEEN 1 AND :round - 1), 0) AS head
     FROM tasks s WHERE s.round = 0 AND s.ordinal > :after
 """
-_NOT_RESTED = """
+_NOT_RESTED = f"""
     :max_failures > (SELECT COUNT(*) FROM drops d WHERE d.ordinal = l.ordinal
-        AND d.round > l.head AND d.round < :round AND d.stage IN ('evolve', 'respond'))
+        AND d.round > l.head AND d.round < :round AND d.stage IN {OUTCOMES})
 """
-_NOT_DONE = """
-    NOT EXISTS (SELECT 1 FROM responses r WHERE r.ordinal = l.ordinal AND r.round = :round)
+_NOT_DONE = f"""
+    NOT EXISTS (SELECT 1 FROM kept k WHERE k.ordinal = l.ordinal AND k.round = :round)
     AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.ordinal = l.ordinal AND d.round = :round
-        AND d.stage IN ('evolve', 'respond'))
+        AND d.stage IN {OUTCOMES})
 """
 _WAITING = f"""
-    SELECT h.*, c.* FROM ({_LINEAGES}) l
+    SELECT h.*, c.*, r.* FROM ({_LINEAGES}) l
     JOIN tasks h ON h.round = l.head AND h.ordinal = l.ordinal
     LEFT JOIN tasks c ON c.round = :round AND c.ordinal = l.ordinal
+    LEFT JOIN responses r ON r.round = :round AND r.ordinal = l.ordinal
     WHERE {_NOT_DONE} AND {_NOT_RESTED} ORDER BY l.ordinal LIMIT {PAGE}
 """
 _SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_NOT_RESTED}"
@@ -55,6 +58,8 @@ class Lineage:
     """The task to make harder."""
     child: Task | None
     """What it was evolved into before an interruption; it still wants an answer."""
+    response: Response | None
+    """The answer that came before an interruption; it still wants to be verified."""
 
 
 def waiting(store: RunStore, round: int, *, max_failures: int | None) -> Iterator[Lineage]:
@@ -67,7 +72,9 @@ def waiting(store: RunStore, round: int, *, max_failures: int | None) -> Iterato
         page = store.db.read(_WAITING, _named(round, after, max_failures))
         for columns in page:
             head = task_from(columns[:12])
-            yield Lineage(head, task_from(columns[12:24]) if columns[12] else None)
+            child = task_from(columns[12:24]) if columns[12] else None
+            answer = response_from(columns[24:34]) if columns[24] else None
+            yield Lineage(head, child, answer)
         if len(page) < PAGE:
             return
         after = task_from(page[-1][:12]).ordinal
@@ -83,8 +90,8 @@ def size(store: RunStore, round: int, *, max_failures: int | None) -> int:
 def last_outcome(store: RunStore, round: int) -> int:
     """Return the highest ordinal with an outcome in a round, or -1."""
     rows = store.db.read(
-        """SELECT MAX(ordinal) FROM (SELECT ordinal FROM responses WHERE round = :round
-        UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage <> 'seeds')""",
+        f"""SELECT MAX(ordinal) FROM (SELECT ordinal FROM kept WHERE round = :round
+        UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage IN {OUTCOMES})""",
         {"round": round},
     )
     return -1 if rows[0][0] is None else int(str(rows[0][0]))

@@ -1,8 +1,9 @@
-"""The story of a run: round after round, every lineage is evolved and answered.
+"""The story of a run: round after round, every lineage is evolved, answered and verified.
 
 Promises: one record's life is one coroutine, a bounded number of them at once, so memory does not
 grow with the number of tasks; every outcome goes to the store before the next step; what an
-interruption left open is gone on with; in = kept + dropped in every stage of every finished round.
+interruption left open is gone on with, an answer that waits for its checks without asking for it
+again; in = kept + dropped in every stage of every finished round.
 The rows are the same at any concurrency.
 
 >>> await Rounds(store, config, cast, in_flight=64).run()   # doctest: +SKIP
@@ -10,23 +11,26 @@ The rows are the same at any concurrency.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evolcoder import pool
 from evolcoder.config import Config
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError
+from evolcoder.errors import BudgetReached, EngineError, SandboxError
 from evolcoder.evolve.evolve import evolve
 from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.records import Drop, Reason, Response, Task
+from evolcoder.records import Check, Drop, Reason, Response, RowVerdict, Task
 from evolcoder.respond import respond
 from evolcoder.store import RunStore
+from evolcoder.verify.stage import NOT_RUN, RowCheck, dropped, fault
 
 MOST_ROUNDS = 100
 """Bound on the rounds of a run with a target."""
 REJECTIONS_IN_A_ROW = 20
 """So many requests rejected one after the other mean that the server rejects all."""
+SANDBOX_FAILURES_IN_A_ROW = 5
+"""So many mean that the machine is at fault, and not one program that no sandbox survives."""
 CANDIDATES_PER_TARGET = 4
 
 
@@ -56,6 +60,8 @@ class Tally:
     """Answers kept in it."""
     in_flight: int = 0
     """Records in work."""
+    verifying: int = 0
+    """Of these, answers that are being checked."""
     drops: Counter[Reason] = field(default_factory=Counter)
     """Drops by reason, over all rounds."""
 
@@ -71,6 +77,7 @@ class Rounds:
         *,
         heuristics: tuple[Heuristic, ...],
         in_flight: int,
+        checks: Sequence[RowCheck] = (),
     ) -> None:
         self.tally = Tally()
         self._store = store
@@ -78,8 +85,10 @@ class Rounds:
         self._cast = cast
         self._heuristics = heuristics
         self._in_flight = in_flight
+        self._checks = checks
         self._stopped: BudgetReached | None = None
         self._rejected_in_a_row = 0
+        self._failed_in_a_row = 0
 
     async def run(self) -> None:
         """Go through all rounds; raise BudgetReached when a limit ends them early."""
@@ -90,7 +99,7 @@ class Rounds:
 
     def accepted(self) -> int:
         """Count evolved rows with a kept answer."""
-        query = "SELECT COUNT(*) FROM responses WHERE round > 0"
+        query = "SELECT COUNT(*) FROM kept WHERE round > 0"
         return int(str(self._store.db.read(query)[0][0]))
 
     def _rounds(self) -> Iterator[int]:
@@ -168,8 +177,12 @@ class Rounds:
             if isinstance(made, Drop):
                 return
             child = made
-        answered = await respond(child, responder=self._cast.responder, config=self._config)
-        self._keep(answered)
+        answered: Response | Drop | None = lineage.response
+        if answered is None:
+            answered = await respond(child, responder=self._cast.responder, config=self._config)
+            self._keep(answered)
+        if isinstance(answered, Response):
+            await self._verify(child, answered, self._store.verdicts(child))
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         return await evolve(
@@ -181,15 +194,47 @@ class Rounds:
             config=self._config,
         )
 
+    async def _verify(self, task: Task, response: Response, known: Sequence[RowVerdict]) -> None:
+        """Check an answer and keep or drop it; what was found before an interruption counts."""
+        found = {verdict.check: verdict for verdict in known}
+        self.tally.verifying += 1
+        try:
+            for check in self._checks:
+                if check.check not in found:
+                    found[check.check] = await self._look(check, task, response, found)
+                    self._store.add(found[check.check])
+                verdict = found[check.check]
+                if reason := fault(verdict, self._config.verify.drop):
+                    self._keep(dropped(task, response, verdict, reason))
+                    return
+        finally:
+            self.tally.verifying -= 1
+        self._store.keep(response)
+        self.tally.kept += 1
+
+    async def _look(
+        self, check: RowCheck, task: Task, response: Response, found: dict[Check, RowVerdict]
+    ) -> RowVerdict:
+        """Do one check; a sandbox that fails at one program alone says nothing of it."""
+        try:
+            verdict = await check(task, response, found)
+        except SandboxError as error:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
+                raise
+            self._store.add_event("sandbox", f"{task.id}: {error}")
+            return RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
+        self._failed_in_a_row = 0
+        return verdict
+
     def _keep(self, record: Task | Response | Drop) -> None:
-        self._store.add(record)
+        """Store what a step came to; an answer becomes a row when it was verified."""
+        self._store.add(record, waits=True)
         if isinstance(record, Drop):
             self.tally.drops[record.reason] += 1
             self._count_rejection(record)
             return
         self._rejected_in_a_row = 0
-        if isinstance(record, Response):
-            self.tally.kept += 1
 
     def _count_rejection(self, drop: Drop) -> None:
         """Stop when the server rejects everything: that is no fault of the records."""

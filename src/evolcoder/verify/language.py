@@ -1,0 +1,123 @@
+r"""Which program an answer holds, in which language; or why it holds none that can be looked at.
+
+Promises: any text ends in a `Found`, in time that grows with its length alone. The language is that
+of the fence; where a fence names none, the task's. Of an answer with several languages the
+program is the part in the task's language, else the longest. Several blocks of one language may
+be parts of one program or versions of it, so there are several ways to read them, best first.
+Prose with code between its lines and no fence is not taken apart.
+
+>>> found("```python\nx = 1\n```", None).sources
+('x = 1',)
+"""
+
+import ast
+import re
+import textwrap
+import warnings
+from dataclasses import dataclass, field
+
+from evolcoder.text import CodeBlock, code_blocks, code_lines, has_code
+
+MOST_CHARS = 200_000
+"""Longest text that is looked at."""
+_GUESSED_CHARS = 20_000
+"""Longest source whose language is guessed by parsing it."""
+_BESIDE = frozenset({"bash", "sql", "css", "html"})
+"""Languages of commands, data and pages; beside another language they are not the program."""
+_REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
+_PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
+_TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, ast.Assign)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The program of an answer."""
+
+    language: str | None
+    """Its language, if it is known."""
+    sources: tuple[str, ...] = field(repr=False)
+    """Ways to read the program out of the answer, best first; empty where there is none."""
+    beside: tuple[str, ...]
+    """Other languages that the answer has blocks in."""
+    why: str
+    """Why there is no program; else empty."""
+
+
+def found(text: str, language: str | None) -> Found:
+    """Find the program of an answer to a task in a language."""
+    if len(text) > MOST_CHARS:
+        return _none(language, "too_long")
+    blocks = [block for block in code_blocks(text) if block.code.strip()]
+    return _in_blocks(blocks, language) if blocks else _unfenced(text, language)
+
+
+def _in_blocks(blocks: list[CodeBlock], language: str | None) -> Found:
+    by_language: dict[str, list[str]] = {}
+    for block in blocks:
+        if block.language is not None:
+            by_language.setdefault(block.language, []).append(_flush(block.code))
+    if not by_language:
+        codes = [_flush(block.code) for block in blocks]
+        language = language or _guess(max(codes, key=len))
+        if language is None:
+            return _none(None, "language_unknown")
+        by_language[language] = codes
+    main = language if language in by_language else _longest(by_language)
+    beside = tuple(sorted(by_language.keys() - {main}))
+    return Found(main, _readings(by_language[main]), beside, "")
+
+
+def _longest(by_language: dict[str, list[str]]) -> str:
+    """Name the language with most code, those that stand beside programs last."""
+    sizes = {name: sum(map(len, codes)) for name, codes in by_language.items()}
+    return max(sizes, key=lambda name: (name not in _BESIDE, sizes[name]))
+
+
+def _readings(codes: list[str]) -> tuple[str, ...]:
+    """Read blocks as parts of one program, then as versions: the longest, and the last."""
+    return tuple(dict.fromkeys(("\n\n".join(codes), max(codes, key=len), codes[-1])))
+
+
+def _unfenced(text: str, language: str | None) -> Found:
+    if not has_code(text):
+        return _none(language, "no_code")
+    if not _is_all_code(text):
+        return _none(language, "among_prose")
+    source = _flush(text.strip("\n"))
+    language = language or _guess(source)
+    if language is None:
+        return _none(None, "language_unknown")
+    return Found(language, (source,), (), "")
+
+
+def _is_all_code(text: str) -> bool:
+    """Tell whether no line reads as a sentence and most read as code."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    bare = [line for line in lines if not _REMARK.match(line)]
+    if any(_PROSE.match(line) for line in bare):
+        return False
+    known = set(code_lines(text))
+    n_code = sum(line[:1].isspace() or line.strip() in known for line in bare)
+    return 2 * n_code >= len(bare) > 0
+
+
+def _guess(source: str) -> str | None:
+    """Recognise Python, which reads least like anything else once it parses."""
+    if len(source) > _GUESSED_CHARS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return "python" if any(isinstance(node, _TELLING) for node in tree.body) else None
+
+
+def _flush(code: str) -> str:
+    """Take away the margin that a list or quotation gave to all lines."""
+    return textwrap.dedent(code)
+
+
+def _none(language: str | None, why: str) -> Found:
+    return Found(language, (), (), why)
