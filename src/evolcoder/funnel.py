@@ -8,6 +8,7 @@ nothing waits once a run has ended by itself.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from evolcoder.records import Stage
@@ -20,6 +21,11 @@ SEEDS_META = "seeds"
 VERIFY_META = "verify"
 """Key under which a run stores how its rows are verified: level, layers and checks; none of these
 where they are not."""
+CLEAN_META = "clean"
+"""Key under which a run stores how it was cleaned, and what came of it."""
+_ALL_KEPT = """
+    SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
+"""
 _KEPT = """
     SELECT k.round, COUNT(*) FROM kept k
     JOIN responses r ON r.round = k.round AND r.ordinal = k.ordinal
@@ -78,7 +84,18 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if verifies(store) and answers[round]:
             why = drops[Stage.VERIFY, round]
             lines.append(FunnelLine(Stage.VERIFY, round, answers[round], kept[round], why))
-    return lines
+    return [*lines, *_cleaned(store, drops)]
+
+
+def _cleaned(
+    store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
+) -> Iterator[FunnelLine]:
+    """Count the last stage, which looks at the rows of all rounds together."""
+    if store.meta(CLEAN_META) is None:
+        return
+    for round, n in sorted(_counts(store, _ALL_KEPT).items()):
+        why = drops.get((Stage.CLEAN, round), {})
+        yield FunnelLine(Stage.CLEAN, round, n, n - sum(why.values()), why)
 
 
 def verifies(store: RunStore) -> bool:

@@ -97,10 +97,20 @@ def test_a_child_is_not_compared_with_its_parent():
 
 def test_meaning_drops_what_words_do_not_show():
     """With an embedder, texts of one direction are doubles, and the cosine is told."""
-    entries = [Entry("a", "abcabcabcabc xyz"), Entry("b", "abcabcabcabc  xyz!")]
+    entries = [Entry("a", "abc" * 9 + " xyz"), Entry("b", "abc" * 9 + " xyz!")]
     found = drops(entries, Likeness(exact=False, near=None, meaning=0.9), embedder=Hashing())
     assert found["b"][:2] == ("a", "meaning")
     assert 0.9 <= found["b"][2] < 1
+
+
+def test_another_language_is_another_task():
+    """The same task for another programming language is no near double of it."""
+    task = "Write a {} program that reads a file of numbers and prints how often each occurs, sorted by number, one per line, and then the sum of all"
+    tasks = [Entry(name, task.format(name)) for name in ("C", "C++", "Python", "Java")]
+    assert drops(tasks, Likeness(near=0.6)) == {}
+    assert set(
+        drops([*tasks, Entry("x", task.format("Python script or"))], Likeness(near=0.6))
+    ) == {"x"}
 
 
 def test_odd_texts_end_in_a_verdict():

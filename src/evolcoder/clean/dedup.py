@@ -2,9 +2,10 @@
 
 Promises: an entry is dropped only if it is itself alike to an entry that is kept (never by a
 chain); the one that stays comes first in the order of precedence of `entries.Shelf`; of several
-matches the most alike is named. The same entries and seed give the same drops in any order of
-arrival. Memory is flat but for some 400 bytes per entry; time grows as n log n, plus one comparison
-per pair that shares a band. A child and its own parent are never compared. Judges nothing else.
+matches the most alike is named. Texts that name different programming languages are doubles only
+if they are equal. The same entries and seed give the same drops in any order of arrival. Memory is
+flat but for some 400 bytes per entry; time grows as n log n, plus one comparison per pair that
+shares a band. A child and its own parent are never compared. Judges nothing else.
 
 >>> entries = [Entry("a", "Sort the list."), Entry("b", "sort  the list.")]
 >>> [(d.id, d.match, d.kind.value) for d in find(entries, Likeness(), seed=0)]
@@ -21,6 +22,10 @@ from evolcoder.clean.entries import Entry, Shelf
 from evolcoder.clean.minhash import Signatures
 from evolcoder.clean.sieves import Exact, Kind, Meaning, Near, Sieve
 from evolcoder.clean.vectors import Vectors
+from evolcoder.text import one_line
+
+SEEN_CHARS = 300
+"""Longest text that a duplicate shows of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class Duplicate:
     """How they are alike."""
     similarity: float
     """How much, from 0 to 1."""
+    seen: str
+    """The entry's text on one line, shortened."""
+    match_seen: str
+    """The match's text on one line, shortened."""
 
 
 def find(
@@ -104,9 +113,23 @@ def _match(
             for other in sieve.bands.candidates(number)
             if not shelf.are_kin(number, other)
             and (likeness := sieve.likeness(number, other)) >= sieve.threshold
+            and (sieve.kind is Kind.EXACT or not shelf.name_other_languages(number, other))
         ]
         if alike:
             likeness, _, other = max(alike)
-            id, match = shelf.read(number).id, shelf.read(other).id
-            return Duplicate(number, id, match, other, sieve.kind, round(likeness, 6))
+            return _told(shelf, number, other, sieve.kind, likeness)
     return None
+
+
+def _told(shelf: Shelf, number: int, other: int, kind: Kind, likeness: float) -> Duplicate:
+    mine, theirs = shelf.read(number), shelf.read(other)
+    return Duplicate(
+        number,
+        mine.id,
+        theirs.id,
+        other,
+        kind,
+        round(likeness, 6),
+        one_line(mine.text, SEEN_CHARS),
+        one_line(theirs.text, SEEN_CHARS),
+    )

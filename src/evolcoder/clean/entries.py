@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from evolcoder.clean.shingles import fold
-from evolcoder.text import clean
+from evolcoder.text import clean, named_language
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Told:
     id: str
     """Its id."""
     text: str
-    """Its folded text."""
+    """Its text, as any encoder takes it."""
 
 
 class Shelf:
@@ -81,7 +81,7 @@ class Shelf:
     def add(self, entry: Entry) -> str:
         """Put an entry on the shelf; return its folded text."""
         folded, id = fold(entry.text), clean(entry.id)
-        record = f"{id}\0{folded}".encode()
+        record = f"{id}\0{clean(entry.text)}".encode()
         self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
         self._digests.extend(_words(folded, 2))
@@ -124,8 +124,13 @@ class Shelf:
         names = self._names
         return names[3 * one + 1] == names[3 * other] or names[3 * other + 1] == names[3 * one]
 
+    def name_other_languages(self, one: int, other: int) -> bool:
+        """Tell whether two texts name different programming languages."""
+        mine, theirs = (named_language(self.read(number).text) for number in (one, other))
+        return mine is not None and theirs is not None and mine != theirs
+
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """Read the folded texts of some entries."""
+        """Read the texts of some entries."""
         return (self.read(number).text for number in numbers)
 
 

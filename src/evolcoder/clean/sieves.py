@@ -18,7 +18,7 @@ import numpy as np
 
 from evolcoder.clean.bands import Bands
 from evolcoder.clean.entries import Shelf
-from evolcoder.clean.shingles import jaccard, shingles
+from evolcoder.clean.shingles import fold, jaccard, shingles
 from evolcoder.clean.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Near:
             self._at_hand.move_to_end(number)
             return self._at_hand[number][0]
         text = self._shelf.read(number).text
-        found = shingles(text)
+        found = shingles(fold(text))
         self._at_hand[number] = found, len(text)
         self._chars += len(text)
         while self._chars > REMEMBERED_CHARS and len(self._at_hand) > 2:

@@ -1,0 +1,95 @@
+"""`evolcoder clean`: a data file without its doubles, or the stage `clean` of a run.
+
+Of a file the rows that stay are written as they were found, and the drops with their evidence
+beside them; of a run the drops are stored in it, and its exports leave them out.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from evolcoder import config as configs
+from evolcoder.cleaning import doubles
+from evolcoder.cleaning.doubles import Summary
+from evolcoder.cleaning.run import clean_run
+from evolcoder.cli import exports
+from evolcoder.cli.embedding import embedder_for
+from evolcoder.config import Config
+from evolcoder.errors import UserError
+from evolcoder.store import CONFIG_NAME, DB_NAME, RunStore
+
+FLAGS = {
+    "near": "clean.near",
+    "meaning": "clean.meaning",
+    "compare": "clean.compare",
+    "embedder": "clean.embedder",
+    "beside": "clean.beside",
+    "seed": "seed",
+}
+"""Flag -> the config key that it sets."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a file or Hub data set in any format of seeds, or a run")
+    add("--out", type=Path, metavar="FILE", help="where the rows that stay go, as JSON lines")
+    add("--beside", action="append", metavar="FILE", help="data whose rows must not be repeated")
+    add("--near", type=float, metavar="J", help="least Jaccard index of near doubles (0.8)")
+    add("--meaning", type=float, metavar="C", help="least cosine of doubles in meaning (off)")
+    add("--compare", choices=("task", "row"), help="compare tasks, or tasks with their answers")
+    add("--embedder", metavar="SPEC", help="for --meaning: a known name, a folder or a Hub id")
+    add("--seed", type=int, metavar="N", help="root of all randomness")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Clean a run or a file."""
+    folder = Path(args.data)
+    is_run = (folder / DB_NAME).is_file()
+    if is_run and args.out is not None:
+        raise UserError(
+            f"--out: the drops of a run are stored in it; write its rows with "
+            f"`evolcoder export {folder} --out PATH`"
+        )
+    base = folder / CONFIG_NAME if is_run else None
+    config = configs.load(base, [*_from_flags(args), *args.set])
+    summary, paths = _of_run(folder, config) if is_run else _of_file(args.data, config, args.out)
+    _show(summary, paths, as_json=args.json)
+    return 0
+
+
+def _from_flags(args: argparse.Namespace) -> Iterator[str]:
+    given = vars(args)
+    for flag, key in FLAGS.items():
+        if given[flag] is not None:
+            yield f"{key}={json.dumps(given[flag])}"
+
+
+def _of_run(folder: Path, config: Config) -> tuple[Summary, list[Path]]:
+    embedder = embedder_for(config.clean)
+    with RunStore.create(folder, config) as store:
+        summary = clean_run(store, config.clean, seed=config.seed, embedder=embedder)
+        return summary, exports.write(store, config)
+
+
+def _of_file(path: str, config: Config, out: Path | None) -> tuple[Summary, list[Path]]:
+    embedder = embedder_for(config.clean)
+    summary = doubles.in_file(path, config.clean, seed=config.seed, embedder=embedder, out=out)
+    return summary, [] if out is None else [out, doubles.drops_path(out)]
+
+
+def _show(summary: Summary, paths: list[Path], *, as_json: bool) -> None:
+    if as_json:
+        plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
+        print(json.dumps(plain, indent=2))
+        return
+    lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
+    print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))
+    if summary.embedder is not None:
+        print(f"meanings by {summary.embedder}")
+    for path in paths:
+        print(f"wrote {path}")
