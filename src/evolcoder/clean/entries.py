@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from evolcoder.clean.shingles import fold
-from evolcoder.text import clean, named_language
+from evolcoder.text import clean, named_languages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,9 +125,9 @@ class Shelf:
         return names[3 * one + 1] == names[3 * other] or names[3 * other + 1] == names[3 * one]
 
     def name_other_languages(self, one: int, other: int) -> bool:
-        """Tell whether two texts name different programming languages."""
-        mine, theirs = (named_language(self.read(number).text) for number in (one, other))
-        return mine is not None and theirs is not None and mine != theirs
+        """Tell whether each of two texts names a programming language that the other does not."""
+        mine, theirs = (set(named_languages(self.read(number).text)) for number in (one, other))
+        return bool(mine - theirs) and bool(theirs - mine)
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         """Read the texts of some entries."""
