@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasketch import MinHash, MinHashLSH
 
-WORD = re.compile(r"[a-z0-9_]+|\w")
+WORD = re.compile(r"[a-z0-9_]+[+#]*|\w")
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """What makes two texts look alike: folded text, runs of three words, and how many they share.
 
 Promises: white space, case and the ways in which Unicode writes one character make no difference.
-A word is a run of ASCII letters, digits and underscores, `c++` or `c#`, or one other letter, so
-that scripts without blanks have shingles too; punctuation counts for exact likeness alone. A text
-of fewer than three words is one shingle, whole.
+A word is a run of ASCII letters, digits and underscores (`c++` and `c#` are words), or one other
+letter, so that scripts without blanks have shingles too; punctuation counts for exact likeness
+alone. A text of fewer than three words is one shingle, whole.
 
 >>> jaccard(shingles(fold("Sort the  list x.")), shingles(fold("sort the list y")))
 0.3333333333333333
@@ -17,7 +17,7 @@ from evolcoder.text import clean
 
 WIDTH = 3
 """Words in a shingle."""
-_WORD = re.compile(r"c\+\+|[cf]#|[a-z0-9_]+|\w")
+_WORD = re.compile(r"[a-z0-9_]+[+#]*|\w")
 
 
 def fold(text: str) -> str:
