@@ -10,6 +10,7 @@ nothing waits once a run has ended by itself.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.records import Stage
 from evolcoder.store import RunStore
@@ -19,17 +20,17 @@ SEEDS_META = "seeds"
 
 
 VERIFY_META = "verify"
-"""Key under which a run stores how its rows are verified: level, layers and checks; none of these
-where they are not."""
+"""Key under which a run stores how its rows are verified: by which checks, at which level, and
+whether the answers that came with the seeds are too; no checks where they are not."""
 CLEAN_META = "clean"
 """Key under which a run stores how it was cleaned, and what came of it."""
 _ALL_KEPT = """
     SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
 """
-_KEPT = """
-    SELECT k.round, COUNT(*) FROM kept k
-    JOIN responses r ON r.round = k.round AND r.ordinal = k.ordinal
-    WHERE r.model IS NOT NULL GROUP BY k.round
+_VERIFIED = """
+    SELECT r.round, COUNT(*), COUNT(k.round) FROM responses r
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    WHERE r.model IS NOT NULL OR ? GROUP BY r.round
 """
 
 
@@ -68,7 +69,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
     )
     pools = _counts(store, "SELECT round, pool FROM rounds")
-    kept = _counts(store, _KEPT)
+    verified = _verified(store)
     report = store.meta(SEEDS_META) or {"n_rows": 0}
     lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
     for round in sorted(pools):
@@ -81,9 +82,9 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if asked or round:
             why = drops[Stage.RESPOND, round]
             lines.append(FunnelLine(Stage.RESPOND, round, asked, answers[round], why))
-        if verifies(store) and answers[round]:
+        if round in verified:
             why = drops[Stage.VERIFY, round]
-            lines.append(FunnelLine(Stage.VERIFY, round, answers[round], kept[round], why))
+            lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
     return [*lines, *_cleaned(store, drops)]
 
 
@@ -98,10 +99,13 @@ def _cleaned(
         yield FunnelLine(Stage.CLEAN, round, n, n - sum(why.values()), why)
 
 
-def verifies(store: RunStore) -> bool:
-    """Tell whether a run verifies its rows."""
+def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
+    """Count by round what went into verification and what came out, if there is any."""
     said = store.meta(VERIFY_META)
-    return said is not None and bool(said["checks"])
+    if said is None or not said["checks"]:
+        return {}
+    rows: list[tuple[Any, ...]] = store.db.read(_VERIFIED, (said.get("seeds", False),))
+    return {round: (entered, kept) for round, entered, kept in rows}
 
 
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:

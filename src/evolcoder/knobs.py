@@ -186,9 +186,13 @@ class VerifyConfig(Section):
     sandbox: Literal["strict", "processes"] = "strict"
     """Least protection under which programs run."""
     checks: tuple[Check, ...] = (Check.RUNS,)
-    """Checks to do, in this order."""
+    """Checks to do; those that use what others find come behind them."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
     """Findings that drop a row; the others are stored and drop nothing."""
+    seeds: bool = False
+    """Check the answers that came with the seeds as well."""
+    tester: str | None = None
+    """TESTS: a model spec that writes the tests; left out, the responder does."""
     candidates: int = Field(3, ge=1, le=64)
     """TESTS: answers that are compared with the row's own by which check sets they pass."""
     check_sets: int = Field(3, ge=1, le=64)
@@ -201,7 +205,7 @@ class VerifyConfig(Section):
     """Processor seconds of one program."""
     wall_s: float = Field(10.0, gt=0.0)
     """Seconds by the clock of one program."""
-    memory_mb: int = Field(512, ge=16)
+    memory_mb: int = Field(1024, ge=64)
     """Memory of one program."""
 
 
@@ -270,7 +274,7 @@ class Price(Section):
     """Tokens received."""
 
 
-ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet"]
+ExportFormat = Literal["alpaca", "messages", "sharegpt", "trl", "parquet", "preference"]
 
 
 class ExportConfig(Section):

@@ -4,6 +4,7 @@
 [0, 1, 3]
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evolcoder.records import Drop, Response, RowVerdict, Task
@@ -39,8 +40,16 @@ def lineage(store: RunStore, id: str) -> list[Step]:
     return [_step(store, task_from(columns)) for columns in tasks]
 
 
+def steps(store: RunStore) -> Iterator[Step]:
+    """Go through all tasks of round 0, in order, each with what became of it."""
+    for columns in store.db.reader.execute("SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"):
+        yield _step(store, task_from(columns))
+
+
 def _step(store: RunStore, task: Task) -> Step:
-    answers = store.db.read("SELECT * FROM responses WHERE task=?", (task.id,))
+    answers = store.db.read(
+        "SELECT * FROM responses WHERE round=? AND ordinal=?", (task.round, task.ordinal)
+    )
     drops = store.db.read(
         "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round",
         (task.id, task.ordinal),

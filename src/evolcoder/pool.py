@@ -46,6 +46,9 @@ _UNANSWERED = """
     AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.round = 0 AND r.ordinal = t.ordinal
         AND r.model IS NULL)
 """
+_N_WAITING = f"""
+    SELECT COUNT(*) FROM responses l WHERE l.round = 0 AND {_NOT_DONE.replace(":round", "0")}
+"""
 NEVER = 1 << 40
 """Stands for no bound on failures."""
 
@@ -85,6 +88,11 @@ def size(store: RunStore, round: int, *, max_failures: int | None) -> int:
     if round == 0:
         return int(str(store.db.read(_UNANSWERED)[0][0]))
     return int(str(store.db.read(_SIZE, _named(round, -1, max_failures))[0][0]))
+
+
+def n_waiting(store: RunStore) -> int:
+    """Count the answers of round 0 that wait for their verification."""
+    return int(str(store.db.read(_N_WAITING)[0][0]))
 
 
 def last_outcome(store: RunStore, round: int) -> int:

@@ -4,7 +4,7 @@ A stage turns one record into another or into a `Drop`; nothing leaves without a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -243,3 +243,5 @@ class Row:
     """The parent's text, to show how the task changed."""
     verdicts: tuple[RowVerdict, ...] = ()
     """What checks found of it, in their order; empty where none was done."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """What a derived row holds beside task and answer, such as the answer that was rejected."""

@@ -17,20 +17,18 @@ from dataclasses import dataclass, field
 from evolcoder import pool
 from evolcoder.config import Config
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError, SandboxError
+from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.evolve.evolve import evolve
 from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.records import Check, Drop, Reason, Response, RowVerdict, Task
+from evolcoder.records import Drop, Reason, Response, Task
 from evolcoder.respond import respond
 from evolcoder.store import RunStore
-from evolcoder.verify.stage import NOT_RUN, RowCheck, dropped, fault
+from evolcoder.verify.stage import RowCheck, Verifier
 
 MOST_ROUNDS = 100
 """Bound on the rounds of a run with a target."""
 REJECTIONS_IN_A_ROW = 20
 """So many requests rejected one after the other mean that the server rejects all."""
-SANDBOX_FAILURES_IN_A_ROW = 5
-"""So many mean that the machine is at fault, and not one program that no sandbox survives."""
 CANDIDATES_PER_TARGET = 4
 
 
@@ -85,10 +83,9 @@ class Rounds:
         self._cast = cast
         self._heuristics = heuristics
         self._in_flight = in_flight
-        self._checks = checks
+        self._verifier = Verifier(store, checks, config.verify.drop)
         self._stopped: BudgetReached | None = None
         self._rejected_in_a_row = 0
-        self._failed_in_a_row = 0
 
     async def run(self) -> None:
         """Go through all rounds; raise BudgetReached when a limit ends them early."""
@@ -123,12 +120,13 @@ class Rounds:
         max_failures = self._config.evolve.max_failures
         size = pool.size(self._store, round, max_failures=max_failures)
         self._store.open_round(round, size)
-        self.tally.round, self.tally.pool = round, size
+        todo = size if round else size + pool.n_waiting(self._store)
+        self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
         lineages = self._take(round, pool.waiting(self._store, round, max_failures=max_failures))
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._in_flight, size)):
+                for _ in range(min(self._in_flight, todo)):
                     group.create_task(self._work(round, lineages))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
@@ -182,7 +180,7 @@ class Rounds:
             answered = await respond(child, responder=self._cast.responder, config=self._config)
             self._keep(answered)
         if isinstance(answered, Response):
-            await self._verify(child, answered, self._store.verdicts(child))
+            await self._verify(child, answered)
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         return await evolve(
@@ -194,38 +192,17 @@ class Rounds:
             config=self._config,
         )
 
-    async def _verify(self, task: Task, response: Response, known: Sequence[RowVerdict]) -> None:
-        """Check an answer and keep or drop it; what was found before an interruption counts."""
-        found = {verdict.check: verdict for verdict in known}
+    async def _verify(self, task: Task, response: Response) -> None:
+        """Make an answer a row, or drop it with its task."""
         self.tally.verifying += 1
         try:
-            for check in self._checks:
-                if check.check not in found:
-                    found[check.check] = await self._look(check, task, response, found)
-                    self._store.add(found[check.check])
-                verdict = found[check.check]
-                if reason := fault(verdict, self._config.verify.drop):
-                    self._keep(dropped(task, response, verdict, reason))
-                    return
+            drop = await self._verifier.verify(task, response)
         finally:
             self.tally.verifying -= 1
-        self._store.keep(response)
-        self.tally.kept += 1
-
-    async def _look(
-        self, check: RowCheck, task: Task, response: Response, found: dict[Check, RowVerdict]
-    ) -> RowVerdict:
-        """Do one check; a sandbox that fails at one program alone says nothing of it."""
-        try:
-            verdict = await check(task, response, found)
-        except SandboxError as error:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
-                raise
-            self._store.add_event("sandbox", f"{task.id}: {error}")
-            return RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
-        self._failed_in_a_row = 0
-        return verdict
+        if drop is None:
+            self.tally.kept += 1
+        else:
+            self.tally.drops[drop.reason] += 1
 
     def _keep(self, record: Task | Response | Drop) -> None:
         """Store what a step came to; an answer becomes a row when it was verified."""

@@ -76,9 +76,9 @@ MIGRATIONS: Sequence[str] = (
 )
 _ROWS = """
     SELECT t.*, r.*, p.instruction FROM responses r
-    JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
-    WHERE r.round = ? {where} ORDER BY r.ordinal LIMIT ?
+    WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
 """
 _NOT_CLEANED = """AND NOT EXISTS (
     SELECT 1 FROM drops d WHERE d.stage = 'clean' AND d.round = r.round AND d.ordinal = r.ordinal)
@@ -111,10 +111,10 @@ class RunStore(Folder):
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self.folder.rmdir()
 
-    def add_seeds(self, records: Iterable[Task | Response | Drop]) -> None:
+    def add_seeds(self, records: Iterable[Task | Response | Drop], *, waits: bool = False) -> None:
         """Write all that the seeds gave, in one transaction: all of it or nothing."""
         self.db.write_all(
-            statement for record in records for statement in _statements(record, waits=False)
+            statement for record in records for statement in _statements(record, waits=waits)
         )
 
     def add(self, record: Record, *, waits: bool = False) -> None:
@@ -161,12 +161,18 @@ class RunStore(Folder):
         self.db.write_all(chain([forget], found, [how]))
 
     def rows(
-        self, *, min_round: int = 0, limit: int | None = None, cleaned: bool = True
+        self,
+        *,
+        min_round: int = 0,
+        limit: int | None = None,
+        dropped: bool = False,
+        cleaned: bool = True,
     ) -> Iterator[Row]:
         """Read the training set in its canonical order, by round, then by seed.
 
-        `limit` bounds the evolved rows; seeds come on top. Not `cleaned`, it has the rows that
-        were cleaned out as well.
+        `limit` bounds the evolved rows; seeds come on top. `dropped` adds the answers that
+        verification dropped, or has not looked at yet. Not `cleaned`, it has the rows that were
+        cleaned out as well.
         """
         query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
         (last,) = self.db.read("SELECT MAX(round) FROM responses")[0]
@@ -175,7 +181,8 @@ class RunStore(Folder):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
             found = self._found(round)
-            for n_rows, columns in enumerate(self.db.reader.execute(query, (round, bound)), 1):  # noqa: B007
+            cursor = self.db.reader.execute(query, (round, dropped, bound))
+            for n_rows, columns in enumerate(cursor, 1):  # noqa: B007
                 yield _row_from(columns, found)
             left = left - n_rows if left is not None and round else left
 

@@ -1,11 +1,13 @@
 """Every format holds the task, its answer and the lineage, in columns of one type."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from evolcoder.config import ExportFormat
 from evolcoder.export.formats import BODY, FORMATS, LINEAGE
+from evolcoder.records import Check, RowVerdict
 
 ALL = list(FORMATS)
 
@@ -59,7 +61,28 @@ def test_the_lineage_tells_where_a_row_comes_from(child):
         "respond_prompt_tokens": 5,
         "respond_completion_tokens": 6,
         "respond_attempts": 1,
+        "runs": "",
+        "tests": "",
+        "tests_strength": 0.0,
+        "bait": "",
+        "bound": "",
+        "difficulty": "",
+        "pass_rate": 0.0,
     }
+
+
+def test_what_checks_found_stands_on_a_row(child):
+    """Each check has a column of its own, with what it measured beside it."""
+    found = [
+        RowVerdict.of(child.response, Check.RUNS, "passed"),
+        RowVerdict.of(child.response, Check.TESTS, "passed", score=0.75),
+        RowVerdict.of(child.response, Check.DIFFICULTY, "measured", score=0.2),
+    ]
+    columns = FORMATS["trl"].columns(replace(child, verdicts=tuple(found)))
+    assert (columns["runs"], columns["tests"], columns["tests_strength"]) == (
+        "passed", "passed", 0.75,
+    )  # fmt: skip
+    assert (columns["difficulty"], columns["pass_rate"], columns["bait"]) == ("measured", 0.2, "")
 
 
 def test_task_and_answer_stand_where_each_format_wants_them(child):

@@ -10,6 +10,7 @@ from evolcoder.export.write import export
 from evolcoder.funnel import SEEDS_META, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
+from evolcoder.verify.pairs import pairs
 
 
 def write(store: RunStore, config: Config) -> list[Path]:
@@ -22,8 +23,10 @@ def write_to(
 ) -> list[Path]:
     """Export a run anywhere."""
 
-    def rows() -> Iterator[Row]:
+    def rows(format: ExportFormat) -> Iterator[Row]:
         first = 0 if config.export.include_seeds else 1
+        if format == "preference":
+            return pairs(store.rows(min_round=first, dropped=True))
         return store.rows(min_round=first, limit=config.budget.target)
 
     return export(rows, formats, out, _facts(store, config))

@@ -10,6 +10,7 @@ from evolcoder.cli import show
 from evolcoder.errors import UserError
 from evolcoder.funnel import funnel
 from evolcoder.lineage import Step, lineage
+from evolcoder.records import RowVerdict
 from evolcoder.store import RunStore
 
 
@@ -59,11 +60,18 @@ def _text(step: Step) -> str:
     task, answer = step.task, step.response
     by = f", {task.heuristic} by {task.made.model}" if task.made else ""
     parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
-    parts += [_drop_text(asdict(drop)) for drop in step.drops]
     if answer is not None:
         who = f"answer by {answer.made.model}" if answer.made else "answer that came with the seed"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
+    parts += [_verdict_text(verdict) for verdict in step.verdicts]
+    parts += [_drop_text(asdict(drop)) for drop in step.drops]
     return "\n".join(parts) + "\n"
+
+
+def _verdict_text(verdict: RowVerdict) -> str:
+    score = "" if verdict.score is None else f" {verdict.score:.2f}"
+    detail = ", ".join(f"{name} {value}" for name, value in verdict.detail.items())
+    return f"-- {verdict.check}: {verdict.kind}{score}{f' ({detail})' if detail else ''}"
 
 
 def _drop_text(drop: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from evolcoder import errors
 
 VERBS = {
     "run": "evolve seeds into harder, answered tasks, round after round",
+    "verify": "check the answers of a data set by running them, in the sandbox",
     "eval": "score a model or a file of samples on benchmarks, in the sandbox",
     "clean": "drop the doubles of a data file or a run, and say of what they are doubles",
     "inspect": "show a run's funnel, or one record's whole lineage",

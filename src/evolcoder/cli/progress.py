@@ -79,6 +79,8 @@ class _Line:
             f"{meter.in_flight} in flight",
             f"{speed:,.0f} tokens/s",
         ]
+        if tally.verifying:
+            parts.append(f"{tally.verifying} being verified")
         if meter.spent.usd:
             parts.append(f"${meter.spent.usd:.2f}")
         if tally.drops:

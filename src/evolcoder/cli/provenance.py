@@ -59,6 +59,22 @@ def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampli
     store.set_meta("last_session", facts)
 
 
+def record_verification(store: RunStore, config: Config) -> None:
+    """Store what this session of a verification runs with."""
+    command = shlex.join(["evolcoder", *sys.argv[1:]])
+    facts = {
+        "command": command,
+        "versions": versions(),
+        "platform": platform.platform(),
+        "models": [],
+        "fingerprint": config.fingerprint,
+    }
+    if store.meta(META) is None:
+        store.set_meta(META, facts)
+    store.set_meta("last_session", facts)
+    store.add_event("start", command)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of evolcoder, Python and the packages that shape a run."""
     found = {"evolcoder": evolcoder.__version__, "python": platform.python_version()}

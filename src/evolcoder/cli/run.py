@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evolcoder import config as configs
 from evolcoder.cleaning.run import clean_run
-from evolcoder.cli import exports, provenance, session, show
+from evolcoder.cli import exports, provenance, session, show, verification
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.cli.progress import shown
 from evolcoder.cli.stopping import until_told
@@ -23,6 +23,7 @@ from evolcoder.evolve.heuristics import Heuristic, resolve
 from evolcoder.funnel import SEEDS_META
 from evolcoder.records import Response
 from evolcoder.rounds import Rounds
+from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.store import DB_NAME, RunStore
 
@@ -37,6 +38,7 @@ FLAGS = {
     "max_hours": "budget.max_hours",
     "seed": "seed",
     "cache": "cache",
+    "sandbox": "verify.sandbox",
 }
 """Flag -> the config key that it sets."""
 
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, metavar="N", help="most tokens paid for")
     add("--max-hours", type=float, metavar="H", help="longest time of this invocation")
     add("--seed", type=int, metavar="N", help="root of all randomness")
+    add("--sandbox", choices=LEVELS, help="least protection under which answers are run")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -103,18 +106,23 @@ async def _run(
     """Open everything and go through the rounds; return the limit that ended them early."""
     fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
+        held = await verification.hold(config.verify, stack)
         opened = await session.open_models(config, stack)
         prices = session.prices_of(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
+        languages = verification.settle(store, config, held)
         if store.meta(SEEDS_META) is None:
-            _import(store, config, fresh or read_seeds(config.seeds))
+            seeds = fresh or read_seeds(config.seeds)
+            _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = session.open_meter(config, store, prices)
-        cast = session.make_cast(config, opened, session.Purse(config, meter, prices))
+        purse = session.Purse(config, meter, prices)
+        cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         embedder = embedder_for(config.clean)
         rounds = Rounds(
-            store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened)
-        )
+            store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
+            checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
+        )  # fmt: skip
         limit = None
         try:
             async with shown(rounds.tally, meter):
@@ -126,7 +134,14 @@ async def _run(
         return limit
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
+def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:
+    role = session.role_of(config.responder, opened.responder, purse)
+    writer = session.role_of(config.responder, opened.tester or opened.responder, purse)
+    judge = session.role_of(config.judge, opened.judge, purse) if opened.judge else None
+    return verification.Askers(writer, role, judge)
+
+
+def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:
     """Write the seeds' records into a new run; a fault in them leaves no run behind."""
     records = (
         record
@@ -134,7 +149,7 @@ def _import(store: RunStore, config: Config, seeds: Seeds) -> None:
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records)
+        store.add_seeds(records, waits=waits)
     except UserError:
         store.discard()
         raise

@@ -52,10 +52,12 @@ class Models:
     """Answers them; the evolver itself unless the config names another."""
     judge: Opened | None
     """Asked about evolutions in doubt, if the config names one."""
+    tester: Opened | None
+    """Writes tests, if the config names one; else the responder does."""
 
     def all(self) -> list[Opened]:
         """Return every model once."""
-        played = (self.evolver, self.responder, self.judge)
+        played = (self.evolver, self.responder, self.judge, self.tester)
         return list({id(opened): opened for opened in played if opened is not None}.values())
 
 
@@ -72,7 +74,8 @@ async def open_models(config: Config, stack: AsyncExitStack) -> Models:
     evolver = await opened(config.evolver.model)
     responder = await opened(config.responder.model) if config.responder.model else evolver
     judge = await opened(config.judge.model) if config.judge.model else None
-    return Models(evolver, responder, judge)
+    tester = await opened(config.verify.tester) if config.verify.tester else None
+    return Models(evolver, responder, judge, tester)
 
 
 def prices_of(config: Config, opened: Iterable[Opened]) -> dict[str, Price]:
@@ -117,17 +120,18 @@ class Purse:
         return Role(engine, one.model, sampling, system)
 
 
+def role_of(part: ModelConfig, one: Opened, purse: Purse) -> Role:
+    """Bind a model to a part, with the sampling that the config gives that part."""
+    values = Sampling(part.temperature, part.top_p, part.max_tokens)
+    return purse.role(one, values, part.system)
+
+
 def make_cast(config: Config, opened: Models, purse: Purse) -> Cast:
     """Bind models to their parts."""
-
-    def role(one: Opened, part: ModelConfig) -> Role:
-        values = Sampling(part.temperature, part.top_p, part.max_tokens)
-        return purse.role(one, values, part.system)
-
     return Cast(
-        role(opened.evolver, config.evolver),
-        role(opened.responder, config.responder),
-        role(opened.judge, config.judge) if opened.judge else None,
+        role_of(config.evolver, opened.evolver, purse),
+        role_of(config.responder, opened.responder, purse),
+        role_of(config.judge, opened.judge, purse) if opened.judge else None,
     )
 
 

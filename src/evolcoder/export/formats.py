@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evolcoder.config import ExportFormat
-from evolcoder.records import Made, Response, Row, Task
+from evolcoder.records import Check, Made, Response, Row, Task
 
 Columns = dict[str, object]
 
@@ -35,6 +35,13 @@ LINEAGE: Mapping[str, str] = {
     "respond_prompt_tokens": "tokens sent to answer it, all attempts",
     "respond_completion_tokens": "tokens received",
     "respond_attempts": "requests that it took",
+    "runs": "what became of the answer's program when it was run; empty if it was not tried",
+    "tests": "what tests that were written for the task found of the answer; empty if none were",
+    "tests_strength": "share of broken versions of the answer that these tests refuse",
+    "bait": "what became of the wrong code in the task; empty if it was not looked at",
+    "bound": "whether the answer keeps the bound that the task asks for; empty if not looked at",
+    "difficulty": "whether it was measured how often a model solves the task; empty if not",
+    "pass_rate": "share of a model's answers to the task that pass its tests",
 }
 """Columns that every format ends with, and what they mean."""
 
@@ -45,6 +52,8 @@ BODY: Mapping[str, str] = {
     "messages": "the task as the user's turn, the answer as the assistant's",
     "conversations": "the task from `human`, the answer from `gpt`",
     "prompt": "the task, as a list of one user turn",
+    "chosen": "an answer that passes the tests of the task, as a list of one assistant turn",
+    "rejected": "an answer that fails one of them, likewise",
     "completion": "the answer, as a list of one assistant turn",
     "reasoning": "what a thinking model thought before the answer; else empty",
     "parent_instruction": "the task before it was made harder; empty for a seed",
@@ -88,6 +97,22 @@ def lineage(row: Row) -> Columns:
         "language": task.language or "",
         **_made("evolver", "evolve", task.made),
         **_made("responder", "respond", row.response.made),
+        **_found(row),
+    }
+
+
+def _found(row: Row) -> Columns:
+    """Lay out what checks found of a row."""
+    kinds = {verdict.check: verdict.kind for verdict in row.verdicts}
+    scores = {verdict.check: verdict.score for verdict in row.verdicts}
+    return {
+        "runs": kinds.get(Check.RUNS, ""),
+        "tests": kinds.get(Check.TESTS, ""),
+        "tests_strength": scores.get(Check.TESTS) or 0.0,
+        "bait": kinds.get(Check.BAIT, ""),
+        "bound": kinds.get(Check.BOUND, ""),
+        "difficulty": kinds.get(Check.DIFFICULTY, ""),
+        "pass_rate": scores.get(Check.DIFFICULTY) or 0.0,
     }
 
 
@@ -119,6 +144,14 @@ def _sharegpt(row: Row) -> Columns:
 
 def _trl(row: Row) -> Columns:
     return {"prompt": [_said("user", row.task.instruction)], "completion": [_answer(row)]}
+
+
+def _preference(row: Row) -> Columns:
+    return {
+        "prompt": [_said("user", row.task.instruction)],
+        "chosen": [_answer(row)],
+        "rejected": [_said("assistant", row.beside.get("rejected", ""))],
+    }
 
 
 def _parquet(row: Row) -> Columns:
@@ -196,6 +229,13 @@ FORMATS: dict[ExportFormat, Format] = {
         _trl,
         "TRL's SFTTrainer takes it as it is and trains on the completion alone. LLaMA-Factory and "
         "axolotl do not read a prompt that is a list of turns: export `messages` for them.",
+    ),
+    "preference": Format(
+        "data.jsonl",
+        _preference,
+        "Pairs of answers to one task: `chosen` passes tests that were written for the task and "
+        "tested themselves, `rejected` fails one of them. TRL's DPOTrainer and RewardTrainer take "
+        "it as it is. Only tasks that have both kinds of answers are in it.",
     ),
     "parquet": Format(
         "data.parquet",

@@ -9,7 +9,7 @@ overwritten file by file. Does not choose or order rows: that is the caller's.
     <out>/<format>/dataset_info.json     for LLaMA-Factory, if it reads the format
     <out>/<format>/axolotl.yaml          for axolotl, if it reads the format
 
->>> export(store.rows, ["messages"], Path("runs/x/export"), facts)   # doctest: +SKIP
+>>> export(lambda _: store.rows(), ["messages"], Path("runs/x/export"), facts)   # doctest: +SKIP
 [PosixPath('runs/x/export/messages/data.jsonl')]
 """
 
@@ -42,13 +42,16 @@ _AXOLOTL_HEAD = (
 
 
 def export(
-    rows: Callable[[], Iterable[Row]],
+    rows: Callable[[ExportFormat], Iterable[Row]],
     formats: Sequence[ExportFormat],
     out: Path,
     facts: CardFacts,
 ) -> list[Path]:
-    """Write every format into a folder of its own under `out`; return the data files."""
-    return [_export_one(rows(), name, out / name, facts) for name in formats]
+    """Write every format into a folder of its own under `out`; return the data files.
+
+    `rows` gives the rows of a format, afresh for each.
+    """
+    return [_export_one(rows(name), name, out / name, facts) for name in formats]
 
 
 def _export_one(rows: Iterable[Row], name: ExportFormat, folder: Path, facts: CardFacts) -> Path:
@@ -111,7 +114,7 @@ def _write_parquet(lines: Iterable[Columns], file: BinaryIO, format: Format) -> 
             "export.formats: parquet needs pyarrow, which is not installed; "
             "run: pip install 'evolcoder[parquet]'"
         ) from error
-    types = {str: pa.string(), int: pa.int64()}
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[type(value)]) for name, value in format.shape().items()])
     left = iter(lines)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:

@@ -1,12 +1,13 @@
 r"""Which program an answer holds, in which language; or why it holds none that can be looked at.
 
 Promises: any text ends in a `Found`, in time that grows with its length alone. The language is that
-of the fence; where a fence names none, the task's. Of an answer with several languages the
+of the fence; where a fence names none, the first that the task names, and where the program is not
+of that language, the others that it names (`instead`). Of an answer with several languages the
 program is the part in the task's language, else the longest. Several blocks of one language may
 be parts of one program or versions of it, so there are several ways to read them, best first.
 Prose with code between its lines and no fence is not taken apart.
 
->>> found("```python\nx = 1\n```", None).sources
+>>> found("```python\nx = 1\n```", []).sources
 ('x = 1',)
 """
 
@@ -14,6 +15,7 @@ import ast
 import re
 import textwrap
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolcoder.text import CodeBlock, code_blocks, code_lines, has_code
@@ -24,6 +26,13 @@ _GUESSED_CHARS = 20_000
 """Longest source whose language is guessed by parsing it."""
 _BESIDE = frozenset({"bash", "sql", "css", "html"})
 """Languages of commands, data and pages; beside another language they are not the program."""
+_MARKS: Mapping[str, re.Pattern[str]] = {
+    "php": re.compile(r"\s*<\?php"),
+    "html": re.compile(r"\s*<(?:!DOCTYPE|html|head|body|div|form|script|table|ul|p|h\d)\b", re.I),
+    "bash": re.compile(r"\s*#!.*\b(?:ba|z)?sh\b"),
+    "python": re.compile(r"\s*#!.*\bpython"),
+}
+"""Beginnings that leave no doubt."""
 _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
 _PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
 _TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, ast.Assign)
@@ -37,34 +46,43 @@ class Found:
     """Its language, if it is known."""
     sources: tuple[str, ...] = field(repr=False)
     """Ways to read the program out of the answer, best first; empty where there is none."""
+    instead: tuple[str, ...]
+    """Other languages that it may be of, where only the task says which."""
     beside: tuple[str, ...]
     """Other languages that the answer has blocks in."""
     why: str
     """Why there is no program; else empty."""
 
 
-def found(text: str, language: str | None) -> Found:
-    """Find the program of an answer to a task in a language."""
+def found(text: str, named: Sequence[str]) -> Found:
+    """Find the program of an answer to a task that names these languages, the main one first."""
+    language = named[0] if named else None
     if len(text) > MOST_CHARS:
         return _none(language, "too_long")
     blocks = [block for block in code_blocks(text) if block.code.strip()]
-    return _in_blocks(blocks, language) if blocks else _unfenced(text, language)
+    return _in_blocks(blocks, named) if blocks else _unfenced(text, named)
 
 
-def _in_blocks(blocks: list[CodeBlock], language: str | None) -> Found:
+def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> Found:
     by_language: dict[str, list[str]] = {}
     for block in blocks:
         if block.language is not None:
             by_language.setdefault(block.language, []).append(_flush(block.code))
     if not by_language:
-        codes = [_flush(block.code) for block in blocks]
-        language = language or _guess(max(codes, key=len))
-        if language is None:
-            return _none(None, "language_unknown")
-        by_language[language] = codes
-    main = language if language in by_language else _longest(by_language)
+        return _unnamed([_flush(block.code) for block in blocks], named)
+    main = named[0] if named and named[0] in by_language else _longest(by_language)
     beside = tuple(sorted(by_language.keys() - {main}))
-    return Found(main, _readings(by_language[main]), beside, "")
+    return Found(main, _readings(by_language[main]), (), beside, "")
+
+
+def _unnamed(codes: list[str], named: Sequence[str]) -> Found:
+    """Say of which language code may be that no fence names."""
+    longest = max(codes, key=len)
+    marked = _mark(longest)
+    may_be = [marked] if marked else named or _guess(longest)
+    if not may_be:
+        return _none(None, "language_unknown")
+    return Found(may_be[0], _readings(codes), tuple(may_be[1:]), (), "")
 
 
 def _longest(by_language: dict[str, list[str]]) -> str:
@@ -78,16 +96,17 @@ def _readings(codes: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("\n\n".join(codes), max(codes, key=len), codes[-1])))
 
 
-def _unfenced(text: str, language: str | None) -> Found:
-    if not has_code(text):
+def _mark(code: str) -> str | None:
+    return next((name for name, mark in _MARKS.items() if mark.match(code)), None)
+
+
+def _unfenced(text: str, named: Sequence[str]) -> Found:
+    language = named[0] if named else None
+    if _mark(text) is None and not has_code(text):
         return _none(language, "no_code")
-    if not _is_all_code(text):
-        return _none(language, "among_prose")
-    source = _flush(text.strip("\n"))
-    language = language or _guess(source)
-    if language is None:
-        return _none(None, "language_unknown")
-    return Found(language, (source,), (), "")
+    if _mark(text) is None and not _is_all_code(text):
+        return _none(language, "among_prose" if code_lines(text) else "no_code")
+    return _unnamed([_flush(text.strip("\n"))], named)
 
 
 def _is_all_code(text: str) -> bool:
@@ -101,17 +120,17 @@ def _is_all_code(text: str) -> bool:
     return 2 * n_code >= len(bare) > 0
 
 
-def _guess(source: str) -> str | None:
+def _guess(source: str) -> list[str]:
     """Recognise Python, which reads least like anything else once it parses."""
     if len(source) > _GUESSED_CHARS:
-        return None
+        return []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return "python" if any(isinstance(node, _TELLING) for node in tree.body) else None
+        return []
+    return ["python"] if any(isinstance(node, _TELLING) for node in tree.body) else []
 
 
 def _flush(code: str) -> str:
@@ -120,4 +139,4 @@ def _flush(code: str) -> str:
 
 
 def _none(language: str | None, why: str) -> Found:
-    return Found(language, (), (), why)
+    return Found(language, (), (), (), why)

@@ -20,7 +20,7 @@ from itertools import islice
 
 from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
-from evolcoder.text import clean, one_line
+from evolcoder.text import clean, named_languages, one_line
 from evolcoder.verify.forms import Form, Shape, forms
 from evolcoder.verify.language import Found, found
 from evolcoder.verify.signs import (
@@ -39,6 +39,8 @@ PASSED = "passed"
 PARSE_ERROR = "parse_error"
 MOST_TRIES = 6
 """Ways to read one answer that are tried before it is said not to compile."""
+_FAILED = {NOT_RUN: 0, PARSE_ERROR: 1, Status.COMPILE_ERROR.value: 1}
+"""Kinds after which another way to read an answer is tried; the least one is told."""
 _BLAMED = re.compile(r".*(?:[Ee]rror|Exception|panicked|fatal|undefined|cannot).*")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
@@ -53,8 +55,8 @@ class Finding:
     """What is lacking, if something is; else empty."""
     said: str
     """The line that tells, as the compiler or the program said it."""
-    shape: Shape
-    """What the source was taken for."""
+    shape: Shape | None
+    """What the source was taken for, if there was one."""
 
 
 class Runs:
@@ -71,29 +73,33 @@ class Runs:
         self, task: Task, response: Response, _before: Mapping[Check, RowVerdict]
     ) -> RowVerdict:
         """Run the program of a response; see the module for what is found."""
-        program = found(clean(response.text), task.language)
+        program = found(clean(response.text), _named(task))
         if program.why:
-            return _verdict(response, program, NOT_RUN, {"why": program.why})
-        if program.language not in self._languages:
-            return _verdict(response, program, NOT_RUN, {"why": "language"})
-        finding = await self._tried(program)
-        detail = {"shape": finding.shape.value, "why": finding.why, "said": finding.said}
-        return _verdict(response, program, finding.kind, {k: v for k, v in detail.items() if v})
+            why = Finding(NOT_RUN, program.why, "", None)
+            return _verdict(response, program, program.language, why)
+        assert program.language is not None
+        findings: dict[str, Finding] = {}
+        for language in (program.language, *program.instead):
+            findings[language] = await self._tried(program, language)
+            if findings[language].kind not in _FAILED:
+                break
+        language = min(findings, key=lambda name: _FAILED.get(findings[name].kind, -1))
+        return _verdict(response, program, language, findings[language])
 
-    async def _tried(self, program: Found) -> Finding:
+    async def _tried(self, program: Found, language: str) -> Finding:
         """Try the ways to read a program until one is a program.
 
-        Where none is, what the likeliest one lacks is told, and a lack that excuses goes first.
+        Where none is, what the likeliest lacks is told, and a lack that excuses goes first.
         """
-        assert program.language is not None
+        if language not in self._languages:
+            return Finding(NOT_RUN, "language", "", None)
         failed: list[Finding] = []
-        for form in _ways(program):
-            finding = await self._try(program.language, form)
-            if finding.kind not in {PARSE_ERROR, Status.COMPILE_ERROR.value, NOT_RUN}:
+        for form in _ways(program, language):
+            finding = await self._try(language, form)
+            if finding.kind not in _FAILED:
                 return finding
             failed.append(finding)
-        excused = [finding for finding in failed if finding.kind == NOT_RUN]
-        return (excused or failed)[0]
+        return min(failed, key=lambda finding: _FAILED[finding.kind])
 
     async def _try(self, language: str, form: Form) -> Finding:
         execution = await self._sandbox.run(Program(language, form.source), self._limits)
@@ -102,9 +108,14 @@ class Runs:
         return Finding(kind, why, "" if kind == PASSED else _telling(said), form.shape)
 
 
-def _ways(program: Found) -> Iterator[Form]:
-    assert program.language is not None
-    every = (form for text in program.sources for form in forms(program.language, text))
+def _named(task: Task) -> list[str]:
+    """Name the languages that a task may want, the one that it names most first."""
+    first = [task.language] if task.language else []
+    return list(dict.fromkeys([*first, *named_languages(task.instruction)]))
+
+
+def _ways(program: Found, language: str) -> Iterator[Form]:
+    every = (form for source in program.sources for form in forms(language, source))
     return islice(every, MOST_TRIES)
 
 
@@ -153,8 +164,14 @@ def _telling(said: str) -> str:
 
 
 def _verdict(
-    response: Response, program: Found, kind: str, detail: Mapping[str, JSON]
+    response: Response, program: Found, language: str | None, finding: Finding
 ) -> RowVerdict:
-    beside = {"beside": list(program.beside)} if program.beside else {}
-    every = {"language": program.language, **detail, **beside}
-    return RowVerdict.of(response, Check.RUNS, kind, detail=every)
+    detail: dict[str, JSON] = {
+        "language": language,
+        "shape": finding.shape and finding.shape.value,
+        "why": finding.why,
+        "said": finding.said,
+        "beside": list(program.beside),
+    }
+    told = {name: value for name, value in detail.items() if value}
+    return RowVerdict.of(response, Check.RUNS, finding.kind, detail=told)

@@ -29,7 +29,7 @@ SYNTAX: Mapping[str, re.Pattern[str]] = {
         r"main\.sh: line \d+: (?:syntax error(?! in expr)|unexpected EOF)",
         r"main\.sh: line \d+: .*(?:unexpected EOF|syntax error near)",
     ),
-    "php": _any(r"PHP Parse error|PHP Fatal error:  Cannot redeclare"),
+    "php": _any(r"^(?:PHP )?Parse error: ", r"Fatal error: +Cannot redeclare"),
     "ruby": _any(r"^main\.rb:\d+: (?:.*\(SyntaxError\)|syntax error)", r"--> main\.rb"),
     "perl": _any(r"(?:aborted due to|had) compilation errors", r"^syntax error at main\.pl"),
     "lua": _any(r"main\.lua:\d+: .*near (?:'|<eof>)", r"main\.lua:\d+: unfinished"),
@@ -61,13 +61,13 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "bash": _any(r"command not found"),
 }
 _ELSEWHERE: Mapping[str, re.Pattern[str]] = {
-    "c": _any(r"undeclared|unknown type name|implicit declaration"),
+    "c": _any(r"undeclared|unknown type name|implicit declaration|has no type or storage class"),
     "cpp": _any(
         r"was not declared|does not name a type|has not been declared"
         r"|not a class, namespace"
     ),
-    "java": _any(r"error: cannot find symbol"),
-    "csharp": _any(r"error CS(?:0103|0246|0234|1061)"),
+    "java": _any(r"error: (?:cannot find symbol|<identifier> expected|illegal start of type)"),
+    "csharp": _any(r"error CS(?:0103|0246|0234|1061|1519)"),
     "go": _any(r"undefined: "),
     "rust": _any(r"error\[E(?:0412|0425|0405|0422|0531|0574)\]|cannot find "),
     "scala": _any(r"error: not found: "),
@@ -134,7 +134,7 @@ _WANTS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "file",
         _any(
             r"FileNotFound|No such file|ENOENT|no such file|NoSuchFile|cannot open file"
-            r"|could not open"
+            r"|[Cc]ould not open|[Uu]nable to open"
             r"|Failed to open stream|DirectoryNotFound|does not exist"
         ),
     ),
@@ -159,10 +159,7 @@ _READS_ARGUMENTS = re.compile(
 )
 _STAYS = re.compile(
     r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
-    r"|while\s*\(?\s*"
-    r"(?:True|true|1|:)|\bloop\s*\{|for\s*\(\s*;\s*;\s*\)|\bfor\s*\{|ListenAndServe"
-    r"|ServerSocket|\brun_forever"
-    r"|start_polling|\bsleep\b|\binotifywait\b|\btail -f\b"
+    r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
 )
 
 

@@ -9,9 +9,10 @@ in it comes from `rng_for(seed, task.id, ...)`, so that a row gets the same verd
 >>> reason = fault(verdict, config.verify.drop)   # doctest: +SKIP
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from evolcoder.errors import SandboxError
 from evolcoder.records import (
     SEEN_CHARS,
     Check,
@@ -22,6 +23,7 @@ from evolcoder.records import (
     Stage,
     Task,
 )
+from evolcoder.store import RunStore
 
 NOT_RUN = "not_run"
 """The finding of a check that had nothing to run, or could not run it; `why` in its detail."""
@@ -34,11 +36,17 @@ FAULTS: Mapping[tuple[Check, str], Reason] = {
     (Check.RUNS, "output"): Reason.DOES_NOT_RUN,
     (Check.TESTS, "failed"): Reason.TESTS_FAILED,
     (Check.TESTS, "no_tests"): Reason.NO_SOUND_TESTS,
+    (Check.TESTS, "unsound"): Reason.NO_SOUND_TESTS,
+    (Check.TESTS, "disputed"): Reason.NO_SOUND_TESTS,
     (Check.BAIT, "works"): Reason.BAIT_WORKS,
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
-    (Check.BOUND, "missed"): Reason.BOUND_MISSED,
+    (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
 }
 """Findings that can drop a row, and the reason that the drop then has."""
+
+
+SANDBOX_FAILURES_IN_A_ROW = 5
+"""So many mean that the machine is at fault, and not one program that no sandbox survives."""
 
 
 class RowCheck(Protocol):
@@ -80,3 +88,48 @@ def dropped(task: Task, response: Response, verdict: RowVerdict, reason: Reason)
         found,
         response.made,
     )
+
+
+class Verifier:
+    """Takes answers through the checks of a run and stores what comes of it.
+
+    Every verdict is stored before the next check begins, and a verdict that is there already, from
+    before an interruption, is not looked for again.
+    """
+
+    def __init__(self, store: RunStore, checks: Sequence[RowCheck], drop: Collection[str]) -> None:
+        self._store = store
+        self._checks = checks
+        self._drop = drop
+        self._failed_in_a_row = 0
+
+    async def verify(self, task: Task, response: Response) -> Drop | None:
+        """Make a response a row, or drop it and return the drop."""
+        found: dict[Check, RowVerdict] = {}
+        if self._checks:
+            found = {verdict.check: verdict for verdict in self._store.verdicts(task)}
+        for check in self._checks:
+            if check.check not in found:
+                found[check.check] = await self._look(check, task, response, found)
+                self._store.add(found[check.check])
+            if reason := fault(found[check.check], self._drop):
+                drop = dropped(task, response, found[check.check], reason)
+                self._store.add(drop)
+                return drop
+        self._store.keep(response)
+        return None
+
+    async def _look(
+        self, check: RowCheck, task: Task, response: Response, found: Mapping[Check, RowVerdict]
+    ) -> RowVerdict:
+        """Do one check; a sandbox that fails at one program alone says nothing of it."""
+        try:
+            verdict = await check(task, response, found)
+        except SandboxError as error:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
+                raise
+            self._store.add_event("sandbox", f"{task.id}: {error}")
+            return RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
+        self._failed_in_a_row = 0
+        return verdict

@@ -1,0 +1,89 @@
+"""Read Python source that nobody vouches for, as a tree, without running it.
+
+Promises: whatever the text is (not Python, a megabyte, nested a thousand deep), the answer is a
+tree or None, never an exception, and nothing is warned of. Sources over `MAX_CHARS` are
+not looked at.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterator
+
+MAX_CHARS = 60_000
+"""Longest source that is read; answers are a few thousand characters long."""
+MAX_NODES = 40_000
+"""Most nodes of a tree that is worked on."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parse(source: str) -> ast.Module | None:
+    """Return the tree of a source, or None where it is not Python, too long or too deep."""
+    if len(source) > MAX_CHARS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+        ast.unparse(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree if sum(1 for _ in ast.walk(tree)) <= MAX_NODES else None
+
+
+def compiles(source: str) -> bool:
+    """Tell whether Python's compiler takes a source; nothing of it runs."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, "source", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def definitions(tree: ast.Module) -> dict[str, Definition]:
+    """Return the functions and classes at the top level; of one name the last counts."""
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+
+
+def is_main_guard(node: ast.stmt) -> bool:
+    """Tell whether a statement is `if __name__ == "__main__":`."""
+    return isinstance(node, ast.If) and "__name__" in _names(node.test)
+
+
+def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
+    """Return the top-level statements that calling an entry point can reach, in source order.
+
+    Reached is by name: a function that is named in one that is reached is reached too. Where the
+    entry point is not defined, that is everything but the main guard.
+    """
+    body = [node for node in tree.body if not is_main_guard(node)]
+    wanted = {entry_point.partition(".")[0]}
+    if not any(wanted & set(_bound(node)) for node in body):
+        return body
+    reached: list[ast.stmt] = []
+    while found := [
+        node for node in body if node not in reached and not wanted.isdisjoint(_bound(node))
+    ]:
+        reached += found
+        wanted.update(name for node in found for name in _names(node))
+    return [node for node in body if node in reached]
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            yield part.id
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}

@@ -1,0 +1,91 @@
+"""What can be tested of an answer is found without running it."""
+
+import pytest
+
+from evolcoder.verify.subject import fitting, program_of, subject_of
+
+STACK = """class Stack:
+    \"\"\"Last in, first out.\"\"\"
+    def __init__(self, items=()):
+        self.items = list(items)
+    def push(self, item: int):
+        self.items.append(item)
+    def _check(self):
+        pass
+"""
+
+
+def fenced(code, tag="python"):
+    return f"Sure:\n```{tag}\n{code}\n```\nDone."
+
+
+@pytest.mark.parametrize(
+    ("text", "instruction", "signature"),
+    [
+        (fenced("def f(x, y=2):\n    'Adds.'\n    return x + y"), "", "def f(x, y=2)"),
+        (fenced("def g(x):\n    return x\ndef f(x):\n    return g(x)"), "", "def f(x)"),
+        (fenced("def f(x):\n    return x\ndef g(x):\n    return x"), "", "def g(x)"),
+        (fenced("def f(x):\n    return x\ndef g(x):\n    return x"), "Write `f(x)`.", "def f(x)"),
+        (fenced("def f(x):\n    return x\ndef main():\n    f(1)"), "", "def f(x)"),
+        (fenced("def f(x):\n    return x\ndef test_f():\n    assert f(1)"), "", "def f(x)"),
+        (
+            fenced(STACK),
+            "",
+            "class Stack:\n    def __init__(self, items=())\n    def push(self, item: int)",
+        ),
+        (fenced("import os") + fenced("def f(x):\n    return x"), "", "def f(x)"),
+        (fenced("def f(x):\n    return x", ""), "", "def f(x)"),
+        ("def f(x):\n    return x", "", "def f(x)"),
+        (fenced("print(input())"), "", "def program(typed)"),
+        (fenced("def main():\n    print(input())\nmain()"), "", "def program(typed)"),
+        (fenced("print(3)"), "", None),
+        (fenced("async def f(x):\n    return x"), "", None),
+        (fenced("def f(x):\n    return x", "java"), "", None),
+        (fenced("def f(x:\n    return"), "", None),
+        (fenced("def f():\n" + "    if x:\n" * 200), "", None),
+        ("Nothing to call.", "", None),
+        ("", "", None),
+    ],
+)
+def test_the_function_that_the_task_is_about_is_found(text, instruction, signature):
+    """By the task's words, else by who calls whom; a signature never holds a line of a body."""
+    found = subject_of(text, instruction)
+    assert (found and found.signature) == signature
+
+
+def test_only_what_the_entry_point_reaches_is_kept():
+    """Example usage, main guards and unused imports take no part; constants and imports do."""
+    code = (
+        "import math, nowhere\nimport absent\nLIMIT = 3\nn = int(input())\n"
+        "def help(x):\n    return math.floor(x) + LIMIT\n"
+        "def f(x):\n    return help(x)\nprint(f(n))\nif __name__ == '__main__':\n    f(1)"
+    )
+    found = subject_of(fenced(code), "")
+    assert found is not None
+    assert "absent" not in found.source
+    assert "input" not in found.source
+    assert "print" not in found.source
+    assert "import math" in found.source
+    assert "LIMIT = 3" in found.source
+
+
+@pytest.mark.parametrize(
+    ("code", "fits"),
+    [
+        ("def f(y):\n    return y", True),
+        ("def double(y):\n    return y", True),
+        ("def double(y, z):\n    return y", False),
+        ("class f:\n    def run(self):\n        return 1", False),
+        ("def f(y, z):\n    return y", True),
+        ("x = 1", False),
+    ],
+)
+def test_another_answer_fits_by_name_or_by_number_of_arguments(code, fits):
+    """A function of another name can be called by the wanted one."""
+    wanted = subject_of(fenced("def f(x):\n    return x"), "")
+    for found in (fitting(fenced(code), wanted), program_of(code, wanted)):
+        assert (found is not None) == fits
+        if found is not None:
+            space = {}
+            exec(found.source, space)
+            assert callable(space["f"])
