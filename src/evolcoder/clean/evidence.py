@@ -58,8 +58,9 @@ class Hit:
     seen: str
     """The matching span as it was compared, or the verdict with its reason; shortened."""
     score: float
-    """How alike, in the detector's own unit: bits that are shared (n-grams, substring), cosine
-    (neighbours), 1 for a verdict (judge), share of tests passed (execution)."""
+    """How alike, in the detector's own unit: share of the problem's side that was found (n-grams),
+    bits of the longest common run (substring), cosine (neighbours), 1 for a verdict (judge), share
+    of tests passed (execution)."""
 
 
 SEEN_CHARS = 500

@@ -6,6 +6,7 @@ and tests. Reads no file and knows no benchmark: the door hands the problems in.
     items = items_of("humaneval", bench.problems())
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,6 +43,20 @@ class Item:
     """Its canonical solution; empty where there is none."""
     tests: str
     """What a program must withstand, as source."""
+
+    @property
+    def wording(self) -> str:
+        """The prompt in words: its docstring where it has one, up to the first sample call."""
+        found = _DOCSTRING.findall(self.prompt)
+        text = found[-1] if found else self.prompt
+        said = _CALL.split(text, maxsplit=1)[0].strip()
+        return said if len(said.split()) >= LEAST_WORDS else text.strip()
+
+
+LEAST_WORDS = 3
+"""With fewer words before its sample calls, a prompt is taken whole."""
+_DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
+_CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
 
 
 def items_of(benchmark: str, problems: Iterable[Problem]) -> tuple[Item, ...]:
