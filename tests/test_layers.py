@@ -21,7 +21,17 @@ LAYER = {
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
-HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "ray",
+    "xllamacpp",
+    "datasets",
+    "pyarrow",
+    "sentence_transformers",
+}
 
 
 def modules():
