@@ -30,11 +30,11 @@ def test_blocks_and_order_of_rows_decide_nothing(step):
 
 def test_the_nearest_are_the_nearest():
     """No other row is nearer to a problem than its k nearest."""
-    everything = pairs_of(ROWS, k=len(ROWS))
-    for at, item in enumerate(ITEMS):
-        all_of_it = sorted((-p.cosine, p.row) for p in everything if p.item == item)
-        nearest = [(-p.cosine, p.row) for p in pairs_of(ROWS) if p.item == item]
-        assert nearest == all_of_it[:5], at
+    everything, nearest = pairs_of(ROWS, k=len(ROWS)), pairs_of(ROWS)
+    for item in ITEMS:
+        ranked = [pair for pair in everything if pair.item == item]
+        assert [pair for pair in nearest if pair.item == item] == ranked[:5]
+        assert [-pair.cosine for pair in ranked] == sorted(-pair.cosine for pair in ranked)
 
 
 def test_equal_rows_are_taken_by_their_id():
