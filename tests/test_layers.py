@@ -16,7 +16,8 @@ LAYER = {
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
-    "rounds": STORY, "evaluate": STORY,
+    "clean": ROOMS,
+    "rounds": STORY, "evaluate": STORY, "leakage": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
