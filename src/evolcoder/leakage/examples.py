@@ -28,6 +28,8 @@ MOST = 6
 """Examples of a problem: nearly all that is wrong fails on the first."""
 LARGEST = 2_000
 """Bytes of an example's arguments, at most."""
+LARGE = 5_000
+"""From so large a number on, an argument is tried late."""
 MOST_PERMUTED = 3
 """Arguments of a problem whose order is permuted, at most."""
 _RECORDER = """
@@ -61,6 +63,8 @@ class Example:
     """Plain values, in the order of the benchmark."""
     expected: Any
     """What the reference answers."""
+    exact: bool
+    """Whether the test wants this very answer, and not one that is as good."""
 
 
 async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[Example, ...]:
@@ -70,13 +74,14 @@ async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[Example, ...]
         return ()
     checks = problem.checks
     found = plain_checks(checks.test_source, names[0], checks.check)
+    exact = found is not None
     if found is None:
         given = [[problem.reference, checks.test_source, names[0], checks.check]]
         lines, _ = await answers_of(sandbox, _RECORDER, "record", given, LIMITS)
         found = list(_recorded(lines))
     small = [pair for pair in found if _is_small(pair)]
     arity = len(small[0][0]) if small else 0
-    return _chosen([Example(*pair) for pair in small if len(pair[0]) == arity])
+    return _chosen([Example(*pair, exact) for pair in small if len(pair[0]) == arity])
 
 
 def _recorded(lines: Sequence[bytes]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -95,7 +100,7 @@ def _is_small(pair: tuple[tuple[Any, ...], Any]) -> bool:
 
 def _chosen(examples: Sequence[Example]) -> tuple[Example, ...]:
     """Take the telling examples first, small ones before large, and unlike answers by turns."""
-    ordered = sorted(examples, key=lambda one: (_dullness(one), len(repr(one.arguments))))
+    ordered = sorted(examples, key=lambda one: (_weight(one), len(repr(one.arguments))))
     seen: dict[str, int] = {}
     turns = []
     for place, one in enumerate(ordered):
@@ -103,6 +108,15 @@ def _chosen(examples: Sequence[Example]) -> tuple[Example, ...]:
         seen[shown] = seen.get(shown, -1) + 1
         turns.append((seen[shown], place, one))
     return tuple(one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:MOST])
+
+
+def _weight(example: Example) -> tuple[bool, int]:
+    """Put calls last that a function of another problem would count through for long."""
+    return any(_is_large(one) for one in example.arguments), _dullness(example)
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, int) and abs(value) > LARGE
 
 
 def _dullness(example: Example) -> int:

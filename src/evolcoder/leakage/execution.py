@@ -30,7 +30,7 @@ from evolcoder.leakage.examples import Example, View, examples_of, kinds_of, see
 from evolcoder.leakage.plainness import size_of
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
-FIRST_LOOK = Limits(cpu_s=6, wall_s=30, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
+FIRST_LOOK = Limits(cpu_s=2.4, wall_s=30, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
 """For one function and all problems; a call of its own is ended after 0.1 s (`clean.trial`)."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
@@ -176,7 +176,7 @@ class Search:
         """Return the problems that a function with so many arguments may solve; empty if none."""
         if (least, most) not in self._tables:
             entries = [
-                (number, place, kinds_of(view, target.examples), _encoded(view, target.examples))
+                (number, place, *_entry(view, target))
                 for number, target in enumerate(self._targets)
                 for place, view in enumerate(target.views)
                 if least <= len(view) <= most
@@ -197,8 +197,11 @@ class Search:
         return verdict.passed
 
 
-def _encoded(view: View, examples: Sequence[Example]) -> list[tuple[bytes, Any]]:
-    return [(marshal.dumps(seen_by(view, one.arguments), 2), one.expected) for one in examples]
+def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
+    """Write down a problem under a view for the first look."""
+    examples = target.examples
+    calls = [(marshal.dumps(seen_by(view, one.arguments), 2), one.expected) for one in examples]
+    return kinds_of(view, examples), all(one.exact for one in examples), calls
 
 
 @functools.cache
