@@ -136,14 +136,15 @@ def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
         return (tuple(range(arity)),)
     found = list(itertools.permutations(range(arity)))
     for place, length in itertools.permutations(range(arity), 2):
-        if all(_is_length(one.arguments, place, length) for one in examples):
+        if all(is_length(one.arguments, place, length) for one in examples):
             found += itertools.permutations([n for n in range(arity) if n != length])
     if arity == 1 and all(hasattr(one.arguments[0], "__len__") for one in examples):
         found.append((0, ~0))
     return tuple(dict.fromkeys(found))
 
 
-def _is_length(arguments: Sequence[Any], place: int, length: int) -> bool:
+def is_length(arguments: Sequence[Any], place: int, length: int) -> bool:
+    """Whether one argument is the length of another."""
     value, count = arguments[place], arguments[length]
     return type(count) is int and hasattr(value, "__len__") and len(value) == count
 

@@ -21,17 +21,23 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from evolcoder.bench.base import Problem
+from evolcoder.bench.base import Oracle, Problem
 from evolcoder.bench.functions import entry_points
+from evolcoder.bench.oracles import compare
 from evolcoder.clean.signatures import Function, functions_of
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.calls import Answer, answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.leakage.examples import Example, View, examples_of, kinds_of, seen_by, views_of
-from evolcoder.leakage.plainness import size_of
+from evolcoder.leakage.further import inputs_like
+from evolcoder.leakage.plainness import is_plain, size_of
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 FIRST_LOOK = Limits(cpu_s=2.4, wall_s=30, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
 """For one function and all problems; a call of its own is ended after 0.1 s (`clean.trial`)."""
+ALIKE = 0.8
+"""From this share of further inputs on, a function that passes also does what is asked for."""
+FURTHER = Limits(cpu_s=3, wall_s=30, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
+"""For a function on the further inputs."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
@@ -53,6 +59,13 @@ class Pass:
     """How its arguments are the problem's (`leakage.examples`); None for as they come."""
     size: int
     """How much there is to the problem's own solution (`leakage.plainness`)."""
+    alike: float
+    """Share of further inputs that it answers as the reference does (`leakage.further`)."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it speaks of a leak: the problem is not plain, and more than its tests agree."""
+        return not is_plain(self.size) and self.alike >= ALIKE
 
 
 @dataclass(slots=True)
@@ -94,6 +107,7 @@ class Search:
         self._sandbox = sandbox
         self._needs = needs
         self._tests: dict[int, ProblemTest] = {}
+        self._further: dict[int, list[tuple[tuple[Any, ...], Answer]]] = {}
         self._found: dict[bytes, tuple[Pass, ...]] = {}
         self._tables: dict[tuple[int, int], bytes] = {}
         self._namesakes = defaultdict[str, list[int]](list)
@@ -141,8 +155,9 @@ class Search:
         for number, view in await self._suspects(function):
             if number not in found and await self._solves(function, number, view):
                 target = self._targets[number]
+                alike = await self._alike(function, number, view)
                 found[number] = Pass(
-                    target.bench, target.problem.id, function.name, view, target.size
+                    target.bench, target.problem.id, function.name, view, target.size, alike
                 )
         return tuple(found[number] for number in sorted(found))
 
@@ -189,12 +204,52 @@ class Search:
         if number not in self._tests:
             self._tests[number] = ProblemTest.of(target.problem, await self._needs(target.problem))
         self.tally.graded += 1
-        entry_point = target.names[0]
-        given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
-        program = f"{_trial()}\n{entry_point} = adapted({given})\n"
+        program = _adapted(function, view, target.names[0])
         verdict = await self._tests[number].grade(self._sandbox, program)
         self.tally.passed += verdict.passed
         return verdict.passed
+
+    async def _alike(self, function: Function, number: int, view: View | None) -> float:
+        """Ask a function that passed for more answers than the tests do."""
+        target = self._targets[number]
+        if number not in self._further:
+            inputs = inputs_like(target.examples, seed=target.problem.id)
+            answers = await self._answers(target.problem.reference or "", target, inputs)
+            self._further[number] = [
+                (given, answer)
+                for given, answer in zip(inputs, answers, strict=False)
+                if answer.word == "value"
+            ]
+        known = self._further[number]
+        program = _adapted(function, view, target.names[0])
+        answers = await self._answers(program, target, [given for given, _ in known])
+        pairs = zip(answers, known, strict=False)
+        right = sum(
+            mine.word == "value" and _alike(mine.value, one.value) for mine, (_, one) in pairs
+        )
+        return right / len(known) if known else 1.0
+
+    async def _answers(
+        self, program: str, target: _Target, inputs: Sequence[tuple[Any, ...]]
+    ) -> list[Answer]:
+        if not inputs:
+            return []
+        lines, _ = await answers_of(self._sandbox, program, target.names[0], inputs, FURTHER)
+        return [read_answer(line) for line in lines]
+
+
+def _adapted(function: Function, view: View | None, entry_point: str) -> str:
+    """Write the program in which a function goes by the benchmark's name."""
+    given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
+    return f"{_trial()}\n{entry_point} = adapted({given})\n"
+
+
+def _alike(answer: Any, expected: Any) -> bool:  # noqa: ANN401 - plain data
+    """Whether two answers say the same: equal, nearly equal numbers, or the same members."""
+    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
+        pairs = zip(answer, expected, strict=False)
+        return len(answer) == len(expected) and all(_alike(a, b) for a, b in pairs)
+    return compare(Oracle.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
 
 
 def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
