@@ -134,15 +134,20 @@ def _outcome(
     examples: Sequence[tuple[bytes, Any]],
     watch: Watch,
 ) -> bool | None:
-    """Return True where all examples hold, False where one was slow, None where one fails."""
+    """Return True where all examples hold, None where one fails or the first one is slow.
+
+    False says that a later one was slow.
+    """
+    n_right = 0
     try:
         for arguments, expected in examples:
             watch.call += 1
             given = marshal.loads(arguments)  # noqa: S302 - our own
             if not agree(call(*given), expected):
                 return None
+            n_right += 1
     except Slow:
-        return False
+        return False if n_right else None
     except GiveUp:
         raise
     except BaseException:  # noqa: BLE001 - a candidate may raise anything
