@@ -21,21 +21,20 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from evolcoder.bench.base import Oracle, Problem
+from evolcoder.bench.base import Problem
 from evolcoder.bench.functions import entry_points
-from evolcoder.bench.oracles import compare
 from evolcoder.clean.signatures import Function, functions_of
 from evolcoder.grade.calls import Answer, answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.leakage.examples import Example, View, examples_of, kinds_of, seen_by, views_of
-from evolcoder.leakage.further import inputs_like
+from evolcoder.leakage.further import agreement, inputs_like
 from evolcoder.leakage.plainness import is_plain, size_of
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 FIRST_LOOK = Limits(cpu_s=2.4, wall_s=30, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
 """For one function and all problems; a call of its own is ended after 0.1 s (`clean.trial`)."""
-ALIKE = 0.8
-"""From this share of further inputs on, a function that passes also does what is asked for."""
+ALIKE = 0.7
+"""From so much agreement on further inputs on, a function that passes solves its problem."""
 FURTHER = Limits(cpu_s=3, wall_s=30, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
 """For a function on the further inputs."""
 MAX_KEPT = 200_000
@@ -60,7 +59,8 @@ class Pass:
     size: int
     """How much there is to the problem's own solution (`leakage.plainness`)."""
     alike: float
-    """Share of further inputs that it answers as the reference does (`leakage.further`)."""
+    """How far it answers further inputs as the reference does, 1 for always and 0 for as often as
+    by chance (`leakage.further`)."""
 
     @property
     def tells(self) -> bool:
@@ -96,6 +96,11 @@ class _Target:
     examples: tuple[Example, ...]
     views: tuple[View, ...]
     size: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether its test wants the very answers of its reference."""
+        return all(one.exact for one in self.examples)
 
 
 class Search:
@@ -223,11 +228,7 @@ class Search:
         known = self._further[number]
         program = _adapted(function, view, target.names[0])
         answers = await self._answers(program, target, [given for given, _ in known])
-        pairs = zip(answers, known, strict=False)
-        right = sum(
-            mine.word == "value" and _alike(mine.value, one.value) for mine, (_, one) in pairs
-        )
-        return right / len(known) if known else 1.0
+        return agreement(answers, [expected for _, expected in known], exact=target.exact)
 
     async def _answers(
         self, program: str, target: _Target, inputs: Sequence[tuple[Any, ...]]
@@ -244,19 +245,11 @@ def _adapted(function: Function, view: View | None, entry_point: str) -> str:
     return f"{_trial()}\n{entry_point} = adapted({given})\n"
 
 
-def _alike(answer: Any, expected: Any) -> bool:  # noqa: ANN401 - plain data
-    """Whether two answers say the same: equal, nearly equal numbers, or the same members."""
-    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
-        pairs = zip(answer, expected, strict=False)
-        return len(answer) == len(expected) and all(_alike(a, b) for a, b in pairs)
-    return compare(Oracle.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
-
-
 def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
     """Write down a problem under a view for the first look."""
     examples = target.examples
     calls = [(marshal.dumps(seen_by(view, one.arguments), 2), one.expected) for one in examples]
-    return kinds_of(view, examples), all(one.exact for one in examples), calls
+    return kinds_of(view, examples), target.exact, calls
 
 
 @functools.cache
