@@ -153,9 +153,15 @@ class RunStore(Folder):
         query = "SELECT COUNT(*) FROM kept k JOIN responses r USING (round, ordinal)"
         return int(str(self.db.read(query)[0][0]))
 
-    def replace_cleaned(self, drops: Iterable[Drop], key: str, said: object) -> None:
-        """Have these drops, and no earlier ones, cleaned out, with a fact that says how."""
-        forget: Statement = ("DELETE FROM drops WHERE stage = 'clean'", ())
+    def replace_cleaned(
+        self, drops: Iterable[Drop], key: str, said: object, *, with_leaks: bool = False
+    ) -> None:
+        """Have these drops, and no earlier ones, cleaned out, with a fact that says how.
+
+        Earlier leaks stay, unless these drops come of a new look for leaks.
+        """
+        query = "DELETE FROM drops WHERE stage = 'clean' AND (reason <> 'leak' OR ?)"
+        forget: Statement = (query, (with_leaks,))
         found = (statement for drop in drops for statement in _statements(drop, waits=False))
         how: Statement = ("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(said)))
         self.db.write_all(chain([forget], found, [how]))

@@ -85,3 +85,19 @@ def test_a_verified_row_outlives_an_earlier_one(store):
     clean_run(store, CleanConfig(), seed=0)
     assert first.id in dropped(store)
     assert second.id not in dropped(store)
+
+
+def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
+    """A cleaning that looks for doubles alone does not bring a leak back; a new look may."""
+    _, _, third, child, _ = fill(store)
+
+    def leaked(rows):
+        assert {row.id for row in rows} >= {third.id, child.id}
+        return {child.id: [{"item": "Toy/1"}]}
+
+    clean_run(store, CleanConfig(), seed=0, leaked=leaked)
+    assert dropped(store)[child.id] is Reason.LEAK
+    clean_run(store, CleanConfig(near=0.9), seed=0)
+    assert dropped(store)[child.id] is Reason.LEAK
+    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: {})
+    assert child.id not in dropped(store)

@@ -8,7 +8,7 @@ whole or not there; the same rows in another order give the same drops, but for 
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +17,14 @@ from typing import TextIO
 from evolcoder.clean.dedup import Duplicate, Likeness, find
 from evolcoder.clean.embed import Embedder
 from evolcoder.clean.entries import Entry
-from evolcoder.cleaning.rows import of_file
+from evolcoder.cleaning.rows import Candidate, of_file
 from evolcoder.cleaning.whole import whole
 from evolcoder.config import CleanConfig
+
+Evidence = Sequence[Mapping[str, object]]
+"""Hits of a row, as plain data."""
+Leaked = Callable[[Iterable[Candidate]], Mapping[str, Evidence]]
+"""Looks at rows and returns those that are to go, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,12 @@ def in_file(
     seed: int,
     embedder: Embedder | None = None,
     out: Path | None = None,
+    leaked: Leaked | None = None,
 ) -> Summary:
-    """Find doubles in a file; with `out`, write the rows that stay, and the drops beside them."""
+    """Find doubles in a file; with `out`, write the rows that stay, and the drops beside them.
+
+    `leaked` is asked about the rows that are left, and says which of them go, and why.
+    """
     entries = _Counted(path, config)
     found = find(entries, likeness_of(config), seed=seed, embedder=embedder)
     reasons: Counter[str] = Counter()
@@ -65,9 +74,15 @@ def in_file(
             reasons[f"duplicate_{duplicate.kind}"] += 1
             if drops is not None:
                 _write(drops, _evidence(duplicate, entries))
-    goes.extend(bytes(entries.n_beside + entries.n_rows - len(goes)))
+        goes.extend(bytes(entries.n_beside + entries.n_rows - len(goes)))
+        del goes[: entries.n_beside]
+        for number, leak in _leaks(path, goes, leaked):
+            goes[number] = 1
+            reasons["leak"] += 1
+            if drops is not None:
+                _write(drops, leak)
     if out is not None:
-        _write_kept(path, out, goes[entries.n_beside :])
+        _write_kept(path, out, goes)
     return Summary(entries.n_rows, dict(reasons.most_common()), name_of(embedder))
 
 
@@ -115,6 +130,19 @@ def _evidence(duplicate: Duplicate, entries: _Counted) -> dict[str, object]:
     }
     said = asdict(duplicate) | numbers
     return {"stage": "clean", "reason": f"duplicate_{said.pop('kind')}", **said}
+
+
+def _leaks(
+    path: str, goes: bytearray, leaked: Leaked | None
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """Say of the rows that are left which are leaks, with the evidence."""
+    if leaked is None:
+        return
+    why = leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
+    for number, row in enumerate(of_file(path)):
+        if not goes[number] and row.id in why:
+            said = {"number": number, "id": row.id, "hits": why[row.id]}
+            yield number, {"stage": "clean", "reason": "leak", **said}
 
 
 def _write_kept(path: str, out: Path, goes: bytearray) -> None:

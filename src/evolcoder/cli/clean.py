@@ -1,4 +1,4 @@
-"""`evolcoder clean`: a data file without its doubles, or the stage `clean` of a run.
+"""`evolcoder clean`: a data file without its doubles and leaks, or the stage `clean` of a run.
 
 Of a file the rows that stay are written as they were found, and the drops with their evidence
 beside them; of a run the drops are stored in it, and its exports leave them out.
@@ -6,15 +6,18 @@ beside them; of a run the drops are stored in it, and its exports leave them out
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder import config as configs
+from evolcoder.clean import report as reports
+from evolcoder.clean.report import Report
 from evolcoder.cleaning import doubles
-from evolcoder.cleaning.doubles import Summary
+from evolcoder.cleaning.doubles import Evidence, Leaked, Summary
+from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.run import clean_run
-from evolcoder.cli import exports
+from evolcoder.cli import exports, leaks
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.config import Config
 from evolcoder.errors import UserError
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compare", choices=("task", "row"), help="compare tasks, or tasks with their answers")
     add("--embedder", metavar="SPEC", help="for --meaning: a known name, a folder or a Hub id")
     add("--seed", type=int, metavar="N", help="root of all randomness")
+    leaks.add_arguments(parser)
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -57,9 +61,33 @@ def main(args: argparse.Namespace) -> int:
         )
     base = folder / CONFIG_NAME if is_run else None
     config = configs.load(base, [*_from_flags(args), *args.set])
-    summary, paths = _of_run(folder, config) if is_run else _of_file(args.data, config, args.out)
-    _show(summary, paths, as_json=args.json)
+    seeker = _Seeker(args, config)
+    leaked = seeker.leaked if args.against else None
+    if is_run:
+        summary, paths = _of_run(folder, config, leaked)
+    else:
+        summary, paths = _of_file(args.data, config, args.out, leaked)
+    _show(summary, paths, seeker.report, as_json=args.json)
     return 0
+
+
+class _Seeker:
+    """Looks for leaks where a cleaning asks for it, and keeps the report."""
+
+    def __init__(self, args: argparse.Namespace, config: Config) -> None:
+        self.report: Report | None = None
+        self._args = args
+        self._config = config
+
+    def leaked(self, rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
+        """Return the rows that go, with their evidence."""
+        self.report = leaks.search(rows, self._args, self._config)
+        goes = set(self.report.dropped)
+        found: dict[str, list[dict[str, object]]] = {id: [] for id in self.report.dropped}
+        for hit in self.report.hits:
+            if hit.row in goes:
+                found[hit.row].append(asdict(hit))
+        return found
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -69,26 +97,34 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
             yield f"{key}={json.dumps(given[flag])}"
 
 
-def _of_run(folder: Path, config: Config) -> tuple[Summary, list[Path]]:
+def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summary, list[Path]]:
     embedder = embedder_for(config.clean)
     with RunStore.create(folder, config) as store:
-        summary = clean_run(store, config.clean, seed=config.seed, embedder=embedder)
+        settings, seed = config.clean, config.seed
+        summary = clean_run(store, settings, seed=seed, embedder=embedder, leaked=leaked)
         return summary, exports.write(store, config)
 
 
-def _of_file(path: str, config: Config, out: Path | None) -> tuple[Summary, list[Path]]:
-    embedder = embedder_for(config.clean)
-    summary = doubles.in_file(path, config.clean, seed=config.seed, embedder=embedder, out=out)
+def _of_file(
+    path: str, config: Config, out: Path | None, leaked: Leaked | None
+) -> tuple[Summary, list[Path]]:
+    embedder, seed = embedder_for(config.clean), config.seed
+    summary = doubles.in_file(
+        path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
+    )
     return summary, [] if out is None else [out, doubles.drops_path(out)]
 
 
-def _show(summary: Summary, paths: list[Path], *, as_json: bool) -> None:
+def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json: bool) -> None:
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
+        plain["leakage"] = None if report is None else reports.plain(report)
         print(json.dumps(plain, indent=2))
         return
     lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
     print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))
+    if report is not None:
+        print(f"\n{reports.table(report)}\n")
     if summary.embedder is not None:
         print(f"meanings by {summary.embedder}")
     for path in paths:
