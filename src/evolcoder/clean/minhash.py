@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 N_VALUES = 128
 """Values in a signature."""
 BATCH_CHARS = 1 << 20
-"""Texts that are hashed at once, by their length."""
+BATCH = 1000
+"""Texts that are hashed at once, by their length and number."""
 
 
 class Signatures:
@@ -42,7 +43,7 @@ class Signatures:
         """Hash one more text."""
         self._waiting.append(shingles(folded))
         self._waiting_chars += len(folded)
-        if self._waiting_chars > BATCH_CHARS:
+        if self._waiting_chars > BATCH_CHARS or len(self._waiting) >= BATCH:
             self._hash()
 
     def keys(self) -> "NDArray[np.uint64]":
