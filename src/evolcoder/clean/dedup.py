@@ -4,7 +4,7 @@ Promises: an entry is dropped only if it is itself alike to an entry that is kep
 chain); the one that stays comes first in the order of precedence of `entries.Shelf`; of several
 matches the most alike is named. Texts of which each names a programming language that the other
 does not are doubles only if they are equal. The same entries and seed give the same drops in any
-order of arrival. Memory is flat but for some 400 bytes per entry; time grows as n log n, plus one
+order of arrival. Memory is flat but for some 550 bytes per entry; time grows as n log n, plus one
 comparison per pair that shares a band. A child and its own parent are never compared.
 
 >>> entries = [Entry("a", "Sort the list."), Entry("b", "sort  the list.")]
