@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench bench-orchestration bench-grading toolchains ds1000 clean help
+.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,13 +30,16 @@ fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-orchestration bench-grading ## measure us beside other tools; makes their venvs under .bench
+bench: bench-orchestration bench-grading bench-cleaning ## measure us beside other tools; makes their venvs under .bench
 
 bench-orchestration: $(READY) ## requests per second
 	$(BIN)/python benchmarks/orchestration.py
 
 bench-grading: $(READY) ## programs graded per second
 	$(BIN)/python benchmarks/grading.py
+
+bench-cleaning: $(READY) ## near doubles beside others, and up to a million rows
+	$(BIN)/python benchmarks/cleaning.py
 
 toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)
 	PYTHONPATH=src $(PYTHON) -m evolcoder.cli.toolchains

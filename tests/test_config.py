@@ -96,6 +96,7 @@ CHANGES = {
     "eliminate": "eliminate.max_words=99",
     "respond": "respond.tries=2",
     "verify": "verify.when=never",
+    "clean": "clean.near=0.9",
     "budget": "budget.rounds=9",
     "traffic": "traffic.concurrency=3",
     "export": "export.include_seeds=false",

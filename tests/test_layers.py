@@ -16,12 +16,22 @@ LAYER = {
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS, "bench.scores": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
-    "verify": ROOMS,
-    "rounds": STORY, "evaluate": STORY,
+    "verify": ROOMS, "clean": ROOMS,
+    "rounds": STORY, "cleaning": STORY, "evaluate": STORY, "leakage": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
-HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "ray",
+    "xllamacpp",
+    "datasets",
+    "pyarrow",
+    "sentence_transformers",
+}
 
 
 def modules():

@@ -2,7 +2,7 @@
 
 Promises: processor time is that of the whole process tree, as far as its processes were waited for;
 memory is the largest resident size of any one process of it. A command that fails, or takes longer
-than `LIMIT_S`, has a `failure`; nothing is raised.
+than its limit, has a `failure`; nothing is raised.
 """
 
 import os
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT_S = 900.0
-"""Longest time that a command may take."""
+"""Longest time that a command may take, unless its caller says otherwise."""
 Watch = Callable[[int], AbstractContextManager[object]]
 """Looks at a process while it runs."""
 
@@ -44,6 +44,8 @@ def run(
     folder: Path,
     variables: Mapping[str, str] | None = None,
     watch: Watch = nullcontext,
+    *,
+    limit_s: float = LIMIT_S,
 ) -> Ended:
     """Run a command in a bare environment whose home is in `folder`."""
     home = folder / "home"
@@ -57,7 +59,7 @@ def run(
             env={**_few(home), **(variables or {})},
             start_new_session=True,
         )
-        timer = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
+        timer = threading.Timer(limit_s, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         with watch(process.pid):
             _, status, usage = os.wait4(process.pid, 0)
@@ -70,15 +72,15 @@ def run(
         wall_s,
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss / 1024.0,
-        _failure(process.returncode, folder / "stderr"),
+        _failure(process.returncode, folder / "stderr", limit_s),
     )
 
 
-def _failure(code: int, stderr: Path) -> str:
+def _failure(code: int, stderr: Path, limit_s: float) -> str:
     if code == 0:
         return ""
     if code == -signal.SIGKILL:
-        return f"killed after {LIMIT_S:.0f} s"
+        return f"killed after {limit_s:.0f} s"
     said = stderr.read_text(errors="replace").strip().splitlines() or ["nothing said"]
     return f"exit {code}: {said[-1][:160]}"
 

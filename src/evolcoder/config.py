@@ -1,8 +1,9 @@
 """One run's config, whole: knobs from YAML and the command line, checked, and compared on resume.
 
 An unknown key is an error that names the nearest one. The keys in `FREE_TO_CHANGE` say how far and
-how fast a run goes, what it costs and where things are put; all other keys decide what the rows
-are, and a run is resumed only with the same ones. The knobs themselves are in `knobs`.
+how fast a run goes, what it costs, which rows are doubles and where things are put; all other keys
+decide what the rows are, and a run is resumed only with the same ones. The knobs themselves are in
+`knobs`.
 
 >>> load(None, ["budget.rounds=2"]).budget.rounds
 2
@@ -21,6 +22,7 @@ from evolcoder.ids import content_id
 from evolcoder.knobs import (
     TASK_PLACEHOLDER,
     BudgetConfig,
+    CleanConfig,
     EliminateConfig,
     EvolveConfig,
     EvolverConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "FREE_TO_CHANGE",
     "TASK_PLACEHOLDER",
     "BudgetConfig",
+    "CleanConfig",
     "Config",
     "EliminateConfig",
     "EvolveConfig",
@@ -65,8 +68,9 @@ __all__ = [
     "load",
 ]
 
-FREE_TO_CHANGE = ("budget", "traffic", "export", "prices", "cache")
-"""Keys that may differ when a run is resumed: they do not decide what a row is."""
+FREE_TO_CHANGE = ("budget", "clean", "traffic", "export", "prices", "cache")
+"""Keys that may differ when a run is resumed: they do not decide what a row is. (A run is cleaned
+anew, all of it, when `clean` differs.)"""
 
 
 def _no_null_section(value: object) -> object:
@@ -86,6 +90,7 @@ class Config(Section):
     eliminate: Annotated[EliminateConfig, BeforeValidator(_no_null_section)] = EliminateConfig()
     respond: Annotated[RespondConfig, BeforeValidator(_no_null_section)] = RespondConfig()
     verify: Annotated[VerifyConfig, BeforeValidator(_no_null_section)] = VerifyConfig()
+    clean: Annotated[CleanConfig, BeforeValidator(_no_null_section)] = CleanConfig()
     budget: Annotated[BudgetConfig, BeforeValidator(_no_null_section)] = BudgetConfig()
     traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
     export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()

@@ -8,6 +8,7 @@ nothing waits once a run has ended by itself.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,11 @@ SEEDS_META = "seeds"
 VERIFY_META = "verify"
 """Key under which a run stores how its rows are verified: by which checks, at which level, and
 whether the answers that came with the seeds are too; no checks where they are not."""
+CLEAN_META = "clean"
+"""Key under which a run stores how it was cleaned, and what came of it."""
+_ALL_KEPT = """
+    SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
+"""
 _VERIFIED = """
     SELECT r.round, COUNT(*), COUNT(k.round) FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
@@ -79,7 +85,18 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if round in verified:
             why = drops[Stage.VERIFY, round]
             lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
-    return lines
+    return [*lines, *_cleaned(store, drops)]
+
+
+def _cleaned(
+    store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
+) -> Iterator[FunnelLine]:
+    """Count the last stage, which looks at the rows of all rounds together."""
+    if store.meta(CLEAN_META) is None:
+        return
+    for round, n in sorted(_counts(store, _ALL_KEPT).items()):
+        why = drops.get((Stage.CLEAN, round), {})
+        yield FunnelLine(Stage.CLEAN, round, n, n - sum(why.values()), why)
 
 
 def _verified(store: RunStore) -> dict[int, tuple[int, int]]:

@@ -209,6 +209,24 @@ class VerifyConfig(Section):
     """Memory of one program."""
 
 
+class CleanConfig(Section):
+    """Which rows are doubles of others, once a run's rounds are done."""
+
+    exact: bool = True
+    """Drop rows whose text is another's, case and white space aside."""
+    near: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
+    """Drop rows that share this much of their runs of three words with another; null: keep them."""
+    meaning: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Drop rows whose embedding has at least this cosine with another's; null: keep them."""
+    compare: Literal["task", "row"] = "task"
+    """What is compared: tasks, or tasks with their answers."""
+    embedder: str = "auto"
+    """For `meaning`: a known name, a folder or a Hub id; `auto` is gte-large where it can be had,
+    else the packaged all-MiniLM-L6-v2."""
+    beside: tuple[str, ...] = ()
+    """Other data sets, whose rows ours must not repeat."""
+
+
 class BudgetConfig(Section):
     """How far a run goes. Raising a limit resumes the run."""
 

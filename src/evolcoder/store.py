@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
@@ -78,7 +78,10 @@ _ROWS = """
     SELECT t.*, r.*, p.instruction FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
-    WHERE r.round = ? AND (k.round IS NOT NULL OR ?) ORDER BY r.ordinal LIMIT ?
+    WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
+"""
+_NOT_CLEANED = """AND NOT EXISTS (
+    SELECT 1 FROM drops d WHERE d.stage = 'clean' AND d.round = r.round AND d.ordinal = r.ordinal)
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | RowVerdict
@@ -145,21 +148,46 @@ class RunStore(Folder):
         rows = self.db.read("SELECT * FROM tasks WHERE id=?", (id,))
         return task_from(rows[0]) if rows else None
 
+    def n_kept(self) -> int:
+        """Count the rows that the rounds kept, cleaned out or not."""
+        query = "SELECT COUNT(*) FROM kept k JOIN responses r USING (round, ordinal)"
+        return int(str(self.db.read(query)[0][0]))
+
+    def replace_cleaned(
+        self, drops: Iterable[Drop], key: str, said: object, *, with_leaks: bool = False
+    ) -> None:
+        """Have these drops, and no earlier ones, cleaned out, with a fact that says how.
+
+        Earlier leaks stay, unless these drops come of a new look for leaks.
+        """
+        query = "DELETE FROM drops WHERE stage = 'clean' AND (reason <> 'leak' OR ?)"
+        forget: Statement = (query, (with_leaks,))
+        found = (statement for drop in drops for statement in _statements(drop, waits=False))
+        how: Statement = ("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(said)))
+        self.db.write_all(chain([forget], found, [how]))
+
     def rows(
-        self, *, min_round: int = 0, limit: int | None = None, dropped: bool = False
+        self,
+        *,
+        min_round: int = 0,
+        limit: int | None = None,
+        dropped: bool = False,
+        cleaned: bool = True,
     ) -> Iterator[Row]:
         """Read the training set in its canonical order, by round, then by seed.
 
         `limit` bounds the evolved rows; seeds come on top. `dropped` adds the answers that
-        verification dropped, or has not looked at yet.
+        verification dropped, or has not looked at yet. Not `cleaned`, it has the rows that were
+        cleaned out as well.
         """
+        query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
         (last,) = self.db.read("SELECT MAX(round) FROM responses")[0]
         left = limit
         for round in range(min_round, int(str(last if last is not None else -1)) + 1):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
             found = self._found(round)
-            cursor = self.db.reader.execute(_ROWS, (round, dropped, bound))
+            cursor = self.db.reader.execute(query, (round, dropped, bound))
             for n_rows, columns in enumerate(cursor, 1):  # noqa: B007
                 yield _row_from(columns, found)
             left = left - n_rows if left is not None and round else left

@@ -12,7 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder import config as configs
+from evolcoder.cleaning.run import clean_run
 from evolcoder.cli import exports, provenance, session, show, verification
+from evolcoder.cli.embedding import embedder_for
 from evolcoder.cli.progress import shown
 from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
@@ -116,6 +118,7 @@ async def _run(
         purse = session.Purse(config, meter, prices)
         cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
+        embedder = embedder_for(config.clean)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
             checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
@@ -127,6 +130,7 @@ async def _run(
         except BudgetReached as reached:
             limit = reached
             store.add_event("budget", str(limit))
+        clean_run(store, config.clean, seed=config.seed, embedder=embedder)
         return limit
 
 

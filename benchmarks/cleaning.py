@@ -1,0 +1,119 @@
+"""Near doubles by evolcoder and others on the same rows, and evolcoder at growing sizes.
+
+    python benchmarks/cleaning.py            about ten minutes on a quiet machine
+    python benchmarks/cleaning.py --quick    1,000 and 10,000 rows
+
+The rows are real texts recombined, with planted doubles (`cleaning/corpus.py`); every tool gets the
+same file, runs of three words and a threshold of 0.8, and does all of its work: reading, comparing,
+writing. Each competitor has a venv under .bench/, made when it is first needed. Judge by processor
+time: the clock depends on who else is at work.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from beside.table import Target, at_least, below, markdown
+from beside.table import targets as target_table
+from beside.venvs import BENCH
+from cleaning import corpus
+from cleaning.speed import TOOLS, Cleaning, clean
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+MOST_MB = 2048
+GROWTH = 1.3
+"""Time per row and doubling that may differ between the smallest and the largest size."""
+
+
+def main() -> None:
+    args = _arguments()
+    work = BENCH / "cleaning-work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    names = args.only.split(",") if args.only else list(TOOLS)
+    found: list[Cleaning] = []
+    for size in args.sizes:
+        rows = corpus.write(args.data_dir, work, size)
+        for name in names:
+            if name == "evolcoder" or size == args.beside:
+                found.append(clean(name, rows, work))
+                _tell(found[-1])
+        rows.path.unlink()
+    print(f"Near doubles, {time.strftime('%Y-%m-%d')}, {sys.platform}\n\n{_table(found)}")
+    if targets := _targets(found, args.beside):
+        print(f"\n{target_table(targets)}")
+    if args.json:
+        args.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+    shutil.rmtree(work)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--only", metavar="NAME,...", help=f"of {', '.join(TOOLS)}")
+    add("--sizes", type=int, nargs="+", help="rows (10,000, 100,000 and 1,000,000)")
+    add("--beside", type=int, help="rows at which the others run too (100,000)")
+    add("--quick", action="store_true", help="1,000 and 10,000 rows")
+    add("--data-dir", type=Path, default=DATA, help="where codealpaca/ lies")
+    add("--json", type=Path, metavar="FILE", help="write every cleaning there")
+    args = parser.parse_args()
+    args.sizes = args.sizes or ([1000, 10_000] if args.quick else [10_000, 100_000, 1_000_000])
+    args.beside = args.beside or (10_000 if args.quick else 100_000)
+    unknown = set(args.only.split(",") if args.only else ()) - set(TOOLS)
+    if unknown:
+        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(TOOLS)}")
+    if not (args.data_dir / corpus.FILE).is_file():
+        parser.error(f"--data-dir: no {corpus.FILE} in {args.data_dir}")
+    return args
+
+
+def _table(found: Sequence[Cleaning]) -> str:
+    head = ["tool", "rows", "CPU s", "clock s", "µs a row", "peak MB", "recall", "precision"]
+    return markdown(head, [_row(one) for one in found])
+
+
+def _row(one: Cleaning) -> list[str]:
+    if one.failure:
+        return [one.title, f"{one.n_rows:,}", one.failure, "", "", "", "", ""]
+    each = f"{one.cpu_s / one.n_rows * 1e6:.0f}"
+    costs = [f"{one.cpu_s:.1f}", f"{one.wall_s:.1f}", each, f"{one.peak_mb:.0f}"]
+    return [one.title, f"{one.n_rows:,}", *costs, f"{one.recall:.4f}", f"{one.precision:.4f}"]
+
+
+def _targets(found: Sequence[Cleaning], beside: int) -> list[Target]:
+    ours = [one for one in found if one.title == "evolcoder" and not one.failure]
+    if not ours:
+        return []
+    first, last = ours[0], ours[-1]
+    growth = _per_n_log_n(last) / _per_n_log_n(first)
+    targets = [
+        below(f"peak MB at {last.n_rows:,} rows", MOST_MB, last.peak_mb),
+        below(f"time / (n log n), {last.n_rows:,} to {first.n_rows:,} rows", GROWTH, growth),
+        at_least("recall of planted doubles", 0.97, min(one.recall for one in ours)),
+        at_least("precision", 0.99, min(one.precision for one in ours)),
+    ]
+    others = [one for one in found if one not in ours and not one.failure]
+    mine = [one for one in ours if one.n_rows == beside]
+    if others and mine:
+        ratio = min(one.cpu_s for one in others) / mine[0].cpu_s
+        targets.append(at_least("CPU of the fastest other / ours", 1.0, ratio))
+    return targets
+
+
+def _per_n_log_n(one: Cleaning) -> float:
+    return one.cpu_s / (one.n_rows * math.log(one.n_rows))
+
+
+def _tell(one: Cleaning) -> None:
+    said = one.failure or f"{one.cpu_s:.1f} s, {one.peak_mb:.0f} MB, recall {one.recall:.4f}"
+    print(f"{time.strftime('%H:%M:%S')} {one.n_rows:,}: {one.title}: {said}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Clean a file with evolcoder: `python dedup_evolcoder.py ROWS OUT`; prints dropped row numbers."""
+
+import json
+import sys
+from pathlib import Path
+
+from evolcoder.cleaning.doubles import drops_path, in_file
+from evolcoder.config import CleanConfig
+
+
+def main() -> None:
+    rows, out = sys.argv[1], Path(sys.argv[2]) / "kept.jsonl"
+    in_file(rows, CleanConfig(), seed=0, out=out)
+    with drops_path(out).open(encoding="utf-8") as file:
+        for line in file:
+            print(json.loads(line)["number"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What a leakage detector leaves behind: one record per hit, and what it takes to drop a row.
+
+Promises: a hit names the row, the benchmark's problem and what was seen, so that a reader can judge
+it without running anything again. `dropped` depends on the set of hits alone, in no order.
+
+>>> hit = Hit("row-1", "humaneval", "HumanEval/0", Detector.NGRAMS, Part.ANSWER, Side.SOLUTION,
+...           "return sorted ( v0 )", 12.5)
+>>> dropped([hit], Drop.JUDGE)
+frozenset()
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Detector(StrEnum):
+    """Who saw a leak. Values are stored and reported; never rename one."""
+
+    NGRAMS = "ngrams"
+    SUBSTRING = "substring"
+    NEIGHBOURS = "neighbours"
+    JUDGE = "judge"
+    EXECUTION = "execution"
+
+
+class Part(StrEnum):
+    """Which part of a row is alike."""
+
+    TASK = "task"
+    ANSWER = "answer"
+
+
+class Side(StrEnum):
+    """Which part of a benchmark's problem it is alike to."""
+
+    PROMPT = "prompt"
+    SOLUTION = "solution"
+    TESTS = "tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One detector's finding that a row holds one problem of a benchmark."""
+
+    row: str
+    """Id of the row."""
+    benchmark: str
+    """Name of the benchmark, as on the command line."""
+    item: str
+    """Id of the problem in its benchmark."""
+    detector: Detector
+    """Who found it."""
+    part: Part
+    """The part of the row that was looked at."""
+    side: Side
+    """The part of the problem that it was held against."""
+    seen: str
+    """The matching span as it was compared, or the verdict with its reason; shortened."""
+    score: float
+    """How alike, in the detector's own unit: share of the problem's side that was found (n-grams),
+    bits of the longest common run (substring), cosine (neighbours), 1 for a verdict (judge), share
+    of tests passed (execution)."""
+
+
+SEEN_CHARS = 500
+"""Longest span or verdict that is kept with a hit."""
+
+
+class Drop(StrEnum):
+    """Whose word drops a row, as `--drop` names it: any detector's, one detector's, or nobody's."""
+
+    ANY = "any"
+    NGRAMS = "ngrams"
+    SUBSTRING = "substring"
+    NEIGHBOURS = "neighbours"
+    JUDGE = "judge"
+    EXECUTION = "execution"
+    NONE = "none"
+
+
+def decides(hit: Hit, drop: Drop) -> bool:
+    """Whether a hit drops its row."""
+    return drop is Drop.ANY or hit.detector.value == drop.value
+
+
+def dropped(hits: Iterable[Hit], *drops: Drop) -> frozenset[str]:
+    """Return the ids of the rows that go when each of `drops` may drop a row."""
+    return frozenset(hit.row for hit in hits if any(decides(hit, drop) for drop in drops))
+
+
+def in_order(hits: Iterable[Hit]) -> list[Hit]:
+    """Sort hits into the one order that they are reported in, each once."""
+    return sorted(set(hits), key=_place)
+
+
+def _place(hit: Hit) -> tuple[str, ...]:
+    where = (hit.row, hit.benchmark, hit.item, hit.detector, hit.part, hit.side)
+    return (*where, hit.seen, repr(hit.score))

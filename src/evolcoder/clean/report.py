@@ -1,0 +1,218 @@
+"""What the leakage detectors found, to be read: as JSON, as a text table, as a section of a page.
+
+Promises: a report is a function of what was found, not of the order in which it was found; each
+detector is counted alone, by what it alone found, and together with the others; every hit is there
+with its evidence. The HTML needs nothing from elsewhere, runs nothing, and shows hostile rows as
+text. Prints and writes nothing.
+
+    report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[Drop.ANY])
+    print(table(report))
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+
+from evolcoder.clean.evidence import Detector, Drop, Hit, dropped, in_order
+from evolcoder.clean.judge import Judged
+
+Plain = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one detector, or all together, found in one benchmark or in all of them."""
+
+    detector: str
+    """Name of the detector, or `together`."""
+    benchmark: str
+    """Name of the benchmark, or `all`."""
+    n_rows: int
+    """Rows with a hit."""
+    n_alone: int
+    """Of these, rows that no other detector found; for `together`, all of them."""
+    n_items: int
+    """Problems that some row holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a data set is after one choice of who may drop rows."""
+
+    drop: str
+    """The choice, as `--drop` names it."""
+    n_kept: int
+    """Rows that stay."""
+    n_dropped: int
+    """Rows that go."""
+    n_items_left: int
+    """Problems that some kept row still holds by any detector's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found in one data set."""
+
+    n_rows: int
+    """Rows that were looked at."""
+    ran: tuple[str, ...]
+    """Detectors that were run, in their order; the others found nothing since nobody looked."""
+    models: tuple[tuple[str, str], ...]
+    """What embedded and what judged, by the detector's name."""
+    drops: tuple[str, ...]
+    """Whose word drops a row."""
+    dropped: tuple[str, ...]
+    """Ids of the rows that go, sorted."""
+    found: tuple[Found, ...]
+    """Counts by detector and benchmark."""
+    choices: tuple[Choice, ...]
+    """The data set before (`none`) and after each choice."""
+    verdicts: tuple[tuple[str, int], ...]
+    """How often the judge said what, answers that could not be read and failures included."""
+    hits: tuple[Hit, ...]
+    """The evidence, in order."""
+
+
+def report_of(
+    hits: Iterable[Hit],
+    *,
+    n_rows: int,
+    ran: Iterable[Detector],
+    drops: Sequence[Drop],
+    judged: Sequence[Judged] = (),
+    models: Iterable[tuple[Detector, str]] = (),
+) -> Report:
+    """Count what was found."""
+    evidence, those = in_order(hits), set(ran)
+    order = [detector for detector in Detector if detector in those]
+    return Report(
+        n_rows=n_rows,
+        ran=tuple(detector.value for detector in order),
+        models=tuple(sorted((detector.value, name) for detector, name in models)),
+        drops=tuple(drop.value for drop in Drop if drop in drops),
+        dropped=tuple(sorted(dropped(evidence, *drops))),
+        found=tuple(_found(evidence, order)),
+        choices=tuple(_choices(evidence, n_rows, order, drops)),
+        verdicts=tuple(sorted(Counter(each.word.value for each in judged).items())),
+        hits=tuple(evidence),
+    )
+
+
+def plain(report: Report) -> Plain:
+    """Turn a report into plain data for JSON; every hit stands in it with its evidence."""
+    return asdict(report)
+
+
+def table(report: Report) -> str:
+    """Write a report's counts as two tables of plain text."""
+    found = [("detector", "benchmark", "rows", "it alone", "problems")]
+    found += [
+        (f.detector, f.benchmark, f"{f.n_rows:,}", f"{f.n_alone:,}", f"{f.n_items:,}")
+        for f in report.found
+    ]
+    choices = [("--drop", "rows kept", "rows dropped", "problems still in")]
+    choices += [
+        (c.drop, f"{c.n_kept:,}", f"{c.n_dropped:,}", f"{c.n_items_left:,}") for c in report.choices
+    ]
+    notes = [f"{name}: by {model}" for name, model in report.models]
+    if report.verdicts:
+        notes.append("judge: " + ", ".join(f"{word} {n:,}" for word, n in report.verdicts))
+    return "\n\n".join(filter(None, [_columns(found), _columns(choices), "\n".join(notes)]))
+
+
+def section(report: Report) -> str:
+    """Write a report as one <section>: the counts, and the evidence folded away by problem."""
+    head = f"<h2>Leakage</h2>\n<p>{report.n_rows:,} rows; {len(report.dropped):,} dropped "
+    head += f"({escape(', '.join(report.drops)) or 'none'}). Detectors: "
+    head += f"{escape(', '.join(report.ran))}.</p>"
+    notes = "".join(f"<p>{escape(line)}</p>" for line in _notes(report))
+    counts = _html_table(
+        ("detector", "benchmark", "rows", "it alone", "problems"),
+        [(f.detector, f.benchmark, f.n_rows, f.n_alone, f.n_items) for f in report.found],
+    )
+    choices = _html_table(
+        ("--drop", "rows kept", "rows dropped", "problems still in"),
+        [(c.drop, c.n_kept, c.n_dropped, c.n_items_left) for c in report.choices],
+    )
+    evidence = "\n".join(_details(item, hits) for item, hits in _by_item(report.hits))
+    return "\n".join(
+        ['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"]
+    )
+
+
+def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[Found]:
+    for benchmark in ("all", *sorted({hit.benchmark for hit in hits})):
+        here = [hit for hit in hits if benchmark in {"all", hit.benchmark}]
+        rows: defaultdict[Detector, set[str]] = defaultdict(set)
+        for hit in here:
+            rows[hit.detector].add(hit.row)
+        times = Counter(row for those in rows.values() for row in those)
+        for detector in order:
+            mine = rows[detector]
+            items = {(h.benchmark, h.item) for h in here if h.detector is detector}
+            n_alone = sum(times[row] == 1 for row in mine)
+            yield Found(detector.value, benchmark, len(mine), n_alone, len(items))
+        items = {(h.benchmark, h.item) for h in here}
+        yield Found("together", benchmark, len(times), len(times), len(items))
+
+
+def _choices(
+    hits: Sequence[Hit], n_rows: int, order: Sequence[Detector], drops: Sequence[Drop]
+) -> Iterable[Choice]:
+    single = [(drop,) for drop in Drop if drop.value in {*order, Drop.ANY, Drop.NONE}]
+    given = tuple(drop for drop in Drop if drop in drops)
+    wanted = [(Drop.NONE,), *(one for one in single if one != (Drop.NONE,))]
+    for choice in wanted if given in wanted or not given else [*wanted, given]:
+        gone = dropped(hits, *choice)
+        left = {(hit.benchmark, hit.item) for hit in hits if hit.row not in gone}
+        name = ",".join(drop.value for drop in choice)
+        yield Choice(name, n_rows - len(gone), len(gone), len(left))
+
+
+def _notes(report: Report) -> list[str]:
+    said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
+    by = [f"{name}: by {model}" for name, model in report.models]
+    return [*by, f"judge: {said}"] if said else by
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Set rows in columns; the first two to the left if they are words, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    is_number = [column[-1].replace(",", "").isdigit() for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _html_table(head: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(_shown(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _shown(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:,}"
+
+
+def _by_item(hits: Iterable[Hit]) -> list[tuple[tuple[str, str], list[Hit]]]:
+    found: defaultdict[tuple[str, str], list[Hit]] = defaultdict(list)
+    for hit in hits:
+        found[hit.benchmark, hit.item].append(hit)
+    return sorted(found.items())
+
+
+def _details(item: tuple[str, str], hits: Sequence[Hit]) -> str:
+    n_rows = len({hit.row for hit in hits})
+    title = escape(f"{item[0]} {item[1]}: {n_rows} row{'s' * (n_rows != 1)}")
+    cells = [(h.row, h.detector.value, h.part.value, h.side.value, h.score, h.seen) for h in hits]
+    head = ("row", "detector", "part", "against", "score", "seen")
+    return f"<details><summary>{title}</summary>\n{_html_table(head, cells)}\n</details>"

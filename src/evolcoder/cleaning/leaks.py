@@ -1,0 +1,127 @@
+"""Leakage in rows: every detector that was asked for looks at every row, in one pass.
+
+Promises: the rows are read once and not kept; the hits are the same in any order of rows and at any
+concurrency. How answers are run against tests is handed in. Which hits drop a row is the caller's
+choice.
+
+>>> found = await look(rows, Looks(items, frozenset(Detector)), seed=0)   # doctest: +SKIP
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from evolcoder.clean import judge as judging
+from evolcoder.clean import neighbours
+from evolcoder.clean.embed import Embedder
+from evolcoder.clean.evidence import Detector, Drop, Hit
+from evolcoder.clean.items import Item
+from evolcoder.clean.judge import Judged
+from evolcoder.clean.ngrams import Ngrams
+from evolcoder.clean.normal import read
+from evolcoder.clean.report import Report, report_of
+from evolcoder.clean.runs import Runs
+from evolcoder.cleaning.rows import Candidate
+from evolcoder.engine.base import Role
+
+Execution = Callable[[str, str], Awaitable[Sequence[Hit]]]
+"""Takes a row's id and answer, and returns its hits."""
+BLOCK = 256
+"""Rows that are looked at together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Which detectors look, and what they need."""
+
+    items: Sequence[Item]
+    """The benchmarks' problems."""
+    by_text: frozenset[Detector]
+    """Those of n-grams and substrings that were asked for."""
+    embedder: Embedder | None = None
+    """Finds neighbours, for themselves and for the judge."""
+    judge: Role | None = None
+    """Says whether neighbours are the problem."""
+    execution: Execution | None = None
+    """Runs answers against the benchmarks' tests."""
+
+    def ran(self) -> list[Detector]:
+        """Name the detectors that look."""
+        tools = (self.embedder, self.embedder and self.judge, self.execution)
+        names = (Detector.NEIGHBOURS, Detector.JUDGE, Detector.EXECUTION)
+        with_tools = [name for name, tool in zip(names, tools, strict=True) if tool is not None]
+        return [*sorted(self.by_text), *with_tools]
+
+    def models(self) -> list[tuple[Detector, str]]:
+        """Name the models that were asked."""
+        found = []
+        if self.embedder is not None:
+            found.append((Detector.NEIGHBOURS, self.embedder.name))
+        if self.judge is not None:
+            found.append((Detector.JUDGE, self.judge.identity))
+        return found
+
+
+@dataclass(slots=True)
+class Found:
+    """What was found in some rows."""
+
+    n_rows: int = 0
+    """Rows that were looked at."""
+    hits: list[Hit] = field(default_factory=list)
+    """All evidence."""
+    judged: list[Judged] = field(default_factory=list)
+    """All that the judge said."""
+
+
+async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
+    """Have every detector look at every row."""
+    found, left = Found(), iter(rows)
+    ngrams = Ngrams(looks.items) if Detector.NGRAMS in looks.by_text else None
+    runs = Runs(looks.items) if Detector.SUBSTRING in looks.by_text else None
+    near = neighbours.Neighbours(looks.items, looks.embedder) if looks.embedder else None
+    while block := list(islice(left, BLOCK)):
+        found.n_rows += len(block)
+        found.hits += _by_text(block, ngrams, runs)
+        if near is not None:
+            near.look([(row.id, row.task) for row in block])
+        if looks.execution is not None:
+            found.hits += await _by_execution(block, looks.execution)
+    if ngrams is not None:
+        found.hits += ngrams.hits()
+    if near is not None:
+        pairs = near.pairs()
+        found.hits += neighbours.hits_of(pairs, neighbours.Bounds())
+        if looks.judge is not None:
+            found.judged += await judging.judge_pairs(pairs, looks.judge, seed=seed)
+            found.hits += judging.hits_of(found.judged)
+    return found
+
+
+def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
+    """Count what was found, and who goes by whose word."""
+    return report_of(
+        found.hits,
+        n_rows=found.n_rows,
+        ran=looks.ran(),
+        drops=drops,
+        judged=found.judged,
+        models=looks.models(),
+    )
+
+
+def _by_text(rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None) -> Iterator[Hit]:
+    if ngrams is None and runs is None:
+        return
+    for row in rows:
+        task, answer = read(row.task), read(row.answer)
+        if ngrams is not None:
+            ngrams.look(row.id, task, answer)
+        if runs is not None:
+            yield from runs.look(row.id, task, answer)
+
+
+async def _by_execution(rows: Sequence[Candidate], execution: Execution) -> list[Hit]:
+    found = await asyncio.gather(*(execution(row.id, row.answer) for row in rows))
+    return [hit for hits in found for hit in hits]

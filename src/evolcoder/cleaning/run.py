@@ -1,0 +1,102 @@
+"""The stage `clean` of a run: doubles and leaks among its rows become drops that exports leave out.
+
+Promises: the drops are those of all rows of the run, written in one transaction in place of those
+of an earlier cleaning; so a kill loses nothing, and the same run and config give the same drops.
+Of doubles the verified one stays, then the one of the earlier round, then of the smaller ordinal.
+
+>>> clean_run(store, config.clean, seed=config.seed).n_kept   # doctest: +SKIP
+978
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
+
+from evolcoder.clean.dedup import Duplicate, find
+from evolcoder.clean.embed import Embedder
+from evolcoder.clean.entries import Entry
+from evolcoder.cleaning.doubles import (
+    Evidence,
+    Leaked,
+    Summary,
+    beside_entries,
+    likeness_of,
+    name_of,
+)
+from evolcoder.cleaning.rows import of_run
+from evolcoder.config import CleanConfig
+from evolcoder.errors import StoreError
+from evolcoder.funnel import CLEAN_META
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
+from evolcoder.store import RunStore
+
+
+def clean_run(
+    store: RunStore,
+    config: CleanConfig,
+    *,
+    seed: int,
+    embedder: Embedder | None = None,
+    leaked: Leaked | None = None,
+) -> Summary:
+    """Clean a run that is open for writing; what was cleaned the same way already stays so.
+
+    `leaked` is asked about the rows that are left. Without it leaks that were found before stay
+    dropped.
+    """
+    store.db.flush()
+    n_rows = store.n_kept()
+    asked = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
+    done = store.meta(CLEAN_META)
+    if leaked is None and done is not None and not config.beside and asked.items() <= done.items():
+        return Summary(done["n_rows"], done["dropped"], done["embedder"])
+    entries = _entries(store, config)
+    found = list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
+    doubles = {duplicate.id for duplicate in found}
+    left = (row for row in of_run(store) if row.id not in doubles)
+    why = leaked(left) if leaked is not None else {}
+    reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
+    reasons["leak"] = len(why)
+    summary = Summary(n_rows, dict((+reasons).most_common()), name_of(embedder))
+    drops = chain(
+        (_double(store, duplicate) for duplicate in found),
+        (_leak(store, id, hits) for id, hits in sorted(why.items())),
+    )
+    with_leaks = leaked is not None
+    store.replace_cleaned(drops, CLEAN_META, {**asked, **asdict(summary)}, with_leaks=with_leaks)
+    return summary
+
+
+def _entries(store: RunStore, config: CleanConfig) -> Iterator[Entry]:
+    yield from beside_entries(config.beside, config)
+    for candidate in of_run(store):
+        yield candidate.entry(config.compare)
+
+
+def _double(store: RunStore, duplicate: Duplicate) -> Drop:
+    said = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
+    reason = Reason(f"duplicate_{duplicate.kind}")
+    return _drop(store, duplicate.id, reason, f"{said}: {duplicate.match_seen}")
+
+
+def _leak(store: RunStore, id: str, hits: Evidence) -> Drop:
+    return _drop(store, id, Reason.LEAK, json.dumps(hits, sort_keys=True))
+
+
+def _drop(store: RunStore, id: str, reason: Reason, detail: str) -> Drop:
+    task = store.task(id)
+    if task is None:
+        raise StoreError(f"{store.folder}: the task {id} is gone; copy the run again")
+    return Drop(
+        Stage.CLEAN,
+        reason,
+        task.id,
+        task.round,
+        task.ordinal,
+        task.heuristic,
+        task.instruction[:SEEN_CHARS],
+        detail,
+        None,
+    )

@@ -1,0 +1,131 @@
+"""`evolcoder clean`: a data file without its doubles and leaks, or the stage `clean` of a run.
+
+Of a file the rows that stay are written as they were found, and the drops with their evidence
+beside them; of a run the drops are stored in it, and its exports leave them out.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from evolcoder import config as configs
+from evolcoder.clean import report as reports
+from evolcoder.clean.report import Report
+from evolcoder.cleaning import doubles
+from evolcoder.cleaning.doubles import Evidence, Leaked, Summary
+from evolcoder.cleaning.rows import Candidate
+from evolcoder.cleaning.run import clean_run
+from evolcoder.cli import exports, leaks
+from evolcoder.cli.embedding import embedder_for
+from evolcoder.config import Config
+from evolcoder.errors import UserError
+from evolcoder.store import CONFIG_NAME, DB_NAME, RunStore
+
+FLAGS = {
+    "near": "clean.near",
+    "meaning": "clean.meaning",
+    "compare": "clean.compare",
+    "embedder": "clean.embedder",
+    "beside": "clean.beside",
+    "seed": "seed",
+}
+"""Flag -> the config key that it sets."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a file or Hub data set in any format of seeds, or a run")
+    add("--out", type=Path, metavar="FILE", help="where the rows that stay go, as JSON lines")
+    add("--beside", action="append", metavar="FILE", help="data whose rows must not be repeated")
+    add("--near", type=float, metavar="J", help="least Jaccard index of near doubles (0.8)")
+    add("--meaning", type=float, metavar="C", help="least cosine of doubles in meaning (off)")
+    add("--compare", choices=("task", "row"), help="compare tasks, or tasks with their answers")
+    add("--embedder", metavar="SPEC", help="for --meaning: a known name, a folder or a Hub id")
+    add("--seed", type=int, metavar="N", help="root of all randomness")
+    leaks.add_arguments(parser)
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Clean a run or a file."""
+    folder = Path(args.data)
+    is_run = (folder / DB_NAME).is_file()
+    if is_run and args.out is not None:
+        raise UserError(
+            f"--out: the drops of a run are stored in it; write its rows with "
+            f"`evolcoder export {folder} --out PATH`"
+        )
+    base = folder / CONFIG_NAME if is_run else None
+    config = configs.load(base, [*_from_flags(args), *args.set])
+    seeker = _Seeker(args, config)
+    leaked = seeker.leaked if args.against else None
+    if is_run:
+        summary, paths = _of_run(folder, config, leaked)
+    else:
+        summary, paths = _of_file(args.data, config, args.out, leaked)
+    _show(summary, paths, seeker.report, as_json=args.json)
+    return 0
+
+
+class _Seeker:
+    """Looks for leaks where a cleaning asks for it, and keeps the report."""
+
+    def __init__(self, args: argparse.Namespace, config: Config) -> None:
+        self.report: Report | None = None
+        self._args = args
+        self._config = config
+
+    def leaked(self, rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
+        """Return the rows that go, with their evidence."""
+        self.report = leaks.search(rows, self._args, self._config)
+        goes = set(self.report.dropped)
+        found: dict[str, list[dict[str, object]]] = {id: [] for id in self.report.dropped}
+        for hit in self.report.hits:
+            if hit.row in goes:
+                found[hit.row].append(asdict(hit))
+        return found
+
+
+def _from_flags(args: argparse.Namespace) -> Iterator[str]:
+    given = vars(args)
+    for flag, key in FLAGS.items():
+        if given[flag] is not None:
+            yield f"{key}={json.dumps(given[flag])}"
+
+
+def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summary, list[Path]]:
+    embedder = embedder_for(config.clean)
+    with RunStore.create(folder, config) as store:
+        settings, seed = config.clean, config.seed
+        summary = clean_run(store, settings, seed=seed, embedder=embedder, leaked=leaked)
+        return summary, exports.write(store, config)
+
+
+def _of_file(
+    path: str, config: Config, out: Path | None, leaked: Leaked | None
+) -> tuple[Summary, list[Path]]:
+    embedder, seed = embedder_for(config.clean), config.seed
+    summary = doubles.in_file(
+        path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
+    )
+    return summary, [] if out is None else [out, doubles.drops_path(out)]
+
+
+def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json: bool) -> None:
+    if as_json:
+        plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
+        plain["leakage"] = None if report is None else reports.plain(report)
+        print(json.dumps(plain, indent=2))
+        return
+    lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
+    print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))
+    if report is not None:
+        print(f"\n{reports.table(report)}\n")
+    if summary.embedder is not None:
+        print(f"meanings by {summary.embedder}")
+    for path in paths:
+        print(f"wrote {path}")

@@ -1,0 +1,161 @@
+"""What the first, cheap look at a pair of function and problem is made of: examples and views.
+
+Promises: a problem's examples are calls of its own test with what its reference answers, the
+telling ones first; its views are the ways in which a function of another signature could be meant:
+its arguments in any order, without a length that says nothing, or with one. A test that is more
+than calls and literals is run once in the sandbox with its reference in place, and the calls noted.
+
+>>> (await examples_of(problem, sandbox))[0].arguments   # doctest: +SKIP
+([1, 2, 3],)
+"""
+
+import itertools
+import marshal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evolcoder.bench.base import AssertChecks, Problem
+from evolcoder.bench.functions import entry_points
+from evolcoder.clean.signatures import KINDS
+from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.split import plain_checks
+from evolcoder.sandbox.base import Limits, Sandbox
+
+LIMITS = Limits(cpu_s=20, wall_s=60)
+"""For a reference and its own test."""
+MOST = 6
+"""Examples of a problem: nearly all that is wrong fails on the first."""
+LARGEST = 2_000
+"""Bytes of an example's arguments, at most."""
+LARGE = 5_000
+"""From so large a number on, an argument is tried late."""
+MOST_PERMUTED = 3
+"""Arguments of a problem whose order is permuted, at most."""
+_RECORDER = """
+import marshal
+def record(reference, test, name, check):
+    space = {"__name__": "reference"}
+    exec(reference, space)
+    calls = []
+    def spy(*arguments):
+        held = marshal.dumps(arguments, 2)
+        answer = space[name](*arguments)
+        calls.append([held, marshal.dumps(answer, 2)])
+        return answer
+    tester = {"__name__": "test", name: spy}
+    exec(test, tester)
+    if check:
+        tester[check](spy)
+    return calls[:50]
+"""
+
+View = tuple[int, ...]
+"""For each argument that a function gets, the place of the problem's argument that it is, or the
+complement of the place of that whose length it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A call of a problem's function."""
+
+    arguments: tuple[Any, ...]
+    """Plain values, in the order of the benchmark."""
+    expected: Any
+    """What the reference answers."""
+    exact: bool
+    """Whether the test wants this very answer, and not one that is as good."""
+
+
+async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[Example, ...]:
+    """Return a problem's examples, the telling ones first; none where there is nothing plain."""
+    names = entry_points(problem)
+    if len(names) != 1 or not isinstance(problem.checks, AssertChecks):
+        return ()
+    checks = problem.checks
+    found = plain_checks(checks.test_source, names[0], checks.check)
+    exact = found is not None
+    if found is None:
+        given = [[problem.reference, checks.test_source, names[0], checks.check]]
+        lines, _ = await answers_of(sandbox, _RECORDER, "record", given, LIMITS)
+        found = list(_recorded(lines))
+    small = [pair for pair in found if _is_small(pair)]
+    arity = len(small[0][0]) if small else 0
+    return _chosen([Example(*pair, exact) for pair in small if len(pair[0]) == arity])
+
+
+def _recorded(lines: Sequence[bytes]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    answer = read_answer(lines[0]) if lines else None
+    if answer is not None and answer.word == "value":
+        for arguments, expected in answer.value:
+            yield marshal.loads(arguments), marshal.loads(expected)  # noqa: S302 - the reference's
+
+
+def _is_small(pair: tuple[tuple[Any, ...], Any]) -> bool:
+    try:
+        return len(marshal.dumps(pair, 2)) <= LARGEST
+    except ValueError:
+        return False
+
+
+def _chosen(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Take the telling examples first, small ones before large, and unlike answers by turns."""
+    ordered = sorted(examples, key=lambda one: (_weight(one), len(repr(one.arguments))))
+    seen: dict[str, int] = {}
+    turns = []
+    for place, one in enumerate(ordered):
+        shown = repr(one.expected)
+        seen[shown] = seen.get(shown, -1) + 1
+        turns.append((seen[shown], place, one))
+    return tuple(one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:MOST])
+
+
+def _weight(example: Example) -> tuple[bool, int]:
+    """Put calls last that a function of another problem would count through for long."""
+    return any(_is_large(one) for one in example.arguments), _dullness(example)
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, int) and abs(value) > LARGE
+
+
+def _dullness(example: Example) -> int:
+    """Say how easily an answer is met by chance."""
+    expected = example.expected
+    if expected is None or isinstance(expected, bool):
+        return 3
+    if any(expected == one and type(expected) is type(one) for one in example.arguments):
+        return 2
+    return 2 if not expected or expected in (1, -1) else 1
+
+
+def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
+    """Return the ways to call a function of any fitting signature, the problem's own first."""
+    arity = len(examples[0].arguments)
+    if not 1 <= arity <= MOST_PERMUTED:
+        return (tuple(range(arity)),)
+    found = list(itertools.permutations(range(arity)))
+    for place, length in itertools.permutations(range(arity), 2):
+        if all(is_length(one.arguments, place, length) for one in examples):
+            found += itertools.permutations([n for n in range(arity) if n != length])
+    if arity == 1 and all(hasattr(one.arguments[0], "__len__") for one in examples):
+        found.append((0, ~0))
+    return tuple(dict.fromkeys(found))
+
+
+def is_length(arguments: Sequence[Any], place: int, length: int) -> bool:
+    """Whether one argument is the length of another."""
+    value, count = arguments[place], arguments[length]
+    return type(count) is int and hasattr(value, "__len__") and len(value) == count
+
+
+def seen_by(view: View, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the arguments that a function gets under a view."""
+    return tuple(arguments[n] if n >= 0 else len(arguments[~n]) for n in view)
+
+
+def kinds_of(view: View, examples: Iterable[Example]) -> tuple[str, ...]:
+    """Return the kind of value of every argument under a view; empty where they differ."""
+    seen = zip(*(seen_by(view, one.arguments) for one in examples), strict=True)
+    kinds = ({KINDS.get(type(value).__name__, "") for value in values} for values in seen)
+    return tuple(one.pop() if len(one) == 1 else "" for one in kinds)

@@ -1,0 +1,37 @@
+"""What hits mean for rows."""
+
+import random
+
+from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side, dropped, in_order
+
+
+def hit(row, detector, item="HumanEval/0"):
+    return Hit(row, "humaneval", item, detector, Part.TASK, Side.PROMPT, "seen", 1.0)
+
+
+HITS = [
+    hit(f"row-{i}", detector, f"HumanEval/{i % 3}")
+    for i, detector in enumerate([*Detector, *Detector])
+]
+
+
+def test_each_detector_can_drop_alone_or_any_of_them():
+    """`--drop NAME` drops the rows with a hit of that detector, `any` all, `none` no row."""
+    assert dropped(HITS, Drop.ANY) == {f"row-{i}" for i in range(10)}
+    assert dropped(HITS, Drop.JUDGE) == {"row-3", "row-8"}
+    assert dropped(HITS, Drop.JUDGE, Drop.EXECUTION) == {"row-3", "row-4", "row-8", "row-9"}
+    assert dropped(HITS, Drop.NONE) == frozenset()
+
+
+def test_every_detector_has_a_drop_of_its_name():
+    """Whatever can be found can be dropped for."""
+    assert {detector.value for detector in Detector} < {drop.value for drop in Drop}
+
+
+def test_the_order_of_hits_does_not_matter():
+    """Shuffled and doubled hits are reported in one order, each once, and drop the same rows."""
+    shuffled = HITS * 2
+    random.Random(3).shuffle(shuffled)
+    assert in_order(shuffled) == in_order(HITS)
+    assert len(in_order(shuffled)) == len(HITS)
+    assert dropped(shuffled, Drop.NGRAMS) == dropped(HITS, Drop.NGRAMS)

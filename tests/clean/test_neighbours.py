@@ -1,0 +1,68 @@
+"""The rows nearest to every problem."""
+
+import random
+
+import pytest
+
+from clean.hashing import Hashing
+from clean.leaky import CLEAN, ITEMS
+from evolcoder.clean.evidence import Detector
+from evolcoder.clean.items import Item
+from evolcoder.clean.neighbours import BLOCK, Bounds, Neighbours, hits_of
+
+ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]
+
+
+def pairs_of(rows, *, step=10**9, k=5):
+    near = Neighbours(ITEMS, Hashing(), k)
+    for start in range(0, len(rows), step):
+        near.look(rows[start : start + step])
+    return near.pairs()
+
+
+@pytest.mark.parametrize("step", [1, 3, 64])
+def test_blocks_and_order_of_rows_decide_nothing(step):
+    """The nearest rows are the same in any order and however many come at once."""
+    shuffled = [*ROWS]
+    random.Random(step).shuffle(shuffled)
+    assert pairs_of(shuffled, step=step) == pairs_of(ROWS)
+
+
+def test_the_nearest_are_the_nearest():
+    """No other row is nearer to a problem than its k nearest."""
+    everything, nearest = pairs_of(ROWS, k=len(ROWS)), pairs_of(ROWS)
+    for item in ITEMS:
+        ranked = [pair for pair in everything if pair.item == item]
+        assert [pair for pair in nearest if pair.item == item] == ranked[:5]
+        assert [-pair.cosine for pair in ranked] == sorted(-pair.cosine for pair in ranked)
+
+
+def test_equal_rows_are_taken_by_their_id():
+    """Among more equal rows than are kept, the smallest ids are."""
+    rows = [(f"row-{n:04}", "The very same task.") for n in reversed(range(2 * BLOCK // 100))]
+    kept = [pair.row for pair in pairs_of(rows) if pair.item == ITEMS[0]]
+    assert kept == [f"row-{n:04}" for n in range(5)]
+
+
+def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
+    """Nearness with the rare words of a problem is a leak without a judge."""
+    copy = (
+        "bad",
+        "Two ordered ledgers: merge by alternating entries; keep the surplus at the end.",
+    )
+    hits = hits_of(pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), Bounds())
+    assert {(hit.row, hit.item, hit.detector) for hit in hits} == {
+        ("bad", "toy/0", Detector.NEIGHBOURS)
+    }
+
+
+def test_a_telling_function_name_needs_less_nearness():
+    """A name of several words gives a paraphrase away; `add` does not."""
+    names = {"merge_by_turns": True, "add": False}
+    for name, is_named in names.items():
+        item = Item("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
+        near = Neighbours([item], Hashing())
+        near.look([("row", f"Interleave lists into a single one with `{name}`.")])
+        (pair,) = near.pairs()
+        assert pair.names is is_named
+        assert Bounds(cosine=1, named=pair.cosine, sum=2).holds(pair) is is_named

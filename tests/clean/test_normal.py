@@ -1,0 +1,104 @@
+"""What stays of a text when its names, layout and comments are gone."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolcoder.clean.normal import code_tokens, lines, read, statements
+
+PROGRAM = """def {f}({a}, {b}):
+    {c} = {a} * 3 + len({b})
+    if {c} > 7:
+        return [{c}, {a}]
+    return {b}
+"""
+NAMES = st.lists(
+    st.from_regex(r"[a-z]{2,5}_[a-z0-9]{1,4}", fullmatch=True), min_size=4, max_size=4, unique=True
+)
+
+
+@settings(max_examples=25)
+@given(NAMES, NAMES)
+def test_names_make_no_difference(one, other):
+    """The same program with any other names has the same statements, lines and tokens."""
+    a, b = (PROGRAM.format(**dict(zip("fabc", names, strict=True))) for names in (one, other))
+    assert statements(a, "python") == statements(b, "python")
+    assert lines(a, "python") == lines(b, "python")
+    assert code_tokens(a, "python") == code_tokens(b, "python")
+
+
+def test_a_name_that_a_program_takes_over_is_a_name():
+    """`sum` called is the library's, `sum` assigned is the program's own."""
+    own, other = "sum = 0\nfor x in a:\n    sum += x", "s = 0\nfor x in a:\n    s += x"
+    assert statements(own, "python") == statements(other, "python")
+    assert statements("t = sum(a)", "python") != statements("t = f(a)", "python")
+
+
+@given(st.permutations(["alpha = one * 2", "beta = two[3:]", "gamma = sorted(three)"]))
+def test_the_order_of_statements_makes_no_difference(order):
+    """Statements are a set, in Python and as lines."""
+    plain = "alpha = one * 2\nbeta = two[3:]\ngamma = sorted(three)"
+    assert statements("\n".join(order), "python") == statements(plain, "python")
+    assert lines("\n".join(order), "rust") == lines(plain, "rust")
+
+
+def test_docstrings_comments_annotations_and_quotes_make_no_difference():
+    """What does not compute is gone."""
+    bare = "def f(a):\n    b = a['x']\n    return b"
+    full = 'def f(a: dict) -> int:\n    """Say."""\n    # why\n    b: int = a["x"]  # take\n    return b'
+    assert statements(bare, "python") == statements(full, "python")
+
+
+def test_what_is_computed_makes_a_difference():
+    """Operators, constants, attributes and which name comes again are kept."""
+    plain = statements("a = b.low(c + 1, c)", "python")
+    for other in ("a = b.low(c - 1, c)", "a = b.low(c + 2, c)", "a = b.top(c + 1, c)"):
+        assert statements(other, "python") != plain
+    assert statements("a = b.low(c + 1, d)", "python") != plain
+
+
+def test_broken_python_and_other_languages_are_read_by_lines():
+    """Code that does not parse keeps its lines, whatever else stands around."""
+    broken = "def f(:\n    total = total + depth * 3\n"
+    assert "v0 = v0 + v1 * 3" in statements(broken, "python")
+    assert "v0 = v0 + v1 * 3 ;" in statements("sum = sum + d * 3; // more", "javascript")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_can_be_read(text):
+    """No text makes reading fail, and the same text reads the same twice."""
+    assert read(text) == read(text)
+
+
+BOMBS = {
+    "one word": "a " * 500_000,
+    "one letter": "a" * 1_000_000,
+    "brackets": "(" * 300_000,
+    "short brackets": "(" * 50_000 + ")" * 50_000,
+    "operators": "-" * 90_000 + "1",
+    "deep attributes": "a" + ".a" * 40_000,
+    "sums": "1" + "+1" * 40_000,
+    "open quotes": '"' * 500_001,
+    "escaped quotes": '"\\' * 250_000,
+    "open comments": "/*" * 300_000,
+    "open docstrings": "'''\"\"\"" * 100_000,
+    "fences": "```\n" * 100_000,
+    "nested": "".join("  " * n + "if a:\n" for n in range(300)),
+    "digits": "x = " + "9" * 90_000,
+    "surrogates": "\ud800" * 1000,
+    "nothing": "\x00\n" * 1000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_read_in_time_that_grows_with_its_length(name):
+    """Hostile rows cost a few seconds of processor time at most, and end in a reading."""
+    start = time.process_time()
+    for language in ("python", "javascript"):
+        read(f"```{language}\n{BOMBS[name]}\n```")
+        statements(BOMBS[name], language)
+    read(BOMBS[name])
+    assert time.process_time() - start < 20

@@ -1,0 +1,131 @@
+"""The report on leakage."""
+
+import json
+import random
+from html.parser import HTMLParser
+
+from clean.leaky import ITEMS
+from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side
+from evolcoder.clean.judge import Judged, Word
+from evolcoder.clean.neighbours import Pair
+from evolcoder.clean.report import Choice, Found, plain, report_of, section, table
+
+HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
+
+
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy"):
+    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0)
+
+
+HITS = [
+    hit("a", Detector.NGRAMS),
+    hit("a", Detector.SUBSTRING),
+    hit("b", Detector.NGRAMS, "toy/1"),
+    hit("c", Detector.JUDGE, "toy/1", benchmark="other"),
+]
+RAN = [Detector.JUDGE, Detector.NGRAMS, Detector.SUBSTRING]
+
+
+def report(hits=HITS, **changes):
+    given = {"n_rows": 10, "ran": RAN, "drops": [Drop.ANY], **changes}
+    return report_of(hits, **given)
+
+
+def test_each_detector_is_counted_alone_and_together():
+    """Rows by a detector, rows that only it found, and problems; then all of them as one."""
+    assert [f for f in report().found if f.benchmark == "all"] == [
+        Found("ngrams", "all", 2, 1, 2),
+        Found("substring", "all", 1, 0, 1),
+        Found("judge", "all", 1, 1, 1),
+        Found("together", "all", 3, 3, 3),
+    ]
+
+
+def test_before_and_after_add_up_for_every_choice():
+    """Rows before are rows kept and rows dropped, whoever may drop them."""
+    choices = report(drops=[Drop.NGRAMS, Drop.JUDGE]).choices
+    assert choices[0] == Choice("none", 10, 0, 3)
+    assert Choice("any", 7, 3, 0) in choices
+    assert Choice("substring", 9, 1, 2) in choices
+    assert choices[-1] == Choice("ngrams,judge", 7, 3, 0)
+    assert all(choice.n_kept + choice.n_dropped == 10 for choice in choices)
+
+
+def test_the_order_of_hits_changes_no_byte():
+    """JSON, table and section are the same however hits came."""
+    shuffled = HITS * 2
+    random.Random(1).shuffle(shuffled)
+    assert report(shuffled) == report()
+    assert section(report(shuffled)) == section(report())
+
+
+def test_json_holds_the_evidence_of_every_hit():
+    """A reader of the JSON alone sees which row, which problem, who saw it and what."""
+    read = json.loads(json.dumps(plain(report())))
+    assert len(read["hits"]) == len(HITS)
+    assert read["hits"][0] == {
+        "row": "a", "benchmark": "toy", "item": "toy/0", "detector": "ngrams", "part": "task",
+        "side": "prompt", "seen": "seen", "score": 1.0,
+    }  # fmt: skip
+    assert read["dropped"] == ["a", "b", "c"]
+
+
+class Tags(HTMLParser):
+    """Gathers tags, attributes and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.texts, self.open = set(), set(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_hostile_rows_are_shown_as_text():
+    """No tag, script or address of a row becomes one of the page, and nothing is lost."""
+    hostile = [hit(HOSTILE, Detector.JUDGE, item=HOSTILE, seen=HOSTILE, benchmark=HOSTILE)]
+    page = Tags()
+    page.feed(section(report(hostile, models=[(Detector.JUDGE, HOSTILE)])))
+    known = {
+        "section",
+        "h2",
+        "p",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "details",
+        "summary",
+    }
+    assert page.tags <= known
+    assert page.attributes == {"id"}
+    assert page.open == []
+    assert HOSTILE in page.texts
+
+
+def test_what_the_judge_could_not_say_is_in_the_report():
+    """Unreadable answers are counted as such, in the table too."""
+    pair = Pair(ITEMS[0], "row", "task", 0.5, 0.5, False)
+    judged = [Judged(pair, Word.UNREADABLE, "well"), Judged(pair, Word.NO_MATCH, "no")]
+    found = report([], judged=judged, models=[(Detector.JUDGE, "toy")])
+    assert dict(found.verdicts) == {"unreadable": 1, "no_match": 1}
+    assert "unreadable 1" in table(found)
+    assert "judge: by toy" in table(found)
+
+
+def test_the_table_has_a_line_for_every_detector_and_choice():
+    """What was counted is what is shown."""
+    lines = table(report()).splitlines()
+    assert "detector   benchmark  rows  it alone  problems" in lines
+    assert any(line.split() == ["together", "all", "3", "3", "3"] for line in lines)
+    assert any(line.split() == ["any", "7", "3", "0"] for line in lines)

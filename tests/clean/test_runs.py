@@ -1,0 +1,72 @@
+"""Leaks by one long run in common."""
+
+import time
+
+import pytest
+
+from clean.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
+from evolcoder.clean.evidence import Part, Side
+from evolcoder.clean.items import Item
+from evolcoder.clean.normal import read
+from evolcoder.clean.runs import Runs
+
+LONG = Item(
+    "toy",
+    "toy/long",
+    "python",
+    ("f",),
+    "The harbour master writes every arriving vessel into a ledger before sunrise, and afterwards "
+    "the quartermaster subtracts spoiled provisions from whichever column mentions barley.",
+    ZIGZAG + TIDE,
+    "assert f({'barley': [3, 5]}, depth=2)['salt'][-1] == sorted(f({'rye': (4,)}, depth=9))\n",
+)
+RUNS = Runs([*ITEMS[2:], LONG])
+
+
+def found(task="", answer=""):
+    return {(hit.item, hit.part, hit.side) for hit in RUNS.look("row", read(task), read(answer))}
+
+
+def test_clean_rows_have_no_run():
+    """Nothing of what everybody writes is a run."""
+    assert [found(task, answer) for _, task, answer in CLEAN] == [set()] * len(CLEAN)
+
+
+def test_half_a_prompt_is_found():
+    """A copied part is a leak though the rest is missing."""
+    half = LONG.prompt[: len(LONG.prompt) * 2 // 3]
+    assert found(task=f"Once. {half} Go!") == {("toy/long", Part.TASK, Side.PROMPT)}
+
+
+def test_code_is_found_under_other_names():
+    """A run of tokens with all chosen names gone."""
+    code = ZIGZAG + TIDE
+    for name in ("shortest", "merged", "surplus", "entry", "depth", "readings", "each", "log"):
+        code = code.replace(name, f"q{len(name)}{name[0]}")
+    assert found(answer=code) == {("toy/long", Part.ANSWER, Side.SOLUTION)}
+
+
+def test_a_single_rich_assertion_is_found():
+    """One assertion with enough in it is a leak."""
+    assert ("toy/long", Part.TASK, Side.TESTS) in found(task=LONG.tests)
+
+
+@pytest.mark.parametrize(
+    "literals",
+    ["'a', 'e', 'i', 'o', 'u'", "2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59"],
+)
+def test_a_list_of_literals_is_no_run(literals):
+    """Vowels and primes stand in any program; neither words nor tokens make them a leak."""
+    item = Item("toy", "x", "python", ("f",), f"Say {literals}.", f"f = [{literals}]", "")
+    runs = Runs([item, *ITEMS])
+    assert runs.look("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
+
+
+def test_a_million_equal_words_cost_seconds():
+    """Repetition in the row and in the benchmark does not multiply."""
+    same = Item("toy", "same", "python", ("f",), "spam " * 2000, "spam + " * 2000, "")
+    runs = Runs([same, *ITEMS])
+    row = read("spam " * 500_000)
+    start = time.process_time()
+    runs.look("row", row, row)
+    assert time.process_time() - start < 20

@@ -1,0 +1,103 @@
+"""The stage `clean` of a run: stored drops, counted, left out of exports, and the same again."""
+
+import pytest
+
+from evolcoder.cleaning.run import clean_run
+from evolcoder.config import CleanConfig, Config
+from evolcoder.funnel import SEEDS_META, funnel
+from evolcoder.records import Check, Made, Reason, Response, RowVerdict, Stage, Task
+from evolcoder.store import RunStore
+
+MADE = Made("toy", 1, 1, 1)
+LONG = "Write a function that reads numbers from a file, sorts them, removes what is double, and prints the median and the mean of all that are left"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.create(tmp_path / "run", Config()) as opened:
+        yield opened
+
+
+def fill(store):
+    """Two seeds that are near doubles, a child like its own parent, and one like a stranger."""
+    first = Task.seed(LONG, ordinal=0, language=None)
+    second = Task.seed(f"{LONG} now", ordinal=1, language=None)
+    third = Task.seed("Something else altogether.", ordinal=2, language=None)
+    child = third.child(
+        "Something else  altogether.", round=1, heuristic="deepen", language=None, made=MADE
+    )
+    stray = first.child(
+        "something ELSE altogether.", round=1, heuristic="deepen", language=None, made=MADE
+    )
+    tasks = [first, second, third, child, stray]
+    for round, pool in ((0, 0), (1, 3)):
+        store.open_round(round, pool)
+    for task in tasks:
+        store.add(task)
+        store.add(Response.to(task, "answer", made=MADE if task.round else None))
+    store.set_meta(SEEDS_META, {"n_rows": 3, "source": "toys", "format": "output"})
+    store.db.flush()
+    return tasks
+
+
+def dropped(store):
+    return {drop.subject: drop.reason for drop in store.drops() if drop.stage is Stage.CLEAN}
+
+
+def test_doubles_are_drops_and_rows_no_more(store):
+    """A double is stored with its match and leaves the rows; a child of its own match stays."""
+    first, second, third, child, stray = fill(store)
+    summary = clean_run(store, CleanConfig(), seed=0)
+    assert dropped(store) == {second.id: Reason.DUPLICATE_NEAR, stray.id: Reason.DUPLICATE_EXACT}
+    assert [row.task.id for row in store.rows()] == [first.id, third.id, child.id]
+    assert (summary.n_rows, summary.n_kept) == (5, 3)
+    assert any(first.id in drop.detail for drop in store.drops())
+
+
+def test_the_funnel_counts_the_stage(store):
+    """In = kept + dropped for every round that was cleaned."""
+    fill(store)
+    clean_run(store, CleanConfig(), seed=0)
+    lines = [line for line in funnel(store) if line.stage is Stage.CLEAN]
+    assert [(line.round, line.entered, line.kept, line.n_dropped) for line in lines] == [
+        (0, 3, 2, 1),
+        (1, 2, 1, 1),
+    ]
+
+
+def test_cleaning_again_gives_the_same_and_other_settings_replace_it(store):
+    """Drops of a cleaning are those of the last settings alone."""
+    fill(store)
+    first = clean_run(store, CleanConfig(), seed=0)
+    drops = list(store.drops())
+    assert clean_run(store, CleanConfig(), seed=0) == first
+    clean_run(store, CleanConfig(exact=False, near=None), seed=0)
+    assert dropped(store) == {}
+    clean_run(store, CleanConfig(), seed=0)
+    assert list(store.drops()) == drops
+
+
+def test_a_verified_row_outlives_an_earlier_one(store):
+    """Whose answer passed tests stays, though its double was there first."""
+    first, second, *_ = fill(store)
+    answer = Response.to(second, "answer", made=None)
+    store.add(RowVerdict.of(answer, Check.TESTS, "passed", score=0.9))
+    clean_run(store, CleanConfig(), seed=0)
+    assert first.id in dropped(store)
+    assert second.id not in dropped(store)
+
+
+def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
+    """A cleaning that looks for doubles alone does not bring a leak back; a new look may."""
+    _, _, third, child, _ = fill(store)
+
+    def leaked(rows):
+        assert {row.id for row in rows} >= {third.id, child.id}
+        return {child.id: [{"item": "Toy/1"}]}
+
+    clean_run(store, CleanConfig(), seed=0, leaked=leaked)
+    assert dropped(store)[child.id] is Reason.LEAK
+    clean_run(store, CleanConfig(near=0.9), seed=0)
+    assert dropped(store)[child.id] is Reason.LEAK
+    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: {})
+    assert child.id not in dropped(store)

@@ -1,0 +1,138 @@
+"""Leaks that running finds, whatever they are called and however they are said."""
+
+import pytest
+
+from evolcoder.bench.base import AssertChecks
+from evolcoder.grade.problems import Need
+from evolcoder.leakage.execution import Search
+from small_bench import problem
+
+ADD = "def add(a, b):\n    return a + b\n"
+TAKE = "def take(word, n):\n    return word[:n] + word[n:].upper()\n"
+RANK = "def rank(items):\n    return sorted(items, key=lambda one: (-one, one))\n"
+SHARED = "def shared(one, other):\n    return tuple(set(one) & set(other))\n"
+LOST = "def lost(items, n):\n    return n * (n + 1) // 2 - sum(items)\n"
+FIB = (
+    "def fib(n):\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n"
+)
+
+
+def asserts(id, reference, *lines):
+    name = reference[4:].partition("(")[0]
+    return problem(id, AssertChecks("\n".join(lines), (name,), None), reference)
+
+
+PROBLEMS = (
+    asserts("p/add", ADD, "assert add(2, 3) == 5", "assert add(4, 9) == 13"),
+    asserts("p/take", TAKE, "assert take('house', 2) == 'hoUSE'", "assert take('abc', 1) == 'aBC'"),
+    asserts("p/rank", RANK, "assert rank([3, 1, 2]) == [3, 2, 1]", "assert rank([7, 9]) == [9, 7]"),
+    asserts("p/shared", SHARED, "assert set(shared((3, 4, 5), (5, 4, 9))) == set((4, 5))"),
+    asserts("p/lost", LOST, "assert lost([1, 3, 4], 3) == -2", "assert lost([1, 2], 2) == 0"),
+    asserts(
+        "p/fib", FIB, "assert fib(10) == 55", "assert fib(20) == 6765", "assert fib(27) == 196418"
+    ),
+)
+
+
+async def no_need(_problem):
+    return Need()
+
+
+@pytest.fixture(scope="module")
+def look(sandbox):
+    """Search an answer, and say which problems it passes."""
+    search = sandbox.runner.run(Search.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+
+    def passes(answer):
+        return sandbox.runner.run(search.passes(answer))
+
+    passes.search = search
+    return passes
+
+
+def solved(passes):
+    return {one.problem for one in passes}
+
+
+@pytest.mark.parametrize("of", PROBLEMS, ids=lambda of: of.id)
+def test_every_reference_is_found(look, of):
+    """A verbatim solution is a leak, and answers further inputs as it answers the test."""
+    found = {one.problem: one for one in look(f"```python\n{of.reference}```")}
+    assert found[of.id].alike == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("def join(x, y):\n    while y:\n        x, y = x + 1, y - 1\n    return x", "p/add"),
+        ("def cut(n, text):\n    return text[0:n] + text[n:].upper()", "p/take"),
+        ("def cut(text, n, *, loud=True):\n    return text[:n] + text[n:].upper()", "p/take"),
+        ("def down(values, reverse=True):\n    return sorted(values, reverse=reverse)", "p/rank"),
+        ("def down(values):\n    values.sort(reverse=True)", "p/rank"),
+        ("def down(values):\n    print('Result:', sorted(values)[::-1])", "p/rank"),
+        ("class S:\n    def go(self, v: list):\n        return sorted(v)[::-1]", "p/rank"),
+        ("v = [5, 6]\nv.sort()\nv.reverse()\nprint(v)", "p/rank"),
+        ("def both(a, b):\n    return [one for one in b if one in a]", "p/shared"),
+        ("def f(n):\n    return n if n < 2 else f(n - 1) + f(n - 2)", "p/fib"),
+        ("import time\ndef f(a, b):\n    time.sleep(9)\n    return b + a", "p/add"),
+        ("def f(a, b):\n    return a + b\nwhile True:\n    f(1, 2)", "p/add"),
+    ],
+)
+def test_another_way_to_solve_a_problem_is_found(look, answer, problem):
+    """Other algorithms, names, orders of arguments, defaults, methods, scripts, printed answers."""
+    assert problem in solved(look(answer))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "def f(a, b):\n    return a - b",
+        "def f(a, b, c):\n    return a + b + c",
+        "def f(*, a, b):\n    return a + b",
+        "def f(a, b):\n    return f(a, b)",
+        "def f(a, b):\n    while True:\n        try:\n            a += 1\n        except BaseException:\n            pass",
+        "def f(a, b):\n    return [0] * 10 ** 12",
+        "import os\ndef f(a, b):\n    os._exit(0)",
+        "def f(a, b):\n    raise SystemExit",
+        "class Yes:\n    def __eq__(self, other):\n        return True\ndef f(a, b):\n    return Yes()",
+        "def trial(*_):\n    return [[0, 0]]\ndef f(a, b):\n    return trial",
+    ],
+)
+def test_what_does_not_solve_a_problem_is_none(look, answer):
+    """Wrong ones, loops, bombs, and those that try to look right pass nothing."""
+    assert look(answer) == ()
+
+
+def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
+    """Whoever answers two asserts and little else passes, and is marked as unlike."""
+    answer = "def f(a, b):\n    return {2: 5, 4: 13, 3: 5, 9: 13}.get(a, 0)"
+    (found,) = [one for one in look(answer) if one.problem == "p/add"]
+    assert found.alike < 0.5
+    assert not found.tells
+
+
+def test_plain_problems_tell_nothing(look):
+    """`a + b` solves a problem and is in every collection of exercises."""
+    (found,) = look(ADD)
+    assert found.alike == 1
+    assert not found.tells
+
+
+def test_equal_functions_are_run_once(look):
+    """However the answer around them reads."""
+    look("def once(q, r):\n    return q * r - 7")
+    before = look.search.tally.looked_at
+    look("Once more:\n```python\ndef once(q, r):\n    '''Doc.'''\n    return q * r - 7\n```")
+    assert look.search.tally.looked_at == before
+
+
+def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
+    """What one function did to its process is gone for the next one."""
+    answers = [
+        "import builtins\ndef f(a, b):\n    builtins.sorted = builtins.len = None\n    return a + b",
+        *(of.reference for of in PROBLEMS),
+    ]
+    fresh = sandbox.runner.run(Search.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    there = {answer: look(answer) for answer in answers}
+    back = {answer: sandbox.runner.run(fresh.passes(answer)) for answer in reversed(answers)}
+    assert there == back
