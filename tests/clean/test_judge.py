@@ -18,7 +18,7 @@ from evolcoder.errors import EngineError
 
 
 def pair(task, row="row", item=ITEMS[0]):
-    return Pair(item, row, task, 0.8, 0.5, False)
+    return Pair(item, row, task, 0.8, 0.5, False, True)
 
 
 def role(answer):
