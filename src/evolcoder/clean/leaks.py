@@ -2,7 +2,8 @@
 
 Promises: rows may come in any order and in any portions, and the report is the same; memory holds
 the benchmark, one portion, and what may be a leak. Hits of other detectors (execution) are taken
-in as they are; one that ran and found nothing is among those that ran. A row in any odd shape is looked at like all others.
+in as they are; one that ran and found nothing is among those that ran. A row in any odd shape is
+looked at like all others.
 
     leaks = Leaks(items, embedder)
     for portion in portions:
