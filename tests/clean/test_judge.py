@@ -18,7 +18,7 @@ from evolcoder.errors import EngineError
 
 
 def pair(task, row="row", item=ITEMS[0]):
-    return Pair(item, row, task, 0.8, 0.5, False)
+    return Pair(item, row, task, 0.8, 0.5, False, True)
 
 
 def role(answer):
@@ -35,8 +35,8 @@ def role(answer):
     return Role(ScriptedEngine(said), "toy", Sampling(0, 1, 64)), asked
 
 
-def words_of(pairs, judge):
-    return [each.word for each in asyncio.run(judge_pairs(pairs, judge))]
+def words_of(pairs, judge, **bounds):
+    return [each.word for each in asyncio.run(judge_pairs(pairs, judge, **bounds))]
 
 
 def same(mark, one, two):
@@ -143,3 +143,12 @@ def test_a_megabyte_is_shown_shortened():
     judge, asked = role(same)
     words_of([pair("word " * 200_000)], judge)
     assert len(asked[0].messages[-1].content) < 6 * 2000 + len(QUESTION) + 500
+
+
+def test_beyond_the_bound_nothing_is_asked_and_that_is_said():
+    """With a bound the nearest pairs are judged; the others are `not_asked`, never no match."""
+    judge, asked = role(same)
+    pairs = [Pair(ITEMS[0], f"row-{n}", f"Task {n}.", n / 10, 0.5, False, True) for n in range(5)]
+    said = words_of(pairs, judge, most=2)
+    assert said == [Word.NOT_ASKED] * 3 + [Word.NO_MATCH] * 2
+    assert len(asked) == 2

@@ -65,4 +65,19 @@ def test_a_telling_function_name_needs_less_nearness():
         near.look([("row", f"Interleave lists into a single one with `{name}`.")])
         (pair,) = near.pairs()
         assert pair.names is is_named
-        assert Bounds(cosine=1, named=pair.cosine, sum=2).holds(pair) is is_named
+        assert Bounds(cosine=1, named=pair.cosine, told=0, sum=2).holds(pair) is is_named
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sum the even entries of a list.", "Sum the odd entries of a list."),
+        ("Find the first repeated letter.", "Find the first non-repeated letter."),
+        ("Convert a decimal number to binary.", "Convert a binary number to decimal."),
+    ],
+)
+def test_a_word_that_turns_a_problem_into_another_leaves_it_to_the_judge(one, other):
+    """However near two problems are, opposite words are no leak without a judge."""
+    near = Neighbours([Item("toy", "x", "python", ("f",), one, "", "")], Hashing())
+    near.look([("same", one), ("other", other)])
+    assert {hit.row for hit in hits_of(near.pairs(), Bounds(cosine=0, sum=0))} == {"same"}

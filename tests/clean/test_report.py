@@ -115,7 +115,7 @@ def test_hostile_rows_are_shown_as_text():
 
 def test_what_the_judge_could_not_say_is_in_the_report():
     """Unreadable answers are counted as such, in the table too."""
-    pair = Pair(ITEMS[0], "row", "task", 0.5, 0.5, False)
+    pair = Pair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
     judged = [Judged(pair, Word.UNREADABLE, "well"), Judged(pair, Word.NO_MATCH, "no")]
     found = report([], judged=judged, models=[(Detector.JUDGE, "toy")])
     assert dict(found.verdicts) == {"unreadable": 1, "no_match": 1}

@@ -58,6 +58,7 @@ class Word(StrEnum):
     NO_MATCH = "no_match"
     UNREADABLE = "unreadable"
     FAILED = "failed"
+    NOT_ASKED = "not_asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Judged:
     pair: Pair
     """Who was judged."""
     word: Word
-    """Match, no match, an answer out of form, or a request that failed."""
+    """Match, no match, an answer out of form, a request that failed, or none for the bound."""
     reason: str
     """The judge's reason, or what came instead."""
 
@@ -79,20 +80,26 @@ class _Question:
     messages: tuple[Message, ...]
 
 
-async def judge_pairs(pairs: Sequence[Pair], judge: Role, *, seed: int = 0) -> list[Judged]:
-    """Ask about every pair, about equal ones once; verdicts come in the pairs' order."""
-    questions = [_question(pair) for pair in pairs]
-    unlike = {question.key: question for question in questions}
+async def judge_pairs(
+    pairs: Sequence[Pair], judge: Role, *, most: int | None = None, seed: int = 0
+) -> list[Judged]:
+    """Ask about every pair, about equal ones once; verdicts come in the pairs' order.
+
+    With a bound `most`, the nearest pairs are asked about and the others are `not_asked`.
+    """
+    keyed = [(_question(pair), pair) for pair in pairs]
+    nearest = sorted(keyed, key=lambda both: (-both[1].cosine, both[0].key))
+    unlike = list({question.key: question for question, _ in nearest}.values())[:most]
     room = asyncio.Semaphore(AT_ONCE)
 
     async def answered(question: _Question) -> tuple[Word, str]:
         async with room:
             return await _ask(question, judge, seed)
 
-    said = dict(zip(unlike, await asyncio.gather(*map(answered, unlike.values())), strict=True))
-    return [
-        Judged(pair, *said[question.key]) for pair, question in zip(pairs, questions, strict=True)
-    ]
+    answers = await asyncio.gather(*map(answered, unlike))
+    said = {question.key: answer for question, answer in zip(unlike, answers, strict=True)}
+    left_out = (Word.NOT_ASKED, "beyond the bound on requests")
+    return [Judged(pair, *said.get(question.key, left_out)) for question, pair in keyed]
 
 
 def hits_of(verdicts: Sequence[Judged]) -> list[Hit]:

@@ -3,7 +3,8 @@
 Promises: the `k` nearest of all rows, exactly, however many there are; memory holds one block of
 rows and what is near; equal nearness is decided by the row's id, so that order and blocks of rows
 decide nothing. A pair is a hit of its own only where nearness comes with the problem's rare words
-or its function's name; all pairs are for the judge. Which model embeds is the caller's choice, and
+and no word that turns it into another (`even` for `odd`), or with its function's name; all pairs
+are for the judge. Which model embeds is the caller's choice, and
 is reported by its name.
 
     near = Neighbours(items, embedder)
@@ -42,6 +43,18 @@ MAX_CHARS = 4000
 """Characters of a task that are embedded and shown to the judge."""
 
 
+POLES = frozenset(
+    """non not without no even odd largest smallest biggest longest shortest maximum minimum max min
+    first last second third all any each both positive negative upper lower uppercase lowercase
+    ascending descending sorted unique duplicate duplicates sum difference product average mean
+    length count frequency index position greater less before after including excluding prefix
+    suffix vowels consonants digits add remove replace merge swap reverse rotate""".split()
+)
+"""Words by which near problems differ: where one has another than the other, a judge decides."""
+BASES = ("binary", "decimal", "hexadecimal", "octal", "celsius", "fahrenheit", "roman")
+"""Words whose order says which way something is converted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A problem and a row near to it."""
@@ -58,6 +71,8 @@ class Pair:
     """Part of the problem's words, by their rarity, that the task has."""
     names: bool
     """Whether the task names the problem's function, where that name is telling."""
+    agrees: bool
+    """Whether task and problem have the same of `POLES`, and name bases in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +83,17 @@ class Bounds:
     """Nearness that is needed in any case."""
     named: float = 0.55
     """Nearness that is enough where the function's name is in the task."""
-    sum: float = 1.7
+    told: float = 0.2
+    """Part of the problem's rare words that the task must have beside that name."""
+    sum: float = 1.6
     """Least sum of nearness and of the part of the problem's rare words that the task has."""
 
     def holds(self, pair: Pair) -> bool:
         """Whether a pair is near enough."""
-        if pair.names and pair.cosine >= self.named:
+        if pair.names and pair.cosine >= self.named and pair.coverage >= self.told:
             return True
-        return pair.cosine >= self.cosine and pair.cosine + pair.coverage >= self.sum
+        is_near = pair.cosine >= self.cosine and pair.cosine + pair.coverage >= self.sum
+        return is_near and pair.agrees
 
 
 class Neighbours:
@@ -118,7 +136,10 @@ class Neighbours:
     def _pair(self, at: int, row: str, task: str, cosine: float) -> Pair:
         item = self._items[at]
         coverage = round(self._vocabulary.coverage(at, words_of(task)), DIGITS)
-        return Pair(item, row, task, round(cosine, DIGITS), coverage, _is_named(item, task))
+        return Pair(
+            item, row, task, round(cosine, DIGITS), coverage, _is_named(item, task),
+            _poles(item.wording) == _poles(task),
+        )  # fmt: skip
 
 
 def _nth_largest(cosines: "Floats", n: int) -> float:
@@ -135,6 +156,12 @@ def _is_named(item: Item, task: str) -> bool:
     """Whether a task has a function's name; one of a single word may be anybody's."""
     telling = [name for name in item.entry_points if re.search(r"[a-z0-9]_[a-z0-9]", name)]
     return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", task) for name in telling)
+
+
+def _poles(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    said = words_of(text)
+    bases = tuple(dict.fromkeys(word for word in said if word in BASES))
+    return POLES.intersection(said), bases
 
 
 def hits_of(pairs: Sequence[Pair], bounds: Bounds) -> list[Hit]:
