@@ -21,6 +21,7 @@ from typing import Any
 from cleaning.rewrites import renamed, reordered
 from evolcoder.bench.base import Problem
 from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.functions import entry_points
 from evolcoder.ids import content_id, rng_for
@@ -111,9 +112,8 @@ def alpaca(shelf: Shelf) -> list[tuple[str, str]]:
 def varied(task: str, answer: str, rng: Random) -> tuple[str, str]:
     """Say a row differently: another opening, and other names where its answer is Python."""
     opening = rng.choice(OPENINGS)
-    try:
-        tree = ast.parse(answer)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = tree_of(answer)
+    if tree is None:
         return f"{opening}{task}", f"{answer}\n"
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = {name: f"{name}_{rng.randrange(1000)}" for name in sorted(bound)}
