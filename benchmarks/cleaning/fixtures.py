@@ -32,6 +32,8 @@ DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2].parent / "shared/data"
 LEAST_UNLIKE = 0.25
 """Part of its syntax in which an algorithm must differ from the reference."""
+LEAST_WORDS = 14
+"""Words of a paraphrase: with fewer it only names the function."""
 MOST_SHARED = 12
 """Words in a row that a paraphrase may share with its problem."""
 _NAME = re.compile(r"`([A-Za-z_]\w*)(?:\([^`]*\))?`")
@@ -126,7 +128,9 @@ def _unusable(text: str, problem: Problem) -> str:
         return "names no function"
     if "```" in text or "def " in text or ("return " in text and "\n    " in text):
         return "holds code"
-    if len(words(text)) < 8:
+    if "assert " in text or ">>>" in text:
+        return "holds a test"
+    if len(words(text)) < LEAST_WORDS:
         return "too short"
     if _longest_run(words(text), words(problem.prompt)) > MOST_SHARED:
         return "the problem's own words"
