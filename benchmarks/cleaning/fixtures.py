@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cleaning.planted import DATA, SHARED
 from cleaning.rewrites import differ
 from evolcoder.bench.base import Form, Problem, Sample
 from evolcoder.bench.catalogue import bench_named
@@ -28,8 +29,6 @@ from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 
-DATA = Path(__file__).parent / "data"
-SHARED = Path(__file__).parents[2].parent / "shared/data"
 LEAST_UNLIKE = 0.25
 """Part of its syntax in which an algorithm must differ from the reference."""
 LEAST_WORDS = 14
