@@ -88,9 +88,10 @@ def _samples(file: Path, bench: FunctionBench) -> Iterable[Sample]:
 
 
 def _last_only(program: str) -> str:
-    """Leave out the prompt's stub and what else is defined anew further down."""
+    """Leave out the prompt's words and stub, and what else is defined anew further down."""
     tree = ast.parse(program)
     last = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
     tree.body = [node for node in tree.body if last.get(getattr(node, "name", ""), node) is node]
     return ast.unparse(tree)
 

@@ -23,8 +23,6 @@ from evolcoder.leakage.examples import LARGE, Example, is_length
 
 N_FURTHER = 32
 """Inputs that are made of a problem's examples."""
-LETTERS = "abcXYZ 019(),."
-"""Characters that find their way into texts."""
 
 Arguments = tuple[Any, ...]
 
@@ -116,7 +114,7 @@ def _changed_text(value: str, rng: random.Random, _depth: int) -> str:
         case 1:
             del letters[rng.randrange(len(letters) + 1) :]
         case 2:
-            letters.insert(rng.randrange(len(letters) + 1), rng.choice([*LETTERS, *value]))
+            letters.insert(rng.randrange(len(letters) + 1), rng.choice(value or " "))
         case _:
             letters = letters[::-1]
     return "".join(letters)

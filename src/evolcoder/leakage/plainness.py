@@ -12,7 +12,7 @@ import ast
 
 from evolcoder.bench.extract import tree_of
 
-PLAIN = 12
+PLAIN = 5
 """Symbols of a reference that are too few to speak of a copy."""
 _NOT_COUNTED = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
 
