@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cleaning.planted import DATA, SHARED
 from cleaning.rewrites import differ
 from evolcoder.bench.base import Form, Problem, Sample
 from evolcoder.bench.catalogue import bench_named
@@ -28,10 +29,10 @@ from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 
-DATA = Path(__file__).parent / "data"
-SHARED = Path(__file__).parents[2].parent / "shared/data"
 LEAST_UNLIKE = 0.25
 """Part of its syntax in which an algorithm must differ from the reference."""
+LEAST_WORDS = 14
+"""Words of a paraphrase: with fewer it only names the function."""
 MOST_SHARED = 12
 """Words in a row that a paraphrase may share with its problem."""
 _NAME = re.compile(r"`([A-Za-z_]\w*)(?:\([^`]*\))?`")
@@ -87,9 +88,10 @@ def _samples(file: Path, bench: FunctionBench) -> Iterable[Sample]:
 
 
 def _last_only(program: str) -> str:
-    """Leave out the prompt's stub and what else is defined anew further down."""
+    """Leave out the prompt's words and stub, and what else is defined anew further down."""
     tree = ast.parse(program)
     last = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
     tree.body = [node for node in tree.body if last.get(getattr(node, "name", ""), node) is node]
     return ast.unparse(tree)
 
@@ -126,7 +128,9 @@ def _unusable(text: str, problem: Problem) -> str:
         return "names no function"
     if "```" in text or "def " in text or ("return " in text and "\n    " in text):
         return "holds code"
-    if len(words(text)) < 8:
+    if "assert " in text or ">>>" in text:
+        return "holds a test"
+    if len(words(text)) < LEAST_WORDS:
         return "too short"
     if _longest_run(words(text), words(problem.prompt)) > MOST_SHARED:
         return "the problem's own words"

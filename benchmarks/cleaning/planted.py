@@ -21,18 +21,22 @@ from typing import Any
 from cleaning.rewrites import renamed, reordered
 from evolcoder.bench.base import Problem
 from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.functions import entry_points
 from evolcoder.ids import content_id, rng_for
 
 DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2].parent / "shared/data"
 BENCHES = ("humaneval", "mbpp")
 KINDS = ("verbatim", "renamed", "reordered", "paraphrased", "translated", "algorithm")
 OPENINGS = (
-    "",
+    "{n}. ",
     "Here is what I need. ",
     "Please help me with this one. ",
-    "A short exercise: ",
+    "Exercise {n}: ",
+    "Ticket {n}. ",
+    "Question {n} of today's list: ",
     "For a course that I prepare: ",
     "We are cleaning up a code base. ",
     "Answer as briefly as you can. ",
@@ -110,10 +114,9 @@ def alpaca(shelf: Shelf) -> list[tuple[str, str]]:
 
 def varied(task: str, answer: str, rng: Random) -> tuple[str, str]:
     """Say a row differently: another opening, and other names where its answer is Python."""
-    opening = rng.choice(OPENINGS)
-    try:
-        tree = ast.parse(answer)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    opening = rng.choice(OPENINGS).format(n=rng.randrange(10**6))
+    tree = tree_of(answer)
+    if tree is None:
         return f"{opening}{task}", f"{answer}\n"
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = {name: f"{name}_{rng.randrange(1000)}" for name in sorted(bound)}

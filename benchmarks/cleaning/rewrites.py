@@ -9,6 +9,8 @@ import builtins
 import difflib
 from collections.abc import Iterator, Mapping
 
+from evolcoder.bench.extract import tree_of
+
 _FREE = frozenset(dir(builtins))
 _WORDS = "first second total value entry item current result data part left right step".split()
 _CALM = (ast.Assign, ast.AugAssign, ast.AnnAssign)
@@ -18,7 +20,7 @@ _HARMLESS = frozenset("len list set dict tuple sorted sum min max abs int str fl
 
 def renamed(source: str, names: Mapping[str, str] | None = None) -> str:
     """Give every name that a program binds another one, its functions' as in `names` or anew."""
-    tree = ast.parse(source)
+    tree = _tree(source)
     kept = {alias.asname or alias.name for node in ast.walk(tree) for alias in _aliases(node)}
     keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     bound = [name for name in dict.fromkeys(_bound(tree)) if name not in _FREE | kept | keywords]
@@ -28,7 +30,7 @@ def renamed(source: str, names: Mapping[str, str] | None = None) -> str:
 
 def reordered(source: str) -> str:
     """Swap statements that do not need each other, and the sides of choices; '' if none can be."""
-    tree = ast.parse(source)
+    tree = _tree(source)
     changed = _Order()
     tree = ast.fix_missing_locations(changed.visit(tree))
     return ast.unparse(tree) if changed.n_moved else ""
@@ -40,8 +42,15 @@ def differ(one: str, other: str) -> float:
     return 1 - difflib.SequenceMatcher(None, mine, theirs, autojunk=False).ratio()
 
 
+def _tree(source: str) -> ast.Module:
+    tree = tree_of(source)
+    if tree is None:
+        raise ValueError(f"no Python: {source[:80]!r}")
+    return tree
+
+
 def _shape(source: str) -> list[str]:
-    tree = _Bare().visit(ast.parse(source))
+    tree = _Bare().visit(_tree(source))
     return [
         repr(node.value) if isinstance(node, ast.Constant) else type(node).__name__
         for node in ast.walk(tree)

@@ -42,13 +42,14 @@ class Watch:
 
     def __init__(self) -> None:
         self.call = 0
+        self.is_idle = False
         self.seen = -1
         self.n_slow = 0
         signal.signal(signal.SIGPROF, self._tick)
         signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        if self.call != self.seen:
+        if self.is_idle or self.call != self.seen:
             self.seen = self.call
             return
         self.n_slow += 1
@@ -82,6 +83,22 @@ def adapted(source: str, name: str, view: Sequence[int] | None, *, returns: bool
         return list(itertools.islice(answer, LONGEST)) if hasattr(answer, "__next__") else answer
 
     return call
+
+
+def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function whose calls raise when they take too long."""
+    watch = Watch()
+    watch.is_idle = True
+
+    def limited(*arguments: Any) -> object:  # noqa: ANN401 - whatever it is called with
+        watch.call += 1
+        watch.is_idle = False
+        try:
+            return call(*arguments)
+        finally:
+            watch.is_idle = True
+
+    return limited
 
 
 def _asked(*_prompt: object) -> None:

@@ -138,9 +138,15 @@ def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
     for place, length in itertools.permutations(range(arity), 2):
         if all(is_length(one.arguments, place, length) for one in examples):
             found += itertools.permutations([n for n in range(arity) if n != length])
-    if arity == 1 and all(hasattr(one.arguments[0], "__len__") for one in examples):
+    if arity == 1 and all(_is_sized(one) for one in examples):
         found.append((0, ~0))
     return tuple(dict.fromkeys(found))
+
+
+def _is_sized(example: Example) -> bool:
+    """Whether the one argument has a length that is not itself the answer."""
+    (value,) = example.arguments
+    return hasattr(value, "__len__") and example.expected != len(value)
 
 
 def is_length(arguments: Sequence[Any], place: int, length: int) -> bool:

@@ -219,7 +219,11 @@ class Search:
         target = self._targets[number]
         if number not in self._further:
             inputs = inputs_like(target.examples, seed=target.problem.id)
-            answers = await self._answers(target.problem.reference or "", target, inputs)
+            source = target.problem.reference or ""
+            reference = Function(target.names[0], source, least=0, most=0, returns=True, kinds=())
+            answers = await self._answers(
+                _adapted(reference, None, target.names[0]), target, inputs
+            )
             self._further[number] = [
                 (given, answer)
                 for given, answer in zip(inputs, answers, strict=False)
@@ -235,7 +239,9 @@ class Search:
     ) -> list[Answer]:
         if not inputs:
             return []
-        lines, _ = await answers_of(self._sandbox, program, target.names[0], inputs, FURTHER)
+        name = target.names[0]
+        quick = f"{program}{name} = timed({name})\n"
+        lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
         return [read_answer(line) for line in lines]
 
 

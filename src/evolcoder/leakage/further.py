@@ -23,8 +23,6 @@ from evolcoder.leakage.examples import LARGE, Example, is_length
 
 N_FURTHER = 32
 """Inputs that are made of a problem's examples."""
-LETTERS = "abcXYZ 019(),."
-"""Characters that find their way into texts."""
 
 Arguments = tuple[Any, ...]
 
@@ -46,19 +44,27 @@ def inputs_like(examples: Sequence[Example], *, seed: str) -> list[Arguments]:
 
 
 def agreement(answers: Sequence[Answer], expected: Sequence[Answer], *, exact: bool) -> float:
-    """Say how often answers agree beyond chance (Cohen's kappa), from 0 to 1."""
-    if not expected:
+    """Say how often answers agree beyond chance (Cohen's kappa), from 0 to 1.
+
+    Calls that were ended for taking too long count neither way.
+    """
+    given = [*answers, *[Answer("raise", "")] * (len(expected) - len(answers))]
+    pairs = [two for two in zip(given, expected, strict=True) if not _is_slow(two[0])]
+    if not pairs:
         return 1.0
-    pairs = list(zip(answers, expected, strict=False))
     same = [one.word == "value" and _alike(one.value, right.value, exact) for one, right in pairs]
-    observed = sum(same) / len(expected)
+    observed = sum(same) / len(pairs)
     mine = Counter(
         repr(right.value if agree else one.value)
         for (one, right), agree in zip(pairs, same, strict=True)
     )
-    theirs = Counter(repr(right.value) for right in expected)
-    by_chance = sum(n * mine[said] for said, n in theirs.items()) / len(expected) ** 2
+    theirs = Counter(repr(right.value) for _, right in pairs)
+    by_chance = sum(n * mine[said] for said, n in theirs.items()) / len(pairs) ** 2
     return 1.0 if observed == 1 else max(0.0, (observed - by_chance) / (1 - by_chance))
+
+
+def _is_slow(answer: Answer) -> bool:
+    return answer.word == "raise" and str(answer.value).startswith(("Slow:", "GiveUp:"))
 
 
 def _alike(answer: Any, expected: Any, exact: bool) -> bool:  # noqa: ANN401, FBT001 - plain data
@@ -108,7 +114,7 @@ def _changed_text(value: str, rng: random.Random, _depth: int) -> str:
         case 1:
             del letters[rng.randrange(len(letters) + 1) :]
         case 2:
-            letters.insert(rng.randrange(len(letters) + 1), rng.choice([*LETTERS, *value]))
+            letters.insert(rng.randrange(len(letters) + 1), rng.choice(value or " "))
         case _:
             letters = letters[::-1]
     return "".join(letters)

@@ -10,18 +10,17 @@ nothing about where it came from, since `return a + b` is in every collection of
 
 import ast
 
-PLAIN = 12
+from evolcoder.bench.extract import tree_of
+
+PLAIN = 5
 """Symbols of a reference that are too few to speak of a copy."""
 _NOT_COUNTED = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
 
 
 def size_of(reference: str) -> int:
     """Count the symbols of a reference; 0 if it is no Python."""
-    try:
-        tree = ast.parse(reference)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return 0
-    return sum(map(_size_of_statement, tree.body))
+    tree = tree_of(reference)
+    return sum(map(_size_of_statement, tree.body)) if tree else 0
 
 
 def is_plain(size: int) -> bool:

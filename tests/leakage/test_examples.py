@@ -1,0 +1,128 @@
+"""Examples, views and further inputs of a benchmark's problems."""
+
+import pytest
+
+from evolcoder.bench.base import AssertChecks
+from evolcoder.clean.evidence import Detector
+from evolcoder.grade.calls import Answer
+from evolcoder.leakage.examples import Example, examples_of, kinds_of, seen_by, views_of
+from evolcoder.leakage.execution import Pass
+from evolcoder.leakage.further import agreement, inputs_like
+from evolcoder.leakage.hits import hits_of
+from evolcoder.leakage.plainness import is_plain, size_of
+from small_bench import problem
+
+
+def examples(*pairs):
+    return [Example(arguments, expected, True) for arguments, expected in pairs]
+
+
+def values(*given):
+    return [Answer("value", one) for one in given]
+
+
+def test_a_test_that_is_more_than_literals_is_run_once_with_its_reference(sandbox):
+    """The calls that it makes are noted with what the reference answers, before they are changed."""
+    reference = "def last(items):\n    return items.pop()\n"
+    test = "for n in (1, 2):\n    assert last([n, n + 1]) == n + 1\n"
+    of = problem("p", AssertChecks(test, ("last",), None), reference)
+    found = sandbox.runner.run(examples_of(of, sandbox.sandbox))
+    assert [(one.arguments, one.expected, one.exact) for one in found] == [
+        (([1, 2],), 2, False),
+        (([2, 3],), 3, False),
+    ]
+
+
+def test_the_telling_examples_come_first(sandbox):
+    """An answer that anyone might give is tried after one that few would."""
+    test = "assert f(0) == 0\nassert f(12000) == 31\nassert f(7) == 19"
+    of = problem("p", AssertChecks(test, ("f",), None), "def f(n):\n    return n\n")
+    found = sandbox.runner.run(examples_of(of, sandbox.sandbox))
+    assert [one.arguments for one in found] == [(7,), (0,), (12000,)]
+
+
+def test_a_length_that_says_nothing_may_be_left_out_or_added():
+    """`f(items, n)` and `f(items)` are one signature where n is the number of items."""
+    two = examples((([5, 6, 7], 3), 1), (([5], 1), 2))
+    assert set(views_of(two)) == {(0, 1), (1, 0), (0,)}
+    one = examples((([5, 6, 7],), 1))
+    assert views_of(one) == ((0,), (0, ~0))
+    assert seen_by((0, ~0), ([5, 6, 7],)) == ([5, 6, 7], 3)
+
+
+def test_no_length_is_added_where_it_is_the_answer():
+    """A function that gives back its second argument would count as one that counts."""
+    assert views_of(examples((("abc",), 3))) == ((0,),)
+
+
+def test_kinds_follow_the_view():
+    """What differs from call to call has no kind."""
+    given = examples((("a", 1), 0), (("b", [2]), 0))
+    assert kinds_of((1, 0), given) == ("", "text")
+
+
+def test_further_inputs_are_the_same_each_time_and_unlike_the_test():
+    """They keep a length where the test keeps one."""
+    given = examples((([5, 6, 7], 3), 1), (([5, 9], 2), 2))
+    made = inputs_like(given, seed="p")
+    assert made == inputs_like(given, seed="p")
+    assert len(made) > 10
+    assert all(len(items) == n for items, n in made)
+    assert ([5, 6, 7], 3) not in made
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected", "least", "most"),
+    [
+        (values(1, 2, 3, 4), values(1, 2, 3, 4), 1, 1),
+        (values(1, 2, 3.0000000001, 4), values(1, 2, 3.0, 4), 1, 1),
+        (values(*[False] * 10), values(*[False] * 9, True), 0, 0),
+        (values(*[False] * 5, *[True] * 5), values(*[False] * 10), 0, 0),
+        (values(1, 2, 3, 4), values(1, 2, 3, 5), 0.6, 0.8),
+        ([Answer("raise", "ValueError: no")], values(1), 0, 0),
+        ([], [], 1, 1),
+        ([], values(1, 2), 0, 0),
+    ],
+)
+def test_agreement_counts_beyond_chance(answers, expected, least, most):
+    """Always to say no where yes is rare is no agreement."""
+    assert least <= agreement(answers, expected, exact=True) <= most
+
+
+def test_order_counts_where_the_test_wants_it():
+    """Where the test compares sets, it does not."""
+    answers, expected = values((1, 2)), values((2, 1))
+    assert agreement(answers, expected, exact=True) == 0
+    assert agreement(answers, expected, exact=False) == 1
+
+
+def test_a_plain_problem_has_few_symbols():
+    """Docstrings, signature and imports do not count."""
+    assert is_plain(
+        size_of("import re\ndef f(a: int, b: int):\n    '''Long doc.'''\n    return a + b")
+    )
+    assert not is_plain(
+        size_of("def f(a):\n    s = 0\n    for b in a:\n        s += b * b\n    return s")
+    )
+
+
+def test_a_pass_becomes_evidence_that_can_be_read():
+    """It names the function, the order of arguments and how far it agrees."""
+    hit, weak = hits_of(
+        "r",
+        [
+            Pass("mbpp", "Mbpp/9", "g", (1, 0), 40, 0.9375),
+            Pass("mbpp", "Mbpp/8", "h", None, 40, 0.1),
+        ],
+    )
+    assert (hit.row, hit.benchmark, hit.item, hit.detector) == (
+        "r",
+        "mbpp",
+        "Mbpp/9",
+        Detector.EXECUTION,
+    )
+    assert hit.seen == (
+        "`g` passes the tests given argument 2, argument 1; "
+        "agrees with the reference on further inputs to 0.94"
+    )
+    assert weak.seen.endswith("weak: more than the tests let through")

@@ -1,0 +1,119 @@
+"""Leaks planted in real rows are found by running, at the floors of the benchmark."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.grade.controls import Controls
+from evolcoder.leakage.execution import Search
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+EVERY = 40
+"""One planted row in so many is looked at here; `benchmarks/cleaning.py` looks at all."""
+
+
+@pytest.fixture(scope="module")
+def cleaning():
+    """The pieces of the benchmark, which are no package."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from cleaning import planted, recall, rewrites, running
+
+        yield planted, recall, rewrites, running
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def shelf(shared, tmp_path_factory):
+    return Shelf(shared, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def search(sandbox, shelf, tmp_path_factory):
+    """HumanEval and MBPP, made ready once."""
+    path = tmp_path_factory.mktemp("controls") / "controls.db"
+    controls = Controls(path, sandbox.sandbox, "test")
+    benches = {name: bench_named(name, shelf).problems() for name in ("humaneval", "mbpp")}
+    yield sandbox.runner.run(Search.over(benches, sandbox.sandbox, controls.need))
+    controls.close()
+
+
+def test_all_problems_but_one_can_be_looked_for(search):
+    """Each has examples and at least the view of its own signature; one asks for a class."""
+    assert [one.problem.id for one in search._targets if not one.examples] == ["Mbpp/367"]
+
+
+def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, sandbox):
+    """The floors of the benchmark hold on a cut of it, by running alone."""
+    planted, recall, _, running = cleaning
+    rows = planted.corpus(shelf, n_planted=1000, n_clean=1000, seed=0)[::EVERY]
+    rows = [row for row in rows if row.kind != "translated"]
+    found = {row.id: sandbox.runner.run(search.passes(row.answer)) for row in rows}
+    pairs = running.pairs_of(found)["execution"]
+    shares = recall.recall(rows, pairs)
+    assert {"verbatim", "renamed", "reordered", "algorithm"} <= shares.keys()
+    assert {kind: share for kind, share in shares.items() if share < recall.FLOORS[kind]} == {}
+
+
+def test_what_tells_of_a_leak_among_real_rows_is_true(cleaning, shelf, search, sandbox):
+    """Real rows with a telling pass were read: of all 353 of them 339 solve it, here 25 of 28."""
+    planted, recall, _, running = cleaning
+    rows = planted.clean(shelf, 500, seed=3)
+    found = {row.id: sandbox.runner.run(search.passes(row.answer)) for row in rows}
+    telling = running.pairs_of(found)["execution, telling"]
+    assert telling
+    assert recall.precision(rows, telling, recall.natural()) >= 0.85
+
+
+def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
+    """Another seed plants others."""
+    planted = cleaning[0]
+    first, again, other = (
+        [row.id for row in planted.corpus(shelf, n_planted=60, n_clean=60, seed=seed)]
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_a_varied_row_computes_what_its_real_row_does(cleaning):
+    """Only the names of arguments and the opening change."""
+    from evolcoder.ids import rng_for
+
+    planted = cleaning[0]
+    task, answer = planted.varied(
+        "Add.", "import re\ndef f(a):\n    return re.sub('x', '', a)", rng_for(0, "t")
+    )
+    assert task.endswith("Add.")
+    space = {}
+    exec(answer, space)
+    assert space["f"]("xox") == "o"
+    assert "def f(a)" not in answer
+
+
+@pytest.mark.parametrize(
+    ("source", "moved"),
+    [
+        (
+            "def f(a):\n    x = 1\n    y = a\n    return x - y",
+            "def f(a):\n    y = a\n    x = 1\n    return x - y",
+        ),
+        ("def f(a):\n    x = a\n    y = x\n    return y", ""),
+        ("def f(a):\n    x = a.pop()\n    y = a.pop()\n    return x - y", ""),
+        ("def f(a):\n    return 1 if a < 2 else 3", "def f(a):\n    return 3 if not 2 > a else 1"),
+    ],
+)
+def test_only_what_can_be_moved_is_moved(cleaning, source, moved):
+    """Statements that share a name or call something stay where they are."""
+    assert cleaning[2].reordered(source) == moved
+
+
+def test_unlikeness_does_not_look_at_names(cleaning):
+    """A renamed program is the same one, another algorithm is not."""
+    rewrites = cleaning[2]
+    loop = "def f(n):\n    t = 0\n    for i in range(n):\n        t += i\n    return t"
+    assert rewrites.differ(loop, rewrites.renamed(loop)) == 0
+    assert rewrites.differ(loop, "def f(n):\n    return n * (n - 1) // 2") > 0.25
