@@ -16,11 +16,23 @@ LAYER = {
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
+    "train": ROOMS,
     "rounds": STORY, "evaluate": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
-HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+HEAVY = {
+    "accelerate",
+    "peft",
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "ray",
+    "xllamacpp",
+    "datasets",
+    "pyarrow",
+}
 
 
 def modules():
