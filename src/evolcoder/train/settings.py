@@ -44,6 +44,7 @@ def arguments_of(recipe: Recipe, plan: Plan, folder: Path, *, on_gpu: bool) -> A
         logging_nan_inf_filter=False,  # it would hide what we stop at
         save_steps=recipe.save_every,
         save_total_limit=2,
+        ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
     )
