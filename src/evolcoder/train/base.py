@@ -76,6 +76,15 @@ def load(spec: str, recipe: Recipe, *, on_gpu: bool) -> Base:
     return Base(spec, model, tokenizer)
 
 
+def save_plain(spec: str, folder: Path) -> None:
+    """Write a base as an ordinary model in float32, so that a GGUF file is de-quantized once."""
+    need_packages()
+    base = load(spec, Recipe(), on_gpu=False)
+    base.model.config.use_cache = True
+    base.model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+
+
 def without_adapter(model: Any) -> Any:
     """Add an adapter into the weights that it stands on."""
     return model.merge_and_unload()

@@ -57,7 +57,7 @@ def speed_of(
     rows = [row for part in plan.parts[done * plan.n_parts :] for row in part]
     n_tokens = sum(examples[row].n_tokens for row in rows)
     took = max(seconds[-1] - begin, 1e-9) if seconds else 1.0
-    flops = _flops(model, [examples[row] for row in rows])
+    flops = flops_of(model, [examples[row] for row in rows])
     device, peak = device_and_peak()
     return Speed(
         device=device,
@@ -75,7 +75,8 @@ def needed_flops(
     return factor * (body * n_tokens + head * n_answer_tokens) + 6 * attention
 
 
-def _flops(model: Any, rows: Sequence[Example]) -> int:
+def flops_of(model: Any, rows: Sequence[Example]) -> int:
+    """Return what it takes to learn these rows once: forward, and backward for what is trained."""
     config = model.config.get_text_config()
     head = config.vocab_size * config.hidden_size
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
