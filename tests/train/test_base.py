@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.train.base import load, load_tokenizer
+from evolcoder.train.base import cast_files, load, load_tokenizer
 from evolcoder.train.recipe import recipe_of
 
 SMALL = recipe_of("small", {})
@@ -49,3 +49,14 @@ def test_a_base_that_is_not_there_is_one_line(spec, said, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(TrainError, match=said):
         load_tokenizer(spec)
+
+
+def test_saved_weights_can_be_cast(toy_base, tmp_path):
+    """A sharded model is saved in float32; cast, it loads as bfloat16 with the same values."""
+    original = AutoModelForCausalLM.from_pretrained(toy_base)
+    original.save_pretrained(tmp_path)
+    cast_files(tmp_path, "bfloat16")
+    found = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    assert found.dtype == torch.bfloat16
+    weights = zip(original.parameters(), found.parameters(), strict=True)
+    assert all(torch.equal(old.bfloat16(), new) for old, new in weights)

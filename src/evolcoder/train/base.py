@@ -5,6 +5,7 @@ de-quantized and is then an ordinary model that can be saved. What cannot be loa
 Runs no code that a model folder brings.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,20 @@ def save_plain(spec: str, folder: Path) -> None:
     base.model.config.use_cache = True
     base.model.save_pretrained(folder)
     base.tokenizer.save_pretrained(folder)
+
+
+def cast_files(folder: Path, dtype: str) -> None:
+    """Bring saved weights to another number format; a sharded model is saved as it is trained."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    for path in sorted(folder.glob("*.safetensors")):
+        weights = {name: w.to(getattr(torch, dtype)) for name, w in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
+    config = folder / "config.json"
+    if config.exists():
+        data = json.loads(config.read_text(encoding="utf-8"))
+        config.write_text(json.dumps({**data, "dtype": dtype}, indent=2) + "\n", encoding="utf-8")
 
 
 def without_adapter(model: Any) -> Any:

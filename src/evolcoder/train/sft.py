@@ -154,11 +154,13 @@ def _save(trainer: Any, base: bases.Base, job: Job, lessons: Lessons) -> None:
     base.model.config.use_cache = True
     if job.recipe.merge:
         trainer.model = trainer.model_wrapped = bases.without_adapter(trainer.model)
-    if scale.n_devices() == 1:
+    if not trainer.is_fsdp_enabled:
         trainer.model.to(getattr(torch, job.recipe.save_dtype))
     trainer.save_model(str(job.out))
-    if scale.is_first():  # a pickle that nothing here needs
-        (job.out / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+    if scale.is_first():
+        (job.out / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle that nothing here needs
+        if trainer.is_fsdp_enabled:
+            bases.cast_files(job.out, job.recipe.save_dtype)
 
 
 def _outcome(job: Job, lessons: Lessons, laid: Plan, model: Any) -> Outcome:
