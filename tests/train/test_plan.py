@@ -69,4 +69,5 @@ def test_rows_of_like_length_lie_together():
     by_eights = [steps[0][at : at + 8] for at in range(0, 64, 8)]
     as_they_come = sum(8 * max(lengths[row] for row in part) for part in by_eights)
     assert made.n_padded < 0.8 * as_they_come
+    assert made.waste < 0.12
     assert made.waste == 1 - sum(lengths) / made.n_padded

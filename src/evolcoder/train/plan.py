@@ -16,6 +16,10 @@ from itertools import islice
 
 from evolcoder.ids import rng_for
 
+ALIKE = 0.8
+"""A row shorter than this share of a part's longest begins a new part, if the old one is filled"""
+LEAST_FILL = 0.25
+"""to this share of the bound: padding costs less than devices that are not busy."""
 Part = tuple[int, ...]
 """Indices of the rows that one device computes at once."""
 
@@ -75,7 +79,9 @@ def _parts(step: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list
     part: list[int] = []
     for row in sorted(step, key=lambda row: (-lengths[row], row)):
         longest = lengths[part[0]] if part else lengths[row]
-        if part and longest * (len(part) + 1) > max_tokens:
+        full = longest * (len(part) + 1) > max_tokens
+        unlike = lengths[row] < ALIKE * longest and longest * len(part) >= LEAST_FILL * max_tokens
+        if part and (full or unlike):
             parts.append(tuple(part))
             part = []
         part.append(row)
