@@ -17,11 +17,14 @@ LAYER = {
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
     "verify": ROOMS, "clean": ROOMS,
+    "train": ROOMS,
     "rounds": STORY, "cleaning": STORY, "evaluate": STORY, "leakage": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
 HEAVY = {
+    "accelerate",
+    "peft",
     "torch",
     "transformers",
     "trl",

@@ -1,0 +1,40 @@
+"""Our ways: the trainer of `evolcoder train` with the preset `small`."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from evolcoder.train.card import Notes
+from evolcoder.train.recipe import recipe_of
+from evolcoder.train.sft import Job, train
+from training.rows import LONGEST, Order
+
+ROWS_PER_STEP = 64
+
+
+def run(order: Order, **changes: object) -> dict[str, object]:
+    values = {
+        "steps": order.steps,
+        "batch_rows": ROWS_PER_STEP,
+        "micro_tokens": order.micro_tokens,
+        "max_length": LONGEST,
+        "save_every": order.steps,
+        **changes,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        recipe = recipe_of("small", values)
+        job = Job(order.base, out, recipe, order.lessons, ("benchmark",), Notes(), ())
+        return asdict(train(job))
+
+
+def run_packed(order: Order) -> dict[str, object]:
+    return run(order, layout="packed")
+
+
+def run_plain(order: Order) -> dict[str, object]:
+    return run(order, kernels="none")
+
+
+def run_checkpointing(order: Order) -> dict[str, object]:
+    return run(order, checkpointing=True)

@@ -1,0 +1,47 @@
+"""What every way trains: one base, and rows that no way has to cut."""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from evolcoder.bench.prompts import WIZARDCODER
+from evolcoder.cli.lessons import lessons_of
+from evolcoder.train.base import load_tokenizer
+from evolcoder.train.examples import Example, Lesson, example_of
+
+LONGEST = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one way is asked to do."""
+
+    base: str
+    lessons: tuple[Lesson, ...]
+    examples: tuple[Example, ...]
+    steps: int
+    micro_tokens: int
+
+
+def order_of(args: argparse.Namespace) -> Order:
+    base = _toy() if args.base == "toy" else args.base
+    tokenizer = load_tokenizer(base)
+    pairs = [
+        (lesson, example_of(lesson, WIZARDCODER, tokenizer))
+        for lesson in lessons_of([args.data])
+        if lesson.task.strip() and lesson.answer.strip()
+    ]
+    fitting = islice((pair for pair in pairs if pair[1].n_tokens <= LONGEST), args.rows)
+    lessons, examples = zip(*fitting, strict=True)
+    return Order(base, lessons, examples, args.steps, args.micro_tokens)
+
+
+def _toy() -> str:
+    """Make the tests' toy model."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    from toy_model import make_base  # noqa: PLC0415
+
+    return str(make_base(Path(tempfile.mkdtemp()) / "toy"))

@@ -1,0 +1,93 @@
+"""TRL's SFTTrainer as its documentation's first example has it: a model's name and rows."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from evolcoder.bench.prompts import WIZARDCODER
+from evolcoder.train.base import save_plain
+from evolcoder.train.measure import WARM_STEPS, device_and_peak, flops_of, peak_memory_mb
+from training.ours import ROWS_PER_STEP
+from training.rows import Order
+
+DEFAULT_ROWS = 8
+
+
+def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
+    import torch  # noqa: PLC0415
+    from datasets import Dataset  # noqa: PLC0415
+    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
+
+    on_gpu = torch.cuda.is_available()
+    n_steps = order.steps * ROWS_PER_STEP // rows_per_step
+    rows = [
+        {"prompt": WIZARDCODER.wrap(lesson.task), "completion": lesson.answer}
+        for lesson in order.lessons
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = SFTConfig(
+            output_dir=folder,
+            max_steps=n_steps,
+            gradient_accumulation_steps=rows_per_step // DEFAULT_ROWS,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            # only where the defaults cannot run
+            **({} if on_gpu else {"use_cpu": True, "bf16": False}),
+        )
+        base = order.base
+        if base.endswith(".gguf"):
+            base = f"{folder}/base"
+            save_plain(order.base, Path(base))
+        trainer = SFTTrainer(model=base, args=settings, train_dataset=Dataset.from_list(rows))
+        clock = _clock(trainer)
+        trainer.add_callback(clock)
+        trainer.train()
+    return _measured(trainer, clock, order)
+
+
+def run_in_64(order: Order) -> dict[str, object]:
+    return run(order, ROWS_PER_STEP)
+
+
+def _clock(trainer: Any) -> Any:
+    from transformers import TrainerCallback  # noqa: PLC0415
+
+    class Clock(TrainerCallback):
+        """Notes time and tokens at the end of each step."""
+
+        def __init__(self) -> None:
+            self.ends: list[tuple[float, int]] = []
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.ends.append((time.monotonic(), trainer._total_train_tokens))  # noqa: SLF001
+
+    return Clock()
+
+
+def _measured(trainer: Any, clock: Any, order: Order) -> dict[str, object]:
+    """Say what `Outcome` says, in the same words."""
+    (began, before), (ended, after) = clock.ends[WARM_STEPS - 1], clock.ends[-1]
+    rate = (after - before) / (ended - began)
+    device, peak = device_and_peak()
+    n_tokens = sum(example.n_tokens for example in order.examples)
+    per_token = flops_of(trainer.model, order.examples) / n_tokens
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return {
+        "device": device,
+        "tokens_per_s": rate,
+        "mfu": rate * per_token / peak if peak else None,
+        "peak_mb": peak_memory_mb(),
+        "waste": _waste(trainer),
+        "first_loss": losses[0] if losses else float("nan"),
+        "last_loss": losses[-1] if losses else float("nan"),
+    }
+
+
+def _waste(trainer: Any) -> float:
+    """Share of padding in batches of eight as the trainer drew them."""
+    batches = list(trainer.get_train_dataloader())
+    padded = sum(batch["input_ids"].numel() for batch in batches)
+    real = sum(int(batch["attention_mask"].sum()) for batch in batches)
+    return 1 - real / padded

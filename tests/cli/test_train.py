@@ -1,0 +1,106 @@
+"""`evolcoder train`, as typed."""
+
+import json
+
+import pytest
+
+import toy_model
+from evolcoder.cli.lessons import lessons_of, pair_of
+from evolcoder.cli.main import main
+from evolcoder.seeds.formats import Pair
+
+TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
+TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
+FAST = ["--set", "steps=3", "--set", "batch_rows=4", "--set", "learning_rate=0.003"]
+
+
+@pytest.fixture(scope="module")
+def toy_base(tmp_path_factory):
+    return toy_model.make_base(tmp_path_factory.mktemp("toy") / "base")
+
+
+def written(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": TASK, "output": ANSWER},
+        {"instruction": TASK, "input": "", "output": ANSWER},
+        {"messages": TURNS},
+        {"prompt": TURNS[:1], "completion": TURNS[1:]},
+        {"prompt": TASK, "completion": ANSWER},
+        {"conversations": [{"from": "human", "value": TASK}, {"from": "gpt", "value": ANSWER}]},
+        {"problem": TASK, "solution": ANSWER},
+    ],
+)
+def test_every_format_of_rows_is_read(row):
+    """Our exports, TRL's and the seeds' formats hold the same task and answer."""
+    assert pair_of(row) == Pair(TASK, ANSWER)
+
+
+def test_a_lesson_knows_its_file_and_line(tmp_path):
+    """Several files are one training, and each row says where it stood."""
+    one = written(tmp_path / "one.jsonl", [{"instruction": TASK, "output": ANSWER}])
+    two = written(tmp_path / "two.jsonl", [{"text": "no column of ours"}, {"messages": TURNS}])
+    lessons = list(lessons_of([one, two]))
+    assert [lesson.place for lesson in lessons] == [
+        f"{one} line 1",
+        f"{two} line 1",
+        f"{two} line 2",
+    ]
+    assert [lesson.task for lesson in lessons] == [TASK, "", TASK]
+
+
+def test_the_verb_trains_and_says_what_came_of_it(toy_base, tmp_path, capsys):
+    """JSON on stdout, progress on stderr, a model in the folder."""
+    rows = written(tmp_path / "rows.jsonl", [{"instruction": TASK, "output": ANSWER}] * 6)
+    out = tmp_path / "out"
+    assert main(["train", rows, "--base", str(toy_base), "--out", str(out), "--json", *FAST]) == 0
+    said = capsys.readouterr()
+    outcome = json.loads(said.out)
+    assert (outcome["n_rows"], outcome["n_steps"]) == (6, 3)
+    assert "step 3/3: loss" in said.err
+    assert (out / "model.safetensors").exists()
+    card = (out / "README.md").read_text()
+    assert "| transformers |" in card
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "said"),
+    [
+        ([{"instruction": TASK, "output": ""}], [], "empty answer"),
+        ([{"text": TASK}], [], "no task"),
+        ([{"instruction": TASK * 40, "output": ANSWER}], ["--set", "max_length=50"], "too long"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--set", "epoch=1"], "did you mean epochs?"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--set", "epochs"], "write it as key=value"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--preset", "big"], "known are"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--notes", "no.json"], "--notes no.json"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_2(rows, flags, said, toy_base, tmp_path, capsys):
+    """The user's mistakes are told before the first step."""
+    data = written(tmp_path / "rows.jsonl", rows)
+    base, out = str(toy_base), str(tmp_path / "out")
+    assert main(["train", data, "--base", base, "--out", out, *FAST, *flags]) == 2
+    err = capsys.readouterr().err.strip()
+    assert said in err.splitlines()[-1]
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_several_gpus_get_the_launchers_config(tmp_path):
+    """Full weights are sharded by FSDP2, adapters are copied; the command is the same verb."""
+    import yaml
+
+    from evolcoder.train.recipe import recipe_of
+    from evolcoder.train.scale import launch_command, launcher_config
+
+    full = yaml.safe_load(launcher_config(recipe_of("small", {}), 2))
+    lora = yaml.safe_load(launcher_config(recipe_of("small-lora", {}), 2))
+    assert (full["distributed_type"], full["fsdp_config"]["fsdp_version"]) == ("FSDP", 2)
+    assert lora["distributed_type"] == "MULTI_GPU"
+    assert full["num_processes"] == 2
+    command = launch_command(tmp_path / "accelerate.yaml", ["rows.jsonl", "--gpus", "2"])
+    assert command[-4:] == ["train", "rows.jsonl", "--gpus", "2"]
