@@ -21,7 +21,18 @@ LAYER = {
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
-HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "xllamacpp", "datasets", "pyarrow"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "ray",
+    "xllamacpp",
+    "datasets",
+    "pyarrow",
+    "matplotlib",
+    "tokenizers",
+}
 
 
 def modules():

@@ -72,7 +72,7 @@ class Servers(Protocol):
 class Scorer(Protocol):
     """Asks a model for samples, and grades them."""
 
-    def is_sampled(self, folder: Path, name: str, benches: Sequence[str]) -> bool:
+    def is_sampled(self, folder: Path, benches: Sequence[str]) -> bool:
         """Whether every sample of these benchmarks is there."""
         ...
 

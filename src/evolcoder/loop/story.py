@@ -222,7 +222,7 @@ class Loop:
     def _sample(self, training: Training, selection: Selection | None) -> None:
         """Train a model and ask it, unless its samples are there."""
         folder, scorer = self._evaluation(training), self._parts.scorer
-        if scorer.is_sampled(folder, training.key, self._benches):
+        if scorer.is_sampled(folder, self._benches):
             return
         weights = self._config.student.path
         if selection is not None:
