@@ -95,6 +95,7 @@ CHANGES = {
     "evolve": "evolve.candidates=5",
     "eliminate": "eliminate.max_words=99",
     "respond": "respond.tries=2",
+    "verify": "verify.when=never",
     "budget": "budget.rounds=9",
     "traffic": "traffic.concurrency=3",
     "export": "export.include_seeds=false",

@@ -16,6 +16,7 @@ LAYER = {
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
+    "verify": ROOMS,
     "rounds": STORY, "evaluate": STORY,
     "loop": STORY,
     "cli": DOOR,

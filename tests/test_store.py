@@ -1,18 +1,20 @@
 """The run database keeps what it is given, whole and in order, for one writer at a time."""
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import astuple
 
 import pytest
 
 import toys
 from evolcoder.db import MOST_WAITING, Database
 from evolcoder.errors import RunFolderError, StoreError
-from evolcoder.records import Drop, Made, Reason, Response, Stage, Task
-from evolcoder.store import DB_NAME, RunStore
+from evolcoder.records import Check, Drop, Made, Reason, Response, RowVerdict, Stage, Task
+from evolcoder.store import DB_NAME, MIGRATIONS, RunStore
 
 MADE = Made("scripted#toy", 10, 20, 2)
 
@@ -52,6 +54,56 @@ def test_records_come_back_as_they_went_in(store):
     assert [(row.task, row.response) for row in rows] == [(seed, answers[0]), (child, answers[1])]
     assert rows[1].parent_instruction == seed.instruction
     assert list(store.drops()) == [drop]
+
+
+def test_verdicts_come_back_with_their_row(store):
+    """A row carries what was found of it, and of no other row."""
+    fill(store)
+    _, child, answers, _ = records()
+    runs = RowVerdict.of(answers[1], Check.RUNS, "passed", detail={"n": [1, None], "s": "ü"})
+    tests = RowVerdict.of(answers[1], Check.TESTS, "passed", score=0.5)
+    for verdict in (runs, tests, runs):
+        store.add(verdict)
+    store.db.flush()
+    assert [row.verdicts for row in store.rows()] == [(), (runs, tests)]
+    assert store.verdicts(child.id) == [runs, tests]
+
+
+def test_a_response_that_waits_is_no_row_until_it_is_kept(store):
+    """What is still to be verified is stored, and not exported."""
+    seed, _, answers, _ = records()
+    store.add(seed)
+    store.add(answers[0], waits=True)
+    store.db.flush()
+    assert list(store.rows()) == []
+    store.keep(answers[0])
+    store.db.flush()
+    assert [row.response for row in store.rows()] == [answers[0]]
+
+
+def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
+    """Its rows are kept rows, and a config section that it never knew does not stop it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    seed, child, answers, _ = records()
+    old = toys.config().deciding()
+    del old["verify"]
+    db = Database(folder / DB_NAME, MIGRATIONS[:1])
+    db.write("INSERT INTO meta VALUES ('config', ?)", (json.dumps(old),))
+    for task in (seed, child):
+        head = (task.id, task.instruction, task.round, task.ordinal, task.root, task.parent)
+        made = astuple(task.made) if task.made else (None,) * 4
+        values = (*head, task.heuristic, task.language, *made)
+        db.write(f"INSERT INTO tasks VALUES ({','.join('?' * 12)})", values)
+    answer = answers[1]
+    values = (answer.id, answer.task, 1, 0, answer.text, answer.reasoning, *astuple(MADE))
+    db.write(f"INSERT INTO responses VALUES ({','.join('?' * 10)})", values)
+    db.close()
+    for when in ("possible", "never"):
+        with RunStore.create(folder, toys.config(verify={"when": when})) as store:
+            assert [row.response for row in store.rows()] == [answer]
+    with pytest.raises(RunFolderError, match=r"other values of seed"):
+        RunStore.create(folder, toys.config(seed=1))
 
 
 def test_adding_a_record_twice_keeps_one(store):

@@ -36,6 +36,7 @@ from evolcoder.knobs import (
     Section,
     SeedsConfig,
     TrafficConfig,
+    VerifyConfig,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Section",
     "SeedsConfig",
     "TrafficConfig",
+    "VerifyConfig",
     "check",
     "differing_keys",
     "load",
@@ -83,6 +85,7 @@ class Config(Section):
     evolve: Annotated[EvolveConfig, BeforeValidator(_no_null_section)] = EvolveConfig()
     eliminate: Annotated[EliminateConfig, BeforeValidator(_no_null_section)] = EliminateConfig()
     respond: Annotated[RespondConfig, BeforeValidator(_no_null_section)] = RespondConfig()
+    verify: Annotated[VerifyConfig, BeforeValidator(_no_null_section)] = VerifyConfig()
     budget: Annotated[BudgetConfig, BeforeValidator(_no_null_section)] = BudgetConfig()
     traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
     export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()

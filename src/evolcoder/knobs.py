@@ -11,8 +11,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from evolcoder.records import Check
+
 TASK_PLACEHOLDER = "{task}"
 """What a heuristic's template must hold."""
+
+
+VerifyReason = Literal[
+    "does_not_parse",
+    "does_not_compile",
+    "does_not_run",
+    "tests_failed",
+    "no_sound_tests",
+    "bait_works",
+    "bait_is_answer",
+    "bound_missed",
+]
+"""Reasons for which verification may drop a row."""
 
 
 class Section(BaseModel):
@@ -161,6 +176,33 @@ class RespondConfig(Section):
     """Answers tried for one task until one is usable."""
     reanswer_seeds: bool = False
     """Answer the seeds with the responder too, in place of the answers that they came with."""
+
+
+class VerifyConfig(Section):
+    """What is checked of a row, and which findings drop it."""
+
+    when: Literal["possible", "always", "never"] = "possible"
+    """`possible` checks rows where this machine can hold programs, and says so where it cannot."""
+    sandbox: Literal["strict", "processes"] = "strict"
+    """Least protection under which programs run."""
+    checks: tuple[Check, ...] = (Check.RUNS,)
+    """Checks to do, in this order."""
+    drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
+    """Findings that drop a row; the others are stored and drop nothing."""
+    candidates: int = Field(3, ge=1, le=64)
+    """TESTS: answers that are compared with the row's own by which check sets they pass."""
+    check_sets: int = Field(3, ge=1, le=64)
+    """TESTS: check sets that are written for a task, without a look at its answer."""
+    mutants: int = Field(12, ge=1, le=200)
+    """TESTS: broken versions of the answer that a check set must tell from it."""
+    samples: int = Field(5, ge=1, le=200)
+    """DIFFICULTY: answers that are drawn for a pass rate."""
+    cpu_s: float = Field(5.0, gt=0.0)
+    """Processor seconds of one program."""
+    wall_s: float = Field(10.0, gt=0.0)
+    """Seconds by the clock of one program."""
+    memory_mb: int = Field(512, ge=16)
+    """Memory of one program."""
 
 
 class BudgetConfig(Section):

@@ -3,10 +3,15 @@
 A stage turns one record into another or into a `Drop`; nothing leaves without a reason.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from evolcoder.ids import content_id
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""Plain data, as it goes into a database or a report."""
 
 
 class Stage(StrEnum):
@@ -15,6 +20,19 @@ class Stage(StrEnum):
     SEEDS = "seeds"
     EVOLVE = "evolve"
     RESPOND = "respond"
+    VERIFY = "verify"
+    CLEAN = "clean"
+
+
+class Check(StrEnum):
+    """What one check of a row looks at. Values are stored and reported; never rename one."""
+
+    RUNS = "runs"
+    TESTS = "tests"
+    BAIT = "bait"
+    BOUND = "bound"
+    DIFFICULTY = "difficulty"
+    SHAPE = "shape"
 
 
 class Reason(StrEnum):
@@ -44,6 +62,18 @@ class Reason(StrEnum):
     APOLOGY = "apology"
     ONLY_STOP_WORDS = "only_stop_words"
     NO_CODE = "no_code"
+    DOES_NOT_PARSE = "does_not_parse"
+    DOES_NOT_COMPILE = "does_not_compile"
+    DOES_NOT_RUN = "does_not_run"
+    TESTS_FAILED = "tests_failed"
+    NO_SOUND_TESTS = "no_sound_tests"
+    BAIT_WORKS = "bait_works"
+    BAIT_IS_ANSWER = "bait_is_answer"
+    BOUND_MISSED = "bound_missed"
+    DUPLICATE_EXACT = "duplicate_exact"
+    DUPLICATE_NEAR = "duplicate_near"
+    DUPLICATE_MEANING = "duplicate_meaning"
+    LEAK = "leak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +170,42 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class RowVerdict:
+    """What one check of one row found; stored, also where it drops nothing."""
+
+    task: str
+    """Id of the task."""
+    response: str
+    """Id of the response that was looked at."""
+    round: int
+    """Round of the task."""
+    ordinal: int
+    """Ordinal of the lineage."""
+    check: Check
+    """The check."""
+    kind: str
+    """The finding, out of the closed list of its check."""
+    score: float | None
+    """What was measured, where the check measures: strength of tests, pass rate, exponent."""
+    detail: Mapping[str, JSON]
+    """The evidence, small."""
+
+    @classmethod
+    def of(
+        cls,
+        response: Response,
+        check: Check,
+        kind: str,
+        *,
+        score: float | None = None,
+        detail: Mapping[str, JSON] | None = None,
+    ) -> "RowVerdict":
+        """Say what a check found of a response."""
+        r = response
+        return cls(r.task, r.id, r.round, r.ordinal, check, kind, score, detail or {})
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """A record that left, with all that is needed to see why."""
 
@@ -175,3 +241,5 @@ class Row:
     response: Response
     parent_instruction: str | None
     """The parent's text, to show how the task changed."""
+    verdicts: tuple[RowVerdict, ...] = ()
+    """What checks found of it, in their order; empty where none was done."""

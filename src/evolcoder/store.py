@@ -8,9 +8,12 @@ Completions are not here but in the cache (`engine/cache.py`).
 ...     store.add_task(task)
 """
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +23,17 @@ from evolcoder.config import Config, differing_keys
 from evolcoder.db import Statement
 from evolcoder.errors import RunFolderError
 from evolcoder.folder import LOCK_NAME, Folder
-from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
+from evolcoder.records import (
+    Check,
+    Drop,
+    Made,
+    Reason,
+    Response,
+    Row,
+    RowVerdict,
+    Stage,
+    Task,
+)
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -49,13 +62,29 @@ MIGRATIONS: Sequence[str] = (
     );
     CREATE TABLE events (time REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)
     """,
+    """
+    CREATE TABLE verdicts (
+        task TEXT NOT NULL, response TEXT NOT NULL, round INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL, check_name TEXT NOT NULL, kind TEXT NOT NULL, score REAL,
+        detail TEXT NOT NULL, PRIMARY KEY (round, ordinal, check_name)
+    );
+    CREATE TABLE kept (
+        round INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (round, ordinal)
+    ) WITHOUT ROWID;
+    INSERT INTO kept SELECT round, ordinal FROM responses
+    """,
 )
 _ROWS = """
     SELECT t.*, r.*, p.instruction FROM responses r
+    JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
     WHERE r.round = ? ORDER BY r.ordinal LIMIT ?
 """
+_VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
+Record = Task | Response | Drop | RowVerdict
 DB_NAME = "run.db"
+LATER_SECTIONS = frozenset({"verify"})
+"""Sections of the config that the first runs did not have."""
 CONFIG_NAME = "config.yaml"
 
 
@@ -81,11 +110,26 @@ class RunStore(Folder):
 
     def add_seeds(self, records: Iterable[Task | Response | Drop]) -> None:
         """Write all that the seeds gave, in one transaction: all of it or nothing."""
-        self.db.write_all(_statements(records))
+        self.db.write_all(
+            statement for record in records for statement in _statements(record, waits=False)
+        )
 
-    def add(self, record: Task | Response | Drop) -> None:
-        """Queue one record; it is durable within about 20 ms."""
-        self.db.write(*_statement(record))
+    def add(self, record: Record, *, waits: bool = False) -> None:
+        """Queue one record; it is durable within about 20 ms.
+
+        A response that `waits` for its verification is no row before `keep` says so.
+        """
+        for statement in _statements(record, waits=waits):
+            self.db.write(*statement)
+
+    def keep(self, response: Response) -> None:
+        """Make a response that waited a row of the training set."""
+        self.db.write(*_kept(response))
+
+    def verdicts(self, task: str) -> list[RowVerdict]:
+        """Read what checks found of a task's response, in their order."""
+        rows = self.db.read("SELECT * FROM verdicts WHERE task=? ORDER BY rowid", (task,))
+        return [verdict_from(columns) for columns in rows]
 
     def add_event(self, kind: str, detail: str = "") -> None:
         """Note that something happened to the run itself."""
@@ -110,9 +154,14 @@ class RunStore(Folder):
         for round in range(min_round, int(str(last if last is not None else -1)) + 1):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
+            found = self._found(round)
             for n_rows, columns in enumerate(self.db.reader.execute(_ROWS, (round, bound)), 1):  # noqa: B007
-                yield _row_from(columns)
+                yield _row_from(columns, found)
             left = left - n_rows if left is not None and round else left
+
+    def _found(self, round: int) -> "_Found":
+        every = map(verdict_from, self.db.reader.execute(_VERDICTS, (round,)))
+        return _Found(groupby(every, key=attrgetter("ordinal")))
 
     def drops(self) -> Iterator[Drop]:
         """Read every drop, by round, stage and seed."""
@@ -121,15 +170,18 @@ class RunStore(Folder):
 
     def adopt(self, config: Config) -> None:
         """Take a config as this run's own, or refuse one that would make other rows."""
-        known = self.meta("config")
+        known, deciding = self.meta("config"), config.deciding()
         if known is not None:
-            keys = differing_keys(known, config.deciding())
+            for section in LATER_SECTIONS - known.keys():
+                # Begun before there was such a section, it goes on as it began.
+                del deciding[section]
+            keys = differing_keys(known, deciding)
             if keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was made with other values of {', '.join(keys)}; "
                     f"use the old ones or another --out"
                 )
-        self.set_meta("config", config.deciding())
+        self.set_meta("config", deciding)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomically(self.folder / CONFIG_NAME, text)
         self.db.flush()
@@ -152,20 +204,28 @@ def _made(made: Made | None) -> tuple[object, ...]:
     return (made.model, made.prompt_tokens, made.completion_tokens, made.attempts)
 
 
-def _statement(record: Task | Response | Drop) -> Statement:
-    r, made = record, _made(record.made)
+def _statements(record: Record, *, waits: bool) -> Iterator[Statement]:
+    r = record
     if isinstance(r, Task):
         head = (r.id, r.instruction, r.round, r.ordinal, r.root, r.parent, r.heuristic, r.language)
-        return _insert("tasks", (*head, *made))
-    if isinstance(r, Response):
-        values = (r.id, r.task, r.round, r.ordinal, r.text, r.reasoning, *made)
-        return _insert("responses", values)
-    where = (r.subject, r.round, r.ordinal, r.heuristic)
-    return _insert("drops", (r.stage, r.reason, *where, r.seen, r.detail, *made))
+        yield _insert("tasks", (*head, *_made(r.made)))
+    elif isinstance(r, Response):
+        values = (r.id, r.task, r.round, r.ordinal, r.text, r.reasoning, *_made(r.made))
+        yield _insert("responses", values)
+        if not waits:
+            yield _kept(r)
+    elif isinstance(r, RowVerdict):
+        of = (r.task, r.response, r.round, r.ordinal)
+        detail = json.dumps(r.detail, sort_keys=True)
+        yield _insert("verdicts", (*of, r.check, r.kind, r.score, detail))
+    else:
+        where = (r.subject, r.round, r.ordinal, r.heuristic)
+        values = (r.stage, r.reason, *where, r.seen, r.detail, *_made(r.made))
+        yield _insert("drops", values)
 
 
-def _statements(records: Iterable[Task | Response | Drop]) -> Iterator[Statement]:
-    return (_statement(record) for record in records)
+def _kept(response: Response) -> Statement:
+    return _insert("kept", (response.round, response.ordinal))
 
 
 def _insert(table: str, values: tuple[object, ...]) -> Statement:
@@ -198,5 +258,30 @@ def response_from(columns: Sequence[Any]) -> Response:
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
 
 
-def _row_from(columns: Sequence[Any]) -> Row:
-    return Row(task_from(columns[:12]), response_from(columns[12:22]), columns[22])
+def verdict_from(columns: Sequence[Any]) -> RowVerdict:
+    """Rebuild a verdict from its columns."""
+    task, response, round, ordinal, check, kind, score, detail = columns
+    found = json.loads(detail)
+    return RowVerdict(task, response, round, ordinal, Check(check), kind, score, found)
+
+
+class _Found:
+    """Verdicts of a round, read along with its rows."""
+
+    def __init__(self, by_ordinal: Iterator[tuple[int, Iterator[RowVerdict]]]) -> None:
+        self._by_ordinal = by_ordinal
+        self._next = next(by_ordinal, None)
+
+    def of(self, ordinal: int) -> tuple[RowVerdict, ...]:
+        """Return those of a lineage; ordinals must be asked for in rising order."""
+        while self._next is not None and self._next[0] < ordinal:
+            self._next = next(self._by_ordinal, None)
+        if self._next is None or self._next[0] > ordinal:
+            return ()
+        return tuple(self._next[1])
+
+
+def _row_from(columns: Sequence[Any], found: _Found) -> Row:
+    task = task_from(columns[:12])
+    response = response_from(columns[12:22])
+    return Row(task, response, columns[22], found.of(task.ordinal))
