@@ -1,6 +1,7 @@
 """Arms are what their names say, whatever the order in which rows came."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from evolcoder.errors import ConfigError
 from evolcoder.loop.arms import Arm, Match, Source, select
-from evolcoder.records import Made, Response, Row, Task
+from evolcoder.records import Check, Made, Response, Row, RowVerdict, Task
 
 NAMES = [
     "student", "seed", "seed-reanswered", "round-2", "merge-0..3", "round-1@samples",
@@ -43,16 +44,28 @@ def rows_of(n_seeds, n_rounds, *, said="own"):
     return made
 
 
+FOUND = (("passed", 0.9), ("failed", 0.9), ("passed", 0.2), ("passed", 0.5))
+"""What tests found of every fourth lineage: sound, failed, too weak, just strong enough."""
+
+
+def verdicts_of(row):
+    t = row.task
+    if t.round == 0:
+        return ()
+    kind, score = FOUND[t.ordinal % 4]
+    return (RowVerdict(t.id, row.response.id, t.round, t.ordinal, Check.TESTS, kind, score, {}),)
+
+
 def tokens(row):
     return len(row.response.text.split())
 
 
 def source(n_seeds=60, n_rounds=3, shuffled=None):
     rows, again = rows_of(n_seeds, n_rounds), rows_of(n_seeds, 0, said="again")
-    verified = frozenset(row.response.id for row in rows if row.task.ordinal % 2)
+    rows = [replace(row, verdicts=verdicts_of(row)) for row in rows]
     if shuffled is not None:
         random.Random(shuffled).shuffle(rows)
-    return {"main": Source(tuple(rows), tuple(again), verified)}
+    return {"main": Source(tuple(rows), tuple(again), 0.5)}
 
 
 def chosen(*names, sources=None, seed=0):
@@ -93,7 +106,9 @@ def test_each_arm_holds_the_rows_that_it_names():
         r.task.id for r in found["seed-reanswered"].rows
     ]
     assert all(row.response.text.startswith("again") for row in found["seed-reanswered"].rows)
-    assert {row.task.ordinal % 2 for row in found["merge-0..2+verified"].rows} == {1}
+    verified = found["merge-0..2+verified"].rows
+    assert {row.task.ordinal % 4 for row in verified if row.task.round} == {0, 3}
+    assert sum(row.task.round == 0 for row in verified) == 60
     left = {row.task.heuristic for row in found["merge-0..2~deepen"].rows}
     assert left == {None, "constrain", "misdirect"}
 

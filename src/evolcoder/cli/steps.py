@@ -14,12 +14,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from evolcoder.bench.base import Bench, Problem
+from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.prompts import template_named
 from evolcoder.bench.scores import Outcomes
 from evolcoder.cli import eval as evaluation
 from evolcoder.cli.plan import plan_of
@@ -208,3 +210,24 @@ class EvalSteps:
         parser = argparse.ArgumentParser()
         evaluation.add_arguments(parser)
         return plan_of(parser.parse_args(self.options(folder, spec, benches))).settings
+
+    def take(
+        self,
+        folder: Path,
+        spec: str,
+        benches: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Keep samples that were made elsewhere as if they had been asked for here."""
+        form = template_named(self._config.template).form
+        with EvalStore.create(folder, self.settings(folder, spec, benches)) as store:
+            for bench in benches:
+                known = {problem.id for problem in self.asked(bench)}
+                store.add_samples(
+                    bench,
+                    [
+                        Sample.of(row["problem"], row["number"], row["text"], form)
+                        for row in rows
+                        if row["bench"] == bench and row["problem"] in known
+                    ],
+                )

@@ -28,13 +28,15 @@ from enum import StrEnum
 
 from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
-from evolcoder.records import Row
+from evolcoder.records import Check, Row
 
 MAIN = "main"
 """Name of the run that an arm's rows are of if its name does not say."""
 STUDENT = "student"
 SEED = "seed"
 REANSWERED = "seed-reanswered"
+PASSED = "passed"
+"""What the verdict of a check by tests says of a row that passed them."""
 FORMS = f"{STUDENT}, {SEED}, {REANSWERED}, round-K or merge-0..K, then @samples, @tokens or @steps"
 _NAME = re.compile(
     r"(?:(?P<run>[\w-]+)/)?(?P<base>student|seed|seed-reanswered|round-(?P<only>[1-9]\d*)"
@@ -118,8 +120,17 @@ class Source:
     """Rows of all rounds, seeds with the answers that they came with."""
     reanswered: tuple[Row, ...]
     """The seeds again, answered by the responder; empty where no arm asks for them."""
-    verified: frozenset[str]
-    """Ids of the responses that passed verification."""
+    least_strength: float
+    """Least share of mutants that the tests of a verified row have killed."""
+
+    def is_verified(self, row: Row) -> bool:
+        """Whether a row passed sound tests; a seed that nobody looked at stays in."""
+        found = [one for one in row.verdicts if one.check is Check.TESTS]
+        if not found:
+            return row.task.round == 0
+        return any(
+            one.kind == PASSED and (one.score or 0.0) >= self.least_strength for one in found
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +189,7 @@ def _whole(arm: Arm, sources: dict[str, Source]) -> tuple[Row, ...]:
         for row in rows
         if row.task.round in arm.rounds
         and row.task.heuristic not in arm.without
-        and (not arm.verified or row.response.id in source.verified)
+        and (not arm.verified or source.is_verified(row))
     ]
     if not kept:
         raise ConfigError(f"arms: {arm} has no rows; see `evolcoder inspect` for what was dropped")

@@ -28,6 +28,8 @@ class StudentConfig(Section):
     """Folder of its weights, or what the training command knows it by."""
     name: str | None = None
     """What stands for it in names of results; left out, its path. Other weights, other name."""
+    tokenizer: str | None = None
+    """Its tokenizer.json, to count tokens by; left out, words and signs are counted."""
 
 
 class TrainConfig(Section):

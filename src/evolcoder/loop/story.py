@@ -5,7 +5,7 @@ model is served only while it is asked, so that one GPU does; every training beg
 student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
 so nothing is decided and all rounds are made: another machine grades later in the same folder.
 
->>> Loop(store, config, parts, tokens=len_of, verified=ids_of, say=print).run()   # doctest: +SKIP
+>>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
 
 import math
@@ -69,16 +69,14 @@ class Loop:
         parts: Parts,
         *,
         tokens: Callable[[Row], int],
-        verified: Callable[[RunStore], frozenset[str]],
         say: Callable[[str], None],
     ) -> None:
         self._store = store
         self._config = config
         self._parts = parts
         self._tokens = tokens
-        self._verified = verified
         self._say = say
-        self._benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
+        self.benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
 
     def run(self, *, grade: bool = True) -> Outcome:
         """Go through all steps that are left."""
@@ -148,7 +146,7 @@ class Loop:
         bench = self._config.dev.bench
         for training in models:
             self._grade(training, [bench])
-            scored = self._parts.scorer.outcomes(self._evaluation(training), bench)[bench]
+            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)[bench]
             for problem, passed in overlap.only(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
         return found
@@ -174,12 +172,12 @@ class Loop:
         return select(arms, sources, seed=self._config.run.seed, tokens=self._tokens)
 
     def _source(self, name: str, *, again: bool) -> Source:
+        again_name, least = f"{name}-reanswered", self._config.min_verified
+        return Source(self._rows(name), self._rows(again_name) if again else (), least)
+
+    def _rows(self, name: str) -> tuple[Row, ...]:
         with RunStore.read(self._run_folder(name)) as store:
-            rows, verified = tuple(store.rows()), self._verified(store)
-        if not again:
-            return Source(rows, (), verified)
-        with RunStore.read(self._run_folder(f"{name}-reanswered")) as store:
-            return Source(rows, tuple(store.rows()), verified | self._verified(store))
+            return tuple(store.rows())
 
     def _evolve(self, name: str, config: Config, rounds: int) -> None:
         if name in self._config.folders:
@@ -221,8 +219,8 @@ class Loop:
 
     def _sample(self, training: Training, selection: Selection | None) -> None:
         """Train a model and ask it, unless its samples are there."""
-        folder, scorer = self._evaluation(training), self._parts.scorer
-        if scorer.is_sampled(folder, self._benches):
+        folder, scorer = self.evaluation(training), self._parts.scorer
+        if scorer.is_sampled(folder, self.benches):
             return
         weights = self._config.student.path
         if selection is not None:
@@ -232,7 +230,7 @@ class Loop:
             self._timed("sample", _name(training)),
             servers.serving([(weights, training.key)]) as served,
         ):
-            scorer.sample(folder, training.key, served[0], self._benches)
+            scorer.sample(folder, training.key, served[0], self.benches)
 
     def _train(self, training: Training, selection: Selection) -> Path:
         model = self._store.model(training.key)
@@ -244,19 +242,20 @@ class Loop:
         return model
 
     def _grade(self, training: Training, benches: Sequence[str]) -> None:
-        folder = self._evaluation(training)
+        folder = self.evaluation(training)
         if not self._parts.scorer.is_graded(folder, benches):
             with self._timed("grade", f"{_name(training)} on {', '.join(benches)}"):
                 self._parts.scorer.grade(folder, training.key, benches)
 
     def _outcomes(self, training: Training) -> dict[str, Outcomes]:
-        self._grade(training, self._benches)
+        self._grade(training, self.benches)
         found: dict[str, Outcomes] = {}
-        for bench in self._benches:
-            found |= self._parts.scorer.outcomes(self._evaluation(training), bench)
+        for bench in self.benches:
+            found |= self._parts.scorer.outcomes(self.evaluation(training), bench)
         return found
 
-    def _evaluation(self, training: Training) -> Path:
+    def evaluation(self, training: Training) -> Path:
+        """Return where the samples and verdicts of a model are."""
         asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
         return self._store.evaluation(content_id("eval", [training.key, asked]))
 
