@@ -2,10 +2,10 @@
 
     python examples/h200/make.py PACK WORK OUT --student DIR --until 1200
 
-PACK is what `evolcoder loop --pack` wrote. Models go to WORK/models/KEY, samples to OUT/KEY.jsonl.gz
-and what each training said to OUT/trainings.jsonl. What is in OUT or in PACK/done is not made again,
-so a later visit brings its earlier samples along in PACK/done and goes on. Main arms at the first
-training seed come first, so that the first visit already answers something.
+PACK is what `evolcoder loop --pack` wrote. Models go to WORK/models/KEY, samples to
+OUT/KEY.jsonl.gz and what each training said to OUT/trainings.jsonl. What is in OUT or in PACK/done
+is not made again, so a later visit brings its earlier samples along in PACK/done and goes on. Main
+arms at the first training seed come first, so that the first visit already answers something.
 """
 
 import argparse
