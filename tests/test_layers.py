@@ -17,12 +17,15 @@ LAYER = {
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
     "verify": ROOMS,
+    "train": ROOMS,
     "rounds": STORY, "evaluate": STORY,
     "loop": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
 HEAVY = {
+    "accelerate",
+    "peft",
     "torch",
     "transformers",
     "trl",

@@ -7,6 +7,7 @@
     |   |-- RunFolderError    a run folder that cannot be used
     |   |-- ModelError        a model that cannot be had, or a server that says no for good
     |   |-- BenchError        a benchmark's data, a file of samples, or scores that do not compare
+    |   |-- TrainError        data, a base model or a recipe that cannot be trained with
     |   `-- SandboxRefusedError  this machine cannot protect as well as was asked for
     |-- BudgetReached         a limit that the user set: exit 3, resumable
     |-- StepFailed            a step of a loop, or a server that it needs, ended badly: resumable
@@ -44,6 +45,10 @@ class ModelError(UserError):
 
 class BenchError(UserError):
     """A benchmark's data or a file of samples cannot be used, or scores cannot be compared."""
+
+
+class TrainError(UserError):
+    """Rows, a base model or a recipe cannot be trained with, or a training went wrong."""
 
 
 class SandboxRefusedError(UserError):

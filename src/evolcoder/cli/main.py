@@ -17,6 +17,7 @@ VERBS = {
     "run": "evolve seeds into harder, answered tasks, round after round",
     "eval": "score a model or a file of samples on benchmarks, in the sandbox",
     "loop": "evolve, fine-tune, score on dev, stop when it no longer helps; report every arm",
+    "train": "fine-tune a model on rows, with the prompt that evaluation asks with",
     "inspect": "show a run's funnel, or one record's whole lineage",
     "export": "write a run's rows in a format that trainers read",
     "doctor": "show what works on this machine: sandbox, languages, models, room",

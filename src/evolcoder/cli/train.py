@@ -1,0 +1,147 @@
+"""`evolcoder train`: rows and a base become a model, on a CPU, a GPU or several.
+
+What is wrong with rows, base or recipe is said before the first step. The same command goes on with
+a training that was killed, and rewrites the card of one that is finished.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evolcoder.bench.prompts import TEMPLATES
+from evolcoder.cli import provenance
+from evolcoder.cli.lessons import lessons_of
+from evolcoder.cli.progress import Download
+from evolcoder.engine import models
+from evolcoder.errors import TrainError
+from evolcoder.train import scale
+from evolcoder.train.base import PACKAGES
+from evolcoder.train.card import Notes, notes_of
+from evolcoder.train.folder import Outcome
+from evolcoder.train.log import Step
+from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
+from evolcoder.train.sft import Job, train
+
+EVERY_STEPS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("data", nargs="+", metavar="DATA", help="JSONL, JSON or Parquet rows, or a Hub data set")
+    add("--base", required=True, metavar="MODEL",
+        help="a folder, a Hub id, FILE.gguf or a known name")  # fmt: skip
+    add("--out", required=True, type=Path, metavar="DIR", help="folder that becomes the model")
+    add("--preset", default="small", help=f"one of {', '.join(PRESETS)} (small)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a key of the preset, such as epochs=1 or method=lora")  # fmt: skip
+    add("--template", choices=list(TEMPLATES), help="prompt around each task (wizardcoder)")
+    add("--seed", type=int, help="root of all randomness (0)")
+    add("--gpus", type=int, default=1, metavar="N", help="train on so many GPUs together (1)")
+    add("--notes", type=Path, metavar="FILE", help="JSON for the card: run, arms, scores, license")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train here, or start a process for each GPU."""
+    recipe = recipe_of(args.preset, _changes(args))
+    if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
+        return _launch(args, recipe)
+    job = Job(
+        base=_base(args.base),
+        out=args.out,
+        recipe=recipe,
+        lessons=lessons_of(args.data),
+        data=tuple(args.data),
+        notes=_notes(args.notes),
+        versions=_versions(),
+        tell=_tell,
+    )
+    outcome = train(job)
+    if scale.is_first():
+        print(json.dumps(asdict(outcome), indent=1) if args.json else _shown(outcome))
+    return 0
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for change in args.set:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise TrainError(f"--set {change}: write it as key=value")
+        changes[key] = yaml.safe_load(value)
+    flags = {"template": args.template, "seed": args.seed}
+    return {**changes, **{key: value for key, value in flags.items() if value is not None}}
+
+
+def _base(spec: str) -> str:
+    """Return what the loader takes; a known name becomes its file in the cache."""
+    if spec not in models.KNOWN:
+        return spec
+    return str(models.fetch(models.KNOWN[spec], models.cache_folder() / "models", Download()))
+
+
+def _notes(path: Path | None) -> Notes:
+    if path is None:
+        return Notes()
+    try:
+        return notes_of(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainError(
+            f"--notes {path}: {error}; a JSON object with any of run, arms, license and scores "
+            f"(bench, metric, score, low, high)"
+        ) from error
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = {name: metadata.version(name) for name in PACKAGES if _installed(name)}
+    return tuple({**provenance.versions(), **found}.items())
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
+    """Start a process for each GPU, and hand its exit code on."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    config = args.out / scale.CONFIG_NAME
+    config.write_text(scale.launcher_config(recipe, args.gpus), encoding="utf-8")
+    return subprocess.run(scale.launch_command(config, sys.argv[2:]), check=False).returncode
+
+
+def _tell(step: Step) -> None:
+    if step.step % EVERY_STEPS and step.step not in {1, step.n_steps}:
+        return
+    print(
+        f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}, rate {step.learning_rate:.2e}, "
+        f"{step.seconds:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _shown(outcome: Outcome) -> str:
+    mfu = "" if outcome.mfu is None else f", {100 * outcome.mfu:.1f} % of its peak (MFU)"
+    left_out = f", {outcome.n_bad} left out" if outcome.n_bad else ""
+    rows = f"{outcome.n_rows}{left_out}; {outcome.n_steps} steps, {outcome.n_tokens:,} tokens"
+    memory = f"{outcome.peak_mb:,} MB at most, {100 * outcome.waste:.1f} % padding"
+    lines = (
+        f"rows   {rows}",
+        f"loss   {outcome.first_loss:.4f} at first, {outcome.last_loss:.4f} at last",
+        f"speed  {outcome.tokens_per_s:,.0f} tokens/s on {outcome.device}{mfu}; {memory}",
+        f"model  {outcome.folder}",
+    )
+    return "\n".join(lines)

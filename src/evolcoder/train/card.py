@@ -1,0 +1,137 @@
+"""The model card: what the next reader must know of a trained model.
+
+Promises: everything in it is data that was handed in or measured; the same facts give the same
+bytes. The licence is what the user says, and `unknown` until then: base, data and the models that
+wrote the data bear on it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from evolcoder.bench.prompts import Template
+from evolcoder.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLine:
+    """One score of the model, with its interval."""
+
+    bench: str
+    """Name of the benchmark."""
+    metric: str
+    """Such as `pass@1, greedy`."""
+    score: float
+    """From 0 to 1."""
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What only the one who ordered the training knows."""
+
+    run: str = ""
+    """Id or folder of the run that made the rows."""
+    arms: tuple[str, ...] = ()
+    """Names of the experiment's arms that these rows stand for, such as `merge-0..3`."""
+    scores: tuple[ScoreLine, ...] = ()
+    """Scores of this model, if it has been scored."""
+    license: str = "unknown"
+    """Licence of the weights, as the Hub writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the training itself knows."""
+
+    title: str
+    """Name of the model."""
+    base: str
+    """What it was trained from."""
+    method: str
+    """`full`, `lora` or `qlora`."""
+    is_adapter: bool
+    """Whether the folder holds an adapter alone, to be loaded on top of the base."""
+    template: Template
+    """How it has to be asked."""
+    data: tuple[tuple[str, object], ...]
+    """Names and values that say what it was trained on."""
+    recipe: tuple[tuple[str, object], ...]
+    """Every knob."""
+    result: tuple[tuple[str, object], ...]
+    """What was measured."""
+    versions: tuple[tuple[str, str], ...]
+    """Names and versions of what made it."""
+
+
+def notes_of(data: dict[str, Any]) -> Notes:
+    """Read notes from plain data; unknown keys raise TypeError."""
+    scores = tuple(ScoreLine(**line) for line in data.get("scores", ()))
+    rest = {key: value for key, value in data.items() if key != "scores"}
+    return Notes(**{**rest, "arms": tuple(rest.get("arms", ())), "scores": scores})
+
+
+def card(facts: CardFacts, notes: Notes) -> str:
+    """Write the card: YAML for the Hub, then Markdown for people."""
+    parts = (
+        f"---\n{yaml.safe_dump(_head(facts, notes), sort_keys=False)}---",
+        f"# {one_line(facts.title, 100)}",
+        f"`{facts.base}`, fine-tuned ({facts.method}) on coding tasks by evolcoder. "
+        + ("This folder holds an adapter; load it on top of the base." if facts.is_adapter else ""),
+        _table("Scores", ("benchmark", "metric", "score", "95 %"), _scores(notes)),
+        _asking(facts.template),
+        _table("Data", ("what", "value"), [*_origin(notes), *facts.data]),
+        _table("Training", ("knob", "value"), facts.recipe),
+        _table("Measured", ("what", "value"), facts.result),
+        _table("Versions", ("what", "version"), facts.versions),
+    )
+    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
+
+
+def _head(facts: CardFacts, notes: Notes) -> dict[str, object]:
+    return {
+        "license": notes.license,
+        "base_model": facts.base,
+        "library_name": "peft" if facts.is_adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["code", "evol-instruct", "evolcoder", "sft"],
+    }
+
+
+def _asking(template: Template) -> str:
+    """Show the prompt that the model was trained with."""
+    shown = template.wrap("{task}").replace("```", "'''")
+    around = "" if template.raw else ", inside the chat template of the tokenizer"
+    return (
+        f"## How to ask it\n\nTemplate `{template.name}`{around}; score it with "
+        f"`evolcoder eval --template {template.name}`.\n\n```text\n{shown}\n```"
+    )
+
+
+def _origin(notes: Notes) -> Iterable[tuple[str, object]]:
+    if notes.run:
+        yield "run", notes.run
+    if notes.arms:
+        yield "arms", ", ".join(notes.arms)
+
+
+def _scores(notes: Notes) -> Iterable[tuple[object, ...]]:
+    for line in notes.scores:
+        interval = f"{100 * line.low:.1f} to {100 * line.high:.1f}"
+        yield line.bench, line.metric, f"{100 * line.score:.1f}", interval
+
+
+def _table(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
+    rows = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
+    rule = f"|{' --- |' * len(heads)}"
+    return "\n".join((f"## {title}\n", f"| {' | '.join(heads)} |", rule, *rows)) if rows else ""
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return one_line(text, 300).replace("|", "\\|")

@@ -1,0 +1,151 @@
+"""The folder of a training: whose it is, whether it is finished, and its card.
+
+Promises: a folder belongs to one training; other rows, another base or another recipe are refused
+by name. The outcome is written when the weights are all there, so a folder that has one is whole.
+
+>>> finish(Path("out"), outcome, Notes(scores=scores))   # doctest: +SKIP
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from evolcoder.bench.prompts import template_named
+from evolcoder.errors import TrainError
+from evolcoder.train.card import CardFacts, Notes, card
+
+SETTINGS_NAME = "training.json"
+OUTCOME_NAME = "outcome.json"
+CARD_NAME = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training is."""
+
+    base: str
+    """What it starts from."""
+    rows: str
+    """Hash of all rows' tokens, in order."""
+    recipe: Mapping[str, Any]
+    """Every knob."""
+    facts: tuple[tuple[str, object], ...]
+    """Names and values about the data, for the card; they do not decide."""
+    versions: tuple[tuple[str, str], ...]
+    """Names and versions, for the card; they do not decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    folder: str
+    """Where the model is."""
+    n_rows: int
+    """Rows that were learnt."""
+    n_bad: int
+    """Rows that were left out."""
+    n_steps: int
+    """Optimizer steps."""
+    n_tokens: int
+    """Tokens seen, prompts included, over all epochs."""
+    first_loss: float
+    """Loss of the first step."""
+    last_loss: float
+    """Mean loss of the last tenth of the steps."""
+    tokens_per_s: float
+    """Rows' tokens per second, first steps left out."""
+    mfu: float | None
+    """Share of the device's peak; None where it is not known."""
+    peak_mb: int
+    """Most memory in use at once."""
+    waste: float
+    """Share of the computed tokens that was padding."""
+    device: str
+    """What it ran on."""
+
+
+def claim(folder: Path, settings: Settings) -> None:
+    """Take a folder for this training, or refuse one that another training has."""
+    path = folder / SETTINGS_NAME
+    if not path.exists():
+        _write(path, asdict(settings))
+        return
+    theirs = _read(path)
+    mine = json.loads(json.dumps(asdict(settings)))
+    differing = sorted(_differing(_deciding(theirs), _deciding(mine)))
+    if differing:
+        raise TrainError(
+            f"{folder}: holds a training with other values of {', '.join(differing)}; "
+            f"give the same ones to go on with it, or another --out"
+        )
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the training in a folder has ended and its model is there."""
+    return (folder / OUTCOME_NAME).exists()
+
+
+def finished(folder: Path) -> Outcome:
+    """Return the outcome of the finished training in a folder."""
+    data = _read(folder / OUTCOME_NAME)
+    try:
+        return Outcome(**{field.name: data[field.name] for field in fields(Outcome)})
+    except KeyError as error:
+        raise TrainError(f"{folder}: {OUTCOME_NAME} has no {error}; train it again") from error
+
+
+def finish(folder: Path, outcome: Outcome, notes: Notes) -> None:
+    """Write outcome and card; call it again with scores, and the card has them."""
+    _write(folder / OUTCOME_NAME, asdict(outcome))
+    text = card(_facts(folder, outcome), notes)
+    (folder / CARD_NAME).write_text(text, encoding="utf-8")
+
+
+def _facts(folder: Path, outcome: Outcome) -> CardFacts:
+    settings = _read(folder / SETTINGS_NAME)
+    recipe = settings["recipe"]
+    measured = {key: value for key, value in asdict(outcome).items() if key != "folder"}
+    return CardFacts(
+        title=folder.resolve().name,
+        base=settings["base"],
+        method=recipe["method"],
+        is_adapter=(folder / "adapter_config.json").exists(),
+        template=template_named(recipe["template"]),
+        data=tuple((name, value) for name, value in settings["facts"]),
+        recipe=tuple(recipe.items()),
+        result=tuple((name.replace("_", " "), value) for name, value in measured.items()),
+        versions=tuple((name, value) for name, value in settings["versions"]),
+    )
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: settings.get(key) for key in ("base", "rows", "recipe")}
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    for key in {*old, *new}:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differing(a, b)
+        elif a != b:
+            yield key
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path}: cannot be read: {error}; take another --out") from error
+    return data
+
+
+def _write(path: Path, data: Mapping[str, Any]) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,111 @@
+"""What a training leaves while it goes on: a line per step, and checkpoints known to be whole.
+
+Promises: a step is in the log once, whatever was killed and gone on with; a checkpoint counts only
+when all of it was on the disk.
+
+>>> [step.loss for step in read_log(Path("out"))]   # doctest: +SKIP
+[1.31, 1.12]
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+LOG_NAME = "train-log.jsonl"
+COMPLETE = "complete"
+"""A file that stands in a checkpoint that was written to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the optimizer."""
+
+    step: int
+    """Its number, from 1."""
+    n_steps: int
+    """How many there will be."""
+    loss: float
+    """Mean loss of the step's answer tokens, before the step."""
+    learning_rate: float
+    """Rate that it was taken with."""
+    grad_norm: float
+    """Norm of the gradient before it was scaled down."""
+    seconds: float
+    """Time since this session's first step began."""
+
+
+def silent(step: Step) -> None:
+    """Tell nobody."""
+
+
+def log_to(folder: Path, tell: Callable[[Step], None]) -> Any:
+    """Return a callback that writes each step's loss, and marks each checkpoint that is whole."""
+    from transformers import TrainerCallback
+
+    class Log(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        """Appends a line per step."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.began = time.monotonic()
+            if state.is_world_process_zero:
+                _keep_until(folder / LOG_NAME, state.global_step)
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            logs = kwargs["logs"]
+            if not state.is_world_process_zero or "loss" not in logs:
+                return
+            step = Step(
+                step=state.global_step,
+                n_steps=state.max_steps,
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                grad_norm=float(logs["grad_norm"]),
+                seconds=round(time.monotonic() - self.began, 3),
+            )
+            with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(step)) + "\n")
+            tell(step)
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                _sync(path)
+                (path / COMPLETE).touch()
+
+    return Log()
+
+
+def read_log(folder: Path) -> list[Step]:
+    """Return what the log says of each step; a line that a kill cut off is left out."""
+    steps = []
+    path = folder / LOG_NAME
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            steps.append(Step(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError):
+            continue
+    return steps
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Take away what an earlier session logged behind the checkpoint that is gone on from."""
+    kept = [asdict(line) for line in read_log(path.parent) if line.step <= step]
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+
+def _sync(folder: Path) -> None:
+    """Bring a checkpoint to the disk before it is called complete."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
