@@ -32,9 +32,14 @@ def kept(models: Mapping[str, Path], bench: str) -> Iterator[Kept]:
                 )  # fmt: skip
 
 
-def regraded(folder: Path, bench: str, config: LoopConfig) -> list[Kept]:
-    """Grade the stored samples of a benchmark again; return them with what was found now."""
-    stored = list(results.samples(folder, bench))
+def regraded(
+    folder: Path, bench: str, config: LoopConfig, *, only: frozenset[str] | None = None
+) -> list[Kept]:
+    """Grade the stored samples of a benchmark, or of some of its problems, again.
+
+    They come back in the order in which they are stored, with what was found now.
+    """
+    stored = [o for o in results.samples(folder, bench) if only is None or o.problem in only]
     numbers: dict[str, int] = {}
     placed = []
     for one in stored:
@@ -44,12 +49,11 @@ def regraded(folder: Path, bench: str, config: LoopConfig) -> list[Kept]:
     ask = config.ask.model_copy(update={"n": n, "temperature": 1.0})
     with tempfile.TemporaryDirectory() as work:
         found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask), placed)
+    verdicts = [(one, found[one.problem, number]) for one, number in placed]
     return [
-        replace(
-            one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"])
-        )
-        for one, now in ((one, found[one.problem, number]) for one, number in placed)
-    ]  # fmt: skip
+        replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
+        for one, now in verdicts
+    ]
 
 
 def _verdicts(
@@ -59,9 +63,17 @@ def _verdicts(
     samples = [Sample.of(one.problem, n, one.text, Form(one.form)) for one, n in placed]
     with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
         store.add_samples(bench, samples)
+        store.add_samples(bench, _empty(steps, bench))
     steps.grade(out, STORED, [bench])
     with EvalStore.read(out) as store:
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
+
+
+def _empty(steps: EvalSteps, bench: str) -> Iterator[Sample]:
+    """Stand in for samples that were not asked for, so that nobody is asked for them now."""
+    for problem in steps.asked(bench):
+        for number in range(steps.n):
+            yield Sample.of(problem.id, number, "", Form.PROGRAM)
 
 
 def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:

@@ -138,6 +138,11 @@ class EvalSteps:
         self._config = config
         self._benches: dict[str, Bench] = {}
 
+    @property
+    def n(self) -> int:
+        """Samples of each problem."""
+        return self._config.n
+
     def bench(self, name: str) -> Bench:
         """Read a benchmark, once."""
         if name not in self._benches:
