@@ -153,3 +153,27 @@ def test_sigkill_at_any_step_is_gone_on_with(tmp_path, toy_loop):
 def _command(config, out):
     program = [sys.executable, "-m", "evolcoder.cli.main", "loop", str(config)]
     return [*program, "--out", str(out), "--set", "run.budget.rounds=2", "--no-figures"]
+
+
+def test_the_trainer_of_this_program_makes_the_models(capsys, tmp_path, toy_loop):
+    """The default training command is understood by `evolcoder train`, seed and steps included."""
+    pytest.importorskip("torch")
+    from toy_model import make_base
+
+    _, write, student = toy_loop
+    make_base(student)
+    plain = ["--preset", "small", "--set", "epochs=1", "--set", "bad_rows=drop"]
+    config = write(
+        train={"options": [*plain, "--set", "max_length=256"], "batch": 64, "seeds": [3]},
+        serve={"command": [], "spec": f"scripted:{student}/script.json"},
+        arms=["seed-reanswered", "seed@steps"],
+    )  # fmt: skip
+    out = tmp_path / "out"
+    only = ["--set", "run.budget.rounds=0", "--no-figures"]
+    code, _, err = loop(capsys, config, "--out", out, *only)
+    assert code == 0, err
+    models = list((out / "models").iterdir())
+    assert len(models) == 3
+    for model in models:
+        assert (model / "config.json").exists()
+        assert (model / "model.safetensors").exists()
