@@ -31,7 +31,7 @@ def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_p
     assert "round 3 is worse by 58.3 points than round 2 (p = 0.016): not kept" in out
     assert "Evol Stop ended evolution: the best is round 2" in out
     assert "1 round did not help: stop, and keep round 2" in err
-    assert "no round-4: its rounds were not made" in out
+    assert "not made: round-4" in out
     assert "| merge-0..2<br>[seed-reanswered] |" in out
     facts = results.facts(tmp_path / "out" / "results")
     assert facts["decision"]["best"] == 2
@@ -89,10 +89,13 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
     assert loop(capsys, config, *one, "--out", here, "--pack", out)[0] == 0
     jobs = json.loads((out / "jobs.json").read_text())["jobs"]
     assert {job["key"] for job in jobs} == _sampled(there, tmp_path / "back")
-    code, text, _ = loop(capsys, config, *one, "--out", here, "--take", tmp_path / "back")
+    (tmp_path / "back" / f"{jobs[-1]['key']}.jsonl.gz").unlink()
+    command = [config, *one, "--out", here, "--take", tmp_path / "back", "--as-it-is"]
+    code, text, _ = loop(capsys, *command)
     assert code == 0
     assert not (here / "models").exists()
-    assert "| merge-0..1<br>[seed-reanswered] |" in text
+    assert f"not made: {jobs[-1]['arm']}" in text
+    assert "| merge-0..1<br>[seed] |" in text
 
 
 def _sampled(there, back):

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-grade", action="store_true", help="train and ask only; grade and decide later")
     add("--pack", type=Path, metavar="DIR", help="write what another machine needs, and stop")
     add("--take", type=Path, metavar="DIR", help="take in the samples that it brought back")
+    add("--as-it-is", action="store_true", help="make nothing: report the models that were asked")
     add("--results", type=Path, metavar="DIR", help="where results go (results in the folder)")
     add("--regrade", action="store_true", help="grade stored results again, and say what differs")
     add("--no-figures", action="store_true", help="write tables only; no matplotlib is needed")
@@ -62,7 +63,8 @@ def main(args: argparse.Namespace) -> int:
             return _pack(loop, config, scorer, args.pack)
         if args.take:
             _take(loop, config, scorer, args.take)
-        outcome = loop.run(grade=not args.no_grade)
+            travel.note(store, args.take)
+        outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
             print(f"asked {len(outcome.scored)} models; the same command without --no-grade grades")
             return 0
@@ -152,6 +154,6 @@ def _show(target: Path, outcome: Outcome, paths: list[Path], *, as_json: bool) -
               f"is round {decision.best}\n")  # fmt: skip
     print((target / "tables.md").read_text(encoding="utf-8"))
     for arm in outcome.skipped:
-        print(f"no {arm}: its rounds were not made")
+        print(f"not made: {arm}")
     for path in paths:
         print(f"wrote {path}")

@@ -56,7 +56,7 @@ class Outcome:
     scored: tuple[Scored, ...]
     """All models, arm by arm, then seed by seed."""
     skipped: tuple[str, ...]
-    """Arms whose rounds were never made."""
+    """Arms whose rounds were never made, and models that were not to be made now."""
 
 
 class Loop:
@@ -78,12 +78,14 @@ class Loop:
         self._say = say
         self.benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
 
-    def run(self, *, grade: bool = True) -> Outcome:
-        """Go through all steps that are left."""
+    def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
+        """Go through all steps that are left; with `make=False`, of the models that were asked."""
         dev = self._dev_problems()
-        decision, rounds = self._rounds(dev, grade=grade)
+        decision, rounds = self._rounds(dev, grade=grade, make=make)
         best = None if decision is None else str(merge(decision.best))
-        trainings, skipped = self.plan(rounds)
+        planned, skipped = self.plan(rounds)
+        trainings = [one for one in planned if make or self._is_sampled(one[0])]
+        skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
             self._sample(training, selection)
             if self._config.train.keep == "best" and training.arm != best:
@@ -121,7 +123,9 @@ class Loop:
         n_rows, n_tokens = len(selection.rows), selection.n_tokens
         return Training(str(arm), seed, key, selection.digest, n_rows, n_tokens, steps)
 
-    def _rounds(self, dev: frozenset[str], *, grade: bool) -> tuple[Decision | None, int]:
+    def _rounds(
+        self, dev: frozenset[str], *, grade: bool, make: bool
+    ) -> tuple[Decision | None, int]:
         """Make round after round until one does not help; return the decision and the rounds."""
         history: list[Point] = []
         decision = None
@@ -129,9 +133,10 @@ class Loop:
             self._evolve(MAIN, variant(self._config, MAIN), k)
             selection = self._select([merge(k)])[merge(k)]
             models = [self.training(merge(k), seed, selection) for seed in self._config.train.seeds]
+            models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
                 self._sample(training, selection)
-            if not grade:
+            if not grade or not models:
                 continue
             history.append(Point(k, self._on_dev(models, dev)))
             decision = should_stop(history, self._config.stop.rule)
@@ -217,10 +222,13 @@ class Loop:
         path = spec.removeprefix(LOCAL)
         return self._config.student.path if path == STUDENT else path
 
+    def _is_sampled(self, training: Training) -> bool:
+        return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
+
     def _sample(self, training: Training, selection: Selection | None) -> None:
         """Train a model and ask it, unless its samples are there."""
         folder, scorer = self.evaluation(training), self._parts.scorer
-        if scorer.is_sampled(folder, self.benches):
+        if self._is_sampled(training):
             return
         weights = self._config.student.path
         if selection is not None:

@@ -4,6 +4,7 @@
     rows.jsonl.gz       every row once
     prompts.jsonl.gz    every problem as the student is asked it
     back: KEY.jsonl.gz  samples of one model: bench, problem, number, text, finish
+    back: trainings.jsonl   what each training took and came to; may be missing
 
 Promises: the same rows, in the same order, give the models of the same keys there as here. Nothing
 of this needs evolcoder on the other machine but `evolcoder train`.
@@ -21,7 +22,7 @@ from evolcoder.bench.prompts import Template
 from evolcoder.errors import BenchError
 from evolcoder.loop.arms import Selection
 from evolcoder.loop.parts import Training
-from evolcoder.loop.store import lesson
+from evolcoder.loop.store import LoopStore, Step, lesson
 
 Planned = Sequence[tuple[Training, Selection | None]]
 
@@ -69,6 +70,18 @@ def brought(path: Path) -> list[dict[str, Any]]:
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise BenchError(f"{path}: no samples of a model: {error!r}") from error
     return found
+
+
+def note(store: LoopStore, folder: Path) -> None:
+    """Keep what the other machine said of each training, once."""
+    path = folder / "trainings.jsonl"
+    known = {step.detail for step in store.steps()}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for line in dict.fromkeys(lines):
+        if line not in known:
+            told = json.loads(line)
+            name = f"{told['arm']}, seed {told['seed']}"
+            store.add_step(Step("train", name, told["seconds"], line))
 
 
 def _lines(rows: Iterable[object]) -> bytes:
