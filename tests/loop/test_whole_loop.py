@@ -53,8 +53,10 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     _, write, _ = toy_loop
     config = write()
     smaller = ["--set", "run.budget.rounds=1", "--set", "train.seeds=[0, 1]"]
+    smaller += ["--set", "train.keep=best"]
     target = tmp_path / "results"
     assert loop(capsys, config, *smaller, "--out", tmp_path / "out", "--results", target)[0] == 0
+    assert len(list((tmp_path / "out" / "models").iterdir())) == 2, "the best merge of both seeds"
     shutil.rmtree(tmp_path / "out")
     before = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
     results.present(target, figures=False)

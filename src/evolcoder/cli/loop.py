@@ -66,7 +66,9 @@ def main(args: argparse.Namespace) -> int:
             travel.note(store, args.take)
         outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
-            print(f"asked {len(outcome.scored)} models; the same command without --no-grade grades")
+            print(
+                f"asked {len(outcome.trainings)} models; the same command without --no-grade grades"
+            )
             return 0
         _keep(target, config, loop, store, outcome)
     paths = results.present(target, figures=not args.no_figures)
@@ -132,11 +134,11 @@ def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcom
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "n_dev": outcome.n_dev,
         "skipped": list(outcome.skipped),
-        "trainings": [asdict(one.training) for one in outcome.scored],
+        "trainings": [asdict(one) for one in outcome.trainings],
         "steps": [asdict(step) for step in store.steps()],
         "versions": provenance.versions(),
     }
-    models = {one.training.key: loop.evaluation(one.training) for one in outcome.scored}
+    models = {one.key: loop.evaluation(one) for one in outcome.trainings}
     samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
 

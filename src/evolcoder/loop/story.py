@@ -36,16 +36,6 @@ EVOLVED = "evolved:"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One trained model, or the student, with what it was trained on and how it answers."""
-
-    training: Training
-    """What it is."""
-    outcomes: dict[str, Outcomes]
-    """By benchmark, and its original checks as `NAME base`; empty if nothing was graded."""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a loop came to."""
 
@@ -53,7 +43,7 @@ class Outcome:
     """Evol Stop's word; None where nothing was graded."""
     n_dev: int
     """Problems that it was taken on."""
-    scored: tuple[Scored, ...]
+    trainings: tuple[Training, ...]
     """All models, arm by arm, then seed by seed."""
     skipped: tuple[str, ...]
     """Arms whose rounds were never made, and models that were not to be made now."""
@@ -82,16 +72,17 @@ class Loop:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
         dev = self._dev_problems()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
-        best = None if decision is None else str(merge(decision.best))
         planned, skipped = self.plan(rounds)
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
             self._sample(training, selection)
-            if self._config.train.keep == "best" and training.arm != best:
-                shutil.rmtree(self._store.model(training.key), ignore_errors=True)
-        scored = [Scored(one, self._outcomes(one) if grade else {}) for one, _ in trainings]
-        return Outcome(decision, len(dev), tuple(scored), skipped)
+        if self._config.train.keep == "best":
+            self._put_away([training for training, _ in trainings], decision)
+        models = tuple(training for training, _ in trainings)
+        for training in models if grade else ():
+            self._grade(training, self.benches)
+        return Outcome(decision, len(dev), models, skipped)
 
     def plan(self, rounds: int) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
         """Return every model of all arms with its rows, and the arms that cannot be made."""
@@ -108,6 +99,13 @@ class Loop:
             if arm.is_trained or seed == seeds[0]
         ]
         return found, tuple(str(arm) for arm in wanted if arm not in arms)
+
+    def _put_away(self, models: Sequence[Training], decision: Decision | None) -> None:
+        """Remove the weights of all models but those of the best merge."""
+        best = str(merge(decision.best)) if decision else ""
+        kept = {model.key for model in models if model.arm == best}
+        for key in {model.key for model in models} - kept:
+            shutil.rmtree(self._store.model(key), ignore_errors=True)
 
     def training(self, arm: Arm, seed: int, selection: Selection | None) -> Training:
         """Say what a model is made of."""
@@ -254,13 +252,6 @@ class Loop:
         if not self._parts.scorer.is_graded(folder, benches):
             with self._timed("grade", f"{_name(training)} on {', '.join(benches)}"):
                 self._parts.scorer.grade(folder, training.key, benches)
-
-    def _outcomes(self, training: Training) -> dict[str, Outcomes]:
-        self._grade(training, self.benches)
-        found: dict[str, Outcomes] = {}
-        for bench in self.benches:
-            found |= self._parts.scorer.outcomes(self.evaluation(training), bench)
-        return found
 
     def evaluation(self, training: Training) -> Path:
         """Return where the samples and verdicts of a model are."""
