@@ -20,8 +20,8 @@ from make import RELOAD_FAILED, lines
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
 os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
-CHECKED = "model.layers.0.input_layernorm.weight", "model.norm.weight"
-"""Weights that every training changes and that no engine joins with others."""
+CHECKED = "model.layers.0.self_attn.o_proj.weight", "model.layers.3.mlp.down_proj.weight"
+"""Weights that no engine joins with others, and so small that bfloat16 shows what was learnt."""
 
 
 def in_file(folder):
@@ -41,10 +41,20 @@ def in_engine(model):
     return {name: named[name].double().sum().item() for name in CHECKED}
 
 
+def swap(llm, folder):
+    """Put other weights into the engine, if this version of it can."""
+    try:
+        llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+    except (TypeError, AttributeError, ValueError) as error:
+        print(f"weights cannot be swapped: {error!r}", flush=True)
+        return False
+    return True
+
+
 def holds(llm, folder):
     """Whether the engine runs the weights of a folder."""
     there, wanted = llm.apply_model(in_engine)[0], in_file(folder)
-    return all(abs(there[name] - wanted[name]) < 1e-6 for name in CHECKED)
+    return all(abs(there[name] - wanted[name]) < 1e-4 for name in CHECKED)
 
 
 def ask(llm, prompts, how):
@@ -87,9 +97,8 @@ def main():
     )  # fmt: skip
     for place, folder in enumerate(args.models):
         began = time.monotonic()
-        if place:
-            llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder.resolve())})
-        if not holds(llm, folder.resolve()):
+        swapped = place == 0 or swap(llm, folder.resolve())
+        if not swapped or not holds(llm, folder.resolve()):
             if place == 0:
                 sys.exit(f"{folder}: the engine does not hold its weights")
             print(f"{folder.name}: the engine kept other weights; starting anew", flush=True)
