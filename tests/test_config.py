@@ -130,9 +130,9 @@ def test_every_knob_has_a_sentence():
 
 @pytest.mark.parametrize(
     "path",
-    sorted((Path(__file__).parents[1] / "examples").rglob("*.yaml")),
+    sorted((Path(__file__).parents[1] / "examples").glob("*.yaml")),
     ids=lambda path: path.name,
 )
 def test_the_examples_are_valid(path):
-    """Every config that we ship loads."""
+    """Every config of a run that we ship loads; those of loops have a test beside the loop."""
     assert load(path) != Config()

@@ -18,7 +18,7 @@ LAYER = {
     "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
     "verify": ROOMS, "clean": ROOMS,
     "train": ROOMS,
-    "rounds": STORY, "cleaning": STORY, "evaluate": STORY, "leakage": STORY,
+    "rounds": STORY, "cleaning": STORY, "evaluate": STORY, "leakage": STORY, "loop": STORY,
     "cli": DOOR,
 }  # fmt: skip
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
@@ -34,6 +34,8 @@ HEAVY = {
     "datasets",
     "pyarrow",
     "sentence_transformers",
+    "matplotlib",
+    "tokenizers",
 }
 
 

@@ -12,7 +12,7 @@ decide what the rows are, and a run is resumed only with the same ones. The knob
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
@@ -66,11 +66,15 @@ __all__ = [
     "check",
     "differing_keys",
     "load",
+    "load_as",
 ]
 
 FREE_TO_CHANGE = ("budget", "clean", "traffic", "export", "prices", "cache")
 """Keys that may differ when a run is resumed: they do not decide what a row is. (A run is cleaned
 anew, all of it, when `clean` differs.)"""
+
+
+S = TypeVar("S", bound=Section)
 
 
 def _no_null_section(value: object) -> object:
@@ -111,18 +115,27 @@ class Config(Section):
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file (or the defaults), apply `a.b=value` overrides, and check all of it."""
+    return load_as(Config, path, overrides)
+
+
+def load_as(kind: type[S], path: Path | None, overrides: Iterable[str] = ()) -> S:
+    """Read a file that holds another section than a run's config, in the same way."""
     data = _read_yaml(path) if path else {}
     for override in overrides:
         _apply(data, override)
-    return check(data, where=str(path) if path else "config")
+    return _checked(kind, data, where=str(path) if path else "config")
 
 
 def check(data: Mapping[str, Any], *, where: str) -> Config:
     """Validate plain data; the first fault becomes a one-line ConfigError."""
+    return _checked(Config, data, where=where)
+
+
+def _checked(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
     try:
-        return Config.model_validate(dict(data))
+        return kind.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_fault(error)}") from error
+        raise ConfigError(f"{where}: {_first_fault(error, kind)}") from error
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -170,30 +183,30 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not YAML") from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     fault = error.errors(include_url=False)[0]
     dotted = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {dotted}{_nearest(fault['loc'])}"
+        return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
     seen = repr(fault["input"])
     return f"{dotted}: {message} (seen: {seen[:80]})"
 
 
-def _nearest(loc: tuple[str | int, ...]) -> str:
-    section = _section_at(loc[:-1])
+def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:
+    section = _section_at(loc[:-1], kind)
     names = list(section.model_fields) if section else []
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.4)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}"
 
 
-def _section_at(loc: tuple[str | int, ...]) -> type[Section] | None:
-    section: type[Section] = Config
+def _section_at(loc: tuple[str | int, ...], kind: type[Section]) -> type[Section] | None:
+    section = kind
     for part in loc:
         field = section.model_fields.get(str(part))
         if field is None:
             continue
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, Section):
-                section = kind
+        for part_kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part_kind, type) and issubclass(part_kind, Section):
+                section = part_kind
     return section

@@ -10,6 +10,7 @@
     |   |-- TrainError        data, a base model or a recipe that cannot be trained with
     |   `-- SandboxRefusedError  this machine cannot protect as well as was asked for
     |-- BudgetReached         a limit that the user set: exit 3, resumable
+    |-- StepFailed            a step of a loop, or a server that it needs, ended badly: resumable
     |-- EngineError           one request failed, for good or after the last retry
     |-- SandboxError          the sandbox itself failed; says nothing about the program
     `-- StoreError            a database could not be read or written
@@ -56,6 +57,10 @@ class SandboxRefusedError(UserError):
 
 class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it
     """A limit set by the user stops the run; a higher limit resumes it."""
+
+
+class StepFailed(EvolcoderError):  # noqa: N818 - it names what happened
+    """A step of a loop, or a server that it needs, ended badly; the same command goes on."""
 
 
 class StoreError(EvolcoderError):

@@ -18,6 +18,7 @@ VERBS = {
     "verify": "check the answers of a data set by running them, in the sandbox",
     "eval": "score a model or a file of samples on benchmarks, in the sandbox",
     "clean": "drop doubles and benchmark leaks from a data file or a run, with the evidence",
+    "loop": "evolve, fine-tune, score on dev, stop when it no longer helps; report every arm",
     "train": "fine-tune a model on rows, with the prompt that evaluation asks with",
     "inspect": "show a run's funnel, or one record's whole lineage",
     "export": "write a run's rows in a format that trainers read",

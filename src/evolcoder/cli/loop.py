@@ -1,0 +1,161 @@
+"""`evolcoder loop`: evolve, fine-tune, score on dev, decide, and report every arm with intervals.
+
+The same command goes on wherever it was ended. Where there are two machines, one trains and asks
+(`--no-grade`, or what `--pack` wrote) and the other grades and decides.
+"""
+
+import argparse
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from evolcoder import config as configs
+from evolcoder.bench.prompts import template_named
+from evolcoder.cli import provenance, regrade
+from evolcoder.cli.steps import EvalSteps, RunSteps, ServeSteps, TrainSteps
+from evolcoder.errors import ConfigError
+from evolcoder.loop import results, travel
+from evolcoder.loop.parts import Parts
+from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.store import LoopStore
+from evolcoder.loop.story import Loop, Outcome
+from evolcoder.records import Row
+
+_PIECES = re.compile(r"\w+|[^\w\s]")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("config", type=Path, help="a YAML file: run, student, arms, dev, tests, stop")
+    add("--out", type=Path, metavar="DIR", help="the loop's folder; an existing one goes on")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--no-grade", action="store_true", help="train and ask only; grade and decide later")
+    add("--pack", type=Path, metavar="DIR", help="write what another machine needs, and stop")
+    add("--take", type=Path, metavar="DIR", help="take in the samples that it brought back")
+    add("--as-it-is", action="store_true", help="make nothing: report the models that were asked")
+    add("--results", type=Path, metavar="DIR", help="where results go (results in the folder)")
+    add("--regrade", action="store_true", help="grade stored results again, and say what differs")
+    add("--no-figures", action="store_true", help="write tables only; no matplotlib is needed")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Go through the loop, or through a part of it."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    config = configs.load_as(LoopConfig, args.config, args.set)
+    folder = args.out or Path("runs") / f"loop-{args.config.stem}"
+    target = args.results or folder / "results"
+    if args.regrade:
+        return regrade.main(target, config, as_json=args.json)
+    with LoopStore.create(folder) as store:
+        scorer = EvalSteps(folder, config.ask)
+        parts = Parts(
+            RunSteps(folder), TrainSteps(folder, config), ServeSteps(folder, config.serve), scorer
+        )
+        loop = Loop(store, config, parts, tokens=_tokens(config), say=_say)
+        if args.pack:
+            return _pack(loop, config, scorer, args.pack)
+        if args.take:
+            _take(loop, config, scorer, args.take)
+            travel.note(store, args.take)
+        outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
+        if args.no_grade:
+            print(
+                f"asked {len(outcome.trainings)} models; the same command without --no-grade grades"
+            )
+            return 0
+        _keep(target, config, loop, store, outcome)
+    paths = results.present(target, figures=not args.no_figures)
+    _show(target, outcome, paths, as_json=args.json)
+    return 0
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tokens(config: LoopConfig) -> Callable[[Row], int]:
+    """Count an answer's tokens by the student's tokenizer, or its words and signs."""
+    path = config.student.tokenizer
+    if path is None:
+        return lambda row: len(_PIECES.findall(row.response.text))
+    try:
+        from tokenizers import Tokenizer  # noqa: PLC0415 - heavy, and only some need it
+    except ImportError as error:
+        raise ConfigError(
+            "student.tokenizer: needs tokenizers, which is not installed; "
+            "run: pip install tokenizers, or leave the key out to count words"
+        ) from error
+    tokenizer = Tokenizer.from_file(path)
+    return lambda row: len(tokenizer.encode(row.response.text).ids)
+
+
+def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> int:
+    planned, skipped = loop.plan(config.run.budget.rounds)
+    asked = {name: (scorer.bench(name), scorer.asked(name)) for name in loop.benches}
+    said = travel.prompts(asked, template_named(config.ask.template))
+    how = config.model_dump(mode="json", include={"student", "train", "ask"})
+    for path in travel.pack(folder, planned, said, how):
+        print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    n_keys = len({training.key for training, _ in planned})
+    print(f"{n_keys} models to make" + (f"; no rounds for {', '.join(skipped)}" if skipped else ""))
+    return 0
+
+
+def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> None:
+    """Put samples that were made elsewhere where this loop looks for them."""
+    planned, _ = loop.plan(config.run.budget.rounds)
+    known = {training.key: training for training, _ in planned}
+    files = {path.name.removesuffix(".jsonl.gz"): path for path in folder.glob("*.jsonl.gz")}
+    strangers = sorted(files.keys() - known)
+    if strangers or not files:
+        what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"
+        raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
+    for key, path in files.items():
+        spec = config.serve.spec.format(model=key, name=key, port=config.serve.port)
+        scorer.take(loop.evaluation(known[key]), spec, loop.benches, travel.brought(path))
+    _say(f"took in the samples of {len(files)} models of {len(known)}")
+
+
+def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: Outcome) -> None:
+    """Write everything that cannot be computed again into the results."""
+    facts: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "decision": asdict(outcome.decision) if outcome.decision else None,
+        "n_dev": outcome.n_dev,
+        "skipped": list(outcome.skipped),
+        "trainings": [asdict(one) for one in outcome.trainings],
+        "steps": [asdict(step) for step in store.steps()],
+        "versions": provenance.versions(),
+    }
+    models = {one.key: loop.evaluation(one) for one in outcome.trainings}
+    samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
+    results.write(target, facts, samples)
+
+
+def _show(target: Path, outcome: Outcome, paths: list[Path], *, as_json: bool) -> None:
+    decision = outcome.decision
+    if as_json:
+        told = {"results": str(target), "decision": asdict(decision) if decision else None}
+        print(json.dumps(told, indent=1))
+        return
+    if decision:
+        for one in decision.judgements:
+            print(f"dev, {outcome.n_dev} problems: {one.reason}")
+        print(f"Evol Stop {'ended evolution' if decision.stop else 'found no end'}: the best "
+              f"is round {decision.best}\n")  # fmt: skip
+    print((target / "tables.md").read_text(encoding="utf-8"))
+    for arm in outcome.skipped:
+        print(f"not made: {arm}")
+    for path in paths:
+        print(f"wrote {path}")

@@ -1,0 +1,94 @@
+"""Samples and verdicts of a loop: gathered from its evaluations, and graded again from results.
+
+Promises: grading again reads texts alone, never a stored verdict; what differs is named.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from evolcoder.bench.base import Form, Sample
+from evolcoder.cli.steps import EvalSteps
+from evolcoder.evaluate.store import EvalStore, Judged
+from evolcoder.loop import results
+from evolcoder.loop.results import Kept
+from evolcoder.loop.settings import LoopConfig
+
+STORED = "stored"
+"""Stands for the model where samples are graded again: nobody is asked."""
+
+
+def kept(models: Mapping[str, Path], bench: str) -> Iterator[Kept]:
+    """Read all samples of a benchmark with their verdicts; models: key -> evaluation's folder."""
+    for key, folder in models.items():
+        with EvalStore.read(folder) as store:
+            for judged in store.verdicts(bench):
+                sample = store.samples(bench, judged.problem)[judged.number]
+                yield Kept(
+                    judged.problem, key, judged.number, sample.text, sample.form,
+                    judged.passed, judged.base_passed, judged.facts["kind"],
+                )  # fmt: skip
+
+
+def regraded(
+    folder: Path, bench: str, config: LoopConfig, *, only: frozenset[str] | None = None
+) -> list[Kept]:
+    """Grade the stored samples of a benchmark, or of some of its problems, again.
+
+    They come back in the order in which they are stored, with what was found now.
+    """
+    stored = [o for o in results.samples(folder, bench) if only is None or o.problem in only]
+    numbers: dict[str, int] = {}
+    placed = []
+    for one in stored:
+        numbers[one.problem] = numbers.get(one.problem, -1) + 1
+        placed.append((one, numbers[one.problem]))
+    n = max(numbers.values(), default=-1) + 1
+    ask = config.ask.model_copy(update={"n": n, "temperature": 1.0})
+    with tempfile.TemporaryDirectory() as work:
+        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask), placed)
+    verdicts = [(one, found[one.problem, number]) for one, number in placed]
+    return [
+        replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
+        for one, now in verdicts
+    ]
+
+
+def _verdicts(
+    work: Path, bench: str, steps: EvalSteps, placed: list[tuple[Kept, int]]
+) -> dict[tuple[str, int], Judged]:
+    out = work / "eval"
+    samples = [Sample.of(one.problem, n, one.text, Form(one.form)) for one, n in placed]
+    with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
+        store.add_samples(bench, samples)
+        store.add_samples(bench, _empty(steps, bench))
+    steps.grade(out, STORED, [bench])
+    with EvalStore.read(out) as store:
+        return {(one.problem, one.number): one for one in store.verdicts(bench)}
+
+
+def _empty(steps: EvalSteps, bench: str) -> Iterator[Sample]:
+    """Stand in for samples that were not asked for, so that nobody is asked for them now."""
+    for problem in steps.asked(bench):
+        for number in range(steps.n):
+            yield Sample.of(problem.id, number, "", Form.PROGRAM)
+
+
+def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
+    """Grade all results again and say which verdicts are other ones; exit code 1 if any is."""
+    told: dict[str, object] = {}
+    n_differing = 0
+    for bench in results.facts(folder)["config"]["tests"]:
+        before, after = list(results.samples(folder, bench)), regraded(folder, bench, config)
+        pairs = zip(before, after, strict=True)
+        differing = [old.problem for old, new in pairs if old.passed != new.passed]
+        n_differing += len(differing)
+        told[bench] = {"samples": len(before), "differing": differing}
+        if not as_json:
+            named = f": {', '.join(sorted(set(differing)))}" if differing else ""
+            print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
+    if as_json:
+        print(json.dumps(told, indent=1))
+    return 1 if n_differing else 0

@@ -1,0 +1,238 @@
+"""What a loop does with commands of ours: every step is a process, and can be done by hand.
+
+Promises: a step's command and all that it says are in the loop's `log` folder; a step ends with
+this process, whatever this one dies of, so that nothing writes behind a loop's back; memory of a
+GPU is free when a step has ended. An exit code becomes the error that it stands for.
+"""
+
+import argparse
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evolcoder.bench.base import Bench, Problem, Sample
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.prompts import template_named
+from evolcoder.bench.scores import Outcomes
+from evolcoder.cli import eval as evaluation
+from evolcoder.cli.plan import plan_of
+from evolcoder.config import Config
+from evolcoder.engine.models import cache_folder
+from evolcoder.engine.serve import last_words, server, tethered
+from evolcoder.errors import BudgetReached, StepFailed, UserError
+from evolcoder.evaluate.results import BASE, outcomes_of
+from evolcoder.evaluate.store import DB_NAME, EvalStore
+from evolcoder.loop.parts import Served, Training
+from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
+
+OURS = (sys.executable, "-m", "evolcoder.cli.main")
+_ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
+
+
+def run_step(command: Sequence[str], log: Path, *, timeout_s: float | None = None) -> None:
+    """Run a command to its end; what it ends with other than 0 becomes an error."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.flush()
+        process = subprocess.Popen(
+            tethered(command, signal.SIGKILL),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
+        finally:
+            process.kill()
+            process.wait()
+    if code != 0:
+        said = f"{log.stem}: {last_words(log).removeprefix('evolcoder: ')} (all of it in {log})"
+        raise _ERRORS.get(code, StepFailed)(said)
+
+
+def filled(command: Sequence[str], **values: object) -> list[str]:
+    """Fill the places of a command in."""
+    known = {"python": sys.executable, **values}
+    return [part.format(**known) for part in command]
+
+
+class RunSteps:
+    """Evolves with `evolcoder run`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def evolve(self, config: Config, folder: Path, models: Mapping[str, str]) -> None:
+        """Bring a run folder to the rounds of its config."""
+        path = self._folder / "configs" / f"{folder.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        sets = [f"{role}.model={json.dumps(spec)}" for role, spec in models.items()]
+        options = [word for one in sets for word in ("--set", one)]
+        command = [*OURS, "run", str(path), "--out", str(folder), "--json", *options]
+        run_step(command, self._folder / "log" / f"{folder.name}.txt")
+
+
+class TrainSteps:
+    """Trains with the config's command."""
+
+    def __init__(self, folder: Path, config: LoopConfig) -> None:
+        self._folder = folder
+        self._config = config
+
+    def train(self, training: Training, data: Path, out: Path) -> None:
+        """Leave the model in `out`."""
+        how = self._config.train
+        values = {"data": data, "base": self._config.student.path, "out": out}
+        command = filled([*how.command, *how.options], seed=training.seed, **values)
+        if training.steps is not None:
+            command += filled(how.steps, steps=training.steps)
+        run_step(command, self._folder / "log" / f"train-{training.key}.txt",
+            timeout_s=how.timeout_s)  # fmt: skip
+
+
+class ServeSteps:
+    """Serves with the config's command, or trusts that the spec can be opened as it is."""
+
+    def __init__(self, folder: Path, config: ServeConfig) -> None:
+        self._folder = folder
+        self._config = config
+
+    @contextmanager
+    def serving(self, models: Sequence[tuple[str, str]]) -> Iterator[list[Served]]:
+        """Serve models, each (weights, name), while the context lasts."""
+        with ExitStack() as stack:
+            yield [self._serve(stack, n, *model) for n, model in enumerate(models)]
+
+    def _serve(self, stack: ExitStack, n: int, weights: str, name: str) -> Served:
+        config = self._config
+        values = {"model": weights, "name": name, "port": config.port + n}
+        spec = config.spec.format(**values)
+        if config.command:
+            command = filled([*config.command, *config.options], **values)
+            log = self._folder / "log" / f"serve-{name}.txt"
+            url = spec.partition("#")[0]
+            stack.enter_context(
+                server(command, url, log=log, ready_s=config.ready_s, stop_s=config.stop_s)
+            )
+        return Served(spec)
+
+
+class EvalSteps:
+    """Samples and grades with `evolcoder eval`."""
+
+    def __init__(self, folder: Path, config: AskConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._benches: dict[str, Bench] = {}
+
+    @property
+    def n(self) -> int:
+        """Samples of each problem."""
+        return self._config.n
+
+    def bench(self, name: str) -> Bench:
+        """Read a benchmark, once."""
+        if name not in self._benches:
+            data = Path(self._config.data_dir) if self._config.data_dir else None
+            self._benches[name] = bench_named(name, Shelf(data, cache_folder() / "benchmarks"))
+        return self._benches[name]
+
+    def asked(self, name: str) -> Sequence[Problem]:
+        """Return the problems that are asked."""
+        return self.bench(name).problems()[: self._config.limit]
+
+    def problems(self, bench: str) -> Mapping[str, str]:
+        """Return the problems of a benchmark: id -> its words."""
+        return {problem.id: problem.prompt for problem in self.asked(bench)}
+
+    def is_sampled(self, folder: Path, benches: Sequence[str]) -> bool:
+        """Whether every sample of these benchmarks is there."""
+        if not (folder / DB_NAME).exists():
+            return False
+        n = self._config.n
+        with EvalStore.read(folder) as store:
+            return all(store.count(one, n) >= n * len(self.asked(one)) for one in benches)
+
+    def is_graded(self, folder: Path, benches: Sequence[str]) -> bool:
+        """Whether every sample that is there has a verdict."""
+        with EvalStore.read(folder) as store:
+            return all(
+                store.samples(bench, problem.id).keys() <= store.judged_numbers(bench, problem.id)
+                for bench in benches
+                for problem in self.asked(bench)
+            )
+
+    def sample(self, folder: Path, name: str, model: Served, benches: Sequence[str]) -> None:
+        """Ask for the samples that are missing."""
+        command = [*OURS, "eval", *self.options(folder, model.spec, benches), "--no-grade"]
+        run_step(command, self._folder / "log" / f"sample-{name}.txt")
+
+    def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
+        """Grade what has no verdict; the settings are those that it was sampled with."""
+        with EvalStore.read(folder) as store:
+            spec = str(store.meta("settings")["model"])
+        command = [*OURS, "eval", *self.options(folder, spec, benches)]
+        run_step(command, self._folder / "log" / f"grade-{name}.txt")
+
+    def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
+        """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""
+        with EvalStore.read(folder) as store:
+            found: dict[str, Outcomes] = {bench: outcomes_of(store, bench)}
+            base: dict[str, list[bool]] = {}
+            judged = list(store.verdicts(bench))
+        if any(one.base_passed is not None for one in judged):
+            for one in judged:
+                base.setdefault(one.problem, []).append(bool(one.base_passed))
+            found[f"{bench} {BASE}"] = base
+        return found
+
+    def options(self, folder: Path, spec: str, benches: Sequence[str]) -> list[str]:
+        """Return the options of `evolcoder eval` that say what is asked, and where it is kept."""
+        c = self._config
+        values = {
+            "--bench": ",".join(benches), "--model": spec, "--out": folder, "--n": c.n,
+            "--template": c.template, "--temperature": c.temperature, "--top-p": c.top_p,
+            "--max-tokens": c.max_tokens, "--data-dir": c.data_dir, "--limit": c.limit,
+        }  # fmt: skip
+        given = [(flag, str(value)) for flag, value in values.items() if value is not None]
+        return [*(word for pair in given for word in pair), *c.options]
+
+    def settings(self, folder: Path, spec: str, benches: Sequence[str]) -> dict[str, object]:
+        """Return what an evaluation's folder remembers, for samples that were made elsewhere."""
+        parser = argparse.ArgumentParser()
+        evaluation.add_arguments(parser)
+        return plan_of(parser.parse_args(self.options(folder, spec, benches))).settings
+
+    def take(
+        self,
+        folder: Path,
+        spec: str,
+        benches: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Keep samples that were made elsewhere as if they had been asked for here."""
+        form = template_named(self._config.template).form
+        with EvalStore.create(folder, self.settings(folder, spec, benches)) as store:
+            for bench in benches:
+                known = {problem.id for problem in self.asked(bench)}
+                store.add_samples(
+                    bench,
+                    [
+                        Sample.of(row["problem"], row["number"], row["text"], form)
+                        for row in rows
+                        if row["bench"] == bench and row["problem"] in known
+                    ],
+                )

@@ -1,0 +1,221 @@
+"""Arms: training conditions as data, and the rows that each of them is made of.
+
+Promises: an arm's name says all that it is, and reads back to the same arm. Its rows depend on the
+rows there are, the arm and the seed, in no way on the order in which the rows came. Matched arms
+draw by lineage: two rounds cut to one size hold the same seeds' descendants as far as both have
+them; a smaller draw is part of every larger one. Trains nothing.
+
+    seed                        the seeds with the answers that they came with
+    seed-reanswered             the same tasks, answered by the model that answered the evolved ones
+    round-2                     the rows of round 2 alone
+    merge-0..3                  seeds and rounds 1 to 3
+    student                     the student as it is, untrained
+    round-2@samples             as many rows as the smallest arm of this match
+    round-2@tokens              as many tokens, to within a row
+    merge-0..3@steps            as many optimiser steps
+    merge-0..3+verified         rows that passed verification alone
+    merge-0..3~misdirect        without the rows of one heuristic; more may follow
+    other/merge-0..1            rows of the run that the config calls `other`
+
+>>> str(Arm.read("merge-0..2@tokens~misdirect"))
+'merge-0..2@tokens~misdirect'
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evolcoder.errors import ConfigError
+from evolcoder.ids import content_id
+from evolcoder.records import Check, Row
+
+MAIN = "main"
+"""Name of the run that an arm's rows are of if its name does not say."""
+STUDENT = "student"
+SEED = "seed"
+REANSWERED = "seed-reanswered"
+PASSED = "passed"
+"""What the verdict of a check by tests says of a row that passed them."""
+FORMS = f"{STUDENT}, {SEED}, {REANSWERED}, round-K or merge-0..K, then @samples, @tokens or @steps"
+_NAME = re.compile(
+    r"(?:(?P<run>[\w-]+)/)?(?P<base>student|seed|seed-reanswered|round-(?P<only>[1-9]\d*)"
+    r"|merge-0\.\.(?P<upto>[1-9]\d*))(?:@(?P<match>samples|tokens|steps))?(?P<verified>\+verified)?"
+    r"(?P<without>(?:~\w+)*)"
+)
+
+
+class Match(StrEnum):
+    """What is made equal between arms. Values are stored; never rename one."""
+
+    SAMPLES = "samples"
+    TOKENS = "tokens"
+    STEPS = "steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One training condition."""
+
+    base: str
+    """`student`, `seed`, `seed-reanswered`, `round-K` or `merge-0..K`."""
+    rounds: tuple[int, ...]
+    """Rounds that its rows are of; none for the untrained student."""
+    run: str
+    """Name of the run that its rows are of."""
+    match: Match | None
+    """What is made equal to the other arms with the same match."""
+    verified: bool
+    """Whether only rows that passed verification are taken."""
+    without: tuple[str, ...]
+    """Heuristics whose rows are left out, sorted."""
+
+    @classmethod
+    def read(cls, name: str) -> "Arm":
+        """Read an arm's name, or say how one is written."""
+        found = _NAME.fullmatch(name.strip())
+        if found is None:
+            raise ConfigError(f"arms: {name!r} is no arm; write {FORMS}, +verified, ~HEURISTIC")
+        if found["base"] == STUDENT and name.strip() != STUDENT:
+            raise ConfigError(
+                f"arms: {name!r}: the student is untrained, so nothing can be matched"
+            )
+        without = tuple(sorted(set(filter(None, (found["without"] or "").split("~")))))
+        match = Match(found["match"]) if found["match"] else None
+        rounds = _rounds(found["base"], found["only"], found["upto"])
+        return cls(
+            found["base"], rounds, found["run"] or MAIN, match, bool(found["verified"]), without
+        )
+
+    def __str__(self) -> str:
+        run = "" if self.run == MAIN else f"{self.run}/"
+        match = f"@{self.match}" if self.match else ""
+        verified = "+verified" if self.verified else ""
+        return f"{run}{self.base}{match}{verified}{''.join(f'~{name}' for name in self.without)}"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is anything to train on."""
+        return bool(self.rounds)
+
+    @property
+    def last_round(self) -> int:
+        """The newest round that it needs."""
+        return max(self.rounds, default=0)
+
+
+def _rounds(base: str, only: str | None, upto: str | None) -> tuple[int, ...]:
+    if only:
+        return (int(only),)
+    if upto:
+        return tuple(range(int(upto) + 1))
+    return () if base == STUDENT else (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A run's rows, read into memory, with what selecting them needs to know."""
+
+    rows: tuple[Row, ...]
+    """Rows of all rounds, seeds with the answers that they came with."""
+    reanswered: tuple[Row, ...]
+    """The seeds again, answered by the responder; empty where no arm asks for them."""
+    least_strength: float
+    """Least share of mutants that the tests of a verified row have killed."""
+
+    def is_verified(self, row: Row) -> bool:
+        """Whether a row passed sound tests; a seed that nobody looked at stays in."""
+        found = [one for one in row.verdicts if one.check is Check.TESTS]
+        if not found:
+            return row.task.round == 0
+        return any(
+            one.kind == PASSED and (one.score or 0.0) >= self.least_strength for one in found
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows of one arm."""
+
+    arm: Arm
+    """The arm."""
+    rows: tuple[Row, ...]
+    """Its rows, by round, then by seed."""
+    n_tokens: int
+    """Tokens of its answers."""
+    steps_of: int | None
+    """Rows whose number of optimiser steps is trained for; None for those of its own rows."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of what a model is trained on: the texts in their order, whatever their lineage."""
+        texts = [[row.task.instruction, row.response.text] for row in self.rows]
+        return content_id("data", texts)
+
+
+def select(
+    arms: Iterable[Arm], sources: dict[str, Source], *, seed: int, tokens: Callable[[Row], int]
+) -> dict[Arm, Selection]:
+    """Choose the rows of all arms at once: what is matched is matched to the smallest of them."""
+    whole = {arm: _whole(arm, sources) for arm in arms if arm.is_trained}
+    sizes = {arm: sum(map(tokens, rows)) for arm, rows in whole.items()}
+    least_rows = _least({arm: len(rows) for arm, rows in whole.items()}, Match.SAMPLES)
+    least_tokens = _least(sizes, Match.TOKENS)
+    least_steps = _least({arm: len(rows) for arm, rows in whole.items()}, Match.STEPS)
+    chosen = {}
+    for arm, rows in whole.items():
+        kept = rows
+        if arm.match is Match.SAMPLES:
+            kept = _in_order(_drawn(rows, arm, seed)[:least_rows])
+        elif arm.match is Match.TOKENS:
+            kept = _in_order(_up_to(_drawn(rows, arm, seed), least_tokens, tokens))
+        steps_of = least_steps if arm.match is Match.STEPS else None
+        chosen[arm] = Selection(arm, kept, sum(map(tokens, kept)), steps_of)
+    return chosen
+
+
+def _least(sizes: dict[Arm, int], match: Match) -> int:
+    return min((size for arm, size in sizes.items() if arm.match is match), default=0)
+
+
+def _whole(arm: Arm, sources: dict[str, Source]) -> tuple[Row, ...]:
+    """Return all rows of an arm, before matching, in their canonical order."""
+    if arm.run not in sources:
+        raise ConfigError(f"arms: {arm}: there is no run {arm.run!r}; known: {', '.join(sources)}")
+    source = sources[arm.run]
+    rows = source.reanswered if arm.base == REANSWERED else source.rows
+    kept = [
+        row
+        for row in rows
+        if row.task.round in arm.rounds
+        and row.task.heuristic not in arm.without
+        and (not arm.verified or source.is_verified(row))
+    ]
+    if not kept:
+        raise ConfigError(f"arms: {arm} has no rows; see `evolcoder inspect` for what was dropped")
+    return _in_order(kept)
+
+
+def _in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(sorted(rows, key=lambda row: (row.task.round, row.task.ordinal)))
+
+
+def _drawn(rows: Sequence[Row], arm: Arm, seed: int) -> list[Row]:
+    """Order rows at random: by lineage where there is one of each, so that rounds share seeds."""
+    by_lineage = len(arm.rounds) == 1
+
+    def rank(row: Row) -> str:
+        place = [row.task.ordinal] if by_lineage else [row.task.ordinal, row.task.round]
+        return content_id("draw", [seed, *place])
+
+    return sorted(rows, key=lambda row: (rank(row), row.task.ordinal, row.task.round))
+
+
+def _up_to(rows: Iterable[Row], most: int, tokens: Callable[[Row], int]) -> Iterator[Row]:
+    """Take rows from the front until one more would be too much."""
+    left = most
+    for row in rows:
+        left -= tokens(row)
+        if left < 0:
+            return
+        yield row

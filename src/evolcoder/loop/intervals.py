@@ -1,0 +1,111 @@
+"""Intervals over problems and over training seeds at once: a hierarchical bootstrap.
+
+Promises: every resample draws problems anew, the same ones for all arms of a benchmark, and
+training seeds anew for each arm; so a difference between two arms is paired by problem. The same
+outcomes and seed give the same numbers. Does not promise much with few seeds: three of them are
+resampled as if they were all there is, which makes the seeds' part of the interval too narrow.
+
+>>> one = {0: {"a": [True], "b": [False]}}
+>>> Resampler(["a", "b"], seed=0).estimate("arm", one).value
+0.5
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from statistics import fmean
+
+from evolcoder.bench.scores import CONFIDENCE, Outcomes
+from evolcoder.errors import BenchError
+from evolcoder.ids import rng_for
+
+N_RESAMPLES = 2000
+"""Enough for the first decimal of a percentage."""
+
+BySeed = Mapping[int, Outcomes]
+"""Training seed -> outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """pass@1 of an arm."""
+
+    value: float
+    """Mean over seeds and problems, from 0 to 1."""
+    low: float
+    """Lower end at 95 %."""
+    high: float
+    """Upper end."""
+    n_problems: int
+    """Problems."""
+    n_seeds: int
+    """Training seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An arm less its control, on the same problems."""
+
+    value: float
+    """Difference of the means."""
+    low: float
+    """Lower end at 95 %."""
+    high: float
+    """Upper end."""
+    p_value: float
+    """Twice the share of resamples on the rarer side of zero."""
+
+
+class Resampler:
+    """Draws the problems of one benchmark, once for all arms."""
+
+    def __init__(self, problems: Sequence[str], *, seed: int, n: int = N_RESAMPLES) -> None:
+        if not problems:
+            raise BenchError("a benchmark without problems has no score")
+        self._problems = tuple(problems)
+        self._seed = seed
+        rng, places = rng_for(seed, "problems"), range(len(problems))
+        drawn = (rng.choices(places, k=len(problems)) for _ in range(n))
+        self._draws = [itemgetter(*draw, draw[0]) for draw in drawn]
+        self._n = n
+
+    def estimate(self, name: str, arm: BySeed) -> Estimate:
+        """Return the mean of an arm with its interval."""
+        low, high = _ends(self._means(name, arm))
+        value = fmean(fmean(self._rates(name, one)) for one in arm.values())
+        return Estimate(value, low, high, len(self._problems), len(arm))
+
+    def difference(self, name: str, arm: BySeed, control_name: str, control: BySeed) -> Difference:
+        """Return an arm less its control."""
+        pairs = zip(self._means(name, arm), self._means(control_name, control), strict=True)
+        changes = [mine - theirs for mine, theirs in pairs]
+        sides = (sum(change <= 0 for change in changes), sum(change >= 0 for change in changes))
+        p_value = min(1.0, 2 * (min(sides) + 1) / (self._n + 1))
+        value = self.estimate(name, arm).value - self.estimate(control_name, control).value
+        return Difference(value, *_ends(changes), p_value)
+
+    def _means(self, name: str, arm: BySeed) -> list[float]:
+        """Return the arm's mean in every resample, each with seeds of its own."""
+        by_seed = [self._resampled(self._rates(name, one)) for _, one in sorted(arm.items())]
+        rng = rng_for(self._seed, "seeds", name)
+        return [
+            fmean(means[draw] for means in rng.choices(by_seed, k=len(by_seed)))
+            for draw in range(self._n)
+        ]
+
+    def _resampled(self, rates: Sequence[float]) -> list[float]:
+        """Return the mean of each draw; the last of what a draw holds is its first again."""
+        n = len(rates)
+        return [(sum(found) - found[-1]) / n for found in (draw(rates) for draw in self._draws)]
+
+    def _rates(self, name: str, outcomes: Outcomes) -> list[float]:
+        missing = [problem for problem in self._problems if not outcomes.get(problem)]
+        if missing:
+            raise BenchError(f"{name}: {len(missing)} problems have no verdict ({missing[0]} …)")
+        return [fmean(outcomes[problem]) for problem in self._problems]
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    outside = round(len(ordered) * (1 - CONFIDENCE) / 2)
+    return ordered[outside], ordered[-outside - 1]

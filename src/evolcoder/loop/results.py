@@ -1,0 +1,135 @@
+"""The results of a loop in a small folder: every sample with its verdict, and what they come to.
+
+    loop.json               config, decision, what each model was trained on, seconds of each step
+    samples/BENCH.jsonl.gz  problem by problem: model, number, text, verdict
+    tables.md tables.json   every question that the arms answer
+    figures/NAME.svg        the same as figures
+
+Promises: tables and figures are computed from loop.json and the samples alone; the same results
+give the same bytes. Samples of one problem stand side by side, where they pack best.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evolcoder.bench.files import write_whole
+from evolcoder.errors import BenchError
+from evolcoder.loop.figures import draw
+from evolcoder.loop.parts import Training
+from evolcoder.loop.tables import Entry, Table, markdown, tables
+
+FACTS = "loop.json"
+BASE = "base"
+"""What stands behind a benchmark's name for the checks of the original one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A sample with its verdict."""
+
+    problem: str
+    """Id of the problem."""
+    model: str
+    """Key of the model that gave it."""
+    number: int
+    """Place among this model's samples of the problem."""
+    text: str
+    """What was generated."""
+    form: str
+    """What the text is, as `bench.base.Form` names it."""
+    passed: bool
+    """Whether every check held."""
+    base_passed: bool | None
+    """Whether the original benchmark's checks held; None where there is no such part."""
+    kind: str
+    """How the program ended."""
+
+
+def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[Kept]]) -> None:
+    """Write what cannot be computed; see `present` for the rest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)
+    write_whole(folder / FACTS, f"{text}\n".encode())
+    for bench, kept in samples.items():
+        ordered = sorted(kept, key=lambda one: (one.problem, one.text, one.model, one.number))
+        lines = (json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
+        data = "".join(f"{line}\n" for line in lines).encode()
+        write_whole(folder / "samples" / f"{bench}.jsonl.gz", data)
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """Read what was written beside the samples."""
+    try:
+        found: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
+    return found
+
+
+def samples(folder: Path, bench: str) -> Iterator[Kept]:
+    """Read the samples of a benchmark."""
+    path = folder / "samples" / f"{bench}.jsonl.gz"
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read: {error}") from error
+    for line in io.StringIO(data.decode(), newline="\n"):
+        yield Kept(**json.loads(line))
+
+
+def trainings(found: Mapping[str, Any]) -> list[Training]:
+    """Return the models of a loop, out of its facts."""
+    return [Training(**one) for one in found["trainings"]]
+
+
+def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[Entry]:
+    """Sort outcomes by arm, benchmark and training seed; equal models of two arms count in both."""
+    by_key: dict[str, dict[str, dict[str, list[bool]]]] = {model.key: {} for model in models}
+    for bench, rows in kept.items():
+        for row in rows:
+            _count(by_key[row.model], bench, row.problem, passed=row.passed)
+            if row.base_passed is not None:
+                _count(by_key[row.model], f"{bench} {BASE}", row.problem, passed=row.base_passed)
+    found = []
+    for arm in dict.fromkeys(model.arm for model in models):
+        mine = [model for model in models if model.arm == arm]
+        benches = by_key[mine[0].key]
+        outcomes = {b: {model.seed: by_key[model.key][b] for model in mine} for b in benches}
+        found.append(Entry(arm, mine[0].n_rows, mine[0].n_tokens, outcomes))
+    return found
+
+
+def _count(
+    benches: dict[str, dict[str, list[bool]]], bench: str, problem: str, *, passed: bool
+) -> None:
+    benches.setdefault(bench, {}).setdefault(problem, []).append(passed)
+
+
+def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) -> tuple[Table, ...]:
+    """Compute the tables of the reported benchmarks, from these verdicts or the stored ones."""
+    found = facts(folder)
+    tests: list[str] = found["config"]["tests"]
+    kept = kept or {bench: list(samples(folder, bench)) for bench in tests}
+    arms = entries(trainings(found), kept)
+    benches = [
+        name for test in tests for name in (test, f"{test} {BASE}") if name in arms[0].outcomes
+    ]
+    return tables(arms, benches=benches, seed=found["config"]["run"]["seed"])
+
+
+def present(folder: Path, *, figures: bool) -> list[Path]:
+    """Write tables and figures out of what is stored; return their paths."""
+    found = tables_of(folder)
+    paths = [folder / "tables.md", folder / "tables.json"]
+    write_whole(paths[0], markdown(found).encode())
+    plain = json.dumps([table.as_plain() for table in found], indent=1, ensure_ascii=False)
+    write_whole(paths[1], f"{plain}\n".encode())
+    for table in found if figures else ():
+        paths.append(folder / "figures" / f"{table.question.name}.svg")
+        draw(table, paths[-1])
+    return paths

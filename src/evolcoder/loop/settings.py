@@ -1,0 +1,160 @@
+"""The knobs of a loop: one YAML file holds the run, the student, the arms and when to stop.
+
+Promises: a section is frozen and takes no key that it does not know. A loop's folder takes a
+changed config: what it holds is named by what decides it, so what still fits is found again.
+
+>>> LoopConfig(student={"path": "models/small"}).stop.patience
+1
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from evolcoder.config import Config
+from evolcoder.knobs import Section
+from evolcoder.loop.arms import Arm
+from evolcoder.loop.stop import Rule
+
+
+def _no_null(value: object) -> object:
+    return {} if value is None else value
+
+
+class StudentConfig(Section):
+    """The model that is trained."""
+
+    path: str
+    """Folder of its weights, or what the training command knows it by."""
+    name: str | None = None
+    """What stands for it in names of results; left out, its path. Other weights, other name."""
+    tokenizer: str | None = None
+    """Its tokenizer.json, to count tokens by; left out, words and signs are counted."""
+
+
+class TrainConfig(Section):
+    """How the student is fine-tuned, every time from its own weights."""
+
+    command: tuple[str, ...] = (
+        "{python}", "-m", "evolcoder.cli.main", "train", "{data}",
+        "--base", "{base}", "--out", "{out}", "--set", "seed={seed}",
+    )  # fmt: skip
+    """The command; {data} {base} {out} {seed} are filled in. It must leave the model in {out}."""
+    options: tuple[str, ...] = ()
+    """What follows the command, such as --preset small."""
+    steps: tuple[str, ...] = ("--set", "steps={steps}")
+    """What sets the optimiser's steps, for step-matched arms; {steps} is filled in."""
+    batch: int = Field(64, ge=1)
+    """Rows per optimiser step, to know how many steps an arm takes."""
+    epochs: float = Field(1.0, gt=0.0)
+    """Passes over the rows, to know how many steps an arm takes."""
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """Training seeds; every arm is trained once with each."""
+    keep: Literal["all", "best"] = "all"
+    """Whether the weights of all models stay, or of the best merge alone; samples always do."""
+    timeout_s: float | None = Field(None, gt=0.0)
+    """Longest time of one training; left out, it may take as long as it likes."""
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """Return what of it decides a model beside its rows, steps and seed."""
+        return (*self.command, *self.options)
+
+
+class ServeConfig(Section):
+    """How a folder of weights becomes a model that answers."""
+
+    command: tuple[str, ...] = (
+        "{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}",
+        "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}",
+    )  # fmt: skip
+    """The server's command; {model} {name} {port} are filled in. Empty: nothing is started."""
+    options: tuple[str, ...] = ()
+    """What follows the command, such as --gpu-memory-utilization 0.8."""
+    spec: str = "http://127.0.0.1:{port}/v1#{name}"
+    """The model spec that it answers under."""
+    port: int = Field(8791, ge=1, le=65535)
+    """Its port on loopback; further servers of one step take the next ones."""
+    ready_s: float = Field(600.0, gt=0.0)
+    """Longest wait until it answers."""
+    stop_s: float = Field(30.0, gt=0.0)
+    """How long it may take to end before it is killed."""
+
+
+class AskConfig(Section):
+    """How a trained student is asked."""
+
+    template: str = "wizardcoder"
+    """The prompt, the same that training uses."""
+    n: int = Field(1, ge=1)
+    """Samples of each problem."""
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    """0 for greedy."""
+    top_p: float = Field(0.95, gt=0.0, le=1.0)
+    """Nucleus bound."""
+    max_tokens: int = Field(512, ge=1)
+    """Longest answer in tokens."""
+    limit: int | None = Field(None, ge=1)
+    """The first so many problems of each benchmark only, for trying things out."""
+    data_dir: str | None = None
+    """Read benchmark data here and fetch nothing."""
+    options: tuple[str, ...] = ()
+    """Further options of `evolcoder eval`, such as --workers 4."""
+
+
+class DevConfig(Section):
+    """What decides whether a round helped."""
+
+    bench: str = "mbpp-dev"
+    """The benchmark."""
+    leave_out_tests: bool = False
+    """Take problems that a reported test has out of the dev set, in place of refusing."""
+
+
+class StopConfig(Section):
+    """Evol Stop."""
+
+    level: float = Field(0.05, gt=0.0, lt=1.0)
+    """Largest p-value at which a difference counts as proven."""
+    patience: int = Field(1, ge=1)
+    """So many rounds in a row that count against it end evolution."""
+    strict: bool = False
+    """Whether a tie or a dip within noise counts too, as in the paper."""
+    go_on: bool = False
+    """Make all rounds nevertheless, for an experiment, and say where it would have stopped."""
+
+    @property
+    def rule(self) -> Rule:
+        """Return the rule as the decision takes it."""
+        return Rule(self.level, self.patience, self.strict)
+
+
+class LoopConfig(Section):
+    """A loop, whole."""
+
+    run: Annotated[Config, BeforeValidator(_no_null)] = Config()
+    """The run that evolves; all keys of `evolcoder run`. `vllm:DIR` as a model is served here."""
+    runs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Further runs by name: what differs from `run`, such as another evolver."""
+    folders: dict[str, str] = Field(default_factory=dict)
+    """Run folders made elsewhere, by name (`main`, `main-reanswered`): read, never written."""
+    student: StudentConfig
+    """The model that is trained."""
+    train: Annotated[TrainConfig, BeforeValidator(_no_null)] = TrainConfig()
+    serve: Annotated[ServeConfig, BeforeValidator(_no_null)] = ServeConfig()
+    ask: Annotated[AskConfig, BeforeValidator(_no_null)] = AskConfig()
+    dev: Annotated[DevConfig, BeforeValidator(_no_null)] = DevConfig()
+    tests: tuple[str, ...] = ("humaneval+",)
+    """Benchmarks that are reported."""
+    stop: Annotated[StopConfig, BeforeValidator(_no_null)] = StopConfig()
+    arms: tuple[str, ...] = ("student", "seed", "seed-reanswered")
+    """Arms that are trained with every seed, besides the merges of all rounds."""
+    arms_once: tuple[str, ...] = ()
+    """Arms that are trained with the first seed alone."""
+    min_verified: float = Field(0.0, ge=0.0, le=1.0)
+    """Least strength of the tests that a +verified row has passed."""
+
+    @field_validator("arms", "arms_once")
+    @classmethod
+    def _are_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(Arm.read(name)) for name in names))

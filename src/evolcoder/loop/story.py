@@ -1,0 +1,274 @@
+"""The story of a loop: evolve, fine-tune from scratch, score on dev, decide; then all arms.
+
+Promises: a step whose result is there is not done again, whatever killed the session before; a
+model is served only while it is asked, so that one GPU does; every training begins with the
+student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
+so nothing is decided and all rounds are made: another machine grades later in the same folder.
+
+>>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolcoder.bench.scores import Outcomes
+from evolcoder.config import Config
+from evolcoder.ids import content_id
+from evolcoder.loop import overlap
+from evolcoder.loop.arms import MAIN, REANSWERED, STUDENT, Arm, Selection, Source, select
+from evolcoder.loop.parts import Parts, Training
+from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.stop import Decision, Point, should_stop
+from evolcoder.loop.store import LoopStore, Step, model_key
+from evolcoder.loop.variants import merge, rerun, variant
+from evolcoder.records import Row
+from evolcoder.store import RunStore
+
+LOCAL = "vllm:"
+"""How the spec of weights begins that the loop serves itself; `vllm:student` is the student."""
+EVOLVED = "evolved:"
+"""Meta keys: a run's name -> the config that made it and the rounds that it is through with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a loop came to."""
+
+    decision: Decision | None
+    """Evol Stop's word; None where nothing was graded."""
+    n_dev: int
+    """Problems that it was taken on."""
+    trainings: tuple[Training, ...]
+    """All models, arm by arm, then seed by seed."""
+    skipped: tuple[str, ...]
+    """Arms whose rounds were never made, and models that were not to be made now."""
+
+
+class Loop:
+    """One loop, from its first step to its last."""
+
+    def __init__(
+        self,
+        store: LoopStore,
+        config: LoopConfig,
+        parts: Parts,
+        *,
+        tokens: Callable[[Row], int],
+        say: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._parts = parts
+        self._tokens = tokens
+        self._say = say
+        self.benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
+
+    def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
+        """Go through all steps that are left; with `make=False`, of the models that were asked."""
+        dev = self._dev_problems()
+        decision, rounds = self._rounds(dev, grade=grade, make=make)
+        planned, skipped = self.plan(rounds)
+        trainings = [one for one in planned if make or self._is_sampled(one[0])]
+        skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
+        for training, selection in trainings:
+            self._sample(training, selection)
+        if self._config.train.keep == "best":
+            self._put_away([training for training, _ in trainings], decision)
+        models = tuple(training for training, _ in trainings)
+        for training in models if grade else ():
+            self._grade(training, self.benches)
+        return Outcome(decision, len(dev), models, skipped)
+
+    def plan(self, rounds: int) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
+        """Return every model of all arms with its rows, and the arms that cannot be made."""
+        merges = [merge(k) for k in range(rounds + 1)]
+        often = [*merges, *map(Arm.read, self._config.arms)]
+        wanted = dict.fromkeys([*often, *map(Arm.read, self._config.arms_once)])
+        arms = [arm for arm in wanted if arm.run != MAIN or arm.last_round <= rounds]
+        chosen = self._select(arms)
+        seeds = self._config.train.seeds
+        pairs = [(arm, seed) for arm in arms for seed in (seeds if arm in often else seeds[:1])]
+        found = [
+            (self.training(arm, seed, chosen.get(arm)), chosen.get(arm))
+            for arm, seed in pairs
+            if arm.is_trained or seed == seeds[0]
+        ]
+        return found, tuple(str(arm) for arm in wanted if arm not in arms)
+
+    def _put_away(self, models: Sequence[Training], decision: Decision | None) -> None:
+        """Remove the weights of all models but those of the best merge."""
+        best = str(merge(decision.best)) if decision else ""
+        kept = {model.key for model in models if model.arm == best}
+        for key in {model.key for model in models} - kept:
+            shutil.rmtree(self._store.model(key), ignore_errors=True)
+
+    def training(self, arm: Arm, seed: int, selection: Selection | None) -> Training:
+        """Say what a model is made of."""
+        config, student = self._config.train, self._config.student
+        name = student.name or student.path
+        if selection is None:
+            key = content_id(STUDENT, name)
+            return Training(str(arm), seed, key, "", 0, 0, None)
+        steps = None
+        if selection.steps_of is not None:
+            steps = max(1, math.ceil(selection.steps_of * config.epochs / config.batch))
+        key = model_key(selection.digest, steps, name, config.how, seed)
+        n_rows, n_tokens = len(selection.rows), selection.n_tokens
+        return Training(str(arm), seed, key, selection.digest, n_rows, n_tokens, steps)
+
+    def _rounds(
+        self, dev: frozenset[str], *, grade: bool, make: bool
+    ) -> tuple[Decision | None, int]:
+        """Make round after round until one does not help; return the decision and the rounds."""
+        history: list[Point] = []
+        decision = None
+        for k in range(self._config.run.budget.rounds + 1):
+            self._evolve(MAIN, variant(self._config, MAIN), k)
+            selection = self._select([merge(k)])[merge(k)]
+            models = [self.training(merge(k), seed, selection) for seed in self._config.train.seeds]
+            models = [model for model in models if make or self._is_sampled(model)]
+            for training in models:
+                self._sample(training, selection)
+            if not grade or not models:
+                continue
+            history.append(Point(k, self._on_dev(models, dev)))
+            decision = should_stop(history, self._config.stop.rule)
+            self._say(decision.reason)
+            if decision.stop and not self._config.stop.go_on:
+                return decision, k
+        return decision, self._config.run.budget.rounds
+
+    def _on_dev(self, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
+        """Put the dev samples of all training seeds together, problem by problem."""
+        found: dict[str, list[bool]] = {}
+        bench = self._config.dev.bench
+        for training in models:
+            self._grade(training, [bench])
+            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)[bench]
+            for problem, passed in overlap.only(scored, dev).items():
+                found.setdefault(problem, []).extend(passed)
+        return found
+
+    def _dev_problems(self) -> frozenset[str]:
+        config, scorer = self._config.dev, self._parts.scorer
+        tests = {test: scorer.problems(test) for test in self._config.tests}
+        dev = scorer.problems(config.bench)
+        return overlap.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
+
+    def _select(self, arms: Sequence[Arm]) -> dict[Arm, Selection]:
+        """Read the runs that arms need, making what is missing of those beside the main one."""
+        sources = {}
+        for name in dict.fromkeys(arm.run for arm in arms if arm.is_trained):
+            mine = [arm for arm in arms if arm.run == name]
+            config = variant(self._config, name)
+            if name != MAIN:
+                self._evolve(name, config, max(arm.last_round for arm in mine))
+            again = any(arm.base == REANSWERED for arm in mine)
+            if again:
+                self._evolve(f"{name}-reanswered", rerun(config), 0)
+            sources[name] = self._source(name, again=again)
+        return select(arms, sources, seed=self._config.run.seed, tokens=self._tokens)
+
+    def _source(self, name: str, *, again: bool) -> Source:
+        again_name, least = f"{name}-reanswered", self._config.min_verified
+        return Source(self._rows(name), self._rows(again_name) if again else (), least)
+
+    def _rows(self, name: str) -> tuple[Row, ...]:
+        with RunStore.read(self._run_folder(name)) as store:
+            return tuple(store.rows())
+
+    def _evolve(self, name: str, config: Config, rounds: int) -> None:
+        if name in self._config.folders:
+            return
+        made_by, n_done = self._store.meta(EVOLVED + name) or ("", -1)
+        if made_by == config.fingerprint and n_done >= rounds:
+            return
+        budget = config.budget.model_copy(update={"rounds": rounds})
+        wanted = config.model_copy(update={"budget": budget})
+        with self._timed("evolve", f"{name}, round {rounds}"), self._models_of(wanted) as models:
+            self._parts.evolver.evolve(wanted, self._store.run_folder(name), models)
+        self._store.set_meta(EVOLVED + name, [config.fingerprint, rounds])
+        self._store.db.flush()
+
+    def _run_folder(self, name: str) -> Path:
+        given = self._config.folders.get(name)
+        return Path(given) if given else self._store.run_folder(name)
+
+    @contextmanager
+    def _models_of(self, config: Config) -> Iterator[dict[str, str]]:
+        """Serve the weights that a run asks for; yield part -> spec."""
+        roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
+        wanted = {
+            role: self._weights(part.model)
+            for role, part in roles.items()
+            if part.model and part.model.startswith(LOCAL)
+        }
+        weights = list(dict.fromkeys(wanted.values()))
+        if not weights:
+            yield {}
+            return
+        with self._parts.servers.serving([(path, Path(path).name) for path in weights]) as served:
+            by_path = dict(zip(weights, served, strict=True))
+            yield {role: by_path[path].spec for role, path in wanted.items()}
+
+    def _weights(self, spec: str) -> str:
+        path = spec.removeprefix(LOCAL)
+        return self._config.student.path if path == STUDENT else path
+
+    def _is_sampled(self, training: Training) -> bool:
+        return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
+
+    def _sample(self, training: Training, selection: Selection | None) -> None:
+        """Train a model and ask it, unless its samples are there."""
+        folder, scorer = self.evaluation(training), self._parts.scorer
+        if self._is_sampled(training):
+            return
+        weights = self._config.student.path
+        if selection is not None:
+            weights = str(self._train(training, selection))
+        servers = self._parts.servers
+        with (
+            self._timed("sample", _name(training)),
+            servers.serving([(weights, training.key)]) as served,
+        ):
+            scorer.sample(folder, training.key, served[0], self.benches)
+
+    def _train(self, training: Training, selection: Selection) -> Path:
+        model = self._store.model(training.key)
+        if not model.exists():
+            data = self._store.data(training.data, selection.rows)
+            with self._timed("train", _name(training)):
+                self._parts.trainer.train(training, data, self._store.making(training.key))
+            self._store.made(training.key)
+        return model
+
+    def _grade(self, training: Training, benches: Sequence[str]) -> None:
+        folder = self.evaluation(training)
+        if not self._parts.scorer.is_graded(folder, benches):
+            with self._timed("grade", f"{_name(training)} on {', '.join(benches)}"):
+                self._parts.scorer.grade(folder, training.key, benches)
+
+    def evaluation(self, training: Training) -> Path:
+        """Return where the samples and verdicts of a model are."""
+        asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
+        return self._store.evaluation(content_id("eval", [training.key, asked]))
+
+    @contextmanager
+    def _timed(self, kind: str, name: str) -> Iterator[None]:
+        self._say(f"{kind} {name}")
+        began = time.monotonic()
+        yield
+        self._store.add_step(Step(kind, name, round(time.monotonic() - began, 2), ""))
+
+
+DECIDING = ("template", "temperature", "top_p", "max_tokens")
+"""Keys of `ask` that decide a sample."""
+
+
+def _name(training: Training) -> str:
+    return f"{training.arm}, seed {training.seed}" if training.data else STUDENT

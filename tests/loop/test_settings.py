@@ -1,0 +1,64 @@
+"""A loop's config is checked whole, and its runs differ by what their names say."""
+
+from pathlib import Path
+
+import pytest
+
+from evolcoder import config as configs
+from evolcoder.errors import ConfigError
+from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.variants import merge, rerun, variant
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "h200" / "loop.yaml"
+
+
+def loaded(*overrides):
+    return configs.load_as(LoopConfig, None, ["student.path=weights", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stop.patiense=2", "unknown key stop.patiense; did you mean patience?"),
+        ("run.evolver.modell=x", "unknown key run.evolver.modell; did you mean model?"),
+        ("arms=[seeds]", "'seeds' is no arm"),
+        ("train.seeds=[]", "train.seeds"),
+        ("student=null", "student"),
+    ],
+)
+def test_a_fault_is_named_by_its_key(override, words):
+    """Unknown keys and impossible values end it before anything is made."""
+    with pytest.raises(ConfigError) as raised:
+        loaded(override)
+    assert words in str(raised.value)
+
+
+def test_another_run_is_the_main_one_with_what_differs():
+    """Who evolves is config: another evolver, another responder, the student itself."""
+    config = loaded(
+        "run.evolver.model=vllm:big", "run.evolver.temperature=0.3",
+        "runs.self.evolver.model=vllm:student", "runs.other.responder.model=vllm:other",
+    )  # fmt: skip
+    assert variant(config, "main").evolver.model == "vllm:big"
+    mine = variant(config, "self")
+    assert (mine.evolver.model, mine.evolver.temperature) == ("vllm:student", 0.3)
+    assert variant(config, "other").responder.model == "vllm:other"
+    with pytest.raises(ConfigError, match="no run 'third'; known are main, self, other"):
+        variant(config, "third")
+    with pytest.raises(ConfigError, match=r"runs\.bad: unknown key evolver\.modle"):
+        variant(loaded("runs.bad.evolver.modle=x"), "bad")
+
+
+def test_the_control_answers_the_same_seeds_anew():
+    """Nothing but who answers round 0 changes, so its tasks are the same."""
+    config = loaded("run.seeds.limit=7").run
+    again = rerun(config)
+    assert configs.differing_keys(config.deciding(), again.deciding()) == ["respond.reanswer_seeds"]
+    assert [str(merge(k)) for k in range(3)] == ["seed", "merge-0..1", "merge-0..2"]
+
+
+def test_the_example_is_a_valid_config():
+    """What the experiment ran with can be loaded."""
+    config = configs.load_as(LoopConfig, EXAMPLE, [])
+    assert config.run.budget.rounds == 4
+    assert len(config.arms_once) == len(set(config.arms_once))

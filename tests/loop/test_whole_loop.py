@@ -1,0 +1,194 @@
+"""`evolcoder loop` with a toy trainer and a scripted model: every step is the real one."""
+
+import itertools
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from evolcoder.cli.main import main
+from evolcoder.loop import results
+
+pytestmark = pytest.mark.slow
+
+
+def loop(capsys, *arguments):
+    code = main(["loop", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_path, toy_loop):
+    """Round 3 is proven worse, so round 4 is never made, and the arms are reported with intervals."""
+    server, write, student = toy_loop
+    config = write(arms=["student", "seed-reanswered", "round-1@steps", "seed@steps", "round-4"])
+    code, out, err = loop(capsys, config, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "round 3 is worse by 58.3 points than round 2 (p = 0.016): not kept" in out
+    assert "Evol Stop ended evolution: the best is round 2" in out
+    assert "1 round did not help: stop, and keep round 2" in err
+    assert "not made: round-4" in out
+    assert "| merge-0..2<br>[seed-reanswered] |" in out
+    facts = results.facts(tmp_path / "out" / "results")
+    assert facts["decision"]["best"] == 2
+    assert [step["kind"] for step in facts["steps"]].count("evolve") == 5
+    steps = {one["arm"]: one["steps"] for one in facts["trainings"]}
+    assert steps["seed"] is None
+    assert steps["seed@steps"] == steps["round-1@steps"] == 3
+    trained = (student / "trainings").read_text().splitlines()
+    assert len(trained) == len(set(trained)) == 7
+    asked = len(server.calls)
+    assert loop(capsys, config, "--out", tmp_path / "out")[0] == 0
+    assert len(server.calls) == asked
+    assert (student / "trainings").read_text().splitlines() == trained
+
+
+def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, tmp_path, toy_loop):
+    """Stored results are enough for every table, and their verdicts hold when they are run again."""
+    _, write, _ = toy_loop
+    config = write()
+    smaller = ["--set", "run.budget.rounds=1", "--set", "train.seeds=[0, 1]"]
+    smaller += ["--set", "train.keep=best"]
+    target = tmp_path / "results"
+    assert loop(capsys, config, *smaller, "--out", tmp_path / "out", "--results", target)[0] == 0
+    assert len(list((tmp_path / "out" / "models").iterdir())) == 2, "the best merge of both seeds"
+    shutil.rmtree(tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
+    results.present(target, figures=False)
+    assert before == {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
+    code, out, _ = loop(capsys, config, *smaller, "--results", target, "--regrade", "--json")
+    assert code == 0
+    assert json.loads(out)["humaneval"] == {"samples": 12 * 7, "differing": []}
+    assert "and training seeds" in before["tables.md"].decode()
+
+
+def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_loop):
+    """Before anything is made; --set takes the shared problems out of the dev set instead."""
+    _, write, _ = toy_loop
+    config = write(tests=["mbpp-dev"])
+    code, _, err = loop(capsys, config, "--out", tmp_path / "out")
+    assert code == 2
+    assert "mbpp-dev shares problems with what is reported (12 with mbpp-dev)" in err
+    code, _, err = loop(
+        capsys, config, "--out", tmp_path / "out", "--set", "dev.leave_out_tests=true"
+    )
+    assert "all of mbpp-dev is among the reported tests" in err
+    assert not (tmp_path / "out" / "run-main").exists()
+
+
+def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, toy_loop):
+    """What was packed is enough to make the same models elsewhere; the loop takes in what they said."""
+    _, write, _ = toy_loop
+    config, one = write(), ["--set", "run.budget.rounds=1"]
+    here, there, out = tmp_path / "here", tmp_path / "there", tmp_path / "pack"
+    assert loop(capsys, config, *one, "--out", there, "--no-grade")[0] == 0
+    folders = {name: str(there / f"run-{name}") for name in ("main", "main-reanswered")}
+    config = write("here.yaml", folders=folders)
+    assert loop(capsys, config, *one, "--out", here, "--pack", out)[0] == 0
+    jobs = json.loads((out / "jobs.json").read_text())["jobs"]
+    assert {job["key"] for job in jobs} == _sampled(there, tmp_path / "back")
+    (tmp_path / "back" / f"{jobs[-1]['key']}.jsonl.gz").unlink()
+    command = [config, *one, "--out", here, "--take", tmp_path / "back", "--as-it-is"]
+    code, text, _ = loop(capsys, *command)
+    assert code == 0
+    assert not (here / "models").exists()
+    assert f"not made: {jobs[-1]['arm']}" in text
+    assert "| merge-0..1<br>[seed] |" in text
+
+
+def _sampled(there, back):
+    """Write the samples of each model of a loop as another machine would bring them."""
+    from evolcoder.bench.files import write_whole
+    from evolcoder.evaluate.store import EvalStore
+
+    keys = set()
+    for folder in (there / "evals").iterdir():
+        with EvalStore.read(folder) as store:
+            spec = store.meta("settings")["model"]
+            key = spec.split("/")[-2]
+            rows = store.db.read("SELECT bench, problem, number, text FROM samples")
+        if key == "student":
+            key = _student_key()
+        keys.add(key)
+        names = ("bench", "problem", "number", "text")
+        lines = "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+        write_whole(back / f"{key}.jsonl.gz", lines.encode())
+    return keys
+
+
+def _student_key():
+    from evolcoder.ids import content_id
+
+    return content_id("student", "toy")
+
+
+N_KILLS = 9
+
+
+def test_sigkill_at_any_step_is_gone_on_with(tmp_path, toy_loop):
+    """Killed while it evolves, trains, asks and grades, a loop ends as an undisturbed one does."""
+    server, write, student = toy_loop
+    config = write()
+    subprocess.run(_command(config, tmp_path / "whole"), check=True, capture_output=True)
+    whole = results.tables_of(tmp_path / "whole" / "results")
+    trained = (student / "trainings").read_text().splitlines()
+    n_asked = len(server.calls)
+    rng, hit = random.Random(5), set()
+    for n in range(N_KILLS):
+        hit.add(_killed(_command(config, tmp_path / "cut"), n % 3, rng.uniform(0.0, 1.5)))
+    subprocess.run(_command(config, tmp_path / "cut"), check=True, capture_output=True)
+    assert hit >= {"evolve", "train"}
+    assert results.tables_of(tmp_path / "cut" / "results") == whole
+    assert len(server.calls) == n_asked, "the cache holds every answer of the first loop"
+    again = (student / "trainings").read_text().splitlines()[len(trained) :]
+    assert set(again) == set(trained)
+    assert len(again) <= len(trained) + N_KILLS
+
+
+def _killed(command, n_steps, delay_s):
+    """Kill a loop a moment after it has begun so many steps and one; return the step's kind."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    begun = list(itertools.islice(process.stderr, n_steps + 1))
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if process.returncode == 0:
+        return "ended"
+    assert process.returncode == -signal.SIGKILL, begun
+    return begun[-1].split()[0]
+
+
+def _command(config, out):
+    program = [sys.executable, "-m", "evolcoder.cli.main", "loop", str(config)]
+    return [*program, "--out", str(out), "--set", "run.budget.rounds=1", "--no-figures"]
+
+
+def test_the_trainer_of_this_program_makes_the_models(capsys, tmp_path, toy_loop):
+    """The default training command is understood by `evolcoder train`, seed and steps included."""
+    pytest.importorskip("torch")
+    from toy_model import make_base
+
+    _, write, student = toy_loop
+    make_base(student)
+    plain = ["--preset", "small", "--set", "epochs=1", "--set", "bad_rows=drop"]
+    config = write(
+        train={"options": [*plain, "--set", "max_length=256"], "batch": 64, "seeds": [3]},
+        serve={"command": [], "spec": f"scripted:{student}/script.json"},
+        arms=["seed-reanswered", "seed@steps"],
+    )  # fmt: skip
+    out = tmp_path / "out"
+    only = ["--set", "run.budget.rounds=0", "--no-figures"]
+    code, _, err = loop(capsys, config, "--out", out, *only)
+    assert code == 0, err
+    models = list((out / "models").iterdir())
+    assert len(models) == 3
+    for model in models:
+        assert (model / "config.json").exists()
+        assert (model / "model.safetensors").exists()
