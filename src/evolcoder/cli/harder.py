@@ -11,7 +11,7 @@ from evolcoder.verify.measures import python_program
 from evolcoder.verify.shape import n_tokens, shape_of
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
-HEAD += f"{'change':>9}{'95 %':>18}{'higher':>8}"
+HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
 
 
 def show(store: RunStore, *, as_json: bool) -> None:
@@ -59,6 +59,6 @@ def _text(line: Line) -> str:
     within = f"{line.low:+.2f} to {line.high:+.2f}"
     return (
         f"{line.measure:<14}{line.heuristic[:13]:<14}{line.round or 'all':>5}{line.n:>7}"
-        f"{line.parent:>9.2f}{line.child:>9.2f}{line.difference:>+9.2f}{within:>18}"
+        f"{line.parent:>9.2f}{line.child:>9.2f}{line.difference:>+9.2f}{within:>20}"
         f"{line.share_higher:>8.0%}"
     )
