@@ -14,6 +14,7 @@ def fence(language, code):
     [
         (fence("python", "x = 1"), ["java"], "python", "x = 1"),
         (fence("", "print(1)"), ["lua", "python"], "lua", "print(1)"),
+        ("Its output is right:\n" + fence("", "print(1)"), ["lua"], "lua", "print(1)"),
         (fence("", "import os\nprint(os.name)"), [], "python", "import os\nprint(os.name)"),
         (fence("bash", "pip install x") + fence("py", "x = 1"), [], "python", "x = 1"),
         (fence("js", "f();") + fence("", "output") + fence("c", "int x;"), ["c"], "c", "int x;"),
@@ -51,6 +52,7 @@ def test_of_five_languages_the_task_names_the_one_that_counts():
         ("", ["python"], "no_code"),
         ("There is an error in this code. Write it so:\n\nx = f(1)\n", ["python"], "among_prose"),
         (fence("", "3 7 9"), [], "language_unknown"),
+        ("The output of the snippet is:\n\n" + fence("", "Hello!"), ["ruby"], "shows_output"),
         ("x" * (MOST_CHARS + 1), ["python"], "too_long"),
     ],
 )

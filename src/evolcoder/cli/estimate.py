@@ -15,7 +15,7 @@ from evolcoder.config import Config
 from evolcoder.engine.prices import PRICES_AS_OF, price_of, usd
 from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.evolve.prompts import build
-from evolcoder.records import Response, Task
+from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.store import DB_NAME, RunStore
 
@@ -25,6 +25,8 @@ CHARS_PER_TOKEN = 3.8
 """Of English mixed with code, for the tokenizers in use today."""
 STREAM_TOKENS_PER_S = 60.0
 """Speed of one answer of a hosted model."""
+TESTS_FRAME_TOKENS = 200.0
+"""Mean tokens around the task where tests or further answers are asked for."""
 LOCAL_TOKENS_PER_S = {"qwen2.5-coder-0.5b": 49.0, "qwen2.5-coder-1.5b": 23.0}
 """Speed of a model in this process on two cores, all slots together."""
 
@@ -41,6 +43,10 @@ class Habits:
     """Evolutions tried for one task in one round."""
     kept: float = 0.85
     """Share of evolutions that are kept and answered."""
+    callable_share: float = 0.28
+    """Share of answers that hold something for written tests to call."""
+    tests_tokens: float = 170.0
+    """Tokens of one set of written tests."""
     source: str = "our own measurements of small models (docs/log.md)"
     """Where these figures come from."""
 
@@ -50,7 +56,7 @@ class Part:
     """What one part of the story asks of its model."""
 
     role: str
-    """`evolver` or `responder`."""
+    """`evolver`, `responder`, or `tester` for all that verification asks for."""
     model: str
     """The model's spec."""
     calls: int
@@ -101,7 +107,7 @@ def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) 
     asked = round(evolutions * habits.attempts)
     sent = frame / CHARS_PER_TOKEN + task_tokens
     responder = config.responder.model or config.evolver.model
-    return [
+    parts = [
         _part(config, "evolver", config.evolver.model, (asked, sent, habits.evolve_tokens)),
         _part(
             config,
@@ -110,6 +116,23 @@ def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) 
             (answers, task_tokens + habits.evolve_tokens, habits.respond_tokens),
         ),
     ]
+    rows = round(evolutions * habits.kept * habits.callable_share)
+    each = task_tokens + habits.evolve_tokens + TESTS_FRAME_TOKENS
+    calls, received = _verifying(config, habits)
+    if calls and config.verify.when != "never":
+        spec = config.verify.tester or responder
+        parts.append(_part(config, "tester", spec, (rows * calls, each, received)))
+    return parts
+
+
+def _verifying(config: Config, habits: Habits) -> tuple[int, float]:
+    """Return the requests for one row that can be called, and tokens received for each."""
+    verify = config.verify
+    answers = verify.candidates if Check.TESTS in verify.checks else 0
+    answers += verify.samples if Check.DIFFICULTY in verify.checks else 0
+    sets = verify.check_sets if Check.TESTS in verify.checks else 0
+    tokens = answers * habits.respond_tokens + sets * habits.tests_tokens
+    return answers + sets, tokens / max(1, answers + sets)
 
 
 def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) -> Part:
@@ -177,4 +200,4 @@ def _habits(folder: Path) -> Habits:
     if n_rows < 20:
         return Habits()
     kept = n_rows / (n_rows + dropped[0][0])
-    return Habits(evolve, respond, attempts, kept, f"the {n_rows} rows that this run has")
+    return Habits(evolve, respond, attempts, kept, source=f"the {n_rows} rows that this run has")

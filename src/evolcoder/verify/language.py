@@ -35,6 +35,10 @@ _MARKS: Mapping[str, re.Pattern[str]] = {
 """Beginnings that leave no doubt."""
 _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
 _PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
+_SHOWS_OUTPUT = re.compile(
+    r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M
+)
+"""Words right before a fence of no language by which it holds what a program prints."""
 _TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, ast.Assign)
 
 
@@ -60,7 +64,15 @@ def found(text: str, named: Sequence[str]) -> Found:
     if len(text) > MOST_CHARS:
         return _none(language, "too_long")
     blocks = [block for block in code_blocks(text) if block.code.strip()]
+    if len(blocks) == 1 and _is_output(text, blocks[0]):
+        return _none(language, "shows_output")
     return _in_blocks(blocks, named) if blocks else _unfenced(text, named)
+
+
+def _is_output(text: str, block: CodeBlock) -> bool:
+    """Tell whether a fence of no language holds what a program prints, and not the program."""
+    told = block.language is None and _SHOWS_OUTPUT.search(text) is not None
+    return told and not code_lines(block.code)
 
 
 def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> Found:
