@@ -30,6 +30,8 @@ KINDS = {
 }
 UNNUMBERED = {"d", "go", "julia", "lua", "racket", "ruby", "rust", "swift"}
 """Languages whose tests do not say which of their checks failed."""
+ANSWERS_ALL_THE_SAME = {"d", "sh"}
+"""Languages whose stub is an assertion like the test's, or ends with an empty answer."""
 FORMS = {"a completion": Form.COMPLETION, "an answer": Form.ANSWER}
 HEADING = re.compile(r"^=== (\w+) (.*), as (.*)\n", re.MULTILINE)
 EVERY = 120
@@ -145,14 +147,15 @@ def test_a_solution_is_judged_by_what_it_does(judged, solution):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_stubs_fail_when_they_are_called(named, grade, name):
-    """They compile, and end of their own by an error: no stub passes, and no seal is broken."""
+    """They compile, and end of their own, most by an error: no stub passes, no seal is broken."""
     code = name.partition("-")[2]
     if lacking := _lacking(code):
         pytest.skip(lacking)
     some = named(name).problems()[::EVERY]
     found = grade(code, [(problem.stub, problem.checks.tests, ROOMY) for problem in some])
     kinds = {problem.id: verdict.kind for problem, verdict in zip(some, found, strict=True)}
-    assert set(kinds.values()) == {Kind.ERROR}, kinds
+    ends_in = Kind.FAILED if code in ANSWERS_ALL_THE_SAME else Kind.ERROR
+    assert set(kinds.values()) == {ends_in}, kinds
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

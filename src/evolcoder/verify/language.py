@@ -35,9 +35,7 @@ _MARKS: Mapping[str, re.Pattern[str]] = {
 """Beginnings that leave no doubt."""
 _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
 _PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
-_SHOWS_OUTPUT = re.compile(
-    r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M
-)
+_SHOWS_OUTPUT = re.compile(r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M)
 """Words right before a fence of no language by which it holds what a program prints."""
 _TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, ast.Assign)
 
