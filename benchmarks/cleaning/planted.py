@@ -86,17 +86,19 @@ def planted(shelf: Shelf, count: int, seed: int) -> list[Row]:
 
 
 def clean(shelf: Shelf, count: int, seed: int) -> list[Row]:
-    """Take real rows, and make more of them by saying them a little differently."""
+    """Take real rows, and make more of them by saying them differently until there are enough."""
     rng = rng_for(seed, "clean")
     real = alpaca(shelf)
     rows = {}
-    for turn in range(1 + count // len(real)):
+    turn = 0
+    while len(rows) < count:
         order = list(real)
         rng.shuffle(order)
         for task, answer in order:
             said = (task, answer) if turn == 0 else varied(task, answer, rng)
             row = _row(*said, "clean", "", content_id("alpaca", [task, answer]))
             rows.setdefault(row.id, row)
+        turn += 1
     return list(rows.values())[:count]
 
 
@@ -163,11 +165,14 @@ def _reordered(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
 
 
 def _paraphrased(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+    """Ask in other words, and answer with another algorithm or else with other names."""
     by_id = {problem.id: problem for problem in problems}
+    others = {row["id"]: row["program"] for row in fixture("algorithms")}
     for row in fixture("paraphrases"):
         problem = by_id[row["id"]]
+        program = others.get(problem.id, problem.reference or "")
         names = {entry_points(problem)[0]: row["name"]}
-        yield problem.id, row["text"], _fenced(renamed(problem.reference or "", names))
+        yield problem.id, row["text"], _fenced(renamed(program, names))
 
 
 def _translated(shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:

@@ -6,6 +6,7 @@ rows that have a hit: true are those that were planted, and those whose real row
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from beside.table import markdown
@@ -20,7 +21,7 @@ FLOORS = {
     "paraphrased": 0.85,
     "algorithm": 0.90,
 }
-"""Kind -> the part that all detectors together are to find."""
+"""Kind -> the part that all detectors together are to find; execution, of other algorithms."""
 PRECISION = 0.97
 
 
@@ -46,25 +47,51 @@ def precision(rows: Sequence[Row], found: Iterable[Pair], known: frozenset[Pair]
     by_id = {row.id: row for row in rows}
     pairs = set(found)
     flagged = {row for row, _ in pairs}
-    true = {row for row, problem in pairs if _is_true(by_id[row], problem, known)}
+    true = {row for row, problem in pairs if is_true(by_id[row], problem, known)}
     return len(true) / len(flagged) if flagged else float("nan")
 
 
-def _is_true(row: Row, problem: str, known: frozenset[Pair]) -> bool:
+def is_true(row: Row, problem: str, known: frozenset[Pair]) -> bool:
+    """Whether a hit is right: on a planted row any, on a real one what was read as such."""
     return bool(row.problem) or (row.source, problem) in known
 
 
-def table(rows: Sequence[Row], found: Mapping[str, Iterable[Pair]]) -> str:
-    """Make the table: a line for every detector and for all of them together."""
-    known = natural()
-    every = {name: set(pairs) for name, pairs in found.items()}
-    if len(every) > 1:
-        every["together"] = set().union(*every.values())
+def table(rows: Sequence[Row], found: Mapping[str, Iterable[Pair]], known: frozenset[Pair]) -> str:
+    """Make the table in percent: a line for every detector."""
+    sizes = Counter(row.kind for row in rows)
     lines = []
-    for name, pairs in every.items():
+    for name, some in found.items():
+        pairs = set(some)
         shares = recall(rows, pairs)
-        cells = [f"{100 * shares[kind]:.1f}" if kind in shares else "" for kind in KINDS]
-        lines.append(
-            [name, *cells, f"{100 * precision(rows, pairs, known):.1f}", f"{len(pairs):,}"]
-        )
-    return markdown(["detector", *KINDS, "precision", "hits"], lines)
+        cells = [_percent(shares[kind]) if kind in shares else "" for kind in KINDS]
+        true, raw = precision(rows, pairs, known), precision(rows, pairs, frozenset())
+        flagged = len({row for row, _ in pairs})
+        lines.append([name, *cells, _percent(true), _percent(raw), f"{flagged:,}"])
+    kinds = [f"{kind} ({sizes[kind]})" for kind in KINDS]
+    return markdown(["detector", *kinds, "precision", "raw", "rows"], lines)
+
+
+def aims(
+    rows: Sequence[Row],
+    ways: Mapping[str, tuple[set[Pair], set[Pair]]],
+    known: frozenset[Pair],
+) -> str:
+    """Hold against the floors, for each way of counting, all that was found and what ran."""
+    lines = []
+    for way, (together, running) in ways.items():
+        for kind, floor in FLOORS.items():
+            ran = kind == "algorithm"
+            share = recall(rows, running if ran else together).get(kind)
+            title = f"{way}: {kind}{', by execution' if ran else ''}"
+            lines += [] if share is None else [_aim(title, floor, share)]
+        lines.append(_aim(f"{way}: precision", PRECISION, precision(rows, together, known)))
+    return markdown(["aim", "at least", "reached", ""], lines)
+
+
+def _aim(title: str, floor: float, value: float) -> list[str]:
+    met = "met" if value >= floor else "**missed**"
+    return [title, _percent(floor), _percent(value), met]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

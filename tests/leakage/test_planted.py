@@ -1,5 +1,7 @@
 """Leaks planted in real rows are found by running, at the floors of the benchmark."""
 
+import gzip
+import json
 import sys
 from pathlib import Path
 
@@ -77,6 +79,40 @@ def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
         for seed in (0, 0, 1)
     )
     assert first == again != other
+
+
+def test_there_are_as_many_clean_rows_as_asked_for_and_no_two_are_alike(cleaning, tmp_path):
+    """Also where few real rows must be said in many ways."""
+    planted = cleaning[0]
+    (tmp_path / "codealpaca").mkdir()
+    for name in ("code_alpaca_2k", "new_codealpaca"):
+        row = {"instruction": f"Greet as {name}.", "input": "", "output": "Hello."}
+        packed = gzip.compress(json.dumps([row]).encode())
+        (tmp_path / "codealpaca" / f"{name}.json.gz").write_bytes(packed)
+    rows = planted.clean(Shelf(tmp_path, tmp_path), 60, seed=0)
+    assert len({(row.task, row.answer) for row in rows}) == len({row.id for row in rows}) == 60
+    assert len({row.source for row in rows}) == 2
+
+
+def test_an_aim_is_met_by_what_was_found_and_missed_by_less(cleaning):
+    """Other algorithms count by execution alone; a hit that nobody read as true costs precision."""
+    planted, recall, *_ = cleaning
+    rows = [
+        planted.Row("a", "", "", "verbatim", "P/1", ""),
+        planted.Row("b", "", "", "algorithm", "P/2", ""),
+        planted.Row("c", "", "", "clean", "", "real"),
+    ]
+    all_found, ran = {("a", "P/1"), ("b", "P/2"), ("c", "P/3")}, {("a", "P/1")}
+    said = recall.aims(rows, {"x": (all_found, ran)}, frozenset())
+    outcome = {
+        line.split(" | ")[0][2:]: line.split(" | ")[3][:-2] for line in said.splitlines()[2:]
+    }
+    assert outcome == {
+        "x: verbatim": "met",
+        "x: algorithm, by execution": "**missed**",
+        "x: precision": "**missed**",
+    }
+    assert recall.precision(rows, all_found, frozenset({("real", "P/3")})) == 1.0
 
 
 def test_a_varied_row_computes_what_its_real_row_does(cleaning):

@@ -1,0 +1,144 @@
+"""Planted leaks among real rows, under every detector that asks no judge.
+
+Promises: the detectors see a row's texts as `evolcoder clean --against` does, and know nothing of
+what was planted. Vectors are kept in a file, so that a second search embeds nothing anew. Times are
+processor seconds of this process and of all under it.
+
+    print(told(search(data, n_planted=1000, n_clean=20000, seed=0)))
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from beside.venvs import BENCH
+from cleaning.planted import BENCHES, Row, corpus
+from cleaning.recall import Pair, aims, is_true, natural, table
+from cleaning.running import Cost, pairs_of, passes_of
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.clean.embed import MINILM, Remembering, open_embedder
+from evolcoder.clean.evidence import Part
+from evolcoder.clean.items import items_of
+from evolcoder.clean.leaks import Leaks, Texts
+from evolcoder.engine.models import cache_folder
+from grading.memory import tree
+
+PORTION = 1024
+"""Rows that the detectors get at once."""
+TEXTS = "by texts, together"
+DROPPED = "together"
+EVERY = "together, with every pass"
+COUNTED = """\
+A row is found where the problem that was planted is named. Precision: of the rows with a hit, those
+that were planted, and those that are (or say differently) a real row which was read and does what a
+problem asks that the hit names (`data/natural.json`). Raw: only those that were planted are true.
+`together` is what `evolcoder clean --against` drops without a judge: by the texts, and by passes
+that tell (neither weak nor plain)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What all detectors found in a corpus."""
+
+    rows: Sequence[Row]
+    """The corpus."""
+    found: Mapping[str, set[Pair]]
+    """Detector, or several together -> the rows that it names, with the problem."""
+    text_s: float
+    """Processor seconds of the detectors that read."""
+    cost: Cost
+    """What running took."""
+
+
+def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
+    """Look for the leaks of a corpus."""
+    with TemporaryDirectory() as folder:
+        shelf = Shelf(data, Path(folder))
+        rows = corpus(shelf, n_planted=n_planted, n_clean=n_clean, seed=seed)
+        begun = _cpu_s()
+        found = asyncio.run(_by_texts(rows, shelf))
+        text_s = _cpu_s() - begun
+        _tell(f"{len(rows):,} rows: read, {text_s:,.0f} s")
+        passes, cost = asyncio.run(passes_of(rows, shelf, Path(folder)))
+        _tell(f"{len(rows):,} rows: run, {cost.cpu_s:,.0f} s")
+    found |= pairs_of(passes)
+    found[DROPPED] = found[TEXTS] | found["execution, telling"]
+    found[EVERY] = found[TEXTS] | found["execution"]
+    return Search(rows, found, text_s, cost)
+
+
+async def _by_texts(rows: Sequence[Row], shelf: Shelf) -> dict[str, set[Pair]]:
+    """Look for what can be found by reading."""
+    problems = {name: bench_named(name, shelf).problems() for name in BENCHES}
+    items = [item for name in BENCHES for item in items_of(name, problems[name])]
+    embedder = open_embedder(MINILM, cache_folder() / "models")
+    leaks = Leaks(items, Remembering(embedder, BENCH / "embeddings.db"))
+    for start in range(0, len(rows), PORTION):
+        some = rows[start : start + PORTION]
+        leaks.look([Texts(row.id, row.task, row.answer) for row in some])
+    report = await leaks.report([])
+    found: dict[str, set[Pair]] = {name: set() for name in report.ran}
+    for hit in report.hits:
+        found[hit.detector.value].add((hit.row, hit.item))
+    tasks = {(hit.row, hit.item) for hit in report.hits if hit.part is Part.TASK}
+    return {**found, "by texts, tasks alone": tasks, TEXTS: set().union(*found.values())}
+
+
+def told(done: Search) -> str:
+    """Write down recall, precision, what they were to be, and what it took."""
+    found, rows = done.found, done.rows
+    known = natural()
+    n_planted = sum(bool(row.problem) for row in rows)
+    n_real = len({row.source for row in rows if row.source})
+    ways = {
+        DROPPED: (found[DROPPED], found["execution, telling"]),
+        EVERY: (found[EVERY], found["execution"]),
+    }
+    said = (
+        f"{n_planted:,} planted rows among {len(rows) - n_planted:,}, which are {n_real:,} real "
+        "rows as they are and said differently."
+    )
+    return "\n\n".join(
+        [
+            f"{said}\n{COUNTED}",
+            table(rows, found, known),
+            aims(rows, ways, known),
+            f"Reading: {done.text_s:,.0f} s of processor time. Running: {done.cost}.",
+        ]
+    )
+
+
+def amiss(done: Search) -> list[dict[str, Any]]:
+    """List planted rows that were not found, and real rows with a hit that is not known as true."""
+    known, by_id = natural(), {row.id: row for row in done.rows}
+    lost = [
+        row for row in done.rows if row.problem and (row.id, row.problem) not in done.found[EVERY]
+    ]
+    wrong = sorted(p for p in done.found[EVERY] if not is_true(by_id[p[0]], p[1], known))
+    cases = [(row, row.problem) for row in lost] + [(by_id[row], item) for row, item in wrong]
+    return [
+        {
+            "kind": row.kind,
+            "problem": problem,
+            "by": [name for name, pairs in done.found.items() if (row.id, problem) in pairs],
+            "source": row.source,
+            "task": row.task,
+            "answer": row.answer,
+        }
+        for row, problem in cases
+    ]
+
+
+def _cpu_s() -> float:
+    return sum(seen.cpu_s for seen in tree(os.getpid()))
+
+
+def _tell(said: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {said}", file=sys.stderr)
