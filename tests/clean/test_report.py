@@ -5,7 +5,7 @@ import random
 from html.parser import HTMLParser
 
 from clean.leaky import ITEMS
-from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side
+from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side
 from evolcoder.clean.judge import Judged, Word
 from evolcoder.clean.neighbours import Pair
 from evolcoder.clean.report import Choice, Found, plain, report_of, section, table
@@ -13,8 +13,8 @@ from evolcoder.clean.report import Choice, Found, plain, report_of, section, tab
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
 
-def hit(row, detector, item="toy/0", seen="seen", benchmark="toy"):
-    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0)
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=Mark.TELLS):
+    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0, mark)
 
 
 HITS = [
@@ -34,11 +34,26 @@ def report(hits=HITS, **changes):
 def test_each_detector_is_counted_alone_and_together():
     """Rows by a detector, rows that only it found, and problems; then all of them as one."""
     assert [f for f in report().found if f.benchmark == "all"] == [
-        Found("ngrams", "all", 2, 1, 2),
-        Found("substring", "all", 1, 0, 1),
-        Found("judge", "all", 1, 1, 1),
-        Found("together", "all", 3, 3, 3),
+        Found("ngrams", "all", 2, 1, 2, 0),
+        Found("substring", "all", 1, 0, 1, 0),
+        Found("judge", "all", 1, 1, 1, 0),
+        Found("together", "all", 3, 3, 3, 0),
     ]
+
+
+def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
+    """A weak pass is evidence in every form of the report; the row stays but for its own choice."""
+    weak = hit("w", Detector.EXECUTION, "toy/2", seen="weak one", mark=Mark.WEAK)
+    told = hit("a", Detector.EXECUTION)
+    found = report([*HITS, weak, told], ran=[*RAN, Detector.EXECUTION])
+    assert Found("execution", "all", 2, 1, 2, 1) in found.found
+    assert Found("together", "all", 4, 4, 4, 1) in found.found
+    assert Choice("any", 7, 3, 0) in found.choices
+    assert Choice("execution", 9, 1, 2) in found.choices
+    assert Choice("execution-any", 8, 2, 2) in found.choices
+    assert "w" not in found.dropped
+    assert [h["mark"] for h in plain(found)["hits"] if h["row"] == "w"] == ["weak"]
+    assert "<td>weak</td><td>weak one</td>" in section(found)
 
 
 def test_before_and_after_add_up_for_every_choice():
@@ -66,6 +81,7 @@ def test_json_holds_the_evidence_of_every_hit():
     assert read["hits"][0] == {
         "row": "a", "benchmark": "toy", "item": "toy/0", "detector": "ngrams", "part": "task",
         "side": "prompt", "seen": "seen", "score": 1.0,
+        "mark": "tells",
     }  # fmt: skip
     assert read["dropped"] == ["a", "b", "c"]
 
@@ -126,6 +142,6 @@ def test_what_the_judge_could_not_say_is_in_the_report():
 def test_the_table_has_a_line_for_every_detector_and_choice():
     """What was counted is what is shown."""
     lines = table(report()).splitlines()
-    assert "detector   benchmark  rows  it alone  problems" in lines
-    assert any(line.split() == ["together", "all", "3", "3", "3"] for line in lines)
+    assert "detector   benchmark  rows  it alone  problems  weak or plain" in lines
+    assert any(line.split() == ["together", "all", "3", "3", "3", "0"] for line in lines)
     assert any(line.split() == ["any", "7", "3", "0"] for line in lines)

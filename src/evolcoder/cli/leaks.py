@@ -108,7 +108,7 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
 async def _execution(
     benches: Iterable[Bench], args: argparse.Namespace, stack: AsyncExitStack
 ) -> Execution | None:
-    """Prepare to run answers; a pass counts where it tells more than that a problem is plain."""
+    """Prepare to run answers against the benchmarks that have tests in Python."""
     problems = {bench.name: bench.problems() for bench in benches if bench.name in IN_PYTHON}
     if not problems:
         return None
@@ -119,6 +119,6 @@ async def _execution(
     search = await Search.over(problems, sandbox, controls.need)
 
     async def execution(row: str, answer: str) -> list[Hit]:
-        return hits_of(row, (one for one in await search.passes(answer) if one.tells))
+        return hits_of(row, await search.passes(answer))
 
     return execution
