@@ -8,7 +8,7 @@ from clean.leaky import ITEMS
 from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side
 from evolcoder.clean.judge import Judged, Word
 from evolcoder.clean.neighbours import Pair
-from evolcoder.clean.report import Choice, Found, plain, report_of, section, table
+from evolcoder.clean.report import Choice, Found, page, plain, report_of, section, table
 
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
@@ -89,14 +89,16 @@ def test_json_holds_the_evidence_of_every_hit():
 class Tags(HTMLParser):
     """Gathers tags, attributes and text."""
 
-    def __init__(self):
+    def __init__(self, empty=()):
         super().__init__()
+        self.empty = empty
         self.tags, self.attributes, self.texts, self.open = set(), set(), [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        self.open.append(tag)
+        if tag not in self.empty:
+            self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -127,6 +129,23 @@ def test_hostile_rows_are_shown_as_text():
     assert page.attributes == {"id"}
     assert page.open == []
     assert HOSTILE in page.texts
+
+
+def test_a_page_stands_alone_and_runs_nothing():
+    """One document, told to load nothing; hostile rows and a hostile title are text in it."""
+    hostile = hit(f"{HOSTILE}\ud800", Detector.JUDGE, seen=HOSTILE)
+    whole = page(report([*HITS, hostile]), title=HOSTILE)
+    found = Tags(empty={"meta"})
+    found.feed(whole)
+    assert whole.startswith("<!DOCTYPE html>")
+    assert found.open == []
+    assert not found.tags & {"script", "img", "link", "iframe", "object", "base", "form"}
+    assert found.attributes <= {"id", "lang", "charset", "http-equiv", "content"}
+    assert "default-src 'none'" in whole
+    assert found.texts.count(HOSTILE) == 3  # title, head, what was seen
+    for one in HITS:
+        assert f"<td>{one.row}</td><td>{one.detector}</td>" in whole
+    whole.encode()
 
 
 def test_what_the_judge_could_not_say_is_in_the_report():

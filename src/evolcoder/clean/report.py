@@ -7,6 +7,7 @@ runs nothing, and shows hostile rows as text. Prints and writes nothing.
 
     report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[Drop.ANY])
     print(table(report))
+    path.write_text(page(report, title="data.jsonl"))
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ from html import escape
 
 from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, dropped, in_order
 from evolcoder.clean.judge import Judged
+from evolcoder.text import clean
 
 Plain = dict[str, object]
 Cells = tuple[str | float, ...]
@@ -23,6 +25,26 @@ FOUND = ("detector", "benchmark", "rows", "it alone", "problems", "weak or plain
 """Columns of what was found; the last counts rows of which no hit tells."""
 CHOICES = ("--drop", "rows kept", "rows dropped", "problems still in")
 """Columns of before and after."""
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+th, td {{ border: 1px solid #bbb; padding: .2rem .6rem; text-align: left; vertical-align: top }}
+td {{ overflow-wrap: anywhere }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{section}
+</body>
+</html>
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +155,11 @@ def section(report: Report) -> str:
     return "\n".join(
         ['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"]
     )
+
+
+def page(report: Report, *, title: str) -> str:
+    """Write a report as a page of its own, which loads nothing and holds no script."""
+    return PAGE.format(title=escape(clean(title)), section=clean(section(report)))
 
 
 def _rows_found(report: Report) -> list[Cells]:

@@ -61,12 +61,15 @@ def main(args: argparse.Namespace) -> int:
         )
     base = folder / CONFIG_NAME if is_run else None
     config = configs.load(base, [*_from_flags(args), *args.set])
+    leaks.check(args)
     seeker = _Seeker(args, config)
     leaked = seeker.leaked if args.against else None
     if is_run:
         summary, paths = _of_run(folder, config, leaked)
     else:
         summary, paths = _of_file(args.data, config, args.out, leaked)
+    if seeker.report is not None and args.report is not None:
+        paths.append(leaks.write(seeker.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, seeker.report, as_json=args.json)
     return 0
 

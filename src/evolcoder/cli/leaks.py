@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 from evolcoder.bench.base import Bench
 from evolcoder.bench.catalogue import BENCHES, bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.clean import report as reports
 from evolcoder.clean.evidence import Detector, Drop, Hit
 from evolcoder.clean.items import items_of
 from evolcoder.clean.report import Report
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
+from evolcoder.cleaning.whole import whole
 from evolcoder.cli import session
 from evolcoder.cli.embedding import opened as opened_embedder
 from evolcoder.config import Config
@@ -46,8 +49,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[name.value for name in Drop],
         help="whose word drops a row; may be given again (any)",
     )
+    add("--report", type=Path, metavar="FILE", help="evidence as a .html page or .json")
     add("--sandbox", choices=list(LEVELS), default="strict", help="least protection of execution")
     add("--workers", type=int, metavar="N", help="programs at one time")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that go with no others, before anything is read."""
+    if args.report is not None and not args.against:
+        raise ConfigError("--report: says what leaked; name the benchmarks with --against")
+    if args.report is not None and args.report.suffix not in {".html", ".json"}:
+        raise ConfigError(f"--report {args.report}: ends in neither .html nor .json")
+
+
+def write(report: Report, path: Path, *, title: str) -> Path:
+    """Write a report as the page or the JSON that its file's name asks for."""
+    with whole(path) as file:
+        if path.suffix == ".html":
+            file.write(reports.page(report, title=title))
+        else:
+            json.dump(reports.plain(report), file, indent=2)
+    return path
 
 
 def search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:

@@ -1,0 +1,86 @@
+"""`evolcoder clean --against` as a user meets it: real benchmarks, planted rows, hostile texts."""
+
+import json
+from html import unescape
+
+import pytest
+
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.cli.main import main
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
+
+
+def clean(capsys, *arguments):
+    code = main(["clean", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def problems(shared, tmp_path):
+    """The problems of HumanEval."""
+    return bench_named("humaneval", Shelf(shared, tmp_path)).problems()
+
+
+@pytest.fixture
+def data(tmp_path, problems):
+    """Two copies of problems under hostile ids, and a row of our own making."""
+    rows = [
+        {"id": f"{HOSTILE}{n}", "root": "r", "parent": "", "round": 0}
+        | {"instruction": problems[n].prompt, "output": problems[n].reference}
+        for n in (0, 10)
+    ]
+    rows.append({"instruction": "Tell what a beacon is.", "output": "A light by the sea."})
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def against(shared):
+    """Flags that look for HumanEval by its words."""
+    return ["--against", "humaneval", "--data-dir", shared, "--detectors", "ngrams,substring"]
+
+
+def test_a_report_is_one_page_with_every_hit_and_no_script(capsys, tmp_path, data, against):
+    """Before, after and the evidence of each hit; what a row holds is text, whatever it says."""
+    page = tmp_path / "leaks.html"
+    code, out, _ = clean(capsys, data, *against, "--report", page, "--json")
+    found = json.loads(out)["leakage"]
+    text = page.read_text()
+    assert (code, len(found["dropped"])) == (0, 2)
+    assert str(page) in json.loads(out)["paths"]
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "http://" not in text
+    assert text.count("HumanEval/10:") == 1
+    for hit in found["hits"]:
+        cells = [hit[key] for key in ("row", "detector", "part", "side")]
+        row = next(line for line in text.splitlines() if all(c in unescape(line) for c in cells))
+        assert hit["mark"] in row
+    assert text.count("</tr>") >= len(found["hits"]) + len(found["found"]) + len(found["choices"])
+
+
+def test_a_report_as_json_is_what_is_printed(capsys, tmp_path, data, against):
+    """The file's name chooses the form; the content is the same."""
+    file = tmp_path / "leaks.json"
+    _, out, _ = clean(capsys, data, *against, "--report", file, "--json")
+    assert json.loads(file.read_text()) == json.loads(out)["leakage"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--report", "x.html"], "--against"),
+        (["--report", "x.txt", "--against", "humaneval"], ".html"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_refused_first(capsys, tmp_path, flags, said):
+    """One line, exit code 2, before any benchmark is read."""
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Tell.", "output": "x"}\n')
+    code, _, err = clean(capsys, data, *flags)
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
