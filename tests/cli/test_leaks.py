@@ -1,6 +1,10 @@
 """`evolcoder clean --against` as a user meets it: real benchmarks, planted rows, hostile texts."""
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from html import unescape
 
 import pytest
@@ -68,6 +72,51 @@ def test_a_report_as_json_is_what_is_printed(capsys, tmp_path, data, against):
     file = tmp_path / "leaks.json"
     _, out, _ = clean(capsys, data, *against, "--report", file, "--json")
     assert json.loads(file.read_text()) == json.loads(out)["leakage"]
+
+
+SCRIPT = {
+    "rules": [
+        {"match": "TWO [^\n]*beacon", "answer": "Well, that depends."},
+        {
+            "match": "ONE (\\w{8}): [^\n]*closer to each other[^\n]*\n\nTWO [^\n]*closer to each",
+            "answer": "\\1 MATCH: both look for near numbers",
+        },
+        {"match": "ONE (\\w{8}):", "answer": "\\1 NO MATCH: another exercise"},
+    ]
+}
+"""A judge that knows one problem, and cannot say anything about beacons."""
+
+
+def test_a_judge_is_asked_once_whatever_it_said(capsys, tmp_path, data, shared, real_cache):
+    """A second invocation has every answer from the cache, those that cannot be read too.
+
+    Between the two what is remembered is changed: only who looks there answers so.
+    """
+    if not (real_cache / "models/all-MiniLM-L6-v2").is_dir():
+        pytest.skip("the packaged embedder is not here")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/models").symlink_to(real_cache / "models")
+    script = tmp_path / "judge.json"
+    script.write_text(json.dumps(SCRIPT))
+    flags = [
+        data, "--against", "humaneval", "--data-dir", shared, "--detectors", "judge", "--json",
+        "--judge", f"scripted:{script}", "--embedder", "all-MiniLM-L6-v2", "--drop", "judge",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "evolcoder.cli.main", "clean", *map(str, flags)]
+    first = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(first.stdout)["leakage"]
+    said = dict(found["verdicts"])
+    hits = [(h["row"], h["item"]) for h in found["hits"] if h["detector"] == "judge"]
+    assert hits == [(f"{HOSTILE}0", "HumanEval/0")]
+    assert found["dropped"] == [f"{HOSTILE}0"]
+    assert said == {"match": 1, "no_match": 2 * 164 - 1, "unreadable": 164}
+    with closing(sqlite3.connect(tmp_path / "cache/completions.db")) as db, db:
+        stored = db.execute("SELECT COUNT(*) FROM completions").fetchone()
+        db.execute("UPDATE completions SET text = replace(text, 'NO MATCH', 'MATCH')")
+    _, table, _ = clean(capsys, *[flag for flag in flags if flag != "--json"])
+    assert "judge: match 328, unreadable 164" in table
+    with closing(sqlite3.connect(tmp_path / "cache/completions.db")) as db:
+        assert db.execute("SELECT COUNT(*) FROM completions").fetchone() == stored == (4 * 164,)
 
 
 @pytest.mark.parametrize(

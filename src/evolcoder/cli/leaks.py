@@ -124,7 +124,9 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
     stack.push_async_callback(opened.engine.aclose)
     prices = session.prices_of(config, [opened])
     meter = Meter(config.budget, Spent(), lambda *_: None)
-    return session.role_of(config.judge, opened, session.Purse(config, meter, prices))
+    purse = session.Purse(config, meter, prices)
+    stack.callback(purse.close)
+    return session.role_of(config.judge, opened, purse)
 
 
 async def _execution(
