@@ -12,6 +12,8 @@ import pytest
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.cli.main import main
+from evolcoder.records import Stage
+from evolcoder.store import RunStore
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
 
@@ -72,6 +74,37 @@ def test_a_report_as_json_is_what_is_printed(capsys, tmp_path, data, against):
     file = tmp_path / "leaks.json"
     _, out, _ = clean(capsys, data, *against, "--report", file, "--json")
     assert json.loads(file.read_text()) == json.loads(out)["leakage"]
+
+
+def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
+    capsys, tmp_path, problems, shared
+):
+    """After the rounds, by words and by running; stored as drops of the stage, kept on resume."""
+    seeds, out = tmp_path / "seeds.jsonl", tmp_path / "run"
+    rows = [("Add up the prices of a ledger.", "Use sum."), (problems[0].prompt, "See below.")]
+    rows.append(("Tidy two beacons into one.", f"```python\n{problems[10].reference}```"))
+    pairs = ({"instruction": task, "output": answer} for task, answer in rows)
+    seeds.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    script = tmp_path / "model.json"
+    script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
+    flags = [
+        "run", "--seeds", seeds, "--model", f"scripted:{script}", "--rounds", "0", "--out", out,
+        "--set", "clean.against=[humaneval]", "--set", f"clean.data_dir={shared}",
+        "--set", "clean.detectors=[ngrams,execution]",
+    ]  # fmt: skip
+    for _ in range(2):
+        assert main([*map(str, flags), "--json"]) == 0
+        funnel = json.loads(capsys.readouterr().out)["funnel"]
+        assert [line["dropped"] for line in funnel if line["stage"] == "clean"] == [{"leak": 2}]
+    (kept,) = json.loads((out / "export/alpaca/data.json").read_text())
+    assert kept["instruction"] == rows[0][0]
+    with RunStore.read(out) as store:
+        drops = [drop for drop in store.drops() if drop.stage is Stage.CLEAN]
+    found = {(h["detector"], h["item"]) for drop in drops for h in json.loads(drop.detail)}
+    assert found >= {("ngrams", "HumanEval/0"), ("execution", "HumanEval/10")}
+    flags[flags.index("clean.against=[humaneval]")] = "clean.against=[humanevil]"
+    assert main(list(map(str, flags))) == 2
+    assert "humanevil" in capsys.readouterr().err
 
 
 SCRIPT = {
