@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     limit = until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
-        show.outcome(store, paths, as_json=args.json)
+        show.outcome(store, paths, target=config.budget.target, as_json=args.json)
     if limit is not None:
         raise limit
     return 0
