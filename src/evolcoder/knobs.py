@@ -209,8 +209,14 @@ class VerifyConfig(Section):
     """Memory of one program."""
 
 
+Detector = Literal["ngrams", "substring", "neighbours", "execution"]
+LeakDrop = Literal[
+    "any", "ngrams", "substring", "neighbours", "judge", "execution", "execution-any", "none"
+]
+
+
 class CleanConfig(Section):
-    """Which rows are doubles of others, once a run's rounds are done."""
+    """Which rows are doubles of others or leak benchmarks, once a run's rounds are done."""
 
     exact: bool = True
     """Drop rows whose text is another's, case and white space aside."""
@@ -225,6 +231,15 @@ class CleanConfig(Section):
     else the packaged all-MiniLM-L6-v2."""
     beside: tuple[str, ...] = ()
     """Other data sets, whose rows ours must not repeat."""
+    against: tuple[str, ...] = ()
+    """Benchmarks that rows must not leak, by their names; none: nobody looks."""
+    data_dir: str | None = None
+    """Where their files lie; left out, they are fetched."""
+    detectors: tuple[Detector, ...] = ("ngrams", "substring", "neighbours", "execution")
+    """Who looks for leaks; a judge only by `evolcoder clean RUN --judge SPEC`."""
+    drop: tuple[LeakDrop, ...] = ("any",)
+    """Whose word drops a row: `any` detector's, that of some, `execution-any` for passes that tell
+    nothing too, or `none`."""
 
 
 class BudgetConfig(Section):

@@ -2,11 +2,11 @@
 
 import random
 
-from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side, dropped, in_order
+from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side, dropped, in_order
 
 
-def hit(row, detector, item="HumanEval/0"):
-    return Hit(row, "humaneval", item, detector, Part.TASK, Side.PROMPT, "seen", 1.0)
+def hit(row, detector, item="HumanEval/0", mark=Mark.TELLS):
+    return Hit(row, "humaneval", item, detector, Part.TASK, Side.PROMPT, "seen", 1.0, mark)
 
 
 HITS = [
@@ -21,6 +21,21 @@ def test_each_detector_can_drop_alone_or_any_of_them():
     assert dropped(HITS, Drop.JUDGE) == {"row-3", "row-8"}
     assert dropped(HITS, Drop.JUDGE, Drop.EXECUTION) == {"row-3", "row-4", "row-8", "row-9"}
     assert dropped(HITS, Drop.NONE) == frozenset()
+
+
+def test_a_pass_that_tells_nothing_drops_no_row_unless_asked_for_by_name():
+    """Weak and plain passes have no vote in `execution` and `any`; `execution-any` takes all."""
+    marked = [hit(mark.value, Detector.EXECUTION, mark=mark) for mark in Mark]
+    assert dropped(marked, Drop.EXECUTION) == dropped(marked, Drop.ANY) == {"tells"}
+    assert dropped(marked, Drop.EXECUTION_ANY) == {"tells", "weak", "plain"}
+    assert dropped([hit("row", Detector.JUDGE)], Drop.EXECUTION_ANY) == frozenset()
+
+
+def test_a_weak_pass_does_not_spare_a_row_that_another_hit_tells_of():
+    """Evidence without a vote is no vote against."""
+    hits = [hit("row", Detector.EXECUTION, mark=Mark.WEAK), hit("row", Detector.NGRAMS)]
+    assert dropped(hits, Drop.ANY) == {"row"}
+    assert dropped(hits, Drop.EXECUTION) == frozenset()
 
 
 def test_every_detector_has_a_drop_of_its_name():

@@ -5,16 +5,16 @@ import random
 from html.parser import HTMLParser
 
 from clean.leaky import ITEMS
-from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side
+from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side
 from evolcoder.clean.judge import Judged, Word
 from evolcoder.clean.neighbours import Pair
-from evolcoder.clean.report import Choice, Found, plain, report_of, section, table
+from evolcoder.clean.report import Choice, Found, page, plain, report_of, section, table
 
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
 
-def hit(row, detector, item="toy/0", seen="seen", benchmark="toy"):
-    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0)
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=Mark.TELLS):
+    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0, mark)
 
 
 HITS = [
@@ -34,11 +34,26 @@ def report(hits=HITS, **changes):
 def test_each_detector_is_counted_alone_and_together():
     """Rows by a detector, rows that only it found, and problems; then all of them as one."""
     assert [f for f in report().found if f.benchmark == "all"] == [
-        Found("ngrams", "all", 2, 1, 2),
-        Found("substring", "all", 1, 0, 1),
-        Found("judge", "all", 1, 1, 1),
-        Found("together", "all", 3, 3, 3),
+        Found("ngrams", "all", 2, 1, 2, 0),
+        Found("substring", "all", 1, 0, 1, 0),
+        Found("judge", "all", 1, 1, 1, 0),
+        Found("together", "all", 3, 3, 3, 0),
     ]
+
+
+def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
+    """A weak pass is evidence in every form of the report; the row stays but for its own choice."""
+    weak = hit("w", Detector.EXECUTION, "toy/2", seen="weak one", mark=Mark.WEAK)
+    told = hit("a", Detector.EXECUTION)
+    found = report([*HITS, weak, told], ran=[*RAN, Detector.EXECUTION])
+    assert Found("execution", "all", 2, 1, 2, 1) in found.found
+    assert Found("together", "all", 4, 4, 4, 1) in found.found
+    assert Choice("any", 7, 3, 0) in found.choices
+    assert Choice("execution", 9, 1, 2) in found.choices
+    assert Choice("execution-any", 8, 2, 2) in found.choices
+    assert "w" not in found.dropped
+    assert [h["mark"] for h in plain(found)["hits"] if h["row"] == "w"] == ["weak"]
+    assert "<td>weak</td><td>weak one</td>" in section(found)
 
 
 def test_before_and_after_add_up_for_every_choice():
@@ -66,6 +81,7 @@ def test_json_holds_the_evidence_of_every_hit():
     assert read["hits"][0] == {
         "row": "a", "benchmark": "toy", "item": "toy/0", "detector": "ngrams", "part": "task",
         "side": "prompt", "seen": "seen", "score": 1.0,
+        "mark": "tells",
     }  # fmt: skip
     assert read["dropped"] == ["a", "b", "c"]
 
@@ -73,14 +89,16 @@ def test_json_holds_the_evidence_of_every_hit():
 class Tags(HTMLParser):
     """Gathers tags, attributes and text."""
 
-    def __init__(self):
+    def __init__(self, empty=()):
         super().__init__()
+        self.empty = empty
         self.tags, self.attributes, self.texts, self.open = set(), set(), [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        self.open.append(tag)
+        if tag not in self.empty:
+            self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -113,6 +131,23 @@ def test_hostile_rows_are_shown_as_text():
     assert HOSTILE in page.texts
 
 
+def test_a_page_stands_alone_and_runs_nothing():
+    """One document, told to load nothing; hostile rows and a hostile title are text in it."""
+    hostile = hit(f"{HOSTILE}\ud800", Detector.JUDGE, seen=HOSTILE)
+    whole = page(report([*HITS, hostile]), title=HOSTILE)
+    found = Tags(empty={"meta"})
+    found.feed(whole)
+    assert whole.startswith("<!DOCTYPE html>")
+    assert found.open == []
+    assert not found.tags & {"script", "img", "link", "iframe", "object", "base", "form"}
+    assert found.attributes <= {"id", "lang", "charset", "http-equiv", "content"}
+    assert "default-src 'none'" in whole
+    assert found.texts.count(HOSTILE) == 3  # title, head, what was seen
+    for one in HITS:
+        assert f"<td>{one.row}</td><td>{one.detector}</td>" in whole
+    whole.encode()
+
+
 def test_what_the_judge_could_not_say_is_in_the_report():
     """Unreadable answers are counted as such, in the table too."""
     pair = Pair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
@@ -126,6 +161,6 @@ def test_what_the_judge_could_not_say_is_in_the_report():
 def test_the_table_has_a_line_for_every_detector_and_choice():
     """What was counted is what is shown."""
     lines = table(report()).splitlines()
-    assert "detector   benchmark  rows  it alone  problems" in lines
-    assert any(line.split() == ["together", "all", "3", "3", "3"] for line in lines)
+    assert "detector   benchmark  rows  it alone  problems  weak or plain" in lines
+    assert any(line.split() == ["together", "all", "3", "3", "3", "0"] for line in lines)
     assert any(line.split() == ["any", "7", "3", "0"] for line in lines)

@@ -129,6 +129,24 @@ def test_a_target_is_exported_exactly(capsys, tmp_path, server, seeds):
     assert sum(row["round"] == 0 for row in rows) == 30
 
 
+def test_a_target_that_cleaning_cut_into_says_so_in_a_line(capsys, tmp_path, server, seeds):
+    """What was promised and is not exported is named with both numbers, as text and as JSON."""
+    arguments = [
+        "--seeds", seeds, "--model", f"{server.base_url}#toy", "--target", 25,
+        "--out", tmp_path / "out",
+    ]  # fmt: skip
+    _, whole, _ = run(capsys, *arguments)
+    _, cut, _ = run(capsys, *arguments, "--set", "clean.near=0.05")
+    rows = json.loads((tmp_path / "out/export/alpaca/data.json").read_text())
+    n_left = sum(row["round"] > 0 for row in rows)
+    assert n_left < 25
+    (line,) = [line for line in cut.splitlines() if "budget.target=25" in line]
+    assert f"took {25 - n_left} of them: {n_left} are left" in line
+    assert "budget.target" not in whole
+    _, out, _ = run(capsys, *arguments, "--set", "clean.near=0.05", "--json")
+    assert json.loads(out)["shortfall"] == line
+
+
 def test_a_dry_run_asks_nothing_and_prices_the_run(capsys, tmp_path, server, seeds):
     """Calls, tokens, price and hours are printed before anything is paid for."""
     before = len(server.calls)

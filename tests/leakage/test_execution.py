@@ -3,8 +3,10 @@
 import pytest
 
 from evolcoder.bench.base import AssertChecks
+from evolcoder.clean.evidence import Drop, dropped
 from evolcoder.grade.problems import Need
 from evolcoder.leakage.execution import Search
+from evolcoder.leakage.hits import hits_of
 from small_bench import problem
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -32,6 +34,9 @@ PROBLEMS = (
         "p/fib", FIB, "assert fib(10) == 55", "assert fib(20) == 6765", "assert fib(27) == 196418"
     ),
 )
+
+
+MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
@@ -116,6 +121,19 @@ def test_plain_problems_tell_nothing(look):
     (found,) = look(ADD)
     assert found.alike == 1
     assert not found.tells
+
+
+def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_nothing(look):
+    """Weak, plain and telling passes are all evidence; only the last cost a row its place."""
+    weak = "def f(w, n):\n    return {'house': 'hoUSE', 'abc': 'aBC'}.get(w, w)"
+    hits = [
+        hit
+        for row, answer in (("weak", weak), ("plain", ADD), ("tells", FIB))
+        for hit in hits_of(row, look(answer))
+    ]
+    assert {(hit.row, hit.mark.value) for hit in hits} == {(row, row) for row in MARKS}
+    assert dropped(hits, Drop.EXECUTION) == dropped(hits, Drop.ANY) == {"tells"}
+    assert dropped(hits, Drop.EXECUTION_ANY) == set(MARKS)
 
 
 def test_equal_functions_are_run_once(look):

@@ -1,7 +1,8 @@
 """What a leakage detector leaves behind: one record per hit, and what it takes to drop a row.
 
 Promises: a hit names the row, the benchmark's problem and what was seen, so that a reader can judge
-it without running anything again. `dropped` depends on the set of hits alone, in no order.
+it without running anything again, and whether it tells of a leak at all. `dropped` depends on the
+set of hits alone, in no order; a hit that does not tell drops no row, unless asked for by name.
 
 >>> hit = Hit("row-1", "humaneval", "HumanEval/0", Detector.NGRAMS, Part.ANSWER, Side.SOLUTION,
 ...           "return sorted ( v0 )", 12.5)
@@ -39,6 +40,18 @@ class Side(StrEnum):
     TESTS = "tests"
 
 
+class Mark(StrEnum):
+    """Whether a hit tells of a leak, or why not. Values are stored and reported; never rename one.
+
+    Only passes of a benchmark's tests can be without a word: many solve a plain problem who never
+    saw it, and a weak test lets through what is no solution.
+    """
+
+    TELLS = "tells"
+    WEAK = "weak"
+    PLAIN = "plain"
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One detector's finding that a row holds one problem of a benchmark."""
@@ -60,7 +73,9 @@ class Hit:
     score: float
     """How alike, in the detector's own unit: share of the problem's side that was found (n-grams),
     bits of the longest common run (substring), cosine (neighbours), 1 for a verdict (judge), share
-    of tests passed (execution)."""
+    of agreement on further inputs (execution)."""
+    mark: Mark = Mark.TELLS
+    """Whether it tells of a leak."""
 
 
 SEEN_CHARS = 500
@@ -68,7 +83,10 @@ SEEN_CHARS = 500
 
 
 class Drop(StrEnum):
-    """Whose word drops a row, as `--drop` names it: any detector's, one detector's, or nobody's."""
+    """Whose word drops a row, as `--drop` names it: any detector's, one detector's, or nobody's.
+
+    Hits that do not tell are evidence without a vote, but for `execution-any`: every pass.
+    """
 
     ANY = "any"
     NGRAMS = "ngrams"
@@ -76,12 +94,15 @@ class Drop(StrEnum):
     NEIGHBOURS = "neighbours"
     JUDGE = "judge"
     EXECUTION = "execution"
+    EXECUTION_ANY = "execution-any"
     NONE = "none"
 
 
 def decides(hit: Hit, drop: Drop) -> bool:
     """Whether a hit drops its row."""
-    return drop is Drop.ANY or hit.detector.value == drop.value
+    if drop is Drop.EXECUTION_ANY:
+        return hit.detector is Detector.EXECUTION
+    return hit.mark is Mark.TELLS and (drop is Drop.ANY or hit.detector.value == drop.value)
 
 
 def dropped(hits: Iterable[Hit], *drops: Drop) -> frozenset[str]:
@@ -96,4 +117,4 @@ def in_order(hits: Iterable[Hit]) -> list[Hit]:
 
 def _place(hit: Hit) -> tuple[str, ...]:
     where = (hit.row, hit.benchmark, hit.item, hit.detector, hit.part, hit.side)
-    return (*where, hit.seen, repr(hit.score))
+    return (*where, hit.seen, repr(hit.score), hit.mark)

@@ -2,11 +2,12 @@
 
 Promises: a report is a function of what was found, not of the order in which it was found; each
 detector is counted alone, by what it alone found, and together with the others; every hit is there
-with its evidence. The HTML needs nothing from elsewhere, runs nothing, and shows hostile rows as
-text. Prints and writes nothing.
+with its evidence, those that do not tell with their mark. The HTML needs nothing from elsewhere,
+runs nothing, and shows hostile rows as text. Prints and writes nothing.
 
     report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[Drop.ANY])
     print(table(report))
+    path.write_text(page(report, title="data.jsonl"))
 """
 
 from collections import Counter, defaultdict
@@ -14,10 +15,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
-from evolcoder.clean.evidence import Detector, Drop, Hit, dropped, in_order
+from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, dropped, in_order
 from evolcoder.clean.judge import Judged
+from evolcoder.text import clean
 
 Plain = dict[str, object]
+Cells = tuple[str | float, ...]
+FOUND = ("detector", "benchmark", "rows", "it alone", "problems", "weak or plain")
+"""Columns of what was found; the last counts rows of which no hit tells."""
+CHOICES = ("--drop", "rows kept", "rows dropped", "problems still in")
+"""Columns of before and after."""
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+th, td {{ border: 1px solid #bbb; padding: .2rem .6rem; text-align: left; vertical-align: top }}
+td {{ overflow-wrap: anywhere }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{section}
+</body>
+</html>
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +61,8 @@ class Found:
     """Of these, rows that no other detector found; for `together`, all of them."""
     n_items: int
     """Problems that some row holds."""
+    n_faint: int
+    """Of the rows, those of which no hit tells: weak or plain passes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +76,7 @@ class Choice:
     n_dropped: int
     """Rows that go."""
     n_items_left: int
-    """Problems that some kept row still holds by any detector's word."""
+    """Problems that some kept row still holds by any detector's word, hits that tell alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +135,8 @@ def plain(report: Report) -> Plain:
 
 def table(report: Report) -> str:
     """Write a report's counts as two tables of plain text."""
-    found = [("detector", "benchmark", "rows", "it alone", "problems")]
-    found += [
-        (f.detector, f.benchmark, f"{f.n_rows:,}", f"{f.n_alone:,}", f"{f.n_items:,}")
-        for f in report.found
-    ]
-    choices = [("--drop", "rows kept", "rows dropped", "problems still in")]
-    choices += [
-        (c.drop, f"{c.n_kept:,}", f"{c.n_dropped:,}", f"{c.n_items_left:,}") for c in report.choices
-    ]
+    found = [FOUND, *(tuple(map(_shown, row)) for row in _rows_found(report))]
+    choices = [CHOICES, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
     notes = [f"{name}: by {model}" for name, model in report.models]
     if report.verdicts:
         notes.append("judge: " + ", ".join(f"{word} {n:,}" for word, n in report.verdicts))
@@ -127,45 +149,62 @@ def section(report: Report) -> str:
     head += f"({escape(', '.join(report.drops)) or 'none'}). Detectors: "
     head += f"{escape(', '.join(report.ran))}.</p>"
     notes = "".join(f"<p>{escape(line)}</p>" for line in _notes(report))
-    counts = _html_table(
-        ("detector", "benchmark", "rows", "it alone", "problems"),
-        [(f.detector, f.benchmark, f.n_rows, f.n_alone, f.n_items) for f in report.found],
-    )
-    choices = _html_table(
-        ("--drop", "rows kept", "rows dropped", "problems still in"),
-        [(c.drop, c.n_kept, c.n_dropped, c.n_items_left) for c in report.choices],
-    )
+    counts = _html_table(FOUND, _rows_found(report))
+    choices = _html_table(CHOICES, _rows_chosen(report))
     evidence = "\n".join(_details(item, hits) for item, hits in _by_item(report.hits))
     return "\n".join(
         ['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"]
     )
 
 
+def page(report: Report, *, title: str) -> str:
+    """Write a report as a page of its own, which loads nothing and holds no script."""
+    return PAGE.format(title=escape(clean(title)), section=clean(section(report)))
+
+
+def _rows_found(report: Report) -> list[Cells]:
+    return [
+        (f.detector, f.benchmark, f.n_rows, f.n_alone, f.n_items, f.n_faint) for f in report.found
+    ]
+
+
+def _rows_chosen(report: Report) -> list[Cells]:
+    return [(c.drop, c.n_kept, c.n_dropped, c.n_items_left) for c in report.choices]
+
+
 def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[Found]:
     for benchmark in ("all", *sorted({hit.benchmark for hit in hits})):
         here = [hit for hit in hits if benchmark in {"all", hit.benchmark}]
         rows: defaultdict[Detector, set[str]] = defaultdict(set)
+        told: defaultdict[Detector, set[str]] = defaultdict(set)
         for hit in here:
             rows[hit.detector].add(hit.row)
+            if hit.mark is Mark.TELLS:
+                told[hit.detector].add(hit.row)
         times = Counter(row for those in rows.values() for row in those)
         for detector in order:
             mine = rows[detector]
             items = {(h.benchmark, h.item) for h in here if h.detector is detector}
             n_alone = sum(times[row] == 1 for row in mine)
-            yield Found(detector.value, benchmark, len(mine), n_alone, len(items))
+            n_faint = len(mine - told[detector])
+            yield Found(detector.value, benchmark, len(mine), n_alone, len(items), n_faint)
         items = {(h.benchmark, h.item) for h in here}
-        yield Found("together", benchmark, len(times), len(times), len(items))
+        n_faint = len(times.keys() - set().union(*told.values()))
+        yield Found("together", benchmark, len(times), len(times), len(items), n_faint)
 
 
 def _choices(
     hits: Sequence[Hit], n_rows: int, order: Sequence[Detector], drops: Sequence[Drop]
 ) -> Iterable[Choice]:
-    single = [(drop,) for drop in Drop if drop.value in {*order, Drop.ANY, Drop.NONE}]
+    known = {*order, Drop.ANY, Drop.NONE}
+    known |= {Drop.EXECUTION_ANY} if Detector.EXECUTION in order else set()
+    single = [(drop,) for drop in Drop if drop.value in known]
     given = tuple(drop for drop in Drop if drop in drops)
+    telling = [hit for hit in hits if hit.mark is Mark.TELLS]
     wanted = [(Drop.NONE,), *(one for one in single if one != (Drop.NONE,))]
     for choice in wanted if given in wanted or not given else [*wanted, given]:
         gone = dropped(hits, *choice)
-        left = {(hit.benchmark, hit.item) for hit in hits if hit.row not in gone}
+        left = {(h.benchmark, h.item) for h in telling if h.row not in gone}
         name = ",".join(drop.value for drop in choice)
         yield Choice(name, n_rows - len(gone), len(gone), len(left))
 
@@ -213,6 +252,9 @@ def _by_item(hits: Iterable[Hit]) -> list[tuple[tuple[str, str], list[Hit]]]:
 def _details(item: tuple[str, str], hits: Sequence[Hit]) -> str:
     n_rows = len({hit.row for hit in hits})
     title = escape(f"{item[0]} {item[1]}: {n_rows} row{'s' * (n_rows != 1)}")
-    cells = [(h.row, h.detector.value, h.part.value, h.side.value, h.score, h.seen) for h in hits]
-    head = ("row", "detector", "part", "against", "score", "seen")
+    cells = [
+        (h.row, h.detector.value, h.part.value, h.side.value, h.score, h.mark.value, h.seen)
+        for h in hits
+    ]
+    head = ("row", "detector", "part", "against", "score", "mark", "seen")
     return f"<details><summary>{title}</summary>\n{_html_table(head, cells)}\n</details>"

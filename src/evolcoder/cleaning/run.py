@@ -40,8 +40,9 @@ def clean_run(
     seed: int,
     embedder: Embedder | None = None,
     leaked: Leaked | None = None,
+    anew: bool = False,
 ) -> Summary:
-    """Clean a run that is open for writing; what was cleaned the same way already stays so.
+    """Clean a run that is open for writing; cleaned the same way already, it stays, unless `anew`.
 
     `leaked` is asked about the rows that are left. Without it leaks that were found before stay
     dropped.
@@ -50,7 +51,8 @@ def clean_run(
     n_rows = store.n_kept()
     asked = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
     done = store.meta(CLEAN_META)
-    if leaked is None and done is not None and not config.beside and asked.items() <= done.items():
+    is_done = done is not None and not config.beside and asked.items() <= done.items()
+    if done is not None and is_done and not anew:
         return Summary(done["n_rows"], done["dropped"], done["embedder"])
     entries = _entries(store, config)
     found = list(find(entries, likeness_of(config), seed=seed, embedder=embedder))

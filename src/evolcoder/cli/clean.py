@@ -61,12 +61,15 @@ def main(args: argparse.Namespace) -> int:
         )
     base = folder / CONFIG_NAME if is_run else None
     config = configs.load(base, [*_from_flags(args), *args.set])
+    leaks.check(args, config)
     seeker = _Seeker(args, config)
-    leaked = seeker.leaked if args.against else None
+    leaked = seeker.leaked if leaks.wanted_by(args, config).against else None
     if is_run:
         summary, paths = _of_run(folder, config, leaked)
     else:
         summary, paths = _of_file(args.data, config, args.out, leaked)
+    if seeker.report is not None and args.report is not None:
+        paths.append(leaks.write(seeker.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, seeker.report, as_json=args.json)
     return 0
 
@@ -82,12 +85,7 @@ class _Seeker:
     def leaked(self, rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
         """Return the rows that go, with their evidence."""
         self.report = leaks.search(rows, self._args, self._config)
-        goes = set(self.report.dropped)
-        found: dict[str, list[dict[str, object]]] = {id: [] for id in self.report.dropped}
-        for hit in self.report.hits:
-            if hit.row in goes:
-                found[hit.row].append(asdict(hit))
-        return found
+        return leaks.evidence_of(self.report)
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -101,7 +99,9 @@ def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summar
     embedder = embedder_for(config.clean)
     with RunStore.create(folder, config) as store:
         settings, seed = config.clean, config.seed
-        summary = clean_run(store, settings, seed=seed, embedder=embedder, leaked=leaked)
+        summary = clean_run(
+            store, settings, seed=seed, embedder=embedder, leaked=leaked, anew=leaked is not None
+        )
         return summary, exports.write(store, config)
 
 

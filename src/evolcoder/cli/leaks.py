@@ -2,18 +2,23 @@
 
 import argparse
 import asyncio
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evolcoder.bench.base import Bench
 from evolcoder.bench.catalogue import BENCHES, bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.clean import report as reports
 from evolcoder.clean.evidence import Detector, Drop, Hit
 from evolcoder.clean.items import items_of
 from evolcoder.clean.report import Report
+from evolcoder.cleaning.doubles import Evidence, Leaked
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
+from evolcoder.cleaning.whole import whole
 from evolcoder.cli import session
 from evolcoder.cli.embedding import opened as opened_embedder
 from evolcoder.config import Config
@@ -30,7 +35,6 @@ MULTIPL_E = "multipl-e"
 """Stands for all of its benchmarks."""
 IN_PYTHON = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
 """Benchmarks whose tests answers are run against."""
-WITHOUT_MODEL = (Detector.NGRAMS, Detector.SUBSTRING, Detector.NEIGHBOURS, Detector.EXECUTION)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,39 +50,126 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[name.value for name in Drop],
         help="whose word drops a row; may be given again (any)",
     )
+    add("--report", type=Path, metavar="FILE", help="evidence as a .html page or .json")
     add("--sandbox", choices=list(LEVELS), default="strict", help="least protection of execution")
     add("--workers", type=int, metavar="N", help="programs at one time")
 
 
+def check(args: argparse.Namespace, config: Config) -> None:
+    """Refuse flags that go with no others, before anything is read."""
+    if args.report is not None and not wanted_by(args, config).against:
+        raise ConfigError("--report: says what leaked; name the benchmarks with --against")
+    if args.report is not None and args.report.suffix not in {".html", ".json"}:
+        raise ConfigError(f"--report {args.report}: ends in neither .html nor .json")
+
+
+def write(report: Report, path: Path, *, title: str) -> Path:
+    """Write a report as the page or the JSON that its file's name asks for."""
+    with whole(path) as file:
+        if path.suffix == ".html":
+            file.write(reports.page(report, title=title))
+        else:
+            json.dump(reports.plain(report), file, indent=2)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for, and by whom."""
+
+    against: tuple[str, ...]
+    """Names of benchmarks."""
+    data_dir: Path | None
+    """Where their files lie; None: fetched."""
+    detectors: frozenset[Detector]
+    """Who looks."""
+    drops: tuple[Drop, ...]
+    """Whose word drops a row."""
+    level: str
+    """Least protection under which answers are run."""
+    workers: int | None
+    """Programs at one time."""
+
+
+def wanted_by(args: argparse.Namespace, config: Config) -> Wanted:
+    """Read flags; what they leave out is the config's."""
+    given = of_config(config)
+    names = given.against
+    if args.against is not None:
+        names = tuple(name.strip() for name in args.against.split(",") if name.strip())
+    drops = given.drops if args.drop is None else tuple(map(Drop, args.drop))
+    return Wanted(
+        names, args.data_dir or given.data_dir, _detectors(args, given), drops, args.sandbox,
+        args.workers,
+    )  # fmt: skip
+
+
+def of_config(config: Config) -> Wanted:
+    """Read what a run looks for after its rounds."""
+    its = config.clean
+    return Wanted(
+        its.against, Path(its.data_dir) if its.data_dir else None,
+        frozenset(map(Detector, its.detectors)), tuple(map(Drop, its.drop)),
+        config.verify.sandbox, None,
+    )  # fmt: skip
+
+
 def search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:
-    """Look for the benchmarks that `--against` names in some rows."""
+    """Look for benchmarks in some rows, as flags and config want it."""
     return asyncio.run(_search(rows, args, config))
 
 
 async def _search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:
     async with AsyncExitStack() as stack:
-        looks = await _looks(args, config, stack)
-        found = await look(rows, looks, seed=config.seed)
-        return reported(found, looks, [Drop(name) for name in args.drop or ["any"]])
+        wanted = wanted_by(args, config)
+        judge = await _judge(args.judge, config, stack) if args.judge else None
+        looks = await opened_looks(wanted, config, stack, judge)
+        return reported(await look(rows, looks, seed=config.seed), looks, wanted.drops)
 
 
-async def _looks(args: argparse.Namespace, config: Config, stack: AsyncExitStack) -> Looks:
-    wanted = _detectors(args)
-    benches = _benches(args)
+async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
+    """Make ready what a run wants, and look from another thread, through the loop of this one."""
+    wanted, loop = of_config(config), asyncio.get_running_loop()
+    if not wanted.against:
+        return None
+    looks = await opened_looks(wanted, config, stack, None)
+
+    def leaked(rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
+        seen = look(rows, looks, seed=config.seed)
+        found = asyncio.run_coroutine_threadsafe(seen, loop).result()
+        return evidence_of(reported(found, looks, wanted.drops))
+
+    return leaked
+
+
+def evidence_of(report: Report) -> Mapping[str, Evidence]:
+    """Return the rows that go, each with all of its hits."""
+    found: dict[str, list[Mapping[str, object]]] = {id: [] for id in report.dropped}
+    for hit in report.hits:
+        if hit.row in found:
+            found[hit.row].append(asdict(hit))
+    return found
+
+
+async def opened_looks(
+    wanted: Wanted, config: Config, stack: AsyncExitStack, judge: Role | None
+) -> Looks:
+    """Open benchmarks and detectors, and have the stack close them."""
+    benches, detectors = _benches(wanted), wanted.detectors
     items = [item for bench in benches for item in items_of(bench.name, bench.problems())]
-    embeds = bool(wanted & {Detector.NEIGHBOURS, Detector.JUDGE})
+    embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     return Looks(
         items,
-        wanted & {Detector.NGRAMS, Detector.SUBSTRING},
+        detectors & {Detector.NGRAMS, Detector.SUBSTRING},
         opened_embedder(config.clean.embedder) if embeds else None,
-        await _judge(args.judge, config, stack) if args.judge else None,
-        await _execution(benches, args, stack) if Detector.EXECUTION in wanted else None,
+        judge,
+        await _execution(benches, wanted, stack) if Detector.EXECUTION in detectors else None,
     )
 
 
-def _detectors(args: argparse.Namespace) -> frozenset[Detector]:
+def _detectors(args: argparse.Namespace, given: Wanted) -> frozenset[Detector]:
     if args.detectors is None:
-        return frozenset((*WITHOUT_MODEL, *((Detector.JUDGE,) if args.judge else ())))
+        return given.detectors | ({Detector.JUDGE} if args.judge else set())
     names = [name.strip() for name in args.detectors.split(",") if name.strip()]
     for name in names:
         if name not in set(Detector):
@@ -88,13 +179,13 @@ def _detectors(args: argparse.Namespace) -> frozenset[Detector]:
     return frozenset(map(Detector, names))
 
 
-def _benches(args: argparse.Namespace) -> list[Bench]:
-    shelf = Shelf(args.data_dir, cache_folder() / "benchmarks")
+def _benches(wanted: Wanted) -> list[Bench]:
+    shelf = Shelf(wanted.data_dir, cache_folder() / "benchmarks")
     names: list[str] = []
-    for name in args.against.split(","):
+    for name in wanted.against:
         every = [one for one in BENCHES if "-" in one and one not in IN_PYTHON and one[0] in "hm"]
-        names += every if name.strip() == MULTIPL_E else [name.strip()]
-    return [bench_named(name, shelf) for name in dict.fromkeys(filter(None, names))]
+        names += every if name == MULTIPL_E else [name]
+    return [bench_named(name, shelf) for name in dict.fromkeys(names)]
 
 
 async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
@@ -102,23 +193,25 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
     stack.push_async_callback(opened.engine.aclose)
     prices = session.prices_of(config, [opened])
     meter = Meter(config.budget, Spent(), lambda *_: None)
-    return session.role_of(config.judge, opened, session.Purse(config, meter, prices))
+    purse = session.Purse(config, meter, prices)
+    stack.callback(purse.close)
+    return session.role_of(config.judge, opened, purse)
 
 
 async def _execution(
-    benches: Iterable[Bench], args: argparse.Namespace, stack: AsyncExitStack
+    benches: Iterable[Bench], wanted: Wanted, stack: AsyncExitStack
 ) -> Execution | None:
-    """Prepare to run answers; a pass counts where it tells more than that a problem is plain."""
+    """Prepare to run answers against the benchmarks that have tests in Python."""
     problems = {bench.name: bench.problems() for bench in benches if bench.name in IN_PYTHON}
     if not problems:
         return None
-    sandbox = await PoolSandbox.start(workers=args.workers, level=args.sandbox)
+    sandbox = await PoolSandbox.start(workers=wanted.workers, level=wanted.level)
     stack.push_async_callback(sandbox.aclose)
     controls = Controls(cache_folder() / "controls.db", sandbox, "[]")
     stack.callback(controls.close)
     search = await Search.over(problems, sandbox, controls.need)
 
     async def execution(row: str, answer: str) -> list[Hit]:
-        return hits_of(row, (one for one in await search.passes(answer) if one.tells))
+        return hits_of(row, await search.passes(answer))
 
     return execution

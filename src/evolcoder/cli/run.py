@@ -4,16 +4,18 @@ Everything that the user can get wrong is looked at before anything is paid for.
 """
 
 import argparse
+import asyncio
 import gc
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from evolcoder import config as configs
 from evolcoder.cleaning.run import clean_run
-from evolcoder.cli import exports, provenance, session, show, verification
+from evolcoder.cli import exports, leaks, provenance, session, show, verification
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.cli.progress import shown
 from evolcoder.cli.stopping import until_told
@@ -77,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     limit = until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
-        show.outcome(store, paths, as_json=args.json)
+        show.outcome(store, paths, target=config.budget.target, as_json=args.json)
     if limit is not None:
         raise limit
     return 0
@@ -118,7 +120,7 @@ async def _run(
         purse = session.Purse(config, meter, prices)
         cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
-        embedder = embedder_for(config.clean)
+        embedder, leaked = embedder_for(config.clean), await leaks.opened_within(config, stack)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
             checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
@@ -130,7 +132,12 @@ async def _run(
         except BudgetReached as reached:
             limit = reached
             store.add_event("budget", str(limit))
-        clean_run(store, config.clean, seed=config.seed, embedder=embedder)
+        settings, seed = config.clean, config.seed
+        cleaned = partial(clean_run, store, settings, seed=seed, embedder=embedder, leaked=leaked)
+        if leaked is None:
+            cleaned()
+        else:  # it asks this loop to look, and waits for it
+            await asyncio.to_thread(cleaned)
         return limit
 
 

@@ -103,7 +103,7 @@ def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, 
 class Purse:
     """Puts models behind the shared cache and the meter.
 
-    The cache stays open for the life of the process's engines, which close it last.
+    Whoever asks until the process ends closes it: the last answers wait for their commit.
     """
 
     def __init__(self, config: Config, meter: Meter, prices: dict[str, Price]) -> None:
@@ -112,6 +112,10 @@ class Purse:
         self._meter = meter
         self._prices = prices
         self._wrapped: dict[int, Engine] = {}
+
+    def close(self) -> None:
+        """Commit the last answers and let the cache go."""
+        self._cache.close()
 
     def role(self, one: Opened, sampling: Sampling, system: str) -> Role:
         """Bind a model to a part."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.funnel import FunnelLine, funnel
-from evolcoder.records import Row
+from evolcoder.records import Row, Stage
 from evolcoder.store import RunStore
 
 N_PAIRS = 3
@@ -18,12 +18,15 @@ MOST_LINES = 14
 """Lines of a task that are shown before it is cut."""
 
 
-def outcome(store: RunStore, paths: Sequence[Path], *, as_json: bool) -> None:
+def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_json: bool) -> None:
     """Print what a run came to: counts, some pairs, and where things are."""
+    missing = shortfall(funnel(store), target)
     if as_json:
-        print(json.dumps(summary(store, paths), indent=2))
+        print(json.dumps({**summary(store, paths), "shortfall": missing}, indent=2))
         return
     print(funnel_table(funnel(store)))
+    if missing is not None:
+        print(missing)
     for row in islice(_evolved(store), N_PAIRS):
         print()
         print(_pair(row))
@@ -34,6 +37,19 @@ def outcome(store: RunStore, paths: Sequence[Path], *, as_json: bool) -> None:
     for path in paths:
         print(f"export  {path}")
     print(f"look    evolcoder inspect {store.folder}")
+
+
+def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
+    """Say what cleaning took of a target, which counts rows before it; None if it is met."""
+    cleaned = [line for line in lines if line.stage is Stage.CLEAN and line.round > 0]
+    n_gone = sum(line.n_dropped for line in cleaned)
+    n_left = sum(line.kept for line in cleaned)
+    if target is None or n_gone == 0 or n_left >= target:
+        return None
+    return (
+        f"budget.target={target} counts rows before cleaning, which took {n_gone:,} of them: "
+        f"{n_left:,} are left; raise the target and run again for more"
+    )
 
 
 def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Passes as evidence beside the other detectors': one hit for every problem that a row solves.
 
 Promises: the hit says which function passed, how its arguments were taken, and why the pass may
-tell nothing: a plain problem, or no agreement beyond the test. Its score is that agreement.
+tell nothing, its mark: a plain problem, or no agreement beyond the test. Its score is that
+agreement. Which hits drop a row is `clean.evidence`'s rule.
 
 >>> hits_of("row-1", await search.passes(answer))   # doctest: +SKIP
 """
 
 from collections.abc import Iterable
 
-from evolcoder.clean.evidence import Detector, Hit, Part, Side
-from evolcoder.leakage.execution import ALIKE, Pass
+from evolcoder.clean.evidence import Detector, Hit, Mark, Part, Side
+from evolcoder.leakage.execution import Pass
 from evolcoder.leakage.plainness import is_plain
 
 
@@ -25,9 +26,17 @@ def hits_of(row: str, passes: Iterable[Pass]) -> list[Hit]:
             Side.TESTS,
             seen_in(one),
             one.alike,
+            mark_of(one),
         )
         for one in passes
     ]
+
+
+def mark_of(one: Pass) -> Mark:
+    """Say whether a pass tells of a leak, or why not."""
+    if one.tells:
+        return Mark.TELLS
+    return Mark.PLAIN if is_plain(one.size) else Mark.WEAK
 
 
 def seen_in(one: Pass) -> str:
@@ -36,10 +45,11 @@ def seen_in(one: Pass) -> str:
         f"`{one.function}` passes the tests{_taken(one)}",
         f"agrees with the reference on further inputs to {one.alike:.2f}",
     ]
-    if is_plain(one.size):
+    mark = mark_of(one)
+    if mark is Mark.PLAIN:
         notes.append(f"plain: the reference has {one.size} symbols")
-    elif one.alike < ALIKE:
-        notes.append("weak: more than the tests let through")
+    elif mark is Mark.WEAK:
+        notes.append("weak: the tests let through more than solutions")
     return "; ".join(notes)
 
 

@@ -1,0 +1,168 @@
+"""`evolcoder clean --against` as a user meets it: real benchmarks, planted rows, hostile texts."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from html import unescape
+
+import pytest
+
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
+from evolcoder.cli.main import main
+from evolcoder.records import Stage
+from evolcoder.store import RunStore
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
+
+
+def clean(capsys, *arguments):
+    code = main(["clean", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def problems(shared, tmp_path):
+    """The problems of HumanEval."""
+    return bench_named("humaneval", Shelf(shared, tmp_path)).problems()
+
+
+@pytest.fixture
+def data(tmp_path, problems):
+    """Two copies of problems under hostile ids, and a row of our own making."""
+    rows = [
+        {"id": f"{HOSTILE}{n}", "root": "r", "parent": "", "round": 0}
+        | {"instruction": problems[n].prompt, "output": problems[n].reference}
+        for n in (0, 10)
+    ]
+    rows.append({"instruction": "Tell what a beacon is.", "output": "A light by the sea."})
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def against(shared):
+    """Flags that look for HumanEval by its words."""
+    return ["--against", "humaneval", "--data-dir", shared, "--detectors", "ngrams,substring"]
+
+
+def test_a_report_is_one_page_with_every_hit_and_no_script(capsys, tmp_path, data, against):
+    """Before, after and the evidence of each hit; what a row holds is text, whatever it says."""
+    page = tmp_path / "leaks.html"
+    code, out, _ = clean(capsys, data, *against, "--report", page, "--json")
+    found = json.loads(out)["leakage"]
+    text = page.read_text()
+    assert (code, len(found["dropped"])) == (0, 2)
+    assert str(page) in json.loads(out)["paths"]
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "http://" not in text
+    assert text.count("HumanEval/10:") == 1
+    for hit in found["hits"]:
+        cells = [hit[key] for key in ("row", "detector", "part", "side")]
+        row = next(line for line in text.splitlines() if all(c in unescape(line) for c in cells))
+        assert hit["mark"] in row
+    assert text.count("</tr>") >= len(found["hits"]) + len(found["found"]) + len(found["choices"])
+
+
+def test_a_report_as_json_is_what_is_printed(capsys, tmp_path, data, against):
+    """The file's name chooses the form; the content is the same."""
+    file = tmp_path / "leaks.json"
+    _, out, _ = clean(capsys, data, *against, "--report", file, "--json")
+    assert json.loads(file.read_text()) == json.loads(out)["leakage"]
+
+
+def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
+    capsys, tmp_path, problems, shared
+):
+    """After the rounds, by words and by running; stored as drops of the stage, kept on resume."""
+    seeds, out = tmp_path / "seeds.jsonl", tmp_path / "run"
+    rows = [("Add up the prices of a ledger.", "Use sum."), (problems[0].prompt, "See below.")]
+    rows.append(("Tidy two beacons into one.", f"```python\n{problems[10].reference}```"))
+    pairs = ({"instruction": task, "output": answer} for task, answer in rows)
+    seeds.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    script = tmp_path / "model.json"
+    script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
+    flags = [
+        "run", "--seeds", seeds, "--model", f"scripted:{script}", "--rounds", "0", "--out", out,
+        "--set", "clean.against=[humaneval]", "--set", f"clean.data_dir={shared}",
+        "--set", "clean.detectors=[ngrams,execution]",
+    ]  # fmt: skip
+    for _ in range(2):
+        assert main([*map(str, flags), "--json"]) == 0
+        funnel = json.loads(capsys.readouterr().out)["funnel"]
+        assert [line["dropped"] for line in funnel if line["stage"] == "clean"] == [{"leak": 2}]
+    (kept,) = json.loads((out / "export/alpaca/data.json").read_text())
+    assert kept["instruction"] == rows[0][0]
+    with RunStore.read(out) as store:
+        drops = [drop for drop in store.drops() if drop.stage is Stage.CLEAN]
+    found = {(h["detector"], h["item"]) for drop in drops for h in json.loads(drop.detail)}
+    assert found >= {("ngrams", "HumanEval/0"), ("execution", "HumanEval/10")}
+    flags[flags.index("clean.against=[humaneval]")] = "clean.against=[humanevil]"
+    assert main(list(map(str, flags))) == 2
+    assert "humanevil" in capsys.readouterr().err
+
+
+SCRIPT = {
+    "rules": [
+        {"match": "TWO [^\n]*beacon", "answer": "Well, that depends."},
+        {
+            "match": "ONE (\\w{8}): [^\n]*closer to each other[^\n]*\n\nTWO [^\n]*closer to each",
+            "answer": "\\1 MATCH: both look for near numbers",
+        },
+        {"match": "ONE (\\w{8}):", "answer": "\\1 NO MATCH: another exercise"},
+    ]
+}
+"""A judge that knows one problem, and cannot say anything about beacons."""
+
+
+def test_a_judge_is_asked_once_whatever_it_said(capsys, tmp_path, data, shared, real_cache):
+    """A second invocation has every answer from the cache, those that cannot be read too.
+
+    Between the two what is remembered is changed: only who looks there answers so.
+    """
+    if not (real_cache / "models/all-MiniLM-L6-v2").is_dir():
+        pytest.skip("the packaged embedder is not here")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/models").symlink_to(real_cache / "models")
+    script = tmp_path / "judge.json"
+    script.write_text(json.dumps(SCRIPT))
+    flags = [
+        data, "--against", "humaneval", "--data-dir", shared, "--detectors", "judge", "--json",
+        "--judge", f"scripted:{script}", "--embedder", "all-MiniLM-L6-v2", "--drop", "judge",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "evolcoder.cli.main", "clean", *map(str, flags)]
+    first = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(first.stdout)["leakage"]
+    said = dict(found["verdicts"])
+    hits = [(h["row"], h["item"]) for h in found["hits"] if h["detector"] == "judge"]
+    assert hits == [(f"{HOSTILE}0", "HumanEval/0")]
+    assert found["dropped"] == [f"{HOSTILE}0"]
+    assert said == {"match": 1, "no_match": 2 * 164 - 1, "unreadable": 164}
+    with closing(sqlite3.connect(tmp_path / "cache/completions.db")) as db, db:
+        stored = db.execute("SELECT COUNT(*) FROM completions").fetchone()
+        db.execute("UPDATE completions SET text = replace(text, 'NO MATCH', 'MATCH')")
+    _, table, _ = clean(capsys, *[flag for flag in flags if flag != "--json"])
+    assert "judge: match 328, unreadable 164" in table
+    with closing(sqlite3.connect(tmp_path / "cache/completions.db")) as db:
+        assert db.execute("SELECT COUNT(*) FROM completions").fetchone() == stored == (4 * 164,)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--report", "x.html"], "--against"),
+        (["--report", "x.txt", "--against", "humaneval"], ".html"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_refused_first(capsys, tmp_path, flags, said):
+    """One line, exit code 2, before any benchmark is read."""
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Tell.", "output": "x"}\n')
+    code, _, err = clean(capsys, data, *flags)
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
