@@ -112,7 +112,7 @@ def starved_s(pid: int) -> float:
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path, told):
     """SIGINT and SIGTERM end with 130 and one line that says how to go on; nothing is lost."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 60)
-    server = Loopback(answer=toys.answer, latency_s=1.0)
+    server = Loopback(answer=toys.answer, latency_s=0.5)
     with in_thread(server):
         process = start(tmp_path / "run", seeds, server.base_url)
         wait_for_calls(server, 20, process)

@@ -125,4 +125,4 @@ def test_a_pass_becomes_evidence_that_can_be_read():
         "`g` passes the tests given argument 2, argument 1; "
         "agrees with the reference on further inputs to 0.94"
     )
-    assert weak.seen.endswith("weak: more than the tests let through")
+    assert weak.seen.endswith("weak: the tests let through more than solutions")
