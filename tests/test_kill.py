@@ -29,7 +29,13 @@ def start(folder: Path, seeds: Path, url: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to commands in the background: their children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
