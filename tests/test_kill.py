@@ -29,7 +29,7 @@ def start(folder: Path, seeds: Path, url: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=heed_interrupts,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - it only sets a signal
     )
 
 
