@@ -38,7 +38,8 @@ EVERY = "together, with every pass"
 COUNTED = """\
 A row is found where the problem that was planted is named. Precision: of the rows with a hit, those
 that were planted, and those that are (or say differently) a real row which was read and does what a
-problem asks that the hit names (`data/natural.json`). Raw: only those that were planted are true.
+problem asks that the hit names (`data/natural.json`). Same: of real rows only those whose task is
+that very exercise. Raw: only those that were planted are true.
 `together` is what `evolcoder clean --against` drops without a judge: by the texts, and by passes
 that tell (neither weak nor plain)."""
 
@@ -108,7 +109,7 @@ def told(done: Search) -> str:
     return "\n\n".join(
         [
             f"{said}\n{COUNTED}",
-            table(rows, found, known),
+            table(rows, found),
             aims(rows, ways, known),
             f"Reading: {done.text_s:,.0f} s of processor time. Running: {done.cost}.",
         ]

@@ -1,8 +1,9 @@
 """What detectors found of the planted leaks, by kind and detector, and how much of it is true.
 
 Promises: recall counts planted rows for which the planted problem itself is named. Precision counts
-rows that have a hit: true are those that were planted, and those whose real row is named by
-`data/natural.json`, made by reading, as solving a problem that the hit names.
+rows that have a hit: true are those that were planted, and those whose real row does what a problem
+asks that the hit names, as reading found (`data/natural.json`: the `same` exercise, or another one
+with a `function` that does it). What was not read counts as false.
 """
 
 import json
@@ -23,12 +24,19 @@ FLOORS = {
 }
 """Kind -> the part that all detectors together are to find; execution, of other algorithms."""
 PRECISION = 0.97
+READ = ("same", "function")
+"""What a real row's task was read to be beside a problem that its answer solves."""
 
 
-def natural() -> frozenset[Pair]:
-    """Read which real rows solve which problems, by the id of the row."""
+def natural(*names: str) -> frozenset[Pair]:
+    """Return which real rows were read to solve which problems; `same` leaves `function` out."""
     found = json.loads((DATA / "natural.json").read_text(encoding="utf-8"))
-    return frozenset((row, problem) for problem, rows in found.items() for row in rows)
+    return frozenset(
+        (row, problem)
+        for problem, rows in found.items()
+        for row, name in rows.items()
+        if name in (names or READ)
+    )
 
 
 def recall(rows: Sequence[Row], found: Iterable[Pair]) -> dict[str, float]:
@@ -56,19 +64,19 @@ def is_true(row: Row, problem: str, known: frozenset[Pair]) -> bool:
     return bool(row.problem) or (row.source, problem) in known
 
 
-def table(rows: Sequence[Row], found: Mapping[str, Iterable[Pair]], known: frozenset[Pair]) -> str:
+def table(rows: Sequence[Row], found: Mapping[str, Iterable[Pair]]) -> str:
     """Make the table in percent: a line for every detector."""
+    counted = (natural(), natural("same"), frozenset[Pair]())
     sizes = Counter(row.kind for row in rows)
     lines = []
     for name, some in found.items():
         pairs = set(some)
         shares = recall(rows, pairs)
         cells = [_percent(shares[kind]) if kind in shares else "" for kind in KINDS]
-        true, raw = precision(rows, pairs, known), precision(rows, pairs, frozenset())
-        flagged = len({row for row, _ in pairs})
-        lines.append([name, *cells, _percent(true), _percent(raw), f"{flagged:,}"])
+        parts = [_percent(precision(rows, pairs, known)) for known in counted]
+        lines.append([name, *cells, *parts, f"{len({row for row, _ in pairs}):,}"])
     kinds = [f"{kind} ({sizes[kind]})" for kind in KINDS]
-    return markdown(["detector", *kinds, "precision", "raw", "rows"], lines)
+    return markdown(["detector", *kinds, "precision", "same", "raw", "rows"], lines)
 
 
 def aims(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleaning.planted import BENCHES, SHARED, Row, corpus
-from cleaning.recall import Pair, natural, table
+from cleaning.recall import Pair, table
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.grade.controls import Controls
@@ -102,7 +102,7 @@ def main() -> None:
         rows = corpus(shelf, n_planted=given.planted, n_clean=given.rows, seed=given.seed)
         passes, cost = asyncio.run(passes_of(rows, shelf, Path(folder)))
     print(cost)
-    print(table(rows, pairs_of(passes), natural()))
+    print(table(rows, pairs_of(passes)))
 
 
 if __name__ == "__main__":
