@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evolcoder import knobs
-from evolcoder.config import FREE_TO_CHANGE, Config, differing_keys, load
+from evolcoder.config import FREE_TO_CHANGE, Config, Section, checked, differing_keys, load
 from evolcoder.errors import ConfigError
 
 
@@ -136,3 +136,13 @@ def test_every_knob_has_a_sentence():
 def test_the_examples_are_valid(path):
     """Every config of a run that we ship loads; those of loops have a test beside the loop."""
     assert load(path) != Config()
+
+
+def test_an_unknown_key_is_told_of_before_what_is_missing():
+    """Who misspells a required key is told the spelling, not that the key is missing."""
+
+    class Needs(Section):
+        student: str
+
+    with pytest.raises(ConfigError, match="unknown key studnet; did you mean student"):
+        checked(Needs, {"studnet": "x"}, where="f")

@@ -64,6 +64,7 @@ __all__ = [
     "TrafficConfig",
     "VerifyConfig",
     "check",
+    "checked",
     "differing_keys",
     "load",
     "load_as",
@@ -123,15 +124,16 @@ def load_as(kind: type[S], path: Path | None, overrides: Iterable[str] = ()) -> 
     data = _read_yaml(path) if path else {}
     for override in overrides:
         _apply(data, override)
-    return _checked(kind, data, where=str(path) if path else "config")
+    return checked(kind, data, where=str(path) if path else "config")
 
 
 def check(data: Mapping[str, Any], *, where: str) -> Config:
     """Validate plain data; the first fault becomes a one-line ConfigError."""
-    return _checked(Config, data, where=where)
+    return checked(Config, data, where=where)
 
 
-def _checked(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
+def checked(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
+    """Validate plain data as any section; the first fault becomes a one-line ConfigError."""
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
@@ -184,13 +186,15 @@ def _apply(data: dict[str, Any], override: str) -> None:
 
 
 def _first_fault(error: ValidationError, kind: type[Section]) -> str:
-    fault = error.errors(include_url=False)[0]
+    """Tell of one fault; of a key that is not known first, since others may follow from it."""
+    faults = error.errors(include_url=False)
+    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     dotted = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
     seen = repr(fault["input"])
-    return f"{dotted}: {message} (seen: {seen[:80]})"
+    return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen[:80]})"
 
 
 def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:

@@ -296,3 +296,14 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
         folder = str(tmp_path / "out/export" / name)
         loaded = datasets.load_dataset(folder, split="train", cache_dir=str(tmp_path / "cache"))
         assert len(loaded) == len(lines(tmp_path / "out/export" / name / "data.jsonl")) > 0
+
+
+def test_a_server_that_is_not_there_leaves_no_folder(capsys, tmp_path):
+    """Models are opened before anything is written."""
+    data = write(tmp_path / "data.jsonl", [{"instruction": "Add.", "output": GOOD}])
+    out = tmp_path / "out"
+    asked = ("--checks", "tests", "--model", "http://127.0.0.1:9/v1#m", "--out", out)
+    code, _, said = verify(capsys, data, *asked)
+    assert code == 2, said
+    assert "start the server or mend the URL" in said
+    assert not out.exists()

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from evolcoder.verify.mutate import Mutation, mutants
+from evolcoder.verify.edits import Mutation
+from evolcoder.verify.mutate import mutants
 from evolcoder.verify.python import parse
 
 RICH = '''

