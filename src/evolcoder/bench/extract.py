@@ -11,13 +11,13 @@ it is, to fail in the grader. Finding no program at all is `Found.NOTHING`, neve
 import ast
 import re
 import textwrap
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from evolcoder.bench.base import Found
 from evolcoder.engine.base import split_reasoning
+from evolcoder.syntax import tree_of
 from evolcoder.text import CodeBlock, code_blocks
 
 MAX_TRIES = 20
@@ -81,16 +81,6 @@ def defines(code: str, names: Sequence[str]) -> bool:
 def parses(code: str) -> bool:
     """Whether code is Python."""
     return tree_of(code) is not None
-
-
-def tree_of(code: str) -> ast.Module | None:
-    """Parse Python without a word about its odd escapes; None if it is no Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extract:

@@ -11,11 +11,11 @@ import ast
 from collections.abc import Iterable
 
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
-from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.bench.functions import FunctionBench, entry_points
 from evolcoder.bench.shapes import Arguments, shaped
 from evolcoder.errors import BenchError
+from evolcoder.syntax import tree_of
 from evolcoder.text import one_line
 
 MBPP = DataFile(

@@ -14,10 +14,10 @@ import ast
 import builtins
 import keyword
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evolcoder.syntax import tree_of
 from evolcoder.text import code_blocks
 
 MAX_PARSED = 100_000
@@ -156,14 +156,7 @@ def _is_chosen(name: str, code: str, start: int, end: int) -> bool:
 
 
 def _tree(code: str) -> ast.Module | None:
-    if len(code) > MAX_PARSED or not code.strip():
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+    return None if len(code) > MAX_PARSED or not code.strip() else tree_of(code)
 
 
 def _statements(tree: ast.Module) -> Iterator[str]:

@@ -11,12 +11,12 @@ Does not read other languages, and leaves out what imports more than the standar
 
 import ast
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolcoder.clean.closures import Part, needed, parts_of
 from evolcoder.clean.scripts import as_functions
+from evolcoder.syntax import tree_of
 from evolcoder.text import code_blocks
 
 MAX_CHARS = 60_000
@@ -64,7 +64,7 @@ def functions_of(answer: str) -> tuple[Function, ...]:
     """Find the functions of an answer, each definition once."""
     found: dict[tuple[str, str], Function] = {}
     for code in python_of(answer):
-        tree = _parsed(code)
+        tree = tree_of(code)
         for function in _of_tree(tree) if tree else ():
             found.setdefault((function.name, function.source), function)
             if len(found) == MAX_FUNCTIONS:
@@ -79,7 +79,7 @@ def python_of(answer: str) -> Iterator[str]:
         if block.language in {None, "python"} and len(block.code) <= MAX_CHARS:
             yield block.code
     if not blocks and len(answer) <= MAX_CHARS and ("(" in answer or "=" in answer):
-        if _parsed(answer):
+        if tree_of(answer):
             yield answer
         elif "def " in answer:
             yield _amid_prose(answer)
@@ -92,18 +92,9 @@ def _amid_prose(answer: str) -> str:
     margins = [n for n, line in enumerate(lines) if n > first and line[:1].strip()]
     for end in [len(lines), *margins[: -MAX_TRIES - 1 : -1]]:
         code = "\n".join(lines[first:end])
-        if _parsed(code):
+        if tree_of(code):
             return code
     return ""
-
-
-def _parsed(code: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _of_tree(tree: ast.Module) -> Iterator[Function]:

@@ -10,7 +10,7 @@ nothing about where it came from, since `return a + b` is in every collection of
 
 import ast
 
-from evolcoder.bench.extract import tree_of
+from evolcoder.syntax import tree_of
 
 PLAIN = 5
 """Symbols of a reference that are too few to speak of a copy."""

@@ -14,10 +14,10 @@ Prose with code between its lines and no fence is not taken apart.
 import ast
 import re
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from evolcoder.syntax import tree_of
 from evolcoder.text import CodeBlock, code_blocks, code_lines, has_code
 
 MOST_CHARS = 200_000
@@ -134,11 +134,8 @@ def _guess(source: str) -> list[str]:
     """Recognise Python, which reads least like anything else once it parses."""
     if len(source) > _GUESSED_CHARS:
         return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = tree_of(source)
+    if tree is None:
         return []
     return ["python"] if any(isinstance(node, _TELLING) for node in tree.body) else []
 

@@ -10,6 +10,8 @@ import symtable
 import warnings
 from collections.abc import Iterator
 
+from evolcoder.syntax import tree_of
+
 MAX_CHARS = 60_000
 """Longest source that is read; answers are a few thousand characters long."""
 MAX_NODES = 40_000
@@ -23,12 +25,12 @@ def parse(source: str) -> ast.Module | None:
     """Return the tree of a source, or None where it is not Python, too long or too deep."""
     if len(source) > MAX_CHARS:
         return None
+    tree = tree_of(source)
+    if tree is None:
+        return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
         ast.unparse(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError):
         return None
     return tree if sum(1 for _ in ast.walk(tree)) <= MAX_NODES else None
 
