@@ -98,7 +98,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
-        asker = _asker(plan, args, store, opened) if opened else None
+        asker = _asker(plan, args, store, opened, stack) if opened else None
         results, limit = [], None
         for bench in plan.benches:
             reading = plan.readings.get(bench.name)
@@ -189,10 +189,16 @@ def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
         return wanted - sum(store.count(bench.name, args.n) for bench in plan.benches)
 
 
-def _asker(plan: Plan, args: argparse.Namespace, store: EvalStore, opened: session.Opened) -> Asker:
+def _asker(
+    plan: Plan,
+    args: argparse.Namespace,
+    store: EvalStore,
+    opened: session.Opened,
+    stack: AsyncExitStack,
+) -> Asker:
     prices = session.prices_of(plan.config, [opened])
     meter = session.open_meter(plan.config, store, prices)
-    purse = session.Purse(plan.config, meter, prices)
+    purse = session.Purse(plan.config, meter, prices, stack)
     return Asker(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
 
 

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evolcoder.bench.base import Bench
-from evolcoder.bench.catalogue import BENCHES, bench_named
+from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.clean import report as reports
 from evolcoder.clean.evidence import Detector, Drop, Hit
 from evolcoder.clean.items import items_of
@@ -183,8 +184,7 @@ def _benches(wanted: Wanted) -> list[Bench]:
     shelf = Shelf(wanted.data_dir, cache_folder() / "benchmarks")
     names: list[str] = []
     for name in wanted.against:
-        every = [one for one in BENCHES if "-" in one and one not in IN_PYTHON and one[0] in "hm"]
-        names += every if name == MULTIPL_E else [name]
+        names += CONFIGURATIONS if name == MULTIPL_E else [name]
     return [bench_named(name, shelf) for name in dict.fromkeys(names)]
 
 
@@ -193,8 +193,7 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
     stack.push_async_callback(opened.engine.aclose)
     prices = session.prices_of(config, [opened])
     meter = Meter(config.budget, Spent(), lambda *_: None)
-    purse = session.Purse(config, meter, prices)
-    stack.callback(purse.close)
+    purse = session.Purse(config, meter, prices, stack)
     return session.role_of(config.judge, opened, purse)
 
 

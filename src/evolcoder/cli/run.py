@@ -117,7 +117,7 @@ async def _run(
             seeds = fresh or read_seeds(config.seeds)
             _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = session.open_meter(config, store, prices)
-        purse = session.Purse(config, meter, prices)
+        purse = session.Purse(config, meter, prices, stack)
         cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         embedder, leaked = embedder_for(config.clean), await leaks.opened_within(config, stack)

@@ -103,19 +103,18 @@ def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, 
 class Purse:
     """Puts models behind the shared cache and the meter.
 
-    Whoever asks until the process ends closes it: the last answers wait for their commit.
+    The stack commits the last answers and lets the cache go, before it closes the models.
     """
 
-    def __init__(self, config: Config, meter: Meter, prices: dict[str, Price]) -> None:
+    def __init__(
+        self, config: Config, meter: Meter, prices: dict[str, Price], stack: AsyncExitStack
+    ) -> None:
         path = Path(config.cache or models.cache_folder() / "completions.db")
         self._cache = CompletionCache(path)
+        stack.callback(self._cache.close)
         self._meter = meter
         self._prices = prices
         self._wrapped: dict[int, Engine] = {}
-
-    def close(self) -> None:
-        """Commit the last answers and let the cache go."""
-        self._cache.close()
 
     def role(self, one: Opened, sampling: Sampling, system: str) -> Role:
         """Bind a model to a part."""

@@ -108,7 +108,7 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
             store.add_seeds(answered(seeds), waits=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
-        ask = _askers(config, store, opened)
+        ask = _askers(config, store, opened, stack)
         checks = verification.checks_of(config, held, languages, ask)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
@@ -135,13 +135,16 @@ async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, session.Op
 
 
 def _askers(
-    config: Config, store: RunStore, by_spec: dict[str, session.Opened]
+    config: Config,
+    store: RunStore,
+    by_spec: dict[str, session.Opened],
+    stack: AsyncExitStack,
 ) -> verification.Askers | None:
     """Bind the models that were opened to their parts."""
     if not by_spec:
         return None
     prices = session.prices_of(config, by_spec.values())
-    purse = session.Purse(config, session.open_meter(config, store, prices), prices)
+    purse = session.Purse(config, session.open_meter(config, store, prices), prices, stack)
     answers = by_spec[config.evolver.model]
     writes = by_spec[config.verify.tester or config.evolver.model]
     return verification.Askers(
