@@ -1,10 +1,11 @@
-"""Ask models every problem of a pack, with vLLM in this process, swapping weights between them.
+"""Ask models every problem of packs, with vLLM in this process, swapping weights between them.
 
-    python examples/h200/ask.py PACK OUT --student DIR MODEL_DIR...
+    python examples/h200/ask.py --pack PACK [--pack PACK] --out OUT --student DIR MODEL_DIR...
 
-Writes OUT/KEY.jsonl.gz for each, KEY being the folder's name. After a swap a checksum of weights is
-held against the file's: were the old ones still there, this ends with code 75, and whoever started
-it starts it again for the models that are left.
+Writes OUT/PACK's name/KEY.jsonl.gz for each, KEY being the folder's name; a model that a pack does
+not name, or that is done, is not asked. After a swap a checksum of weights is held against the
+file's: were the old ones still there, this ends with code 75, and whoever started it starts it
+again for the models that are left.
 """
 
 import argparse
@@ -15,13 +16,29 @@ import sys
 import time
 from pathlib import Path
 
-from make import RELOAD_FAILED, lines
-
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
 os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+RELOAD_FAILED = 75
+"""What this ends with when weights cannot be swapped in a running engine."""
 CHECKED = "model.layers.0.self_attn.o_proj.weight", "model.layers.3.mlp.down_proj.weight"
 """Weights that no engine joins with others, and so small that bfloat16 shows what was learnt."""
+
+
+def lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def keys_of(pack):
+    return {job["key"] for job in json.loads((pack / "jobs.json").read_text())["jobs"]}
+
+
+def is_done(model, pack, out):
+    """Whether a pack's samples of a model are there, or it wants none of this model."""
+    name = f"{model.name}.jsonl.gz"
+    there = any((folder / name).exists() for folder in (out / pack.name, pack / "done"))
+    return there or model.name not in keys_of(pack)
 
 
 def in_file(folder):
@@ -78,38 +95,45 @@ def ask(llm, prompts, how):
             }  # fmt: skip
 
 
+def ask_all(llm, pack, out, model):
+    """Ask one model the prompts of a pack, and keep the samples when all are there."""
+    began = time.monotonic()
+    how = json.loads((pack / "jobs.json").read_text())["how"]["ask"]
+    rows = list(ask(llm, lines(pack / "prompts.jsonl.gz"), how))
+    part = out / pack.name / f"{model.name}.part"
+    with gzip.open(part, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    part.rename(part.with_suffix(".jsonl.gz"))
+    spent, tokens = time.monotonic() - began, sum(row["tokens"] for row in rows)
+    said = f"{pack.name}, {model.name}: {len(rows)} samples, {tokens:,} tokens in {spent:.1f} s"
+    print(said, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pack", type=Path)
-    parser.add_argument("out", type=Path)
     parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--pack", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--student", type=Path, required=True, help="its tokenizer is everybody's")
     parser.add_argument("--share", type=float, default=0.85, help="of the GPU's memory")
     args = parser.parse_args()
     from vllm import LLM
 
-    prompts = lines(args.pack / "prompts.jsonl.gz")
-    how = json.loads((args.pack / "jobs.json").read_text())["how"]["ask"]
     llm = LLM(
         model=str(args.models[0].resolve()), tokenizer=str(args.student), dtype="bfloat16",
         max_model_len=4096, gpu_memory_utilization=args.share, enable_prefix_caching=False,
         max_num_seqs=1024, generation_config="vllm",
     )  # fmt: skip
     for place, folder in enumerate(args.models):
-        began = time.monotonic()
         swapped = place == 0 or swap(llm, folder.resolve())
         if not swapped or not holds(llm, folder.resolve()):
             if place == 0:
                 sys.exit(f"{folder}: the engine does not hold its weights")
             print(f"{folder.name}: the engine kept other weights; starting anew", flush=True)
             sys.exit(RELOAD_FAILED)
-        rows = list(ask(llm, prompts, how))
-        part = args.out / f"{folder.name}.part"
-        with gzip.open(part, "wt", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        part.rename(args.out / f"{folder.name}.jsonl.gz")
-        spent, tokens = time.monotonic() - began, sum(row["tokens"] for row in rows)
-        print(f"{folder.name}: {len(rows)} samples, {tokens:,} tokens in {spent:.1f} s", flush=True)
+        for pack in args.pack:
+            if not is_done(folder, pack, args.out):
+                ask_all(llm, pack, args.out, folder)
 
 
 if __name__ == "__main__":

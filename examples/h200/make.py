@@ -1,100 +1,121 @@
-"""Train the models of a pack, one after the other, as far as the time goes; then have them asked.
+"""Train the models of packs, one per GPU at a time, as far as the time goes; then have them asked.
 
-    python examples/h200/make.py PACK WORK OUT --student DIR --until 1200
+    python examples/h200/make.py PACK [PACK ...] --work DIR --out DIR --student DIR --until 1200
 
-PACK is what `evolcoder loop --pack` wrote. Models go to WORK/models/KEY, samples to
-OUT/KEY.jsonl.gz and what each training said to OUT/trainings.jsonl. What is in OUT or in PACK/done
-is not made again, so a later visit brings its earlier samples along in PACK/done and goes on. Main
-arms at the first training seed come first, so that the first visit already answers something.
+A PACK is what `evolcoder loop --pack` wrote; several may ask the same models in several ways.
+Models go to WORK/models/KEY, samples to OUT/PACK's name/KEY.jsonl.gz and what each training said to
+OUT/PACK's name/trainings.jsonl. What is there, or in PACK/done, is not made again, so a later visit
+brings its earlier samples along in PACK/done and goes on. Jobs are taken in the order of their
+seeds and then of the pack, so that the first visit already answers something.
 """
 
 import argparse
-import gzip
 import json
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, Queue
 
-RELOAD_FAILED = 75
-"""What `ask.py` ends with when weights cannot be swapped in a running engine."""
-
-
-def lines(path):
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+from ask import RELOAD_FAILED, is_done, lines
 
 
-def is_done(key, pack, out):
-    return any((folder / f"{key}.jsonl.gz").exists() for folder in (out, pack / "done"))
-
-
-def train(job, rows, how, work, out, student):
+def train(job, rows, pack, args, gpu):
     """Train one model; the folder has its name when the training has ended well."""
+    work = args.work
     model, making = work / "models" / job["key"], work / "models" / f"{job['key']}.making"
-    if model.exists() or not job["rows"]:
+    if model.exists():
         return
+    if not job["rows"]:
+        model.symlink_to(args.student.resolve())
+        return
+    how = json.loads((pack / "jobs.json").read_text())["how"]["train"]
     data = work / "data" / f"{job['key']}.jsonl"
-    data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text("".join(json.dumps(rows[n]) + "\n" for n in job["rows"]), encoding="utf-8")
-    values = {"python": sys.executable, "data": data, "base": student, "out": making}
-    parts = [*how["train"]["command"], *how["train"]["options"]]
+    values = {"python": sys.executable, "data": data, "base": args.student, "out": making}
+    parts = [*how["command"], *how["options"]]
     if job["steps"] is not None:
-        parts += how["train"]["steps"]
+        parts += how["steps"]
     command = [p.format(**values, seed=job["seed"], steps=job["steps"]) for p in parts]
-    began = time.monotonic()
-    with (work / f"{job['key']}.txt").open("w") as log:
-        done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, stderr=log, text=True)
+    said, began = work / f"{job['key']}.txt", time.monotonic()
+    with said.open("w") as log:
+        done = subprocess.run(
+            [*command, "--json"], stdout=subprocess.PIPE, stderr=log, text=True, env=on(gpu)
+        )
     told = {**job, "rows": len(job["rows"]), "seconds": round(time.monotonic() - began, 1)}
     if done.returncode:
-        told["failed"] = (work / f"{job['key']}.txt").read_text()[-2000:]
+        told["failed"] = said.read_text()[-2000:]
     else:
         told["outcome"] = json.loads(done.stdout)
         making.rename(model)
-    with (out / "trainings.jsonl").open("a") as file:
+    with (args.out / pack.name / "trainings.jsonl").open("a") as file:
         file.write(json.dumps(told) + "\n")
     print(job["arm"], job["seed"], told["seconds"], "s", told.get("failed", ""), flush=True)
 
 
-def ask(pack, work, out, student):
-    """Ask all models that are there, in one engine if its weights can be swapped."""
-    command = [sys.executable, str(Path(__file__).with_name("ask.py")), str(pack), str(out)]
-    while True:
-        there = [path for path in sorted((work / "models").glob("*")) if path.suffix != ".making"]
-        waiting = [path for path in there if not is_done(path.name, pack, out)]
-        if not waiting:
-            return
-        code = subprocess.run([*command, "--student", str(student), *map(str, waiting)]).returncode
+def on(gpu):
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
+
+
+def ask(models, args, gpu):
+    """Ask models in one engine if its weights can be swapped, else in one engine after another."""
+    script = Path(__file__).with_name("ask.py")
+    command = [sys.executable, str(script), "--out", str(args.out), "--student", str(args.student)]
+    packs = [word for pack in args.packs for word in ("--pack", str(pack))]
+    while waiting := [m for m in models if not all(is_done(m, p, args.out) for p in args.packs)]:
+        code = subprocess.run([*command, *packs, *map(str, waiting)], env=on(gpu)).returncode
         if code not in {0, RELOAD_FAILED}:
-            sys.exit(f"ask.py ended with code {code}")
+            print(f"GPU {gpu}: ask.py ended with code {code}", flush=True)
+            return code
+    return 0
+
+
+def jobs_of(packs, out):
+    """Return what is to be trained, with its rows and its pack; first seeds first."""
+    found = {}
+    for pack in packs:
+        rows = lines(pack / "rows.jsonl.gz")
+        for job in json.loads((pack / "jobs.json").read_text())["jobs"]:
+            if not is_done(Path(job["key"]), pack, out):
+                found.setdefault(job["key"], (job, rows, pack))
+    return sorted(found.values(), key=lambda one: one[0]["seed"])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("pack", "work", "out"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--student", type=Path, required=True)
+    parser.add_argument("packs", type=Path, nargs="+")
+    for name in ("work", "out", "student"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--until", type=float, default=1200, help="seconds; then none is begun")
-    parser.add_argument("--most", type=int, default=1000, help="train at most so many models")
+    parser.add_argument("--gpus", type=int, default=1)
     args = parser.parse_args()
-    plan, rows = (
-        json.loads((args.pack / "jobs.json").read_text()),
-        lines(args.pack / "rows.jsonl.gz"),
-    )
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.work / "models").mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    jobs = sorted(plan["jobs"], key=lambda job: job["seed"])
-    waiting = [job for job in jobs if not is_done(job["key"], args.pack, args.out)]
-    for job in waiting[: args.most]:
-        if not job["rows"] and not (args.work / "models" / job["key"]).exists():
-            (args.work / "models" / job["key"]).symlink_to(args.student.resolve())
-        if time.monotonic() - began > args.until:
-            break
-        train(job, rows, plan["how"], args.work, args.out, args.student)
-    print(f"trained for {time.monotonic() - began:.0f} s", flush=True)
-    ask(args.pack, args.work, args.out, args.student)
-    print(f"all of it {time.monotonic() - began:.0f} s; {len(waiting)} were waiting", flush=True)
+    for folder in (
+        args.work / "models",
+        args.work / "data",
+        *(args.out / p.name for p in args.packs),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+    waiting, began = Queue(), time.monotonic()
+    for job in jobs_of(args.packs, args.out):
+        waiting.put(job)
+
+    def work_on(gpu):
+        while time.monotonic() - began < args.until:
+            try:
+                train(*waiting.get_nowait(), args, gpu)
+            except Empty:
+                return
+
+    with ThreadPoolExecutor(args.gpus) as pool:
+        list(pool.map(work_on, range(args.gpus)))
+        print(f"trained for {time.monotonic() - began:.0f} s", flush=True)
+        there = [path for path in sorted((args.work / "models").iterdir()) if not path.suffix]
+        shares = [there[gpu :: args.gpus] for gpu in range(args.gpus)]
+        codes = list(pool.map(ask, shares, [args] * args.gpus, range(args.gpus)))
+    print(f"all of it {time.monotonic() - began:.0f} s; {waiting.qsize()} not begun", flush=True)
+    sys.exit(max(codes))
 
 
 if __name__ == "__main__":
