@@ -5,8 +5,8 @@
 A PACK is what `evolcoder loop --pack` wrote; several may ask the same models in several ways.
 Models go to WORK/models/KEY, samples to OUT/PACK's name/KEY.jsonl.gz and what each training said to
 OUT/PACK's name/trainings.jsonl. What is there, or in PACK/done, is not made again, so a later visit
-brings its earlier samples along in PACK/done and goes on. Jobs are taken in the order of their
-seeds and then of the pack, so that the first visit already answers something.
+brings its earlier samples along in PACK/done and goes on. Jobs are taken in the order of the pack:
+main arms with all seeds, then the others as the config has them.
 """
 
 import argparse
@@ -73,14 +73,14 @@ def ask(models, args, gpu):
 
 
 def jobs_of(packs, out):
-    """Return what is to be trained, with its rows and its pack; first seeds first."""
+    """Return what is to be trained, with its rows and its pack."""
     found = {}
     for pack in packs:
         rows = lines(pack / "rows.jsonl.gz")
         for job in json.loads((pack / "jobs.json").read_text())["jobs"]:
             if not is_done(Path(job["key"]), pack, out):
                 found.setdefault(job["key"], (job, rows, pack))
-    return sorted(found.values(), key=lambda one: one[0]["seed"])
+    return list(found.values())
 
 
 def main():
