@@ -20,6 +20,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from serving.order import MODES, Order, Pass
 from serving.table import table, targets
@@ -32,7 +33,7 @@ FREE_S = 5.0
 def main() -> int:
     args = _arguments()
     if args.one:
-        return _one(args.one, Order(**json.loads(args.order)))
+        _one(args.one, Order(**json.loads(args.order)))
     began = time.monotonic()
     found: list[Pass] = []
     with tempfile.TemporaryDirectory() as work:
@@ -119,11 +120,12 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     time.sleep(FREE_S)
 
 
-def _one(way: str, order: Order) -> int:
+def _one(way: str, order: Order) -> NoReturn:
     from serving import offline, ours  # noqa: PLC0415 - the driver needs neither
 
     {"offline": offline.run, "evolcoder": ours.run}[way](order)
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # an engine that is slow to go is ended with the session
 
 
 def _write(args: argparse.Namespace, found: list[Pass]) -> None:
