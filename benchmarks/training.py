@@ -7,6 +7,9 @@ Every way trains the same base on the same rows with the same prompts, each in a
 one after the other, pass after pass. Tokens are those of rows, prompts included, padding not; the
 first steps are left out everywhere. Rows longer than TRL's default of 1,024 tokens are left out for
 all, since TRL would cut them. MFU is of the arithmetic that the rows need, as `train.measure` says.
+TRL keeps weights as the base has them: a base in bfloat16 is trained in bfloat16 alone, which takes
+less time and memory than evolcoder's float32 weights, so TRL with these stands beside it. A way
+that fails, for memory or time, is told in its line and the others go on.
 """
 
 import argparse
@@ -15,13 +18,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training import ours, trl_defaults
 from training.rows import order_of
 
 WAYS = {
     "TRL, its defaults": trl_defaults.run,
+    "TRL, its defaults, float32 weights": trl_defaults.run_in_float32,
     "TRL, its defaults, 64 rows a step": trl_defaults.run_in_64,
     "evolcoder": ours.run,
     "evolcoder, packed": ours.run_packed,
@@ -29,21 +35,26 @@ WAYS = {
     "evolcoder, with checkpointing": ours.run_checkpointing,
 }
 TARGET = 2.0
+FAILED = "failed"
+"""Key of what a way said that came to no figures."""
 
 
-def main() -> None:
+def main() -> int:
     args = _arguments()
     if args.one:
         print(json.dumps(WAYS[args.one](order_of(args))))
-        return
+        return 0
     names = args.only.split(";") if args.only else list(WAYS)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    if unknown := [name for name in names if name not in WAYS]:
+        sys.exit(f"--only: no way is called {unknown[0]!r}; there are {'; '.join(WAYS)}")
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(args.passes):
         for name in names:
             found[name].append(_in_a_process(name, args))
+            if args.json:
+                args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(_table(found))
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(_measured(ones) for ones in found.values()) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,49 +67,80 @@ def _arguments() -> argparse.Namespace:
     add("--micro-tokens", type=int, default=32_768, help="evolcoder's bound for one part (32768)")
     add("--passes", type=int, default=1, help="passes over all ways (1)")
     add("--only", metavar="NAME;...", help=f"of {'; '.join(WAYS)}")
-    add("--json", type=Path, metavar="FILE", help="write what was measured")
+    add("--limit-s", type=float, default=240.0, help="end a way after so many seconds (240)")
+    add("--json", type=Path, metavar="FILE", help="write what was measured, way after way")
     add("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _in_a_process(name: str, args: argparse.Namespace) -> dict[str, float]:
-    """Run one way alone, so that memory and patched layers are its own."""
+def _in_a_process(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Run one way alone, so that memory and patched layers are its own; say how it failed."""
     flags = [f"--{key}={getattr(args, key)}" for key in ("base", "data", "rows", "steps")]
     command = [sys.executable, __file__, *flags, f"--micro-tokens={args.micro_tokens}"]
     with tempfile.TemporaryFile("w+") as said:
-        done = subprocess.run(
-            [*command, f"--one={name}"], stdout=subprocess.PIPE, stderr=said, text=True, check=False
-        )
+        try:
+            done = subprocess.run(
+                [*command, f"--one={name}"], stdout=subprocess.PIPE, stderr=said, text=True,
+                check=False, timeout=args.limit_s,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return {FAILED: f"not done within {args.limit_s:.0f} s"}
         if done.returncode:
             said.seek(0)
-            sys.exit(f"{name} failed:\n{said.read()[-3000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+            text = said.read()
+            print(f"{name} failed:\n{text[-3000:]}", file=sys.stderr)
+            return {FAILED: _reason(text)}
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
-def _table(found: dict[str, list[dict[str, float]]]) -> str:
+def _reason(text: str) -> str:
+    """Return the line of a traceback that tells most: that of the memory, or the last one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    memory = [line for line in lines if "out of memory" in line.lower()]
+    return (memory or lines or ["it said nothing"])[-1][:200]
+
+
+def _measured(ones: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in ones if FAILED not in one]
+
+
+def _table(found: dict[str, list[dict[str, Any]]]) -> str:
     rates = {
-        name: statistics.median(one["tokens_per_s"] for one in ones) for name, ones in found.items()
+        name: statistics.median(one["tokens_per_s"] for one in ones)
+        for name, every in found.items()
+        if (ones := _measured(every))
     }
-    first = next(iter(rates.values()))
-    lines = [
-        "| way | tokens/s | beside the first | MFU | peak memory, MB | padding | loss |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    first = next(iter(found))
+    titles = ("way", "tokens/s", "beside the first", "MFU", "peak memory, MB", "weights",
+              "padding", "loss")  # fmt: skip
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     for name, ones in found.items():
-        last = ones[-1]
-        mfu = "not known" if last["mfu"] is None else f"{100 * last['mfu']:.1f} %"
-        loss = f"{last['first_loss']:.3f} to {last['last_loss']:.3f}"
-        cells = (
-            f"{rates[name]:,.0f}", f"{rates[name] / first:.2f} times", mfu,
-            f"{last['peak_mb']:,}", f"{100 * last['waste']:.0f} %", loss,
-        )  # fmt: skip
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    best = max(rates[name] for name in rates) / first
-    told = f"target: {TARGET} times TRL's defaults; reached: {best:.2f}"
-    device = next(iter(found.values()))[-1]["device"]
-    return "\n".join([f"On {device}.\n", *lines, f"\n{told}"])
+        if name not in rates:
+            lines.append(f"| {name} | {ones[-1][FAILED]} |" + " |" * (len(titles) - 2))
+            continue
+        beside = f"{rates[name] / rates[first]:.2f} times" if first in rates else "not known"
+        cells = _cells(_measured(ones)[-1])
+        lines.append(f"| {name} | {rates[name]:,.0f} | {beside} | {' | '.join(cells)} |")
+    devices = {one["device"] for ones in found.values() for one in _measured(ones)}
+    return "\n".join(
+        [f"On {', '.join(devices) or 'no device'}.\n", *lines, f"\n{_told(rates, first)}"]
+    )
+
+
+def _cells(one: dict[str, Any]) -> tuple[str, ...]:
+    mfu = "not known" if one["mfu"] is None else f"{100 * one['mfu']:.1f} %"
+    loss = f"{one['first_loss']:.3f} to {one['last_loss']:.3f}"
+    return mfu, f"{one['peak_mb']:,}", one["weights"], f"{100 * one['waste']:.0f} %", loss
+
+
+def _told(rates: dict[str, float], first: str) -> str:
+    target = f"target: {TARGET} times {first}"
+    ours = [rate for name, rate in rates.items() if name.startswith("evolcoder")]
+    if first not in rates or not ours:
+        return f"{target}; one of the two came to no figures"
+    return f"{target}; reached: {max(ours) / rates[first]:.2f}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

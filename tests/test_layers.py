@@ -10,7 +10,7 @@ WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
 LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
     "records": NOUNS, "knobs": NOUNS, "config": NOUNS,
-    "wire": WORDS, "wheels": WORDS, "syntax": WORDS,
+    "wire": WORDS, "wheels": WORDS, "syntax": WORDS, "gauge": WORDS, "spans": WORDS,
     "db": CONTRACTS, "folder": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS, "bench.scores": CONTRACTS,

@@ -14,7 +14,7 @@ from training.rows import Order
 DEFAULT_ROWS = 8
 
 
-def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
+def run(order: Order, rows_per_step: int = DEFAULT_ROWS, **changes: object) -> dict[str, object]:
     import torch  # noqa: PLC0415
     from datasets import Dataset  # noqa: PLC0415
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
@@ -35,13 +35,14 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
             disable_tqdm=True,
             # only where the defaults cannot run
             **({} if on_gpu else {"use_cpu": True, "bf16": False}),
+            **changes,
         )
         base = order.base
         if base.endswith(".gguf"):
             base = f"{folder}/base"
             save_plain(order.base, Path(base))
         trainer = SFTTrainer(model=base, args=settings, train_dataset=Dataset.from_list(rows))
-        clock = _clock(trainer)
+        clock = _clock(trainer, n_warm(n_steps, rows_per_step))
         trainer.add_callback(clock)
         trainer.train()
     return _measured(trainer, clock, order)
@@ -51,24 +52,37 @@ def run_in_64(order: Order) -> dict[str, object]:
     return run(order, ROWS_PER_STEP)
 
 
-def _clock(trainer: Any) -> Any:
+def run_in_float32(order: Order) -> dict[str, object]:
+    return run(order, model_init_kwargs={"dtype": "float32"})
+
+
+def n_warm(n_steps: int, rows_per_step: int) -> int:
+    """Return the steps that are left out: as many rows as evolcoder leaves out."""
+    return min(WARM_STEPS * ROWS_PER_STEP // rows_per_step, n_steps // 2)
+
+
+def _clock(trainer: Any, warm: int) -> Any:
+    import torch  # noqa: PLC0415
     from transformers import TrainerCallback  # noqa: PLC0415
 
     class Clock(TrainerCallback):
-        """Notes time and tokens at the end of each step."""
+        """Notes time and tokens when the warm steps have ended, and at the end of all."""
 
         def __init__(self) -> None:
             self.ends: list[tuple[float, int]] = []
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ends.append((time.monotonic(), trainer._total_train_tokens))  # noqa: SLF001
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            if state.global_step in {warm, state.max_steps}:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                self.ends.append((time.monotonic(), trainer._total_train_tokens))  # noqa: SLF001
 
     return Clock()
 
 
 def _measured(trainer: Any, clock: Any, order: Order) -> dict[str, object]:
     """Say what `Outcome` says, in the same words."""
-    (began, before), (ended, after) = clock.ends[WARM_STEPS - 1], clock.ends[-1]
+    (began, before), (ended, after) = clock.ends
     rate = (after - before) / (ended - began)
     device, peak = device_and_peak()
     n_tokens = sum(example.n_tokens for example in order.examples)
@@ -79,6 +93,7 @@ def _measured(trainer: Any, clock: Any, order: Order) -> dict[str, object]:
         "tokens_per_s": rate,
         "mfu": rate * per_token / peak if peak else None,
         "peak_mb": peak_memory_mb(),
+        "weights": str(next(trainer.model.parameters()).dtype).removeprefix("torch."),
         "waste": _waste(trainer),
         "first_loss": losses[0] if losses else float("nan"),
         "last_loss": losses[-1] if losses else float("nan"),

@@ -17,8 +17,8 @@ from evolcoder.store import RunStore
 
 SEEDS_META = "seeds"
 """Key under which a run stores what was read: a SeedsReport as plain data."""
-
-
+SECONDS_META = "seconds"
+"""Meta key: round -> stage -> seconds in which at least one record was in it, over all sessions."""
 VERIFY_META = "verify"
 """Key under which a run stores how its rows are verified: by which checks, at which level, and
 whether the answers that came with the seeds are too; no checks where they are not."""

@@ -15,6 +15,8 @@ from evolcoder.records import Check
 
 TASK_PLACEHOLDER = "{task}"
 """What a heuristic's template must hold."""
+MOST_IN_FLIGHT = 4096
+"""More requests at once help no server that we know."""
 
 
 VerifyReason = Literal[
@@ -262,8 +264,11 @@ class BudgetConfig(Section):
 class TrafficConfig(Section):
     """How fast a model server is driven."""
 
-    concurrency: int = Field(64, ge=1, le=4096)
+    concurrency: int = Field(64, ge=1, le=MOST_IN_FLIGHT)
     """Most requests in flight; halved on 429 and 503 and grown again."""
+    seeds: bool = True
+    """Send each request's seed. vLLM draws seeded requests one by one: with hundreds in flight it
+    is faster without, and what can be had again is then what the cache holds."""
     requests_per_minute: int | None = Field(None, ge=1)
     """Bound on requests, if the server has one."""
     tokens_per_minute: int | None = Field(None, ge=1)

@@ -20,8 +20,10 @@ from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.evolve.evolve import evolve
 from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.records import Drop, Reason, Response, Task
+from evolcoder.funnel import SECONDS_META
+from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.respond import respond
+from evolcoder.spans import Spans
 from evolcoder.store import RunStore
 from evolcoder.verify.stage import RowCheck, Verifier
 
@@ -78,6 +80,7 @@ class Rounds:
         checks: Sequence[RowCheck] = (),
     ) -> None:
         self.tally = Tally()
+        self._spans = Spans()
         self._store = store
         self._config = config
         self._cast = cast
@@ -123,6 +126,7 @@ class Rounds:
         todo = size if round else size + pool.n_waiting(self._store)
         self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
+        self._spans = Spans()
         lineages = self._take(round, pool.waiting(self._store, round, max_failures=max_failures))
         try:
             async with asyncio.TaskGroup() as group:
@@ -130,9 +134,25 @@ class Rounds:
                     group.create_task(self._work(round, lineages))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
+        self._note_seconds(round)
         if self._stopped is not None:
             self._store.db.flush()
             raise self._stopped
+
+    def _note_seconds(self, round: int) -> None:
+        """Add this session's seconds of a round to those of the sessions before."""
+        found = self._spans.seconds()
+        if not found:
+            return
+        known = self._store.meta(SECONDS_META) or {}
+        before = known.get(str(round), {})
+        summed = {
+            stage.value: before.get(stage.value, 0.0) + found.get(stage.value, 0.0)
+            for stage in Stage
+            if stage in before or stage in found
+        }
+        known[str(round)] = summed
+        self._store.set_meta(SECONDS_META, known)
 
     def _take(self, round: int, lineages: Iterator[pool.Lineage]) -> Iterator[pool.Lineage]:
         """Hand lineages out in order, until a limit is reached.
@@ -170,14 +190,16 @@ class Rounds:
         """Take one lineage through one round."""
         child = lineage.child
         if child is None:
-            made = await self._evolve(lineage.head, round)
+            with self._spans.during(Stage.EVOLVE):
+                made = await self._evolve(lineage.head, round)
             self._keep(made)
             if isinstance(made, Drop):
                 return
             child = made
         answered: Response | Drop | None = lineage.response
         if answered is None:
-            answered = await respond(child, responder=self._cast.responder, config=self._config)
+            with self._spans.during(Stage.RESPOND):
+                answered = await respond(child, responder=self._cast.responder, config=self._config)
             self._keep(answered)
         if isinstance(answered, Response):
             await self._verify(child, answered)
@@ -196,7 +218,8 @@ class Rounds:
         """Make an answer a row, or drop it with its task."""
         self.tally.verifying += 1
         try:
-            drop = await self._verifier.verify(task, response)
+            with self._spans.during(Stage.VERIFY):
+                drop = await self._verifier.verify(task, response)
         finally:
             self.tally.verifying -= 1
         if drop is None:

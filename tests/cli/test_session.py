@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 
 from evolcoder.cli.session import Opened, Purse
@@ -28,3 +30,18 @@ def test_the_last_answer_is_in_the_cache_when_the_stack_has_closed(tmp_path):
     asyncio.run(ask())
     with contextlib.closing(sqlite3.connect(path)) as cache:
         assert cache.execute("SELECT text FROM completions").fetchall() == [("yes",)]
+
+
+def test_there_is_room_for_as_many_connections_as_are_asked_for():
+    """The soft limit rises as far as the hard one lets it, and never falls."""
+    script = (
+        "import resource, sys; from evolcoder.cli.session import allow_connections;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1500));"
+        "allow_connections(500); print(*resource.getrlimit(resource.RLIMIT_NOFILE));"
+        "allow_connections(2000); print(*resource.getrlimit(resource.RLIMIT_NOFILE));"
+        "allow_connections(1); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines() == ["1012 1500", "1500 1500", "1500 1500"]

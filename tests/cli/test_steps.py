@@ -6,7 +6,9 @@ import urllib.request
 
 import pytest
 
+from evolcoder.cli import steps
 from evolcoder.cli.steps import ServeSteps, TrainSteps, filled, run_step
+from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.loop.parts import Training
 from evolcoder.loop.settings import LoopConfig, ServeConfig
@@ -72,10 +74,53 @@ def test_a_training_is_told_its_seed_and_steps(tmp_path):
     script = "import json, sys; json.dump(sys.argv[1:], open(sys.argv[1], 'w'))"
     train = {"command": ["{python}", "-c", script, "{out}", "{base}", "{data}", "{seed}"]}
     config = LoopConfig.model_validate({"student": {"path": "weights"}, "train": train})
-    for steps in (None, 7):
-        one = Training("seed", 3, "key", "data", 10, 100, steps)
+    for n_steps in (None, 7):
+        one = Training("seed", 3, "key", "data", 10, 100, n_steps)
         TrainSteps(tmp_path, config).train(one, tmp_path / "rows", tmp_path / "out")
         told = json.loads((tmp_path / "out").read_text())
         assert told[1:4] == ["weights", str(tmp_path / "rows"), "3"]
-        assert told[4:] == ([] if steps is None else ["--set", "steps=7"])
+        assert told[4:] == ([] if n_steps is None else ["--set", "steps=7"])
     assert filled(["{x}", "{python}"], x=1) == ["1", sys.executable]
+
+
+def test_only_servers_that_we_start_are_asked_as_hard_as_they_can_be():
+    """Requests in flight grow with the GPUs, up to a bound; a server of the user's is let alone."""
+    said = ServeConfig(gpus=2).traffic
+    assert said == ("--set", "traffic.concurrency=2560", "--set", "traffic.seeds=false")
+    assert ServeConfig(gpus=8, seeds=True).traffic[1::2] == (
+        "traffic.concurrency=4096", "traffic.seeds=true",
+    )  # fmt: skip
+    assert ServeConfig(command=()).traffic == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_ours"),
+    [
+        ({}, True),
+        ({"responder": {"model": "vllm:b"}}, True),
+        ({"responder": {"model": "openai:c"}}, False),
+        ({"verify": {"tester": "openai:c"}}, False),
+    ],
+)
+def test_a_run_is_hurried_where_every_model_is_served_for_it(
+    tmp_path, monkeypatch, changes, is_ours
+):
+    """One model elsewhere, and run.traffic rules for all of them."""
+    commands = []
+    monkeypatch.setattr(steps, "run_step", lambda command, _: commands.append(command))
+    config = Config.model_validate({"evolver": {"model": "vllm:a"}, **changes})
+    parts = {"evolver": config.evolver, "responder": config.responder}
+    served = {role: "http://x#m" for role, part in parts.items() if (part.model or "").startswith("vllm:")}  # fmt: skip
+    steps.RunSteps(tmp_path, ServeConfig()).evolve(config, tmp_path / "run-main", served)
+    assert ("traffic.concurrency=1280" in commands[0]) == is_ours
+
+
+def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
+    """Every place of the default command is filled; a user's own command need not have them all."""
+    script = "import sys; print(*sys.argv[1:]); sys.exit(7)"
+    command = ("{python}", "-c", script, *ServeConfig().command[1:])
+    config = ServeConfig(command=command, gpus=8, port=18793, ready_s=60)
+    with pytest.raises(StepFailed) as failed, ServeSteps(tmp_path, config).serving([("w", "one")]):
+        pass
+    assert "serve w --served-model-name one" in str(failed.value)
+    assert "--data-parallel-size 8 --api-server-count 8" in str(failed.value)

@@ -57,6 +57,18 @@ async def test_everything_that_decides_the_answer_is_sent():
     assert call.headers["content-type"] == "application/json"
 
 
+async def test_no_seed_is_sent_where_the_traffic_says_so():
+    """What a model refuses besides is learnt as ever, and still no seed goes out."""
+    async with Loopback() as server:
+        server.mishaps.append(status(400, "unsupported parameter: top_p"))
+        engine = engine_for(server, seeds=False)
+        await engine.complete(ask())
+        await engine.complete(ask())
+        await engine.aclose()
+    assert all("seed" not in call.body for call in server.calls)
+    assert ["top_p" in call.body for call in server.calls] == [True, False, False]
+
+
 async def test_connections_are_used_again():
     """A thousand requests at ten at a time need ten connections."""
     ports = set()

@@ -36,7 +36,7 @@ def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_p
     assert "| merge-0..2<br>[seed-reanswered] |" in out
     facts = results.facts(tmp_path / "out" / "results")
     assert facts["decision"]["best"] == 2
-    assert [step["kind"] for step in facts["steps"]].count("evolve") == 5
+    assert [step["kind"] for step in facts["steps"]].count("evolve") == 4
     steps = {one["arm"]: one["steps"] for one in facts["trainings"]}
     assert steps["seed"] is None
     assert steps["seed@steps"] == steps["round-1@steps"] == 3

@@ -19,13 +19,16 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.cli import provenance, regrade
 from evolcoder.cli.steps import EvalSteps, RunSteps, ServeSteps, TrainSteps
 from evolcoder.errors import ConfigError
-from evolcoder.loop import results, travel
+from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts
 from evolcoder.loop.settings import LoopConfig
-from evolcoder.loop.store import LoopStore
+from evolcoder.loop.store import LoopStore, Step
 from evolcoder.loop.story import Loop, Outcome
 from evolcoder.records import Row
+from evolcoder.sandbox.pool import LEVELS
 
+LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
+"""Keys that --sandbox sets: where answers of the run and of the students are run."""
 _PIECES = re.compile(r"\w+|[^\w\s]")
 
 
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", type=Path, help="a YAML file: run, student, arms, dev, tests, stop")
     add("--out", type=Path, metavar="DIR", help="the loop's folder; an existing one goes on")
+    add("--sandbox", choices=LEVELS, help="least protection under which programs are run")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
     add("--no-grade", action="store_true", help="train and ask only; grade and decide later")
     add("--pack", type=Path, metavar="DIR", help="write what another machine needs, and stop")
@@ -48,15 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Go through the loop, or through a part of it."""
     signal.signal(signal.SIGTERM, _interrupt)
-    config = configs.load_as(LoopConfig, args.config, args.set)
+    levels = [f"{key}={args.sandbox}" for key in LEVEL_KEYS if args.sandbox]
+    config = configs.load_as(LoopConfig, args.config, [*levels, *args.set])
     folder = args.out or Path("runs") / f"loop-{args.config.stem}"
     target = args.results or folder / "results"
     if args.regrade:
         return regrade.main(target, config, as_json=args.json)
     with LoopStore.create(folder) as store:
-        scorer = EvalSteps(folder, config.ask)
+        scorer = EvalSteps(folder, config.ask, config.serve)
         parts = Parts(
-            RunSteps(folder), TrainSteps(folder, config), ServeSteps(folder, config.serve), scorer
+            RunSteps(folder, config.serve),
+            TrainSteps(folder, config),
+            ServeSteps(folder, config.serve),
+            scorer,
         )
         loop = Loop(store, config, parts, tokens=_tokens(config), say=_say)
         if args.pack:
@@ -71,8 +79,9 @@ def main(args: argparse.Namespace) -> int:
             )
             return 0
         _keep(target, config, loop, store, outcome)
+        steps = store.steps()
     paths = results.present(target, figures=not args.no_figures)
-    _show(target, outcome, paths, as_json=args.json)
+    _show(target, outcome, paths, steps, as_json=args.json)
     return 0
 
 
@@ -143,10 +152,15 @@ def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcom
     results.write(target, facts, samples)
 
 
-def _show(target: Path, outcome: Outcome, paths: list[Path], *, as_json: bool) -> None:
+def _show(
+    target: Path, outcome: Outcome, paths: list[Path], steps: list[Step], *, as_json: bool
+) -> None:
     decision = outcome.decision
     if as_json:
-        told = {"results": str(target), "decision": asdict(decision) if decision else None}
+        told = {
+            "results": str(target), "decision": asdict(decision) if decision else None,
+            "steps": [asdict(step) for step in steps],
+        }  # fmt: skip
         print(json.dumps(told, indent=1))
         return
     if decision:
@@ -155,6 +169,7 @@ def _show(target: Path, outcome: Outcome, paths: list[Path], *, as_json: bool) -
         print(f"Evol Stop {'ended evolution' if decision.stop else 'found no end'}: the best "
               f"is round {decision.best}\n")  # fmt: skip
     print((target / "tables.md").read_text(encoding="utf-8"))
+    print(f"Steps, over all sessions:\n\n{clock.table(steps)}\n")
     for arm in outcome.skipped:
         print(f"not made: {arm}")
     for path in paths:

@@ -48,7 +48,7 @@ def regraded(
     n = max(numbers.values(), default=-1) + 1
     ask = config.ask.model_copy(update={"n": n, "temperature": 1.0})
     with tempfile.TemporaryDirectory() as work:
-        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask), placed)
+        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask, config.serve), placed)
     verdicts = [(one, found[one.problem, number]) for one, number in placed]
     return [
         replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))

@@ -6,6 +6,7 @@
 
 import difflib
 import os
+import resource
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 OPENAI = "https://api.openai.com/v1"
 FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
 _LATER = ("vllm:", "hf:")
+OTHER_FILES = 512
+"""Files and pipes that a process has beside its connections: databases, the sandbox's workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ async def open_one(spec: str, config: Config) -> Opened:
     if spec.startswith("scripted:"):
         return Opened(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     url, model = _server(spec)
+    allow_connections(config.traffic.concurrency)
     key = os.environ.get("OPENAI_API_KEY")
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
     try:
@@ -164,6 +168,18 @@ async def open_one(spec: str, config: Config) -> Opened:
         await server.aclose()
         raise
     return Opened(server, model)
+
+
+def allow_connections(n: int) -> None:
+    """Let this process hold so many connections beside its files, as far as the system allows.
+
+    Shells give 1,024 and allow more; without it, that is where the requests in flight would end.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n + OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _open_file(path: Path, config: Config) -> Opened:

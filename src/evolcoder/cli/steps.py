@@ -71,8 +71,9 @@ def filled(command: Sequence[str], **values: object) -> list[str]:
 class RunSteps:
     """Evolves with `evolcoder run`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, serve: ServeConfig) -> None:
         self._folder = folder
+        self._serve = serve
 
     def evolve(self, config: Config, folder: Path, models: Mapping[str, str]) -> None:
         """Bring a run folder to the rounds of its config."""
@@ -81,8 +82,17 @@ class RunSteps:
         path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         sets = [f"{role}.model={json.dumps(spec)}" for role, spec in models.items()]
         options = [word for one in sets for word in ("--set", one)]
+        if _all_served(config, models):
+            options += self._serve.traffic
         command = [*OURS, "run", str(path), "--out", str(folder), "--json", *options]
         run_step(command, self._folder / "log" / f"{folder.name}.txt")
+
+
+def _all_served(config: Config, models: Mapping[str, str]) -> bool:
+    """Whether every model that a run asks is one that we started for it."""
+    roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
+    asked = {role for role, part in roles.items() if part.model}
+    return asked <= models.keys() and config.verify.tester is None
 
 
 class TrainSteps:
@@ -118,7 +128,10 @@ class ServeSteps:
 
     def _serve(self, stack: ExitStack, n: int, weights: str, name: str) -> Served:
         config = self._config
-        values = {"model": weights, "name": name, "port": config.port + n}
+        values = {
+            "model": weights, "name": name, "port": config.port + n,
+            "gpus": config.gpus, "front_ends": max(config.front_ends, config.gpus),
+        }  # fmt: skip
         spec = config.spec.format(**values)
         if config.command:
             command = filled([*config.command, *config.options], **values)
@@ -133,9 +146,10 @@ class ServeSteps:
 class EvalSteps:
     """Samples and grades with `evolcoder eval`."""
 
-    def __init__(self, folder: Path, config: AskConfig) -> None:
+    def __init__(self, folder: Path, config: AskConfig, serve: ServeConfig) -> None:
         self._folder = folder
         self._config = config
+        self._serve = serve
         self._benches: dict[str, Bench] = {}
 
     @property
@@ -178,6 +192,7 @@ class EvalSteps:
     def sample(self, folder: Path, name: str, model: Served, benches: Sequence[str]) -> None:
         """Ask for the samples that are missing."""
         command = [*OURS, "eval", *self.options(folder, model.spec, benches), "--no-grade"]
+        command += self._serve.traffic
         run_step(command, self._folder / "log" / f"sample-{name}.txt")
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
@@ -206,6 +221,7 @@ class EvalSteps:
             "--bench": ",".join(benches), "--model": spec, "--out": folder, "--n": c.n,
             "--template": c.template, "--temperature": c.temperature, "--top-p": c.top_p,
             "--max-tokens": c.max_tokens, "--data-dir": c.data_dir, "--limit": c.limit,
+            "--sandbox": c.sandbox,
         }  # fmt: skip
         given = [(flag, str(value)) for flag, value in values.items() if value is not None]
         return [*(word for pair in given for word in pair), *c.options]

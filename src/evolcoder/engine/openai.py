@@ -49,6 +49,7 @@ class OpenAIEngine:
         self._backoff_s = backoff_s
         self._wire = Wire(self._address, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
+        self._unsent = _ALL_SENT if traffic.seeds else frozenset({"seed"})
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self.identity!r})"
@@ -126,7 +127,7 @@ class OpenAIEngine:
     async def _ask(self, request: Request) -> Completion | Fault:
         """Ask once, and once more for every parameter that the model turns out to refuse."""
         while True:
-            unsent = self._refused.get(request.model, _ALL_SENT)
+            unsent = self._refused.get(request.model, self._unsent)
             body = chat.payload(request, unsent)
             url = self._address.raw_url if request.is_raw else self._address.chat_url
             answer = await self._wire.exchange("POST", url, body)
@@ -138,7 +139,7 @@ class OpenAIEngine:
             if refused is None or refused in unsent:
                 return fault_of(answer, model=request.model)
             # Others may have learnt more while this one was on its way.
-            known = self._refused.get(request.model, _ALL_SENT)
+            known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
 
     def _error(self, fault: Fault, model: str, n_tries: int) -> EvolcoderError:

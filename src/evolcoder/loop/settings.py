@@ -7,12 +7,13 @@ changed config: what it holds is named by what decides it, so what still fits is
 1
 """
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from evolcoder.config import Config
-from evolcoder.knobs import Section
+from evolcoder.knobs import MOST_IN_FLIGHT, Section
 from evolcoder.loop.arms import Arm
 from evolcoder.loop.stop import Rule
 
@@ -62,15 +63,29 @@ class TrainConfig(Section):
 
 
 class ServeConfig(Section):
-    """How a folder of weights becomes a model that answers."""
+    """How a folder of weights becomes a model that answers, and how hard it is asked."""
 
     command: tuple[str, ...] = (
-        "{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}",
+        "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
         "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}",
+        "--data-parallel-size", "{gpus}", "--api-server-count", "{front_ends}",
+        "--generation-config", "vllm", "--disable-log-stats", "--disable-uvicorn-access-log",
+        "--uvicorn-log-level", "warning",
     )  # fmt: skip
-    """The server's command; {model} {name} {port} are filled in. Empty: nothing is started."""
+    """The server's command; {model} {name} {port} {gpus} {front_ends} are filled in. Empty: nothing
+    is started."""
     options: tuple[str, ...] = ()
     """What follows the command, such as --gpu-memory-utilization 0.8."""
+    gpus: int = Field(1, ge=1)
+    """GPUs of this machine that each hold the whole model, with requests spread over them."""
+    front_ends: int = Field(4, ge=1)
+    """Processes of the server that read requests and put answers together; one per GPU at least."""
+    concurrency: int = Field(1280, ge=1, le=MOST_IN_FLIGHT)
+    """Most requests in flight to each GPU of a server that we start; more than it computes at once
+    (1,024 on a large GPU), so that a place that falls free is filled at once."""
+    seeds: bool = False
+    """Send a seed with each request to a server that we start; vLLM draws such requests one by one,
+    which with a thousand at once takes longer than the model, and gives no equal bytes."""
     spec: str = "http://127.0.0.1:{port}/v1#{name}"
     """The model spec that it answers under."""
     port: int = Field(8791, ge=1, le=65535)
@@ -79,6 +94,15 @@ class ServeConfig(Section):
     """Longest wait until it answers."""
     stop_s: float = Field(30.0, gt=0.0)
     """How long it may take to end before it is killed."""
+
+    @property
+    def traffic(self) -> tuple[str, ...]:
+        """Return the `--set` options of a command that asks servers that we start."""
+        if not self.command:
+            return ()
+        most = min(MOST_IN_FLIGHT, self.concurrency * self.gpus)
+        sets = (f"traffic.concurrency={most}", f"traffic.seeds={json.dumps(self.seeds)}")
+        return tuple(word for one in sets for word in ("--set", one))
 
 
 class AskConfig(Section):
@@ -98,6 +122,8 @@ class AskConfig(Section):
     """The first so many problems of each benchmark only, for trying things out."""
     data_dir: str | None = None
     """Read benchmark data here and fetch nothing."""
+    sandbox: Literal["strict", "processes"] = "strict"
+    """Least protection under which answers are graded."""
     options: tuple[str, ...] = ()
     """Further options of `evolcoder eval`, such as --workers 4."""
 

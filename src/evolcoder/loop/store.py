@@ -32,6 +32,7 @@ MIGRATIONS: Sequence[str] = (
         kind TEXT NOT NULL, name TEXT NOT NULL, seconds REAL NOT NULL, detail TEXT NOT NULL
     )
     """,
+    "ALTER TABLE steps ADD COLUMN busy REAL",
 )
 
 
@@ -40,13 +41,15 @@ class Step:
     """Something that a session of the loop did."""
 
     kind: str
-    """`evolve`, `train`, `sample` or `grade`."""
+    """`serve`, `evolve`, `train`, `sample` or `grade`; `serve` is the start of servers alone."""
     name: str
     """What it was done to."""
     seconds: float
     """How long it took by the clock."""
     detail: str
     """More in words; empty for most."""
+    busy: float | None = None
+    """Share of that time in which the GPUs computed, 0 to 1; None where none can be looked at."""
 
 
 class LoopStore(Folder):
@@ -63,13 +66,14 @@ class LoopStore(Folder):
 
     def add_step(self, step: Step) -> None:
         """Note a step that was done."""
-        values = (step.kind, step.name, step.seconds, step.detail)
-        self.db.write("INSERT INTO steps VALUES (?, ?, ?, ?)", values)
+        values = (step.kind, step.name, step.seconds, step.detail, step.busy)
+        self.db.write("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", values)
         self.db.flush()
 
     def steps(self) -> list[Step]:
         """Read all steps, in order."""
-        rows: Any = self.db.read("SELECT kind, name, seconds, detail FROM steps ORDER BY rowid")
+        query = "SELECT kind, name, seconds, detail, busy FROM steps ORDER BY rowid"
+        rows: Any = self.db.read(query)
         return [Step(*row) for row in rows]
 
     def run_folder(self, name: str) -> Path:

@@ -10,9 +10,8 @@ so nothing is decided and all rounds are made: another machine grades later in t
 
 import math
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +20,11 @@ from evolcoder.config import Config
 from evolcoder.ids import content_id
 from evolcoder.loop import overlap
 from evolcoder.loop.arms import MAIN, REANSWERED, STUDENT, Arm, Selection, Source, select
-from evolcoder.loop.parts import Parts, Training
+from evolcoder.loop.clock import Clock, stages_of
+from evolcoder.loop.parts import Parts, Served, Training
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.stop import Decision, Point, should_stop
-from evolcoder.loop.store import LoopStore, Step, model_key
+from evolcoder.loop.store import LoopStore, model_key
 from evolcoder.loop.variants import merge, rerun, variant
 from evolcoder.records import Row
 from evolcoder.store import RunStore
@@ -66,6 +66,7 @@ class Loop:
         self._parts = parts
         self._tokens = tokens
         self._say = say
+        self._clock = Clock(store, say)
         self.benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
 
     def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
@@ -128,7 +129,9 @@ class Loop:
         history: list[Point] = []
         decision = None
         for k in range(self._config.run.budget.rounds + 1):
-            self._evolve(MAIN, variant(self._config, MAIN), k)
+            # One point decides nothing, so round 1 is always made: with round 0, by one server.
+            at_least = max(k, min(1, self._config.run.budget.rounds))
+            self._evolve(MAIN, variant(self._config, MAIN), at_least)
             selection = self._select([merge(k)])[merge(k)]
             models = [self.training(merge(k), seed, selection) for seed in self._config.train.seeds]
             models = [model for model in models if make or self._is_sampled(model)]
@@ -190,8 +193,10 @@ class Loop:
             return
         budget = config.budget.model_copy(update={"rounds": rounds})
         wanted = config.model_copy(update={"budget": budget})
-        with self._timed("evolve", f"{name}, round {rounds}"), self._models_of(wanted) as models:
-            self._parts.evolver.evolve(wanted, self._store.run_folder(name), models)
+        folder, what = self._store.run_folder(name), f"{name}, round {rounds}"
+        with self._models_of(wanted, what) as models, self._clock.timed("evolve", what) as step:
+            self._parts.evolver.evolve(wanted, folder, models)
+            step.detail = stages_of(folder)
         self._store.set_meta(EVOLVED + name, [config.fingerprint, rounds])
         self._store.db.flush()
 
@@ -200,7 +205,15 @@ class Loop:
         return Path(given) if given else self._store.run_folder(name)
 
     @contextmanager
-    def _models_of(self, config: Config) -> Iterator[dict[str, str]]:
+    def _serving(self, models: Sequence[tuple[str, str]], what: str) -> Iterator[Sequence[Served]]:
+        """Serve models while the context lasts; how long they take to start is a step."""
+        with ExitStack() as stack:
+            with self._clock.timed("serve", what):
+                served = stack.enter_context(self._parts.servers.serving(models))
+            yield served
+
+    @contextmanager
+    def _models_of(self, config: Config, what: str) -> Iterator[dict[str, str]]:
         """Serve the weights that a run asks for; yield part -> spec."""
         roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
         wanted = {
@@ -212,7 +225,7 @@ class Loop:
         if not weights:
             yield {}
             return
-        with self._parts.servers.serving([(path, Path(path).name) for path in weights]) as served:
+        with self._serving([(path, Path(path).name) for path in weights], what) as served:
             by_path = dict(zip(weights, served, strict=True))
             yield {role: by_path[path].spec for role, path in wanted.items()}
 
@@ -231,10 +244,10 @@ class Loop:
         weights = self._config.student.path
         if selection is not None:
             weights = str(self._train(training, selection))
-        servers = self._parts.servers
+        name = _name(training)
         with (
-            self._timed("sample", _name(training)),
-            servers.serving([(weights, training.key)]) as served,
+            self._serving([(weights, training.key)], name) as served,
+            self._clock.timed("sample", name),
         ):
             scorer.sample(folder, training.key, served[0], self.benches)
 
@@ -242,7 +255,7 @@ class Loop:
         model = self._store.model(training.key)
         if not model.exists():
             data = self._store.data(training.data, selection.rows)
-            with self._timed("train", _name(training)):
+            with self._clock.timed("train", _name(training)):
                 self._parts.trainer.train(training, data, self._store.making(training.key))
             self._store.made(training.key)
         return model
@@ -250,20 +263,13 @@ class Loop:
     def _grade(self, training: Training, benches: Sequence[str]) -> None:
         folder = self.evaluation(training)
         if not self._parts.scorer.is_graded(folder, benches):
-            with self._timed("grade", f"{_name(training)} on {', '.join(benches)}"):
+            with self._clock.timed("grade", f"{_name(training)} on {', '.join(benches)}"):
                 self._parts.scorer.grade(folder, training.key, benches)
 
     def evaluation(self, training: Training) -> Path:
         """Return where the samples and verdicts of a model are."""
         asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
         return self._store.evaluation(content_id("eval", [training.key, asked]))
-
-    @contextmanager
-    def _timed(self, kind: str, name: str) -> Iterator[None]:
-        self._say(f"{kind} {name}")
-        began = time.monotonic()
-        yield
-        self._store.add_step(Step(kind, name, round(time.monotonic() - began, 2), ""))
 
 
 DECIDING = ("template", "temperature", "top_p", "max_tokens")

@@ -1,0 +1,78 @@
+"""How long each step of a loop took, how busy the GPUs were in it, and both as a table.
+
+Promises: a step is noted when it has ended well, and not before; a share of the GPUs is None on a
+machine without one. Stages of one run go on side by side, so their seconds are told within the
+step that holds them and never added up.
+
+>>> with Clock(store, print).timed("train", "merge-0..1, seed 0"):   # doctest: +SKIP
+...     train()
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolcoder.funnel import SECONDS_META
+from evolcoder.gauge import watching
+from evolcoder.loop.store import LoopStore, Step
+from evolcoder.store import RunStore
+
+
+@dataclass(slots=True)
+class Noted:
+    """What a step says of itself, beside its time."""
+
+    detail: str = ""
+    """More in words."""
+
+
+class Clock:
+    """Notes the steps of one loop in its database."""
+
+    def __init__(self, store: LoopStore, say: Callable[[str], None]) -> None:
+        self._store = store
+        self._say = say
+
+    @contextmanager
+    def timed(self, kind: str, name: str) -> Iterator[Noted]:
+        """Say that a step begins, and note it when it has ended well."""
+        self._say(f"{kind} {name}")
+        began, noted = time.monotonic(), Noted()
+        with watching() as watch:
+            yield noted
+        seconds = round(time.monotonic() - began, 2)
+        self._store.add_step(Step(kind, name, seconds, noted.detail, watch.busy))
+
+
+def stages_of(folder: Path) -> str:
+    """Say how long a run was at each stage of its newest round."""
+    with RunStore.read(folder) as store:
+        rounds = store.meta(SECONDS_META) or {}
+    stages = rounds[max(rounds, key=int)] if rounds else {}
+    return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
+
+
+def table(steps: Sequence[Step]) -> str:
+    """Return steps as a table, with the whole time and the GPUs' idle share of it at the end."""
+    lines = ["| step | of | seconds | GPU busy |", "| --- | --- | ---: | ---: |"]
+    for step in steps:
+        name = (
+            f"{step.name} ({step.detail})" if step.kind == "evolve" and step.detail else step.name
+        )
+        lines.append(f"| {step.kind} | {name} | {step.seconds:.1f} | {_percent(step.busy)} |")
+    whole = sum(step.seconds for step in steps)
+    lines.append(f"| all | | {whole:.1f} | {_percent(busy_share(steps))} |")
+    return "\n".join(lines)
+
+
+def busy_share(steps: Sequence[Step]) -> float | None:
+    """Return the share of all steps' time in which the GPUs computed; None where not known."""
+    known = [(step.busy, step.seconds) for step in steps if step.busy is not None]
+    seconds = sum(seconds for _, seconds in known)
+    return sum(busy * seconds for busy, seconds in known) / seconds if seconds else None
+
+
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{100 * share:.0f} %"
