@@ -14,7 +14,7 @@ from evolcoder.records import Check, Made, Response, Row, RowVerdict, Task
 NAMES = [
     "student", "seed", "seed-reanswered", "round-2", "merge-0..3", "round-1@samples",
     "round-12@tokens", "merge-0..3@steps", "merge-0..3+verified", "merge-0..3~misdirect~deepen",
-    "other/merge-0..1@tokens+verified~deepen",
+    "other/merge-0..1@tokens+verified~deepen", "merge-0..2@samples+ran",
 ]  # fmt: skip
 HEURISTICS = ("constrain", "deepen", "misdirect")
 
@@ -47,13 +47,19 @@ def rows_of(n_seeds, n_rounds, *, said="own"):
 FOUND = (("passed", 0.9), ("failed", 0.9), ("passed", 0.2), ("passed", 0.5))
 """What tests found of every fourth lineage: sound, failed, too weak, just strong enough."""
 
+RAN = ("passed", "error", "passed")
+"""How the programs of every third lineage ended."""
+
 
 def verdicts_of(row):
     t = row.task
     if t.round == 0:
         return ()
-    kind, score = FOUND[t.ordinal % 4]
-    return (RowVerdict(t.id, row.response.id, t.round, t.ordinal, Check.TESTS, kind, score, {}),)
+    tests, runs = FOUND[t.ordinal % 4], (RAN[t.ordinal % 3], None)
+    return tuple(
+        RowVerdict(t.id, row.response.id, t.round, t.ordinal, check, *found, {})
+        for check, found in ((Check.TESTS, tests), (Check.RUNS, runs))
+    )
 
 
 def tokens(row):
@@ -98,6 +104,7 @@ def test_each_arm_holds_the_rows_that_it_names():
         "round-2",
         "merge-0..2",
         "merge-0..2+verified",
+        "merge-0..2+ran",
         "merge-0..2~deepen",
     )
     assert {row.task.round for row in found["round-2"].rows} == {2}
@@ -109,6 +116,9 @@ def test_each_arm_holds_the_rows_that_it_names():
     verified = found["merge-0..2+verified"].rows
     assert {row.task.ordinal % 4 for row in verified if row.task.round} == {0, 3}
     assert sum(row.task.round == 0 for row in verified) == 60
+    ran = found["merge-0..2+ran"].rows
+    assert {row.task.ordinal % 3 for row in ran if row.task.round} == {0, 2}
+    assert sum(row.task.round == 0 for row in ran) == 60
     left = {row.task.heuristic for row in found["merge-0..2~deepen"].rows}
     assert left == {None, "constrain", "misdirect"}
 

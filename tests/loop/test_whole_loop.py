@@ -99,6 +99,12 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
     assert not (here / "models").exists()
     assert f"not made: {jobs[-1]['arm']}" in text
     assert "| merge-0..1<br>[seed] |" in text
+    command[command.index(here)] = tmp_path / "nobody-decides"
+    code, again, _ = loop(capsys, *command, "--set", "dev.bench=null")
+    assert code == 0
+    assert "Evol Stop" in text
+    assert "Evol Stop" not in again
+    assert "| merge-0..1<br>[seed] |" in again
 
 
 def _sampled(there, back):

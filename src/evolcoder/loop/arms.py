@@ -13,7 +13,8 @@ them; a smaller draw is part of every larger one. Trains nothing.
     round-2@samples             as many rows as the smallest arm of this match
     round-2@tokens              as many tokens, to within a row
     merge-0..3@steps            as many optimiser steps
-    merge-0..3+verified         rows that passed verification alone
+    merge-0..3+verified         rows whose answer passed sound tests alone
+    merge-0..3+ran              rows whose program ran to its end alone
     merge-0..3~misdirect        without the rows of one heuristic; more may follow
     other/merge-0..1            rows of the run that the config calls `other`
 
@@ -36,11 +37,12 @@ STUDENT = "student"
 SEED = "seed"
 REANSWERED = "seed-reanswered"
 PASSED = "passed"
-"""What the verdict of a check by tests says of a row that passed them."""
+"""What the verdict of a check says of a row that passed it."""
 FORMS = f"{STUDENT}, {SEED}, {REANSWERED}, round-K or merge-0..K, then @samples, @tokens or @steps"
 _NAME = re.compile(
     r"(?:(?P<run>[\w-]+)/)?(?P<base>student|seed|seed-reanswered|round-(?P<only>[1-9]\d*)"
-    r"|merge-0\.\.(?P<upto>[1-9]\d*))(?:@(?P<match>samples|tokens|steps))?(?P<verified>\+verified)?"
+    r"|merge-0\.\.(?P<upto>[1-9]\d*))(?:@(?P<match>samples|tokens|steps))?"
+    r"(?:\+(?P<proof>verified|ran))?"
     r"(?P<without>(?:~\w+)*)"
 )
 
@@ -51,6 +53,16 @@ class Match(StrEnum):
     SAMPLES = "samples"
     TOKENS = "tokens"
     STEPS = "steps"
+
+
+class Proof(StrEnum):
+    """What must have been found of a row's answer. Values are stored; never rename one."""
+
+    VERIFIED = "verified"
+    RAN = "ran"
+
+
+_CHECKS = {Proof.VERIFIED: Check.TESTS, Proof.RAN: Check.RUNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +77,8 @@ class Arm:
     """Name of the run that its rows are of."""
     match: Match | None
     """What is made equal to the other arms with the same match."""
-    verified: bool
-    """Whether only rows that passed verification are taken."""
+    proof: Proof | None
+    """What its rows must have passed."""
     without: tuple[str, ...]
     """Heuristics whose rows are left out, sorted."""
 
@@ -83,15 +95,14 @@ class Arm:
         without = tuple(sorted(set(filter(None, (found["without"] or "").split("~")))))
         match = Match(found["match"]) if found["match"] else None
         rounds = _rounds(found["base"], found["only"], found["upto"])
-        return cls(
-            found["base"], rounds, found["run"] or MAIN, match, bool(found["verified"]), without
-        )
+        proof = Proof(found["proof"]) if found["proof"] else None
+        return cls(found["base"], rounds, found["run"] or MAIN, match, proof, without)
 
     def __str__(self) -> str:
         run = "" if self.run == MAIN else f"{self.run}/"
         match = f"@{self.match}" if self.match else ""
-        verified = "+verified" if self.verified else ""
-        return f"{run}{self.base}{match}{verified}{''.join(f'~{name}' for name in self.without)}"
+        proof = f"+{self.proof}" if self.proof else ""
+        return f"{run}{self.base}{match}{proof}{''.join(f'~{name}' for name in self.without)}"
 
     @property
     def is_trained(self) -> bool:
@@ -123,14 +134,13 @@ class Source:
     least_strength: float
     """Least share of mutants that the tests of a verified row have killed."""
 
-    def is_verified(self, row: Row) -> bool:
-        """Whether a row passed sound tests; a seed that nobody looked at stays in."""
-        found = [one for one in row.verdicts if one.check is Check.TESTS]
+    def has(self, proof: Proof, row: Row) -> bool:
+        """Whether a row has passed what an arm asks for; a seed nobody looked at stays in."""
+        found = [one for one in row.verdicts if one.check is _CHECKS[proof]]
         if not found:
             return row.task.round == 0
-        return any(
-            one.kind == PASSED and (one.score or 0.0) >= self.least_strength for one in found
-        )
+        least = self.least_strength if proof is Proof.VERIFIED else 0.0
+        return any(one.kind == PASSED and (one.score or 0.0) >= least for one in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +199,7 @@ def _whole(arm: Arm, sources: dict[str, Source]) -> tuple[Row, ...]:
         for row in rows
         if row.task.round in arm.rounds
         and row.task.heuristic not in arm.without
-        and (not arm.verified or source.is_verified(row))
+        and (arm.proof is None or source.has(arm.proof, row))
     ]
     if not kept:
         raise ConfigError(f"arms: {arm} has no rows; see `evolcoder inspect` for what was dropped")

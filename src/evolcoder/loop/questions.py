@@ -49,13 +49,13 @@ def questions(names: Iterable[str]) -> tuple[Question, ...]:
 
 
 def _rounds(arms: Sequence[Arm]) -> tuple[Pair, ...]:
-    plain = [a for a in arms if (a.run, a.match, a.verified, a.without) == (MAIN, None, False, ())]
+    plain = [a for a in arms if (a.run, a.match, a.proof, a.without) == (MAIN, None, None, ())]
     wanted = [arm for arm in plain if arm.base in {STUDENT, SEED, REANSWERED} or arm.rounds[1:]]
     return _against(wanted)
 
 
 def _quantity(arms: Sequence[Arm], match: Match) -> Question:
-    mine = [arm for arm in arms if arm.match is match and not arm.verified and not arm.without]
+    mine = [arm for arm in arms if arm.match is match and not arm.proof and not arm.without]
     title = f"Complexity or quantity, at equal {match}? (the paper's Table 5)"
     return Question(f"equal-{match}", title, _against(mine))
 
@@ -78,7 +78,7 @@ def _heuristic(arm: Arm) -> Arm:
 
 
 def _verification(arm: Arm) -> Arm:
-    return replace(arm, verified=False)
+    return replace(arm, proof=None)
 
 
 def _without(arms: Sequence[Arm], plainer: Callable[[Arm], Arm]) -> tuple[Pair, ...]:

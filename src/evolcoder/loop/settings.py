@@ -131,8 +131,8 @@ class AskConfig(Section):
 class DevConfig(Section):
     """What decides whether a round helped."""
 
-    bench: str = "mbpp-dev"
-    """The benchmark."""
+    bench: str | None = "mbpp-dev"
+    """The benchmark; null: nothing decides, all rounds are made."""
     leave_out_tests: bool = False
     """Take problems that a reported test has out of the dev set, in place of refusing."""
 

@@ -67,7 +67,8 @@ class Loop:
         self._tokens = tokens
         self._say = say
         self._clock = Clock(store, say)
-        self.benches = tuple(dict.fromkeys((config.dev.bench, *config.tests)))
+        dev = (config.dev.bench,) if config.dev.bench else ()
+        self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
 
     def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
@@ -137,19 +138,19 @@ class Loop:
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
                 self._sample(training, selection)
-            if not grade or not models:
+            bench = self._config.dev.bench
+            if not grade or not models or bench is None:
                 continue
-            history.append(Point(k, self._on_dev(models, dev)))
+            history.append(Point(k, self._on_dev(bench, models, dev)))
             decision = should_stop(history, self._config.stop.rule)
             self._say(decision.reason)
             if decision.stop and not self._config.stop.go_on:
                 return decision, k
         return decision, self._config.run.budget.rounds
 
-    def _on_dev(self, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
+    def _on_dev(self, bench: str, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
         """Put the dev samples of all training seeds together, problem by problem."""
         found: dict[str, list[bool]] = {}
-        bench = self._config.dev.bench
         for training in models:
             self._grade(training, [bench])
             scored = self._parts.scorer.outcomes(self.evaluation(training), bench)[bench]
@@ -159,6 +160,8 @@ class Loop:
 
     def _dev_problems(self) -> frozenset[str]:
         config, scorer = self._config.dev, self._parts.scorer
+        if config.bench is None:
+            return frozenset()
         tests = {test: scorer.problems(test) for test in self._config.tests}
         dev = scorer.problems(config.bench)
         return overlap.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
