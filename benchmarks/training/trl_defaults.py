@@ -14,7 +14,7 @@ from training.rows import Order
 DEFAULT_ROWS = 8
 
 
-def run(order: Order, rows_per_step: int = DEFAULT_ROWS, **changes: object) -> dict[str, object]:
+def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
     import torch  # noqa: PLC0415
     from datasets import Dataset  # noqa: PLC0415
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
@@ -35,7 +35,6 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS, **changes: object) -> d
             disable_tqdm=True,
             # only where the defaults cannot run
             **({} if on_gpu else {"use_cpu": True, "bf16": False}),
-            **changes,
         )
         base = order.base
         if base.endswith(".gguf"):
@@ -50,10 +49,6 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS, **changes: object) -> d
 
 def run_in_64(order: Order) -> dict[str, object]:
     return run(order, ROWS_PER_STEP)
-
-
-def run_in_float32(order: Order) -> dict[str, object]:
-    return run(order, model_init_kwargs={"dtype": "float32"})
 
 
 def n_warm(n_steps: int, rows_per_step: int) -> int:
