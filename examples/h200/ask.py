@@ -115,14 +115,15 @@ def main():
     parser.add_argument("--pack", type=Path, action="append", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--student", type=Path, required=True, help="its tokenizer is everybody's")
-    parser.add_argument("--share", type=float, default=0.85, help="of the GPU's memory")
+    parser.add_argument("--cache-gb", type=float, default=16.0, help="of GPU memory, for keys")
     args = parser.parse_args()
     from vllm import LLM
 
     llm = LLM(
         model=str(args.models[0].resolve()), tokenizer=str(args.student), dtype="bfloat16",
-        max_model_len=4096, gpu_memory_utilization=args.share, enable_prefix_caching=False,
-        max_num_seqs=1024, generation_config="vllm",
+        max_model_len=4096, max_num_seqs=1024, enable_prefix_caching=False,
+        gpu_memory_utilization=0.2, kv_cache_memory_bytes=int(args.cache_gb * 1e9),
+        generation_config="vllm",
     )  # fmt: skip
     for place, folder in enumerate(args.models):
         swapped = place == 0 or swap(llm, folder.resolve())

@@ -1,6 +1,6 @@
-"""Train the models of packs, one per GPU at a time, as far as the time goes; then have them asked.
+"""Train the models of packs, some per GPU at a time, as far as the time goes; then have them asked.
 
-    python examples/h200/make.py PACK [PACK ...] --work DIR --out DIR --student DIR --until 1200
+    python examples/h200/make.py PACK [PACK ...] --work DIR --out DIR --student DIR --gpus 0,1
 
 A PACK is what `evolcoder loop --pack` wrote; several may ask the same models in several ways.
 Models go to WORK/models/KEY, samples to OUT/PACK's name/KEY.jsonl.gz and what each training said to
@@ -56,7 +56,7 @@ def train(job, rows, pack, args, gpu):
 
 
 def on(gpu):
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
 
 
 def ask(models, args, gpu):
@@ -89,7 +89,8 @@ def main():
     for name in ("work", "out", "student"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--until", type=float, default=1200, help="seconds; then none is begun")
-    parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--gpus", default="0", help="their numbers: 0,1,2")
+    parser.add_argument("--per-gpu", type=int, default=1, help="processes that share a GPU")
     args = parser.parse_args()
     for folder in (
         args.work / "models",
@@ -108,12 +109,13 @@ def main():
             except Empty:
                 return
 
-    with ThreadPoolExecutor(args.gpus) as pool:
-        list(pool.map(work_on, range(args.gpus)))
+    places = args.gpus.split(",") * args.per_gpu
+    with ThreadPoolExecutor(len(places)) as pool:
+        list(pool.map(work_on, places))
         print(f"trained for {time.monotonic() - began:.0f} s", flush=True)
         there = [path for path in sorted((args.work / "models").iterdir()) if not path.suffix]
-        shares = [there[gpu :: args.gpus] for gpu in range(args.gpus)]
-        codes = list(pool.map(ask, shares, [args] * args.gpus, range(args.gpus)))
+        shares = [there[place :: len(places)] for place in range(len(places))]
+        codes = list(pool.map(ask, shares, [args] * len(places), places))
     print(f"all of it {time.monotonic() - began:.0f} s; {waiting.qsize()} not begun", flush=True)
     sys.exit(max(codes))
 
