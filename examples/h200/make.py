@@ -114,6 +114,7 @@ def main():
         list(pool.map(work_on, places))
         print(f"trained for {time.monotonic() - began:.0f} s", flush=True)
         there = [path for path in sorted((args.work / "models").iterdir()) if not path.suffix]
+        there.sort(key=lambda model: sum(is_done(model, pack, args.out) for pack in args.packs))
         shares = [there[place :: len(places)] for place in range(len(places))]
         codes = list(pool.map(ask, shares, [args] * len(places), places))
     print(f"all of it {time.monotonic() - began:.0f} s; {waiting.qsize()} not begun", flush=True)
