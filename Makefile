@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## evolve 8 bundled seeds with a real model on this machine
 	$(BIN)/evolcoder run --limit 8 --out runs/first
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## run the tests, side by side
+	$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## lint, format, types, layers
 	$(BIN)/ruff check .
