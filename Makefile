@@ -11,14 +11,15 @@ help: ## list the targets
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # as pip does, which compiles on one core
 	@touch $@
 
 run: $(READY) ## evolve 8 bundled seeds with a real model on this machine
 	$(BIN)/evolcoder run --limit 8 --out runs/first
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## run the tests, side by side
+	$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## lint, format, types, layers
 	$(BIN)/ruff check .

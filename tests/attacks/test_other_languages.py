@@ -39,6 +39,10 @@ def polyglot(request):
     yield from held(request.param, languages=list(usable(request.param, languages)))
 
 
+at_strict = pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
+"""Where naive graders judge: to see that an attack is one, one level is enough."""
+
+
 def forged(polyglot, language, statement):
     polyglot.needs(language)
     candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
@@ -47,6 +51,7 @@ def forged(polyglot, language, statement):
     return top + candidate, test
 
 
+@at_strict
 @pytest.mark.parametrize(("language", "statement"), ROWS)
 def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statement):
     """Every row deceives a grader that looks at the exit code."""
