@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import threading
 
 import pytest
 
 from driver import QUICK
 from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
+from evolcoder.sandbox.channels import Channels
 from evolcoder.sandbox.inside.cell import SPARED
 from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.pool import PoolSandbox
@@ -104,3 +107,21 @@ def test_an_end_is_read_as_it_was_said():
     """The message about a job's end keeps every field."""
     end = End("timeout", -9, 1.5, 2.25, 0.125, 1 << 40)
     assert End.read(end.said()) == end
+
+
+@pytest.mark.parametrize("place", [2, 3, 5])
+def test_two_who_write_at_a_time_do_not_overwrite_each_other(place):
+    """A cell's two processes report side by side, and a lost line would be another verdict."""
+    each = 50_000
+    with Channels.open(Program("python", "")) as channels:
+
+        def write():
+            for _ in range(each):
+                os.write(channels.fds[place], b"a line\n")
+
+        threads = [threading.Thread(target=write) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert os.fstat(channels.fds[place]).st_size == 2 * each * len(b"a line\n")

@@ -10,7 +10,7 @@ of the expected one is right without being decoded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from evolcoder.bench.base import Oracle
@@ -81,11 +81,6 @@ class CallTest:
             raise ValueError(f"{len(inputs)} inputs for {len(lines)} expected answers")
         encoded = encoded_calls(inputs)
         return cls(entry_point, tuple(inputs), tuple(lines), atol, oracle, encoded)
-
-    def first(self, n: int) -> "CallTest":
-        """Return the test that consists of the first calls alone."""
-        encoded = encoded_calls(self.inputs[:n])
-        return replace(self, inputs=self.inputs[:n], expected=self.expected[:n], encoded=encoded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,15 @@ from typing import cast
 from evolcoder.bench.base import CallChecks, Problem
 from evolcoder.db import Database
 from evolcoder.grade.calls import answers_of, read_answer
-from evolcoder.grade.problems import COSTLY_S, Need, ProblemTest
+from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.ids import content_id
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
 from evolcoder.text import one_line
 
 GENEROUS = Limits(cpu_s=120, wall_s=300, memory_mb=6144, answers_mb=512, file_mb=512, compile_s=300)
 """For a reference, which is known to end."""
+COSTLY_S = 0.05
+"""From so much processor time of the reference on, its calls are timed one by one."""
 UNKNOWN = Need(cpu_s=20.0, peak_mb=1024.0)
 """Taken for what a reference needs until it has run."""
 MIGRATIONS: Sequence[str] = (

@@ -1,8 +1,7 @@
 """Grade the candidates of a benchmark: what each kind of checks needs, and how long it may take.
 
 Promises: the limits of a candidate follow from what the problem's reference took on this machine,
-so that a slow machine gives the same verdicts; a problem whose expected answers are costly to check
-is tried on the original benchmark's inputs first, since most wrong programs fail there.
+so that a slow machine gives the same verdicts.
 
 >>> test = ProblemTest.of(problem, control)   # doctest: +SKIP
 >>> verdict = await test.grade(sandbox, candidate.program)   # doctest: +SKIP
@@ -35,8 +34,6 @@ PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=1
 """For a whole program in another language; there is no reference to go by."""
 FACTOR = 5
 """How many times the reference's processor time a candidate may use, on top of the base."""
-COSTLY_S = 0.05
-"""From so much processor time of the reference on, a part of the inputs is tried first."""
 MB = 1 << 20
 
 
@@ -81,8 +78,6 @@ class ProblemTest:
     """What a candidate may use."""
     calls: CallTest | None = field(repr=False)
     """Calls with the reference's answers, where that is how it is checked."""
-    base: CallTest | None = field(repr=False)
-    """The original benchmark's part of them, where it pays to try that first."""
     asserts: AssertTest | None = field(repr=False)
     """An assert-style test, where that is how it is checked."""
 
@@ -90,7 +85,7 @@ class ProblemTest:
     def of(cls, problem: Problem, need: Need) -> Self:
         """Make a problem ready."""
         checks, limits = problem.checks, need.limits(problem.checks)
-        calls = base = asserts = None
+        calls = asserts = None
         if isinstance(checks, CallChecks):
             calls = CallTest.against(
                 checks.entry_point,
@@ -99,19 +94,13 @@ class ProblemTest:
                 atol=checks.atol,
                 oracle=checks.oracle,
             )
-            if need.cpu_s > COSTLY_S and 0 < checks.n_base < len(checks.inputs):
-                base = calls.first(checks.n_base)
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
-        return cls(checks, limits, calls, base, asserts)
+        return cls(checks, limits, calls, asserts)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
         """Grade one program, or raise SandboxError."""
         if self.calls is not None:
-            if self.base is not None:
-                verdict = await grade_calls(sandbox, program, self.base, self.limits)
-                if not verdict.passed:
-                    return verdict
             return await grade_calls(sandbox, program, self.calls, self.limits)
         if self.asserts is not None:
             return await grade_asserts(sandbox, program, self.asserts, self.limits)

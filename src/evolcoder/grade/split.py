@@ -83,7 +83,10 @@ def _check(test: ast.expr, function: str) -> Check:
 
 def _value(node: ast.expr) -> Any:  # noqa: ANN401 - plain data
     """Work out an expression of literals; powers and products of large numbers are left alone."""
-    return ast.literal_eval(_Folded().visit(copy.deepcopy(node)))
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.literal_eval(_Folded().visit(copy.deepcopy(node)))
 
 
 class _Folded(ast.NodeTransformer):

@@ -1,5 +1,6 @@
 """The files in memory that one program has in common with us; a worker hands them on unread."""
 
+import fcntl
 import os
 from types import TracebackType
 from typing import Self
@@ -7,6 +8,8 @@ from typing import Self
 from evolcoder.sandbox.base import Asserts, Calls, Program, Script, Sealed, Task
 
 _NAMES = ("source", "given", "stdout", "stderr", "answers", "report")
+_APPENDED = ("stdout", "stderr", "report")
+"""What several processes write at a time: a file in memory keeps no two writes apart otherwise."""
 
 
 class Channels:
@@ -21,6 +24,8 @@ class Channels:
         channels = cls([os.memfd_create(name) for name in _NAMES])
         _fill(channels.fds[0], program.source.encode("utf-8", "surrogatepass"))
         _fill(channels.fds[1], _given(program.task))
+        for name in _APPENDED:
+            fcntl.fcntl(channels.fds[_NAMES.index(name)], fcntl.F_SETFL, os.O_APPEND)
         return channels
 
     def read(self, name: str, most: int) -> tuple[bytes, bool]:

@@ -8,6 +8,7 @@ weaker one.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from evolcoder.sandbox.layers import PROBE, layers_of
 from evolcoder.sandbox.lookout import Lookout, lookout_of
 from evolcoder.sandbox.orders import Job, Order, job_of
 from evolcoder.sandbox.outcomes import execution_of
+from evolcoder.sandbox.seats import Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker
 
@@ -98,7 +100,7 @@ class PoolSandbox:
         self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
-        self._seats = asyncio.Semaphore(workers)
+        self._seats = Seats(workers)
         self._quiet = asyncio.Lock()
         self._lull = asyncio.Event()
         self._hasty = 0
@@ -153,7 +155,8 @@ class PoolSandbox:
 
         A program gets a part of its time first. One that went over that is run once more while
         nothing else runs, with all of its time, and that counts. It waits until no program is left
-        that has not had its first run, so that workers are not idle around it.
+        that has not had its first run, so that workers are not idle around it. Of programs that
+        wait, the one that may take most processor time goes first.
         """
         is_alone = self._workers == 1
         execution = await self._first(program, limits if is_alone else _hasty(limits))
@@ -176,8 +179,11 @@ class PoolSandbox:
         self._hasty += 1
         self._lull.clear()
         try:
-            async with self._seats:
+            await self._seats.take(limits.cpu_s)
+            try:
                 return await self._try(program, limits)
+            finally:
+                self._seats.give_back()
         finally:
             self._hasty -= 1
             if not self._hasty:
@@ -188,12 +194,12 @@ class PoolSandbox:
         held = 0
         try:
             while held < self._workers:
-                await self._seats.acquire()
+                await self._seats.take(math.inf)
                 held += 1
             return await self._try(program, limits)
         finally:
             for _ in range(held):
-                self._seats.release()
+                self._seats.give_back()
 
     async def _try(self, program: Program, limits: Limits) -> Execution:
         """Run a program, on another worker if the first one fails."""

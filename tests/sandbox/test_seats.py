@@ -1,0 +1,58 @@
+"""Who runs next where more want to run than there is room for."""
+
+import asyncio
+
+import pytest
+
+from evolcoder.sandbox.seats import Seats
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_the_longest_goes_first_and_equals_in_their_order():
+    """A long program that begins last would leave every other worker idle beside it."""
+    went = []
+
+    async def go(seats, name, longest_s):
+        await seats.take(longest_s)
+        went.append(name)
+        seats.give_back()
+
+    async def story():
+        seats = Seats(1)
+        await seats.take(1)
+        lengths = {"short": 1, "long": 9, "middle": 5, "also short": 1}
+        tasks = [asyncio.ensure_future(go(seats, *one)) for one in lengths.items()]
+        await settle()
+        seats.give_back()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(story())
+    assert went == ["long", "middle", "short", "also short"]
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_who_is_cancelled_leaves_no_seat_taken(called):
+    """Neither while it waits, nor when it has been called and not yet come."""
+
+    async def story():
+        seats = Seats(1)
+        await seats.take(1)
+        taker = asyncio.ensure_future(seats.take(9))
+        await settle()
+        if called:
+            seats.give_back()
+        taker.cancel()
+        await asyncio.gather(taker, return_exceptions=True)
+        if not called:
+            seats.give_back()
+        await asyncio.wait_for(seats.take(1), 10)
+        other = asyncio.ensure_future(seats.take(1))
+        await settle()
+        assert not other.done()
+        other.cancel()
+
+    asyncio.run(story())
