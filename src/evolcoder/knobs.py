@@ -180,12 +180,16 @@ class RespondConfig(Section):
     """Answer the seeds with the responder too, in place of the answers that they came with."""
 
 
+SandboxLevel = Literal["strict", "processes"]
+"""The levels of `sandbox/pool.py`, named here so that a run need not load it to know them."""
+
+
 class VerifyConfig(Section):
     """What is checked of a row, and which findings drop it."""
 
     when: Literal["possible", "always", "never"] = "possible"
     """`possible` checks rows where this machine can hold programs, and says so where it cannot."""
-    sandbox: Literal["strict", "processes"] = "strict"
+    sandbox: SandboxLevel = "strict"
     """Least protection under which programs run."""
     checks: tuple[Check, ...] = (Check.RUNS,)
     """Checks to do; those that use what others find come behind them."""

@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import toys
 from evolcoder.cli.main import main
+from evolcoder.knobs import SandboxLevel
+from evolcoder.sandbox.pool import LEVELS
 from loopback import Loopback, in_thread
 
 SECRET = "sk-very-secret-0123456789"
@@ -243,12 +246,28 @@ def test_a_changed_config_names_its_keys(capsys, tmp_path, server, seeds):
     assert "other values of evolver.temperature" in err
 
 
+def test_a_run_begins_without_what_only_some_runs_need():
+    """Numpy, the sandbox and the benchmarks are loaded by who cleans, verifies or looks for leaks."""
+    code = (
+        "import sys, evolcoder.cli.run\n"
+        "late = {'numpy', 'evolcoder.sandbox.pool', 'evolcoder.bench.catalogue', 'evolcoder.clean'}\n"
+        "print(sorted(late & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_levels_that_the_door_takes_are_those_of_the_sandbox():
+    """The config names them apart, so that a run need not load the sandbox."""
+    assert tuple(LEVELS) == get_args(SandboxLevel)
+
+
 def test_help_answers_without_heavy_imports():
     """`--help` loads none of the packages that make a start slow."""
     code = (
         "import sys; from evolcoder.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'aiohttp', 'pydantic', 'rich', 'pyarrow', 'datasets'} & set(sys.modules)))"
+        "print(sorted({'httptools', 'pydantic', 'rich', 'pyarrow', 'datasets'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

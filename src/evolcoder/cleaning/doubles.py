@@ -8,40 +8,19 @@ whole or not there; the same rows in another order give the same drops, but for 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
 from evolcoder.clean.dedup import Duplicate, Likeness, find
 from evolcoder.clean.embed import Embedder
 from evolcoder.clean.entries import Entry
-from evolcoder.cleaning.rows import Candidate, of_file
+from evolcoder.cleaning.rows import of_file
+from evolcoder.cleaning.summary import Leaked, Summary, name_of
 from evolcoder.cleaning.whole import whole
 from evolcoder.config import CleanConfig
-
-Evidence = Sequence[Mapping[str, object]]
-"""Hits of a row, as plain data."""
-Leaked = Callable[[Iterable[Candidate]], Mapping[str, Evidence]]
-"""Looks at rows and returns those that are to go, by id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What came of a cleaning."""
-
-    n_rows: int
-    """Rows that went in."""
-    dropped: dict[str, int]
-    """Rows that went, by reason."""
-    embedder: str | None
-    """The model that told meanings, if one was asked."""
-
-    @property
-    def n_kept(self) -> int:
-        """Rows that stayed."""
-        return self.n_rows - sum(self.dropped.values())
 
 
 def likeness_of(config: CleanConfig) -> Likeness:
@@ -84,11 +63,6 @@ def in_file(
     if out is not None:
         _write_kept(path, out, goes)
     return Summary(entries.n_rows, dict(reasons.most_common()), name_of(embedder))
-
-
-def name_of(embedder: Embedder | None) -> str | None:
-    """Name the model that told meanings, if one did."""
-    return None if embedder is None else embedder.name
 
 
 def drops_path(out: Path) -> Path:

@@ -10,27 +10,21 @@ Of doubles the verified one stays, then the one of the earlier round, then of th
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from evolcoder.clean.dedup import Duplicate, find
-from evolcoder.clean.embed import Embedder
-from evolcoder.clean.entries import Entry
-from evolcoder.cleaning.doubles import (
-    Evidence,
-    Leaked,
-    Summary,
-    beside_entries,
-    likeness_of,
-    name_of,
-)
-from evolcoder.cleaning.rows import of_run
+from evolcoder.cleaning.summary import Evidence, Leaked, Summary, name_of
 from evolcoder.config import CleanConfig
 from evolcoder.errors import StoreError
 from evolcoder.funnel import CLEAN_META
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.store import RunStore
+
+if TYPE_CHECKING:
+    from evolcoder.clean.dedup import Duplicate
+    from evolcoder.clean.embed import Embedder
 
 
 def clean_run(
@@ -38,7 +32,7 @@ def clean_run(
     config: CleanConfig,
     *,
     seed: int,
-    embedder: Embedder | None = None,
+    embedder: "Embedder | None" = None,
     leaked: Leaked | None = None,
     anew: bool = False,
 ) -> Summary:
@@ -54,11 +48,8 @@ def clean_run(
     is_done = done is not None and not config.beside and asked.items() <= done.items()
     if done is not None and is_done and not anew:
         return Summary(done["n_rows"], done["dropped"], done["embedder"])
-    entries = _entries(store, config)
-    found = list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
-    doubles = {duplicate.id for duplicate in found}
-    left = (row for row in of_run(store) if row.id not in doubles)
-    why = leaked(left) if leaked is not None else {}
+    found = _doubles_of(store, config, seed, embedder)
+    why = _leaks_of(store, found, leaked) if leaked is not None else {}
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
     reasons["leak"] = len(why)
     summary = Summary(n_rows, dict((+reasons).most_common()), name_of(embedder))
@@ -71,13 +62,32 @@ def clean_run(
     return summary
 
 
-def _entries(store: RunStore, config: CleanConfig) -> Iterator[Entry]:
-    yield from beside_entries(config.beside, config)
-    for candidate in of_run(store):
-        yield candidate.entry(config.compare)
+def _doubles_of(
+    store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
+) -> "list[Duplicate]":
+    if not config.exact and config.near is None and config.meaning is None:
+        return []
+    # Numpy is loaded when it is needed, and no run waits for it at its start.
+    from evolcoder.clean.dedup import find  # noqa: PLC0415
+    from evolcoder.cleaning.doubles import beside_entries, likeness_of  # noqa: PLC0415
+    from evolcoder.cleaning.rows import of_run  # noqa: PLC0415
+
+    ours = (candidate.entry(config.compare) for candidate in of_run(store))
+    entries = chain(beside_entries(config.beside, config), ours)
+    return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
 
 
-def _double(store: RunStore, duplicate: Duplicate) -> Drop:
+def _leaks_of(
+    store: RunStore, doubles: "list[Duplicate]", leaked: Leaked
+) -> Mapping[str, Evidence]:
+    """Have the rows that are left looked at."""
+    from evolcoder.cleaning.rows import of_run  # noqa: PLC0415 - as above
+
+    gone = {duplicate.id for duplicate in doubles}
+    return leaked(row for row in of_run(store) if row.id not in gone)
+
+
+def _double(store: RunStore, duplicate: "Duplicate") -> Drop:
     said = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
     reason = Reason(f"duplicate_{duplicate.kind}")
     return _drop(store, duplicate.id, reason, f"{said}: {duplicate.match_seen}")

@@ -14,9 +14,9 @@ from evolcoder import config as configs
 from evolcoder.clean import report as reports
 from evolcoder.clean.report import Report
 from evolcoder.cleaning import doubles
-from evolcoder.cleaning.doubles import Evidence, Leaked, Summary
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.run import clean_run
+from evolcoder.cleaning.summary import Evidence, Leaked, Summary
 from evolcoder.cli import exports, leaks
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.config import Config

@@ -10,7 +10,9 @@ from evolcoder.export.write import export
 from evolcoder.funnel import SEEDS_META, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
-from evolcoder.verify.derived import infillings, pairs, repairs
+
+DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
+"""Formats whose rows are made from what verification found."""
 
 
 def write(store: RunStore, config: Config) -> list[Path]:
@@ -25,12 +27,16 @@ def write_to(
 
     def rows(format: ExportFormat) -> Iterator[Row]:
         first = 0 if config.export.include_seeds else 1
-        if format == "preference":
-            return pairs(store.rows(min_round=first, dropped=True))
         kept = store.rows(min_round=first, limit=config.budget.target)
+        if format not in DERIVED:
+            return kept
+        from evolcoder.verify import derived  # noqa: PLC0415 - slow to load, and few ask for it
+
+        if format == "preference":
+            return derived.pairs(store.rows(min_round=first, dropped=True))
         if format == "infill":
-            return infillings(kept, config.seed)
-        return repairs(kept) if format == "repair" else kept
+            return derived.infillings(kept, config.seed)
+        return derived.repairs(kept)
 
     return export(rows, formats, out, _facts(store, config))
 

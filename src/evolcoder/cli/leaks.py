@@ -16,9 +16,9 @@ from evolcoder.clean import report as reports
 from evolcoder.clean.evidence import Detector, Drop, Hit
 from evolcoder.clean.items import items_of
 from evolcoder.clean.report import Report
-from evolcoder.cleaning.doubles import Evidence, Leaked
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
+from evolcoder.cleaning.summary import Evidence, Leaked
 from evolcoder.cleaning.whole import whole
 from evolcoder.cli import session
 from evolcoder.cli.embedding import opened as opened_embedder

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evolcoder.evaluate.store import EvalStore
 
 META = "provenance"
-PACKAGES = ("aiohttp", "orjson", "pydantic", "xllamacpp", "pyarrow")
+PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
 
 
 def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: Cast) -> None:

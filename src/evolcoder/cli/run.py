@@ -12,22 +12,26 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from evolcoder import config as configs
 from evolcoder.cleaning.run import clean_run
-from evolcoder.cli import exports, leaks, provenance, session, show, verification
-from evolcoder.cli.embedding import embedder_for
+from evolcoder.cli import exports, provenance, session, show, verification
 from evolcoder.cli.progress import shown
 from evolcoder.cli.stopping import until_told
-from evolcoder.config import Config
+from evolcoder.config import CleanConfig, Config
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolve.heuristics import Heuristic, resolve
 from evolcoder.funnel import SEEDS_META
+from evolcoder.knobs import SandboxLevel
 from evolcoder.records import Response
 from evolcoder.rounds import Rounds
-from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.store import DB_NAME, RunStore
+
+if TYPE_CHECKING:
+    from evolcoder.clean.embed import Embedder
+    from evolcoder.cleaning.summary import Leaked
 
 FLAGS = {
     "seeds": "seeds.path",
@@ -43,6 +47,7 @@ FLAGS = {
     "sandbox": "verify.sandbox",
 }
 """Flag -> the config key that it sets."""
+LEVELS = get_args(SandboxLevel)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, metavar="N", help="most tokens paid for")
     add("--max-hours", type=float, metavar="H", help="longest time of this invocation")
     add("--seed", type=int, metavar="N", help="root of all randomness")
-    add("--sandbox", choices=LEVELS, help="least protection under which answers are run")
+    add(
+        "--sandbox",
+        choices=LEVELS,
+        help="least protection under which answers are run",
+    )
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -120,7 +129,7 @@ async def _run(
         purse = session.Purse(config, meter, prices, stack)
         cast = session.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
-        embedder, leaked = embedder_for(config.clean), await leaks.opened_within(config, stack)
+        embedder, leaked = _embedder(config.clean), await _leaked(config, stack)
         rounds = Rounds(
             store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
             checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
@@ -139,6 +148,22 @@ async def _run(
         else:  # it asks this loop to look, and waits for it
             await asyncio.to_thread(cleaned)
         return limit
+
+
+def _embedder(wanted: CleanConfig) -> "Embedder | None":
+    if wanted.meaning is None:
+        return None
+    from evolcoder.cli.embedding import embedder_for  # noqa: PLC0415 - numpy, and few need it
+
+    return embedder_for(wanted)
+
+
+async def _leaked(config: Config, stack: AsyncExitStack) -> "Leaked | None":
+    if not config.clean.against:
+        return None
+    from evolcoder.cli import leaks  # noqa: PLC0415 - half of the house, and few need it
+
+    return await leaks.opened_within(config, stack)
 
 
 def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:

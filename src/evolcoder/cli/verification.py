@@ -19,14 +19,8 @@ from evolcoder.errors import SandboxRefusedError
 from evolcoder.funnel import VERIFY_META
 from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-from evolcoder.sandbox.toolchains import LANGUAGES, find
 from evolcoder.store import RunStore
-from evolcoder.verify.bait import RunBait
-from evolcoder.verify.measures import Bounded, Rated, Shaped
-from evolcoder.verify.runs import Runs
 from evolcoder.verify.stage import RowCheck
-from evolcoder.verify.tests import WrittenTests
 
 FEWEST_MB = 1024
 """Compilers and virtual machines need so much, whatever is left to the program."""
@@ -66,6 +60,8 @@ async def hold(wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | No
     """Start the sandbox that verification needs; where it need not be had, say why it is not."""
     if wanted.when == "never" or not wanted.checks:
         return Held(None, (), (), "verify.when is never" if wanted.checks else "no verify.checks")
+    from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - only who verifies waits
+
     languages = tuple(usable(wanted.sandbox))
     try:
         sandbox = await PoolSandbox.start(
@@ -81,6 +77,9 @@ async def hold(wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | No
 
 def usable(level: str) -> Sequence[str]:
     """Name the languages beside Python whose tools are here and can be held at a level."""
+    from evolcoder.sandbox.pool import LEVELS  # noqa: PLC0415 - as above
+    from evolcoder.sandbox.toolchains import LANGUAGES, find  # noqa: PLC0415
+
     found = []
     for name in LANGUAGES:
         try:
@@ -143,6 +142,11 @@ def checks_of(
     """Make the checks that a config names, each behind those whose findings it uses."""
     if held.sandbox is None or not languages:
         return ()
+    from evolcoder.verify.bait import RunBait  # noqa: PLC0415 - as above
+    from evolcoder.verify.measures import Bounded, Rated, Shaped  # noqa: PLC0415
+    from evolcoder.verify.runs import Runs  # noqa: PLC0415
+    from evolcoder.verify.tests import WrittenTests  # noqa: PLC0415
+
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)
     made: dict[Check, RowCheck] = {

@@ -1,0 +1,36 @@
+"""What a cleaning came to, and who is asked about leaks: words that need no numpy to be said."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evolcoder.clean.embed import Embedder
+    from evolcoder.cleaning.rows import Candidate
+
+Evidence = Sequence[Mapping[str, object]]
+"""Hits of a row, as plain data."""
+Leaked = Callable[[Iterable["Candidate"]], Mapping[str, Evidence]]
+"""Looks at rows and returns those that are to go, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a cleaning."""
+
+    n_rows: int
+    """Rows that went in."""
+    dropped: dict[str, int]
+    """Rows that went, by reason."""
+    embedder: str | None
+    """The model that told meanings, if one was asked."""
+
+    @property
+    def n_kept(self) -> int:
+        """Rows that stayed."""
+        return self.n_rows - sum(self.dropped.values())
+
+
+def name_of(embedder: "Embedder | None") -> str | None:
+    """Name the model that told meanings, if one did."""
+    return None if embedder is None else embedder.name

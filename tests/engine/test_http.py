@@ -1,0 +1,244 @@
+"""What a connection does with servers that keep to HTTP/1.1 in ways that few tests of engines see."""
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import zlib
+
+import pytest
+from yarl import URL
+
+from evolcoder.engine.dial import CannotConnectError, Dial
+from evolcoder.engine.http import CutError, HalfError, Lines, NotHttpError, TooLongError
+
+ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+MOST = 1000
+
+
+class Scripted:
+    """A server that sends the next answer for each request, and counts its connections."""
+
+    def __init__(self, *answers, ends=()):
+        self.answers, self.ends = list(answers), set(ends)
+        self.n_connections = self.n_requests = 0
+        self.serving = []
+
+    async def serve(self, reader, writer):
+        self.n_connections += 1
+        self.serving.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await self.talk(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+
+    async def stop(self, *servers):
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+        await asyncio.gather(*self.serving)
+
+    async def talk(self, reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            number, self.n_requests = self.n_requests, self.n_requests + 1
+            writer.write(self.answers[number])
+            await writer.drain()
+            if number in self.ends:
+                break
+
+
+@contextlib.asynccontextmanager
+async def lines_to(script, *, idle_s=4.0):
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    lines = Lines(Dial(URL(f"http://127.0.0.1:{port}")), most_bytes=MOST, idle_s=idle_s)
+    try:
+        yield lines
+    finally:
+        await lines.aclose()
+        await script.stop(server)
+
+
+def answer(body=b"fine", head=b"", status=b"200 OK"):
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"HTTP/1.1 " + status + b"\r\n" + length + head + b"\r\n" + body
+
+
+WHOLE = {
+    "counted": answer(),
+    "in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfi\r\n2\r\nne\r\n0\r\n\r\n",
+    "after a 100": b"HTTP/1.1 100 Continue\r\n\r\n" + answer(),
+    "packed": answer(gzip.compress(b"fine"), b"Content-Encoding: gzip\r\n"),
+    "deflated": answer(zlib.compress(b"fine"), b"content-encoding: Deflate\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+async def test_an_answer_in_any_form_is_read_and_its_connection_used_again(name):
+    """Chunks, provisional answers and packing show in nothing but the time they take."""
+    script = Scripted(WHOLE[name], WHOLE[name])
+    async with lines_to(script) as lines:
+        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
+    assert script.n_connections == 1
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection():
+    """Old servers and some proxies say how long an answer is by hanging up."""
+    script = Scripted(b"HTTP/1.0 200 OK\r\n\r\nfine", answer(), ends={0})
+    async with lines_to(script) as lines:
+        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
+    assert script.n_connections == 2
+
+
+async def test_a_server_that_says_close_gets_a_new_connection():
+    """The next request does not go where nobody will read it."""
+    script = Scripted(answer(head=b"Connection: close\r\n"), answer())
+    async with lines_to(script) as lines:
+        assert [(await lines.ask(ASKED, 5)).status for _ in range(2)] == [200, 200]
+    assert script.n_connections == 2
+
+
+async def test_more_than_was_asked_for_is_no_answer_to_the_next_request():
+    """A second answer behind the first may be anybody's; it is thrown away with its connection."""
+    script = Scripted(answer() + answer(b"not yours"), answer(b"yours"))
+    async with lines_to(script) as lines:
+        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"yours"]
+    assert script.n_connections == 2
+
+
+async def test_words_on_an_idle_connection_close_it():
+    """Servers say 408 before they hang up; that is no answer to what is asked later."""
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer())
+        await asyncio.sleep(0.05)
+        writer.write(answer(b"", status=b"408 Request Timeout"))
+        await reader.read()
+
+    script = Scripted()
+    script.talk = talk
+    async with lines_to(script) as lines:
+        assert (await lines.ask(ASKED, 5)).status == 200
+        await asyncio.sleep(0.2)
+        assert (await lines.ask(ASKED, 5)).status == 200
+    assert script.n_connections == 2
+
+
+async def test_a_connection_that_idled_too_long_is_not_used():
+    """The server may be about to close it."""
+    script = Scripted(answer(), answer())
+    async with lines_to(script, idle_s=0.0) as lines:
+        await lines.ask(ASKED, 5)
+        await asyncio.sleep(0.01)
+        await lines.ask(ASKED, 5)
+    assert script.n_connections == 2
+
+
+BROKEN = {
+    "nothing": (b"", CutError),
+    "half a head": (b"HTTP/1.1 200 OK\r\nConte", CutError),
+    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfine", HalfError),
+    "half a chunk": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nfine",
+        HalfError,
+    ),
+    "half a parcel": (
+        answer(gzip.compress(b"fine")[:-9], b"Content-Encoding: gzip\r\n"),
+        HalfError,
+    ),
+    "a false parcel": (answer(b"fine", b"Content-Encoding: gzip\r\n"), HalfError),
+    "no HTTP": (b"SSH-2.0-surprise\r\n\r\n", NotHttpError),
+    "another protocol": (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        NotHttpError,
+    ),
+    "too long": (answer(b"x" * (MOST + 1)), TooLongError),
+    "too long without a length": (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MOST + 1), TooLongError),
+    "too long, packed": (
+        answer(gzip.compress(b"x" * (MOST + 1)), b"Content-Encoding: gzip\r\n"),
+        TooLongError,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_is_no_whole_answer_is_said_by_kind(name):
+    """The kind decides how often the request is tried again; the next one has a new connection."""
+    sent, kind = BROKEN[name]
+    script = Scripted(sent, answer(), ends={0})
+    async with lines_to(script) as lines:
+        with pytest.raises(kind):
+            await lines.ask(ASKED, 5)
+        assert (await lines.ask(ASKED, 5)).body == b"fine"
+    assert script.n_connections == 2
+
+
+async def test_who_gives_up_leaves_no_answer_to_the_next():
+    """Neither a time-out nor a cancelled request has its answer read by somebody else."""
+    script = Scripted(b"", b"", answer())
+    async with lines_to(script) as lines:
+        with pytest.raises(TimeoutError):
+            await lines.ask(ASKED, 0.05)
+        asked = asyncio.create_task(lines.ask(ASKED, 5))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        assert (await lines.ask(ASKED, 5)).body == b"fine"
+    assert script.n_connections == 3
+
+
+async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(monkeypatch):
+    """Fifty who connect at once ask the name service once, and not all go to one address."""
+    script, asked = Scripted(*[answer()] * 50), []
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    other = await asyncio.start_server(script.serve, "127.0.0.2", port)
+
+    async def getaddrinfo(host, port, **_):
+        asked.append(host)
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    lines = Lines(Dial(URL(f"http://model.example:{port}")), most_bytes=MOST, idle_s=4.0)
+    await asyncio.gather(*(lines.ask(ASKED, 5) for _ in range(50)))
+    peers = [line._transport.get_extra_info("peername")[0] for line in lines._all]
+    await lines.aclose()
+    await script.stop(server, other)
+    assert asked == ["model.example"]
+    assert (peers.count("127.0.0.1"), peers.count("127.0.0.2")) == (25, 25)
+
+
+async def test_an_address_that_refuses_is_passed_over(monkeypatch):
+    """`localhost` is two addresses, and many a server listens at one of them."""
+    script = Scripted(answer())
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    async def getaddrinfo(host, port, **_):
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.3")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    lines = Lines(Dial(URL(f"http://localhost:{port}")), most_bytes=MOST, idle_s=4.0)
+    assert (await lines.ask(ASKED, 5)).body == b"fine"
+    await lines.aclose()
+    await script.stop(server)
+
+
+async def test_a_name_that_nobody_knows_is_no_connection(monkeypatch):
+    """What the name service says is passed on, and the name is asked for again next time."""
+    asked = []
+
+    async def getaddrinfo(host, port, **_):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    lines = Lines(Dial(URL("http://model.example")), most_bytes=MOST, idle_s=4.0)
+    for _ in range(2):
+        with pytest.raises(CannotConnectError, match="not known"):
+            await lines.ask(ASKED, 5)
+    assert asked == ["model.example"] * 2
