@@ -2,9 +2,11 @@
 
 Promises: every function of an answer is tried under every fitting signature of every problem,
 whatever its name and wording; a hit is a pass of the benchmark's own test by the real grader, in
-the sandbox, with the limits of a candidate. The first look, all problems in one sandboxed program,
-only decides which pairs are graded; it costs one fork per function. The same answer gives the same
-hits in any order and at any concurrency. A failure of the sandbox is a SandboxError, never a miss.
+the sandbox. The first look, all problems in one sandboxed program, only decides which pairs are
+graded; it costs one fork per function. The same answer gives the same hits in any order, at any
+concurrency and on a machine as busy as may be: what works too much is ended by a count of its work
+(`clean.work`), and a clock only ends what C does not come back from, at ten times what counted work
+can take. A failure of the sandbox is a SandboxError, never a miss.
 Does not run other languages than Python, or functions that need more than the standard library.
 
 >>> search = await Search.over({"humaneval": bench.problems()}, sandbox, controls.need)
@@ -17,26 +19,34 @@ import hashlib
 import marshal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
 from evolcoder.bench.base import Problem
 from evolcoder.bench.functions import entry_points
 from evolcoder.clean.signatures import Function, functions_of
+from evolcoder.clean.work import counted
 from evolcoder.grade.calls import Answer, answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.leakage.effort import effort_of
 from evolcoder.leakage.examples import Example, View, examples_of, kinds_of, seen_by, views_of
 from evolcoder.leakage.further import agreement, inputs_like
 from evolcoder.leakage.plainness import is_plain, size_of
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
-FIRST_LOOK = Limits(cpu_s=2.4, wall_s=30, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
-"""For one function and all problems; a call of its own is ended after 0.1 s (`clean.trial`)."""
+FIRST_LOOK = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
+"""For one function and all problems; its work is counted (`clean.trial`) and ends much earlier."""
 ALIKE = 0.7
 """From so much agreement on further inputs on, a function that passes solves its problem."""
-FURTHER = Limits(cpu_s=3, wall_s=30, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
-"""For a function on the further inputs."""
+FURTHER = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
+"""For a function on the further inputs, whose work is counted too."""
+LEAST_WORK = 20_000_000
+"""Units of work that a function may do in a benchmark's test."""
+FACTOR = 5
+"""How many times the reference's work it may do, where that is more."""
+AMPLE = 10
+"""How many times a candidate's time a test may take, since counted work ends before."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
@@ -111,7 +121,7 @@ class Search:
         self._targets = targets
         self._sandbox = sandbox
         self._needs = needs
-        self._tests: dict[int, ProblemTest] = {}
+        self._tests: dict[int, tuple[ProblemTest, int]] = {}
         self._further: dict[int, list[tuple[tuple[Any, ...], Answer]]] = {}
         self._found: dict[bytes, tuple[Pass, ...]] = {}
         self._tables: dict[tuple[int, int], bytes] = {}
@@ -156,6 +166,10 @@ class Search:
 
     async def _fresh(self, function: Function) -> tuple[Pass, ...]:
         """Grade a function on every problem that it may solve, until one view passes."""
+        source = counted(function.source)
+        if source is None:
+            return ()
+        function = replace(function, source=source)
         found: dict[int, Pass] = {}
         for number, view in await self._suspects(function):
             if number not in found and await self._solves(function, number, view):
@@ -207,10 +221,13 @@ class Search:
     async def _solves(self, function: Function, number: int, view: View | None) -> bool:
         target = self._targets[number]
         if number not in self._tests:
-            self._tests[number] = ProblemTest.of(target.problem, await self._needs(target.problem))
+            test = ProblemTest.of(target.problem, await self._needs(target.problem))
+            effort = await effort_of(target.problem, self._sandbox, _trial())
+            self._tests[number] = _ample(test), max(LEAST_WORK, FACTOR * effort)
+        test, most = self._tests[number]
         self.tally.graded += 1
-        program = _adapted(function, view, target.names[0])
-        verdict = await self._tests[number].grade(self._sandbox, program)
+        program = _adapted(function, view, target.names[0], most)
+        verdict = await test.grade(self._sandbox, program)
         self.tally.passed += verdict.passed
         return verdict.passed
 
@@ -219,7 +236,7 @@ class Search:
         target = self._targets[number]
         if number not in self._further:
             inputs = inputs_like(target.examples, seed=target.problem.id)
-            source = target.problem.reference or ""
+            source = counted(target.problem.reference or "") or ""
             reference = Function(target.names[0], source, least=0, most=0, returns=True, kinds=())
             answers = await self._answers(
                 _adapted(reference, None, target.names[0]), target, inputs
@@ -240,15 +257,25 @@ class Search:
         if not inputs:
             return []
         name = target.names[0]
-        quick = f"{program}{name} = timed({name})\n"
+        quick = f"{program}{name} = limited({name}, meter)\n"
         lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
         return [read_answer(line) for line in lines]
 
 
-def _adapted(function: Function, view: View | None, entry_point: str) -> str:
-    """Write the program in which a function goes by the benchmark's name."""
+def _adapted(
+    function: Function, view: View | None, entry_point: str, most: int = LEAST_WORK
+) -> str:
+    """Write the program in which a function goes by the benchmark's name, and may work so much."""
     given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
-    return f"{_trial()}\n{entry_point} = adapted({given})\n"
+    return f"{_trial()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
+
+
+def _ample(test: ProblemTest) -> ProblemTest:
+    """Leave the end of a test to counted work."""
+    given = test.limits
+    call_s = tuple(AMPLE * one for one in given.call_s)
+    ample = replace(given, cpu_s=AMPLE * given.cpu_s, wall_s=AMPLE * given.wall_s, call_s=call_s)
+    return replace(test, limits=ample)
 
 
 def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
