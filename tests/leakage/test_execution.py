@@ -135,6 +135,15 @@ def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
     assert not found.tells
 
 
+def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(look):
+    """Inputs by the test's types hold the vowels, the order or the sign that it does not."""
+    answer = (
+        "def f(w, n):\n    return w[:n] + w[n:].translate({one: one - 32 for one in b'abcefhsuy'})"
+    )
+    (found,) = [one for one in look(answer) if one.problem == "p/take"]
+    assert not found.tells
+
+
 def test_plain_problems_tell_nothing(look):
     """`a + b` solves a problem and is in every collection of exercises."""
     (found,) = look(ADD)

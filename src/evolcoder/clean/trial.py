@@ -18,11 +18,9 @@ from typing import Any
 
 CALL_WORK = 400_000
 """Units of work that a call may do."""
-HASTY_WORK = 100_000
-"""The same for a function that was slow several times."""
 PATIENCE = 4
-"""Slow calls until less work is allowed."""
-MOST_SLOW = 16
+"""Slow calls until half as much work is allowed, and half of that, and so on."""
+MOST_SLOW = 32
 """Slow calls until the function is given up."""
 MOST_WORK = 20_000_000
 """Units that all calls of a first look may do."""
@@ -72,7 +70,7 @@ class Meter:
 
     def call(self, target: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         """Call something, and raise Slow if it works too much, also where it goes on after that."""
-        allowed = CALL_WORK if self.n_slow < PATIENCE else HASTY_WORK
+        allowed = CALL_WORK >> self.n_slow // PATIENCE
         self._left[0] = allowed
         try:
             answer = target(*arguments)
