@@ -28,6 +28,7 @@ def work_of(source, *arguments):
         ("def f():\n    return list(map(lambda n: n * 2, [1, 2]))", [2, 4], 3),
         ("def f():\n    return sum(range(1600))", 1279200, 101),
         ("def f():\n    return len(range(10, 0, -1)[::2])", 5, 1),
+        ("def f():\n    return list(range(10 ** 6, 0))", [], 1),
         ("def f(n=1024):\n    return (2 ** n).bit_length()", 1025, 3),
         ("def f(n=1024):\n    return n ** 2 + n ** 0.5 + 2 ** -1", 1048608.5, 1),
         ("class A:\n    def g(self):\n        yield 1\ndef f():\n    return [*A().g()]", [1], 2),

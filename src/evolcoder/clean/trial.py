@@ -58,7 +58,7 @@ class Meter:
 
         def ranged(given: Any) -> Any:  # noqa: ANN401 - whatever goes by the name of a range
             if isinstance(given, range):
-                spend((given.stop - given.start) // given.step // IN_C)
+                spend(max(0, (given.stop - given.start) // given.step) // IN_C)
             return given
 
         def power(base: Any, exponent: Any) -> Any:  # noqa: ANN401 - whatever is raised
