@@ -135,13 +135,19 @@ def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
     assert not found.tells
 
 
-def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(look):
-    """Inputs by the test's types hold the vowels, the order or the sign that it does not."""
-    answer = (
-        "def f(w, n):\n    return w[:n] + w[n:].translate({one: one - 32 for one in b'abcefhsuy'})"
+def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox):
+    """Its words have no letter of the first ten; those that are drawn by its types do."""
+    echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
+    lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
+    of = asserts("p/echo", echo, *lines)
+    search = sandbox.runner.run(Search.over({"small": [of]}, sandbox.sandbox, no_need))
+    other = echo.replace("echo", "f").replace(":\n", ":\n    word = word.translate(BARE)\n", 1)
+    bare = "BARE = {ord(one): None for one in 'abcdefghij'}\n"
+    ((right,), (wrong,)) = (
+        sandbox.runner.run(search.passes(answer)) for answer in (echo, bare + other)
     )
-    (found,) = [one for one in look(answer) if one.problem == "p/take"]
-    assert not found.tells
+    assert right.tells
+    assert wrong.alike < 0.5
 
 
 def test_plain_problems_tell_nothing(look):

@@ -75,7 +75,7 @@ class Pass:
     """How much there is to the problem's own solution (`leakage.plainness`)."""
     alike: float
     """How far it answers further inputs as the reference does, 1 for always and 0 for as often as
-    by chance: the lesser of inputs like the test's (`further`) and by its types (`drawn`)."""
+    by chance, on inputs like the test's, or less on some by its types (`leakage.likeness`)."""
 
     @property
     def tells(self) -> bool:
