@@ -1,11 +1,12 @@
 """Leakage by execution over many rows: recall of planted ones, and what a row costs.
 
-    python -m cleaning.running --rows 100000                    # speed, real rows and variations
+    python -m cleaning.running --rows 100000 --anew             # speed, real rows and variations
     python -m cleaning.running --planted 1000 --rows 20000      # recall by kind, precision
 
 Promises: every row gets its passes from the search that users run; a few rows are in flight at
 once, so that every worker of the sandbox is busy. Processor time is that of this process and of all
-under it, containers included.
+under it, containers included. With `--anew` no function is remembered: the few thousand real rows
+that 100,000 are made of cost as much each time as rows that never came before.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from cleaning.recall import Pair, table
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.grade.controls import Controls
+from evolcoder.leakage import execution
 from evolcoder.leakage.execution import ALIKE, Pass, Search, Tally
 from evolcoder.sandbox.pool import PoolSandbox
 from grading.memory import tree
@@ -96,7 +98,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="clean rows")
     parser.add_argument("--planted", type=int, default=0, help="planted rows among them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--anew", action="store_true", help="run equal functions again")
     given = parser.parse_args()
+    if given.anew:
+        execution.MAX_KEPT = 1
     with tempfile.TemporaryDirectory() as folder:
         shelf = Shelf(SHARED, Path(folder))
         rows = corpus(shelf, n_planted=given.planted, n_clean=given.rows, seed=given.seed)

@@ -63,6 +63,7 @@ TOOLS = {
     "text-dedup": Tool(
         "text-dedup 0.4.0, two processes", "dedup_text_dedup.py", _venv("text-dedup")
     ),
+    "semhash": Tool("semhash 0.5.0, vectors of WordLlama", "dedup_semhash.py", _venv("semhash")),
 }
 
 

@@ -5,6 +5,7 @@ import pytest
 from evolcoder.bench.base import AssertChecks
 from evolcoder.clean.evidence import Detector
 from evolcoder.grade.calls import Answer
+from evolcoder.leakage.drawn import N_DRAWN, inputs_drawn
 from evolcoder.leakage.examples import Example, examples_of, kinds_of, seen_by, views_of
 from evolcoder.leakage.execution import Pass
 from evolcoder.leakage.further import agreement, inputs_like
@@ -69,6 +70,50 @@ def test_further_inputs_are_the_same_each_time_and_unlike_the_test():
     assert len(made) > 10
     assert all(len(items) == n for items, n in made)
     assert ([5, 6, 7], 3) not in made
+
+
+def drawn(*arguments):
+    """What is drawn at the first argument, where a test holds these."""
+    return [
+        first for first, *_ in inputs_drawn(examples(*((one, 0) for one in arguments)), seed="p")
+    ]
+
+
+def test_drawn_inputs_are_the_same_each_time_and_have_types_and_lengths_of_the_test():
+    """A length stays a length, and a record keeps its shape."""
+    given = examples((([("a", 1), ("b", 2)], 2), 1), (([("c", 9)], 1), 2))
+    made = inputs_drawn(given, seed="p")
+    assert made == inputs_drawn(given, seed="p")
+    assert len(made) == N_DRAWN
+    for items, n in made:
+        assert len(items) == n > 0
+        assert {(type(word), type(number)) for word, number in items} == {(str, int)}
+
+
+def test_drawn_numbers_reach_further_and_below_zero_only_where_the_test_does():
+    """A test of small numbers in order lets sets through as sorted lists."""
+    counts, signs = drawn(([3, 1],), ([9, 2],)), drawn(([-3, 1],), ([9, 0],))
+    assert max(map(max, counts)) > 9
+    assert min(map(min, counts)) > 0
+    assert min(map(min, signs)) < -9
+    assert any(list(set(one)) != sorted(set(one)) for one in signs)
+    assert any(len(set(one)) < len(one) for one in counts)
+
+
+def test_drawn_texts_hold_what_the_test_holds_of_letters_digits_and_marks():
+    """A test without a vowel lets through whoever takes vowels out."""
+    letters, codes = "".join(drawn(("xyz",), ("zz",))), "".join(drawn(("x-1",)))
+    assert letters.isalpha()
+    assert letters.islower()
+    assert set(letters) & set("aeiou")
+    assert {one.isalpha() for one in codes} == {True, False}
+    assert {len(one) for one in drawn(("x",), ("y",))} == {1}
+
+
+def test_what_cannot_be_drawn_stays():
+    """Nothing, bytes, empty lists and empty texts."""
+    of = examples(((None, [], "", {}, 3), 0))
+    assert {repr(one[:4]) for one in inputs_drawn(of, seed="p")} == {"(None, [], '', {})"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from evolcoder.bench.base import AssertChecks
 from evolcoder.clean.evidence import Drop, dropped
+from evolcoder.clean.trial import CALL_WORK
 from evolcoder.grade.problems import Need
 from evolcoder.leakage.execution import Search
 from evolcoder.leakage.hits import hits_of
@@ -108,12 +109,43 @@ def test_what_does_not_solve_a_problem_is_none(look, answer):
     assert look(answer) == ()
 
 
+@pytest.mark.parametrize(("units", "found"), [(CALL_WORK, {"p/fib"}), (CALL_WORK + 1, set())])
+def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, units, found):
+    """The last unit that a call may do is always found, the next one never: no clock has a say."""
+    turns = units - 1 - 10  # one for the entry, ten for the first example
+    fib = "    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n"
+    for name in ("one", "two", "three"):
+        answer = f"def {name}(n):\n    for _ in range({turns}):\n        pass\n{fib}"
+        assert solved(look(answer)) == found
+
+
+def test_endless_functions_end_by_their_work(look):
+    """None of them is left to the sandbox's clock."""
+    before = look.search.tally.unfinished
+    look("def f(a, b=1):\n    while True:\n        a = [a]")
+    look("def f(a, b=1):\n    return f(a, b) if a else sum(range(10 ** 15))")
+    assert look.search.tally.unfinished == before
+
+
 def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
     """Whoever answers two asserts and little else passes, and is marked as unlike."""
     answer = "def f(a, b):\n    return {2: 5, 4: 13, 3: 5, 9: 13}.get(a, 0)"
     (found,) = [one for one in look(answer) if one.problem == "p/add"]
     assert found.alike < 0.5
     assert not found.tells
+
+
+def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox):
+    """Its words are short and of six letters; those that are drawn by its types are not."""
+    echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
+    lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
+    of = asserts("p/echo", echo, *lines)
+    search = sandbox.runner.run(Search.over({"small": [of]}, sandbox.sandbox, no_need))
+    line = "    if len(word) > 4 or not set(word) <= set('krtxyz'):\n        return ''\n"
+    other = echo.replace("echo", "f").replace(":\n", f":\n{line}", 1)
+    ((right,), (wrong,)) = (sandbox.runner.run(search.passes(answer)) for answer in (echo, other))
+    assert right.tells
+    assert wrong.alike < 0.5
 
 
 def test_plain_problems_tell_nothing(look):

@@ -2,70 +2,110 @@
 
 This file is sent as text. Standard library only, and nothing here is trusted once a function has
 begun to run: what it says about a pair of function and problem is only a reason to look closer.
+
+What ends a call is work that is counted (`clean.work`), never a clock: the same function on the
+same examples ends at the same place on every machine.
 """
 
 import builtins
 import io
 import itertools
 import marshal
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
-TICK_S = 0.04
-"""A call that is still running at the second tick after its begin is ended."""
-HASTY_S = 0.01
-"""The tick for a function that was slow several times."""
+CALL_WORK = 400_000
+"""Units of work that a call may do."""
 PATIENCE = 4
-"""Slow calls until the tick gets shorter."""
-MOST_SLOW = 16
+"""Slow calls until half as much work is allowed, and half of that, and so on."""
+MOST_SLOW = 32
 """Slow calls until the function is given up."""
+MOST_WORK = 20_000_000
+"""Units that all calls of a first look may do."""
 UNDECIDED = 2
 """So many problems on which a function was slow may still be its own."""
 LONGEST = 10_000
 """Members that are taken of an iterator."""
+LIMB_BITS = 1 << 10
+"""Bits of a power that make a unit of work."""
+IN_C = 16
+"""Members of a range that C walks through in a unit's time."""
 
 
 class Slow(BaseException):
-    """A call took too long."""
+    """A call did too much work."""
 
 
-class GiveUp(BaseException):
-    """Too many did."""
+class Meter:
+    """Counts what a program works, and ends what works more than `most` units."""
 
-
-class Watch:
-    """Ends calls that take too long, by processor time."""
-
-    def __init__(self) -> None:
-        self.call = 0
-        self.is_idle = False
-        self.seen = -1
+    def __init__(self, most: int = MOST_WORK) -> None:
         self.n_slow = 0
-        signal.signal(signal.SIGPROF, self._tick)
-        signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
+        self._most = most
+        self._left = [most, most]
 
-    def _tick(self, _number: int, _frame: FrameType | None) -> None:
-        if self.is_idle or self.call != self.seen:
-            self.seen = self.call
-            return
-        self.n_slow += 1
-        if self.n_slow == PATIENCE:
-            signal.setitimer(signal.ITIMER_PROF, HASTY_S, HASTY_S)
-        raise GiveUp if self.n_slow > MOST_SLOW else Slow
+    def names(self) -> dict[str, Callable[..., Any]]:
+        """Return what a counted program calls."""
+        left = self._left
+
+        def spend(units: int = 1) -> bool:
+            left[0] -= units
+            if left[0] < 0:
+                raise Slow
+            return True
+
+        def ranged(given: Any) -> Any:  # noqa: ANN401 - whatever goes by the name of a range
+            if isinstance(given, range):
+                spend(max(0, (given.stop - given.start) // given.step) // IN_C)
+            return given
+
+        def power(base: Any, exponent: Any) -> Any:  # noqa: ANN401 - whatever is raised
+            if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
+                spend(base.bit_length() * exponent // LIMB_BITS)
+            return base**exponent
+
+        return {"_spend_": spend, "_ranged_": ranged, "_power_": power}
+
+    def call(self, target: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        """Call something, and raise Slow if it works too much, also where it goes on after that."""
+        allowed = CALL_WORK >> self.n_slow // PATIENCE
+        self._left[0] = allowed
+        try:
+            answer = target(*arguments)
+            if self._left[0] < 0:
+                raise Slow
+        except Slow:
+            self.n_slow += 1
+            raise
+        finally:
+            self._left[1] -= min(allowed, allowed - self._left[0])
+        return answer
+
+    def worked(self) -> int:
+        """Return the units of work so far, of a program that is called without `call`."""
+        return self._most - self._left[0]
+
+    def is_spent(self) -> bool:
+        """Whether a function has been slow, or at work, for too long to go on."""
+        return self.n_slow > MOST_SLOW or self._left[1] < 0
 
 
-def adapted(source: str, name: str, view: Sequence[int] | None, *, returns: bool) -> Any:  # noqa: ANN401
+def adapted(
+    source: str, name: str, view: Sequence[int] | None, *, returns: bool, meter: Meter
+) -> Callable[..., Any]:
     """Make a function that can be called as the benchmark does, and answers by returning.
 
-    Of a function that never returns a value, what it printed last is the answer, or else its first
-    argument, which it may have changed in place.
+    Its source counts on a meter. Of a function that never returns a value, what it printed last is
+    the answer, or else its first argument, which it may have changed in place.
     """
     said: list[object] = []
-    space: dict[str, Any] = {"__name__": "candidate", "__builtins__": builtins}
+    space: dict[str, Any] = {
+        "__name__": "candidate",
+        "__builtins__": builtins,
+        **meter.names(),
+    }
     if not returns:
         space["print"] = lambda *values, **_options: said.extend(values[-1:])
     space["input"] = _asked
@@ -85,20 +125,9 @@ def adapted(source: str, name: str, view: Sequence[int] | None, *, returns: bool
     return call
 
 
-def timed(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function whose calls raise when they take too long."""
-    watch = Watch()
-    watch.is_idle = True
-
-    def limited(*arguments: Any) -> object:  # noqa: ANN401 - whatever it is called with
-        watch.call += 1
-        watch.is_idle = False
-        try:
-            return call(*arguments)
-        finally:
-            watch.is_idle = True
-
-    return limited
+def limited(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:
+    """Make a function whose calls raise when they work too much."""
+    return lambda *arguments: meter.call(call, *arguments)
 
 
 def _asked(*_prompt: object) -> None:
@@ -129,19 +158,16 @@ def trial(
     sys.stdout = sys.stderr = io.StringIO()
     passed: list[list[int]] = []
     slow: list[list[int]] = []
-    watch = Watch()
-    try:
-        call = adapted(source, name, None, returns=returns)
-        for number, view, given, exact, examples in marshal.loads(table):  # noqa: S302 - our own
-            if any(a and b and a != b for a, b in zip(kinds, given, strict=False)):
-                continue
-            outcome = _outcome(call, _same if exact else _alike, examples, watch)
-            if outcome is not None:
-                (passed if outcome else slow).append([number, view])
-    except GiveUp:
-        slow = []
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+    meter = Meter()
+    call = adapted(source, name, None, returns=returns, meter=meter)
+    for number, view, given, exact, examples in marshal.loads(table):  # noqa: S302 - our own
+        if any(a and b and a != b for a, b in zip(kinds, given, strict=False)):
+            continue
+        outcome = _outcome(call, _same if exact else _alike, examples, meter)
+        if outcome is not None:
+            (passed if outcome else slow).append([number, view])
+        if meter.is_spent():
+            return passed
     return passed + (slow if len(slow) <= UNDECIDED else [])
 
 
@@ -149,7 +175,7 @@ def _outcome(
     call: Callable[..., Any],
     agree: Callable[[Any, Any], bool],
     examples: Sequence[tuple[bytes, Any]],
-    watch: Watch,
+    meter: Meter,
 ) -> bool | None:
     """Return True where all examples hold, None where one fails or the first one is slow.
 
@@ -158,15 +184,12 @@ def _outcome(
     n_right = 0
     try:
         for arguments, expected in examples:
-            watch.call += 1
             given = marshal.loads(arguments)  # noqa: S302 - our own
-            if not agree(call(*given), expected):
+            if not agree(meter.call(call, *given), expected):
                 return None
             n_right += 1
     except Slow:
         return False if n_right else None
-    except GiveUp:
-        raise
     except BaseException:  # noqa: BLE001 - a candidate may raise anything
         return None
     return True

@@ -112,10 +112,11 @@ def _chosen(examples: Sequence[Example]) -> tuple[Example, ...]:
 
 def _weight(example: Example) -> tuple[bool, int]:
     """Put calls last that a function of another problem would count through for long."""
-    return any(_is_large(one) for one in example.arguments), _dullness(example)
+    return any(is_large(one) for one in example.arguments), _dullness(example)
 
 
-def _is_large(value: object) -> bool:
+def is_large(value: object) -> bool:
+    """Whether a function of another problem would count through a number for long."""
     return isinstance(value, int) and abs(value) > LARGE
 
 
@@ -135,9 +136,8 @@ def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
     if not 1 <= arity <= MOST_PERMUTED:
         return (tuple(range(arity)),)
     found = list(itertools.permutations(range(arity)))
-    for place, length in itertools.permutations(range(arity), 2):
-        if all(is_length(one.arguments, place, length) for one in examples):
-            found += itertools.permutations([n for n in range(arity) if n != length])
+    for _, length in lengths_in(examples):
+        found += itertools.permutations([n for n in range(arity) if n != length])
     if arity == 1 and all(_is_sized(one) for one in examples):
         found.append((0, ~0))
     return tuple(dict.fromkeys(found))
@@ -153,6 +153,26 @@ def is_length(arguments: Sequence[Any], place: int, length: int) -> bool:
     """Whether one argument is the length of another."""
     value, count = arguments[place], arguments[length]
     return type(count) is int and hasattr(value, "__len__") and len(value) == count
+
+
+def is_exact(examples: Iterable[Example]) -> bool:
+    """Whether a test wants the very answers of its reference."""
+    return all(one.exact for one in examples)
+
+
+def lengths_in(examples: Sequence[Example]) -> list[tuple[int, int]]:
+    """Return which arguments have another one for their length, in every example: both places."""
+    places = itertools.permutations(range(len(examples[0].arguments)), 2)
+    return [two for two in places if all(is_length(one.arguments, *two) for one in examples)]
+
+
+def with_lengths(arguments: Sequence[Any], lengths: Iterable[tuple[int, int]]) -> tuple[Any, ...]:
+    """Set those arguments anew that are lengths of others."""
+    made = list(arguments)
+    for place, length in lengths:
+        if hasattr(made[place], "__len__"):
+            made[length] = len(made[place])
+    return tuple(made)
 
 
 def seen_by(view: View, arguments: Sequence[Any]) -> tuple[Any, ...]:

@@ -2,9 +2,11 @@
 
 Promises: every function of an answer is tried under every fitting signature of every problem,
 whatever its name and wording; a hit is a pass of the benchmark's own test by the real grader, in
-the sandbox, with the limits of a candidate. The first look, all problems in one sandboxed program,
-only decides which pairs are graded; it costs one fork per function. The same answer gives the same
-hits in any order and at any concurrency. A failure of the sandbox is a SandboxError, never a miss.
+the sandbox. The first look, all problems in one sandboxed program, only decides which pairs are
+graded; it costs one fork per function. The same answer gives the same hits in any order, at any
+concurrency and on a machine as busy as may be: what works too much is ended by a count of its work
+(`clean.work`), and a clock only ends what C does not come back from, at ten times what counted work
+can take. A failure of the sandbox is a SandboxError, never a miss.
 Does not run other languages than Python, or functions that need more than the standard library.
 
 >>> search = await Search.over({"humaneval": bench.problems()}, sandbox, controls.need)
@@ -12,31 +14,44 @@ Does not run other languages than Python, or functions that need more than the s
 ['HumanEval/53']
 """
 
-import functools
 import hashlib
 import marshal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evolcoder.bench.base import Problem
 from evolcoder.bench.functions import entry_points
 from evolcoder.clean.signatures import Function, functions_of
-from evolcoder.grade.calls import Answer, answers_of, read_answer
+from evolcoder.clean.work import counted
+from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
-from evolcoder.leakage.examples import Example, View, examples_of, kinds_of, seen_by, views_of
-from evolcoder.leakage.further import agreement, inputs_like
+from evolcoder.leakage.effort import effort_of
+from evolcoder.leakage.examples import (
+    Example,
+    View,
+    examples_of,
+    is_exact,
+    kinds_of,
+    seen_by,
+    views_of,
+)
+from evolcoder.leakage.likeness import Likeness
 from evolcoder.leakage.plainness import is_plain, size_of
+from evolcoder.leakage.programs import LEAST_WORK, adapted, trial
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
-FIRST_LOOK = Limits(cpu_s=2.4, wall_s=30, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
-"""For one function and all problems; a call of its own is ended after 0.1 s (`clean.trial`)."""
+FIRST_LOOK = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
+"""For one function and all problems; its work is counted (`clean.trial`) and ends much earlier."""
 ALIKE = 0.7
 """From so much agreement on further inputs on, a function that passes solves its problem."""
-FURTHER = Limits(cpu_s=3, wall_s=30, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
-"""For a function on the further inputs."""
+FACTOR = 5
+"""How many times the reference's work it may do, where that is more."""
+QUICK_S = 0.1
+"""A reference that takes no longer works far less than a fifth of `LEAST_WORK`."""
+AMPLE = 10
+"""How many times a candidate's time a test may take, since counted work ends before."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
@@ -60,7 +75,7 @@ class Pass:
     """How much there is to the problem's own solution (`leakage.plainness`)."""
     alike: float
     """How far it answers further inputs as the reference does, 1 for always and 0 for as often as
-    by chance (`leakage.further`)."""
+    by chance, on inputs like the test's, or less on some by its types (`leakage.likeness`)."""
 
     @property
     def tells(self) -> bool:
@@ -97,11 +112,6 @@ class _Target:
     views: tuple[View, ...]
     size: int
 
-    @property
-    def exact(self) -> bool:
-        """Whether its test wants the very answers of its reference."""
-        return all(one.exact for one in self.examples)
-
 
 class Search:
     """A search for functions that solve problems of some benchmarks."""
@@ -111,8 +121,8 @@ class Search:
         self._targets = targets
         self._sandbox = sandbox
         self._needs = needs
-        self._tests: dict[int, ProblemTest] = {}
-        self._further: dict[int, list[tuple[tuple[Any, ...], Answer]]] = {}
+        self._tests: dict[int, tuple[ProblemTest, int]] = {}
+        self._likeness = Likeness(sandbox)
         self._found: dict[bytes, tuple[Pass, ...]] = {}
         self._tables: dict[tuple[int, int], bytes] = {}
         self._namesakes = defaultdict[str, list[int]](list)
@@ -156,11 +166,16 @@ class Search:
 
     async def _fresh(self, function: Function) -> tuple[Pass, ...]:
         """Grade a function on every problem that it may solve, until one view passes."""
+        source = counted(function.source)
+        if source is None:
+            return ()
+        function = replace(function, source=source)
         found: dict[int, Pass] = {}
         for number, view in await self._suspects(function):
             if number not in found and await self._solves(function, number, view):
                 target = self._targets[number]
-                alike = await self._alike(function, number, view)
+                program = adapted(function, view, target.names[0])
+                alike = await self._likeness.of(program, target.problem, target.examples)
                 found[number] = Pass(
                     target.bench, target.problem.id, function.name, view, target.size, alike
                 )
@@ -176,7 +191,7 @@ class Search:
             return named
         self.tally.looked_at += 1
         given = [[function.source, function.name, function.returns, list(function.kinds), table]]
-        lines, execution = await answers_of(self._sandbox, _trial(), "trial", given, FIRST_LOOK)
+        lines, execution = await answers_of(self._sandbox, trial(), "trial", given, FIRST_LOOK)
         self.tally.unfinished += execution.status is not Status.FINISHED
         answer = read_answer(lines[0]) if lines else None
         if answer is None or answer.word != "value":
@@ -207,58 +222,30 @@ class Search:
     async def _solves(self, function: Function, number: int, view: View | None) -> bool:
         target = self._targets[number]
         if number not in self._tests:
-            self._tests[number] = ProblemTest.of(target.problem, await self._needs(target.problem))
+            need = await self._needs(target.problem)
+            most = LEAST_WORK
+            if need.cpu_s > QUICK_S:
+                effort = await effort_of(target.problem, self._sandbox)
+                most = max(most, FACTOR * effort)
+            self._tests[number] = _ample(ProblemTest.of(target.problem, need)), most
+        test, most = self._tests[number]
         self.tally.graded += 1
-        program = _adapted(function, view, target.names[0])
-        verdict = await self._tests[number].grade(self._sandbox, program)
+        program = adapted(function, view, target.names[0], most)
+        verdict = await test.grade(self._sandbox, program)
         self.tally.passed += verdict.passed
         return verdict.passed
 
-    async def _alike(self, function: Function, number: int, view: View | None) -> float:
-        """Ask a function that passed for more answers than the tests do."""
-        target = self._targets[number]
-        if number not in self._further:
-            inputs = inputs_like(target.examples, seed=target.problem.id)
-            source = target.problem.reference or ""
-            reference = Function(target.names[0], source, least=0, most=0, returns=True, kinds=())
-            answers = await self._answers(
-                _adapted(reference, None, target.names[0]), target, inputs
-            )
-            self._further[number] = [
-                (given, answer)
-                for given, answer in zip(inputs, answers, strict=False)
-                if answer.word == "value"
-            ]
-        known = self._further[number]
-        program = _adapted(function, view, target.names[0])
-        answers = await self._answers(program, target, [given for given, _ in known])
-        return agreement(answers, [expected for _, expected in known], exact=target.exact)
 
-    async def _answers(
-        self, program: str, target: _Target, inputs: Sequence[tuple[Any, ...]]
-    ) -> list[Answer]:
-        if not inputs:
-            return []
-        name = target.names[0]
-        quick = f"{program}{name} = timed({name})\n"
-        lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
-        return [read_answer(line) for line in lines]
-
-
-def _adapted(function: Function, view: View | None, entry_point: str) -> str:
-    """Write the program in which a function goes by the benchmark's name."""
-    given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
-    return f"{_trial()}\n{entry_point} = adapted({given})\n"
+def _ample(test: ProblemTest) -> ProblemTest:
+    """Leave the end of a test to counted work."""
+    given = test.limits
+    call_s = tuple(AMPLE * one for one in given.call_s)
+    ample = replace(given, cpu_s=AMPLE * given.cpu_s, wall_s=AMPLE * given.wall_s, call_s=call_s)
+    return replace(test, limits=ample)
 
 
 def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
     """Write down a problem under a view for the first look."""
     examples = target.examples
     calls = [(marshal.dumps(seen_by(view, one.arguments), 2), one.expected) for one in examples]
-    return kinds_of(view, examples), target.exact, calls
-
-
-@functools.cache
-def _trial() -> str:
-    """Return the source of what takes the first look."""
-    return resources.files("evolcoder.clean").joinpath("trial.py").read_text(encoding="utf-8")
+    return kinds_of(view, examples), is_exact(target.examples), calls

@@ -19,7 +19,7 @@ from evolcoder.bench.base import Oracle
 from evolcoder.bench.oracles import compare
 from evolcoder.grade.calls import Answer
 from evolcoder.ids import rng_for
-from evolcoder.leakage.examples import LARGE, Example, is_length
+from evolcoder.leakage.examples import Example, is_large, lengths_in, with_lengths
 
 N_FURTHER = 32
 """Inputs that are made of a problem's examples."""
@@ -30,14 +30,9 @@ Arguments = tuple[Any, ...]
 def inputs_like(examples: Sequence[Example], *, seed: str) -> list[Arguments]:
     """Make inputs that are like a problem's examples; fewer where they would be the same ones."""
     rng = rng_for(0, "further", seed)
-    small = [one for one in examples if not any(map(_is_large, one.arguments))]
+    small = [one for one in examples if not any(map(is_large, one.arguments))]
     given = [one.arguments for one in small or examples]
-    lengths = [
-        (place, length)
-        for place in range(len(given[0]))
-        for length in range(len(given[0]))
-        if place != length and all(is_length(one.arguments, place, length) for one in examples)
-    ]
+    lengths = lengths_in(examples)
     made = {repr(one): one for one in (_like(given, lengths, rng) for _ in range(2 * N_FURTHER))}
     known = {repr(arguments) for arguments in given}
     return [one for text, one in made.items() if text not in known][:N_FURTHER]
@@ -64,7 +59,7 @@ def agreement(answers: Sequence[Answer], expected: Sequence[Answer], *, exact: b
 
 
 def _is_slow(answer: Answer) -> bool:
-    return answer.word == "raise" and str(answer.value).startswith(("Slow:", "GiveUp:"))
+    return answer.word == "raise" and str(answer.value).startswith("Slow:")
 
 
 def _alike(answer: Any, expected: Any, exact: bool) -> bool:  # noqa: ANN401, FBT001 - plain data
@@ -85,14 +80,7 @@ def _like(
     other = rng.choice(given)
     for place, value in enumerate(base):
         base[place] = _changed(other[place] if rng.random() < 0.3 else value, rng)
-    for place, length in lengths:
-        if hasattr(base[place], "__len__"):
-            base[length] = len(base[place])
-    return tuple(base)
-
-
-def _is_large(value: object) -> bool:
-    return isinstance(value, int) and abs(value) > LARGE
+    return with_lengths(base, lengths)
 
 
 def _changed(value: Any, rng: random.Random, depth: int = 0) -> Any:  # noqa: ANN401 - plain data

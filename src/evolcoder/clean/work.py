@@ -1,0 +1,92 @@
+r"""Python rewritten so that it counts its own work, and can be ended by a count instead of a clock.
+
+Promises: the same program on the same input does the same work on every machine, under any load.
+Every turn of a loop or a comprehension and every entry of a function or lambda spends one unit; a
+range that is given to a call spends its length, and a power what its digits take, since C works
+through these out of sight. What is endless in Python spends for ever: the unit of a loop is spent
+outside of whatever the loop's body catches. Does not count other work within C, nor what `exec`
+runs; the meter that it spends from is the runner's (`clean.trial`).
+
+>>> print(counted("def f(n):\n    return [m for m in range(n)]"))
+def f(n):
+    _spend_()
+    return [m for m in range(n) if _spend_()]
+"""
+
+import ast
+
+from evolcoder.syntax import tree_of
+
+SPEND, RANGED, POWER = "_spend_", "_ranged_", "_power_"
+"""Names that the rewritten program calls: a unit of work, the work in a range, a power."""
+PLAIN_POWER = 8
+"""A literal exponent up to this is left as it is."""
+
+
+def counted(source: str) -> str | None:
+    """Rewrite a program; None if it is no Python or too deep."""
+    tree = tree_of(source)
+    if tree is None:
+        return None
+    try:
+        return ast.unparse(ast.fix_missing_locations(_Counted().visit(tree)))
+    except RecursionError:
+        return None
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), [*arguments], [])
+
+
+class _Counted(ast.NodeTransformer):
+    """Puts the spending in."""
+
+    def _body(self, node: ast.AST) -> ast.AST:
+        self.generic_visit(node)
+        assert isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.For | ast.AsyncFor | ast.While
+        )
+        node.body.insert(0, ast.Expr(_call(SPEND)))
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _body  # noqa: N815 - names that ast calls
+    visit_For = visit_AsyncFor = visit_While = _body  # noqa: N815 - names that ast calls
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        """Spend one unit, which is true, and go on."""
+        self.generic_visit(node)
+        node.body = ast.BoolOp(ast.And(), [_call(SPEND), node.body])
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        """Spend one unit for every member, which passes for a condition that holds."""
+        self.generic_visit(node)
+        node.ifs.insert(0, _call(SPEND))
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Charge ranges that something in C may walk through."""
+        self.generic_visit(node)
+        node.args = [_call(RANGED, one) if _is_range(one) else one for one in node.args]
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """Charge powers, which can take as long as one likes."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Pow) and not _is_plain(node.right):
+            return _call(POWER, node.left, node.right)
+        return node
+
+
+def _is_range(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
+    )
+
+
+def _is_plain(exponent: ast.expr) -> bool:
+    return (
+        isinstance(exponent, ast.Constant)
+        and isinstance(exponent.value, int | float)
+        and exponent.value <= PLAIN_POWER
+    )

@@ -1,0 +1,76 @@
+"""Programs that count their own work."""
+
+import itertools
+
+import pytest
+
+from evolcoder.clean.trial import Meter, Slow
+from evolcoder.clean.work import counted
+
+
+def work_of(source, *arguments):
+    """Run `f` of a program, and say what it answers and what it worked."""
+    meter = Meter()
+    space = meter.names()
+    exec(counted(source), space)
+    return space["f"](*arguments), meter.worked()
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "work"),
+    [
+        ("def f():\n    return 7", 7, 1),
+        ("def f():\n    for n in range(10):\n        pass\n    return n", 9, 11),
+        ("def f():\n    n = 0\n    while n < 10:\n        n += 1\n    return n", 10, 11),
+        ("def f():\n    return sum(n for n in range(10) if n > 7)", 17, 11),
+        ("def f():\n    return {n: m for n in range(3) for m in range(2)}", {0: 1, 1: 1, 2: 1}, 10),
+        ("def f(n=3):\n    return n and f(n - 1)", 0, 4),
+        ("def f():\n    return list(map(lambda n: n * 2, [1, 2]))", [2, 4], 3),
+        ("def f():\n    return sum(range(1600))", 1279200, 101),
+        ("def f():\n    return len(range(10, 0, -1)[::2])", 5, 1),
+        ("def f():\n    return list(range(10 ** 6, 0))", [], 1),
+        ("def f(n=1024):\n    return (2 ** n).bit_length()", 1025, 3),
+        ("def f(n=1024):\n    return n ** 2 + n ** 0.5 + 2 ** -1", 1048608.5, 1),
+        ("class A:\n    def g(self):\n        yield 1\ndef f():\n    return [*A().g()]", [1], 2),
+    ],
+)
+def test_turns_entries_ranges_and_powers_are_counted(source, answer, work):
+    """The answer is what it was, and the count is the same each time."""
+    assert work_of(source) == work_of(source) == (answer, work)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    while True:\n        try:\n            g()\n        except:\n            pass",
+        "def f():\n    try:\n        f()\n    except BaseException:\n        f()",
+        "def f():\n    return [n for n in itertools.count()]",
+        "def f():\n    return any(map(lambda n: False, itertools.count()))",
+        "def f():\n    return sum(range(10 ** 12))",
+        "def f(n=10 ** 9):\n    return 7 ** n",
+    ],
+)
+def test_what_is_endless_ends_by_its_count(source):
+    """Also where it catches whatever is raised."""
+    space = {"itertools": itertools, **(meter := Meter(1000)).names()}
+    exec(counted(source), space)
+    with pytest.raises((Slow, RecursionError)):
+        space["f"]()
+    assert meter.worked() > 900
+
+
+def test_who_swallows_its_end_is_slow_all_the_same():
+    """A call that goes on after its last unit has no answer."""
+    source = "def f():\n    try:\n        for n in range(10 ** 7):\n            pass\n    except BaseException:\n        return 1"
+    meter = Meter()
+    space = meter.names()
+    exec(counted(source), space)
+    with pytest.raises(Slow):
+        meter.call(space["f"])
+    assert meter.n_slow == 1
+
+
+def test_no_python_has_no_count():
+    """Neither has a program that is too deep to write down."""
+    assert counted("def f(:") is None
+    assert counted("x = " + "-" * 5000 + "1") is None
