@@ -48,6 +48,29 @@ def found_in(path):
     return asyncio.run(look(of_file(path), looks(), seed=0))
 
 
+class Ending(Hashing):
+    """Cancels whoever embeds for the third time, and counts how often that happens."""
+
+    times = 0
+
+    def embed(self, texts):
+        self.times += 1
+        if self.times == 3:
+            asyncio.current_task().cancel()
+        return super().embed(texts)
+
+
+@pytest.mark.parametrize(("n_items", "n_rows"), [(1000, 1), (1, 1000)])
+def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
+    """Ctrl-C need not wait until all problems or all rows are embedded."""
+    path = written(tmp_path / "d.jsonl", rows(n_rows))
+    embedder = Ending()
+    wanted = Looks([ITEM] * n_items, frozenset(), embedder)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(look(of_file(path), wanted, seed=0))
+    assert embedder.times == 3
+
+
 def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
     """A verbatim problem is seen by n-grams and as a neighbour, and no other row is seen."""
     path = written(tmp_path / "d.jsonl", rows())

@@ -13,7 +13,8 @@ is reported by its name.
 """
 
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 """Rows that are kept per problem."""
+PIECE = 64
+"""Texts that are embedded before somebody else may have a say."""
 BLOCK = 1024
 """Rows that are embedded and compared at once."""
 DIGITS = 4
@@ -103,12 +106,22 @@ class Neighbours:
         self._items = items
         self._embedder = embedder
         self._k = k
-        self._queries = embedder.embed([item.wording[:MAX_CHARS] for item in items])
+        self._queries: Floats | None = None
         self._near: list[list[tuple[float, str, str]]] = [[] for _ in items]
         self._vocabulary = Vocabulary(items)
 
+    def prepare(self) -> Iterator[None]:
+        """Embed the problems, a piece between any two yields; whoever looks first waits for it."""
+        if self._queries is None:
+            texts, found = [item.wording[:MAX_CHARS] for item in self._items], []
+            for start in range(0, len(texts), PIECE):
+                found.append(self._embedder.embed(texts[start : start + PIECE]))
+                yield
+            self._queries = np.concatenate(found) if found else self._embedder.embed([])
+
     def look(self, rows: Sequence[tuple[str, str]]) -> None:
         """Hold rows, given as (id, task), against every problem."""
+        deque(self.prepare(), maxlen=0)
         for start in range(0, len(rows), BLOCK):
             self._look_at(rows[start : start + BLOCK])
 
@@ -123,6 +136,7 @@ class Neighbours:
     def _look_at(self, rows: Sequence[tuple[str, str]]) -> None:
         texts = [task[:MAX_CHARS] for _, task in rows]
         vectors = self._embedder.embed(texts)
+        assert self._queries is not None
         cosines = self._queries @ vectors.T
         for at, near in enumerate(self._near):
             bound = -near[-1][0] if len(near) == self._k else -2.0

@@ -1,8 +1,8 @@
 """Leakage in rows: every detector that was asked for looks at every row, in one pass.
 
 Promises: the rows are read once and not kept; the hits are the same in any order of rows and at any
-concurrency. How answers are run against tests is handed in. Which hits drop a row is the caller's
-choice.
+concurrency; it can be cancelled between a few texts. How answers are run against tests is handed
+in. Which hits drop a row is the caller's choice.
 
 >>> found = await look(rows, Looks(items, frozenset(Detector)), seed=0)   # doctest: +SKIP
 """
@@ -85,7 +85,7 @@ async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
         found.n_rows += len(block)
         found.hits += _by_text(block, ngrams, runs)
         if near is not None:
-            near.look([(row.id, row.task) for row in block])
+            await _by_nearness(block, near)
         if looks.execution is not None:
             found.hits += await _by_execution(block, looks.execution)
     if ngrams is not None:
@@ -120,6 +120,15 @@ def _by_text(rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None
             ngrams.look(row.id, task, answer)
         if runs is not None:
             yield from runs.look(row.id, task, answer)
+
+
+async def _by_nearness(rows: Sequence[Candidate], near: neighbours.Neighbours) -> None:
+    """Embed a few texts at a time, so that whoever wants to end this need not wait for all."""
+    for _ in near.prepare():
+        await asyncio.sleep(0)
+    for start in range(0, len(rows), neighbours.PIECE):
+        near.look([(row.id, row.task) for row in rows[start : start + neighbours.PIECE]])
+        await asyncio.sleep(0)
 
 
 async def _by_execution(rows: Sequence[Candidate], execution: Execution) -> list[Hit]:
