@@ -181,6 +181,12 @@ def code_blocks(text: str) -> list[CodeBlock]:
     return blocks
 
 
+def before_bare_fence(text: str) -> str:
+    """Return what stands before the first fence, if that one names no language; else nothing."""
+    fence = _FENCE.search(text)
+    return text[: fence.start()] if fence and not fence[2] else ""
+
+
 def without_code(text: str) -> str:
     """Return the prose around fenced code."""
     kept, end, start = [], 0, None

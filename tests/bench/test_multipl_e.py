@@ -100,6 +100,26 @@ def test_answers_without_the_function_are_told(named, answer, found):
     assert bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER)).found is found
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("{code}\n```\nSo `{name}` is done.", Found.CLOSING_FENCE),
+        ("This is `{name}`:\n```\n{code}", Found.OPEN_FENCE),
+        ("This is `{name}`:\n```\n{code}\n```", Found.FENCE),
+    ],
+)
+def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found):
+    """One that only opens has it behind."""
+    bench = named("humaneval-js")
+    problem = bench.problems()[0]
+    code = f"{problem.prompt.rstrip()}\n    return 1;\n}}"
+    text = answer.format(code=code, name=problem.checks.entry_point)
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER))
+    assert candidate.found is found
+    assert candidate.program.rstrip().endswith("return 1;\n}")
+    assert "```" not in candidate.program
+
+
 def test_a_model_is_told_the_language(named):
     """By its written name, with the prompt in a fence."""
     bench = named("humaneval-cpp")

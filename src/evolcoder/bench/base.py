@@ -156,6 +156,7 @@ class Found(StrEnum):
     FENCE = "fence"
     LATER_FENCE = "later_fence"
     OPEN_FENCE = "open_fence"
+    CLOSING_FENCE = "closing_fence"
     NO_FENCE = "no_fence"
     AMID_PROSE = "amid_prose"
     BODY = "body"

@@ -18,7 +18,7 @@ from itertools import islice
 from evolcoder.bench.base import Found
 from evolcoder.engine.base import split_reasoning
 from evolcoder.syntax import tree_of
-from evolcoder.text import CodeBlock, code_blocks
+from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
 
 MAX_TRIES = 20
 """Places that are tried for the end of the program; the work would be quadratic otherwise."""
@@ -57,6 +57,8 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extract:
     code, found = fenced(answer, "python", lambda block: defines(block, names))
     if found is Found.NOTHING:
         code, found = _unfenced(answer, names)
+    elif found is Found.NO_ENTRY or not parses(code):
+        code, found = _before_fence(answer, names) or (code, found)
     if found in {Found.NO_ENTRY, Found.NOTHING}:
         code, found = _as_body(code or answer, found, prompt)
     return _trimmed(Extract(code, found, cut), names)
@@ -115,6 +117,13 @@ def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, Found]:
         return "", Found.NOTHING
     code = _longest_code(lines[starts[0] :])
     return code, Found.AMID_PROSE if defines(code, names) else Found.NO_ENTRY
+
+
+def _before_fence(answer: str, names: Sequence[str]) -> tuple[str, Found] | None:
+    """Find code before a fence that only closes, since the one that would open it is missing."""
+    code, found = _unfenced(before_bare_fence(answer), names)
+    is_program = found in {Found.NO_FENCE, Found.AMID_PROSE} and parses(code)
+    return (code, Found.CLOSING_FENCE) if is_program else None
 
 
 def _longest_code(lines: list[str]) -> str:

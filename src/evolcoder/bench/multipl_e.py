@@ -19,6 +19,7 @@ from evolcoder.bench.extract import Extract, fenced
 from evolcoder.bench.fetch import Row, Shelf, rows
 from evolcoder.bench.multipl_e_files import DIGESTS, file_of
 from evolcoder.engine.base import split_reasoning
+from evolcoder.text import before_bare_fence
 
 LANGUAGES = {
     "cpp": "cpp",
@@ -117,6 +118,9 @@ class MultiplE:
         reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
         name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
         code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))
+        head, signature = before_bare_fence(answer), problem.prompt.rstrip().rpartition("\n")[2]
+        if signature in head and signature not in answer[len(head) :]:
+            code, found = head, Found.CLOSING_FENCE
         if found is Found.NO_ENTRY and code.lstrip("\n")[:1].isspace():
             # Indented code goes on where the prompt ends, as Perl's prompts invite a model to.
             code, found = problem.prompt + code, Found.BODY
