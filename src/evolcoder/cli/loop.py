@@ -29,6 +29,8 @@ from evolcoder.sandbox.pool import LEVELS
 
 LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
 """Keys that --sandbox sets: where answers of the run and of the students are run."""
+PLACES: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
+"""Keys that say where things lie, which nobody else can use."""
 _PIECES = re.compile(r"\w+|[^\w\s]")
 
 
@@ -137,9 +139,9 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
 
 
 def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: Outcome) -> None:
-    """Write everything that cannot be computed again into the results."""
+    """Write what cannot be computed again into the results, and no place on this machine."""
     facts: dict[str, Any] = {
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude=PLACES),
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "n_dev": outcome.n_dev,
         "skipped": list(outcome.skipped),

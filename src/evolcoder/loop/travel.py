@@ -78,10 +78,11 @@ def note(store: LoopStore, folder: Path) -> None:
     known = {step.detail for step in store.steps()}
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in dict.fromkeys(lines):
-        if line not in known:
-            told = json.loads(line)
-            name = f"{told['arm']}, seed {told['seed']}"
-            store.add_step(Step("train", name, told["seconds"], line))
+        told = json.loads(line)
+        told.get("outcome", {}).pop("folder", None)  # a place on the other machine
+        detail, name = json.dumps(told), f"{told['arm']}, seed {told['seed']}"
+        if detail not in known:
+            store.add_step(Step("train", name, told["seconds"], detail))
 
 
 def _lines(rows: Iterable[object]) -> bytes:
