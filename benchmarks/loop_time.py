@@ -37,6 +37,8 @@ def main() -> int:
     with watching() as watch:
         code = _loop(args)
     seconds = time.monotonic() - began
+    if not (args.out / DB_NAME).exists():
+        return code  # the loop has said why it did not begin
     with LoopStore.read(args.out) as store:
         steps = store.steps()
     print(_told(steps, seconds, watch.busy, code))
