@@ -15,6 +15,7 @@ NAMES = [
     "student", "seed", "seed-reanswered", "round-2", "merge-0..3", "round-1@samples",
     "round-12@tokens", "merge-0..3@steps", "merge-0..3+verified", "merge-0..3~misdirect~deepen",
     "other/merge-0..1@tokens+verified~deepen", "merge-0..2@samples+ran",
+    "reanswered-0..2", "other/reanswered-0..3@tokens",
 ]  # fmt: skip
 HEURISTICS = ("constrain", "deepen", "misdirect")
 
@@ -88,7 +89,17 @@ def test_a_name_reads_back_to_itself(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "seeds", "round-0", "merge-1..2", "merge-0..0", "seed@rows", "student@steps", "a b/seed"],
+    [
+        "",
+        "seeds",
+        "round-0",
+        "merge-1..2",
+        "merge-0..0",
+        "reanswered-0..0",
+        "seed@rows",
+        "student@steps",
+        "a b/seed",
+    ],
 )
 def test_what_is_no_arm_is_refused(name):
     """The error shows how an arm is written."""
@@ -106,6 +117,7 @@ def test_each_arm_holds_the_rows_that_it_names():
         "merge-0..2+verified",
         "merge-0..2+ran",
         "merge-0..2~deepen",
+        "reanswered-0..2",
     )
     assert {row.task.round for row in found["round-2"].rows} == {2}
     assert {row.task.round for row in found["merge-0..2"].rows} == {0, 1, 2}
@@ -113,6 +125,9 @@ def test_each_arm_holds_the_rows_that_it_names():
         r.task.id for r in found["seed-reanswered"].rows
     ]
     assert all(row.response.text.startswith("again") for row in found["seed-reanswered"].rows)
+    again = found["reanswered-0..2"].rows
+    assert again[:60] == found["seed-reanswered"].rows
+    assert again[60:] == found["merge-0..2"].rows[60:]
     verified = found["merge-0..2+verified"].rows
     assert {row.task.ordinal % 4 for row in verified if row.task.round} == {0, 3}
     assert sum(row.task.round == 0 for row in verified) == 60

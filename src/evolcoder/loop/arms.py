@@ -9,6 +9,7 @@ them; a smaller draw is part of every larger one. Trains nothing.
     seed-reanswered             the same tasks, answered by the model that answered the evolved ones
     round-2                     the rows of round 2 alone
     merge-0..3                  seeds and rounds 1 to 3
+    reanswered-0..3             re-answered seeds and rounds 1 to 3: all answers are one model's
     student                     the student as it is, untrained
     round-2@samples             as many rows as the smallest arm of this match
     round-2@tokens              as many tokens, to within a row
@@ -38,10 +39,13 @@ SEED = "seed"
 REANSWERED = "seed-reanswered"
 PASSED = "passed"
 """What the verdict of a check says of a row that passed it."""
-FORMS = f"{STUDENT}, {SEED}, {REANSWERED}, round-K or merge-0..K, then @samples, @tokens or @steps"
+FORMS = (
+    f"{STUDENT}, {SEED}, {REANSWERED}, round-K, merge-0..K or reanswered-0..K, "
+    "then @samples, @tokens or @steps"
+)
 _NAME = re.compile(
     r"(?:(?P<run>[\w-]+)/)?(?P<base>student|seed|seed-reanswered|round-(?P<only>[1-9]\d*)"
-    r"|merge-0\.\.(?P<upto>[1-9]\d*))(?:@(?P<match>samples|tokens|steps))?"
+    r"|(merge|reanswered)-0\.\.(?P<upto>[1-9]\d*))(?:@(?P<match>samples|tokens|steps))?"
     r"(?:\+(?P<proof>verified|ran))?"
     r"(?P<without>(?:~\w+)*)"
 )
@@ -70,7 +74,7 @@ class Arm:
     """One training condition."""
 
     base: str
-    """`student`, `seed`, `seed-reanswered`, `round-K` or `merge-0..K`."""
+    """`student`, `seed`, `seed-reanswered`, `round-K`, `merge-0..K` or `reanswered-0..K`."""
     rounds: tuple[int, ...]
     """Rounds that its rows are of; none for the untrained student."""
     run: str
@@ -108,6 +112,11 @@ class Arm:
     def is_trained(self) -> bool:
         """Whether there is anything to train on."""
         return bool(self.rounds)
+
+    @property
+    def is_reanswered(self) -> bool:
+        """Whether its seeds are those that the responder has answered."""
+        return self.base.startswith((REANSWERED, "reanswered-"))
 
     @property
     def last_round(self) -> int:
@@ -193,7 +202,9 @@ def _whole(arm: Arm, sources: dict[str, Source]) -> tuple[Row, ...]:
     if arm.run not in sources:
         raise ConfigError(f"arms: {arm}: there is no run {arm.run!r}; known: {', '.join(sources)}")
     source = sources[arm.run]
-    rows = source.reanswered if arm.base == REANSWERED else source.rows
+    rows = source.rows
+    if arm.is_reanswered:
+        rows = source.reanswered + tuple(row for row in rows if row.task.round > 0)
     kept = [
         row
         for row in rows

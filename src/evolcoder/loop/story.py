@@ -19,7 +19,7 @@ from evolcoder.bench.scores import Outcomes
 from evolcoder.config import Config
 from evolcoder.ids import content_id
 from evolcoder.loop import overlap
-from evolcoder.loop.arms import MAIN, REANSWERED, STUDENT, Arm, Selection, Source, select
+from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
 from evolcoder.loop.clock import Clock, stages_of
 from evolcoder.loop.parts import Parts, Served, Training
 from evolcoder.loop.settings import LoopConfig
@@ -174,7 +174,7 @@ class Loop:
             config = variant(self._config, name)
             if name != MAIN:
                 self._evolve(name, config, max(arm.last_round for arm in mine))
-            again = any(arm.base == REANSWERED for arm in mine)
+            again = any(arm.is_reanswered for arm in mine)
             if again:
                 self._evolve(f"{name}-reanswered", rerun(config), 0)
             sources[name] = self._source(name, again=again)
