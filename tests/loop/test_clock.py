@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from evolcoder.loop.clock import Clock, busy_share, table
+from evolcoder.loop.clock import BESIDE, Clock, busy_share, table
 from evolcoder.loop.store import DB_NAME, MIGRATIONS, LoopStore, Step
 
 STEPS = [
@@ -23,6 +23,14 @@ def test_the_share_of_the_gpus_is_weighed_by_time_and_the_table_adds_up():
     assert "| grade | seed, seed 0 | 200.0 | not known |" in lines
     assert lines[-1] == "| all | | 400.0 | 72 % |"
     assert busy_share(STEPS[3:]) is None
+
+
+def test_a_step_beside_others_is_told_and_not_added():
+    """Its seconds are those of the steps that it went on beside."""
+    beside = [*STEPS[:3], Step("grade", "seed, seed 0", 90.0, BESIDE, 1.0)]
+    lines = table(beside).splitlines()
+    assert f"| grade | seed, seed 0 ({BESIDE}) | 90.0 | 100 % |" in lines
+    assert lines[-1] == "| all | | 200.0 | 72 % |"
 
 
 def test_a_step_that_fails_is_not_kept(tmp_path):

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from evolcoder.cli.main import main
 from evolcoder.loop import results
+from evolcoder.loop.clock import BESIDE
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +68,13 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     assert code == 0
     assert json.loads(out)["humaneval"] == {"samples": 12 * 7, "differing": []}
     assert "and training seeds" in before["tables.md"].decode()
+    beside = [*smaller, "--set", "ask.grade_beside=true", "--out", tmp_path / "beside"]
+    assert loop(capsys, config, *beside)[0] == 0
+    after = tmp_path / "beside" / "results"
+    assert (after / "tables.json").read_bytes() == before["tables.json"]
+    assert {
+        step["detail"] for step in results.facts(after)["steps"] if step["kind"] == "grade"
+    } == {BESIDE}
 
 
 def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_loop):
@@ -131,6 +141,36 @@ def _student_key():
     from evolcoder.ids import content_id
 
     return content_id("student", "toy")
+
+
+def test_sigterm_while_a_model_is_graded_beside_ends_both_and_is_gone_on_with(tmp_path, toy_loop):
+    """Nobody grades on after the loop has gone, and the same command comes to the same tables."""
+    _, write, _ = toy_loop
+    command = [*_command(write(), tmp_path / "out"), "--set", "ask.grade_beside=true"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("grade "):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode in {130, 143}
+    assert not _graders(tmp_path / "out")
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(_command(write(), tmp_path / "whole"), check=True, capture_output=True)
+    ended = [results.tables_of(tmp_path / name / "results") for name in ("out", "whole")]
+    assert ended[0] == ended[1]
+
+
+def _graders(folder):
+    """Return the processes that have this folder among their words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            found += [words] if any(word.startswith(str(folder)) for word in words) else []
+    return found
 
 
 N_KILLS = 9

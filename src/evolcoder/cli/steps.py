@@ -38,8 +38,17 @@ OURS = (sys.executable, "-m", "evolcoder.cli.main")
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
 
 
-def run_step(command: Sequence[str], log: Path, *, timeout_s: float | None = None) -> None:
-    """Run a command to its end; what it ends with other than 0 becomes an error."""
+def run_step(
+    command: Sequence[str],
+    log: Path,
+    *,
+    timeout_s: float | None = None,
+    going: "list[subprocess.Popen[bytes]] | None" = None,
+) -> None:
+    """Run a command to its end; what it ends with other than 0 becomes an error.
+
+    While it runs it is in `going`, so that another thread can end it.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
@@ -50,6 +59,8 @@ def run_step(command: Sequence[str], log: Path, *, timeout_s: float | None = Non
             stdout=file,
             stderr=subprocess.STDOUT,
         )
+        if going is not None:
+            going.append(process)
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -57,6 +68,8 @@ def run_step(command: Sequence[str], log: Path, *, timeout_s: float | None = Non
         finally:
             process.kill()
             process.wait()
+            if going is not None:
+                going.remove(process)
     if code != 0:
         said = f"{log.stem}: {last_words(log).removeprefix('evolcoder: ')} (all of it in {log})"
         raise _ERRORS.get(code, StepFailed)(said)
@@ -151,6 +164,7 @@ class EvalSteps:
         self._config = config
         self._serve = serve
         self._benches: dict[str, Bench] = {}
+        self._grading: list[subprocess.Popen[bytes]] = []
 
     @property
     def n(self) -> int:
@@ -200,7 +214,13 @@ class EvalSteps:
         with EvalStore.read(folder) as store:
             spec = str(store.meta("settings")["model"])
         command = [*OURS, "eval", *self.options(folder, spec, benches)]
-        run_step(command, self._folder / "log" / f"grade-{name}.txt")
+        log = self._folder / "log" / f"grade-{name}.txt"
+        run_step(command, log, going=self._grading)
+
+    def stop(self) -> None:
+        """End a grading that goes on in another thread."""
+        for process in list(self._grading):
+            process.kill()
 
     def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
         """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""

@@ -2,7 +2,7 @@
 
 Promises: a step is noted when it has ended well, and not before; a share of the GPUs is None on a
 machine without one. Stages of one run go on side by side, so their seconds are told within the
-step that holds them and never added up.
+step that holds them and never added up; nor are those of a step that went on beside others.
 
 >>> with Clock(store, print).timed("train", "merge-0..1, seed 0"):   # doctest: +SKIP
 ...     train()
@@ -18,6 +18,9 @@ from evolcoder.funnel import SECONDS_META
 from evolcoder.gauge import watching
 from evolcoder.loop.store import LoopStore, Step
 from evolcoder.store import RunStore
+
+BESIDE = "beside other steps"
+"""Detail of a step that went on while others did: its time is part of theirs."""
 
 
 @dataclass(slots=True)
@@ -58,18 +61,17 @@ def table(steps: Sequence[Step]) -> str:
     """Return steps as a table, with the whole time and the GPUs' idle share of it at the end."""
     lines = ["| step | of | seconds | GPU busy |", "| --- | --- | ---: | ---: |"]
     for step in steps:
-        name = (
-            f"{step.name} ({step.detail})" if step.kind == "evolve" and step.detail else step.name
-        )
+        told = step.kind == "evolve" or step.detail == BESIDE
+        name = f"{step.name} ({step.detail})" if told and step.detail else step.name
         lines.append(f"| {step.kind} | {name} | {step.seconds:.1f} | {_percent(step.busy)} |")
-    whole = sum(step.seconds for step in steps)
+    whole = sum(step.seconds for step in steps if step.detail != BESIDE)
     lines.append(f"| all | | {whole:.1f} | {_percent(busy_share(steps))} |")
     return "\n".join(lines)
 
 
 def busy_share(steps: Sequence[Step]) -> float | None:
     """Return the share of all steps' time in which the GPUs computed; None where not known."""
-    known = [(step.busy, step.seconds) for step in steps if step.busy is not None]
+    known = [(s.busy, s.seconds) for s in steps if s.busy is not None and s.detail != BESIDE]
     seconds = sum(seconds for _, seconds in known)
     return sum(busy * seconds for busy, seconds in known) / seconds if seconds else None
 

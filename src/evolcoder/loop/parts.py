@@ -88,6 +88,10 @@ class Scorer(Protocol):
         """Grade what has no verdict."""
         ...
 
+    def stop(self) -> None:
+        """End a grading that goes on in another thread, if one does; it raises there."""
+        ...
+
     def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
         """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""
         ...

@@ -124,6 +124,9 @@ class AskConfig(Section):
     """Read benchmark data here and fetch nothing."""
     sandbox: Literal["strict", "processes"] = "strict"
     """Least protection under which answers are graded."""
+    grade_beside: bool = False
+    """Grade a model while the next one is trained and asked: for machines whose GPU does that, with
+    processors to spare; where the processor trains, both would be slower."""
     options: tuple[str, ...] = ()
     """Further options of `evolcoder eval`, such as --workers 4."""
 

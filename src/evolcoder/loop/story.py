@@ -4,6 +4,7 @@ Promises: a step whose result is there is not done again, whatever killed the se
 model is served only while it is asked, so that one GPU does; every training begins with the
 student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
 so nothing is decided and all rounds are made: another machine grades later in the same folder.
+With `ask.grade_beside` one model is graded while the next one is trained.
 
 >>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
@@ -21,6 +22,7 @@ from evolcoder.ids import content_id
 from evolcoder.loop import overlap
 from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
 from evolcoder.loop.clock import Clock, stages_of
+from evolcoder.loop.grading import Grading
 from evolcoder.loop.parts import Parts, Served, Training
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.stop import Decision, Point, should_stop
@@ -69,9 +71,17 @@ class Loop:
         self._clock = Clock(store, say)
         dev = (config.dev.bench,) if config.dev.bench else ()
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
+        self._grading = Grading(
+            (dev, config.tests), beside=config.ask.grade_beside, scorer=parts.scorer,
+            clock=self._clock, evaluation=self.evaluation, name=_name,
+        )  # fmt: skip
 
     def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
+        with self._grading:
+            return self._run(grade=grade, make=make)
+
+    def _run(self, *, grade: bool, make: bool) -> Outcome:
         dev = self._dev_problems()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
         planned, skipped = self.plan(rounds)
@@ -79,11 +89,13 @@ class Loop:
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
             self._sample(training, selection)
+            if grade:
+                self._grading.soon(training)
         if self._config.train.keep == "best":
             self._put_away([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
         for training in models if grade else ():
-            self._grade(training, self.benches)
+            self._grading.see_to(training, self.benches)
         return Outcome(decision, len(dev), models, skipped)
 
     def plan(self, rounds: int) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
@@ -138,6 +150,8 @@ class Loop:
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
                 self._sample(training, selection)
+                if grade:
+                    self._grading.soon(training)
             bench = self._config.dev.bench
             if not grade or not models or bench is None:
                 continue
@@ -152,7 +166,7 @@ class Loop:
         """Put the dev samples of all training seeds together, problem by problem."""
         found: dict[str, list[bool]] = {}
         for training in models:
-            self._grade(training, [bench])
+            self._grading.see_to(training, [bench])
             scored = self._parts.scorer.outcomes(self.evaluation(training), bench)[bench]
             for problem, passed in overlap.only(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
@@ -262,12 +276,6 @@ class Loop:
                 self._parts.trainer.train(training, data, self._store.making(training.key))
             self._store.made(training.key)
         return model
-
-    def _grade(self, training: Training, benches: Sequence[str]) -> None:
-        folder = self.evaluation(training)
-        if not self._parts.scorer.is_graded(folder, benches):
-            with self._clock.timed("grade", f"{_name(training)} on {', '.join(benches)}"):
-                self._parts.scorer.grade(folder, training.key, benches)
 
     def evaluation(self, training: Training) -> Path:
         """Return where the samples and verdicts of a model are."""
