@@ -163,3 +163,19 @@ def test_a_pyramid_has_two_readings(output, result):
 def test_digits_may_be_compared_from_the_right(output, result):
     """12 and 399 are 2 + 7 apart when the longer is cut, and 3 + 8 + 7 with a zero in front."""
     assert match(output, 9, oracle=Oracle.PADDED_DIGITS, inputs=(12, 399)) is result
+
+
+@pytest.mark.parametrize(
+    ("oracle", "expected", "right", "wrong"),
+    [
+        (Oracle.TRUTH, True, [True, 1, "x", [0]], [False, 0, "", [], None]),
+        (Oracle.TRUTH, False, [False, 0, "", {}, None], [True, -1, (0,)]),
+        (Oracle.IDENTITY, True, [True], [1, 1.0, "x"]),
+        (Oracle.IDENTITY, None, [None], [False, 0, ""]),
+        (Oracle.NEAR, 0.5, [0.5, 0.5999, 0.4001], [0.6001, math.nan, "0.5", None, [0.5]]),
+    ],
+)
+def test_assertions_without_equality_ask_for_what_they_say(oracle, expected, right, wrong):
+    """Truth, identity and distance: equality neither suffices nor is needed."""
+    assert all(match(one, expected, oracle=oracle, atol=0.1).passes for one in right)
+    assert not any(match(one, expected, oracle=oracle, atol=0.1).passes for one in wrong)

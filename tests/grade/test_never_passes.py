@@ -144,3 +144,39 @@ def test_mutated_arguments_do_not_reach_the_test(sandbox):
         sandbox, source, "given = [1]\nassert add(given, 0) == 0\nassert given == [1]"
     )
     assert verdict.kind is Kind.PASSED
+
+
+YES = (
+    "class Yes:\n    __bool__ = __eq__ = lambda *_: True\n    __abs__ = __sub__ = lambda s, *_: s\n"
+)
+YES += "    __lt__ = lambda *_: True\n    __hash__ = None\n"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert add(1, 2)",
+        "assert not add(1, 2)",
+        "assert add(1, 2) is True",
+        "assert abs(add(1, 2) - 3) < 1e-6",
+        "assert add(1, 2) == 3",
+    ],
+)
+def test_an_object_that_says_yes_is_no_answer(sandbox, test):
+    """Whatever is asserted about an answer is judged by plain data outside of the sandbox."""
+    verdict = asserts(sandbox, f"{YES}def add(a, b):\n    return Yes()\n", test)
+    assert (verdict.kind, verdict.separation) == (Kind.FAILED, Separation.PARENT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "test"),
+    [
+        ("a + b", "assert add(1, 2)"),
+        ("a - 1", "assert not add(1, 2)"),
+        ("a < b", "assert add(1, 2) is True"),
+        ("a + b + 1e-7", "assert abs(add(1, 2) - 3) < 1e-6"),
+    ],
+)
+def test_a_right_answer_passes_by_every_assertion(sandbox, answer, test):
+    """The same assertions hold for what they ask for."""
+    assert asserts(sandbox, f"def add(a, b):\n    return {answer}\n", test).passed

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evolcoder.grade.split import plain_checks
+from evolcoder.bench.base import Oracle
+from evolcoder.grade.split import plain_checks, read_checks
 
 
 def test_asserts_of_literals_become_calls():
@@ -66,7 +67,9 @@ def test_arithmetic_that_is_costly_or_fails_is_left_to_the_test(written):
         "assert set(f(1)) == {2}",
         "for x in (1,):\n    assert f(x) == 2",
         "if True:\n    assert f(1) == 2",
-        "x = 1\nassert f(1) == 2",
+        "f = 1\nassert f(1) == 2",
+        "x = g()\nassert f(1) == 2",
+        "x\nassert f(1) == 2",
         "f = lambda x: 2\nassert f(1) == 2",
         "def f(x): return 2\nassert f(1) == 2",
         "raise ValueError\nassert f(1) == 2",
@@ -79,6 +82,57 @@ def test_arithmetic_that_is_costly_or_fails_is_left_to_the_test(written):
 def test_anything_more_has_to_be_run(test):
     """A test that does anything else is left whole."""
     assert plain_checks(test, "f", None) is None
+
+
+@pytest.mark.parametrize("note", ["'why'", "FIX = 'more'", "x = [1, 2]", "print", "import math"])
+def test_what_is_only_said_does_not_matter(note):
+    """Literals with a name of their own, and names of builtins, do nothing."""
+    assert plain_checks(f"{note}\nassert f(1) == 2", "f", None) == [((1,), 2)]
+    test = f"{note}\ndef check(g):\n    {note}\n    assert g(1) == 2"
+    assert plain_checks(test, "f", "check") == [((1,), 2)]
+
+
+@pytest.mark.parametrize(
+    ("test", "expected", "oracle", "atol"),
+    [
+        ("f(1)", True, Oracle.TRUTH, 0),
+        ("not f(1)", False, Oracle.TRUTH, 0),
+        ("f(1) is True", True, Oracle.IDENTITY, 0),
+        ("f(1) is False", False, Oracle.IDENTITY, 0),
+        ("f(1) is None", None, Oracle.IDENTITY, 0),
+        ("abs(f(1) - 2.0 / 4) < 1e-6", 0.5, Oracle.NEAR, 1e-6),
+        ("f(1) == 2", 2, Oracle.SAME, 0),
+    ],
+)
+def test_other_assertions_about_one_call_become_calls_with_their_own_rule(
+    test, expected, oracle, atol
+):
+    """Truth, identity and nearness are judged by the parent too."""
+    assert read_checks(f"assert {test}, 'why'", "f", None) == [((1,), expected, oracle, atol)]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def abs(x): return 0\nassert abs(f(1) - 2) < 1e-6",
+        "from numpy import *\nassert abs(f(1) - 2) < 1e-6",
+        "from numpy import fabs as abs\nassert abs(f(1) - 2) < 1e-6",
+        "abs = 1\nassert abs(f(1) - 2) < 1e-6",
+        "assert abs(f(1) - 2) <= 1e-6",
+        "assert abs(f(1) + 2) < 1e-6",
+        "assert abs(f(1) - x) < 1e-6",
+        "assert abs(f(1) - 2) < x",
+        "assert f(1) is not True",
+        "assert f(1) is ()",
+        "assert not not f(1)",
+        "assert f",
+        "assert f(1) and f(2)",
+        "assert tuple(f(1)) == (2,)",
+    ],
+)
+def test_other_assertions_have_to_be_run(test):
+    """What could mean anything else is left whole."""
+    assert read_checks(test, "f", None) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from driver import QUICK
 from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.channels import Channels
+from evolcoder.sandbox.inside import cell
 from evolcoder.sandbox.inside.cell import SPARED
 from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.pool import PoolSandbox
@@ -109,10 +110,10 @@ def test_an_end_is_read_as_it_was_said():
     assert End.read(end.said()) == end
 
 
-@pytest.mark.parametrize("place", [2, 3, 5])
-def test_two_who_write_at_a_time_do_not_overwrite_each_other(place):
+@pytest.mark.parametrize("name", ["stdout", "stderr", "report"])
+def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
     """A cell's two processes report side by side, and a lost line would be another verdict."""
-    each = 50_000
+    each, place = 50_000, cell.Channels._fields.index(name)
     with Channels.open(Program("python", "")) as channels:
 
         def write():

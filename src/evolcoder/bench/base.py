@@ -28,6 +28,9 @@ class Oracle(StrEnum):
     NOT_NONE = "found_or_not"
     PYRAMID = "pyramid_surface"
     PADDED_DIGITS = "digit_distance"
+    TRUTH = "truth"
+    IDENTITY = "identity"
+    NEAR = "nearer_than"
 
 
 @dataclass(frozen=True, slots=True)

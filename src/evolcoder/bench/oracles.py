@@ -1,4 +1,4 @@
-"""Whether an answer counts as the expected one: the comparison rules of HumanEval+ and MBPP+.
+"""Whether an answer counts as the expected one: the rules of HumanEval+, MBPP+ and of assertions.
 
 Promises: pure functions of plain values, the rules of EvalPlus 0.3.1 in our words, decided for each
 test alone. There, a first float answer loosens all later tests of the same problem; here it does
@@ -124,11 +124,31 @@ def _is_padded_digits(
     return output == sum(abs(int(a) - int(b)) for a, b in pairs)
 
 
+def _is_as_true(_inputs: Sequence[Plain], output: object, expected: Plain, _atol: float) -> bool:
+    """Ask for truth alone, as an assertion without a comparison does."""
+    return bool(output) is expected
+
+
+def _is_the_same(_i: Sequence[Plain], output: object, expected: object, _atol: float) -> bool:
+    """Ask for True, False or None itself, as an assertion with `is` does."""
+    return output is expected
+
+
+def _is_nearer(_inputs: Sequence[Plain], output: Plain, expected: Plain, atol: float) -> bool:
+    """Ask for a distance below the tolerance, as an assertion with `abs` does."""
+    return bool(abs(output - expected) < atol)
+
+
 _SPECIAL: dict[Oracle, Callable[[Sequence[Plain], Plain, Plain, float], bool]] = {
     Oracle.ROOT: _is_root,
     Oracle.SAME_SET: _is_same_set,
     Oracle.NOT_NONE: _is_as_none,
     Oracle.PYRAMID: _is_pyramid,
     Oracle.PADDED_DIGITS: _is_padded_digits,
+    Oracle.TRUTH: _is_as_true,
+    Oracle.IDENTITY: _is_the_same,
+    Oracle.NEAR: _is_nearer,
 }
-_DECIDE_ALONE = frozenset({Oracle.ROOT, Oracle.NOT_NONE})
+_DECIDE_ALONE = frozenset(
+    {Oracle.ROOT, Oracle.NOT_NONE, Oracle.TRUTH, Oracle.IDENTITY, Oracle.NEAR}
+)

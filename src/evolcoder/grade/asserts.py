@@ -2,7 +2,7 @@
 
 Promises: the process that holds the candidate never holds the test; what the test compares is
 plain data. A test that asserts nothing, or never calls the candidate, is never passed. A test that
-only compares calls with literals is not even run: this process compares (see `split`).
+only holds calls against literals is not even run: this process compares (see `split`).
 Does not see what a candidate does to the arguments that it is given: it gets copies.
 
 >>> test = AssertTest.of(("add",), "assert add(1, 2) == 3", check=None)
@@ -13,10 +13,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolcoder.bench.base import Oracle
 from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.grade.endings import ending, verdict
-from evolcoder.grade.split import plain_checks
+from evolcoder.grade.split import read_checks
 from evolcoder.sandbox.base import (
     Asserts,
     Kind,
@@ -46,14 +45,9 @@ class AssertTest:
     @classmethod
     def of(cls, entry_points: tuple[str, ...], test: str, *, check: str | None) -> "AssertTest":
         """Look through the test once for all the candidates that will get it."""
-        found = plain_checks(test, entry_points[0], check) if entry_points else None
-        calls = found and CallTest.of(
-            entry_points[0],
-            inputs=[arguments for arguments, _ in found],
-            expected=[expected for _, expected in found],
-            oracle=Oracle.SAME,
-        )
-        return cls(entry_points, test, check, calls or None)
+        found = read_checks(test, entry_points[0], check) if entry_points else None
+        calls = CallTest.each(entry_points[0], found) if found else None
+        return cls(entry_points, test, check, calls)
 
 
 async def grade_asserts(sandbox: Sandbox, source: str, test: AssertTest, limits: Limits) -> Verdict:

@@ -16,6 +16,7 @@ from typing import Any
 from evolcoder.bench.base import Oracle
 from evolcoder.bench.oracles import compare
 from evolcoder.grade.endings import ending, shown, verdict
+from evolcoder.grade.split import Check
 from evolcoder.sandbox.base import (
     Calls,
     Execution,
@@ -45,10 +46,8 @@ class CallTest:
     """Arguments, call by call."""
     expected: tuple[bytes, ...] = field(repr=False)
     """Answers as the sandbox would encode them, call by call."""
-    atol: float
-    """Absolute tolerance; 0 for the oracle's own."""
-    oracle: Oracle
-    """How answers are compared."""
+    rules: tuple[tuple[Oracle, float], ...] = field(repr=False)
+    """How each answer is compared, and its absolute tolerance; 0 for the oracle's own."""
     encoded: bytes = field(repr=False)
     """The arguments as the sandbox gets them."""
 
@@ -63,8 +62,18 @@ class CallTest:
         oracle: Oracle = Oracle.EQUAL,
     ) -> "CallTest":
         """Encode arguments and answers once for all the candidates that will get them."""
-        lines = tuple(encode(["value", value]) for value in expected)
-        return cls.against(entry_point, inputs=inputs, lines=lines, atol=atol, oracle=oracle)
+        rules = [(oracle, atol)] * len(inputs)
+        return cls._of(entry_point, inputs, list(map(_line, expected)), rules)
+
+    @classmethod
+    def each(cls, entry_point: str, checks: Sequence[Check]) -> "CallTest":
+        """Encode the checks of a test, every one with a rule of its own."""
+        return cls._of(
+            entry_point,
+            [check.arguments for check in checks],
+            [_line(check.expected) for check in checks],
+            [(check.oracle, check.atol) for check in checks],
+        )
 
     @classmethod
     def against(
@@ -77,10 +86,20 @@ class CallTest:
         oracle: Oracle,
     ) -> "CallTest":
         """Take what a reference answered, line by line, for what is expected."""
+        return cls._of(entry_point, inputs, lines, [(oracle, atol)] * len(inputs))
+
+    @classmethod
+    def _of(
+        cls,
+        entry_point: str,
+        inputs: Sequence[Sequence[Any]],
+        lines: Sequence[bytes],
+        rules: Sequence[tuple[Oracle, float]],
+    ) -> "CallTest":
         if len(inputs) != len(lines):
             raise ValueError(f"{len(inputs)} inputs for {len(lines)} expected answers")
         encoded = encoded_calls(inputs)
-        return cls(entry_point, tuple(inputs), tuple(lines), atol, oracle, encoded)
+        return cls(entry_point, tuple(inputs), tuple(lines), tuple(rules), encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +230,21 @@ def _right(test: CallTest, number: int, line: bytes) -> bool:
     expected = test.expected[number]
     if line == expected and line.startswith(b'["l","value"') and _NOT_A_NUMBER not in line:
         return True
-    answer = read_answer(line)
-    if answer.word != "value" and not (answer.word == "odd" and test.oracle is Oracle.NOT_NONE):
+    answer, (oracle, atol) = read_answer(line), test.rules[number]
+    if answer.word != "value" and not (answer.word == "odd" and oracle is Oracle.NOT_NONE):
         return False
     return compare(
-        test.oracle,
+        oracle,
         inputs=test.inputs[number],
         output=_value(answer),
         expected=_value(read_answer(expected)),
-        atol=test.atol,
+        atol=atol,
     ).passes
+
+
+def _line(expected: object) -> bytes:
+    """Encode an expected value as the sandbox would encode the answer."""
+    return encode(["value", expected])
 
 
 def _value(answer: Answer) -> Any:  # noqa: ANN401 - plain data

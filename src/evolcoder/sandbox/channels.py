@@ -7,7 +7,8 @@ from typing import Self
 
 from evolcoder.sandbox.base import Asserts, Calls, Program, Script, Sealed, Task
 
-_NAMES = ("source", "given", "stdout", "stderr", "answers", "report")
+_NAMES = ("stdout", "stderr", "answers", "report", "source", "given")
+"""In the order in which a worker places them: a candidate's own come first."""
 _APPENDED = ("stdout", "stderr", "report")
 """What several processes write at a time: a file in memory keeps no two writes apart otherwise."""
 
@@ -22,8 +23,8 @@ class Channels:
     def open(cls, program: Program) -> Self:
         """Make the channels and fill those that the program reads."""
         channels = cls([os.memfd_create(name) for name in _NAMES])
-        _fill(channels.fds[0], program.source.encode("utf-8", "surrogatepass"))
-        _fill(channels.fds[1], _given(program.task))
+        _fill(channels.fds[_NAMES.index("source")], program.source.encode("utf-8", "surrogatepass"))
+        _fill(channels.fds[_NAMES.index("given")], _given(program.task))
         for name in _APPENDED:
             fcntl.fcntl(channels.fds[_NAMES.index(name)], fcntl.F_SETFL, os.O_APPEND)
         return channels
@@ -64,6 +65,7 @@ def _given(task: Task) -> bytes:
 
 
 def _fill(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
+    """Write it all, and leave the place from which a program reads at the start."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(fd, data[written:] if written else data, written)

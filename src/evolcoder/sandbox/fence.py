@@ -22,6 +22,7 @@ from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.inside import landlock
 from evolcoder.sandbox.inside.private import is_private
 from evolcoder.sandbox.jail import (
+    BOUND_EARLY,
     DEVICES,
     ENVIRONMENT,
     FIRST_UID,
@@ -84,7 +85,8 @@ class Fence:
         }
         package = Path(evolcoder.__file__).parent
         code = [("evolcoder", str(package)), ("evolcoder.sandbox", str(package / "sandbox"))]
-        variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        found = (*ENVIRONMENT.items(), BOUND_EARLY)
+        variables = [f"{name}={value}" for name, value in found]
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _START]
         return ["/usr/bin/env", "-i", *variables, *python, json.dumps(config), json.dumps(code)]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import evolcoder
+from evolcoder.sandbox.inside.line import BOUND
 
 HOME = "/evolcoder"
 """Where the container finds the code that runs in it."""
@@ -50,6 +51,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 """Everything that a program finds in its environment."""
+BOUND_EARLY = (BOUND, "1")
+"""What a worker finds beside it: symbols are looked up once, and not again after every fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Jail:
         }
         start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
-        return [self.bwrap, *self.walls(), *python, json.dumps(config)]
+        bound = ["--setenv", *BOUND_EARLY]
+        return [self.bwrap, *self.walls(), *bound, *python, json.dumps(config)]
 
     def walls(self) -> list[str]:
         """Return the options of bubblewrap that make the container, its code included."""

@@ -5,6 +5,7 @@ The program itself, its test and its inputs are not in it; they travel in `chann
 
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from evolcoder.errors import SandboxRefusedError
@@ -86,24 +87,30 @@ class Job:
 def job_of(order: Order) -> Job:
     """Write down what a worker must know."""
     program, limits, toolchain = order.program, order.limits, order.toolchain
+    work = _mode(program) if toolchain is None else _commands(program, toolchain)
+    return Job(
+        closed((_most(limits), closed(work))),
+        longest_s=limits.compile_s + limits.wall_s,
+        memory_mb=limits.memory_mb + limits.file_mb,
+        processes=limits.processes,
+    )
+
+
+@lru_cache(maxsize=64)
+def _most(limits: Limits) -> bytes:
+    """Write down limits, which are the same for many programs."""
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
     run["call_s"] = _few(limits.call_s)
     longest = limits.compile_s
-    compile_ = _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES)
-    most = {
-        "run": run,
-        "compile": compile_,
-        "output": limits.output_kb << 10,
-        "files": limits.file_mb * MB,
-        "inodes": INODES,
-        "descriptors": limits.descriptors,
-    }
-    work = _mode(program) if toolchain is None else _commands(program, toolchain)
-    return Job(
-        closed((closed(most), closed(work))),
-        longest_s=longest + limits.wall_s,
-        memory_mb=limits.memory_mb + limits.file_mb,
-        processes=limits.processes,
+    return closed(
+        {
+            "run": run,
+            "compile": _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES),
+            "output": limits.output_kb << 10,
+            "files": limits.file_mb * MB,
+            "inodes": INODES,
+            "descriptors": limits.descriptors,
+        }
     )
 
 

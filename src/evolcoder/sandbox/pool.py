@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -243,6 +244,7 @@ class PoolSandbox:
         return layers_of(execution.stdout, grouped=self._groups is not None)
 
 
+@lru_cache(maxsize=64)
 def _hasty(limits: Limits) -> Limits:
     """Return limits with a part of the time: most that go over it would go over any."""
     return replace(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from evolcoder.sandbox.inside import kernel
+from evolcoder.sandbox.inside.line import PLACES
 
 ROOM = b"/tmp"
 """Where a cell's own folder in memory is mounted."""
@@ -28,12 +29,8 @@ SPARED = 1 << 11
 
 
 class Channels(NamedTuple):
-    """Descriptors that came with a job."""
+    """Descriptors that came with a job; the first three lie where a candidate has them."""
 
-    source: int
-    """The program."""
-    given: int
-    """Standard input, the encoded calls, or the test."""
     stdout: int
     """Where standard output goes."""
     stderr: int
@@ -42,6 +39,14 @@ class Channels(NamedTuple):
     """Where answers go."""
     report: int
     """Where the cell says how far it got; no candidate ever holds it."""
+    source: int
+    """The program."""
+    given: int
+    """Standard input, the encoded calls, or the test."""
+
+
+CHANNELS = Channels(*PLACES)
+"""Where they always are."""
 
 
 class Aside(NamedTuple):
@@ -53,49 +58,54 @@ class Aside(NamedTuple):
     """The line to the other process."""
 
 
-def say(report: int, words: bytes) -> None:
+def say(words: bytes) -> None:
     """Add a line to the report."""
-    os.write(report, words + b"\n")
+    os.write(CHANNELS.report, words + b"\n")
 
 
-def limit(stage: dict[str, Any], job: dict[str, Any]) -> None:
-    """Bind this process and its children to a stage's limits."""
-    for what, wanted in (
-        (kernel.CPU, int(stage["cpu_s"]) + 2),
-        (kernel.DATA, stage["memory"]),
-        (kernel.FILE_SIZE, job["files"]),
-        (kernel.DESCRIPTORS, job["descriptors"]),
-        (kernel.PROCESSES, stage["processes"] + 2),
-        (kernel.CORE, 0),
-    ):
+def limits(stage: dict[str, Any], job: dict[str, Any]) -> list[kernel.Step]:
+    """Lay out what binds a process and its children to a stage's limits."""
+    return [
         kernel.limit(what, min(wanted, _MOST[what]))
+        for what, wanted in (
+            (kernel.CPU, int(stage["cpu_s"]) + 2),
+            (kernel.DATA, stage["memory"]),
+            (kernel.FILE_SIZE, job["files"]),
+            (kernel.DESCRIPTORS, job["descriptors"]),
+            (kernel.PROCESSES, stage["processes"] + 2),
+            (kernel.CORE, 0),
+        )
+    ]
 
 
-def close_in(job: dict[str, Any], judge: kernel.Filter | None) -> Aside | None:
-    """Shut the doors; for a test that runs apart, in two processes.
-
-    Return what `fork_aside` did, if it was needed.
-    """
-    kernel.mount_proc()
-    # A signal to its own group must not reach the worker's, whatever the namespace.
-    os.setsid()
-    kernel.make_and_enter(WORK)
-    show(job)
-    aside = fork_aside(_fork_below) if job["mode"] == "asserts" else None
-    give_up(judge)
-    return aside
+def given_up(judge: bytes) -> list[kernel.Step]:
+    """Lay out how to give up all powers, and to put a filter in force if it is not empty."""
+    return [kernel.POWERS_DROPPED, *([kernel.judged(judge)] if judge else [])]
 
 
-def show(job: dict[str, Any]) -> None:
-    """Let nobody look into the first process, unless the candidate itself is to be that."""
-    kernel.set_dumpable(job["mode"] == "calls")
+class Doors:
+    """What shuts a program in, laid out beforehand."""
 
+    def __init__(self, judge: bytes) -> None:
+        # A signal to its own group must not reach the worker's, whatever the namespace.
+        entered = [kernel.PROC_MOUNTED, kernel.OWN_GROUP, *kernel.made_and_entered(WORK)]
+        self._last = given_up(judge)
+        self._first = [*entered, kernel.UNSHOWN]
+        self._alone = [*entered, *self._last]
 
-def give_up(judge: kernel.Filter | None) -> None:
-    """Give up all powers, and put a filter of system calls in force if there is one."""
-    kernel.drop_capabilities()
-    if judge:
-        judge.install()
+    def shut(self, job: dict[str, Any]) -> Aside | None:
+        """Shut the doors behind this process; for a test that runs apart, behind two.
+
+        Nobody can look into the first process, unless the candidate itself is to be that. Return
+        what `fork_aside` did, if it was needed.
+        """
+        if job["mode"] == "calls":
+            kernel.carry_out(self._alone)
+            return None
+        kernel.carry_out(self._first)
+        aside = fork_aside(_fork_below) if job["mode"] == "asserts" else None
+        kernel.carry_out(self._last)
+        return aside
 
 
 def fork_aside(fork: Callable[[], int] = kernel.fork) -> Aside:
@@ -112,9 +122,9 @@ def _fork_below() -> int:
     Then come back: a process whose children are to have other ids than itself can start no threads.
     """
     home = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    kernel.unshare(kernel.NEW_PIDS)
+    kernel.carry_out((kernel.unshared(kernel.NEW_PIDS),))
     pid = kernel.fork()
     if pid:
-        kernel.enter(home, kernel.NEW_PIDS)
+        kernel.carry_out((kernel.entered(home, kernel.NEW_PIDS),))
     os.close(home)
     return pid

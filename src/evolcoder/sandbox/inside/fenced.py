@@ -52,8 +52,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     random.seed(0)
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(ConnectionError):
-        line.say_ready()
+    with contextlib.suppress(ConnectionError), line.taking_jobs():
         while job := line.next_job():
             line.say_end(fence.serve(job))
     fence.leave()
@@ -63,7 +62,7 @@ class _Fence:
     """What holds every program of this worker."""
 
     def __init__(self, config: dict[str, Any], control: socket.socket) -> None:
-        self._control = control
+        self._watch = _Watch(control, self)
         self.uid: int | None = config["uid"]
         self.room = Room.make(config["within"], self.uid)
         os.environ.update(HOME=self.room.own, TMPDIR=self.room.own)
@@ -72,8 +71,7 @@ class _Fence:
         granted += [(path, landlock.USE) for path in config["devices"]]
         self.rules = landlock.ruleset([*granted, (self.room.own, landlock.OWN)], known)
         crowd = Crowd(own_user=self.uid is not None, own_signals=known >= landlock.KNOWS_SIGNALS)
-        program = syscalls.assemble(crowd=crowd)
-        self.judge = kernel.Filter(program) if program else None
+        self.given_up = cell.given_up(syscalls.assemble(crowd=crowd))
         self._others, self._counted = 0, float("-inf")
 
     def load(self, names: list[str]) -> None:
@@ -87,22 +85,19 @@ class _Fence:
 
     def serve(self, received: Received) -> End:
         """Run one job to its end and say how it ended."""
-        channels = cell.Channels(*received.fds)
         job = self._adapted(received)
         begun = time.monotonic()
         self.room.furnish()
         pid = kernel.fork()
         if pid == 0:
-            modes.live(job, channels, lambda: self._close_in(job))
-        watch = _Watch(job, channels, self)
-        why = watch.until_end(pid, self._control)
+            modes.live(job, self._close_in)
+        watch = self._watch
+        why = watch.until_end(pid, job)
         _, status, usage = os.wait4(pid, 0)
         ended = time.monotonic()
         kin.end_all()
-        why = why or watch.overfull()
+        why = why or watch.overfull(job)
         self.room.clear()
-        for fd in received.fds:
-            os.close(fd)
         cpu_s = max(usage.ru_utime + usage.ru_stime, watch.cpu_s)
         peak = max(usage.ru_maxrss << 10, watch.memory)
         return End(why, os.waitstatus_to_exitcode(status), begun, ended, cpu_s, peak)
@@ -134,8 +129,8 @@ class _Fence:
         kernel.gather_orphans()
         os.chdir(self.room.work)
         landlock.restrict(self.rules)
-        cell.show(job)
-        cell.give_up(self.judge)
+        kernel.set_dumpable(job["mode"] == "calls")
+        kernel.carry_out(self.given_up)
         return cell.fork_aside() if job["mode"] == "asserts" else None
 
     def _adapted(self, received: Received) -> dict[str, Any]:
@@ -152,20 +147,22 @@ class _Fence:
                 self._others, self._counted = kin.threads_of_user(), now
             for stage in ("compile", "run"):
                 job[stage]["processes"] += self._others
+        for stage in ("compile", "run"):
+            job[stage]["limits"] = cell.limits(job[stage], job)
         return job
 
 
 class _Watch(zygote.Watch):
     """Looks at descendants, and at the room, which has no limit of its own."""
 
-    def __init__(self, job: dict[str, Any], channels: cell.Channels, fence: _Fence) -> None:
-        super().__init__(job, channels, -1)
+    def __init__(self, control: socket.socket, fence: _Fence) -> None:
+        super().__init__(control, -1)
         self.fence = fence
 
     def look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         why, pause = super().look()
-        return why or self.overfull(), pause
+        return why or self.overfull(self.job), pause
 
     def used(self) -> tuple[float, int]:
         """Return processor seconds and resident bytes of all that runs."""
@@ -175,7 +172,7 @@ class _Watch(zygote.Watch):
         """End everything and leave nothing behind."""
         self.fence.leave()
 
-    def overfull(self) -> str:
+    def overfull(self, job: dict[str, Any]) -> str:
         """Say 'output' where the room holds more than it may, or ''."""
-        size, count = self.fence.room.holds(self.job["inodes"])
-        return "output" if size > self.job["files"] or count > self.job["inodes"] else ""
+        size, count = self.fence.room.holds(job["inodes"])
+        return "output" if size > job["files"] or count > job["inodes"] else ""

@@ -7,6 +7,7 @@ every object that a cell makes costs it pages that it shares with its zygote. St
 import ctypes
 import os
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 NEW_MOUNTS, NEW_PIDS, NEW_USERS = 0x00020000, 0x20000000, 0x10000000
@@ -32,31 +33,37 @@ def _bound(name: str, *arguments: Any) -> Any:  # noqa: ANN401 - a foreign funct
     return function
 
 
-_unshare = _bound("unshare", _int)
-_setns = _bound("setns", _int, _int)
 _mount = _bound("mount", _text, _text, _text, _word, _text)
-_umount2 = _bound("umount2", _text, _int)
-_capset = _bound("capset", _text, _text)
 _prctl = _bound("prctl", _int, _word, _word, _word, _word)
-_mkdir = _bound("mkdir", _text, _int)
-_chdir = _bound("chdir", _text)
-_setrlimit = _bound("setrlimit", _int, _text)
 _getrlimit = _bound("getrlimit", _int, _text)
 _fork = _bound("fork")
 
+Step = tuple[Any, tuple[Any, ...], str]
+"""A system call that is to be made: the function, its arguments as they are, its name."""
 
-class Filter:
-    """A seccomp program, laid out as the kernel reads it."""
 
-    def __init__(self, program: bytes) -> None:
-        self._code = ctypes.create_string_buffer(program, len(program))
-        packed = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(self._code))
-        self._head = ctypes.create_string_buffer(packed)
-        self._at = ctypes.addressof(self._head)
+def step(name: str, *arguments: object) -> Step:
+    """Lay out a system call. Nothing is converted when it is made: numbers must fit in 32 bits."""
+    return getattr(_libc, name), arguments, name
 
-    def install(self) -> None:
-        """Let it judge every system call from here on."""
-        _set(_SET_SECCOMP, _FILTER_MODE, self._at)
+
+def carry_out(steps: Iterable[Step]) -> None:
+    """Make system calls that were laid out before, one after the other."""
+    for function, arguments, name in steps:
+        if function(*arguments) < 0:
+            _fail(name)
+
+
+class _Judge(ctypes.Structure):
+    """A seccomp program as the kernel reads it; it keeps the program alive."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def judged(program: bytes) -> Step:
+    """Lay out how to let a seccomp program judge every system call from there on."""
+    judge = ctypes.byref(_Judge(len(program) // 8, program))
+    return step("prctl", _SET_SECCOMP, _FILTER_MODE, judge, 0, 0)
 
 
 def fork() -> int:
@@ -71,45 +78,51 @@ def fork() -> int:
     return pid
 
 
-def unshare(what: int) -> None:
-    """Leave namespaces for new ones; new process ids begin with the next child."""
-    if _unshare(what):
-        _fail("unshare")
+def unshared(what: int) -> Step:
+    """Lay out how to leave namespaces for new ones; process ids begin with the next child."""
+    return step("unshare", what)
 
 
-def enter(namespace: int, what: int) -> None:
-    """Go into the namespace that a descriptor stands for."""
-    if _setns(namespace, what):
-        _fail("setns")
+def entered(namespace: int, what: int) -> Step:
+    """Lay out how to go into the namespace that a descriptor stands for."""
+    return step("setns", namespace, what)
 
 
-def mount(kind: bytes, where: bytes, flags: int, options: bytes = b"") -> None:
-    """Mount a new file system of a kind."""
-    if _mount(kind, where, kind, flags, options):
-        _fail(f"mount {kind.decode()} on {where.decode()}")
+def mounted(kind: bytes, where: bytes, flags: int, options: bytes = b"") -> Step:
+    """Lay out the mount of a new file system of a kind."""
+    call, arguments, name = step("mount", kind, where, kind, flags, options)
+    return call, arguments, f"{name} {kind.decode()} on {where.decode()}"
+
+
+PROC_MOUNTED = mounted(b"proc", b"/proc", NO_SUID | NO_DEVICES | NO_EXEC)
+"""Shows a process its own process ids on /proc, over what is there."""
+OWN_GROUP = step("setsid")
+"""Leaves the group of processes that a process began in."""
+UNSHOWN = step("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+"""Refuses that processes of the same user look into this one."""
+POWERS_DROPPED = step("capset", *_NO_CAPABILITIES)
+"""Gives up every capability, in all sets."""
+
+
+def made_and_entered(folder: bytes) -> tuple[Step, Step]:
+    """Lay out how to make a folder and go there."""
+    return step("mkdir", folder, 0o777), step("chdir", folder)
 
 
 def mount_proc() -> None:
     """Show this process's own process ids on /proc, over what is there."""
-    mount(b"proc", b"/proc", NO_SUID | NO_DEVICES | NO_EXEC)
+    carry_out((PROC_MOUNTED,))
 
 
-def unmount(where: bytes) -> None:
-    """Take away what was mounted last at a place, even if something still uses it."""
-    if _umount2(where, _DETACH):
-        _fail(f"unmount {where.decode()}")
+def unmounted(where: bytes) -> Step:
+    """Lay out how to take away what was mounted last at a place, even if it is still used."""
+    return step("umount2", where, _DETACH)
 
 
 def keep_mounts_private() -> None:
     """Let no later mount show anywhere else."""
     if _mount(None, b"/", None, PRIVATE | RECURSIVE, None):
         _fail("mount private")
-
-
-def make_and_enter(folder: bytes) -> None:
-    """Make a folder and go there."""
-    if _mkdir(folder, 0o777) or _chdir(folder):
-        _fail(f"make {folder.decode()}")
 
 
 def highest(what: int) -> int:
@@ -120,10 +133,9 @@ def highest(what: int) -> int:
     return int(_LIMIT.unpack(both.raw)[1])
 
 
-def limit(what: int, most: int) -> None:
-    """Bind this process and its children, for ever."""
-    if _setrlimit(what, _LIMIT.pack(most, most)):
-        _fail("setrlimit")
+def limit(what: int, most: int) -> Step:
+    """Lay out what binds a process and its children, for ever."""
+    return step("setrlimit", what, _LIMIT.pack(most, most))
 
 
 def no_new_privileges() -> None:
@@ -144,12 +156,6 @@ def gather_orphans() -> None:
 def end_with_parent(signal: int) -> None:
     """Have a signal sent to this process when its parent ends."""
     _set(_SET_DEATH_SIGNAL, signal)
-
-
-def drop_capabilities() -> None:
-    """Give up every capability, in all sets."""
-    if _capset(*_NO_CAPABILITIES):
-        _fail("capset")
 
 
 def _set(option: int, first: int, second: int = 0) -> None:

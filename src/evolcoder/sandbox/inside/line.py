@@ -5,18 +5,25 @@ One message is one job with its descriptors: what it may use, and what the cell 
 is written to after a fork costs a fault. Standard library only.
 """
 
+import contextlib
 import marshal
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+BOUND = "LD_BIND_NOW"
+"""A variable that a worker is started with, and forgets."""
 READY = b"ready"
 """Said once, when jobs can come."""
 STOP = b"stop"
 """Said to have the running job ended; it may come when that has just ended by itself."""
-FIRST_FREE = 4
-"""Descriptors below this one are kept free for programs."""
+PLACES = (1, 2, 3, 4, 5, 6)
+"""Descriptors that are kept free for those of a job, which come to lie where a program wants them.
+"""
+_CONTROL, _ERRORS = 16, 17
+"""Descriptors of a worker itself."""
 _JOB_BYTES = 1 << 16
 _FDS = struct.Struct("6i")
 _ATTACHED_BYTES = socket.CMSG_SPACE(_FDS.size)
@@ -57,41 +64,50 @@ class Received(NamedTuple):
     """What it may use, marshalled; the same for many jobs."""
     work: bytes
     """What the cell is to do, marshalled."""
-    fds: tuple[int, ...]
-    """Its descriptors."""
 
 
 class Line:
     """The end of the line that is in the container."""
 
     def __init__(self, control: int) -> None:
-        """Go on by a high descriptor, with nothing but /dev/null below it and errors at 2."""
-        moved = [os.dup(control) for _ in range(FIRST_FREE + 1)][-1]
+        """Go on by high descriptors, with nothing but /dev/null below them and errors at 2."""
+        os.environ.pop(BOUND, None)
+        os.dup2(control, _CONTROL, inheritable=False)
+        os.dup2(2, _ERRORS, inheritable=False)
         null = os.open("/dev/null", os.O_RDWR)
-        for place in range(FIRST_FREE):
-            if place not in {1, 2}:
+        for place in (0, *PLACES):
+            if place != 2:
                 os.dup2(null, place)
-        os.closerange(FIRST_FREE, moved)
-        os.closerange(moved + 1, 1 << 16)
-        self.control = socket.socket(fileno=moved)
+        os.closerange(PLACES[-1] + 1, _CONTROL)
+        os.closerange(_ERRORS + 1, 1 << 16)
+        self.control = socket.socket(fileno=_CONTROL)
 
-    def say_ready(self) -> None:
-        """Ask for jobs."""
+    @contextlib.contextmanager
+    def taking_jobs(self) -> Iterator[None]:
+        """Ask for jobs, and make place for their descriptors; errors that end it are told."""
+        os.closerange(PLACES[0], PLACES[-1] + 1)
         self.control.send(READY)
+        try:
+            yield
+        except BaseException:
+            os.dup2(_ERRORS, 2)
+            raise
 
     def next_job(self) -> Received | None:
-        """Wait for a job; None when the other end has hung up."""
+        """Wait for a job, whose descriptors come to lie at `PLACES`; None when nobody asks more."""
         message = STOP
         while message == STOP:
             message, attached, _, _ = self.control.recvmsg(_JOB_BYTES, _ATTACHED_BYTES)
         if not message:
             return None
-        limits, work = opened(message)
-        return Received(limits, work, _FDS.unpack(attached[0][2]))
+        if _FDS.unpack(attached[0][2]) != PLACES:
+            raise OSError(0, "a job's descriptors came to lie elsewhere")
+        return Received(*opened(message))
 
     def say_end(self, end: End) -> None:
-        """Say how a job ended."""
+        """Say how a job ended, and close its descriptors."""
         self.control.send(end.said())
+        os.closerange(PLACES[0], PLACES[-1] + 1)
 
 
 def closed(words: Any) -> bytes:  # noqa: ANN401 - plain data

@@ -15,93 +15,91 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside import candidate, kernel, line, tester
-from evolcoder.sandbox.inside.cell import SPARED, Aside, Channels, limit, say
+from evolcoder.sandbox.inside import candidate, kernel, tester
+from evolcoder.sandbox.inside.cell import CHANNELS, SPARED, Aside, say
 
 CRASHED = 70
 """Exit code of a process whose own set-up code failed."""
-ANSWERS = line.FIRST_FREE - 1
+ANSWERS = CHANNELS.answers
 """Where a candidate finds the channel of answers."""
 _SHORT = 1 << 16
 """What is not longer is read at once."""
 
 
-def live(job: dict[str, Any], channels: Channels, close_in: Callable[[], Aside | None]) -> NoReturn:
-    """Become the cell by closing it in; run the job, and end."""
+def live(job: dict[str, Any], shut: Callable[[dict[str, Any]], Aside | None]) -> NoReturn:
+    """Become the cell by shutting the doors; run the job, and end."""
     try:
-        aside = close_in()
+        aside = shut(job)
     except OSError as error:
-        say(channels.report, f"broken {error}".encode())
+        say(f"broken {error}".encode())
         os._exit(1)
-    os.dup2(channels.stdout, 1)
-    os.dup2(channels.stderr, 2)
     code = CRASHED
     try:
         if aside is not None:
-            code = _asserts(job, channels, *aside)
+            code = _asserts(job, *aside)
         else:
-            say(channels.report, b"ready")
-            code = _MODES[job["mode"]](job, channels)
-        say(channels.report, b"done %d" % code)
+            say(b"ready")
+            code = _MODES[job["mode"]](job)
+        say(b"done %d" % code)
     finally:
         os._exit(code & 0xFF)
 
 
-def _script(job: dict[str, Any], channels: Channels) -> int:
+def _script(job: dict[str, Any]) -> int:
     """Run Python source as the main program of a forked interpreter."""
 
     def work() -> int:
-        source = read_all(channels.source)
-        limit(job["run"], job)
+        source = read_all(CHANNELS.source)
+        kernel.carry_out(job["run"]["limits"])
         code = candidate.compiled(source)
-        _say_outcome(channels.report, compiled=code is not None)
+        _say_outcome(compiled=code is not None)
         if code is None:
             return 1
-        _keep(channels.given, 1, 2, channels.answers)
+        _keep(CHANNELS.given, 1, 2, ANSWERS)
         return candidate.run_main(code)
 
     return reap(spawn(work))
 
 
-def _calls(job: dict[str, Any], channels: Channels) -> int:
+def _calls(job: dict[str, Any]) -> int:
     """Answer calls in this very process: the candidate is alone in its process ids."""
-    source, calls = read_all(channels.source), read_all(channels.given)
-    limit(job["run"], job)
+    source, calls = read_all(CHANNELS.source), read_all(CHANNELS.given)
+    kernel.carry_out(job["run"]["limits"])
     code = candidate.compiled(source)
-    _say_outcome(channels.report, compiled=code is not None)
+    _say_outcome(compiled=code is not None)
     if code is None:
         os._exit(1)
-    _keep(None, 1, 2, channels.answers)
+    os.closerange(ANSWERS + 1, SPARED)
     os._exit(candidate.answer_calls(code, job["entry_points"][0], calls, ANSWERS))
 
 
-def _asserts(job: dict[str, Any], channels: Channels, pid: int, line: socket.socket) -> int:
+def _asserts(job: dict[str, Any], pid: int, line: socket.socket) -> int:
     """Run the test here, and the candidate in a process that was forked before the test was read.
 
     `pid` is 0 there.
     """
     if pid == 0:
-        _serve_test(job, channels, line)
-    say(channels.report, b"ready")
-    test = read_all(channels.given)
-    _keep_only(line.fileno(), channels.answers, channels.report)
-    limit(job["run"], job)
+        _serve_test(job, line)
+    say(b"ready")
+    test = read_all(CHANNELS.given)
+    _keep_only(line.fileno(), ANSWERS, CHANNELS.report)
+    kernel.carry_out(job["run"]["limits"])
     findings = tester.run(test, job["entry_points"], job["check"], line)
     line.close()
-    os.write(channels.answers, findings)
+    os.write(ANSWERS, findings)
     os.kill(pid, signal.SIGKILL)
     return reap(pid)
 
 
-def _serve_test(job: dict[str, Any], channels: Channels, line: socket.socket) -> NoReturn:
+def _serve_test(job: dict[str, Any], line: socket.socket) -> NoReturn:
     """Load the candidate and serve the test at the other end of the line."""
     code = CRASHED
     try:
         kernel.set_dumpable(1)
-        source = read_all(channels.source)
-        limit(job["run"], job)
+        source = read_all(CHANNELS.source)
+        kernel.carry_out(job["run"]["limits"])
         compiled = candidate.compiled(source)
-        _say_outcome(channels.report, compiled=compiled is not None)
+        _say_outcome(compiled=compiled is not None)
         code = 1
         if compiled is not None:
             _keep(None, 1, 2, line.fileno())
@@ -110,16 +108,16 @@ def _serve_test(job: dict[str, Any], channels: Channels, line: socket.socket) ->
         os._exit(code)
 
 
-def _commands(job: dict[str, Any], channels: Channels) -> int:
+def _commands(job: dict[str, Any]) -> int:
     """Write the source to a file, compile it if need be, and run it."""
     with open(job["file"], "wb") as file:
-        file.write(read_all(channels.source))
+        file.write(read_all(CHANNELS.source))
     if job["compiler"]:
         code = reap(spawn(lambda: _execute(job, "compile", (None, 2, 2, None))))
         if code != 0:
-            _say_outcome(channels.report, compiled=False)
+            _say_outcome(compiled=False)
             return code
-    stdin, feed = channels.given, b""
+    stdin, feed = CHANNELS.given, b""
     if job["feed"]:
         with open(job["feed"], "rb") as file:
             feed = file.read()
@@ -129,8 +127,8 @@ def _commands(job: dict[str, Any], channels: Channels) -> int:
     if job["feed"]:
         stdin, end = os.pipe()
     used = os.times()
-    say_compiled(channels.report, used.children_user + used.children_system)
-    pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, channels.answers)))
+    say_compiled(used.children_user + used.children_system)
+    pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, ANSWERS)))
     if job["feed"]:
         _feed(stdin, end, feed)
     return reap(pid)
@@ -147,7 +145,7 @@ def _execute(
     job: dict[str, Any], stage: str, streams: tuple[int | None, int, int, int | None]
 ) -> int:
     command = job["compiler"] if stage == "compile" else job["command"]
-    limit(job[stage], job)
+    kernel.carry_out(job[stage]["limits"])
     _keep(*streams)
     os.execve(command[0], command, job["environment"])  # noqa: S606 - that is the point
 
@@ -173,16 +171,16 @@ def reap(pid: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def say_compiled(report: int, compiler_s: float = 0.0) -> None:
+def say_compiled(compiler_s: float = 0.0) -> None:
     """Note the moment and the processor time from which on the program's own limits count."""
-    say(report, b"compiled %r %r" % (time.monotonic(), time.process_time() + compiler_s))
+    say(b"compiled %r %r" % (time.monotonic(), time.process_time() + compiler_s))
 
 
-def _say_outcome(report: int, *, compiled: bool) -> None:
+def _say_outcome(*, compiled: bool) -> None:
     if compiled:
-        say_compiled(report)
+        say_compiled()
     else:
-        say(report, b"uncompiled")
+        say(b"uncompiled")
 
 
 def read_all(fd: int) -> bytes:
@@ -202,7 +200,7 @@ def _keep(stdin: int | None, stdout: int, stderr: int, answers: int | None) -> N
         os.dup2(stdout, 1)
     if stderr != 2:
         os.dup2(stderr, 2)
-    if answers is not None:
+    if answers not in {None, ANSWERS}:
         os.dup2(answers, ANSWERS)
     os.closerange(ANSWERS if answers is None else ANSWERS + 1, SPARED)
 
@@ -216,7 +214,7 @@ def _keep_only(*fds: int) -> None:
     os.closerange(place, SPARED)
 
 
-_MODES: dict[str, Callable[[dict[str, Any], Channels], int]] = {
+_MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "script": _script,
     "calls": _calls,
     "commands": _commands,

@@ -18,13 +18,16 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from evolcoder.sandbox.inside import cell, kernel, modes, syscalls
+from evolcoder.sandbox.inside.cell import CHANNELS
 from evolcoder.sandbox.inside.line import STOP, End, Line, Received, opened
 
 FIRST_LOOK_S, LOOK_S = 0.02, 0.03
 """When a running program's use of memory and time is looked at: first, and from then on."""
+_FIRST_LOOK_MS = 1000 * FIRST_LOOK_S
 _ANSWERS = 1 << 22
 """Bytes of answers that one look reads."""
 _FIRST_WORDS = 128
@@ -45,18 +48,20 @@ def main(config: dict[str, Any]) -> NoReturn:
     random.seed(0)
     gc.collect()
     gc.freeze()
-    line.say_ready()
-    while job := line.next_job():
-        line.say_end(nursery.serve(job))
+    with line.taking_jobs():
+        while job := line.next_job():
+            line.say_end(nursery.serve(job))
+            nursery.tidy()
     os._exit(0)
 
 
 def _load(names: list[str]) -> None:
     """Import what programs use most; some of it wants a folder of its own meanwhile."""
-    kernel.mount(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES)
+    room = kernel.mounted(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES)
+    kernel.carry_out([room])
     for name in names:
         importlib.import_module(name)
-    kernel.unmount(cell.ROOM)
+    kernel.carry_out([kernel.unmounted(cell.ROOM)])
 
 
 def _become_nobody(uid: int | None) -> None:
@@ -77,7 +82,8 @@ def _own_namespaces() -> None:
     to, once for every cell.
     """
     uid, gid = os.getuid(), os.getgid()
-    kernel.unshare(kernel.NEW_USERS | kernel.NEW_MOUNTS | kernel.NEW_PIDS)
+    own = kernel.NEW_USERS | kernel.NEW_MOUNTS | kernel.NEW_PIDS
+    kernel.carry_out([kernel.unshared(own)])
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -97,79 +103,93 @@ class _Nursery:
     """Where cells are made, one after the other."""
 
     def __init__(self, control: socket.socket) -> None:
-        program = syscalls.assemble()
-        self._judge = kernel.Filter(program) if program else None
-        self._control = control
-        self._home = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        self._processes = os.open("/proc", os.O_RDONLY)
-        self._limits, self._most, self._room = b"", dict[str, Any](), b""
+        self._doors = cell.Doors(syscalls.assemble())
+        home = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        self._watch = Watch(control, os.open("/proc", os.O_RDONLY))
+        self._limits, self._most, self._before = b"", dict[str, Any](), list[kernel.Step]()
+        self._home = [kernel.entered(home, kernel.NEW_PIDS)]
+        room, proc = kernel.unmounted(cell.ROOM), kernel.unmounted(b"/proc")
+        self._after, self._after_failure = (room, proc), (room,)
+        self._left: Sequence[kernel.Step] = ()
 
     def serve(self, job: Received) -> End:
         """Run one job to its end and say how it ended."""
-        channels = cell.Channels(*job.fds)
         if job.limits != self._limits:
             self._take(job.limits)
         begun = time.monotonic()
-        kernel.mount(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES, self._room)
-        kernel.unshare(kernel.NEW_PIDS)
+        kernel.carry_out(self._before)
         pid = kernel.fork()
         if pid == 0:
-            order = self._most | opened(job.work)
-            modes.live(order, channels, lambda: cell.close_in(order, self._judge))
-        kernel.enter(self._home, kernel.NEW_PIDS)
-        watch = Watch(self._most, channels, self._processes)
-        why = watch.until_end(pid, self._control)
+            modes.live(self._most | opened(job.work), self._doors.shut)
+        kernel.carry_out(self._home)
+        why = self._watch.until_end(pid, self._most)
         _, status, usage = os.wait4(pid, 0)
         ended = time.monotonic()
-        kernel.unmount(cell.ROOM)
-        if b"ready" in os.pread(channels.report, _FIRST_WORDS, 0):
-            kernel.unmount(b"/proc")
-        for fd in job.fds:
-            os.close(fd)
-        cpu_s = max(usage.ru_utime + usage.ru_stime, watch.cpu_s)
-        peak = max(usage.ru_maxrss << 10, watch.memory)
+        is_closed_in = b"ready" in os.pread(CHANNELS.report, _FIRST_WORDS, 0)
+        self._left = self._after if is_closed_in else self._after_failure
+        cpu_s = max(usage.ru_utime + usage.ru_stime, self._watch.cpu_s)
+        peak = max(usage.ru_maxrss << 10, self._watch.memory)
         return End(why, os.waitstatus_to_exitcode(status), begun, ended, cpu_s, peak)
+
+    def tidy(self) -> None:
+        """Take away what is left of a job whose processes are all gone.
+
+        The kernel has it wait for its other processors, so the end is said before.
+        """
+        kernel.carry_out(self._left)
 
     def _take(self, limits: bytes) -> None:
         """Read limits, which are mostly those of the job before."""
-        self._limits, self._most = limits, opened(limits)
-        size, inodes = self._most["files"], self._most["inodes"]
-        self._room = f"size={size},nr_inodes={inodes},mode=0700".encode()
+        self._limits, most = limits, opened(limits)
+        for stage in ("compile", "run"):
+            most[stage]["limits"] = cell.limits(most[stage], most)
+        room = f"size={most['files']},nr_inodes={most['inodes']},mode=0700".encode()
+        flags = kernel.NO_SUID | kernel.NO_DEVICES
+        self._before = [
+            kernel.mounted(b"tmpfs", cell.ROOM, flags, room),
+            kernel.unshared(kernel.NEW_PIDS),
+        ]
+        self._most = most
 
 
 class Watch:
     """Looks at a running cell from time to time, and ends it when it goes over a limit."""
 
-    def __init__(self, job: dict[str, Any], channels: cell.Channels, processes: int) -> None:
-        self.job = job
-        self.channels = channels
+    def __init__(self, control: socket.socket, processes: int) -> None:
+        self.job = dict[str, Any]()
         self.processes = processes
-        self.begun = time.monotonic()
         self.cpu_s = 0.0
         self.memory = 0
+        self._control = control
+        self._poller = select.poll()
+        self._poller.register(control, select.POLLIN)
+        self._begun = self._call_cpu = 0.0
         self._calls = self._read = 0
-        self._call_cpu = 0.0
 
-    def until_end(self, pid: int, control: socket.socket) -> str:
+    def until_end(self, pid: int, job: dict[str, Any]) -> str:
         """Wait for the cell to end; return which limit it went over, or ''."""
-        poller = select.poll()
+        self.cpu_s, self.memory = 0.0, 0
         process = os.pidfd_open(pid)
-        poller.register(process, select.POLLIN)
-        poller.register(control, select.POLLIN)
-        pause = FIRST_LOOK_S
+        self._poller.register(process, select.POLLIN)
         try:
-            while not (events := poller.poll(pause * 1000)):
+            events = self._poller.poll(_FIRST_LOOK_MS)
+            if not events:
+                self.job, self._begun = job, time.monotonic() - FIRST_LOOK_S
+                self._calls, self._read, self._call_cpu = 0, 0, 0.0
+            while not events:
                 why, pause = self.look()
                 if why:
                     os.kill(pid, signal.SIGKILL)
                     return why
+                events = self._poller.poll(pause * 1000)
             if (process, select.POLLIN) in events:
                 return ""
-            if control.recv(_FIRST_WORDS) != STOP:
+            if self._control.recv(_FIRST_WORDS) != STOP:
                 self.leave()
             os.kill(pid, signal.SIGKILL)
             return "stopped"
         finally:
+            self._poller.unregister(process)
             os.close(process)
 
     def look(self) -> tuple[str, float]:
@@ -182,7 +202,7 @@ class Watch:
             return "timeout", 0.0
         if memory > stage["memory"]:
             return "memory", 0.0
-        written = max(os.fstat(fd).st_size for fd in (self.channels.stdout, self.channels.stderr))
+        written = max(os.fstat(fd).st_size for fd in (CHANNELS.stdout, CHANNELS.stderr))
         if written > self.job["output"]:
             return "output", 0.0
         return "", min(LOOK_S, left)
@@ -195,7 +215,7 @@ class Watch:
         limits = self.job["run"].get("call_s")
         if not limits:
             return False
-        new = os.pread(self.channels.answers, _ANSWERS, self._read)
+        new = os.pread(CHANNELS.answers, _ANSWERS, self._read)
         if new:
             self._read += len(new)
             self._calls += new.count(b"\n")
@@ -213,11 +233,11 @@ class Watch:
 
     def _stage(self) -> tuple[dict[str, Any], float, float]:
         """Return the limits of the stage that runs, and time and processor time at its start."""
-        for line in os.pread(self.channels.report, 4096, 0).split(b"\n"):
+        for line in os.pread(CHANNELS.report, 4096, 0).split(b"\n"):
             if line.startswith(b"compiled "):
                 begun, cpu_before = map(float, line.split()[1:3])
                 return self.job["run"], begun, cpu_before
-        return self.job["compile"], self.begun, 0.0
+        return self.job["compile"], self._begun, 0.0
 
 
 def _used(processes: int) -> tuple[float, int]:
