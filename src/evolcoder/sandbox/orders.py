@@ -88,13 +88,14 @@ def job_of(order: Order) -> Job:
     program, limits, toolchain = order.program, order.limits, order.toolchain
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
     run["call_s"] = _few(limits.call_s)
+    file_mb = max(limits.file_mb, toolchain.language.file_mb if toolchain else 0)
     longest = limits.compile_s
     compile_ = _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES)
     most = {
         "run": run,
         "compile": compile_,
         "output": limits.output_kb << 10,
-        "files": limits.file_mb * MB,
+        "files": file_mb * MB,
         "inodes": INODES,
         "descriptors": limits.descriptors,
     }
@@ -102,7 +103,7 @@ def job_of(order: Order) -> Job:
     return Job(
         closed((closed(most), closed(work))),
         longest_s=longest + limits.wall_s,
-        memory_mb=limits.memory_mb + limits.file_mb,
+        memory_mb=limits.memory_mb + file_mb,
         processes=limits.processes,
     )
 

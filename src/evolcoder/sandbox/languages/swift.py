@@ -5,7 +5,7 @@ from evolcoder.sandbox.language import Language, Seal
 LANGUAGE = Language(
     name="swift",
     file="main.swift",
-    package="swift (swift.org)",
+    package="swiftlang (debian 13) or swift (swift.org)",
     compiler=("swiftc", "-o", "main", "main.swift"),
     command=("./main",),
     seal=Seal(
