@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains ds1000 clean help
+.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -44,6 +44,11 @@ bench-cleaning: $(READY) ## near doubles beside others, and up to a million rows
 
 toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)
 	PYTHONPATH=src $(PYTHON) -m evolcoder.cli.toolchains
+
+image: ## build the image with docker, podman or buildah, whichever is here
+	@builder=$$(command -v docker || command -v podman || command -v buildah) || \
+		{ echo "make image: there is no docker, podman or buildah" >&2; exit 1; }; \
+	$$builder build $(IMAGE_FLAGS) --file docker/Dockerfile --tag evolcoder .
 
 ds1000: .ds1000/.ready ## install the libraries that DS-1000's harnesses import (2.7 GB)
 

@@ -78,7 +78,7 @@ def test_a_missing_toolchain_is_named_with_its_package(capsys, few):
     for line in (
         "lua missing there is no lua5.3; install lua5.3 lua-unit",
         "typescript missing there is no tsc; install typescript (npm) or node-typescript",
-        "swift missing there is no swiftc; install swift (swift.org)",
+        "swift missing there is no swiftc; install swiftlang (debian 13) or swift (swift.org)",
         "3 of 20 languages work",
     ):
         assert line in said

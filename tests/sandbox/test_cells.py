@@ -11,7 +11,7 @@ from driver import QUICK
 from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.inside import cell
+from evolcoder.sandbox.inside import cell, modes
 from evolcoder.sandbox.inside.cell import SPARED
 from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.pool import PoolSandbox
@@ -126,3 +126,12 @@ def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
         for thread in threads:
             thread.join()
         assert os.fstat(channels.fds[place]).st_size == 2 * each * len(b"a line\n")
+
+
+def test_what_its_linker_could_not_make_executable_is_made_so(tmp_path):
+    """Rust's and Swift's change modes by path, which a program without a user of its own may not."""
+    program = tmp_path / "main"
+    program.write_bytes(b"")
+    program.chmod(0o644)
+    modes._make_executable(str(program))
+    assert os.access(program, os.X_OK)

@@ -8,8 +8,9 @@ import pytest
 from driver import held, usable
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
+from evolcoder.sandbox.orders import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.sandbox.toolchains import LANGUAGES
+from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain
 
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
 SUMS = {"php": "$a + $b", "perl": "$a + $b", "bash": "$1 + $2", "racket": "(+ a b)"}
@@ -111,6 +112,14 @@ def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
     """The compiler has a limit of its own."""
     execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
     assert execution.status is Status.COMPILE_ERROR
+
+
+def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
+    """Julia's code and Go's library fit into the files, and into the memory that counts them."""
+    for name, least in (("julia", 128), ("go", 256), ("rust", 1)):
+        toolchain = Toolchain(LANGUAGES[name], (), ("run",), (), ())
+        order = Order.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
+        assert job_of(order).memory_mb == 100 + least
 
 
 def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):

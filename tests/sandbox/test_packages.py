@@ -1,5 +1,6 @@
 """What `make toolchains` installs is what the languages ask for, and only what is not here."""
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -8,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from evolcoder.cli import toolchains
-from evolcoder.sandbox.packages import DEBIAN, NPM, offers, wants
+from evolcoder.sandbox.packages import NPM, offers, wants
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NOWHERE = {"julia", "swift"}
 
 
 @pytest.fixture
@@ -22,6 +22,16 @@ def bare(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def system(monkeypatch):
+    """Makes this machine another system, by what its /etc/os-release says."""
+
+    def become(**said):
+        monkeypatch.setattr(platform, "freedesktop_os_release", lambda: said)
+
+    return become
+
+
 def program(folder, name, script):
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -29,14 +39,28 @@ def program(folder, name, script):
     return path
 
 
-def test_every_language_but_julia_and_swift_is_installed(bare):
+@pytest.mark.parametrize(
+    ("release", "elsewhere"),
+    [
+        ({"VERSION_ID": "12"}, {"julia": "julialang.org", "swift": "swift.org"}),
+        ({"VERSION_ID": "13"}, {"julia": "julialang.org"}),
+        ({}, {"julia": "julialang.org"}),
+    ],
+    ids=["bookworm", "trixie", "sid"],
+)
+def test_every_language_that_a_debian_has_is_installed(bare, system, release, elsewhere):
     """On a bare machine the list covers each language, and what nobody brings is named."""
+    system(ID="debian", **release)
     found = wants()
-    assert {want.language for want in found if want.source == DEBIAN} == set(LANGUAGES) - NOWHERE
-    assert {want.language: want.source for want in found if not want.installable} == {
-        "julia": "julialang.org",
-        "swift": "swift.org",
-    }
+    assert {want.language for want in found if want.installable} == set(LANGUAGES) - set(elsewhere)
+    assert {want.language: want.source for want in found if not want.installable} == elsewhere
+
+
+def test_another_systems_number_is_no_release_of_debian(bare, system):
+    """Ubuntu 24 is later than Debian 13 by its number only."""
+    system(ID="ubuntu", VERSION_ID="24.04")
+    (want,) = [want for want in wants() if want.language == "swift"]
+    assert (want.names, want.installable) == (("swift",), False)
 
 
 def test_the_makefile_names_no_package():
@@ -74,7 +98,7 @@ def test_a_mirror_that_is_down_is_said_and_ends_quickly(bare, capfd):
     assert toolchains.main() == 1
     out, err = capfd.readouterr()
     assert "missing: lua: lua5.3 lua-unit (debian)" in out
-    assert "missing: julia: julia (julialang.org; neither Debian nor npm has it)" in out
+    assert "missing: julia: julia (julialang.org; neither this Debian nor npm has it)" in out
     assert "some could not be installed" in err
 
 
@@ -88,6 +112,19 @@ def test_a_package_that_is_not_to_be_had_costs_its_own_language_only(bare, capfd
     alone = [line for line in log.read_text().splitlines() if "mono-mcs" not in line]
     assert any("php-cli" in line for line in alone)
     assert any("lua-unit" in line and "php-cli" not in line for line in alone)
+
+
+def test_what_an_installation_leaves_to_be_done_is_done_once(bare):
+    """Go's library is compiled behind its package, in the variables that its programs get."""
+    log, go = bare / "log", bare / "go"
+    program(bare, "apt-get", f'echo "#!/bin/sh" > {go}\n/bin/chmod +x {go}')
+    program(bare, "sudo", 'until [ "$1" = apt-get ] || [ "$1" = env ]; do shift; done\nexec "$@"')
+    program(bare, "env", f'echo "$*" >> {log}')
+    toolchains.main()
+    toolchains.main()
+    (line,) = log.read_text().splitlines()
+    assert "GODEBUG=installgoroot=all" in line.split()
+    assert "go install std" in line
 
 
 def test_nothing_is_started_when_all_is_here(monkeypatch, bare, capfd):

@@ -113,6 +113,17 @@ OTHERS = [
     ("r", "x <- 1\nprint(x)", "passed", ""),
     ("racket", "(define (f x) x)\n(f 1)", "passed", ""),
     ("d", "int twice(int x) { return 2 * x; }", "passed", ""),
+    ("swift", "func twice(_ x: Int) -> Int { 2 * x }\nprint(twice(1))", "passed", ""),
+    ("swift", "@main\nstruct App {\n    static func main() { print(1) }\n}", "passed", ""),
+    ("swift", 'let x: Int = "a"', "compile_error", ""),
+    ("swift", "let all = [1]\nprint(all[5])", "error", ""),
+    ("swift", "import UIKit\nprint(1)", "not_run", "library"),
+    ("swift", "func f(a: Account) -> Int { a.balance }", "not_run", "fragment"),
+    ("swift", "print(twice(1))", "not_run", "fragment"),
+    ("julia", "twice(x) = 2x\nprintln(twice(1))", "passed", ""),
+    ("julia", "function f(", "parse_error", ""),
+    ("julia", "all = [1]\nall[5]", "error", ""),
+    ("julia", "using DataFrames", "wants", "library"),
 ]  # fmt: skip
 
 

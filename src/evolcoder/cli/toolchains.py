@@ -14,7 +14,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from evolcoder.sandbox.packages import DEBIAN, NPM, Want, wants
+from evolcoder.sandbox.packages import DEBIAN, NPM, Want, is_here, wants
+from evolcoder.sandbox.toolchains import LANGUAGES
 
 PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
 """A mirror that is down must not hold anybody up for long."""
@@ -26,10 +27,11 @@ def main() -> int:
     if any(want.installable for want in missing):
         _install_debian([want for want in missing if want.source == DEBIAN])
         _install_npm([name for want in missing if want.source == NPM for name in want.names])
+        _finish([want.language for want in missing if is_here(want.language)])
         missing = wants()
     for want in missing:
-        where = want.source if want.installable else f"{want.source}; neither Debian nor npm has it"
-        print(f"missing: {want.language}: {' '.join(want.names)} ({where})")
+        elsewhere = "" if want.installable else "; neither this Debian nor npm has it"
+        print(f"missing: {want.language}: {' '.join(want.names)} ({want.source}{elsewhere})")
     if not any(want.installable for want in missing):
         print("toolchains: all that Debian and npm bring are here")
         return 0
@@ -59,6 +61,13 @@ def _apt(names: Sequence[str]) -> bool:
 def _install_npm(names: Sequence[str]) -> None:
     if names:
         _run("npm", "install", "--global", "--no-fund", "--no-audit", *names)
+
+
+def _finish(languages: Sequence[str]) -> None:
+    """Do what some packages leave to be done."""
+    for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].once):
+        variables = [f"{name}={value}" for name, value in language.environment]
+        _run("env", *variables, "sh", "-c", language.once)
 
 
 def _run(*command: str) -> bool:

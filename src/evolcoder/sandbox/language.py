@@ -78,8 +78,8 @@ class Language:
     file: str
     """What the source's file is called."""
     package: str
-    """Debian's packages, the one that brings the tools first; or `NAMES (npm)`, or `NAMES (SITE)`;
-    several ways are joined by "or", best first."""
+    """Debian's packages, the one that brings the tools first; or `NAMES (debian 13)`, which has
+    them from 13 on, `NAMES (npm)`, `NAMES (SITE)`; several are joined by "or", best first."""
     command: tuple[str, ...]
     """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
     compiler: tuple[str, ...] = ()
@@ -94,6 +94,10 @@ class Language:
     """Regex whose group is what MAIN stands for."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that its tools need beside the usual ones."""
+    once: str = ""
+    """Shell command for root that the installation of its tools ends with, in `environment`."""
+    file_mb: int = 0
+    """What its own tools write to files at most; `Limits.file_mb` is never below it."""
 
     def build(self, compiler: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
         """Return what the source's file is called, and the compiler with its arguments."""

@@ -88,16 +88,17 @@ def job_of(order: Order) -> Job:
     """Write down what a worker must know."""
     program, limits, toolchain = order.program, order.limits, order.toolchain
     work = _mode(program) if toolchain is None else _commands(program, toolchain)
+    file_mb = max(limits.file_mb, toolchain.language.file_mb if toolchain else 0)
     return Job(
-        closed((_most(limits), closed(work))),
+        closed((_most(limits, file_mb), closed(work))),
         longest_s=limits.compile_s + limits.wall_s,
-        memory_mb=limits.memory_mb + limits.file_mb,
+        memory_mb=limits.memory_mb + file_mb,
         processes=limits.processes,
     )
 
 
 @lru_cache(maxsize=64)
-def _most(limits: Limits) -> bytes:
+def _most(limits: Limits, file_mb: int) -> bytes:
     """Write down limits, which are the same for many programs."""
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
     run["call_s"] = _few(limits.call_s)
@@ -107,7 +108,7 @@ def _most(limits: Limits) -> bytes:
             "run": run,
             "compile": _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES),
             "output": limits.output_kb << 10,
-            "files": limits.file_mb * MB,
+            "files": file_mb * MB,
             "inodes": INODES,
             "descriptors": limits.descriptors,
         }

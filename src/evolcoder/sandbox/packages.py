@@ -7,6 +7,7 @@ anything: `cli/toolchains` does.
 ('node-typescript',)
 """
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 DEBIAN: Final = "debian"
 NPM: Final = "npm"
+UNRELEASED: Final = 1000
+"""What Debian's next release, which has no number yet, counts as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Offer:
     """The packages; the first one brings the tools, the others what tests import."""
     source: str
     """`debian`, `npm`, or the site that has them."""
+    since: int = 0
+    """Debian's first release that has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,13 @@ class Want:
 def offers(package: str) -> list[Offer]:
     """Read a language's `package`: ways that are joined by "or", each with its source in brackets.
 
-    Without brackets the names are Debian's.
+    Without brackets the names are Debian's; `debian 13` has them from that release on.
     """
     found = []
     for way in package.split(" or "):
-        names, _, source = way.removesuffix(")").partition(" (")
-        found.append(Offer(tuple(names.split()), source or DEBIAN))
+        names, _, bracket = way.removesuffix(")").partition(" (")
+        source, _, since = bracket.partition(" ")
+        found.append(Offer(tuple(names.split()), source or DEBIAN, int(since or 0)))
     return found
 
 
@@ -83,11 +89,22 @@ def is_here(language: str) -> bool:
 
 
 def _choose(ways: Sequence[Offer]) -> Offer:
-    """Return the first way that can be gone here; npm's needs npm."""
+    """Return the first way that can be gone here; npm's needs npm, Debian's may need a release."""
     for offer in ways:
-        if offer.source == DEBIAN or (offer.source == NPM and shutil.which("npm")):
+        if offer.source == DEBIAN and offer.since <= _release():
+            return offer
+        if offer.source == NPM and shutil.which("npm"):
             return offer
     return ways[-1]
+
+
+def _release() -> int:
+    """Return Debian's release; 0 if this is no Debian, `UNRELEASED` for the next one."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        return 0
+    return int(system.get("VERSION_ID", UNRELEASED)) if system["ID"] == DEBIAN else 0
 
 
 def _installed(names: Sequence[str]) -> set[str]:

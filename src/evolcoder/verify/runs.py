@@ -139,7 +139,7 @@ def _not_compiled(language: str, form: Form, said: str) -> tuple[str, str]:
     kind = Status.COMPILE_ERROR.value if compiled else PARSE_ERROR
     if compiled and missing(language, said) == "library":
         return NOT_RUN, "library"
-    is_fragment = form.shape is not Shape.WHOLE or language in {"python", "typescript"}
+    is_fragment = form.shape is not Shape.WHOLE or language in {"python", "swift", "typescript"}
     if is_fragment and is_of_elsewhere(language, said):
         return NOT_RUN, "fragment"
     if may_be_dialect(language, form.source):

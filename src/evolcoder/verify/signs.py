@@ -73,7 +73,7 @@ _ELSEWHERE: Mapping[str, re.Pattern[str]] = {
     "scala": _any(r"error: not found: "),
     "d": _any(r"undefined identifier"),
     "typescript": _any(r"error TS(?:2304|2552|2339)"),
-    "swift": _any(r"cannot find '?\w+'? in scope"),
+    "swift": _any(r"cannot find (?:type )?'?\w+'? in scope"),
     "python": _any(r"'(?:return|yield|await|async with|async for)' outside"),
 }
 """How a compiler says that a fragment uses a name that it does not define."""

@@ -117,6 +117,7 @@ def _commands(job: dict[str, Any]) -> int:
         if code != 0:
             _say_outcome(compiled=False)
             return code
+        _make_executable(job["command"][0])
     stdin, feed = CHANNELS.given, b""
     if job["feed"]:
         with open(job["feed"], "rb") as file:
@@ -132,6 +133,13 @@ def _commands(job: dict[str, Any]) -> int:
     if job["feed"]:
         _feed(stdin, end, feed)
     return reap(pid)
+
+
+def _make_executable(program: str) -> None:
+    """Do what a linker fails to where changing modes by path is refused to it."""
+    if not os.access(program, os.X_OK):
+        with contextlib.suppress(OSError), open(program, "rb") as file:
+            os.fchmod(file.fileno(), 0o700)
 
 
 def _feed(read: int, write: int, data: bytes) -> None:

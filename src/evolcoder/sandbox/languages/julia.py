@@ -1,4 +1,4 @@
-"""Julia."""
+"""Julia; where it may not write to /proc/self/mem, it makes a file of 128 MB for its code."""
 
 from evolcoder.sandbox.language import Language, Seal
 
@@ -12,4 +12,5 @@ LANGUAGE = Language(
         epilogue='open(io -> write(io, "TOKEN 1\\n"), "/dev/fd/3", "w")',
         failed=r"Test Failed at",
     ),
+    file_mb=128,
 )

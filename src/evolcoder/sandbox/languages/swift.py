@@ -1,13 +1,19 @@
-"""Swift."""
+"""Swift, without the tracer that it starts behind a crash, which writes to standard output."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Main, Seal
 
 LANGUAGE = Language(
     name="swift",
     file="main.swift",
-    package="swift (swift.org)",
+    package="swiftlang (debian 13) or swift (swift.org)",
     compiler=("swiftc", "-o", "main", "main.swift"),
+    with_main=Main(
+        seen=r"(?m)^@main\b",
+        file="program.swift",
+        arguments=("-parse-as-library", "-o", "main", "program.swift"),
+    ),
     command=("./main",),
+    environment=(("SWIFT_BACKTRACE", "enable=no"),),
     seal=Seal(
         failed=r"Assertion failed",
         prologue="import Foundation\n",
