@@ -7,15 +7,13 @@ program that is run once more alone is alone among programs; what the decision n
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from evolcoder.loop.behind import Behind
 from evolcoder.loop.clock import BESIDE, Clock
 from evolcoder.loop.parts import Scorer, Training
 
 
-class Grading:
+class Grading(Behind):
     """Grades the models of one loop."""
 
     def __init__(
@@ -29,31 +27,19 @@ class Grading:
         name: Callable[[Training], str],
     ) -> None:
         """Take the benchmarks in parts, the most urgent first, and where a model's samples are."""
+        super().__init__(scorer.stop)
         self._parts = [tuple(part) for part in parts if part]
         self._beside = beside
         self._scorer = scorer
         self._clock = clock
         self._evaluation = evaluation
         self._name = name
-        self._behind = Behind(scorer.stop)
-
-    def __enter__(self) -> Self:
-        self._behind.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._behind.__exit__(kind, error, trace)
 
     def soon(self, training: Training) -> None:
         """Have a model graded while the loop goes on, where that is wanted."""
         for urgency, part in enumerate(self._parts if self._beside else ()):
             call = partial(self._grade, training, part)
-            self._behind.hand_in(_job(training, part), call, urgency=urgency)
+            self.hand_in(_job(training, part), call, urgency=urgency)
 
     def see_to(self, training: Training, benches: Sequence[str]) -> None:
         """Return when a model has its verdicts on these benchmarks."""
@@ -63,7 +49,7 @@ class Grading:
         self.soon(training)
         for part in self._parts:
             if set(part) & set(benches):
-                self._behind.wait(_job(training, part))
+                self.wait(_job(training, part))
 
     def _grade(self, training: Training, benches: Sequence[str]) -> None:
         folder = self._evaluation(training)
