@@ -112,13 +112,21 @@ def _is_calm(node: ast.stmt) -> bool:
 class _Bare(ast.NodeTransformer):
     """Takes annotations and docstrings away."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         """Bare a function and what is in it."""
         self.generic_visit(node)
         node.returns = None
         body = node.body
         if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             node.body = body[1:] or [ast.Pass()]
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - a name that ast calls
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Keep that a name is annotated, which makes it a field, but not with what."""
+        self.generic_visit(node)
+        node.annotation = ast.Name("object", ast.Load())
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
