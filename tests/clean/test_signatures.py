@@ -146,3 +146,11 @@ def test_an_answer_of_a_thousand_functions_ends_at_the_limit():
     """The first ones are taken."""
     answer = "\n".join(f"def f{n}(x):\n    return x + {n}" for n in range(1000))
     assert names(answer) == [f"f{n}" for n in range(MAX_FUNCTIONS)]
+
+
+def test_a_chain_of_three_thousand_names_is_followed_to_its_end():
+    """Sixteen functions that need all of it take no longer than it is long."""
+    links = "".join(f"a{n} = a{n + 1}\n" for n in range(3000))
+    functions = "".join(f"def f{n}(x):\n    return a0\n" for n in range(MAX_FUNCTIONS))
+    found = functions_of(f"{links}a3000 = 7\nb = 1\n{functions}")
+    assert [len(one.source.splitlines()) for one in found] == [3003] * MAX_FUNCTIONS

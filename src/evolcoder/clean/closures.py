@@ -55,16 +55,20 @@ def parts_of(tree: ast.Module) -> tuple[Part, ...]:
 
 def needed(name: str, parts: Sequence[Part]) -> tuple[Part, ...]:
     """Return the parts that a name needs, in their order, with imports that were forgotten."""
-    wanted, chosen = {name}, set[int]()
-    grown = True
-    while grown:
-        new = {n for n, part in enumerate(parts) if n not in chosen and part.binds & wanted}
-        wanted |= {used for n in new for used in parts[n].uses}
+    binders: dict[str, list[int]] = {}
+    for n, part in enumerate(parts):
+        for bound in part.binds:
+            binders.setdefault(bound, []).append(n)
+    wanted, chosen, waiting = {name}, set[int](), [name]
+    while waiting:
+        new = set(binders.get(waiting.pop(), ())) - chosen
         chosen |= new
-        grown = bool(new)
+        used = {one for n in new for one in parts[n].uses} - wanted
+        wanted |= used
+        waiting += used
     kept = [parts[n] for n in sorted(chosen)]
-    bound = {one for part in kept for one in part.binds}
-    imports = dict.fromkeys(_FORGOTTEN[one] for one in sorted(wanted - bound) if one in _FORGOTTEN)
+    free = sorted(wanted - binders.keys())
+    imports = dict.fromkeys(_FORGOTTEN[one] for one in free if one in _FORGOTTEN)
     return (*(_part(ast.parse(line).body[0]) for line in imports), *kept)
 
 
