@@ -32,6 +32,8 @@ LIMB_BITS = 1 << 10
 """Bits of a power or a shift that make a unit of work."""
 IN_C = 16
 """Members of a range that C walks through in a unit's time."""
+SQUARE_BITS = 1 << 18
+"""Bits of one factor times bits of the other that make a unit of work."""
 COMBINED = (
     itertools.permutations,
     itertools.combinations,
@@ -145,7 +147,12 @@ def _growing(spend: Callable[[int], bool]) -> dict[str, Callable[..., Any]]:
             spend((number.bit_length() + bits) // LIMB_BITS)
         return number << bits
 
-    return {"_power_": power, "_shift_": shift}
+    def factor(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever is multiplied
+        if isinstance(one, int) and isinstance(other, int):
+            spend(one.bit_length() * other.bit_length() // SQUARE_BITS)
+        return other
+
+    return {"_power_": power, "_shift_": shift, "_factor_": factor}
 
 
 def _are_whole(number: object, by: object) -> bool:

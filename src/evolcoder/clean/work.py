@@ -2,10 +2,11 @@ r"""Python rewritten so that it counts its own work, and can be ended by a count
 
 Promises: the same program on the same input does the same work on every machine, under any load.
 Every turn of a loop or a comprehension and every entry of a function or lambda spends one unit; a
-range or permutations that are given to a call spend their length, and a power or a shift what its
-digits take, since C works through these out of sight. What is endless in Python spends for ever:
-the unit of a loop is spent outside of whatever the loop's body catches. Does not count other work
-within C, nor what `exec` runs; the meter that it spends from is the runner's (`clean.trial`).
+range or permutations that are given to a call spend their length, and a power, a shift or a product
+that a name gathers what its digits take, since C works through these out of sight. What is endless
+in Python spends for ever: the unit of a loop is spent outside of whatever the loop's body catches.
+Does not count other work within C, nor what `exec` runs; the meter that it spends from is the
+runner's (`clean.trial`).
 
 >>> print(counted("def f(n):\n    return [m for m in range(n)]"))
 def f(n):
@@ -17,8 +18,10 @@ import ast
 
 from evolcoder.syntax import tree_of
 
-SPEND, RANGED, POWER, SHIFT = "_spend_", "_ranged_", "_power_", "_shift_"
-"""Names that the rewritten program calls: a unit of work, the work in a range, a power, a shift."""
+SPEND, RANGED = "_spend_", "_ranged_"
+"""Names that the rewritten program calls: a unit of work, and the work in a range."""
+POWER, SHIFT, FACTOR = "_power_", "_shift_", "_factor_"
+"""Names of what makes numbers that may be very long: powers, shifts, and factors of products."""
 LONG = frozenset("range permutations combinations combinations_with_replacement product".split())
 """Calls whose members C may walk through."""
 TAKERS = frozenset("list tuple set frozenset sorted".split())
@@ -84,12 +87,30 @@ class _Counted(ast.NodeTransformer):
         return _grown(node.op, node.left, node.right) or node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        """Do so where a name takes the result."""
+        """Do so where a name takes the result, and charge a product that it gathers."""
         self.generic_visit(node)
         if not isinstance(node.target, ast.Name):
             return node
-        grown = _grown(node.op, ast.Name(node.target.id, ast.Load()), node.value)
+        before = ast.Name(node.target.id, ast.Load())
+        if isinstance(node.op, ast.Mult):
+            node.value = _call(FACTOR, before, node.value)
+            return node
+        grown = _grown(node.op, before, node.value)
         return ast.Assign([node.target], grown) if grown else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """Charge a product of which a name's own value is a factor, and that it takes."""
+        self.generic_visit(node)
+        match node:
+            case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(one), ast.Mult()) as made) if (
+                one == name
+            ):
+                made.right = _call(FACTOR, made.left, made.right)
+            case ast.Assign([ast.Name(name)], ast.BinOp(_, ast.Mult(), ast.Name(one)) as made) if (
+                one == name
+            ):
+                made.left = _call(FACTOR, made.right, made.left)
+        return node
 
 
 def _name_of(node: ast.expr) -> str:
