@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.clean.normal import code_tokens, lines, read, statements
+from evolcoder.clean.normal import code_parts, code_tokens, lines, read, statements
 
 PROGRAM = """def {f}({a}, {b}):
     {c} = {a} * 3 + len({b})
@@ -49,6 +49,15 @@ def test_docstrings_comments_annotations_and_quotes_make_no_difference():
     bare = "def f(a):\n    b = a['x']\n    return b"
     full = 'def f(a: dict) -> int:\n    """Say."""\n    # why\n    b: int = a["x"]  # take\n    return b'
     assert statements(bare, "python") == statements(full, "python")
+
+
+def test_a_fence_at_the_end_of_a_line_is_one_too():
+    """Answers run on before and after the code that they show."""
+    code = "def f(a):\n    return a"
+    for text in (f"Use this: ```python\n{code}\n```", f"```python\n{code} ```\nIt is short."):
+        assert code_parts(text) == [("python", code)]
+    kept = f"```python\n{code}\ns = 'a```b'\n```"
+    assert code_parts(kept) == [("python", f"{code}\ns = 'a```b'")]
 
 
 def test_what_is_computed_makes_a_difference():

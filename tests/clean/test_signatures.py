@@ -41,7 +41,9 @@ def test_fences_prose_and_bare_code_give_the_same_function():
     code = "def f(a, b=2):\n    return a * b"
     fenced = f"Sure:\n```python\n{code}\n```\nIt multiplies."
     prose = f"Here it is:\n\n{code}\n\nIt multiplies (a and b)."
+    inline = f"Use this: ```python\n{code}\n```\nIt multiplies (a and b)."
     assert functions_of(code) == functions_of(fenced) == functions_of(prose)
+    assert functions_of(code) == functions_of(inline)
     assert (functions_of(code)[0].least, functions_of(code)[0].most) == (1, 2)
 
 
@@ -65,6 +67,27 @@ def test_a_function_takes_along_what_it_needs_and_nothing_else():
         "import math\nLIMIT = 3\ndef helper(x):\n    return math.floor(x) + LIMIT\n"
         "def f(x):\n    return helper(x)"
     )
+
+
+def test_types_that_are_not_imported_keep_no_function_from_running():
+    """Annotations are worked out where a class or a margin has them; fields stay fields."""
+    found = functions_of(
+        textwrap.dedent("""
+        import dataclasses
+        known: Dict[str, int] = {}
+        @dataclasses.dataclass
+        class Box:
+            side: Meters = 2
+        async def later(x: Missing) -> Missing:
+            return x
+        def f(x):
+            return known.get(x, later and Box(3).side)
+        """)
+    )
+    (source,) = [one.source for one in found if one.name == "f"]
+    space = {}
+    exec(source, space)
+    assert space["f"](1) == 3
 
 
 def test_an_import_that_was_forgotten_is_there():
@@ -123,3 +146,11 @@ def test_an_answer_of_a_thousand_functions_ends_at_the_limit():
     """The first ones are taken."""
     answer = "\n".join(f"def f{n}(x):\n    return x + {n}" for n in range(1000))
     assert names(answer) == [f"f{n}" for n in range(MAX_FUNCTIONS)]
+
+
+def test_a_chain_of_three_thousand_names_is_followed_to_its_end():
+    """Sixteen functions that need all of it take no longer than it is long."""
+    links = "".join(f"a{n} = a{n + 1}\n" for n in range(3000))
+    functions = "".join(f"def f{n}(x):\n    return a0\n" for n in range(MAX_FUNCTIONS))
+    found = functions_of(f"{links}a3000 = 7\nb = 1\n{functions}")
+    assert [len(one.source.splitlines()) for one in found] == [3003] * MAX_FUNCTIONS

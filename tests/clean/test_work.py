@@ -11,7 +11,7 @@ from evolcoder.clean.work import counted
 def work_of(source, *arguments):
     """Run `f` of a program, and say what it answers and what it worked."""
     meter = Meter()
-    space = meter.names()
+    space = {"itertools": itertools, **meter.names()}
     exec(counted(source), space)
     return space["f"](*arguments), meter.worked()
 
@@ -31,6 +31,18 @@ def work_of(source, *arguments):
         ("def f():\n    return list(range(10 ** 6, 0))", [], 1),
         ("def f(n=1024):\n    return (2 ** n).bit_length()", 1025, 3),
         ("def f(n=1024):\n    return n ** 2 + n ** 0.5 + 2 ** -1", 1048608.5, 1),
+        ("def f(n=2048):\n    return (1 << n).bit_length()", 2049, 3),
+        ("def f(n=3):\n    n <<= 2\n    n **= 9\n    return n", 12**9, 1),
+        ("def f(n=9):\n    n *= 7\n    n = n * n\n    n = 2 * n\n    return n", 7938, 1),
+        ("def f(n=2**1024):\n    n *= n\n    return n.bit_length()", 2049, 7),
+        (
+            "def f():\n    a = b = [1]\n    a *= 2\n    a = a * 2\n    a = 2 * a\n    return b",
+            [1, 1],
+            1,
+        ),
+        ("def f():\n    return len(list(itertools.permutations('abcd')))", 24, 25),
+        ("def f():\n    p = itertools.product('ab', repeat=3)\n    return len(list(p))", 8, 9),
+        ("def f():\n    return sum(1 for _ in itertools.permutations('abcd'))", 24, 25),
         ("class A:\n    def g(self):\n        yield 1\ndef f():\n    return [*A().g()]", [1], 2),
     ],
 )
@@ -48,6 +60,13 @@ def test_turns_entries_ranges_and_powers_are_counted(source, answer, work):
         "def f():\n    return any(map(lambda n: False, itertools.count()))",
         "def f():\n    return sum(range(10 ** 12))",
         "def f(n=10 ** 9):\n    return 7 ** n",
+        "def f(n=10 ** 9):\n    return 7 << n",
+        "def f(n=10 ** 9, m=7):\n    m <<= n\n    return m",
+        "def f(m=3):\n    while m:\n        m *= m",
+        "def f(m=3):\n    while m:\n        m = m * m",
+        "def f(m=1):\n    while m:\n        m = m << 1",
+        "def f():\n    return list(itertools.permutations(range(20)))",
+        "def f():\n    p = itertools.product('abcdefgh', repeat=20)\n    return set(p)",
     ],
 )
 def test_what_is_endless_ends_by_its_count(source):

@@ -128,3 +128,11 @@ def test_any_text_gives_checks_that_call_the_entry_point(text):
     for check in checks_in(text, "f"):
         compile(check, "check", "exec")
         assert "f(" in check
+
+
+def test_a_set_up_of_two_thousand_lines_is_read_once():
+    """Every check finds in it what it needs, those that call something else too."""
+    set_up = "".join(f"a{n} = {n}\n" for n in range(2000))
+    others = "".join(f"assert g(a{n}) == 1\n" for n in range(0, 2000, 2))
+    found = checks_in(f"{set_up}{others}assert f(a7) == a8", "f")
+    assert found == ("a7 = 7\na8 = 8\nassert f(a7) == a8",)

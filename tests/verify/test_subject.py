@@ -77,6 +77,14 @@ def test_code_that_the_task_shows_is_not_taken_for_the_answer():
     assert subject_of(fenced(shown), task).body == shown
 
 
+def test_a_chain_of_four_thousand_names_is_followed_to_its_end():
+    """Each step looks at what binds one name, not at the whole program again."""
+    links = "".join(f"a{n} = a{n + 1}\n" for n in range(4000))
+    found = subject_of(fenced(f"{links}a4000 = 7\nb = 1\ndef f(x):\n    return x + a0"), "")
+    assert len(found.body.splitlines()) == 4004
+    assert "b = 1" not in found.body
+
+
 def test_only_what_the_entry_point_reaches_is_kept():
     """Example usage, main guards and unused imports take no part; constants and imports do."""
     code = (

@@ -55,16 +55,20 @@ def parts_of(tree: ast.Module) -> tuple[Part, ...]:
 
 def needed(name: str, parts: Sequence[Part]) -> tuple[Part, ...]:
     """Return the parts that a name needs, in their order, with imports that were forgotten."""
-    wanted, chosen = {name}, set[int]()
-    grown = True
-    while grown:
-        new = {n for n, part in enumerate(parts) if n not in chosen and part.binds & wanted}
-        wanted |= {used for n in new for used in parts[n].uses}
+    binders: dict[str, list[int]] = {}
+    for n, part in enumerate(parts):
+        for bound in part.binds:
+            binders.setdefault(bound, []).append(n)
+    wanted, chosen, waiting = {name}, set[int](), [name]
+    while waiting:
+        new = set(binders.get(waiting.pop(), ())) - chosen
         chosen |= new
-        grown = bool(new)
+        used = {one for n in new for one in parts[n].uses} - wanted
+        wanted |= used
+        waiting += used
     kept = [parts[n] for n in sorted(chosen)]
-    bound = {one for part in kept for one in part.binds}
-    imports = dict.fromkeys(_FORGOTTEN[one] for one in sorted(wanted - bound) if one in _FORGOTTEN)
+    free = sorted(wanted - binders.keys())
+    imports = dict.fromkeys(_FORGOTTEN[one] for one in free if one in _FORGOTTEN)
     return (*(_part(ast.parse(line).body[0]) for line in imports), *kept)
 
 
@@ -112,13 +116,21 @@ def _is_calm(node: ast.stmt) -> bool:
 class _Bare(ast.NodeTransformer):
     """Takes annotations and docstrings away."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         """Bare a function and what is in it."""
         self.generic_visit(node)
         node.returns = None
         body = node.body
         if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             node.body = body[1:] or [ast.Pass()]
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - a name that ast calls
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Keep that a name is annotated, which makes it a field, but not with what."""
+        self.generic_visit(node)
+        node.annotation = ast.Name("object", ast.Load())
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:

@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evolcoder.syntax import tree_of
-from evolcoder.text import code_blocks
+from evolcoder.text import CodeBlock, code_blocks
 
 MAX_PARSED = 100_000
 """Longest code in characters that is parsed; longer code is only cut into tokens."""
 _WORD = re.compile(r"[^\W_]+")
+_LATE_FENCE = re.compile(r"(?<=[^\s`])[ \t]*(?=```[\w+#.-]*[ \t\r]*$)", re.MULTILINE)
 _TEXT = r'"(?:[^"\\\n]++|\\.)*+"?' + r"|'(?:[^'\\\n]++|\\.)*+'?"
 _REST = (
     r"|(?P<name>[^\W\d]\w*+)|(?P<number>\d[\w.]*+)|(?P<end>\n)|(?P<sign>[=!<>+*/%&|^:-]=|[^\w\s])"
@@ -97,8 +98,13 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def code_parts(text: str) -> list[tuple[str, str]]:
     """Return the pieces of code in a text as (language, code); without a fence, all of it."""
-    blocks = [(block.language or "python", block.code) for block in code_blocks(text)]
+    blocks = [(block.language or "python", block.code) for block in blocks_of(text)]
     return blocks or [("python", text)]
+
+
+def blocks_of(text: str) -> list[CodeBlock]:
+    """Find fenced code, also where a fence opens or closes at the end of a line."""
+    return code_blocks(_LATE_FENCE.sub("\n", text))
 
 
 def code_tokens(code: str, language: str) -> tuple[str, ...]:

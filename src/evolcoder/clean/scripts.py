@@ -43,17 +43,7 @@ def _is_input(value: ast.expr) -> bool:
     inside = list(ast.walk(value))
     if any(isinstance(one, ast.Name) and one.id == "input" for one in inside):
         return True
-    literal = (
-        ast.List,
-        ast.Tuple,
-        ast.Dict,
-        ast.Set,
-        ast.Constant,
-        ast.UnaryOp,
-        ast.USub,
-        ast.Load,
-    )
-    return all(isinstance(one, literal) for one in inside)
+    return all(isinstance(one, _LITERAL) for one in inside)
 
 
 def _prints(body: Sequence[ast.stmt]) -> bool:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolcoder.clean.closures import Part, needed, parts_of
+from evolcoder.clean.normal import blocks_of
 from evolcoder.clean.scripts import as_functions
 from evolcoder.syntax import tree_of
-from evolcoder.text import code_blocks
 
 MAX_CHARS = 60_000
 """Longer code is not looked at: a program of a benchmark has hundreds of characters."""
@@ -74,7 +74,7 @@ def functions_of(answer: str) -> tuple[Function, ...]:
 
 def python_of(answer: str) -> Iterator[str]:
     """Find what may be Python in an answer: its fenced blocks, or else the code amid its prose."""
-    blocks = code_blocks(answer) if "```" in answer or "~~~" in answer else []
+    blocks = blocks_of(answer) if "```" in answer or "~~~" in answer else []
     for block in blocks:
         if block.language in {None, "python"} and len(block.code) <= MAX_CHARS:
             yield block.code

@@ -13,7 +13,7 @@ import itertools
 import marshal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 CALL_WORK = 400_000
@@ -29,9 +29,18 @@ UNDECIDED = 2
 LONGEST = 10_000
 """Members that are taken of an iterator."""
 LIMB_BITS = 1 << 10
-"""Bits of a power that make a unit of work."""
+"""Bits of a power or a shift that make a unit of work."""
 IN_C = 16
 """Members of a range that C walks through in a unit's time."""
+SQUARE_BITS = 1 << 18
+"""Bits of one factor times bits of the other that make a unit of work."""
+COMBINED = (
+    itertools.permutations,
+    itertools.combinations,
+    itertools.combinations_with_replacement,
+    itertools.product,
+)
+"""Iterators of few members' many orders and choices: each takes a unit."""
 
 
 class Slow(BaseException):
@@ -56,17 +65,17 @@ class Meter:
                 raise Slow
             return True
 
+        def each(members: Iterator[Any]) -> Iterator[Any]:
+            for member in members:
+                spend()
+                yield member
+
         def ranged(given: Any) -> Any:  # noqa: ANN401 - whatever goes by the name of a range
             if isinstance(given, range):
                 spend(max(0, (given.stop - given.start) // given.step) // IN_C)
-            return given
+            return each(given) if isinstance(given, COMBINED) else given
 
-        def power(base: Any, exponent: Any) -> Any:  # noqa: ANN401 - whatever is raised
-            if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
-                spend(base.bit_length() * exponent // LIMB_BITS)
-            return base**exponent
-
-        return {"_spend_": spend, "_ranged_": ranged, "_power_": power}
+        return {"_spend_": spend, "_ranged_": ranged, **_growing(spend)}
 
     def call(self, target: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         """Call something, and raise Slow if it works too much, also where it goes on after that."""
@@ -123,6 +132,32 @@ def adapted(
         return list(itertools.islice(answer, LONGEST)) if hasattr(answer, "__next__") else answer
 
     return call
+
+
+def _growing(spend: Callable[[int], bool]) -> dict[str, Callable[..., Any]]:
+    """Return what a counted program calls to make numbers that may be very long."""
+
+    def power(base: Any, exponent: Any) -> Any:  # noqa: ANN401 - whatever is raised
+        if _are_whole(base, exponent):
+            spend(base.bit_length() * exponent // LIMB_BITS)
+        return base**exponent
+
+    def shift(number: Any, bits: Any) -> Any:  # noqa: ANN401 - whatever is shifted
+        if _are_whole(number, bits):
+            spend((number.bit_length() + bits) // LIMB_BITS)
+        return number << bits
+
+    def factor(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever is multiplied
+        if isinstance(one, int) and isinstance(other, int):
+            spend(one.bit_length() * other.bit_length() // SQUARE_BITS)
+        return other
+
+    return {"_power_": power, "_shift_": shift, "_factor_": factor}
+
+
+def _are_whole(number: object, by: object) -> bool:
+    """Whether an integer grows by so much."""
+    return isinstance(number, int) and isinstance(by, int) and by > 0
 
 
 def limited(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:

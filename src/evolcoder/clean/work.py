@@ -2,10 +2,11 @@ r"""Python rewritten so that it counts its own work, and can be ended by a count
 
 Promises: the same program on the same input does the same work on every machine, under any load.
 Every turn of a loop or a comprehension and every entry of a function or lambda spends one unit; a
-range that is given to a call spends its length, and a power what its digits take, since C works
-through these out of sight. What is endless in Python spends for ever: the unit of a loop is spent
-outside of whatever the loop's body catches. Does not count other work within C, nor what `exec`
-runs; the meter that it spends from is the runner's (`clean.trial`).
+range or permutations that are given to a call spend their length, and a power, a shift or a product
+that a name gathers what its digits take, since C works through these out of sight. What is endless
+in Python spends for ever: the unit of a loop is spent outside of whatever the loop's body catches.
+Does not count other work within C, nor what `exec` runs; the meter that it spends from is the
+runner's (`clean.trial`).
 
 >>> print(counted("def f(n):\n    return [m for m in range(n)]"))
 def f(n):
@@ -17,8 +18,14 @@ import ast
 
 from evolcoder.syntax import tree_of
 
-SPEND, RANGED, POWER = "_spend_", "_ranged_", "_power_"
-"""Names that the rewritten program calls: a unit of work, the work in a range, a power."""
+SPEND, RANGED = "_spend_", "_ranged_"
+"""Names that the rewritten program calls: a unit of work, and the work in a range."""
+POWER, SHIFT, FACTOR = "_power_", "_shift_", "_factor_"
+"""Names of what makes numbers that may be very long: powers, shifts, and factors of products."""
+LONG = frozenset("range permutations combinations combinations_with_replacement product".split())
+"""Calls whose members C may walk through."""
+TAKERS = frozenset("list tuple set frozenset sorted".split())
+"""Calls that walk through what a name stands for, once."""
 PLAIN_POWER = 8
 """A literal exponent up to this is left as it is."""
 
@@ -65,23 +72,66 @@ class _Counted(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Charge ranges that something in C may walk through."""
+        """Charge what something in C may walk through."""
         self.generic_visit(node)
-        node.args = [_call(RANGED, one) if _is_range(one) else one for one in node.args]
+        is_taker = _name_of(node) in TAKERS
+        node.args = [
+            _call(RANGED, one) if _name_of(one) in LONG or (is_taker and _is_name(one)) else one
+            for one in node.args
+        ]
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """Charge powers, which can take as long as one likes."""
+        """Charge powers and shifts, which can take as long as one likes."""
         self.generic_visit(node)
-        if isinstance(node.op, ast.Pow) and not _is_plain(node.right):
-            return _call(POWER, node.left, node.right)
+        return _grown(node.op, node.left, node.right) or node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        """Do so where a name takes the result, and charge a product that it gathers."""
+        self.generic_visit(node)
+        if not isinstance(node.target, ast.Name):
+            return node
+        before = ast.Name(node.target.id, ast.Load())
+        if isinstance(node.op, ast.Mult):
+            node.value = _call(FACTOR, before, node.value)
+            return node
+        grown = _grown(node.op, before, node.value)
+        return ast.Assign([node.target], grown) if grown else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """Charge a product of which a name's own value is a factor, and that it takes."""
+        self.generic_visit(node)
+        match node:
+            case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(one), ast.Mult()) as made) if (
+                one == name
+            ):
+                made.right = _call(FACTOR, made.left, made.right)
+            case ast.Assign([ast.Name(name)], ast.BinOp(_, ast.Mult(), ast.Name(one)) as made) if (
+                one == name
+            ):
+                made.left = _call(FACTOR, made.right, made.left)
         return node
 
 
-def _is_range(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
-    )
+def _name_of(node: ast.expr) -> str:
+    """Return the last name of what a call calls; empty for anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name)
+
+
+def _grown(op: ast.operator, left: ast.expr, right: ast.expr) -> ast.Call | None:
+    """Write the call that stands for a power or a shift; None for all else."""
+    if isinstance(op, ast.LShift):
+        return _call(SHIFT, left, right)
+    return _call(POWER, left, right) if isinstance(op, ast.Pow) and not _is_plain(right) else None
 
 
 def _is_plain(exponent: ast.expr) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from evolcoder.bench.base import AssertChecks, CallChecks, Problem
 from evolcoder.clean.work import counted
 from evolcoder.grade.calls import answers_of, read_answer
-from evolcoder.leakage.programs import trial
+from evolcoder.leakage.programs import meter
 from evolcoder.sandbox.base import Limits, Sandbox
 
 LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
@@ -49,7 +49,7 @@ async def effort_of(problem: Problem, sandbox: Sandbox) -> int:
         text, given = _CALLED, [source, checks.entry_point, [list(one) for one in checks.inputs]]
     else:
         return 0
-    program = trial() + text.format(endless=ENDLESS)
+    program = meter() + text.format(endless=ENDLESS)
     lines, _ = await answers_of(sandbox, program, "effort", [given], LIMITS)
     answer = read_answer(lines[0]) if lines else None
     return int(answer.value) if answer is not None and answer.word == "value" else 0

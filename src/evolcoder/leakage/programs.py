@@ -16,10 +16,16 @@ LEAST_WORK = 20_000_000
 def adapted(function: Function, view: View | None, entry_point: str, most: int = LEAST_WORK) -> str:
     """Write the program in which a function goes by another name, and may work so many units."""
     given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
-    return f"{trial()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
+    return f"{meter()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
 
 
 @functools.cache
 def trial() -> str:
     """Return the source of what takes the first look, and holds the meter."""
     return resources.files("evolcoder.clean").joinpath("trial.py").read_text(encoding="utf-8")
+
+
+@functools.cache
+def meter() -> str:
+    """Return what of that holds the meter: compiling the rest would cost each run a millisecond."""
+    return trial().partition("\ndef trial(")[0]

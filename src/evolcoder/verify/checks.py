@@ -14,6 +14,7 @@ Does not promise that a check is right: that is what agreement is for.
 import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from evolcoder.text import code_blocks
 from evolcoder.verify.asserted import asserted
@@ -43,7 +44,9 @@ def checks_in(text: str, entry_point: str) -> tuple[str, ...]:
             # What returns in its set-up could leave before it asserts; alone it does not compile.
             if len(source) <= MAX_CHARS and _calls(check, entry_point) and compiles(source):
                 found[source] = None
-    return tuple(found)[:MAX_CHECKS]
+            if len(found) == MAX_CHECKS:
+                return tuple(found)
+    return tuple(found)
 
 
 def _trees(text: str) -> Iterator[ast.Module]:
@@ -82,7 +85,19 @@ def _without_entry(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]
     return [node for node in body if entry_point not in _bound(node)]
 
 
-def _checks(body: Sequence[ast.stmt], before: Sequence[ast.stmt]) -> Iterator[tuple[ast.stmt, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A statement of a set-up."""
+
+    node: ast.stmt
+    """It."""
+    bound: frozenset[str]
+    """Names that it gives a meaning."""
+    used: frozenset[str]
+    """Names that it reads."""
+
+
+def _checks(body: Sequence[ast.stmt], before: Sequence[_Step]) -> Iterator[tuple[ast.stmt, ...]]:
     """Go through the statements of a test, and pair each that asserts with its set-up."""
     set_up = list(before)
     for node in body:
@@ -91,7 +106,7 @@ def _checks(body: Sequence[ast.stmt], before: Sequence[ast.stmt]) -> Iterator[tu
         elif (claim := asserted(node)) is not None:
             yield (*_needed(set_up, claim), claim)
         elif not _is_print(node):
-            set_up.append(node)
+            set_up.append(_Step(node, _bound(node), _used(node)))
 
 
 def _held(node: ast.stmt) -> Sequence[ast.stmt] | None:
@@ -128,16 +143,16 @@ def _is_test(node: ast.stmt) -> bool:
     return isinstance(node, ast.ClassDef) and any(map(_is_test, node.body))
 
 
-def _needed(set_up: Sequence[ast.stmt], claim: ast.stmt) -> list[ast.stmt]:
+def _needed(set_up: Sequence[_Step], claim: ast.stmt) -> list[ast.stmt]:
     """Walk back from a claim and keep what makes or changes the names that it needs."""
-    made = {name for node in set_up for name in _bound(node)}
-    wanted, kept = _used(claim) & made, []
-    for node in reversed(set_up):
-        bound, used = _bound(node), _used(node) & made
-        if bound & wanted or (not isinstance(node, _MAKERS) and used & wanted):
-            kept.append(node)
-            if isinstance(node, ast.Assign):
-                wanted -= bound
+    made = frozenset[str]().union(*(step.bound for step in set_up))
+    wanted, kept = set(_used(claim) & made), []
+    for step in reversed(set_up):
+        used = step.used & made
+        if step.bound & wanted or (not isinstance(step.node, _MAKERS) and used & wanted):
+            kept.append(step.node)
+            if isinstance(step.node, ast.Assign):
+                wanted -= step.bound
             wanted |= used
     return kept[::-1]
 
@@ -146,23 +161,23 @@ _MAKERS = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef, ast.Import,
 """Statements that change nothing but the names that they bind."""
 
 
-def _used(node: ast.stmt) -> set[str]:
+def _used(node: ast.stmt) -> frozenset[str]:
     """Return the names that a statement reads."""
     names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-    return {part.id for part in names if isinstance(part.ctx, ast.Load)}
+    return frozenset(part.id for part in names if isinstance(part.ctx, ast.Load))
 
 
-def _bound(node: ast.stmt) -> set[str]:
+def _bound(node: ast.stmt) -> frozenset[str]:
     """Return the names that a statement gives a meaning."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-        return {node.name}
+        return frozenset((node.name,))
     if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {
+        return frozenset((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+    return frozenset(
         part.id
         for part in ast.walk(node)
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
+    )
 
 
 def _calls(check: Iterable[ast.stmt], entry_point: str) -> bool:

@@ -67,16 +67,21 @@ def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
     entry point is not defined, that is everything but the main guard.
     """
     body = [node for node in tree.body if not is_main_guard(node)]
-    wanted = {entry_point.partition(".")[0]}
-    if not any(wanted & set(_bound(node)) for node in body):
+    binders: dict[str, list[int]] = {}
+    for place, node in enumerate(body):
+        for name in _bound(node):
+            binders.setdefault(name, []).append(place)
+    first = entry_point.partition(".")[0]
+    if first not in binders:
         return body
-    reached: list[ast.stmt] = []
-    while found := [
-        node for node in body if node not in reached and not wanted.isdisjoint(_bound(node))
-    ]:
-        reached += found
-        wanted.update(name for node in found for name in _free(node))
-    return [node for node in body if node in reached]
+    wanted, reached, waiting = {first}, set[int](), [first]
+    while waiting:
+        found = set(binders.get(waiting.pop(), ())) - reached
+        reached |= found
+        names = {name for place in found for name in _free(body[place])} - wanted
+        wanted |= names
+        waiting += names
+    return [body[place] for place in sorted(reached)]
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
