@@ -16,6 +16,7 @@ import pytest
 from evolcoder.cli.main import main
 from evolcoder.loop import results
 from evolcoder.loop.clock import BESIDE
+from evolcoder.loop.store import LoopStore
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +158,8 @@ def test_sigterm_while_a_model_is_graded_beside_ends_both_and_is_gone_on_with(tm
     process.communicate(timeout=30)
     assert process.returncode in {130, 143}
     assert not _graders(tmp_path / "out")
+    with LoopStore.read(tmp_path / "out") as store:
+        assert "grade" not in {step.kind for step in store.steps()}, "it was waited for"
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(_command(write(), tmp_path / "whole"), check=True, capture_output=True)
     ended = [results.tables_of(tmp_path / name / "results") for name in ("out", "whole")]
