@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from evolcoder.cli import session
-from evolcoder.cli.steps import ServeSteps
+from evolcoder.cli.servers import ServeSteps
 from evolcoder.config import Config, load
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.meter import Meter, Spent

@@ -2,29 +2,15 @@
 
 import json
 import sys
-import urllib.request
 
 import pytest
 
 from evolcoder.cli import steps
-from evolcoder.cli.steps import ServeSteps, TrainSteps, filled, run_step
+from evolcoder.cli.steps import TrainSteps, filled, run_step
 from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.loop.parts import Training
 from evolcoder.loop.settings import LoopConfig, ServeConfig
-
-NAMED = """
-import http.server, sys
-name, port = sys.argv[1].encode(), int(sys.argv[2])
-
-class Says(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(name)
-
-http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
-"""
 
 
 def ends(code, said="it went so"):
@@ -54,19 +40,6 @@ def test_a_step_that_ends_well_raises_nothing_and_one_that_hangs_is_ended(tmp_pa
     run_step(ends(0), tmp_path / "log" / "fine.txt")
     with pytest.raises(StepFailed, match=r"slow: not done within 0\.5 s"):
         run_step([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "slow.txt", timeout_s=0.5)  # fmt: skip
-
-
-def test_models_of_one_step_are_served_side_by_side(tmp_path):
-    """Each has a port and a name of its own, and its spec leads to it."""
-    (tmp_path / "named.py").write_text(NAMED)
-    command = ("{python}", str(tmp_path / "named.py"), "{name}:{model}", "{port}")
-    config = ServeConfig(command=command, port=18791, ready_s=60)
-    with ServeSteps(tmp_path, config).serving([("a", "one"), ("b", "two")]) as served:
-        assert [one.spec for one in served] == [
-            "http://127.0.0.1:18791/v1#one", "http://127.0.0.1:18792/v1#two",
-        ]  # fmt: skip
-        said = [urllib.request.urlopen(one.spec.split("#")[0]).read() for one in served]
-    assert said == [b"one:a", b"two:b"]
 
 
 def test_a_training_is_told_its_seed_and_steps(tmp_path):
@@ -113,14 +86,3 @@ def test_a_run_is_hurried_where_every_model_is_served_for_it(
     served = {role: "http://x#m" for role, part in parts.items() if (part.model or "").startswith("vllm:")}  # fmt: skip
     steps.RunSteps(tmp_path, ServeConfig()).evolve(config, tmp_path / "run-main", served)
     assert ("traffic.concurrency=1280" in commands[0]) == is_ours
-
-
-def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
-    """Every place of the default command is filled; a user's own command need not have them all."""
-    script = "import sys; print(*sys.argv[1:]); sys.exit(7)"
-    command = ("{python}", "-c", script, *ServeConfig().command[1:])
-    config = ServeConfig(command=command, gpus=8, port=18793, ready_s=60)
-    with pytest.raises(StepFailed) as failed, ServeSteps(tmp_path, config).serving([("w", "one")]):
-        pass
-    assert "serve w --served-model-name one" in str(failed.value)
-    assert "--data-parallel-size 8 --api-server-count 8" in str(failed.value)

@@ -26,6 +26,8 @@ from evolcoder.ids import canonical_json
 HUB = "https://huggingface.co"
 TIMEOUT_S = 60
 GZIP_MAGIC = b"\x1f\x8b"
+INSTEAD = "use --data-dir (in a config, the key data_dir)"
+"""What to do where nothing can be fetched."""
 
 Row = dict[str, Any]
 """One JSON object of a data file."""
@@ -134,7 +136,7 @@ def _download(file: DataFile) -> bytes:
     url = file.url
     if url.startswith(HUB):
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-            raise BenchError(f"{file.name} is not cached and HF_HUB_OFFLINE is set; use --data-dir")
+            raise BenchError(f"{file.name} is not cached and HF_HUB_OFFLINE is set; {INSTEAD}")
         url = os.environ.get("HF_ENDPOINT", HUB).rstrip("/") + url.removeprefix(HUB)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own URLs
@@ -143,7 +145,7 @@ def _download(file: DataFile) -> bytes:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
-        raise BenchError(f"{url} cannot be fetched: {reason}; or use --data-dir") from error
+        raise BenchError(f"{url} cannot be fetched: {reason}; or {INSTEAD}") from error
     return data
 
 

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 from evolcoder import config as configs
 from evolcoder.bench.prompts import template_named
 from evolcoder.cli import provenance, regrade
-from evolcoder.cli.steps import EvalSteps, RunSteps, ServeSteps, TrainSteps
+from evolcoder.cli.servers import ServeSteps
+from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.errors import ConfigError
 from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts

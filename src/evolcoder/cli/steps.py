@@ -11,8 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from evolcoder.cli import eval as evaluation
 from evolcoder.cli.plan import plan_of
 from evolcoder.config import Config
 from evolcoder.engine.models import cache_folder
-from evolcoder.engine.serve import last_words, server, tethered
+from evolcoder.engine.serve import last_words, tethered
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import BASE, outcomes_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
@@ -124,36 +123,6 @@ class TrainSteps:
             command += filled(how.steps, steps=training.steps)
         run_step(command, self._folder / "log" / f"train-{training.key}.txt",
             timeout_s=how.timeout_s)  # fmt: skip
-
-
-class ServeSteps:
-    """Serves with the config's command, or trusts that the spec can be opened as it is."""
-
-    def __init__(self, folder: Path, config: ServeConfig) -> None:
-        self._folder = folder
-        self._config = config
-
-    @contextmanager
-    def serving(self, models: Sequence[tuple[str, str]]) -> Iterator[list[Served]]:
-        """Serve models, each (weights, name), while the context lasts."""
-        with ExitStack() as stack:
-            yield [self._serve(stack, n, *model) for n, model in enumerate(models)]
-
-    def _serve(self, stack: ExitStack, n: int, weights: str, name: str) -> Served:
-        config = self._config
-        values = {
-            "model": weights, "name": name, "port": config.port + n,
-            "gpus": config.gpus, "front_ends": max(config.front_ends, config.gpus),
-        }  # fmt: skip
-        spec = config.spec.format(**values)
-        if config.command:
-            command = filled([*config.command, *config.options], **values)
-            log = self._folder / "log" / f"serve-{name}.txt"
-            url = spec.partition("#")[0]
-            stack.enter_context(
-                server(command, url, log=log, ready_s=config.ready_s, stop_s=config.stop_s)
-            )
-        return Served(spec)
 
 
 class EvalSteps:

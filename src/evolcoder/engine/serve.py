@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,9 +46,18 @@ def last_words(log: Path) -> str:
 
 @contextmanager
 def server(
-    command: Sequence[str], url: str, *, log: Path, ready_s: float, stop_s: float
+    command: Sequence[str],
+    url: str,
+    *,
+    log: Path,
+    ready_s: float,
+    stop_s: float,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Start a server and wait until `url`/models answers; stop it at the end."""
+    """Start a server, its environment ours and what is given, and wait until `url`/models answers.
+
+    It is stopped at the end.
+    """
     _wait_for_port(url, stop_s)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
@@ -58,6 +67,7 @@ def server(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     try:
         _wait_until_ready(process, url, log, ready_s)

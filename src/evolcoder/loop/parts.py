@@ -68,6 +68,14 @@ class Servers(Protocol):
         """Serve models, each (weights, name), while the context lasts."""
         ...
 
+    def student(self, weights: str, name: str) -> AbstractContextManager[Served]:
+        """Serve one student while the context lasts; the server of the one before may do it."""
+        ...
+
+    def close(self) -> None:
+        """End what is kept between students."""
+        ...
+
 
 class Scorer(Protocol):
     """Asks a model for samples, and grades them."""

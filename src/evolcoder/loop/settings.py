@@ -8,9 +8,9 @@ changed config: what it holds is named by what decides it, so what still fits is
 """
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evolcoder.config import Config
 from evolcoder.knobs import MOST_IN_FLIGHT, Section
@@ -80,6 +80,9 @@ class ServeConfig(Section):
     """GPUs of this machine that each hold the whole model, with requests spread over them."""
     front_ends: int = Field(4, ge=1)
     """Processes of the server that read requests and put answers together; one per GPU at least."""
+    swap_weights: bool = False
+    """Serve all students with one vLLM, which sleeps while the GPU trains and then takes the next
+    one's weights; saves a start of a minute for each. It has the first port, and one front end."""
     concurrency: int = Field(1280, ge=1, le=MOST_IN_FLIGHT)
     """Most requests in flight to each GPU of a server that we start; more than it computes at once
     (1,024 on a large GPU), so that a place that falls free is filled at once."""
@@ -94,6 +97,12 @@ class ServeConfig(Section):
     """Longest wait until it answers."""
     stop_s: float = Field(30.0, gt=0.0)
     """How long it may take to end before it is killed."""
+
+    @model_validator(mode="after")
+    def _is_one_gpu(self) -> Self:
+        if self.swap_weights and self.gpus > 1:
+            raise ValueError("swap_weights: is for one GPU; leave it out with gpus over 1")
+        return self
 
     @property
     def traffic(self) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ With `ask.grade_beside` one model is graded while the next one is trained.
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from evolcoder.bench.scores import Outcomes
 from evolcoder.config import Config
@@ -23,7 +24,7 @@ from evolcoder.loop import overlap
 from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
 from evolcoder.loop.clock import Clock, stages_of
 from evolcoder.loop.grading import Grading
-from evolcoder.loop.parts import Parts, Served, Training
+from evolcoder.loop.parts import Parts, Training
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.stop import Decision, Point, should_stop
 from evolcoder.loop.store import LoopStore, model_key
@@ -31,6 +32,7 @@ from evolcoder.loop.variants import merge, rerun, variant
 from evolcoder.records import Row
 from evolcoder.store import RunStore
 
+T = TypeVar("T")
 LOCAL = "vllm:"
 """How the spec of weights begins that the loop serves itself; `vllm:student` is the student."""
 EVOLVED = "evolved:"
@@ -78,7 +80,7 @@ class Loop:
 
     def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
-        with self._grading:
+        with self._grading, closing(self._parts.servers):
             return self._run(grade=grade, make=make)
 
     def _run(self, *, grade: bool, make: bool) -> Outcome:
@@ -222,11 +224,11 @@ class Loop:
         return Path(given) if given else self._store.run_folder(name)
 
     @contextmanager
-    def _serving(self, models: Sequence[tuple[str, str]], what: str) -> Iterator[Sequence[Served]]:
-        """Serve models while the context lasts; how long they take to start is a step."""
+    def _up(self, serving: AbstractContextManager[T], what: str) -> Iterator[T]:
+        """Serve while the context lasts; how long it takes to start is a step."""
         with ExitStack() as stack:
             with self._clock.timed("serve", what):
-                served = stack.enter_context(self._parts.servers.serving(models))
+                served = stack.enter_context(serving)
             yield served
 
     @contextmanager
@@ -242,7 +244,8 @@ class Loop:
         if not weights:
             yield {}
             return
-        with self._serving([(path, Path(path).name) for path in weights], what) as served:
+        models = [(path, Path(path).name) for path in weights]
+        with self._up(self._parts.servers.serving(models), what) as served:
             by_path = dict(zip(weights, served, strict=True))
             yield {role: by_path[path].spec for role, path in wanted.items()}
 
@@ -263,10 +266,10 @@ class Loop:
             weights = str(self._train(training, selection))
         name = _name(training)
         with (
-            self._serving([(weights, training.key)], name) as served,
+            self._up(self._parts.servers.student(weights, training.key), name) as served,
             self._clock.timed("sample", name),
         ):
-            scorer.sample(folder, training.key, served[0], self.benches)
+            scorer.sample(folder, training.key, served, self.benches)
 
     def _train(self, training: Training, selection: Selection) -> Path:
         model = self._store.model(training.key)

@@ -1,0 +1,188 @@
+"""Models are put up and away one after the other, or one server takes them all in turn."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from evolcoder.cli.servers import ServeSteps
+from evolcoder.errors import StepFailed
+from evolcoder.loop.settings import ServeConfig
+
+NAMED = """
+import http.server, sys
+name, port = sys.argv[1].encode(), int(sys.argv[2])
+
+class Says(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(name)
+
+http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
+"""
+
+
+SLEEPER = """
+import http.server, json, os, pathlib, sys
+port, weights, tells = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
+if "--enable-sleep-mode" in sys.argv:
+    names = "VLLM_SERVER_DEV_MODE", "VLLM_SKIP_MODEL_NAME_VALIDATION"
+    assert all(os.environ[name] == "1" for name in names)
+state = {"weights": pathlib.Path(weights, "w").read_text(), "awake": {"weights", "kv_cache"}}
+(tells / f"{os.getpid()}.started").write_text(" ".join(sys.argv[4:]))
+
+class Says(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+
+    def say(self, code, what=None):
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(b"" if what is None else json.dumps(what).encode())
+
+    def do_GET(self):
+        self.say(200 if len(state["awake"]) == 2 else 503, state["weights"])
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        path, _, query = self.path.partition("?")
+        if (tells / "sulks").exists():
+            self.say(500)
+        elif path == "/sleep":
+            state.update(weights="lost" if query == "level=2" else state["weights"], awake=set())
+            self.say(200)
+        elif path == "/wake_up":
+            state["awake"].add(query.removeprefix("tags="))
+            self.say(200)
+        elif path == "/reset_prefix_cache":
+            self.say(200)
+        elif body["method"] == "reload_weights" and "weights" in state["awake"]:
+            folder = pathlib.Path(body["kwargs"]["weights_path"])
+            if not (folder / "refused").exists():
+                state["weights"] = (folder / "w").read_text()
+            self.say(200, {"results": [None]})
+        elif body["method"] == "evolcoder_holds":
+            same = (pathlib.Path(body["args"][0]) / "w").read_text() == state["weights"]
+            self.say(200, {"results": [{"compared": 3, "same": 3 if same else 2}]})
+        else:
+            self.say(404)
+
+http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
+"""
+"""Stands in for vLLM's development endpoints; files in its folder change how it behaves."""
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """Steps that swap weights, and a function that makes a model."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    command = ("{python}", str(tmp_path / "sleeper.py"), "{port}", "{model}", str(tmp_path))
+    config = ServeConfig(command=command, port=18795, ready_s=60, swap_weights=True)
+    steps = ServeSteps(tmp_path, config)
+
+    def model(name, *files):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "w").write_text(f"weights of {name}")
+        for file in files:
+            (folder / file).touch()
+        return str(folder)
+
+    yield steps, model
+    steps.close()
+
+
+def said_by(served):
+    return json.load(urllib.request.urlopen(served.spec.split("#")[0] + "/models"))
+
+
+def test_one_server_takes_all_students_in_turn(sleeper, tmp_path):
+    """It answers with each one's weights under each one's name, and ends when all is done."""
+    steps, model = sleeper
+    for name in ("one", "two", "three"):
+        with steps.student(model(name), name) as served:
+            assert served.spec == f"http://127.0.0.1:18795/v1#{name}"
+            assert said_by(served) == f"weights of {name}"
+        with pytest.raises(urllib.error.HTTPError, match="503"):  # it is there, and sleeps
+            said_by(served)
+    started = list(tmp_path.glob("*.started"))
+    assert len(started) == 1
+    assert started[0].read_text().startswith("--enable-sleep-mode --worker-extension-cls evolcoder")
+    steps.close()
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        said_by(served)
+
+
+def test_a_server_that_keeps_old_weights_is_replaced(sleeper, tmp_path):
+    """What it says about its own weights decides, not that the call went well; the log tells."""
+    steps, model = sleeper
+    for name, files in (("one", ()), ("two", ("refused",)), ("three", ())):
+        with steps.student(model(name, *files), name) as served:
+            assert said_by(served) == f"weights of {name}"
+    assert len(list(tmp_path.glob("*.started"))) == 2
+    log = (tmp_path / "log" / "serve-students.txt").read_text()
+    assert "two: [{'compared': 3, 'same': 2}]; it is ended" in log
+
+
+def test_a_server_that_does_not_go_to_sleep_is_ended(sleeper, tmp_path):
+    """The GPU is free for the training that follows, and what was asked is not lost."""
+    steps, model = sleeper
+    with steps.student(model("one"), "one") as served:
+        (tmp_path / "sulks").touch()
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        said_by(served)
+    (tmp_path / "sulks").unlink()
+    with steps.student(model("two"), "two") as served:
+        assert said_by(served) == "weights of two"
+
+
+def test_a_step_that_fails_ends_the_students_server(sleeper):
+    """Nothing is left behind by an error or Ctrl-C while a student is asked."""
+    steps, model = sleeper
+    with pytest.raises(KeyboardInterrupt), steps.student(model("one"), "one") as served:
+        raise KeyboardInterrupt
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        said_by(served)
+
+
+def test_a_run_is_served_beside_the_sleeping_student(sleeper, tmp_path):
+    """The students' server has the first port for good, so the run's models take the next ones."""
+    steps, model = sleeper
+    with steps.student(model("one"), "one") as student:
+        pass
+    with steps.serving([(model("evolver"), "evolver")]) as served, pytest.raises(StepFailed):
+        assert served[0].spec == "http://127.0.0.1:18796/v1#evolver"
+        raise StepFailed
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        said_by(student)
+
+
+def test_weights_are_swapped_on_one_gpu_only():
+    """Several were not tried."""
+    with pytest.raises(ValueError, match="swap_weights: is for one GPU"):
+        ServeConfig(swap_weights=True, gpus=2)
+
+
+def test_models_of_one_step_are_served_side_by_side(tmp_path):
+    """Each has a port and a name of its own, and its spec leads to it."""
+    (tmp_path / "named.py").write_text(NAMED)
+    command = ("{python}", str(tmp_path / "named.py"), "{name}:{model}", "{port}")
+    config = ServeConfig(command=command, port=18791, ready_s=60)
+    with ServeSteps(tmp_path, config).serving([("a", "one"), ("b", "two")]) as served:
+        assert [one.spec for one in served] == [
+            "http://127.0.0.1:18791/v1#one", "http://127.0.0.1:18792/v1#two",
+        ]  # fmt: skip
+        said = [urllib.request.urlopen(one.spec.split("#")[0]).read() for one in served]
+    assert said == [b"one:a", b"two:b"]
+
+
+def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
+    """Every place of the default command is filled; a user's own command need not have them all."""
+    script = "import sys; print(*sys.argv[1:]); sys.exit(7)"
+    command = ("{python}", "-c", script, *ServeConfig().command[1:])
+    config = ServeConfig(command=command, gpus=8, port=18793, ready_s=60)
+    with pytest.raises(StepFailed) as failed, ServeSteps(tmp_path, config).serving([("w", "one")]):
+        pass
+    assert "serve w --served-model-name one" in str(failed.value)
+    assert "--data-parallel-size 8 --api-server-count 8" in str(failed.value)
