@@ -45,7 +45,11 @@ def test_without_the_control_the_seeds_own_answers_are_one():
     """An experiment that lacks the re-answered seeds is held against the seeds as they came."""
     (rounds,) = questions(["seed", "merge-0..1"])
     assert {pair.control for pair in rounds.pairs} == {"seed"}
-    assert questions(["student", "merge-0..1"]) == ()
+    (untouched,) = questions(["student", "merge-0..1", "round-1"])
+    assert [(pair.arm, pair.control) for pair in untouched.pairs] == [
+        ("student", "student"), ("merge-0..1", "student"),
+    ]  # fmt: skip
+    assert questions(["merge-0..1", "round-1"]) == ()
 
 
 def test_a_table_has_scores_intervals_and_differences():

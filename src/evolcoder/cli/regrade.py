@@ -33,23 +33,37 @@ def kept(models: Mapping[str, Path], bench: str) -> Iterator[Kept]:
 
 
 def regraded(
-    folder: Path, bench: str, config: LoopConfig, *, only: frozenset[str] | None = None
+    folder: Path,
+    bench: str,
+    config: LoopConfig,
+    *,
+    only: frozenset[str] | None = None,
+    models: frozenset[str] | None = None,
 ) -> list[Kept]:
-    """Grade the stored samples of a benchmark, or of some of its problems, again.
+    """Grade the stored samples of a benchmark, or of some of its problems or models, again.
 
-    They come back in the order in which they are stored, with what was found now.
+    They come back in the order in which they are stored, with what was found now; a text that
+    several models wrote is run once.
     """
-    stored = [o for o in results.samples(folder, bench) if only is None or o.problem in only]
-    numbers: dict[str, int] = {}
-    placed = []
+    stored = [
+        one
+        for one in results.samples(folder, bench)
+        if (only is None or one.problem in only) and (models is None or one.model in models)
+    ]
+    texts: dict[str, dict[tuple[str, str], int]] = {}
     for one in stored:
-        numbers[one.problem] = numbers.get(one.problem, -1) + 1
-        placed.append((one, numbers[one.problem]))
-    n = max(numbers.values(), default=-1) + 1
+        mine = texts.setdefault(one.problem, {})
+        mine.setdefault((one.text, one.form), len(mine))
+    n = max(map(len, texts.values()), default=0)
     ask = config.ask.model_copy(update={"n": n, "temperature": 1.0})
+    samples = [
+        Sample.of(problem, number, text, Form(form))
+        for problem, mine in texts.items()
+        for (text, form), number in mine.items()
+    ]
     with tempfile.TemporaryDirectory() as work:
-        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask, config.serve), placed)
-    verdicts = [(one, found[one.problem, number]) for one, number in placed]
+        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask, config.serve), samples)
+    verdicts = [(one, found[one.problem, texts[one.problem][one.text, one.form]]) for one in stored]
     return [
         replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
         for one, now in verdicts
@@ -57,10 +71,9 @@ def regraded(
 
 
 def _verdicts(
-    work: Path, bench: str, steps: EvalSteps, placed: list[tuple[Kept, int]]
+    work: Path, bench: str, steps: EvalSteps, samples: list[Sample]
 ) -> dict[tuple[str, int], Judged]:
     out = work / "eval"
-    samples = [Sample.of(one.problem, n, one.text, Form(one.form)) for one, n in placed]
     with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
         store.add_samples(bench, samples)
         store.add_samples(bench, _empty(steps, bench))

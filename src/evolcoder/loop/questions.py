@@ -40,6 +40,7 @@ def questions(names: Iterable[str]) -> tuple[Question, ...]:
     arms = [Arm.read(name) for name in names]
     found = [
         Question("rounds", "Do rounds help? (the paper's Figure 3)", _rounds(arms)),
+        Question("untouched", "Is it better than the untouched student?", _untouched(arms)),
         *(_quantity(arms, match) for match in Match),
         Question("evolver", "Who evolves? (the paper's Table 4)", _without(arms, _other_run)),
         Question("heuristics", "Which heuristic helps?", _without(arms, _heuristic)),
@@ -49,9 +50,20 @@ def questions(names: Iterable[str]) -> tuple[Question, ...]:
 
 
 def _rounds(arms: Sequence[Arm]) -> tuple[Pair, ...]:
+    return _against(_plain(arms))
+
+
+def _untouched(arms: Sequence[Arm]) -> tuple[Pair, ...]:
+    """Hold all arms of the first question against the student that learnt nothing."""
+    students = [arm for arm in arms if arm.base == STUDENT]
+    ordered = [*students, *(arm for arm in _plain(arms) if arm not in students)]
+    return tuple(Pair(str(arm), str(students[0])) for arm in ordered) if students else ()
+
+
+def _plain(arms: Sequence[Arm]) -> list[Arm]:
+    """Return those of the main run, whole; not a round alone."""
     plain = [a for a in arms if (a.run, a.match, a.proof, a.without) == (MAIN, None, None, ())]
-    wanted = [arm for arm in plain if arm.base in {STUDENT, SEED, REANSWERED} or arm.rounds[1:]]
-    return _against(wanted)
+    return [arm for arm in plain if arm.base in {STUDENT, SEED, REANSWERED} or arm.rounds[1:]]
 
 
 def _quantity(arms: Sequence[Arm], match: Match) -> Question:

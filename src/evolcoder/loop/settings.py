@@ -8,9 +8,9 @@ changed config: what it holds is named by what decides it, so what still fits is
 """
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from evolcoder.config import Config
 from evolcoder.knobs import MOST_IN_FLIGHT, Section
@@ -98,11 +98,12 @@ class ServeConfig(Section):
     stop_s: float = Field(30.0, gt=0.0)
     """How long it may take to end before it is killed."""
 
-    @model_validator(mode="after")
-    def _is_one_gpu(self) -> Self:
-        if self.swap_weights and self.gpus > 1:
-            raise ValueError("swap_weights: is for one GPU; leave it out with gpus over 1")
-        return self
+    @field_validator("swap_weights")
+    @classmethod
+    def _is_for_one_gpu(cls, swap: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if swap and info.data.get("gpus", 1) > 1:
+            raise ValueError("is for one GPU; leave it out with gpus over 1")
+        return swap
 
     @property
     def traffic(self) -> tuple[str, ...]:
