@@ -7,6 +7,8 @@ import urllib.request
 import pytest
 
 from evolcoder.cli.servers import ServeSteps
+from evolcoder.engine.status import fault_of_listing
+from evolcoder.engine.wire import Answer
 from evolcoder.errors import StepFailed
 from evolcoder.loop.settings import ServeConfig
 
@@ -26,12 +28,12 @@ http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
 
 SLEEPER = """
 import http.server, json, os, pathlib, sys
-port, weights, tells = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
+port, weights, tells, name = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
 if "--enable-sleep-mode" in sys.argv:
     names = "VLLM_SERVER_DEV_MODE", "VLLM_SKIP_MODEL_NAME_VALIDATION"
     assert all(os.environ[name] == "1" for name in names)
 state = {"weights": pathlib.Path(weights, "w").read_text(), "awake": {"weights", "kv_cache"}}
-(tells / f"{os.getpid()}.started").write_text(" ".join(sys.argv[4:]))
+(tells / f"{os.getpid()}.started").write_text(" ".join(sys.argv[5:]))
 
 class Says(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
@@ -42,7 +44,8 @@ class Says(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"" if what is None else json.dumps(what).encode())
 
     def do_GET(self):
-        self.say(200 if len(state["awake"]) == 2 else 503, state["weights"])
+        listed = {"data": [{"id": name, "root": state["weights"]}]}
+        self.say(200 if len(state["awake"]) == 2 else 503, listed)
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
@@ -77,7 +80,7 @@ http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
 def sleeper(tmp_path):
     """Steps that swap weights, and a function that makes a model."""
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    command = ("{python}", str(tmp_path / "sleeper.py"), "{port}", "{model}", str(tmp_path))
+    command = ("{python}", str(tmp_path / "sleeper.py"), "{port}", "{model}", str(tmp_path), "{name}")
     config = ServeConfig(command=command, port=18795, ready_s=60, swap_weights=True)
     steps = ServeSteps(tmp_path, config)
 
@@ -94,7 +97,11 @@ def sleeper(tmp_path):
 
 
 def said_by(served):
-    return json.load(urllib.request.urlopen(served.spec.split("#")[0] + "/models"))
+    """Return the weights that a server says it has, once it may be asked under the spec's name."""
+    url, _, name = served.spec.partition("#")
+    body = urllib.request.urlopen(f"{url}/models").read()
+    assert fault_of_listing(Answer(200, body, "", None), model=name) is None
+    return json.loads(body)["data"][0]["root"]
 
 
 def test_one_server_takes_all_students_in_turn(sleeper, tmp_path):

@@ -48,7 +48,8 @@ async def test_probe_names_the_models_that_there_are(models, wanted, advice):
 
 
 @pytest.mark.parametrize(
-    ("listed", "wanted"), [("models/gemini-flash", "gemini-flash"), ("llama3:latest", "llama3")]
+    ("listed", "wanted"),
+    [("models/gemini-flash", "gemini-flash"), ("llama3:latest", "llama3"), ("*", "any-name")],
 )
 async def test_probe_knows_how_servers_decorate_names(listed, wanted):
     """Gemini and Ollama take the bare name too."""

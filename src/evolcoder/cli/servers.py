@@ -14,6 +14,7 @@ from pathlib import Path
 from evolcoder.cli.steps import filled
 from evolcoder.engine import swap
 from evolcoder.engine.serve import server
+from evolcoder.engine.status import ANY
 from evolcoder.errors import StepFailed
 from evolcoder.loop.parts import Served
 from evolcoder.loop.settings import ServeConfig
@@ -91,7 +92,8 @@ class ServeSteps:
         }  # fmt: skip
         spec = config.spec.format(**values)
         if config.command:
-            command = filled([*config.command, *config.options], **values)
+            named = {**values, "name": ANY if swapped else name}
+            command = filled([*config.command, *config.options], **named)
             url = spec.partition("#")[0]
             stack.enter_context(
                 server(

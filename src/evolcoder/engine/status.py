@@ -21,6 +21,8 @@ _NO_CREDIT = "insufficient_quota"
 _NO_SUCH_MODEL = frozenset({"model_not_found", "invalid_model"})
 _DIALECTS = ("models/{}", "{}:latest")
 """How Gemini and Ollama list a model that they also take by its bare name."""
+ANY = "*"
+"""How a server that takes any name lists that; LiteLLM's proxy does, and one of ours."""
 
 
 def fault_of(answer: Answer, *, model: str) -> Fault:
@@ -38,7 +40,7 @@ def fault_of_listing(answer: Answer, *, model: str) -> Fault | None:
     """
     if 200 <= answer.status < 300:
         names = _listed(answer.body)
-        known = {model, *(dialect.format(model) for dialect in _DIALECTS)}
+        known = {model, ANY, *(dialect.format(model) for dialect in _DIALECTS)}
         if not names or known & set(names):
             return None
         return Fault(f"has no model {model!r}; {_others(model, names)}", "", Worth.FATAL)
