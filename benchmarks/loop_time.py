@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.gauge import watching
-from evolcoder.loop.arms import SEED
 from evolcoder.loop.clock import table
 from evolcoder.loop.store import DB_NAME, LoopStore, Step
 
@@ -83,12 +82,10 @@ def _loop(args: argparse.Namespace) -> int:
 def _told(steps: list[Step], seconds: float, busy: float | None, code: int) -> str:
     idle = "not known, no GPU to look at" if busy is None else f"{100 * (1 - busy):.0f} %"
     met = "met" if code == 0 and seconds < TARGET_S else "NOT met"
-    alone = sum(step.seconds for step in steps if not step.name.startswith(f"{SEED}, "))
     lines = [
         table(steps),
         f"\nthe whole command: {seconds:.1f} s; GPU idle: {idle}",
         f"wanted under {TARGET_S:.0f} s: {met}",
-        f"without the model of the seeds alone, whose score is round 0's: {alone:.1f} s",
     ]
     return "\n".join(lines if code == 0 else [*lines, f"the loop ended with {code}"])
 

@@ -80,7 +80,14 @@ http.server.HTTPServer(("127.0.0.1", port), Says).serve_forever()
 def sleeper(tmp_path):
     """Steps that swap weights, and a function that makes a model."""
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    command = ("{python}", str(tmp_path / "sleeper.py"), "{port}", "{model}", str(tmp_path), "{name}")
+    command = (
+        "{python}",
+        str(tmp_path / "sleeper.py"),
+        "{port}",
+        "{model}",
+        str(tmp_path),
+        "{name}",
+    )
     config = ServeConfig(command=command, port=18795, ready_s=60, swap_weights=True)
     steps = ServeSteps(tmp_path, config)
 

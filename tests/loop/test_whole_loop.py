@@ -69,13 +69,14 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     assert code == 0
     assert json.loads(out)["humaneval"] == {"samples": 12 * 7, "differing": []}
     assert "and training seeds" in before["tables.md"].decode()
-    beside = [*smaller, "--set", "ask.grade_beside=true", "--out", tmp_path / "beside"]
-    assert loop(capsys, config, *beside)[0] == 0
+    beside = [*smaller, "--set", "ask.grade_beside=true", "--set", "train.beside=true"]
+    assert loop(capsys, config, *beside, "--out", tmp_path / "beside")[0] == 0
     after = tmp_path / "beside" / "results"
     assert (after / "tables.json").read_bytes() == before["tables.json"]
-    assert {
-        step["detail"] for step in results.facts(after)["steps"] if step["kind"] == "grade"
-    } == {BESIDE}
+    steps = results.facts(after)["steps"]
+    assert {step["detail"] for step in steps if step["kind"] in {"grade", "train"}} == {BESIDE}
+    ended = [(step["kind"], step["name"]) for step in steps]
+    assert ended.index(("train", "seed, seed 0")) < ended.index(("evolve", "main, round 1"))
 
 
 def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_loop):
@@ -144,22 +145,30 @@ def _student_key():
     return content_id("student", "toy")
 
 
-def test_sigterm_while_a_model_is_graded_beside_ends_both_and_is_gone_on_with(tmp_path, toy_loop):
-    """Nobody grades on after the loop has gone, and the same command comes to the same tables."""
-    _, write, _ = toy_loop
-    command = [*_command(write(), tmp_path / "out"), "--set", "ask.grade_beside=true"]
+@pytest.mark.parametrize(
+    ("kind", "key"), [("grade", "ask.grade_beside"), ("train", "train.beside")]
+)
+def test_sigterm_amid_what_goes_on_beside_ends_both_and_is_gone_on_with(
+    tmp_path, toy_loop, kind, key
+):
+    """Nobody grades or trains on after the loop has gone; the same command comes to the same tables."""
+    _, write, student = toy_loop
+    command = [*_command(write(), tmp_path / "out"), "--set", f"{key}=true"]
+    if kind == "train":
+        (student / "slow").touch()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     for line in process.stderr:
-        if line.startswith("grade "):
+        if line.startswith(f"{kind} "):
             break
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode in {130, 143}
     assert not _graders(tmp_path / "out")
     with LoopStore.read(tmp_path / "out") as store:
-        assert "grade" not in {step.kind for step in store.steps()}, "it was waited for"
+        assert kind not in {step.kind for step in store.steps()}, "it was waited for"
+    (student / "slow").unlink(missing_ok=True)
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(_command(write(), tmp_path / "whole"), check=True, capture_output=True)
     ended = [results.tables_of(tmp_path / name / "results") for name in ("out", "whole")]

@@ -3,12 +3,14 @@
     python toy_trainer.py DATA BASE OUT SEED [STEPS]
 
 Rows of a newer round make a better model, up to round 2; round 3 does harm. The model is a script
-for the scripted engine. Every training that ends well is noted in BASE/trainings.
+for the scripted engine. Every training that ends well is noted in BASE/trainings; while BASE/slow
+is there none ends.
 """
 
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 from evolcoder.bench.catalogue import bench_named
@@ -38,6 +40,8 @@ def main(data, base, out, seed, steps=""):
     out, base = Path(out), Path(base)
     out.mkdir(exist_ok=True)
     (out / "checkpoint").write_text("begun")
+    while (base / "slow").exists():
+        time.sleep(0.1)
     skill = SKILL[max(row["round"] for row in rows)] + int(seed)
     data_dir = Path((base / "data_dir").read_text())
     (out / "script.json").write_text(json.dumps(script(skill, data_dir)))

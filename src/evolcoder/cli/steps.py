@@ -74,6 +74,11 @@ def run_step(
         raise _ERRORS.get(code, StepFailed)(said)
 
 
+def _end(going: "list[subprocess.Popen[bytes]]") -> None:
+    for process in list(going):
+        process.kill()
+
+
 def filled(command: Sequence[str], **values: object) -> list[str]:
     """Fill the places of a command in."""
     known = {"python": sys.executable, **values}
@@ -113,6 +118,7 @@ class TrainSteps:
     def __init__(self, folder: Path, config: LoopConfig) -> None:
         self._folder = folder
         self._config = config
+        self._going: list[subprocess.Popen[bytes]] = []
 
     def train(self, training: Training, data: Path, out: Path) -> None:
         """Leave the model in `out`."""
@@ -121,8 +127,12 @@ class TrainSteps:
         command = filled([*how.command, *how.options], seed=training.seed, **values)
         if training.steps is not None:
             command += filled(how.steps, steps=training.steps)
-        run_step(command, self._folder / "log" / f"train-{training.key}.txt",
-            timeout_s=how.timeout_s)  # fmt: skip
+        log = self._folder / "log" / f"train-{training.key}.txt"
+        run_step(command, log, timeout_s=how.timeout_s, going=self._going)
+
+    def stop(self) -> None:
+        """End a training that goes on in another thread."""
+        _end(self._going)
 
 
 class EvalSteps:
@@ -188,8 +198,7 @@ class EvalSteps:
 
     def stop(self) -> None:
         """End a grading that goes on in another thread."""
-        for process in list(self._grading):
-            process.kill()
+        _end(self._grading)
 
     def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
         """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""

@@ -22,6 +22,9 @@ from evolcoder.store import RunStore
 BESIDE = "beside other steps"
 """Detail of a step that went on while others did: its time is part of theirs."""
 
+MOMENT_S = 0.5
+"""Waits that are shorter are not told."""
+
 
 @dataclass(slots=True)
 class Noted:
@@ -47,6 +50,16 @@ class Clock:
             yield noted
         seconds = round(time.monotonic() - began, 2)
         self._store.add_step(Step(kind, name, seconds, noted.detail, watch.busy))
+
+    @contextmanager
+    def waited(self, until: str) -> Iterator[None]:
+        """Note a wait for something that goes on beside, if it took a moment."""
+        began = time.monotonic()
+        with watching() as watch:
+            yield
+        seconds = round(time.monotonic() - began, 2)
+        if seconds >= MOMENT_S:
+            self._store.add_step(Step("wait", f"until {until}", seconds, "", watch.busy))
 
 
 def stages_of(folder: Path) -> str:

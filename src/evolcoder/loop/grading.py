@@ -49,7 +49,8 @@ class Grading(Behind):
         self.soon(training)
         for part in self._parts:
             if set(part) & set(benches):
-                self.wait(_job(training, part))
+                with self._clock.waited(f"{self._name(training)} is graded on {', '.join(part)}"):
+                    self.wait(_job(training, part))
 
     def _grade(self, training: Training, benches: Sequence[str]) -> None:
         folder = self._evaluation(training)

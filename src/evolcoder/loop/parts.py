@@ -60,6 +60,10 @@ class Trainer(Protocol):
         """Leave the model in `out`; a folder that is there already is gone on with."""
         ...
 
+    def stop(self) -> None:
+        """End a training that goes on in another thread, if one does; it raises there."""
+        ...
+
 
 class Servers(Protocol):
     """Puts models up and away, one after the other."""

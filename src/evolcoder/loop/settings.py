@@ -51,6 +51,11 @@ class TrainConfig(Section):
     """Passes over the rows, to know how many steps an arm takes."""
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     """Training seeds; every arm is trained once with each."""
+    beside: bool = False
+    """Train while round 1 is made and while models that are there are asked, one at a time: for a
+    GPU with room for a server and a training. Give the server its share in serve.options, of vLLM
+    by --gpu-memory-utilization and --kv-cache-memory-bytes: left to measure what is free, it takes
+    what the training needs for its own."""
     keep: Literal["all", "best"] = "all"
     """Whether the weights of all models stay, or of the best merge alone; samples always do."""
     timeout_s: float | None = Field(None, gt=0.0)

@@ -4,21 +4,22 @@ Promises: a step whose result is there is not done again, whatever killed the se
 model is served only while it is asked, so that one GPU does; every training begins with the
 student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
 so nothing is decided and all rounds are made: another machine grades later in the same folder.
-With `ask.grade_beside` one model is graded while the next one is trained.
+With `ask.grade_beside` one model is graded while the next one is trained; with `train.beside`
+models are trained, in order, while rounds are made and models that are there are asked.
 
 >>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from evolcoder.bench.scores import Outcomes
-from evolcoder.config import Config
+from evolcoder.config import BudgetConfig, Config
 from evolcoder.ids import content_id
 from evolcoder.loop import overlap
 from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
@@ -28,6 +29,7 @@ from evolcoder.loop.parts import Parts, Training
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.stop import Decision, Point, should_stop
 from evolcoder.loop.store import LoopStore, model_key
+from evolcoder.loop.training import Trainings
 from evolcoder.loop.variants import merge, rerun, variant
 from evolcoder.records import Row
 from evolcoder.store import RunStore
@@ -77,10 +79,14 @@ class Loop:
             (dev, config.tests), beside=config.ask.grade_beside, scorer=parts.scorer,
             clock=self._clock, evaluation=self.evaluation, name=_name,
         )  # fmt: skip
+        self._trainings = Trainings(
+            beside=config.train.beside, trainer=parts.trainer, store=store, clock=self._clock,
+            name=_name,
+        )  # fmt: skip
 
     def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
-        with self._grading, closing(self._parts.servers):
+        with self._grading, self._trainings, closing(self._parts.servers):
             return self._run(grade=grade, make=make)
 
     def _run(self, *, grade: bool, make: bool) -> Outcome:
@@ -89,6 +95,8 @@ class Loop:
         planned, skipped = self.plan(rounds)
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
+        for training, selection in trainings:
+            self._train_soon(training, selection)
         for training, selection in trainings:
             self._sample(training, selection)
             if grade:
@@ -146,9 +154,11 @@ class Loop:
         for k in range(self._config.run.budget.rounds + 1):
             # One point decides nothing, so round 1 is always made: with round 0, by one server.
             at_least = max(k, min(1, self._config.run.budget.rounds))
-            self._evolve(MAIN, variant(self._config, MAIN), at_least)
-            selection = self._select([merge(k)])[merge(k)]
-            models = [self.training(merge(k), seed, selection) for seed in self._config.train.seeds]
+            ahead = make and self._config.train.beside
+            self._evolve(MAIN, variant(self._config, MAIN), at_least, ahead=ahead)
+            for there in range(k, at_least + 1) if ahead else ():
+                self._train_merge_soon(there)
+            selection, models = self._merge(k)
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
                 self._sample(training, selection)
@@ -163,6 +173,17 @@ class Loop:
             if decision.stop and not self._config.stop.go_on:
                 return decision, k
         return decision, self._config.run.budget.rounds
+
+    def _merge(self, k: int) -> tuple[Selection, list[Training]]:
+        """Return the rows of rounds 0 to k, and a training on them for each seed."""
+        selection = self._select([merge(k)])[merge(k)]
+        seeds = self._config.train.seeds
+        return selection, [self.training(merge(k), seed, selection) for seed in seeds]
+
+    def _train_merge_soon(self, k: int) -> None:
+        selection, models = self._merge(k)
+        for training in models:
+            self._train_soon(training, selection)
 
     def _on_dev(self, bench: str, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
         """Put the dev samples of all training seeds together, problem by problem."""
@@ -204,16 +225,26 @@ class Loop:
         with RunStore.read(self._run_folder(name)) as store:
             return tuple(store.rows())
 
-    def _evolve(self, name: str, config: Config, rounds: int) -> None:
+    def _evolve(self, name: str, config: Config, rounds: int, *, ahead: bool = False) -> None:
+        """Bring a run to its rounds; `ahead`: have models of its seeds trained meanwhile."""
         if name in self._config.folders:
             return
         made_by, n_done = self._store.meta(EVOLVED + name) or ("", -1)
         if made_by == config.fingerprint and n_done >= rounds:
             return
-        budget = config.budget.model_copy(update={"rounds": rounds})
-        wanted = config.model_copy(update={"budget": budget})
-        folder, what = self._store.run_folder(name), f"{name}, round {rounds}"
-        with self._models_of(wanted, what) as models, self._clock.timed("evolve", what) as step:
+        asked = config.model_copy(update={"budget": _rounds(config, rounds)})
+        with self._models_of(asked, f"{name}, round {rounds}") as models:
+            if ahead and n_done < 0 < rounds:
+                self._go_through(name, config, 0, models)
+                self._train_merge_soon(0)
+            self._go_through(name, config, rounds, models)
+
+    def _go_through(
+        self, name: str, config: Config, rounds: int, models: Mapping[str, str]
+    ) -> None:
+        wanted = config.model_copy(update={"budget": _rounds(config, rounds)})
+        folder = self._store.run_folder(name)
+        with self._clock.timed("evolve", f"{name}, round {rounds}") as step:
             self._parts.evolver.evolve(wanted, folder, models)
             step.detail = stages_of(folder)
         self._store.set_meta(EVOLVED + name, [config.fingerprint, rounds])
@@ -263,7 +294,7 @@ class Loop:
             return
         weights = self._config.student.path
         if selection is not None:
-            weights = str(self._train(training, selection))
+            weights = str(self._trainings.see_to(training, selection))
         name = _name(training)
         with (
             self._up(self._parts.servers.student(weights, training.key), name) as served,
@@ -271,14 +302,9 @@ class Loop:
         ):
             scorer.sample(folder, training.key, served, self.benches)
 
-    def _train(self, training: Training, selection: Selection) -> Path:
-        model = self._store.model(training.key)
-        if not model.exists():
-            data = self._store.data(training.data, selection.rows)
-            with self._clock.timed("train", _name(training)):
-                self._parts.trainer.train(training, data, self._store.making(training.key))
-            self._store.made(training.key)
-        return model
+    def _train_soon(self, training: Training, selection: Selection | None) -> None:
+        if selection is not None and not self._is_sampled(training):
+            self._trainings.soon(training, selection)
 
     def evaluation(self, training: Training) -> Path:
         """Return where the samples and verdicts of a model are."""
@@ -288,6 +314,10 @@ class Loop:
 
 DECIDING = ("template", "temperature", "top_p", "max_tokens")
 """Keys of `ask` that decide a sample."""
+
+
+def _rounds(config: Config, rounds: int) -> BudgetConfig:
+    return config.budget.model_copy(update={"rounds": rounds})
 
 
 def _name(training: Training) -> str:
