@@ -174,6 +174,11 @@ def test_compare_pairs_two_evaluations(capsys, tmp_path, shared, humaneval):
         (["--bench", "humaneval", "--model", "m.gguf", "--template", "x"], "known are chat"),
         (["--bench", "humaneval", "--model", "m.gguf", "--sandbox", "x"], "known levels are"),
         (["--bench", "humaneval", "--model", "nothing.gguf"], "nothing.gguf"),
+        (["--bench", "humaneval", "--model", "m.gguf", "--no-ask"], "there is nothing to grade"),
+        (
+            ["--bench", "humaneval", "--model", "m.gguf", "--no-ask", "--no-grade"],
+            "goes neither with",
+        ),
         (["--compare", "a", "b"], "no evaluation here"),
     ],
 )
@@ -275,3 +280,24 @@ def test_a_raw_template_continues_the_prompt(capsys, tmp_path, shared, humaneval
     assert sorted(seen) == sorted(p.prompt for p in humaneval.problems()[:3])
     assert (code, found["scores"][0]["value"]) == (0, 0.0)
     assert dict(found["kinds"]) == {"failed": 3}
+
+
+def test_what_was_generated_is_graded_without_asking_for_the_rest(
+    capsys, tmp_path, shared, humaneval
+):
+    """Nobody is asked and nothing else graded; without --no-ask the same command asks for the rest."""
+    references = {p.checks.entry_points[0]: p.reference for p in humaneval.problems()}
+    with in_thread(Loopback(answer=answer_from(references))) as server:
+        common = ["--bench", "humaneval", "--model", f"{server.base_url}#toy", "--data-dir", shared]
+        common += ["--out", tmp_path / "e", "--temperature", 0.5, "--cache", tmp_path / "said.db"]
+        assert evaluate(capsys, *common, "--no-grade", "--limit", 3, "--n", 2)[0] == 0
+        assert evaluate(capsys, *common, "--no-grade", "--limit", 4)[0] == 0
+        n_asked = len(server.calls)
+        code, found, _ = result(capsys, *common, "--n", 2, "--no-ask")
+        assert (code, found["scores"], found["n_samples"]) == (1, [], 7)
+        assert "160 problems have no sample" in found["withheld"]
+        code, found, _ = result(capsys, *common, "--n", 2, "--no-ask", "--partial")
+        assert (code, found["scores"][0]["value"], found["n_samples"]) == (0, 1.0, 7)
+        assert len(server.calls) == n_asked == 7
+        code, found, _ = result(capsys, *common, "--n", 2, "--limit", 5)
+        assert (code, found["n_samples"], len(server.calls)) == (0, 10, 10)

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="the first N problems only; a partial score")
     add("--partial", action="store_true", help="score what there is, and say what is missing")
     add("--no-grade", action="store_true", help="generate only; the same command without it grades")
+    add("--no-ask", action="store_true", help="grade what was generated, and ask for no more")
     add("--write-samples", choices=list(Format), help="write the programs in this layout as well")
     add("--max-usd", type=float, metavar="X", help="most money, by the price table")
     add("--max-tokens-paid", type=int, metavar="N", help="most tokens paid for")
@@ -107,7 +108,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
                 store.db.flush()
             excused = libraries.excused(bench, args.packages)
             evaluation = Evaluation(
-                store, bench, asker=asker, n=args.n, problems=_problems(bench, args),
+                store, bench, asker=asker, n=args.n, problems=_looked_at(bench, args, store),
                 in_flight=_in_flight(plan, args, has_model=asker is not None),
             )  # fmt: skip
             faults: dict[str, str] = {}
@@ -166,8 +167,8 @@ async def _sandbox(plan: Plan, args: argparse.Namespace, stack: AsyncExitStack) 
 async def _open_model(
     plan: Plan, args: argparse.Namespace, stack: AsyncExitStack
 ) -> session.Opened | None:
-    """Open the model, unless every sample is there already."""
-    if not args.model or _n_missing(plan, args) == 0:
+    """Open the model, unless nothing is to be asked or every sample is there already."""
+    if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
     opened = await session.open_one(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
@@ -178,6 +179,15 @@ def _problems(bench: Bench, args: argparse.Namespace) -> list[Problem]:
     """Return the problems that are asked and graded."""
     excused = libraries.excused(bench, args.packages)
     return [p for p in bench.problems()[: args.limit] if p.id not in excused]
+
+
+def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:
+    """Return the problems that this time is about: where nobody is asked, those with a sample."""
+    problems = _problems(bench, args)
+    if not args.no_ask:
+        return problems
+    there = store.problems(bench.name)
+    return [problem for problem in problems if problem.id in there]
 
 
 def _n_missing(plan: Plan, args: argparse.Namespace) -> int:

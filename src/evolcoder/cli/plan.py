@@ -16,6 +16,7 @@ from evolcoder.config import Config
 from evolcoder.engine.base import Sampling
 from evolcoder.engine.models import cache_folder, digest_of
 from evolcoder.errors import BenchError, ConfigError
+from evolcoder.evaluate.store import DB_NAME
 from evolcoder.ids import content_id
 
 FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
@@ -60,13 +61,16 @@ def plan_of(args: argparse.Namespace) -> Plan:
     readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
     given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
     settings = _settings(args)
+    folder = args.out or Path("runs") / f"eval-{content_id('eval', [*names, settings])[:8]}"
+    if args.no_ask:
+        _check_there_is_something(args, folder)
     return Plan(
         benches,
         readings,
         template_named(args.template),
         Sampling(args.temperature, args.top_p, args.max_tokens),
         configs.load(None, [*given, *args.set]),
-        args.out or Path("runs") / f"eval-{content_id('eval', [*names, settings])[:8]}",
+        folder,
         settings,
     )
 
@@ -80,6 +84,17 @@ def _check_packages(args: argparse.Namespace) -> None:
         "ds1000 needs its libraries in a folder: `make ds1000` in a clone, or "
         f"pip install --target .ds1000 -r {needs}; then give --packages .ds1000"
     )
+
+
+def _check_there_is_something(args: argparse.Namespace, folder: Path) -> None:
+    """Refuse to ask for nothing where that leaves nothing to do."""
+    if args.no_grade or args.samples:
+        raise ConfigError(
+            "--no-ask grades what --model has said already: "
+            "it goes neither with --no-grade nor with --samples"
+        )
+    if not (folder / DB_NAME).exists():
+        raise ConfigError(f"--no-ask: {folder} holds no evaluation, so there is nothing to grade")
 
 
 def _settings(args: argparse.Namespace) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Samples and verdicts of a loop: gathered from its evaluations, and graded again from results.
 
-Promises: grading again reads texts alone, never a stored verdict; what differs is named.
+Promises: grading again reads texts alone, never a stored verdict; it grades what is stored and
+nothing else, and asks nobody; what differs is named.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from evolcoder.bench.base import Form, Sample
 from evolcoder.cli.steps import EvalSteps
+from evolcoder.errors import StepFailed
 from evolcoder.evaluate.store import EvalStore, Judged
 from evolcoder.loop import results
 from evolcoder.loop.results import Kept
@@ -54,15 +56,13 @@ def regraded(
     for one in stored:
         mine = texts.setdefault(one.problem, {})
         mine.setdefault((one.text, one.form), len(mine))
-    n = max(map(len, texts.values()), default=0)
-    ask = config.ask.model_copy(update={"n": n, "temperature": 1.0})
     samples = [
         Sample.of(problem, number, text, Form(form))
         for problem, mine in texts.items()
         for (text, form), number in mine.items()
     ]
     with tempfile.TemporaryDirectory() as work:
-        found = _verdicts(Path(work), bench, EvalSteps(Path(work), ask, config.serve), samples)
+        found = _verdicts(Path(work), bench, config, samples)
     verdicts = [(one, found[one.problem, texts[one.problem][one.text, one.form]]) for one in stored]
     return [
         replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
@@ -71,22 +71,18 @@ def regraded(
 
 
 def _verdicts(
-    work: Path, bench: str, steps: EvalSteps, samples: list[Sample]
+    work: Path, bench: str, config: LoopConfig, samples: list[Sample]
 ) -> dict[tuple[str, int], Judged]:
-    out = work / "eval"
+    """Grade samples whose number is another one for every problem, which makes no whole score."""
+    ask = config.ask.model_copy(update={"options": (*config.ask.options, "--partial")})
+    steps, out = EvalSteps(work, ask, config.serve), work / "eval"
     with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
         store.add_samples(bench, samples)
-        store.add_samples(bench, _empty(steps, bench))
     steps.grade(out, STORED, [bench])
     with EvalStore.read(out) as store:
+        for problem, what in store.failures(bench):
+            raise StepFailed(f"{bench}: {problem} could not be judged: {what}")
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
-
-
-def _empty(steps: EvalSteps, bench: str) -> Iterator[Sample]:
-    """Stand in for samples that were not asked for, so that nobody is asked for them now."""
-    for problem in steps.asked(bench):
-        for number in range(steps.n):
-            yield Sample.of(problem.id, number, "", Form.PROGRAM)
 
 
 def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:

@@ -145,11 +145,6 @@ class EvalSteps:
         self._benches: dict[str, Bench] = {}
         self._grading: list[subprocess.Popen[bytes]] = []
 
-    @property
-    def n(self) -> int:
-        """Samples of each problem."""
-        return self._config.n
-
     def bench(self, name: str) -> Bench:
         """Read a benchmark, once."""
         if name not in self._benches:
@@ -189,10 +184,10 @@ class EvalSteps:
         run_step(command, self._folder / "log" / f"sample-{name}.txt")
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
-        """Grade what has no verdict; the settings are those that it was sampled with."""
+        """Grade what has no verdict and ask nobody; the settings are those it was sampled with."""
         with EvalStore.read(folder) as store:
             spec = str(store.meta("settings")["model"])
-        command = [*OURS, "eval", *self.options(folder, spec, benches)]
+        command = [*OURS, "eval", *self.options(folder, spec, benches), "--no-ask"]
         log = self._folder / "log" / f"grade-{name}.txt"
         run_step(command, log, going=self._grading)
 

@@ -115,6 +115,11 @@ class EvalStore(Folder):
         rows = self.db.read("SELECT DISTINCT bench FROM verdicts ORDER BY bench")
         return [str(name) for (name,) in rows]
 
+    def problems(self, bench: str) -> frozenset[str]:
+        """Name the problems of a bench that there are samples of."""
+        rows = self.db.read("SELECT DISTINCT problem FROM samples WHERE bench=?", (bench,))
+        return frozenset(str(problem) for (problem,) in rows)
+
     def count(self, bench: str, n: int) -> int:
         """Count the samples of a bench among the first n of each problem."""
         query = "SELECT COUNT(*) FROM samples WHERE bench=? AND number<?"
