@@ -38,6 +38,15 @@ def real_cache():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evolcoder"
 
 
+@pytest.fixture(scope="session")
+def measured_controls(tmp_path_factory):
+    """A cache folder of this session: what a reference gave in one file or worker serves all."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "measured"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many tests were skipped for want of data or models."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -25,13 +25,13 @@ bf16, through vLLM with `evolcoder eval --bench humaneval+ --no-grade`."""
 
 
 @pytest.fixture(scope="module")
-def evaluated(shared, tmp_path_factory):
+def evaluated(shared, tmp_path_factory, measured_controls):
     """What evaluates samples and what checks a bench, with controls that these tests share."""
     folder = tmp_path_factory.mktemp("published")
     shelf = Shelf(shared, folder)
     with asyncio.Runner() as runner:
         sandbox = runner.run(PoolSandbox.start())
-        controls = Controls(folder / "controls.db", sandbox, "")
+        controls = Controls(measured_controls / "controls.db", sandbox, json.dumps([]))
 
         async def story(one):
             faults = await one.check(controls)

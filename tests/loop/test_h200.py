@@ -1,5 +1,6 @@
-"""The README's table is what the stored samples come to when they are graded again."""
+"""The README's tables are what the stored samples come to when they are graded again."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,27 @@ from evolcoder.loop.tables import markdown
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "h200"
 IN_README = (".", "gentle")
-"""Folders whose first table is in the README: the experiment, and the same at a lower rate, of which
-only some problems are graded again, since all of them take four minutes."""
+"""Folders whose first table is in the README: the experiment, and the same at a lower rate."""
 LONG = frozenset({"Mbpp/392", "Mbpp/599"})
 """Their references take many seconds, and some students' programs nearly all of the time that this
 allows: whether those pass depends on what else the machine does, so their verdicts stand as they are."""
 SOME = 2
 """Problems of a benchmark that are graded again where not all are."""
 BESIDE = (
-    ("gentle", "humaneval+", "python"),
-    ("gentle", "mbpp+", "python"),
+    ("sampled", "humaneval+", "python"),
+    ("sampled", "mbpp+", "python"),
     ("languages", "humaneval-js", "javascript"),
     ("languages", "humaneval-java", "java"),
     ("languages", "humaneval-cpp", "cpp"),
 )
-"""Folders in it, benchmark by benchmark: a lower rate and other languages."""
+"""Folders in it, benchmark by benchmark: ten samples of each problem, and other languages."""
 FOLDERS = (".", "gentle", "languages", "sampled")
 
 
 @pytest.fixture
-def stored(shared):
+def stored(shared, measured_controls, monkeypatch):
     """Return the facts of a folder of results, and its config for this machine."""
+    monkeypatch.setenv("EVOLCODER_CACHE", str(measured_controls))
 
     def read(folder):
         facts = results.facts(folder)
@@ -42,6 +43,12 @@ def stored(shared):
         return facts, LoopConfig.model_validate({**plain, "ask": ask})
 
     return read
+
+
+@cache
+def tables(name):
+    """Return the tables of a folder of results by its stored verdicts; they take a while."""
+    return results.tables_of(RESULTS / name)
 
 
 def in_readme(name):
@@ -53,24 +60,26 @@ def in_readme(name):
 
 
 @pytest.mark.slow
-def test_the_readme_has_the_table_of_samples_graded_again(stored):
+@pytest.mark.parametrize("name", IN_README)
+def test_the_readme_has_the_table_of_samples_graded_again(stored, name):
     """No number of it is typed: the verdicts of its models are reached anew."""
-    facts, config = stored(RESULTS)
-    arms = {line.arm for line in results.tables_of(RESULTS)[0].lines}
+    folder = RESULTS / name
+    facts, config = stored(folder)
+    arms = {line.arm for line in tables(name)[0].lines}
     models = frozenset(one.key for one in results.trainings(facts) if one.arm in arms)
     kept = {}
     for bench in facts["config"]["tests"]:
-        before = list(results.samples(RESULTS, bench))
+        before = list(results.samples(folder, bench))
         anew = frozenset(one.problem for one in before) - LONG
         kept[bench] = [o for o in before if o.problem not in anew or o.model not in models]
-        kept[bench] += regraded(RESULTS, bench, config, only=anew, models=models)
-    assert in_readme(".") == markdown(results.tables_of(RESULTS, kept)[:1])
+        kept[bench] += regraded(folder, bench, config, only=anew, models=models)
+    assert in_readme(name) == markdown(results.tables_of(folder, kept)[:1])
 
 
 @pytest.mark.parametrize("name", IN_README)
 def test_the_readme_has_the_tables_of_the_stored_verdicts(name):
     """Of both, also where the samples are not graded again."""
-    assert in_readme(name) == markdown(results.tables_of(RESULTS / name)[:1])
+    assert in_readme(name) == markdown(tables(name)[:1])
 
 
 @pytest.mark.slow
@@ -90,5 +99,5 @@ def test_verdicts_of_the_others_hold(stored, name, bench, language):
 def test_what_is_stored_is_small_and_its_tables_are_its_own():
     """Under 10 MB all together, and tables.md is what the stored verdicts come to."""
     assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 10_000_000
-    for folder in (RESULTS / name for name in FOLDERS):
-        assert (folder / "tables.md").read_text() == markdown(results.tables_of(folder)), folder
+    for name in FOLDERS:
+        assert (RESULTS / name / "tables.md").read_text() == markdown(tables(name)), name
