@@ -68,12 +68,12 @@ class Resampler:
         drawn = (rng.choices(places, k=len(problems)) for _ in range(n))
         self._draws = [itemgetter(*draw, draw[0]) for draw in drawn]
         self._n = n
+        self._known: dict[tuple[str, tuple[tuple[float, ...], ...]], list[float]] = {}
 
     def estimate(self, name: str, arm: BySeed) -> Estimate:
         """Return the mean of an arm with its interval."""
         low, high = _ends(self._means(name, arm))
-        value = fmean(fmean(self._rates(name, one)) for one in arm.values())
-        return Estimate(value, low, high, len(self._problems), len(arm))
+        return Estimate(self._value(name, arm), low, high, len(self._problems), len(arm))
 
     def difference(self, name: str, arm: BySeed, control_name: str, control: BySeed) -> Difference:
         """Return an arm less its control."""
@@ -81,12 +81,23 @@ class Resampler:
         changes = [mine - theirs for mine, theirs in pairs]
         sides = (sum(change <= 0 for change in changes), sum(change >= 0 for change in changes))
         p_value = min(1.0, 2 * (min(sides) + 1) / (self._n + 1))
-        value = self.estimate(name, arm).value - self.estimate(control_name, control).value
+        value = self._value(name, arm) - self._value(control_name, control)
         return Difference(value, *_ends(changes), p_value)
 
+    def _value(self, name: str, arm: BySeed) -> float:
+        """Return the mean of an arm over seeds and problems."""
+        return fmean(fmean(self._rates(name, one)) for one in arm.values())
+
     def _means(self, name: str, arm: BySeed) -> list[float]:
-        """Return the arm's mean in every resample, each with seeds of its own."""
-        by_seed = [self._resampled(self._rates(name, one)) for _, one in sorted(arm.items())]
+        """Return the arm's mean in every resample; an arm is resampled once for all its pairs."""
+        rates = tuple(self._rates(name, one) for _, one in sorted(arm.items()))
+        if (name, rates) not in self._known:
+            self._known[name, rates] = self._drawn(name, rates)
+        return self._known[name, rates]
+
+    def _drawn(self, name: str, rates: Sequence[Sequence[float]]) -> list[float]:
+        """Return the mean of each resample, with training seeds drawn for it."""
+        by_seed = list(map(self._resampled, rates))
         rng = rng_for(self._seed, "seeds", name)
         return [
             fmean(means[draw] for means in rng.choices(by_seed, k=len(by_seed)))
@@ -98,11 +109,11 @@ class Resampler:
         n = len(rates)
         return [(sum(found) - found[-1]) / n for found in (draw(rates) for draw in self._draws)]
 
-    def _rates(self, name: str, outcomes: Outcomes) -> list[float]:
+    def _rates(self, name: str, outcomes: Outcomes) -> tuple[float, ...]:
         missing = [problem for problem in self._problems if not outcomes.get(problem)]
         if missing:
             raise BenchError(f"{name}: {len(missing)} problems have no verdict ({missing[0]} …)")
-        return [fmean(outcomes[problem]) for problem in self._problems]
+        return tuple(fmean(outcomes[problem]) for problem in self._problems)
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
