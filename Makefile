@@ -19,6 +19,7 @@ run: $(READY) ## evolve 8 bundled seeds with a real model on this machine
 	$(BIN)/evolcoder run --limit 8 --out runs/first
 
 test: $(READY) ## run the tests, side by side
+	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
 	$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## lint, format, types, layers
