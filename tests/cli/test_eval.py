@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -179,6 +180,8 @@ def test_compare_pairs_two_evaluations(capsys, tmp_path, shared, humaneval):
             ["--bench", "humaneval", "--model", "m.gguf", "--no-ask", "--no-grade"],
             "goes neither with",
         ),
+        (["--bench", "humaneval", "--model", "m.gguf", "--check"], "no model and no samples"),
+        (["--check"], "--bench is missing"),
         (["--compare", "a", "b"], "no evaluation here"),
     ],
 )
@@ -301,3 +304,22 @@ def test_what_was_generated_is_graded_without_asking_for_the_rest(
         assert len(server.calls) == n_asked == 7
         code, found, _ = result(capsys, *common, "--n", 2, "--limit", 5)
         assert (code, found["n_samples"], len(server.calls)) == (0, 10, 10)
+
+
+def test_a_benchmark_is_checked_before_there_is_a_model(capsys, tmp_path, shared, monkeypatch):
+    """What its references gave is kept for evaluations, and one that fails here is named."""
+    monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "cache"))
+    common = ["--bench", "humaneval", "--data-dir", shared, "--limit", 3, "--check"]
+    code, out, _ = evaluate(capsys, *common)
+    assert (code, out) == (0, "humaneval         holds on this machine\n")
+    with sqlite3.connect(tmp_path / "cache" / "controls.db") as kept:
+        assert kept.execute("SELECT COUNT(*) FROM controls").fetchone() == (3,)
+        kept.execute("UPDATE controls SET reference = 'failed: 1 is not 2' WHERE rowid = 1")
+    code, out, _ = evaluate(capsys, *common, "--json")
+    assert code == 1
+    assert list(json.loads(out)["humaneval"].values()) == [
+        "its reference does not pass: failed: 1 is not 2"
+    ]
+    code, out, _ = evaluate(capsys, *common, "--partial")
+    assert code == 0
+    assert out.startswith("humaneval         1 problem does not hold on this machine\n  HumanEval/")

@@ -74,8 +74,10 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     after = tmp_path / "beside" / "results"
     assert (after / "tables.json").read_bytes() == before["tables.json"]
     steps = results.facts(after)["steps"]
-    assert {step["detail"] for step in steps if step["kind"] in {"grade", "train"}} == {BESIDE}
+    beside = [step for step in steps if step["kind"] in {"check", "grade", "train"}]
+    assert {step["detail"] for step in beside} == {BESIDE}
     ended = [(step["kind"], step["name"]) for step in steps]
+    assert ended.count(("check", "mbpp-dev, humaneval")) == 1
     assert ended.index(("train", "seed, seed 0")) < ended.index(("evolve", "main, round 1"))
 
 

@@ -6,25 +6,20 @@ an evaluation is resumed by the same command; what has a verdict is not asked or
 
 import argparse
 import json
-import os
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from evolcoder.bench.base import Bench, Problem, ProgramChecks
-from evolcoder.bench.ds1000_references import warm_modules
+from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import Format
-from evolcoder.cli import compare, libraries, provenance, session, verdicts
+from evolcoder.cli import compare, libraries, provenance, self_check, session, verdicts
 from evolcoder.cli.plan import Plan, plan_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
-from evolcoder.engine.models import cache_folder
 from evolcoder.errors import BenchError, BudgetReached
 from evolcoder.evaluate.results import Result, result_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
-from evolcoder.evaluate.story import Asker, Evaluation, Progress
-from evolcoder.grade.controls import Controls
+from evolcoder.evaluate.story import Asker, Evaluation
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 
@@ -52,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--partial", action="store_true", help="score what there is, and say what is missing")
     add("--no-grade", action="store_true", help="generate only; the same command without it grades")
     add("--no-ask", action="store_true", help="grade what was generated, and ask for no more")
+    add("--check", action="store_true", help="run the benchmarks' own references here, and stop")
     add("--write-samples", choices=list(Format), help="write the programs in this layout as well")
     add("--max-usd", type=float, metavar="X", help="most money, by the price table")
     add("--max-tokens-paid", type=int, metavar="N", help="most tokens paid for")
@@ -62,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
+    if args.check:
+        return self_check.main(args)
     if args.compare:
         return compare.main(*args.compare, as_json=args.json)
     plan = plan_of(args)
@@ -95,7 +93,7 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
 async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
-        sandbox = None if args.no_grade else await _sandbox(plan, args, stack)
+        sandbox = None if args.no_grade else await self_check.sandbox_for(plan.benches, args, stack)
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
@@ -133,35 +131,16 @@ async def _evaluate(
     args: argparse.Namespace,
 ) -> dict[str, str]:
     """Check a bench, then generate and grade; return the problems that cannot be believed here."""
-    async with shown_text(_line(bench.name, evaluation.progress)):
+    async with shown_text(self_check.line(bench.name, evaluation.progress)):
         if sandbox is None:
             await evaluation.generate()
             return {}
-        packages = [str(path.resolve()) for path in args.packages]
-        path = cache_folder() / "controls.db"
-        controls = Controls(path, sandbox, json.dumps(packages))
-        try:
+        with self_check.controls_of(sandbox, args) as controls:
             faults = await evaluation.check(controls)
             if faults and not args.partial:
                 raise BenchError(_refusal(bench.name, faults))
             await evaluation.run(sandbox, controls)
-        finally:
-            controls.close()
         return faults
-
-
-async def _sandbox(plan: Plan, args: argparse.Namespace, stack: AsyncExitStack) -> PoolSandbox:
-    checks = [problem.checks for bench in plan.benches for problem in bench.problems()]
-    languages = dict.fromkeys(c.language for c in checks if isinstance(c, ProgramChecks))
-    sandbox = await PoolSandbox.start(
-        workers=args.workers,
-        level=args.sandbox,
-        languages=list(languages),
-        packages=[path.resolve() for path in args.packages],
-        warm=warm_modules(args.packages),
-    )
-    stack.push_async_callback(sandbox.aclose)
-    return sandbox
 
 
 async def _open_model(
@@ -175,15 +154,9 @@ async def _open_model(
     return opened
 
 
-def _problems(bench: Bench, args: argparse.Namespace) -> list[Problem]:
-    """Return the problems that are asked and graded."""
-    excused = libraries.excused(bench, args.packages)
-    return [p for p in bench.problems()[: args.limit] if p.id not in excused]
-
-
 def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:
     """Return the problems that this time is about: where nobody is asked, those with a sample."""
-    problems = _problems(bench, args)
+    problems = self_check.problems_of(bench, args)
     if not args.no_ask:
         return problems
     there = store.problems(bench.name)
@@ -192,7 +165,7 @@ def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list
 
 def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
     """Count the samples that are still to be drawn."""
-    wanted: int = args.n * sum(len(_problems(bench, args)) for bench in plan.benches)
+    wanted: int = args.n * sum(len(self_check.problems_of(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
         return wanted
     with EvalStore.read(plan.folder) as store:
@@ -214,18 +187,7 @@ def _asker(
 
 def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
     """Return how many samples may be in work: enough for the model and for the sandbox."""
-    graders = 2 * (args.workers or len(os.sched_getaffinity(0)) + 1)
-    return graders + (plan.config.traffic.concurrency if has_model else 0)
-
-
-def _line(name: str, progress: Progress) -> Callable[[], str]:
-    def text() -> str:
-        said = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
-        if progress.passed:
-            said += f", {progress.passed} passed"
-        return said + (f", {progress.failures} not judged" if progress.failures else "")
-
-    return text
+    return self_check.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
 
 
 def _refusal(bench: str, faults: dict[str, str]) -> str:

@@ -43,25 +43,34 @@ class Plan:
     """What decides the samples."""
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
-    """Check the flags and read the benchmarks, or say in one line what is wrong."""
+def benches_of(args: argparse.Namespace) -> tuple[Bench, ...]:
+    """Read the benchmarks that are named, or say in one line what is wrong."""
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
-    if bool(args.model) == bool(args.samples):
-        raise ConfigError("give either --model SPEC or --samples FILE")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit are at least 1")
-    if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
     shelf = Shelf(args.data_dir, cache_folder() / "benchmarks")
     if "ds1000" in args.bench:
         _check_packages(args)
     names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
-    benches = tuple(bench_named(name, shelf) for name in names)
+    return tuple(bench_named(name, shelf) for name in names)
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """Check the flags and read the benchmarks, or say in one line what is wrong."""
+    benches = benches_of(args)
+    if bool(args.model) == bool(args.samples):
+        raise ConfigError("give either --model SPEC or --samples FILE")
+    if args.n > 1 and args.temperature == 0 and args.model:
+        raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
     readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
     given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
     settings = _settings(args)
-    folder = args.out or Path("runs") / f"eval-{content_id('eval', [*names, settings])[:8]}"
+    folder = (
+        args.out
+        or Path("runs")
+        / f"eval-{content_id('eval', [*(bench.name for bench in benches), settings])[:8]}"
+    )
     if args.no_ask:
         _check_there_is_something(args, folder)
     return Plan(

@@ -79,6 +79,11 @@ def _end(going: "list[subprocess.Popen[bytes]]") -> None:
         process.kill()
 
 
+def _flags(values: Mapping[str, object]) -> list[str]:
+    given = [(flag, str(value)) for flag, value in values.items() if value is not None]
+    return [word for pair in given for word in pair]
+
+
 def filled(command: Sequence[str], **values: object) -> list[str]:
     """Fill the places of a command in."""
     known = {"python": sys.executable, **values}
@@ -183,6 +188,17 @@ class EvalSteps:
         command += self._serve.traffic
         run_step(command, self._folder / "log" / f"sample-{name}.txt")
 
+    def check(self, benches: Sequence[str]) -> None:
+        """Run the benchmarks' own references here, so that no grading has to."""
+        command = [
+            *OURS,
+            "eval",
+            "--check",
+            *_flags(self._of_programs(benches)),
+            *self._config.options,
+        ]
+        run_step(command, self._folder / "log" / "check.txt", going=self._grading)
+
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade what has no verdict and ask nobody; the settings are those it was sampled with."""
         with EvalStore.read(folder) as store:
@@ -210,14 +226,19 @@ class EvalSteps:
     def options(self, folder: Path, spec: str, benches: Sequence[str]) -> list[str]:
         """Return the options of `evolcoder eval` that say what is asked, and where it is kept."""
         c = self._config
-        values = {
-            "--bench": ",".join(benches), "--model": spec, "--out": folder, "--n": c.n,
-            "--template": c.template, "--temperature": c.temperature, "--top-p": c.top_p,
-            "--max-tokens": c.max_tokens, "--data-dir": c.data_dir, "--limit": c.limit,
+        asked = {
+            "--model": spec, "--out": folder, "--n": c.n, "--template": c.template,
+            "--temperature": c.temperature, "--top-p": c.top_p, "--max-tokens": c.max_tokens,
+        }  # fmt: skip
+        return [*_flags({**self._of_programs(benches), **asked}), *c.options]
+
+    def _of_programs(self, benches: Sequence[str]) -> dict[str, object]:
+        """Return the options that say which programs are run, and how."""
+        c = self._config
+        return {
+            "--bench": ",".join(benches), "--data-dir": c.data_dir, "--limit": c.limit,
             "--sandbox": c.sandbox,
         }  # fmt: skip
-        given = [(flag, str(value)) for flag, value in values.items() if value is not None]
-        return [*(word for pair in given for word in pair), *c.options]
 
     def settings(self, folder: Path, spec: str, benches: Sequence[str]) -> dict[str, object]:
         """Return what an evaluation's folder remembers, for samples that were made elsewhere."""

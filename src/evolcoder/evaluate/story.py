@@ -89,22 +89,9 @@ class Evaluation:
 
     async def check(self, controls: Controls) -> dict[str, str]:
         """Run references and stubs where that is still to be done: problem -> what is wrong."""
-        chosen = _controlled(self._problems)
-        self.progress.phase, self.progress.total = "checking itself", len(chosen)
-        self.progress.done = 0
-        findings: dict[str, Finding] = {}
-
-        async def look(problem: Problem) -> None:
-            findings[problem.id] = await controls.finding(problem)
-            self.progress.done += 1
-
-        await _all(map(look, chosen), self._in_flight)
-        found = {problem.id: findings[problem.id] for problem in chosen}
-        if found and all(one.stub.startswith(Kind.COMPILE_ERROR) for one in found.values()):
-            return dict.fromkeys(
-                found, "its stub does not compile: are the language's tools whole?"
-            )
-        return {problem: one.fault for problem, one in found.items() if one.fault}
+        return await self_check(
+            self._problems, controls, in_flight=self._in_flight, progress=self.progress
+        )
 
     async def generate(self) -> None:
         """Ask for the samples that are missing, and grade nothing."""
@@ -228,6 +215,25 @@ class _Desk:
         if self.problem.reference is None:
             return ProblemTest.of(self.problem, Need())
         return ProblemTest.of(self.problem, await self._controls.need(self.problem))
+
+
+async def self_check(
+    problems: Sequence[Problem], controls: Controls, *, in_flight: int, progress: Progress
+) -> dict[str, str]:
+    """Run references and stubs where that is still to be done: problem -> what is wrong."""
+    chosen = _controlled(problems)
+    progress.phase, progress.total, progress.done = "checking itself", len(chosen), 0
+    findings: dict[str, Finding] = {}
+
+    async def look(problem: Problem) -> None:
+        findings[problem.id] = await controls.finding(problem)
+        progress.done += 1
+
+    await _all(map(look, chosen), in_flight)
+    found = {problem.id: findings[problem.id] for problem in chosen}
+    if found and all(one.stub.startswith(Kind.COMPILE_ERROR) for one in found.values()):
+        return dict.fromkeys(found, "its stub does not compile: are the language's tools whole?")
+    return {problem: one.fault for problem, one in found.items() if one.fault}
 
 
 def _controlled(problems: Sequence[Problem]) -> list[Problem]:

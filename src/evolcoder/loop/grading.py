@@ -2,6 +2,7 @@
 
 Promises: a model that has its verdicts is not graded again; one grading at a time, so that a
 program that is run once more alone is alone among programs; what the decision needs goes first.
+Where models are graded beside, the benchmarks' own references are run before there is a model.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +35,17 @@ class Grading(Behind):
         self._clock = clock
         self._evaluation = evaluation
         self._name = name
+
+    def check_soon(self) -> None:
+        """Have the benchmarks' references run while the loop goes on, where that is wanted."""
+        if self._beside:
+            self.hand_in("check", self._check, urgency=0)
+
+    def _check(self) -> None:
+        benches = tuple(dict.fromkeys(bench for part in self._parts for bench in part))
+        with self._clock.timed("check", ", ".join(benches)) as step:
+            self._scorer.check(benches)
+            step.detail = BESIDE
 
     def soon(self, training: Training) -> None:
         """Have a model graded while the loop goes on, where that is wanted."""

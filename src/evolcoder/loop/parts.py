@@ -84,6 +84,10 @@ class Servers(Protocol):
 class Scorer(Protocol):
     """Asks a model for samples, and grades them."""
 
+    def check(self, benches: Sequence[str]) -> None:
+        """Run the benchmarks' own references here, so that no grading has to."""
+        ...
+
     def is_sampled(self, folder: Path, benches: Sequence[str]) -> bool:
         """Whether every sample of these benchmarks is there."""
         ...

@@ -41,8 +41,8 @@ class Step:
     """Something that a session of the loop did."""
 
     kind: str
-    """`serve`, `evolve`, `train`, `sample`, `grade` or `wait`: `serve` is the start of servers
-    alone, `wait` the time until something is done that goes on beside."""
+    """`serve`, `evolve`, `train`, `sample`, `check`, `grade` or `wait`: `serve` is the start of
+    servers alone, `check` benchmarks' own references, `wait` for what goes on beside."""
     name: str
     """What it was done to."""
     seconds: float

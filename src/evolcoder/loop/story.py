@@ -91,6 +91,8 @@ class Loop:
 
     def _run(self, *, grade: bool, make: bool) -> Outcome:
         dev = self._dev_problems()
+        if grade and make:
+            self._grading.check_soon()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
         planned, skipped = self.plan(rounds)
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
