@@ -246,7 +246,7 @@ def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
 
 def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
     """Ctrl-C during an evaluation leaves a folder that goes on."""
-    slow = Counted(lambda request: fenced("import time\ntime.sleep(30)\n" + ADD))
+    slow = Counted(lambda request: fenced("import time\ntime.sleep(5)\n" + ADD))
 
     async def story(one):
         task = asyncio.create_task(one.run(sandbox.sandbox, controls))
