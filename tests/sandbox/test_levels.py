@@ -257,3 +257,20 @@ def test_a_candidate_that_ends_or_stops_its_test_does_not_pass(at_every_level, s
     source += "\n    except OSError: pass\ndef add(a, b): return a + b"
     test = AssertTest.of(("add",), "for a in (1, 2):\n    assert add(a, 1) == a + 2", check=None)
     assert not at_every_level.grade(grade_asserts, source, test).passed
+
+
+MANY_STARTS = """
+import asyncio, os, sys
+from evolcoder.sandbox.pool import PoolSandbox
+async def main(level):
+    for _ in range(16):
+        await (await PoolSandbox.start(workers=1, level=level)).aclose()
+        os.open(os.devnull, os.O_RDONLY)
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_worker_starts_whatever_number_its_socket_has(at_every_level):
+    """Also by the number that a worker gives it."""
+    command = [sys.executable, "-c", MANY_STARTS, at_every_level.level]
+    subprocess.run(command, check=True, capture_output=True)

@@ -72,7 +72,8 @@ class Line:
     def __init__(self, control: int) -> None:
         """Go on by high descriptors, with nothing but /dev/null below them and errors at 2."""
         os.environ.pop(BOUND, None)
-        os.dup2(control, _CONTROL, inheritable=False)
+        os.dup2(control, _CONTROL)  # which may be the same, and then dup3 would refuse
+        os.set_inheritable(_CONTROL, False)  # noqa: FBT003 - it has no name
         os.dup2(2, _ERRORS, inheritable=False)
         null = os.open("/dev/null", os.O_RDWR)
         for place in (0, *PLACES):
