@@ -56,3 +56,16 @@ def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
         raise KeyboardInterrupt
     assert work.done == []
     assert "behind" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_several_go_on_at_once_but_never_two_of_a_group():
+    """The second of a busy group waits, and one of another group that was handed in later does not."""
+    work, gate = Work(), threading.Event()
+    with Behind(work.stopped.set, at_once=2) as behind:
+        behind.hand_in("a1", gate.wait, urgency=0, group="a")
+        behind.hand_in("a2", work.note("a2"), urgency=0, group="a")
+        behind.hand_in("b", work.note("b"), urgency=1, group="b")
+        behind.wait("b")
+        assert work.done == ["b"]
+        gate.set()
+    assert work.done == ["b", "a2"]

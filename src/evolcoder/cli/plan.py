@@ -66,11 +66,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
     given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
     settings = _settings(args)
-    folder = (
-        args.out
-        or Path("runs")
-        / f"eval-{content_id('eval', [*(bench.name for bench in benches), settings])[:8]}"
-    )
+    named = [*(bench.name for bench in benches), settings]
+    folder = args.out or Path("runs") / f"eval-{content_id('eval', named)[:8]}"
     if args.no_ask:
         _check_there_is_something(args, folder)
     return Plan(

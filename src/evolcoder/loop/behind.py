@@ -1,9 +1,9 @@
-"""Work that goes on behind the loop's back: one thing at a time, while the loop does another.
+"""Work that goes on behind the loop's back: a few things at a time, while the loop does another.
 
-Promises: one call at a time, the most urgent first, then in the order in which they were handed
-in; a name is done once, whoever hands it in again; what a call raised is raised to whoever waits
-for it. When the context is left on an error, the call that goes on is stopped and the others are
-dropped; when it is left well, all are done.
+Promises: so many calls at a time, one of each group, the most urgent first, then in the order in
+which they were handed in; a name is done once, whoever hands it in again; what a call raised is
+raised to whoever waits for it. When the context is left on an error, the calls that go on are
+stopped and the others are dropped; when it is left well, all are done.
 
 >>> with Behind(stop=lambda: None) as behind:
 ...     behind.hand_in("a", lambda: print("done"), urgency=0)
@@ -23,24 +23,29 @@ class _Job:
     urgency: int
     place: int
     call: Callable[[], None] = field(compare=False)
+    group: str = field(compare=False)
     done: threading.Event = field(default_factory=threading.Event, compare=False)
     error: BaseException | None = field(default=None, compare=False)
 
 
 class Behind:
-    """A thread with a list of things to do."""
+    """Threads with a list of things to do."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        """Take what ends the call that goes on; it may be called when none does."""
+    def __init__(self, stop: Callable[[], None], *, at_once: int = 1) -> None:
+        """Take what ends the calls that go on; it may be called when none does."""
         self._stop = stop
         self._jobs: dict[str, _Job] = {}
         self._waiting: list[_Job] = []
+        self._busy: set[str] = set()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="behind", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._work, name="behind", daemon=True) for _ in range(at_once)
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -60,19 +65,25 @@ class Behind:
                 self._closing = True
                 self._waiting.clear()
                 self._changed.notify_all()
-            while self._thread.is_alive():
+            while alive := [thread for thread in self._threads if thread.is_alive()]:
                 self._stop()
-                self._thread.join(0.2)
+                alive[0].join(0.2)
 
-    def hand_in(self, name: str, call: Callable[[], None], *, urgency: int) -> None:
-        """Have something done; a lower urgency goes first."""
+    def hand_in(
+        self, name: str, call: Callable[[], None], *, urgency: int, group: str = ""
+    ) -> None:
+        """Have something done; a lower urgency goes first, and two of a group never together."""
         with self._changed:
             if name in self._jobs:
                 return
-            job = _Job(urgency, len(self._jobs), call)
+            job = _Job(urgency, len(self._jobs), call, group)
             self._jobs[name] = job
             self._waiting.append(job)
             self._changed.notify_all()
+
+    def was_handed_in(self, name: str) -> bool:
+        """Whether it can be waited for."""
+        return name in self._jobs
 
     def wait(self, name: str) -> None:
         """Wait until it is done; raise what it raised."""
@@ -84,14 +95,21 @@ class Behind:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
+                self._changed.wait_for(lambda: self._ready() or self._closing)
                 if self._closing:
                     return
-                job = min(self._waiting)
+                job = min(self._ready())
                 self._waiting.remove(job)
+                self._busy.add(job.group)
             try:
                 job.call()
             except BaseException as error:  # noqa: BLE001 - raised again to whoever waits
                 job.error = error
             finally:
+                with self._changed:
+                    self._busy.remove(job.group)
+                    self._changed.notify_all()
                 job.done.set()
+
+    def _ready(self) -> list[_Job]:
+        return [job for job in self._waiting if job.group not in self._busy]

@@ -1,8 +1,8 @@
 """When a loop's models are graded: at once, or beside what the loop does next.
 
-Promises: a model that has its verdicts is not graded again; one grading at a time, so that a
-program that is run once more alone is alone among programs; what the decision needs goes first.
-Where models are graded beside, the benchmarks' own references are run before there is a model.
+Promises: a model that has its verdicts is not graded again; what the decision needs goes first.
+Where models are graded beside, so many are at once, and the benchmarks' own references are run
+first, for all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,9 @@ from pathlib import Path
 from evolcoder.loop.behind import Behind
 from evolcoder.loop.clock import BESIDE, Clock
 from evolcoder.loop.parts import Scorer, Training
+from evolcoder.loop.settings import AskConfig
+
+CHECK = "check"
 
 
 class Grading(Behind):
@@ -21,16 +24,16 @@ class Grading(Behind):
         self,
         parts: Sequence[Sequence[str]],
         *,
-        beside: bool,
+        ask: AskConfig,
         scorer: Scorer,
         clock: Clock,
         evaluation: Callable[[Training], Path],
         name: Callable[[Training], str],
     ) -> None:
         """Take the benchmarks in parts, the most urgent first, and where a model's samples are."""
-        super().__init__(scorer.stop)
+        super().__init__(scorer.stop, at_once=ask.grade_at_once)
         self._parts = [tuple(part) for part in parts if part]
-        self._beside = beside
+        self._beside = ask.grade_beside
         self._scorer = scorer
         self._clock = clock
         self._evaluation = evaluation
@@ -39,7 +42,7 @@ class Grading(Behind):
     def check_soon(self) -> None:
         """Have the benchmarks' references run while the loop goes on, where that is wanted."""
         if self._beside:
-            self.hand_in("check", self._check, urgency=0)
+            self.hand_in(CHECK, self._check, urgency=0, group=CHECK)
 
     def _check(self) -> None:
         benches = tuple(dict.fromkeys(bench for part in self._parts for bench in part))
@@ -50,8 +53,9 @@ class Grading(Behind):
     def soon(self, training: Training) -> None:
         """Have a model graded while the loop goes on, where that is wanted."""
         for urgency, part in enumerate(self._parts if self._beside else ()):
-            call = partial(self._grade, training, part)
-            self.hand_in(_job(training, part), call, urgency=urgency)
+            # Asked now, since only what was handed in before is sure to be begun before.
+            call = partial(self._grade, training, part, waits=self.was_handed_in(CHECK))
+            self.hand_in(_job(training, part), call, urgency=urgency, group=training.key)
 
     def see_to(self, training: Training, benches: Sequence[str]) -> None:
         """Return when a model has its verdicts on these benchmarks."""
@@ -64,9 +68,11 @@ class Grading(Behind):
                 with self._clock.waited(f"{self._name(training)} is graded on {', '.join(part)}"):
                     self.wait(_job(training, part))
 
-    def _grade(self, training: Training, benches: Sequence[str]) -> None:
+    def _grade(self, training: Training, benches: Sequence[str], *, waits: bool = False) -> None:
         folder = self._evaluation(training)
         if not self._scorer.is_graded(folder, benches):
+            if waits:
+                self.wait(CHECK)
             what = f"{self._name(training)} on {', '.join(benches)}"
             with self._clock.timed("grade", what) as step:
                 self._scorer.grade(folder, training.key, benches)

@@ -142,6 +142,10 @@ class AskConfig(Section):
     grade_beside: bool = False
     """Grade a model while the next one is trained and asked: for machines whose GPU does that, with
     processors to spare; where the processor trains, both would be slower."""
+    grade_at_once: int = Field(1, ge=1)
+    """So many models are graded at once where they are graded beside: one slow program keeps one
+    processor for minutes, while the others have nothing to do. A program that is run once more
+    alone is then alone among its own model's."""
     options: tuple[str, ...] = ()
     """Further options of `evolcoder eval`, such as --workers 4."""
 

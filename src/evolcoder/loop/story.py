@@ -76,8 +76,8 @@ class Loop:
         dev = (config.dev.bench,) if config.dev.bench else ()
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
         self._grading = Grading(
-            (dev, config.tests), beside=config.ask.grade_beside, scorer=parts.scorer,
-            clock=self._clock, evaluation=self.evaluation, name=_name,
+            (dev, config.tests), ask=config.ask, scorer=parts.scorer, clock=self._clock,
+            evaluation=self.evaluation, name=_name,
         )  # fmt: skip
         self._trainings = Trainings(
             beside=config.train.beside, trainer=parts.trainer, store=store, clock=self._clock,
@@ -91,8 +91,6 @@ class Loop:
 
     def _run(self, *, grade: bool, make: bool) -> Outcome:
         dev = self._dev_problems()
-        if grade and make:
-            self._grading.check_soon()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
         planned, skipped = self.plan(rounds)
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
@@ -100,9 +98,7 @@ class Loop:
         for training, selection in trainings:
             self._train_soon(training, selection)
         for training, selection in trainings:
-            self._sample(training, selection)
-            if grade:
-                self._grading.soon(training)
+            self._sample(training, selection, grade=grade)
         if self._config.train.keep == "best":
             self._put_away([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
@@ -163,9 +159,7 @@ class Loop:
             selection, models = self._merge(k)
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
-                self._sample(training, selection)
-                if grade:
-                    self._grading.soon(training)
+                self._sample(training, selection, grade=grade)
             bench = self._config.dev.bench
             if not grade or not models or bench is None:
                 continue
@@ -289,11 +283,17 @@ class Loop:
     def _is_sampled(self, training: Training) -> bool:
         return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
 
-    def _sample(self, training: Training, selection: Selection | None) -> None:
-        """Train a model and ask it, unless its samples are there."""
+    def _sample(self, training: Training, selection: Selection | None, *, grade: bool) -> None:
+        """Train a model and ask it, unless its samples are there; have it graded where wanted."""
+        if not self._is_sampled(training):
+            if grade:
+                self._grading.check_soon()
+            self._train_and_ask(training, selection)
+        if grade:
+            self._grading.soon(training)
+
+    def _train_and_ask(self, training: Training, selection: Selection | None) -> None:
         folder, scorer = self.evaluation(training), self._parts.scorer
-        if self._is_sampled(training):
-            return
         weights = self._config.student.path
         if selection is not None:
             weights = str(self._trainings.see_to(training, selection))
