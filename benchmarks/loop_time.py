@@ -3,10 +3,10 @@
     python benchmarks/loop_time.py examples/h200/loop.yaml --out runs/timed --json loop-time.json \
         --set run.evolver.model=vllm:weights/1.5b --set student.path=weights/0.5b
 
-Runs `evolcoder loop` on a fresh folder with its own cache, for one round and one training seed and
-with no arm beside the merges; so two models are trained and scored: on the seeds, which the
-decision needs, and on seeds and round 1. The steps and the GPU's share are what the loop keeps in
-its database. The whole is by the clock of the command, so what lies between steps is in it.
+Runs `evolcoder loop` on a fresh folder with its own cache of completions, for one round and one
+training seed and with no arm beside the merges; so two models are trained and scored: on the seeds,
+which the decision needs, and on seeds and round 1. The steps and the GPU's share are what the loop
+keeps in its database. The whole is by the command's clock, so what lies between steps is in it.
 """
 
 import argparse
@@ -64,7 +64,9 @@ def _arguments() -> argparse.Namespace:
 
 def _loop(args: argparse.Namespace) -> int:
     """Run the loop; return its code, or -1 where the limit ended it."""
-    sets = [*ONE_ROUND, f"run.cache={args.out / 'completions.db'}", *args.set]
+    cache = str(args.out / "completions.db")
+    own = [f"run.cache={cache}", f"ask.options={json.dumps(['--cache', cache])}"]
+    sets = [*ONE_ROUND, *own, *args.set]
     command = [sys.executable, "-m", "evolcoder.cli.main", "loop", str(args.config)]
     command += ["--out", str(args.out), "--no-figures"]
     command += [word for one in sets for word in ("--set", one)]
