@@ -12,7 +12,7 @@ from pathlib import Path
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import Format
-from evolcoder.cli import compare, libraries, provenance, self_check, session, verdicts
+from evolcoder.cli import compare, grader, libraries, provenance, self_check, session, verdicts
 from evolcoder.cli.plan import Plan, plan_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
@@ -93,7 +93,7 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
 async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
-        sandbox = None if args.no_grade else await self_check.sandbox_for(plan.benches, args, stack)
+        sandbox = None if args.no_grade else await grader.sandbox_for(plan.benches, args, stack)
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
@@ -131,11 +131,11 @@ async def _evaluate(
     args: argparse.Namespace,
 ) -> dict[str, str]:
     """Check a bench, then generate and grade; return the problems that cannot be believed here."""
-    async with shown_text(self_check.line(bench.name, evaluation.progress)):
+    async with shown_text(grader.line(bench.name, evaluation.progress)):
         if sandbox is None:
             await evaluation.generate()
             return {}
-        with self_check.controls_of(sandbox, args) as controls:
+        with grader.controls_of(sandbox, args) as controls:
             faults = await evaluation.check(controls)
             if faults and not args.partial:
                 raise BenchError(_refusal(bench.name, faults))
@@ -156,7 +156,7 @@ async def _open_model(
 
 def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:
     """Return the problems that this time is about: where nobody is asked, those with a sample."""
-    problems = self_check.problems_of(bench, args)
+    problems = grader.problems_of(bench, args)
     if not args.no_ask:
         return problems
     there = store.problems(bench.name)
@@ -165,7 +165,7 @@ def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list
 
 def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
     """Count the samples that are still to be drawn."""
-    wanted: int = args.n * sum(len(self_check.problems_of(bench, args)) for bench in plan.benches)
+    wanted: int = args.n * sum(len(grader.problems_of(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
         return wanted
     with EvalStore.read(plan.folder) as store:
@@ -187,7 +187,7 @@ def _asker(
 
 def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
     """Return how many samples may be in work: enough for the model and for the sandbox."""
-    return self_check.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
+    return grader.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
 
 
 def _refusal(bench: str, faults: dict[str, str]) -> str:

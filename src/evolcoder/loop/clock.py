@@ -10,15 +10,17 @@ step that holds them and never added up; nor are those of a step that went on be
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from evolcoder.funnel import SECONDS_META
 from evolcoder.gauge import watching
 from evolcoder.loop.store import LoopStore, Step
 from evolcoder.store import RunStore
 
+T = TypeVar("T")
 BESIDE = "beside other steps"
 """Detail of a step that went on while others did: its time is part of theirs."""
 
@@ -50,6 +52,14 @@ class Clock:
             yield noted
         seconds = round(time.monotonic() - began, 2)
         self._store.add_step(Step(kind, name, seconds, noted.detail, watch.busy))
+
+    @contextmanager
+    def up(self, serving: AbstractContextManager[T], what: str) -> Iterator[T]:
+        """Serve while the context lasts; how long it takes to start is a step."""
+        with ExitStack() as stack:
+            with self.timed("serve", what):
+                served = stack.enter_context(serving)
+            yield served
 
     @contextmanager
     def waited(self, until: str) -> Iterator[None]:

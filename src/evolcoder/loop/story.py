@@ -5,40 +5,33 @@ model is served only while it is asked, so that one GPU does; every training beg
 student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
 so nothing is decided and all rounds are made: another machine grades later in the same folder.
 With `ask.grade_beside` one model is graded while the next one is trained; with `train.beside`
-models are trained, in order, while rounds are made and models that are there are asked.
+models are trained, in order, while round 1 is made and models that are there are asked.
 
 >>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from evolcoder.bench.scores import Outcomes
-from evolcoder.config import BudgetConfig, Config
 from evolcoder.ids import content_id
 from evolcoder.loop import overlap
-from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
-from evolcoder.loop.clock import Clock, stages_of
+from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection
+from evolcoder.loop.clock import Clock
 from evolcoder.loop.grading import Grading
 from evolcoder.loop.parts import Parts, Training
+from evolcoder.loop.runs import Runs
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.stop import Decision, Point, should_stop
 from evolcoder.loop.store import LoopStore, model_key
 from evolcoder.loop.training import Trainings
-from evolcoder.loop.variants import merge, rerun, variant
+from evolcoder.loop.variants import merge, variant
 from evolcoder.records import Row
-from evolcoder.store import RunStore
-
-T = TypeVar("T")
-LOCAL = "vllm:"
-"""How the spec of weights begins that the loop serves itself; `vllm:student` is the student."""
-EVOLVED = "evolved:"
-"""Meta keys: a run's name -> the config that made it and the rounds that it is through with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +63,11 @@ class Loop:
         self._store = store
         self._config = config
         self._parts = parts
-        self._tokens = tokens
         self._say = say
         self._clock = Clock(store, say)
         dev = (config.dev.bench,) if config.dev.bench else ()
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
+        self._runs = Runs(store, config, parts, clock=self._clock, tokens=tokens)
         self._grading = Grading(
             (dev, config.tests), ask=config.ask, scorer=parts.scorer, clock=self._clock,
             evaluation=self.evaluation, name=_name,
@@ -112,7 +105,7 @@ class Loop:
         often = [*merges, *map(Arm.read, self._config.arms)]
         wanted = dict.fromkeys([*often, *map(Arm.read, self._config.arms_once)])
         arms = [arm for arm in wanted if arm.run != MAIN or arm.last_round <= rounds]
-        chosen = self._select(arms)
+        chosen = self._runs.select(arms)
         seeds = self._config.train.seeds
         pairs = [(arm, seed) for arm in arms for seed in (seeds if arm in often else seeds[:1])]
         found = [
@@ -153,7 +146,8 @@ class Loop:
             # One point decides nothing, so round 1 is always made: with round 0, by one server.
             at_least = max(k, min(1, self._config.run.budget.rounds))
             ahead = make and self._config.train.beside
-            self._evolve(MAIN, variant(self._config, MAIN), at_least, ahead=ahead)
+            meanwhile = partial(self._train_merge_soon, 0) if ahead else None
+            self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
             for there in range(k, at_least + 1) if ahead else ():
                 self._train_merge_soon(there)
             selection, models = self._merge(k)
@@ -172,7 +166,7 @@ class Loop:
 
     def _merge(self, k: int) -> tuple[Selection, list[Training]]:
         """Return the rows of rounds 0 to k, and a training on them for each seed."""
-        selection = self._select([merge(k)])[merge(k)]
+        selection = self._runs.select([merge(k)])[merge(k)]
         seeds = self._config.train.seeds
         return selection, [self.training(merge(k), seed, selection) for seed in seeds]
 
@@ -199,87 +193,6 @@ class Loop:
         dev = scorer.problems(config.bench)
         return overlap.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
 
-    def _select(self, arms: Sequence[Arm]) -> dict[Arm, Selection]:
-        """Read the runs that arms need, making what is missing of those beside the main one."""
-        sources = {}
-        for name in dict.fromkeys(arm.run for arm in arms if arm.is_trained):
-            mine = [arm for arm in arms if arm.run == name]
-            config = variant(self._config, name)
-            if name != MAIN:
-                self._evolve(name, config, max(arm.last_round for arm in mine))
-            again = any(arm.is_reanswered for arm in mine)
-            if again:
-                self._evolve(f"{name}-reanswered", rerun(config), 0)
-            sources[name] = self._source(name, again=again)
-        return select(arms, sources, seed=self._config.run.seed, tokens=self._tokens)
-
-    def _source(self, name: str, *, again: bool) -> Source:
-        again_name, least = f"{name}-reanswered", self._config.min_verified
-        return Source(self._rows(name), self._rows(again_name) if again else (), least)
-
-    def _rows(self, name: str) -> tuple[Row, ...]:
-        with RunStore.read(self._run_folder(name)) as store:
-            return tuple(store.rows())
-
-    def _evolve(self, name: str, config: Config, rounds: int, *, ahead: bool = False) -> None:
-        """Bring a run to its rounds; `ahead`: have models of its seeds trained meanwhile."""
-        if name in self._config.folders:
-            return
-        made_by, n_done = self._store.meta(EVOLVED + name) or ("", -1)
-        if made_by == config.fingerprint and n_done >= rounds:
-            return
-        asked = config.model_copy(update={"budget": _rounds(config, rounds)})
-        with self._models_of(asked, f"{name}, round {rounds}") as models:
-            if ahead and n_done < 0 < rounds:
-                self._go_through(name, config, 0, models)
-                self._train_merge_soon(0)
-            self._go_through(name, config, rounds, models)
-
-    def _go_through(
-        self, name: str, config: Config, rounds: int, models: Mapping[str, str]
-    ) -> None:
-        wanted = config.model_copy(update={"budget": _rounds(config, rounds)})
-        folder = self._store.run_folder(name)
-        with self._clock.timed("evolve", f"{name}, round {rounds}") as step:
-            self._parts.evolver.evolve(wanted, folder, models)
-            step.detail = stages_of(folder)
-        self._store.set_meta(EVOLVED + name, [config.fingerprint, rounds])
-        self._store.db.flush()
-
-    def _run_folder(self, name: str) -> Path:
-        given = self._config.folders.get(name)
-        return Path(given) if given else self._store.run_folder(name)
-
-    @contextmanager
-    def _up(self, serving: AbstractContextManager[T], what: str) -> Iterator[T]:
-        """Serve while the context lasts; how long it takes to start is a step."""
-        with ExitStack() as stack:
-            with self._clock.timed("serve", what):
-                served = stack.enter_context(serving)
-            yield served
-
-    @contextmanager
-    def _models_of(self, config: Config, what: str) -> Iterator[dict[str, str]]:
-        """Serve the weights that a run asks for; yield part -> spec."""
-        roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
-        wanted = {
-            role: self._weights(part.model)
-            for role, part in roles.items()
-            if part.model and part.model.startswith(LOCAL)
-        }
-        weights = list(dict.fromkeys(wanted.values()))
-        if not weights:
-            yield {}
-            return
-        models = [(path, Path(path).name) for path in weights]
-        with self._up(self._parts.servers.serving(models), what) as served:
-            by_path = dict(zip(weights, served, strict=True))
-            yield {role: by_path[path].spec for role, path in wanted.items()}
-
-    def _weights(self, spec: str) -> str:
-        path = spec.removeprefix(LOCAL)
-        return self._config.student.path if path == STUDENT else path
-
     def _is_sampled(self, training: Training) -> bool:
         return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
 
@@ -299,7 +212,7 @@ class Loop:
             weights = str(self._trainings.see_to(training, selection))
         name = _name(training)
         with (
-            self._up(self._parts.servers.student(weights, training.key), name) as served,
+            self._clock.up(self._parts.servers.student(weights, training.key), name) as served,
             self._clock.timed("sample", name),
         ):
             scorer.sample(folder, training.key, served, self.benches)
@@ -316,10 +229,6 @@ class Loop:
 
 DECIDING = ("template", "temperature", "top_p", "max_tokens")
 """Keys of `ask` that decide a sample."""
-
-
-def _rounds(config: Config, rounds: int) -> BudgetConfig:
-    return config.budget.model_copy(update={"rounds": rounds})
 
 
 def _name(training: Training) -> str:
