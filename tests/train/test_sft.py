@@ -87,6 +87,20 @@ def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
     assert losses(tmp_path / "other") != losses(trained[0])
 
 
+def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
+    """CuDNN's attention is out of the choice while steps are taken, and in it again afterwards."""
+    allowed = []
+
+    def tell(_):
+        allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    train(replace(job(toy_base, tmp_path / "out", steps=2), tell=tell))
+    assert before
+    assert allowed == [False, False]
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
     """How rows lie in memory does not change what is learnt."""
     outcome = train(job(toy_base, tmp_path / "out", layout="packed"))

@@ -28,7 +28,7 @@ from evolcoder.train.measure import speed_of
 from evolcoder.train.plan import Plan, plan, steps_of
 from evolcoder.train.recipe import Recipe
 from evolcoder.train.settings import arguments_of
-from evolcoder.train.trainer import trainer_class
+from evolcoder.train.trainer import attention_of_any_shape, trainer_class
 
 CHECKPOINTS = "checkpoints"
 
@@ -131,7 +131,8 @@ def _take_steps(trainer: Any, job: Job) -> None:
 
     checkpoint = last_checkpoint(job.out / CHECKPOINTS)
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with attention_of_any_shape():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except torch.OutOfMemoryError as error:
         recipe = job.recipe
         raise TrainError(

@@ -3,11 +3,12 @@
 Promises: a loss or a gradient that is no number ends the training at once, before the weights take
 it, and names step and rows. The loss is the mean over all answer tokens of an optimizer step,
 however it was cut into parts, computed by TRL in chunks so that the logits of a large vocabulary
-never exist at once.
+never exist at once. Attention costs the same for a shape that was not seen yet.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from evolcoder.errors import TrainError
@@ -51,3 +52,16 @@ def trainer_class() -> type:
             )
 
     return Watching
+
+
+@contextmanager
+def attention_of_any_shape() -> Iterator[None]:
+    """Leave cuDNN's attention out: it makes a plan for each new shape, and each part has its own.
+
+    PyTorch takes it first on a Hopper GPU. A plan costs near 60 ms of the processor, once forward
+    and once backward (`docs/log.md`, 2026-11-27); flash attention needs none.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
