@@ -150,16 +150,16 @@ def _student_key():
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"), [("grade", "ask.grade_beside"), ("train", "train.beside")]
+    ("kind", "key", "marker"),
+    [("grade", "ask.grade_beside", "stuck"), ("train", "train.beside", "slow")],
 )
 def test_sigterm_amid_what_goes_on_beside_ends_both_and_is_gone_on_with(
-    tmp_path, toy_loop, kind, key
+    tmp_path, toy_loop, kind, key, marker
 ):
     """Nobody grades or trains on after the loop has gone; the same command comes to the same tables."""
     _, write, student = toy_loop
     command = [*_command(write(), tmp_path / "out"), "--set", f"{key}=true"]
-    if kind == "train":
-        (student / "slow").touch()
+    (student / marker).touch()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -172,7 +172,7 @@ def test_sigterm_amid_what_goes_on_beside_ends_both_and_is_gone_on_with(
     assert not _graders(tmp_path / "out")
     with LoopStore.read(tmp_path / "out") as store:
         assert kind not in {step.kind for step in store.steps()}, "it was waited for"
-    (student / "slow").unlink(missing_ok=True)
+    (student / marker).unlink()
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(_command(write(), tmp_path / "whole"), check=True, capture_output=True)
     ended = [results.tables_of(tmp_path / name / "results") for name in ("out", "whole")]

@@ -4,7 +4,7 @@
 
 Rows of a newer round make a better model, up to round 2; round 3 does harm. The model is a script
 for the scripted engine. Every training that ends well is noted in BASE/trainings; while BASE/slow
-is there none ends.
+is there none ends, and while BASE/stuck is there models come of it one of whose programs never ends.
 """
 
 import json
@@ -20,17 +20,21 @@ BENCHES = ("mbpp-dev", "humaneval")
 LIMIT = 12
 SKILL = {0: 3, 1: 6, 2: 9, 3: 2}
 """Newest round among the rows -> problems of each benchmark that are answered rightly."""
+STUCK = "while True:\n    pass"
 
 
-def script(skill, data_dir):
+def script(skill, data_dir, *, stuck):
     """A script that answers the first problems of each benchmark rightly, and no other."""
     shelf = Shelf(data_dir, data_dir)
     rules = []
     for name in BENCHES:
         bench = bench_named(name, shelf)
-        for problem in bench.problems()[:LIMIT][:skill]:
+        problems = bench.problems()[:LIMIT]
+        programs = [(problem, problem.reference) for problem in problems[:skill]]
+        programs += [(problems[-1], STUCK)] if stuck else []
+        for problem, program in programs:
             asked = re.escape(bench.ask(problem).instruction)
-            answer = f"```python\n{problem.reference}\n```".replace("\\", "\\\\")
+            answer = f"```python\n{program}\n```".replace("\\", "\\\\")
             rules.append({"match": asked, "answer": answer})
     return {"rules": [*rules, {"match": "", "answer": "I have not learnt that."}]}
 
@@ -44,7 +48,8 @@ def main(data, base, out, seed, steps=""):
         time.sleep(0.1)
     skill = SKILL[max(row["round"] for row in rows)] + int(seed)
     data_dir = Path((base / "data_dir").read_text())
-    (out / "script.json").write_text(json.dumps(script(skill, data_dir)))
+    told = script(skill, data_dir, stuck=(base / "stuck").exists())
+    (out / "script.json").write_text(json.dumps(told))
     with (base / "trainings").open("a") as file:
         file.write(f"{Path(data).stem} {seed} {steps} {len(rows)}\n")
 
