@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
+from typing import Protocol
 
 from evolcoder.bench.base import Candidate, Found, Problem
 from evolcoder.errors import BenchError
@@ -25,6 +26,24 @@ N_RESAMPLES = 10_000
 
 Outcomes = Mapping[str, Sequence[bool]]
 """Id of a problem -> whether each of its samples passed."""
+BASE = "base"
+"""What the original benchmark's own checks are called, beside those that were added to them."""
+
+
+class Verdict(Protocol):
+    """What is known of a sample."""
+
+    @property
+    def problem(self) -> str:
+        """Id of the problem."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check held."""
+
+    @property
+    def base_passed(self) -> bool | None:
+        """Whether the original checks held; None where none were added, or nothing was run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,32 @@ class Score:
     """Problems counted."""
     n_samples: int
     """Samples counted."""
+
+
+def by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
+    """Sort outcomes by problem."""
+    found: dict[str, list[bool]] = {}
+    for one in verdicts:
+        found.setdefault(one.problem, []).append(one.passed)
+    return found
+
+
+def has_base(verdicts: Iterable[Verdict]) -> bool:
+    """Whether these are of a benchmark that added checks to another one's."""
+    return any(one.base_passed is not None for one in verdicts)
+
+
+def base_by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
+    """Sort outcomes on the original checks by problem, of a benchmark that added to them.
+
+    A problem to which none were added counts with all it has, and a sample that was never run as
+    failed.
+    """
+    found: dict[str, list[bool]] = {}
+    for one in verdicts:
+        passed = one.passed if one.base_passed is None else one.base_passed
+        found.setdefault(one.problem, []).append(passed)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from evolcoder.config import Config
 from evolcoder.engine.models import cache_folder
 from evolcoder.engine.serve import last_words, tethered
 from evolcoder.errors import BudgetReached, StepFailed, UserError
-from evolcoder.evaluate.results import BASE, outcomes_of
+from evolcoder.evaluate.results import outcomes_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
 from evolcoder.loop.parts import Served, Training
 from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
@@ -211,17 +211,10 @@ class EvalSteps:
         """End a grading that goes on in another thread."""
         _end(self._grading)
 
-    def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
-        """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""
+    def outcomes(self, folder: Path, bench: str) -> Outcomes:
+        """Return what the samples of a benchmark came to."""
         with EvalStore.read(folder) as store:
-            found: dict[str, Outcomes] = {bench: outcomes_of(store, bench)}
-            base: dict[str, list[bool]] = {}
-            judged = list(store.verdicts(bench))
-        if any(one.base_passed is not None for one in judged):
-            for one in judged:
-                base.setdefault(one.problem, []).append(bool(one.base_passed))
-            found[f"{bench} {BASE}"] = base
-        return found
+            return outcomes_of(store, bench)
 
     def options(self, folder: Path, spec: str, benches: Sequence[str]) -> list[str]:
         """Return the options of `evolcoder eval` that say what is asked, and where it is kept."""

@@ -8,19 +8,27 @@ controls failed here are no part of any score.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from evolcoder.bench.base import Bench, Found
-from evolcoder.bench.scores import Outcomes, Score, grouped, score, withhold
+from evolcoder.bench.scores import (
+    BASE,
+    Outcomes,
+    Score,
+    base_by_problem,
+    by_problem,
+    grouped,
+    has_base,
+    score,
+    withhold,
+)
 from evolcoder.evaluate.store import EvalStore, Judged
 
 KS = (1, 10, 100)
 """The k of pass@k, as far as there are samples for it."""
-BASE = "base"
-"""Kind of group that stands for the original benchmark's own checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +124,13 @@ def result_of(
 
 def outcomes_of(store: EvalStore, bench: str) -> dict[str, list[bool]]:
     """Return whether each sample of each problem passed."""
-    return _by_problem(store.verdicts(bench))
+    return by_problem(store.verdicts(bench))
 
 
 def _outcomes(judged: Iterable[Judged], wanted: Iterable[str]) -> dict[str, list[bool]]:
     """Sort outcomes by problem, in the data set's order."""
-    found = _by_problem(judged)
+    found = by_problem(judged)
     return {problem: found[problem] for problem in wanted if problem in found}
-
-
-def _by_problem(judged: Iterable[Judged]) -> dict[str, list[bool]]:
-    found: dict[str, list[bool]] = {}
-    for one in judged:
-        found.setdefault(one.problem, []).append(one.passed)
-    return found
 
 
 def _uneven(outcomes: Outcomes) -> str:
@@ -144,12 +145,9 @@ def _scores(bench: str, outcomes: Outcomes) -> Iterable[Score]:
     return (score(outcomes, bench=bench, k=k) for k in KS if k <= least)
 
 
-def _groups(bench: Bench, judged: Iterable[Judged], outcomes: Outcomes) -> Iterable[GroupScore]:
-    base: dict[str, list[bool]] = {}
-    for one in judged:
-        # A sample that was never run has no word on the base; it fails there too.
-        base.setdefault(one.problem, []).append(bool(one.base_passed))
-    if any(one.base_passed is not None for one in judged):
+def _groups(bench: Bench, judged: Sequence[Judged], outcomes: Outcomes) -> Iterable[GroupScore]:
+    if has_base(judged):
+        base = base_by_problem(judged)
         yield GroupScore(BASE, "original tests", score(base, bench=bench.name, k=1))
     for (kind, name), part in grouped(bench.problems(), outcomes).items():
         if len(part) < len(outcomes):

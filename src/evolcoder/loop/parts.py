@@ -108,8 +108,8 @@ class Scorer(Protocol):
         """End a grading that goes on in another thread, if one does; it raises there."""
         ...
 
-    def outcomes(self, folder: Path, bench: str) -> Mapping[str, Outcomes]:
-        """Return outcomes by name of the benchmark, and of its original checks as `NAME base`."""
+    def outcomes(self, folder: Path, bench: str) -> Outcomes:
+        """Return what the samples of a benchmark came to."""
         ...
 
     def problems(self, bench: str) -> Mapping[str, str]:

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.files import write_whole
+from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, has_base
 from evolcoder.errors import BenchError
 from evolcoder.loop.figures import draw
 from evolcoder.loop.parts import Training
 from evolcoder.loop.tables import Entry, Table, markdown, tables
 
 FACTS = "loop.json"
-BASE = "base"
-"""What stands behind a benchmark's name for the checks of the original one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,16 @@ def trainings(found: Mapping[str, Any]) -> list[Training]:
 
 def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[Entry]:
     """Sort outcomes by arm, benchmark and training seed; equal models of two arms count in both."""
-    by_key: dict[str, dict[str, dict[str, list[bool]]]] = {model.key: {} for model in models}
+    by_key: dict[str, dict[str, Outcomes]] = {model.key: {} for model in models}
     for bench, rows in kept.items():
+        by_model: dict[str, list[Kept]] = {}
         for row in rows:
-            _count(by_key[row.model], bench, row.problem, passed=row.passed)
-            if row.base_passed is not None:
-                _count(by_key[row.model], f"{bench} {BASE}", row.problem, passed=row.base_passed)
+            by_model.setdefault(row.model, []).append(row)
+        with_base = any(map(has_base, by_model.values()))
+        for key, samples_of in by_model.items():
+            by_key[key][bench] = by_problem(samples_of)
+            if with_base:
+                by_key[key][f"{bench} {BASE}"] = base_by_problem(samples_of)
     found = []
     for arm in dict.fromkeys(model.arm for model in models):
         mine = [model for model in models if model.arm == arm]
@@ -102,12 +105,6 @@ def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> l
         outcomes = {b: {model.seed: by_key[model.key][b] for model in mine} for b in benches}
         found.append(Entry(arm, mine[0].n_rows, mine[0].n_tokens, outcomes))
     return found
-
-
-def _count(
-    benches: dict[str, dict[str, list[bool]]], bench: str, problem: str, *, passed: bool
-) -> None:
-    benches.setdefault(bench, {}).setdefault(problem, []).append(passed)
 
 
 def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) -> tuple[Table, ...]:

@@ -180,7 +180,7 @@ class Loop:
         found: dict[str, list[bool]] = {}
         for training in models:
             self._grading.see_to(training, [bench])
-            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)[bench]
+            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)
             for problem, passed in overlap.only(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
         return found
