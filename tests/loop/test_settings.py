@@ -24,6 +24,9 @@ def loaded(*overrides):
         ("arms=[seeds]", "'seeds' is no arm"),
         ("train.seeds=[]", "train.seeds"),
         ("student=null", "student"),
+        ("tests=[]", "tests"),
+        ("arms=[othr/merge-0..1]", "arm othr/merge-0..1: there is no run 'othr'; known are main"),
+        ("arms_once=[x/seed-reanswered]", "there is no run 'x'"),
     ],
 )
 def test_a_fault_is_named_by_its_key(override, words):

@@ -102,7 +102,9 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
     _, write, _ = toy_loop
     config, one = write(), ["--set", "run.budget.rounds=1"]
     here, there, out = tmp_path / "here", tmp_path / "there", tmp_path / "pack"
-    assert loop(capsys, config, *one, "--out", there, "--no-grade")[0] == 0
+    kept = ["--set", "train.keep=best"]
+    assert loop(capsys, config, *one, *kept, "--out", there, "--no-grade")[0] == 0
+    assert list((there / "models").iterdir()), "which is the best is not known yet"
     folders = {name: str(there / f"run-{name}") for name in ("main", "main-reanswered")}
     config = write("here.yaml", folders=folders)
     assert loop(capsys, config, *one, "--out", here, "--pack", out)[0] == 0
@@ -121,6 +123,16 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
     assert "Evol Stop" in text
     assert "Evol Stop" not in again
     assert "| merge-0..1<br>[seed] |" in again
+
+
+def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
+    """Where nobody was asked there is nothing to report, and nobody is asked for it."""
+    server, write, student = toy_loop
+    code, _, err = loop(capsys, write(), "--out", tmp_path / "out", "--as-it-is")
+    assert code == 1
+    assert err.splitlines()[-1].endswith("no model was asked yet, so there is nothing to report")
+    assert not server.calls
+    assert not (student / "trainings").exists()
 
 
 def _sampled(there, back):

@@ -19,7 +19,7 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.cli import provenance, regrade
 from evolcoder.cli.servers import ServeSteps
 from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
-from evolcoder.errors import ConfigError
+from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts
 from evolcoder.loop.settings import LoopConfig
@@ -81,6 +81,8 @@ def main(args: argparse.Namespace) -> int:
                 f"asked {len(outcome.trainings)} models; the same command without --no-grade grades"
             )
             return 0
+        if not outcome.trainings:
+            raise StepFailed(f"{folder}: no model was asked yet, so there is nothing to report")
         _keep(target, config, loop, store, outcome)
         steps = store.steps()
     paths = results.present(target, figures=not args.no_figures)

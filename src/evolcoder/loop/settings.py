@@ -10,11 +10,11 @@ changed config: what it holds is named by what decides it, so what still fits is
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from evolcoder.config import Config
 from evolcoder.knobs import MOST_IN_FLIGHT, Section
-from evolcoder.loop.arms import Arm
+from evolcoder.loop.arms import MAIN, Arm
 from evolcoder.loop.stop import Rule
 
 
@@ -192,7 +192,7 @@ class LoopConfig(Section):
     serve: Annotated[ServeConfig, BeforeValidator(_no_null)] = ServeConfig()
     ask: Annotated[AskConfig, BeforeValidator(_no_null)] = AskConfig()
     dev: Annotated[DevConfig, BeforeValidator(_no_null)] = DevConfig()
-    tests: tuple[str, ...] = ("humaneval+",)
+    tests: tuple[str, ...] = Field(("humaneval+",), min_length=1)
     """Benchmarks that are reported."""
     stop: Annotated[StopConfig, BeforeValidator(_no_null)] = StopConfig()
     arms: tuple[str, ...] = ("student", "seed", "seed-reanswered")
@@ -206,3 +206,13 @@ class LoopConfig(Section):
     @classmethod
     def _are_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(str(Arm.read(name)) for name in names))
+
+    @model_validator(mode="after")
+    def _has_the_runs_of_its_arms(self) -> "LoopConfig":
+        ours = (MAIN, *self.runs)
+        for arm in map(Arm.read, (*self.arms, *self.arms_once)):
+            needed = [arm.run, *([f"{arm.run}-reanswered"] if arm.is_reanswered else [])]
+            if arm.run not in ours and (lacking := set(needed) - self.folders.keys()):
+                known = ", ".join([*ours, *self.folders])
+                raise ValueError(f"arm {arm}: there is no run {min(lacking)!r}; known are {known}")
+        return self

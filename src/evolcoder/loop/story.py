@@ -2,7 +2,8 @@
 
 Promises: a step whose result is there is not done again, whatever killed the session before; a
 model is served only while it is asked, so that one GPU does; every training begins with the
-student's own weights; the decision reads the dev set alone. With `grade=False` nothing is graded,
+student's own weights; the decision reads the dev set alone; an arm whose rounds have no rows is not
+made, and is named. With `grade=False` nothing is graded,
 so nothing is decided and all rounds are made: another machine grades later in the same folder.
 With `ask.grade_beside` one model is graded while the next one is trained; with `train.beside`
 models are trained, in order, while round 1 is made and models that are there are asked.
@@ -85,26 +86,34 @@ class Loop:
     def _run(self, *, grade: bool, make: bool) -> Outcome:
         dev = self._dev_problems()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
-        planned, skipped = self.plan(rounds)
+        planned, skipped = self.plan(rounds, make=make)
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
             self._train_soon(training, selection)
         for training, selection in trainings:
             self._sample(training, selection, grade=grade)
-        if self._config.train.keep == "best":
+        if self._config.train.keep == "best" and decision and make:
             self._put_away([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
         for training in models if grade else ():
             self._grading.see_to(training, self.benches)
         return Outcome(decision, len(dev), models, skipped)
 
-    def plan(self, rounds: int) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
-        """Return every model of all arms with its rows, and the arms that cannot be made."""
+    def plan(
+        self, rounds: int, *, make: bool = True
+    ) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
+        """Return every model of all arms with its rows, and the arms that cannot be made.
+
+        With `make=False` those of runs that are there already.
+        """
         merges = [merge(k) for k in range(rounds + 1)]
         often = [*merges, *map(Arm.read, self._config.arms)]
         wanted = dict.fromkeys([*often, *map(Arm.read, self._config.arms_once)])
         arms = [arm for arm in wanted if arm.run != MAIN or arm.last_round <= rounds]
+        if make:
+            self._runs.make_for(arms)
+        arms = self._runs.there(arms)
         chosen = self._runs.select(arms)
         seeds = self._config.train.seeds
         pairs = [(arm, seed) for arm in arms for seed in (seeds if arm in often else seeds[:1])]
@@ -115,9 +124,9 @@ class Loop:
         ]
         return found, tuple(str(arm) for arm in wanted if arm not in arms)
 
-    def _put_away(self, models: Sequence[Training], decision: Decision | None) -> None:
+    def _put_away(self, models: Sequence[Training], decision: Decision) -> None:
         """Remove the weights of all models but those of the best merge."""
-        best = str(merge(decision.best)) if decision else ""
+        best = str(merge(decision.best))
         kept = {model.key for model in models if model.arm == best}
         for key in {model.key for model in models} - kept:
             shutil.rmtree(self._store.model(key), ignore_errors=True)
@@ -139,7 +148,10 @@ class Loop:
     def _rounds(
         self, dev: frozenset[str], *, grade: bool, make: bool
     ) -> tuple[Decision | None, int]:
-        """Make round after round until one does not help; return the decision and the rounds."""
+        """Make round after round until one does not help; return the decision and the rounds.
+
+        A round that has no rows, or is not there where none is to be made, is the end too.
+        """
         history: list[Point] = []
         decision = None
         for k in range(self._config.run.budget.rounds + 1):
@@ -147,7 +159,11 @@ class Loop:
             at_least = max(k, min(1, self._config.run.budget.rounds))
             ahead = make and self._config.train.beside
             meanwhile = partial(self._train_merge_soon, 0) if ahead else None
-            self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
+            if make:
+                self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
+            if self._runs.last_round(MAIN) < k:
+                self._say(f"round {k} has no rows, so it is not looked at")
+                return decision, k - 1
             for there in range(k, at_least + 1) if ahead else ():
                 self._train_merge_soon(there)
             selection, models = self._merge(k)

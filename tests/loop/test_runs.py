@@ -1,0 +1,123 @@
+"""A loop's runs are made once, made again where what decides them is another, and read as they are."""
+
+from contextlib import contextmanager
+
+import pytest
+
+import toys
+from evolcoder.loop.arms import Arm
+from evolcoder.loop.clock import Clock
+from evolcoder.loop.parts import Parts, Served
+from evolcoder.loop.runs import Runs
+from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.store import LoopStore
+from evolcoder.loop.variants import variant
+from evolcoder.loop.weights import weights_id
+from evolcoder.records import Made, Response, Task
+from evolcoder.store import RunStore
+
+MADE = Made("toy", 1, 1, 1)
+
+
+def fill(folder, rounds):
+    """Write a run of one seed with one row in each round."""
+    with RunStore.create(folder, toys.config()) as store:
+        task = Task.seed("Sort a list.", ordinal=0, language="python")
+        store.add_seeds([task, Response.to(task, "sorted(x)", made=None)])
+        for round in range(1, rounds + 1):
+            task = task.child(
+                f"Sort {round} lists.", round=round, heuristic="deepen", language=None, made=MADE
+            )
+            store.add(task)
+            store.add(Response.to(task, f"sorted({round})", made=MADE))
+
+
+class Evolver:
+    """Writes a run folder, and notes what it was asked for."""
+
+    def __init__(self):
+        self.calls = []
+
+    def evolve(self, config, folder, models):
+        self.calls.append((folder.name, config.budget.rounds, dict(models)))
+        if not folder.exists():
+            fill(folder, config.budget.rounds)
+
+
+class Servers:
+    """Serves nothing under the names that it is given."""
+
+    @contextmanager
+    def serving(self, models):
+        yield [Served(f"http://x#{name}") for _, name in models]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return the runs of a loop with this config, and what they asked the evolver for."""
+    evolver = Evolver()
+    with LoopStore.create(tmp_path / "loop") as store:
+
+        def make(**changes):
+            config = LoopConfig.model_validate({"student": {"path": "weights"}, **changes})
+            parts = Parts(evolver, None, Servers(), None)
+            clock = Clock(store, lambda _: None)
+            made = Runs(store, config, parts, clock=clock, tokens=lambda _: 1)
+            return made, lambda rounds: made.evolve("main", variant(config, "main"), rounds)
+
+        yield make, evolver.calls
+
+
+def test_a_run_is_looked_at_again_where_its_config_is_another(runs):
+    """Also in what decides no task, such as what is cleaned; the rounds alone are no difference."""
+    make, calls = runs
+    make()[1](1)
+    make(run={"budget": {"rounds": 4}})[1](1)
+    assert len(calls) == 1
+    make()[1](2)
+    make(run={"clean": {"near": 0.5}})[1](1)
+    assert [rounds for _, rounds, _ in calls] == [1, 2, 1]
+
+
+def test_weights_of_one_name_are_served_under_two(runs, tmp_path):
+    """So answers of the one are never taken for the other's; the same weights keep their name."""
+    make, calls = runs
+    for place in ("a", "b", "c"):
+        folder = tmp_path / place / "final"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(bytes(100_000) + place.encode())
+        (folder / "README.md").write_text(f"model {place}")
+    (tmp_path / "c" / "final" / "model.safetensors").write_bytes(bytes(100_000) + b"a")
+    for place in ("a", "b", "c"):
+        make(run={"evolver": {"model": f"vllm:{tmp_path / place / 'final'}"}})[1](1)
+    first, second, third = (models["evolver"] for _, _, models in calls)
+    assert first.startswith("http://x#final-")
+    assert first != second
+    assert first == third
+
+
+def test_weights_are_told_apart_by_any_layer(tmp_path):
+    """A change of a block's length is seen wherever it is; what is no folder is its name."""
+    path = tmp_path / "model.safetensors"
+    whole = bytes(3_000_000)
+    seen = set()
+    for at in range(0, len(whole), 250_000):
+        path.write_bytes(whole[:at] + b"\1" * 16_384 + whole[at + 16_384 :])
+        seen.add(weights_id(str(tmp_path)))
+    assert len(seen) == 12
+    assert weights_id("Qwen/X") != weights_id("Qwen/Y")
+
+
+def test_an_arm_is_there_if_its_newest_round_has_rows(runs, tmp_path):
+    """A run that was made elsewhere may have fewer rounds than the budget says."""
+    fill(tmp_path / "elsewhere", 2)
+    make, calls = runs
+    made, evolve = make(folders={"main": str(tmp_path / "elsewhere")})
+    evolve(4)
+    names = ("student", "seed", "merge-0..2", "merge-0..3", "round-3", "seed-reanswered")
+    assert [str(arm) for arm in made.there([*map(Arm.read, names)])] == [
+        "student", "seed", "merge-0..2",
+    ]  # fmt: skip
+    assert made.last_round("main") == 2
+    assert made.last_round("main-reanswered") == -1
+    assert not calls
