@@ -21,6 +21,8 @@ from queue import Empty, Queue
 
 from ask import RELOAD_FAILED, is_done, lines
 
+from evolcoder.loop.settings import fill
+
 
 def train(job, rows, pack, args, gpu):
     """Train one model; the folder has its name when the training has ended well."""
@@ -34,11 +36,14 @@ def train(job, rows, pack, args, gpu):
     how = json.loads((pack / "jobs.json").read_text())["how"]["train"]
     data = work / "data" / f"{job['key']}.jsonl"
     data.write_text("".join(json.dumps(rows[n]) + "\n" for n in job["rows"]), encoding="utf-8")
-    values = {"python": sys.executable, "data": data, "base": args.student, "out": making}
+    values = {
+        "python": sys.executable, "data": data, "base": args.student, "out": making,
+        "seed": job["seed"], "steps": job["steps"], "epochs": how["epochs"], "batch": how["batch"],
+    }  # fmt: skip
     parts = [*how["command"], *how["options"]]
     if job["steps"] is not None:
         parts += how["steps"]
-    command = [p.format(**values, seed=job["seed"], steps=job["steps"]) for p in parts]
+    command = [fill(part, **values) for part in parts]
     said, began = work / f"{job['key']}.txt", time.monotonic()
     with said.open("w") as log:
         done = subprocess.run(
@@ -51,8 +56,14 @@ def train(job, rows, pack, args, gpu):
         told["outcome"] = json.loads(done.stdout)
         making.rename(model)
     with (args.out / pack.name / "trainings.jsonl").open("a") as file:
-        file.write(json.dumps(told) + "\n")
+        file.write("\n" * is_cut(file.name) + json.dumps(told) + "\n")
     print(job["arm"], job["seed"], told["seconds"], "s", told.get("failed", ""), flush=True)
+
+
+def is_cut(path):
+    """Whether the last line of a file was cut off by a kill."""
+    data = Path(path).read_bytes()
+    return bool(data) and not data.endswith(b"\n")
 
 
 def on(gpu):

@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder import config as configs
 from evolcoder.errors import ConfigError
-from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.settings import LoopConfig, fill
 from evolcoder.loop.variants import merge, rerun, variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "h200" / "loop.yaml"
@@ -27,6 +27,9 @@ def loaded(*overrides):
         ("tests=[]", "tests"),
         ("arms=[othr/merge-0..1]", "arm othr/merge-0..1: there is no run 'othr'; known are main"),
         ("arms_once=[x/seed-reanswered]", "there is no run 'x'"),
+        ("arms=[merge-0..1~misdirekt]", "no heuristic is called misdirekt; known are "),
+        ("train.options=['{modle}']", "nothing is known for {modle}; there are {python} {data}"),
+        ("serve.spec='http://127.0.0.1:{prot}/v1'", "nothing is known for {prot}"),
     ],
 )
 def test_a_fault_is_named_by_its_key(override, words):
@@ -50,6 +53,17 @@ def test_another_run_is_the_main_one_with_what_differs():
         variant(config, "third")
     with pytest.raises(ConfigError, match=r"runs\.bad: unknown key evolver\.modle"):
         variant(loaded("runs.bad.evolver.modle=x"), "bad")
+
+
+def test_arms_may_be_of_a_run_that_is_only_a_folder():
+    """And of heuristics that another run adds; what is no place of a command stays as it is."""
+    config = loaded(
+        "arms=[old/merge-0..1~whatever, main/merge-0..1~mine]", "folders.old=runs/old",
+        "runs.b.evolve.heuristics.mine={template: 'Do {task}', must_hold: nothing}",
+        "serve.options=['--compilation-config', '{\"a\":1}', '{port}']",
+    )  # fmt: skip
+    assert fill(config.serve.options[1], port=1) == '{"a":1}'
+    assert fill(config.serve.options[2], port=1) == "1"
 
 
 def test_the_control_answers_the_same_seeds_anew():

@@ -22,7 +22,7 @@ from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts
-from evolcoder.loop.settings import LoopConfig
+from evolcoder.loop.settings import LoopConfig, fill
 from evolcoder.loop.store import LoopStore, Step
 from evolcoder.loop.story import Loop, Outcome
 from evolcoder.records import Row
@@ -128,7 +128,7 @@ def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> in
 
 def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> None:
     """Put samples that were made elsewhere where this loop looks for them."""
-    planned, _ = loop.plan(config.run.budget.rounds)
+    planned, _ = loop.plan(config.run.budget.rounds, make=False)
     known = {training.key: training for training, _ in planned}
     files = {path.name.removesuffix(".jsonl.gz"): path for path in folder.glob("*.jsonl.gz")}
     strangers = sorted(files.keys() - known)
@@ -136,7 +136,7 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
         what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"
         raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
     for key, path in files.items():
-        spec = config.serve.spec.format(model=key, name=key, port=config.serve.port)
+        spec = fill(config.serve.spec, model=key, name=key, port=config.serve.port)
         scorer.take(loop.evaluation(known[key]), spec, loop.benches, travel.brought(path))
     _say(f"took in the samples of {len(files)} models of {len(known)}")
 

@@ -65,7 +65,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
     readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
     given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
-    settings = _settings(args)
+    settings = settings_of(args)
     named = [*(bench.name for bench in benches), settings]
     folder = args.out or Path("runs") / f"eval-{content_id('eval', named)[:8]}"
     if args.no_ask:
@@ -103,7 +103,8 @@ def _check_there_is_something(args: argparse.Namespace, folder: Path) -> None:
         raise ConfigError(f"--no-ask: {folder} holds no evaluation, so there is nothing to grade")
 
 
-def _settings(args: argparse.Namespace) -> dict[str, object]:
+def settings_of(args: argparse.Namespace) -> dict[str, object]:
+    """Return what flags decide of the samples that an evaluation's folder holds."""
     if args.samples:
         path: Path = args.samples
         return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}

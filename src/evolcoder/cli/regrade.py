@@ -63,6 +63,8 @@ def regraded(
     ]
     with tempfile.TemporaryDirectory() as work:
         found = _verdicts(Path(work), bench, config, samples)
+    if lacking := texts.keys() - {problem for problem, _ in found}:
+        raise StepFailed(f"{bench}: {min(lacking)} was not judged; is its data another one here?")
     verdicts = [(one, found[one.problem, texts[one.problem][one.text, one.form]]) for one in stored]
     return [
         replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
@@ -74,7 +76,8 @@ def _verdicts(
     work: Path, bench: str, config: LoopConfig, samples: list[Sample]
 ) -> dict[tuple[str, int], Judged]:
     """Grade samples whose number is another one for every problem, which makes no whole score."""
-    ask = config.ask.model_copy(update={"options": (*config.ask.options, "--partial")})
+    options = (*config.ask.options, "--partial")
+    ask = config.ask.model_copy(update={"options": options, "limit": None})
     steps, out = EvalSteps(work, ask, config.serve), work / "eval"
     with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
         store.add_samples(bench, samples)
@@ -85,14 +88,19 @@ def _verdicts(
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
 
 
+def _word(one: Kept) -> tuple[bool, bool | None]:
+    """Return what tables take of a verdict."""
+    return one.passed, one.base_passed
+
+
 def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
     """Grade all results again and say which verdicts are other ones; exit code 1 if any is."""
     told: dict[str, object] = {}
     n_differing = 0
-    for bench in results.facts(folder)["config"]["tests"]:
+    for bench in results.benches(folder):
         before, after = list(results.samples(folder, bench)), regraded(folder, bench, config)
         pairs = zip(before, after, strict=True)
-        differing = [old.problem for old, new in pairs if old.passed != new.passed]
+        differing = [old.problem for old, new in pairs if _word(old) != _word(new)]
         n_differing += len(differing)
         told[bench] = {"samples": len(before), "differing": differing}
         if not as_json:

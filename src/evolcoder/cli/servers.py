@@ -17,7 +17,7 @@ from evolcoder.engine.serve import server
 from evolcoder.engine.status import ANY
 from evolcoder.errors import StepFailed
 from evolcoder.loop.parts import Served
-from evolcoder.loop.settings import ServeConfig
+from evolcoder.loop.settings import ServeConfig, fill
 
 STUDENTS = "students"
 """Whose log the students' server writes."""
@@ -47,7 +47,7 @@ class ServeSteps:
             with self.serving([(weights, name)]) as served:
                 yield served[0]
             return
-        spec = self._config.spec.format(model=weights, name=name, port=self._config.port)
+        spec = fill(self._config.spec, model=weights, name=name, port=self._config.port)
         url = spec.partition("#")[0]
         if not self._taken_by_sleeper(weights):
             self.close()
@@ -90,7 +90,7 @@ class ServeSteps:
             "model": weights, "name": name, "port": config.port + n,
             "gpus": config.gpus, "front_ends": front_ends,
         }  # fmt: skip
-        spec = config.spec.format(**values)
+        spec = fill(config.spec, **values)
         if config.command:
             named = {**values, "name": ANY if swapped else name}
             command = filled([*config.command, *config.options], **named)

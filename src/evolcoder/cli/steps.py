@@ -23,7 +23,8 @@ from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.prompts import template_named
 from evolcoder.bench.scores import Outcomes
 from evolcoder.cli import eval as evaluation
-from evolcoder.cli.plan import plan_of
+from evolcoder.cli.grader import problems_of
+from evolcoder.cli.plan import plan_of, settings_of
 from evolcoder.config import Config
 from evolcoder.engine.models import cache_folder
 from evolcoder.engine.serve import last_words, tethered
@@ -31,7 +32,7 @@ from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import outcomes_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
 from evolcoder.loop.parts import Served, Training
-from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
+from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig, fill
 
 OURS = (sys.executable, "-m", "evolcoder.cli.main")
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
@@ -86,8 +87,7 @@ def _flags(values: Mapping[str, object]) -> list[str]:
 
 def filled(command: Sequence[str], **values: object) -> list[str]:
     """Fill the places of a command in."""
-    known = {"python": sys.executable, **values}
-    return [part.format(**known) for part in command]
+    return [fill(part, python=sys.executable, **values) for part in command]
 
 
 class RunSteps:
@@ -110,6 +110,13 @@ class RunSteps:
         run_step(command, self._folder / "log" / f"{folder.name}.txt")
 
 
+def _parsed(options: Sequence[str]) -> argparse.Namespace:
+    """Read options of `evolcoder eval` as it does."""
+    parser = argparse.ArgumentParser()
+    evaluation.add_arguments(parser)
+    return parser.parse_args(options)
+
+
 def _all_served(config: Config, models: Mapping[str, str]) -> bool:
     """Whether every model that a run asks is one that we started for it."""
     roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
@@ -128,8 +135,11 @@ class TrainSteps:
     def train(self, training: Training, data: Path, out: Path) -> None:
         """Leave the model in `out`."""
         how = self._config.train
-        values = {"data": data, "base": self._config.student.path, "out": out}
-        command = filled([*how.command, *how.options], seed=training.seed, **values)
+        values = {
+            "data": data, "base": self._config.student.path, "out": out, "seed": training.seed,
+            "epochs": how.epochs, "batch": how.batch,
+        }  # fmt: skip
+        command = filled([*how.command, *how.options], **values)
         if training.steps is not None:
             command += filled(how.steps, steps=training.steps)
         log = self._folder / "log" / f"train-{training.key}.txt"
@@ -159,7 +169,14 @@ class EvalSteps:
 
     def asked(self, name: str) -> Sequence[Problem]:
         """Return the problems that are asked."""
-        return self.bench(name).problems()[: self._config.limit]
+        flags = ["--limit", str(self._config.limit)] if self._config.limit else []
+        return problems_of(self.bench(name), _parsed([*flags, *self._config.options]))
+
+    def decided(self) -> Mapping[str, object]:
+        """Return what the options decide of a sample, such as a system prompt."""
+        usual = settings_of(_parsed([]))
+        told = settings_of(_parsed(self._config.options))
+        return {name: value for name, value in told.items() if value != usual[name]}
 
     def problems(self, bench: str) -> Mapping[str, str]:
         """Return the problems of a benchmark: id -> its words."""
@@ -235,9 +252,7 @@ class EvalSteps:
 
     def settings(self, folder: Path, spec: str, benches: Sequence[str]) -> dict[str, object]:
         """Return what an evaluation's folder remembers, for samples that were made elsewhere."""
-        parser = argparse.ArgumentParser()
-        evaluation.add_arguments(parser)
-        return plan_of(parser.parse_args(self.options(folder, spec, benches))).settings
+        return plan_of(_parsed(self.options(folder, spec, benches))).settings
 
     def take(
         self,

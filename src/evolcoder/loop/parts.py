@@ -112,6 +112,10 @@ class Scorer(Protocol):
         """Return what the samples of a benchmark came to."""
         ...
 
+    def decided(self) -> Mapping[str, object]:
+        """Return what its options decide of a sample, beside the keys of `ask`."""
+        ...
+
     def problems(self, bench: str) -> Mapping[str, str]:
         """Return the problems of a benchmark: id -> its words."""
         ...

@@ -70,6 +70,13 @@ def facts(folder: Path) -> dict[str, Any]:
     return found
 
 
+def benches(folder: Path) -> list[str]:
+    """Return the benchmarks that there are samples of: what is reported, and what decided."""
+    config = facts(folder)["config"]
+    named = dict.fromkeys([*config["tests"], *filter(None, [config["dev"]["bench"]])])
+    return [name for name in named if (folder / "samples" / f"{name}.jsonl.gz").exists()]
+
+
 def samples(folder: Path, bench: str) -> Iterator[Kept]:
     """Read the samples of a benchmark."""
     path = folder / "samples" / f"{bench}.jsonl.gz"

@@ -8,18 +8,52 @@ changed config: what it holds is named by what decides it, so what still fits is
 """
 
 import json
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from evolcoder.config import Config
+from evolcoder.evolve.heuristics import resolve
 from evolcoder.knobs import MOST_IN_FLIGHT, Section
 from evolcoder.loop.arms import MAIN, Arm
 from evolcoder.loop.stop import Rule
 
+T = TypeVar("T", str, tuple[str, ...])
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def fill(text: str, **values: object) -> str:
+    """Fill the places {name} of a text in; other braces stay as they are."""
+    return _PLACE.sub(lambda found: str(values.get(found[1], found[0])), text)
+
 
 def _no_null(value: object) -> object:
     return {} if value is None else value
+
+
+def _with_places(*names: str) -> AfterValidator:
+    """Refuse places that nothing is put into."""
+
+    def check(value: T) -> T:
+        for text in [value] if isinstance(value, str) else value:
+            if unknown := set(_PLACE.findall(text)) - set(names):
+                known = " ".join(f"{{{name}}}" for name in names)
+                raise ValueError(f"nothing is known for {{{min(unknown)}}}; there are {known}")
+        return value
+
+    return AfterValidator(check)
+
+
+TRAINING = _with_places("python", "data", "base", "out", "seed", "epochs", "batch")
+SERVING = _with_places("python", "model", "name", "port", "gpus", "front_ends")
 
 
 class StudentConfig(Section):
@@ -36,19 +70,21 @@ class StudentConfig(Section):
 class TrainConfig(Section):
     """How the student is fine-tuned, every time from its own weights."""
 
-    command: tuple[str, ...] = (
+    command: Annotated[tuple[str, ...], TRAINING] = (
         "{python}", "-m", "evolcoder.cli.main", "train", "{data}",
         "--base", "{base}", "--out", "{out}", "--set", "seed={seed}",
+        "--set", "epochs={epochs}", "--set", "batch_rows={batch}",
     )  # fmt: skip
-    """The command; {data} {base} {out} {seed} are filled in. It must leave the model in {out}."""
-    options: tuple[str, ...] = ()
+    """The command; {data} {base} {out} {seed} {epochs} {batch} are filled in. It must leave the
+    model in {out}."""
+    options: Annotated[tuple[str, ...], TRAINING] = ()
     """What follows the command, such as --preset small."""
-    steps: tuple[str, ...] = ("--set", "steps={steps}")
+    steps: Annotated[tuple[str, ...], _with_places("python", "steps")] = ("--set", "steps={steps}")
     """What sets the optimiser's steps, for step-matched arms; {steps} is filled in."""
     batch: int = Field(64, ge=1)
-    """Rows per optimiser step, to know how many steps an arm takes."""
-    epochs: float = Field(1.0, gt=0.0)
-    """Passes over the rows, to know how many steps an arm takes."""
+    """Rows per optimiser step, whatever a preset says; a command of your own is told by {batch}."""
+    epochs: float = Field(2.0, gt=0.0)
+    """Passes over the rows, whatever a preset says; a command of your own is told by {epochs}."""
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     """Training seeds; every arm is trained once with each."""
     beside: bool = False
@@ -64,13 +100,14 @@ class TrainConfig(Section):
     @property
     def how(self) -> tuple[str, ...]:
         """Return what of it decides a model beside its rows, steps and seed."""
-        return (*self.command, *self.options)
+        values = {"epochs": self.epochs, "batch": self.batch}
+        return tuple(fill(word, **values) for word in (*self.command, *self.options))
 
 
 class ServeConfig(Section):
     """How a folder of weights becomes a model that answers, and how hard it is asked."""
 
-    command: tuple[str, ...] = (
+    command: Annotated[tuple[str, ...], SERVING] = (
         "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
         "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}",
         "--data-parallel-size", "{gpus}", "--api-server-count", "{front_ends}",
@@ -79,8 +116,9 @@ class ServeConfig(Section):
     )  # fmt: skip
     """The server's command; {model} {name} {port} {gpus} {front_ends} are filled in. Empty: nothing
     is started."""
-    options: tuple[str, ...] = ()
-    """What follows the command, such as --gpu-memory-utilization 0.8."""
+    options: Annotated[tuple[str, ...], SERVING] = ()
+    """What follows the command, such as --gpu-memory-utilization 0.8. Samples that are there stay
+    when it changes: take another folder for what changes answers, such as --quantization."""
     gpus: int = Field(1, ge=1)
     """GPUs of this machine that each hold the whole model, with requests spread over them."""
     front_ends: int = Field(4, ge=1)
@@ -94,7 +132,7 @@ class ServeConfig(Section):
     seeds: bool = False
     """Send a seed with each request to a server that we start; vLLM draws such requests one by one,
     which with a thousand at once takes longer than the model, and gives no equal bytes."""
-    spec: str = "http://127.0.0.1:{port}/v1#{name}"
+    spec: Annotated[str, SERVING] = "http://127.0.0.1:{port}/v1#{name}"
     """The model spec that it answers under."""
     port: int = Field(8791, ge=1, le=65535)
     """Its port on loopback; further servers of one step take the next ones."""
@@ -215,4 +253,13 @@ class LoopConfig(Section):
             if arm.run not in ours and (lacking := set(needed) - self.folders.keys()):
                 known = ", ".join([*ours, *self.folders])
                 raise ValueError(f"arm {arm}: there is no run {min(lacking)!r}; known are {known}")
+            if arm.run in ours and (odd := set(arm.without) - self._heuristics()):
+                known = ", ".join(sorted(self._heuristics()))
+                raise ValueError(f"arm {arm}: no heuristic is called {min(odd)}; known are {known}")
         return self
+
+    def _heuristics(self) -> set[str]:
+        """Return the names of all heuristics of all runs."""
+        added = [run.get("evolve") or {} for run in self.runs.values()]
+        theirs = {name for one in added for name in one.get("heuristics") or {}}
+        return theirs | {one.name for one in resolve(self.run.evolve)}

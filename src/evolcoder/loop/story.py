@@ -240,7 +240,9 @@ class Loop:
     def evaluation(self, training: Training) -> Path:
         """Return where the samples and verdicts of a model are."""
         asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
-        return self._store.evaluation(content_id("eval", [training.key, asked]))
+        decided = self._parts.scorer.decided()
+        how = {**asked, "options": dict(decided)} if decided else asked
+        return self._store.evaluation(content_id("eval", [training.key, how]))
 
 
 DECIDING = ("template", "temperature", "top_p", "max_tokens")
