@@ -77,6 +77,8 @@ def test_the_verb_trains_and_says_what_came_of_it(toy_base, tmp_path, capsys):
         ([{"instruction": TASK, "output": ANSWER}], ["--set", "epoch=1"], "did you mean epochs?"),
         ([{"instruction": TASK, "output": ANSWER}], ["--set", "epochs"], "write it as key=value"),
         ([{"instruction": TASK, "output": ANSWER}], ["--preset", "big"], "known are"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--set", "epochs=[1"], "--set epochs=[1: the"),
+        ([{"instruction": TASK, "output": ANSWER}], ["--set", "seed=2024-13-01"], "is not YAML"),
         ([{"instruction": TASK, "output": ANSWER}], ["--notes", "no.json"], "--notes no.json"),
     ],
 )
@@ -88,6 +90,54 @@ def test_what_is_wrong_is_one_line_and_exit_2(rows, flags, said, toy_base, tmp_p
     err = capsys.readouterr().err.strip()
     assert said in err.splitlines()[-1]
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+SCORE = {"bench": "humaneval", "metric": "pass@1", "score": 0.5, "low": 0.4, "high": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ("{", "a JSON object with any of run, arms"),
+        ("[]", "holds a list; it is to hold a JSON object with any of run, arms"),
+        ("null", "holds a NoneType"),
+        ('{"licence": "mit"}', "unknown key licence; did you mean license?"),
+        ('{"license": null}', "license: Input should be a valid string"),
+        ('{"arms": "seed"}', "arms: Input should be a valid tuple"),
+        (json.dumps({"scores": None}), "scores: Input should be a valid tuple"),
+        (json.dumps({"scores": [None]}), "scores.0: Input should be"),
+        (json.dumps({"scores": [{**SCORE, "score": None}]}), "scores.0.score: Input should be a"),
+        (json.dumps({"scores": [{**SCORE, "low": float("nan")}]}), "scores.0.low: Input should be"),
+        (json.dumps({"scores": [{"bench": "humaneval"}]}), "scores.0.metric: Field required"),
+    ],
+)
+@pytest.mark.parametrize("gpus", ["1", "2"])
+def test_notes_that_the_card_cannot_hold_are_refused_before_the_base_is_read(
+    notes, said, gpus, tmp_path, capsys
+):
+    """No training, on one GPU or several, is begun whose card could not be written."""
+    data = written(tmp_path / "rows.jsonl", [{"instruction": TASK, "output": ANSWER}])
+    (tmp_path / "notes.json").write_text(notes)
+    flags = ["--notes", str(tmp_path / "notes.json"), "--gpus", gpus]
+    out = tmp_path / "out"
+    assert main(["train", data, "--base", "no-such-base.gguf", "--out", str(out), *flags]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"evolcoder: --notes {tmp_path / 'notes.json'}: ")
+    assert said in line
+    assert not out.exists()
+
+
+def test_the_card_has_what_the_notes_say(toy_base, tmp_path):
+    """Run, arms, license and scores come out of the file as they stand in it."""
+    notes = {"run": "r1", "arms": ["seed", "merge-0..1"], "license": "mit", "scores": [SCORE]}
+    rows = written(tmp_path / "rows.jsonl", [{"instruction": TASK, "output": ANSWER}] * 6)
+    (tmp_path / "notes.json").write_text(json.dumps(notes))
+    out = tmp_path / "out"
+    flags = ["--base", str(toy_base), "--out", str(out), "--notes", str(tmp_path / "notes.json")]
+    assert main(["train", rows, *flags, *FAST]) == 0
+    card = (out / "README.md").read_text()
+    for part in ("| run | r1 |", "| seed, merge-0..1 |", "license: mit", "50.0 | 40.0 to 60.0 |"):
+        assert part in card
 
 
 def test_several_gpus_get_the_launchers_config(tmp_path):

@@ -1,10 +1,12 @@
 """A loop's config is checked whole, and its runs differ by what their names say."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from evolcoder import config as configs
+from evolcoder.cli.main import main
 from evolcoder.errors import ConfigError
 from evolcoder.loop.settings import LoopConfig, fill
 from evolcoder.loop.variants import merge, rerun, variant
@@ -37,6 +39,21 @@ def test_a_fault_is_named_by_its_key(override, words):
     with pytest.raises(ConfigError) as raised:
         loaded(override)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("text", [None, "{", "not a tokenizer"])
+def test_a_tokenizer_that_cannot_be_read_is_one_line(text, tmp_path, capsys):
+    """Missing or broken, its file is named with its key, and nothing is made."""
+    pytest.importorskip("tokenizers")
+    config, path = tmp_path / "loop.yaml", tmp_path / "tokenizer.json"
+    config.write_text(json.dumps({"student": {"path": "weights", "tokenizer": str(path)}}))
+    if text is not None:
+        path.write_text(text)
+    assert main(["loop", str(config), "--out", str(tmp_path / "out")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"evolcoder: student.tokenizer: {path} cannot be read: ")
+    assert line.endswith("name a tokenizer.json, or leave the key out to count words")
+    assert not (tmp_path / "out" / "run-main").exists()
 
 
 def test_another_run_is_the_main_one_with_what_differs():

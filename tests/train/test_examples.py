@@ -94,3 +94,31 @@ def test_a_chat_template_that_rewrites_the_question_is_refused(tmp_path):
     tokenizer.chat_template = "{{ messages|length }}" + toy_model.TURNS
     with pytest.raises(TrainError, match="would not match evaluation"):
         example_of(LESSON, CHAT, tokenizer)
+
+
+UNENDED = toy_model.TURNS.replace("<|im_end|>", "")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [UNENDED, UNENDED.replace("{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}", "")],
+    ids=["no-special-token", "one-before-the-answer-alone"],
+)  # fmt: skip
+def test_a_chat_template_that_leaves_an_answer_open_is_refused(turns, tmp_path):
+    """An ordinary token must not be learnt as the end, nor the answer be cut at its own beginning."""
+    tokenizer = toy_model.make_tokenizer(tmp_path)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>"]})
+    tokenizer.chat_template = turns
+    with pytest.raises(TrainError, match="would never end; take --template wizardcoder"):
+        example_of(LESSON, CHAT, tokenizer)
+
+
+def test_an_end_that_the_tokenizer_gives_no_role_is_an_end(tmp_path):
+    """A chat base may name another token as its end than the one that closes a turn."""
+    tokenizer = toy_model.make_tokenizer(tmp_path)
+    tokenizer.eos_token = "<|endoftext|>"
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert end not in tokenizer.all_special_ids
+    example = example_of(LESSON, CHAT, tokenizer)
+    assert example.answer[-1] == end
+    assert tokenizer.decode(example.answer[:-1]) == LESSON.answer

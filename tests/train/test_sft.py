@@ -152,7 +152,7 @@ def test_a_finished_training_is_not_done_again(trained, toy_base):
     """The same order returns what is there, and a card with scores."""
     out, outcome = trained
     before = (out / "model.safetensors").stat().st_mtime_ns
-    line = ScoreLine("humaneval", "pass@1, greedy", 0.5, 0.42, 0.58)
+    line = ScoreLine(bench="humaneval", metric="pass@1, greedy", score=0.5, low=0.42, high=0.58)
     notes = Notes(run="r1", arms=("merge-0..3",), scores=(line,), license="mit")
     assert train(job(toy_base, out, save_dtype="float32", notes=notes)) == outcome
     assert (out / "model.safetensors").stat().st_mtime_ns == before

@@ -110,7 +110,13 @@ def _tokens(config: LoopConfig) -> Callable[[Row], int]:
             "student.tokenizer: needs tokenizers, which is not installed; "
             "run: pip install tokenizers, or leave the key out to count words"
         ) from error
-    tokenizer = Tokenizer.from_file(path)
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # the package raises nothing narrower
+        raise ConfigError(
+            f"student.tokenizer: {path} cannot be read: {error}; "
+            f"name a tokenizer.json, or leave the key out to count words"
+        ) from error
     return lambda row: len(tokenizer.encode(row.response.text).ids)
 
 

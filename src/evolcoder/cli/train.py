@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from evolcoder import config as configs
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import provenance
 from evolcoder.cli.lessons import lessons_of
@@ -24,13 +25,17 @@ from evolcoder.engine import models
 from evolcoder.errors import TrainError
 from evolcoder.train import scale
 from evolcoder.train.base import PACKAGES
-from evolcoder.train.card import Notes, notes_of
+from evolcoder.train.card import Notes
 from evolcoder.train.folder import Outcome
 from evolcoder.train.log import Step
 from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
 from evolcoder.train.sft import Job, train
 
 EVERY_STEPS = 10
+NOTES_HOLD = (
+    "it is to hold a JSON object with any of run, arms, license and scores "
+    "(bench, metric, score, low, high)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train here, or start a process for each GPU."""
-    recipe = recipe_of(args.preset, _changes(args))
+    recipe, notes = recipe_of(args.preset, _changes(args)), _notes(args.notes)
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
     job = Job(
@@ -61,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
         recipe=recipe,
         lessons=lessons_of(args.data),
         data=tuple(args.data),
-        notes=_notes(args.notes),
+        notes=notes,
         versions=_versions(),
         tell=_tell,
     )
@@ -77,7 +82,10 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         key, equals, value = change.partition("=")
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
-        changes[key] = yaml.safe_load(value)
+        try:
+            changes[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
+            raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
     return {**changes, **{key: value for key, value in flags.items() if value is not None}}
 
@@ -93,12 +101,12 @@ def _notes(path: Path | None) -> Notes:
     if path is None:
         return Notes()
     try:
-        return notes_of(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainError(
-            f"--notes {path}: {error}; a JSON object with any of run, arms, license and scores "
-            f"(bench, metric, score, low, high)"
-        ) from error
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
+    if not isinstance(data, dict):
+        raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
+    return configs.checked(Notes, data, where=f"--notes {path}")
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

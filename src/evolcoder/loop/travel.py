@@ -4,7 +4,7 @@
     rows.jsonl.gz       every row once
     prompts.jsonl.gz    every problem as the student is asked it
     back: KEY.jsonl.gz  samples of one model: bench, problem, number, text, finish
-    back: trainings.jsonl   what each training took and came to; may be missing
+    back: trainings.jsonl   what each training took and came to; may be missing, or end amid a line
 
 Promises: the same rows, in the same order, give the models of the same keys there as here. Nothing
 of this needs evolcoder on the other machine but `evolcoder train`.
@@ -25,6 +25,8 @@ from evolcoder.loop.parts import Training
 from evolcoder.loop.store import LoopStore, Step, lesson
 
 Planned = Sequence[tuple[Training, Selection | None]]
+CUT = (json.JSONDecodeError, UnicodeDecodeError)
+"""What comes of a line whose writer was killed; no beginning of an object is JSON."""
 
 
 def pack(folder: Path, planned: Planned, prompts: Iterable[object], how: object) -> list[Path]:
@@ -73,16 +75,33 @@ def brought(path: Path) -> list[dict[str, Any]]:
 
 
 def note(store: LoopStore, folder: Path) -> None:
-    """Keep what the other machine said of each training, once."""
+    """Keep what the other machine said of each training, once; a line that a kill cut is left out.
+
+    Another line that tells of no training is a BenchError, and then nothing is kept.
+    """
     path = folder / "trainings.jsonl"
     known = {step.detail for step in store.steps()}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for line in dict.fromkeys(lines):
-        told = json.loads(line)
-        told.get("outcome", {}).pop("folder", None)  # a place on the other machine
-        detail, name = json.dumps(told), f"{told['arm']}, seed {told['seed']}"
+    steps = {step.detail: step for step in _told(path)} if path.exists() else {}
+    for detail, step in steps.items():
         if detail not in known:
-            store.add_step(Step("train", name, told["seconds"], detail))
+            store.add_step(step)
+
+
+def _told(path: Path) -> Iterator[Step]:
+    """Read the other machine's trainings, one a line."""
+    lines = path.read_bytes().rstrip().split(b"\n")
+    for n, line in enumerate(lines, 1):
+        try:
+            told = json.loads(line)
+            name, seconds = f"{told['arm']}, seed {told['seed']}", float(told["seconds"])
+            told.get("outcome", {}).pop("folder", None)  # a place on the other machine
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if n == len(lines) and isinstance(error, CUT):
+                return
+            raise BenchError(
+                f"{path} line {n}: no training: {error!r}; mend the line or take it out"
+            ) from error
+        yield Step("train", name, seconds, json.dumps(told))
 
 
 def _lines(rows: Iterable[object]) -> bytes:

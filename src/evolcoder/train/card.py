@@ -7,16 +7,15 @@ wrote the data bear on it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 
 from evolcoder.bench.prompts import Template
+from evolcoder.knobs import Section
 from evolcoder.text import one_line
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreLine:
+class ScoreLine(Section):
     """One score of the model, with its interval."""
 
     bench: str
@@ -31,9 +30,8 @@ class ScoreLine:
     """Upper end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """What only the one who ordered the training knows."""
+class Notes(Section):
+    """What only the one who ordered the training knows; a file may hold it."""
 
     run: str = ""
     """Id or folder of the run that made the rows."""
@@ -67,13 +65,6 @@ class CardFacts:
     """What was measured."""
     versions: tuple[tuple[str, str], ...]
     """Names and versions of what made it."""
-
-
-def notes_of(data: dict[str, Any]) -> Notes:
-    """Read notes from plain data; unknown keys raise TypeError."""
-    scores = tuple(ScoreLine(**line) for line in data.get("scores", ()))
-    rest = {key: value for key, value in data.items() if key != "scores"}
-    return Notes(**{**rest, "arms": tuple(rest.get("arms", ())), "scores": scores})
 
 
 def card(facts: CardFacts, notes: Notes) -> str:

@@ -191,7 +191,16 @@ def _end_of(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 
 def _to_end(answer: list[int], tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """Cut what a chat template writes behind the end of a turn; a model is not asked for it."""
-    ends = {*tokenizer.all_special_ids}
-    last = max((at for at, token in enumerate(answer) if token in ends), default=len(answer) - 1)
+    """Cut blanks that a chat template writes behind the end of a turn; no model is asked for them.
+
+    An end is never made up: where the chat goes on, a server writes the answer without it.
+    """
+    added = tokenizer.added_tokens_decoder.items()
+    ends = {*tokenizer.all_special_ids, *(token for token, how in added if how.special)}
+    last = max((at for at, token in enumerate(answer) if token in ends), default=-1)
+    if last < 0 or tokenizer.decode(answer[last + 1 :]).strip():
+        raise TrainError(
+            "the base's chat template closes an answer with no special token, so answers would "
+            "never end; take --template wizardcoder"
+        )
     return tuple(answer[: last + 1])
