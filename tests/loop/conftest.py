@@ -39,7 +39,7 @@ def toy_loop(tmp_path, shared, monkeypatch, controls_cache):
         plain = {
             "run": run,
             "student": {"path": str(student), "name": "toy"},
-            "train": {"command": trainer, "steps": ["{steps}"], "batch": 8},
+            "train": {"command": trainer, "steps": ["{steps}"], "batch": 8, "epochs": 1},
             "serve": {"command": [], "spec": "scripted:{model}/script.json"},
             "ask": {"limit": 12, "data_dir": str(shared), "max_tokens": 4000},
             "dev": {"bench": "mbpp-dev"},

@@ -95,7 +95,8 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # in one piece, since threads say things too
+    sys.stderr.flush()
 
 
 def _tokens(config: LoopConfig) -> Callable[[Row], int]:

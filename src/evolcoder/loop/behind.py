@@ -3,7 +3,7 @@
 Promises: so many calls at a time, one of each group, the most urgent first, then in the order in
 which they were handed in; a name is done once, whoever hands it in again; what a call raised is
 raised to whoever waits for it. When the context is left on an error, the calls that go on are
-stopped and the others are dropped; when it is left well, all are done.
+stopped and the others are dropped; when it is left well, all are done. A wait can be interrupted.
 
 >>> with Behind(stop=lambda: None) as behind:
 ...     behind.hand_in("a", lambda: print("done"), urgency=0)
@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+LOOK_UP_S = 0.5
+
 
 @dataclass(order=True)
 class _Job:
@@ -26,6 +28,11 @@ class _Job:
     group: str = field(compare=False)
     done: threading.Event = field(default_factory=threading.Event, compare=False)
     error: BaseException | None = field(default=None, compare=False)
+
+    def until_done(self) -> None:
+        """Wait, and look up now and then: a signal that comes as a wait begins wakes nobody up."""
+        while not self.done.wait(LOOK_UP_S):
+            pass
 
 
 class Behind:
@@ -57,7 +64,7 @@ class Behind:
         try:
             if kind is None:
                 for job in self._jobs.values():
-                    job.done.wait()
+                    job.until_done()
                 for name in self._jobs:
                     self.wait(name)
         finally:
@@ -88,7 +95,7 @@ class Behind:
     def wait(self, name: str) -> None:
         """Wait until it is done; raise what it raised."""
         job = self._jobs[name]
-        job.done.wait()
+        job.until_done()
         if job.error is not None:
             raise job.error
 
