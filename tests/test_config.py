@@ -27,6 +27,7 @@ from evolcoder.errors import ConfigError
         ("=3", "write it as key.subkey=value"),
         ("seed.x.y=3", "seed"),
         ("evolver.model=[", "not YAML"),
+        ("seeds.path=2024-13-01", "not YAML"),
     ],
 )
 def test_a_wrong_value_is_said_in_one_line(override, said):
@@ -42,6 +43,7 @@ def test_a_wrong_value_is_said_in_one_line(override, said):
     [
         ("- a\n- b", "must hold keys and values, not a list"),
         ("a: [1", "not YAML"),
+        ("a: 2024-13-01", "not YAML"),
         ("seed: -1", "seed"),
         ("\xff\xfe", "not YAML"),
     ],

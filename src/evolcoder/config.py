@@ -157,7 +157,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
         first = str(error).splitlines()
         raise ConfigError(
             f"{path}: not YAML: {' '.join(part.strip() for part in first)}"
@@ -181,7 +181,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         data = inner
     try:
         data[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}: the value is not YAML") from error
 
 
