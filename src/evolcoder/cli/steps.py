@@ -1,14 +1,14 @@
 """What a loop does with commands of ours: every step is a process, and can be done by hand.
 
 Promises: a step's command and all that it says are in the loop's `log` folder; a step ends with
-this process, whatever this one dies of, so that nothing writes behind a loop's back; memory of a
-GPU is free when a step has ended. An exit code becomes the error that it stands for.
+this process, whatever this one dies of, and what the step started ends with the step, so that
+nothing writes behind a loop's back; memory of a GPU is free when a step has ended. An exit code
+becomes the error that it stands for.
 """
 
 import argparse
 import json
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,10 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.bench.scores import Outcomes
 from evolcoder.cli import eval as evaluation
 from evolcoder.cli.plan import plan_of
+from evolcoder.cli.stopping import not_now
 from evolcoder.config import Config
 from evolcoder.engine.models import cache_folder
-from evolcoder.engine.serve import last_words, tethered
+from evolcoder.engine.serve import guarded, last_words
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import BASE, outcomes_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
@@ -52,22 +53,23 @@ def run_step(
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
-        process = subprocess.Popen(
-            tethered(command, signal.SIGKILL),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-        if going is not None:
-            going.append(process)
+        going, process = [] if going is None else going, None
         try:
+            with not_now():
+                process = subprocess.Popen(
+                    guarded(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+                going.append(process)
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
         finally:
-            process.kill()
-            process.wait()
-            if going is not None:
+            if process is not None:
+                process.terminate()
+                process.wait()
                 going.remove(process)
     if code != 0:
         said = f"{log.stem}: {last_words(log).removeprefix('evolcoder: ')} (all of it in {log})"
@@ -76,7 +78,7 @@ def run_step(
 
 def _end(going: "list[subprocess.Popen[bytes]]") -> None:
     for process in list(going):
-        process.kill()
+        process.terminate()
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
