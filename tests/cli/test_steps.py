@@ -1,7 +1,15 @@
 """A step is a process: what it ends with becomes the error that it stands for."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import textwrap
+import threading
+import time
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +48,151 @@ def test_a_step_that_ends_well_raises_nothing_and_one_that_hangs_is_ended(tmp_pa
     run_step(ends(0), tmp_path / "log" / "fine.txt")
     with pytest.raises(StepFailed, match=r"slow: not done within 0\.5 s"):
         run_step([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "slow.txt", timeout_s=0.5)  # fmt: skip
+
+
+FAMILY = """
+import os, subprocess, sys, time
+folder, code = sys.argv[1], sys.argv[2]
+program = "import os, sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
+pids, places = [os.getpid()], [f"{folder}/beside", f"{folder}/apart"]
+for place in places:
+    args = [sys.executable, "-c", program, place]
+    pids.append(subprocess.Popen(args, start_new_session=place.endswith("apart")).pid)
+while not all(map(os.path.exists, places)):
+    time.sleep(0.01)
+open(f"{folder}/new", "w").write(" ".join(map(str, pids)))
+os.rename(f"{folder}/new", f"{folder}/pids")
+time.sleep(600) if code == "stay" else sys.exit(int(code))
+"""
+
+
+class Family:
+    """A step with a child in its group and one in a session of its own, like torch's workers."""
+
+    def __init__(self, folder):
+        self.pids = folder / "pids"
+        (folder / "family.py").write_text(FAMILY)
+        self.command = [sys.executable, str(folder / "family.py"), str(folder)]
+
+    def members(self):
+        """Wait until all are there."""
+        return within(60.0, lambda: self.pids.exists() and self.pids.read_text().split())
+
+    def left(self):
+        """Return who is alive."""
+        alive = set()
+        for pid in self.members():
+            with suppress(OSError):
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                alive |= {pid} if state != "Z" else set()
+        return alive
+
+
+def within(seconds, seen):
+    """Look until something is seen, so many seconds at most."""
+    ends = time.monotonic() + seconds
+    while not (found := seen()) and time.monotonic() < ends:
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A family of processes, of which none is left after a test that failed."""
+    one = Family(tmp_path)
+    yield one
+    if one.pids.exists():
+        for pid in one.left():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_nothing_that_a_step_started_outlives_it(tmp_path, family, code):
+    """The GPU is free when a step has ended, also by a failure that its workers did not hear of."""
+    with pytest.raises(StepFailed) if code else nullcontext():
+        run_step([*family.command, str(code)], tmp_path / "step.txt")
+    assert not family.left()
+
+
+def test_what_a_step_started_ends_with_its_time(tmp_path, family):
+    """When timeout_s is told of, nobody writes into the step's folder any more."""
+    with pytest.raises(StepFailed, match="not done within 5 s"):
+        run_step([*family.command, "stay"], tmp_path / "step.txt", timeout_s=5)
+    assert not family.left()
+
+
+def test_a_training_that_is_stopped_leaves_no_worker(tmp_path, family):
+    """A failure beside it, or SIGTERM of the loop, stops a training with all its workers."""
+    train = {"command": [*family.command, "stay"]}
+    config = LoopConfig.model_validate({"student": {"path": "weights"}, "train": train})
+    trainer, ended = TrainSteps(tmp_path, config), []
+
+    def go():
+        with pytest.raises(StepFailed) as failed:
+            trainer.train(Training("seed", 3, "key", "data", 10, 100, None), tmp_path, tmp_path)
+        ended.append(failed)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    family.members()
+    trainer.stop()
+    thread.join()
+    assert ended
+    assert not family.left()
+
+
+def test_a_step_that_is_being_started_is_not_lost(tmp_path, family, monkeypatch):
+    """SIGTERM of the loop while it starts a step ends that step too, before the loop ends."""
+
+    def start(*args, **kwargs):
+        process = real(*args, **kwargs)
+        family.members()
+        signal.raise_signal(signal.SIGTERM)
+        return process
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_step([*family.command, "stay"], tmp_path / "step.txt")
+        assert signal.getsignal(signal.SIGTERM) is interrupt
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not family.left()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        (os.kill, signal.SIGKILL),
+        (os.killpg, signal.SIGKILL),
+        (os.kill, signal.SIGINT),
+        (os.killpg, signal.SIGINT),
+        (os.killpg, signal.SIGHUP),
+    ],
+)
+def test_nothing_that_a_step_started_outlives_the_loop(tmp_path, family, how, told):
+    """SIGKILL of a loop or its group, Ctrl-C and a closed terminal end the step's whole family."""
+    script = textwrap.dedent(f"""
+        import signal
+        from pathlib import Path
+        from evolcoder.cli.steps import run_step
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        run_step({[*family.command, "stay"]!r}, Path({str(tmp_path / "step.txt")!r}))
+    """)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.DEVNULL, process_group=0
+    )
+    assert family.members()
+    how(owner.pid, told)
+    owner.wait(timeout=30)
+    assert within(10.0, lambda: not family.left())
 
 
 def test_a_training_is_told_its_seed_and_steps(tmp_path):

@@ -1,17 +1,20 @@
 """What a loop does with commands of ours: every step is a process, and can be done by hand.
 
 Promises: a step's command and all that it says are in the loop's `log` folder; a step ends with
-this process, whatever this one dies of, so that nothing writes behind a loop's back; memory of a
-GPU is free when a step has ended. An exit code becomes the error that it stands for.
+this process, whatever this one dies of, and what the step started ends with the step, so that
+nothing writes behind a loop's back; memory of a GPU is free when a step has ended. An exit code
+becomes the error that it stands for.
 """
 
 import argparse
 import json
+import math
 import shlex
-import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,14 @@ from evolcoder.bench.scores import Outcomes
 from evolcoder.cli import eval as evaluation
 from evolcoder.cli.grader import problems_of
 from evolcoder.cli.plan import plan_of, settings_of
+from evolcoder.cli.stopping import not_now
 from evolcoder.config import Config
 from evolcoder.engine.models import cache_folder
-from evolcoder.engine.serve import last_words, tethered
+from evolcoder.engine.serve import guarded, last_words
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import outcomes_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
+from evolcoder.loop.behind import LOOK_UP_S
 from evolcoder.loop.parts import Served, Training
 from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig, fill
 
@@ -53,31 +58,41 @@ def run_step(
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
-        process = subprocess.Popen(
-            tethered(command, signal.SIGKILL),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-        if going is not None:
-            going.append(process)
+        going, process = [] if going is None else going, None
         try:
-            code = process.wait(timeout_s)
+            with not_now():
+                process = subprocess.Popen(
+                    guarded(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+                going.append(process)
+            code = _waited(process, math.inf if timeout_s is None else timeout_s)
         except subprocess.TimeoutExpired as error:
             raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
         finally:
-            process.kill()
-            process.wait()
-            if going is not None:
+            if process is not None:
+                process.terminate()
+                process.wait()
                 going.remove(process)
     if code != 0:
         said = f"{log.stem}: {last_words(log).removeprefix('evolcoder: ')} (all of it in {log})"
         raise _ERRORS.get(code, StepFailed)(said)
 
 
+def _waited(process: "subprocess.Popen[bytes]", timeout_s: float) -> int:
+    """Wait, and look up now and then: a signal that comes as a wait begins wakes nobody up."""
+    ends = time.monotonic() + timeout_s
+    while (left := ends - time.monotonic()) > LOOK_UP_S:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK_UP_S)
+    return process.wait(max(left, 0.0))
+
+
 def _end(going: "list[subprocess.Popen[bytes]]") -> None:
     for process in list(going):
-        process.kill()
+        process.terminate()
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

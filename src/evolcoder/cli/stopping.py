@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,3 +23,24 @@ def until_told(story: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(listening())
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
+
+
+@contextmanager
+def not_now() -> Iterator[None]:
+    """Put SIGINT and SIGTERM off until the context is left, where they would raise something.
+
+    An exception amid `Popen` loses a process that has been started, and nobody could end it.
+    """
+    heard: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # no other runs handlers
+    told = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {one: now for one in told if callable(now := signal.getsignal(one))}
+    for one in before:
+        signal.signal(one, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)

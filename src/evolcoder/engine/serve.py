@@ -25,6 +25,7 @@ from evolcoder.errors import StepFailed
 from evolcoder.text import one_line
 
 TETHER = Path(__file__).with_name("tether.py")
+WARDEN = Path(__file__).with_name("warden.py")
 LOOK_S = 0.2
 """How often a server that is starting is looked at."""
 TAIL_CHARS = 2000
@@ -33,6 +34,14 @@ TAIL_CHARS = 2000
 def tethered(command: Sequence[str], death: signal.Signals) -> list[str]:
     """Return a command that gets a signal when this process dies."""
     return [sys.executable, "-S", str(TETHER), str(int(death)), str(os.getpid()), *command]
+
+
+def guarded(command: Sequence[str]) -> list[str]:
+    """Return a command that ends with all that it started, when this process dies or on SIGTERM.
+
+    SIGKILL would end the command alone.
+    """
+    return tethered([sys.executable, "-S", str(WARDEN), *command], signal.SIGTERM)
 
 
 def last_words(log: Path) -> str:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 LOOK_UP_S = 0.5
+"""How often who waits looks whether a signal has come."""
 
 
 @dataclass(order=True)
