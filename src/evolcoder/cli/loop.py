@@ -61,6 +61,7 @@ def main(args: argparse.Namespace) -> int:
     target = args.results or folder / "results"
     if args.regrade:
         return regrade.main(target, config, as_json=args.json)
+    tokens = _tokens(config)
     with LoopStore.create(folder) as store:
         scorer = EvalSteps(folder, config.ask, config.serve)
         parts = Parts(
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
             ServeSteps(folder, config.serve),
             scorer,
         )
-        loop = Loop(store, config, parts, tokens=_tokens(config), say=_say)
+        loop = Loop(store, config, parts, tokens=tokens, say=_say)
         if args.pack:
             return _pack(loop, config, scorer, args.pack)
         if args.take:
