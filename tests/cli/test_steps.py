@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.cli import steps
-from evolcoder.cli.steps import TrainSteps, filled, run_step
+from evolcoder.cli import libraries, steps
+from evolcoder.cli.steps import EvalSteps, TrainSteps, filled, run_step
 from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.loop.parts import Training
-from evolcoder.loop.settings import LoopConfig, ServeConfig
+from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
 
 
 def ends(code, said="it went so"):
@@ -239,3 +239,23 @@ def test_a_run_is_hurried_where_every_model_is_served_for_it(
     served = {role: "http://x#m" for role, part in parts.items() if (part.model or "").startswith("vllm:")}  # fmt: skip
     steps.RunSteps(tmp_path, ServeConfig()).evolve(config, tmp_path / "run-main", served)
     assert ("traffic.concurrency=1280" in commands[0]) == is_ours
+
+
+def test_options_that_decide_a_sample_are_told(tmp_path):
+    """A system prompt makes other samples; how many workers grade them does not."""
+    for options, decided in (
+        (["--system", "Be brief.", "--workers", "3"], {"system": "Be brief."}),
+        (["--workers", "3"], {}),
+    ):
+        asked = AskConfig(options=options)
+        assert EvalSteps(tmp_path, asked, ServeConfig()).decided() == decided
+
+
+def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared, monkeypatch):
+    """Neither are those beyond the limit."""
+    steps_of = EvalSteps(tmp_path, AskConfig(data_dir=str(shared), limit=3), ServeConfig())
+    problems = steps_of.asked("ds1000")
+    assert len(problems) == 3
+    known = {problems[1].id: "its reference fails here"}
+    monkeypatch.setattr(libraries, "excused", lambda bench, packages: known)
+    assert [one.id for one in steps_of.asked("ds1000")] == [problems[0].id, problems[2].id]

@@ -13,9 +13,9 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import NoReturn
 
-_SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36
+TETHER = os.path.join(os.path.dirname(__file__), "tether.py")  # noqa: PTH118, PTH120 - a fast start
+_SET_SUBREAPER = 36
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _HEARD = _TOLD | {signal.SIGCHLD}
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -30,21 +30,12 @@ def main() -> None:
     command = os.fork()
     if command == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _become(sys.argv[1:], warden)
+        tied = [sys.executable, "-S", TETHER, str(int(signal.SIGKILL)), str(warden)]
+        os.execv(tied[0], [*tied, *sys.argv[1:]])  # noqa: S606 - it becomes the command
     os.setpgid(0, 0)  # Ctrl-C and a kill of the loop's group are the command's, and not ours
     code = _ended(command)
     _end_all()
     sys.exit(code)
-
-
-def _become(command: list[str], warden: int) -> NoReturn:
-    _prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != warden:
-        sys.exit(1)
-    try:
-        os.execvp(command[0], command)  # noqa: S606 - it becomes the command
-    except OSError as error:
-        sys.exit(f"{command[0]}: cannot be started: {error.strerror}")
 
 
 def _ended(command: int) -> int:
