@@ -154,3 +154,12 @@ def test_several_gpus_get_the_launchers_config(tmp_path):
     assert full["num_processes"] == 2
     command = launch_command(tmp_path / "accelerate.yaml", ["rows.jsonl", "--gpus", "2"])
     assert command[-4:] == ["train", "rows.jsonl", "--gpus", "2"]
+
+
+def test_data_that_are_not_there_are_told_of_before_the_base_is_looked_for(capsys, tmp_path):
+    """Fetching a base takes long, and may fail for another reason."""
+    missing = str(tmp_path / "no.jsonl")
+    assert main(["train", missing, "--base", "nobody/none", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert missing in said
+    assert "nobody/none" not in said

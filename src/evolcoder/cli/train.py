@@ -58,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train here, or start a process for each GPU."""
     recipe, notes = recipe_of(args.preset, _changes(args)), _notes(args.notes)
+    for path in args.data:
+        next(lessons_of([path]), None)  # what is not there is told of before the base is fetched
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
     job = Job(
