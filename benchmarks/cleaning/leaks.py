@@ -24,14 +24,15 @@ from cleaning.running import Cost, pairs_of, passes_of
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.clean.embed import MINILM, Remembering, open_embedder
-from evolcoder.clean.evidence import Part
+from evolcoder.clean.evidence import Detector, Part
 from evolcoder.clean.items import items_of
-from evolcoder.clean.leaks import Leaks, Texts
+from evolcoder.cleaning.leaks import Looks, look
+from evolcoder.cleaning.rows import Candidate
 from evolcoder.engine.models import cache_folder
 from grading.memory import tree
 
-PORTION = 1024
-"""Rows that the detectors get at once."""
+BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
+"""Detectors that read a row; an embedder looks for neighbours beside them."""
 TEXTS = "by texts, together"
 DROPPED = "together"
 EVERY = "together, with every pass"
@@ -80,16 +81,18 @@ async def _by_texts(rows: Sequence[Row], shelf: Shelf) -> dict[str, set[Pair]]:
     problems = {name: bench_named(name, shelf).problems() for name in BENCHES}
     items = [item for name in BENCHES for item in items_of(name, problems[name])]
     embedder = open_embedder(MINILM, cache_folder() / "models")
-    leaks = Leaks(items, Remembering(embedder, BENCH / "embeddings.db"))
-    for start in range(0, len(rows), PORTION):
-        some = rows[start : start + PORTION]
-        leaks.look([Texts(row.id, row.task, row.answer) for row in some])
-    report = await leaks.report([])
-    found: dict[str, set[Pair]] = {name: set() for name in report.ran}
-    for hit in report.hits:
+    looks = Looks(items, BY_TEXT, Remembering(embedder, BENCH / "embeddings.db"))
+    seen = await look(map(_as_cleaned, rows), looks, seed=0)
+    found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
+    for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))
-    tasks = {(hit.row, hit.item) for hit in report.hits if hit.part is Part.TASK}
+    tasks = {(hit.row, hit.item) for hit in seen.hits if hit.part is Part.TASK}
     return {**found, "by texts, tasks alone": tasks, TEXTS: set().union(*found.values())}
+
+
+def _as_cleaned(row: Row) -> Candidate:
+    """Make of a row of the corpus what `evolcoder clean` makes of a row of a file."""
+    return Candidate(row.id, row.task, row.answer, 0, 0, None, is_verified=False, found=None)
 
 
 def told(done: Search) -> str:
