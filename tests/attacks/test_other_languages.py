@@ -44,8 +44,8 @@ at_strict = pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
 
 
 def forged(polyglot, language, statement):
-    polyglot.needs(language)
     candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
+    polyglot.needs(language, candidate, test)
     top = statement.removeprefix("TOP ") + "\n" if statement.startswith("TOP ") else ""
     candidate = candidate.replace("EARLY", "" if top else statement).replace("SUM", "7")
     return top + candidate, test

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 import toys
+from bash_bench import bash_with, part
 from evolcoder.cli.main import main
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.sandbox import jail
+from evolcoder.sandbox.probes import PROBES
+from evolcoder.sandbox.toolchains import LANGUAGES
 from loopback import Loopback, in_thread
 
 GOOD = "```python\ndef f(x):\n    return x\n```"
@@ -220,6 +224,23 @@ def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, serve
     code, _, err = run(capsys, tmp_path, server, "--rounds", 2)
     assert code == 2
     assert "this run verifies its rows, and here --sandbox strict" in err
+
+
+def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
+    """Said once, by name; answers in other languages are run as ever."""
+    said = "echo 'stdio.h: No such file' >&2; exit 1"
+    headers = replace(part(is_here=False), program=said, absent="stdio")
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
+    monkeypatch.setitem(PROBES, "bash", (said, ""))
+    rows = [{"instruction": f"Do {n}.", "output": "```bash\nif\n```"} for n in range(3)]
+    data = write(tmp_path / "rows.jsonl", [*rows, {"instruction": "Do.", "output": GOOD}])
+    code, out, err = verify(capsys, data, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["verdicts"] == {"runs": {"not_run": 3, "passed": 1}}
+    named = [line for line in err.splitlines() if "there is no part; install bash-part" in line]
+    assert named == [
+        "evolcoder: bash: there is no part; install bash-part; answers in it are not run"
+    ]
 
 
 def test_where_it_must_be_verified_a_run_does_not_begin(capsys, tmp_path, server, monkeypatch):

@@ -34,8 +34,8 @@ def polyglot(request):
 
 
 def verdict(polyglot, language, *, total=None, early=False):
-    polyglot.needs(language)
     source, test, ending = SAMPLES[language]
+    polyglot.needs(language, source, test)
     source = source.replace("EARLY", ending.strip() if early else "")
     source = source.replace("SUM", total or SUMS.get(language, "a + b"))
     return polyglot.grade(grade_program, language, source, test, limits=ROOMY)
@@ -52,6 +52,15 @@ def test_a_right_program_passes(polyglot, language):
     found = verdict(polyglot, language)
     assert found.kind is Kind.PASSED, (found, found.execution.stdout, found.execution.stderr)
     assert found.separation is Separation.TOKEN
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_what_is_called_missing_is(polyglot, language):
+    """A sample that does without what it is said to need was skipped for nothing."""
+    source, test, _ = SAMPLES[language]
+    if language in polyglot.sandbox._tools and polyglot.lacking(language, source, test):
+        source = source.replace("EARLY", "").replace("SUM", SUMS.get(language, "a + b"))
+        assert not polyglot.grade(grade_program, language, source, test, limits=ROOMY).passed
 
 
 @pytest.mark.parametrize("language", SAMPLES)
@@ -101,6 +110,7 @@ def test_the_class_that_has_main_is_found(language, source):
 
 def test_compiling_takes_none_of_the_programs_time(polyglot):
     """Compile time is reported apart and no limit of the program's own bounds it."""
+    polyglot.needs("cpp")
     limits = Limits(cpu_s=0.5, wall_s=0.5, compile_s=60)
     source = '#include <regex>\n#include <iostream>\nint main() { std::cout << "ok"; }'
     execution = polyglot.run(Program("cpp", source), limits)
@@ -110,6 +120,7 @@ def test_compiling_takes_none_of_the_programs_time(polyglot):
 
 def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
     """The compiler has a limit of its own."""
+    polyglot.needs("cpp")
     execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
     assert execution.status is Status.COMPILE_ERROR
 

@@ -143,6 +143,23 @@ def test_a_language_without_tools_is_not_run(sandbox):
         assert told(look(sandbox, fence(language, "x"), languages=[])) == ("not_run", "language")
 
 
+def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
+    """A compiler without its C library calls no row wrong, and other languages are run as ever."""
+    asked = []
+
+    async def works(language):
+        asked.append(language)
+        return language == "python"
+
+    driver = every_language
+    runs = Runs(driver.sandbox, languages=("bash",), limits=QUICK, works=works)
+    task = Task.seed("Write it.", ordinal=0, language=None)
+    for language, wanted in (("bash", ("not_run", "language")), ("python", ("passed", ""))):
+        response = Response.to(task, fence(language, "x=1"), made=None)
+        assert told(driver.runner.run(runs(task, response, {}))) == wanted
+    assert asked == ["bash", "python"]
+
+
 @pytest.mark.parametrize(
     "code",
     [

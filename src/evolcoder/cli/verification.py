@@ -9,7 +9,7 @@ is refused on a machine that cannot.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -150,7 +150,7 @@ def checks_of(
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)
     made: dict[Check, RowCheck] = {
-        Check.RUNS: Runs(sandbox, languages=languages, limits=limits),
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits, works=_works_in(sandbox)),
         Check.BAIT: RunBait(sandbox, wanted),
         Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
         Check.SHAPE: Shaped(ask.judge if ask else None, seed),
@@ -159,6 +159,25 @@ def checks_of(
         made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
         made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
     return tuple(made[check] for check in Check if check in wanted.checks)
+
+
+def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
+    """Return what tells whether programs of a language run here at all, and says if they do not.
+
+    A compiler without its C library would call every program wrong.
+    """
+    from evolcoder.sandbox.requirements import Requirements  # noqa: PLC0415 - as above
+
+    requirements, told = Requirements(sandbox), set[str]()
+
+    async def works(language: str) -> bool:
+        lacks = [lack for lack in await requirements.lacks(language) if lack.stops_all]
+        if lacks and language not in told:
+            told.add(language)
+            _say(f"{lacks[0]}; answers in it are not run")
+        return not lacks
+
+    return works
 
 
 def _say(line: str) -> None:
