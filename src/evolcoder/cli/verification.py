@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.config import Config, VerifyConfig
 from evolcoder.engine.base import Role
@@ -121,7 +122,16 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
             f"this run verifies programs in {', '.join(lost)}, whose tools are not here; "
             f"evolcoder doctor says what to install"
         )
+    _narrow(store, known, held)
     return tuple(known["languages"])
+
+
+def _narrow(store: RunStore, known: dict[str, Any], held: Held) -> None:
+    """Keep of a run's protections those that this session has too: all its rows had them."""
+    layers = [layer for layer in known.get("layers", ()) if layer in held.layers]
+    if layers != known.get("layers", []):
+        store.set_meta(VERIFY_META, {**known, "layers": layers})
+        store.db.flush()
 
 
 def limits_of(wanted: VerifyConfig) -> Limits:
