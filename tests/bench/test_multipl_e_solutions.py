@@ -15,6 +15,7 @@ from evolcoder.errors import SandboxRefusedError
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Kind, Limits
 from evolcoder.sandbox.pool import PoolSandbox
+from groups import by_language
 
 ROOMY = Limits(cpu_s=10, wall_s=60, compile_s=120)
 BRIEF = Limits(cpu_s=1, wall_s=60, compile_s=120)
@@ -131,7 +132,7 @@ def test_every_language_has_five_right_and_five_wrong_solutions(code):
         assert {solution.form for solution in half} == set(FORMS.values())
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=str)
+@pytest.mark.parametrize("solution", by_language(SOLUTIONS, lambda one: one.code), ids=str)
 def test_a_solution_is_judged_by_what_it_does(judged, solution):
     """Right ones pass, in the form in which they came; wrong ones end as they must."""
     found = judged(solution.code)[solution]
@@ -140,7 +141,7 @@ def test_a_solution_is_judged_by_what_it_does(judged, solution):
         assert found.check is not None
 
 
-@pytest.mark.slow
+@pytest.mark.toolchains
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_stubs_fail_when_they_are_called(named, grade, name):
     """They compile, and end of their own, most by an error: no stub passes, no seal is broken."""

@@ -121,7 +121,7 @@ def test_an_export_of_ours_is_read_back(capsys, tmp_path, odd):
         assert all(line["kept"] for line in lines(again / "verdicts.jsonl"))
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_sigkill_loses_nothing_and_repeats_no_verdict(tmp_path):
     """Killed again and again, a verification ends as an undisturbed one does."""
     rng = random.Random(3)

@@ -61,7 +61,7 @@ def in_readme(name):
     return readme.partition(begin)[2].partition(end)[0]
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("name", IN_README)
 def test_the_readme_has_the_table_of_samples_graded_again(stored, name):
     """No number of it is typed: the verdicts of its models are reached anew."""
@@ -84,7 +84,7 @@ def test_the_readme_has_the_tables_of_the_stored_verdicts(name):
     assert in_readme(name) == markdown(tables(name)[:1])
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize(("name", "bench", "language"), BESIDE)
 def test_verdicts_of_the_others_hold(stored, shared, name, bench, language):
     """Some problems of every benchmark are graded again, with all their samples."""

@@ -20,6 +20,7 @@ from evolcoder.sandbox.packages import offers
 from evolcoder.sandbox.probes import PROBES, broken
 from evolcoder.sandbox.requirements import CheckedSandbox, Lack, Requirements
 from evolcoder.sandbox.toolchains import LANGUAGES
+from groups import by_language
 
 NEEDING = {
     "bash": ("echo '1 + 1' | bc", "x=$(rev <<< abc)"),
@@ -102,7 +103,9 @@ def test_what_is_required_is_what_is_installed(language):
     assert {name for way in ways[language] for name in way.names[1:]} <= required
 
 
-@pytest.mark.parametrize("language", ["bash", "c", "java", "javascript", "perl", "rust"])
+@pytest.mark.parametrize(
+    "language", by_language(["bash", "c", "java", "javascript", "perl", "rust"])
+)
 def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, language):
     """The tools work, one program cannot load what it needs: that is missing, and nothing else."""
     polyglot.needs(language)

@@ -9,6 +9,7 @@ from evolcoder.records import Check, Response, Task
 from evolcoder.sandbox.base import Limits
 from evolcoder.text import named_language
 from evolcoder.verify.runs import Runs
+from groups import by_language
 
 QUICK = Limits(cpu_s=3, wall_s=8, processes=128)
 
@@ -127,7 +128,9 @@ OTHERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("language", "code", "kind", "why"), OTHERS)
+@pytest.mark.parametrize(
+    ("language", "code", "kind", "why"), by_language(OTHERS, lambda row: row[0])
+)
 def test_other_languages(every_language, language, code, kind, why):
     """Whole programs, functions, methods and statements are taken for what they are."""
     every_language.needs(language)
