@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains image ds1000 clean help
+# A process more than processors, since much of a suite about limits waits for them.
+PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder
+# What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
+GROUPS := attacks or e2e or gpu or published or toolchains or train
+
+.PHONY: run test test-all check fix bench bench-orchestration bench-grading bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,9 +23,13 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## evolve 8 bundled seeds with a real model on this machine
 	$(BIN)/evolcoder run --limit 8 --out runs/first
 
-test: $(READY) ## run the tests, side by side
+test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
-	$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not ($(GROUPS))'
+
+test-all: $(READY) ## run all tests
+	@$(BIN)/python -m compileall -qq src # as above
+	$(PYTEST)
 
 check: $(READY) ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from groups import GROUPS
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+NO_DATA = "no shared data beside the checkout"
+"""Why a test is skipped whose data is not here; the count at the end looks for it."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Where files run side by side, those with slow tests begin, so that none is left at the end."""
+    """Where files run side by side, those with tests of a group begin, so that none is left last."""
     if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        slow = {item.path for item in items if any(map(item.get_closest_marker, GROUPS))}
         items.sort(key=lambda item: item.path not in slow)
 
 
@@ -28,7 +32,7 @@ def _own_cache(tmp_path, monkeypatch):
 def shared():
     """The folder of real data beside the checkout."""
     if not SHARED.is_dir():
-        pytest.skip("no shared data beside the checkout")
+        pytest.skip(NO_DATA)
     return SHARED
 
 
@@ -48,9 +52,9 @@ def measured_controls(tmp_path_factory):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how many tests were skipped for want of data or models."""
+    """Say how many tests were skipped for want of data."""
     skipped = terminalreporter.stats.get("skipped", [])
-    wanting = [report for report in skipped if "shared data" in str(report.longrepr)]
+    wanting = [report for report in skipped if NO_DATA in str(report.longrepr)]
     terminalreporter.write_line(
         f"{len(wanting)} tests skipped for want of shared data, {len(skipped)} skipped in all"
     )

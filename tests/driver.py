@@ -1,6 +1,7 @@
 """A sandbox for tests that run programs, as a fixture for the conftest of their folder."""
 
 import asyncio
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.requirements import Requirements
 from evolcoder.sandbox.toolchains import find
 
 QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, file_mb=16)
@@ -21,18 +23,28 @@ class Driver:
         self.runner = runner
         self.sandbox = sandbox
         self.level = level
+        self.requirements = Requirements(sandbox)
 
     def run(self, program, limits=QUICK):
         if isinstance(program, str):
             program = Program("python", program)
         return self.runner.run(self.sandbox.run(program, limits))
 
-    def needs(self, language):
-        """Skip a test whose language this sandbox was started without."""
+    def needs(self, language, *sources):
+        """Skip a test whose language is not here, or lacks what its programs and tests need."""
+        if reason := self.lacking(language, *sources):
+            pytest.skip(reason)
+
+    def lacking(self, language, *sources):
+        """Say what is missing for a language and its sources, by name; '' if nothing is."""
+        if language == "python":
+            return ""
         try:
-            self.sandbox._toolchain(language)
+            list(LEVELS[self.level].holds(find(language).folders, ()))
         except SandboxRefusedError as error:
-            pytest.skip(str(error))
+            return str(error)
+        lack = self.runner.run(self.requirements.lack_of(language, "", *sources))
+        return str(lack or "")
 
     def grade(self, grader, *args, limits=QUICK):
         return self.runner.run(grader(self.sandbox, *args, limits))
@@ -46,6 +58,12 @@ def usable(level, languages):
         except SandboxRefusedError:
             continue
         yield name
+
+
+def lacking(language, *sources, level="strict"):
+    """Say what this machine has not of what a language and its sources need; '' if it has all."""
+    with contextmanager(held)(level, languages=list(usable(level, [language]))) as driver:
+        return driver.lacking(language, *sources)
 
 
 def held(level, **options):

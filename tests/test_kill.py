@@ -53,7 +53,7 @@ def wait_for_calls(server: Loopback, n: int, process: subprocess.Popen[bytes]) -
         time.sleep(0.002)
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_sigkill_at_25_random_instants_loses_and_repeats_nothing(tmp_path):
     """The restarted run equals an undisturbed one, and no answer that had come is asked again."""
     rng = random.Random(2024)

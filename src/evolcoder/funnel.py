@@ -20,10 +20,12 @@ SEEDS_META = "seeds"
 SECONDS_META = "seconds"
 """Meta key: round -> stage -> seconds in which at least one record was in it, over all sessions."""
 VERIFY_META = "verify"
-"""Key under which a run stores how its rows are verified: by which checks, at which level, and
-whether the answers that came with the seeds are too; no checks where they are not."""
+"""Key under which a run stores how its rows are verified: by which checks, at which level, under
+which protections in all of its sessions, and whether the answers that came with the seeds are too;
+no checks where they are not."""
 CLEAN_META = "clean"
-"""Key under which a run stores how it was cleaned, and what came of it."""
+"""Key under which a run stores how it was cleaned, what came of it, and under which protections
+answers were run to find leaks."""
 _ALL_KEPT = """
     SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
 """

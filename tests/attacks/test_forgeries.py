@@ -6,12 +6,13 @@ from attacks.forgeries import FORGERIES, GRADERS, TEST, WRONG, Forgery
 from evolcoder.grade.asserts import AssertTest, grade_asserts
 from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import Kind
+from groups import by_promise
 
 CHECKS = CallTest.of("add", inputs=[(1, 2), (2, 2)], expected=[3, 4])
 HONEST = "def add(a, b):\n    return a + b\n"
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+@pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
 def test_the_attack_deceives_a_naive_grader(sandbox, forgery):
     """Every row is a real attack: a grader as people write it says passed."""
     execution = sandbox.run(forgery.naively())
@@ -26,7 +27,7 @@ def test_a_naive_grader_is_no_fool(sandbox, grader):
     assert sandbox.run(plain.naively(HONEST)).stdout.startswith(b"PASSED")
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+@pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
 def test_a_test_that_runs_apart_is_not_deceived(at_every_level, forgery):
     """A forgery never passes an assert-style test that is run."""
     test = AssertTest.of(("add",), forgery.test, check=None)
@@ -35,7 +36,7 @@ def test_a_test_that_runs_apart_is_not_deceived(at_every_level, forgery):
     assert not verdict.passed, verdict
 
 
-@pytest.mark.parametrize("forgery", [f for f in FORGERIES if f.test == TEST], ids=str)
+@pytest.mark.parametrize("forgery", by_promise(f for f in FORGERIES if f.test == TEST), ids=str)
 def test_a_comparison_outside_is_not_deceived(at_every_level, forgery):
     """A forgery never passes where this process compares."""
     verdict = at_every_level.grade(grade_calls, forgery.source, CHECKS)

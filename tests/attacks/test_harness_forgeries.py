@@ -11,6 +11,7 @@ from driver import QUICK, with_packages
 from evolcoder.grade.harness import grade_harness
 from evolcoder.sandbox.base import Kind, Limits
 from evolcoder.sandbox.pool import LEVELS
+from groups import by_promise
 
 FORGERIES = list(rows())
 PYTHON = str(Path(sys.executable).resolve())
@@ -32,7 +33,7 @@ def needing(forgery):
 
 
 @at_strict
-@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+@pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
 def test_the_attack_deceives_a_naive_harness(stocked, forgery):
     """Every row is a real attack: a harness run as people run it says passed."""
     needing(forgery)
@@ -49,7 +50,7 @@ def test_a_naive_harness_is_no_fool(stocked, grader):
     assert stocked.run(plain.naively(PYTHON, RIGHT)).stdout.endswith(b"PASSED\n")
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=str)
+@pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
 def test_a_harness_that_runs_apart_is_not_deceived(stocked, forgery):
     """No row passes where snippet and harness are two processes."""
     needing(forgery)

@@ -9,6 +9,7 @@ from driver import held, usable
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS
+from groups import in_cpp
 
 HERE = Path(__file__).parent
 ROOMY = Limits(cpu_s=10, wall_s=30, compile_s=90)
@@ -44,15 +45,15 @@ at_strict = pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
 
 
 def forged(polyglot, language, statement):
-    polyglot.needs(language)
     candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
+    polyglot.needs(language, candidate, test)
     top = statement.removeprefix("TOP ") + "\n" if statement.startswith("TOP ") else ""
     candidate = candidate.replace("EARLY", "" if top else statement).replace("SUM", "7")
     return top + candidate, test
 
 
 @at_strict
-@pytest.mark.parametrize(("language", "statement"), ROWS)
+@pytest.mark.parametrize(("language", "statement"), in_cpp(ROWS))
 def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statement):
     """Every row deceives a grader that looks at the exit code."""
     source = "\n".join(forged(polyglot, language, statement))
@@ -60,7 +61,7 @@ def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statemen
     assert execution.exit_code == 0, (execution.stdout, execution.stderr)
 
 
-@pytest.mark.parametrize(("language", "statement"), ROWS)
+@pytest.mark.parametrize(("language", "statement"), in_cpp(ROWS))
 def test_the_seal_is_not_forged(polyglot, language, statement):
     """No row passes where a token and a count of checks have to come."""
     verdict = polyglot.grade(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from driver import Driver
+from driver import Driver, usable
 from evolcoder.bench.base import Form, Sample
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Kind, Limits
 from evolcoder.sandbox.pool import PoolSandbox
-from evolcoder.sandbox.toolchains import find
+from groups import by_language
 
 ROOMY = Limits(cpu_s=10, wall_s=60, compile_s=120)
 BRIEF = Limits(cpu_s=1, wall_s=60, compile_s=120)
@@ -69,18 +69,9 @@ def _written():
 SOLUTIONS = list(_written())
 
 
-def _lacking(code):
-    """Say what is missing for a language, by name and with its package; '' if nothing is."""
-    try:
-        find(LANGUAGES[code])
-    except SandboxRefusedError as error:
-        return str(error)
-    return ""
-
-
 @pytest.fixture(scope="module")
 def polyglot():
-    here = [name for code, name in LANGUAGES.items() if not _lacking(code)]
+    here = list(usable("strict", LANGUAGES.values()))
     with asyncio.Runner() as runner:
         try:
             pool = runner.run(PoolSandbox.start(workers=2, languages=here))
@@ -92,13 +83,20 @@ def polyglot():
 
 @pytest.fixture(scope="module")
 def grade(polyglot):
-    """Grades programs of one language, each with its tests and limits, side by side."""
+    """Grades programs of one language, each with its tests and limits, side by side.
+
+    Skips where the language's tools are not here, or lack what the tests import.
+    """
 
     async def together(code, cases):
         language, sandbox = LANGUAGES[code], polyglot.sandbox
         return await asyncio.gather(*(grade_program(sandbox, language, *case) for case in cases))
 
-    return lambda code, cases: polyglot.runner.run(together(code, cases))
+    def graded(code, cases):
+        polyglot.needs(LANGUAGES[code], *(text for case in cases for text in case[:2]))
+        return polyglot.runner.run(together(code, cases))
+
+    return graded
 
 
 @pytest.fixture(scope="module")
@@ -134,24 +132,20 @@ def test_every_language_has_five_right_and_five_wrong_solutions(code):
         assert {solution.form for solution in half} == set(FORMS.values())
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=str)
+@pytest.mark.parametrize("solution", by_language(SOLUTIONS, lambda one: one.code), ids=str)
 def test_a_solution_is_judged_by_what_it_does(judged, solution):
     """Right ones pass, in the form in which they came; wrong ones end as they must."""
-    if lacking := _lacking(solution.code):
-        pytest.skip(lacking)
     found = judged(solution.code)[solution]
     assert found.kind is KINDS[solution.does], (found, found.execution.stderr.decode())
     if found.kind is Kind.FAILED and LANGUAGES[solution.code] not in UNNUMBERED:
         assert found.check is not None
 
 
-@pytest.mark.slow
+@pytest.mark.toolchains
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_stubs_fail_when_they_are_called(named, grade, name):
     """They compile, and end of their own, most by an error: no stub passes, no seal is broken."""
     code = name.partition("-")[2]
-    if lacking := _lacking(code):
-        pytest.skip(lacking)
     some = named(name).problems()[::EVERY]
     found = grade(code, [(problem.stub, problem.checks.tests, ROOMY) for problem in some])
     kinds = {problem.id: verdict.kind for problem, verdict in zip(some, found, strict=True)}

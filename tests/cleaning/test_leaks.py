@@ -11,6 +11,7 @@ from evolcoder.clean.items import Item
 from evolcoder.cleaning.doubles import drops_path, in_file
 from evolcoder.cleaning.leaks import Looks, look, reported
 from evolcoder.cleaning.rows import of_file
+from evolcoder.cleaning.summary import Leaks
 from evolcoder.config import CleanConfig
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
@@ -99,12 +100,13 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
 
     def leaked(left):
         asked.extend(left)
-        return {asked[-1].id: [{"item": "Toy/1"}]}
+        return Leaks({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
 
     target = tmp_path / out if out else None
     summary = in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked)
     assert summary.dropped == {"duplicate_exact": 1, "leak": 1}
     assert (len(asked), summary.n_kept) == (4, 3)
+    assert summary.layers == ("no network",)
     if target is not None:
         drops = [json.loads(line) for line in drops_path(target).read_text().splitlines()]
         assert drops[-1]["hits"] == [{"item": "Toy/1"}]

@@ -3,12 +3,14 @@
 import pytest
 
 from evolcoder.cleaning.run import clean_run
+from evolcoder.cleaning.summary import Leaks
 from evolcoder.config import CleanConfig, Config
-from evolcoder.funnel import SEEDS_META, funnel
+from evolcoder.funnel import CLEAN_META, SEEDS_META, funnel
 from evolcoder.records import Check, Made, Reason, Response, RowVerdict, Stage, Task
 from evolcoder.store import RunStore
 
 MADE = Made("toy", 1, 1, 1)
+LAYERS = ("no network", "seccomp")
 LONG = "Write a function that reads numbers from a file, sorts them, removes what is double, and prints the median and the mean of all that are left"
 
 
@@ -93,11 +95,34 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
 
     def leaked(rows):
         assert {row.id for row in rows} >= {third.id, child.id}
-        return {child.id: [{"item": "Toy/1"}]}
+        return Leaks({child.id: [{"item": "Toy/1"}]}, LAYERS)
 
     clean_run(store, CleanConfig(), seed=0, leaked=leaked)
     assert dropped(store)[child.id] is Reason.LEAK
     clean_run(store, CleanConfig(near=0.9), seed=0)
     assert dropped(store)[child.id] is Reason.LEAK
-    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: {})
+    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}))
     assert child.id not in dropped(store)
+
+
+def test_the_protections_under_which_leaks_were_found_stay_with_them(store):
+    """They are the run's for as long as the drops are, and those of the next look after it."""
+    fill(store)
+    summary = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}, LAYERS))
+    assert summary.layers == LAYERS
+    assert clean_run(store, CleanConfig(), seed=0).layers == LAYERS
+    assert clean_run(store, CleanConfig(near=0.9), seed=0).layers == LAYERS
+    assert store.meta(CLEAN_META)["layers"] == list(LAYERS)
+    other = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}, ("cgroup",)))
+    assert (other.layers, store.meta(CLEAN_META)["layers"]) == (("cgroup",), ["cgroup"])
+
+
+def test_a_run_that_an_earlier_version_cleaned_claims_no_protection(store):
+    """What was not written down then is not known."""
+    fill(store)
+    clean_run(store, CleanConfig(), seed=0)
+    known = store.meta(CLEAN_META)
+    del known["layers"]
+    store.set_meta(CLEAN_META, known)
+    store.db.flush()
+    assert clean_run(store, CleanConfig(), seed=0).layers == ()

@@ -48,7 +48,7 @@ def clean(*arguments):
     return [sys.executable, "-m", "evolcoder.cli.main", "clean", *map(str, arguments)]
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_data_set_is_cleaned_of_leaks_whole_or_not_at_all(rows, shared, tmp_path):
     """Kept rows, drops and report are there as an undisturbed command writes them, or not."""
     data = tmp_path / "data.jsonl"
@@ -74,7 +74,7 @@ def test_a_data_set_is_cleaned_of_leaks_whole_or_not_at_all(rows, shared, tmp_pa
     assert len(files(whole)["kept.jsonl"].splitlines()) == 9
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_runs_drops_are_those_of_before_or_of_after(rows, shared, tmp_path):
     """A kill leaves the run's rows as they were; the next cleaning drops what one cleaning does."""
     seeds, script = tmp_path / "seeds.jsonl", tmp_path / "model.json"

@@ -220,7 +220,7 @@ def answer_from(references):
     return answer
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_sigkill_loses_nothing_that_was_answered_or_graded(tmp_path, shared, humaneval, controls):
     """Killed five times and started again, an evaluation ends as an undisturbed one does."""
     problems = humaneval.problems()

@@ -13,9 +13,15 @@ from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
+from evolcoder.sandbox.base import STRICT, Layer
 from evolcoder.store import RunStore
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
+
+
+def shown(capsys, flags):
+    main(list(map(str, flags)))
+    return capsys.readouterr().out
 
 
 def clean(capsys, *arguments):
@@ -94,8 +100,12 @@ def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
     ]  # fmt: skip
     for _ in range(2):
         assert main([*map(str, flags), "--json"]) == 0
-        funnel = json.loads(capsys.readouterr().out)["funnel"]
+        said = capsys.readouterr().out
+        funnel = json.loads(said)["funnel"]
         assert [line["dropped"] for line in funnel if line["stage"] == "clean"] == [{"leak": 2}]
+        layers = json.loads(said)["sandbox"]["clean"]["layers"]
+    assert f"| clean | {', '.join(layers)} |" in (out / "export/alpaca/README.md").read_text()
+    assert f"sandbox clean: {', '.join(layers)}; not active: " in shown(capsys, flags)
     (kept,) = json.loads((out / "export/alpaca/data.json").read_text())
     assert kept["instruction"] == rows[0][0]
     with RunStore.read(out) as store:
@@ -105,6 +115,24 @@ def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
     flags[flags.index("clean.against=[humaneval]")] = "clean.against=[humanevil]"
     assert main(list(map(str, flags))) == 2
     assert "humanevil" in capsys.readouterr().err
+
+
+def test_what_ran_answers_is_named_with_its_protections(capsys, tmp_path, data, shared):
+    """In the table, the JSON and the page, with what was not active; who reads words runs nothing."""
+    flags = [data, "--against", "humaneval", "--data-dir", shared]
+    looked = [*flags, "--detectors", "execution"]
+    page = tmp_path / "leaks.html"
+    _, out, _ = clean(capsys, *looked, "--report", page, "--json")
+    found = json.loads(out)
+    layers, missing = found["layers"], found["missing"]
+    assert set(STRICT) <= set(layers)
+    assert {*layers, *missing} == set(Layer)
+    assert (found["leakage"]["layers"], found["leakage"]["missing"]) == (layers, missing)
+    line = f"execution: under {', '.join(layers)}; not active: {', '.join(missing) or 'none'}"
+    assert line in clean(capsys, *looked)[1]
+    assert f"<p>{line}</p>" in page.read_text()
+    found = json.loads(clean(capsys, *flags, "--detectors", "ngrams", "--json")[1])
+    assert (found["layers"], found["missing"], found["leakage"]["layers"]) == ([], [], [])
 
 
 SCRIPT = {

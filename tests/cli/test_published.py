@@ -69,7 +69,7 @@ def rows(path):
         return [json.loads(line) for line in file]
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize(
     ("name", "n"),
     [("humaneval", 164), ("humaneval+", 164), ("mbpp", 500), ("mbpp-dev", 464), ("mbpp+", 378)],
@@ -80,7 +80,7 @@ def test_references_pass_and_stubs_fail(evaluated, name, n):
     assert check(name) == ({}, n)
 
 
-@pytest.mark.slow
+@pytest.mark.published
 def test_wizardcoders_samples_on_the_extended_inputs(evaluated, shared):
     """98 of 164 on HumanEval's inputs as published, 88 on all, task by task as EvalPlus says."""
     published = {row["task_id"]: row["passed"] for row in rows(shared / WIZARDCODER)}
@@ -97,7 +97,7 @@ def test_wizardcoders_samples_on_the_extended_inputs(evaluated, shared):
     assert sum(one.passed for one in verdicts) == 88
 
 
-@pytest.mark.slow
+@pytest.mark.published
 def test_a_small_models_answers_score_as_its_makers_say(evaluated):
     """Within four points of 70.1 and 66.5, by our own prompt and extraction."""
 

@@ -3,16 +3,26 @@
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 import toys
+from bash_bench import bash_with, part
 from evolcoder.cli.main import main
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.funnel import VERIFY_META
 from evolcoder.sandbox import jail
+from evolcoder.sandbox.base import STRICT, Layer
+from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.probes import PROBES
+from evolcoder.sandbox.toolchains import LANGUAGES
+from evolcoder.store import DB_NAME
 from loopback import Loopback, in_thread
 
 GOOD = "```python\ndef f(x):\n    return x\n```"
@@ -111,7 +121,7 @@ def test_an_export_of_ours_is_read_back(capsys, tmp_path, odd):
         assert all(line["kept"] for line in lines(again / "verdicts.jsonl"))
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_sigkill_loses_nothing_and_repeats_no_verdict(tmp_path):
     """Killed again and again, a verification ends as an undisturbed one does."""
     rng = random.Random(3)
@@ -157,6 +167,53 @@ def test_what_the_user_gets_wrong_is_one_line(capsys, odd, arguments, said):
     assert code == 2
     assert said in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_the_protections_of_programs_are_named(capsys, tmp_path):
+    """In the table, the JSON and the card of the export, with what was not active."""
+    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    flags = [data, "--out", tmp_path / "out"]
+    found = json.loads(verify(capsys, *flags, "--json")[1])["sandbox"]
+    layers, missing = found["verify"]["layers"], found["verify"]["missing"]
+    assert set(found) == {"verify"}
+    assert set(STRICT) <= set(layers)
+    assert {*layers, *missing} == set(Layer)
+    line = f"sandbox verify: {', '.join(layers)}; not active: {', '.join(missing) or 'none'}"
+    assert line in verify(capsys, *flags)[1]
+    cards = list((tmp_path / "out/export").glob("*/README.md"))
+    cells = f"| verify | {', '.join(layers)} | {', '.join(missing) or 'none'} |"
+    assert cards
+    assert all(cells in card.read_text() for card in cards)
+
+
+@pytest.mark.parametrize("session", ["weaker", "stronger"])
+def test_a_protection_is_named_only_if_every_session_had_it(capsys, tmp_path, monkeypatch, session):
+    """A folder that is gone on with elsewhere does not claim what only some of its rows had."""
+    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    flags = [data, "--out", tmp_path / "out", "--json"]
+    all_but = {"weaker": [(), ("seccomp", "cgroup")], "stronger": [("seccomp", "cgroup"), ()]}
+    real = PoolSandbox.layers.fget
+    for lacking in all_but[session]:
+        with monkeypatch.context() as patched:
+            fewer = property(lambda self, off=lacking: tuple(x for x in real(self) if x not in off))
+            patched.setattr(PoolSandbox, "layers", fewer)
+            found = json.loads(verify(capsys, *flags)[1])["sandbox"]["verify"]
+    assert {"seccomp", "cgroup"} <= set(found["missing"])
+    assert set(STRICT) <= set(found["layers"])
+
+
+def test_a_folder_that_did_not_write_its_protections_down_claims_none(capsys, tmp_path):
+    """A verification that an earlier version began goes on, and names no layer."""
+    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    flags = [data, "--out", tmp_path / "out", "--json"]
+    verify(capsys, *flags)
+    with closing(sqlite3.connect(tmp_path / "out" / DB_NAME)) as db, db:
+        (text,) = db.execute("SELECT value FROM meta WHERE key = ?", (VERIFY_META,)).fetchone()
+        known = json.loads(text)
+        del known["layers"]
+        db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(known), VERIFY_META))
+    code, out, _ = verify(capsys, *flags)
+    assert (code, json.loads(out)["sandbox"]) == (0, {})
 
 
 @pytest.fixture
@@ -220,6 +277,23 @@ def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, serve
     code, _, err = run(capsys, tmp_path, server, "--rounds", 2)
     assert code == 2
     assert "this run verifies its rows, and here --sandbox strict" in err
+
+
+def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
+    """Said once, by name; answers in other languages are run as ever."""
+    said = "echo 'stdio.h: No such file' >&2; exit 1"
+    headers = replace(part(is_here=False), program=said, absent="stdio")
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
+    monkeypatch.setitem(PROBES, "bash", (said, ""))
+    rows = [{"instruction": f"Do {n}.", "output": "```bash\nif\n```"} for n in range(3)]
+    data = write(tmp_path / "rows.jsonl", [*rows, {"instruction": "Do.", "output": GOOD}])
+    code, out, err = verify(capsys, data, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["verdicts"] == {"runs": {"not_run": 3, "passed": 1}}
+    named = [line for line in err.splitlines() if "there is no part; install bash-part" in line]
+    assert named == [
+        "evolcoder: bash: there is no part; install bash-part; answers in it are not run"
+    ]
 
 
 def test_where_it_must_be_verified_a_run_does_not_begin(capsys, tmp_path, server, monkeypatch):

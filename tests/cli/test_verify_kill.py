@@ -69,7 +69,7 @@ def killed(command, folder, *, at):
     return verdicts(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_sigkill_amid_written_tests_loses_and_repeats_no_verdict(command, tmp_path):
     """What was found stays as it was put down, and the end is that of an undisturbed command."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -133,7 +133,7 @@ def llama(real_cache):
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.slow) if name == "llamacpp" else name
+        pytest.param(name, marks=pytest.mark.e2e) if name == "llamacpp" else name
         for name in FACTORIES
     ]
 )

@@ -7,6 +7,7 @@ import yaml
 
 from evolcoder.export.card import Tally, card
 from evolcoder.export.formats import FORMATS
+from evolcoder.sandbox.base import Layer
 
 
 @pytest.fixture
@@ -47,6 +48,16 @@ def test_sizes_are_the_hubs(facts, n_rows, size):
     tally = Tally()
     tally.rounds["seeds"] = n_rows
     assert head_of(card(facts, FORMATS["trl"], tally))["size_categories"] == [size]
+
+
+def test_the_protections_under_which_answers_were_run_are_named(facts, tally):
+    """By stage, with those that were not active; an export of which nothing was run says nothing."""
+    layers = [layer for layer in Layer if layer is not Layer.LANDLOCK]
+    ran = replace(facts, sandbox=(("verify", tuple(layers)), ("clean", tuple(Layer))))
+    text = card(ran, FORMATS["trl"], tally)
+    assert f"| verify | {', '.join(layers)} | landlock |" in text
+    assert f"| clean | {', '.join(Layer)} | none |" in text
+    assert "Sandbox" not in card(facts, FORMATS["trl"], tally)
 
 
 def test_the_body_tells_how_it_was_made(facts, tally):

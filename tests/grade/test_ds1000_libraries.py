@@ -46,7 +46,7 @@ def judged(stocked, problem, source):
     return stocked.grade(grade_harness, source, problem.checks, limits=limits)
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("library", SOME)
 def test_a_library_knows_references_from_stubs(stocked, problems, library):
     """References pass and stubs do not."""
@@ -58,7 +58,7 @@ def test_a_library_knows_references_from_stubs(stocked, problems, library):
         assert not judged(stocked, problem, problem.stub).passed, problem.id
 
 
-@pytest.mark.slow
+@pytest.mark.published
 def test_known_failures_do_fail(stocked, problems):
     """A reference that is known to fail is not known by mistake."""
     known = known_failures(installed([LIBRARIES]))
@@ -89,7 +89,7 @@ FORGERIES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_figure_cannot_be_forged(stocked, problems, forgery):
     """Pictures of the harness are out of reach, and an object that says yes to all equals nothing."""

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from driver import usable
+from driver import lacking
+from evolcoder.bench.catalogue import bench_named
+from evolcoder.bench.fetch import Shelf
 from evolcoder.cli.regrade import regraded
 from evolcoder.loop import results
 from evolcoder.loop.settings import LoopConfig
@@ -59,7 +61,7 @@ def in_readme(name):
     return readme.partition(begin)[2].partition(end)[0]
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize("name", IN_README)
 def test_the_readme_has_the_table_of_samples_graded_again(stored, name):
     """No number of it is typed: the verdicts of its models are reached anew."""
@@ -82,12 +84,14 @@ def test_the_readme_has_the_tables_of_the_stored_verdicts(name):
     assert in_readme(name) == markdown(tables(name)[:1])
 
 
-@pytest.mark.slow
+@pytest.mark.published
 @pytest.mark.parametrize(("name", "bench", "language"), BESIDE)
-def test_verdicts_of_the_others_hold(stored, name, bench, language):
+def test_verdicts_of_the_others_hold(stored, shared, name, bench, language):
     """Some problems of every benchmark are graded again, with all their samples."""
-    if language != "python" and language not in usable("strict", [language]):
-        pytest.skip(f"the tools of {language} are not here")
+    problems = bench_named(bench, Shelf(shared, shared)).problems() if language != "python" else ()
+    needed = [text for one in problems for text in (one.prompt, one.checks.tests)]
+    if problems and (missing := lacking(language, *needed)):
+        pytest.skip(missing)
     folder = RESULTS / name
     before = list(results.samples(folder, bench))
     problems = sorted({one.problem for one in before} - LONG)

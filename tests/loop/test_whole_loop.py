@@ -18,7 +18,7 @@ from evolcoder.loop import results
 from evolcoder.loop.clock import BESIDE
 from evolcoder.loop.store import LoopStore
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.e2e
 
 
 def loop(capsys, *arguments):

@@ -1,9 +1,11 @@
 """A check-up finds what works, and lays no failure at the wrong door."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from bash_bench import bash_with, part
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox import checkup
 from evolcoder.sandbox.checkup import State, check, look_for
@@ -55,6 +57,32 @@ def test_tools_that_do_not_work_are_found_out(path):
     assert found.of("ruby").state is State.FAILS
     assert "a program that prints 42 ended as finished with exit code 1" in found.of("ruby").detail
     assert found.of("perl").state is State.MISSING
+
+
+def test_what_tests_need_is_run_and_named(monkeypatch):
+    """A language that runs programs, and lacks what a benchmark's tests import, is not whole."""
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
+    found = asyncio.run(check(("bash",), level="strict")).of("bash")
+    assert (found.state, found.lacks) == (State.INCOMPLETE, ("part",))
+    assert found.detail == "there is no part; install bash-part"
+    assert found.ended_s is not None
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
+    found = asyncio.run(check(("bash",), level="strict")).of("bash")
+    assert (found.state, found.lacks, found.detail) == (State.WORKS, (), "")
+
+
+def test_a_part_that_no_program_can_do_without_is_named(monkeypatch):
+    """A compiler without its C library fails, and the reason comes before what it said."""
+    said = "echo 'stdio.h: No such file' >&2; exit 1"
+    headers = replace(part(is_here=False), program=said, absent="stdio")
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
+    monkeypatch.setitem(PROBES, "bash", (said, "while :; do :; done"))
+    found = asyncio.run(check(("bash",), level="strict")).of("bash")
+    assert (found.state, found.lacks) == (State.FAILS, ("part",))
+    assert found.detail == (
+        "there is no part; install bash-part; "
+        "a program that prints 42 ended as finished with exit code 1: stdio.h: No such file"
+    )
 
 
 def test_a_time_limit_that_does_not_act_is_found_out(monkeypatch):

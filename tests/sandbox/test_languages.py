@@ -11,6 +11,7 @@ from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
 from evolcoder.sandbox.orders import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain
+from groups import by_language
 
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
 SUMS = {"php": "$a + $b", "perl": "$a + $b", "bash": "$1 + $2", "racket": "(+ a b)"}
@@ -34,8 +35,8 @@ def polyglot(request):
 
 
 def verdict(polyglot, language, *, total=None, early=False):
-    polyglot.needs(language)
     source, test, ending = SAMPLES[language]
+    polyglot.needs(language, source, test)
     source = source.replace("EARLY", ending.strip() if early else "")
     source = source.replace("SUM", total or SUMS.get(language, "a + b"))
     return polyglot.grade(grade_program, language, source, test, limits=ROOMY)
@@ -46,7 +47,7 @@ def test_every_language_has_a_sample():
     assert set(SAMPLES) == set(LANGUAGES)
 
 
-@pytest.mark.parametrize("language", SAMPLES)
+@pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_a_right_program_passes(polyglot, language):
     """The seal vouches for every check, and the verdict says that it is the weaker kind."""
     found = verdict(polyglot, language)
@@ -54,13 +55,22 @@ def test_a_right_program_passes(polyglot, language):
     assert found.separation is Separation.TOKEN
 
 
-@pytest.mark.parametrize("language", SAMPLES)
+@pytest.mark.parametrize("language", by_language(SAMPLES))
+def test_what_is_called_missing_is(polyglot, language):
+    """A sample that does without what it is said to need was skipped for nothing."""
+    source, test, _ = SAMPLES[language]
+    if language in polyglot.sandbox._tools and polyglot.lacking(language, source, test):
+        source = source.replace("EARLY", "").replace("SUM", SUMS.get(language, "a + b"))
+        assert not polyglot.grade(grade_program, language, source, test, limits=ROOMY).passed
+
+
+@pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_a_wrong_program_fails(polyglot, language):
     """A wrong sum never passes."""
     assert not verdict(polyglot, language, total="7").passed
 
 
-@pytest.mark.parametrize("language", SAMPLES)
+@pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
     """Exit code 0 without the token is a forgery; Lua's test library makes an error of it."""
     found = verdict(polyglot, language, early=True)
@@ -68,7 +78,7 @@ def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
     assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
 
 
-@pytest.mark.parametrize("language", SAMPLES)
+@pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_what_does_not_compile_does_not_pass(polyglot, language):
     """Nonsense is a compile error where there is a compiler, and an error elsewhere.
 
@@ -101,6 +111,7 @@ def test_the_class_that_has_main_is_found(language, source):
 
 def test_compiling_takes_none_of_the_programs_time(polyglot):
     """Compile time is reported apart and no limit of the program's own bounds it."""
+    polyglot.needs("cpp")
     limits = Limits(cpu_s=0.5, wall_s=0.5, compile_s=60)
     source = '#include <regex>\n#include <iostream>\nint main() { std::cout << "ok"; }'
     execution = polyglot.run(Program("cpp", source), limits)
@@ -110,6 +121,7 @@ def test_compiling_takes_none_of_the_programs_time(polyglot):
 
 def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
     """The compiler has a limit of its own."""
+    polyglot.needs("cpp")
     execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
     assert execution.status is Status.COMPILE_ERROR
 

@@ -252,7 +252,7 @@ def test_out_of_memory_says_what_to_lower(toy_base, tmp_path):
         train(replace(job(toy_base, tmp_path / "out"), tell=full))
 
 
-@pytest.mark.slow
+@pytest.mark.train
 def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
     """The plan is the same, so the curve is too, but for rounding."""
     rows = tmp_path / "rows.jsonl"

@@ -33,7 +33,7 @@ def one(sandbox, source, text, **options):
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_known_growths_are_never_judged_wrongly(sandbox):
     """Of every function and every class: never a wrong word, and nearly always a word."""
     judged, wrong = Counter(), []

@@ -9,6 +9,7 @@ from evolcoder.records import Check, Response, Task
 from evolcoder.sandbox.base import Limits
 from evolcoder.text import named_language
 from evolcoder.verify.runs import Runs
+from groups import by_language
 
 QUICK = Limits(cpu_s=3, wall_s=8, processes=128)
 
@@ -127,7 +128,9 @@ OTHERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("language", "code", "kind", "why"), OTHERS)
+@pytest.mark.parametrize(
+    ("language", "code", "kind", "why"), by_language(OTHERS, lambda row: row[0])
+)
 def test_other_languages(every_language, language, code, kind, why):
     """Whole programs, functions, methods and statements are taken for what they are."""
     every_language.needs(language)
@@ -141,6 +144,23 @@ def test_a_language_without_tools_is_not_run(sandbox):
     """What cannot be run here is not called wrong."""
     for language in ("swift", "haskell", "sql", "html"):
         assert told(look(sandbox, fence(language, "x"), languages=[])) == ("not_run", "language")
+
+
+def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
+    """A compiler without its C library calls no row wrong, and other languages are run as ever."""
+    asked = []
+
+    async def works(language):
+        asked.append(language)
+        return language == "python"
+
+    driver = every_language
+    runs = Runs(driver.sandbox, languages=("bash",), limits=QUICK, works=works)
+    task = Task.seed("Write it.", ordinal=0, language=None)
+    for language, wanted in (("bash", ("not_run", "language")), ("python", ("passed", ""))):
+        response = Response.to(task, fence(language, "x=1"), made=None)
+        assert told(driver.runner.run(runs(task, response, {}))) == wanted
+    assert asked == ["bash", "python"]
 
 
 @pytest.mark.parametrize(

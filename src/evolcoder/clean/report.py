@@ -12,11 +12,12 @@ runs nothing, and shows hostile rows as text. Prints and writes nothing.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 
 from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, dropped, in_order
 from evolcoder.clean.judge import Judged
+from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import clean
 
 Plain = dict[str, object]
@@ -101,6 +102,15 @@ class Report:
     """How often the judge said what, answers that could not be read and failures included."""
     hits: tuple[Hit, ...]
     """The evidence, in order."""
+    layers: tuple[str, ...] = ()
+    """Protections under which answers were run; empty where none was."""
+    missing: tuple[str, ...] = ()
+    """Protections that were not active then."""
+
+    def under(self, layers: Sequence[str]) -> "Report":
+        """Add the protections under which answers were run."""
+        missing = missing_from(layers) if layers else ()
+        return replace(self, layers=tuple(layers), missing=missing)
 
 
 def report_of(
@@ -137,10 +147,8 @@ def table(report: Report) -> str:
     """Write a report's counts as two tables of plain text."""
     found = [FOUND, *(tuple(map(_shown, row)) for row in _rows_found(report))]
     choices = [CHOICES, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
-    notes = [f"{name}: by {model}" for name, model in report.models]
-    if report.verdicts:
-        notes.append("judge: " + ", ".join(f"{word} {n:,}" for word, n in report.verdicts))
-    return "\n\n".join(filter(None, [_columns(found), _columns(choices), "\n".join(notes)]))
+    notes = "\n".join(_notes(report))
+    return "\n\n".join(filter(None, [_columns(found), _columns(choices), notes]))
 
 
 def section(report: Report) -> str:
@@ -211,8 +219,9 @@ def _choices(
 
 def _notes(report: Report) -> list[str]:
     said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
-    by = [f"{name}: by {model}" for name, model in report.models]
-    return [*by, f"judge: {said}"] if said else by
+    notes = [f"{name}: by {model}" for name, model in report.models]
+    notes += [f"judge: {said}"] if said else []
+    return [*notes, f"execution: under {layers_text(report.layers)}"] if report.layers else notes
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

@@ -18,7 +18,7 @@ from evolcoder.clean.dedup import Duplicate, Likeness, find
 from evolcoder.clean.embed import Embedder
 from evolcoder.clean.entries import Entry
 from evolcoder.cleaning.rows import of_file
-from evolcoder.cleaning.summary import Leaked, Summary, name_of
+from evolcoder.cleaning.summary import Leaked, Leaks, Summary, name_of
 from evolcoder.cleaning.whole import whole
 from evolcoder.config import CleanConfig
 
@@ -55,14 +55,16 @@ def in_file(
                 _write(drops, _evidence(duplicate, entries))
         goes.extend(bytes(entries.n_beside + entries.n_rows - len(goes)))
         del goes[: entries.n_beside]
-        for number, leak in _leaks(path, goes, leaked):
+        leaks = _leaks_of(path, goes, leaked)
+        for number, leak in _leaks(path, goes, leaks):
             goes[number] = 1
             reasons["leak"] += 1
             if drops is not None:
                 _write(drops, leak)
     if out is not None:
         _write_kept(path, out, goes)
-    return Summary(entries.n_rows, dict(reasons.most_common()), name_of(embedder))
+    dropped = dict(reasons.most_common())
+    return Summary(entries.n_rows, dropped, name_of(embedder), leaks.layers)
 
 
 def drops_path(out: Path) -> Path:
@@ -106,13 +108,18 @@ def _evidence(duplicate: Duplicate, entries: _Counted) -> dict[str, object]:
     return {"stage": "clean", "reason": f"duplicate_{said.pop('kind')}", **said}
 
 
-def _leaks(
-    path: str, goes: bytearray, leaked: Leaked | None
-) -> Iterator[tuple[int, dict[str, object]]]:
-    """Say of the rows that are left which are leaks, with the evidence."""
+def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> Leaks:
+    """Have the rows that are left looked at."""
     if leaked is None:
+        return Leaks({})
+    return leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
+
+
+def _leaks(path: str, goes: bytearray, leaks: Leaks) -> Iterator[tuple[int, dict[str, object]]]:
+    """Say of the rows that are left which are leaks, with the evidence."""
+    why = leaks.evidence
+    if not why:
         return
-    why = leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
     for number, row in enumerate(of_file(path)):
         if not goes[number] and row.id in why:
             said = {"number": number, "id": row.id, "hits": why[row.id]}

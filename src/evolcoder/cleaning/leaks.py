@@ -45,6 +45,8 @@ class Looks:
     """Says whether neighbours are the problem."""
     execution: Execution | None = None
     """Runs answers against the benchmarks' tests."""
+    layers: tuple[str, ...] = ()
+    """Protections under which it does."""
 
     def ran(self) -> list[Detector]:
         """Name the detectors that look."""
@@ -108,7 +110,7 @@ def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
         drops=drops,
         judged=found.judged,
         models=looks.models(),
-    )
+    ).under(looks.layers)
 
 
 def _by_text(rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None) -> Iterator[Hit]:

@@ -10,12 +10,11 @@ Of doubles the verified one stays, then the one of the earlier round, then of th
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from evolcoder.cleaning.summary import Evidence, Leaked, Summary, name_of
+from evolcoder.cleaning.summary import Evidence, Leaked, Leaks, Summary, name_of
 from evolcoder.config import CleanConfig
 from evolcoder.errors import StoreError
 from evolcoder.funnel import CLEAN_META
@@ -47,15 +46,20 @@ def clean_run(
     done = store.meta(CLEAN_META)
     is_done = done is not None and not config.beside and asked.items() <= done.items()
     if done is not None and is_done and not anew:
-        return Summary(done["n_rows"], done["dropped"], done["embedder"])
+        layers = tuple(done.get("layers", ()))
+        return Summary(done["n_rows"], done["dropped"], done["embedder"], layers)
     found = _doubles_of(store, config, seed, embedder)
-    why = _leaks_of(store, found, leaked) if leaked is not None else {}
+    if leaked is not None:
+        leaks = _leaks_of(store, found, leaked)
+    else:  # the layers are those of the leaks that stay
+        leaks = Leaks({}, tuple((done or {}).get("layers", ())))
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
-    reasons["leak"] = len(why)
-    summary = Summary(n_rows, dict((+reasons).most_common()), name_of(embedder))
+    reasons["leak"] = len(leaks.evidence)
+    dropped = dict((+reasons).most_common())
+    summary = Summary(n_rows, dropped, name_of(embedder), leaks.layers)
     drops = chain(
         (_double(store, duplicate) for duplicate in found),
-        (_leak(store, id, hits) for id, hits in sorted(why.items())),
+        (_leak(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
     )
     with_leaks = leaked is not None
     store.replace_cleaned(drops, CLEAN_META, {**asked, **asdict(summary)}, with_leaks=with_leaks)
@@ -77,9 +81,7 @@ def _doubles_of(
     return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
 
 
-def _leaks_of(
-    store: RunStore, doubles: "list[Duplicate]", leaked: Leaked
-) -> Mapping[str, Evidence]:
+def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> Leaks:
     """Have the rows that are left looked at."""
     from evolcoder.cleaning.rows import of_run  # noqa: PLC0415 - as above
 

@@ -10,8 +10,20 @@ if TYPE_CHECKING:
 
 Evidence = Sequence[Mapping[str, object]]
 """Hits of a row, as plain data."""
-Leaked = Callable[[Iterable["Candidate"]], Mapping[str, Evidence]]
-"""Looks at rows and returns those that are to go, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """What looking for leaks came to."""
+
+    evidence: Mapping[str, Evidence]
+    """The rows that are to go, by id, each with its hits."""
+    layers: tuple[str, ...] = ()
+    """Protections under which answers were run; empty where none was."""
+
+
+Leaked = Callable[[Iterable["Candidate"]], Leaks]
+"""Looks for leaks in rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,8 @@ class Summary:
     """Rows that went, by reason."""
     embedder: str | None
     """The model that told meanings, if one was asked."""
+    layers: tuple[str, ...] = ()
+    """Protections under which answers were run to find leaks; empty where none was."""
 
     @property
     def n_kept(self) -> int:

@@ -6,7 +6,7 @@ beside them; of a run the drops are stored in it, and its exports leave them out
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from evolcoder.clean.report import Report
 from evolcoder.cleaning import doubles
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.run import clean_run
-from evolcoder.cleaning.summary import Evidence, Leaked, Summary
+from evolcoder.cleaning.summary import Leaked, Leaks, Summary
 from evolcoder.cli import exports, leaks
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.config import Config
 from evolcoder.errors import UserError
+from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.store import CONFIG_NAME, DB_NAME, RunStore
 
 FLAGS = {
@@ -82,10 +83,10 @@ class _Seeker:
         self._args = args
         self._config = config
 
-    def leaked(self, rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
+    def leaked(self, rows: Iterable[Candidate]) -> Leaks:
         """Return the rows that go, with their evidence."""
         self.report = leaks.search(rows, self._args, self._config)
-        return leaks.evidence_of(self.report)
+        return leaks.leaks_of(self.report)
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -118,6 +119,7 @@ def _of_file(
 def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json: bool) -> None:
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
+        plain["missing"] = missing_from(summary.layers) if summary.layers else ()
         plain["leakage"] = None if report is None else reports.plain(report)
         print(json.dumps(plain, indent=2))
         return
@@ -125,6 +127,8 @@ def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json
     print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))
     if report is not None:
         print(f"\n{reports.table(report)}\n")
+    elif summary.layers:
+        print(f"leaks were looked for under {layers_text(summary.layers)}")
     if summary.embedder is not None:
         print(f"meanings by {summary.embedder}")
     for path in paths:

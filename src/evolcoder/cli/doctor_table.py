@@ -57,7 +57,9 @@ def _languages(findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         lines += _language(finding)
     n_working = sum(finding.state is State.WORKS for finding in findings)
-    return [*lines, f"{n_working} of {len(findings)} languages work"]
+    n_incomplete = sum(finding.state is State.INCOMPLETE for finding in findings)
+    more = f", {n_incomplete} more but for some tests of benchmarks" if n_incomplete else ""
+    return [*lines, f"{n_working} of {len(findings)} languages work{more}"]
 
 
 def _language(finding: Finding) -> list[str]:
@@ -76,7 +78,7 @@ def _engine(found: "EngineFinding") -> list[str]:
 def _line(name: str, text: str) -> list[str]:
     """Set a text beside its name, on as many lines as it takes."""
     margin = max(NAMES, len(name))
-    wrapped = textwrap.wrap(text, WIDTH - margin) or [""]
+    wrapped = textwrap.wrap(text, WIDTH - margin, break_on_hyphens=False) or [""]
     return [line.rstrip() for line in _margins(f"{name:<{margin}}", wrapped)]
 
 

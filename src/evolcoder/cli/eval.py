@@ -6,6 +6,7 @@ an evaluation is resumed by the same command; what has a verdict is not asked or
 
 import argparse
 import json
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from evolcoder.errors import BenchError, BudgetReached
 from evolcoder.evaluate.results import Result, result_of
 from evolcoder.evaluate.store import DB_NAME, EvalStore
 from evolcoder.evaluate.story import Asker, Evaluation
-from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.base import Sandbox
+from evolcoder.sandbox.pool import LEVELS
+from evolcoder.sandbox.requirements import CheckedSandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +97,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
         sandbox = None if args.no_grade else await grader.sandbox_for(plan.benches, args, stack)
+        ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
@@ -104,9 +108,10 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
             if reading is not None:
                 store.add_samples(bench.name, reading.samples)
                 store.db.flush()
-            excused = libraries.excused(bench, args.packages)
+            lacking = ungradable.get(bench.name, {})
+            problems = [p for p in _looked_at(bench, args, store) if p.id not in lacking]
             evaluation = Evaluation(
-                store, bench, asker=asker, n=args.n, problems=_looked_at(bench, args, store),
+                store, bench, asker=asker, n=args.n, problems=problems,
                 in_flight=_in_flight(plan, args, has_model=asker is not None),
             )  # fmt: skip
             faults: dict[str, str] = {}
@@ -116,6 +121,9 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
                 limit = reached
             partial = args.partial or args.limit is not None
             store.db.flush()
+            left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
+            excused = libraries.excused(bench, args.packages)
+            excused |= {problem: lacking[problem] for problem in left_out}
             result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
             notes = [*(reading.notes if reading else ()), *libraries.notes(bench, args.packages)]
             results.append(result.with_notes(notes))
@@ -127,7 +135,7 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
 async def _evaluate(
     evaluation: Evaluation,
     bench: Bench,
-    sandbox: PoolSandbox | None,
+    sandbox: Sandbox | None,
     args: argparse.Namespace,
 ) -> dict[str, str]:
     """Check a bench, then generate and grade; return the problems that cannot be believed here."""
@@ -152,6 +160,34 @@ async def _open_model(
     opened = await session.open_one(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
     return opened
+
+
+async def _ungradable(
+    plan: Plan, args: argparse.Namespace, sandbox: CheckedSandbox
+) -> dict[str, dict[str, str]]:
+    """Return by bench the problems that lack something here: id -> why.
+
+    Refuses, before a model is asked, where too few problems are left.
+    """
+    found = {}
+    for bench in plan.benches:
+        problems = grader.problems_of(bench, args)
+        found[bench.name] = await libraries.ungradable(problems, sandbox.requirements)
+        wanted = _wanted(plan, bench, (problem.id for problem in problems))
+        lacking = _wanted(plan, bench, found[bench.name])
+        if lacking and (plan.folder / DB_NAME).exists():
+            with EvalStore.read(plan.folder) as store:
+                lacking = store.without_verdict(bench.name, lacking)
+        why = {problem: found[bench.name][problem] for problem in lacking}
+        libraries.refuse(bench.name, why, len(wanted), partial=args.partial)
+    return found
+
+
+def _wanted(plan: Plan, bench: Bench, problems: Iterable[str]) -> list[str]:
+    """Return those of some problems that are graded: where samples are read, those with one."""
+    reading = plan.readings.get(bench.name)
+    there = None if reading is None else {sample.problem for sample in reading.samples}
+    return [problem for problem in problems if there is None or problem in there]
 
 
 def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:

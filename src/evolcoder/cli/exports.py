@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evolcoder.cli import provenance
+from evolcoder.cli import provenance, show
 from evolcoder.config import Config, ExportFormat
 from evolcoder.export.card import CardFacts, ModelUsed
 from evolcoder.export.write import export
@@ -55,4 +55,5 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         ),
         funnel=tuple(funnel(store)),
         versions=tuple(sorted(made_with["versions"].items())),
+        sandbox=tuple(show.protections(store).items()),
     )

@@ -15,12 +15,14 @@ from evolcoder.cli import libraries
 from evolcoder.engine.models import cache_folder
 from evolcoder.evaluate.story import Progress
 from evolcoder.grade.controls import Controls
+from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.requirements import CheckedSandbox
 
 
 async def sandbox_for(
     benches: Sequence[Bench], args: argparse.Namespace, stack: AsyncExitStack
-) -> PoolSandbox:
+) -> CheckedSandbox:
     """Start the sandbox that an evaluation's flags ask for."""
     checks = [problem.checks for bench in benches for problem in bench.problems()]
     languages = dict.fromkeys(c.language for c in checks if isinstance(c, ProgramChecks))
@@ -32,11 +34,11 @@ async def sandbox_for(
         warm=warm_modules(args.packages),
     )
     stack.push_async_callback(sandbox.aclose)
-    return sandbox
+    return CheckedSandbox(sandbox)
 
 
 @contextmanager
-def controls_of(sandbox: PoolSandbox, args: argparse.Namespace) -> Iterator[Controls]:
+def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[Controls]:
     """Open what this machine knows of references and stubs."""
     packages = [str(path.resolve()) for path in args.packages]
     controls = Controls(cache_folder() / "controls.db", sandbox, json.dumps(packages))

@@ -18,7 +18,7 @@ from evolcoder.clean.items import items_of
 from evolcoder.clean.report import Report
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
-from evolcoder.cleaning.summary import Evidence, Leaked
+from evolcoder.cleaning.summary import Leaked, Leaks
 from evolcoder.cleaning.whole import whole
 from evolcoder.cli import session
 from evolcoder.cli.embedding import opened as opened_embedder
@@ -135,21 +135,21 @@ async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
         return None
     looks = await opened_looks(wanted, config, stack, None)
 
-    def leaked(rows: Iterable[Candidate]) -> Mapping[str, Evidence]:
+    def leaked(rows: Iterable[Candidate]) -> Leaks:
         seen = look(rows, looks, seed=config.seed)
         found = asyncio.run_coroutine_threadsafe(seen, loop).result()
-        return evidence_of(reported(found, looks, wanted.drops))
+        return leaks_of(reported(found, looks, wanted.drops))
 
     return leaked
 
 
-def evidence_of(report: Report) -> Mapping[str, Evidence]:
+def leaks_of(report: Report) -> Leaks:
     """Return the rows that go, each with all of its hits."""
     found: dict[str, list[Mapping[str, object]]] = {id: [] for id in report.dropped}
     for hit in report.hits:
         if hit.row in found:
             found[hit.row].append(asdict(hit))
-    return found
+    return Leaks(found, report.layers)
 
 
 async def opened_looks(
@@ -159,12 +159,15 @@ async def opened_looks(
     benches, detectors = _benches(wanted), wanted.detectors
     items = [item for bench in benches for item in items_of(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
+    runs = Detector.EXECUTION in detectors
+    execution, layers = await _execution(benches, wanted, stack) if runs else (None, ())
     return Looks(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
         opened_embedder(config.clean.embedder) if embeds else None,
         judge,
-        await _execution(benches, wanted, stack) if Detector.EXECUTION in detectors else None,
+        execution,
+        layers,
     )
 
 
@@ -199,11 +202,14 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
 
 async def _execution(
     benches: Iterable[Bench], wanted: Wanted, stack: AsyncExitStack
-) -> Execution | None:
-    """Prepare to run answers against the benchmarks that have tests in Python."""
+) -> tuple[Execution | None, tuple[str, ...]]:
+    """Prepare to run answers against the benchmarks that have tests in Python.
+
+    Returns also the protections under which they run.
+    """
     problems = {bench.name: bench.problems() for bench in benches if bench.name in IN_PYTHON}
     if not problems:
-        return None
+        return None, ()
     sandbox = await PoolSandbox.start(workers=wanted.workers, level=wanted.level)
     stack.push_async_callback(sandbox.aclose)
     controls = Controls(cache_folder() / "controls.db", sandbox, "[]")
@@ -213,4 +219,4 @@ async def _execution(
     async def execution(row: str, answer: str) -> list[Hit]:
         return hits_of(row, await search.passes(answer))
 
-    return execution
+    return execution, sandbox.layers

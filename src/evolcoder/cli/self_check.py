@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.bench.base import Bench
-from evolcoder.cli import grader
+from evolcoder.cli import grader, libraries
 from evolcoder.cli.plan import benches_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
 from evolcoder.errors import ConfigError
 from evolcoder.evaluate.story import Progress, self_check
+
+SHOWN = 3
+"""Problems with the same fault that are named."""
 
 
 def main(args: argparse.Namespace) -> int:
@@ -38,20 +41,26 @@ async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[s
         sandbox = await grader.sandbox_for(benches, args, stack)
         controls = stack.enter_context(grader.controls_of(sandbox, args))
         for bench in benches:
-            progress = Progress()
+            progress, problems = Progress(), grader.problems_of(bench, args)
+            lacking = await libraries.ungradable(problems, sandbox.requirements)
             async with shown_text(grader.line(bench.name, progress)):
-                found[bench.name] = await self_check(
-                    grader.problems_of(bench, args),
+                faults = await self_check(
+                    [problem for problem in problems if problem.id not in lacking],
                     controls,
                     in_flight=grader.in_flight(args),
                     progress=progress,
                 )
+            found[bench.name] = {**lacking, **faults}
     return found
 
 
 def _told(faults: dict[str, str]) -> str:
     if not faults:
         return "holds on this machine"
-    lines = [f"\n  {problem}: {fault}" for problem, fault in faults.items()]
+    lines = []
+    for why in dict.fromkeys(faults.values()):
+        problems = [problem for problem, fault in faults.items() if fault == why]
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        lines.append(f"\n  {', '.join(problems[:SHOWN])}{more}: {why}")
     many = "1 problem does" if len(faults) == 1 else f"{len(faults)} problems do"
     return f"{many} not hold on this machine{''.join(lines)}"

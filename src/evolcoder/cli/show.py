@@ -9,8 +9,9 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from evolcoder.funnel import FunnelLine, funnel
+from evolcoder.funnel import CLEAN_META, VERIFY_META, FunnelLine, funnel
 from evolcoder.records import Row, Stage
+from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.store import RunStore
 
 N_PAIRS = 3
@@ -33,10 +34,30 @@ def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_js
     print()
     for model, (n_requests, sent, received) in store.paid().items():
         print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
+    for line in protection_lines(store):
+        print(line)
     print(f"run     {store.folder}")
     for path in paths:
         print(f"export  {path}")
     print(f"look    evolcoder inspect {store.folder}")
+
+
+def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
+    """Return under which layers of the sandbox answers were run: stage -> layers.
+
+    A stage that ran nothing, or of which that was not written down, is not in it.
+    """
+    verified, cleaned = store.meta(VERIFY_META) or {}, store.meta(CLEAN_META) or {}
+    found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}
+    found[Stage.CLEAN.value] = cleaned
+    return {name: tuple(one["layers"]) for name, one in found.items() if one.get("layers")}
+
+
+def protection_lines(store: RunStore) -> list[str]:
+    """Say it in words, a line a stage."""
+    return [
+        f"sandbox {stage}: {layers_text(layers)}" for stage, layers in protections(store).items()
+    ]
 
 
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
@@ -60,6 +81,10 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
         "paid": {
             model: {"requests": n, "prompt_tokens": sent, "completion_tokens": received}
             for model, (n, sent, received) in store.paid().items()
+        },
+        "sandbox": {
+            stage: {"layers": layers, "missing": missing_from(layers)}
+            for stage, layers in protections(store).items()
         },
         "exports": [str(path) for path in paths],
     }

@@ -9,9 +9,10 @@ is refused on a machine that cannot.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.config import Config, VerifyConfig
 from evolcoder.engine.base import Role
@@ -121,7 +122,16 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
             f"this run verifies programs in {', '.join(lost)}, whose tools are not here; "
             f"evolcoder doctor says what to install"
         )
+    _narrow(store, known, held)
     return tuple(known["languages"])
+
+
+def _narrow(store: RunStore, known: dict[str, Any], held: Held) -> None:
+    """Keep of a run's protections those that this session has too: all its rows had them."""
+    layers = [layer for layer in known.get("layers", ()) if layer in held.layers]
+    if layers != known.get("layers", []):
+        store.set_meta(VERIFY_META, {**known, "layers": layers})
+        store.db.flush()
 
 
 def limits_of(wanted: VerifyConfig) -> Limits:
@@ -150,7 +160,7 @@ def checks_of(
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)
     made: dict[Check, RowCheck] = {
-        Check.RUNS: Runs(sandbox, languages=languages, limits=limits),
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits, works=_works_in(sandbox)),
         Check.BAIT: RunBait(sandbox, wanted),
         Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
         Check.SHAPE: Shaped(ask.judge if ask else None, seed),
@@ -159,6 +169,25 @@ def checks_of(
         made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
         made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
     return tuple(made[check] for check in Check if check in wanted.checks)
+
+
+def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
+    """Return what tells whether programs of a language run here at all, and says if they do not.
+
+    A compiler without its C library would call every program wrong.
+    """
+    from evolcoder.sandbox.requirements import Requirements  # noqa: PLC0415 - as above
+
+    requirements, told = Requirements(sandbox), set[str]()
+
+    async def works(language: str) -> bool:
+        lacks = [lack for lack in await requirements.lacks(language) if lack.stops_all]
+        if lacks and language not in told:
+            told.add(language)
+            _say(f"{lacks[0]}; answers in it are not run")
+        return not lacks
+
+    return works
 
 
 def _say(line: str) -> None:

@@ -202,6 +202,8 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<16}{n:>8}")
     print()
+    for line in show.protection_lines(store):
+        print(line)
     for path in paths:
         print(f"written {path}")
     print(f"look    evolcoder inspect {store.folder} ID")

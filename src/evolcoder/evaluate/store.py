@@ -132,6 +132,10 @@ class EvalStore(Folder):
         )
         return {number for (number,) in rows}
 
+    def without_verdict(self, bench: str, problems: Iterable[str]) -> list[str]:
+        """Return those of some problems that no sample was judged on."""
+        return [problem for problem in problems if not self.judged_numbers(bench, problem)]
+
     def verdicts(self, bench: str) -> Iterator[Judged]:
         """Read all verdicts of a bench, by problem and number."""
         rows: Any = self.db.reader.execute(

@@ -16,6 +16,7 @@ import yaml
 from evolcoder.export.formats import BODY, LINEAGE, Format
 from evolcoder.funnel import FunnelLine
 from evolcoder.records import Row
+from evolcoder.sandbox.base import missing_from
 from evolcoder.text import one_line
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
@@ -57,6 +58,8 @@ class CardFacts:
     """The stages in their order."""
     versions: tuple[tuple[str, str], ...]
     """Names and versions of what made it: this package, its revision, Python."""
+    sandbox: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Stages that ran answers, each with the protections that were active."""
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ def card(facts: CardFacts, format: Format, tally: Tally) -> str:
         _section("Heuristics", ("heuristic", "rows"), sorted(tally.heuristics.items())),
         _section("Languages", ("language", "rows"), tally.languages.most_common()),
         _section("From seeds to rows", _FUNNEL, _funnel(facts)),
+        _section("Sandbox", ("stage that ran answers", "active", "not active"), _layers(facts)),
         _section("Models", ("role", "model", "terms"), _models(facts)),
         f"## Licence\n\n{_licence(facts)}",
         f"## How it was made\n\nSeeds: {one_line(facts.seeds, 300)}\n\n{_code(facts.command)}",
@@ -150,6 +154,11 @@ def _funnel(facts: CardFacts) -> Iterator[tuple[object, ...]]:
         why = [f"{reason} {count}" for reason, count in line.dropped.items()]
         why += [f"still waiting {line.waiting}"] if line.waiting else []
         yield line.stage, line.round, line.entered, line.kept, ", ".join(why) or "0"
+
+
+def _layers(facts: CardFacts) -> Iterator[tuple[object, ...]]:
+    for stage, layers in facts.sandbox:
+        yield stage, ", ".join(layers), ", ".join(missing_from(layers)) or "none"
 
 
 def _models(facts: CardFacts) -> Iterator[tuple[object, ...]]:

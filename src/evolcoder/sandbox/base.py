@@ -263,7 +263,13 @@ class Verdict:
 
 
 def missing_from(
-    layers: Sequence[Layer], wanted: Sequence[Layer] = tuple(Layer)
+    layers: Sequence[str], wanted: Sequence[Layer] = tuple(Layer)
 ) -> tuple[Layer, ...]:
     """Name the wanted layers that are not active, in their order."""
     return tuple(layer for layer in wanted if layer not in layers)
+
+
+def layers_text(layers: Sequence[str]) -> str:
+    """Name in a line the layers that were active and those that were not."""
+    missing = missing_from(layers)
+    return f"{', '.join(layers)}; not active: {', '.join(missing) if missing else 'none'}"

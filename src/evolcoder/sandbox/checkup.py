@@ -1,8 +1,9 @@
 """Tries whether the sandbox works here, and each language in it.
 
-A language is made to answer, to be ended, and to refuse nonsense. Promises: every language gets a
-finding and takes at most `LONGEST_S`; a sandbox that fails or refuses is never the language's
-failure. Does not promise that a benchmark's tests pass.
+A language is made to answer, to be ended, to refuse nonsense, and to load what the tests of
+benchmarks need. Promises: every language gets a finding and takes at most `LONGEST_S`; what is
+lacking is named with its package; a sandbox that fails or refuses is never the language's failure.
+Does not promise that a benchmark's tests pass.
 
 >>> checkup = await check(["python", "lua"], level="strict")   # doctest: +SKIP
 """
@@ -18,7 +19,8 @@ from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import Execution, Layer, Limits, Program, Status, missing_from
 from evolcoder.sandbox.jail import interpreter
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-from evolcoder.sandbox.probes import ANSWER, PROBES, broken
+from evolcoder.sandbox.probes import PROBES, broken
+from evolcoder.sandbox.requirements import Lack, Requirements, answers, first_line
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 LONGEST_S = 60.0
@@ -32,6 +34,8 @@ class State(StrEnum):
     """What was found of a language."""
 
     WORKS = "works"
+    INCOMPLETE = "incomplete"
+    """Its programs run, but some tests of benchmarks lack what they import."""
     MISSING = "missing"
     FAILS = "fails"
     TOO_SLOW = "too slow"
@@ -59,6 +63,8 @@ class Finding:
     """Seconds by the clock that it ran; None likewise."""
     ended_s: float | None
     """Seconds by the clock until the endless program was ended; None if it was not tried."""
+    lacks: tuple[str, ...] = ()
+    """Names of what programs or tests need and is not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +181,13 @@ async def _bounded(sandbox: PoolSandbox, finding: Finding) -> Finding:
 
 async def _examine(sandbox: PoolSandbox, finding: Finding) -> Finding:
     """Run the probes one after the other; the first that goes wrong decides."""
-    language = finding.language
+    language, requirements = finding.language, Requirements(sandbox)
     answering, endless = PROBES[language]
     answered = await sandbox.run(Program(language, answering), ROOMY)
     finding = replace(finding, compile_s=answered.compile_s, run_s=answered.wall_s)
-    if answered.exit_code != 0 or answered.stdout.strip() != ANSWER:
-        return _failing(finding, "a program that prints 42", answered)
+    if not answers(answered):
+        failing = _failing(finding, "a program that prints 42", answered)
+        return _lacking(failing, await requirements.lacks(language))
     ended = await sandbox.run(Program(language, endless), SHORT)
     if ended.status is not Status.TIMEOUT:
         return _failing(finding, "a program without end", ended)
@@ -190,13 +197,21 @@ async def _examine(sandbox: PoolSandbox, finding: Finding) -> Finding:
     wanted = Status.COMPILE_ERROR if compiles else Status.FINISHED
     if refused.status is not wanted or refused.exit_code == 0:
         return _failing(finding, f"the nonsense {broken(language)!r}", refused)
-    return replace(finding, state=State.WORKS)
+    lacks = await requirements.lacks(language)
+    return _lacking(replace(finding, state=State.INCOMPLETE if lacks else State.WORKS), lacks)
+
+
+def _lacking(finding: Finding, lacks: Sequence[Lack]) -> Finding:
+    """Name what is lacking, with what brings it, before what was seen."""
+    known = [lack for lack in lacks if lack.requirement is not None]
+    advice = dict.fromkeys(lack.advice for lack in known)
+    detail = "; ".join(filter(None, (*advice, finding.detail)))
+    return replace(finding, detail=detail, lacks=tuple(lack.name for lack in known))
 
 
 def _failing(finding: Finding, probe: str, execution: Execution) -> Finding:
     """Say how a probe ended, with the first line of what it complained of."""
     code = "" if execution.exit_code is None else f" with exit code {execution.exit_code}"
-    words = (execution.stderr or execution.stdout).decode("utf-8", "replace").split("\n")
-    first = next((f": {line.strip()}" for line in words if line.strip()), "")
-    detail = f"{probe} ended as {execution.status}{code}{first}"
+    said = first_line(execution)
+    detail = f"{probe} ended as {execution.status}{code}{f': {said}' if said else ''}"
     return replace(finding, state=State.FAILS, detail=detail)

@@ -70,6 +70,29 @@ class Main:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something that programs or tests need beside a language's tools, such as a test library."""
+
+    name: str
+    """What people call it."""
+    program: str = field(repr=False)
+    """Prints 42 where it is there, and fails where it is not."""
+    package: str
+    """Which of the language's packages brings it, written as there."""
+    users: str = ""
+    """Regex of the programs, tests and prompts that need it; empty where all of them do."""
+    absent: str = ""
+    """Regex of what the tools say where it is not there, for what no program can do without: then
+    no program runs, and only this tells what is missing."""
+    remedy: str = ""
+    """What to do about it, where installing the package is not enough."""
+
+    def is_needed_by(self, source: str) -> bool:
+        """Tell whether a program, test or prompt needs it."""
+        return not self.users or re.search(self.users, source, re.MULTILINE) is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Language:
     """How programs of a language are run."""
 
@@ -78,8 +101,9 @@ class Language:
     file: str
     """What the source's file is called."""
     package: str
-    """Debian's packages, the one that brings the tools first; or `NAMES (debian 13)`, which has
-    them from 13 on, `NAMES (npm)`, `NAMES (SITE)`; several are joined by "or", best first."""
+    """Debian's packages, the one that brings the tools first and then those of `requirements`; or
+    `NAMES (debian 13)`, which has them from 13 on, `NAMES (npm)`, `NAMES (SITE)`; several are
+    joined by "or", best first."""
     command: tuple[str, ...]
     """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
     compiler: tuple[str, ...] = ()
@@ -94,6 +118,8 @@ class Language:
     """Regex whose group is what MAIN stands for."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that its tools need beside the usual ones."""
+    requirements: tuple[Requirement, ...] = field(default=(), repr=False)
+    """What its programs and the tests of benchmarks need beside its tools."""
     once: str = ""
     """Shell command for root that the installation of its tools ends with, in `environment`."""
     file_mb: int = 0

@@ -1,6 +1,7 @@
 """The programs that show whether a language works here: one that answers, one that never ends.
 
-The first one also loads what the language's tests need beside its own tools, and prints 42.
+The first one prints 42 and needs the language's own tools alone; what its tests need beside these
+is shown by the programs of `Language.requirements`.
 """
 
 ANSWER = b"42"
@@ -33,9 +34,9 @@ PROBES: dict[str, tuple[str, str]] = {
     ),
     "rust": ('fn main() { println!("{}", 6 * 7); }', "fn main() { loop {} }"),
     "php": ("<?php echo 6 * 7;", "<?php while (true) {}"),
-    "ruby": ('require "test/unit/assertions"\nputs 6 * 7', "loop {}"),
-    "perl": ("use Test::Deep;\nprint 6 * 7;", "while (1) {}"),
-    "lua": ('require("luaunit")\nprint(6 * 7)', "while true do end"),
+    "ruby": ("puts 6 * 7", "loop {}"),
+    "perl": ("print 6 * 7;", "while (1) {}"),
+    "lua": ("print(6 * 7)", "while true do end"),
     "r": ("cat(6 * 7)", "while (TRUE) {}"),
     "julia": ("println(6 * 7)", "while true end"),
     "swift": ("print(6 * 7)", "while true {}"),
@@ -45,7 +46,7 @@ PROBES: dict[str, tuple[str, str]] = {
         "object Main { def main(a: Array[String]): Unit = while (true) {} }",
     ),
     "racket": (
-        "#lang racket\n(require rackunit)\n(displayln (* 6 7))",
+        "#lang racket/base\n(displayln (* 6 7))",
         "#lang racket/base\n(let again () (again))",
     ),
     "d": (

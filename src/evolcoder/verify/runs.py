@@ -14,7 +14,7 @@ Does not promise that a program that ran does what its task asks.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -64,10 +64,19 @@ class Runs:
 
     check = Check.RUNS
 
-    def __init__(self, sandbox: Sandbox, *, languages: Collection[str], limits: Limits) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        languages: Collection[str],
+        limits: Limits,
+        works: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Take the languages whose tools are here; `works` tells which of them run any program."""
         self._sandbox = sandbox
         self._languages = frozenset({*languages, "python"})
         self._limits = limits
+        self._works = works
 
     async def __call__(
         self, task: Task, response: Response, _before: Mapping[Check, RowVerdict]
@@ -91,7 +100,7 @@ class Runs:
 
         Where none is, what the likeliest lacks is told, and a lack that excuses goes first.
         """
-        if language not in self._languages:
+        if language not in self._languages or (self._works and not await self._works(language)):
             return Finding(NOT_RUN, "language", "", None)
         failed: list[Finding] = []
         for form in _ways(program, language):

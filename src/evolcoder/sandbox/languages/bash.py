@@ -1,11 +1,14 @@
-"""Bash; the seal is made of keywords, which no function of the candidate's can replace."""
+"""Bash; the seal is made of keywords, which no function of the candidate's can replace.
 
-from evolcoder.sandbox.language import Language, Seal
+The programs that its scripts call are part of every Debian, but for two that models like to call.
+"""
+
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 LANGUAGE = Language(
     name="bash",
     file="main.sh",
-    package="bash",
+    package="bash bc bsdextrautils",
     command=("bash", "main.sh"),
     hidden=("bash", "-c", 'eval "$(cat)"'),
     seal=Seal(
@@ -15,5 +18,19 @@ LANGUAGE = Language(
             r'else printf "TOKEN %d failed\\n" "$n_TOKEN" >&2; false; fi'
         ),
         epilogue='printf "TOKEN %d\\n" "$n_TOKEN" >&3',
+    ),
+    requirements=(
+        Requirement(
+            name="bc",
+            program="command -v bc >/dev/null && echo 42",
+            package="bc",
+            users=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*bc\b",
+        ),
+        Requirement(
+            name="rev",
+            program="command -v rev >/dev/null && echo 42",
+            package="bsdextrautils",
+            users=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*rev\b",
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """C, by gcc."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 PROLOGUE = """#include <unistd.h>
 #include <stdio.h>
@@ -23,6 +23,13 @@ SEAL = Seal(
     epilogue="    done_TOKEN();",
     closers=1,
 )
+HEADERS = Requirement(
+    name="C library with its headers",
+    program="#include <assert.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+    'int main(void) { printf("%d\\n", 6 * 7); return 0; }',
+    package="libc6-dev",
+    absent=r"\.h: No such file|\bcrt1\.o\b|cannot find -l[cm]\b",
+)
 LANGUAGE = Language(
     name="c",
     file="main.c",
@@ -30,4 +37,5 @@ LANGUAGE = Language(
     compiler=("gcc", "-O1", "-std=c17", "-o", "main", "main.c", "-lm"),
     command=("./main",),
     seal=SEAL,
+    requirements=(HEADERS,),
 )

@@ -1,13 +1,22 @@
 """C++, by g++; sealed as C is."""
 
-from evolcoder.sandbox.language import Language
-from evolcoder.sandbox.languages.c import SEAL
+from evolcoder.sandbox.language import Language, Requirement
+from evolcoder.sandbox.languages.c import HEADERS, SEAL
 
 LANGUAGE = Language(
     name="cpp",
     file="main.cpp",
-    package="g++",
+    package="g++ libc6-dev",
     compiler=("g++", "-O1", "-std=c++17", "-o", "main", "main.cpp"),
     command=("./main",),
     seal=SEAL,
+    requirements=(
+        HEADERS,
+        Requirement(
+            name="bits/stdc++.h",
+            program="#include <bits/stdc++.h>\nint main() { std::cout << 6 * 7; }",
+            package="g++",
+            users=r"bits/stdc\+\+\.h",
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
 """C#, by Mono."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 CODA = """
 static class Check_TOKEN {
@@ -18,7 +18,7 @@ static class Check_TOKEN {
 LANGUAGE = Language(
     name="csharp",
     file="main.cs",
-    package="mono-mcs",
+    package="mono-mcs libmono-system-numerics4.0-cil",
     compiler=("mcs", "-nowarn:1717", "-d:DEBUG", "-r:System.Numerics", "-out:main.exe", "main.cs"),
     command=("mono", "main.exe"),
     seal=Seal(
@@ -27,5 +27,15 @@ LANGUAGE = Language(
         counted=r"\1Check_TOKEN.That(\2);",
         epilogue="    Check_TOKEN.Done();",
         closers=2,
+    ),
+    requirements=(
+        Requirement(
+            name="System.Numerics",
+            program="using System.Diagnostics; using System.Linq; using System.Numerics;\n"
+            "using System.Security.Cryptography; class Probe { static void Main() {\n"
+            "System.Console.WriteLine(new BigInteger(6 * 7)); } }",
+            package="libmono-system-numerics4.0-cil",
+            absent=r"CS0006: .*System\.Numerics",
+        ),
     ),
 )

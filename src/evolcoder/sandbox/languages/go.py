@@ -3,7 +3,7 @@
 From 1.20 on Go comes without its library compiled, which each cell would do anew: 10 s and 130 MB.
 """
 
-from evolcoder.sandbox.language import Language, Main, Seal
+from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
 TMP = "/tmp"  # noqa: S108 - the cell's own
 CODA = """
@@ -45,4 +45,15 @@ LANGUAGE = Language(
         " { go install std && go clean -cache; }"
     ),
     file_mb=256,
+    requirements=(
+        Requirement(
+            name="compiled standard library",
+            program='package main\nimport ("fmt"; "os"; "path/filepath"; "runtime"; "testing")\n'
+            "var _ testing.TB\nfunc main() {\n"
+            '    found, _ := filepath.Glob(filepath.Join(runtime.GOROOT(), "pkg", "*", "fmt.a"))\n'
+            "    if len(found) == 0 { os.Exit(1) }\n    fmt.Println(6 * 7)\n}",
+            package="golang-go",
+            remedy="run `make toolchains`, or `GODEBUG=installgoroot=all go install std`",
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
 """Java; assertions are on, and tuples are those of javatuples, as in MultiPL-E's prompts."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Two thirds of the processor time for programs that are compiled once and end soon."""
@@ -48,5 +48,14 @@ LANGUAGE = Language(
         counted=r"\1Check_TOKEN.that(\2);",
         epilogue="    Check_TOKEN.done();",
         closers=2,
+    ),
+    requirements=(
+        Requirement(
+            name="javatuples",
+            program="import org.javatuples.*; class Main { public static void main(String[] a) {\n"
+            "System.out.println(Pair.with(6 * 7, 0).getValue0()); } }",
+            package="libjavatuples-java",
+            users=r"\borg\.javatuples\b",
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """JavaScript, by Node; the functions of the seal are taken before the candidate can touch them."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 PROLOGUE = """const check_TOKEN = (() => {
   const { writeSync } = require("node:fs"), { deepEqual } = require("node:assert");
@@ -20,6 +20,12 @@ SEAL = Seal(
     counted=r"\1check_TOKEN.equal(",
     epilogue="check_TOKEN.done();",
 )
+ASSERT = Requirement(
+    name="node:assert",
+    program='require("node:assert").deepEqual([6 * 7], [42]); console.log("42");',
+    package="nodejs",
+    users=r"\bnode:assert\b",
+)
 LANGUAGE = Language(
     name="javascript",
     file="main.js",
@@ -27,4 +33,5 @@ LANGUAGE = Language(
     command=("node", "main.js"),
     hidden=("node", "-"),
     seal=SEAL,
+    requirements=(ASSERT,),
 )

@@ -1,6 +1,6 @@
 """Julia; where it may not write to /proc/self/mem, it makes a file of 128 MB for its code."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 LANGUAGE = Language(
     name="julia",
@@ -13,4 +13,12 @@ LANGUAGE = Language(
         failed=r"Test Failed at",
     ),
     file_mb=128,
+    requirements=(
+        Requirement(
+            name="Test",
+            program="using Test\n@test 6 * 7 == 42\nprintln(6 * 7)",
+            package="julia (julialang.org)",
+            users=r"^\s*using Test\b",
+        ),
+    ),
 )

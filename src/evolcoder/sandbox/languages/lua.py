@@ -1,6 +1,6 @@
 """Lua 5.3."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 LANGUAGE = Language(
     name="lua",
@@ -14,6 +14,14 @@ LANGUAGE = Language(
         counted=(
             "if lu.LuaUnit.run() ~= 0 then os.exit(1) end\n"
             'local done = io.open("/dev/fd/3", "w")\ndone:write("TOKEN 1\\\\n")\ndone:close()'
+        ),
+    ),
+    requirements=(
+        Requirement(
+            name="luaunit",
+            program='local lu = require("luaunit")\nlu.assertEquals(6 * 7, 42)\nprint(6 * 7)',
+            package="lua-unit",
+            users=r"\bluaunit\b",
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """Perl."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 LANGUAGE = Language(
     name="perl",
@@ -16,5 +16,13 @@ LANGUAGE = Language(
             r'syswrite(STDERR, "TOKEN $main::n_TOKEN failed\\n"); exit 1;'
         ),
         epilogue='open(my $done, ">&=", 3); syswrite($done, "TOKEN $main::n_TOKEN\\n");',
+    ),
+    requirements=(
+        Requirement(
+            name="Test::Deep",
+            program="use Test::Deep;\nprint eq_deeply([6 * 7], [42]) ? 42 : 0;",
+            package="libtest-deep-perl",
+            users=r"\bTest::Deep\b",
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """PHP, with the extensions that its official builds have compiled in and Debian's has not."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 PROLOGUE = """
 function check_TOKEN(bool $holds): void {
@@ -21,7 +21,7 @@ SETTINGS = (
 LANGUAGE = Language(
     name="php",
     file="main.php",
-    package="php-cli php-mbstring",
+    package="php-cli php-mbstring php-common",
     command=("php", *SETTINGS, "main.php"),
     hidden=("php", *SETTINGS),
     seal=Seal(
@@ -30,5 +30,19 @@ LANGUAGE = Language(
         check=r"^(\s*)if \((.*)\) \{ throw new Exception\(\"Test failed!\"\); \}\s*$",
         counted=r"\1check_TOKEN(!(\2));",
         epilogue="\\file_put_contents('php://fd/3', \"TOKEN $n_TOKEN\\n\");",
+    ),
+    requirements=(
+        Requirement(
+            name="mbstring",
+            program="<?php echo mb_strlen(str_repeat('x', 42));",
+            package="php-mbstring",
+            users=r"\bmb_\w+\s*\(",
+        ),
+        Requirement(
+            name="ctype or iconv",
+            program="<?php echo ctype_digit(iconv('UTF-8', 'UTF-8', '42')) ? 42 : 0;",
+            package="php-common",
+            users=r"\b(?:ctype|iconv)\w*\s*\(",
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """R; the whole program is parsed before it runs."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 PROLOGUE = """
 seal_TOKEN <- new.env()
@@ -24,5 +24,13 @@ LANGUAGE = Language(
         check=r"^(\s*)stopifnot\((.*)\)\s*$",
         counted=r"\1check_TOKEN(\2)",
         epilogue='cat("TOKEN ", seal_TOKEN$n, "\\n", sep = "", file = "/dev/fd/3")',
+    ),
+    requirements=(
+        Requirement(
+            name="set of base packages (methods, stats, utils)",
+            program="library(methods); library(stats); library(utils)\n"
+            "stopifnot(isTRUE(all.equal(6 * 7, 42)))\ncat(6 * 7)",
+            package="r-base-core",
+        ),
     ),
 )

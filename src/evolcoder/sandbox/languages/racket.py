@@ -1,6 +1,6 @@
 """Racket; a failed check does not end a program, so the seal asks the log of checks."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 EPILOGUE = """
 (require rackunit/log)
@@ -18,4 +18,13 @@ LANGUAGE = Language(
     command=("racket", "main.rkt"),
     hidden=("racket", "/dev/stdin"),
     seal=Seal(epilogue=EPILOGUE, failed=r"^FAILURE"),
+    requirements=(
+        Requirement(
+            name="rackunit",
+            program="#lang racket\n(require rackunit rackunit/log)\n"
+            "(check-within (* 6 7) 42 0.001)\n(display (* 6 7))",
+            package="racket",
+            users=r"\brackunit\b",
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
 """Ruby; tests run before the end of the program instead of behind it."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 LANGUAGE = Language(
     name="ruby",
@@ -15,6 +15,14 @@ LANGUAGE = Language(
             "exit!(1) unless Test::Unit::AutoRunner.run\n"
             'IO.for_fd(3).syswrite("TOKEN 1\\n")\n'
             "exit!(0)"
+        ),
+    ),
+    requirements=(
+        Requirement(
+            name="test-unit",
+            program='require "test/unit"\nTest::Unit::AutoRunner.need_auto_run = false\nputs 6 * 7',
+            package="ruby-test-unit",
+            users=r"\btest/unit\b",
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """Rust; assertions are named by their full path, which no macro of the candidate's can shadow."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 CODA = """
 mod check_TOKEN {
@@ -15,7 +15,7 @@ mod check_TOKEN {
 LANGUAGE = Language(
     name="rust",
     file="main.rs",
-    package="rustc",
+    package="rustc gcc libc6-dev",
     compiler=("rustc", "--edition", "2021", "-C", "opt-level=1", "-o", "main", "main.rs"),
     command=("./main",),
     seal=Seal(
@@ -25,5 +25,20 @@ LANGUAGE = Language(
         epilogue="    check_TOKEN::done();",
         closers=1,
         failed=r"^assertion .*failed",
+    ),
+    requirements=(
+        Requirement(
+            name="linker (cc) with the C library",
+            program='fn main() { println!("{}", 6 * 7); }',
+            package="gcc libc6-dev",
+            absent=r"linker `\w+` not found|\bcrt1\.o\b|cannot find -l\w+",
+        ),
+        Requirement(
+            name="standard library",
+            program="use std::collections::HashMap; fn main() {\n"
+            'println!("{}", 42 + HashMap::<i8, i8>::new().len()); }',
+            package="rustc",
+            absent=r"can't find crate for `(?:std|core)`",
+        ),
     ),
 )

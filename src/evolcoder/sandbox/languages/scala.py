@@ -1,6 +1,6 @@
 """Scala, compiled by scalac and run by Java itself, which starts three times as fast as `scala`."""
 
-from evolcoder.sandbox.language import Language, Seal
+from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Less than half of the processor time for programs that are compiled once and end soon."""
@@ -23,7 +23,7 @@ object Check_TOKEN {
 LANGUAGE = Language(
     name="scala",
     file="Main.scala",
-    package="scala",
+    package="scala scala-library",
     compiler=("scalac", "-nowarn", "-d", ".", "Main.scala"),
     command=("java", *QUICK, "-cp", ".:/usr/share/java/scala-library.jar", "MAIN"),
     environment=(("JAVA_OPTS", " ".join(QUICK)),),
@@ -34,5 +34,13 @@ LANGUAGE = Language(
         counted=r"\1Check_TOKEN.that(\2);",
         epilogue="    Check_TOKEN.done()",
         closers=2,
+    ),
+    requirements=(
+        Requirement(
+            name="/usr/share/java/scala-library.jar",
+            program="object Main { def main(a: Array[String]): Unit = println(6 * 7) }",
+            package="scala-library",
+            absent=r"(?:NoClassDefFoundError|ClassNotFoundException): scala[/.]",
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """Swift, without the tracer that it starts behind a crash, which writes to standard output."""
 
-from evolcoder.sandbox.language import Language, Main, Seal
+from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
 LANGUAGE = Language(
     name="swift",
@@ -18,5 +18,12 @@ LANGUAGE = Language(
         failed=r"Assertion failed",
         prologue="import Foundation\n",
         epilogue='FileHandle(fileDescriptor: 3).write("TOKEN 1\\n".data(using: .utf8)!)',
+    ),
+    requirements=(
+        Requirement(
+            name="Foundation",
+            program="import Foundation\nprint(Int(pow(42.0, 1.0)))",
+            package="swiftlang (debian 13) or swift (swift.org)",
+        ),
     ),
 )

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from evolcoder.sandbox.language import Language
-from evolcoder.sandbox.languages.javascript import PROLOGUE, SEAL
+from evolcoder.sandbox.language import Language, Requirement
+from evolcoder.sandbox.languages.javascript import ASSERT, PROLOGUE, SEAL
 
 TYPED = PROLOGUE.replace("(a, b)", "(a: any, b: any)", 1)
 
@@ -15,4 +15,13 @@ LANGUAGE = Language(
     command=("node", "main.js"),
     hidden=("node", "-"),
     seal=replace(SEAL, prologue=f"declare var require: any;\n{TYPED}"),
+    requirements=(
+        replace(ASSERT, program=f"declare var require: any;\n{ASSERT.program}"),
+        Requirement(
+            name="target es2022 (TypeScript 4.6)",
+            program="const answer: number | undefined = [6 * 7].at(0); console.log(answer);",
+            package="typescript (npm) or node-typescript",
+            absent=r"error TS(?:6046|6053)",
+        ),
+    ),
 )

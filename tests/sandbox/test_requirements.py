@@ -1,0 +1,216 @@
+"""What a toolchain lacks is found as a program would find it, and named with what brings it.
+
+The kind: tools are here, and something that programs or tests import is not. A part is taken away
+by a program that cannot load it, so that these tests hold on whole and on bare machines alike.
+"""
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from bash_bench import bash_with, part
+from driver import held, usable
+from evolcoder.errors import SandboxError
+from evolcoder.sandbox import requirements as module
+from evolcoder.sandbox.base import Limits, Program, Sealed
+from evolcoder.sandbox.language import Requirement
+from evolcoder.sandbox.packages import offers
+from evolcoder.sandbox.probes import PROBES, broken
+from evolcoder.sandbox.requirements import CheckedSandbox, Lack, Requirements
+from evolcoder.sandbox.toolchains import LANGUAGES
+from groups import by_language
+
+NEEDING = {
+    "bash": ("echo '1 + 1' | bc", "x=$(rev <<< abc)"),
+    "cpp": ("#include<bits/stdc++.h>\n#include<assert.h>\n",),
+    "java": ("import org.javatuples.*;", "org.javatuples.Pair<Long, Long> x;"),
+    "javascript": ("const assert = require('node:assert');",),
+    "julia": ("end\n\nusing Test\n",),
+    "lua": ("lu = require('luaunit')",),
+    "perl": ("use Test::Deep;",),
+    "php": ("<?php echo mb_strlen($x);", "<?php ctype_alpha ($x);", "<?php iconv('a', 'b', $x);"),
+    "racket": ("(require rackunit)",),
+    "ruby": ("require 'test/unit'", 'require "test/unit/assertions"'),
+    "typescript": ("const assert = require('node:assert');",),
+}
+"""Sources that cannot do without a part that others can do without."""
+PLAIN = {
+    "bash": 'abc() { echo "bc"; }\n# rev\n[[ $(abc) = bc ]]',
+    "java": "import java.util.*; // javatuples are not used\nclass A { }",
+    "php": "<?php echo strlen($x); // not mb",
+    "ruby": "puts 'test'",
+}
+
+
+class Counting:
+    """A sandbox that counts what it is given, and may fail."""
+
+    def __init__(self, sandbox=None, n_failures=0):
+        self.sandbox = sandbox
+        self.n_failures = n_failures
+        self.programs = []
+
+    async def run(self, program, limits):
+        self.programs.append(program)
+        await asyncio.sleep(0)
+        if self.n_failures:
+            self.n_failures -= 1
+            raise SandboxError("a worker ended")
+        return await self.sandbox.run(program, limits)
+
+    async def aclose(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def bash():
+    yield from held("strict", languages=["bash"])
+
+
+@pytest.fixture(scope="module")
+def polyglot():
+    yield from held("strict", languages=list(usable("strict", LANGUAGES)))
+
+
+def without(monkeypatch, language, **changes):
+    """Give a language one requirement, which no machine meets."""
+    one = Requirement("no such part", broken(language), "some-package")
+    changed = replace(LANGUAGES[language], requirements=(replace(one, **changes),))
+    monkeypatch.setitem(LANGUAGES, language, changed)
+
+
+def names_of(requirement):
+    return {name for way in offers(requirement.package) for name in way.names}
+
+
+def lacks(driver, language):
+    return driver.runner.run(Requirements(driver.sandbox).lacks(language))
+
+
+def test_every_language_declares_what_its_tests_need():
+    """A language without requirements would be taken for whole whatever is missing."""
+    assert [name for name, language in LANGUAGES.items() if not language.requirements] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_required_is_what_is_installed(language):
+    """Each package beside the tools' own is there for a requirement, and each requirement has one."""
+    required = {name for one in LANGUAGES[language].requirements for name in names_of(one)}
+    ways = {name: offers(one.package) for name, one in LANGUAGES.items()}
+    assert required <= {name for every in ways.values() for way in every for name in way.names}
+    assert {name for way in ways[language] for name in way.names[1:]} <= required
+
+
+@pytest.mark.parametrize(
+    "language", by_language(["bash", "c", "java", "javascript", "perl", "rust"])
+)
+def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, language):
+    """The tools work, one program cannot load what it needs: that is missing, and nothing else."""
+    polyglot.needs(language)
+    without(monkeypatch, language)
+    (found,) = lacks(polyglot, language)
+    assert str(found) == f"{language}: there is no no such part; install some-package"
+    assert found.reason == "needs no such part (install some-package)"
+    assert not found.stops_all
+
+
+def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatch):
+    """Where not even a program that prints runs, only what was said names a part."""
+    failing = "echo 'stdio.h: No such file' >&2; exit 1"
+    monkeypatch.setitem(PROBES, "bash", (failing, "while :; do :; done"))
+    without(monkeypatch, "bash", program=failing, absent=r"stdio\.h: No such")
+    (named,) = lacks(bash, "bash")
+    assert (named.name, named.stops_all, named.said) == (
+        "no such part",
+        True,
+        "stdio.h: No such file",
+    )
+    without(monkeypatch, "bash", program=failing, absent="other words")
+    (unnamed,) = lacks(bash, "bash")
+    assert (
+        str(unnamed)
+        == "bash: its tools do not work here (stdio.h: No such file); see evolcoder doctor"
+    )
+    assert unnamed.concerns("echo 1")
+
+
+@pytest.mark.parametrize("program", ["while :; do :; done", "sleep 60", "yes"])
+def test_what_could_not_be_found_out_is_no_lack(bash, monkeypatch, program):
+    """A probe that is slow on a busy machine, or is ended for any other reason, blames nobody."""
+    monkeypatch.setattr(module, "PROBE", Limits(cpu_s=0.2, wall_s=0.5))
+    without(monkeypatch, "bash", program=program)
+    assert lacks(bash, "bash") == ()
+
+
+def test_a_probe_may_say_more_than_its_answer(bash, monkeypatch):
+    """What a tool prints of its own accord, before, hides nothing that is there."""
+    without(monkeypatch, "bash", program="echo 'priorities may not be set'; echo 42")
+    assert lacks(bash, "bash") == ()
+
+
+def test_a_failing_sandbox_is_no_lack_and_is_asked_again(bash, monkeypatch):
+    """Its failure is raised as such, and what was not found out is not remembered."""
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
+    requirements = Requirements(Counting(bash.sandbox, n_failures=1))
+    with pytest.raises(SandboxError, match="a worker ended"):
+        bash.runner.run(requirements.lacks("bash"))
+    assert [lack.name for lack in bash.runner.run(requirements.lacks("bash"))] == ["part"]
+
+
+def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monkeypatch):
+    """Many programs at once start one look; Python and languages that nobody uses start none."""
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
+    counting = Counting(bash.sandbox)
+
+    async def ask():
+        requirements = Requirements(counting)
+        await requirements.lack_of("python", "import no_such_part")
+        assert counting.programs == []
+        return await asyncio.gather(*(requirements.lack_of("bash", "x") for _ in range(20)))
+
+    assert set(bash.runner.run(ask())) == {None}
+    assert len(counting.programs) == 1
+
+
+@pytest.mark.parametrize("language", NEEDING)
+def test_who_needs_a_part_is_read_off_the_source(language):
+    """Prompts, tests and programs as MultiPL-E and models write them; others are left alone."""
+    optional = [
+        Lack(language, one, stops_all=False, said="")
+        for one in LANGUAGES[language].requirements
+        if one.users
+    ]
+    for source in NEEDING[language]:
+        assert sum(lack.concerns(source) for lack in optional) == 1, source
+    assert not any(lack.concerns(PLAIN.get(language, "nothing")) for lack in optional)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [Program("bash", "# PART\necho 1"), Program("bash", "echo 1", Sealed("# PART\n[[ 1 = 1 ]]"))],
+    ids=["source", "test"],
+)
+def test_what_needs_a_missing_part_is_not_run(bash, monkeypatch, program):
+    """It is the sandbox's failure with what to install, and never the program's."""
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
+    checked = CheckedSandbox(bash.sandbox)
+    with pytest.raises(SandboxError, match="bash: there is no part; install bash-part"):
+        bash.runner.run(checked.run(program, Limits()))
+    assert bash.runner.run(checked.run(Program("bash", "echo 1"), Limits())).stdout == b"1\n"
+    assert (
+        bash.runner.run(checked.run(Program("python", "# PART\nprint(1)"), Limits())).exit_code == 0
+    )
+
+
+def test_a_skip_names_what_is_missing(bash, monkeypatch):
+    """Tests whose language is whole but for a part are skipped with the reason, others run."""
+    monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
+    with contextmanager(held)("strict", languages=["bash"]) as driver:
+        driver.needs("bash", "echo 1")
+        with pytest.raises(pytest.skip.Exception, match="there is no part; install bash-part"):
+            driver.needs("bash", "# PART")
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(pytest.skip.Exception, match="there is no bash; install bash"):
+            driver.needs("bash")

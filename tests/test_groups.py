@@ -1,0 +1,62 @@
+"""`make test` leaves out what takes long, for a reason, and `make test-all` leaves out nothing."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from attacks import escapes, forgeries, harness_forgeries
+from groups import FIRST, GROUPS
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def recipe(target):
+    return re.search(rf"^{target}: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)[1]
+
+
+def test_make_test_leaves_out_every_group_and_nothing_else():
+    """A group that is not named would be run by newcomers; one that is no group hides its tests."""
+    named = re.search(r"^GROUPS := (.*)$", MAKEFILE, re.MULTILINE)[1].split(" or ")
+    assert tuple(named) == GROUPS
+    assert "-m 'not ($(GROUPS))'" in recipe("test")
+
+
+def test_every_group_has_its_reason():
+    """What a mark leaves out is declared, and pytest refuses marks that are not."""
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    reasons = dict(line.split(": ", 1) for line in options["markers"])
+    assert set(reasons) == set(GROUPS)
+    assert all(reasons.values())
+    assert "--strict-markers" in options["addopts"]
+
+
+def test_make_test_all_runs_everything():
+    """Neither the target nor pytest's own options choose among the tests."""
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+    shared = re.search(r"^PYTEST := (.*)$", MAKEFILE, re.MULTILINE)[1]
+    assert recipe("test-all").endswith("\n\t$(PYTEST)\n")
+    for text in (shared.partition("pytest")[2], options):
+        assert not re.search(r"(?:^| )(?:-m|-k|--deselect|--ignore)", text), text
+
+
+def test_ci_is_a_newcomer_first():
+    """The tests run before any toolchain is installed, and all of them behind that."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    steps = [
+        script.index(f"\n{step}")
+        for step in ("make check", "tests test\n", "    make toolchains", "tests test-all")
+    ]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("attack", FIRST.values())
+def test_the_first_attack_on_every_promise_is_one(attack):
+    """A name that no row has would leave its promise out of `make test`."""
+    rows = [*escapes.rows(), *forgeries.FORGERIES, *harness_forgeries.rows()]
+    others = (Path(__file__).parent / "attacks" / "other_languages.txt").read_text(encoding="utf-8")
+    cpp = re.search(r"^=== cpp\n(.*?)^===", others, re.MULTILINE | re.DOTALL)[1].splitlines()
+    assert attack in {*map(str, rows), *cpp}
