@@ -19,6 +19,12 @@ from typing import NamedTuple
 
 ANSWERS = 3
 """The descriptor to which both programs write their lines."""
+LONGER = 8
+"""How many times as long as the expected line one can be that is worth reading."""
+RANDOM = "[0-9a-f]{16}"
+"""Regex of what is made up anew in every fresh name."""
+SPARE = 1 << 12
+"""Bytes that it may have on top."""
 
 
 class Comparison(NamedTuple):
@@ -47,6 +53,11 @@ class SplitTest:
 def equal_lines(got: bytes, expected: bytes) -> bool:
     """Compare two lines byte by byte."""
     return got == expected
+
+
+def is_plausible(got: bytes, expected: bytes) -> bool:
+    """Tell whether a line is no longer than one that could be the same, written otherwise."""
+    return len(got) <= LONGER * len(expected) + SPARE
 
 
 @dataclass(frozen=True, slots=True)
