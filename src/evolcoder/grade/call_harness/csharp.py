@@ -8,10 +8,10 @@ result equals the one that a test makes. A result that is null is an error where
 
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import C_LIKE
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.scan import TestForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 static class NAME
 {
     static readonly global::System.Globalization.CultureInfo plain =
@@ -102,67 +102,57 @@ static class NAME
     }
 }
 """
-CALLING = {
+_CALLING = {
     "OPAQUE_LINE": '{ Write("?"); return; }',
     "NULL_LINE": "throw new global::System.NullReferenceException();",
     "OPAQUE": 'return "?";',
     "REFERENCE": '"?"',
 }
-EXPECTED = {
+_EXPECTED = {
     "OPAQUE_LINE": 'throw new global::System.NotSupportedException("opaque");',
     "NULL_LINE": "{ }",
     "OPAQUE": 'throw new global::System.NotSupportedException("opaque");',
     "REFERENCE": '"NEVER"',
 }
 """What a reference becomes that equals only itself: `same` knows the word."""
-HEAD = re.compile(r"(\s*\}\s*)public static void Main\(string\[\] args\)\s*\{\s*")
-TAIL = r"\s*\}\s*\}\s*"
-ENDING = r"\s*;\s*"
-METHODS = {"==": "Operator", "Equals": "Equals", "SequenceEqual": "SequenceEqual"}
-"""How a test compares -> the method that serialises for it."""
+_FORM = TestForm(
+    head=r"\s*\}\s*public static void Main\(string\[\] args\)\s*\{\s*",
+    opening=r"[ \t]*Debug\.Assert\(",
+    relations={
+        "Operator": r"\s*==(?!=)",
+        "Equals": r"\.Equals\(",
+        "SequenceEqual": r"\.SequenceEqual\(",
+    },
+    tail=r"\s*\}\s*\}\s*",
+)
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the assertions apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = C_LIKE.groups(test[head.end() :], r"Debug\.Assert\(", ENDING)
-    found = [C_LIKE.compared(check.inner.strip(), tuple(METHODS)) for check in checks]
-    comparisons = tuple(Comparison(*one) for one in found if one is not None)
-    if not found or len(comparisons) < len(found) or not re.fullmatch(TAIL, tail):
-        return None
-    return SplitTest(head[1].strip(), comparisons)
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Call in the main method, with the serialiser in a class of its own."""
     name = fresh_name("H")
-    calls = [f"    {name}.{METHODS[check.relation]}({check.call});" for check in test.comparisons]
-    main = ["    public static void Main(string[] args) {", *calls, "    }", "}"]
-    return "\n".join([candidate, test.head, *main, _filled(name, CALLING)])
+    calls = [f"    {name}.{check.relation}({check.call});" for check in test.comparisons]
+    main = [test.head, *calls, "    }", "}"]
+    return "\n".join([candidate, *main, _filled(name, _CALLING)])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:
+def _expected_program(prompt: str, test: SplitTest) -> str:
     """Serialise the expected values, boxed as `Equals` gets them."""
     head = re.findall(r"(?m)^using [^;]*;", prompt)
-    values = [
-        f"    Expected.{METHODS[check.relation]}({check.expected});" for check in test.comparisons
-    ]
+    values = [f"    Expected.{check.relation}({check.expected});" for check in test.comparisons]
     main = ["class Problem {", "    public static void Main() {", *values, "    }", "}"]
-    return "\n".join([*head, *main, _filled("Expected", EXPECTED)])
+    return "\n".join([*head, *main, _filled("Expected", _EXPECTED)])
 
 
-def same(got: bytes, expected: bytes) -> bool:
+def _same(got: bytes, expected: bytes) -> bool:
     """Compare the texts; none that holds a reference equals another."""
     return got == expected and b"NEVER" not in expected
 
 
 def _filled(name: str, parts: dict[str, str]) -> str:
-    serialiser = SERIALISER.replace("NAME", name)
+    serialiser = _SERIALISER.replace("NAME", name)
     for word, code in parts.items():
         serialiser = serialiser.replace(word, code)
     return serialiser
 
 
-HARNESS = CallHarness("csharp", split, calling_program, expected_program, same)
+HARNESS = CallHarness("csharp", _FORM.split, _calling_program, _expected_program, _same)

@@ -10,8 +10,9 @@ import re
 
 from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
 from evolcoder.grade.call_harness.brackets import C_LIKE
+from evolcoder.grade.call_harness.scan import TestForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 struct NAME
 {
     static import core.stdc.stdio;
@@ -36,7 +37,7 @@ struct NAME
         else static if (is(U : const(C)[], C) && std.traits.isSomeChar!C)
             return quoted(cast(const(ubyte)[]) std.utf.toUTF8(value[]));
         else static if (is(U == void[])) return "[ ]";
-        else static if (std.traits.isArray!U) return items("[ ", value[], "]");
+        else static if (std.traits.isArray!U) return items(value[]);
         else static if (std.traits.isAssociativeArray!U) return pairs(value);
         else static if (std.traits.isInstanceOf!(std.typecons.Nullable, U))
             return value.isNull ? "null" : text(value.get);
@@ -70,11 +71,11 @@ struct NAME
         return found.data;
     }
 
-    static immutable(char)[] items(T)(immutable(char)[] opening, T values, immutable(char)[] closing)
+    static immutable(char)[] items(T)(T values)
     {
-        auto found = std.array.appender!(immutable(char)[])(opening);
+        auto found = std.array.appender!(immutable(char)[])("[ ");
         foreach (item; values) { found.put(text(item)); found.put(" "); }
-        found.put(closing);
+        found.put("]");
         return found.data;
     }
 
@@ -98,38 +99,33 @@ struct NAME
     }
 }
 """
-HEAD = re.compile(r"\s*\}?\s*unittest\s*\{\s*(alias candidate = [\w.]+;)\s*")
-TAIL = r"\s*\}\s*void main\(\)\s*\{\s*\}\s*"
-ENDING = r"\s*;\s*"
-RESULT = re.compile(r"\s*auto result = (candidate\(.*\))\s*", re.DOTALL)
-GET = r"!result{0}\.isNull && result{0}\.get == (.*)"
+_HEAD = re.compile(r"\s*\}?\s*unittest\s*\{\s*(alias candidate = [\w.]+;)\s*")
+_TAIL = r"\s*\}\s*void main\(\)\s*\{\s*\}\s*"
+_FORM = TestForm(
+    head=_HEAD.pattern, opening=r"[ \t]*assert\(", relations={"": r"\s*==(?!=)"}, tail=_TAIL
+)
+_RESULT = re.compile(r"\s*auto result = (candidate\(.*\))\s*", re.DOTALL)
+_GET = r"!result{0}\.isNull && result{0}\.get == (.*)"
 
 
-def split(test: str) -> SplitTest | None:
+def _split(test: str) -> SplitTest | None:
     """Take the assertions apart, those in blocks too."""
-    head = HEAD.match(test)
+    head = _HEAD.match(test)
     if head is None:
         return None
-    checks, tail = C_LIKE.groups(test[head.end() :], r"assert\(", ENDING)
-    found = [_compared(check.inner) for check in checks]
-    if not checks:
-        blocks, tail = C_LIKE.groups(test[head.end() :], r"\{", r"\s*")
-        found = [_block(block.inner) for block in blocks]
-    comparisons = tuple(one for one in found if one is not None)
-    if not found or len(comparisons) < len(found) or not re.fullmatch(TAIL, tail):
-        return None
-    return SplitTest(head[1], comparisons)
-
-
-def _compared(assertion: str) -> Comparison | None:
-    parts = C_LIKE.parts(assertion, "==")
-    return Comparison(*parts) if len(parts) == 2 and parts[0].startswith("candidate(") else None
+    plain = _FORM.split(test)
+    if plain is not None:
+        return SplitTest(head[1], plain.comparisons)
+    blocks, tail = C_LIKE.groups(test[head.end() :], r"\{", r"\s*")
+    found = [one for block in blocks if (one := _block(block.inner))]
+    fits = 0 < len(found) == len(blocks) and re.fullmatch(_TAIL, tail)
+    return SplitTest(head[1], tuple(found)) if fits else None
 
 
 def _block(block: str) -> Comparison | None:
     """Read what a block says of a result that is null, or of a tuple's items that are."""
     first, *rest = C_LIKE.parts(block, ";")
-    call = RESULT.fullmatch(first)
+    call = _RESULT.fullmatch(first)
     if call is None or not rest or rest.pop():
         return None
     told = [re.fullmatch(r"assert\((.*)\)", one, re.DOTALL) for one in rest]
@@ -148,11 +144,11 @@ def _value(text: str, item: str) -> str | None:
     """Return the source of what a result or its item must be."""
     if re.fullmatch(rf"result{item}\.isNull", text):
         return "null"
-    found = re.fullmatch(GET.format(item), text, re.DOTALL)
+    found = re.fullmatch(_GET.format(item), text, re.DOTALL)
     return found[1] if found else None
 
 
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Call in the main function; the serialiser sees nothing of the candidate's but its results."""
     name = fresh_name()
     opaque = {"OPAQUE": 'return "?";', "NOT_A_NUMBER": 'return "?";'}
@@ -161,7 +157,7 @@ def calling_program(candidate: str, test: SplitTest) -> str:
     return "\n".join([candidate, _filled(name, opaque), *main])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:
+def _expected_program(prompt: str, test: SplitTest) -> str:
     """Serialise the expected values; one that has no text of its own does not compile, or ends."""
     opaque = {"OPAQUE": "static assert(0);", "NOT_A_NUMBER": "assert(0);"}
     imports = re.findall(r"(?m)^import [^;]*;", prompt)
@@ -171,10 +167,10 @@ def expected_program(prompt: str, test: SplitTest) -> str:
 
 
 def _filled(name: str, opaque: dict[str, str]) -> str:
-    serialiser = SERIALISER.replace("NAME", name)
+    serialiser = _SERIALISER.replace("NAME", name)
     for word, code in opaque.items():
         serialiser = serialiser.replace(word, code)
     return serialiser
 
 
-HARNESS = CallHarness("d", split, calling_program, expected_program)
+HARNESS = CallHarness("d", _split, _calling_program, _expected_program)

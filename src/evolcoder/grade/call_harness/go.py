@@ -9,7 +9,7 @@ import re
 from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
 from evolcoder.grade.call_harness.brackets import C_LIKE
 
-IMPORTS = """
+_IMPORTS = """
 import (
     NAMEfmt "fmt"
     NAMEos "os"
@@ -17,68 +17,68 @@ import (
     MORE
 )
 """
-SERIALISER = """
+_SERIALISER = """
 var NAMEanswers = NAMEos.NewFile(3, "answers")
 
 func NAME(value interface{}) {
     NAMEanswers.WriteString(NAMEstrconv.QuoteToASCII(NAMEfmt.Sprintf("%v", value)) + "\\n")
 }
 """
-USED = "var _, _ = fmt.Sprintf, testing.Verbose"
+_USED = "var _, _ = fmt.Sprintf, testing.Verbose"
 """A package that is imported must be used."""
-PACKAGE = re.compile(r"(?m)^package \w+[^\n]*$")
-HEAD = re.compile(
+_PACKAGE = re.compile(r"(?m)^package \w+[^\n]*$")
+_HEAD = re.compile(
     r"(\s*\}?\s*)func Test\w*\(t \*testing\.T\) \{\s*(candidate := [\w.]+)\s*"
     r"type test struct \{\s*actual\s+interface\{\}\s*expected\s+interface\{\}\s*\}\s*"
     r"tests := \[\]test\{\s*"
 )
-TAIL = (
+_TAIL = (
     r"\s*\}\s*for i, tc := range tests \{\s*t\.Run\(.*, func\(t \*testing\.T\) \{\s*"
     r'if fmt\.Sprintf\("%v", tc\.actual\) != fmt\.Sprintf\("%v", tc\.expected\) \{\s*'
     r"t\.Errorf\(.*\)\s*\}\s*\}\)\s*\}\s*\}\s*"
 )
 
 
-def split(test: str) -> SplitTest | None:
+def _split(test: str) -> SplitTest | None:
     """Take the table of calls and values apart."""
-    head = HEAD.match(test)
+    head = re.match(_HEAD, test)
     if head is None:
         return None
     checks, tail = C_LIKE.groups(test[head.end() :], r"\{", r"\s*,?\s*")
-    found = [C_LIKE.parts(check.inner) for check in checks]
-    if not found or not re.fullmatch(TAIL, tail):
+    found = [one for check in checks if (one := _comparison(check.inner))]
+    if not 0 < len(found) == len(checks) or not re.fullmatch(_TAIL, tail):
         return None
-    pairs = [(parts[0], parts[1]) for parts in found if len(parts) == 2]
-    if len(pairs) < len(found) or not all(
-        call.startswith("actual: candidate(") and want.startswith("expected: ")
-        for call, want in pairs
-    ):
-        return None
-    comparisons = [
-        Comparison(call.removeprefix("actual: "), want.removeprefix("expected: "))
-        for call, want in pairs
-    ]
-    return SplitTest(f"{head[1].strip()}\n{head[2]}".lstrip(), tuple(comparisons))
+    return SplitTest(f"{head[1].strip()}\n{head[2]}".lstrip(), tuple(found))
 
 
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _comparison(entry: str) -> Comparison | None:
+    parts = C_LIKE.parts(entry)
+    told = [re.fullmatch(r"(\w+):\s*(.+)", part, re.DOTALL) for part in parts]
+    named = {one[1]: one[2] for one in told if one}
+    call, value = named.get("actual", ""), named.get("expected", "")
+    if len(parts) != 2 or not value or not call.startswith("candidate("):
+        return None
+    return None if C_LIKE.calls_candidate(value) else Comparison(call, value)
+
+
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Import under names of our own, and call before any test would run."""
     name = fresh_name()
-    at = match.end() if (match := PACKAGE.search(candidate)) else 0
-    imports = IMPORTS.replace("MORE", f'{name}testing "testing"').replace("NAME", name)
+    at = match.end() if (match := _PACKAGE.search(candidate)) else 0
+    imports = _IMPORTS.replace("MORE", f'{name}testing "testing"').replace("NAME", name)
     whole = f"{candidate[:at]}\n{imports}{candidate[at:]}"
     closing, _, alias = test.head.rpartition("\n")
     calls = [f"    {name}({check.call})" for check in test.comparisons]
     main = f"func TestMain(m *{name}testing.M) {{"
-    run = [USED, main, f"    {alias}", *calls, f"    {name}os.Exit(0)", "}", ""]
-    return "\n".join([whole, closing, SERIALISER.replace("NAME", name), *run])
+    run = [_USED, main, f"    {alias}", *calls, f"    {name}os.Exit(0)", "}", ""]
+    return "\n".join([whole, closing, _SERIALISER.replace("NAME", name), *run])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
     """Serialise the expected values, which the test takes as they are."""
-    head = (IMPORTS.replace("MORE", "") + SERIALISER).replace("NAME", "expected")
+    head = (_IMPORTS.replace("MORE", "") + _SERIALISER).replace("NAME", "expected")
     values = [f"    expected({check.expected})" for check in test.comparisons]
     return "\n".join(["package main", head, "func main() {", *values, "}", ""])
 
 
-HARNESS = CallHarness("go", split, calling_program, expected_program)
+HARNESS = CallHarness("go", _split, _calling_program, _expected_program)

@@ -6,10 +6,11 @@ by content. Not-a-number, `missing` and structures equal nothing.
 
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
 from evolcoder.grade.call_harness.brackets import JULIA
+from evolcoder.grade.call_harness.scan import TestForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 module NAME
 const answers = open("/dev/fd/3", "w")
 items(values) = join((text(item) * " " for item in values))
@@ -44,38 +45,37 @@ function line(value)
 end
 end
 """
-HEAD = re.compile(r"\s*using Test\s*@testset\s*(?:\"[^\"]*\"\s*)?begin\s*(candidate = \w+!?);?\s*")
-TAIL = r"\s*end\s*"
+_ALIAS = re.compile(r"candidate = \w+!?")
+_FORM = TestForm(
+    head=rf"\s*using Test\s*@testset\s*(?:\"[^\"]*\"\s*)?begin\s*{_ALIAS.pattern};?\s*",
+    opening=r"[ \t]*@test\(",
+    relations={"": r"\s*==(?!=)"},
+    ending=r"[ \t]*;?[ \t]*\n?",
+    tail=r"\s*end\s*",
+    literal=JULIA.literal,
+)
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the tests apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = JULIA.groups(test[head.end() :], r"@test\(", r"\s*;?\s*")
-    found = [JULIA.compared(check.inner.strip(), ()) for check in checks]
-    comparisons = tuple(Comparison(call, want) for call, want, _ in filter(None, found))
-    if not found or len(comparisons) < len(found) or not re.fullmatch(TAIL, tail):
-        return None
-    if any(not check.call.startswith("candidate(") for check in comparisons):
-        return None
-    return SplitTest(head[1], comparisons)
+def _split(test: str) -> SplitTest | None:
+    """Leave the module of tests out, which takes a second to load."""
+    split = _FORM.split(test)
+    alias = _ALIAS.search(split.head) if split else None
+    return SplitTest(alias[0], split.comparisons) if split and alias else None
 
 
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Put the serialiser into a module of its own, and the calls behind the candidate."""
     name = fresh_name()
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}.line({check.call})" for check in test.comparisons]
     return "\n".join([serialiser, candidate, f"let {test.head}", *calls, "end", ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
     """Serialise the expected values; one that has no text of its own is an error."""
-    serialiser = SERIALISER.replace("NAME", "Expected").replace("OPAQUE", 'error("opaque")')
+    serialiser = _SERIALISER.replace("NAME", "Expected").replace("OPAQUE", 'error("opaque")')
     values = [f"Expected.line({check.expected})" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
-HARNESS = CallHarness("julia", split, calling_program, expected_program)
+HARNESS = CallHarness("julia", _split, _calling_program, _expected_program)

@@ -4,12 +4,10 @@ Numbers are equal by value (1 and 1.0). A table with a table or function among i
 other, nor does a function or not-a-number. Only the first value of a call counts.
 """
 
-import re
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.brackets import LUA, ArgumentForm
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import LUA
-
-SERIALISER = r"""
+_SERIALISER = r"""
 local NAME
 do
     local answers = io.open("/dev/fd/3", "w")
@@ -43,41 +41,31 @@ do
     end
 end
 """
-HEAD = re.compile(
-    r"\s*lu = require\('luaunit'\)\s*function test_\w+\(\)\s*(local candidate = [\w.:]+)\s*"
+_FORM = ArgumentForm(
+    head=(
+        r"\s*lu = require\('luaunit'\)\s*function test_\w+\(\)\s*"
+        r"(?P<kept>local candidate = [\w.:]+)\s*"
+    ),
+    opening=r"lu\.assertEquals\(",
+    call=r"candidate\(",
+    brackets=LUA,
+    tail=r"\s*end\s*os\.exit\(lu\.LuaUnit\.run\(\)\)\s*",
 )
-TAIL = r"\s*end\s*os\.exit\(lu\.LuaUnit\.run\(\)\)\s*"
-OPENING = r"lu\.assertEquals\("
-ENDING = r"\s*"
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the calls of `assertEquals` apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = LUA.groups(test[head.end() :], OPENING, ENDING)
-    found = tuple(LUA.parts(check.inner) for check in checks)
-    if not found or not re.fullmatch(TAIL, tail):
-        return None
-    if any(len(parts) != 2 or not parts[0].startswith("candidate(") for parts in found):
-        return None
-    return SplitTest(head[1], tuple(Comparison(call, want) for call, want in found))
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Put the serialiser before the candidate and the calls behind it."""
     name = fresh_name()
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
     calls = [f"    {name}(({check.call}))" for check in test.comparisons]
     return "\n".join([serialiser, candidate, ";(function()", test.head, *calls, "end)()", ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Lua has no types
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Lua has no types
     """Serialise the expected values; one that has no text of its own ends the program."""
-    serialiser = SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'error("opaque")')
+    serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'error("opaque")')
     values = [f"expected(({check.expected}))" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
-HARNESS = CallHarness("lua", split, calling_program, expected_program)
+HARNESS = CallHarness("lua", _FORM.split, _calling_program, _expected_program)

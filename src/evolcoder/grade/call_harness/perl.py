@@ -5,12 +5,10 @@ reference never equals plain data. A call stands in list context. A list of seve
 equal here: `eq_deeply` takes its second value for what is expected.
 """
 
-import re
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.brackets import SCRIPT, ArgumentForm
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import SCRIPT
-
-SERIALISER = r"""
+_SERIALISER = r"""
 package NAME; {
     my $out;
     sub text {
@@ -39,39 +37,30 @@ package NAME; {
 package main;
 """
 """`ref 1` is true where `use bigint` makes objects of the test's own numbers too."""
-HEAD = re.compile(
-    r"\s*use Test::Deep;\s*sub (\w+) \{(\s*my \$candidate\s*=\s*\\&[\w:]+;)\s*", re.ASCII
+_FORM = ArgumentForm(
+    head=(
+        r"\s*use Test::Deep;\s*sub (?P<name>\w+) \{\s*"
+        r"(?P<kept>my \$candidate\s*=\s*\\&[\w:]+;)\s*"
+    ),
+    opening=r"if\s*\(\s*eq_deeply\(",
+    call=r"\$candidate->\(",
+    brackets=SCRIPT,
+    ending=r'\s*\)\s*\{\s*print "ok!"\s*\}\s*else\s*\{\s*exit 1;\s*\}\s*',
+    tail=r"\s*\}\s*NAME\(\);\s*",
 )
-TAIL = r"\s*\}}\s*{}\(\);\s*"
-OPENING = r"if\s*\(\s*eq_deeply\("
-ENDING = r'\s*\)\s*\{\s*print "ok!"\s*\}\s*else\s*\{\s*exit 1;\s*\}\s*'
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the calls of `eq_deeply` apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = SCRIPT.groups(test[head.end() :], OPENING, ENDING)
-    found = tuple(SCRIPT.parts(check.inner) for check in checks)
-    if not found or not re.fullmatch(TAIL.format(head[1]), tail):
-        return None
-    if any(len(parts) != 2 or not parts[0].startswith("$candidate->(") for parts in found):
-        return None
-    return SplitTest(head[2].strip(), tuple(Comparison(call, want) for call, want in found))
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Put the serialiser before the candidate and the calls behind it."""
     name = fresh_name()
     calls = [f"{name}::line(ref 1, {check.call});" for check in test.comparisons]
-    return "\n".join([SERIALISER.replace("NAME", name), candidate, test.head, *calls, ""])
+    return "\n".join([_SERIALISER.replace("NAME", name), candidate, test.head, *calls, ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Perl has no types
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Perl has no types
     """Serialise the expected values."""
     values = [f"expected::line('', {check.expected});" for check in test.comparisons]
-    return "\n".join([SERIALISER.replace("NAME", "expected"), *values, ""])
+    return "\n".join([_SERIALISER.replace("NAME", "expected"), *values, ""])
 
 
-HARNESS = CallHarness("perl", split, calling_program, expected_program)
+HARNESS = CallHarness("perl", _FORM.split, _calling_program, _expected_program)

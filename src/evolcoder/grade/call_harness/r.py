@@ -8,10 +8,10 @@ not-available. An object of a class never equals plain data.
 import math
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import SCRIPT
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.brackets import SCRIPT, ArgumentForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 NAME <- local({
     quoted <- function(item) {
         if (is.na(item)) return("NA")
@@ -46,52 +46,44 @@ NAME <- local({
     }
 }, new.env(parent = baseenv()))
 """
-HEAD = re.compile(r"\s*(test_\w+) <- function\(\) \{(\s*candidate <- [\w.`]+)\s*")
-TAIL = r"\s*\}}\s*{}\(\)\s*"
-OPENING = r"stopifnot\(isTRUE\(all\.equal\("
-ENDING = r"\s*\)\s*\)\s*"
-TOLERANCE = 2.0**-26
+_FORM = ArgumentForm(
+    head=r"\s*(?P<name>test_\w+) <- function\(\) \{\s*(?P<kept>candidate <- [\w.`]+)\s*",
+    opening=r"stopifnot\(isTRUE\(all\.equal\(",
+    call=r"candidate\(",
+    brackets=SCRIPT,
+    ending=r"\s*\)\s*\)\s*",
+    tail=r"\s*\}\s*NAME\(\)\s*",
+)
+_TOLERANCE = 2.0**-26
 """What `all.equal` has: the square root of the smallest relative difference of numbers."""
-VECTOR = re.compile(rb"d(\d{1,9})")
-NUMBER = re.compile(rb"-?(?:\d[\d.]{0,30}(?:e[-+]?\d{1,4})?|Inf)")
+_VECTOR = re.compile(rb"d(\d{1,9})")
+_NUMBER = re.compile(rb"-?(?:\d[\d.]{0,30}(?:e[-+]?\d{1,4})?|Inf)")
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the calls of `all.equal` apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = SCRIPT.groups(test[head.end() :], OPENING, ENDING)
-    found = tuple(SCRIPT.parts(check.inner) for check in checks)
-    if not found or not re.fullmatch(TAIL.format(re.escape(head[1])), tail):
-        return None
-    if any(len(parts) != 2 or not parts[0].startswith("candidate(") for parts in found):
-        return None
-    return SplitTest(head[2].strip(), tuple(Comparison(call, want) for call, want in found))
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Put the serialiser before the candidate, in an environment that sees base R only."""
     name = fresh_name()
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}({check.call})" for check in test.comparisons]
     run = ["(function() {", f"    {test.head}", *calls, "})()", ""]
     return "\n".join([serialiser, candidate, *run])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - R has no types
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - R has no types
     """Serialise the expected values; one that has no text of its own is an error."""
-    serialiser = SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'stop("opaque")')
+    serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'stop("opaque")')
     values = [f"expected({check.expected})" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
-def same(got: bytes, expected: bytes) -> bool:
+def _same(got: bytes, expected: bytes) -> bool:
     """Compare token by token, and numbers vector by vector as `all.equal.numeric` does."""
+    if not is_plausible(got, expected):
+        return False
     mine, theirs = got.split(b" "), expected.split(b" ")
     place = 0
     while place < len(theirs) == len(mine) and mine[place] == theirs[place]:
-        vector = VECTOR.fullmatch(theirs[place])
+        vector = _VECTOR.fullmatch(theirs[place])
         place += 1
         if vector is not None:
             end = place + int(vector[1])
@@ -104,7 +96,7 @@ def same(got: bytes, expected: bytes) -> bool:
 def _is_near(got: list[bytes], expected: list[bytes]) -> bool:
     """Tell whether those numbers that differ do so by little, all together."""
     differing = [pair for pair in zip(got, expected, strict=False) if pair[0] != pair[1]]
-    if not all(NUMBER.fullmatch(one) and NUMBER.fullmatch(other) for one, other in differing):
+    if not all(_NUMBER.fullmatch(one) and _NUMBER.fullmatch(other) for one, other in differing):
         return False
     try:
         numbers = [(float(one), float(other)) for one, other in differing]
@@ -112,8 +104,8 @@ def _is_near(got: list[bytes], expected: list[bytes]) -> bool:
         return False
     count = len(numbers)
     scale = sum(abs(one) / count for one, _ in numbers)
-    by = count * scale if math.isfinite(scale) and scale > TOLERANCE else count
-    return not numbers or sum(abs(one - other) / by for one, other in numbers) <= TOLERANCE
+    by = count * scale if math.isfinite(scale) and scale > _TOLERANCE else count
+    return not numbers or sum(abs(one - other) / by for one, other in numbers) <= _TOLERANCE
 
 
-HARNESS = CallHarness("r", split, calling_program, expected_program, same)
+HARNESS = CallHarness("r", _FORM.split, _calling_program, _expected_program, _same)

@@ -8,10 +8,10 @@ compare keys in another way, differ from the ones that `#hash` makes. A structur
 import re
 from fractions import Fraction
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import LISP
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.brackets import LISP, ArgumentForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 (module NAME racket/base
   (provide NAME)
   (define out (open-output-file "/dev/fd/3" #:exists 'append))
@@ -56,66 +56,56 @@ SERIALISER = r"""
     (newline out)
     (flush-output out)))
 """
-HEAD = re.compile(
-    r"\s*\(require rackunit\)\s*\(define \((\S+)\)\s*\(let (\(\(\s*candidate [^\s()]+\s*\)\))\s*"
+_FORM = ArgumentForm(
+    head=(
+        r"\s*\(require rackunit\)\s*\(define \((?P<name>\S+)\)\s*"
+        r"\(let (?P<kept>\(\(\s*candidate [^\s()]+\s*\)\))\s*"
+    ),
+    opening=r"\(",
+    call=r"\(candidate[\s)]",
+    brackets=LISP,
+    tail=r"\s*\)\s*\)\s*\(NAME\)\s*",
+    separator=r"\s+",
+    places=(1, 2),
+    others=((0, "check-within"), (3, r"\d{0,9}\.?\d{1,30}")),
 )
-TAIL = r"\s*\)\s*\)\s*\({}\)\s*"
-LANGUAGE = re.compile(r"(?m)^#lang [^\n]*$")
-TOLERANCE = re.compile(rb"\d{0,9}\.?\d{1,30}")
-NUMBER = re.compile(
+_LANGUAGE = re.compile(r"(?m)^#lang [^\n]*$")
+_TOLERANCE = re.compile(rb"\d{0,9}\.?\d{1,30}")
+_NUMBER = re.compile(
     rb"(-?\d{1,1000})(?:/(\d{1,1000}))?|([-+]?\d{0,30}\.\d{0,30}(?:e[-+]?\d{1,4})?|-?\d{1,30}e[-+]?\d{1,4})"
 )
 """A number that may be equal to one that is written otherwise."""
 
 
-ENDLESS = (b"+inf.0", b"-inf.0", b"+nan.0")
+_ENDLESS = (b"+inf.0", b"-inf.0", b"+nan.0")
 """Numbers whose difference from themselves is not-a-number."""
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the calls of `check-within` apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = LISP.groups(test[head.end() :], r"\(", r"\s*")
-    found = tuple(LISP.parts(check.inner, r"\s+") for check in checks)
-    if not found or not re.fullmatch(TAIL.format(re.escape(head[1])), tail):
-        return None
-    if any(
-        len(parts) != 4
-        or parts[0] != "check-within"
-        or not re.match(r"\(candidate[\s)]", parts[1])
-        or not TOLERANCE.fullmatch(parts[3].encode())
-        for parts in found
-    ):
-        return None
-    checks_ = tuple(Comparison(call, want, tolerance) for _, call, want, tolerance in found)
-    return SplitTest(head[2], checks_)
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser into a module of its own, which what the candidate defines cannot reach."""
+def _calling_program(candidate: str, test: SplitTest) -> str:
+    """Put the serialiser into a module of its own, out of reach of what the candidate defines."""
     name = fresh_name()
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
-    at = match.end() if (match := LANGUAGE.search(candidate)) else 0
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
+    at = match.end() if (match := _LANGUAGE.search(candidate)) else 0
     whole = f'{candidate[:at]}\n{serialiser}(require (submod "." {name}))\n{candidate[at:]}'
     calls = [f"    ({name} {check.call})" for check in test.comparisons]
     run = [f"(define ({name}-run)", f"  (let {test.head}", *calls, "))", f"({name}-run)"]
     return "\n".join([whole, *run, ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Racket has no types
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Racket has no types
     """Serialise tolerances and expected values; one that has no text of its own is an error."""
-    serialiser = SERIALISER.replace("NAME", "expected").replace("OPAQUE", '(error "opaque")')
+    serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", '(error "opaque")')
     head = f'#lang racket\n{serialiser}(require (submod "." expected))'
     values = [f'(expected {check.expected} "{check.relation} ")' for check in test.comparisons]
     return "\n".join([head, *values, ""])
 
 
-def same(got: bytes, expected: bytes) -> bool:
+def _same(got: bytes, expected: bytes) -> bool:
     """Compare two lines token by token; the expected one begins with the tolerance."""
+    if not is_plausible(got, expected):
+        return False
     tolerance, _, wanted = expected.partition(b" ")
-    delta = Fraction(float(tolerance)) if TOLERANCE.fullmatch(tolerance) else Fraction(-1)
+    delta = Fraction(float(tolerance)) if _TOLERANCE.fullmatch(tolerance) else Fraction(-1)
     mine, theirs = got.split(b" "), wanted.split(b" ")
     return len(mine) == len(theirs) and all(
         _is_near(one, other, delta) for one, other in zip(mine, theirs, strict=True)
@@ -123,9 +113,9 @@ def same(got: bytes, expected: bytes) -> bool:
 
 
 def _is_near(one: bytes, other: bytes, delta: Fraction) -> bool:
-    first, second = NUMBER.fullmatch(one), NUMBER.fullmatch(other)
+    first, second = _NUMBER.fullmatch(one), _NUMBER.fullmatch(other)
     if first is None or second is None:
-        return one == other and one not in ENDLESS
+        return one == other and one not in _ENDLESS
     a, b = _number(first), _number(second)
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return abs(a - b) <= delta
@@ -142,4 +132,4 @@ def _number(found: re.Match[bytes]) -> Fraction | float:
         return float("nan")
 
 
-HARNESS = CallHarness("racket", split, calling_program, expected_program, same)
+HARNESS = CallHarness("racket", _FORM.split, _calling_program, _expected_program, _same)

@@ -6,10 +6,10 @@ are equal if they are ASCII; objects of a candidate's own classes never equal pl
 
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import SCRIPT
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.brackets import SCRIPT, ArgumentForm
 
-SERIALISER = """
+_SERIALISER = """
 module NAME
   ANSWERS = ::IO.for_fd(3, autoclose: false)
   def self.text(value)
@@ -57,49 +57,39 @@ module NAME
   end
 end
 """
-HEAD = re.compile(
-    r"\s*require 'test/unit'\s*class \w+ < Test::Unit::TestCase\s*def test_\w+\s*"
-    r"(candidate = method\(:\w+[?!]?\))\s*"
+_FORM = ArgumentForm(
+    head=(
+        r"\s*require 'test/unit'\s*class \w+ < Test::Unit::TestCase\s*def test_\w+\s*"
+        r"(?P<kept>candidate = method\(:\w+[?!]?\))\s*"
+    ),
+    opening=r"assert_equal\(",
+    call=r"candidate\.call\(",
+    brackets=SCRIPT,
+    tail=r"\s*end\s*end\s*",
+    places=(1, 0),
 )
-COMMENTS = re.compile(r"(?:[ \t]*#[^\n]*\n|[ \t]*\n)*")
+_COMMENTS = re.compile(r"(?:[ \t]*#[^\n]*\n|[ \t]*\n)*")
 """Where a program may say how its strings are to be read, for all of the file."""
-TAIL = r"\s*end\s*end\s*"
-OPENING = r"assert_equal\("
-ENDING = r"\s*"
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the calls of `assert_equal` apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = SCRIPT.groups(test[head.end() :], OPENING, ENDING)
-    found = tuple(SCRIPT.parts(check.inner) for check in checks)
-    if not found or not re.fullmatch(TAIL, tail):
-        return None
-    if any(len(parts) != 2 or not parts[1].startswith("candidate.call(") for parts in found):
-        return None
-    return SplitTest(head[1], tuple(Comparison(call, want) for want, call in found))
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Call from a method of an object of its own, as the test does."""
     name = fresh_name("H")
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}.line((\n{check.call}))" for check in test.comparisons]
     run = [f"class {name}Run", "  def run", f"    {test.head}", *calls, "  end", "end"]
-    at = match.end() if (match := COMMENTS.match(candidate)) else 0
+    at = match.end() if (match := _COMMENTS.match(candidate)) else 0
     whole = f"{candidate[:at]}{serialiser}{candidate[at:]}"
     return "\n".join([whole, *run, f"{name}Run.new.run", ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Ruby has no types
+def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Ruby has no types
     """Serialise the expected values; one that has no text of its own ends the program."""
-    serialiser = SERIALISER.replace("NAME", "Expected").replace(
+    serialiser = _SERIALISER.replace("NAME", "Expected").replace(
         "OPAQUE", "::Kernel.raise('opaque')"
     )
     values = [f"Expected.line((\n{check.expected}))" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
-HARNESS = CallHarness("ruby", split, calling_program, expected_program)
+HARNESS = CallHarness("ruby", _FORM.split, _calling_program, _expected_program)

@@ -7,10 +7,10 @@ are equal, whatever their class. Arrays, not-a-number and objects of other class
 
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import C_LIKE
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.scan import TestForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 object NAME {
   import _root_.java.lang.String
   private val answers = new _root_.java.io.FileOutputStream("/dev/fd/3")
@@ -74,42 +74,32 @@ object NAME {
   }
 }
 """
-HEAD = re.compile(r"(\s*\}\s*)def main\(args: Array\[String\]\)(?:: Unit)? = \{\s*")
-TAIL = r"\s*\}\s*\}\s*"
-METHODS = {"==": "operator", "equals": "method"}
-"""How a test compares -> the method that serialises for it."""
+_FORM = TestForm(
+    head=r"\s*\}\s*def main\(args: Array\[String\]\)(?:: Unit)? = \{\s*",
+    opening=r"[ \t]*assert\(",
+    relations={"operator": r"\s*==(?!=)", "method": r"\.equals\("},
+    tail=r"\s*\}\s*\}\s*",
+    ending=r"\s*;?[ \t]*\n?",
+)
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the assertions apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = C_LIKE.groups(test[head.end() :], r"assert\(", r"\s*;?\s*")
-    found = [C_LIKE.compared(check.inner.strip(), tuple(METHODS)) for check in checks]
-    comparisons = tuple(Comparison(*one) for one in found if one is not None)
-    if not found or len(comparisons) < len(found) or not re.fullmatch(TAIL, tail):
-        return None
-    return SplitTest(head[1].strip(), comparisons)
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Call in the main method, with the serialiser in an object of its own."""
     name = fresh_name("H")
-    calls = [f"    {name}.{METHODS[check.relation]}({check.call});" for check in test.comparisons]
-    main = ["    def main(args: Array[String]): Unit = {", *calls, "    }", "}"]
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
-    return "\n".join([candidate, test.head, *main, serialiser])
+    calls = [f"    {name}.{check.relation}({check.call});" for check in test.comparisons]
+    main = [test.head, *calls, "    }", "}"]
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
+    return "\n".join([candidate, *main, serialiser])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:
+def _expected_program(prompt: str, test: SplitTest) -> str:
     """Serialise the expected values; one that has no text of its own is an error."""
     head = re.findall(r"(?m)^import [^\n]*", prompt)
-    values = [f"    Expected.{METHODS[one.relation]}({one.expected});" for one in test.comparisons]
+    values = [f"    Expected.{one.relation}({one.expected});" for one in test.comparisons]
     main = ["object Problem {", "  def main(args: Array[String]): Unit = {", *values, "  }", "}"]
-    serialiser = SERIALISER.replace("NAME", "Expected")
+    serialiser = _SERIALISER.replace("NAME", "Expected")
     serialiser = serialiser.replace("OPAQUE", '_root_.scala.sys.error("opaque")')
     return "\n".join([*head, *main, serialiser])
 
 
-HARNESS = CallHarness("scala", split, calling_program, expected_program)
+HARNESS = CallHarness("scala", _FORM.split, _calling_program, _expected_program)

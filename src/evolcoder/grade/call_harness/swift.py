@@ -8,10 +8,10 @@ a class equals nothing.
 
 import re
 
-from evolcoder.grade.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grade.call_harness.brackets import C_LIKE
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name
+from evolcoder.grade.call_harness.scan import TestForm
 
-SERIALISER = r"""
+_SERIALISER = r"""
 import Foundation
 enum NAME {
     static let answers = Foundation.FileHandle(fileDescriptor: 3, closeOnDealloc: false)
@@ -95,43 +95,35 @@ enum NAME {
     }
 }
 """
-HEAD = re.compile(
-    r"\s*\}\s*(?:func ==\(left: \[\(Int, Int\)\], right: \[\(Int, Int\)\]\) -> Bool \{.*?\n\}\s*)?",
-    re.DOTALL,
+_FORM = TestForm(
+    head=(
+        r"\s*\}\s*(?:func ==\(left: \[\(Int, Int\)\], right: \[\(Int, Int\)\]\) -> Bool \{"
+        r"[^=]*(?:!=[^=]*)*\n\}\s*)?"
+    ),
+    opening=r"assert\(",
+    relations={"": r"\s*==(?!=)"},
+    ending=r"[ \t]*\n?",
 )
-RESULT = re.compile(r"\)\s*(?:throws\s*)?->\s*([^{}]+?)\s*\{\s*$")
+_RESULT = re.compile(r"\)\s*(?:throws\s*)?->\s*([^{}]+?)\s*\{\s*$")
 """The declared type of the function that a prompt leaves open."""
-SIGNATURE = re.compile(r"(?m)^func [^\n]*\s*\Z")
+_SIGNATURE = re.compile(r"(?m)^func [^\n]*\s*\Z")
 
 
-def split(test: str) -> SplitTest | None:
-    """Take the assertions apart."""
-    head = HEAD.match(test)
-    if head is None:
-        return None
-    checks, tail = C_LIKE.groups(test[head.end() :], r"assert\(", r"\s*")
-    found = [C_LIKE.compared(check.inner.strip(), ()) for check in checks]
-    comparisons = tuple(Comparison(call, want) for call, want, _ in filter(None, found))
-    if not found or len(comparisons) < len(found) or tail.strip():
-        return None
-    return SplitTest(head[0].strip(), comparisons)
-
-
-def calling_program(candidate: str, test: SplitTest) -> str:
+def _calling_program(candidate: str, test: SplitTest) -> str:
     """Put the serialiser before the candidate and the calls behind it."""
     name = fresh_name("H")
     calls = [f"{name}.line({check.call})" for check in test.comparisons]
-    serialiser = SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
+    serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
     return "\n".join([serialiser, candidate, test.head, *calls, ""])
 
 
-def expected_program(prompt: str, test: SplitTest) -> str:
+def _expected_program(prompt: str, test: SplitTest) -> str:
     """Serialise the expected values as the declared type; the prompt's own types stand before."""
-    result = RESULT.search(prompt)
+    result = _RESULT.search(prompt)
     cast = f" as {result[1]}" if result else ""
     values = [f"Expected.line(({check.expected}){cast})" for check in test.comparisons]
-    serialiser = SERIALISER.replace("NAME", "Expected").replace("OPAQUE", 'fatalError("opaque")')
-    return "\n".join([serialiser, SIGNATURE.sub("", prompt), *values, ""])
+    serialiser = _SERIALISER.replace("NAME", "Expected").replace("OPAQUE", 'fatalError("opaque")')
+    return "\n".join([serialiser, _SIGNATURE.sub("", prompt), *values, ""])
 
 
-HARNESS = CallHarness("swift", split, calling_program, expected_program)
+HARNESS = CallHarness("swift", _FORM.split, _calling_program, _expected_program)
