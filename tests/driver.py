@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from evolcoder.errors import SandboxRefusedError
+from evolcoder.grade.controls import GENEROUS
+from evolcoder.grade.programs import ProgramTest, expected_lines, grade_program, split_test
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.requirements import Requirements
@@ -48,6 +50,23 @@ class Driver:
 
     def grade(self, grader, *args, limits=QUICK):
         return self.runner.run(grader(self.sandbox, *args, limits))
+
+    def grade_sealed(self, language, source, test, limits=QUICK):
+        """Grade with candidate and test in one process."""
+        return self.grade(grade_program, source, ProgramTest(language, test), limits=limits)
+
+    def grade_called(self, language, source, test, *, prompt, limits=QUICK):
+        """Grade with the comparison outside; the test must allow it."""
+        made = self.runner.run(program_test(self.sandbox, language, prompt, test))
+        assert made.split is not None
+        return self.grade(grade_program, source, made, limits=limits)
+
+
+async def program_test(sandbox, language, prompt, test):
+    """Make a test ready as controls do."""
+    split = split_test(language, test)
+    lines = await expected_lines(sandbox, language, prompt, split, GENEROUS) if split else ()
+    return ProgramTest.of(language, test, lines)
 
 
 def usable(level, languages):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.programs import grade_program
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS
 from groups import in_cpp
@@ -64,7 +63,5 @@ def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statemen
 @pytest.mark.parametrize(("language", "statement"), in_cpp(ROWS))
 def test_the_seal_is_not_forged(polyglot, language, statement):
     """No row passes where a token and a count of checks have to come."""
-    verdict = polyglot.grade(
-        grade_program, language, *forged(polyglot, language, statement), limits=ROOMY
-    )
+    verdict = polyglot.grade_sealed(language, *forged(polyglot, language, statement), limits=ROOMY)
     assert not verdict.passed, (verdict, verdict.execution.answers)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driver import Driver, usable
+from driver import Driver, program_test, usable
 from evolcoder.bench.base import Form, Sample
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
 from evolcoder.errors import SandboxRefusedError
@@ -28,8 +28,8 @@ KINDS = {
     "ends early": Kind.FORGED,
     "does not compile": Kind.COMPILE_ERROR,
 }
-UNNUMBERED = {"d", "go", "julia", "lua", "racket", "ruby", "rust", "swift"}
-"""Languages whose tests do not say which of their checks failed."""
+UNNUMBERED = {"d", "go", "julia", "lua", "racket", "ruby", "swift"}
+"""Languages whose sealed tests do not say which of their checks failed."""
 ANSWERS_ALL_THE_SAME = {"d", "sh"}
 """Languages whose stub is an assertion like the test's, or ends with an empty answer."""
 FORMS = {"a completion": Form.COMPLETION, "an answer": Form.ANSWER}
@@ -90,10 +90,20 @@ def grade(polyglot):
 
     async def together(code, cases):
         language, sandbox = LANGUAGES[code], polyglot.sandbox
-        return await asyncio.gather(*(grade_program(sandbox, language, *case) for case in cases))
+        problems = {problem.id: problem for _, problem, _ in cases}
+        tests = {
+            id: await program_test(sandbox, language, problem.prompt, problem.checks.tests)
+            for id, problem in problems.items()
+        }
+        graded = (
+            grade_program(sandbox, program, tests[problem.id], limits)
+            for program, problem, limits in cases
+        )
+        return await asyncio.gather(*graded)
 
     def graded(code, cases):
-        polyglot.needs(LANGUAGES[code], *(text for case in cases for text in case[:2]))
+        texts = [text for program, problem, _ in cases for text in (program, problem.checks.tests)]
+        polyglot.needs(LANGUAGES[code], *texts)
         return polyglot.runner.run(together(code, cases))
 
     return graded
@@ -107,7 +117,7 @@ def judged(named, grade):
         problem = next(one for one in bench.problems() if one.id == solution.problem)
         sample = Sample.of(problem.id, 0, solution.text, solution.form)
         limits = BRIEF if solution.does == "never ends" else ROOMY
-        return bench.candidate(problem, sample).program, problem.checks.tests, limits
+        return bench.candidate(problem, sample).program, problem, limits
 
     @cache
     def verdicts(code):
@@ -147,7 +157,7 @@ def test_stubs_fail_when_they_are_called(named, grade, name):
     """They compile, and end of their own, most by an error: no stub passes, no seal is broken."""
     code = name.partition("-")[2]
     some = named(name).problems()[::EVERY]
-    found = grade(code, [(problem.stub, problem.checks.tests, ROOMY) for problem in some])
+    found = grade(code, [(problem.stub, problem, ROOMY) for problem in some])
     kinds = {problem.id: verdict.kind for problem, verdict in zip(some, found, strict=True)}
     ends_in = Kind.FAILED if code in ANSWERS_ALL_THE_SAME else Kind.ERROR
     assert set(kinds.values()) == {ends_in}, kinds

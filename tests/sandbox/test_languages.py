@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.programs import grade_program
+from evolcoder.grade.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
 from evolcoder.sandbox.orders import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
@@ -34,12 +34,15 @@ def polyglot(request):
     yield from held(request.param, languages=list(usable(request.param, SAMPLES)))
 
 
-def verdict(polyglot, language, *, total=None, early=False):
+def verdict(polyglot, language, *, total=None, early=False, apart=False):
     source, test, ending = SAMPLES[language]
     polyglot.needs(language, source, test)
+    prompt = source.partition("EARLY")[0].rstrip() + "\n"
     source = source.replace("EARLY", ending.strip() if early else "")
     source = source.replace("SUM", total or SUMS.get(language, "a + b"))
-    return polyglot.grade(grade_program, language, source, test, limits=ROOMY)
+    if apart:
+        return polyglot.grade_called(language, source, test, prompt=prompt, limits=ROOMY)
+    return polyglot.grade_sealed(language, source, test, limits=ROOMY)
 
 
 def test_every_language_has_a_sample():
@@ -61,7 +64,30 @@ def test_what_is_called_missing_is(polyglot, language):
     source, test, _ = SAMPLES[language]
     if language in polyglot.sandbox._tools and polyglot.lacking(language, source, test):
         source = source.replace("EARLY", "").replace("SUM", SUMS.get(language, "a + b"))
-        assert not polyglot.grade(grade_program, language, source, test, limits=ROOMY).passed
+        assert not polyglot.grade_sealed(language, source, test, limits=ROOMY).passed
+
+
+@pytest.mark.parametrize("language", by_language(HARNESSES))
+def test_a_right_program_passes_by_calls(polyglot, language):
+    """The comparison stayed outside, and the verdict says so, with an outcome for every check."""
+    found = verdict(polyglot, language, apart=True)
+    assert found.kind is Kind.PASSED, (found, found.execution.stdout, found.execution.stderr)
+    assert (found.separation, found.outcomes) == (Separation.PARENT, (True, True))
+
+
+@pytest.mark.parametrize("language", by_language(HARNESSES))
+def test_a_wrong_program_fails_by_calls(polyglot, language):
+    """The first check that does not hold is told by number, with what came and what should have."""
+    found = verdict(polyglot, language, total="3", apart=True)
+    assert (found.kind, found.check, found.outcomes) == (Kind.FAILED, 1, (True, False)), found
+    assert ("3" in found.got, "4" in found.expected) == (True, True)
+
+
+@pytest.mark.parametrize("language", by_language(HARNESSES))
+def test_ending_early_by_calls_does_not_pass(polyglot, language):
+    """Exit code 0 without a line for every call is a forgery."""
+    found = verdict(polyglot, language, early=True, apart=True)
+    assert found.kind is Kind.FORGED, (found, found.execution.stdout, found.execution.stderr)
 
 
 @pytest.mark.parametrize("language", by_language(SAMPLES))

@@ -15,6 +15,7 @@ from evolcoder.cli import libraries
 from evolcoder.engine.models import cache_folder
 from evolcoder.evaluate.story import Progress
 from evolcoder.grade.controls import Controls
+from evolcoder.sandbox import toolchains
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import CheckedSandbox
@@ -41,7 +42,8 @@ async def sandbox_for(
 def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[Controls]:
     """Open what this machine knows of references and stubs."""
     packages = [str(path.resolve()) for path in args.packages]
-    controls = Controls(cache_folder() / "controls.db", sandbox, json.dumps(packages))
+    path = cache_folder() / "controls.db"
+    controls = Controls(path, sandbox, json.dumps(packages), toolchains.fingerprint)
     try:
         yield controls
     finally:

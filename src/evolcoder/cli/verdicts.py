@@ -13,6 +13,8 @@ from evolcoder.evaluate.results import GroupScore, Result
 from evolcoder.evaluate.store import EvalStore
 
 SCORES = "scores.json"
+MOST_NAMED = 5
+"""Problems that a line of the table names; the JSON names all."""
 _SUFFIX = {Format.BIGCODE: ".generations.json", Format.MULTIPL_E: ""}
 
 
@@ -78,8 +80,17 @@ def _show(result: Result) -> None:
         kept = f"kept from their verdicts by {_listed(result.separations)}"
         lacking = f"; not active: {', '.join(result.missing)}" if result.missing else ""
         print(f"{'':<18}{kept}{lacking}")
+        if result.sealed:
+            print(f"{'':<18}{_by_seal(result)}")
     for note in result.notes:
         print(f"{'':<18}note: {note}")
+
+
+def _by_seal(result: Result) -> str:
+    """Say whose tests ran in the candidate's process, by name as far as a line goes."""
+    named = ", ".join(result.sealed[:MOST_NAMED])
+    more = ", …" if len(result.sealed) > MOST_NAMED else ""
+    return f"{len(result.sealed)} of {result.n_tested} tests by seal: {named}{more}"
 
 
 def _row(title: str, score: Score) -> str:

@@ -26,6 +26,7 @@ from evolcoder.bench.scores import (
     withhold,
 )
 from evolcoder.evaluate.store import EvalStore, Judged
+from evolcoder.sandbox.base import Separation
 
 KS = (1, 10, 100)
 """The k of pass@k, as far as there are samples for it."""
@@ -65,6 +66,10 @@ class Result:
     """Samples with a verdict."""
     separations: tuple[tuple[str, int], ...]
     """Samples by what kept candidates from their verdicts."""
+    sealed: tuple[str, ...]
+    """Problems whose test ran in the candidate's own process, where only a seal vouches for it."""
+    n_tested: int
+    """Problems that any program was run on."""
     layers: tuple[str, ...]
     """Protections that were active for every program."""
     missing: tuple[str, ...]
@@ -107,6 +112,7 @@ def result_of(
     uneven = _uneven(outcomes)
     why = why or (uneven if not partial else "")
     notes = [*_notes(excused, faults, failures), *([held.why] if held and not why else [])]
+    sealed, tested = _sealed(judged)
     return Result(
         bench=bench.name,
         scores=() if why else tuple(_scores(bench.name, outcomes)),
@@ -117,6 +123,8 @@ def result_of(
         odd=_counted(one.found for one in judged if Found(one.found).is_odd),
         n_samples=len(judged),
         separations=_counted(one.facts.get("separation", "not run") for one in judged),
+        sealed=tuple(problem for problem in wanted if problem in sealed),
+        n_tested=len(tested),
         layers=_common(judged),
         missing=tuple(sorted({name for one in judged for name in one.facts.get("missing", ())})),
     )
@@ -165,6 +173,13 @@ def _notes(
     if failures:
         problem, what = failures[0]
         yield f"{len(failures)} samples could not be judged, such as {problem}: {what}"
+
+
+def _sealed(judged: Iterable[Judged]) -> tuple[set[str], set[str]]:
+    """Return the problems with a verdict by seal, and all with a verdict of a run."""
+    kept = [(one.problem, one.facts["separation"]) for one in judged if "separation" in one.facts]
+    sealed = {problem for problem, separation in kept if separation == Separation.TOKEN}
+    return sealed, {problem for problem, _ in kept}
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 
-from evolcoder.bench.base import Bench, CallChecks, Candidate, Problem, Sample
+from evolcoder.bench.base import Bench, CallChecks, Candidate, Problem, ProgramChecks, Sample
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
@@ -212,7 +212,7 @@ class _Desk:
 
     async def _make(self) -> ProblemTest:
         assert self._controls is not None
-        if self.problem.reference is None:
+        if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
             return ProblemTest.of(self.problem, Need())
         return ProblemTest.of(self.problem, await self._controls.need(self.problem))
 

@@ -3,6 +3,8 @@
 Promises: what a problem's controls gave is measured in the sandbox, once per machine and version of
 the data, and kept if they are sound; a fault is measured anew each time. The reference's answers
 are the expected ones of a problem that is checked by calls: it is run twice, and must answer alike.
+What a test in another language expects is serialised once in the same way, by a program that holds
+no candidate; where that fails the test is sealed, and it is tried again each time.
 
 >>> (await controls.finding(problem)).fault   # doctest: +SKIP
 ''
@@ -13,15 +15,16 @@ import json
 import platform
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from evolcoder.bench.base import CallChecks, Problem
+from evolcoder.bench.base import CallChecks, Problem, ProgramChecks
 from evolcoder.db import Database
 from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.grade.programs import expected_lines, harness_texts, split_test
 from evolcoder.ids import content_id
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
 from evolcoder.text import one_line
@@ -38,6 +41,7 @@ MIGRATIONS: Sequence[str] = (
         cpu_s REAL NOT NULL, peak_mb REAL NOT NULL, answers BLOB NOT NULL
     )""",
     "ALTER TABLE controls ADD COLUMN calls_s TEXT NOT NULL DEFAULT '[]'",
+    "CREATE TABLE expected (key TEXT PRIMARY KEY, lines BLOB NOT NULL)",
 )
 RULES = 2
 """Goes into every key: raise it when the meaning of a control changes."""
@@ -76,11 +80,18 @@ class Finding:
 class Controls:
     """The controls of problems, kept in a file that evaluations share."""
 
-    def __init__(self, path: Path, sandbox: Sandbox, environment: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sandbox: Sandbox,
+        environment: str,
+        tools: Callable[[str], str] = str,
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = Database(path, MIGRATIONS)
         self._sandbox = sandbox
         self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
+        self._tools = tools
 
     async def finding(self, problem: Problem) -> Finding:
         """Say what a problem's controls gave, or raise SandboxError; what is kept was sound."""
@@ -91,6 +102,8 @@ class Controls:
 
     async def need(self, problem: Problem) -> Need:
         """Return what a problem's reference took and answered, or raise SandboxError."""
+        if problem.reference is None and isinstance(problem.checks, ProgramChecks):
+            return Need(answers=await self._expected(problem, problem.checks))
         key = self._key(problem)
         query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
         if rows := self._db.read(query, (key,)):
@@ -105,8 +118,28 @@ class Controls:
         self._db.close()
 
     def _key(self, problem: Problem) -> str:
-        held = hashlib.sha256(repr(problem).encode("utf-8", "surrogatepass"))
-        return content_id("control", [*self._where, held.hexdigest()])
+        held = [repr(problem)]
+        if isinstance(problem.checks, ProgramChecks):
+            language = problem.checks.language
+            held += [self._tools(language), *harness_texts(problem, problem.checks)]
+        digests = [hashlib.sha256(one.encode("utf-8", "surrogatepass")).hexdigest() for one in held]
+        return content_id("control", [*self._where, *digests])
+
+    async def _expected(self, problem: Problem, checks: ProgramChecks) -> tuple[bytes, ...]:
+        """Return the lines that a test expects, kept from the first time; empty if it is sealed."""
+        split = split_test(checks.language, checks.tests)
+        if split is None:
+            return ()
+        key = self._key(problem)
+        if rows := self._db.read("SELECT lines FROM expected WHERE key=?", (key,)):
+            return tuple(zlib.decompress(cast("bytes", rows[0][0])).split(b"\n"))
+        lines = await expected_lines(
+            self._sandbox, checks.language, problem.prompt, split, GENEROUS
+        )
+        if lines:
+            packed = zlib.compress(b"\n".join(lines), 1)
+            self._db.write("INSERT OR REPLACE INTO expected VALUES (?, ?)", (key, packed))
+        return lines
 
     async def _fresh(self, key: str, problem: Problem) -> tuple[Finding, Need]:
         """Measure the controls of a problem, and keep them if they are sound."""
@@ -122,13 +155,15 @@ class Controls:
         need, reference = UNKNOWN, NONE
         if isinstance(problem.checks, CallChecks):
             need, reference = await self._answered(problem.checks)
+        if isinstance(problem.checks, ProgramChecks):
+            need = replace(UNKNOWN, answers=await self._expected(problem, problem.checks))
         if problem.reference is not None and reference == NONE:
             test = ProblemTest.of(problem, need)
             verdict = await test.grade(self._sandbox, problem.reference)
             reference, took = _finding(verdict), verdict.execution
             need = replace(need, cpu_s=took.cpu_s, peak_mb=took.peak_mb)
-        if need is UNKNOWN:
-            need = Need()
+        elif not isinstance(problem.checks, CallChecks):
+            need = Need(answers=need.answers)
         stub = await ProblemTest.of(problem, need).grade(self._sandbox, problem.stub)
         return Finding(reference, _finding(stub)), need
 

@@ -21,7 +21,7 @@ from evolcoder.bench.base import (
 from evolcoder.grade.asserts import AssertTest, grade_asserts
 from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.grade.harness import grade_harness, limits_of
-from evolcoder.grade.programs import grade_program
+from evolcoder.grade.programs import ProgramTest, grade_program
 from evolcoder.sandbox.base import Limits, Sandbox, Verdict
 
 FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
@@ -48,7 +48,8 @@ class Need:
     calls_s: tuple[float, ...] = ()
     """Processor seconds of every call; empty where all of them together are quick."""
     answers: tuple[bytes, ...] = field(default=(), repr=False)
-    """What it answered to every call, encoded; empty for checks that bring their own answers."""
+    """What it answered to every call, encoded; for a test in another language, the lines that are
+    expected; empty for checks that bring their own answers, and for a test that is sealed."""
 
     def limits(self, checks: Checks) -> Limits:
         """Return what a candidate may use."""
@@ -80,12 +81,14 @@ class ProblemTest:
     """Calls with the reference's answers, where that is how it is checked."""
     asserts: AssertTest | None = field(repr=False)
     """An assert-style test, where that is how it is checked."""
+    program: ProgramTest | None = field(default=None, repr=False)
+    """A test in another language, where that is how it is checked."""
 
     @classmethod
     def of(cls, problem: Problem, need: Need) -> Self:
         """Make a problem ready."""
         checks, limits = problem.checks, need.limits(problem.checks)
-        calls = asserts = None
+        calls = asserts = program = None
         if isinstance(checks, CallChecks):
             calls = CallTest.against(
                 checks.entry_point,
@@ -96,7 +99,9 @@ class ProblemTest:
             )
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
-        return cls(checks, limits, calls, asserts)
+        elif isinstance(checks, ProgramChecks):
+            program = ProgramTest.of(checks.language, checks.tests, need.answers)
+        return cls(checks, limits, calls, asserts, program)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
         """Grade one program, or raise SandboxError."""
@@ -104,9 +109,8 @@ class ProblemTest:
             return await grade_calls(sandbox, program, self.calls, self.limits)
         if self.asserts is not None:
             return await grade_asserts(sandbox, program, self.asserts, self.limits)
-        if isinstance(self.checks, ProgramChecks):
-            language, tests = self.checks.language, self.checks.tests
-            return await grade_program(sandbox, language, program, tests, self.limits)
+        if self.program is not None:
+            return await grade_program(sandbox, program, self.program, self.limits)
         assert isinstance(self.checks, HarnessChecks)
         return await grade_harness(sandbox, program, self.checks, self.limits)
 

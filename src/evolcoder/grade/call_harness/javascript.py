@@ -1,0 +1,202 @@
+"""JavaScript: tests of the form `assert.deepEqual(f(arguments), value);` in one function.
+
+A line is JSON, with objects of one key that begins with `$` for what JSON has not; an own key that
+begins so has one `$` more. Lines are the same where the loose `deepEqual` of Node holds: primitives
+by `==` or both NaN, arrays and objects by their own enumerable keys, whatever their class.
+"""
+
+import json
+import math
+import re
+from enum import Enum
+from typing import Any
+
+from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.scan import SCRIPT_LITERAL, TestForm
+
+FORM = TestForm(
+    head=(
+        r"\s*(?:declare var require: any;\s*)?"
+        r"const assert = require\(['\"](?:node:)?assert['\"]\);\s*"
+        r"function test\(\)\s*\{\s*(?:(?:let|const|var) candidate = \w+;\s*)?"
+    ),
+    opening=r"[ \t]*assert\.deepEqual\(",
+    relations={"": r"\s*,"},
+    tail=r"\s*\}\s*test\(\);\s*",
+    literal=SCRIPT_LITERAL,
+)
+_STRICT = re.compile(r"(?:\s|//[^\n]*\n|/\*[\s\S]*?\*/)*(?:'use strict'|\"use strict\")[ \t]*;?")
+PRELUDE = r"""const NAME = (() => {
+  const { writeSync } = require("node:fs"), { from } = require("node:buffer").Buffer;
+  const { stringify } = JSON, { isArray } = Array;
+  const { keys, hasOwn } = Object, { join, push } = Array.prototype, { apply } = Reflect;
+  const { toString } = Object.prototype, { add, has, delete: remove } = Set.prototype;
+  const { slice, startsWith } = String.prototype, quoted = String, open = new Set();
+  const isIndex = (key/*any*/, size/*any*/) => quoted(key >>> 0) === key && key >>> 0 < size;
+  const special = (name/*any*/, text/*any*/) => `{"$${name}":${text}}`;
+  const field = (key/*any*/, of/*any*/) => {
+    const name = apply(startsWith, key, ["$"]) ? `$${key}` : key;
+    return `${stringify(name)}:${told(of[key])}`;
+  };
+  const fields = (value/*any*/, names/*any*/) => {
+    const parts/*any*/ = [];
+    for (let i = 0; i < names.length; i++) apply(push, parts, [field(names[i], value)]);
+    return `{${apply(join, parts, [","])}}`;
+  };
+  const items = (value/*any*/)/*any*/ => {
+    const parts/*any*/ = [];
+    for (let i = 0; i < value.length; i++) {
+      apply(push, parts, [hasOwn(value, i) ? told(value[i]) : special("hole", 1)]);
+    }
+    return `[${apply(join, parts, [","])}]`;
+  };
+  const array = (value/*any*/)/*any*/ => {
+    const all = keys(value), more/*any*/ = [];
+    for (let i = 0; i < all.length; i++) {
+      if (!isIndex(all[i], value.length)) apply(push, more, [all[i]]);
+    }
+    const text = items(value);
+    return more.length ? `{"$array":${text},"$keys":${fields(value, more)}}` : text;
+  };
+  const object = (value/*any*/)/*any*/ => {
+    const tag = apply(slice, apply(toString, value, []), [8, -1]);
+    if (tag === "Array" && isArray(value)) return array(value);
+    if (tag === "Object" && !isArray(value)) return fields(value, keys(value));
+    return other(tag);
+  };
+  const told = (value/*any*/)/*any*/ => {
+    switch (typeof value) {
+      case "string": case "boolean": return stringify(value);
+      case "number":
+        return value - value === 0 ? stringify(value) : special("number", stringify(`${value}`));
+      case "bigint": return special("bigint", stringify(`${value}`));
+      case "undefined": return special("undefined", 1);
+      case "object": break;
+      default: return other(typeof value);
+    }
+    if (value === null) return "null";
+    if (apply(has, open, [value])) return special("circular", 1);
+    apply(add, open, [value]);
+    try { return object(value); } finally { apply(remove, open, [value]); }
+  };
+  const other = (name/*any*/)/*any*/ => OTHER;
+  return (value/*any*/) => {
+    const bytes = from(`${told(value)}\n`);
+    for (let at/*any*/ = 0; at < bytes.length;) at += writeSync(3, bytes, at);
+  };
+})();
+"""
+"""`/*any*/` is a type in TypeScript."""
+_CALLING = 'special("other", stringify(name))'
+_EXPECTING = "{ throw new TypeError(`${name} is not compared`); }"
+_BODY = "\n  throw 0;\n}\n"
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?Infinity", re.ASCII)
+_RADIX = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
+_SPACE = "".join(chr(code) for code in (*range(9, 14), 32, 160, 0x1680, *range(0x2000, 0x200B)))
+_SPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
+_MOST_DIGITS = 400
+"""Longest text that is read as a number; a double has no more digits before its point."""
+Tree = Any
+"""What JSON holds, numbers as floats."""
+
+
+class _Mark(Enum):
+    """What is neither text nor number; OTHER equals nothing."""
+
+    NULLISH = "null"
+    HOLE = "hole"
+    OTHER = "other"
+
+
+Primitive = str | float | _Mark
+
+
+def calling_program(candidate: str, split: SplitTest, prelude: str = PRELUDE) -> str:
+    """Make a program that calls the candidate."""
+    name = fresh_name()
+    strict = _STRICT.match(candidate)
+    at = strict.end() if strict else 0
+    prelude = prelude.replace("NAME", name, 1).replace("OTHER", _CALLING, 1)
+    calls = "".join(f"  {name}({one.call});\n" for one in split.comparisons)
+    return f"{candidate[:at]}\n{prelude}{candidate[at:]}\n{split.head}\n{calls}}}\n\ntest();\n"
+
+
+def expected_program(prompt: str, split: SplitTest, prelude: str = PRELUDE) -> str:
+    """Make a program that serialises what is expected; the calls are read and not made."""
+    prelude = prelude.replace("NAME", "harness", 1).replace("OTHER", _EXPECTING, 1)
+    lines = "".join(
+        f"  void (() => {one.call});\n  harness({one.expected});\n" for one in split.comparisons
+    )
+    return f"{prelude}{prompt}{_BODY}{split.head}\n{lines}}}\n\ntest();\n"
+
+
+def same(got: bytes, expected: bytes) -> bool:
+    """Compare as the loose `deepEqual` does."""
+    if got == expected:
+        return True
+    if not is_plausible(got, expected):
+        return False
+    try:
+        return _equal(_read(got), _read(expected))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _read(line: bytes) -> Tree:
+    return json.loads(line, parse_int=float)
+
+
+def _equal(one: Tree, other: Tree) -> bool:
+    """Compare two values; what is expected bounds how deep and how far."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict) and all(map(_has_fields, (one, other))):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in other)
+    return _loosely_equal(_primitive(one), _primitive(other))
+
+
+def _has_fields(one: dict[str, Tree]) -> bool:
+    """Tell whether a JSON object is an object or an array, and not what JSON has not."""
+    return "$array" in one or all(key[:1] != "$" or key[1:2] == "$" for key in one)
+
+
+def _primitive(tree: Tree) -> Primitive:
+    """Return a primitive as Python has it, a bigint as int."""
+    match tree:
+        case None | {"$undefined": _}:
+            return _Mark.NULLISH
+        case {"$hole": _}:
+            return _Mark.HOLE
+        case {"$number": str(text)}:
+            return float(text)
+        case {"$bigint": str(text)}:
+            return int(text)
+        case bool() | float():
+            return float(tree)
+    return tree if isinstance(tree, str) else _Mark.OTHER
+
+
+def _loosely_equal(one: Primitive, other: Primitive) -> bool:
+    """Compare primitives by `==`, and NaN with itself."""
+    if isinstance(one, _Mark) or isinstance(other, _Mark):
+        return one is other is not _Mark.OTHER
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    return _number(one) == _number(other)
+
+
+def _number(one: str | float) -> float:
+    """Convert as `==` does; an int is a bigint and stays one."""
+    if not isinstance(one, str):
+        return one
+    text = one.strip(_SPACE)
+    if len(text) > _MOST_DIGITS:
+        return math.nan
+    if _RADIX.fullmatch(text):
+        return float(int(text, 0))
+    return float(text or 0) if not text or _DECIMAL.fullmatch(text) else math.nan
+
+
+HARNESS = CallHarness("javascript", FORM.split, calling_program, expected_program, same)

@@ -1,0 +1,150 @@
+"""Tests in other languages: what is expected stays outside, is kept, and a seal is told of."""
+
+from dataclasses import replace
+
+import pytest
+
+from driver import held, usable
+from evolcoder.bench.base import Form, Problem, ProgramChecks, Sample
+from evolcoder.bench.multipl_e import MultiplE
+from evolcoder.cli import verdicts
+from evolcoder.evaluate.results import result_of
+from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluate.story import Evaluation
+from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grade.controls import Controls
+from evolcoder.grade.problems import PROGRAM, Need, ProblemTest
+from evolcoder.sandbox.base import Kind, Separation
+
+PROMPT = "#include <assert.h>\nlong twice(long n) {\n"
+MAIN = "}\nint main() {\n    auto candidate = twice;\n"
+COMPARES = f"{MAIN}    assert(candidate((2)) == (4));\n    assert(candidate((3)) == (6));\n}}\n"
+KEEPS = f"{MAIN}    long kept = candidate(2);\n    assert(kept == 4);\n}}\n"
+UNTYPED = f"{MAIN}    assert(candidate((2)) == (four));\n}}\n"
+RIGHT, WRONG = "    return n + n;\n", "    return n * n;\n"
+
+
+def problem(name, tests):
+    checks = ProgramChecks("cpp", tests, "twice")
+    return Problem(name, PROMPT, checks, None, f"{PROMPT}    throw 0;\n", ())
+
+
+class Counting:
+    """A sandbox that counts the programs that it runs."""
+
+    def __init__(self, inner):
+        self.inner, self.n = inner, 0
+
+    async def run(self, program, limits):
+        self.n += 1
+        return await self.inner.run(program, limits)
+
+
+@pytest.fixture(scope="module")
+def cpp():
+    for driver in held("strict", languages=list(usable("strict", ["cpp"]))):
+        driver.needs("cpp")
+        yield driver
+
+
+@pytest.fixture
+def box(cpp):
+    return Counting(cpp.sandbox)
+
+
+@pytest.fixture
+def controls(box, tmp_path):
+    kept = Controls(tmp_path / "controls.db", box, "")
+    yield kept
+    kept.close()
+
+
+def needed(cpp, controls, tests, name="one"):
+    return cpp.runner.run(controls.need(problem(name, tests)))
+
+
+def judged(cpp, tests, need, body):
+    test = ProblemTest.of(problem("one", tests), need)
+    return cpp.runner.run(test.grade(cpp.sandbox, PROMPT + body))
+
+
+def test_what_is_expected_is_serialised_once(cpp, box, controls):
+    """The lines of a problem's test are made by one program and kept."""
+    assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
+    controls._db.flush()
+    assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
+    assert box.n == 1
+
+
+@pytest.mark.parametrize("changed", ["tools", "expected_program", "calling_program"])
+def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeypatch, changed):
+    """What was kept holds for the tools and the programs that it was made with."""
+    needed(cpp, controls, COMPARES)
+    controls._db.flush()
+    if changed == "tools":
+        controls._tools = lambda language: f"{language} of tomorrow"
+    else:
+        harness = HARNESSES["cpp"]
+        make = getattr(harness, changed)
+        other = replace(harness, **{changed: lambda *given: f"{make(*given)}// anew\n"})
+        monkeypatch.setitem(HARNESSES, "cpp", other)
+    assert needed(cpp, controls, COMPARES).answers
+    assert box.n == 2
+
+
+@pytest.mark.parametrize("tests", [KEEPS, UNTYPED])
+def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
+    """One does more than compare; of the other what is expected does not compile."""
+    need = needed(cpp, controls, tests)
+    assert need == Need()
+    verdict = judged(cpp, tests, need, WRONG)
+    assert (verdict.passed, verdict.separation) == (False, Separation.TOKEN)
+
+
+def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
+    """A failure is not kept, since tools may be mended."""
+    for _ in range(2):
+        needed(cpp, controls, UNTYPED)
+        controls._db.flush()
+    assert box.n == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "check", "outcomes"),
+    [
+        (RIGHT, Kind.PASSED, None, (True, True)),
+        (WRONG, Kind.FAILED, 1, (True, False)),
+        ("    throw n;\n", Kind.ERROR, 0, ()),
+        ("    if (n == 3) __builtin_abort();\n    return 4;\n", Kind.ERROR, 1, (True,)),
+        ("    if (n == 3) __builtin_abort();\n    return 5;\n", Kind.FAILED, 0, (False,)),
+        ("    while (n == 3);\n    return 4;\n", Kind.TIMEOUT, 1, (True,)),
+        ("    return nothing;\n", Kind.COMPILE_ERROR, None, ()),
+        ("    if (n == 3) exit(0);\n    return 4;\n", Kind.FORGED, None, (True,)),
+        ("    atexit([] { _exit(3); });\n    return n + n;\n", Kind.ERROR, None, (True, True)),
+        ('    if (write(3, "i64 4\\n", 6)) return n + n;\n', Kind.FAILED, 1, (True, False)),
+        ('    if (n == 3) write(3, "i64 6\\ni64", 9);\n    return n + n;\n', Kind.FORGED, None, (True, True)),
+    ],
+)  # fmt: skip
+def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
+    """The first wrong line decides, then how the program ended, then the number of lines."""
+    need = Need(answers=(b"i32 4", b"i32 6"))
+    test = ProblemTest.of(problem("one", COMPARES), need)
+    test = replace(test, limits=replace(PROGRAM, cpu_s=1))
+    verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
+    assert (verdict.kind, verdict.check, verdict.outcomes) == (kind, check, outcomes), verdict
+    assert verdict.separation is Separation.PARENT
+
+
+def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):
+    """In the table and as data, by number and by name."""
+    problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
+    bench = MultiplE("humaneval-cpp", problems, ())
+    with EvalStore.create(tmp_path / "e", {}) as store:
+        samples = [Sample.of(one.id, 0, RIGHT, Form.COMPLETION) for one in problems]
+        store.add_samples(bench.name, samples)
+        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=problems)
+        cpp.runner.run(one.run(cpp.sandbox, controls))
+        result = result_of(store, bench, faults={}, partial=False)
+        assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)
+        verdicts.show(store, [result], [], as_json=False)
+    assert "1 of 2 tests by seal: keeps" in capsys.readouterr().out
