@@ -10,6 +10,7 @@ from pathlib import Path
 from evolcoder.bench.base import Bench, HarnessChecks, Problem, ProgramChecks
 from evolcoder.bench.ds1000_references import installed, known_failures, missing_versions
 from evolcoder.errors import BenchError
+from evolcoder.grade.programs import harness_texts
 from evolcoder.sandbox.requirements import Requirements
 
 SHOWN = 3
@@ -34,7 +35,9 @@ async def ungradable(problems: Sequence[Problem], requirements: Requirements) ->
     found = {}
     for problem in problems:
         if isinstance(checks := problem.checks, ProgramChecks):
-            lack = await requirements.lack_of(checks.language, problem.prompt, checks.tests)
+            # What is graded by calls runs without the test and the library that it imports.
+            sources = harness_texts(problem, checks) or (problem.prompt, checks.tests)
+            lack = await requirements.lack_of(checks.language, *sources)
             if lack is not None:
                 found[problem.id] = f"cannot be graded here: {lack.reason}"
     return found
