@@ -83,14 +83,11 @@ def by_promise(attacks):
 
 
 def in_cpp(rows):
-    """Likewise for pairs of a language and an attack: those in C++ alone may be always tried."""
+    """Likewise for attacks on a test in another language: those in C++ alone may be always tried."""
     return [
-        pytest.param(
-            language, attack, marks=() if _is_first(language, attack) else pytest.mark.attacks
-        )
-        for language, attack in rows
+        pytest.param(row, marks=() if _is_first(row) else pytest.mark.attacks) for row in rows
     ]
 
 
-def _is_first(language, attack):
-    return language == "cpp" and attack in FIRST.values()
+def _is_first(row):
+    return row.language == "cpp" and row.statement in FIRST.values()

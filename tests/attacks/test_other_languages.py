@@ -1,6 +1,7 @@
 """Exit codes and tokens cannot be forged in the languages that models write most."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from driver import held, usable
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS
-from groups import in_cpp
+from groups import by_language, in_cpp
 
 HERE = Path(__file__).parent
 ROOMY = Limits(cpu_s=10, wall_s=30, compile_s=90)
@@ -21,13 +22,55 @@ def sections(path):
         yield name, body
 
 
+SUMS = {"bash": "$1 + $2", "perl": "$a + $b", "php": "$a + $b", "racket": "(+ a b)"}
 SAMPLES = dict(sections(HERE.parent / "sandbox" / "languages.txt"))
+
+
+TRANSFORMED = {
+    "csharp": (
+        "Main(string[] args) {",
+        "Main(string[] args) { System.Diagnostics.Trace.Listeners.Add(LISTENER);".replace(
+            "LISTENER", "new System.Diagnostics.ConsoleTraceListener(true)"
+        ),
+    )
+}
+"""Text of a test -> what graders put in its place: C#'s assertions only speak to listeners."""
+COMPLAINTS = {"csharp": rb"Fail:", "racket": rb"(?m)^(?:FAILURE|ERROR)"}
+"""What graders look for on standard error where a failed check does not change the exit code."""
+
+
+@dataclass(frozen=True)
+class Row:
+    language: str
+    statement: str
+    is_sealed: bool
+
+    def __str__(self):
+        return f"{self.language}-{self.statement}"
+
+    def forged(self):
+        """The program that is wrong, and the test."""
+        candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[self.language], flags=re.MULTILINE)
+        place, _, text = self.statement.partition(" ")
+        early = "" if place in PLACES else self.statement
+        match place:
+            case "WHOLE":
+                candidate = text.replace("¶", "\n") + "\n"
+            case "TOP":
+                candidate = f"{text}\n{candidate}"
+            case "SUM":
+                candidate = candidate.replace("SUM", text)
+        return candidate.replace("EARLY", early).replace("SUM", "7"), test
+
+
+PLACES = ("TOP", "SUM", "WHOLE")
 
 
 def rows():
     for language, body in sections(HERE / "other_languages.txt"):
         for line in re.sub(r"\n#", "\0#", body).splitlines():
-            yield language, line.replace("\0", "\n")
+            statement = line.replace("\0", "\n")
+            yield Row(language, statement.removeprefix("UNSEALED "), statement[:9] != "UNSEALED ")
 
 
 ROWS = list(rows())
@@ -35,7 +78,7 @@ ROWS = list(rows())
 
 @pytest.fixture(scope="module", params=LEVELS)
 def polyglot(request):
-    languages = dict.fromkeys(name for name, _ in ROWS)
+    languages = dict.fromkeys(row.language for row in ROWS)
     yield from held(request.param, languages=list(usable(request.param, languages)))
 
 
@@ -43,25 +86,48 @@ at_strict = pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
 """Where naive graders judge: to see that an attack is one, one level is enough."""
 
 
-def forged(polyglot, language, statement):
-    candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
-    polyglot.needs(language, candidate, test)
-    top = statement.removeprefix("TOP ") + "\n" if statement.startswith("TOP ") else ""
-    candidate = candidate.replace("EARLY", "" if top else statement).replace("SUM", "7")
-    return top + candidate, test
+def naively_passed(polyglot, row, source=None):
+    """What a grader says that looks at the exit code, and where that says nothing, at stderr."""
+    candidate, test = row.forged()
+    test = test.replace(*TRANSFORMED.get(row.language, ("", "")))
+    program = Program(row.language, f"{source or candidate}\n{test}")
+    execution = polyglot.run(program, ROOMY)
+    complains = re.search(COMPLAINTS.get(row.language, rb"(?!)"), execution.stderr)
+    return execution.exit_code == 0 and not complains, execution.stderr
 
 
 @at_strict
-@pytest.mark.parametrize(("language", "statement"), in_cpp(ROWS))
-def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statement):
-    """Every row deceives a grader that looks at the exit code."""
-    source = "\n".join(forged(polyglot, language, statement))
-    execution = polyglot.run(Program(language, source), ROOMY)
-    assert execution.exit_code == 0, (execution.stdout, execution.stderr)
+@pytest.mark.parametrize("row", in_cpp(ROWS), ids=str)
+def test_a_wrong_program_deceives_a_naive_grader(polyglot, row):
+    """Every row passes where candidate and test are one program whose exit code is believed."""
+    polyglot.needs(row.language, *row.forged())
+    passed, told = naively_passed(polyglot, row)
+    assert passed, told
 
 
-@pytest.mark.parametrize(("language", "statement"), in_cpp(ROWS))
-def test_the_seal_is_not_forged(polyglot, language, statement):
-    """No row passes where a token and a count of checks have to come."""
-    verdict = polyglot.grade_sealed(language, *forged(polyglot, language, statement), limits=ROOMY)
+@at_strict
+@pytest.mark.parametrize("language", by_language(dict.fromkeys(row.language for row in ROWS)))
+def test_a_naive_grader_of_a_language_is_no_fool(polyglot, language):
+    """Without a trick it refuses what is wrong and accepts what is right."""
+    plain = Row(language, "", is_sealed=True)
+    polyglot.needs(language, *plain.forged())
+    right = plain.forged()[0].replace("7", SUMS.get(language, "a + b"))
+    assert not naively_passed(polyglot, plain)[0]
+    assert naively_passed(polyglot, plain, right)[0]
+
+
+@pytest.mark.parametrize("row", in_cpp(row for row in ROWS if row.is_sealed), ids=str)
+def test_the_seal_is_not_forged(polyglot, row):
+    """No row passes where a token and a count of checks have to come, but those that say so."""
+    polyglot.needs(row.language, *row.forged())
+    verdict = polyglot.grade_sealed(row.language, *row.forged(), limits=ROOMY)
+    assert not verdict.passed, (verdict, verdict.execution.answers)
+
+
+@pytest.mark.parametrize("row", in_cpp(ROWS), ids=str)
+def test_calls_are_not_forged(polyglot, row):
+    """No row passes where what is expected never enters the candidate's process."""
+    polyglot.needs(row.language, row.forged()[0])
+    prompt = SAMPLES[row.language].partition("EARLY")[0].rstrip() + "\n"
+    verdict = polyglot.grade_called(row.language, *row.forged(), prompt=prompt, limits=ROOMY)
     assert not verdict.passed, (verdict, verdict.execution.answers)
