@@ -19,7 +19,7 @@ from evolcoder.sandbox.base import Kind, Separation
 PROMPT = "#include <assert.h>\nlong twice(long n) {\n"
 MAIN = "}\nint main() {\n    auto candidate = twice;\n"
 COMPARES = f"{MAIN}    assert(candidate((2)) == (4));\n    assert(candidate((3)) == (6));\n}}\n"
-KEEPS = f"{MAIN}    long kept = candidate(2);\n    assert(kept == 4);\n}}\n"
+KEEPS = f"{MAIN}    long kept = candidate(3);\n    assert(kept == 6);\n}}\n"
 UNTYPED = f"{MAIN}    assert(candidate((2)) == (four));\n}}\n"
 RIGHT, WRONG = "    return n + n;\n", "    return n * n;\n"
 
