@@ -20,7 +20,8 @@ from typing import cast
 
 from evolcoder.bench.base import CallChecks, Problem
 from evolcoder.db import Database
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.answers import read_answer
+from evolcoder.grade.calls import answers_of
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.ids import content_id
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
