@@ -101,6 +101,9 @@ class Report:
     """How often the judge said what, answers that could not be read and failures included."""
     hits: tuple[Hit, ...]
     """The evidence, in order."""
+    unjudged: tuple[tuple[str, str], ...] = ()
+    """Rows that a detector failed at, each with what was wrong; what it would have found is not
+    known."""
 
 
 def report_of(
@@ -137,9 +140,7 @@ def table(report: Report) -> str:
     """Write a report's counts as two tables of plain text."""
     found = [FOUND, *(tuple(map(_shown, row)) for row in _rows_found(report))]
     choices = [CHOICES, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
-    notes = [f"{name}: by {model}" for name, model in report.models]
-    if report.verdicts:
-        notes.append("judge: " + ", ".join(f"{word} {n:,}" for word, n in report.verdicts))
+    notes = _notes(report)
     return "\n\n".join(filter(None, [_columns(found), _columns(choices), "\n".join(notes)]))
 
 
@@ -212,7 +213,15 @@ def _choices(
 def _notes(report: Report) -> list[str]:
     said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
     by = [f"{name}: by {model}" for name, model in report.models]
-    return [*by, f"judge: {said}"] if said else by
+    judged = [f"judge: {said}"] if said else []
+    return [*by, *judged, *([note_of_unjudged(report)] if report.unjudged else [])]
+
+
+def note_of_unjudged(report: Report) -> str:
+    """Say of how many rows a detector could not tell, and of one of them why."""
+    row, why = report.unjudged[0]
+    n_rows = len({row for row, _ in report.unjudged})
+    return f"{n_rows:,} rows could not be judged by a detector, such as {row}: {why}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

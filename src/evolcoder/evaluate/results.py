@@ -26,6 +26,7 @@ from evolcoder.bench.scores import (
     withhold,
 )
 from evolcoder.evaluate.store import EvalStore, Judged
+from evolcoder.guard import UNJUDGED
 
 KS = (1, 10, 100)
 """The k of pass@k, as far as there are samples for it."""
@@ -58,7 +59,7 @@ class Result:
     notes: tuple[str, ...]
     """What a reader of the score should know, a line each."""
     kinds: tuple[tuple[str, int], ...]
-    """Samples by kind of verdict, most first."""
+    """Samples by kind of verdict, most first; those that could not be judged are a kind here."""
     odd: tuple[tuple[str, int], ...]
     """Samples whose program was not where it was asked for, by where it was."""
     n_samples: int
@@ -106,14 +107,15 @@ def result_of(
     why = held.why if held and not (partial and outcomes) else ""
     uneven = _uneven(outcomes)
     why = why or (uneven if not partial else "")
-    notes = [*_notes(excused, faults, failures), *([held.why] if held and not why else [])]
+    notes = [*_notes(excused, faults, failures), *_note_of_unjudged(judged)]
+    notes += [held.why] if held and not why else []
     return Result(
         bench=bench.name,
         scores=() if why else tuple(_scores(bench.name, outcomes)),
         groups=() if why else tuple(_groups(bench, judged, outcomes)),
         withheld=why,
         notes=tuple(notes),
-        kinds=_counted(one.facts["kind"] for one in judged),
+        kinds=_counted(UNJUDGED if one.is_unjudged else one.facts["kind"] for one in judged),
         odd=_counted(one.found for one in judged if Found(one.found).is_odd),
         n_samples=len(judged),
         separations=_counted(one.facts.get("separation", "not run") for one in judged),
@@ -165,6 +167,14 @@ def _notes(
     if failures:
         problem, what = failures[0]
         yield f"{len(failures)} samples could not be judged, such as {problem}: {what}"
+
+
+def _note_of_unjudged(judged: Iterable[Judged]) -> Iterable[str]:
+    found = [one for one in judged if one.is_unjudged]
+    if found:
+        one = found[0]
+        such = f"such as {one.problem}, sample {one.number}: {one.facts['detail']}"
+        yield f"{len(found)} samples {UNJUDGED} and count as not passed, {such}"
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:

@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evolcoder.bench.oracles import NEED_INPUTS, Oracle
+from evolcoder.errors import EvolcoderError
 from evolcoder.grade.answers import RIGHT, Case, Mark, is_same, mark, read_answer
 from evolcoder.grade.endings import ending, verdict
 from evolcoder.grade.module_source import module_source
 from evolcoder.grade.split import Check
+from evolcoder.guard import judging
 from evolcoder.sandbox.base import (
     Calls,
     Execution,
@@ -176,14 +178,27 @@ class _Marks:
         self._test = test
         self._known: dict[int, tuple[bytes, Mark | None]] = {}
         self._left = LIGHT_BYTES_IN_ALL
+        self._failure: EvolcoderError | None = None
 
     def goes_on(self, number: int, line: bytes) -> bool:
-        """Whether an answer leaves the verdict open: it is right, or is to be compared later."""
-        one = self._mark(number, line)
-        return one is None or one.is_right
+        """Whether an answer leaves the verdict open: it is right, or is to be compared later.
+
+        Nobody awaits this, so a failure is kept for `all` to raise.
+        """
+        if self._is_same(number, line):
+            return True
+        try:
+            with judging():
+                one = self._mark(number, line)
+                return one is None or one.is_right
+        except EvolcoderError as error:
+            self._failure = error
+            return False
 
     async def all(self, lines: Sequence[bytes], sandbox: Sandbox) -> list[Mark]:
         """Mark answers in order, up to the first wrong one."""
+        if self._failure is not None:
+            raise self._failure
         found: list[Mark] = []
         for number, line in enumerate(lines):
             one = self._mark(number, line)
@@ -196,18 +211,21 @@ class _Marks:
 
     def _mark(self, number: int, line: bytes) -> Mark | None:
         """Mark an answer; None where that is too much for this process."""
+        if self._is_same(number, line):
+            return RIGHT
+        if number >= len(self._test.inputs):
+            return _ONE_TOO_MANY
         known = self._known.get(number)
         if known is None or known[0] != line:
             known = self._known[number] = line, self._fresh(number, line)
         return known[1]
 
+    def _is_same(self, number: int, line: bytes) -> bool:
+        test = self._test
+        return number < len(test.inputs) and is_same(line, test.expected[number])
+
     def _fresh(self, number: int, line: bytes) -> Mark | None:
-        if number >= len(self._test.inputs):
-            return _ONE_TOO_MANY
-        expected = self._test.expected[number]
-        if is_same(line, expected):
-            return RIGHT
-        size = len(line) + len(expected)
+        size = len(line) + len(self._test.expected[number])
         if size > min(LIGHT_BYTES, self._left):
             return None
         self._left -= size
