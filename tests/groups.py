@@ -84,9 +84,7 @@ def by_promise(attacks):
 
 def in_cpp(rows):
     """Likewise for attacks on a test in another language: those in C++ alone may be always tried."""
-    return [
-        pytest.param(row, marks=() if _is_first(row) else pytest.mark.attacks) for row in rows
-    ]
+    return [pytest.param(row, marks=() if _is_first(row) else pytest.mark.attacks) for row in rows]
 
 
 def _is_first(row):

@@ -1,7 +1,8 @@
 """A benchmark of three functions, by calls, by asserts, and by both sets of inputs."""
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
 from evolcoder.bench.functions import FunctionBench, entry_points
+from evolcoder.bench.oracles import Oracle
 
 DOUBLE = "def double(x):\n    return 2 * x\n"
 ADD = "def add(a, b):\n    return a + b\n"

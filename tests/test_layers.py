@@ -9,9 +9,10 @@ ROOT = Path(evolcoder.__file__).parent
 WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
 LAYER = {
     "errors": WORDS, "ids": WORDS, "text": WORDS,
+    "safe_repr": WORDS, "guard": WORDS,
     "records": NOUNS, "knobs": NOUNS, "config": NOUNS,
     "wire": WORDS, "wheels": WORDS, "syntax": WORDS, "gauge": WORDS, "spans": WORDS,
-    "db": CONTRACTS, "folder": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS,
+    "db": CONTRACTS, "folder": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS, "sandbox.finding": CONTRACTS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS, "bench.scores": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,

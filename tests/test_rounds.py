@@ -1,6 +1,7 @@
 """Round after round: nothing is lost, nothing depends on the order of completion."""
 
 import asyncio
+import importlib
 import random
 
 import pytest
@@ -10,7 +11,8 @@ from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.evolve.heuristics import resolve
 from evolcoder.funnel import SEEDS_META, funnel
-from evolcoder.records import Reason, Response, Task
+from evolcoder.guard import UNJUDGED
+from evolcoder.records import Reason, Response, Stage, Task
 from evolcoder.rounds import Cast, Rounds
 from evolcoder.store import RunStore
 
@@ -240,3 +242,39 @@ def test_a_rejected_record_is_dropped_and_the_rest_goes_on(tmp_path):
         assert [drop.ordinal for drop in rejected] == [7]
         assert "content filter" in rejected[0].detail
         assert all(line.waiting == 0 for line in funnel(store))
+
+
+@pytest.mark.parametrize(
+    ("step", "stage"),
+    [("evolcoder.evolve.evolve.parse", Stage.EVOLVE), ("evolcoder.respond.fault", Stage.RESPOND)],
+)
+@pytest.mark.parametrize(
+    "error", [ValueError(10**5000), RecursionError(), KeyError("\ud800")], ids=range(3)
+)
+def test_a_completion_that_cannot_be_judged_is_a_drop_of_that_lineage(
+    tmp_path, monkeypatch, step, stage, error
+):
+    """What fails at one completion ends neither the round nor the run.
+
+    The kind: one model's text of many that ends the command for all of them.
+    """
+    module, _, name = step.rpartition(".")
+    module = importlib.import_module(module)
+    real, times = getattr(module, name), []
+
+    def once(*args, **named):
+        times.append(1)
+        if len(times) == 5:
+            raise error
+        return real(*args, **named)
+
+    monkeypatch.setattr(module, name, once)
+    config = toys.config(budget={"rounds": 1})
+    with open_store(tmp_path / "run", config, 12, answered=False) as store:
+        go(store, config)
+        (drop,) = [drop for drop in store.drops() if drop.reason is Reason.UNJUDGED]
+        for line in funnel(store):
+            assert line.waiting == 0
+    assert drop.stage is stage
+    assert drop.detail.startswith(f"{UNJUDGED}: {type(error).__name__}")
+    assert len(times) > 12

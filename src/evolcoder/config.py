@@ -40,6 +40,7 @@ from evolcoder.knobs import (
     TrafficConfig,
     VerifyConfig,
 )
+from evolcoder.safe_repr import safe_repr
 
 __all__ = [
     "FREE_TO_CHANGE",
@@ -193,8 +194,8 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
-    seen = repr(fault["input"])
-    return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen[:80]})"
+    seen = safe_repr(fault["input"], 80, repr)
+    return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"
 
 
 def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:

@@ -13,6 +13,7 @@
     |-- StepFailed            a step of a loop, or a server that it needs, ended badly: resumable
     |-- EngineError           one request failed, for good or after the last retry
     |-- SandboxError          the sandbox itself failed; says nothing about the program
+    |-- UnjudgedError         one answer could not be judged: its own outcome, and no other's
     `-- StoreError            a database could not be read or written
 
 A candidate's failure (a refusal, a wrong program) is data and never an exception.
@@ -69,6 +70,10 @@ class StoreError(EvolcoderError):
 
 class SandboxError(EvolcoderError):
     """The sandbox failed, twice. No verdict can be drawn from it."""
+
+
+class UnjudgedError(EvolcoderError):
+    """What judges one answer failed at it. Raised by `guard.judging` alone."""
 
 
 class EngineError(EvolcoderError):

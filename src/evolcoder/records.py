@@ -74,6 +74,7 @@ class Reason(StrEnum):
     DUPLICATE_NEAR = "duplicate_near"
     DUPLICATE_MEANING = "duplicate_meaning"
     LEAK = "leak"
+    UNJUDGED = "unjudged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from evolcoder import pool
 from evolcoder.config import Config
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError
+from evolcoder.errors import BudgetReached, EngineError, UnjudgedError
 from evolcoder.evolve.evolve import evolve
 from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.funnel import SECONDS_META
+from evolcoder.guard import judging
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.respond import respond
 from evolcoder.spans import Spans
@@ -199,20 +200,34 @@ class Rounds:
         answered: Response | Drop | None = lineage.response
         if answered is None:
             with self._spans.during(Stage.RESPOND):
-                answered = await respond(child, responder=self._cast.responder, config=self._config)
+                answered = await self._respond(child)
             self._keep(answered)
         if isinstance(answered, Response):
             await self._verify(child, answered)
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
-        return await evolve(
-            task,
-            round=round,
-            heuristic=choose(self._heuristics, self._config.seed, task, round),
-            evolver=self._cast.evolver,
-            judge=self._cast.judge,
-            config=self._config,
-        )
+        heuristic = choose(self._heuristics, self._config.seed, task, round)
+        try:
+            with judging():
+                return await evolve(
+                    task,
+                    round=round,
+                    heuristic=heuristic,
+                    evolver=self._cast.evolver,
+                    judge=self._cast.judge,
+                    config=self._config,
+                )
+        except UnjudgedError as error:
+            head = (Stage.EVOLVE, Reason.UNJUDGED, task.id, round, task.ordinal)
+            return Drop(*head, heuristic.name, "", str(error), None)
+
+    async def _respond(self, task: Task) -> Response | Drop:
+        try:
+            with judging():
+                return await respond(task, responder=self._cast.responder, config=self._config)
+        except UnjudgedError as error:
+            head = (Stage.RESPOND, Reason.UNJUDGED, task.id, task.round, task.ordinal)
+            return Drop(*head, task.heuristic, "", str(error), None)
 
     async def _verify(self, task: Task, response: Response) -> None:
         """Make an answer a row, or drop it with its task."""

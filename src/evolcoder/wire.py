@@ -4,8 +4,12 @@ Promises: `decode(encode(x))` equals `x` and has the same exact types for None, 
 (NaN and the infinities too), complex, str, bytes, list, tuple, set, frozenset and dict, nested up
 to `DEPTH`. An instance of a subclass of these is encoded as what it holds, so nothing that the
 subclass overrides takes part; a numpy scalar is the number it holds. `decode` of any bytes at all
-gives plain data or `NotPlainError`, in time linear in their length.
-Does not keep identity: two names for one list become two lists.
+gives plain data or `NotPlainError`.
+Does not keep identity: two names for one list become two lists. Does not bound what bytes of
+unknown origin cost: reading them is linear in their length, but the members of a set and the keys
+of a dict can be chosen so that making it takes time quadratic in their number, and what is decoded
+takes up to fifty times the memory. So decode short ones only, or do it where it can be ended; there
+a MemoryError is told from bytes that are no data.
 
 The text is JSON in which scalars stand for themselves and everything else is a list whose first
 member says what it is. It needs the standard library alone, since sandboxed processes load it too.
@@ -25,8 +29,6 @@ DEPTH = 150
 """Deepest nesting; the JSON reader's own recursion stays far below Python's limit."""
 LONG_BITS = 4096
 """Longer integers are written in hex: Python bounds the length of decimal ones."""
-CROWD = 1000
-"""From so many keys on, a set or dict is checked for keys made to collide."""
 
 SIZE = struct.Struct(">Q")
 """Stands before each of several things in one file."""
@@ -51,7 +53,7 @@ def decode(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 
         return unpack(json.loads(data), resolve)
     except NotPlainError:
         raise
-    except (ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise NotPlainError(f"not encoded data: {type(error).__name__}") from error
 
 
@@ -161,7 +163,7 @@ def _unpack_items(kind: type) -> Callable[[list[Any], Resolve | None, int], Any]
     def unpacker(rest: list[Any], resolve: Resolve | None, depth: int) -> Any:  # noqa: ANN401
         if list in set(map(type, rest)) or dict in set(map(type, rest)):
             rest = [unpack(item, resolve, depth) for item in rest]
-        return kind(_not_crowded(rest) if kind in {set, frozenset} else rest)
+        return kind(rest)
 
     return unpacker
 
@@ -171,14 +173,7 @@ def _unpack_dict(rest: list[Any], resolve: Resolve | None, depth: int) -> dict[A
         raise NotPlainError("not encoded data: a dict with a key too many")
     items = [unpack(item, resolve, depth) for item in rest]
     half = len(items) // 2
-    return dict(zip(_not_crowded(items[:half]), items[half:], strict=True))
-
-
-def _not_crowded(keys: list[Any]) -> list[Any]:
-    """Refuse keys that were chosen to have one hash: a table of them takes quadratic time."""
-    if len(keys) > CROWD and len(set(map(hash, keys))) < len(keys) // 2:
-        raise NotPlainError("not encoded data: keys that collide")
-    return keys
+    return dict(zip(items[:half], items[half:], strict=True))
 
 
 def _unpack_text(read: Callable[..., Any]) -> Callable[[list[Any], Resolve | None, int], Any]:

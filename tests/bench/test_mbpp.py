@@ -5,11 +5,12 @@ import re
 
 import pytest
 
-from evolcoder.bench.base import Form, Oracle, Sample
+from evolcoder.bench.base import Form, Sample
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.functions import entry_points
 from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES
+from evolcoder.bench.oracles import Oracle
 from evolcoder.bench.prompts import CHAT
 from evolcoder.bench.shapes import shaped
 

@@ -8,11 +8,17 @@ import pytest
 from clean.hashing import Hashing
 from evolcoder.clean.evidence import Detector, Drop
 from evolcoder.clean.items import Item
+from evolcoder.clean.report import page, plain, table
+from evolcoder.clean.signatures import functions_of
+from evolcoder.clean.work import counted
+from evolcoder.cleaning import leaks
 from evolcoder.cleaning.doubles import drops_path, in_file
 from evolcoder.cleaning.leaks import Looks, look, reported
 from evolcoder.cleaning.rows import of_file
 from evolcoder.cleaning.summary import Leaks
 from evolcoder.config import CleanConfig
+from evolcoder.errors import BudgetReached, SandboxError, StoreError
+from evolcoder.guard import UNJUDGED
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
 SOLUTION = "def weave(left, right):\n    knots = [a * 7 + b for a, b in zip(left, right)]\n    return sum(knot % 13 for knot in knots) - len(right)\n"
@@ -113,3 +119,96 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
         assert [json.loads(line) for line in target.read_text().splitlines()] == [
             row for at, row in enumerate(data) if at not in {one["number"] for one in drops}
         ]
+
+
+class Once:
+    """Does what it stands for, but for one row, at which it raises."""
+
+    def __init__(self, real, word, error):
+        self.real, self.word, self.error = real, word, error
+
+    def __call__(self, *args, **named):
+        if any(self.word in str(arg) for arg in args):
+            raise self.error
+        return self.real(*args, **named)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(10**5000), RecursionError(), MemoryError(), KeyError("\ud800")],
+    ids=range(4),
+)
+@pytest.mark.parametrize("step", ["read", "execution"])
+def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
+    tmp_path, monkeypatch, step, error
+):
+    """It has no hit by that detector and stays; the report counts it and says why.
+
+    The kind: one row that ends the look at all of them.
+    """
+
+    async def execution(row, answer):
+        if step == "execution" and "moss" in answer and " 1)" in answer:
+            raise error
+        return ()
+
+    if step == "read":
+        odd = Once(leaks.read, "moss of number 1.", error)
+        monkeypatch.setattr(leaks, "read", odd)
+    path = written(tmp_path / "data.jsonl", rows(6))
+    wanted = Looks([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
+    found = asyncio.run(look(of_file(path), wanted, seed=0))
+    ((row, why),) = found.unjudged
+    assert row == [one.id for one in of_file(path)][1]
+    assert why.startswith(f"{UNJUDGED}: {type(error).__name__}")
+    assert {hit.item for hit in found.hits} == {"Toy/1"}
+    report = reported(found, wanted, [Drop.ANY])
+    assert row not in report.dropped
+    assert len(report.dropped) == 1
+    note = f"1 rows could not be judged by a detector, such as {row}: {UNJUDGED}"
+    assert note in table(report)
+    assert note in page(report, title="data")
+    assert plain(report)["unjudged"] == ((row, why),)
+
+
+@pytest.mark.parametrize(
+    "error", [SandboxError("a worker ended"), StoreError("full"), BudgetReached("end")]
+)
+def test_what_means_something_of_its_own_ends_the_look(tmp_path, error):
+    """A sandbox that failed twice is no row's finding."""
+
+    async def execution(row, answer):
+        raise error
+
+    wanted = Looks([ITEM], frozenset(), execution=execution)
+    with pytest.raises(type(error)):
+        asyncio.run(look(of_file(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0))
+
+
+HOSTILE = [
+    "x = 0x" + "f" * 9000,
+    "x = " + "-" * 20_000 + "1",
+    "x = " + "(" * 20_000,
+    "a." * 9_000 + "b",
+    "def f(x):\n    return f'{x!r:{\">\"}}'",
+    "\x00\ud800\u202e",
+    "```" * 9_000,
+    "'" * 90_000,
+    "9" * 90_000,
+    "def f(a):\n    return " + "[" * 190 + "a" + "]" * 190,
+    "def f(a, b):\n    return a + 0x" + "f" * 9000 + " * b",
+    "v = 0x" + "f" * 9000 + "\nprint(v)",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_rows_are_looked_at_like_any_other(tmp_path, text):
+    """Numbers that Python cannot write, deep nesting and odd marks are read, fenced or not."""
+    fenced = f"```python\n{text}\n```"
+    data = [{"instruction": f"Do {n}: {t}", "output": t} for n, t in enumerate((text, fenced))]
+    found = asyncio.run(look(of_file(written(tmp_path / "d.jsonl", data)), looks(), seed=0))
+    assert (found.n_rows, found.unjudged) == (2, [])
+    for one in of_file(str(tmp_path / "d.jsonl")):
+        for function in functions_of(one.answer):
+            assert function.source
+            counted(function.source)

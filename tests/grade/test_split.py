@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.bench.base import Oracle
+from evolcoder.bench.oracles import Oracle
 from evolcoder.grade.split import plain_checks, read_checks
 
 

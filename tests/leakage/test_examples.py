@@ -1,16 +1,20 @@
 """Examples, views and further inputs of a benchmark's problems."""
 
+import math
+
 import pytest
 
 from evolcoder.bench.base import AssertChecks
 from evolcoder.clean.evidence import Detector
-from evolcoder.grade.calls import Answer
+from evolcoder.leakage.agreement import agreement
 from evolcoder.leakage.drawn import N_DRAWN, inputs_drawn
+from evolcoder.leakage.effort import ENDLESS, effort_of
 from evolcoder.leakage.examples import Example, examples_of, kinds_of, seen_by, views_of
 from evolcoder.leakage.execution import Pass
-from evolcoder.leakage.further import agreement, inputs_like
+from evolcoder.leakage.further import inputs_like
 from evolcoder.leakage.hits import hits_of
 from evolcoder.leakage.plainness import is_plain, size_of
+from evolcoder.wire import encode
 from small_bench import problem
 
 
@@ -19,7 +23,7 @@ def examples(*pairs):
 
 
 def values(*given):
-    return [Answer("value", one) for one in given]
+    return [encode(["value", one]) for one in given]
 
 
 def test_a_test_that_is_more_than_literals_is_run_once_with_its_reference(sandbox):
@@ -124,7 +128,11 @@ def test_what_cannot_be_drawn_stays():
         (values(*[False] * 10), values(*[False] * 9, True), 0, 0),
         (values(*[False] * 5, *[True] * 5), values(*[False] * 10), 0, 0),
         (values(1, 2, 3, 4), values(1, 2, 3, 5), 0.6, 0.8),
-        ([Answer("raise", "ValueError: no")], values(1), 0, 0),
+        ([encode(["raise", "ValueError", "no"])], values(1), 0, 0),
+        ([encode(["raise", "ValueError", "no"])], values("ValueError: no"), 0, 0),
+        (values(math.nan), values(math.nan), 1, 1),
+        (values(10**5000, [10**5000]), values([10**5000], 10**5000), 0, 0.1),
+        ([b"\xff", b"1"], values(1, 2), 0, 0),
         ([], [], 1, 1),
         ([], values(1, 2), 0, 0),
     ],
@@ -171,3 +179,62 @@ def test_a_pass_becomes_evidence_that_can_be_read():
         "agrees with the reference on further inputs to 0.94"
     )
     assert weak.seen.endswith("weak: the tests let through more than solutions")
+
+
+HUGE = 10**5000
+
+
+def test_values_of_any_size_are_examples_and_make_further_inputs(sandbox):
+    """A test whose arguments Python cannot write in decimal, or that are no numbers, ends nothing."""
+    reference = "def f(n):\n    return [n]\n"
+    test = f"for n in ({HUGE:#x}, 3, -{HUGE:#x}):\n    assert f(n) == [n]\n"
+    of = problem("p", AssertChecks(test, ("f",), None), reference)
+    found = sandbox.runner.run(examples_of(of, sandbox.sandbox))
+    assert [one.arguments for one in found][:1] == [(3,)]
+    for given in (
+        [Example((HUGE // 3,), 1, True)],
+        [Example((math.inf, math.nan), 1, True)],
+        found,
+    ):
+        assert inputs_like(given, seed="p") == inputs_like(given, seed="p")
+        assert len(inputs_drawn(given, seed="p")) <= N_DRAWN
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import os; os.write(3, b'[' * 10000); os._exit(0)",
+        "import os; os.write(3, b'9' * 5000 + bytes([10])); os._exit(0)",
+        'import os; os.write(3, b\'["l","value",["b","00"]]\' + bytes([10])); os._exit(0)',
+        'import os; os.write(3, b\'["l","value",["l","1",2,"[]"]]\' + bytes([10])); os._exit(0)',
+        "return ...",
+        "return object()",
+        "return [[]] * 100000",
+    ],
+    ids=range(7),
+)
+def test_a_reference_that_says_something_else_gives_no_examples(sandbox, body):
+    """A data set's reference runs in the sandbox, and what it says is data at best."""
+    test = "x = f(1)\nassert x or not x\n"
+    of = problem("p", AssertChecks(test, ("f",), None), f"def f(n):\n    {body}\n")
+    assert sandbox.runner.run(examples_of(of, sandbox.sandbox)) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "units"),
+    [
+        ("return n", 1),
+        ('import os; os.write(3, b\'["l","value",["f","inf"]]\' + bytes([10])); os._exit(0)', 0),
+        ('import os; os.write(3, b\'["l","value",-9]\' + bytes([10])); os._exit(0)', 0),
+        ("import os; os.write(3, b'x' * 100000 + bytes([10])); os._exit(0)", 0),
+        (
+            "import os; os.write(3, b'[\"l\",\"value\",' + b'9' * 50 + b']' + bytes([10])); os._exit(0)",
+            ENDLESS,
+        ),
+    ],
+    ids=range(5),
+)
+def test_effort_is_a_number_of_units_whatever_a_reference_says(sandbox, body, units):
+    """Neither an infinity nor a number below zero becomes a limit."""
+    of = problem("p", AssertChecks("assert f(1) == 1", ("f",), None), f"def f(n):\n    {body}\n")
+    assert sandbox.runner.run(effort_of(of, sandbox.sandbox)) == units

@@ -1,13 +1,19 @@
 """Leaks that running finds, whatever they are called and however they are said."""
 
+import time
+
 import pytest
 
 from evolcoder.bench.base import AssertChecks
 from evolcoder.clean.evidence import Drop, dropped
 from evolcoder.clean.trial import CALL_WORK
+from evolcoder.grade.calls import call_isolated, costly_limits
 from evolcoder.grade.problems import Need
+from evolcoder.leakage.agreement import agreement
 from evolcoder.leakage.execution import Search
 from evolcoder.leakage.hits import hits_of
+from evolcoder.leakage.likeness import _AGREEING
+from evolcoder.wire import encode
 from small_bench import problem
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -37,6 +43,8 @@ PROBLEMS = (
 )
 
 
+PRIME = 2**61 - 1
+"""All of its multiples have the hash 0."""
 MARKS = ("weak", "plain", "tells")
 
 
@@ -186,3 +194,67 @@ def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
     there = {answer: look(answer) for answer in answers}
     back = {answer: sandbox.runner.run(fresh.passes(answer)) for answer in reversed(answers)}
     assert there == back
+
+
+TWICE = "def twice(items):\n    return [*items, *items]\n"
+
+
+def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandbox, monkeypatch):
+    """A function that passes, and answers the rest with values chosen to stall, is an unlike one.
+
+    The kind: comparing what a function of a training row answers. It is done where it can be ended.
+    """
+    monkeypatch.setattr("evolcoder.grade.calls.COSTLY_S", 0.3)
+    monkeypatch.setattr("evolcoder.grade.calls.COSTLY_S_PER_MB", 0)
+    of = asserts(
+        "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
+    )
+    search = sandbox.runner.run(Search.over({"small": [of]}, sandbox.sandbox, no_need))
+    head = "def f(v):\n    if v in ([7, 8], [5]):\n        return v + v\n    return "
+    for rest in (
+        f"{{k * ({PRIME}): 0 for k in range(1500)}}",
+        "[10**5000, {10**5000}]",
+        "[[]] * 9000",
+    ):
+        begun = time.process_time()
+        found = sandbox.runner.run(search.passes(head + rest))
+        assert time.process_time() - begun < 0.5
+        assert [(one.problem, one.alike < 0.2) for one in found] == [("p/twice", True)]
+    (right,) = sandbox.runner.run(search.passes(TWICE))
+    assert right.alike == 1
+
+
+def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
+    """In a process of the sandbox as here."""
+    lines = [encode(["value", one]) for one in (1, 2.5, [3, 4], {5}, 10**5000, float("nan"))]
+    others = [encode(["value", one]) for one in (1.0, 2.5, [4, 3], {5}, 10**5000, 7)]
+    for exact in (True, False):
+        apart = call_isolated(
+            sandbox.sandbox, _AGREEING, "agreement_apart", [lines, others, exact], costly_limits(0)
+        )
+        assert sandbox.runner.run(apart) == agreement(lines, others, exact=exact)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"[",
+        b"[]",
+        b"[" * 100_000,
+        b'["l","value",["s"%s]]' % b"".join(b",%d" % (n * PRIME) for n in range(5000)),
+        b'["l","value",["l",["l",0,0],["l",-1,0],["l",9,9],["l","0",0],["d",0,0],7,["l",0]]]',
+        b'["l","value",["l",["l",%s,0]]]' % (b"9" * 4000),
+        b'["l","value",["l",["l",%s,0]]]' % (b"9" * 5000),
+        b'["l","value",["l"%s]]' % (b',["l",0,0]' * 10_000),
+        b'{"value": 1}',
+    ],
+    ids=range(10),
+)
+def test_whatever_the_first_look_says_only_pairs_of_its_table_are_taken(look, said):
+    """A function may write anything in its place: numbers of problems and views are read, no more."""
+    begun = time.process_time()
+    pairs = list(look.search._pairs(said))
+    assert time.process_time() - begun < 0.05
+    assert set(pairs) <= {(0, look.search._targets[0].views[0])}
+    assert bool(pairs) == (said.startswith(b'["l","value",["l",["l",0,0],'))

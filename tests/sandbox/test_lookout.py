@@ -9,6 +9,7 @@ from driver import QUICK
 from evolcoder.grade.calls import CallTest, answers_of, encoded_calls, grade_calls
 from evolcoder.sandbox.base import Calls, Kind, Program, Status
 from evolcoder.sandbox.inside.line import STOP
+from evolcoder.sandbox.lookout import Lookout
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 PATIENT = replace(QUICK, cpu_s=20, wall_s=60)
@@ -120,3 +121,46 @@ def test_what_needs_its_time_alone_waits_for_the_others():
         return [int(source.partition("\n")[0]) for source in ended]
 
     assert asyncio.run(order())[-2:] == [0, 1]
+
+
+class Growing:
+    """A channel that grows by a piece before every look, and counts what is read of it."""
+
+    def __init__(self, piece, n):
+        self.piece, self.n, self.held, self.n_read = piece, n, b"", 0
+
+    def peek(self, _name, begin, most):
+        self.held += self.piece if self.n > 0 else b""
+        self.n -= 1
+        found = self.held[begin : begin + most]
+        self.n_read += len(found)
+        return found
+
+
+def looked_at(channel):
+    """Look until there is no more to look for; return what was shown."""
+    seen, again = [], [True]
+    lookout = Lookout(channel, lambda number, line: seen.append((number, line)) is None)
+    lookout._wait = again.append
+    while again and channel.n >= 0:
+        again.clear()
+        lookout._look(0.01)
+    return seen
+
+
+@pytest.mark.parametrize("piece", [b"x", b"ab\n", b"\n", b"a\nb", b"\n\n\nx"])
+def test_every_byte_of_the_answers_is_read_once(piece):
+    """A program that answers a byte at a time does not have its line read again for every look."""
+    channel = Growing(piece, 500)
+    seen = looked_at(channel)
+    whole = piece * 500
+    assert channel.n_read == len(whole)
+    assert seen == list(enumerate(whole.split(b"\n")[:-1]))
+
+
+def test_an_answer_that_is_too_long_ends_the_looks(monkeypatch):
+    """What goes on and on is not held; what it was can be seen at the end."""
+    monkeypatch.setattr("evolcoder.sandbox.lookout.LONGEST_BYTES", 1000)
+    channel = Growing(b"x" * 300, 500)
+    assert looked_at(channel) == []
+    assert channel.n_read == 1200

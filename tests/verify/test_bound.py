@@ -3,17 +3,22 @@
 import ast
 import contextlib
 import io
+import json
+import math
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from evolcoder.records import Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.verify.bound import measure
+from evolcoder.verify.bound import MOST_BYTES, NotMeasuredError, measure, read_counts
 from evolcoder.verify.bounds import Bound, Growth, Resource, asked
+from evolcoder.verify.growth import N_RESAMPLES
 from evolcoder.verify.measures import Bounded
 from evolcoder.verify.rewrite import rewritten
+from evolcoder.verify.ruling import MOST_SERIES, Counts, Run, judged
 
 SPACE = {}
 exec((Path(__file__).parent / "growths.py").read_text(encoding="utf-8"), SPACE)
@@ -200,3 +205,81 @@ def test_a_row_that_misses_its_bound_says_so(sandbox):
 def test_a_row_without_a_bound_costs_nothing(sandbox):
     """Nothing is run where nothing is asked."""
     assert verdict(sandbox, HIDDEN, "Find what occurs once.").kind == "not_measured"
+
+
+RUN = {"shape": "random", "n": 8, "counts": {"f 1": 3}, "depth": 1, "bytes": 0}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"n": 9},
+        {"n": True},
+        {"n": "8"},
+        {"n": 10**4000},
+        {"shape": "round"},
+        {"shape": ["random"]},
+        {"counts": {"f 1": -1}},
+        {"counts": {"f 1": math.nan}},
+        {"counts": {"f 1": math.inf}},
+        {"counts": {"f 1": 10**4000}},
+        {"counts": {"f 1": "3"}},
+        {"counts": {"f 1": None}},
+        {"counts": {"f 1": True}},
+        {"counts": {"f" * 300: 3}},
+        {"counts": [3]},
+        {"depth": 1e300},
+        {"bytes": [1]},
+        {"stop": 3},
+        {"stop": "x" * 300},
+    ],
+    ids=str,
+)
+def test_counts_that_no_run_could_have_are_none(other):
+    """The counts are the candidate's word: of other types, sizes or signs they measure nothing.
+
+    The kind: numbers that a program made up, and arithmetic on them in this process.
+    """
+    body = json.dumps({"runs": [{**RUN, **other}], "unseen": []}).encode()
+    with pytest.raises(NotMeasuredError, match="something else than counts"):
+        read_counts(body, {("random", 8)})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"3", b"{}", b'{"runs": 3}', b'{"runs": {"a": 1}}', b'{"failed": 3}', b"[" * 9999,
+     b'{"runs": [3], "unseen": []}', b'{"runs": [], "unseen": [3]}', b"9" * 5000,
+     b" " * (MOST_BYTES + 1)],
+    ids=lambda body: repr(body[:20]),
+)  # fmt: skip
+def test_what_is_no_counts_is_not_measured(body):
+    """Neither other JSON nor too much of it ends in another error."""
+    with pytest.raises(NotMeasuredError):
+        read_counts(body, {("random", 8)})
+
+
+def test_counts_are_read():
+    """What the driver writes comes back."""
+    body = json.dumps({"runs": [RUN, {"shape": "x", "n": 1, "stop": "budget"}], "unseen": ["zip"]})
+    found = read_counts(body.encode(), {("random", 8)})
+    assert [(run.n, run.counts, run.depth) for run in found.runs] == [(8, {"f 1": 3}, 1)]
+    assert (found.stops, found.unseen) == (("budget",), ("zip",))
+
+
+def test_made_up_lines_are_not_all_fitted():
+    """However many lines a program says it has, the steepest few decide, and those are enough."""
+    sizes = (8, 11, 16, 23, 32, 45, 64, 91, 128)
+    flat = {f"flat {n}": n + 10 for n in range(5000)}
+    runs = [Run("random", n, {**flat, "steep 1": n * n}, 1, 0) for n in sizes]
+    bound = Bound(Resource.TIME, Growth.N, False, "O(n)")
+    n_fits = Counter()
+
+    def draw(*_args, **_options):
+        n_fits["draws"] += 1
+        return [(1.0, 1.0), (2.0, 2.0)]
+
+    rng = Random(0)
+    rng.choices = draw
+    judged(Counts(tuple(runs), (), ()), bound, rng)
+    assert n_fits["draws"] <= 2 * MOST_SERIES * N_RESAMPLES
+    assert judged(Counts(tuple(runs), (), ()), bound, Random(0)).kind == "ruled_out"

@@ -14,23 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from evolcoder.bench.oracles import Oracle
+
 MAX_CHARS = 1 << 20
 """The longest text that is taken for a program."""
-
-
-class Oracle(StrEnum):
-    """How an answer is held against the expected one; `bench.oracles` says it in code."""
-
-    SAME = "same"
-    EQUAL = "equal"
-    ROOT = "root_of_polynomial"
-    SAME_SET = "same_members"
-    NOT_NONE = "found_or_not"
-    PYRAMID = "pyramid_surface"
-    PADDED_DIGITS = "digit_distance"
-    TRUTH = "truth"
-    IDENTITY = "identity"
-    NEAR = "nearer_than"
 
 
 @dataclass(frozen=True, slots=True)

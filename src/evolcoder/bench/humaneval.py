@@ -6,9 +6,10 @@ and compares with what the reference answers.
     humaneval_plus(Shelf(data_dir=None, cache=folder)).problems()
 """
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.bench.functions import FunctionBench, entry_points
+from evolcoder.bench.oracles import Oracle
 
 HUMAN_EVAL = DataFile(
     "humaneval/HumanEval.jsonl.gz",

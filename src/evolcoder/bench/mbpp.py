@@ -10,9 +10,10 @@ merged, 464 problems that are no part of any published score, for deciding when 
 import ast
 from collections.abc import Iterable
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Oracle, Problem
+from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
 from evolcoder.bench.functions import FunctionBench, entry_points
+from evolcoder.bench.oracles import Oracle
 from evolcoder.bench.shapes import Arguments, shaped
 from evolcoder.errors import BenchError
 from evolcoder.syntax import tree_of

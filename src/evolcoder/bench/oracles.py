@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from evolcoder.bench.base import Oracle
-
 Plain: TypeAlias = Any
 """A value of builtin types, nested at will."""
 
@@ -23,6 +21,21 @@ RTOL = 1e-7
 """Relative tolerance, whenever a tolerance applies at all."""
 FLOAT_ATOL = 1e-6
 """Absolute tolerance for float answers of problems that name none."""
+
+
+class Oracle(StrEnum):
+    """How an answer is held against the expected one."""
+
+    SAME = "same"
+    EQUAL = "equal"
+    ROOT = "root_of_polynomial"
+    SAME_SET = "same_members"
+    NOT_NONE = "found_or_not"
+    PYRAMID = "pyramid_surface"
+    PADDED_DIGITS = "digit_distance"
+    TRUTH = "truth"
+    IDENTITY = "identity"
+    NEAR = "nearer_than"
 
 
 class Match(StrEnum):
@@ -149,6 +162,8 @@ _SPECIAL: dict[Oracle, Callable[[Sequence[Plain], Plain, Plain, float], bool]] =
     Oracle.IDENTITY: _is_the_same,
     Oracle.NEAR: _is_nearer,
 }
+NEED_INPUTS = frozenset({Oracle.ROOT, Oracle.PYRAMID, Oracle.PADDED_DIGITS})
+"""Rules that look at the arguments."""
 _DECIDE_ALONE = frozenset(
     {Oracle.ROOT, Oracle.NOT_NONE, Oracle.TRUTH, Oracle.IDENTITY, Oracle.NEAR}
 )

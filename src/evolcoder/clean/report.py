@@ -107,6 +107,10 @@ class Report:
     missing: tuple[str, ...] = ()
     """Protections that were not active then."""
 
+    unjudged: tuple[tuple[str, str], ...] = ()
+    """Rows that a detector failed at, each with what was wrong; what it would have found is not
+    known."""
+
     def under(self, layers: Sequence[str]) -> "Report":
         """Add the protections under which answers were run."""
         missing = missing_from(layers) if layers else ()
@@ -219,9 +223,17 @@ def _choices(
 
 def _notes(report: Report) -> list[str]:
     said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
-    notes = [f"{name}: by {model}" for name, model in report.models]
-    notes += [f"judge: {said}"] if said else []
-    return [*notes, f"execution: under {layers_text(report.layers)}"] if report.layers else notes
+    by = [f"{name}: by {model}" for name, model in report.models]
+    by += [f"judge: {said}"] if said else []
+    by += [f"execution: under {layers_text(report.layers)}"] if report.layers else []
+    return [*by, *([note_of_unjudged(report)] if report.unjudged else [])]
+
+
+def note_of_unjudged(report: Report) -> str:
+    """Say of how many rows a detector could not tell, and of one of them why."""
+    row, why = report.unjudged[0]
+    n_rows = len({row for row, _ in report.unjudged})
+    return f"{n_rows:,} rows could not be judged by a detector, such as {row}: {why}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

@@ -109,7 +109,7 @@ def _of_tree(tree: ast.Module) -> Iterator[Function]:
             for script in as_functions(tree.body):
                 source = ast.unparse(ast.fix_missing_locations(script))
                 yield _function("script", source, script, bound=0)
-    except RecursionError:
+    except (RecursionError, ValueError):  # too deep, or a number too long to be written anew
         return
 
 

@@ -31,13 +31,13 @@ PLAIN_POWER = 8
 
 
 def counted(source: str) -> str | None:
-    """Rewrite a program; None if it is no Python or too deep."""
+    """Rewrite a program; None if it is no Python, or none that can be written anew."""
     tree = tree_of(source)
     if tree is None:
         return None
     try:
         return ast.unparse(ast.fix_missing_locations(_Counted().visit(tree)))
-    except RecursionError:
+    except (RecursionError, ValueError):  # the latter of a number too long to be written
         return None
 
 

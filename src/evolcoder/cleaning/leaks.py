@@ -2,16 +2,18 @@
 
 Promises: the rows are read once and not kept; the hits are the same in any order of rows and at any
 concurrency; it can be cancelled between a few texts. How answers are run against tests is handed
-in. Which hits drop a row is the caller's choice.
+in. Which hits drop a row is the caller's choice. A row that a detector fails at has no hit by it,
+and is named.
 
 >>> found = await look(rows, Looks(items, frozenset(Detector)), seed=0)   # doctest: +SKIP
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from evolcoder import guard
 from evolcoder.clean import judge as judging
 from evolcoder.clean import neighbours
 from evolcoder.clean.embed import Embedder
@@ -24,6 +26,7 @@ from evolcoder.clean.report import Report, report_of
 from evolcoder.clean.runs import Runs
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.engine.base import Role
+from evolcoder.errors import UnjudgedError
 
 Execution = Callable[[str, str], Awaitable[Sequence[Hit]]]
 """Takes a row's id and answer, and returns its hits."""
@@ -75,6 +78,8 @@ class Found:
     """All evidence."""
     judged: list[Judged] = field(default_factory=list)
     """All that the judge said."""
+    unjudged: list[tuple[str, str]] = field(default_factory=list)
+    """Rows that a detector failed at, each with what was wrong."""
 
 
 async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
@@ -85,11 +90,11 @@ async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
     near = neighbours.Neighbours(looks.items, looks.embedder) if looks.embedder else None
     while block := list(islice(left, BLOCK)):
         found.n_rows += len(block)
-        found.hits += _by_text(block, ngrams, runs)
+        _by_text(block, ngrams, runs, found)
         if near is not None:
             await _by_nearness(block, near)
         if looks.execution is not None:
-            found.hits += await _by_execution(block, looks.execution)
+            await _by_execution(block, looks.execution, found)
     if ngrams is not None:
         found.hits += ngrams.hits()
     if near is not None:
@@ -103,7 +108,7 @@ async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
 
 def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
     """Count what was found, and who goes by whose word."""
-    return report_of(
+    report = report_of(
         found.hits,
         n_rows=found.n_rows,
         ran=looks.ran(),
@@ -111,17 +116,24 @@ def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
         judged=found.judged,
         models=looks.models(),
     ).under(looks.layers)
+    return replace(report, unjudged=tuple(sorted(found.unjudged)))
 
 
-def _by_text(rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None) -> Iterator[Hit]:
+def _by_text(
+    rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None, found: Found
+) -> None:
     if ngrams is None and runs is None:
         return
     for row in rows:
-        task, answer = read(row.task), read(row.answer)
-        if ngrams is not None:
-            ngrams.look(row.id, task, answer)
-        if runs is not None:
-            yield from runs.look(row.id, task, answer)
+        try:
+            with guard.judging():
+                task, answer = read(row.task), read(row.answer)
+                if ngrams is not None:
+                    ngrams.look(row.id, task, answer)
+                if runs is not None:
+                    found.hits += runs.look(row.id, task, answer)
+        except UnjudgedError as error:
+            found.unjudged.append((row.id, str(error)))
 
 
 async def _by_nearness(rows: Sequence[Candidate], near: neighbours.Neighbours) -> None:
@@ -133,6 +145,14 @@ async def _by_nearness(rows: Sequence[Candidate], near: neighbours.Neighbours) -
         await asyncio.sleep(0)
 
 
-async def _by_execution(rows: Sequence[Candidate], execution: Execution) -> list[Hit]:
-    found = await asyncio.gather(*(execution(row.id, row.answer) for row in rows))
-    return [hit for hits in found for hit in hits]
+async def _by_execution(rows: Sequence[Candidate], execution: Execution, found: Found) -> None:
+    async def hits_of(row: Candidate) -> Sequence[Hit]:
+        try:
+            with guard.judging():
+                return await execution(row.id, row.answer)
+        except UnjudgedError as error:
+            found.unjudged.append((row.id, str(error)))
+            return ()
+
+    for hits in await asyncio.gather(*map(hits_of, rows)):
+        found.hits += hits

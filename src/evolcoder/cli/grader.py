@@ -15,6 +15,7 @@ from evolcoder.cli import libraries
 from evolcoder.engine.models import cache_folder
 from evolcoder.evaluate.story import Progress
 from evolcoder.grade.controls import Controls
+from evolcoder.guard import UNJUDGED
 from evolcoder.sandbox import toolchains
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
@@ -69,6 +70,8 @@ def line(name: str, progress: Progress) -> Callable[[], str]:
         said = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
         if progress.passed:
             said += f", {progress.passed} passed"
+        if progress.unjudged:
+            said += f", {progress.unjudged} {UNJUDGED}"
         return said + (f", {progress.failures} not judged" if progress.failures else "")
 
     return text

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -138,7 +139,10 @@ async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
     def leaked(rows: Iterable[Candidate]) -> Leaks:
         seen = look(rows, looks, seed=config.seed)
         found = asyncio.run_coroutine_threadsafe(seen, loop).result()
-        return leaks_of(reported(found, looks, wanted.drops))
+        report = reported(found, looks, wanted.drops)
+        if report.unjudged:
+            print(f"evolcoder: {reports.note_of_unjudged(report)}", file=sys.stderr)
+        return leaks_of(report)
 
     return leaked
 

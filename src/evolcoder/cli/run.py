@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import gc
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from evolcoder.records import Response
 from evolcoder.rounds import Rounds
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.store import DB_NAME, RunStore
+from evolcoder.verify import findings
 
 if TYPE_CHECKING:
     from evolcoder.clean.embed import Embedder
@@ -89,6 +91,8 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(folder) as store:
         paths = exports.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)
+        if note := findings.note_of_unjudged(store):
+            print(f"evolcoder: {note}", file=sys.stderr)
     if limit is not None:
         raise limit
     return 0

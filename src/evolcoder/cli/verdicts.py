@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.bench.base import Bench, Candidate
+from evolcoder.bench.base import Bench, Candidate, Found, Problem, Sample
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.samples import Format, write_samples
 from evolcoder.bench.scores import Score
+from evolcoder.errors import UnjudgedError
 from evolcoder.evaluate.results import GroupScore, Result
 from evolcoder.evaluate.store import EvalStore
+from evolcoder.guard import judging
 
 SCORES = "scores.json"
 MOST_NAMED = 5
@@ -112,7 +114,16 @@ def _listed(counts: Sequence[tuple[str, int]]) -> str:
 
 def _candidates(store: EvalStore, bench: Bench) -> list[Candidate]:
     return [
-        bench.candidate(problem, sample)
+        _candidate(bench, problem, sample)
         for problem in bench.problems()
         for _, sample in sorted(store.samples(bench.name, problem.id).items())
     ]
+
+
+def _candidate(bench: Bench, problem: Problem, sample: Sample) -> Candidate:
+    """Take the program out of a sample; one that cannot be had is written as an empty one."""
+    try:
+        with judging():
+            return bench.candidate(problem, sample)
+    except UnjudgedError as error:
+        return Candidate(sample.problem, sample.index, "", Found.NOTHING, (), str(error))

@@ -7,7 +7,6 @@ its verdicts, and `export` writes what was kept in any format.
 import argparse
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import read_seeds
 from evolcoder.store import DB_NAME, RunStore
+from evolcoder.verify import findings
 from evolcoder.verify.rows import Progress, Rows, answered
 from evolcoder.verify.stage import Verifier
 
@@ -187,23 +187,22 @@ def _told(step: Step) -> dict[str, Any]:
 
 
 def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
-    counts: Counter[tuple[str, str]] = Counter()
-    query = "SELECT check_name, kind, COUNT(*) FROM verdicts GROUP BY check_name, kind"
-    for check, kind, n in store.db.read(query):
-        counts[str(check), str(kind)] = int(str(n))
+    counts = findings.counted(store)
     if as_json:
         found: dict[str, dict[str, int]] = {}
-        for (check, kind), n in counts.most_common():
+        for (check, kind), n in counts.items():
             found.setdefault(check, {})[kind] = n
         print(json.dumps({**show.summary(store, paths), "verdicts": found}, indent=2))
         return
     print(show.funnel_table(funnel(store)))
-    print(f"\n{'check':<12}{'finding':<16}{'rows':>8}")
+    print(f"\n{'check':<12}{'finding':<20}{'rows':>8}")
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
-        print(f"{check:<12}{kind:<16}{n:>8}")
+        print(f"{check:<12}{kind:<20}{n:>8}")
     print()
     for line in show.protection_lines(store):
         print(line)
+    if note := findings.note_of_unjudged(store):
+        print(f"note    {note}")
     for path in paths:
         print(f"written {path}")
     print(f"look    evolcoder inspect {store.folder} ID")

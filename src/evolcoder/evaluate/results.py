@@ -26,6 +26,7 @@ from evolcoder.bench.scores import (
     withhold,
 )
 from evolcoder.evaluate.store import EvalStore, Judged
+from evolcoder.guard import UNJUDGED
 from evolcoder.sandbox.base import Separation
 
 KS = (1, 10, 100)
@@ -59,7 +60,7 @@ class Result:
     notes: tuple[str, ...]
     """What a reader of the score should know, a line each."""
     kinds: tuple[tuple[str, int], ...]
-    """Samples by kind of verdict, most first."""
+    """Samples by kind of verdict, most first; those that could not be judged are a kind here."""
     odd: tuple[tuple[str, int], ...]
     """Samples whose program was not where it was asked for, by where it was."""
     n_samples: int
@@ -111,7 +112,8 @@ def result_of(
     why = held.why if held and not (partial and outcomes) else ""
     uneven = _uneven(outcomes)
     why = why or (uneven if not partial else "")
-    notes = [*_notes(excused, faults, failures), *([held.why] if held and not why else [])]
+    notes = [*_notes(excused, faults, failures), *_note_of_unjudged(judged)]
+    notes += [held.why] if held and not why else []
     sealed, tested = _sealed(judged)
     return Result(
         bench=bench.name,
@@ -119,7 +121,7 @@ def result_of(
         groups=() if why else tuple(_groups(bench, judged, outcomes)),
         withheld=why,
         notes=tuple(notes),
-        kinds=_counted(one.facts["kind"] for one in judged),
+        kinds=_counted(UNJUDGED if one.is_unjudged else one.facts["kind"] for one in judged),
         odd=_counted(one.found for one in judged if Found(one.found).is_odd),
         n_samples=len(judged),
         separations=_counted(one.facts.get("separation", "not run") for one in judged),
@@ -180,6 +182,14 @@ def _sealed(judged: Iterable[Judged]) -> tuple[set[str], set[str]]:
     kept = [(one.problem, one.facts["separation"]) for one in judged if "separation" in one.facts]
     sealed = {problem for problem, separation in kept if separation == Separation.TOKEN}
     return sealed, {problem for problem, _ in kept}
+
+
+def _note_of_unjudged(judged: Iterable[Judged]) -> Iterable[str]:
+    found = [one for one in judged if one.is_unjudged]
+    if found:
+        one = found[0]
+        such = f"such as {one.problem}, sample {one.number}: {one.facts['detail']}"
+        yield f"{len(found)} samples {UNJUDGED} and count as not passed, {such}"
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:

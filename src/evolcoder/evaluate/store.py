@@ -62,6 +62,11 @@ class Judged:
     facts: dict[str, Any]
     """All else that is known of the verdict: its kind, what was seen, times, layers."""
 
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether the sample could not be judged (`guard.judging`); its kind is then an error."""
+        return self.facts.get("unjudged") is True
+
 
 class EvalStore(Folder):
     """An evaluation's folder that is open: for one writer, or for readers."""

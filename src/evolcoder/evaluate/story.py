@@ -3,8 +3,9 @@
 Promises: one sample's life is one coroutine, a bounded number of them at once; what was generated
 or graded is stored before the next step and never done again; a problem's checks are made ready
 once for all of its samples and then let go of, and equal programs are run once; a failure of the
-sandbox or of one request is kept apart and is no verdict. Before anything is asked or graded, the
-benchmark checks itself.
+sandbox or of one request is kept apart and is no verdict. Whatever else goes wrong while a sample
+is judged is its verdict: an error, which counts as not passed and is reported apart. Before
+anything is asked or graded, the benchmark checks itself.
 
 >>> await Evaluation(store, bench, judge, asker=None, n=1, in_flight=64).run()   # doctest: +SKIP
 """
@@ -13,13 +14,22 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 
-from evolcoder.bench.base import Bench, CallChecks, Candidate, Problem, ProgramChecks, Sample
+from evolcoder.bench.base import (
+    Bench,
+    CallChecks,
+    Candidate,
+    Found,
+    Problem,
+    ProgramChecks,
+    Sample,
+)
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError, SandboxError
+from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluate.store import EvalStore, Judged
 from evolcoder.grade.controls import Controls, Finding
 from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.guard import judging
 from evolcoder.ids import seed_for
 from evolcoder.sandbox.base import Kind, Sandbox, Verdict
 
@@ -62,6 +72,8 @@ class Progress:
     """Samples that passed."""
     failures: int = 0
     """Samples that no verdict was reached on."""
+    unjudged: int = 0
+    """Samples whose verdict says that they could not be judged."""
 
 
 class Evaluation:
@@ -105,9 +117,9 @@ class Evaluation:
         progress = self.progress
         works = ("generating" if self._asker else "", "grading" if sandbox else "")
         progress.phase = " and ".join(filter(None, works))
-        progress.done = progress.passed = progress.failures = 0
+        progress.done = progress.passed = progress.failures = progress.unjudged = 0
         progress.total = self._n * len(self._problems)
-        desks = (_Desk(self._bench, problem, sandbox, controls) for problem in self._problems)
+        desks = (_Desk(problem, sandbox, controls) for problem in self._problems)
         await _all((life for desk in desks for life in self._lives(desk)), self._in_flight)
         self._store.db.flush()
         if self._limit is not None:
@@ -133,9 +145,7 @@ class Evaluation:
         try:
             sample = sample or await self._draw(problem, number)
             if desk.sandbox is not None:
-                judged = await desk.judge(sample)
-                self._store.add_verdict(name, judged)
-                self.progress.passed += judged.passed
+                self.progress.passed += (await self._judge(desk, sample)).passed
             self.progress.done += 1
         except BudgetReached as limit:
             self._limit = limit
@@ -150,6 +160,21 @@ class Evaluation:
         finally:
             desk.release()
 
+    async def _judge(self, desk: "_Desk", sample: Sample) -> Judged:
+        """Grade a sample and store its verdict; a failure at it is its verdict too."""
+        name, found = self._bench.name, Found.NOTHING
+        try:
+            with judging():
+                candidate = self._bench.candidate(desk.problem, sample)
+                found = candidate.found
+                judged = await desk.judge(candidate)
+                self._store.add_verdict(name, judged)
+        except UnjudgedError as error:
+            self.progress.unjudged += 1
+            judged = _unjudged(sample, found, error)
+            self._store.add_verdict(name, judged)
+        return judged
+
     async def _draw(self, problem: Problem, number: int) -> Sample:
         assert self._asker is not None
         sample, finish = await self._asker.ask(self._bench, problem, number)
@@ -161,16 +186,11 @@ class _Desk:
     """Where the samples of one problem are graded: its checks are made ready once."""
 
     def __init__(
-        self,
-        bench: Bench,
-        problem: Problem,
-        sandbox: Sandbox | None,
-        controls: Controls | None,
+        self, problem: Problem, sandbox: Sandbox | None, controls: Controls | None
     ) -> None:
         self.problem = problem
         self.sandbox = sandbox
         self.waiting = 0
-        self._bench = bench
         self._controls = controls
         self._test: asyncio.Future[ProblemTest] | None = None
         self._verdicts: dict[str, asyncio.Future[Verdict]] = {}
@@ -182,10 +202,9 @@ class _Desk:
             self._test = None
             self._verdicts.clear()
 
-    async def judge(self, sample: Sample) -> Judged:
-        """Take the program out of a sample and grade it."""
+    async def judge(self, candidate: Candidate) -> Judged:
+        """Grade the program of a sample."""
         assert self.sandbox is not None
-        candidate = self._bench.candidate(self.problem, sample)
         if candidate.fault or not candidate.program.strip():
             return _unrun(candidate)
         verdict = await self._verdict(candidate.program)
@@ -274,6 +293,19 @@ def _unrun(candidate: Candidate) -> Judged:
         passed=False,
         base_passed=None,
         found=candidate.found.value,
+        facts=facts,
+    )
+
+
+def _unjudged(sample: Sample, found: Found, error: UnjudgedError) -> Judged:
+    """Make the verdict of a sample that could not be judged: it has not passed."""
+    facts = {"kind": Kind.ERROR, "detail": str(error), "cut": (), "unjudged": True}
+    return Judged(
+        problem=sample.problem,
+        number=sample.index,
+        passed=False,
+        base_passed=None,
+        found=found.value,
         facts=facts,
     )
 

@@ -9,9 +9,8 @@ Does not see what a candidate does to the arguments that it is given: it gets co
 >>> verdict = await grade_asserts(sandbox, source, test, Limits())   # doctest: +SKIP
 """
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from evolcoder.grade.calls import CallTest, grade_calls
 from evolcoder.grade.endings import ending, verdict
@@ -26,6 +25,10 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
+from evolcoder.sandbox.finding import read_finding
+from evolcoder.wire import NotPlainError
+
+NO_FINDING = "the test ended without a finding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class AssertTest:
     def of(cls, entry_points: tuple[str, ...], test: str, *, check: str | None) -> "AssertTest":
         """Look through the test once for all the candidates that will get it."""
         found = read_checks(test, entry_points[0], check) if entry_points else None
-        calls = CallTest.each(entry_points[0], found) if found else None
+        calls = None
+        with suppress(NotPlainError):  # a literal that is no plain data: the test is run
+            calls = CallTest.each(entry_points[0], found) if found else None
         return cls(entry_points, test, check, calls)
 
 
@@ -58,10 +63,16 @@ async def grade_asserts(sandbox: Sandbox, source: str, test: AssertTest, limits:
     execution = await sandbox.run(Program("python", source, task), limits)
     if execution.status is not Status.FINISHED:
         return ending(execution, Separation.PROXY)
-    if not execution.answers:
-        return verdict(
-            Kind.ERROR, Separation.PROXY, execution, detail="the test ended without a finding"
-        )
-    found: dict[str, Any] = json.loads(execution.answers)
-    kind = Kind(found.pop("kind"))
-    return verdict(kind, Separation.PROXY, execution, **found)
+    found = read_finding(execution.answers)
+    if found is None:
+        return verdict(Kind.ERROR, Separation.PROXY, execution, detail=NO_FINDING)
+    kind, check, expected, got, detail = found
+    return verdict(
+        kind,
+        Separation.PROXY,
+        execution,
+        check=check,
+        expected=expected,
+        got=got,
+        detail=detail,
+    )

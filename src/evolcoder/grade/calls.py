@@ -1,9 +1,12 @@
-"""Grade by calls: the sandbox sees arguments only, and this process compares the answers.
+"""Grade by calls: the candidate sees arguments only, and its answers are compared elsewhere.
 
-Promises: expected values never enter the sandbox, and an answer is judged as plain data, so the
-only way to pass is to compute. Every check is judged by itself, while the candidate goes on to the
-next; at the first wrong one that is seen it is ended. An answer that is encoded to the very bytes
-of the expected one is right without being decoded.
+Promises: expected values never enter the candidate's process, and an answer is judged as plain
+data, so the only way to pass is to compute. Every check is judged by itself, while the candidate
+goes on to the next; at the first wrong one that is seen it is ended. An answer that is encoded to
+the very bytes of the expected one is right without being decoded.
+What this process spends on answers is bounded whatever they hold: short ones are decoded here, up
+to `LIGHT_BYTES_IN_ALL` of one program; the others in a process of the sandbox that holds our code
+alone and is ended by its limits, and an answer that goes over these has failed.
 
 >>> test = CallTest.of("add", inputs=[(1, 2)], expected=[3])
 >>> verdict = await grade_calls(sandbox, source, test, Limits())   # doctest: +SKIP
@@ -13,10 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolcoder.bench.base import Oracle
-from evolcoder.bench.oracles import compare
-from evolcoder.grade.endings import ending, shown, verdict
+from evolcoder.bench.oracles import NEED_INPUTS, Oracle
+from evolcoder.errors import EvolcoderError
+from evolcoder.grade.answers import RIGHT, Case, Mark, is_same, mark, read_answer
+from evolcoder.grade.endings import ending, verdict
+from evolcoder.grade.module_source import module_source
 from evolcoder.grade.split import Check
+from evolcoder.guard import judging
 from evolcoder.sandbox.base import (
     Calls,
     Execution,
@@ -28,12 +34,19 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.wire import SIZE, NotPlainError, decode, encode, trusted
+from evolcoder.wire import SIZE, encode, trusted
 
-OPAQUE = object()
-"""Stands for an answer that is something, but no plain data."""
-_NOT_A_NUMBER = b'"nan"'
-"""Part of an encoded answer that does not equal itself."""
+LIGHT_BYTES = 1 << 14
+"""Longest answer with its expected one that this process decodes: adversarial values of that length
+cost it a few milliseconds."""
+LIGHT_BYTES_IN_ALL = 1 << 16
+"""How much of one program's answers this process decodes."""
+COSTLY_S, COSTLY_S_PER_MB, COSTLY_MOST_S = 2.0, 0.5, 30.0
+"""Processor seconds of a comparison elsewhere: at least, more for each megabyte, and at most."""
+COSTLY_MB = 2048
+"""Memory of a comparison elsewhere."""
+RESULT_BYTES = 1 << 16
+"""Longest result of a function of ours that runs in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +115,6 @@ class CallTest:
         return cls(entry_point, tuple(inputs), tuple(lines), tuple(rules), encoded)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one call gave."""
-
-    word: str
-    """`value`, `raise`, `odd` for a value that is not plain data, or `forged`."""
-    value: Any
-    """The value; else what there is to say."""
-
-
 async def answers_of(
     sandbox: Sandbox,
     source: str,
@@ -122,57 +125,141 @@ async def answers_of(
     """Call a function in the sandbox and bring back its answers, encoded, line by line."""
     task = Calls(entry_point, encoded_calls(inputs))
     execution = await sandbox.run(Program("python", source, task), limits)
-    return _lines(execution), execution
+    return _lines(execution, len(inputs)), execution
 
 
 async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
-    """Call the candidate and compare its answers here."""
+    """Call the candidate and compare its answers."""
     marks = _Marks(test)
-    program = Program("python", source, Calls(test.entry_point, test.encoded, marks.right))
+    program = Program("python", source, Calls(test.entry_point, test.encoded, marks.goes_on))
     execution = await sandbox.run(program, limits)
-    lines = _lines(execution)
-    return _judged(test, lines, marks.outcomes(lines), execution)
+    found = await marks.all(_lines(execution, len(test.inputs)), sandbox)
+    return _judged(test, found, execution)
+
+
+class TooCostlyError(Exception):
+    """Data that nobody vouches for took more time or memory than it is worth."""
+
+
+async def call_isolated(
+    sandbox: Sandbox, modules: Sequence[str], name: str, given: object, limits: Limits
+) -> Any:  # noqa: ANN401 - plain data
+    """Call a function of ours, in the last of some modules, in a process that holds no candidate.
+
+    For data that may take more time or memory than it should: the sandbox ends such a process as
+    it ends any. Returns what the function does, which must be short, or raises TooCostlyError.
+    """
+    source = f"{module_source(modules)}\nfrom {modules[-1]} import {name}\n"
+    lines, execution = await answers_of(sandbox, source, name, [[given]], limits)
+    word, result = read_answer(lines[0][:RESULT_BYTES]) if lines else ("", None)
+    if word == "value" and execution.status is Status.FINISHED:
+        return result
+    if execution.status is Status.TIMEOUT:
+        raise TooCostlyError(f"over {limits.cpu_s:g} s")
+    if execution.status is Status.MEMORY or str(result).startswith("MemoryError"):
+        raise TooCostlyError(f"over {limits.memory_mb} MB")
+    raise RuntimeError(f"{name}: {result or execution.status}, exit code {execution.exit_code}")
+
+
+def costly_limits(n_bytes: int) -> Limits:
+    """Return what a comparison of so many bytes may use: several times what honest ones need."""
+    cpu_s = min(COSTLY_S + COSTLY_S_PER_MB * n_bytes / (1 << 20), COSTLY_MOST_S)
+    return Limits(cpu_s, 4 * cpu_s, COSTLY_MB, processes=8, output_kb=64, answers_mb=1, file_mb=1)
 
 
 class _Marks:
-    """Which answers of a candidate are right; none is compared twice."""
+    """Which answers of a candidate are right.
+
+    This process decodes short ones, up to a bound on all of them together. From the first one on
+    that goes over it, the rest is compared in the sandbox, in a process that holds no candidate.
+    """
 
     def __init__(self, test: CallTest) -> None:
         self._test = test
-        self._known: dict[int, tuple[bytes, bool]] = {}
+        self._known: dict[int, tuple[bytes, Mark | None]] = {}
+        self._left = LIGHT_BYTES_IN_ALL
+        self._failure: EvolcoderError | None = None
 
-    def right(self, number: int, line: bytes) -> bool:
-        """Whether an answer is right; one too many is not."""
-        known = self._known.get(number)
-        if known is not None and known[0] == line:
-            return known[1]
-        is_right = number < len(self._test.inputs) and _right(self._test, number, line)
-        self._known[number] = line, is_right
-        return is_right
+    def goes_on(self, number: int, line: bytes) -> bool:
+        """Whether an answer leaves the verdict open: it is right, or is to be compared later.
 
-    def outcomes(self, lines: Sequence[bytes]) -> tuple[bool, ...]:
+        Nobody awaits this, so a failure is kept for `all` to raise.
+        """
+        if self._is_same(number, line):
+            return True
+        try:
+            with judging():
+                one = self._mark(number, line)
+                return one is None or one.is_right
+        except EvolcoderError as error:
+            self._failure = error
+            return False
+
+    async def all(self, lines: Sequence[bytes], sandbox: Sandbox) -> list[Mark]:
         """Mark answers in order, up to the first wrong one."""
-        found = []
+        if self._failure is not None:
+            raise self._failure
+        found: list[Mark] = []
         for number, line in enumerate(lines):
-            found.append(self.right(number, line))
-            if not found[-1]:
+            one = self._mark(number, line)
+            if one is None:
+                return found + await self._isolated(lines, number, sandbox)
+            found.append(one)
+            if not one.is_right:
                 break
-        return tuple(found)
+        return found
+
+    def _mark(self, number: int, line: bytes) -> Mark | None:
+        """Mark an answer; None where that is too much for this process."""
+        if self._is_same(number, line):
+            return RIGHT
+        if number >= len(self._test.inputs):
+            return _ONE_TOO_MANY
+        known = self._known.get(number)
+        if known is None or known[0] != line:
+            known = self._known[number] = line, self._fresh(number, line)
+        return known[1]
+
+    def _is_same(self, number: int, line: bytes) -> bool:
+        test = self._test
+        return number < len(test.inputs) and is_same(line, test.expected[number])
+
+    def _fresh(self, number: int, line: bytes) -> Mark | None:
+        size = len(line) + len(self._test.expected[number])
+        if size > min(LIGHT_BYTES, self._left):
+            return None
+        self._left -= size
+        return mark(line, self._case(number))
+
+    def _case(self, number: int) -> Case:
+        oracle, atol = self._test.rules[number]
+        return Case(self._test.expected[number], self._test.inputs[number], oracle, atol)
+
+    async def _isolated(self, lines: Sequence[bytes], begin: int, sandbox: Sandbox) -> list[Mark]:
+        """Mark the answers from one on, up to the first wrong one."""
+        n_calls = len(self._test.inputs)
+        numbers = range(begin, min(len(lines), n_calls))
+        unlike = [n for n in numbers if not is_same(lines[n], self._test.expected[n])]
+        given = [_as_plain(lines[n], self._case(n)) for n in unlike]
+        limits = costly_limits(sum(len(lines[n]) + len(self._test.expected[n]) for n in unlike))
+        try:
+            n_right, wrong = await call_isolated(sandbox, _MARKING, "marks", given, limits)
+        except TooCostlyError as error:
+            why = f"the answer is too costly to compare: {error}"
+            n_right, wrong = 0, Mark(is_right=False, word="costly", detail=why)
+        if wrong:
+            return [RIGHT] * (unlike[n_right] - begin) + [Mark(*wrong)]
+        more = [_ONE_TOO_MANY] if len(lines) > n_calls else []
+        return [RIGHT] * len(numbers) + more
 
 
-def read_answer(line: bytes) -> Answer:
-    """Decode a line of the channel of answers; what is none is forged."""
-    try:
-        match decode(line):
-            case ["value", value]:
-                return Answer("value", value)
-            case ["raise", str(name), str(message)]:
-                return Answer("raise", f"{name}: {message}")
-            case ["odd", str(message)]:
-                return Answer("odd", message)
-    except NotPlainError:
-        pass
-    return Answer("forged", "the channel of answers holds something else")
+def _as_plain(line: bytes, case: Case) -> list[Any]:
+    inputs = list(case.inputs) if case.oracle in NEED_INPUTS else []
+    return [line, case.expected, inputs, case.oracle.value, case.atol]
+
+
+_MARKING = ("evolcoder.bench.oracles", "evolcoder.grade.answers")
+_ONE_TOO_MANY = Mark(is_right=False, word="forged", detail="more answers than calls")
 
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
@@ -181,71 +268,51 @@ def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
     return b"".join(part for one in encoded for part in (SIZE.pack(len(one)), one))
 
 
-def _lines(execution: Execution) -> list[bytes]:
-    """Split what came back into answers; an unfinished last line is no answer."""
-    return execution.answers.split(b"\n")[:-1]
+def _lines(execution: Execution, n_calls: int) -> list[bytes]:
+    """Split what came back into answers, and one more where there are too many.
+
+    An unfinished last line is no answer.
+    """
+    return execution.answers.split(b"\n", n_calls + 1)[:-1]
 
 
-def _judged(
-    test: CallTest, lines: list[bytes], outcomes: tuple[bool, ...], execution: Execution
-) -> Verdict:
+def _judged(test: CallTest, found: Sequence[Mark], execution: Execution) -> Verdict:
     if not test.inputs:
         return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
     if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
         return ending(execution, Separation.PARENT)
-    if False in outcomes:
-        return _first_wrong(test, lines, outcomes, execution)
+    outcomes = tuple(one.is_right for one in found)
+    if found and not found[-1].is_right:
+        return _wrong(found[-1], outcomes, execution)
     if execution.status is not Status.FINISHED or len(outcomes) < len(test.inputs):
         return ending(execution, Separation.PARENT, check=len(outcomes), outcomes=outcomes)
     return verdict(Kind.PASSED, Separation.PARENT, execution, outcomes=outcomes)
 
 
-def _first_wrong(
-    test: CallTest, lines: list[bytes], outcomes: tuple[bool, ...], execution: Execution
-) -> Verdict:
-    number = outcomes.index(False)
-    if number < len(test.expected):
-        answer, expected = read_answer(lines[number]), _value(read_answer(test.expected[number]))
-    else:
-        answer, expected = Answer("forged", "more answers than calls"), ""
-    kind = {"value": Kind.FAILED, "odd": Kind.FAILED, "forged": Kind.FORGED}.get(
-        answer.word, Kind.ERROR
-    )
-    if answer.word == "raise" and str(answer.value).startswith("MemoryError"):
-        kind = Kind.MEMORY
-    is_value = answer.word == "value"
+def _wrong(last: Mark, outcomes: tuple[bool, ...], execution: Execution) -> Verdict:
+    """Make the verdict of a program by its first wrong answer."""
+    is_memory = last.word == "raise" and last.detail.startswith("MemoryError")
     return verdict(
-        kind,
+        Kind.MEMORY if is_memory else _KINDS.get(last.word, Kind.ERROR),
         Separation.PARENT,
         execution,
-        check=number,
+        check=len(outcomes) - 1,
         outcomes=outcomes,
-        expected=shown(expected) if number < len(test.expected) else "",
-        got=shown(answer.value) if is_value else "",
-        detail="" if is_value else str(answer.value),
+        expected=last.expected,
+        got=last.got,
+        detail=last.detail,
     )
 
 
-def _right(test: CallTest, number: int, line: bytes) -> bool:
-    expected = test.expected[number]
-    if line == expected and line.startswith(b'["l","value"') and _NOT_A_NUMBER not in line:
-        return True
-    answer, (oracle, atol) = read_answer(line), test.rules[number]
-    if answer.word != "value" and not (answer.word == "odd" and oracle is Oracle.NOT_NONE):
-        return False
-    return compare(
-        oracle,
-        inputs=test.inputs[number],
-        output=_value(answer),
-        expected=_value(read_answer(expected)),
-        atol=atol,
-    ).passes
+_KINDS = {
+    "value": Kind.FAILED,
+    "odd": Kind.FAILED,
+    "costly": Kind.FAILED,
+    "forged": Kind.FORGED,
+}
+"""By the word of the first wrong answer; others raised something."""
 
 
 def _line(expected: object) -> bytes:
     """Encode an expected value as the sandbox would encode the answer."""
     return encode(["value", expected])
-
-
-def _value(answer: Answer) -> Any:  # noqa: ANN401 - plain data
-    return OPAQUE if answer.word == "odd" else answer.value

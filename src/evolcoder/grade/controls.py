@@ -22,9 +22,12 @@ from typing import cast
 
 from evolcoder.bench.base import CallChecks, Problem, ProgramChecks
 from evolcoder.db import Database
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.errors import UnjudgedError
+from evolcoder.grade.answers import read_answer
+from evolcoder.grade.calls import answers_of
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.grade.programs import expected_lines, harness_texts, split_test
+from evolcoder.guard import UNJUDGED, judging
 from evolcoder.ids import content_id
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
 from evolcoder.text import one_line
@@ -56,6 +59,9 @@ def processor_seconds_of_call(*arguments):
     return time.process_time() - begun
 """
 """Stands behind a reference, which is trusted to be timed in its own process."""
+_TIME_BYTES = 100
+"""Longest answer that is a number of seconds."""
+_UNJUDGED = f"{Kind.ERROR}: {UNJUDGED}"
 NONE = "none"
 """In place of a finding: the data set brings no reference."""
 
@@ -74,6 +80,8 @@ class Finding:
         """Say why verdicts on this problem mean nothing here; empty if they do."""
         if self.reference not in {Kind.PASSED, NONE}:
             return f"its reference does not pass: {self.reference}"
+        if self.stub.startswith(_UNJUDGED):
+            return f"its stub has no verdict: {self.stub}"
         return "its stub passes" if self.stub == Kind.PASSED else ""
 
 
@@ -95,10 +103,17 @@ class Controls:
 
     async def finding(self, problem: Problem) -> Finding:
         """Say what a problem's controls gave, or raise SandboxError; what is kept was sound."""
-        key = self._key(problem)
-        if rows := self._db.read("SELECT reference, stub FROM controls WHERE key=?", (key,)):
-            return Finding(*cast("tuple[str, str]", rows[0]))
-        return (await self._fresh(key, problem))[0]
+        try:
+            with judging():
+                key = self._key(problem)
+                if rows := self._db.read(
+                    "SELECT reference, stub FROM controls WHERE key=?", (key,)
+                ):
+                    return Finding(*cast("tuple[str, str]", rows[0]))
+                return (await self._fresh(key, problem))[0]
+        except UnjudgedError as error:
+            told = f"{Kind.ERROR}: {error}"
+            return Finding(NONE if problem.reference is None else told, told)
 
     async def need(self, problem: Problem) -> Need:
         """Return what a problem's reference took and answered, or raise SandboxError."""
@@ -108,9 +123,9 @@ class Controls:
         query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
         if rows := self._db.read(query, (key,)):
             cpu_s, peak_mb, packed, calls_s = cast("tuple[float, float, bytes, str]", rows[0])
-            text = zlib.decompress(packed)
-            answers = tuple(text.split(b"\n")) if text else ()
-            return Need(cpu_s, peak_mb, tuple(json.loads(calls_s)), answers)
+            answers = _unpacked(packed, problem)
+            if answers is not None:
+                return Need(cpu_s, peak_mb, tuple(json.loads(calls_s)), answers)
         return (await self._fresh(key, problem))[1]
 
     def close(self) -> None:
@@ -185,8 +200,21 @@ class Controls:
         answers, _ = await answers_of(
             self._sandbox, timed, "processor_seconds_of_call", checks.inputs, GENEROUS
         )
-        times = [read_answer(line).value for line in answers]
+        times = [read_answer(line[:_TIME_BYTES]).value for line in answers]
         return tuple(round(one, 3) if isinstance(one, float) else 0.0 for one in times)
+
+
+def _unpacked(packed: bytes, problem: Problem) -> tuple[bytes, ...] | None:
+    """Return the answers that were kept; None if they are not those of this problem's calls."""
+    checks = problem.checks
+    n_calls = len(checks.inputs) if isinstance(checks, CallChecks) else 0
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(packed, GENEROUS.answers_mb << 20)
+    except zlib.error:
+        return None
+    answers = tuple(text.split(b"\n", n_calls)) if text else ()
+    return answers if unpacking.eof and len(answers) == n_calls else None
 
 
 def _finding(verdict: Verdict) -> str:

@@ -1,7 +1,6 @@
 """Verdicts for programs that ended before their checks did, and how values are shown in any."""
 
-import reprlib
-
+from evolcoder.safe_repr import safe_repr
 from evolcoder.sandbox.base import Execution, Kind, Separation, Status, Verdict
 from evolcoder.text import one_line
 
@@ -13,9 +12,8 @@ _ENDINGS = {
     Status.OUTPUT: Kind.OUTPUT,
     Status.COMPILE_ERROR: Kind.COMPILE_ERROR,
 }
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 120
-_short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 20
+_LOOKED_AT = 16 * SHOWN
+"""Longest message of which white space is folded."""
 
 
 def verdict(  # noqa: PLR0913 - a verdict's own fields
@@ -30,7 +28,7 @@ def verdict(  # noqa: PLR0913 - a verdict's own fields
     detail: str = "",
 ) -> Verdict:
     """Make a verdict out of what there is to say."""
-    said = one_line(detail, SHOWN)
+    said = one_line(detail[:_LOOKED_AT], SHOWN)
     return Verdict(kind, check, outcomes, expected, got, said, separation, execution)
 
 
@@ -50,4 +48,4 @@ def ending(
 
 def shown(value: object) -> str:
     """Show a value, shortened."""
-    return _short.repr(value)[:SHOWN]
+    return safe_repr(value, SHOWN)

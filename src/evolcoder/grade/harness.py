@@ -13,13 +13,11 @@ Does not promise that the data set's own checks are strict, nor that two librari
 import ast
 import dataclasses
 import functools
-import json
 import re
-from importlib import resources
-from typing import Any
 
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.grade.endings import ending, verdict
+from evolcoder.grade.module_source import module_source
 from evolcoder.sandbox.base import (
     Asserts,
     Execution,
@@ -31,16 +29,10 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
+from evolcoder.sandbox.finding import read_finding
 
 _SENT = "evolcoder.grade.apart"
 _BOTH = ("arrays", "frames", "codec")
-_LOAD = """
-import sys as _sys, types as _types
-for _name, _text in {parts!r}:
-    _module = _types.ModuleType(_name)
-    _sys.modules[_name] = _module
-    exec(compile(_text, _name, "exec"), _module.__dict__)
-"""
 _ASSERTS = re.compile(r"\[insert\](?:.*\n)*\s*assert ")
 _BASE = Limits(cpu_s=60, wall_s=120, memory_mb=4096, processes=128, file_mb=128, descriptors=512)
 _HEAVY = dataclasses.replace(_BASE, cpu_s=120, wall_s=240, memory_mb=6144, processes=512)
@@ -67,12 +59,11 @@ async def grade_harness(
 
 
 def _finding(execution: Execution) -> tuple[Kind, str]:
-    if not execution.answers:
+    found = read_finding(execution.answers)
+    if found is None:
         return Kind.ERROR, "the harness ended without a finding"
-    found: dict[str, Any] = json.loads(execution.answers)
-    detail: str = found["detail"]
-    forged = detail.startswith("ForgedError")
-    return Kind.FORGED if forged else Kind(found["kind"]), detail
+    forged = found.detail.startswith("ForgedError")
+    return Kind.FORGED if forged else found.kind, found.detail
 
 
 @functools.lru_cache(maxsize=2048)
@@ -89,20 +80,13 @@ def _separation(harness: str) -> Separation:
 
 
 def _solver() -> str:
-    return f"{_loaded('solver')}\nfrom {_SENT}.solver import look, run\n"
+    return f"{_with('solver')}\nfrom {_SENT}.solver import look, run\n"
 
 
 def _judge(source: str, checks: HarnessChecks) -> str:
     given = f"{checks.harness!r}, {list(checks.calls)!r}, {source!r}, run, look"
-    return f"{_loaded('judge')}\nfrom {_SENT}.judge import main\nmain({given})\n"
+    return f"{_with('judge')}\nfrom {_SENT}.judge import main\nmain({given})\n"
 
 
-@functools.cache
-def _loaded(name: str) -> str:
-    """Write the source that makes a module of ours, and what it needs, in another process."""
-    parts = [(f"{_SENT}.{part}", _text(part)) for part in (*_BOTH, name)]
-    return _LOAD.format(parts=parts)
-
-
-def _text(part: str) -> str:
-    return resources.files(_SENT).joinpath(f"{part}.py").read_text(encoding="utf-8")
+def _with(name: str) -> str:
+    return module_source([f"{_SENT}.{part}" for part in (*_BOTH, name)])

@@ -19,7 +19,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evolcoder.bench.base import Oracle
+from evolcoder.bench.oracles import Oracle
 
 
 class Check(NamedTuple):

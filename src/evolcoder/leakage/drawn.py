@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evolcoder.ids import rng_for
-from evolcoder.leakage.examples import Example, is_large, lengths_in, with_lengths
+from evolcoder.leakage.examples import Example, as_text, is_large, lengths_in, with_lengths
 
 N_DRAWN = 32
 """Inputs that are drawn."""
@@ -27,6 +27,9 @@ KINDS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 """Of these any can stand for another; a mark has a meaning of its own, and those seen are used."""
 FEW = (3, 6, 20)
 """Unlike characters of a text, so that some come twice."""
+HUGE = 1 << 53
+"""Where a number is larger, or none at all, others are not drawn: no float is between it and the
+next."""
 SHAPED = 3
 """A tuple of so many members is a record and keeps its length."""
 
@@ -75,8 +78,8 @@ def inputs_drawn(examples: Sequence[Example], *, seed: str) -> list[Arguments]:
     for _ in range(2 * N_DRAWN):
         shape = zip(rng.choice(given), places, strict=True)
         one = with_lengths([_drawn(value, seen, rng) for value, seen in shape], lengths)
-        made[repr(one)] = one
-    known = {repr(arguments) for arguments in given}
+        made[as_text(one)] = one
+    known = {as_text(arguments) for arguments in given}
     return [one for text, one in made.items() if text not in known][:N_DRAWN]
 
 
@@ -104,7 +107,7 @@ def _several(value: Any, seen: _Seen, rng: random.Random) -> Any:  # noqa: ANN40
 
 def _number(kind: type, seen: Sequence[float], rng: random.Random) -> Any:  # noqa: ANN401
     alike = [one for one in seen if type(one) is kind]
-    if rng.random() < SEEN_AGAIN:
+    if rng.random() < SEEN_AGAIN or not all(-HUGE < one < HUGE for one in seen):
         return rng.choice(alike)
     most = int(2 * max(map(abs, seen))) + 5
     least = -most if min(seen) < 0 else int(min(seen) > 0)

@@ -11,7 +11,8 @@ from typing import Any
 
 from evolcoder.bench.base import AssertChecks, CallChecks, Problem
 from evolcoder.clean.work import counted
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.answers import read_answer
+from evolcoder.grade.calls import answers_of
 from evolcoder.leakage.programs import meter
 from evolcoder.sandbox.base import Limits, Sandbox
 
@@ -19,6 +20,8 @@ LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
 """For a reference, which is known to end."""
 ENDLESS = 1 << 62
 """Units that nothing reaches."""
+_ANSWER_BYTES = 100
+"""Longest answer that is a number of units."""
 _TESTED = """
 def effort(source, name, test, check):
     meter = Meter({endless})
@@ -51,5 +54,7 @@ async def effort_of(problem: Problem, sandbox: Sandbox) -> int:
         return 0
     program = meter() + text.format(endless=ENDLESS)
     lines, _ = await answers_of(sandbox, program, "effort", [given], LIMITS)
-    answer = read_answer(lines[0]) if lines else None
-    return int(answer.value) if answer is not None and answer.word == "value" else 0
+    answer = read_answer(lines[0][:_ANSWER_BYTES]) if lines else None
+    if answer is None or answer.word != "value" or type(answer.value) is not int:
+        return 0
+    return min(max(answer.value, 0), ENDLESS)

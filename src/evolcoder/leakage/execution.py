@@ -15,6 +15,7 @@ Does not run other languages than Python, or functions that need more than the s
 """
 
 import hashlib
+import json
 import marshal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from evolcoder.bench.base import Problem
 from evolcoder.bench.functions import entry_points
 from evolcoder.clean.signatures import Function, functions_of
 from evolcoder.clean.work import counted
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grade.calls import answers_of
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.leakage.effort import effort_of
 from evolcoder.leakage.examples import (
@@ -52,6 +53,8 @@ QUICK_S = 0.1
 """A reference that takes no longer works far less than a fifth of `LEAST_WORK`."""
 AMPLE = 10
 """How many times a candidate's time a test may take, since counted work ends before."""
+MOST_SAID = 1 << 17
+"""Longest answer of the first look that is read, in bytes: thousands of pairs."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
@@ -193,19 +196,24 @@ class Search:
         given = [[function.source, function.name, function.returns, list(function.kinds), table]]
         lines, execution = await answers_of(self._sandbox, trial(), "trial", given, FIRST_LOOK)
         self.tally.unfinished += execution.status is not Status.FINISHED
-        answer = read_answer(lines[0]) if lines else None
-        if answer is None or answer.word != "value":
-            return named
-        return [*named, *self._pairs(answer.value)]
+        return [*named, *(self._pairs(lines[0]) if lines else ())]
 
-    def _pairs(self, said: object) -> Iterator[tuple[int, View]]:
-        """Read what the first look says, which a function may have forged."""
-        for pair in said if isinstance(said, list) else ():
-            match pair:
-                case [int(number), int(place)] if 0 <= number < len(self._targets):
-                    views = self._targets[number].views
-                    if 0 <= place < len(views):
-                        yield number, views[place]
+    def _pairs(self, line: bytes) -> Iterator[tuple[int, View]]:
+        """Read what the first look says, which a function may have forged: numbers and no more."""
+        try:
+            said = json.loads(line) if len(line) <= MOST_SAID else None
+        except (ValueError, RecursionError):
+            return
+        match said:
+            case ["l", "value", ["l", *pairs]]:
+                yield from filter(None, map(self._pair, pairs))
+
+    def _pair(self, pair: object) -> tuple[int, View] | None:
+        match pair:
+            case ["l", int(number), int(place)] if 0 <= number < len(self._targets):
+                views = self._targets[number].views
+                return (number, views[place]) if 0 <= place < len(views) else None
+        return None
 
     def _table(self, least: int, most: int) -> bytes:
         """Return the problems that a function with so many arguments may solve; empty if none."""

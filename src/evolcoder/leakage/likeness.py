@@ -17,10 +17,18 @@ from evolcoder.bench.base import Problem
 from evolcoder.bench.functions import entry_points
 from evolcoder.clean.signatures import Function
 from evolcoder.clean.work import counted
-from evolcoder.grade.calls import Answer, answers_of, read_answer
+from evolcoder.grade.answers import read_answer
+from evolcoder.grade.calls import (
+    LIGHT_BYTES,
+    TooCostlyError,
+    answers_of,
+    call_isolated,
+    costly_limits,
+)
+from evolcoder.leakage.agreement import agreement
 from evolcoder.leakage.drawn import inputs_drawn
 from evolcoder.leakage.examples import Example, is_exact
-from evolcoder.leakage.further import agreement, inputs_like
+from evolcoder.leakage.further import inputs_like
 from evolcoder.leakage.programs import adapted
 from evolcoder.sandbox.base import Limits, Sandbox
 
@@ -30,8 +38,9 @@ FURTHER = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, an
 LEAST_DRAWN = 0.5
 """Agreement on drawn inputs below which they decide."""
 
-Known = list[tuple[tuple[Any, ...], Answer]]
-"""Inputs, and what the reference answers."""
+Known = list[tuple[tuple[Any, ...], bytes]]
+"""Inputs, and what the reference answers, encoded."""
+_AGREEING = ("evolcoder.bench.oracles", "evolcoder.grade.answers", "evolcoder.leakage.agreement")
 
 
 class Likeness:
@@ -57,28 +66,43 @@ class Likeness:
         return on_like if on_drawn >= LEAST_DRAWN else min(on_like, on_drawn)
 
     async def _agreement(self, program: str, name: str, known: Known, *, exact: bool) -> float:
-        answers = await self._answers(program, name, [given for given, _ in known])
-        return agreement(answers, [expected for _, expected in known], exact=exact)
+        """Compare answers; where that costs too much, they are taken for others."""
+        lines = await self._answers(program, name, [given for given, _ in known])
+        expected = [line for _, line in known]
+        n_bytes = sum(map(len, lines)) + sum(map(len, expected))
+        if n_bytes <= LIGHT_BYTES:
+            return agreement(lines, expected, exact=exact)
+        given, limits = [lines, expected, exact], costly_limits(n_bytes)
+        try:
+            return float(
+                await call_isolated(self._sandbox, _AGREEING, "agreement_apart", given, limits)
+            )
+        except TooCostlyError:
+            return 0.0
 
     async def _answered(self, problem: Problem, inputs: Sequence[tuple[Any, ...]]) -> Known:
-        """Keep the inputs that the reference has an answer for."""
+        """Keep the inputs that the reference has an answer for, and a short one."""
         (name,) = entry_points(problem)
         source = counted(problem.reference or "") or ""
         reference = Function(name, source, least=0, most=0, returns=True, kinds=())
-        answers = await self._answers(adapted(reference, None, name), name, inputs)
-        pairs = zip(inputs, answers, strict=False)
-        return [(given, answer) for given, answer in pairs if answer.word == "value"]
+        lines = await self._answers(adapted(reference, None, name), name, inputs)
+        pairs = zip(inputs, lines, strict=False)
+        return [(given, line) for given, line in pairs if _is_value(line)]
 
     async def _answers(
         self, program: str, name: str, inputs: Sequence[tuple[Any, ...]]
-    ) -> list[Answer]:
+    ) -> list[bytes]:
         if not inputs:
             return []
         quick = f"{program}{name} = limited({name}, meter)\n"
         lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
-        return [read_answer(line) for line in lines]
+        return lines
+
+
+def _is_value(line: bytes) -> bool:
+    return len(line) <= LIGHT_BYTES and read_answer(line).word == "value"
 
 
 def _tells(known: Known) -> bool:
     """Whether a reference's answers differ."""
-    return len({repr(answer.value) for _, answer in known}) > 1
+    return len({line for _, line in known}) > 1

@@ -228,7 +228,7 @@ class Separation(StrEnum):
     """What kept the candidate from its own verdict, strongest first."""
 
     PARENT = "parent"
-    """Inputs, expected values and comparison stayed outside of the sandbox."""
+    """Inputs, expected values and comparison stayed outside of the candidate's process."""
     PROXY = "proxy"
     """The test ran in another process and saw plain data only."""
     TOKEN = "token"  # noqa: S105 - a kind of separation

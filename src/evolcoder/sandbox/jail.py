@@ -100,7 +100,7 @@ class Jail:
 
     def _own_code(self) -> Iterator[str]:
         package = Path(evolcoder.__file__).parent
-        for name in ("wire.py", "sandbox/inside"):
+        for name in ("wire.py", "safe_repr.py", "sandbox/inside"):
             yield from _open_parents(Path(HOME, "evolcoder", name))
             yield from ("--ro-bind", str(package / name), f"{HOME}/evolcoder/{name}")
 

@@ -1,7 +1,8 @@
 """Looks at a program's answers while it runs, and has it ended when what they say is enough.
 
-Promises: every complete answer is shown once, in order, to `Calls.goes_on`; a program that ends
-within the first pause costs nothing here.
+Promises: every complete answer is shown once, in order, to `Calls.goes_on`, up to the first that
+is longer than `LONGEST_BYTES`; every byte is read once, so that all looks together take time linear
+in what the program writes. A program that ends within the first pause costs nothing here.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from evolcoder.sandbox.channels import Channels
 
 FIRST_S, LONGEST_S = 0.01, 0.04
 """Pauses between looks: the first, and the longest that they double to."""
-_MOST = 1 << 22
+LONGEST_BYTES = 1 << 22
+"""Longest answer that is waited for; with a longer one the looks end."""
+_MOST = 1 << 20
 """Bytes that one look reads."""
 
 
@@ -27,6 +30,7 @@ class Lookout:
         self._stop: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
         self._read = self._shown = 0
+        self._begun = bytearray()
 
     def until_end(self, stop: Callable[[], None]) -> Self:
         """Say how to end the program; looks go on within this context."""
@@ -50,14 +54,19 @@ class Lookout:
 
     def _look(self, pause: float) -> None:
         data = self._channels.peek("answers", self._read, _MOST)
-        *lines, _ = data.split(b"\n")
-        for line in lines:
-            if not self._goes_on(self._shown, line):
+        self._read += len(data)
+        begin = 0
+        while (end := data.find(b"\n", begin)) >= 0:
+            self._begun += data[begin:end]
+            begin = end + 1
+            if not self._goes_on(self._shown, bytes(self._begun)):
                 self._stop()
                 return
             self._shown += 1
-            self._read += len(line) + 1
-        self._wait(min(2 * pause, LONGEST_S))
+            self._begun.clear()
+        self._begun += data[begin:]
+        if len(self._begun) <= LONGEST_BYTES:
+            self._wait(min(2 * pause, LONGEST_S))
 
 
 def lookout_of(task: Task, channels: Channels) -> Lookout | None:

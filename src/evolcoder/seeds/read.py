@@ -12,7 +12,6 @@ good.
 """
 
 import hashlib
-import reprlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,14 +22,12 @@ from itertools import chain
 from evolcoder.config import SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
+from evolcoder.safe_repr import safe_repr
 from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
 from evolcoder.seeds.sources import Raw, rows_of
 from evolcoder.text import clean, code_blocks, named_language, one_line
 
 _FIELDS_CHARS = 120
-_ODD = reprlib.Repr()
-"""Shows a row that has no instruction, however deep or long it is."""
-_ODD.maxstring = _ODD.maxother = SEEN_CHARS // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,9 @@ class Seeds:
         longest, most = max(len(pair.instruction), len(pair.answer)), self._config.max_chars
         if not pair.instruction:
             detail = f"{raw.place} has no instruction: {_fields(raw.value)}"
-            return _dropped(ordinal, Reason.NO_INSTRUCTION, _ODD.repr(raw.value), detail)
+            return _dropped(
+                ordinal, Reason.NO_INSTRUCTION, safe_repr(raw.value, SEEN_CHARS), detail
+            )
         if longest > most:
             detail = f"{raw.place} has a text of {longest} characters; seeds.max_chars is {most}"
             return _dropped(ordinal, Reason.TOO_LONG, pair.instruction, detail)

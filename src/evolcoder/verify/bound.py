@@ -22,13 +22,15 @@ growing length (a step is a step), growth of a few bytes for every doubling.
 import ast
 import json
 import marshal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
+from evolcoder.text import clean
 from evolcoder.verify.bounds import Bound
 from evolcoder.verify.growth import LEAST_SIZES
 from evolcoder.verify.python import definitions, parse, reachable
@@ -46,6 +48,12 @@ sys.modules[name].main()
 """
 
 
+MOST_BYTES = 1 << 22
+"""Longest text of counts that is read; a program of a thousand lines writes half of it."""
+MOST_COUNT = 1e15
+"""No count of a run that ended within its budget comes near it."""
+NAME_CHARS = 200
+"""Longest name of a line, a function or a stop that is shown."""
 UNKNOWN = "a class that we do not know, or a bound on single steps"
 
 
@@ -106,7 +114,9 @@ async def count(
         counts = await _run(sandbox, _job(source, name, made, token), token, limits)
         if any(len(runs) >= LEAST_SIZES for runs in by_shape(counts).values()):
             return counts
-    raise NotMeasuredError(f"too few sizes could be run: {', '.join(counts.stops) or 'too slow'}")
+    raise NotMeasuredError(
+        f"too few sizes could be run: {', '.join(counts.stops[:5]) or 'too slow'}"
+    )
 
 
 def _last_function(tree: ast.Module) -> str:
@@ -167,19 +177,43 @@ async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits
     body, closed, rest = end.partition(mark)
     if not middle or not closed or begin or rest:
         raise NotMeasuredError("the runs brought no counts, or more than counts")
+    sizes = {(one[0], one[1]) for one in job["calls"]}
+    counts = read_counts(body, sizes)
+    return replace(counts, unseen=(*job["unseen"], *counts.unseen))
+
+
+def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> Counts:
+    """Read the counts of runs of these shapes and sizes, which the candidate may have written."""
+    if len(body) > MOST_BYTES:
+        raise NotMeasuredError("the runs brought more than counts")
     try:
         found = json.loads(body)
         if "failed" in found:
-            raise NotMeasuredError(f"the runs failed: {found['failed']}")
-        ended = [run for run in found["runs"] if "stop" not in run]
-        stops = {str(run["stop"]) for run in found["runs"] if "stop" in run}
-        return Counts(
-            tuple(
-                Run(run["shape"], run["n"], run["counts"], run["depth"], run["bytes"])
-                for run in ended
-            ),
-            tuple(sorted(stops)),
-            (*job["unseen"], *found["unseen"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+            raise NotMeasuredError(f"the runs failed: {_name(found['failed'])}")
+        ended = [_run_of(run, sizes) for run in found["runs"] if "stop" not in run]
+        stops = {_name(run["stop"]) for run in found["runs"] if "stop" in run}
+        unseen = tuple(map(_name, found["unseen"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotMeasuredError("the runs brought something else than counts") from error
+    return Counts(tuple(ended), tuple(sorted(stops)), unseen)
+
+
+def _run_of(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> Run:
+    """Check one run; anything that no run could be raises."""
+    where = (run["shape"], run["n"])
+    if type(where[1]) is not int or where not in sizes:
+        raise ValueError(where)
+    counts = {_name(line): _count(count) for line, count in run["counts"].items()}
+    return Run(*where, counts, int(_count(run["depth"])), _count(run["bytes"]))
+
+
+def _count(value: object) -> float:
+    if type(value) not in {int, float} or not 0 <= value <= MOST_COUNT:  # type: ignore[operator]
+        raise ValueError("no count")
+    return value  # type: ignore[return-value]
+
+
+def _name(text: object) -> str:
+    if type(text) is not str or len(text) > NAME_CHARS:
+        raise ValueError("no name")
+    return clean(text)

@@ -6,6 +6,7 @@ of. A count is followed by its highest value so far, since the worst input of a 
 smaller one. Where bytes are too few to be told from noise, nothing is said.
 """
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ LEAST_COUNT = 8
 """Count that a line must reach in order to be fitted by itself."""
 LEAST_SIZE = 64
 """Size that inputs must reach for a class up to n^2 to hold: below it, constants hide much."""
+MOST_SERIES = 64
+"""Series of a function that are fitted, the steepest ones; few functions have as many lines."""
 NOISE_BYTES = 128
 """Added to what is held: a few objects more or less are no growth."""
 
@@ -134,7 +137,21 @@ def _series(runs: Sequence[Run], bound: Bound) -> list[tuple[str, Series, Growth
         if len(series) >= LEAST_SIZES and max(series.values()) >= LEAST_COUNT:
             name = _spoken(key) if key else "all counts"
             found.setdefault(tuple(series.values()), (name, series, None))
-    return list(found.values()) or [("all counts", _rising(totals), None)]
+    return _steepest(list(found.values())) or [("all counts", _rising(totals), None)]
+
+
+def _steepest(
+    found: list[tuple[str, Series, Growth | None]],
+) -> list[tuple[str, Series, Growth | None]]:
+    """Leave out the flattest where there are too many to be fitted: who counts may make them up."""
+    if len(found) <= MOST_SERIES:
+        return found
+    return heapq.nlargest(MOST_SERIES, found, key=lambda one: _steepness(one[1]))
+
+
+def _steepness(series: Series) -> float:
+    first, last = min(series), max(series)
+    return math.log(max(series[last], 1.0) / max(series[first], 1.0)) / math.log(last / first)
 
 
 def _rising(series: Series) -> Series:

@@ -9,10 +9,13 @@ in it comes from `rng_for(seed, task.id, ...)`, so that a row gets the same verd
 >>> reason = fault(verdict, config.verify.drop)   # doctest: +SKIP
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from evolcoder.errors import SandboxError
+from evolcoder.errors import SandboxError, UnjudgedError
+from evolcoder.guard import judging
 from evolcoder.records import (
     SEEN_CHARS,
     Check,
@@ -23,8 +26,12 @@ from evolcoder.records import (
     Stage,
     Task,
 )
+from evolcoder.sandbox.base import Kind
 from evolcoder.store import RunStore
+from evolcoder.text import clean
 
+UNJUDGED = "unjudged"
+"""The `why` of an error that is a check's own: the row could not be judged by it."""
 NOT_RUN = "not_run"
 """The finding of a check that had nothing to run, or could not run it; `why` in its detail."""
 FAULTS: Mapping[tuple[Check, str], Reason] = {
@@ -68,9 +75,19 @@ class RowCheck(Protocol):
 
 
 def fault(verdict: RowVerdict, drop: Collection[str]) -> Reason | None:
-    """Return the reason for which a verdict drops its row, or None."""
+    """Return the reason for which a verdict drops its row, or None.
+
+    A row that could not be judged is not dropped for that: it says nothing of the answer.
+    """
+    if is_unjudged(verdict):
+        return None
     reason = FAULTS.get((verdict.check, verdict.kind))
     return reason if reason in drop else None
+
+
+def is_unjudged(verdict: RowVerdict) -> bool:
+    """Whether a check failed at a row, which then has neither passed nor failed it."""
+    return verdict.kind == Kind.ERROR and verdict.detail.get("why") == UNJUDGED
 
 
 def dropped(task: Task, response: Response, verdict: RowVerdict, reason: Reason) -> Drop:
@@ -111,7 +128,6 @@ class Verifier:
         for check in self._checks:
             if check.check not in found:
                 found[check.check] = await self._look(check, task, response, found)
-                self._store.add(found[check.check])
             if reason := fault(found[check.check], self._drop):
                 drop = dropped(task, response, found[check.check], reason)
                 self._store.add(drop)
@@ -122,14 +138,31 @@ class Verifier:
     async def _look(
         self, check: RowCheck, task: Task, response: Response, found: Mapping[Check, RowVerdict]
     ) -> RowVerdict:
-        """Do one check; a sandbox that fails at one program alone says nothing of it."""
+        """Do one check and store its verdict, also where the check or the sandbox failed at it.
+
+        A sandbox that fails at one program alone says nothing of it.
+        """
         try:
-            verdict = await check(task, response, found)
+            with judging():
+                verdict = _storable(await check(task, response, found))
+                self._store.add(verdict)
+            self._failed_in_a_row = 0
+            return verdict
         except SandboxError as error:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
                 raise
             self._store.add_event("sandbox", f"{task.id}: {error}")
-            return RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
-        self._failed_in_a_row = 0
+            verdict = RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
+        except UnjudgedError as error:
+            self._store.add_event(UNJUDGED, f"{task.id}: {check.check}: {error}")
+            told = {"why": UNJUDGED, "said": str(error)}
+            verdict = RowVerdict.of(response, check.check, Kind.ERROR, detail=told)
+        self._store.add(verdict)
         return verdict
+
+
+def _storable(verdict: RowVerdict) -> RowVerdict:
+    """Return a verdict as it will be read back, in text that any encoder takes."""
+    detail = json.loads(clean(json.dumps(verdict.detail, ensure_ascii=False)))
+    return replace(verdict, detail=detail)

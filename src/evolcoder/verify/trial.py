@@ -9,14 +9,13 @@ is only asked about programs that passed apart already, and can only take checks
 
 import ast
 import asyncio
-import json
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evolcoder.records import JSON
-from evolcoder.sandbox.base import Asserts, Limits, Program, Sandbox, Script, Status
+from evolcoder.sandbox.base import Asserts, Kind, Limits, Program, Sandbox, Script, Status
+from evolcoder.sandbox.finding import read_finding
 from evolcoder.verify.agreement import Outcomes
 from evolcoder.verify.subject import imported
 
@@ -119,7 +118,7 @@ async def missing(sandbox: Sandbox, source: str, limits: Limits) -> tuple[str, .
     if not named:
         return ()
     execution = await sandbox.run(Program("python", _FIND.format(names=named), Script()), limits)
-    found = execution.stdout.decode("utf-8", "replace").split()
+    found = frozenset(execution.stdout.decode("utf-8", "replace").split())
     return tuple(name for name in named if name not in found)
 
 
@@ -136,13 +135,13 @@ async def _told(
     execution = await sandbox.run(Program("python", source, task), limits)
     if execution.status is Status.COMPILE_ERROR:
         return (False,) * len(checks)
-    if execution.status is not Status.FINISHED or not execution.answers:
+    found = read_finding(execution.answers) if execution.status is Status.FINISHED else None
+    if found is None:
         return None
-    found: dict[str, JSON] = json.loads(execution.answers)
-    if found["kind"] == "error" and str(found["detail"]).startswith("the candidate raised"):
+    if found.kind is Kind.ERROR and found.detail.startswith("the candidate raised"):
         return (False,) * len(checks)
-    told = _TOLD.fullmatch(str(found["detail"]))
-    if found["kind"] != "failed" or told is None:
+    told = _TOLD.fullmatch(found.detail)
+    if found.kind is not Kind.FAILED or told is None:
         return None
     return _read(f"{int(told[1], 16):b}"[1:], len(checks))
 
@@ -154,7 +153,8 @@ async def _in_fresh_interpreters(
     row = _ROW.format(source=source, tests=tests)
     program = Program("python", _FRESH.format(row=row, seeds=HASH_SEEDS), Script())
     execution = await sandbox.run(program, limits)
-    lines = execution.answers.decode("ascii", "replace").split("\n")[: len(HASH_SEEDS)]
+    told = execution.answers[: len(HASH_SEEDS) * (len(checks) + 1)]
+    lines = told.decode("ascii", "replace").split("\n")[: len(HASH_SEEDS)]
     if "?" in lines:
         return []
     lines += [""] * (len(HASH_SEEDS) - len(lines))

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from evolcoder.grade.apart.arrays import objects
 from evolcoder.grade.apart.codec import dumps, loads
+from evolcoder.safe_repr import error_text, safe_repr
 from evolcoder.wire import NotPlainError
 
 SHOWN = 120
@@ -196,7 +197,7 @@ class Court:
 
     def _say(self, name: str, error: AssertionError) -> str:
         if self.told is None:
-            return f"{name}: {error}"
+            return f"{name}: {error_text(error)}"
         got, expected = map(_shown, self.told)
         return f"{name}, case {self.case}: got {got}, expected {expected}"
 
@@ -263,11 +264,14 @@ def _plain_file(name: str) -> bytes:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
+    return safe_repr(value, SHOWN, _library_repr)
+
+
+def _library_repr(value: object) -> str:
     try:
-        text = repr(value)
+        return repr(value)
     except Exception as error:  # noqa: BLE001 - a library's repr of data that was made up
-        text = f"<{type(value).__name__}: {error}>"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        return f"<{error_text(error)} in a {type(value).__name__}>"
 
 
 def main(harness: str, calls: list[str], solution: str, run: Ask, look: Ask) -> None:

@@ -14,12 +14,14 @@ import sys
 import types
 from typing import Any, NoReturn
 
+from evolcoder.safe_repr import error_text, safe_repr
 from evolcoder.sandbox.inside.candidate import FRAME, receive
 from evolcoder.wire import NotPlainError, decode, encode
 
 SHOWN = 300
 """Longest text shown of a value or a line."""
 _BUILTIN_TYPES = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
+_TOO_LARGE = "sent more than there is memory for"
 _HAS_CHECKS = re.compile(r"\bassert|\braise\b")
 
 
@@ -63,14 +65,15 @@ class Link:
         """Receive one answer; what the candidate raised is raised here."""
         try:
             frame = receive(self.line)
-        except OSError:
-            frame = None
-        if frame is None:
-            raise self._broken("ended before it answered")
-        try:
+            if frame is None:
+                raise self._broken("ended before it answered")
             answer = decode(frame, self._resolve)
+        except OSError:
+            raise self._broken("ended before it answered") from None
         except NotPlainError:
             answer = None
+        except MemoryError:
+            raise self._broken(_TOO_LARGE) from None
         match answer:
             case ["value", value]:
                 self.last = value
@@ -210,7 +213,7 @@ def _judged(error: BaseException, link: Link, source: bytes) -> bytes:
     if link.fault:
         return _broken(link.fault)
     number, text = _place(error, source)
-    told = f"{type(error).__name__}: {error}"[:SHOWN]
+    told = error_text(error, SHOWN)
     if error is link.raised:
         kind = "memory" if isinstance(error, MemoryError) else "error"
         return _finding(kind, number, text, detail=f"the candidate raised {told}")
@@ -220,7 +223,7 @@ def _judged(error: BaseException, link: Link, source: bytes) -> bytes:
 
 
 def _broken(fault: str) -> bytes:
-    kind = "forged" if fault == "forged" else "error"
+    kind = {"forged": "forged", _TOO_LARGE: "memory"}.get(fault, "error")
     return _finding(kind, detail=f"the candidate {fault}")
 
 
@@ -239,10 +242,12 @@ def _place(error: BaseException, source: bytes) -> tuple[int | None, str]:
 
 
 def _shown(value: object) -> str:
-    try:
-        return repr(value)[:SHOWN]
-    except ValueError:
-        return f"<{type(value).__name__}>"
+    return safe_repr(value, SHOWN, _named)
+
+
+def _named(value: object) -> str:
+    """Name what is no plain data: nothing but a Remote reaches the test."""
+    return repr(value) if type(value) is Remote else f"<{type(value).__name__}>"
 
 
 def _finding(

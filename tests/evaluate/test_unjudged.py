@@ -1,0 +1,221 @@
+"""One sample that cannot be judged is one verdict, and the evaluation goes on to its end.
+
+The kind: anything that may go wrong in this process between an answer and its stored verdict. An
+exception is raised at every step, once, and the sample that it meets is told apart.
+"""
+
+import json
+
+import pytest
+
+from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.samples import Format
+from evolcoder.cli import verdicts
+from evolcoder.errors import BudgetReached, SandboxError, StoreError
+from evolcoder.evaluate.results import result_of
+from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluate.story import Evaluation
+from evolcoder.grade.controls import Controls
+from evolcoder.guard import UNJUDGED
+from small_bench import ADD, fenced, small_bench
+
+DOUBLE = "def double(x):\n    return x * 2.0 if x != 'a' else 'aa'\n"
+"""Right, but not to the byte."""
+LAST = "def last(items):\n    return [10**5000, items]\n"
+"""Wrong, so that it is shown."""
+ANSWERS = {"small/0": DOUBLE, "small/1": ADD, "small/2": LAST}
+STEPS = {
+    "the program is taken out": "evolcoder.bench.functions.python_program",
+    "an answer is parsed": "evolcoder.bench.extract.tree_of",
+    "the test is read": "evolcoder.grade.asserts.read_checks",
+    "the test is made ready": "evolcoder.grade.problems.AssertTest.of",
+    "calls are made ready": "evolcoder.grade.problems.CallTest.against",
+    "arguments are encoded": "evolcoder.grade.calls.encoded_calls",
+    "the candidate runs": "evolcoder.grade.calls.Program",
+    "answers are split": "evolcoder.grade.calls._lines",
+    "an answer is decoded": "evolcoder.grade.answers.decode",
+    "an answer is compared": "evolcoder.grade.answers.compare",
+    "an answer is shown": "evolcoder.grade.answers.safe_repr",
+    "a verdict is made": "evolcoder.grade.calls.verdict",
+    "a verdict is made into facts": "evolcoder.evaluate.story._base_passed",
+}
+
+
+class Once:
+    """Does what it stands for, but for the first time, when it raises."""
+
+    def __init__(self, real, error):
+        self.real, self.error, self.times = real, error, 0
+
+    def __call__(self, *args, **named):
+        self.times += 1
+        if self.times == 1:
+            raise self.error
+        return self.real(*args, **named)
+
+
+def once(monkeypatch, path, error):
+    owner, _, name = path.rpartition(".")
+    module = _found(owner)
+    told = Once(getattr(module, name), error)
+    monkeypatch.setattr(module, name, told)
+    return told
+
+
+def _found(path):
+    import importlib
+
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError:
+        owner, _, name = path.rpartition(".")
+        return getattr(_found(owner), name)
+
+
+@pytest.fixture(scope="module")
+def controls(sandbox, tmp_path_factory):
+    """The controls of this file, measured once."""
+    kept = Controls(tmp_path_factory.mktemp("controls") / "controls.db", sandbox.sandbox, "")
+    for problem in small_bench().problems():
+        sandbox.runner.run(kept.finding(problem))
+    yield kept
+    kept.close()
+
+
+def graded(sandbox, controls, folder, answers=ANSWERS):
+    """Grade an answer to each problem; return the result and the verdicts."""
+    bench = small_bench()
+    with EvalStore.create(folder, {"model": "stored"}) as store:
+        store.add_samples(
+            "small", [Sample.of(id, 0, fenced(code), Form.ANSWER) for id, code in answers.items()]
+        )
+        store.db.flush()
+        one = Evaluation(store, bench, asker=None, n=1, in_flight=4, problems=bench.problems())
+        try:
+            sandbox.runner.run(one.run(sandbox.sandbox, controls))
+        finally:
+            store.db.flush()
+        result = result_of(store, bench, faults={}, partial=False)
+        assert one.progress.done == len(answers) == result.n_samples
+        return result, {judged.problem: judged for judged in store.verdicts("small")}
+
+
+def test_without_a_failure_two_of_three_pass(sandbox, controls, tmp_path):
+    """What the steps below are held against."""
+    result, found = graded(sandbox, controls, tmp_path / "e")
+    assert [one.passed for one in found.values()] == [True, True, False]
+    assert "16610 bits" in found["small/2"].facts["got"]
+    assert not any(UNJUDGED in note for note in result.notes)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_at_any_step_is_the_outcome_of_that_sample(
+    sandbox, controls, tmp_path, monkeypatch, step
+):
+    """It has an error for a verdict and counts as not passed; the others have their own."""
+    told = once(monkeypatch, STEPS[step], RuntimeError(f"while {step}"))
+    result, found = graded(sandbox, controls, tmp_path / "e")
+    assert told.times
+    (odd,) = [one for one in found.values() if one.is_unjudged]
+    assert (odd.passed, odd.facts["kind"]) == (False, "error")
+    assert odd.facts["detail"].startswith(f"{UNJUDGED}: RuntimeError: while {step}")
+    assert {id: one.passed for id, one in found.items() if one is not odd} == {
+        id: id != "small/2" for id in found if id != odd.problem
+    }
+    assert (UNJUDGED, 1) in result.kinds
+    (note,) = [note for note in result.notes if UNJUDGED in note]
+    assert note.startswith(f"1 samples {UNJUDGED} and count as not passed, such as {odd.problem}, ")
+    assert result.withheld == ""
+    assert round(3 * result.scores[0].value) == sum(one.passed for one in found.values())
+    again, _ = graded(sandbox, controls, tmp_path / "e")
+    assert (again.kinds, told.times >= 1) == (result.kinds, True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(10**5000), RecursionError(), MemoryError(), KeyError("\ud800\x00"), StopIteration(),
+     UnicodeError("x"), ZeroDivisionError(), ExceptionGroup("g", [TypeError("inner")])],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_any_exception_will_do(sandbox, controls, tmp_path, monkeypatch, error):
+    """Whatever it says, and if it cannot say anything, it can be stored and shown."""
+    once(monkeypatch, "evolcoder.grade.answers.compare", error)
+    result, found = graded(sandbox, controls, tmp_path / "e")
+    (odd,) = [one for one in found.values() if one.is_unjudged]
+    assert odd.facts["detail"].isprintable()
+    json.dumps(result.as_plain()).encode("ascii")
+
+
+def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
+    sandbox, controls, tmp_path, monkeypatch
+):
+    """A verdict that no column holds is replaced by one that says so."""
+    bench = small_bench()
+    with EvalStore.create(tmp_path / "e", {}) as store:
+        store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), Form.ANSWER)])
+        store.db.flush()
+        once(monkeypatch, "evolcoder.evaluate.store.json.dumps", TypeError("no JSON"))
+        one = Evaluation(store, bench, asker=None, n=1, in_flight=1, problems=bench.problems()[1:2])
+        sandbox.runner.run(one.run(sandbox.sandbox, controls))
+        store.db.flush()
+        (judged,) = store.verdicts("small")
+    assert judged.is_unjudged
+    assert "TypeError: no JSON" in judged.facts["detail"]
+
+
+@pytest.mark.parametrize("error", [BudgetReached("end"), StoreError("full")])
+@pytest.mark.parametrize("step", ["an answer is compared", "a verdict is made"])
+def test_what_means_something_of_its_own_ends_the_evaluation(
+    sandbox, controls, tmp_path, monkeypatch, step, error
+):
+    """Limits and databases are no sample's outcome; what was judged stays stored."""
+    once(monkeypatch, STEPS[step], error)
+    with pytest.raises(type(error)):
+        graded(sandbox, controls, tmp_path / "e")
+    _, found = graded(sandbox, controls, tmp_path / "e")
+    assert [one.passed for one in found.values()] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [SandboxError("a worker ended"), OSError(24, "Too many files")])
+def test_a_failure_of_sandbox_or_machine_is_tried_again(
+    sandbox, controls, tmp_path, monkeypatch, error
+):
+    """It is kept apart from verdicts, and the next session mends it."""
+    once(monkeypatch, "evolcoder.grade.answers.compare", error)
+    with pytest.raises(AssertionError):
+        graded(sandbox, controls, tmp_path / "e")
+    result, found = graded(sandbox, controls, tmp_path / "e")
+    assert [one.passed for one in found.values()] == [True, True, False]
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize(
+    "step", ["the test is read", "a verdict is made", "answers are split", "arguments are encoded"]
+)
+def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
+    sandbox, tmp_path, monkeypatch, step
+):
+    """The self-check goes on, and names the problem that means nothing here."""
+    once(monkeypatch, STEPS[step], RuntimeError("odd"))
+    controls, bench = Controls(tmp_path / "c.db", sandbox.sandbox, ""), small_bench()
+    with EvalStore.create(tmp_path / "e", {"model": "stored"}) as store:
+        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        faults = sandbox.runner.run(one.check(controls))
+        again = sandbox.runner.run(one.check(controls))
+    controls.close()
+    ((_, fault),) = faults.items()
+    assert f"error: {UNJUDGED}: RuntimeError: odd" in fault
+    assert again == {}
+
+
+def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
+    sandbox, controls, tmp_path, monkeypatch
+):
+    """The file for other tools holds an empty program in its place."""
+    graded(sandbox, controls, tmp_path / "e")
+    once(monkeypatch, STEPS["the program is taken out"], RuntimeError("odd"))
+    with EvalStore.read(tmp_path / "e") as store:
+        result = result_of(store, small_bench(), faults={}, partial=False)
+        paths = verdicts.write(store, [small_bench()], [result], layout=Format.EVALPLUS)
+    programs = [json.loads(line)["solution"] for line in paths[0].read_text().splitlines()]
+    assert [bool(program) for program in programs] == [False, True, True]

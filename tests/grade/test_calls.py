@@ -1,0 +1,329 @@
+"""Answers are compared without this process paying for what they hold.
+
+The kind: decoding or comparing untrusted values where others wait for it. Members of a set can be
+chosen so that making it takes quadratic time, decoded values take many times the memory of their
+bytes, and no rule about hashes tells such values from honest ones.
+"""
+
+import random
+import subprocess
+import sys
+import time
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from driver import QUICK
+from evolcoder.bench.oracles import Oracle
+from evolcoder.grade import calls
+from evolcoder.grade.calls import (
+    LIGHT_BYTES,
+    LIGHT_BYTES_IN_ALL,
+    CallTest,
+    TooCostlyError,
+    answers_of,
+    call_isolated,
+    grade_calls,
+)
+from evolcoder.sandbox.base import Execution, Kind, Limits, Status
+from evolcoder.wire import encode
+from grade.adversarial import LINES, PRIME
+
+MB = 1 << 20
+PATIENT = replace(QUICK, cpu_s=10, wall_s=60, memory_mb=1024, answers_mb=64, file_mb=64)
+
+
+class Elsewhere:
+    """A sandbox in which the candidate has answered, and every comparison takes too long."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.sent = []
+
+    async def run(self, program, limits):
+        if "evolcoder.grade.answers" in program.source:
+            self.sent.append(limits)
+            return self._execution(Status.TIMEOUT, b"")
+        for number, line in enumerate(self.answers.split(b"\n")[:50]):
+            if not program.task.goes_on(number, line):
+                break
+        return self._execution(Status.FINISHED, self.answers)
+
+    def _execution(self, status, answers):
+        return Execution(status, 0, b"", b"", answers, None, None, 0, 0, 0, 0, (), ())
+
+
+def run(coroutine):
+    """Run what never waits for anything, with no event loop that would need time of its own."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
+
+
+def grade(answers, *, n=1, oracle=Oracle.EQUAL, expected=(1, 2)):
+    box = Elsewhere(answers)
+    test = CallTest.of("f", inputs=[(1,)] * n, expected=[list(expected)] * n, oracle=oracle)
+    return run(grade_calls(box, "", test, Limits())), box
+
+
+def spent(answers, **options):
+    """Least processor seconds of this process of a few tries, and the last verdict."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        verdict, box = grade(answers, **options)
+        times.append(time.process_time() - begun)
+    return min(times), verdict, box
+
+
+@pytest.mark.parametrize("oracle", [Oracle.EQUAL, Oracle.SAME_SET, Oracle.TRUTH])
+@pytest.mark.parametrize("name", LINES)
+def test_a_long_answer_is_not_decoded_here(name, oracle):
+    """A megabyte of anything goes to a process that can be ended, and costs this one nearly nothing."""
+    line = LINES[name](MB)
+    assert len(line) > MB / 2
+    seconds, verdict, box = spent(line + b"\n", oracle=oracle)
+    assert (verdict.kind, verdict.passed) == (Kind.FAILED, False)
+    assert "too costly to compare: over" in verdict.detail
+    assert len(box.sent) == 1
+    assert seconds < 0.05
+
+
+@pytest.mark.parametrize("oracle", [Oracle.EQUAL, Oracle.SAME_SET, Oracle.TRUTH, Oracle.NOT_NONE])
+@pytest.mark.parametrize("name", LINES)
+def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
+    """Lines that are each short enough are decoded here up to a bound on all, and then elsewhere."""
+    line = LINES[name](LIGHT_BYTES * 2 // 3)
+    n = 2 * MB // len(line)
+    few = spent(line + b"\n", n=1, oracle=oracle)[0]
+    seconds, verdict, _ = spent((line + b"\n") * n, n=n, oracle=oracle)
+    assert not verdict.passed
+    assert seconds < 0.05 + 8 * few
+
+
+def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
+    """The bound counts bytes of answers and expected ones, once for a line that was seen before."""
+    seen = []
+    monkeypatch.setattr(calls, "mark", lambda line, case: seen.append((line, case)) or calls.RIGHT)
+    line = LINES["colliding members of a set"](LIGHT_BYTES // 2)
+    grade((line + b"\n") * 500, n=500)
+    assert sum(len(line) + len(case.expected) for line, case in seen) <= LIGHT_BYTES_IN_ALL
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("name", ["newlines", "empty answers", "one too many"])
+def test_many_answers_are_not_taken_apart(name):
+    """However many lines there are, no more than were asked for are looked at."""
+    line = {
+        "newlines": b"\n",
+        "empty answers": b"[]\n",
+        "one too many": encode(["value", 1]) + b"\n",
+    }
+    small = spent(line[name] * 50_000, expected=[1])
+    large = spent(line[name] * 800_000, expected=[1])
+    assert large[1].kind in {Kind.FORGED, Kind.FAILED}
+    assert large[0] < 0.02 + 40 * small[0]
+
+
+def test_memory_of_this_process_does_not_depend_on_what_is_decoded():
+    """Of millions of empty lists it holds the bytes, and copies for who compares them."""
+    answers = LINES["empty lists"](6_000_000) + b"\n"
+    tracemalloc.start()
+    verdict, box = grade(answers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert verdict.kind is Kind.FAILED
+    assert len(box.sent) == 1
+    assert peak < 6 * len(answers)
+
+
+OVER = """
+import asyncio, resource, sys
+from evolcoder.grade import calls
+from evolcoder.sandbox.base import Limits
+from evolcoder.sandbox.pool import PoolSandbox
+calls.COSTLY_S = calls.COSTLY_S_PER_MB = 0.01
+
+async def main():
+    sandbox = await PoolSandbox.start(workers=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    test = calls.CallTest.of("f", inputs=[(1,)], expected=[[1]])
+    source = '''
+import os
+def f(x):
+    data = b'["l","value",["l"' + b',["l"]' * 9_000_000 + b']]' + bytes([10])
+    while data:
+        data = data[os.write(3, data):]
+    os._exit(0)
+'''
+    limits = Limits(cpu_s=20, wall_s=60, answers_mb=64, file_mb=64)
+    verdict = await calls.grade_calls(sandbox, source, test, limits)
+    await sandbox.aclose()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(verdict.kind, "costly" in verdict.detail, (after - before) // 1024)
+asyncio.run(main())
+"""
+
+
+def test_nine_million_lists_are_held_as_bytes_alone(sandbox):
+    """The same from the candidate to the verdict, as the kernel counts it."""
+    ran = subprocess.run(
+        [sys.executable, "-c", OVER], capture_output=True, text=True, check=False, timeout=120
+    )
+    kind, is_costly, mb = ran.stdout.split() or [ran.stderr, "", ""]
+    assert (kind, is_costly) == ("failed", "True")
+    assert int(mb) < 8 * 54
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Comparisons elsewhere that are ended soon."""
+    monkeypatch.setattr(calls, "COSTLY_S", 0.4)
+    monkeypatch.setattr(calls, "COSTLY_S_PER_MB", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "oracle"),
+    [
+        ("return [k * P for k in range(60_000)]", Oracle.SAME_SET),
+        ("return write('d', ','.join(str(k * P) for k in range(60_000)))", Oracle.EQUAL),
+        ("return write('s', ','.join(str(k * P) for k in range(60_000)))", Oracle.TRUTH),
+    ],
+)
+def test_what_takes_quadratic_time_is_ended_and_has_failed(sandbox, hasty, source, oracle):
+    """Colliding values stall nobody, and are never a pass, not even where anything true is."""
+    program = (
+        f"import os\nP = {PRIME}\ndef write(tag, members):\n"
+        """    data = f'["l","value",["{tag}",{members}]]\\n'.encode()\n"""
+        "    while data:\n        data = data[os.write(3, data):]\n    os._exit(0)\n"
+        f"def f(x):\n    {source}\n"
+    )
+    test = CallTest.of("f", inputs=[(1,)], expected=[True], oracle=oracle)
+    begun = time.process_time()
+    verdict = sandbox.grade(grade_calls, program, test, limits=PATIENT)
+    assert (verdict.kind, verdict.outcomes) == (Kind.FAILED, (False,))
+    assert verdict.detail == "the answer is too costly to compare: over 0.4 s"
+    assert time.process_time() - begun < 1
+
+
+FLOATS = [n + 0.25 for n in range(40_000)]
+SHUFFLED = random.Random(0).sample(range(20_000), 20_000)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "oracle", "kind"),
+    [
+        ("return [n + 0.25 + 1e-9 for n in range(40_000)]", FLOATS, Oracle.EQUAL, Kind.PASSED),
+        ("return [n + 0.26 for n in range(40_000)]", FLOATS, Oracle.EQUAL, Kind.FAILED),
+        ("return [*map(float, range(20_000))]", [*range(20_000)], Oracle.SAME, Kind.PASSED),
+        ("return set(x)", set(range(20_000)), Oracle.EQUAL, Kind.PASSED),
+        ("return {k: 1 for k in x}", dict.fromkeys(range(20_000), 1), Oracle.EQUAL, Kind.PASSED),
+        ("return x + x", list(range(20_000)), Oracle.SAME_SET, Kind.PASSED),
+        ("return {2**k for k in range(4000)}", {2**k for k in range(3999, -1, -1)}, Oracle.EQUAL, Kind.PASSED),
+        ("return x", None, Oracle.NOT_NONE, Kind.FAILED),
+        ("return x", 1, Oracle.NOT_NONE, Kind.PASSED),
+        ("return 3", list(range(20_000)), Oracle.EQUAL, Kind.FAILED),
+        ("raise ValueError('no')", list(range(20_000)), Oracle.EQUAL, Kind.ERROR),
+        ("raise MemoryError", list(range(20_000)), Oracle.EQUAL, Kind.MEMORY),
+        ("return object()", list(range(20_000)), Oracle.EQUAL, Kind.FAILED),
+        ("import os; os.write(3, b'x' * 100_000 + bytes([10]))", [1], Oracle.EQUAL, Kind.FORGED),
+    ],
+)  # fmt: skip
+def test_long_answers_are_judged_as_short_ones_are(sandbox, source, expected, oracle, kind):
+    """An honest answer may be as long as it likes, and in any order that its type allows."""
+    test = CallTest.of("f", inputs=[(SHUFFLED,)], expected=[expected], oracle=oracle)
+    verdict = sandbox.grade(grade_calls, f"def f(x):\n    {source}\n", test, limits=PATIENT)
+    assert verdict.kind is kind, verdict
+
+
+CASES = [
+    ("return x", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
+    ("return float(x)", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
+    ("return x if x < 3 else -x", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
+    ("return 1 / (x - 2)", [3, 2, 1], [1, 2, 3], Oracle.EQUAL),
+    ("return {x}", [1, 2, 3], [1, 1, 1], Oracle.TRUTH),
+    ("return float('nan')", [1], [float("nan")], Oracle.EQUAL),
+    ("return [10**5000]", [1], [[10**5000 + 1]], Oracle.EQUAL),
+    ("return -1.0", [[1, 1]], [0], Oracle.ROOT),
+    ("return 0.5", [1], [0], Oracle.NEAR),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_a_verdict_does_not_depend_on_where_answers_are_compared(sandbox, monkeypatch, case):
+    """Compared here or in the sandbox, the same answers give the same verdict in every word."""
+    source, inputs, expected, oracle = case
+    test = CallTest.of("f", inputs=[(x,) for x in inputs], expected=expected, oracle=oracle)
+    found = []
+    for most in (LIGHT_BYTES, 0):
+        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+        verdict = sandbox.grade(grade_calls, f"def f(x):\n    {source}\n", test)
+        found.append((verdict.kind, verdict.check, verdict.outcomes, verdict.expected,
+                      verdict.got, verdict.detail))  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_more_answers_than_calls_are_forged_wherever_they_are_compared(sandbox, monkeypatch):
+    """One line too many is seen after the comparison of long ones too."""
+    source = "import os\ndef f(x):\n    if x == 2: os.write(3, b'[]' + bytes([10]) * 3)\n    return 1.0\n"
+    test = CallTest.of("f", inputs=[(1,), (2,)], expected=[1, 1], oracle=Oracle.NOT_NONE)
+    for most in (LIGHT_BYTES, 0):
+        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+        assert not sandbox.grade(grade_calls, source, test).passed
+
+
+@pytest.mark.parametrize(
+    "value", ["10**5000", "[10**5000]", "{10**5000: 1}", "{10**5000}", "(1, [-10**5000])",
+              "complex(1e300, 2)", "[[[[[[[[10**5000]]]]]]]]"],
+)  # fmt: skip
+def test_a_huge_integer_is_a_wrong_answer_like_any_other(at_every_level, value):
+    """An answer that Python cannot write in decimal is shown, and ends nothing."""
+    test = CallTest.of("f", inputs=[(1,)], expected=[3])
+    verdict = at_every_level.grade(grade_calls, f"def f(x):\n    return {value}\n", test)
+    assert (verdict.kind, verdict.check) == (Kind.FAILED, 0)
+    assert verdict.got
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b'["l","value",["i","0x%s"]]' % (b"f" * 9000), b'["l","value",["i","-0x%s"]]' % (b"f" * 9000),
+     b'["l","raise","ValueError","%s"]' % (b"x" * 9000), b'["l","odd","%s"]' % (b"x" * 9000),
+     b'["l","value",["c","1e999","nan"]]', b'["l","value",%s]' % (b"9" * 4300)],
+    ids=range(6),
+)  # fmt: skip
+def test_a_forged_frame_is_shown_in_bounded_length(sandbox, frame):
+    """What the candidate writes into the channel itself is shown like any answer."""
+    source = f"import os\ndef f(x):\n    os.write(3, {frame!r} + bytes([10]))\n    os._exit(0)\n"
+    test = CallTest.of("f", inputs=[(1,)], expected=[3])
+    verdict = sandbox.grade(grade_calls, source, test)
+    assert not verdict.passed
+    assert max(map(len, (verdict.got, verdict.detail, verdict.expected))) <= 300
+
+
+def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
+    """Or says that it took too long or too much, or what it raised."""
+    given = [[encode(["value", 1]), encode(["value", 1.0]), [], "equal", 0.0]]
+    modules = ("evolcoder.bench.oracles", "evolcoder.grade.answers")
+
+    def call(given, limits):
+        return sandbox.runner.run(call_isolated(sandbox.sandbox, modules, "marks", given, limits))
+
+    assert call(given, PATIENT) == [1, []]
+    crowd = LINES["colliding members of a set"](400_000)
+    with pytest.raises(TooCostlyError, match=r"over 0\.2 s"):
+        call([[crowd, crowd + b" ", [], "equal", 0.0]], replace(PATIENT, cpu_s=0.2))
+    lists = LINES["empty lists"](3_000_000)
+    with pytest.raises(TooCostlyError, match="over 64 MB"):
+        call([[lists, lists + b" ", [], "equal", 0.0]], replace(PATIENT, memory_mb=64))
+    with pytest.raises(RuntimeError, match="marks: TypeError"):
+        call([3], PATIENT)
+
+
+def test_answers_are_taken_apart_up_to_the_number_of_calls(sandbox):
+    """Who asks for answers gets those, and one more where there are too many."""
+    source = "import os\ndef f(x):\n    os.write(3, bytes([10]) * 1000)\n    return x\n"
+    lines, _ = sandbox.grade(answers_of, source, "f", [(1,), (2,)])
+    assert lines == [b"", b"", b""]
