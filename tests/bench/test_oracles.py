@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from evolcoder.bench.oracles import Match, Oracle, compare
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.complex_numbers(allow_nan=False)
+    | st.booleans().map(lambda sign: 10**5000 if sign else -(10**400)),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.lists(inner, max_size=3).map(tuple)

@@ -114,13 +114,26 @@ def test_repeated_samples_are_kept_and_counted(tmp_path):
         (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: holds a list, not a string"),
         (b"[" * 100_000 + b"\n", "line 1: not JSON"),
         (b"\xff\xfe\n", "line 1: not JSON"),
+        (b'{"task_id": "Toy/0", "completion": %s}\n' % (b"9" * 5000), "line 1: not JSON"),
     ],
+    ids=range(8),
 )
 def test_a_line_that_is_no_sample_is_told_by_its_number(tmp_path, line, why):
     """The other lines are read all the same."""
     reading = read(lines(tmp_path / "s.jsonl", line, completion(0)))
     assert [fault[: len(why)] for fault in reading.unreadable] == [why]
     assert len(reading.samples) == 1
+
+
+@pytest.mark.parametrize(
+    "id", [b"9" * 4000, b"[" * 150 + b"]" * 150, b'{"a": [1e999, null]}', b'"' + b"x" * 10**6 + b'"'],
+    ids=range(4),
+)  # fmt: skip
+def test_an_id_may_be_anything_and_is_then_unknown(tmp_path, id):
+    """It is named in bounded length."""
+    line = b'{"task_id": %s, "completion": ""}\n' % id
+    (unknown,) = read(lines(tmp_path / "s.jsonl", line, completion(0))).unknown
+    assert len(unknown) <= 60
 
 
 @pytest.mark.parametrize(

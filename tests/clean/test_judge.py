@@ -138,6 +138,24 @@ def test_a_failed_request_is_reported_and_spoils_no_other():
     assert words_of([pair("bad"), pair(ITEMS[0].wording)], judge) == [Word.FAILED, Word.MATCH]
 
 
+def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
+    """What goes wrong at one pair is said of that pair.
+
+    The kind: one model's text of many that ends the command for all of them.
+    """
+
+    def read(text, mark):
+        if "differs" in text:
+            raise ValueError(10**5000)
+        return read_answer(text, mark)
+
+    monkeypatch.setattr("evolcoder.clean.judge.read_answer", read)
+    judge, _ = role(same)
+    verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
+    assert [each.word for each in verdicts] == [Word.FAILED, Word.MATCH]
+    assert verdicts[0].reason.startswith("could not be judged: ValueError")
+
+
 def test_a_megabyte_is_shown_shortened():
     """A question is bounded however long a task is."""
     judge, asked = role(same)

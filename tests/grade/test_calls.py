@@ -253,14 +253,14 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_a_verdict_does_not_depend_on_where_answers_are_compared(sandbox, monkeypatch, case):
+def test_a_verdict_does_not_depend_on_where_answers_are_compared(at_every_level, monkeypatch, case):
     """Compared here or in the sandbox, the same answers give the same verdict in every word."""
     source, inputs, expected, oracle = case
     test = CallTest.of("f", inputs=[(x,) for x in inputs], expected=expected, oracle=oracle)
     found = []
     for most in (LIGHT_BYTES, 0):
         monkeypatch.setattr(calls, "LIGHT_BYTES", most)
-        verdict = sandbox.grade(grade_calls, f"def f(x):\n    {source}\n", test)
+        verdict = at_every_level.grade(grade_calls, f"def f(x):\n    {source}\n", test)
         found.append((verdict.kind, verdict.check, verdict.outcomes, verdict.expected,
                       verdict.got, verdict.detail))  # fmt: skip
     assert found[0] == found[1]

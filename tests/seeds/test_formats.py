@@ -100,6 +100,11 @@ def test_an_answer_before_the_task_is_no_answer():
     assert read({"conversations": turns}, "sharegpt") == Pair(TASK, "")
 
 
+DEEP: list = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(
     "row",
@@ -112,7 +117,10 @@ def test_an_answer_before_the_task_is_no_answer():
         {"instruction": None, "problem": 5, "messages": "no", "conversations": {}},
         {"instruction": ["x"], "input": "alone", "messages": [None, 3], "conversations": [{}]},
         {"messages": [{"role": "user", "content": None}], "conversations": [{"from": 1}]},
+        {"messages": [{"role": 10**5000, "content": 10**5000}]},
+        {"messages": [{"role": DEEP, "content": DEEP}], "conversations": [{"from": DEEP}]},
     ],
+    ids=range(10),
 )
 def test_what_is_not_text_counts_as_missing(name, row):
     """Reading a row never fails."""

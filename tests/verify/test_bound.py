@@ -228,12 +228,13 @@ RUN = {"shape": "random", "n": 8, "counts": {"f 1": 3}, "depth": 1, "bytes": 0}
         {"counts": {"f 1": True}},
         {"counts": {"f" * 300: 3}},
         {"counts": [3]},
+        {"counts": {f"f {line}": 1 for line in range(2000)}},
         {"depth": 1e300},
         {"bytes": [1]},
         {"stop": 3},
         {"stop": "x" * 300},
     ],
-    ids=str,
+    ids=lambda other: str(other)[:40],
 )
 def test_counts_that_no_run_could_have_are_none(other):
     """The counts are the candidate's word: of other types, sizes or signs they measure nothing.
@@ -249,6 +250,7 @@ def test_counts_that_no_run_could_have_are_none(other):
     "body",
     [b"", b"[]", b"3", b"{}", b'{"runs": 3}', b'{"runs": {"a": 1}}', b'{"failed": 3}', b"[" * 9999,
      b'{"runs": [3], "unseen": []}', b'{"runs": [], "unseen": [3]}', b"9" * 5000,
+     b'{"runs": [%s], "unseen": []}' % b",".join([b'{"stop": "x"}'] * 2000),
      b" " * (MOST_BYTES + 1)],
     ids=lambda body: repr(body[:20]),
 )  # fmt: skip

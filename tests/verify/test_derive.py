@@ -51,6 +51,16 @@ def test_the_pieces_of_an_infilling_are_the_program(kind, seed):
     assert row.span not in row.prefix.splitlines()[-1]
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+@pytest.mark.parametrize("kind", Span)
+def test_lines_end_as_they_do_for_the_parser(kind, end):
+    """A program is cut at its own places whatever its lines end with, form feeds included."""
+    program = PROGRAM.replace("\n\n", "\n\x0c\n").replace("\n", end)
+    row = infill(program, kind, Random(1))
+    assert row.prefix + row.span + row.suffix == program
+    assert row.span == infill(PROGRAM, kind, Random(1)).span.replace("\n", end)
+
+
 def test_a_comment_stays_where_it_was():
     """Spans are cut out of the text, not out of what a tree would print."""
     assert "# Largest first." in infill(PROGRAM, Span.EXPRESSION, Random(1)).prefix

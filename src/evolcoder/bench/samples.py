@@ -23,6 +23,7 @@ from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
+from evolcoder.safe_repr import safe_repr
 from evolcoder.text import one_line
 
 
@@ -181,7 +182,7 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
     elif isinstance(value, list):
         yield from _from_lists(value, problems)
     elif isinstance(value, dict) and isinstance(value.get("completions"), list):
-        name = str(value.get("name"))
+        name = _id(value.get("name"))
         for place, text in enumerate(value["completions"]):
             yield _entry(f"{path.name}, completion {place}", name, text, Form.COMPLETION)
     else:
@@ -224,11 +225,16 @@ def _from_row(where: str, row: object) -> Iterator[_Entry]:
     if not isinstance(row, dict) or "task_id" not in row:
         yield _Entry(where, "", "", Form.PROGRAM, "has no task_id")
     elif "solution" in row:
-        yield _entry(where, str(row["task_id"]), row["solution"], Form.PROGRAM)
+        yield _entry(where, _id(row["task_id"]), row["solution"], Form.PROGRAM)
     elif "completion" in row:
-        yield _entry(where, str(row["task_id"]), row["completion"], Form.COMPLETION)
+        yield _entry(where, _id(row["task_id"]), row["completion"], Form.COMPLETION)
     else:
         yield _Entry(where, "", "", Form.PROGRAM, "has neither completion nor solution")
+
+
+def _id(value: object) -> str:
+    """Write down what stands where an id should; of a file from elsewhere that may be anything."""
+    return value if isinstance(value, str) else safe_repr(value)
 
 
 def _entry(where: str, problem: str, text: object, form: Form) -> _Entry:

@@ -21,7 +21,8 @@ from enum import StrEnum
 from evolcoder.clean.evidence import SEEN_CHARS, Detector, Hit, Part, Side
 from evolcoder.clean.neighbours import Pair
 from evolcoder.engine.base import Message, Role
-from evolcoder.errors import EngineError
+from evolcoder.errors import EngineError, UnjudgedError
+from evolcoder.guard import judging
 from evolcoder.ids import content_id
 from evolcoder.text import clean, one_line
 
@@ -93,8 +94,12 @@ async def judge_pairs(
     room = asyncio.Semaphore(AT_ONCE)
 
     async def answered(question: _Question) -> tuple[Word, str]:
-        async with room:
-            return await _ask(question, judge, seed)
+        try:
+            async with room:
+                with judging():
+                    return await _ask(question, judge, seed)
+        except UnjudgedError as error:
+            return Word.FAILED, str(error)
 
     answers = await asyncio.gather(*map(answered, unlike))
     said = {question.key: answer for question, answer in zip(unlike, answers, strict=True)}

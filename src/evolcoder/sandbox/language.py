@@ -81,7 +81,12 @@ class Seal:
         found = re.search(words.put_into(self.failed), told, re.MULTILINE)
         if found is None:
             return None
-        return int(found[1]) if found.re.groups else -1
+        said = found[1] if found.re.groups else ""
+        return int(said) if 0 < len(said) <= _NUMBER_DIGITS else -1
+
+
+_NUMBER_DIGITS = 9
+"""Longest number of a check: who knows the token may write any."""
 
 
 @dataclass(frozen=True, slots=True)

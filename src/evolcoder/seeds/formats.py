@@ -95,7 +95,8 @@ def _chat(turns: object) -> Pair:
     for turn in turns if isinstance(turns, list) else []:
         if not isinstance(turn, Mapping):
             continue
-        speaker = str(turn.get("role") or turn.get("from")).lower()
+        name = turn.get("role") or turn.get("from")
+        speaker = name.lower() if isinstance(name, str) else ""
         said = {"said": _joined(turn.get("content") or turn.get("value"))}
         if speaker in USERS:
             instruction = instruction or _task(said, "said")

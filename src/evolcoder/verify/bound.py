@@ -50,6 +50,8 @@ sys.modules[name].main()
 
 MOST_BYTES = 1 << 22
 """Longest text of counts that is read; a program of a thousand lines writes half of it."""
+MOST_RUNS, MOST_LINES = 1000, 1000
+"""Runs, and lines of one run with a count of their own, that are read; no function has so many."""
 MOST_COUNT = 1e15
 """No count of a run that ended within its budget comes near it."""
 NAME_CHARS = 200
@@ -190,6 +192,8 @@ def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> Counts:
         found = json.loads(body)
         if "failed" in found:
             raise NotMeasuredError(f"the runs failed: {_name(found['failed'])}")
+        if len(found["runs"]) > MOST_RUNS:
+            raise ValueError("too many runs")
         ended = [_run_of(run, sizes) for run in found["runs"] if "stop" not in run]
         stops = {_name(run["stop"]) for run in found["runs"] if "stop" in run}
         unseen = tuple(map(_name, found["unseen"]))
@@ -201,8 +205,8 @@ def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> Counts:
 def _run_of(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> Run:
     """Check one run; anything that no run could be raises."""
     where = (run["shape"], run["n"])
-    if type(where[1]) is not int or where not in sizes:
-        raise ValueError(where)
+    if type(where[1]) is not int or where not in sizes or len(run["counts"]) > MOST_LINES:
+        raise ValueError("no run")
     counts = {_name(line): _count(count) for line, count in run["counts"].items()}
     return Run(*where, counts, int(_count(run["depth"])), _count(run["bytes"]))
 

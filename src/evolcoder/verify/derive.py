@@ -12,6 +12,7 @@ Does not promise that the span is the only one that fits.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -159,6 +160,7 @@ def _spans(tree: ast.Module, kind: Span) -> Iterator[tuple[Located, Located]]:
                     yield from ((first, block[-1]) for first in block[:-1] if not _is_remark(first))
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _TELLING = (
     *(ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp),
     *(ast.Call, ast.ListComp, ast.Subscript),
@@ -194,10 +196,7 @@ def _is_remark(node: ast.stmt) -> bool:
 
 def _line_starts(program: str) -> list[int]:
     """Return where every line begins; lines end as they do for the parser."""
-    starts = [0]
-    for line in program.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    return starts
+    return [0, *(end.end() for end in _LINE_END.finditer(program))]
 
 
 def _end(starts: Sequence[int], node: Located) -> int:

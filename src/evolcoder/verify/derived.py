@@ -3,14 +3,18 @@
 Promises: nothing is run or asked for; what a derived row claims was seen when its row was verified.
 A pair rests on tests that stood their own test, and where the row's own answer failed, the answer
 that passed stands in its place. An infilling is cut out of a Python program that ran; a repair's
-fault is one that a test was seen to find. A row that gives none of a kind gives no row of it.
+fault is one that a test was seen to find. A row that gives none of a kind, or that cannot be read,
+gives no row of it.
 
 >>> [row.beside["rejected"] for row in pairs(store.rows(dropped=True))]   # doctest: +SKIP
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
+from evolcoder.errors import UnjudgedError
+from evolcoder.guard import judging
 from evolcoder.ids import rng_for
 from evolcoder.records import Check, Response, Row, RowVerdict
 from evolcoder.verify.derive import Derived, Span, infill, mending
@@ -41,7 +45,9 @@ def infillings(rows: Iterable[Row], seed: int) -> Iterator[Row]:
         program = python_program(row.response.text)
         for kind in Span if program else ():
             rng = rng_for(seed, "infill", row.task.id, kind)
-            made = infill(program or "", kind, rng, task=row.task.instruction)
+            made = None
+            with suppress(UnjudgedError), judging():
+                made = infill(program or "", kind, rng, task=row.task.instruction)
             if made is not None:
                 beside = {
                     "kind": f"{Derived.INFILL}:{kind}",

@@ -17,6 +17,7 @@ from typing import Any
 
 from evolcoder.grade.apart.arrays import ARRAY_PACKERS, ARRAY_UNPACKERS
 from evolcoder.grade.apart.frames import FRAME_PACKERS, FRAME_UNPACKERS
+from evolcoder.safe_repr import error_text
 from evolcoder.wire import DEPTH, NotPlainError, decode, encode
 
 Refer = Callable[[Any], tuple[Any, ...]]
@@ -33,10 +34,10 @@ def loads(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 -
     """Read what `dumps` wrote; anything else is a NotPlainError."""
     try:
         return unpack(decode(data), resolve)
-    except NotPlainError:
+    except (NotPlainError, MemoryError):
         raise
     except Exception as error:
-        raise NotPlainError(f"not a value: {type(error).__name__}: {error}") from error
+        raise NotPlainError(f"not a value: {error_text(error)}") from error
 
 
 def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa: ANN401

@@ -1,0 +1,16 @@
+"""What a sealed program says of a failed check is read as a small number, or as none."""
+
+import pytest
+
+from evolcoder.sandbox.language import Seal
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("t1 3 failed", 3), ("t1 0 failed", 0), (f"t1 {'9' * 10} failed", -1),
+     (f"t1 {'9' * 9000} failed", -1), ("t2 3 failed", None), ("", None)],
+    ids=range(6),
+)  # fmt: skip
+def test_a_number_of_any_length_is_read(said, number):
+    """A program that knows its token may write more digits than Python reads."""
+    assert Seal().failed_check("t1", f"before\n{said}\nbehind") == number
