@@ -135,6 +135,23 @@ def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
     assert verdict.separation is Separation.PARENT
 
 
+def test_the_first_wrong_line_ends_a_program(cpp):
+    """What would go on for ever behind it takes none of its limits, nor do more lines than calls."""
+    need = Need(answers=(b"i32 4", b"i32 6"))
+    test = ProblemTest.of(problem("one", COMPARES), need)
+    for body, kind, check in [
+        ("    while (n == 3);\n    return 5;\n", Kind.FAILED, 0),
+        (
+            '    if (n == 3) write(3, "i64 6\\n\\n", 7);\n    while (n == 3);\n    return 4;\n',
+            Kind.FORGED,
+            None,
+        ),
+    ]:
+        verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
+        assert (verdict.kind, verdict.check) == (kind, check), verdict
+        assert verdict.execution.cpu_s < PROGRAM.cpu_s / 2
+
+
 def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):
     """In the table and as data, by number and by name."""
     problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
