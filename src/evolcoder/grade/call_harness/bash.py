@@ -24,6 +24,7 @@ _OPENING = r"\[\[ \$\("
 _ENDING = r""" ==? ("(?:\\.|[^"\\])*"|'[^']*') \]\]\s*"""
 
 
+_CALL = r"""candidate(?: +(?:"(?:\\.|[^"\\])*"|'[^']*'|[\w.+-]+))* *"""
 _SUBSTITUTED = r"""(?<!\\)(?:`|\$[({A-Za-z_])"""
 """What in a string may depend on the candidate."""
 
@@ -36,7 +37,7 @@ def _split(test: str) -> SplitTest | None:
     checks, tail = SHELL.groups(test[head.end() :], _OPENING, _ENDING)
     if not checks or not re.fullmatch(_TAIL.format(head[2]), tail):
         return None
-    if any(not re.match(r"candidate(?:\s|$)", check.inner) for check in checks):
+    if not all(re.fullmatch(_CALL, check.inner) for check in checks):
         return None
     found = tuple(Comparison(check.inner, check.ending[1]) for check in checks)
     if any(re.search(_SUBSTITUTED, check.expected) for check in found):

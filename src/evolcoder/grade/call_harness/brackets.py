@@ -70,6 +70,15 @@ class Brackets:
             place = ended.end()
         return found, source[place:]
 
+    def is_call(self, source: str, beginning: str) -> bool:
+        """Tell whether a text begins so, with an opening parenthesis, and ends where that closes.
+
+        What else would be computed of a result could hold an expected value.
+        """
+        found = re.match(beginning, source)
+        place = source.find("(")
+        return found is not None and closing(source, place, self.literal) == len(source) - 1
+
     def calls_candidate(self, value: str) -> bool:
         """Tell whether a value that is expected calls the candidate itself."""
         return re.search(r"\bcandidate\b", self.literal.sub("", value)) is not None
@@ -120,7 +129,7 @@ class ArgumentForm:
             return None
         call, value = (parts[place] for place in self.places)
         others = [parts[place] for place, _ in self.others]
-        fits = re.match(self.call, call) and all(
+        fits = self.brackets.is_call(call, self.call) and all(
             re.fullmatch(form, parts[place]) for place, form in self.others
         )
         if not fits or self.brackets.calls_candidate(value):

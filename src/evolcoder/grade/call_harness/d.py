@@ -104,7 +104,7 @@ _TAIL = r"\s*\}\s*void main\(\)\s*\{\s*\}\s*"
 _FORM = TestForm(
     head=_HEAD.pattern, opening=r"[ \t]*assert\(", relations={"": r"\s*==(?!=)"}, tail=_TAIL
 )
-_RESULT = re.compile(r"\s*auto result = (candidate\(.*\))\s*", re.DOTALL)
+_RESULT = re.compile(r"\s*auto result = (.*)", re.DOTALL)
 _GET = r"!result{0}\.isNull && result{0}\.get == (.*)"
 
 
@@ -126,7 +126,7 @@ def _block(block: str) -> Comparison | None:
     """Read what a block says of a result that is null, or of a tuple's items that are."""
     first, *rest = C_LIKE.parts(block, ";")
     call = _RESULT.fullmatch(first)
-    if call is None or not rest or rest.pop():
+    if call is None or not C_LIKE.is_call(call[1], r"candidate\(") or not rest or rest.pop():
         return None
     told = [re.fullmatch(r"assert\((.*)\)", one, re.DOTALL) for one in rest]
     texts = [one[1].strip() for one in told if one]

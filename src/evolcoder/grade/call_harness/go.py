@@ -56,7 +56,7 @@ def _comparison(entry: str) -> Comparison | None:
     told = [re.fullmatch(r"(\w+):\s*(.+)", part, re.DOTALL) for part in parts]
     named = {one[1]: one[2] for one in told if one}
     call, value = named.get("actual", ""), named.get("expected", "")
-    if len(parts) != 2 or not value or not call.startswith("candidate("):
+    if len(parts) != 2 or not value or not C_LIKE.is_call(call, r"candidate\("):
         return None
     return None if C_LIKE.calls_candidate(value) else Comparison(call, value)
 

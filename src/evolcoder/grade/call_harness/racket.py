@@ -71,12 +71,8 @@ _FORM = ArgumentForm(
 )
 _LANGUAGE = re.compile(r"(?m)^#lang [^\n]*$")
 _TOLERANCE = re.compile(rb"\d{0,9}\.?\d{1,30}")
-_NUMBER = re.compile(
-    rb"(-?\d{1,1000})(?:/(\d{1,1000}))?|([-+]?\d{0,30}\.\d{0,30}(?:e[-+]?\d{1,4})?|-?\d{1,30}e[-+]?\d{1,4})"
-)
-"""A number that may be equal to one that is written otherwise."""
-
-
+_EXACT = re.compile(rb"(-?\d{1,400})(?:/(\d{1,400}))?")
+_INEXACT = re.compile(rb"-?\d{0,30}\.?\d{0,30}(?:e[-+]?\d{1,4})?")
 _ENDLESS = (b"+inf.0", b"-inf.0", b"+nan.0")
 """Numbers whose difference from themselves is not-a-number."""
 
@@ -113,23 +109,27 @@ def _same(got: bytes, expected: bytes) -> bool:
 
 
 def _is_near(one: bytes, other: bytes, delta: Fraction) -> bool:
-    first, second = _NUMBER.fullmatch(one), _NUMBER.fullmatch(other)
-    if first is None or second is None:
-        return one == other and one not in _ENDLESS
-    a, b = _number(first), _number(second)
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return abs(a - b) <= delta
+    if one == other:
+        return one not in _ENDLESS
     try:
+        a, b = _number(one), _number(other)
+        if isinstance(a, Fraction) and isinstance(b, Fraction):
+            return abs(a - b) <= delta
         return abs(float(a) - float(b)) <= delta
-    except OverflowError:
+    except (ValueError, ArithmeticError):
         return False
 
 
-def _number(found: re.Match[bytes]) -> Fraction | float:
-    try:
-        return float(found[3]) if found[3] else Fraction(int(found[1]), int(found[2] or 1))
-    except (ValueError, ZeroDivisionError):
-        return float("nan")
+def _number(token: bytes) -> Fraction | float:
+    """Read a number as Racket writes it.
+
+    Raises ValueError for what is none, and ArithmeticError for one that is too large.
+    """
+    if exact := _EXACT.fullmatch(token):
+        return Fraction(int(exact[1]), int(exact[2] or 1))
+    if not _INEXACT.fullmatch(token):
+        raise ValueError(token)
+    return float(token)
 
 
 HARNESS = CallHarness("racket", _FORM.split, _calling_program, _expected_program, _same)

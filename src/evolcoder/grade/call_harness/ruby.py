@@ -76,7 +76,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
     """Call from a method of an object of its own, as the test does."""
     name = fresh_name("H")
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
-    calls = [f"    {name}.line((\n{check.call}))" for check in test.comparisons]
+    calls = [f"    {name}.line(({check.call}))" for check in test.comparisons]
     run = [f"class {name}Run", "  def run", f"    {test.head}", *calls, "  end", "end"]
     at = match.end() if (match := _COMMENTS.match(candidate)) else 0
     whole = f"{candidate[:at]}{serialiser}{candidate[at:]}"
@@ -88,7 +88,7 @@ def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Ru
     serialiser = _SERIALISER.replace("NAME", "Expected").replace(
         "OPAQUE", "::Kernel.raise('opaque')"
     )
-    values = [f"Expected.line((\n{check.expected}))" for check in test.comparisons]
+    values = [f"Expected.line(({check.expected}))" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
