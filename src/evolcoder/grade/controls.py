@@ -10,16 +10,20 @@ are the expected ones of a problem that is checked by calls: it is run twice, an
 
 import hashlib
 import json
+import math
 import platform
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 
+from evolcoder import atomic
 from evolcoder.bench.base import CallChecks, Problem
-from evolcoder.db import Database
+from evolcoder.db import BLOB, NUMBER, TEXT, Columns, Database
+from evolcoder.errors import BenchError
 from evolcoder.grade.calls import answers_of, read_answer
 from evolcoder.grade.problems import Need, ProblemTest
 from evolcoder.ids import content_id
@@ -56,6 +60,12 @@ NONE = "none"
 """In place of a finding: the data set brings no reference."""
 
 
+MOST_ANSWERS = 64 << 20
+"""Bytes up to which a reference's answers are kept; those of a few are found anew each time."""
+_FINDING = Columns(reference=TEXT, stub=TEXT)
+_NEED = Columns(cpu_s=NUMBER, peak_mb=NUMBER, answers=BLOB, calls_s=TEXT)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the reference and the stub of a problem gave on this machine."""
@@ -77,27 +87,25 @@ class Controls:
     """The controls of problems, kept in a file that evaluations share."""
 
     def __init__(self, path: Path, sandbox: Sandbox, environment: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path, MIGRATIONS)
+        atomic.make_folder(path.parent, error=BenchError)
+        self._db = Database(path, MIGRATIONS, remedy="delete it, it is made anew")
         self._sandbox = sandbox
         self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
 
     async def finding(self, problem: Problem) -> Finding:
         """Say what a problem's controls gave, or raise SandboxError; what is kept was sound."""
         key = self._key(problem)
-        if rows := self._db.read("SELECT reference, stub FROM controls WHERE key=?", (key,)):
-            return Finding(*cast("tuple[str, str]", rows[0]))
+        query = "SELECT reference, stub FROM controls WHERE key=?"
+        for reference, stub in self._db.each(_FINDING.checked, query, (key,)):
+            return Finding(reference, stub)
         return (await self._fresh(key, problem))[0]
 
     async def need(self, problem: Problem) -> Need:
         """Return what a problem's reference took and answered, or raise SandboxError."""
         key = self._key(problem)
         query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
-        if rows := self._db.read(query, (key,)):
-            cpu_s, peak_mb, packed, calls_s = cast("tuple[float, float, bytes, str]", rows[0])
-            text = zlib.decompress(packed)
-            answers = tuple(text.split(b"\n")) if text else ()
-            return Need(cpu_s, peak_mb, tuple(json.loads(calls_s)), answers)
+        for need in self._db.each(partial(_need_from, problem=problem), query, (key,)):
+            return need
         return (await self._fresh(key, problem))[1]
 
     def close(self) -> None:
@@ -111,7 +119,7 @@ class Controls:
     async def _fresh(self, key: str, problem: Problem) -> tuple[Finding, Need]:
         """Measure the controls of a problem, and keep them if they are sound."""
         finding, need = await self._measured(problem)
-        if not finding.fault:
+        if not finding.fault and sum(map(len, need.answers)) < MOST_ANSWERS:
             packed = zlib.compress(b"\n".join(need.answers), 1)
             found = (key, finding.reference, finding.stub)
             values = (*found, need.cpu_s, need.peak_mb, packed, json.dumps(need.calls_s))
@@ -152,6 +160,20 @@ class Controls:
         )
         times = [read_answer(line).value for line in answers]
         return tuple(round(one, 3) if isinstance(one, float) else 0.0 for one in times)
+
+
+def _need_from(columns: Sequence[Any], *, problem: Problem) -> Need:
+    """Decode what was kept, as far as it can be this problem's."""
+    cpu_s, peak_mb, packed, calls_s = _NEED.checked(columns)
+    text = zlib.decompressobj().decompress(packed, 2 * MOST_ANSWERS)
+    answers = tuple(text.split(b"\n")) if text else ()
+    times = json.loads(calls_s)
+    if not all(isinstance(one, int | float) and 0 <= one < math.inf for one in times):
+        raise ValueError("calls_s holds what is no time")
+    n_calls = len(problem.checks.inputs) if isinstance(problem.checks, CallChecks) else 0
+    if len(answers) != n_calls or len(times) not in {0, n_calls}:
+        raise ValueError(f"{len(answers)} answers to {n_calls} calls")
+    return Need(cpu_s, peak_mb, tuple(times), answers)
 
 
 def _finding(verdict: Verdict) -> str:
