@@ -9,6 +9,7 @@ whether SQLite or the decoding of a row finds it. Nothing here knows what a row 
 >>> db.flush()
 """
 
+import json
 import queue
 import sqlite3
 import threading
@@ -35,6 +36,17 @@ T = TypeVar("T")
 Statement = tuple[str, Sequence[object]]
 Values = Sequence[object] | Mapping[str, object]
 _STOP = object()
+
+
+def json_object(what: str, text: str) -> dict[str, Any]:
+    """Decode a JSON object, or raise ValueError that says of what."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is no JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{what} is no JSON object")
+    return found
 
 
 class Columns:
@@ -203,7 +215,9 @@ class Database:
             return opened
         if version == 0:
             opened.close()
-            raise RunFolderError(f"{self.path}: is empty: whatever was to fill it never began")
+            raise RunFolderError(
+                f"{self.path}: is empty: what was to fill it never began; the same command may"
+            )
         with sqlite_files.errors_of(self.path, self._remedy):
             copy = sqlite_files.copy_to_memory(opened)
             sqlite_files.migrate(copy.connection, migrations, version)

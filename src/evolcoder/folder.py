@@ -128,7 +128,10 @@ class Folder:
 
 def fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN401 - any JSON
     """Decode a fact, or raise ValueError with what is wrong in it."""
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"meta {key} is no JSON") from error
     try:
         if kind is not None and value is not None:
             kind.model_validate(value)  # not of the text: JSON may hold lone surrogates

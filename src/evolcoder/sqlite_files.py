@@ -291,9 +291,13 @@ def _check_objects(
 def _difference(wanted: _Columns, found: _Columns) -> str:
     for one, other in zip(wanted, found, strict=False):
         if one != other:
-            return f"{' '.join(map(str, other[:2]))} in place of {' '.join(map(str, one[:2]))}"
+            return f"{_described(*other)} in place of {_described(*one)}"
     longer, word = (found, "more") if len(found) > len(wanted) else (wanted, "less")
     return f"{longer[min(len(wanted), len(found))][0]} {word}"
+
+
+def _described(name: object, kind: object, key: object, hidden: object) -> str:
+    return f"{name} {kind}{' of the key' if key else ''}{' that is computed' if hidden else ''}"
 
 
 @cache

@@ -22,7 +22,16 @@ import yaml
 
 from evolcoder import atomic
 from evolcoder.config import Config, differing_keys
-from evolcoder.db import COUNT, MAYBE_COUNT, MAYBE_NUMBER, MAYBE_TEXT, TEXT, Columns, Statement
+from evolcoder.db import (
+    COUNT,
+    MAYBE_COUNT,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    TEXT,
+    Columns,
+    Statement,
+    json_object,
+)
 from evolcoder.errors import RunFolderError
 from evolcoder.folder import LOCK_NAME, Facts, Folder
 from evolcoder.records import (
@@ -99,15 +108,18 @@ _VERDICT = Columns(
     score=MAYBE_NUMBER, detail=TEXT,
 )  # fmt: skip
 _ROUND = Columns(round=COUNT)
-_PARENT = Columns(instruction=MAYBE_TEXT)
+_PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
 _ROWS = """
-    SELECT t.*, r.*, p.instruction FROM responses r
+    SELECT t.*, r.*, p.instruction, p.round FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
-    JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
+    LEFT JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
     WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
 """
 _NOT_CLEANED = """AND NOT EXISTS (
     SELECT 1 FROM drops d WHERE d.stage = 'clean' AND d.round = r.round AND d.ordinal = r.ordinal)
+"""
+_LOST = """
+    SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | RowVerdict
@@ -209,6 +221,9 @@ class RunStore(Folder):
         cleaned out as well.
         """
         query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
+        with errors_of(self.db.path, self.REMEDY):
+            if n_lost := self.db.number(_LOST):
+                raise ValueError(f"{n_lost} rows have no answer")
         left = limit
         for round in self._rounds(min_round):
             bound = -1 if left is None or round == 0 else left
@@ -326,9 +341,7 @@ def response_from(columns: Sequence[Any]) -> Response:
 def verdict_from(columns: Sequence[Any]) -> RowVerdict:
     """Rebuild a verdict from its columns."""
     task, response, round, ordinal, check, kind, score, detail = _VERDICT.checked(columns)
-    found = json.loads(detail)
-    if not isinstance(found, dict):
-        raise ValueError(f"detail of a verdict is a {type(found).__name__}")
+    found = json_object("detail of a verdict", detail)
     return RowVerdict(task, response, round, ordinal, Check(check), kind, score, found)
 
 
@@ -349,7 +362,12 @@ class _Found:
 
 
 def _row_from(columns: Sequence[Any], *, found: _Found) -> Row:
-    task = task_from(columns[:12])
     response = response_from(columns[12:22])
-    (parent,) = _PARENT.checked(columns[22:23])
+    if columns[0] is None:
+        raise ValueError(f"the task of the answer {response.id} is not there")
+    task = task_from(columns[:12])
+    parent, round = _PARENT.checked(columns[22:24])
+    if task.parent is not None and (round is None or round >= task.round):
+        # Parents of earlier rounds alone make no circle.
+        raise ValueError(f"the parent of the task {task.id} is not there, or no earlier one")
     return Row(task, response, parent, found.of(task.ordinal))
