@@ -65,10 +65,12 @@ def changed(change):
 
 
 def flipped(seed):
-    """Flip a bit of some bytes in every row of 64, behind the first page, which holds the schema."""
+    """Flip bits all over the pages behind the first one, which holds the schema."""
 
     def change(data):
         rng = random.Random(seed)
+        for start in range(4096, len(data), 4096):
+            data[start] ^= 1 << rng.randrange(8)  # what kind of page it is
         for start in range(4096, len(data), 64):
             for _ in range(4):
                 data[start + rng.randrange(64)] ^= 1 << rng.randrange(8)
