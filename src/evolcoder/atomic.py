@@ -217,7 +217,12 @@ def _directory(
 
 
 def _refuse_special(path: Path, error: type[UserError]) -> None:
-    """Refuse a pipe or device, whose real path may be no path at all."""
+    """Refuse a pipe or device, and a name of an open file, which is another file once replaced."""
+    lexical = _lexical(path)
+    if lexical.is_relative_to("/proc") or (
+        lexical.is_relative_to("/dev") and not lexical.is_relative_to("/dev/shm")  # noqa: S108
+    ):
+        raise error(f"{path}: is a device, not a file; name another")
     with suppress(OSError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import resource
 import sys
 import tracemalloc
 
@@ -12,6 +11,7 @@ import yaml
 from evolcoder.errors import ConfigError, RunFolderError
 from evolcoder.export.formats import FORMATS, LINEAGE
 from evolcoder.export.write import PARQUET_ROWS, export
+from system_calls import limited_files
 
 ALL = list(FORMATS)
 
@@ -183,20 +183,10 @@ def test_a_folder_that_cannot_be_made_is_the_users_to_mend(rows, facts, tmp_path
         export(lambda _: rows(), ["messages"], tmp_path / "file", facts)
 
 
-@pytest.fixture
-def no_room():
-    """The system takes no more than a few bytes of any file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.usefixtures("no_room")
 def test_a_disk_that_takes_no_more_is_the_users_to_mend(rows, facts, tmp_path, name):
     """One line names the file; what could not be finished is taken away."""
-    with pytest.raises(RunFolderError, match="File too large; make room"):
+    with limited_files(64), pytest.raises(RunFolderError, match="File too large; make room"):
         export(lambda _: rows(), [name], tmp_path, facts)
     assert list((tmp_path / name).iterdir()) == []
 
