@@ -13,6 +13,7 @@ LAYER = {
     "records": NOUNS, "knobs": NOUNS, "config": NOUNS,
     "wire": WORDS, "wheels": WORDS, "syntax": WORDS, "gauge": WORDS, "spans": WORDS,
     "db": CONTRACTS, "folder": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS, "sandbox.finding": CONTRACTS,
+    "atomic": WORDS, "input_files": WORDS, "json_stream": WORDS, "bounded_yaml": WORDS, "sqlite_files": WORDS, "system_limits": WORDS,
     "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
     "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS, "bench.scores": CONTRACTS,
     "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,

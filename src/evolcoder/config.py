@@ -17,8 +17,10 @@ from typing import Annotated, Any, TypeVar, get_args
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
+from evolcoder import bounded_yaml
 from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
+from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.knobs import (
     TASK_PLACEHOLDER,
     BudgetConfig,
@@ -154,10 +156,11 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    read = read_bytes(path, most_mb=bounded_yaml.MOST_MB, error=ConfigError)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        data = bounded_yaml.load(read.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not YAML: {not_utf8(read, error)}") from error
     except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
         first = str(error).splitlines()
         raise ConfigError(
@@ -181,9 +184,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: {key} is not a section")
         data = inner
     try:
-        data[last] = yaml.safe_load(text)
+        data[last] = bounded_yaml.load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override}: the value is not YAML") from error
+        raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
 
 
 def _first_fault(error: ValidationError, kind: type[Section]) -> str:

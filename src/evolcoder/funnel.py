@@ -8,11 +8,15 @@ nothing waits once a run has ended by itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from evolcoder.records import Stage
+from pydantic import NonNegativeInt, model_validator
+
+from evolcoder.db import COUNT, TEXT, Columns
+from evolcoder.folder import Facts
+from evolcoder.records import Reason, Stage
 from evolcoder.store import RunStore
 
 SEEDS_META = "seeds"
@@ -34,6 +38,47 @@ _VERIFIED = """
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     WHERE r.model IS NOT NULL OR ? GROUP BY r.round
 """
+
+
+_COUNTED = Columns(round=COUNT, n=COUNT)
+_IN_AND_OUT = Columns(round=COUNT, entered=COUNT, kept=COUNT)
+_REASONS = Columns(stage=TEXT, round=COUNT, reason=TEXT, n=COUNT)
+
+
+class SeedsFacts(Facts):
+    """What is stored under SEEDS_META."""
+
+    source: str
+    format: str
+    n_rows: NonNegativeInt
+
+
+class VerifyFacts(Facts):
+    """What is stored under VERIFY_META."""
+
+    checks: list[str]
+    languages: Sequence[str] = ()
+    seeds: bool = False
+
+
+class CleanFacts(Facts):
+    """What is stored under CLEAN_META."""
+
+    n_rows: NonNegativeInt
+    dropped: dict[str, NonNegativeInt]
+    embedder: str | None
+
+
+class SecondsFacts(Facts):
+    """What is stored under SECONDS_META."""
+
+    __pydantic_extra__: dict[str, dict[str, float]]
+
+    @model_validator(mode="after")
+    def _is_by_round(self) -> Self:
+        if not all(round.isdecimal() for round in self.__pydantic_extra__):
+            raise ValueError("is not sorted by rounds")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +117,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
     )
     pools = _counts(store, "SELECT round, pool FROM rounds")
     verified = _verified(store)
-    report = store.meta(SEEDS_META) or {"n_rows": 0}
+    report = store.meta(SEEDS_META, SeedsFacts) or {"n_rows": 0}
     lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
     for round in sorted(pools):
         if round:
@@ -94,7 +139,7 @@ def _cleaned(
     store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
 ) -> Iterator[FunnelLine]:
     """Count the last stage, which looks at the rows of all rounds together."""
-    if store.meta(CLEAN_META) is None:
+    if store.meta(CLEAN_META, CleanFacts) is None:
         return
     for round, n in sorted(_counts(store, _ALL_KEPT).items()):
         why = drops.get((Stage.CLEAN, round), {})
@@ -103,26 +148,31 @@ def _cleaned(
 
 def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
     """Count by round what went into verification and what came out, if there is any."""
-    said = store.meta(VERIFY_META)
+    said = store.meta(VERIFY_META, VerifyFacts)
     if said is None or not said["checks"]:
         return {}
-    rows: list[tuple[Any, ...]] = store.db.read(_VERIFIED, (said.get("seeds", False),))
+    rows = store.db.each(_IN_AND_OUT.checked, _VERIFIED, (said.get("seeds", False),))
     return {round: (entered, kept) for round, entered, kept in rows}
 
 
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
     found: defaultdict[tuple[Stage, int], dict[str, int]] = defaultdict(dict)
-    rows = store.db.read(
+    query = (
         "SELECT stage, round, reason, COUNT(*) AS n FROM drops "
         "GROUP BY stage, round, reason ORDER BY n DESC, reason"
     )
-    for stage, round, reason, n in rows:
-        found[Stage(str(stage)), int(str(round))][str(reason)] = int(str(n))
+    for stage, round, reason, n in store.db.each(_reason_from, query):
+        found[stage, round][reason] = n
     return found
+
+
+def _reason_from(columns: Sequence[Any]) -> tuple[Stage, int, str, int]:
+    stage, round, reason, n = _REASONS.checked(columns)
+    return Stage(stage), round, str(Reason(reason)), n
 
 
 def _counts(store: RunStore, query: str) -> defaultdict[int, int]:
     found: defaultdict[int, int] = defaultdict(int)
-    for round, n in store.db.read(query):
-        found[int(str(round))] = int(str(n))
+    for round, n in store.db.each(_COUNTED.checked, query):
+        found[round] = n
     return found

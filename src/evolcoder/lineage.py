@@ -35,25 +35,22 @@ def lineage(store: RunStore, id: str) -> list[Step]:
     )
     if not found:
         return []
-    ordinal = found[0]
-    tasks = store.db.read("SELECT * FROM tasks WHERE ordinal=? ORDER BY round", ordinal)
-    return [_step(store, task_from(columns)) for columns in tasks]
+    query = "SELECT * FROM tasks WHERE ordinal=? ORDER BY round"
+    tasks = list(store.db.each(task_from, query, found[0]))
+    return [_step(store, task) for task in tasks]
 
 
 def steps(store: RunStore) -> Iterator[Step]:
     """Go through all tasks of round 0, in order, each with what became of it."""
-    for columns in store.db.reader.execute("SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"):
-        yield _step(store, task_from(columns))
+    query = "SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"
+    for task in store.db.each(task_from, query):
+        yield _step(store, task)
 
 
 def _step(store: RunStore, task: Task) -> Step:
-    answers = store.db.read(
-        "SELECT * FROM responses WHERE round=? AND ordinal=?", (task.round, task.ordinal)
-    )
-    drops = store.db.read(
-        "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round",
-        (task.id, task.ordinal),
-    )
-    response = response_from(answers[0]) if answers else None
-    found = tuple(store.verdicts(task))
-    return Step(task, response, tuple(drop_from(columns) for columns in drops), found)
+    answered = "SELECT * FROM responses WHERE round=? AND ordinal=?"
+    dropped = "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round"
+    place = (task.round, task.ordinal)
+    response = next(store.db.each(response_from, answered, place), None)
+    drops = tuple(store.db.each(drop_from, dropped, (task.id, task.ordinal)))
+    return Step(task, response, drops, tuple(store.verdicts(task)))

@@ -8,8 +8,9 @@ evolution leaves its parent in the pool, for the next round.
 ...     print(lineage.head.instruction)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.records import Response, Task
 from evolcoder.store import RunStore, response_from, task_from
@@ -72,37 +73,37 @@ def waiting(store: RunStore, round: int, *, max_failures: int | None) -> Iterato
     """
     after = -1
     while True:
-        page = store.db.read(_WAITING, _named(round, after, max_failures))
-        for columns in page:
-            head = task_from(columns[:12])
-            child = task_from(columns[12:24]) if columns[12] else None
-            answer = response_from(columns[24:34]) if columns[24] else None
-            yield Lineage(head, child, answer)
+        named = _named(round, after, max_failures)
+        page = list(store.db.each(_lineage_from, _WAITING, named))
+        yield from page
         if len(page) < PAGE:
             return
-        after = task_from(page[-1][:12]).ordinal
+        after = page[-1].head.ordinal
 
 
 def size(store: RunStore, round: int, *, max_failures: int | None) -> int:
     """Count the lineages that go into a round; in round 0, the seeds without an answer."""
     if round == 0:
-        return int(str(store.db.read(_UNANSWERED)[0][0]))
-    return int(str(store.db.read(_SIZE, _named(round, -1, max_failures))[0][0]))
+        return store.db.number(_UNANSWERED)
+    return store.db.number(_SIZE, _named(round, -1, max_failures))
 
 
 def n_waiting(store: RunStore) -> int:
     """Count the answers of round 0 that wait for their verification."""
-    return int(str(store.db.read(_N_WAITING)[0][0]))
+    return store.db.number(_N_WAITING)
 
 
 def last_outcome(store: RunStore, round: int) -> int:
     """Return the highest ordinal with an outcome in a round, or -1."""
-    rows = store.db.read(
-        f"""SELECT MAX(ordinal) FROM (SELECT ordinal FROM kept WHERE round = :round
-        UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage IN {OUTCOMES})""",
-        {"round": round},
-    )
-    return -1 if rows[0][0] is None else int(str(rows[0][0]))
+    query = f"""SELECT MAX(ordinal) + 1 FROM (SELECT ordinal FROM kept WHERE round = :round
+        UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage IN {OUTCOMES})"""
+    return store.db.number(query, {"round": round}) - 1
+
+
+def _lineage_from(columns: Sequence[Any]) -> Lineage:
+    head = task_from(columns[:12])
+    child = task_from(columns[12:24]) if columns[12] else None
+    return Lineage(head, child, response_from(columns[24:34]) if columns[24] else None)
 
 
 def _named(round: int, after: int, max_failures: int | None) -> dict[str, int]:

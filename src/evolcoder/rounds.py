@@ -20,7 +20,7 @@ from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, UnjudgedError
 from evolcoder.evolve.evolve import evolve
 from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.funnel import SECONDS_META
+from evolcoder.funnel import SECONDS_META, SecondsFacts
 from evolcoder.guard import judging
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.respond import respond
@@ -101,7 +101,7 @@ class Rounds:
     def accepted(self) -> int:
         """Count evolved rows with a kept answer."""
         query = "SELECT COUNT(*) FROM kept WHERE round > 0"
-        return int(str(self._store.db.read(query)[0][0]))
+        return self._store.db.number(query)
 
     def _rounds(self) -> Iterator[int]:
         budget = self._config.budget
@@ -145,7 +145,7 @@ class Rounds:
         found = self._spans.seconds()
         if not found:
             return
-        known = self._store.meta(SECONDS_META) or {}
+        known = self._store.meta(SECONDS_META, SecondsFacts) or {}
         before = known.get(str(round), {})
         summed = {
             stage.value: before.get(stage.value, 0.0) + found.get(stage.value, 0.0)
@@ -277,4 +277,4 @@ class Rounds:
         """Count evolutions that were begun and have come to something."""
         query = """SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
             + (SELECT COUNT(*) FROM drops WHERE stage = 'evolve')"""
-        return int(str(self._store.db.read(query)[0][0]))
+        return self._store.db.number(query)

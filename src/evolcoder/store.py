@@ -1,17 +1,18 @@
 """The run database: every task, response and drop of a run, appended and never changed.
 
 Promises: rows are durable in the order in which they were added; a run killed at any instant is
-resumed with nothing lost; a second process on the same folder is refused; in = kept + dropped.
-Completions are not here but in the cache (`engine/cache.py`).
+resumed with nothing lost; a second process on the same folder is refused; in = kept + dropped. What
+a damaged or foreign database holds becomes a record only if it could be one. Completions are not
+here but in the cache (`engine/cache.py`).
 
 >>> with RunStore.create(Path("runs/x"), config) as store:   # doctest: +SKIP
 ...     store.add_task(task)
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -19,10 +20,20 @@ from typing import Any, Self
 
 import yaml
 
+from evolcoder import atomic
 from evolcoder.config import Config, differing_keys
-from evolcoder.db import Statement
+from evolcoder.db import (
+    COUNT,
+    MAYBE_COUNT,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    TEXT,
+    Columns,
+    Statement,
+    json_object,
+)
 from evolcoder.errors import RunFolderError
-from evolcoder.folder import LOCK_NAME, Folder
+from evolcoder.folder import LOCK_NAME, Facts, Folder
 from evolcoder.records import (
     Check,
     Drop,
@@ -34,6 +45,7 @@ from evolcoder.records import (
     Stage,
     Task,
 )
+from evolcoder.sqlite_files import errors_of
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -74,14 +86,40 @@ MIGRATIONS: Sequence[str] = (
     INSERT INTO kept SELECT round, ordinal FROM responses
     """,
 )
+_MADE = {
+    "model": MAYBE_TEXT,
+    "prompt_tokens": MAYBE_COUNT,
+    "completion_tokens": MAYBE_COUNT,
+    "attempts": MAYBE_COUNT,
+}
+_TASK = Columns(
+    id=TEXT, instruction=TEXT, round=COUNT, ordinal=COUNT, root=TEXT, parent=MAYBE_TEXT,
+    heuristic=MAYBE_TEXT, language=MAYBE_TEXT, **_MADE,
+)  # fmt: skip
+_RESPONSE = Columns(
+    id=TEXT, task=TEXT, round=COUNT, ordinal=COUNT, text=TEXT, reasoning=TEXT, **_MADE
+)
+_DROP = Columns(
+    stage=TEXT, reason=TEXT, subject=TEXT, round=COUNT, ordinal=COUNT, heuristic=MAYBE_TEXT,
+    seen=TEXT, detail=TEXT, **_MADE,
+)  # fmt: skip
+_VERDICT = Columns(
+    task=TEXT, response=TEXT, round=COUNT, ordinal=COUNT, check_name=TEXT, kind=TEXT,
+    score=MAYBE_NUMBER, detail=TEXT,
+)  # fmt: skip
+_ROUND = Columns(round=COUNT)
+_PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
 _ROWS = """
-    SELECT t.*, r.*, p.instruction FROM responses r
+    SELECT t.*, r.*, p.instruction, p.round FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
-    JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
+    LEFT JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
     WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
 """
 _NOT_CLEANED = """AND NOT EXISTS (
     SELECT 1 FROM drops d WHERE d.stage = 'clean' AND d.round = r.round AND d.ordinal = r.ordinal)
+"""
+_LOST = """
+    SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | RowVerdict
@@ -97,6 +135,10 @@ class RunStore(Folder):
     DB_NAME = DB_NAME
     KIND = "run"
     MIGRATIONS = MIGRATIONS
+    REMEDY = (
+        "restore it from a copy, or delete the folder and run the same command: "
+        "answers that are in the cache are not paid for twice"
+    )
 
     @classmethod
     def create(cls, folder: Path, config: Config) -> Self:
@@ -132,8 +174,7 @@ class RunStore(Folder):
     def verdicts(self, task: Task) -> list[RowVerdict]:
         """Read what checks found of a task's response, in their order."""
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
-        rows = self.db.read(query, (task.round, task.ordinal))
-        return [verdict_from(columns) for columns in rows]
+        return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
 
     def add_event(self, kind: str, detail: str = "") -> None:
         """Note that something happened to the run itself."""
@@ -145,13 +186,12 @@ class RunStore(Folder):
 
     def task(self, id: str) -> Task | None:
         """Read one task."""
-        rows = self.db.read("SELECT * FROM tasks WHERE id=?", (id,))
-        return task_from(rows[0]) if rows else None
+        return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
 
     def n_kept(self) -> int:
         """Count the rows that the rounds kept, cleaned out or not."""
         query = "SELECT COUNT(*) FROM kept k JOIN responses r USING (round, ordinal)"
-        return int(str(self.db.read(query)[0][0]))
+        return self.db.number(query)
 
     def replace_cleaned(
         self, drops: Iterable[Drop], key: str, said: object, *, with_leaks: bool = False
@@ -181,29 +221,39 @@ class RunStore(Folder):
         cleaned out as well.
         """
         query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
-        (last,) = self.db.read("SELECT MAX(round) FROM responses")[0]
+        with errors_of(self.db.path, self.REMEDY):
+            if n_lost := self.db.number(_LOST):
+                raise ValueError(f"{n_lost} rows have no answer")
         left = limit
-        for round in range(min_round, int(str(last if last is not None else -1)) + 1):
+        for round in self._rounds(min_round):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
-            found = self._found(round)
-            cursor = self.db.reader.execute(query, (round, dropped, bound))
-            for n_rows, columns in enumerate(cursor, 1):  # noqa: B007
-                yield _row_from(columns, found)
+            decode = partial(_row_from, found=self._found(round))
+            for n_rows, row in enumerate(self.db.each(decode, query, (round, dropped, bound)), 1):  # noqa: B007
+                yield row
             left = left - n_rows if left is not None and round else left
 
+    def _rounds(self, first: int) -> Iterator[int]:
+        """Return the rounds that there are answers of: as many as rows, whatever their numbers."""
+        query = "SELECT MIN(round) FROM responses WHERE round >= ?"
+        while (found := self.db.read(query, (first,))[0][0]) is not None:
+            with errors_of(self.db.path, self.REMEDY):
+                round = int(_ROUND.checked((found,))[0])
+            yield round
+            first = round + 1
+
     def _found(self, round: int) -> "_Found":
-        every = map(verdict_from, self.db.reader.execute(_VERDICTS, (round,)))
+        every = self.db.each(verdict_from, _VERDICTS, (round,))
         return _Found(groupby(every, key=attrgetter("ordinal")))
 
     def drops(self) -> Iterator[Drop]:
         """Read every drop, by round, stage and seed."""
-        for columns in self.db.reader.execute("SELECT * FROM drops ORDER BY round, stage, ordinal"):
-            yield drop_from(columns)
+        query = "SELECT * FROM drops ORDER BY round, stage, ordinal"
+        yield from self.db.each(drop_from, query)
 
     def adopt(self, config: Config) -> None:
         """Take a config as this run's own, or refuse one that would make other rows."""
-        known, deciding = self.meta("config"), config.deciding()
+        known, deciding = self.meta("config", Facts), config.deciding()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
                 # Begun before there was such a section, it goes on as it began.
@@ -216,19 +266,9 @@ class RunStore(Folder):
                 )
         self.set_meta("config", deciding)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomically(self.folder / CONFIG_NAME, text)
+        path = self.folder / CONFIG_NAME
+        atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
         self.db.flush()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _made(made: Made | None) -> tuple[object, ...]:
@@ -266,11 +306,16 @@ def _insert(table: str, values: tuple[object, ...]) -> Statement:
 
 
 def _made_from(columns: Sequence[Any]) -> Made | None:
-    return Made(*columns) if columns[0] is not None else None
+    if columns[0] is None:
+        return None
+    if None in columns:
+        raise ValueError(f"what {columns[0]} took is not known")
+    return Made(*columns)
 
 
 def task_from(columns: Sequence[Any]) -> Task:
     """Rebuild a task from its columns."""
+    _TASK.checked(columns)
     id, instruction, round, ordinal, root, parent, heuristic, language = columns[:8]
     made = _made_from(columns[8:12])
     return Task(id, instruction, round, ordinal, root, parent, heuristic, language, made)
@@ -278,6 +323,7 @@ def task_from(columns: Sequence[Any]) -> Task:
 
 def drop_from(columns: Sequence[Any]) -> Drop:
     """Rebuild a drop from its columns."""
+    _DROP.checked(columns)
     stage, reason, subject, round, ordinal, heuristic, seen, detail = columns[:8]
     made = _made_from(columns[8:12])
     return Drop(
@@ -287,14 +333,15 @@ def drop_from(columns: Sequence[Any]) -> Drop:
 
 def response_from(columns: Sequence[Any]) -> Response:
     """Rebuild a response from its columns."""
+    _RESPONSE.checked(columns)
     id, task, round, ordinal, text, reasoning = columns[:6]
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
 
 
 def verdict_from(columns: Sequence[Any]) -> RowVerdict:
     """Rebuild a verdict from its columns."""
-    task, response, round, ordinal, check, kind, score, detail = columns
-    found = json.loads(detail)
+    task, response, round, ordinal, check, kind, score, detail = _VERDICT.checked(columns)
+    found = json_object("detail of a verdict", detail)
     return RowVerdict(task, response, round, ordinal, Check(check), kind, score, found)
 
 
@@ -314,7 +361,13 @@ class _Found:
         return tuple(self._next[1])
 
 
-def _row_from(columns: Sequence[Any], found: _Found) -> Row:
-    task = task_from(columns[:12])
+def _row_from(columns: Sequence[Any], *, found: _Found) -> Row:
     response = response_from(columns[12:22])
-    return Row(task, response, columns[22], found.of(task.ordinal))
+    if columns[0] is None:
+        raise ValueError(f"the task of the answer {response.id} is not there")
+    task = task_from(columns[:12])
+    parent, round = _PARENT.checked(columns[22:24])
+    if task.parent is not None and (round is None or round >= task.round):
+        # Parents of earlier rounds alone make no circle.
+        raise ValueError(f"the parent of the task {task.id} is not there, or no earlier one")
+    return Row(task, response, parent, found.of(task.ordinal))

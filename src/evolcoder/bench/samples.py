@@ -105,25 +105,34 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> Reading:
 
 
 def write_samples(
-    path: Path, layout: Format, problems: Sequence[Problem], candidates: Iterable[Candidate]
+    path: Path,
+    layout: Format,
+    problems: Sequence[Problem],
+    candidates: Iterable[Candidate],
+    *,
+    inside: Path | None = None,
 ) -> None:
-    """Write programs so that the tool that the layout is of grades the same ones."""
+    """Write programs so that the tool that the layout is of grades the same ones.
+
+    No link leads out of `inside`; without it the path is the user's own.
+    """
     programs: dict[str, list[str]] = {problem.id: [] for problem in problems}
     for candidate in candidates:
         programs[candidate.problem].append(candidate.program)
     if layout is Format.MULTIPL_E:
         for problem in problems:
             row = _multipl_e_row(problem, programs[problem.id])
-            write_whole(path / f"{problem.id}.json", json.dumps(row).encode())
+            write_whole(path / f"{problem.id}.json", json.dumps(row).encode(), inside=inside)
     elif layout is Format.BIGCODE:
-        write_whole(path, json.dumps(list(programs.values())).encode())
+        write_whole(path, json.dumps(list(programs.values())).encode(), inside=inside)
     else:
         rows = [
             {"task_id": problem.id} | _row(problem, program, layout)
             for problem in problems
             for program in programs[problem.id]
         ]
-        write_whole(path, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        write_whole(path, data, inside=inside)
 
 
 def _row(problem: Problem, program: str, layout: Format) -> dict[str, str]:

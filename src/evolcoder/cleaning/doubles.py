@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from evolcoder import atomic
 from evolcoder.clean.dedup import Duplicate, Likeness, find
 from evolcoder.clean.embed import Embedder
 from evolcoder.clean.entries import Entry
 from evolcoder.cleaning.rows import of_file
 from evolcoder.cleaning.summary import Leaked, Leaks, Summary, name_of
-from evolcoder.cleaning.whole import whole
 from evolcoder.config import CleanConfig
 
 
@@ -46,7 +46,11 @@ def in_file(
     reasons: Counter[str] = Counter()
     goes = bytearray()
     with ExitStack() as stack:
-        drops = stack.enter_context(whole(drops_path(out))) if out is not None else None
+        drops = (
+            stack.enter_context(atomic.open_text(drops_path(out), inside=out.parent))
+            if out is not None
+            else None
+        )
         for duplicate in found:
             goes.extend(bytes(max(0, duplicate.number + 1 - len(goes))))
             goes[duplicate.number] = 1
@@ -127,7 +131,7 @@ def _leaks(path: str, goes: bytearray, leaks: Leaks) -> Iterator[tuple[int, dict
 
 
 def _write_kept(path: str, out: Path, goes: bytearray) -> None:
-    with whole(out) as file:
+    with atomic.open_text(out) as file:
         for number, candidate in enumerate(of_file(path)):
             if not goes[number]:
                 _write(file, candidate.found)

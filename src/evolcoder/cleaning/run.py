@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from evolcoder.cleaning.summary import Evidence, Leaked, Leaks, Summary, name_of
 from evolcoder.config import CleanConfig
 from evolcoder.errors import StoreError
-from evolcoder.funnel import CLEAN_META
+from evolcoder.funnel import CLEAN_META, CleanFacts
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.store import RunStore
 
@@ -43,7 +43,7 @@ def clean_run(
     store.db.flush()
     n_rows = store.n_kept()
     asked = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
-    done = store.meta(CLEAN_META)
+    done = store.meta(CLEAN_META, CleanFacts)
     is_done = done is not None and not config.beside and asked.items() <= done.items()
     if done is not None and is_done and not anew:
         layers = tuple(done.get("layers", ()))

@@ -6,6 +6,7 @@ beside them; of a run the drops are stored in it, and its exports leave them out
 
 import argparse
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Clean a run or a file."""
     folder = Path(args.data)
-    is_run = (folder / DB_NAME).is_file()
+    is_run = os.path.lexists(folder / DB_NAME)
     if is_run and args.out is not None:
         raise UserError(
             f"--out: the drops of a run are stored in it; write its rows with "

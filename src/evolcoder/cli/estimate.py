@@ -9,9 +9,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from evolcoder.config import Config
+from evolcoder.db import COUNT, MAYBE_NUMBER, Columns
 from evolcoder.engine.prices import PRICES_AS_OF, price_of, usd
 from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.evolve.prompts import build
@@ -19,6 +19,7 @@ from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.store import DB_NAME, RunStore
 
+_MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
 SAMPLE = 200
 """Seeds whose prompts are counted."""
 CHARS_PER_TOKEN = 3.8
@@ -190,14 +191,12 @@ def _habits(folder: Path) -> Habits:
     if not (folder / DB_NAME).is_file():
         return Habits()
     with RunStore.read(folder) as store:
-        rows: Any = store.db.read(
-            """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
+        query = """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
             AVG(r.completion_tokens), AVG(t.attempts)
             FROM tasks t JOIN responses r ON r.task = t.id WHERE t.round > 0"""
-        )
-        dropped: Any = store.db.read("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")
-    n_rows, evolve, respond, attempts = rows[0]
-    if n_rows < 20:
+        ((n_rows, evolve, respond, attempts),) = store.db.each(_MEANS.checked, query)
+        dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")
+    if n_rows < 20 or None in (evolve, respond, attempts):
         return Habits()
-    kept = n_rows / (n_rows + dropped[0][0])
+    kept = n_rows / (n_rows + dropped)
     return Habits(evolve, respond, attempts, kept, source=f"the {n_rows} rows that this run has")

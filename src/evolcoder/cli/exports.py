@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from evolcoder.cli import provenance, show
 from evolcoder.config import Config, ExportFormat
 from evolcoder.export.card import CardFacts, ModelUsed
 from evolcoder.export.write import export
-from evolcoder.funnel import SEEDS_META, funnel
+from evolcoder.funnel import SEEDS_META, SeedsFacts, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
 
+_UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
 DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
 """Formats whose rows are made from what verification found."""
 
@@ -42,8 +44,8 @@ def write_to(
 
 
 def _facts(store: RunStore, config: Config) -> CardFacts:
-    made_with = store.meta(provenance.META) or {"command": "", "models": [], "versions": {}}
-    seeds = store.meta(SEEDS_META) or {"source": "", "format": ""}
+    made_with = store.meta(provenance.META, provenance.RunFacts) or _UNKNOWN
+    seeds = store.meta(SEEDS_META, SeedsFacts) or {"source": "", "format": ""}
     return CardFacts(
         title=f"evolcoder run {config.fingerprint[:8]}",
         license=config.export.license,

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from evolcoder import atomic
 from evolcoder.bench.base import Bench
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
@@ -20,7 +21,6 @@ from evolcoder.clean.report import Report
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.summary import Leaked, Leaks
-from evolcoder.cleaning.whole import whole
 from evolcoder.cli import session
 from evolcoder.cli.embedding import opened as opened_embedder
 from evolcoder.config import Config
@@ -67,7 +67,7 @@ def check(args: argparse.Namespace, config: Config) -> None:
 
 def write(report: Report, path: Path, *, title: str) -> Path:
     """Write a report as the page or the JSON that its file's name asks for."""
-    with whole(path) as file:
+    with atomic.open_text(path) as file:
         if path.suffix == ".html":
             file.write(reports.page(report, title=title))
         else:

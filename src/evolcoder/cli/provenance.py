@@ -17,6 +17,7 @@ from evolcoder.config import Config
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.models import KNOWN
 from evolcoder.evolve.heuristics import Heuristic
+from evolcoder.folder import Facts
 from evolcoder.rounds import Cast
 from evolcoder.store import RunStore
 
@@ -25,6 +26,24 @@ if TYPE_CHECKING:
     from evolcoder.evaluate.store import EvalStore
 
 META = "provenance"
+
+
+class ModelFacts(Facts):
+    """A model in what is stored under META."""
+
+    role: str
+    identity: str
+    licence: str
+
+
+class RunFacts(Facts):
+    """What is stored under META."""
+
+    command: str
+    models: list[ModelFacts]
+    versions: dict[str, str]
+
+
 PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
 
 

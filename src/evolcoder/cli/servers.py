@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from evolcoder import atomic
 from evolcoder.cli.steps import filled
 from evolcoder.engine import swap
 from evolcoder.engine.serve import server
@@ -76,8 +77,9 @@ class ServeSteps:
         try:
             call(*args)
         except StepFailed as error:
-            with self._log(STUDENTS).open("a", encoding="utf-8") as log:
-                log.write(f"evolcoder: {error}; it is ended, and a new one started when needed\n")
+            said = f"evolcoder: {error}; it is ended, and a new one started when needed\n"
+            with atomic.open_to_append(self._log(STUDENTS), inside=self._folder) as log:
+                log.write(said.encode())
             return False
         return True
 
@@ -106,4 +108,4 @@ class ServeSteps:
         return Served(spec)
 
     def _log(self, name: str) -> Path:
-        return self._folder / "log" / f"serve-{name}.txt"
+        return atomic.checked(self._folder / "log" / f"serve-{name}.txt", inside=self._folder)

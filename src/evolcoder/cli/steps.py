@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from evolcoder import atomic
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
@@ -34,7 +35,7 @@ from evolcoder.engine.models import cache_folder
 from evolcoder.engine.serve import guarded, last_words
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import outcomes_of
-from evolcoder.evaluate.store import DB_NAME, EvalStore
+from evolcoder.evaluate.store import DB_NAME, Asked, EvalStore
 from evolcoder.loop.behind import LOOK_UP_S
 from evolcoder.loop.parts import Served, Training
 from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig, fill
@@ -49,13 +50,14 @@ def run_step(
     *,
     timeout_s: float | None = None,
     going: "list[subprocess.Popen[bytes]] | None" = None,
+    inside: Path | None = None,
 ) -> None:
     """Run a command to its end; what it ends with other than 0 becomes an error.
 
-    While it runs it is in `going`, so that another thread can end it.
+    While it runs it is in `going`, so that another thread can end it. No link leads the log out of
+    `inside`; left out, out of its own folder.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with atomic.open_to_append(log, inside=inside or log.parent) as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
         going, process = [] if going is None else going, None
@@ -115,14 +117,14 @@ class RunSteps:
     def evolve(self, config: Config, folder: Path, models: Mapping[str, str]) -> None:
         """Bring a run folder to the rounds of its config."""
         path = self._folder / "configs" / f"{folder.name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        atomic.write_text(path, text, inside=self._folder)
         sets = [f"{role}.model={json.dumps(spec)}" for role, spec in models.items()]
         options = [word for one in sets for word in ("--set", one)]
         if _all_served(config, models):
             options += self._serve.traffic
         command = [*OURS, "run", str(path), "--out", str(folder), "--json", *options]
-        run_step(command, self._folder / "log" / f"{folder.name}.txt")
+        run_step(command, self._folder / "log" / f"{folder.name}.txt", inside=self._folder)
 
 
 def _parsed(options: Sequence[str]) -> argparse.Namespace:
@@ -158,7 +160,7 @@ class TrainSteps:
         if training.steps is not None:
             command += filled(how.steps, steps=training.steps)
         log = self._folder / "log" / f"train-{training.key}.txt"
-        run_step(command, log, timeout_s=how.timeout_s, going=self._going)
+        run_step(command, log, timeout_s=how.timeout_s, going=self._going, inside=self._folder)
 
     def stop(self) -> None:
         """End a training that goes on in another thread."""
@@ -218,7 +220,7 @@ class EvalSteps:
         """Ask for the samples that are missing."""
         command = [*OURS, "eval", *self.options(folder, model.spec, benches), "--no-grade"]
         command += self._serve.traffic
-        run_step(command, self._folder / "log" / f"sample-{name}.txt")
+        run_step(command, self._folder / "log" / f"sample-{name}.txt", inside=self._folder)
 
     def check(self, benches: Sequence[str]) -> None:
         """Run the benchmarks' own references here, so that no grading has to."""
@@ -229,15 +231,16 @@ class EvalSteps:
             *_flags(self._of_programs(benches)),
             *self._config.options,
         ]
-        run_step(command, self._folder / "log" / "check.txt", going=self._grading)
+        log = self._folder / "log" / "check.txt"
+        run_step(command, log, going=self._grading, inside=self._folder)
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade what has no verdict and ask nobody; the settings are those it was sampled with."""
         with EvalStore.read(folder) as store:
-            spec = str(store.meta("settings")["model"])
+            spec = store.meta("settings", Asked)["model"]
         command = [*OURS, "eval", *self.options(folder, spec, benches), "--no-ask"]
         log = self._folder / "log" / f"grade-{name}.txt"
-        run_step(command, log, going=self._grading)
+        run_step(command, log, going=self._grading, inside=self._folder)
 
     def stop(self) -> None:
         """End a grading that goes on in another thread."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from evolcoder import atomic, bounded_yaml
 from evolcoder import config as configs
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import provenance
@@ -23,6 +24,7 @@ from evolcoder.cli.lessons import lessons_of
 from evolcoder.cli.progress import Download
 from evolcoder.engine import models
 from evolcoder.errors import TrainError
+from evolcoder.input_files import read_text
 from evolcoder.train import scale
 from evolcoder.train.base import PACKAGES
 from evolcoder.train.card import Notes
@@ -32,6 +34,7 @@ from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
 from evolcoder.train.sft import Job, train
 
 EVERY_STEPS = 10
+MOST_NOTES_MB = 16
 NOTES_HOLD = (
     "it is to hold a JSON object with any of run, arms, license and scores "
     "(bench, metric, score, low, high)"
@@ -85,7 +88,7 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = yaml.safe_load(value)
+            changes[key] = bounded_yaml.load(value)
         except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
@@ -103,8 +106,8 @@ def _notes(path: Path | None) -> Notes:
     if path is None:
         return Notes()
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(read_text(path, most_mb=MOST_NOTES_MB, error=TrainError))
+    except (ValueError, RecursionError) as error:
         raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
     if not isinstance(data, dict):
         raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
@@ -126,9 +129,9 @@ def _installed(name: str) -> bool:
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
     """Start a process for each GPU, and hand its exit code on."""
-    args.out.mkdir(parents=True, exist_ok=True)
     config = args.out / scale.CONFIG_NAME
-    config.write_text(scale.launcher_config(recipe, args.gpus), encoding="utf-8")
+    text = scale.launcher_config(recipe, args.gpus)
+    atomic.write_text(config, text, inside=args.out, error=TrainError)
     return subprocess.run(scale.launch_command(config, sys.argv[2:]), check=False).returncode
 
 

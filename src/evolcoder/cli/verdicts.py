@@ -32,14 +32,15 @@ def write(
         for chosen in dict.fromkeys((Format.EVALPLUS, Format(layout or Format.EVALPLUS))):
             name = f"{bench.name}.{chosen}{_SUFFIX.get(chosen, '.jsonl')}"
             path = folder / "samples" / name
-            write_samples(path, chosen, bench.problems(), _candidates(store, bench))
+            candidates = _candidates(store, bench)
+            write_samples(path, chosen, bench.problems(), candidates, inside=folder)
             paths.append(path)
         path = folder / "verdicts" / f"{bench.name}.jsonl"
         lines = (json.dumps(asdict(one)) for one in store.verdicts(bench.name))
-        write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+        write_whole(path, "".join(f"{line}\n" for line in lines).encode(), inside=folder)
         paths.append(path)
     text = json.dumps([result.as_plain() for result in results], indent=1)
-    write_whole(folder / SCORES, f"{text}\n".encode())
+    write_whole(folder / SCORES, f"{text}\n".encode(), inside=folder)
     return [*paths, folder / SCORES]
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from evolcoder.config import Config, VerifyConfig
 from evolcoder.engine.base import Role
 from evolcoder.errors import SandboxRefusedError
-from evolcoder.funnel import VERIFY_META
+from evolcoder.folder import Facts
+from evolcoder.funnel import VERIFY_META, VerifyFacts
 from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.store import RunStore
@@ -96,9 +97,9 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
 
     Says on standard error, in one line, where a run does not verify what could be.
     """
-    known = store.meta(VERIFY_META)
+    known = store.meta(VERIFY_META, VerifyFacts)
     if known is None:
-        is_older = "verify" not in store.meta("config")
+        is_older = "verify" not in (store.meta("config", Facts) or {})
         why_not = "it was begun by a version that did not" if is_older else held.why_not
         known = {
             "level": "" if why_not else config.verify.sandbox,

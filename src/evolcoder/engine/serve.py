@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from evolcoder.atomic import open_to_append
 from evolcoder.errors import StepFailed
 from evolcoder.text import one_line
 
@@ -68,8 +69,7 @@ def server(
     It is stopped at the end.
     """
     _wait_for_port(url, stop_s)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with open_to_append(log, inside=log.parent) as file:
         process = subprocess.Popen(
             tethered(command, signal.SIGTERM),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,8 @@
 
 Promises: what is in it survives any interruption; a second process on the same folder is refused;
 samples that other settings made are not mixed with these. A sandbox failure is kept apart from
-verdicts and is tried again by the next session.
+verdicts and is tried again by the next session. What a damaged or foreign database holds becomes a
+sample or verdict only if it could be one.
 
 >>> with EvalStore.create(Path("runs/e"), settings) as store:   # doctest: +SKIP
 ...     store.add_sample("humaneval", sample)
@@ -12,12 +13,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from evolcoder.bench.base import Form, Sample
-from evolcoder.db import Statement
+from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.db import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
 from evolcoder.errors import RunFolderError
-from evolcoder.folder import Folder
+from evolcoder.folder import Facts, Folder, fact
 
 DB_NAME = "eval.db"
 MIGRATIONS: Sequence[str] = (
@@ -43,6 +44,27 @@ MIGRATIONS: Sequence[str] = (
     """,
 )
 _SAMPLE = "INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
+_SAMPLES = Columns(problem=TEXT, number=COUNT, text=TEXT, form=TEXT, fault=MAYBE_TEXT)
+_VERDICTS = Columns(
+    problem=TEXT, number=COUNT, passed=MAYBE_COUNT, base_passed=MAYBE_COUNT, found=TEXT, facts=TEXT
+)
+_FAILURES = Columns(problem=TEXT, what=TEXT)
+_NAME, _NUMBER = Columns(name=TEXT), Columns(number=COUNT)
+
+
+class Asked(Facts):
+    """What is stored of an evaluation whose samples a model gave."""
+
+    model: str
+
+
+class VerdictFacts(Facts):
+    """What must be known of a verdict; an earlier version may not have said the rest."""
+
+    kind: str
+    separation: str = ""
+    layers: Sequence[str] = ()
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +96,10 @@ class EvalStore(Folder):
     DB_NAME = DB_NAME
     KIND = "evaluation"
     MIGRATIONS = MIGRATIONS
+    REMEDY = (
+        "restore it from a copy, or delete the folder and evaluate again: "
+        "answers that are in the cache are not paid for twice"
+    )
 
     @classmethod
     def create(cls, folder: Path, settings: Mapping[str, object]) -> Self:
@@ -106,36 +132,29 @@ class EvalStore(Folder):
 
     def samples(self, bench: str, problem: str) -> dict[int, Sample]:
         """Read the samples of one problem, by number."""
-        rows: Any = self.db.read(
-            "SELECT number, text, form, fault FROM samples WHERE bench=? AND problem=?",
-            (bench, problem),
-        )
-        return {
-            number: Sample(problem, number, text, Form(form), fault)
-            for number, text, form, fault in rows
-        }
+        query = "SELECT problem, number, text, form, fault FROM samples WHERE bench=? AND problem=?"
+        found = self.db.each(_sample_from, query, (bench, problem))
+        return {sample.index: sample for sample in found}
 
     def benches(self) -> list[str]:
         """Name the benchmarks that there are verdicts on."""
-        rows = self.db.read("SELECT DISTINCT bench FROM verdicts ORDER BY bench")
-        return [str(name) for (name,) in rows]
+        query = "SELECT DISTINCT bench FROM verdicts ORDER BY bench"
+        return [name for (name,) in self.db.each(_NAME.checked, query)]
 
     def problems(self, bench: str) -> frozenset[str]:
         """Name the problems of a bench that there are samples of."""
-        rows = self.db.read("SELECT DISTINCT problem FROM samples WHERE bench=?", (bench,))
-        return frozenset(str(problem) for (problem,) in rows)
+        query = "SELECT DISTINCT problem FROM samples WHERE bench=?"
+        return frozenset(name for (name,) in self.db.each(_NAME.checked, query, (bench,)))
 
     def count(self, bench: str, n: int) -> int:
         """Count the samples of a bench among the first n of each problem."""
         query = "SELECT COUNT(*) FROM samples WHERE bench=? AND number<?"
-        return int(str(self.db.read(query, (bench, n))[0][0]))
+        return self.db.number(query, (bench, n))
 
     def judged_numbers(self, bench: str, problem: str) -> set[int]:
         """Return the numbers of the samples that have a verdict."""
-        rows: Any = self.db.read(
-            "SELECT number FROM verdicts WHERE bench=? AND problem=?", (bench, problem)
-        )
-        return {number for (number,) in rows}
+        query = "SELECT number FROM verdicts WHERE bench=? AND problem=?"
+        return {number for (number,) in self.db.each(_NUMBER.checked, query, (bench, problem))}
 
     def without_verdict(self, bench: str, problems: Iterable[str]) -> list[str]:
         """Return those of some problems that no sample was judged on."""
@@ -143,25 +162,22 @@ class EvalStore(Folder):
 
     def verdicts(self, bench: str) -> Iterator[Judged]:
         """Read all verdicts of a bench, by problem and number."""
-        rows: Any = self.db.reader.execute(
+        query = (
             "SELECT problem, number, passed, base_passed, found, facts FROM verdicts"
-            " WHERE bench=? ORDER BY problem, number",
-            (bench,),
+            " WHERE bench=? ORDER BY problem, number"
         )
-        for problem, number, passed, base, found, facts in rows:
-            base_passed = None if base is None else bool(base)
-            yield Judged(problem, number, bool(passed), base_passed, found, json.loads(facts))
+        yield from self.db.each(_judged_from, query, (bench,))
 
     def failures(self, bench: str) -> list[tuple[str, str]]:
         """Read what failed: problems, and what was seen."""
-        rows = self.db.read(
-            "SELECT problem, what FROM failures WHERE bench=? ORDER BY problem, number", (bench,)
-        )
-        return cast("list[tuple[str, str]]", rows)
+        query = "SELECT problem, what FROM failures WHERE bench=? ORDER BY problem, number"
+        return [
+            (problem, what) for problem, what in self.db.each(_FAILURES.checked, query, (bench,))
+        ]
 
     def adopt(self, settings: Mapping[str, object]) -> None:
         """Take settings as this evaluation's own, or refuse other ones."""
-        known = self.meta("settings")
+        known = self.meta("settings", Facts)
         wanted = json.loads(json.dumps(settings))
         if known is not None and known != wanted:
             keys = sorted(k for k in {*known, *wanted} if known.get(k) != wanted.get(k))
@@ -171,6 +187,18 @@ class EvalStore(Folder):
             )
         self.set_meta("settings", wanted)
         self.db.flush()
+
+
+def _sample_from(columns: Sequence[Any]) -> Sample:
+    problem, number, text, form, fault = _SAMPLES.checked(columns)
+    return Sample(problem, number, text, Form(form), fault)
+
+
+def _judged_from(columns: Sequence[Any]) -> Judged:
+    problem, number, passed, base, found, facts = _VERDICTS.checked(columns)
+    base_passed = None if base is None else bool(base)
+    known = fact("a verdict", facts, VerdictFacts)
+    return Judged(problem, number, bool(passed), base_passed, str(Found(found)), known)
 
 
 def _sample_row(bench: str, sample: Sample, finish: str) -> Statement:

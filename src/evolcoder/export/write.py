@@ -2,7 +2,8 @@
 
 Promises: one pass over the rows per format, a row at a time, so that memory stays flat; every file
 is whole or not there; the same rows and facts give the same bytes. An export that exists is
-overwritten file by file. Does not choose or order rows: that is the caller's.
+overwritten file by file, and no link in it is followed out of it. Does not choose or order rows:
+that is the caller's.
 
     <out>/<format>/data.json, data.jsonl or data.parquet
     <out>/<format>/README.md             the data set card; `load_dataset(<folder>)` follows it
@@ -14,9 +15,8 @@ overwritten file by file. Does not choose or order rows: that is the caller's.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -24,12 +24,12 @@ from typing import BinaryIO
 import orjson
 import yaml
 
+from evolcoder import atomic
 from evolcoder.config import ExportFormat
 from evolcoder.errors import ConfigError, RunFolderError
 from evolcoder.export.card import CardFacts, Tally, card
 from evolcoder.export.formats import FORMATS, Columns, Format
 from evolcoder.records import Row
-from evolcoder.store import write_atomically
 
 DATASET = "evolcoder"
 """Name under which LLaMA-Factory finds the data."""
@@ -49,46 +49,43 @@ def export(
 ) -> list[Path]:
     """Write every format into a folder of its own under `out`; return the data files.
 
-    `rows` gives the rows of a format, afresh for each.
+    `rows` gives the rows of a format, afresh for each. No link leads out of `out`, or out of the
+    run that it lies in.
     """
-    return [_export_one(rows(name), name, out / name, facts) for name in formats]
+    made, inside = [], atomic.boundary(out) or out
+    for name in formats:
+        atomic.make_folder(out / name, inside=inside, error=RunFolderError)
+        made.append(_export_one(rows(name), FORMATS[name], _Out(out / name, inside), facts))
+    return made
 
 
-def _export_one(rows: Iterable[Row], name: ExportFormat, folder: Path, facts: CardFacts) -> Path:
-    format, tally = FORMATS[name], Tally()
-    path = folder / format.file
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written: {error.strerror}") from error
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """Where a format goes."""
+
+    folder: Path
+    """Its folder."""
+    inside: Path
+    """What no link leads out of."""
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        atomic.write_text(path, text, inside=self.inside, error=RunFolderError)
+
+
+def _export_one(rows: Iterable[Row], format: Format, out: _Out, facts: CardFacts) -> Path:
+    path, tally = out.folder / format.file, Tally()
     lines = (format.columns(row) for row in tally.counting(rows))
-    with _whole(path) as file:
+    with atomic.open_binary(path, inside=out.inside, error=RunFolderError) as file:
         _WRITERS[path.suffix](lines, file, format)
-    write_atomically(folder / "README.md", card(facts, format, tally))
+    out.write("README.md", card(facts, format, tally))
     if format.llamafactory:
         entry = {DATASET: {"file_name": format.file, **format.llamafactory}}
-        write_atomically(folder / "dataset_info.json", json.dumps(entry, indent=2) + "\n")
+        out.write("dataset_info.json", json.dumps(entry, indent=2) + "\n")
     if format.axolotl:
         stanza = {"datasets": [{"path": format.file, **format.axolotl}]}
-        text = _AXOLOTL_HEAD + yaml.safe_dump(stanza, sort_keys=False)
-        write_atomically(folder / "axolotl.yaml", text)
+        out.write("axolotl.yaml", _AXOLOTL_HEAD + yaml.safe_dump(stanza, sort_keys=False))
     return path
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name when all of it is written, and vanishes otherwise."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        os.replace(part, path)
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written: {error.strerror or error}; make room or mend the rights"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_lines(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:

@@ -12,17 +12,20 @@ no candidate; where that fails the test is sealed, and it is tried again each ti
 
 import hashlib
 import json
+import math
 import platform
 import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 
+from evolcoder import atomic
 from evolcoder.bench.base import CallChecks, Problem, ProgramChecks
-from evolcoder.db import Database
-from evolcoder.errors import UnjudgedError
+from evolcoder.db import BLOB, NUMBER, TEXT, Columns, Database
+from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.grade.answers import read_answer
 from evolcoder.grade.calls import answers_of
 from evolcoder.grade.problems import Need, ProblemTest
@@ -66,6 +69,13 @@ NONE = "none"
 """In place of a finding: the data set brings no reference."""
 
 
+MOST_ANSWERS = 64 << 20
+"""Bytes up to which a reference's answers are kept; those of a few are found anew each time."""
+_FINDING = Columns(reference=TEXT, stub=TEXT)
+_EXPECTED = Columns(lines=BLOB)
+_NEED = Columns(cpu_s=NUMBER, peak_mb=NUMBER, answers=BLOB, calls_s=TEXT)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the reference and the stub of a problem gave on this machine."""
@@ -95,8 +105,8 @@ class Controls:
         environment: str,
         tools: Callable[[str], str] = str,
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path, MIGRATIONS)
+        atomic.make_folder(path.parent, error=BenchError)
+        self._db = Database(path, MIGRATIONS, remedy="delete it, it is made anew")
         self._sandbox = sandbox
         self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
         self._tools = tools
@@ -106,10 +116,9 @@ class Controls:
         try:
             with judging():
                 key = self._key(problem)
-                if rows := self._db.read(
-                    "SELECT reference, stub FROM controls WHERE key=?", (key,)
-                ):
-                    return Finding(*cast("tuple[str, str]", rows[0]))
+                query = "SELECT reference, stub FROM controls WHERE key=?"
+                for reference, stub in self._db.each(_FINDING.checked, query, (key,)):
+                    return Finding(reference, stub)
                 return (await self._fresh(key, problem))[0]
         except UnjudgedError as error:
             told = f"{Kind.ERROR}: {error}"
@@ -121,11 +130,8 @@ class Controls:
             return Need(answers=await self._expected(problem, problem.checks))
         key = self._key(problem)
         query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
-        if rows := self._db.read(query, (key,)):
-            cpu_s, peak_mb, packed, calls_s = cast("tuple[float, float, bytes, str]", rows[0])
-            answers = _unpacked(packed, problem)
-            if answers is not None:
-                return Need(cpu_s, peak_mb, tuple(json.loads(calls_s)), answers)
+        for need in self._db.each(partial(_need_from, problem=problem), query, (key,)):
+            return need
         return (await self._fresh(key, problem))[1]
 
     def close(self) -> None:
@@ -146,8 +152,9 @@ class Controls:
         if split is None:
             return ()
         key = self._key(problem)
-        if rows := self._db.read("SELECT lines FROM expected WHERE key=?", (key,)):
-            return tuple(zlib.decompress(cast("bytes", rows[0][0])).split(b"\n"))
+        query = "SELECT lines FROM expected WHERE key=?"
+        for lines in self._db.each(partial(_lines_from, problem=problem), query, (key,)):
+            return lines
         lines = await expected_lines(
             self._sandbox, checks.language, problem.prompt, split, GENEROUS
         )
@@ -159,7 +166,7 @@ class Controls:
     async def _fresh(self, key: str, problem: Problem) -> tuple[Finding, Need]:
         """Measure the controls of a problem, and keep them if they are sound."""
         finding, need = await self._measured(problem)
-        if not finding.fault:
+        if not finding.fault and sum(map(len, need.answers)) < MOST_ANSWERS:
             packed = zlib.compress(b"\n".join(need.answers), 1)
             found = (key, finding.reference, finding.stub)
             values = (*found, need.cpu_s, need.peak_mb, packed, json.dumps(need.calls_s))
@@ -204,17 +211,41 @@ class Controls:
         return tuple(round(one, 3) if isinstance(one, float) else 0.0 for one in times)
 
 
-def _unpacked(packed: bytes, problem: Problem) -> tuple[bytes, ...] | None:
-    """Return the answers that were kept; None if they are not those of this problem's calls."""
+def _need_from(columns: Sequence[Any], *, problem: Problem) -> Need:
+    """Decode what was kept, as far as it can be this problem's."""
+    cpu_s, peak_mb, packed, calls_s = _NEED.checked(columns)
+    answers = _unpacked(packed, problem)
+    times = json.loads(calls_s)
+    if not all(isinstance(one, int | float) and 0 <= one < math.inf for one in times):
+        raise ValueError("calls_s holds what is no time")
+    if len(times) not in {0, len(answers)}:
+        raise ValueError(f"{len(times)} times of {len(answers)} calls")
+    return Need(cpu_s, peak_mb, tuple(times), answers)
+
+
+def _lines_from(columns: Sequence[Any], *, problem: Problem) -> tuple[bytes, ...]:
+    """Decode expected lines, as far as they can be this problem's."""
+    (packed,) = _EXPECTED.checked(columns)
+    return _unpacked(packed, problem)
+
+
+def _unpacked(packed: bytes, problem: Problem) -> tuple[bytes, ...]:
+    """Decompress answers; those of another number than a problem has calls are damage."""
+    most = max(_n_answers(problem))
+    text = zlib.decompressobj().decompress(packed, 2 * MOST_ANSWERS)
+    answers = tuple(text.split(b"\n", most)) if text else ()
+    if len(answers) not in _n_answers(problem):
+        raise ValueError(f"{len(answers)} answers to {most} calls")
+    return answers
+
+
+def _n_answers(problem: Problem) -> set[int]:
+    """Return how many answers a problem's controls can have left."""
     checks = problem.checks
-    n_calls = len(checks.inputs) if isinstance(checks, CallChecks) else 0
-    unpacking = zlib.decompressobj()
-    try:
-        text = unpacking.decompress(packed, GENEROUS.answers_mb << 20)
-    except zlib.error:
-        return None
-    answers = tuple(text.split(b"\n", n_calls)) if text else ()
-    return answers if unpacking.eof and len(answers) == n_calls else None
+    if isinstance(checks, CallChecks):
+        return {len(checks.inputs)}
+    split = split_test(checks.language, checks.tests) if isinstance(checks, ProgramChecks) else None
+    return {0, len(split.comparisons)} if split else {0}
 
 
 def _finding(verdict: Verdict) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from evolcoder.funnel import SECONDS_META
+from evolcoder.funnel import SECONDS_META, SecondsFacts
 from evolcoder.gauge import watching
 from evolcoder.loop.store import LoopStore, Step
 from evolcoder.store import RunStore
@@ -75,7 +75,7 @@ class Clock:
 def stages_of(folder: Path) -> str:
     """Say how long a run was at each stage of its newest round."""
     with RunStore.read(folder) as store:
-        rounds = store.meta(SECONDS_META) or {}
+        rounds = store.meta(SECONDS_META, SecondsFacts) or {}
     stages = rounds[max(rounds, key=int)] if rounds else {}
     return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
 

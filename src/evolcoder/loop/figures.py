@@ -3,11 +3,10 @@
 Promises: arms are rows with a marker of their own and their interval; the control's interval is a
 hatched band behind them, so that nothing depends on colour. Needs matplotlib, imported late.
 
->>> draw(table, Path("rounds.svg"))   # doctest: +SKIP
+>>> draw(table, file)   # doctest: +SKIP
 """
 
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from evolcoder.errors import ConfigError
 from evolcoder.loop.tables import Line, Table
@@ -27,7 +26,7 @@ STYLE: Any = {
 }
 
 
-def draw(table: Table, path: Path) -> None:
+def draw(table: Table, file: BinaryIO) -> None:
     """Draw a table: a panel per benchmark, a row per arm."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 - heavy, and only some need it
@@ -36,7 +35,6 @@ def draw(table: Table, path: Path) -> None:
         raise ConfigError(
             "figures need matplotlib, which is not installed; run: pip install 'evolcoder[figures]'"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         height = 1.3 + 0.32 * len(table.lines)
         figure = Figure(figsize=(2.2 + 2.1 * len(table.benches), height), layout="constrained")
@@ -46,7 +44,7 @@ def draw(table: Table, path: Path) -> None:
         panels[0].set_yticks(range(len(table.lines)), [line.arm for line in table.lines])
         panels[0].invert_yaxis()
         figure.suptitle(table.question.title, fontsize=10)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "evolcoder"})
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "evolcoder"})
 
 
 def _panel(panel: Any, table: Table, bench: str) -> None:  # noqa: ANN401 - a foreign library's

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder import atomic
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, has_base
 from evolcoder.errors import BenchError
@@ -51,14 +52,14 @@ class Kept:
 
 def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[Kept]]) -> None:
     """Write what cannot be computed; see `present` for the rest."""
-    folder.mkdir(parents=True, exist_ok=True)
+    inside = atomic.boundary(folder) or folder
     text = json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)
-    write_whole(folder / FACTS, f"{text}\n".encode())
+    write_whole(folder / FACTS, f"{text}\n".encode(), inside=inside)
     for bench, kept in samples.items():
         ordered = sorted(kept, key=lambda one: (one.problem, one.text, one.model, one.number))
         lines = (json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
         data = "".join(f"{line}\n" for line in lines).encode()
-        write_whole(folder / "samples" / f"{bench}.jsonl.gz", data)
+        write_whole(folder / "samples" / f"{bench}.jsonl.gz", data, inside=inside)
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -128,12 +129,13 @@ def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) ->
 
 def present(folder: Path, *, figures: bool) -> list[Path]:
     """Write tables and figures out of what is stored; return their paths."""
-    found = tables_of(folder)
+    found, inside = tables_of(folder), atomic.boundary(folder) or folder
     paths = [folder / "tables.md", folder / "tables.json"]
-    write_whole(paths[0], markdown(found).encode())
+    write_whole(paths[0], markdown(found).encode(), inside=inside)
     plain = json.dumps([table.as_plain() for table in found], indent=1, ensure_ascii=False)
-    write_whole(paths[1], f"{plain}\n".encode())
+    write_whole(paths[1], f"{plain}\n".encode(), inside=inside)
     for table in found if figures else ():
         paths.append(folder / "figures" / f"{table.question.name}.svg")
-        draw(table, paths[-1])
+        with atomic.open_binary(paths[-1], inside=inside) as file:
+            draw(table, file)
     return paths

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from pydantic import RootModel, StrictInt, StrictStr
+
 from evolcoder.config import Config
 from evolcoder.ids import content_id
 from evolcoder.loop.arms import MAIN, STUDENT, Arm, Selection, Source, select
@@ -28,6 +30,10 @@ LOCAL = "vllm:"
 """How the spec of weights begins that the loop serves itself; `vllm:student` is the student."""
 EVOLVED = "evolved:"
 """Meta keys: a run's name -> hash of what made it, and the rounds that it is through with."""
+
+
+class _Evolved(RootModel[tuple[StrictStr, StrictInt]]):
+    """What is stored under such a key."""
 
 
 class Runs:
@@ -94,7 +100,7 @@ class Runs:
         """Bring a run to its rounds; when the first begins, its seeds can be read `meanwhile`."""
         if name in self._config.folders:
             return
-        made_by, n_done = self._store.meta(EVOLVED + name) or ("", -1)
+        made_by, n_done = self._store.meta(EVOLVED + name, _Evolved) or ("", -1)
         if made_by != self._made_by(config):
             n_done = -1
         if n_done >= rounds:

@@ -6,16 +6,18 @@
     evals/KEY/                        samples and verdicts of one model
     loop.db                           which step took how long, and what was decided
 
-Promises: a file or folder has its name only when it is whole; a second process is refused.
+Promises: a file or folder has its name only when it is whole; a second process is refused; no link
+in the folder leads what is written out of it.
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder import atomic
+from evolcoder.db import MAYBE_NUMBER, NUMBER, TEXT, Columns
 from evolcoder.errors import RunFolderError
 from evolcoder.folder import Folder
 from evolcoder.ids import content_id
@@ -34,6 +36,9 @@ MIGRATIONS: Sequence[str] = (
     """,
     "ALTER TABLE steps ADD COLUMN busy REAL",
 )
+
+
+_STEP = Columns(kind=TEXT, name=TEXT, seconds=NUMBER, detail=TEXT, busy=MAYBE_NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +79,29 @@ class LoopStore(Folder):
     def steps(self) -> list[Step]:
         """Read all steps, in order."""
         query = "SELECT kind, name, seconds, detail, busy FROM steps ORDER BY rowid"
-        rows: Any = self.db.read(query)
-        return [Step(*row) for row in rows]
+        return [Step(*row) for row in self.db.each(_STEP.checked, query)]
 
     def run_folder(self, name: str) -> Path:
         """Return where a run is kept."""
-        return self.folder / f"run-{name}"
+        return self._at(f"run-{name}")
 
     def data(self, digest: str, rows: Iterable[Row]) -> Path:
         """Return the file of an arm's rows; write it unless it is there."""
-        path = self.folder / "data" / f"{digest}.jsonl"
+        path = self._at("data", f"{digest}.jsonl")
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            write_lines(path, map(lesson, rows))
+            with atomic.open_text(path, inside=self.folder, error=RunFolderError) as file:
+                for row in rows:
+                    file.write(json.dumps(lesson(row), ensure_ascii=False) + "\n")
         return path
 
     def model(self, key: str) -> Path:
         """Return where a trained model is, once it is whole."""
-        return self.folder / "models" / key
+        return self._at("models", key)
 
     def making(self, key: str) -> Path:
         """Return where a model is while it is being trained."""
-        path = self.folder / "models" / f"{key}.making"
-        path.parent.mkdir(exist_ok=True)
+        path = self._at("models", f"{key}.making")
+        atomic.make_folder(path.parent, inside=self.folder, error=RunFolderError)
         return path
 
     def made(self, key: str) -> None:
@@ -108,9 +113,15 @@ class LoopStore(Folder):
 
     def evaluation(self, key: str) -> Path:
         """Return where a model's samples and verdicts are."""
-        path = self.folder / "evals" / key
-        path.parent.mkdir(exist_ok=True)
+        path = self._at("evals", key)
+        atomic.make_folder(path.parent, inside=self.folder, error=RunFolderError)
         return path
+
+    def _at(self, *parts: str) -> Path:
+        """Return a place in the folder, which no link leads out of it."""
+        return atomic.checked(
+            self.folder.joinpath(*parts), inside=self.folder, error=RunFolderError
+        )
 
 
 def lesson(row: Row) -> dict[str, Any]:
@@ -123,15 +134,6 @@ def lesson(row: Row) -> dict[str, Any]:
         "seed": row.task.ordinal,
         "heuristic": row.task.heuristic or "",
     }
-
-
-def write_lines(path: Path, rows: Iterable[object]) -> None:
-    """Write JSON lines; the file has its name when all of it is there."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    os.replace(part, path)
 
 
 def model_key(data: str, steps: int | None, student: str, how: Sequence[object], seed: int) -> str:

@@ -45,9 +45,10 @@ def pack(folder: Path, planned: Planned, prompts: Iterable[object], how: object)
         jobs.setdefault(training.key, {"key": training.key, **job})
     paths = [folder / name for name in ("jobs.json", "rows.jsonl.gz", "prompts.jsonl.gz")]
     plan = json.dumps({"how": how, "jobs": list(jobs.values())})
-    write_whole(paths[0], f"{plan}\n".encode())
-    write_whole(paths[1], _lines(rows))
-    write_whole(paths[2], _lines(prompts))
+    for path, data in zip(
+        paths, (f"{plan}\n".encode(), _lines(rows), _lines(prompts)), strict=True
+    ):
+        write_whole(path, data, inside=folder)
     return paths
 
 

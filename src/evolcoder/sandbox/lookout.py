@@ -1,7 +1,7 @@
 """Looks at a program's answers while it runs, and has it ended when what they say is enough.
 
-Promises: every complete answer is shown once, in order, to the task's `goes_on`, up to the first that
-is longer than `LONGEST_BYTES`; every byte is read once, so that all looks together take time linear
+Promises: every complete answer is shown once, in order, to the task's `goes_on`, up to the first
+that is longer than `LONGEST_BYTES`; every byte is read once, so that all looks take time linear
 in what the program writes. A program that ends within the first pause costs nothing here.
 """
 

@@ -1,38 +1,39 @@
 """Rows out of files, Hub data sets and the package, one at a time, each with its place.
 
-Promises: memory holds one line of a JSONL file, one batch of a Parquet file, or one whole JSON
-array; every fault is a one-line SeedsError that names the place. Knows nothing of what a row means,
-and unpickles and runs nothing.
+Promises: memory holds one row of a JSONL file or of a JSON array, or one batch of a Parquet file,
+also where the file is packed; every fault is a one-line SeedsError that names the place. A pipe or
+device is refused, not waited for. Knows nothing of what a row means, and unpickles and runs
+nothing.
 
 >>> next(rows_of(SeedsConfig())).place
 'line 1'
 """
 
-import codecs
 import gzip
-import json
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from evolcoder import json_stream
 from evolcoder.config import SeedsConfig
 from evolcoder.errors import SeedsError
+from evolcoder.input_files import opened
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".parquet")
-MAX_LINE_MB = 256
-"""A longer line is no row but a file of another kind."""
 PARQUET_ROWS = 256
 """Rows of a Parquet file that are held at once."""
+MOST_UNPACKED_GB = 64
+"""Largest Parquet file that is unpacked to disk."""
+_PIECE = 1 << 20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WHY_CHARS = 300
 
@@ -67,17 +68,21 @@ def _bare(path: Path) -> Path:
 
 
 def _file_rows(path: Path) -> Iterator[Raw]:
-    reader = _parquet_rows if _bare(path).suffix.lower() == ".parquet" else _json_rows
+    is_parquet = _bare(path).suffix.lower() == ".parquet"
     try:
-        if path.is_dir():
-            raise SeedsError(f"{path}: is a folder; name a file in it")
-        if path.exists() and _bare(path).suffix.lower() not in SUFFIXES:
+        if path.is_file() and _bare(path).suffix.lower() not in SUFFIXES:
             raise SeedsError(
                 f"{path}: unknown kind of file {path.suffix!r}; known are "
                 f"{', '.join(SUFFIXES)}, each also with .gz"
             )
-        with _opened(path) as file:
-            yield from reader(file, str(path))
+        with opened(path, error=SeedsError) as file:
+            if not is_parquet:
+                yield from _json_rows(file, str(path))
+            elif path.suffix.lower() != ".gz":
+                yield from _parquet_rows(file, str(path))
+            else:
+                with _unpacked(file, path) as unpacked:
+                    yield from _parquet_rows(unpacked, str(path))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SeedsError(f"{path}: damaged gzip: {error}; copy the file again") from error
     except OSError as error:
@@ -85,75 +90,27 @@ def _file_rows(path: Path) -> Iterator[Raw]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, uncompressed; Parquet is read from its end, so it is unpacked to disk first."""
-    if path.suffix.lower() != ".gz":
-        with path.open("rb") as file:
-            yield file
-        return
-    with gzip.open(path, "rb") as packed:
-        if _bare(path).suffix.lower() != ".parquet":
-            yield cast("BinaryIO", packed)
-            return
-        with tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(packed, unpacked)
-            unpacked.seek(0)
-            yield cast("BinaryIO", unpacked)
+def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """Unpack to disk what is read from its end, as Parquet is."""
+    with tempfile.TemporaryFile() as unpacked:
+        while piece := file.read(_PIECE):
+            unpacked.write(piece)
+            if unpacked.tell() > MOST_UNPACKED_GB << 30:
+                raise SeedsError(
+                    f"{path}: is larger than {MOST_UNPACKED_GB} GB when it is unpacked; "
+                    f"unpack it, or split it"
+                )
+        unpacked.seek(0)
+        yield cast("BinaryIO", unpacked)
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
-    """Read rows one per line, or a JSON array if the first character is its bracket."""
-    nothing_yet = True
-    for number, line in enumerate(_lines(file, name), start=1):
-        row = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        if not row.strip():
-            continue
-        if nothing_yet and row.lstrip().startswith(b"["):
-            yield from _array_rows(row + file.read(), name, number)
-            return
-        nothing_yet = False
-        yield Raw(f"line {number}", _parsed(row, name, number))
-
-
-def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Split at line feeds alone; an array on one line may be longer than a row."""
-    limit = MAX_LINE_MB << 20
-    for number in count(1):
-        line = file.readline(limit)
-        if not line:
-            return
-        if len(line) == limit and not (number == 1 and line.lstrip().startswith(b"[")):
-            raise SeedsError(
-                f"{name}: line {number} is longer than {MAX_LINE_MB} MB; write one row per line"
-            )
-        yield line
-
-
-def _array_rows(data: bytes, name: str, first_line: int) -> Iterator[Raw]:
-    rows = cast("list[object]", _parsed(data, name, first_line))
-    for number, value in enumerate(rows, start=1):
-        yield Raw(f"row {number}", value)
-
-
-def _parsed(data: bytes, name: str, first_line: int) -> object:
-    """Parse one JSON value; say on which line of the file a fault is."""
+    """Read rows one per line, or out of a JSON array if the first character is its bracket."""
     try:
-        return json.loads(data.decode())
-    except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
-        raise SeedsError(
-            f"{name}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); "
-            f"save the file as UTF-8"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise SeedsError(
-            f"{name}: line {first_line + error.lineno - 1} is not JSON ({error.msg} at column "
-            f"{error.colno}); a file holds one row per line, or one array of rows"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise SeedsError(
-            f"{name}: the JSON that begins on line {first_line} cannot be read: {error}"
-        ) from error
+        for place, value in json_stream.values(file):
+            yield Raw(place, value)
+    except json_stream.NotJSONError as error:
+        raise SeedsError(f"{name}: {error}") from error
 
 
 def _parquet_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
@@ -166,12 +123,22 @@ def _parquet_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
             f"run: pip install 'evolcoder[parquet]'"
         ) from error
     try:
-        batches = parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS)
+        source = parquet.ParquetFile(file)
+        _check_row_groups(source.metadata, name)
+        batches = source.iter_batches(batch_size=PARQUET_ROWS)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, value in enumerate(rows, start=1):
             yield Raw(f"row {number}", value)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # text, or a date of no year
         raise SeedsError(f"{name}: damaged Parquet: {_why(error)}") from error
+
+
+def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Refuse rows that are so long that a few of them fill the memory."""
+    for n in range(metadata.num_row_groups):
+        group = metadata.row_group(n)
+        if group.total_byte_size > (json_stream.MOST_MB << 20) * max(1, group.num_rows):
+            raise SeedsError(f"{name}: has rows that are longer than {json_stream.MOST_MB} MB")
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[Raw]:

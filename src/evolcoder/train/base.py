@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from evolcoder import atomic
 from evolcoder.errors import TrainError
 from evolcoder.train.recipe import Recipe
 
@@ -93,11 +95,14 @@ def cast_files(folder: Path, dtype: str) -> None:
 
     for path in sorted(folder.glob("*.safetensors")):
         weights = {name: w.to(getattr(torch, dtype)) for name, w in load_file(path).items()}
-        save_file(weights, path, metadata={"format": "pt"})
+        with TemporaryDirectory(dir=folder) as scratch:
+            save_file(weights, Path(scratch, path.name), metadata={"format": "pt"})
+            Path(scratch, path.name).replace(path)
     config = folder / "config.json"
     if config.exists():
         data = json.loads(config.read_text(encoding="utf-8"))
-        config.write_text(json.dumps({**data, "dtype": dtype}, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({**data, "dtype": dtype}, indent=2) + "\n"
+        atomic.write_text(config, text, inside=folder, error=TrainError)
 
 
 def without_adapter(model: Any) -> Any:

@@ -7,12 +7,12 @@ by name. The outcome is written when the weights are all there, so a folder that
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from evolcoder import atomic
 from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.train.card import CardFacts, Notes, card
@@ -102,7 +102,7 @@ def finish(folder: Path, outcome: Outcome, notes: Notes) -> None:
     """Write outcome and card; call it again with scores, and the card has them."""
     _write(folder / OUTCOME_NAME, asdict(outcome))
     text = card(_facts(folder, outcome), notes)
-    (folder / CARD_NAME).write_text(text, encoding="utf-8")
+    atomic.write_text(folder / CARD_NAME, text, inside=folder, error=TrainError)
 
 
 def _facts(folder: Path, outcome: Outcome) -> CardFacts:
@@ -144,8 +144,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    text = json.dumps(data, indent=1) + "\n"
+    atomic.write_text(path, text, inside=path.parent, error=TrainError)

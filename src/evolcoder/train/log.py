@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder import atomic
+from evolcoder.errors import TrainError
+
 LOG_NAME = "train-log.jsonl"
 COMPLETE = "complete"
 """A file that stands in a checkpoint that was written to its end."""
@@ -66,8 +69,8 @@ def log_to(folder: Path, tell: Callable[[Step], None]) -> Any:
                 grad_norm=float(logs["grad_norm"]),
                 seconds=round(time.monotonic() - self.began, 3),
             )
-            with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(step)) + "\n")
+            with atomic.open_to_append(folder / LOG_NAME, inside=folder, error=TrainError) as file:
+                file.write(f"{json.dumps(asdict(step))}\n".encode())
             tell(step)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -100,7 +103,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 def _keep_until(path: Path, step: int) -> None:
     """Take away what an earlier session logged behind the checkpoint that is gone on from."""
     kept = [asdict(line) for line in read_log(path.parent) if line.step <= step]
-    path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    text = "".join(json.dumps(line) + "\n" for line in kept)
+    atomic.write_text(path, text, inside=path.parent, error=TrainError)
 
 
 def _sync(folder: Path) -> None:
