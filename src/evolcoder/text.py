@@ -7,6 +7,7 @@ Nothing here judges; it only finds. English is assumed where a function speaks o
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -125,6 +126,40 @@ _CODE_LINE = re.compile(
 )
 
 
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What of ASCII a terminal obeys, but for tab and line feed."""
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL, C1
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # drawn as nothing
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, joiners, directions, separators
+    r"\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef"  # lone surrogates, private use, no characters
+    r"\ufe00-\ufe0f\ufeff\ufff0-\ufffb\ufffe\uffff"  # selectors, byte order, annotations
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # layout of rare scripts
+    r"\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U0010ffff]"  # tags, private use, none
+)
+"""The same of Unicode, and what reorders text or has no shape of its own."""
+_JOINERS = "\u200c\u200d"
+_EMOJI_SELECTOR = "\ufe0f"
+_KEYS = frozenset("0123456789#*")
+"""What is drawn as a key of a telephone with a selector behind it."""
+_SYMBOLS = frozenset({"So", "Sm"})
+_JOINED = re.compile(
+    "[\u0600-\u109f\u1780-\u18af\u1a00-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
+    "\U00010a00-\U00011fff\U0001e900-\U0001e95f]"
+)
+"""Scripts whose letters join: Arabic, Syriac, those of India and their kin, Mongolian."""
+_MONGOLIAN = re.compile("[\u1820-\u18aa]")
+_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_VIRAMA = 9
+"""Combining class of the sign that a joiner may follow at a word's end."""
+
+
+_LOGIN = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
+_KEY_NAME = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
+_QUERIED = re.compile(rf"""([?&]{_KEY_NAME}=)[^&#\s"'<>]*""", re.IGNORECASE)
+_NAMES_SECRET = re.compile(_KEY_NAME, re.IGNORECASE)
+
+
 class Wants(StrEnum):
     """What a task asks for, as far as its wording tells."""
 
@@ -151,6 +186,31 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def visible(text: str, *, lines: bool = True) -> str:
+    r"""Show control, bidirectional and invisible characters as escapes such as `\x1b` or `\u202e`.
+
+    What is left can neither command a terminal nor hide or reorder what stands beside it; text of
+    any script stays as it is, with the joiners that its letters and emoji need. `lines` leaves
+    tabs and line feeds. Never raises, whatever the string holds; done twice it is as done once.
+    """
+    text = (_OBEYED if text.isascii() else _HIDDEN).sub(_escape, text)
+    return text if lines else text.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def without_logins(text: str) -> str:
+    """Take the logins out of the URLs in a text: user and password, and keys in a query.
+
+    >>> without_logins("http://me:hunter2@host/v1?api_key=x&v=1#model")
+    'http://host/v1?api_key=&v=1#model'
+    """
+    return _QUERIED.sub(r"\1", _LOGIN.sub("", text)) if "://" in text else text
+
+
+def names_secret(parameter: str) -> bool:
+    """Tell whether a parameter of a URL is a key, by its name."""
+    return _NAMES_SECRET.fullmatch(parameter) is not None
 
 
 def words(text: str) -> list[str]:
@@ -274,3 +334,51 @@ def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
 
 def _block(start: re.Match[str], code: str, *, closed: bool) -> CodeBlock:
     return CodeBlock(language_of(start[2]) if start[2] else None, code.strip("\n"), closed)
+
+
+def _escape(found: re.Match[str]) -> str:
+    char = found[0]
+    if _is_needed(char, found.string, found.start()):
+        return char
+    code = ord(char)
+    if code < 0x100:
+        return "\\r" if char == "\r" else f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_needed(char: str, text: str, at: int) -> bool:
+    """Tell whether what has no shape of its own gives what stands around it its right one."""
+    before, after = text[max(at - 1, 0) : at], text[at + 1 : at + 2]
+    if char in _JOINERS:
+        if before == _EMOJI_SELECTOR:
+            before = text[max(at - 2, 0) : at - 1]
+        return _joins_letters(before, after) or (_is_symbol(before) and _is_symbol(after))
+    if "\ufe00" <= char <= _EMOJI_SELECTOR:
+        return before in _KEYS if before.isascii() else _is_shown(before)
+    if "\u180b" <= char <= "\u180f":
+        return _MONGOLIAN.match(before) is not None
+    if "\U000e0100" <= char <= "\U000e01ef":
+        return _IDEOGRAPH.match(before) is not None
+    return False
+
+
+def _joins_letters(before: str, after: str) -> bool:
+    if not _is_letter(before):
+        return False
+    return unicodedata.combining(before) == _VIRAMA or _is_letter(after)
+
+
+def _is_letter(char: str) -> bool:
+    is_joined = _JOINED.match(char) is not None and _HIDDEN.match(char) is None
+    return is_joined and unicodedata.category(char)[0] in "LM"
+
+
+def _is_symbol(char: str) -> bool:
+    """Tell whether it may be a part of an emoji, newer ones than Python knows included."""
+    return "\U0001f000" <= char <= "\U0001faff" or (
+        char > "\xff" and unicodedata.category(char) in _SYMBOLS
+    )
+
+
+def _is_shown(char: str) -> bool:
+    return char != "" and not char.isspace() and _HIDDEN.match(char) is None

@@ -1,0 +1,153 @@
+"""What a terminal obeys, and what hides or reorders text, is shown; text of any script is not."""
+
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evolcoder.text import names_secret, visible, without_logins
+
+SIGNS_IN_FRONT = {
+    *range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD,
+}  # fmt: skip
+"""Format characters that are drawn: those that stand before a number."""
+UNSEEN = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u3164\uffa0\ufe00\ufe0f\U000e0001\U000e0100\U000e01ef"
+)
+"""What is drawn as nothing although it is a letter or a mark, or is none yet."""
+WRITTEN = {
+    "\x00": r"\x00", "\x07": r"\x07", "\x08": r"\x08", "\r": r"\r", "\x1b": r"\x1b", "\x7f": r"\x7f",
+    "\x85": r"\x85", "\x9b": r"\x9b", "\xad": r"\xad", "\u200b": r"\u200b", "\u202e": r"\u202e",
+    "\u2028": r"\u2028", "\u2066": r"\u2066", "\u061c": r"\u061c", "\ufeff": r"\ufeff",
+    "\ufff9": r"\ufff9", "\ud800": r"\ud800", "\ue000": r"\ue000",
+    "\U000e0041": r"\U000e0041", "\U0010ffff": r"\U0010ffff",
+}  # fmt: skip
+
+
+def hidden(code):
+    char = chr(code)
+    is_control = unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return is_control and char not in "\n\t" and code not in SIGNS_IN_FRONT
+
+
+LAST_DRAWN = 0x3FFFF
+"""Behind it are tags, private use and nothing else; each thousandth of those will do."""
+CODES = [*range(LAST_DRAWN), *range(LAST_DRAWN, 0x110000, 997), 0x10FFFF]
+ALL_HIDDEN = [*(chr(code) for code in CODES if hidden(code)), *UNSEEN]
+
+
+@pytest.mark.parametrize("char", WRITTEN)
+def test_a_control_character_is_written_as_its_escape(char):
+    """The escape is the one that Python reads, whatever stands around."""
+    assert visible(f"a{char}b") == f"a{WRITTEN[char]}b"
+
+
+def test_no_control_format_surrogate_or_private_character_passes():
+    """Every character of these kinds, alone and between letters, leaves printable text alone."""
+    passed = [ascii(char) for char in ALL_HIDDEN if visible(f"x{char}y").isprintable() is False]
+    passed += [ascii(char) for char in ALL_HIDDEN if char in visible(f"{char}{char}")]
+    assert passed == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain text, tabs\tand\nlines",
+        "Grüße, naïve café — “quotes” … № €",
+        "漢字とかな　전각 한국어",
+        "葛\U000e0100城",
+        "שלום עולם، مرحبا بالعالم",
+        "می‌خواهم کتاب‌ها",
+        "क्‍ष श्री‌मान् অর্‌থ",
+        "ന്‍ അവന്‍",
+        "👨‍👩‍👧‍👦 👩🏽‍🚀 🏳️‍🌈 ❤️‍🔥 🙂‍↔️ 1️⃣ ☎︎",
+        "ᠮᠣᠩᠭᠣᠯ᠎ᠠ ᠪᠢ᠋",
+        "ไทย ລາວ ខ្មែរ မြန်မာ བོད་ཡིག",
+        "∀x ∈ ℝ: ⌈x⌉ = −⌊−x⌋",
+    ],
+)
+def test_ordinary_text_of_any_script_stays_as_it_is(text):
+    """Joiners between letters that join and in emoji, selectors behind what they select: all stay."""
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pass\u200dword", "pass\u200cword", "\u200dx", "a\ufe0f", "\ufe0f", " \ufe0f", "😀\ufe0f\ufe0f",
+        "😀\U000e0100", "a\U000e0101", "ا\u200b\u200cب", "ا\u200c\u200cب", "ا\u200c", "😀\u200dx",
+        "x\u180bᠠ", "1\u200d2", "\u180e",
+    ],
+)  # fmt: skip
+def test_what_joins_or_selects_nothing_is_shown(text):
+    """A joiner between letters that do not join, twice, at an end; a selector of nothing."""
+    shown = visible(text)
+    assert shown != text
+    assert "\\" in shown
+
+
+@given(st.text(st.characters(codec=None), max_size=12))
+def test_it_takes_any_string_and_done_twice_is_as_done_once(text):
+    """No string raises, what comes out can be encoded, and showing it again changes nothing."""
+    shown = visible(text)
+    shown.encode()
+    assert visible(shown) == shown
+    assert "\n" not in visible(text, lines=False)
+
+
+@given(st.text(st.sampled_from("a ا्ক😀\u200c\u200d\ufe0f\u180bᠠ\U000e0100葛1"), max_size=8))
+def test_joiners_and_selectors_in_any_order_are_settled_at_once(text):
+    """What one pass leaves is what two passes leave."""
+    shown = visible(text)
+    assert visible(shown) == shown
+
+
+def test_one_line_has_neither_tabs_nor_line_feeds():
+    """Where a text has one line, what would break it is an escape too."""
+    assert visible("a\tb\nc\r\n", lines=False) == r"a\tb\nc\r\n"
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\u200d", "\ufe0f", "\udc80", "é", "ب\u200c"])
+def test_it_takes_linear_time(char):
+    """Twice the text takes about twice the time, and none takes long."""
+
+    def cost(n):
+        text = char * n
+        begun = time.process_time()
+        visible(text)
+        return time.process_time() - begun
+
+    cost(1000)
+    once = min(cost(5_000) for _ in range(3))
+    assert cost(40_000) < 24 * once + 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("http://me:pass@host:1/v1#m", "http://host:1/v1#m"),
+        ("https://sk-token@host/v1", "https://host/v1"),
+        ("https://a%40b:c@d@host/v1", "https://host/v1"),
+        ("--model=http://me:p@h/v1#m --set a='https://u:q@i/v1#n'", "--model=http://h/v1#m --set a='https://i/v1#n'"),
+        ("http://h/v1?api_key=s3cret&api-version=2024-10-21#m", "http://h/v1?api_key=&api-version=2024-10-21#m"),
+        ("http://h/v1?key=s&x=1", "http://h/v1?key=&x=1"),
+        ("http://host/v1#org/model@revision", "http://host/v1#org/model@revision"),
+        ("http://host/path@x:y", "http://host/path@x:y"),
+        ('{"a": "http://h", "b": "x@y"}', '{"a": "http://h", "b": "x@y"}'),
+        ("openai:gpt-4o-mini", "openai:gpt-4o-mini"),
+    ],
+)  # fmt: skip
+def test_logins_are_taken_out_of_urls_and_nothing_else(text, bare):
+    """User and password go, and keys in a query; an @ elsewhere stays."""
+    assert without_logins(text) == bare
+    assert without_logins(bare) == bare
+
+
+def test_parameters_that_hold_keys_are_known_by_their_names():
+    """An API's version is no secret, and would be missed in answers that hold a date."""
+    assert all(
+        map(names_secret, ["key", "api_key", "X-Api-Key", "access_token", "sig", "password"])
+    )
+    assert not any(map(names_secret, ["api-version", "v", "design", "model"]))
