@@ -16,6 +16,8 @@ from evolcoder.evaluate.story import Evaluation
 from evolcoder.grade.controls import Controls
 from evolcoder.sandbox.pool import PoolSandbox
 
+pytestmark = pytest.mark.timeout(1800)
+
 WIZARDCODER = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"
 BASE_ONLY = {0, 22, 46, 55, 63, 83, 91, 97, 122, 124}
 """Problems whose sample passes HumanEval's inputs and fails on others, by EvalPlus 0.3.1."""

@@ -54,6 +54,7 @@ def test_a_lesson_knows_its_file_and_line(tmp_path):
     assert [lesson.task for lesson in lessons] == [TASK, "", TASK]
 
 
+@pytest.mark.train
 def test_the_verb_trains_and_says_what_came_of_it(toy_base, tmp_path, capsys):
     """JSON on stdout, progress on stderr, a model in the folder."""
     rows = written(tmp_path / "rows.jsonl", [{"instruction": TASK, "output": ANSWER}] * 6)

@@ -112,6 +112,7 @@ def test_every_format_that_seeds_come_in_is_read(capsys, tmp_path, format):
     assert "does_not_parse 1" in out
 
 
+@pytest.mark.e2e
 def test_an_export_of_ours_is_read_back(capsys, tmp_path, odd):
     """What was kept once is kept again."""
     verify(capsys, odd, "--out", tmp_path / "out")

@@ -49,6 +49,7 @@ def test_all_problems_but_one_can_be_looked_for(search):
     assert [one.problem.id for one in search._targets if not one.examples] == ["Mbpp/367"]
 
 
+@pytest.mark.e2e
 def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, sandbox):
     """The floors of the benchmark hold on a cut of it, by running alone."""
     planted, recall, _, running = cleaning
@@ -61,6 +62,7 @@ def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, 
     assert {kind: share for kind, share in shares.items() if share < recall.FLOORS[kind]} == {}
 
 
+@pytest.mark.e2e
 def test_what_tells_of_a_leak_among_real_rows_is_true(cleaning, shelf, search, sandbox):
     """Reading found of most real rows with a telling pass that they solve the problem."""
     planted, recall, _, running = cleaning

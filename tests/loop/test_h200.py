@@ -13,6 +13,8 @@ from evolcoder.loop import results
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.loop.tables import markdown
 
+pytestmark = pytest.mark.timeout(1800)
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "h200"
 IN_README = (".", "gentle")

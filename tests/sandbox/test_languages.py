@@ -135,6 +135,7 @@ def test_the_class_that_has_main_is_found(language, source):
     assert LANGUAGES[language].words(("MAIN",), source) == ("Problem",)
 
 
+@pytest.mark.toolchains
 def test_compiling_takes_none_of_the_programs_time(polyglot):
     """Compile time is reported apart and no limit of the program's own bounds it."""
     polyglot.needs("cpp")
@@ -160,6 +161,7 @@ def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
         assert job_of(order).memory_mb == 100 + least
 
 
+@pytest.mark.toolchains
 def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
     """`go test` would compile it, run nothing and end with exit code 0."""
     polyglot.needs("go")

@@ -87,6 +87,7 @@ def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
     assert losses(tmp_path / "other") != losses(trained[0])
 
 
+@pytest.mark.train
 def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
     """CuDNN's attention is out of the choice while steps are taken, and in it again afterwards."""
     allowed = []
@@ -101,6 +102,7 @@ def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
     assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
+@pytest.mark.train
 def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
     """How rows lie in memory does not change what is learnt."""
     outcome = train(job(toy_base, tmp_path / "out", layout="packed"))
@@ -108,6 +110,7 @@ def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
     assert outcome.waste == 0
 
 
+@pytest.mark.train
 def test_checkpointing_and_small_parts_give_the_same_losses(trained, toy_base, tmp_path):
     """What saves memory changes rounding alone."""
     train(job(toy_base, tmp_path / "out", checkpointing=True, micro_tokens=130))
@@ -127,6 +130,7 @@ train(replace(job(sys.argv[1], sys.argv[2], save_every=3), tell=end))
 """
 
 
+@pytest.mark.train
 def test_a_killed_training_goes_on_with_the_same_losses(trained, toy_base, tmp_path):
     """SIGKILL in step 7, the same order again: the loss curve is that of a training left alone."""
     out = tmp_path / "out"
@@ -200,6 +204,7 @@ def test_a_gradient_that_is_no_number_ends_it_before_the_weights_take_it(toy_bas
         train(job(broken, tmp_path / "out", batch_rows=3))
 
 
+@pytest.mark.train
 def test_a_lora_is_merged_into_an_ordinary_model(toy_base, tmp_path):
     """Only the adapter is trained; merged, the folder holds the base's shape with other weights."""
     out = tmp_path / "out"
@@ -216,6 +221,7 @@ def test_a_lora_is_merged_into_an_ordinary_model(toy_base, tmp_path):
     assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
+@pytest.mark.train
 def test_a_lora_left_apart_is_an_adapter(toy_base, tmp_path):
     """Unmerged, the folder holds the adapter alone, which peft puts on the base it names."""
     from peft import AutoPeftModelForCausalLM
