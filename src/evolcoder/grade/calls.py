@@ -43,6 +43,8 @@ LIGHT_BYTES_IN_ALL = 1 << 16
 """How much of one program's answers this process decodes."""
 COSTLY_S, COSTLY_S_PER_MB, COSTLY_MOST_S = 2.0, 0.5, 30.0
 """Processor seconds of a comparison elsewhere: at least, more for each megabyte, and at most."""
+COSTLY_WALL_S = 60.0
+"""Seconds by the clock beyond that: it never waits for anything but a processor."""
 COSTLY_MB = 2048
 """Memory of a comparison elsewhere."""
 RESULT_BYTES = 1 << 16
@@ -133,6 +135,10 @@ async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Lim
     marks = _Marks(test)
     program = Program("python", source, Calls(test.entry_point, test.encoded, marks.goes_on))
     execution = await sandbox.run(program, limits)
+    if not test.inputs:
+        return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
+    if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
+        return ending(execution, Separation.PARENT)
     found = await marks.all(_lines(execution, len(test.inputs)), sandbox)
     return _judged(test, found, execution)
 
@@ -164,7 +170,8 @@ async def call_isolated(
 def costly_limits(n_bytes: int) -> Limits:
     """Return what a comparison of so many bytes may use: several times what honest ones need."""
     cpu_s = min(COSTLY_S + COSTLY_S_PER_MB * n_bytes / (1 << 20), COSTLY_MOST_S)
-    return Limits(cpu_s, 4 * cpu_s, COSTLY_MB, processes=8, output_kb=64, answers_mb=1, file_mb=1)
+    wall_s = COSTLY_WALL_S + 4 * cpu_s
+    return Limits(cpu_s, wall_s, COSTLY_MB, processes=8, output_kb=64, answers_mb=1, file_mb=1)
 
 
 class _Marks:
@@ -277,10 +284,6 @@ def _lines(execution: Execution, n_calls: int) -> list[bytes]:
 
 
 def _judged(test: CallTest, found: Sequence[Mark], execution: Execution) -> Verdict:
-    if not test.inputs:
-        return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
-    if execution.status in {Status.COMPILE_ERROR, Status.OUTPUT}:
-        return ending(execution, Separation.PARENT)
     outcomes = tuple(one.is_right for one in found)
     if found and not found[-1].is_right:
         return _wrong(found[-1], outcomes, execution)
