@@ -19,7 +19,7 @@ from evolcoder.sandbox.base import Kind, Separation
 PROMPT = "#include <assert.h>\nlong twice(long n) {\n"
 MAIN = "}\nint main() {\n    auto candidate = twice;\n"
 COMPARES = f"{MAIN}    assert(candidate((2)) == (4));\n    assert(candidate((3)) == (6));\n}}\n"
-KEEPS = f"{MAIN}    long kept = candidate(2);\n    assert(kept == 4);\n}}\n"
+KEEPS = f"{MAIN}    long kept = candidate(3);\n    assert(kept == 6);\n}}\n"
 UNTYPED = f"{MAIN}    assert(candidate((2)) == (four));\n}}\n"
 RIGHT, WRONG = "    return n + n;\n", "    return n * n;\n"
 
@@ -133,6 +133,23 @@ def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
     verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
     assert (verdict.kind, verdict.check, verdict.outcomes) == (kind, check, outcomes), verdict
     assert verdict.separation is Separation.PARENT
+
+
+def test_the_first_wrong_line_ends_a_program(cpp):
+    """What would go on for ever behind it takes none of its limits, nor do more lines than calls."""
+    need = Need(answers=(b"i32 4", b"i32 6"))
+    test = ProblemTest.of(problem("one", COMPARES), need)
+    for body, kind, check in [
+        ("    while (n == 3);\n    return 5;\n", Kind.FAILED, 0),
+        (
+            '    if (n == 3) write(3, "i64 6\\n\\n", 7);\n    while (n == 3);\n    return 4;\n',
+            Kind.FORGED,
+            None,
+        ),
+    ]:
+        verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
+        assert (verdict.kind, verdict.check) == (kind, check), verdict
+        assert verdict.execution.cpu_s < PROGRAM.cpu_s / 2
 
 
 def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):

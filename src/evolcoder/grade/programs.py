@@ -2,7 +2,7 @@
 
 Promises: where the test does nothing but compare calls with values, the candidate's process calls
 and serialises, and the values that are expected never enter it; they were serialised by a program
-of their own. Exit code 0 is needed and not enough.
+of their own. Exit code 0 is needed and not enough; the first wrong line ends a program.
 Any other test runs sealed in the candidate's process: its checks are counted under a name made up
 for this run, and a random token comes on a channel of its own behind the last of them. A candidate
 that takes its own process apart can find the token, so these verdicts say `Separation.TOKEN`.
@@ -94,9 +94,14 @@ async def grade_program(
     """Grade one program, or raise SandboxError."""
     if test.split is None:
         return await _grade_sealed(sandbox, source, test, limits)
-    program = HARNESSES[test.language].calling_program(source, test.split)
-    task = Program(test.language, program, Script(hidden=True))
-    return _judged(test, await sandbox.run(task, limits))
+    harness = HARNESSES[test.language]
+
+    def goes_on(number: int, line: bytes) -> bool:
+        return number < len(test.expected) and harness.same(line, test.expected[number])
+
+    task = Script(hidden=True, goes_on=goes_on)
+    program = Program(test.language, harness.calling_program(source, test.split), task)
+    return _judged(test, await sandbox.run(program, limits))
 
 
 def _judged(test: ProgramTest, execution: Execution) -> Verdict:
@@ -114,10 +119,11 @@ def _judged(test: ProgramTest, execution: Execution) -> Verdict:
             Kind.FAILED, parent, execution,
             check=number, outcomes=outcomes, expected=expected, got=got,
         )  # fmt: skip
-    if execution.status is not Status.FINISHED or execution.exit_code != 0:
+    is_stopped = execution.status is Status.STOPPED
+    if not is_stopped and (execution.status, execution.exit_code) != (Status.FINISHED, 0):
         at = len(lines) if len(lines) < len(test.expected) else None
         return ending(execution, parent, check=at, outcomes=outcomes)
-    if not is_whole:
+    if is_stopped or not is_whole:
         told = f"ended as if all were well, but {len(test.expected)} calls gave other lines"
         return verdict(Kind.FORGED, parent, execution, outcomes=outcomes, detail=told)
     return verdict(Kind.PASSED, parent, execution, outcomes=outcomes)

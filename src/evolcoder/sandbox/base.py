@@ -44,6 +44,10 @@ class Limits:
     only the program as a whole is limited."""
 
 
+GoesOn = Callable[[int, bytes], bool]
+"""Says of the number and the line of an answer whether the program goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """Run the source as a main program."""
@@ -53,6 +57,9 @@ class Script:
     hidden: bool = False
     """Leave the source in no file that the program can read; an interpreter then gets the program
     on standard input in place of the above. Does nothing for Python."""
+    goes_on: GoesOn | None = field(default=None, repr=False, compare=False)
+    """Looks, while the program runs, at the lines that it writes to the channel of answers, as
+    `Calls.goes_on` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Calls:
     """Name of the function."""
     inputs: bytes = field(repr=False)
     """A list of arguments for every call, each by `wire.trusted`, its length (`SIZE`) before it."""
-    goes_on: Callable[[int, bytes], bool] | None = field(default=None, repr=False, compare=False)
+    goes_on: GoesOn | None = field(default=None, repr=False, compare=False)
     """Looks, while the program runs, at the number and the line of an answer; False ends it, since
     nothing that it could still answer matters. Which answers it sees is not promised."""
 
@@ -115,7 +122,7 @@ class Status(StrEnum):
     OUTPUT = "output"
     COMPILE_ERROR = "compile_error"
     STOPPED = "stopped"
-    """Ended by `Calls.goes_on`."""
+    """Ended by its task's `goes_on`."""
 
 
 class Layer(StrEnum):

@@ -10,12 +10,39 @@ weaker than the other separations, and its verdicts say so.
 """
 
 import re
+import secrets
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class SealWords:
+    """The words of one run's seal."""
+
+    token: str
+    """Vouches for the last check."""
+    failure: str
+    """Tells of a check that did not hold; the token cannot be had from it."""
+    name: str
+    """Part of the names of what counts the checks."""
+
+    @classmethod
+    def fresh(cls) -> "SealWords":
+        """Make up words that nobody can know."""
+        return cls(*(f"t{secrets.token_hex(8)}" for _ in range(3)))
+
+    def put_into(self, text: str) -> str:
+        """Replace what stands for the words."""
+        own = {"TOKEN": self.token, "REFUSED": self.failure, "NAME": self.name}
+        return re.sub("TOKEN|REFUSED|NAME", lambda found: own[found[0]], text)
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
-    """Where the token and the count go. TOKEN stands for a random word, COUNT for a number."""
+    """Where the token and the count go.
+
+    Three words stand for ones made up anew for each run: TOKEN for what is written behind the last
+    check only, REFUSED for what tells of one that did not hold, NAME for a part of its own names.
+    """
 
     prologue: str = ""
     """Put before the candidate."""
@@ -31,27 +58,27 @@ class Seal:
     """What writes token and count, put behind the last check."""
     closers: int = 0
     """How many closing braces of the test stand behind the epilogue."""
-    failed: str = r"^TOKEN (\d+) failed$"
+    failed: str = r"^REFUSED (\d+) failed$"
     """Regex that finds on standard output or error that a check did not hold, where it can with the
     number of those that did. It only tells a wrong answer from an error; neither passes."""
 
-    def apply(self, candidate: str, test: str, token: str) -> tuple[str, int]:
+    def apply(self, candidate: str, test: str, words: SealWords) -> tuple[str, int]:
         """Return candidate and test as one sealed source, and the number of checks in it."""
         checks = 1
         if self.check:
-            counted = self.counted.replace("TOKEN", token)
+            counted = words.put_into(self.counted)
             test, checks = re.subn(self.check, counted, test, flags=re.MULTILINE)
         # Only in the seal's own parts: a candidate that spells TOKEN must not be told it.
         own = (self.prologue, self.epilogue, self.coda)
-        prologue, epilogue, coda = (part.replace("TOKEN", token) for part in own)
+        prologue, epilogue, coda = map(words.put_into, own)
         head = re.match(self.after, candidate)
         at = head.end() if head else 0
         source = candidate[:at] + prologue + candidate[at:]
         return f"{source}\n{_before_closers(test, epilogue, self.closers)}{coda}", checks
 
-    def failed_check(self, token: str, told: str) -> int | None:
+    def failed_check(self, words: SealWords, told: str) -> int | None:
         """Return the number of the check that did not hold; -1 where that is not said."""
-        found = re.search(self.failed.replace("TOKEN", token), told, re.MULTILINE)
+        found = re.search(words.put_into(self.failed), told, re.MULTILINE)
         if found is None:
             return None
         return int(found[1]) if found.re.groups else -1

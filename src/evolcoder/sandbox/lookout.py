@@ -1,7 +1,7 @@
 """Looks at a program's answers while it runs, and has it ended when what they say is enough.
 
-Promises: every complete answer is shown once, in order, to `Calls.goes_on`; a program that ends
-within the first pause costs nothing here.
+Promises: every complete answer is shown once, in order, to the task's `goes_on`; a program that
+ends within the first pause costs nothing here.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from evolcoder.sandbox.base import Calls, Task
+from evolcoder.sandbox.base import Calls, GoesOn, Script, Task
 from evolcoder.sandbox.channels import Channels
 
 FIRST_S, LONGEST_S = 0.01, 0.04
@@ -21,7 +21,7 @@ _MOST = 1 << 22
 class Lookout:
     """The looks at one program's answers, from its start to its end."""
 
-    def __init__(self, channels: Channels, goes_on: Callable[[int, bytes], bool]) -> None:
+    def __init__(self, channels: Channels, goes_on: GoesOn) -> None:
         self._channels = channels
         self._goes_on = goes_on
         self._stop: Callable[[], None] = lambda: None
@@ -62,5 +62,5 @@ class Lookout:
 
 def lookout_of(task: Task, channels: Channels) -> Lookout | None:
     """Make the lookout that a task asks for."""
-    goes_on = task.goes_on if isinstance(task, Calls) else None
+    goes_on = task.goes_on if isinstance(task, Calls | Script) else None
     return goes_on and Lookout(channels, goes_on)

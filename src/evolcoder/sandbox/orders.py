@@ -3,7 +3,6 @@
 The program itself, its test and its inputs are not in it; they travel in `channels`.
 """
 
-import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,6 +11,7 @@ from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.base import Asserts, Calls, Limits, Program, Script, Sealed
 from evolcoder.sandbox.inside.line import closed
 from evolcoder.sandbox.jail import ENVIRONMENT
+from evolcoder.sandbox.language import SealWords
 from evolcoder.sandbox.toolchains import Toolchain
 
 MB = 1 << 20
@@ -39,8 +39,8 @@ class Order:
     """What it may use."""
     seal: bytes
     """What must come over the channel of answers for the seal to be whole; empty without one."""
-    token: str
-    """What the seal is recognised by; empty without one."""
+    words: SealWords | None
+    """What the seal is recognised by; None without one."""
     checks: int
     """Checks behind the seal."""
 
@@ -48,13 +48,13 @@ class Order:
     def of(cls, program: Program, limits: Limits, toolchain: Toolchain | None) -> "Order":
         """Seal the program if it asks for it."""
         if not isinstance(program.task, Sealed) or toolchain is None:
-            return cls(program, toolchain, limits, b"", "", 0)
-        token = f"t{secrets.token_hex(8)}"
+            return cls(program, toolchain, limits, b"", None, 0)
+        words = SealWords.fresh()
         seal, test = toolchain.language.seal, program.task.test
-        source, checks = seal.apply(program.source, test, token)
+        source, checks = seal.apply(program.source, test, words)
         whole = Program(program.language, source, Script(hidden=True))
-        expected = f"{token} {checks}\n".encode()
-        return cls(whole, toolchain, limits, expected, token, checks if test.strip() else 0)
+        expected = f"{words.token} {checks}\n".encode()
+        return cls(whole, toolchain, limits, expected, words, checks if test.strip() else 0)
 
     def vouched(self, answers: bytes) -> int | None:
         """Return how many checks the answers vouch for."""
@@ -64,10 +64,10 @@ class Order:
 
     def failed(self, output: bytes, errors: bytes) -> int | None:
         """Return the check that the sealed program said had failed; -1 for one without number."""
-        if not self.seal or self.toolchain is None:
+        if self.words is None or self.toolchain is None:
             return None
         told = b"\n".join((output[-_TOLD:], errors[-_TOLD:])).decode("utf-8", "replace")
-        return self.toolchain.language.seal.failed_check(self.token, told)
+        return self.toolchain.language.seal.failed_check(self.words, told)
 
 
 @dataclass(frozen=True, slots=True)

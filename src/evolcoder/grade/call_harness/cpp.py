@@ -184,10 +184,12 @@ def _same(got: bytes, expected: bytes) -> bool:
     (kind, _, value), (wanted, _, text) = (
         line.decode("utf-8", "replace").partition(" ") for line in (got, expected)
     )
-    if len(kind) > _MOST_TYPE or "nullopt" in {value, text}:
-        return value == text == "nullopt" and "optional<" in kind + wanted
+    if len(kind) > _MOST_TYPE:
+        return False
+    if "nullopt" in {kind, wanted} and "nullopt" == value == text:
+        return f"{kind}{wanted}".removeprefix("nullopt").startswith("optional<")
     kind, wanted = _held(kind), _held(wanted)
-    if _NUMBER.fullmatch(kind) and _NUMBER.fullmatch(wanted):
+    if _NUMBER.fullmatch(kind) and _NUMBER.fullmatch(wanted) and value != text:
         return _equal_numbers(kind, value, wanted, text)
     return value == text and _comparable(kind) == _comparable(wanted)
 

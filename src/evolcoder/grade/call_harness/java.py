@@ -63,7 +63,7 @@ final class NAME {
         else line(one == null ? "null" : other(one));
     }
 
-    static void equal(java.lang.Object one) { line(text(one)); }
+    static void equal(java.lang.Object one) { line(one == null ? "NO_OBJECT" : text(one)); }
 
     private static java.lang.String text(java.lang.Object one) {
         if (one == null) return "null";
@@ -129,10 +129,12 @@ final class NAME {
 _CALLING = {
     "OTHER": 'return "an instance of " + quoted(one.getClass().getName(), \'"\');',
     "NOT_A_NUMBER": "NaN",
+    "NO_OBJECT": "null",
 }
 _EXPECTING = {
     "OTHER": "throw new java.lang.IllegalArgumentException(one.getClass().getName());",
     "NOT_A_NUMBER": "NaN, equal to nothing",
+    "NO_OBJECT": "null, equal to nothing",
 }
 _BODY = "\n        throw new RuntimeException();\n"
 _PRIMITIVE = re.compile(

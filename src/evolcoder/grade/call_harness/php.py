@@ -54,7 +54,6 @@ function NAME_text($value, int $depth): string {
 """
 _CALLING = "return 'a value of type ' . \\get_debug_type($value);"
 _EXPECTING = "throw new \\Exception(\\get_debug_type($value));"
-_BODY = "\n    throw new Exception();\n}\n"
 
 
 def _calling_program(candidate: str, split: SplitTest) -> str:
@@ -63,12 +62,13 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
     return _whole(candidate, split.head + calls, _serialiser(name, _CALLING, "NAN"))
 
 
-def _expected_program(prompt: str, split: SplitTest) -> str:
+def _expected_program(_: str, split: SplitTest) -> str:
+    """Leave the prompt out: values need nothing of it, and it may name a function of PHP's own."""
     lines = "".join(
         f"    fn () => {one.call};\n    harness({one.expected});\n" for one in split.comparisons
     )
     serialiser = _serialiser("harness", _EXPECTING, "NAN, equal to nothing")
-    return _whole(prompt + _BODY, split.head + lines, serialiser)
+    return _whole("<?php\n", split.head + lines, serialiser)
 
 
 def _serialiser(name: str, other: str, nan: str) -> str:

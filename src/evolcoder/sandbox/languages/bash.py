@@ -11,9 +11,9 @@ LANGUAGE = Language(
     seal=Seal(
         check=r"^(\s*)(\[\[ .* \]\])\s*$",
         counted=(
-            r"\1if \2; then ((n_TOKEN += 1)); "
-            r'else printf "TOKEN %d failed\\n" "$n_TOKEN" >&2; false; fi'
+            r"\1if \2; then ((n_NAME += 1)); "
+            r'else printf "REFUSED %d failed\\n" "$n_NAME" >&2; false; fi'
         ),
-        epilogue='printf "TOKEN %d\\n" "$n_TOKEN" >&3',
+        epilogue='printf "TOKEN %d\\n" "$n_NAME" >&3',
     ),
 )

@@ -4,23 +4,23 @@ from evolcoder.sandbox.language import Language, Seal
 
 PROLOGUE = """#include <unistd.h>
 #include <stdio.h>
-static int n_TOKEN;
-static void say_TOKEN(int where, const char *end) {
+static int n_NAME;
+static void say_NAME(int where, const char *words) {
     char line[64];
-    int size = snprintf(line, sizeof line, "TOKEN %d%s\\n", n_TOKEN, end);
+    int size = snprintf(line, sizeof line, words, n_NAME);
     if (write(where, line, size) != size) _exit(1);
 }
-static void check_TOKEN(int holds) {
-    if (!holds) { say_TOKEN(2, " failed"); _exit(1); }
-    n_TOKEN += 1;
+static void check_NAME(int holds) {
+    if (!holds) { say_NAME(2, "REFUSED %d failed\\n"); _exit(1); }
+    n_NAME += 1;
 }
-static void done_TOKEN(void) { say_TOKEN(3, ""); }
+static void done_NAME(void) { say_NAME(3, "TOKEN %d\\n"); }
 """
 SEAL = Seal(
     prologue=PROLOGUE,
     check=r"^(\s*)assert\((.*)\);\s*$",
-    counted=r"\1check_TOKEN((\2));",
-    epilogue="    done_TOKEN();",
+    counted=r"\1check_NAME((\2));",
+    epilogue="    done_NAME();",
     closers=1,
 )
 LANGUAGE = Language(

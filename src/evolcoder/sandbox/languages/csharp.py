@@ -3,11 +3,11 @@
 from evolcoder.sandbox.language import Language, Seal
 
 CODA = """
-static class Check_TOKEN {
+static class Check_NAME {
     static int n;
     public static void That(bool holds) {
         if (!holds) {
-            System.Console.Error.WriteLine("TOKEN " + n + " failed");
+            System.Console.Error.WriteLine("REFUSED " + n + " failed");
             System.Environment.Exit(1);
         }
         n += 1;
@@ -24,8 +24,8 @@ LANGUAGE = Language(
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)Debug\.Assert\((.*)\);\s*$",
-        counted=r"\1Check_TOKEN.That(\2);",
-        epilogue="    Check_TOKEN.Done();",
+        counted=r"\1Check_NAME.That(\2);",
+        epilogue="    Check_NAME.Done();",
         closers=2,
     ),
 )

@@ -11,10 +11,10 @@ func TestMain(m *testing.M) {
     code := m.Run()
     if code == 0 {
         done := []byte("TOKEN 1\\n")
-        file := os_TOKEN.NewFile(3, "answers")
+        file := os_NAME.NewFile(3, "answers")
         file.Write(done)
     }
-    os_TOKEN.Exit(code)
+    os_NAME.Exit(code)
 }
 """
 LANGUAGE = Language(
@@ -29,7 +29,7 @@ LANGUAGE = Language(
     ),
     command=("./main",),
     seal=Seal(
-        prologue='import os_TOKEN "os"\n',
+        prologue='import os_NAME "os"\n',
         after=r"\s*package \w+[^\n]*\n",
         coda=CODA,
         failed=r"^--- FAIL(?![\s\S]*^panic:)",

@@ -8,11 +8,11 @@ CLASS = r"^(?:\w+[ \t]+)*class[ \t]+"
 """The head of a class at the margin; what is inside of another class, or a comment, is none."""
 CLASSES = ".:/usr/share/java/javatuples.jar"
 CODA = """
-class Check_TOKEN {
+class Check_NAME {
     private static int n;
     static void that(boolean holds) {
         if (!holds) {
-            System.err.println("TOKEN " + n + " failed");
+            System.err.println("REFUSED " + n + " failed");
             Runtime.getRuntime().halt(1);
         }
         n += 1;
@@ -45,8 +45,8 @@ LANGUAGE = Language(
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)assert\s*\((.*)\);\s*$",
-        counted=r"\1Check_TOKEN.that(\2);",
-        epilogue="    Check_TOKEN.done();",
+        counted=r"\1Check_NAME.that(\2);",
+        epilogue="    Check_NAME.done();",
         closers=2,
     ),
 )

@@ -2,12 +2,14 @@
 
 from evolcoder.sandbox.language import Language, Seal
 
-PROLOGUE = """const check_TOKEN = (() => {
+PROLOGUE = """const check_NAME = (() => {
+  require("node:process")._eval = undefined;
   const { writeSync } = require("node:fs"), { deepEqual } = require("node:assert");
   let n = 0;
   return {
     equal(a, b) {
-      try { deepEqual(a, b); } catch (error) { writeSync(2, `TOKEN ${n} failed\\n`); throw error; }
+      try { deepEqual(a, b); }
+      catch (error) { writeSync(2, `REFUSED ${n} failed\\n`); throw error; }
       n += 1;
     },
     done() { writeSync(3, `TOKEN ${n}\\n`); },
@@ -17,8 +19,8 @@ PROLOGUE = """const check_TOKEN = (() => {
 SEAL = Seal(
     prologue=PROLOGUE,
     check=r"^(\s*)assert\.deepEqual\(",
-    counted=r"\1check_TOKEN.equal(",
-    epilogue="check_TOKEN.done();",
+    counted=r"\1check_NAME.equal(",
+    epilogue="check_NAME.done();",
 )
 LANGUAGE = Language(
     name="javascript",

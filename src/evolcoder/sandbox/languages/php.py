@@ -3,15 +3,15 @@
 from evolcoder.sandbox.language import Language, Seal
 
 PROLOGUE = """
-function check_TOKEN(bool $holds): void {
-    global $n_TOKEN;
+function check_NAME(bool $holds): void {
+    global $n_NAME;
     if (!$holds) {
-        \\file_put_contents('php://stderr', "TOKEN $n_TOKEN failed\\n");
+        \\file_put_contents('php://stderr', "REFUSED $n_NAME failed\\n");
         exit(1);
     }
-    $n_TOKEN += 1;
+    $n_NAME += 1;
 }
-$n_TOKEN = 0;
+$n_NAME = 0;
 """
 SETTINGS = (
     *("-n", "-d", "display_startup_errors=0", "-d", "display_errors=stderr"),
@@ -28,7 +28,7 @@ LANGUAGE = Language(
         prologue=PROLOGUE,
         after=r"\s*<\?php\b",
         check=r"^(\s*)if \((.*)\) \{ throw new Exception\(\"Test failed!\"\); \}\s*$",
-        counted=r"\1check_TOKEN(!(\2));",
-        epilogue="\\file_put_contents('php://fd/3', \"TOKEN $n_TOKEN\\n\");",
+        counted=r"\1check_NAME(!(\2));",
+        epilogue="\\file_put_contents('php://fd/3', \"TOKEN $n_NAME\\n\");",
     ),
 )

@@ -3,14 +3,14 @@
 from evolcoder.sandbox.language import Language, Seal
 
 PROLOGUE = """
-seal_TOKEN <- new.env()
-seal_TOKEN$n <- 0
-check_TOKEN <- function(holds) {
+seal_NAME <- new.env()
+seal_NAME$n <- 0
+check_NAME <- function(holds) {
   if (!isTRUE(holds)) {
-    cat("TOKEN ", seal_TOKEN$n, " failed\\n", sep = "", file = stderr())
+    cat("REFUSED ", seal_NAME$n, " failed\\n", sep = "", file = stderr())
     quit("no", status = 1)
   }
-  seal_TOKEN$n <- seal_TOKEN$n + 1
+  seal_NAME$n <- seal_NAME$n + 1
 }
 """
 LANGUAGE = Language(
@@ -22,7 +22,7 @@ LANGUAGE = Language(
     seal=Seal(
         prologue=PROLOGUE,
         check=r"^(\s*)stopifnot\((.*)\)\s*$",
-        counted=r"\1check_TOKEN(\2)",
-        epilogue='cat("TOKEN ", seal_TOKEN$n, "\\n", sep = "", file = "/dev/fd/3")',
+        counted=r"\1check_NAME(\2)",
+        epilogue='cat("TOKEN ", seal_NAME$n, "\\n", sep = "", file = "/dev/fd/3")',
     ),
 )

@@ -3,7 +3,7 @@
 from evolcoder.sandbox.language import Language, Seal
 
 CODA = """
-mod check_TOKEN {
+mod check_NAME {
     static N: ::std::sync::atomic::AtomicUsize = ::std::sync::atomic::AtomicUsize::new(0);
     pub fn count() { N.fetch_add(1, ::std::sync::atomic::Ordering::SeqCst); }
     pub fn done() {
@@ -21,8 +21,8 @@ LANGUAGE = Language(
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)assert(_eq|)!\((.*)\);\s*$",
-        counted=r"\1::std::assert\2!(\3); check_TOKEN::count();",
-        epilogue="    check_TOKEN::done();",
+        counted=r"\1::std::assert\2!(\3); check_NAME::count();",
+        epilogue="    check_NAME::done();",
         closers=1,
         failed=r"^assertion .*failed",
     ),

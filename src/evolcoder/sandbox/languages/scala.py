@@ -7,10 +7,10 @@ QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
 """The head of an object at the margin; helpers may stand before the one that has main."""
 CODA = """
-object Check_TOKEN {
+object Check_NAME {
   private var n = 0
   def that(holds: Boolean): Unit = {
-    if (!holds) { System.err.println(s"TOKEN $n failed"); Runtime.getRuntime.halt(1) }
+    if (!holds) { System.err.println(s"REFUSED $n failed"); Runtime.getRuntime.halt(1) }
     n += 1
   }
   def done(): Unit = {
@@ -31,8 +31,8 @@ LANGUAGE = Language(
     seal=Seal(
         coda=CODA,
         check=r"^(\s*)assert\((.*)\);\s*$",
-        counted=r"\1Check_TOKEN.that(\2);",
-        epilogue="    Check_TOKEN.done()",
+        counted=r"\1Check_NAME.that(\2);",
+        epilogue="    Check_NAME.done()",
         closers=2,
     ),
 )
