@@ -87,14 +87,14 @@ static class NAME
         Write(scalar);
     }
 
-    public static void Equals<T>(T value)
+    public static void Method<T>(T value)
     {
         if ((object) value == null && global::System.Nullable.GetUnderlyingType(typeof(T)) == null)
             NULL_LINE
         Write(Strict(value));
     }
 
-    public static void SequenceEqual<T>(global::System.Collections.Generic.IEnumerable<T> values)
+    public static void Sequence<T>(global::System.Collections.Generic.IEnumerable<T> values)
     {
         var found = new global::System.Text.StringBuilder("[ ");
         foreach (var value in values) found.Append(Strict(value) + " ");
@@ -121,8 +121,8 @@ _FORM = TestForm(
     opening=r"[ \t]*Debug\.Assert\(",
     relations={
         "Operator": r"\s*==(?!=)",
-        "Equals": r"\.Equals\(",
-        "SequenceEqual": r"\.SequenceEqual\(",
+        "Method": r"\.Equals\(",
+        "Sequence": r"\.SequenceEqual\(",
     },
     tail=r"\s*\}\s*\}\s*",
 )
@@ -139,7 +139,11 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 def _expected_program(prompt: str, test: SplitTest) -> str:
     """Serialise the expected values, boxed as `Equals` gets them."""
     head = re.findall(r"(?m)^using [^;]*;", prompt)
-    values = [f"    Expected.{check.relation}({check.expected});" for check in test.comparisons]
+    boxed = {"Method": "Method<object>"}
+    values = [
+        f"    Expected.{boxed.get(check.relation, check.relation)}({check.expected});"
+        for check in test.comparisons
+    ]
     main = ["class Problem {", "    public static void Main() {", *values, "    }", "}"]
     return "\n".join([*head, *main, _filled("Expected", _EXPECTED)])
 
