@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains image ds1000 clean help
+.PHONY: run test check fix bench bench-orchestration bench-grading bench-languages bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
