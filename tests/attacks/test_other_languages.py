@@ -1,12 +1,15 @@
 """Exit codes and tokens cannot be forged in the languages that models write most."""
 
 import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from driver import held, usable
-from evolcoder.sandbox.base import Limits, Program
+from driver import held, program_test, usable
+from evolcoder.grade.programs import grade_program
+from evolcoder.sandbox.base import Limits, Program, Separation
 from evolcoder.sandbox.pool import LEVELS
 
 HERE = Path(__file__).parent
@@ -20,13 +23,47 @@ def sections(path):
         yield name, body
 
 
+SUMS = {"bash": "$1 + $2", "perl": "$a + $b", "php": "$a + $b", "racket": "(+ a b)"}
 SAMPLES = dict(sections(HERE.parent / "sandbox" / "languages.txt"))
+
+
+TRANSFORMED = {
+    "csharp": (
+        "Main(string[] args) {",
+        "Main(string[] args) { System.Diagnostics.Trace.Listeners.Add(LISTENER);".replace(
+            "LISTENER", "new System.Diagnostics.ConsoleTraceListener(true)"
+        ),
+    )
+}
+"""Text of a test -> what graders put in its place: C#'s assertions only speak to listeners."""
+COMPLAINTS = {"csharp": rb"Fail:", "racket": rb"(?m)^(?:FAILURE|ERROR)"}
+"""What graders look for on standard error where a failed check does not change the exit code."""
+
+
+@dataclass(frozen=True)
+class Row:
+    language: str
+    statement: str
+
+    def __str__(self):
+        return f"{self.language}-{self.statement}"
+
+    def forged(self):
+        """The program that is wrong, and the test."""
+        candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[self.language], flags=re.MULTILINE)
+        place, _, text = self.statement.partition(" ")
+        if place == "TOP":
+            candidate = f"{text}\n{candidate}"
+        if place == "SUM":
+            candidate = candidate.replace("SUM", text)
+        early = "" if place in {"TOP", "SUM"} else self.statement
+        return candidate.replace("EARLY", early).replace("SUM", "7"), test
 
 
 def rows():
     for language, body in sections(HERE / "other_languages.txt"):
         for line in re.sub(r"\n#", "\0#", body).splitlines():
-            yield language, line.replace("\0", "\n")
+            yield Row(language, line.replace("\0", "\n"))
 
 
 ROWS = list(rows())
@@ -34,7 +71,7 @@ ROWS = list(rows())
 
 @pytest.fixture(scope="module", params=LEVELS)
 def polyglot(request):
-    languages = dict.fromkeys(name for name, _ in ROWS)
+    languages = dict.fromkeys(row.language for row in ROWS)
     yield from held(request.param, languages=list(usable(request.param, languages)))
 
 
@@ -42,25 +79,63 @@ at_strict = pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
 """Where naive graders judge: to see that an attack is one, one level is enough."""
 
 
-def forged(polyglot, language, statement):
-    polyglot.needs(language)
-    candidate, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
-    top = statement.removeprefix("TOP ") + "\n" if statement.startswith("TOP ") else ""
-    candidate = candidate.replace("EARLY", "" if top else statement).replace("SUM", "7")
-    return top + candidate, test
+def naively_passed(polyglot, row, source=None):
+    """What a grader says that looks at the exit code, and where that says nothing, at stderr."""
+    candidate, test = row.forged()
+    test = test.replace(*TRANSFORMED.get(row.language, ("", "")))
+    program = Program(row.language, f"{source or candidate}\n{test}")
+    execution = polyglot.run(program, ROOMY)
+    complains = re.search(COMPLAINTS.get(row.language, rb"(?!)"), execution.stderr)
+    return execution.exit_code == 0 and not complains, execution.stderr
 
 
 @at_strict
-@pytest.mark.parametrize(("language", "statement"), ROWS)
-def test_exit_code_0_can_be_had_for_a_wrong_program(polyglot, language, statement):
-    """Every row deceives a grader that looks at the exit code."""
-    source = "\n".join(forged(polyglot, language, statement))
-    execution = polyglot.run(Program(language, source), ROOMY)
-    assert execution.exit_code == 0, (execution.stdout, execution.stderr)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_wrong_program_deceives_a_naive_grader(polyglot, row):
+    """Every row passes where candidate and test are one program whose exit code is believed."""
+    polyglot.needs(row.language)
+    passed, told = naively_passed(polyglot, row)
+    assert passed, told
 
 
-@pytest.mark.parametrize(("language", "statement"), ROWS)
-def test_the_seal_is_not_forged(polyglot, language, statement):
+@at_strict
+@pytest.mark.parametrize("language", dict.fromkeys(row.language for row in ROWS))
+def test_a_naive_grader_of_a_language_is_no_fool(polyglot, language):
+    """Without a trick it refuses what is wrong and accepts what is right."""
+    polyglot.needs(language)
+    plain = Row(language, "")
+    right = plain.forged()[0].replace("7", SUMS.get(language, "a + b"))
+    assert not naively_passed(polyglot, plain)[0]
+    assert naively_passed(polyglot, plain, right)[0]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_the_seal_is_not_forged(polyglot, row):
     """No row passes where a token and a count of checks have to come."""
-    verdict = polyglot.grade_sealed(language, *forged(polyglot, language, statement), limits=ROOMY)
+    polyglot.needs(row.language)
+    verdict = polyglot.grade_sealed(row.language, *row.forged(), limits=ROOMY)
+    assert not verdict.passed, (verdict, verdict.execution.answers)
+
+
+@pytest.fixture(scope="module")
+def called(polyglot):
+    """Grades programs of a language by calls; what its sample's test expects is serialised once."""
+
+    @cache
+    def made(language):
+        source, test, _ = re.split(r"^--- \w+\n", SAMPLES[language], flags=re.MULTILINE)
+        prompt = source.partition("EARLY")[0].rstrip() + "\n"
+        return polyglot.runner.run(program_test(polyglot.sandbox, language, prompt, test))
+
+    return lambda row: polyglot.grade(
+        grade_program, row.forged()[0], made(row.language), limits=ROOMY
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_calls_are_not_forged(polyglot, called, row):
+    """No row passes where what is expected never enters the candidate's process."""
+    polyglot.needs(row.language)
+    verdict = called(row)
+    assert verdict.separation is Separation.PARENT
     assert not verdict.passed, (verdict, verdict.execution.answers)

@@ -1,0 +1,78 @@
+"""An honest program's own definitions do not get into the harness's way, nor does its output."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from driver import held, usable
+from evolcoder.sandbox.base import Kind, Limits, Separation
+
+HERE = Path(__file__).parent
+ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=240)
+
+
+def sections(path):
+    text = path.read_text(encoding="utf-8")
+    _, *parts = re.split(r"^=== (\w+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+PROGRAMS = [
+    (language, program)
+    for language, body in sections(HERE / "honest.txt").items()
+    for program in re.split(r"^---\n", body, flags=re.MULTILINE)
+]
+SAMPLES = {
+    language: re.split(r"^--- \w+\n", body, flags=re.MULTILINE)
+    for language, body in sections(HERE.parents[1] / "sandbox" / "languages.txt").items()
+}
+
+
+@pytest.fixture(scope="module")
+def polyglot():
+    languages = list(usable("strict", dict.fromkeys(language for language, _ in PROGRAMS)))
+    yield from held("strict", languages=languages)
+
+
+@pytest.mark.parametrize(("language", "program"), PROGRAMS)
+def test_a_right_program_passes_whatever_it_defines(polyglot, language, program):
+    """By calls, with the comparison outside."""
+    polyglot.needs(language)
+    source, test, _ = SAMPLES[language]
+    prompt = source.partition("EARLY")[0].rstrip() + "\n"
+    found = polyglot.grade_called(language, program, test, prompt=prompt, limits=ROOMY)
+    told = (found, found.execution.stderr.decode("utf-8", "replace"))
+    assert (found.kind, found.separation) == (Kind.PASSED, Separation.PARENT), told
+
+
+ENDINGS = {
+    "bash": "exit 0",
+    "csharp": 'throw new Exception("oh");',
+    "d": 'throw new Exception("oh");',
+    "go": 'panic("oh")',
+    "julia": 'error("oh")',
+    "lua": 'error("oh")',
+    "perl": 'die "oh";',
+    "r": 'stop("oh")',
+    "racket": '(error "oh")',
+    "ruby": 'raise "oh"',
+    "scala": 'throw new Exception("oh")',
+    "swift": 'fatalError("oh")',
+}
+
+
+@pytest.mark.parametrize("language", ENDINGS)
+def test_a_call_that_raises_is_told_by_its_number(polyglot, language):
+    """The lines before it count, its message is shown, and it is an error."""
+    polyglot.needs(language)
+    source, test, _ = SAMPLES[language]
+    prompt = source.partition("EARLY")[0].rstrip() + "\n"
+    program = source.replace("EARLY", ENDINGS[language])
+    program = program.replace("SUM", {"perl": "$a", "bash": "$1"}.get(language, "a"))
+    found = polyglot.grade_called(language, program, test, prompt=prompt, limits=ROOMY)
+    if language == "bash":
+        assert (found.kind, found.outcomes) == (Kind.FORGED, ())
+    else:
+        assert (found.kind, found.check, found.outcomes) == (Kind.ERROR, 0, ()), found
+        assert b"oh" in found.execution.stderr
