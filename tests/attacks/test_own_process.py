@@ -17,6 +17,7 @@ from evolcoder.sandbox.language import SealWords
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES
 
+pytestmark = pytest.mark.attacks
 HERE = Path(__file__).parent
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
 LISTS = {
@@ -126,7 +127,7 @@ GRADERS = {"exit": exit_code, "seal": seal, "word": seal_of_one_word}
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
 def test_it_deceives_who_compares_in_its_process(polyglot, attack):
     """Every section passes without solving anything, by the grader that it names."""
-    polyglot.needs(attack.language)
+    polyglot.needs(attack.language, attack.source, attack.given[1])
     found, passes = GRADERS[attack.deceives](polyglot, attack)
     assert passes, (found, getattr(found, "execution", found).stderr)
 
@@ -134,7 +135,7 @@ def test_it_deceives_who_compares_in_its_process(polyglot, attack):
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
 def test_it_deceives_nobody_who_compares_outside(polyglot, attack):
     """None passes, and no verdict rests on its own word."""
-    polyglot.needs(attack.language)
+    polyglot.needs(attack.language, attack.source)
     prompt, test = attack.given
     found = polyglot.grade_called(attack.language, attack.source, test, prompt=prompt, limits=ROOMY)
     assert not found.passed, (found, found.execution.answers)
@@ -143,6 +144,6 @@ def test_it_deceives_nobody_who_compares_outside(polyglot, attack):
 @pytest.mark.parametrize("attack", [one for one in ATTACKS if one.deceives == "word"], ids=str)
 def test_a_seal_says_its_token_only_once(polyglot, attack):
     """What tells of a failed check is another word: reading it back does not help."""
-    polyglot.needs(attack.language)
+    polyglot.needs(attack.language, attack.source, attack.given[1])
     found, passes = seal(polyglot, attack)
     assert not passes, (found, found.execution.answers)

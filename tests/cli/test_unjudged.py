@@ -157,7 +157,7 @@ def clean(capsys, tmp_path, shared, rows):
     return json.loads(out), kept
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_no_row_ends_a_look_for_leaks(capsys, tmp_path, shared, problems, monkeypatch):
     """Hostile rows stay, the leak goes; where a row cannot be judged, it stays and is named."""
     rows = training_rows(problems)

@@ -13,6 +13,8 @@ from evolcoder.sandbox.base import Limits, Program, Script, Status
 ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=120, memory_mb=2048)
 LANGUAGES = ("cpp", "java", "javascript", "php", "rust", "typescript")
 
+pytestmark = pytest.mark.toolchains
+
 
 @pytest.fixture(scope="module")
 def polyglot():

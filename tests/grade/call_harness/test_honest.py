@@ -7,6 +7,7 @@ import pytest
 
 from driver import held, usable
 from evolcoder.sandbox.base import Kind, Limits, Separation
+from groups import by_language
 
 HERE = Path(__file__).parent
 ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=240)
@@ -35,10 +36,10 @@ def polyglot():
     yield from held("strict", languages=languages)
 
 
-@pytest.mark.parametrize(("language", "program"), PROGRAMS)
+@pytest.mark.parametrize(("language", "program"), by_language(PROGRAMS, lambda pair: pair[0]))
 def test_a_right_program_passes_whatever_it_defines(polyglot, language, program):
     """By calls, with the comparison outside."""
-    polyglot.needs(language)
+    polyglot.needs(language, program)
     source, test, _ = SAMPLES[language]
     prompt = source.partition("EARLY")[0].rstrip() + "\n"
     found = polyglot.grade_called(language, program, test, prompt=prompt, limits=ROOMY)
@@ -68,7 +69,7 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("language", ENDINGS)
+@pytest.mark.parametrize("language", by_language(ENDINGS))
 def test_a_call_that_raises_is_told_by_its_number(polyglot, language):
     """The lines before it count, its message is shown, and it is an error."""
     polyglot.needs(language)

@@ -14,6 +14,7 @@ from driver import held, usable
 from evolcoder.grade.call_harness.base import Comparison, SplitTest
 from evolcoder.grade.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
+from groups import by_language
 
 ROOMY = Limits(cpu_s=30, wall_s=90, compile_s=240)
 
@@ -80,10 +81,10 @@ def answers(polyglot, language, source):
     return execution.answers
 
 
-@pytest.mark.parametrize("language", RELATIONS)
+@pytest.mark.parametrize("language", by_language(RELATIONS))
 def test_lines_are_the_same_where_the_language_says_that_values_are_equal(polyglot, language):
     """Of every pair of values, the one that came before the one that is expected."""
-    polyglot.needs(language)
+    polyglot.needs(language, RELATIONS[language].naive())
     harness, relations = HARNESSES[language], RELATIONS[language]
     calling = harness.calling_program(relations.candidate(), relations.test(relations.returned))
     prompt = relations.parts.get("prompt", "")
