@@ -26,7 +26,7 @@ from evolcoder.engine import models
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.train import scale
-from evolcoder.train.base import PACKAGES
+from evolcoder.train.base import PACKAGES, Trust
 from evolcoder.train.card import Notes
 from evolcoder.train.folder import Outcome
 from evolcoder.train.log import Step
@@ -54,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--template", choices=list(TEMPLATES), help="prompt around each task (wizardcoder)")
     add("--seed", type=int, help="root of all randomness (0)")
     add("--gpus", type=int, default=1, metavar="N", help="train on so many GPUs together (1)")
+    add("--allow-pickled-weights", action="store_true",
+        help="read weights that are a pickle, as .bin and .pt files are")  # fmt: skip
+    add("--allow-remote-code", action="store_true",
+        help="run Python code that comes with the base or its tokenizer")  # fmt: skip
     add("--notes", type=Path, metavar="FILE", help="JSON for the card: run, arms, scores, license")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -73,6 +77,7 @@ def main(args: argparse.Namespace) -> int:
         data=tuple(args.data),
         notes=notes,
         versions=_versions(),
+        trust=Trust(pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code),
         tell=_tell,
     )
     outcome = train(job)
@@ -107,6 +112,8 @@ def _notes(path: Path | None) -> Notes:
         return Notes()
     try:
         data = json.loads(read_text(path, most_mb=MOST_NOTES_MB, error=TrainError))
+    except TrainError as error:
+        raise TrainError(f"--notes {error}; {NOTES_HOLD}") from error
     except (ValueError, RecursionError) as error:
         raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
     if not isinstance(data, dict):

@@ -8,18 +8,23 @@ by name. The outcome is written when the weights are all there, so a folder that
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from evolcoder import atomic
 from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
+from evolcoder.input_files import read_text
 from evolcoder.train.card import CardFacts, Notes, card
 
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
 CARD_NAME = "README.md"
+MOST_MB = 16
+"""Largest file of settings or of an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,11 @@ def finished(folder: Path) -> Outcome:
     """Return the outcome of the finished training in a folder."""
     data = _read(folder / OUTCOME_NAME)
     try:
-        return Outcome(**{field.name: data[field.name] for field in fields(Outcome)})
-    except KeyError as error:
-        raise TrainError(f"{folder}: {OUTCOME_NAME} has no {error}; train it again") from error
+        return TypeAdapter(Outcome).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise TrainError(f"{folder}: {OUTCOME_NAME} is damaged: {why}; train it again") from error
 
 
 def finish(folder: Path, outcome: Outcome, notes: Notes) -> None:
@@ -107,6 +114,13 @@ def finish(folder: Path, outcome: Outcome, notes: Notes) -> None:
 
 def _facts(folder: Path, outcome: Outcome) -> CardFacts:
     settings = _read(folder / SETTINGS_NAME)
+    try:
+        return _facts_of(folder, settings, outcome)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise TrainError(f"{folder}: {SETTINGS_NAME} is damaged; train it again") from error
+
+
+def _facts_of(folder: Path, settings: Mapping[str, Any], outcome: Outcome) -> CardFacts:
     recipe = settings["recipe"]
     measured = {key: value for key, value in asdict(outcome).items() if key != "folder"}
     return CardFacts(
@@ -137,9 +151,11 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{path}: cannot be read: {error}; take another --out") from error
+        data = json.loads(read_text(path, most_mb=MOST_MB, error=TrainError))
+    except (ValueError, RecursionError) as error:
+        raise TrainError(f"{path}: is no JSON: {error}; take another --out") from error
+    if not isinstance(data, dict):
+        raise TrainError(f"{path}: holds a {type(data).__name__}; take another --out")
     return data
 
 

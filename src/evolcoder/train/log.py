@@ -15,8 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from evolcoder import atomic
 from evolcoder.errors import TrainError
+from evolcoder.input_files import open_regular
 
 LOG_NAME = "train-log.jsonl"
 COMPLETE = "complete"
@@ -39,6 +42,11 @@ class Step:
     """Norm of the gradient before it was scaled down."""
     seconds: float
     """Time since this session's first step began."""
+
+
+MOST_LINE = 1 << 16
+"""Longest line of the log."""
+_STEP = TypeAdapter(Step)
 
 
 def silent(step: Step) -> None:
@@ -86,18 +94,25 @@ def read_log(folder: Path) -> list[Step]:
     """Return what the log says of each step; a line that a kill cut off is left out."""
     steps = []
     path = folder / LOG_NAME
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            steps.append(Step(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError):
-            continue
+    if not path.exists():
+        return []
+    with open_regular(path, error=TrainError) as file:
+        while line := file.readline(MOST_LINE):
+            try:
+                steps.append(_STEP.validate_python(json.loads(line)))
+            except (ValueError, RecursionError):
+                continue
     return steps
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that was written to its end."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    whole = {
+        int(number): path.parent
+        for path in folder.glob(f"checkpoint-*/{COMPLETE}")
+        if (number := path.parent.name.rpartition("-")[2]).isdecimal()
+    }
+    return whole[max(whole)] if whole else None
 
 
 def _keep_until(path: Path, step: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder import atomic
 from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.ids import content_id
@@ -51,6 +52,8 @@ class Job:
     """What the card says beside what the training knows."""
     versions: tuple[tuple[str, str], ...]
     """Names and versions for the card."""
+    trust: bases.Trust = bases.WARY
+    """What the base may do that its maker could misuse."""
     tell: Callable[[Step], None] = silent
     """Called with each step that was taken, on the process that writes."""
 
@@ -58,7 +61,8 @@ class Job:
 def train(job: Job) -> Outcome:
     """Train, resume, or return what a finished training left."""
     bases.need_packages()
-    tokenizer = bases.load_tokenizer(job.base)
+    bases.check_weights(job.base, job.trust)
+    tokenizer = bases.load_tokenizer(job.base, job.trust)
     template = template_named(job.recipe.template)
     lessons = read_lessons(
         job.lessons,
@@ -67,6 +71,8 @@ def train(job: Job) -> Outcome:
         max_length=job.recipe.max_length,
         drop=job.recipe.bad_rows == "drop",
     )
+    if job.out.is_dir() and not is_finished(job.out):
+        atomic.check_tree(job.out, error=TrainError)  # weights are written in place, not by us
     claim(job.out, _settings(job, lessons))
     outcome = finished(job.out) if is_finished(job.out) else _run(job, lessons)
     if scale.is_first():
@@ -110,7 +116,7 @@ def _run(job: Job, lessons: Lessons) -> Outcome:
 
     on_gpu = torch.cuda.is_available()
     laid = plan_of(job.recipe, lessons, scale.n_devices())
-    base = bases.load(job.base, job.recipe, on_gpu=on_gpu)
+    base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
     trainer = trainer_class()(
         model=base.model,
         args=arguments_of(job.recipe, laid, job.out / CHECKPOINTS, on_gpu=on_gpu),
