@@ -1,12 +1,15 @@
-"""What another machine says of its trainings is kept, once and whole."""
+"""What another machine says of its trainings is kept, once and whole, and what it sends is bounded."""
 
+import gzip
 import json
+import os
 
 import pytest
 
 from evolcoder.errors import BenchError
+from evolcoder.loop import travel
 from evolcoder.loop.store import LoopStore
-from evolcoder.loop.travel import note
+from evolcoder.loop.travel import brought, files_in, note
 
 FIRST = {"arm": "seed", "seed": 0, "seconds": 61.5, "outcome": {"folder": "/there", "n_steps": 3}}
 SECOND = {"arm": "round-1", "seed": 1, "seconds": 9.0, "failed": "é"}
@@ -56,8 +59,22 @@ def test_a_last_line_that_a_kill_has_cut_is_left_out(noted, n_bytes):
         b"[]\n" + WHOLE,
         b'{"arm": "seed", "seed": 0, "seconds": null}\n',
         b'{"arm": "seed", "seed": 0, "seconds": "long"}\n',
+        b'{"arm": "seed", "seed": 0, "seconds": NaN}\n',
+        b'{"arm": "seed", "seed": 0, "seconds": -1}\n',
+        b'{"arm": "seed", "seed": 0, "seconds": 1, "outcome": []}\n',
+        b"[" * 100_000 + b"\n",
     ],
-    ids=["cut", "no-seconds", "no-object", "null", "no-number"],
+    ids=[
+        "cut",
+        "no-seconds",
+        "no-object",
+        "null",
+        "no-number",
+        "no end",
+        "below zero",
+        "no outcome",
+        "deep",
+    ],
 )
 def test_another_broken_line_is_named_and_nothing_is_noted(noted, tmp_path, text):
     """A line that no kill can have left says where it stands."""
@@ -66,3 +83,100 @@ def test_another_broken_line_is_named_and_nothing_is_noted(noted, tmp_path, text
     assert str(caught.value).startswith(f"{tmp_path / 'trainings.jsonl'} line 1: no training: ")
     with LoopStore.read(tmp_path / "loop") as store:
         assert kept(store) == []
+
+
+SAMPLE = {"bench": "b", "problem": "p", "number": 0, "text": "x = 1", "finish": "stop"}
+
+
+def lines(*samples):
+    return "".join(json.dumps(sample) + "\n" for sample in samples).encode()
+
+
+def test_samples_come_back_as_they_were_sent(tmp_path):
+    """Those of a model are in a file of its name."""
+    sent = [{**SAMPLE, "number": n, "text": f"é{n}"} for n in range(3)]
+    (tmp_path / "k.jsonl.gz").write_bytes(gzip.compress(lines(*sent)))
+    (tmp_path / "notes.txt").touch()
+    files = files_in(tmp_path)
+    assert list(files) == ["k"]
+    found = brought(files["k"])
+    assert [(one["number"], one["text"]) for one in found] == [(0, "é0"), (1, "é1"), (2, "é2")]
+
+
+NO_SAMPLES = {
+    "no gzip": lines(SAMPLE),
+    "cut off": gzip.compress(lines(*[{**SAMPLE, "number": n} for n in range(99)]))[:-20],
+    "nothing packed": b"",
+    "no JSON": gzip.compress(b"{text: 1}\n"),
+    "a list": gzip.compress(b"[1, 2]\n"),
+    "not UTF-8": gzip.compress(b'{"text": "\xff"}\n'),
+    "deep": gzip.compress(b"[" * 100_000),
+    "a sample twice": gzip.compress(lines(SAMPLE, {**SAMPLE, "text": "other"})),
+    "a number below zero": gzip.compress(lines({**SAMPLE, "number": -1})),
+    "a number beyond all": gzip.compress(lines({**SAMPLE, "number": 1 << 70})),
+    "a number in words": gzip.compress(lines({**SAMPLE, "number": "0"})),
+    "a number that is true": gzip.compress(lines({**SAMPLE, "number": True})),
+    **{
+        f"no {name}": gzip.compress(lines({k: v for k, v in SAMPLE.items() if k != name}))
+        for name in travel.SAMPLE
+    },
+    "a text that is a list": gzip.compress(lines({**SAMPLE, "text": ["x"]})),
+}
+
+
+@pytest.mark.parametrize("case", NO_SAMPLES)
+def test_what_is_no_file_of_samples_is_one_line(tmp_path, case):
+    """It names the file, and the line where there are lines."""
+    path = tmp_path / "k.jsonl.gz"
+    path.write_bytes(NO_SAMPLES[case])
+    if case == "nothing packed":
+        assert brought(path) == []
+        return
+    with pytest.raises(BenchError, match=r"k\.jsonl\.gz: no samples of a model: ") as caught:
+        brought(path)
+    assert "\n" not in str(caught.value)
+
+
+BOMBS = {
+    "one line": lambda: [b'{"text": "', *[b"x" * (1 << 20)] * 200],
+    "one text after another": lambda: [
+        lines({**SAMPLE, "number": n, "text": "x" * (1 << 20)}) for n in range(40)
+    ],
+    "one sample after another": lambda: [
+        lines(*({**SAMPLE, "number": n} for n in range(start, start + 100)))
+        for start in range(0, 2000, 100)
+    ],
+    "blanks": lambda: [b"\n" * (1 << 20)] * 40,
+    "empty lists": lambda: [b"[", *[b"[]," * (1 << 18)] * 40],
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, case, monkeypatch):
+    """What is unpacked is bounded: as a line, in texts, in samples and in parts of one value."""
+    monkeypatch.setattr(travel, "MOST_MB", 16)
+    monkeypatch.setattr(travel, "MOST_SAMPLES", 1000)
+    path = tmp_path / "k.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for piece in BOMBS[case]():
+            file.write(piece)
+    with pytest.raises(BenchError, match="no samples of a model"):
+        brought(path)
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
+@pytest.mark.parametrize("name", ["k.jsonl.gz", "trainings.jsonl"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path, kind, name):
+    """A folder of another machine's needs files alone."""
+    folder = tmp_path / "back"
+    folder.mkdir()
+    makes = {
+        "a link": lambda path: path.symlink_to("/etc/passwd"),
+        "a pipe": os.mkfifo,
+        "a folder": lambda path: path.mkdir(),
+    }
+    makes[kind](folder / name)
+    with LoopStore.create(tmp_path / "loop") as store, pytest.raises(BenchError, match=kind):
+        note(store, folder)
+        for path in files_in(folder).values():
+            brought(path)

@@ -138,7 +138,7 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
     """Put samples that were made elsewhere where this loop looks for them."""
     planned, _ = loop.plan(config.run.budget.rounds, make=False)
     known = {training.key: training for training, _ in planned}
-    files = {path.name.removesuffix(".jsonl.gz"): path for path in folder.glob("*.jsonl.gz")}
+    files = travel.files_in(folder)
     strangers = sorted(files.keys() - known)
     if strangers or not files:
         what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"

@@ -6,21 +6,25 @@
     figures/NAME.svg        the same as figures
 
 Promises: tables and figures are computed from loop.json and the samples alone; the same results
-give the same bytes. Samples of one problem stand side by side, where they pack best.
+give the same bytes. Samples of one problem stand side by side, where they pack best. Results that
+are damaged, or no results, are told in one line.
 """
 
-import gzip
-import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from evolcoder import atomic
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from evolcoder import atomic, json_stream
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, has_base
 from evolcoder.errors import BenchError
+from evolcoder.folder import Facts, fact
+from evolcoder.input_files import opened, read_text
 from evolcoder.loop.figures import draw
 from evolcoder.loop.parts import Training
 from evolcoder.loop.tables import Entry, Table, markdown, tables
@@ -50,6 +54,32 @@ class Kept:
     """How the program ended."""
 
 
+class _Run(Facts):
+    seed: int
+
+
+class _Dev(Facts):
+    bench: str | None
+
+
+class _Config(Facts):
+    tests: list[Annotated[str, StringConstraints(pattern=r"^[\w+.-]+$")]]
+    dev: _Dev
+    run: _Run
+
+
+class _Results(Facts):
+    """What loop.json must hold."""
+
+    config: _Config
+    trainings: list[dict[str, Any]]
+
+
+MOST_FACTS_MB = 64
+_KEPT = TypeAdapter(Kept)
+_TRAINING = TypeAdapter(Training)
+
+
 def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[Kept]]) -> None:
     """Write what cannot be computed; see `present` for the rest."""
     inside = atomic.boundary(folder) or folder
@@ -65,10 +95,10 @@ def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable
 def facts(folder: Path) -> dict[str, Any]:
     """Read what was written beside the samples."""
     try:
-        found: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = read_text(folder / FACTS, most_mb=MOST_FACTS_MB, error=BenchError)
+        return fact(FACTS, text, _Results)  # type: ignore[no-any-return]
+    except (BenchError, ValueError) as error:
         raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
-    return found
 
 
 def benches(folder: Path) -> list[str]:
@@ -82,16 +112,23 @@ def samples(folder: Path, bench: str) -> Iterator[Kept]:
     """Read the samples of a benchmark."""
     path = folder / "samples" / f"{bench}.jsonl.gz"
     try:
-        data = gzip.decompress(path.read_bytes())
-    except OSError as error:
+        with opened(path, error=BenchError) as file:
+            for number, line in json_stream.lines(file):
+                yield _KEPT.validate_python(json_stream.parsed(line, number))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise BenchError(f"{path}: line {number} is no sample: {why}") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise BenchError(f"{path}: cannot be read: {error}") from error
-    for line in io.StringIO(data.decode(), newline="\n"):
-        yield Kept(**json.loads(line))
 
 
 def trainings(found: Mapping[str, Any]) -> list[Training]:
     """Return the models of a loop, out of its facts."""
-    return [Training(**one) for one in found["trainings"]]
+    try:
+        return [_TRAINING.validate_python(one) for one in found["trainings"]]
+    except ValidationError as error:
+        raise BenchError(f"{FACTS}: holds a training that is none") from error
 
 
 def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[Entry]:
