@@ -11,7 +11,7 @@ Completions are not here but in the cache (`engine/cache.py`).
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -34,6 +34,7 @@ from evolcoder.records import (
     Stage,
     Task,
 )
+from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -208,7 +209,7 @@ class RunStore(Folder):
             for section in LATER_SECTIONS - known.keys():
                 # Begun before there was such a section, it goes on as it began.
                 del deciding[section]
-            keys = differing_keys(known, deciding)
+            keys = differing_keys(_without_logins(known), _without_logins(deciding))
             if keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was made with other values of {', '.join(keys)}; "
@@ -218,6 +219,12 @@ class RunStore(Folder):
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomically(self.folder / CONFIG_NAME, text)
         self.db.flush()
+
+
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config as it is now written down; earlier versions kept logins of URLs in it."""
+    plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
+    return plain
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from evolcoder.export.write import export
 from evolcoder.funnel import SEEDS_META, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
+from evolcoder.text import without_logins
 
 DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
 """Formats whose rows are made from what verification found."""
@@ -48,7 +49,7 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         title=f"evolcoder run {config.fingerprint[:8]}",
         license=config.export.license,
         seeds=f"{seeds['source']} ({seeds['format']})",
-        command=made_with["command"],
+        command=without_logins(made_with["command"]),
         models=tuple(
             ModelUsed(model["role"], model["identity"], model["licence"])
             for model in made_with["models"]

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import evolcoder
+from evolcoder.cli import output
 from evolcoder.config import Config
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.models import KNOWN
 from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.rounds import Cast
 from evolcoder.store import RunStore
+from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.bench.prompts import Template
@@ -30,9 +32,8 @@ PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
 
 def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: Cast) -> None:
     """Store what this session runs with; the first session's record stays beside the last's."""
-    command = shlex.join(["evolcoder", *sys.argv[1:]])
     facts = {
-        "command": command,
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "models": [_model(name, role) for name, role in _roles(cast)],
@@ -42,13 +43,13 @@ def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], c
     if store.meta(META) is None:
         store.set_meta(META, facts)
     store.set_meta("last_session", facts)
-    store.add_event("start", command)
+    store.add_event("start", command())
 
 
 def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampling) -> None:
     """Store what this session of an evaluation runs with."""
     facts = {
-        "command": shlex.join(["evolcoder", *sys.argv[1:]]),
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "template": asdict(template),
@@ -61,9 +62,8 @@ def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampli
 
 def record_verification(store: RunStore, config: Config) -> None:
     """Store what this session of a verification runs with."""
-    command = shlex.join(["evolcoder", *sys.argv[1:]])
     facts = {
-        "command": command,
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "models": [],
@@ -72,7 +72,12 @@ def record_verification(store: RunStore, config: Config) -> None:
     if store.meta(META) is None:
         store.set_meta(META, facts)
     store.set_meta("last_session", facts)
-    store.add_event("start", command)
+    store.add_event("start", command())
+
+
+def command() -> str:
+    """Return the command line of this process, without logins and keys."""
+    return output.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ from evolcoder.bench.base import Form, Sample
 from evolcoder.db import Statement
 from evolcoder.errors import RunFolderError
 from evolcoder.folder import Folder
+from evolcoder.text import without_logins
 
 DB_NAME = "eval.db"
 MIGRATIONS: Sequence[str] = (
@@ -154,6 +155,8 @@ class EvalStore(Folder):
         """Take settings as this evaluation's own, or refuse other ones."""
         known = self.meta("settings")
         wanted = json.loads(json.dumps(settings))
+        if known is not None and known.get("model"):
+            known["model"] = without_logins(str(known["model"]))  # earlier versions kept them
         if known is not None and known != wanted:
             keys = sorted(k for k in {*known, *wanted} if known.get(k) != wanted.get(k))
             raise RunFolderError(
