@@ -101,6 +101,7 @@ CHANGES = {
     "clean": "clean.near=0.9",
     "budget": "budget.rounds=9",
     "traffic": "traffic.concurrency=3",
+    "servers": "servers.api.example.org:8443.key_variable=THEIR_KEY",
     "export": "export.include_seeds=false",
     "prices": "prices.toy={input: 1, output: 1}",
     "cache": "cache=elsewhere.db",

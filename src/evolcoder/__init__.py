@@ -4,9 +4,7 @@ The names in `__all__` are the public face; everything else may change between m
 are loaded when they are first used, so that the command line answers at once.
 """
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from evolcoder.config import Config
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
@@ -47,6 +45,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    import importlib  # noqa: PLC0415 - as above
+
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)

@@ -25,7 +25,21 @@ def load(text: str) -> Any:  # noqa: ANN401 - YAML is any plain data
     counter = _Counter()
     for event in yaml.parse(text, Loader=yaml.SafeLoader):  # events hold no nested objects
         counter.count(event)
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the two halves that JSON makes of an emoji as the one character that they are."""
+
+
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    text: str = loader.construct_yaml_str(node)
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 class _Counter:

@@ -10,6 +10,7 @@ decide what the rows are, and a run is resumed only with the same ones. The knob
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -32,6 +33,7 @@ from evolcoder.knobs import (
     ExportConfig,
     ExportFormat,
     HeuristicConfig,
+    Host,
     JudgeConfig,
     ModelConfig,
     Price,
@@ -39,10 +41,12 @@ from evolcoder.knobs import (
     ResponderConfig,
     Section,
     SeedsConfig,
+    ServerConfig,
     TrafficConfig,
     VerifyConfig,
 )
 from evolcoder.safe_repr import safe_repr
+from evolcoder.text import without_logins
 
 __all__ = [
     "FREE_TO_CHANGE",
@@ -64,6 +68,7 @@ __all__ = [
     "ResponderConfig",
     "Section",
     "SeedsConfig",
+    "ServerConfig",
     "TrafficConfig",
     "VerifyConfig",
     "check",
@@ -73,11 +78,15 @@ __all__ = [
     "load_as",
 ]
 
-FREE_TO_CHANGE = ("budget", "clean", "traffic", "export", "prices", "cache")
+FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "cache")
 """Keys that may differ when a run is resumed: they do not decide what a row is. (A run is cleaned
 anew, all of it, when `clean` differs.)"""
 
 
+NAMED_SECTIONS: dict[str, type[Section]] = {"servers": ServerConfig, "prices": Price}
+"""Sections by names that are the user's."""
+_NO_TEXT = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
+"""The other halves stand for bytes of names of files that are not UTF-8."""
 S = TypeVar("S", bound=Section)
 
 
@@ -102,6 +111,8 @@ class Config(Section):
     budget: Annotated[BudgetConfig, BeforeValidator(_no_null_section)] = BudgetConfig()
     traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
     export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()
+    servers: dict[Host, ServerConfig] = Field(default_factory=dict)
+    """By HOST or HOST:PORT: where the keys of servers other than OPENAI_BASE_URL are."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """Price by model name; adds to and overrides the built-in table."""
     cache: str | None = None
@@ -137,6 +148,7 @@ def check(data: Mapping[str, Any], *, where: str) -> Config:
 
 def checked(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
     """Validate plain data as any section; the first fault becomes a one-line ConfigError."""
+    _check_texts(data, where)
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
@@ -177,7 +189,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: write it as key.subkey=value")
-    *path, last = dotted.split(".")
+    *path, last = _keys_of(dotted)
     for key in path:
         inner = data.setdefault(key, {})
         if not isinstance(inner, dict):
@@ -189,15 +201,46 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
 
 
+def _check_texts(data: object, where: str) -> None:
+    """Refuse what no name of a file holds and no model is sent: NUL, and halves of characters."""
+    left: list[tuple[object, str]] = [(data, "")]
+    seen: set[int] = set()
+    while left:
+        value, name = left.pop()
+        if isinstance(value, str) and (found := _NO_TEXT.search(value)):
+            raise ConfigError(f"{where}: {name}: {found[0]!r} is no text, for a file or a model")
+        if id(value) in seen or not isinstance(value, Mapping | list | tuple):
+            continue
+        seen.add(id(value))  # YAML's aliases may lead to one list a billion times
+        if isinstance(value, Mapping):
+            left += [(key, f"{name}: a key" if name else "a key") for key in value]
+            left += [(part, f"{name}.{key}".lstrip(".")) for key, part in value.items()]
+        else:
+            left += [(part, name) for part in value]
+
+
+def _keys_of(dotted: str) -> list[str]:
+    """Split a dotted key; names that may hold dots themselves, of hosts and models, stay whole."""
+    keys = dotted.split(".")
+    for at, key in enumerate(keys):
+        if key in NAMED_SECTIONS and len(keys) > at + 2:
+            is_field = keys[-1] in NAMED_SECTIONS[key].model_fields
+            end = len(keys) - is_field
+            return [*keys[: at + 1], ".".join(keys[at + 1 : end]), *keys[end:]]
+    return keys
+
+
 def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     """Tell of one fault; of a key that is not known first, since others may follow from it."""
     faults = error.errors(include_url=False)
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
-    dotted = ".".join(str(part) for part in fault["loc"])
+    dotted = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
-    seen = safe_repr(fault["input"], 80, repr)
+    if "servers" in fault["loc"]:
+        return f"{without_logins(dotted)}: {message}"  # what was given may be the key itself
+    seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"
 
 

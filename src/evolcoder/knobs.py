@@ -7,16 +7,31 @@ a value alone. Reads no file.
 0.9
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 from evolcoder.records import Check
+from evolcoder.text import without_logins
 
 TASK_PLACEHOLDER = "{task}"
 """What a heuristic's template must hold."""
 MOST_IN_FLIGHT = 4096
 """More requests at once help no server that we know."""
+
+
+ModelSpec = Annotated[str, PlainSerializer(without_logins)]
+"""A model spec; written down, it is without the login that its URL may hold."""
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]]+)(?::\d{1,5})?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 VerifyReason = Literal[
@@ -62,7 +77,7 @@ class SeedsConfig(Section):
 class ModelConfig(Section):
     """A model and how to sample from it. Every value is sent with every request."""
 
-    model: str = "qwen2.5-coder-0.5b"
+    model: ModelSpec = "qwen2.5-coder-0.5b"
     """A known name, FILE.gguf, openai:NAME, URL#NAME, or scripted:FILE."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     """Sampling temperature."""
@@ -88,7 +103,7 @@ class EvolverConfig(ModelConfig):
 class ResponderConfig(ModelConfig):
     """The model that answers tasks; `model` left out means the evolver's."""
 
-    model: str | None = None  # type: ignore[assignment]
+    model: ModelSpec | None = None  # type: ignore[assignment]
     """A model spec; left out, the evolver's model answers."""
     max_tokens: int = Field(2048, ge=1)
     """Longest answer in tokens; an answer cut off there is dropped."""
@@ -97,7 +112,7 @@ class ResponderConfig(ModelConfig):
 class JudgeConfig(ModelConfig):
     """The optional model that is asked whether an evolution equals its parent."""
 
-    model: str | None = None  # type: ignore[assignment]
+    model: ModelSpec | None = None  # type: ignore[assignment]
     """A model spec; left out, no judge is asked."""
     temperature: float = Field(0.0, ge=0.0, le=2.0)
     """Sampling temperature."""
@@ -197,7 +212,7 @@ class VerifyConfig(Section):
     """Findings that drop a row; the others are stored and drop nothing."""
     seeds: bool = False
     """Check the answers that came with the seeds as well."""
-    tester: str | None = None
+    tester: ModelSpec | None = None
     """TESTS: a model spec that writes the tests; left out, the responder does."""
     candidates: int = Field(3, ge=1, le=64)
     """TESTS: answers that are compared with the row's own by which check sets they pass."""
@@ -287,6 +302,29 @@ class TrafficConfig(Section):
     """Parallel sequences of a model in this process."""
     threads: int | None = Field(None, ge=1)
     """Threads of a model in this process; left out, one per core that this process may use."""
+
+
+def _is_host(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise ValueError("write it as HOST or HOST:PORT, without http:// and path")
+    return name
+
+
+def _is_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("name the variable that holds the key, and not the key")
+    return name
+
+
+Host = Annotated[str, AfterValidator(_is_host)]
+"""HOST, for all of its ports, or HOST:PORT."""
+
+
+class ServerConfig(Section):
+    """What one model server needs beside its URL."""
+
+    key_variable: Annotated[str, AfterValidator(_is_variable)]
+    """The environment variable that holds its key, which goes to this host alone."""
 
 
 class Price(Section):

@@ -11,7 +11,7 @@ here but in the cache (`engine/cache.py`).
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
@@ -46,6 +46,7 @@ from evolcoder.records import (
     Task,
 )
 from evolcoder.sqlite_files import errors_of
+from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -258,7 +259,7 @@ class RunStore(Folder):
             for section in LATER_SECTIONS - known.keys():
                 # Begun before there was such a section, it goes on as it began.
                 del deciding[section]
-            keys = differing_keys(known, deciding)
+            keys = differing_keys(_without_logins(known), _without_logins(deciding))
             if keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was made with other values of {', '.join(keys)}; "
@@ -269,6 +270,12 @@ class RunStore(Folder):
         path = self.folder / CONFIG_NAME
         atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
         self.db.flush()
+
+
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config as it is now written down; earlier versions kept logins of URLs in it."""
+    plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
+    return plain
 
 
 def _made(made: Made | None) -> tuple[object, ...]:

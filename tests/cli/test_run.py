@@ -170,6 +170,7 @@ def test_the_key_shows_nowhere(capsys, tmp_path, seeds, monkeypatch):
     """A key reaches the server and no output, database, config or export; neither does a wrong one."""
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with in_thread(Loopback(answer=toys.answer, key=SECRET)) as strict:
+        monkeypatch.setenv("OPENAI_BASE_URL", strict.base_url)
         arguments = ["--seeds", seeds, "--model", f"{strict.base_url}#toy", "--limit", 3]
         code, out, err = run(
             capsys, *arguments, "--out", tmp_path / "out", "--cache", tmp_path / "c.db"

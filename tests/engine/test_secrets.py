@@ -1,8 +1,10 @@
 """The key that a user gave never shows, whatever the server does with it."""
 
 import base64
+import json
 import logging
 import traceback
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -10,10 +12,11 @@ from aiohttp import web
 from evolcoder.config import TrafficConfig
 from evolcoder.engine.address import Address
 from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.engine.keys import Key
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.redact import redactor
+from evolcoder.engine.redact import Secrets, redactor
 from evolcoder.errors import EvolcoderError, ModelError
-from loopback import Loopback, raw, status
+from loopback import Loopback, completion, raw, status
 
 KEY = "sk-proj-Zq81vTmuH4xW90aBcDeF"
 PASSWORD = "hunter2/hunter2"
@@ -149,3 +152,116 @@ def test_a_short_key_is_taken_out_only_as_a_word():
 def test_no_secret_means_no_change():
     """An engine without a key leaves every text alone."""
     assert redactor(["", ""])("anything") == "anything"
+
+
+OTHER = "gsk_another/Server+Key0123"
+"""The key of another server, in use beside this one's."""
+FORMS = {
+    "as it is": lambda key: f"your key is {key}, sir",
+    "in a word": lambda key: f"x{key}y",
+    "twice": lambda key: f"{key}{key}",
+    "in quotes": lambda key: json.dumps({"Authorization": f"Bearer {key}"}),
+    "percent-encoded": lambda key: f"?key={quote(key, safe='')}",
+    "all percent-encoded": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "JSON escapes": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "one JSON escape": lambda key: f"\\u{ord(key[0]):04X}{key[1:]}",
+    "escapes of escapes": lambda key: "".join(f"\\\\u{ord(char):04x}" for char in key),
+    "Python escapes": lambda key: "".join(f"\\x{ord(char):02x}" for char in key),
+    "HTML": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64 of a header": lambda key: base64.b64encode(f"Bearer {key}\r\n".encode()).decode(),
+    "base64 of an odd place": lambda key: base64.urlsafe_b64encode(f"ab{key}xyz".encode()).decode(),
+    "hexadecimal": lambda key: f"0x{key.encode().hex()}",
+}
+
+
+def holds(text, key):
+    """Whether a text holds a key, or a long piece of one of its encodings."""
+    forms = [form(key) for form in FORMS.values()]
+    forms += [base64.b64encode(key.encode()[n:]).decode()[:12] for n in range(3)]
+    return [form for form in (key, *forms) if form in text]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("key", [KEY, OTHER])
+async def test_a_key_in_an_answer_is_masked(form, key):
+    """In text, reasoning and finish, whatever it is encoded as, of any server in use; no more of it."""
+    said = FORMS[form](key)
+
+    def reply(body, text):
+        found = completion(body, text, reasoning_content=f"I saw {said}")
+        found["choices"][0]["finish_reason"] = said
+        return found
+
+    async with Loopback(answer=lambda _: f"before {said} after", reply=reply) as server:
+        mine = Key(KEY, secrets=(OTHER,))
+        engine = OpenAIEngine(server.base_url, api_key=mine, traffic=TrafficConfig())
+        got = await engine.complete(ASK)
+        await engine.aclose()
+    assert holds("\n".join([got.text, got.reasoning, got.finish]), key) == []
+    assert got.text.startswith("before ")
+    assert got.text.endswith(" after")
+    assert "[secret]" in got.text
+
+
+async def test_a_key_in_pieces_of_json_is_masked():
+    """Escaped in the JSON of the answer, or parted into several pieces of content, it is one text."""
+    escaped = "".join(f"\\u{ord(char):04x}" for char in KEY)
+    parts = [{"type": "text", "text": KEY[:9]}, {"type": "text", "text": KEY[9:]}]
+    bodies = [f'"{escaped}"', f'"\\u0073{KEY[1:]}"', json.dumps(parts)]
+    async with Loopback() as server:
+        engine = OpenAIEngine(server.base_url, api_key=KEY, traffic=TrafficConfig())
+        for content in bodies:
+            server.mishaps.append(
+                raw(f'{{"choices": [{{"message": {{"content": {content}}}}}]}}'.encode())
+            )
+            assert (await engine.complete(ASK)).text == "[secret]"
+        await engine.aclose()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_encoded_key_in_an_error_is_masked_before_it_is_cut_short(form):
+    """Wherever in a long error it stands, no half of it is left where the error is shortened."""
+    traffic = TrafficConfig(max_tries=1, max_retry_s=1)
+    async with Loopback() as server:
+        engine = OpenAIEngine(server.base_url, api_key=Key(KEY, secrets=(OTHER,)), traffic=traffic)
+        for before in (0, 240, 270, 290):
+            server.mishaps.append(status(400, f"{'x' * before} {FORMS[form](OTHER)}"))
+            with pytest.raises(EvolcoderError) as caught:
+                await engine.complete(ASK)
+            assert holds("\n".join(all_of(caught.value)), OTHER) == []
+        await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    "word", ["EMPTY", "ollama", "none", "Bearer", "password", "12345678", "x-1"]
+)
+def test_a_word_in_the_place_of_a_key_is_left_in_answers(word):
+    """Servers without a key are given any word; answers are full of those, and keep them."""
+    text = f"{word} = 1  # {word}\n"
+    assert Secrets([word]).masked(text) == text
+
+
+def test_what_is_no_key_stays_as_it_is():
+    """An answer loses the key and nothing else; parts of it are in many words."""
+    text = f"task-parallel sk-proj- %41 \\u0073 {KEY[:-1]} {KEY[1:]}"
+    assert Secrets([KEY, "", "EMPTY"]).masked(text) == text
+    assert Secrets([]).masked(KEY) == KEY
+
+
+def test_it_takes_linear_time_to_look_for_keys():
+    """Backslashes, percent signs and beginnings of keys without end cost no more than other text."""
+    known = Secrets([KEY, OTHER])
+    for hard in ("\\", "%", "&#", "\\u", KEY[:-1], "\\u0073"):
+        text = hard * (200_000 // len(hard))
+        assert known.masked(text) == text
+
+
+def test_a_login_that_is_rejected_is_said_as_one():
+    """Who logs in by the URL is not sent to look for a key, and a user alone is a secret too."""
+    address = Address.of(f"http://{KEY}@h/v1", api_key="unused")
+    assert address.rejected[0] == "rejects the login in its URL"
+    assert KEY not in address.redact(f"no such user: {KEY}")
+    assert KEY not in address.masked(f"no such user: {KEY}")

@@ -18,7 +18,7 @@ from html import escape
 from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, dropped, in_order
 from evolcoder.clean.judge import Judged
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.text import clean
+from evolcoder.text import visible
 
 Plain = dict[str, object]
 Cells = tuple[str | float, ...]
@@ -164,14 +164,14 @@ def section(report: Report) -> str:
     counts = _html_table(FOUND, _rows_found(report))
     choices = _html_table(CHOICES, _rows_chosen(report))
     evidence = "\n".join(_details(item, hits) for item, hits in _by_item(report.hits))
-    return "\n".join(
-        ['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"]
+    return visible(
+        "\n".join(['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"])
     )
 
 
 def page(report: Report, *, title: str) -> str:
     """Write a report as a page of its own, which loads nothing and holds no script."""
-    return PAGE.format(title=escape(clean(title)), section=clean(section(report)))
+    return PAGE.format(title=escape(visible(title, lines=False)), section=section(report))
 
 
 def _rows_found(report: Report) -> list[Cells]:

@@ -18,7 +18,7 @@ from evolcoder.cleaning import doubles
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.run import clean_run
 from evolcoder.cleaning.summary import Leaked, Leaks, Summary
-from evolcoder.cli import exports, leaks
+from evolcoder.cli import exports, leaks, output
 from evolcoder.cli.embedding import embedder_for
 from evolcoder.config import Config
 from evolcoder.errors import UserError
@@ -122,7 +122,7 @@ def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
         plain["missing"] = missing_from(summary.layers) if summary.layers else ()
         plain["leakage"] = None if report is None else reports.plain(report)
-        print(json.dumps(plain, indent=2))
+        output.print_json(plain, indent=2)
         return
     lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
     print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))

@@ -1,10 +1,10 @@
 """`evolcoder eval --compare A B`: two evaluations on the same problems, paired."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.bench.scores import Comparison, compare
+from evolcoder.cli import output
 from evolcoder.errors import BenchError
 from evolcoder.evaluate.results import outcomes_of
 from evolcoder.evaluate.store import EvalStore
@@ -24,7 +24,7 @@ def main(first: Path, second: Path, *, as_json: bool) -> int:
             for name in shared
         }
     if as_json:
-        print(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1))
+        output.print_json({name: asdict(one) for name, one in found.items()}, indent=1)
         return 0
     print(f"A  {first}\nB  {second}")
     for name, one in found.items():

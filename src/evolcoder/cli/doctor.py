@@ -9,17 +9,20 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from evolcoder import config as configs
-from evolcoder.cli import doctor_table, machine, session
+from evolcoder.cli import doctor_table, machine, output, session
+from evolcoder.cli.stopping import until_told
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.errors import EvolcoderError
 from evolcoder.sandbox.checkup import Checkup, State, check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.probes import PROBES
+from evolcoder.text import without_logins
 
 QUESTION = "Answer with the one word: ready"
 ANSWER_S = 120.0
@@ -78,15 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sandbox", choices=tuple(LEVELS), default="strict", help="least protection to accept"
     )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Look at everything, print it, and fail if work could not start here."""
     print(f"trying {len(PROBES)} languages in the sandbox, up to a minute", file=sys.stderr)
-    diagnosis = asyncio.run(_diagnose(args.model, args.sandbox))
+    diagnosis = until_told(_diagnose(args.model, args.sandbox, args.set))
     if args.json:
-        print(json.dumps(diagnosis.as_plain(), indent=2))
+        output.print_json(diagnosis.as_plain(), indent=2)
     else:
         print(doctor_table.laid_out(diagnosis))
     if diagnosis.trouble:
@@ -94,19 +100,19 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _diagnose(model: str | None, level: str) -> Diagnosis:
+async def _diagnose(model: str | None, level: str, sets: Sequence[str]) -> Diagnosis:
     begun = time.monotonic()
     checkup = await check(tuple(PROBES), level=level)
-    engine = await _ask(model) if model else None
+    engine = await _ask(model, sets) if model else None
     return Diagnosis(machine.look(), checkup, engine, time.monotonic() - begun)
 
 
-async def _ask(spec: str) -> EngineFinding:
+async def _ask(spec: str, sets: Sequence[str]) -> EngineFinding:
     """Have a model say one word; whatever goes wrong is a finding."""
-    begun = time.monotonic()
+    begun, shown = time.monotonic(), without_logins(spec)
     try:
         async with AsyncExitStack() as stack:
-            config = configs.load(None, [f"evolver.model={json.dumps(spec)}"])
+            config = configs.load(None, [*sets, f"evolver.model={json.dumps(spec)}"])
             opened = (await session.open_models(config, stack)).evolver
             messages = (Message("user", QUESTION),)
             request = Request(opened.model, messages, Sampling(0.0, 1.0, 16), seed=0)
@@ -114,9 +120,9 @@ async def _ask(spec: str) -> EngineFinding:
                 answer = await opened.engine.complete(request)
     except TimeoutError:
         said = f"no answer within {ANSWER_S:.0f} s"
-        return EngineFinding(spec, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
+        return EngineFinding(shown, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
     except EvolcoderError as error:
         said = " ".join(str(error).split())
-        return EngineFinding(spec, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
+        return EngineFinding(shown, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
     seconds = time.monotonic() - begun
-    return EngineFinding(spec, True, answer.text, seconds, answer.completion_tokens)  # noqa: FBT003
+    return EngineFinding(shown, True, answer.text, seconds, answer.completion_tokens)  # noqa: FBT003

@@ -5,11 +5,11 @@ is taken from the rows that the run folder holds already, else from our own meas
 (`docs/log.md`). The output says which.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+from evolcoder.cli import output
 from evolcoder.config import Config
 from evolcoder.db import COUNT, MAYBE_NUMBER, Columns
 from evolcoder.engine.prices import PRICES_AS_OF, price_of, usd
@@ -18,6 +18,7 @@ from evolcoder.evolve.prompts import build
 from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.store import DB_NAME, RunStore
+from evolcoder.text import without_logins
 
 _MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
 SAMPLE = 200
@@ -77,7 +78,7 @@ def show(config: Config, heuristics: tuple[Heuristic, ...], folder: Path, *, as_
     habits = _habits(folder)
     parts = estimate(config, heuristics, habits)
     if as_json:
-        print(json.dumps({"parts": [asdict(p) for p in parts], "habits": asdict(habits)}, indent=2))
+        output.print_json({"parts": [asdict(p) for p in parts], "habits": asdict(habits)}, indent=2)
         return 0
     print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
     for part in [*parts, _total(parts)]:
@@ -143,7 +144,9 @@ def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) 
     identity = spec if spec.startswith(("openai:", "http")) else "gguf:"
     price = price_of(name, identity, config.prices)
     cost = usd(price, *tokens) if price else None
-    return Part(role, spec, calls, *tokens, cost, _hours(config, spec, calls, tokens))
+    return Part(
+        role, without_logins(spec), calls, *tokens, cost, _hours(config, spec, calls, tokens)
+    )
 
 
 def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> float:

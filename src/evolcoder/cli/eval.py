@@ -5,7 +5,6 @@ an evaluation is resumed by the same command; what has a verdict is not asked or
 """
 
 import argparse
-import json
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +12,16 @@ from pathlib import Path
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import Format
-from evolcoder.cli import compare, grader, libraries, provenance, self_check, session, verdicts
+from evolcoder.cli import (
+    compare,
+    grader,
+    libraries,
+    output,
+    provenance,
+    self_check,
+    session,
+    verdicts,
+)
 from evolcoder.cli.plan import Plan, plan_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
@@ -82,7 +90,7 @@ def _tell_generated(plan: Plan, args: argparse.Namespace, limit: BudgetReached |
     with EvalStore.read(plan.folder) as store:
         counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
     told = {"folder": str(plan.folder), "samples": counts}
-    print(json.dumps(told, indent=1) if args.json else _lines(counts, plan.folder))
+    output.print_json(told, indent=1) if args.json else _lines(counts, plan.folder)
     if limit is not None:
         raise limit
     return 0

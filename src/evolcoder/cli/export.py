@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import get_args
 
-from evolcoder.cli import exports
+from evolcoder.cli import exports, output
 from evolcoder.config import ExportFormat, load
 from evolcoder.store import CONFIG_NAME, RunStore
 
@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Export what the run has so far."""
     overrides = ["export.include_seeds=false"] if args.no_seeds else []
-    overrides += [f"export.license={args.license}"] if args.license else []
+    overrides += [f"export.license={json.dumps(args.license)}"] if args.license else []
     with RunStore.read(args.run) as store:
         config = load(args.run / CONFIG_NAME, overrides)
         formats = tuple(args.format or config.export.formats)
         paths = exports.write_to(store, args.out or args.run / "export", config, formats)
     if args.json:
-        print(json.dumps([str(path) for path in paths]))
+        output.print_json([str(path) for path in paths])
     else:
         print("\n".join(str(path) for path in paths))
     return 0

@@ -11,6 +11,7 @@ from evolcoder.export.write import export
 from evolcoder.funnel import SEEDS_META, SeedsFacts, funnel
 from evolcoder.records import Row
 from evolcoder.store import RunStore
+from evolcoder.text import without_logins
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
 DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
@@ -50,7 +51,7 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         title=f"evolcoder run {config.fingerprint[:8]}",
         license=config.export.license,
         seeds=f"{seeds['source']} ({seeds['format']})",
-        command=made_with["command"],
+        command=without_logins(made_with["command"]),
         models=tuple(
             ModelUsed(model["role"], model["identity"], model["licence"])
             for model in made_with["models"]

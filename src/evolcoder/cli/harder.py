@@ -1,9 +1,9 @@
 """`evolcoder inspect RUN --harder`: children beside their parents, by heuristic and round."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from evolcoder.cli import output
 from evolcoder.records import Check, Row
 from evolcoder.store import RunStore
 from evolcoder.verify.harder import Line, Pair, harder
@@ -18,7 +18,7 @@ def show(store: RunStore, *, as_json: bool) -> None:
     """Print the table of what is counted now and of what verification measured."""
     lines = harder(_pairs(store))
     if as_json:
-        print(json.dumps([asdict(line) for line in lines], indent=1))
+        output.print_json([asdict(line) for line in lines], indent=1)
         return
     if not lines:
         print("no evolved row was kept, so there is nothing to compare")

@@ -1,12 +1,11 @@
 """`evolcoder inspect`: a run's funnel, or everything that is known about one record."""
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder.cli import harder, show
+from evolcoder.cli import harder, output, show
 from evolcoder.errors import UserError
 from evolcoder.funnel import funnel
 from evolcoder.lineage import Step, lineage
@@ -37,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
         elif args.drops:
             _show_drops(store, as_json=args.json)
         elif args.json:
-            print(json.dumps(show.summary(store), indent=2))
+            output.print_json(show.summary(store), indent=2)
         else:
             print(show.funnel_table(funnel(store)))
     return 0
@@ -46,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
 def _show_drops(store: RunStore, *, as_json: bool) -> None:
     for drop in store.drops():
         if as_json:
-            print(json.dumps(asdict(drop)))
+            output.print_json(asdict(drop))
         else:
             where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
             print(f"{where}\n  found  {drop.detail}\n  seen   {drop.seen!r}")
@@ -57,7 +56,7 @@ def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
     if not steps:
         raise UserError(f"{store.folder}: no record has an id that begins with {id!r}")
     if as_json:
-        print(json.dumps([asdict(step) for step in steps], indent=2))
+        output.print_json([asdict(step) for step in steps], indent=2)
         return
     for step in steps:
         print(_text(step))

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -21,8 +20,9 @@ from evolcoder.clean.report import Report
 from evolcoder.cleaning.leaks import Execution, Looks, look, reported
 from evolcoder.cleaning.rows import Candidate
 from evolcoder.cleaning.summary import Leaked, Leaks
-from evolcoder.cli import session
+from evolcoder.cli import output, session
 from evolcoder.cli.embedding import opened as opened_embedder
+from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
 from evolcoder.engine.base import Role
 from evolcoder.engine.meter import Meter, Spent
@@ -71,7 +71,7 @@ def write(report: Report, path: Path, *, title: str) -> Path:
         if path.suffix == ".html":
             file.write(reports.page(report, title=title))
         else:
-            json.dump(reports.plain(report), file, indent=2)
+            file.write(output.json_of(reports.plain(report), indent=2))
     return path
 
 
@@ -118,7 +118,7 @@ def of_config(config: Config) -> Wanted:
 
 def search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:
     """Look for benchmarks in some rows, as flags and config want it."""
-    return asyncio.run(_search(rows, args, config))
+    return until_told(_search(rows, args, config))
 
 
 async def _search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:

@@ -5,26 +5,27 @@ The same command goes on wherever it was ended. Where there are two machines, on
 """
 
 import argparse
-import json
+import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from evolcoder import config as configs
 from evolcoder.bench.prompts import template_named
-from evolcoder.cli import provenance, regrade
+from evolcoder.cli import output, provenance, regrade, session
 from evolcoder.cli.servers import ServeSteps
 from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
+from evolcoder.engine.keys import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts
 from evolcoder.loop.settings import LoopConfig, fill
 from evolcoder.loop.store import LoopStore, Step
 from evolcoder.loop.story import Loop, Outcome
+from evolcoder.loop.variants import variant
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 
@@ -54,16 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Go through the loop, or through a part of it."""
-    signal.signal(signal.SIGTERM, _interrupt)
     levels = [f"{key}={args.sandbox}" for key in LEVEL_KEYS if args.sandbox]
     config = configs.load_as(LoopConfig, args.config, [*levels, *args.set])
     folder = args.out or Path("runs") / f"loop-{args.config.stem}"
     target = args.results or folder / "results"
+    _hand_logins_on(config)
     if args.regrade:
         return regrade.main(target, config, as_json=args.json)
     tokens = _tokens(config)
     with LoopStore.create(folder) as store:
-        scorer = EvalSteps(folder, config.ask, config.serve)
+        scorer = EvalSteps(folder, config.ask, config.serve, servers=config.run.servers)
         parts = Parts(
             RunSteps(folder, config.serve),
             TrainSteps(folder, config),
@@ -91,8 +92,14 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _hand_logins_on(config: LoopConfig) -> None:
+    """Give the steps what URLs hold of logins, which no file and no command line of theirs does."""
+    specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
+    for name in config.runs:
+        specs += session.specs_of(variant(config, name))
+    output.hide(KeyRing(config.run.servers, specs=specs).secrets())
+    if found := handed_on(specs):
+        os.environ[LOGINS] = found
 
 
 def _say(line: str) -> None:
@@ -174,7 +181,7 @@ def _show(
             "results": str(target), "decision": asdict(decision) if decision else None,
             "steps": [asdict(step) for step in steps],
         }  # fmt: skip
-        print(json.dumps(told, indent=1))
+        output.print_json(told, indent=1)
         return
     if decision:
         for one in decision.judgements:

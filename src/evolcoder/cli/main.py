@@ -1,17 +1,17 @@
 """The door: finds the verb, runs it, and turns what went wrong into one line and an exit code.
 
 Exit codes: 0 done, 1 anything else, 2 the user's mistake, 3 stopped at a budget (resumable),
-130 interrupted (resumable).
+130 interrupted, by SIGINT or SIGTERM (resumable). Nothing is loaded before signals are heard, so
+that an interrupt while Python loads the rest is one line too.
 """
 
-import argparse
-import importlib
-import os
 import sys
-import traceback
-from collections.abc import Sequence
 
-from evolcoder import errors
+from evolcoder.cli.signals import AGAIN, CODE, RESUMED, Signals, heard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 VERBS = {
     "run": "evolve seeds into harder, answered tasks, round after round",
@@ -25,9 +25,8 @@ VERBS = {
     "doctor": "show what works on this machine: sandbox, languages, models, room",
 }
 """Verb -> what it does. Each is a module beside this one with `add_arguments` and `main`."""
-
-CODES = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
-"""Kind of error -> exit code; the first that fits."""
+RESUMING = frozenset({"run", "verify", "eval", "loop", "train"})
+"""Verbs that go on where they were ended."""
 
 EPILOG = """\
 start with:  evolcoder run --limit 8
@@ -35,23 +34,47 @@ exit codes:  0 done, 1 failed, 2 wrong input, 3 stopped at a budget (the same co
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run one command line and return its exit code; without one, the process is this command."""
+    with Signals(is_process=argv is None) as signals:
+        from evolcoder.cli import output  # noqa: PLC0415 - signals are heard first
+
+        with output.visible_streams():
+            try:
+                return signals.finish(_reported(sys.argv[1:] if argv is None else argv, signals))
+            except KeyboardInterrupt:
+                return signals.finish(_say(signals.line, CODE))
+
+
+def _reported(argv: "Sequence[str]", signals: Signals) -> int:
+    """Run a command line; what it raises becomes a line and an exit code."""
+    from evolcoder import errors  # noqa: PLC0415 - as above
+
+    codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except errors.EvolcoderError as error:
-        return _say(str(error), next(code for kind, code in CODES if isinstance(error, kind)))
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from here", 130)
+        code = _dispatch(list(argv), signals)
+        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 1
-    except Exception:
+    except Exception as error:
+        if heard():  # what an interrupt breaks off may fail in other ways
+            return _say(signals.line, CODE)
+        for kind, code in codes:
+            if isinstance(error, kind):
+                return _say(str(error), code)
+        import traceback  # noqa: PLC0415 - as above
+
         traceback.print_exc()
         return _say("this is a fault in evolcoder; please report the lines above", 1)
+    else:
+        return code
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], signals: Signals) -> int:
+    import argparse  # noqa: PLC0415 - as above
+    import importlib  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="evolcoder",
         description="Evolve coding instructions into a harder, answered, exportable training set.",
@@ -73,8 +96,16 @@ def _dispatch(arguments: list[str]) -> int:
     if module is None:
         parser.print_help(sys.stderr)
         return 2
+    signals.begin(RESUMED if parsed.verb in RESUMING else AGAIN)
     code: int = module.main(parsed)
     return code
+
+
+def _give_up_stdout() -> None:
+    """Have nothing more written to a pipe that nobody reads, by Python's own end either."""
+    import os  # noqa: PLC0415 - as above
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> int:
@@ -85,7 +116,9 @@ def _version() -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"evolcoder: {' '.join(message.split())}", file=sys.stderr)
+    from evolcoder.text import visible  # noqa: PLC0415 - as above
+
+    print(f"evolcoder: {' '.join(visible(message).split())}", file=sys.stderr)
     return code
 
 

@@ -18,6 +18,7 @@ from evolcoder.engine.models import cache_folder, digest_of
 from evolcoder.errors import BenchError, ConfigError
 from evolcoder.evaluate.store import DB_NAME
 from evolcoder.ids import content_id
+from evolcoder.text import without_logins
 
 FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
 """Flag -> the config key that it sets."""
@@ -109,7 +110,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, object]:
         path: Path = args.samples
         return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
     kept = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
-    return {name: vars(args)[name] for name in kept}
+    settings = {name: vars(args)[name] for name in kept}
+    return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
 def _reading(path: Path, bench: Bench) -> Reading:

@@ -11,8 +11,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
+from evolcoder.cli.output import terminal
 from evolcoder.engine.meter import Meter
 from evolcoder.rounds import Tally
+from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -52,9 +54,11 @@ def _live(text: Callable[[], str]) -> "Live":
     from rich.text import Text  # noqa: PLC0415
 
     return Live(
-        console=Console(stderr=True),
+        console=Console(file=terminal()),
         refresh_per_second=2,
-        get_renderable=lambda: Text(text()),
+        get_renderable=lambda: Text(visible(text())),
+        redirect_stdout=False,  # both pass through `visible` as they are
+        redirect_stderr=False,
     )
 
 
@@ -118,12 +122,19 @@ class Download:
             from rich import progress  # noqa: PLC0415 - only terminals need it
             from rich.console import Console  # noqa: PLC0415
 
-            columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
+            name = progress.TextColumn("{task.description}", markup=False)
+            columns = (name, progress.BarColumn())
             sizes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
-            self._bar = progress.Progress(*columns, *sizes, console=Console(stderr=True))
-            self._bar.add_task(label)
+            console = Console(file=terminal())
+            self._bar = progress.Progress(
+                *columns, *sizes, console=console, redirect_stdout=False, redirect_stderr=False
+            )
+            self._bar.add_task("")
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], description=label, completed=done, total=total)
+        self._bar.update(
+            self._bar.task_ids[0], description=visible(label, lines=False), completed=done,
+            total=total,
+        )  # fmt: skip
         if done >= total:
             self._bar.stop()
 

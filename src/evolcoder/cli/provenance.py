@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import evolcoder
+from evolcoder.cli import output
 from evolcoder.config import Config
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.models import KNOWN
@@ -20,6 +21,7 @@ from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.folder import Facts
 from evolcoder.rounds import Cast
 from evolcoder.store import RunStore
+from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.bench.prompts import Template
@@ -49,9 +51,8 @@ PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
 
 def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: Cast) -> None:
     """Store what this session runs with; the first session's record stays beside the last's."""
-    command = shlex.join(["evolcoder", *sys.argv[1:]])
     facts = {
-        "command": command,
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "models": [_model(name, role) for name, role in _roles(cast)],
@@ -61,13 +62,13 @@ def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], c
     if store.meta(META) is None:
         store.set_meta(META, facts)
     store.set_meta("last_session", facts)
-    store.add_event("start", command)
+    store.add_event("start", command())
 
 
 def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampling) -> None:
     """Store what this session of an evaluation runs with."""
     facts = {
-        "command": shlex.join(["evolcoder", *sys.argv[1:]]),
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "template": asdict(template),
@@ -80,9 +81,8 @@ def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampli
 
 def record_verification(store: RunStore, config: Config) -> None:
     """Store what this session of a verification runs with."""
-    command = shlex.join(["evolcoder", *sys.argv[1:]])
     facts = {
-        "command": command,
+        "command": command(),
         "versions": versions(),
         "platform": platform.platform(),
         "models": [],
@@ -91,7 +91,12 @@ def record_verification(store: RunStore, config: Config) -> None:
     if store.meta(META) is None:
         store.set_meta(META, facts)
     store.set_meta("last_session", facts)
-    store.add_event("start", command)
+    store.add_event("start", command())
+
+
+def command() -> str:
+    """Return the command line of this process, without logins and keys."""
+    return output.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
 
 
 def versions() -> dict[str, str]:

@@ -4,13 +4,13 @@ Promises: grading again reads texts alone, never a stored verdict; it grades wha
 nothing else, and asks nobody; what differs is named.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from evolcoder.bench.base import Form, Sample
+from evolcoder.cli import output
 from evolcoder.cli.steps import EvalSteps
 from evolcoder.errors import StepFailed
 from evolcoder.evaluate.store import EvalStore, Judged
@@ -107,5 +107,5 @@ def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
             named = f": {', '.join(sorted(set(differing)))}" if differing else ""
             print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
     if as_json:
-        print(json.dumps(told, indent=1))
+        output.print_json(told, indent=1)
     return 1 if n_differing else 0

@@ -5,12 +5,11 @@ folder is made.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.bench.base import Bench
-from evolcoder.cli import grader, libraries
+from evolcoder.cli import grader, libraries, output
 from evolcoder.cli.plan import benches_of
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
@@ -27,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("--check looks at benchmarks alone; it takes no model and no samples")
     found = until_told(_checked(benches_of(args), args))
     if args.json:
-        print(json.dumps(found, indent=1))
+        output.print_json(found, indent=1)
     else:
         for name, faults in found.items():
             print(f"{name:<18}{_told(faults)}")

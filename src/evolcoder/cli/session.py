@@ -5,7 +5,6 @@
 """
 
 import difflib
-import os
 import resource
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -13,22 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evolcoder.cli import output
 from evolcoder.cli.progress import Download
 from evolcoder.config import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, models, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
+from evolcoder.engine.keys import KeyRing
 from evolcoder.engine.meter import Meter, MeteredEngine, Spent
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, price_of, usd
 from evolcoder.errors import ConfigError, ModelError
 from evolcoder.rounds import Cast
+from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluate.store import EvalStore
     from evolcoder.store import RunStore
 
-OPENAI = "https://api.openai.com/v1"
 FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
 _LATER = ("vllm:", "hf:")
 OTHER_FILES = 512
@@ -158,9 +159,11 @@ async def open_one(spec: str, config: Config) -> Opened:
         return _open_file(Path(spec), config)
     if spec.startswith("scripted:"):
         return Opened(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
-    url, model = _server(spec)
+    ring = KeyRing(config.servers, specs=[*specs_of(config), spec])
+    output.hide(ring.secrets())
+    url, model = _server(spec, ring)
+    key = ring.key_for(url)
     allow_connections(config.traffic.concurrency)
-    key = os.environ.get("OPENAI_API_KEY")
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
     try:
         await server.probe(model)
@@ -168,6 +171,12 @@ async def open_one(spec: str, config: Config) -> Opened:
         await server.aclose()
         raise
     return Opened(server, model)
+
+
+def specs_of(config: Config) -> list[str]:
+    """Return the specs of all models that a config names."""
+    parts = (config.evolver, config.responder, config.judge)
+    return [spec for spec in (*(part.model for part in parts), config.verify.tester) if spec]
 
 
 def allow_connections(n: int) -> None:
@@ -192,17 +201,18 @@ def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
     return llamacpp.LlamaCppEngine.load(path, digest, n_ctx=n_ctx, traffic=config.traffic)
 
 
-def _server(spec: str) -> tuple[str, str]:
+def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
     """Return the base URL and the model's name."""
     if spec.startswith("openai:"):
-        url, model = os.environ.get("OPENAI_BASE_URL") or OPENAI, spec.removeprefix("openai:")
+        url, model = ring.openai_url, spec.removeprefix("openai:")
     elif spec.startswith(("http://", "https://")):
         url, _, model = spec.partition("#")
     else:
         raise ModelError(f"unknown model {spec!r}{_hint(spec)}")
     if not model:
-        raise ModelError(f"model {spec!r} names a server but no model; write {url}#NAME")
-    return url, model
+        shown, place = without_logins(spec), without_logins(url)
+        raise ModelError(f"model {shown!r} names a server but no model; write {place}#NAME")
+    return ring.with_login(url), model
 
 
 def _hint(spec: str) -> str:

@@ -1,6 +1,5 @@
 """What the verbs print: the funnel, parents and children side by side, a record's lineage."""
 
-import json
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -9,10 +8,12 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from evolcoder.cli import output
 from evolcoder.funnel import CLEAN_META, VERIFY_META, FunnelLine, funnel
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.store import RunStore
+from evolcoder.text import visible
 
 N_PAIRS = 3
 MOST_LINES = 14
@@ -23,7 +24,7 @@ def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_js
     """Print what a run came to: counts, some pairs, and where things are."""
     missing = shortfall(funnel(store), target)
     if as_json:
-        print(json.dumps({**summary(store, paths), "shortfall": missing}, indent=2))
+        output.print_json({**summary(store, paths), "shortfall": missing}, indent=2)
         return
     print(funnel_table(funnel(store)))
     if missing is not None:
@@ -126,7 +127,7 @@ def _pair(row: Row) -> str:
 def _wrapped(text: str, width: int) -> list[str]:
     lines = [
         part
-        for line in text.splitlines()
+        for line in visible(text).splitlines()
         for part in textwrap.wrap(line, width, replace_whitespace=False) or [""]
     ]
     return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]

@@ -8,13 +8,10 @@ becomes the error that it stands for.
 
 import argparse
 import json
-import math
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +24,19 @@ from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.prompts import template_named
 from evolcoder.bench.scores import Outcomes
 from evolcoder.cli import eval as evaluation
+from evolcoder.cli import output
 from evolcoder.cli.grader import problems_of
 from evolcoder.cli.plan import plan_of, settings_of
-from evolcoder.cli.stopping import not_now
-from evolcoder.config import Config
+from evolcoder.cli.stopping import not_now, waited
+from evolcoder.config import Config, ServerConfig
 from evolcoder.engine.models import cache_folder
 from evolcoder.engine.serve import guarded, last_words
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluate.results import outcomes_of
 from evolcoder.evaluate.store import DB_NAME, Asked, EvalStore
-from evolcoder.loop.behind import LOOK_UP_S
 from evolcoder.loop.parts import Served, Training
 from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig, fill
+from evolcoder.text import visible, without_logins
 
 OURS = (sys.executable, "-m", "evolcoder.cli.main")
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
@@ -58,7 +56,7 @@ def run_step(
     `inside`; left out, out of its own folder.
     """
     with atomic.open_to_append(log, inside=inside or log.parent) as file:
-        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.write(f"$ {shown(command)}\n".encode())
         file.flush()
         going, process = [] if going is None else going, None
         try:
@@ -70,7 +68,7 @@ def run_step(
                     stderr=subprocess.STDOUT,
                 )
                 going.append(process)
-            code = _waited(process, math.inf if timeout_s is None else timeout_s)
+            code = waited(process, timeout_s)
         except subprocess.TimeoutExpired as error:
             raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
         finally:
@@ -83,13 +81,9 @@ def run_step(
         raise _ERRORS.get(code, StepFailed)(said)
 
 
-def _waited(process: "subprocess.Popen[bytes]", timeout_s: float) -> int:
-    """Wait, and look up now and then: a signal that comes as a wait begins wakes nobody up."""
-    ends = time.monotonic() + timeout_s
-    while (left := ends - time.monotonic()) > LOOK_UP_S:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(LOOK_UP_S)
-    return process.wait(max(left, 0.0))
+def shown(command: Sequence[str]) -> str:
+    """Write a command as a log keeps it: without logins and keys, and with nothing hidden in it."""
+    return visible(output.masked(without_logins(shlex.join(command))), lines=False)
 
 
 def _end(going: "list[subprocess.Popen[bytes]]") -> None:
@@ -119,7 +113,8 @@ class RunSteps:
         path = self._folder / "configs" / f"{folder.name}.yaml"
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         atomic.write_text(path, text, inside=self._folder)
-        sets = [f"{role}.model={json.dumps(spec)}" for role, spec in models.items()]
+        specs = {role: without_logins(spec) for role, spec in models.items()}
+        sets = [f"{role}.model={json.dumps(spec)}" for role, spec in specs.items()]
         options = [word for one in sets for word in ("--set", one)]
         if _all_served(config, models):
             options += self._serve.traffic
@@ -170,10 +165,19 @@ class TrainSteps:
 class EvalSteps:
     """Samples and grades with `evolcoder eval`."""
 
-    def __init__(self, folder: Path, config: AskConfig, serve: ServeConfig) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: AskConfig,
+        serve: ServeConfig,
+        *,
+        servers: Mapping[str, ServerConfig] | None = None,
+    ) -> None:
+        """Take where keys of servers are, too: students may be asked at one that is not ours."""
         self._folder = folder
         self._config = config
         self._serve = serve
+        self._servers = {name: one.model_dump() for name, one in (servers or {}).items()}
         self._benches: dict[str, Bench] = {}
         self._grading: list[subprocess.Popen[bytes]] = []
 
@@ -220,6 +224,8 @@ class EvalSteps:
         """Ask for the samples that are missing."""
         command = [*OURS, "eval", *self.options(folder, model.spec, benches), "--no-grade"]
         command += self._serve.traffic
+        if self._servers:
+            command += ["--set", f"servers={json.dumps(self._servers)}"]
         run_step(command, self._folder / "log" / f"sample-{name}.txt", inside=self._folder)
 
     def check(self, benches: Sequence[str]) -> None:
@@ -255,7 +261,7 @@ class EvalSteps:
         """Return the options of `evolcoder eval` that say what is asked, and where it is kept."""
         c = self._config
         asked = {
-            "--model": spec, "--out": folder, "--n": c.n, "--template": c.template,
+            "--model": without_logins(spec), "--out": folder, "--n": c.n, "--template": c.template,
             "--temperature": c.temperature, "--top-p": c.top_p, "--max-tokens": c.max_tokens,
         }  # fmt: skip
         return [*_flags({**self._of_programs(benches), **asked}), *c.options]

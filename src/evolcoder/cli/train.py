@@ -19,10 +19,12 @@ import yaml
 from evolcoder import atomic, bounded_yaml
 from evolcoder import config as configs
 from evolcoder.bench.prompts import TEMPLATES
-from evolcoder.cli import provenance
+from evolcoder.cli import output, provenance
 from evolcoder.cli.lessons import lessons_of
 from evolcoder.cli.progress import Download
+from evolcoder.cli.stopping import not_now, waited
 from evolcoder.engine import models
+from evolcoder.engine.serve import guarded
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.train import scale
@@ -82,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     )
     outcome = train(job)
     if scale.is_first():
-        print(json.dumps(asdict(outcome), indent=1) if args.json else _shown(outcome))
+        output.print_json(asdict(outcome), indent=1) if args.json else _shown(outcome)
     return 0
 
 
@@ -135,11 +137,21 @@ def _installed(name: str) -> bool:
 
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
-    """Start a process for each GPU, and hand its exit code on."""
+    """Start a process for each GPU, and hand its exit code on; they end with us, all of them."""
     config = args.out / scale.CONFIG_NAME
     text = scale.launcher_config(recipe, args.gpus)
     atomic.write_text(config, text, inside=args.out, error=TrainError)
-    return subprocess.run(scale.launch_command(config, sys.argv[2:]), check=False).returncode
+    process = None
+    try:
+        with not_now():
+            # Not in our group: Ctrl-C is ours to hear, the launcher would print a traceback.
+            command = guarded(scale.launch_command(config, sys.argv[2:]))
+            process = subprocess.Popen(command, process_group=0)
+        return waited(process)
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait()
 
 
 def _tell(step: Step) -> None:

@@ -9,6 +9,7 @@ from evolcoder.bench.base import Bench, Candidate, Found, Problem, Sample
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.samples import Format, write_samples
 from evolcoder.bench.scores import Score
+from evolcoder.cli import output
 from evolcoder.errors import UnjudgedError
 from evolcoder.evaluate.results import GroupScore, Result
 from evolcoder.evaluate.store import EvalStore
@@ -54,7 +55,7 @@ def show(
             "results": [result.as_plain() for result in results],
             "paid": store.paid(),
         }
-        print(json.dumps(told, indent=1))
+        output.print_json(told, indent=1)
         return
     counts = f"{'problems':>8}{'samples':>9}"
     print(f"{'benchmark':<18}{'':<22}{'score':>7}   {'95 % interval':<16}{counts}")

@@ -17,7 +17,7 @@ import orjson
 
 from evolcoder import atomic
 from evolcoder import config as configs
-from evolcoder.cli import exports, provenance, session, show, verification
+from evolcoder.cli import exports, output, provenance, session, show, verification
 from evolcoder.cli.progress import shown_text
 from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
@@ -193,7 +193,7 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
         found: dict[str, dict[str, int]] = {}
         for (check, kind), n in counts.items():
             found.setdefault(check, {})[kind] = n
-        print(json.dumps({**show.summary(store, paths), "verdicts": found}, indent=2))
+        output.print_json({**show.summary(store, paths), "verdicts": found}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
     print(f"\n{'check':<12}{'finding':<20}{'rows':>8}")

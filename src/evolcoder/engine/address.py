@@ -1,6 +1,7 @@
 """Where a server is and how to log in to it: the URL and key that a user gave, checked once.
 
-Promises: `identity` and `repr` hold no credentials, and `redact` takes them out of any text.
+Promises: `identity` and `repr` hold no credentials, and `redact` takes them out of any text, as
+`masked` does where what else is in the text must stay as it is.
 
 >>> Address.of("http://127.0.0.1:8000/v1/", api_key="sk-secret-key").identity
 'http://127.0.0.1:8000/v1'
@@ -13,8 +14,11 @@ from typing import Self
 
 from yarl import URL
 
-from evolcoder.engine.redact import redactor
+from evolcoder.engine.keys import Key, login_of
+from evolcoder.engine.redact import Secrets, redactor
 from evolcoder.errors import ModelError
+
+_LOGIN_REJECTED = ("rejects the login in its URL", "put in one that it takes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,18 @@ class Address:
     headers: dict[str, str] = field(repr=False)
     """Sent with every request."""
     redact: Callable[[str], str] = field(repr=False)
-    """Takes the credentials, and masked forms of them, out of a text."""
+    """Takes the credentials, and masked forms of them, out of a text to be shown."""
+    masked: Callable[[str], str] = field(repr=False)
+    """Takes the credentials out of an answer, and leaves the rest of it alone."""
+    rejected: tuple[str, str]
+    """What it means that the server takes no request of ours, and what to do."""
 
     @classmethod
-    def of(cls, base_url: str, *, api_key: str | None) -> Self:
+    def of(cls, base_url: str, *, api_key: Key | str | None) -> Self:
         """Check a URL and a key; a login in the URL goes before the key."""
         url = _checked_url(base_url)
-        key = _checked_key(api_key)
+        given = api_key if isinstance(api_key, Key) else Key(api_key or "")
+        key = _checked_key(given)
         base = url.with_user(None).with_path(url.path.rstrip("/"))
         login = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
         headers = {"Content-Type": "application/json"}
@@ -46,13 +55,16 @@ class Address:
             headers["Authorization"] = f"Basic {login}"
         elif key:
             headers["Authorization"] = f"Bearer {key}"
+        secrets = [key, *login_of(base_url), login if url.user else "", *given.secrets]
         return cls(
             str(base),
             (base / "chat" / "completions").with_query(url.query),
             (base / "completions").with_query(url.query),
             (base / "models").with_query(url.query),
             headers,
-            redactor([key, url.password or "", login if url.user else "", *url.query.values()]),
+            redactor([*secrets, *url.query.values()]),
+            Secrets(secrets).masked,
+            _LOGIN_REJECTED if url.user else (given.rejected, given.advice),
         )
 
 
@@ -72,9 +84,9 @@ def _parsed(base_url: str) -> URL | None:
         return None
 
 
-def _checked_key(api_key: str | None) -> str:
-    """Strip what a shell or a file left around a key; aiohttp shows a key that no header takes."""
-    key = (api_key or "").strip()
+def _checked_key(given: Key) -> str:
+    """Strip what a shell or a file left around a key, and refuse what no header takes."""
+    key = given.value.strip()
     if not (key.isascii() and key.isprintable()):
-        raise ModelError("OPENAI_API_KEY holds a character that no key has; set it again")
+        raise ModelError(f"{given.variable} holds a character that no key has; set it again")
     return key

@@ -133,7 +133,7 @@ class MeteredEngine:
 
 
 def _most_sent(request: Request) -> int:
-    length = sum(len(message.content.encode()) for message in request.messages)
+    length = sum(len(m.content.encode("utf-8", "surrogatepass")) for m in request.messages)
     return length // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.messages)
 
 

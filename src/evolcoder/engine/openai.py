@@ -1,7 +1,7 @@
 """Any OpenAI-compatible server: OpenAI, vLLM, llama.cpp, Ollama, SGLang.
 
 Promises: every sampling value is sent; a failure that may pass is tried again, here and nowhere
-else (`retry.py`), at the pace that the server takes (`pace.py`); no key is in any text, exception
+else (`retry.py`), at the pace that the server takes (`pace.py`); no key is in any answer, error
 or repr that leaves. Does not promise that a server honours the seed. One engine, one event loop.
 
 A model that takes no `max_tokens`, `temperature`, `top_p` or `seed` says so in its first error;
@@ -13,15 +13,17 @@ OpenAIEngine('http://127.0.0.1:8000/v1')
 
 import asyncio
 import random
+from dataclasses import replace
 
 from evolcoder.config import TrafficConfig
 from evolcoder.engine import chat
 from evolcoder.engine.address import Address
 from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.keys import Key
 from evolcoder.engine.pace import Pace
 from evolcoder.engine.retry import BACKOFF_S, Fault, Patience, Worth
 from evolcoder.engine.status import fault_of, fault_of_listing
-from evolcoder.engine.wire import Wire
+from evolcoder.engine.wire import Answer, Wire
 from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
 PROBE_TRIES = 3
@@ -38,7 +40,7 @@ class OpenAIEngine:
         self,
         base_url: str,
         *,
-        api_key: str | None,
+        api_key: Key | str | None,
         traffic: TrafficConfig,
         backoff_s: float = BACKOFF_S,
     ) -> None:
@@ -106,7 +108,10 @@ class OpenAIEngine:
     async def _probe_once(self, model: str) -> Fault | None:
         url = self._address.models_url
         outcome = await self._wire.exchange("GET", url, timeout_s=PROBE_S)
-        return outcome if isinstance(outcome, Fault) else fault_of_listing(outcome, model=model)
+        if isinstance(outcome, Fault):
+            return outcome
+        rejected = self._address.rejected
+        return fault_of_listing(self._masked(outcome), model=model, rejected=rejected)
 
     async def _take_turn(self, request: Request, *, again: bool = False) -> Completion | Fault:
         """Ask when the pace allows it, and tell the pace how it went."""
@@ -134,13 +139,33 @@ class OpenAIEngine:
             if isinstance(answer, Fault):
                 return answer
             if answer.status == 200:
-                return _read(answer.body, request)
+                return self._read(answer, request)
+            answer = self._masked(answer)
             refused = chat.complaint(answer.body).parameter if answer.status in {400, 422} else None
             if refused is None or refused in unsent:
-                return fault_of(answer, model=request.model)
+                rejected = self._address.rejected
+                return fault_of(answer, model=request.model, rejected=rejected)
             # Others may have learnt more while this one was on its way.
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
+
+    def _read(self, answer: Answer, request: Request) -> Completion | Fault:
+        """Read a completion; a key that the model or the server put in it is kept by nobody."""
+        try:
+            said = chat.completion(answer.body, request)
+        except ValueError:
+            got = chat.complaint(self._masked(answer).body).message
+            return Fault("an answer that is no completion", got, Worth.TRIES)
+        masked = self._address.masked
+        return replace(
+            said, text=masked(said.text), reasoning=masked(said.reasoning),
+            finish=masked(said.finish),
+        )  # fmt: skip
+
+    def _masked(self, answer: Answer) -> Answer:
+        """Take keys out before anything is cut short: half a key is not found any more."""
+        text = self._address.masked(answer.body.decode("utf-8", "replace"))
+        return replace(answer, body=text.encode())
 
     def _error(self, fault: Fault, model: str, n_tries: int) -> EvolcoderError:
         redact = self._address.redact
@@ -154,14 +179,6 @@ class OpenAIEngine:
             got=redact(fault.got),
             retryable=fault.worth in {Worth.TRIES, Worth.TIME},
         )
-
-
-def _read(body: bytes, request: Request) -> Completion | Fault:
-    try:
-        return chat.completion(body, request)
-    except ValueError:
-        got = chat.complaint(body).message
-        return Fault("an answer that is no completion", got, Worth.TRIES)
 
 
 def _words(fault: Fault) -> str:

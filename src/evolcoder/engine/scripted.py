@@ -76,4 +76,11 @@ class _Rule:
     def answer(self, found: re.Match[str], request: Request) -> str:
         if self._error is not None:
             raise EngineError(self._error, asked="scripted", retryable=self._retryable)
-        return found.expand(self._answer).replace("{seed}", str(request.seed))
+        try:
+            answer = found.expand(self._answer)
+        except (re.error, IndexError) as error:
+            raise ModelError(
+                f"scripted: the answer to {self.pattern.pattern!r} is no template: {error}; "
+                f"double the backslashes that are meant as such"
+            ) from error
+        return answer.replace("{seed}", str(request.seed))

@@ -8,9 +8,13 @@ import difflib
 from collections.abc import Sequence
 
 from evolcoder.engine import chat
+from evolcoder.engine.keys import Key
 from evolcoder.engine.retry import Fault, Worth, retry_after_s
 from evolcoder.engine.wire import Answer
 
+Rejected = tuple[str, str]
+"""What it means that a server takes no request of ours, and what to do."""
+ADVICE: Rejected = (Key("").rejected, Key("").advice)
 N_NAMES = 5
 """Models that an error lists."""
 _KEY_REJECTED = frozenset({401, 403})
@@ -25,15 +29,15 @@ ANY = "*"
 """How a server that takes any name lists that; LiteLLM's proxy does, and one of ours."""
 
 
-def fault_of(answer: Answer, *, model: str) -> Fault:
+def fault_of(answer: Answer, *, model: str, rejected: Rejected = ADVICE) -> Fault:
     """Judge an answer to a request for a completion."""
     said = chat.complaint(answer.body)
-    if words := _fatal(answer, said, model):
+    if words := _fatal(answer, said, model, rejected):
         return Fault(words, said.message, Worth.FATAL)
     return _passing(answer, said.message)
 
 
-def fault_of_listing(answer: Answer, *, model: str) -> Fault | None:
+def fault_of_listing(answer: Answer, *, model: str, rejected: Rejected = ADVICE) -> Fault | None:
     """Judge an answer to the question what models there are; None if `model` may be asked.
 
     A server that has no such list, or no list that can be read, is taken at its word.
@@ -46,16 +50,16 @@ def fault_of_listing(answer: Answer, *, model: str) -> Fault | None:
         return Fault(f"has no model {model!r}; {_others(model, names)}", "", Worth.FATAL)
     said = chat.complaint(answer.body)
     if answer.status in _KEY_REJECTED or 300 <= answer.status < 400:
-        return Fault(_fatal(answer, said, model), said.message, Worth.FATAL)
+        return Fault(_fatal(answer, said, model, rejected), said.message, Worth.FATAL)
     fault = _passing(answer, said.message)
     return None if fault.worth is Worth.NOTHING or answer.status == 429 else fault
 
 
-def _fatal(answer: Answer, said: chat.Complaint, model: str) -> str:
+def _fatal(answer: Answer, said: chat.Complaint, model: str, rejected: Rejected) -> str:
     """Say what the user has to mend, or nothing if it is not for the user to mend."""
     status = answer.status
     if status in _KEY_REJECTED:
-        return f"rejects the API key (HTTP {status}); set OPENAI_API_KEY to one that it takes"
+        return f"{rejected[0]} (HTTP {status}); {rejected[1]}"
     if status == 402 or said.code == _NO_CREDIT:
         return f"wants money first (HTTP {status}); top up the account"
     if 300 <= status < 400:

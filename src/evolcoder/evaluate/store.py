@@ -19,6 +19,7 @@ from evolcoder.bench.base import Form, Found, Sample
 from evolcoder.db import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
 from evolcoder.errors import RunFolderError
 from evolcoder.folder import Facts, Folder, fact
+from evolcoder.text import without_logins
 
 DB_NAME = "eval.db"
 MIGRATIONS: Sequence[str] = (
@@ -179,6 +180,8 @@ class EvalStore(Folder):
         """Take settings as this evaluation's own, or refuse other ones."""
         known = self.meta("settings", Facts)
         wanted = json.loads(json.dumps(settings))
+        if known is not None and known.get("model"):
+            known["model"] = without_logins(str(known["model"]))  # earlier versions kept them
         if known is not None and known != wanted:
             keys = sorted(k for k in {*known, *wanted} if known.get(k) != wanted.get(k))
             raise RunFolderError(

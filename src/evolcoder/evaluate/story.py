@@ -199,6 +199,9 @@ class _Desk:
         """Let go of the checks when the last sample is done."""
         self.waiting -= 1
         if self.waiting <= 0:
+            for pending in (self._test, *self._verdicts.values()):
+                if pending is not None:
+                    pending.cancel()  # where those who waited were cancelled, nobody else would
             self._test = None
             self._verdicts.clear()
 
@@ -221,7 +224,7 @@ class _Desk:
         try:
             return await (await self._ready()).grade(self.sandbox, program)
         except BaseException:
-            del self._verdicts[program]
+            self._verdicts.pop(program, None)
             raise
 
     async def _ready(self) -> ProblemTest:

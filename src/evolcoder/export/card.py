@@ -17,7 +17,7 @@ from evolcoder.export.formats import BODY, LINEAGE, Format
 from evolcoder.funnel import FunnelLine
 from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
-from evolcoder.text import one_line
+from evolcoder.text import one_line, visible
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _FUNNEL = ("stage", "round", "in", "kept", "dropped")
@@ -108,7 +108,7 @@ def card(facts: CardFacts, format: Format, tally: Tally) -> str:
         f"## How it was made\n\nSeeds: {one_line(facts.seeds, 300)}\n\n{_code(facts.command)}",
         _section("Versions", ("what", "version"), facts.versions),
     )
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return visible("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def _head(facts: CardFacts, format: Format, tally: Tally) -> dict[str, object]:
@@ -180,6 +180,7 @@ def _licence(facts: CardFacts) -> str:
 
 def _code(command: str) -> str:
     """Fence a command with more backticks than it holds in a row."""
+    command = visible(command, lines=False)
     fence = "```"
     while fence in command:
         fence += "`"

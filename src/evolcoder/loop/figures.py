@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from evolcoder.errors import ConfigError
 from evolcoder.loop.tables import Line, Table
+from evolcoder.text import visible
 
 MARKERS = {
     "student": "x", "seed": "o", "seed-reanswered": "s",
@@ -41,7 +42,8 @@ def draw(table: Table, file: BinaryIO) -> None:
         panels = figure.subplots(1, len(table.benches), sharey=True, squeeze=False)[0]
         for bench, panel in zip(table.benches, panels, strict=True):
             _panel(panel, table, bench)
-        panels[0].set_yticks(range(len(table.lines)), [line.arm for line in table.lines])
+        names = [visible(line.arm, lines=False) for line in table.lines]
+        panels[0].set_yticks(range(len(table.lines)), names)
         panels[0].invert_yaxis()
         figure.suptitle(table.question.title, fontsize=10)
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "evolcoder"})
@@ -62,7 +64,7 @@ def _panel(panel: Any, table: Table, bench: str) -> None:  # noqa: ANN401 - a fo
             fmt=_marker(line), color="black", markersize=5, elinewidth=1,
             markerfacecolor="white" if line is control else "black",
         )  # fmt: skip
-    panel.set_title(bench, fontsize=9)
+    panel.set_title(visible(bench, lines=False), fontsize=9)
     panel.set_xlabel("pass@1, %")
 
 

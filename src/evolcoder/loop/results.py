@@ -84,12 +84,17 @@ def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable
     """Write what cannot be computed; see `present` for the rest."""
     inside = atomic.boundary(folder) or folder
     text = json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)
-    write_whole(folder / FACTS, f"{text}\n".encode(), inside=inside)
+    write_whole(folder / FACTS, _encoded(f"{text}\n"), inside=inside)
     for bench, kept in samples.items():
         ordered = sorted(kept, key=lambda one: (one.problem, one.text, one.model, one.number))
         lines = (json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
-        data = "".join(f"{line}\n" for line in lines).encode()
+        data = _encoded("".join(f"{line}\n" for line in lines))
         write_whole(folder / "samples" / f"{bench}.jsonl.gz", data, inside=inside)
+
+
+def _encoded(text: str) -> bytes:
+    """Encode JSON; a lone surrogate becomes the escape that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -170,7 +175,7 @@ def present(folder: Path, *, figures: bool) -> list[Path]:
     paths = [folder / "tables.md", folder / "tables.json"]
     write_whole(paths[0], markdown(found).encode(), inside=inside)
     plain = json.dumps([table.as_plain() for table in found], indent=1, ensure_ascii=False)
-    write_whole(paths[1], f"{plain}\n".encode(), inside=inside)
+    write_whole(paths[1], _encoded(f"{plain}\n"), inside=inside)
     for table in found if figures else ():
         paths.append(folder / "figures" / f"{table.question.name}.svg")
         with atomic.open_binary(paths[-1], inside=inside) as file:

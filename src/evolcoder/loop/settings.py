@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -22,9 +23,10 @@ from pydantic import (
 
 from evolcoder.config import Config
 from evolcoder.evolve.heuristics import resolve
-from evolcoder.knobs import MOST_IN_FLIGHT, Section
+from evolcoder.knobs import MOST_IN_FLIGHT, ModelSpec, Section
 from evolcoder.loop.arms import MAIN, Arm
 from evolcoder.loop.stop import Rule
+from evolcoder.text import without_logins
 
 T = TypeVar("T", str, tuple[str, ...])
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -33,6 +35,11 @@ _PLACE = re.compile(r"\{(\w+)\}")
 def fill(text: str, **values: object) -> str:
     """Fill the places {name} of a text in; other braces stay as they are."""
     return _PLACE.sub(lambda found: str(values.get(found[1], found[0])), text)
+
+
+def _bare(runs: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
+    """Return runs as they are written down: without the logins of URLs."""
+    return json.loads(without_logins(json.dumps(runs)))
 
 
 def _no_null(value: object) -> object:
@@ -132,7 +139,7 @@ class ServeConfig(Section):
     seeds: bool = False
     """Send a seed with each request to a server that we start; vLLM draws such requests one by one,
     which with a thousand at once takes longer than the model, and gives no equal bytes."""
-    spec: Annotated[str, SERVING] = "http://127.0.0.1:{port}/v1#{name}"
+    spec: Annotated[ModelSpec, SERVING] = "http://127.0.0.1:{port}/v1#{name}"
     """The model spec that it answers under."""
     port: int = Field(8791, ge=1, le=65535)
     """Its port on loopback; further servers of one step take the next ones."""
@@ -220,7 +227,7 @@ class LoopConfig(Section):
 
     run: Annotated[Config, BeforeValidator(_no_null)] = Config()
     """The run that evolves; all keys of `evolcoder run`. `vllm:DIR` as a model is served here."""
-    runs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    runs: Annotated[dict[str, dict[str, Any]], PlainSerializer(_bare)] = Field(default_factory=dict)
     """Further runs by name: what differs from `run`, such as another evolver."""
     folders: dict[str, str] = Field(default_factory=dict)
     """Run folders made elsewhere, by name (`main`, `main-reanswered`): read, never written."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from evolcoder.loop.intervals import BySeed, Difference, Estimate, Resampler
 from evolcoder.loop.questions import Pair, Question, questions
+from evolcoder.text import visible
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -112,7 +113,7 @@ def _cell(pair: Pair, bench: str, by_name: Mapping[str, Entry], resampler: Resam
 
 def markdown(found: Sequence[Table]) -> str:
     """Write tables as Markdown."""
-    return "\n".join(map(_markdown, found))
+    return visible("\n".join(map(_markdown, found)))
 
 
 def _markdown(table: Table) -> str:

@@ -163,4 +163,6 @@ def _told(path: Path) -> Iterator[Step]:
 
 
 def _lines(rows: Iterable[object]) -> bytes:
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode(
+        "utf-8", "backslashreplace"
+    )

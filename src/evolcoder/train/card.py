@@ -12,7 +12,7 @@ import yaml
 
 from evolcoder.bench.prompts import Template
 from evolcoder.knobs import Section
-from evolcoder.text import one_line
+from evolcoder.text import one_line, visible
 
 
 class ScoreLine(Section):
@@ -81,7 +81,7 @@ def card(facts: CardFacts, notes: Notes) -> str:
         _table("Measured", ("what", "value"), facts.result),
         _table("Versions", ("what", "version"), facts.versions),
     )
-    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
+    return visible("\n\n".join(part.rstrip() for part in parts if part)) + "\n"
 
 
 def _head(facts: CardFacts, notes: Notes) -> dict[str, object]:
