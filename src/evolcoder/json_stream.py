@@ -40,24 +40,34 @@ class NotJSONError(ValueError):
 
 def values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
     """Read values with their places: those of an array if it begins with one, else line by line."""
-    head = _head(file)
-    if head.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"["):
-        for number, value in enumerate(_Array(file, head), start=1):
+    head = beginning(file)
+    if is_array(head):
+        for number, value in enumerate(array(file, head), start=1):
             yield f"row {number}", value
         return
     for number, line in lines(file, head):
         yield f"line {number}", parsed(line, number)
 
 
-def lines(file: IO[bytes], head: bytes = b"") -> Iterator[tuple[int, bytes]]:
+def array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") -> Iterator[object]:
+    """Read the values of an array, one after another; `errors` says what becomes of odd bytes.
+
+    `head` is what was read of the file already.
+    """
+    return iter(_Array(file, head, errors))
+
+
+def lines(
+    file: IO[bytes], head: bytes = b"", *, most_mb: int | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Read the lines that are not blank, split at line feeds alone, with their numbers.
 
     `head` is what was read of the file already.
     """
-    n_blank = 0
-    for number, line in enumerate(_split(file, head), start=1):
-        if len(line) > MOST_MB << 20:
-            raise NotJSONError(f"line {number} is longer than {MOST_MB} MB; write one row per line")
+    most, n_blank = most_mb or MOST_MB, 0
+    for number, line in enumerate(_split(file, head, most << 20), start=1):
+        if len(line) > most << 20:
+            raise NotJSONError(f"line {number} is longer than {most} MB; write one row per line")
         row = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if row.strip():
             n_blank = 0
@@ -68,11 +78,11 @@ def lines(file: IO[bytes], head: bytes = b"") -> Iterator[tuple[int, bytes]]:
             raise NotJSONError(f"line {number} ends a million blanks; write one row per line")
 
 
-def parsed(data: bytes, first_line: int = 1) -> object:
+def parsed(data: bytes, first_line: int = 1, *, errors: str = "strict") -> object:
     """Parse one value; say on which line of the file a fault is."""
     check_parts(data, first_line)
     try:
-        return json.loads(data.decode())
+        return json.loads(data.decode("utf-8", errors))
     except UnicodeDecodeError as error:
         raise NotJSONError(not_utf8(data, error, first_line)) from error
     except json.JSONDecodeError as error:
@@ -99,7 +109,12 @@ def _fault(error: json.JSONDecodeError, line: int, column: int) -> str:
     )
 
 
-def _head(file: IO[bytes]) -> bytes:
+def is_array(head: bytes) -> bool:
+    """Tell whether a file that begins so holds an array."""
+    return head.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"[")
+
+
+def beginning(file: IO[bytes]) -> bytes:
     """Read until something is not blank, or so far."""
     head = b""
     while not head.strip(b" \t\r\n" + codecs.BOM_UTF8) and len(head) <= MOST_BLANK:
@@ -109,9 +124,9 @@ def _head(file: IO[bytes]) -> bytes:
     return head
 
 
-def _split(file: IO[bytes], head: bytes) -> Iterator[bytes]:
-    """Split into lines; one that is longer than MOST_MB comes cut, one byte longer than that."""
-    most, begun = MOST_MB << 20, BytesIO(head)
+def _split(file: IO[bytes], head: bytes, most: int) -> Iterator[bytes]:
+    """Split into lines; one that is longer than `most` comes cut, one byte longer than that."""
+    begun = BytesIO(head)
     while line := begun.readline(most + 1):
         if not line.endswith(b"\n") and len(line) <= most:
             line += file.readline(most + 1 - len(line))
@@ -123,9 +138,9 @@ def _split(file: IO[bytes], head: bytes) -> Iterator[bytes]:
 class _Array:
     """The values of an array, one after another."""
 
-    def __init__(self, file: IO[bytes], head: bytes) -> None:
+    def __init__(self, file: IO[bytes], head: bytes, errors: str) -> None:
         self._file = file
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors).decode
         self._line, self._column = 1, 0  # of the text's beginning
         self._text, self._at = "", 0
         self._is_whole = False
@@ -193,7 +208,7 @@ class _Array:
                 f"write one row per line"
             )
         if left > MOST_PARTS:
-            check_parts(self._text[self._at :].encode(), line)
+            check_parts(self._text[self._at :].encode("utf-8", "surrogatepass"), line)
 
     def _more(self, size: int) -> bool:
         """Read on, and forget what was gone through; return whether there was more."""

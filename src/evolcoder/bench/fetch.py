@@ -22,10 +22,13 @@ from typing import Any
 from evolcoder.bench.files import write_whole
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
+from evolcoder.input_files import read_bytes, unpack
 
 HUB = "https://huggingface.co"
 TIMEOUT_S = 60
 GZIP_MAGIC = b"\x1f\x8b"
+MOST_MB = 1024
+"""Largest data file, packed and unpacked; the largest that we know has 40."""
 INSTEAD = "use --data-dir (in a config, the key data_dir)"
 """What to do where nothing can be fetched."""
 
@@ -88,17 +91,14 @@ def _find(file: DataFile, folder: Path) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_bytes(path, most_mb=MOST_MB, error=BenchError)
 
 
 def _unpacked(data: bytes, file: DataFile) -> bytes:
     if not data.startswith(GZIP_MAGIC):
         return data
     try:
-        return gzip.decompress(data)
+        return unpack(data, most_mb=MOST_MB, name=file.name, error=BenchError)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BenchError(f"{file.name} is damaged: {error}; get it from {file.url}") from error
 
@@ -110,7 +110,7 @@ def _checked(content: bytes, file: DataFile) -> list[Row]:
         found = [json.loads(line) for line in content.splitlines() if line.strip()]
         if file.fields:
             _compare(rows_digest(found, file.fields), file)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BenchError(f"{file.name} is damaged: {error}; get it from {file.url}") from error
     return found
 
@@ -140,12 +140,14 @@ def _download(file: DataFile) -> bytes:
         url = os.environ.get("HF_ENDPOINT", HUB).rstrip("/") + url.removeprefix(HUB)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own URLs
-            data: bytes = answer.read()
+            data: bytes = answer.read((MOST_MB << 20) + 1)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
         raise BenchError(f"{url} cannot be fetched: {reason}; or {INSTEAD}") from error
+    if len(data) > MOST_MB << 20:
+        raise BenchError(f"{url} is larger than {MOST_MB} MB, so it is not {file.name}; {INSTEAD}")
     return data
 
 

@@ -8,23 +8,37 @@ an error. A file is written whole or not at all. Does not judge: see `scores.wit
     reading = read_samples(Path("samples.jsonl"), bench.problems())
 """
 
-import gzip
+import codecs
 import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from evolcoder import json_stream
 from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
 from evolcoder.bench.files import write_whole
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
+from evolcoder.input_files import opened
 from evolcoder.safe_repr import safe_repr
 from evolcoder.text import one_line
+
+MOST_MB = 2048
+"""Most text of all samples together, unpacked."""
+MOST_ENTRIES = 5_000_000
+"""Most samples."""
+MOST_FAULTS = 10_000
+"""Entries that are no samples; a file with more is of another kind."""
+MOST_LINE_MB = 256
+"""Longest line; a longer program than MAX_CHARS is a fault of its sample alone."""
+MOST_WHOLE_MB = 64
+"""Longest value that is no array; a longer file is read as JSON lines."""
+_ODD_BYTES = "surrogateescape"
+"""Bytes that are not UTF-8 become lone surrogates, which are one sample's fault."""
 
 
 class Format(StrEnum):
@@ -87,7 +101,11 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> Reading:
     faults: list[str] = []
     unknown: dict[str, None] = {}
     counts: Counter[str] = Counter()
-    for entry in _entries(path, problems):
+    n_chars = 0
+    for n_entries, entry in enumerate(_entries(path, problems), 1):
+        n_chars += len(entry.text)
+        if n_chars > MOST_MB << 20 or n_entries > MOST_ENTRIES or len(faults) > MOST_FAULTS:
+            raise BenchError(_too_much(path, n_chars, faults))
         if entry.fault:
             faults.append(f"{entry.where}: {entry.fault}")
         elif entry.problem not in known:
@@ -176,21 +194,30 @@ def _entries(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
 
 
 def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
-    with _opened(path) as file:
-        try:
-            value = _loaded(file.read())
-        except (EOFError, zlib.error, ValueError, RecursionError) as error:
-            if "Extra data" not in str(error):
-                yield _Entry(
-                    path.name, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
-                )
+    """Read a file that may be an array, one value, or JSON lines under the name of JSON."""
+    value, has_lines = None, False
+    try:
+        with opened(path, error=BenchError) as file:
+            data = json_stream.beginning(file)
+            if json_stream.is_array(data):
+                lists = json_stream.array(file, data, errors=_ODD_BYTES)
+                yield from _from_lists(lists, problems)
                 return
-            value = None
-    if value is None:
-        yield from _from_lines(path)  # JSON lines under the name of JSON
-    elif isinstance(value, list):
-        yield from _from_lists(value, problems)
-    elif isinstance(value, dict) and isinstance(value.get("completions"), list):
+            data += file.read(MOST_WHOLE_MB << 20)
+            has_lines = len(data) > MOST_WHOLE_MB << 20
+        if not has_lines:
+            whole = data.removeprefix(codecs.BOM_UTF8)
+            value = json_stream.parsed(whole, errors=_ODD_BYTES)
+    except (EOFError, zlib.error, json_stream.NotJSONError) as error:
+        has_lines = "Extra data" in str(error) and not json_stream.is_array(data)
+        if not has_lines:
+            yield _Entry(path.name, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+            return
+    yield from _from_lines(path) if has_lines else _from_value(path, value)
+
+
+def _from_value(path: Path, value: object) -> Iterator[_Entry]:
+    if isinstance(value, dict) and isinstance(value.get("completions"), list):
         name = _id(value.get("name"))
         for place, text in enumerate(value["completions"]):
             yield _entry(f"{path.name}, completion {place}", name, text, Form.COMPLETION)
@@ -198,7 +225,7 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
         yield from _from_row(path.name, value)
 
 
-def _from_lists(value: list[object], problems: Sequence[Problem]) -> Iterator[_Entry]:
+def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterator[_Entry]:
     """Read bigcode's generations: a list per problem, in the data set's order."""
     for place, texts in enumerate(value):
         where = f"list {place}"
@@ -212,19 +239,19 @@ def _from_lists(value: list[object], problems: Sequence[Problem]) -> Iterator[_E
 
 def _from_lines(path: Path) -> Iterator[_Entry]:
     place = 0
-    with _opened(path) as file:
+    with opened(path, error=BenchError) as file:
         try:
-            for place, line in enumerate(file, 1):
-                if line.strip():
-                    yield from _from_line(f"line {place}", line)
-        except (EOFError, zlib.error) as error:
+            for place, line in json_stream.lines(file, most_mb=MOST_LINE_MB):
+                yield from _from_line(place, line)
+        except (EOFError, zlib.error, json_stream.NotJSONError) as error:
             yield _Entry(f"after line {place}", "", "", Form.PROGRAM, f"damaged: {error}")
 
 
-def _from_line(where: str, line: bytes) -> Iterator[_Entry]:
+def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
+    where = f"line {place}"
     try:
-        value = _loaded(line)
-    except (ValueError, RecursionError) as error:
+        value = json_stream.parsed(line, place, errors=_ODD_BYTES)
+    except json_stream.NotJSONError as error:
         yield _Entry(where, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:
         yield from _from_row(where, value)
@@ -252,13 +279,11 @@ def _entry(where: str, problem: str, text: object, form: Form) -> _Entry:
     return _Entry(where, problem, text, form)
 
 
-def _loaded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Parse JSON; bytes that are not UTF-8 become lone surrogates, which are one sample's fault."""
-    return json.loads(data.decode("utf-8", "surrogateescape"))
-
-
-def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+def _too_much(path: Path, n_chars: int, faults: Sequence[str]) -> str:
+    if len(faults) > MOST_FAULTS:
+        return f"{path}: {len(faults):,} of its entries are no samples, such as {faults[0]}"
+    what = f"{MOST_MB:,} MB" if n_chars > MOST_MB << 20 else f"{MOST_ENTRIES:,} samples"
+    return f"{path}: holds more than {what}; split it"
 
 
 def _why_nothing(path: Path, unknown: Sequence[str], faults: Sequence[str]) -> str:

