@@ -11,7 +11,7 @@ import evolcoder
 
 ROOT = Path(evolcoder.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
-DOTTED = re.compile(r"\bevolcoder(?:\.[a-z_][a-z_0-9]*)+")
+DOTTED = re.compile(r"\bevolcoder(?:\.[A-Za-z_][A-Za-z_0-9]*)+")
 SOURCES = sorted(
     path
     for folder in (ROOT, *(CHECKOUT / name for name in ("tests", "benchmarks", "examples")))

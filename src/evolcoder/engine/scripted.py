@@ -53,6 +53,8 @@ def from_file(path: Path) -> ScriptedEngine:
         text = read_text(path, most_mb=MOST_MB, error=ModelError)
         data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
+    except ModelError as error:
+        raise ModelError(f"scripted:{error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, re.error) as error:
         raise ModelError(f"scripted:{path}: not a script: {error!r}") from error
 
