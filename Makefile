@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check fix bench bench-orchestration bench-grading bench-cleaning toolchains image ds1000 clean help
+.PHONY: run test check fix bench bench-orchestration bench-grading bench-languages bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,13 +32,16 @@ fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-orchestration bench-grading bench-cleaning ## measure us beside other tools; makes their venvs under .bench
+bench: bench-orchestration bench-grading bench-languages bench-cleaning ## measure us beside other tools; makes their venvs under .bench
 
 bench-orchestration: $(READY) ## requests per second
 	$(BIN)/python benchmarks/orchestration.py
 
 bench-grading: $(READY) ## programs graded per second
 	$(BIN)/python benchmarks/grading.py
+
+bench-languages: $(READY) ## programs in other languages, sealed and by calls
+	$(BIN)/python benchmarks/languages.py
 
 bench-cleaning: $(READY) ## near doubles beside others, and up to a million rows
 	$(BIN)/python benchmarks/cleaning.py

@@ -48,16 +48,22 @@ def test_a_right_program_passes_whatever_it_defines(polyglot, language, program)
 
 ENDINGS = {
     "bash": "exit 0",
+    "cpp": 'throw std::runtime_error("oh");',
     "csharp": 'throw new Exception("oh");',
     "d": 'throw new Exception("oh");',
     "go": 'panic("oh")',
+    "java": 'if (a > 0) throw new RuntimeException("oh");',
+    "javascript": 'throw new Error("oh");',
     "julia": 'error("oh")',
     "lua": 'error("oh")',
     "perl": 'die "oh";',
+    "php": 'throw new Exception("oh");',
     "r": 'stop("oh")',
     "racket": '(error "oh")',
     "ruby": 'raise "oh"',
+    "rust": 'panic!("oh");',
     "scala": 'throw new Exception("oh")',
+    "typescript": 'throw new Error("oh");',
     "swift": 'fatalError("oh")',
 }
 
@@ -69,7 +75,7 @@ def test_a_call_that_raises_is_told_by_its_number(polyglot, language):
     source, test, _ = SAMPLES[language]
     prompt = source.partition("EARLY")[0].rstrip() + "\n"
     program = source.replace("EARLY", ENDINGS[language])
-    program = program.replace("SUM", {"perl": "$a", "bash": "$1"}.get(language, "a"))
+    program = program.replace("SUM", {"perl": "$a", "bash": "$1", "php": "$a"}.get(language, "a"))
     found = polyglot.grade_called(language, program, test, prompt=prompt, limits=ROOMY)
     if language == "bash":
         assert (found.kind, found.outcomes) == (Kind.FORGED, ())

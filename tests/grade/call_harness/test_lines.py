@@ -46,11 +46,19 @@ HOSTILE = {
     "quotes": lambda n: b'"' * n,
     "backslashes": lambda n: b"\\" * n,
     "spaces": lambda n: b" " * n,
+    "nested lists": lambda n: b"[" * (n // 2) + b"]" * (n // 2),
+    "objects": lambda n: b'{"a":' * (n // 6) + b"1" + b"}" * (n // 6),
+    "one object": lambda n: b"{%s}" % b",".join(b'"%d":1' % at for at in range(n // 9)),
+    "nested types": lambda n: b"tuple<" * (n // 7) + b">" * (n // 7) + b" 1",
+    "a number of a type": lambda n: b"i64 " + b"1" * n,
+    "a small number": lambda n: b"f64 0." + b"0" * n + b"1",
+    "a large exponent": lambda n: b"double 1e" + b"9" * n,
+    "short floats": lambda n: b"1.5f32, " * (n // 8),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("language", ["csharp", "r", "racket"])
+@pytest.mark.parametrize("language", ["cpp", "csharp", "java", "javascript", "r", "racket", "rust"])
 def test_a_line_twice_as_long_costs_twice_as_much(language, kind):
     """Whatever it holds, and whether the expected line is like it or is short."""
     same, made = HARNESSES[language].same, HOSTILE[kind]

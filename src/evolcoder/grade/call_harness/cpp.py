@@ -135,7 +135,7 @@ template <class T> struct form<T, std::void_t<decltype(name_of(static_cast<T *>(
         out += ']';
     }
 };
-template <class T> int say(const T &one) {
+template <class T> int NAME(const T &one) {
     text line;
     type_of<T>(line);
     line += ' ';
@@ -161,16 +161,16 @@ _LONG_DOUBLE = Context(prec=36)
 def _calling_program(candidate: str, split: SplitTest) -> str:
     name = fresh_name()
     prelude = _PRELUDE.replace("NAME", name).replace("NOT_A_NUMBER", "nan")
-    calls = "".join(f"    {name}::say({call});\n" for call, _, _ in split.comparisons)
+    calls = "".join(f"    {name}::{name}({call});\n" for call, _, _ in split.comparisons)
     return f"{prelude}{candidate}\n{split.head}\n{calls}}}\n"
 
 
 def _expected_program(prompt: str, split: SplitTest) -> str:
     prelude = _PRELUDE.replace("NAME", "harness").replace("NOT_A_NUMBER", "nan, equal to nothing")
     lines = "".join(
-        f"    (void) &harness::say<std::decay_t<decltype({call})>>;\n"
+        f"    (void) &harness::harness<std::decay_t<decltype({call})>>;\n"
         f"    (void) sizeof(({call}) == {expected});\n"
-        f"    harness::say({expected});\n"
+        f"    harness::harness({expected});\n"
         for call, expected, _ in split.comparisons
     )
     return f"{prelude}{prompt}\n    throw 0;\n{split.head}\n{lines}}}\n"

@@ -28,10 +28,11 @@ FORM = TestForm(
 _STRICT = re.compile(r"(?:\s|//[^\n]*\n|/\*[\s\S]*?\*/)*(?:'use strict'|\"use strict\")[ \t]*;?")
 PRELUDE = r"""const NAME = (() => {
   const { writeSync } = require("node:fs"), { from } = require("node:buffer").Buffer;
-  const { stringify } = JSON, { isArray } = Array;
-  const { keys, hasOwn } = Object, { join, push } = Array.prototype, { apply } = Reflect;
-  const { toString } = Object.prototype, { add, has, delete: remove } = Set.prototype;
-  const { slice, startsWith } = String.prototype, quoted = String, open = new Set();
+  const own/*any*/ = globalThis, { stringify } = own.JSON, { isArray } = own.Array;
+  const { keys, hasOwn } = own.Object, { join, push } = own.Array.prototype;
+  const { toString } = own.Object.prototype, { add, has, delete: remove } = own.Set.prototype;
+  const { slice, startsWith } = own.String.prototype, quoted = own.String, open = new own.Set();
+  const { apply } = own.Reflect, { TypeError } = own;
   const isIndex = (key/*any*/, size/*any*/) => quoted(key >>> 0) === key && key >>> 0 < size;
   const special = (name/*any*/, text/*any*/) => `{"$${name}":${text}}`;
   const field = (key/*any*/, of/*any*/) => {

@@ -27,6 +27,7 @@ _PAIR = '(key, one) => [text(key), text(one)].join(": ")'
 _SOME, _OK, _ERR = (f'{name}(one) => "{name}", [text(one)];' for name in ("Some", "Ok", "Err"))
 _NONE = 'None => "None", [];'
 _SERIALISER = r"""
+#[allow(warnings)]
 mod NAME {
     type Text = ::std::string::String;
     pub trait Say {

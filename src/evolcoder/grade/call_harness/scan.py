@@ -40,6 +40,19 @@ def closing(text: str, at: int, literal: re.Pattern[str]) -> int | None:
     return None
 
 
+def outside(text: str, literal: re.Pattern[str]) -> str | None:
+    """Return what of a text stands in no bracket and no literal; None if brackets do not match."""
+    found, at = [], 0
+    tokens = re.compile(f"(?P<literal>{literal.pattern})|{_CHARACTER.pattern}", literal.flags)
+    while (token := tokens.search(text, at)) is not None:
+        found.append(text[at : token.start()])
+        close = token.end() - 1 if token["literal"] else closing(text, token.start(), literal)
+        if close is None:
+            return None
+        at = close + 1
+    return " ".join((*found, text[at:]))
+
+
 def call_end(text: str, at: int, literal: re.Pattern[str]) -> int | None:
     """Return where the call that begins at a place ends; None where none begins there."""
     called = _CALLED.match(text, at)
@@ -64,6 +77,8 @@ class TestForm:
     """All that stands behind the last assertion."""
     literal: re.Pattern[str] = C_LITERAL
     """A string, character or comment."""
+    binds_less: str = r"&&|\|\||[?&|^,;]|[=!]="
+    """What makes a condition more than a call and a value where it stands in no bracket."""
 
     def split(self, test: str) -> SplitTest | None:
         """Take a test apart; other statements among the assertions make it None."""
@@ -105,6 +120,12 @@ class TestForm:
                     return None
                 expected = text[found.end() : close].strip()
             if expected:
-                calls = re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", expected)
-                return None if calls else Comparison(call, expected, relation)
+                is_value = self._is_value(expected, name)
+                return Comparison(call, expected, relation) if is_value else None
         return None
+
+    def _is_value(self, text: str, name: str) -> bool:
+        """Tell whether a text is one operand, and does not call the candidate."""
+        bare = outside(text, self.literal)
+        calls = re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", text)
+        return bare is not None and not re.search(self.binds_less, bare) and not calls
