@@ -15,6 +15,7 @@ from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 V1 = """30 25 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
 31 25 0:27 /docker/x /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+33 25 0:29 / /sys/fs/cgroup/cpuacct rw,relatime - cgroup cgroup rw,cpuacct
 32 25 0:28 / /proc rw - proc proc rw
 """
 V2 = "30 25 0:26 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -40,14 +41,14 @@ def ours(groups):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_worker_is_in_a_group_that_is_gone_after_it(groups, level):
-    """The layer is named, the kernel has the limits, and closing removes the group."""
+    """The layer is named, the kernel has the program's limits, and closing removes the group."""
     before = ours(groups)
 
     async def use():
         sandbox = await PoolSandbox.start(workers=1, level=level)
         execution = await sandbox.run(Program("python", ""), Limits())
         limits = {
-            (folder / name).read_text().strip()
+            name: int((folder / name).read_text())
             for folder in set(ours(groups)) - set(before)
             for name in ("memory.limit_in_bytes", "memory.max", "pids.max")
             if (folder / name).exists()
@@ -56,8 +57,11 @@ def test_a_worker_is_in_a_group_that_is_gone_after_it(groups, level):
         return execution, limits
 
     execution, limits = asyncio.run(use())
-    assert Layer.CGROUP in execution.layers
-    assert limits == {str(cgroup.CEILING_MB << 20), str(cgroup.CEILING_PROCESSES)}
+    assert {Layer.CGROUP, Layer.MEMORY} <= set(execution.layers)
+    assert limits.pop("pids.max") == cgroup.CEILING_PROCESSES
+    (memory,) = limits.values()
+    program_mb = Limits().memory_mb + Limits().file_mb
+    assert program_mb < memory >> 20 < program_mb + 64
     assert set(ours(groups)) == set(before)
 
 
@@ -68,9 +72,6 @@ def test_memory_that_belongs_to_no_process_is_bounded(groups, level):
 
     async def use():
         sandbox = await PoolSandbox.start(workers=1, level=level)
-        group = sandbox._free[-1][1]._group
-        group._memory_mb = 0
-        group.allow(256, 64)
         limits = Limits(memory_mb=128, file_mb=32)
         floods = await sandbox.run(Program("python", source), limits)
         after = await sandbox.run(Program("python", "print(1)"), limits)
@@ -161,8 +162,11 @@ def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
 
 
 @pytest.mark.parametrize(("mountinfo", "mine", "places"), [
-    (V1, "4:memory:/a\n3:pids:/docker/x/b\n", [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids/b")]),
-    (V1, "4:memory:/a\n3:pids:/elsewhere\n", [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids")]),
+    (V1, "4:memory:/a\n3:pids:/docker/x/b\n2:cpuacct:/\n",
+     [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids/b", "/sys/fs/cgroup/cpuacct")]),
+    (V1, "4:memory:/a\n3:pids:/elsewhere\n2:cpuacct:/c\n",
+     [("/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpuacct/c")]),
+    (V1, "4:memory:/a\n3:pids:/docker/x/b\n", []),
     (V1, "4:memory:/a\n", []),
     (V2, "0::/user.slice/x.scope\n", [("/sys/fs/cgroup/user.slice/x.scope",),
                                       ("/sys/fs/cgroup/user.slice",)]),
@@ -176,16 +180,21 @@ def test_groups_are_looked_for_where_this_process_is(mountinfo, mine, places):
 
 def test_limits_of_version_2_are_written_to_its_files(tmp_path):
     """One folder has both controllers."""
-    for name in ("memory.max", "pids.max"):
+    for name in ("cgroup.controllers", "memory.max", "pids.max", "cpu.stat", "memory.stat"):
         (tmp_path / name).write_text("max")
     group = cgroup.Group([tmp_path])
     group.allow(64, 10)
     assert (tmp_path / "memory.max").read_text() == str(64 << 20)
     assert (tmp_path / "pids.max").read_text() == "10"
-    assert group.bounds()
+    assert not group.bounds()
+    (tmp_path / "memory.current").write_text("0")
     (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
-    assert group.ran_over()
-    assert not group.ran_over()
+    assert group.bounds()
+    assert group.n_ended() == 2
+    files = group.open_files()
+    assert set(files) == {"cpu", "ended", "held", "stat", "limit"}
+    for fd in files.values():
+        os.close(fd)
 
 
 def _members(groups):

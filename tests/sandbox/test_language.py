@@ -2,15 +2,15 @@
 
 import pytest
 
-from evolcoder.sandbox.language import Seal
+from evolcoder.sandbox.language import Seal, SealWords
 
 
 @pytest.mark.parametrize(
     ("said", "number"),
     [("t1 3 failed", 3), ("t1 0 failed", 0), (f"t1 {'9' * 10} failed", -1),
-     (f"t1 {'9' * 9000} failed", -1), ("t2 3 failed", None), ("", None)],
+     (f"t1 {'9' * 9000} failed", -1), ("t0 3 failed", None), ("", None)],
     ids=range(6),
 )  # fmt: skip
 def test_a_number_of_any_length_is_read(said, number):
     """A program that knows its token may write more digits than Python reads."""
-    assert Seal().failed_check("t1", f"before\n{said}\nbehind") == number
+    assert Seal().failed_check(SealWords("t0", "t1", "t2"), f"before\n{said}\nbehind") == number

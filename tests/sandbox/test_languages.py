@@ -8,6 +8,7 @@ import pytest
 from driver import held, usable
 from evolcoder.grade.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
+from evolcoder.sandbox.inside.line import opened
 from evolcoder.sandbox.orders import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain
@@ -158,7 +159,8 @@ def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
     for name, least in (("julia", 128), ("go", 256), ("rust", 1)):
         toolchain = Toolchain(LANGUAGES[name], (), ("run",), (), ())
         order = Order.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
-        assert job_of(order).memory_mb == 100 + least
+        limits, _ = opened(job_of(order).message)
+        assert opened(limits)["run"]["bound"] == (100 + least) << 20
 
 
 @pytest.mark.toolchains

@@ -1,8 +1,9 @@
 """A control group around each worker, where this machine lets us make one (version 1 or 2).
 
-Promises: memory (files in memory included) and processes of a worker and of all that it started
-are bounded by the kernel at a ceiling that is above every program's own limits; when a worker ends
-nothing in its group is left. A group whose owner was killed is removed at the next start.
+Promises: all memory that a worker and its programs cause counts (files in memory, shared memory,
+pipes, sockets and page tables too), and so does the processor time of whatever ran, waited for or
+not; the worker sets the limit for each program (`inside/metering`). When a worker ends nothing in
+its group is left. A group whose owner was killed is removed at the next start.
 Does not promise that there is one: `find` then gives None, and the layer is named as missing.
 """
 
@@ -19,14 +20,31 @@ from evolcoder.errors import SandboxError
 from evolcoder.sandbox.orders import COMPILER_MB, COMPILER_PROCESSES, MB
 
 CEILING_MB = COMPILER_MB + 1024
-"""Memory of a worker: that of the hungriest program, and what it may write to files."""
+"""Memory of a worker until it runs its first program."""
 CEILING_PROCESSES = COMPILER_PROCESSES + 64
 """Processes and threads of a worker."""
 _NAME = "evolcoder"
-_CONTROLLERS = ("memory", "pids")
+_CONTROLLERS = ("memory", "pids", "cpuacct")
+"""Of version 1, the memory's first."""
+_FILES = {
+    "cpu": ("cpuacct.usage", "cpu.stat"),
+    "ended": ("memory.oom_control", "memory.events"),
+    "held": ("memory.usage_in_bytes", "memory.current"),
+    "stat": ("memory.stat", "memory.stat"),
+    "peak": ("memory.max_usage_in_bytes", "memory.peak"),
+    "limit": ("memory.limit_in_bytes", "memory.max"),
+    "limit with swap": ("memory.memsw.limit_in_bytes", ""),
+    "reclaim": ("memory.force_empty", "memory.reclaim"),
+}
+"""What a worker reads and writes of its group, with versions 1 and 2."""
+_NOT_EVERYWHERE = ("peak", "limit with swap", "reclaim")
+_WRITTEN = ("peak", "limit", "limit with swap", "reclaim")
+_WITHOUT_SWAP = {"memory.swappiness": "0", "memory.swap.max": "0"}
 _ENTER = (
-    'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+    'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; '
+    '{ echo -1000 > /proc/self/oom_score_adj; } 2>/dev/null; exec "$@"'
 )
+"""A worker is not ended for want of memory, where root may say so; its programs are."""
 _LAST_S = 2.0
 """Longest wait for killed processes to leave a group."""
 _numbers = itertools.count()
@@ -37,28 +55,33 @@ class Group:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
+        self._is_v2 = (folders[0] / "cgroup.controllers").exists()
         self._memory_mb = self._processes = 0
-        self._killed = 0
 
     @classmethod
     def make(cls, places: Sequence[Path]) -> "Group":
         """Make a group beneath the places; OSError where that is not allowed."""
         name = f"{_owner(os.getpid())}-{next(_numbers)}"
-        group = cls([place / name for place in places])
+        folders = [place / name for place in places]
         try:
-            for folder in group._folders:
+            for folder in folders:
                 folder.mkdir()
+            group = cls(folders)
+            for setting, value in _WITHOUT_SWAP.items():
+                with contextlib.suppress(OSError):
+                    group._write(setting, value)
             group.allow(CEILING_MB, CEILING_PROCESSES)
         except OSError:
-            group.remove()
+            cls(folders).remove()
             raise
         return group
 
     def bounds(self) -> bool:
-        """Whether the kernel took both limits."""
+        """Whether the kernel took both limits and counts what a worker wants to know."""
         names = ("memory.max", "memory.limit_in_bytes", "pids.max")
         said = [_read(folder / name).strip() for folder in self._folders for name in names]
-        return {str(self._memory_mb * MB), str(self._processes)} <= set(said)
+        counted = all(self._path(name) for name in _FILES if name not in _NOT_EVERYWHERE)
+        return {str(self._memory_mb * MB), str(self._processes)} <= set(said) and counted
 
     def enter(self, command: Sequence[str]) -> list[str]:
         """Return a command that enters the group and then becomes the given one."""
@@ -68,23 +91,41 @@ class Group:
         """Whether a process is in it."""
         return all(str(pid) in _read(folder / "cgroup.procs").split() for folder in self._folders)
 
+    def open_files(self) -> dict[str, int]:
+        """Open what a worker needs of it, which sees no control groups; return descriptors."""
+        files: dict[str, int] = {}
+        for name in _FILES:
+            path = self._path(name)
+            mode = os.O_RDWR if name in _WRITTEN else os.O_RDONLY
+            mode = os.O_WRONLY if name == "reclaim" else mode
+            try:
+                files |= {name: os.open(path, mode | os.O_CLOEXEC)} if path else {}
+            except OSError as error:
+                if name in _NOT_EVERYWHERE:  # nor can peaks be written to everywhere
+                    continue
+                for fd in files.values():
+                    os.close(fd)
+                raise SandboxError(f"a control group cannot be read: {error}") from error
+        return files
+
     def allow(self, memory_mb: int, processes: int) -> None:
         """Raise the ceiling, if that is needed."""
         if memory_mb > self._memory_mb:
             self._memory_mb = memory_mb
-            self._set(("memory.max", "memory.limit_in_bytes"), memory_mb * MB)
+            self._write("memory.max" if self._is_v2 else "memory.limit_in_bytes", memory_mb * MB)
         if processes > self._processes:
             self._processes = processes
-            self._set(("pids.max",), processes)
+            self._write("pids.max", processes)
 
-    def ran_over(self) -> bool:
-        """Whether the kernel has ended a process for want of memory since this was last asked."""
-        before, self._killed = self._killed, 0
-        for name in ("memory.events", "memory.oom_control"):
-            for line in _read(self._folders[0] / name).splitlines():
-                word, _, count = line.partition(" ")
-                self._killed += int(count) if word == "oom_kill" else 0
-        return self._killed > before
+    def most(self) -> int:
+        """Return the most memory that was held lately, in bytes, as far as that is counted."""
+        path = self._path("peak")
+        return int(_read(path) or 0) if path else 0
+
+    def n_ended(self) -> int:
+        """Return how many processes the kernel has ended in it for want of memory."""
+        path = self._path("ended")
+        return ended_in(_read(path).encode()) if path else 0
 
     def remove(self) -> None:
         """End whoever is in it, and take it away."""
@@ -105,10 +146,16 @@ class Group:
         found = {pid for folder in self._folders for pid in _read(folder / "cgroup.procs").split()}
         return [int(pid) for pid in found if pid != "0"]
 
-    def _set(self, names: Sequence[str], value: int) -> None:
-        for folder, name in itertools.product(self._folders, names):
-            if (folder / name).exists():
-                (folder / name).write_text(str(value))
+    def _path(self, name: str) -> Path | None:
+        """Find the file for what a worker wants to know or set; None where there is none."""
+        file = _FILES[name][self._is_v2]
+        found = (folder / file for folder in self._folders if file and (folder / file).exists())
+        return next(found, None)
+
+    def _write(self, setting: str, value: object) -> None:
+        for folder in self._folders:
+            if (folder / setting).exists():
+                (folder / setting).write_text(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +187,12 @@ def find(process: Path = Path("/proc/self")) -> Groups | None:
     return None
 
 
+def ended_in(events: bytes) -> int:
+    """Return how many processes `memory.events` or `memory.oom_control` say were ended."""
+    _, found, rest = (b"\n" + events).partition(b"\noom_kill ")
+    return int(rest.partition(b"\n")[0]) if found else 0
+
+
 def _possible(mountinfo: str, cgroup: str) -> Iterator[tuple[Path, ...]]:
     """Return folders to try, best first, from what /proc says of a process."""
     mine: dict[str, str] = {}
@@ -156,7 +209,8 @@ def _possible(mountinfo: str, cgroup: str) -> Iterator[tuple[Path, ...]]:
                 inside = os.path.relpath(mine[name], root) if mine[name].startswith(root) else "."
                 found[name] = Path(mounted, inside)
     if all(name in found for name in _CONTROLLERS):
-        yield tuple(found[name] for name in _CONTROLLERS)
+        # Controllers may share a folder; each is entered once.
+        yield tuple(dict.fromkeys(found[name] for name in _CONTROLLERS))
     if "" in found:
         # A group with processes cannot have groups with limits beneath it; its parent may.
         yield (found[""],)

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +66,18 @@ class Fence:
     farewell_s: float = 5.0
     """How long a worker may take to end its programs and tidy up once we hang up."""
 
-    def command(self, control: int, number: int) -> list[str]:  # noqa: ARG002 - as a jail's
-        """Return the command that starts a worker, whose control socket is inherited."""
+    def command(self, control: int, number: int, group: Mapping[str, int]) -> list[str]:  # noqa: ARG002 - as a jail's
+        """Return the command that starts a worker.
+
+        It inherits its control socket and what there is of files of its control group.
+        """
         prefix = Path(sys.base_prefix).resolve()
         extra = [str(path) for path in (prefix, *self.folders, *self.packages)]
         system = [f"/{name}" for name in SYSTEM]
         system += map(str, (*settings(), *_MORE_SETTINGS))
         config = {
             "control": control,
+            "group": dict(group),
             "uid": self._user(),
             "within": self._place(),
             "landlock": self.known,

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,14 @@ class Jail:
     farewell_s: float = 0.0
     """How long a worker may take to end by itself once we hang up; the kernel ends a container."""
 
-    def command(self, control: int, number: int) -> list[str]:
-        """Return the command that starts worker `number`, whose control socket is inherited."""
+    def command(self, control: int, number: int, group: Mapping[str, int]) -> list[str]:
+        """Return the command that starts worker `number`.
+
+        It inherits its control socket and what there is of files of its control group.
+        """
         config = {
             "control": control,
+            "group": dict(group),
             "uid": FIRST_UID + number if self.from_root else None,
             "home": HOME,
             "packages": [f"{PACKAGES}/{place}" for place in range(len(self.packages))],

@@ -25,6 +25,7 @@ print(json.dumps({
     "status": {name: status[name].split()[0] for name in
                ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "Uid")},
     "data": resource.getrlimit(resource.RLIMIT_DATA)[1],
+    "memory files": not refused(os.memfd_create, "probe"),
     "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
     "sockets": not all(refused(socket.socket, family) for family in
                (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET)),
@@ -59,7 +60,8 @@ def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
         Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
         Layer.UNPRIVILEGED: unprivileged,
         Layer.CGROUP: grouped,
-        Layer.MEMORY: seen["data"] > 0,
+        # The limit of a process's data says nothing of files in memory, nor of many processes.
+        Layer.MEMORY: seen["data"] > 0 and (grouped or not seen["memory files"]),
         # The kernel does not count the processes of the real root.
         Layer.PROCESSES: seen["processes"] > 0 and unprivileged,
     }

@@ -3,6 +3,7 @@
 The program itself, its test and its inputs are not in it; they travel in `channels`.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,12 @@ MOST_CALLS = 4000
 """Calls that can have limits of their own."""
 _TOLD = 1 << 14
 """Bytes at the end of an output in which a test says how it ended."""
+IDLE_S = 3.0
+"""Seconds without use of a processor that every program may have at a time: to start and to sleep.
+"""
+IDLE_SHARE, IDLE_MOST_S = 1 / 3, 5.0
+"""As long as its limit of processor time it may be idle at a time up to so many seconds, and beyond
+that for a part of it."""
 COMPILER_MB = 4096
 """Memory that a compiler may use."""
 COMPILER_PROCESSES = 512
@@ -37,6 +44,8 @@ class Order:
     """None for Python."""
     limits: Limits
     """What it may use."""
+    haste: float
+    """Part of its processor time that it gets this time."""
     seal: bytes
     """What must come over the channel of answers for the seal to be whole; empty without one."""
     words: SealWords | None
@@ -45,16 +54,24 @@ class Order:
     """Checks behind the seal."""
 
     @classmethod
-    def of(cls, program: Program, limits: Limits, toolchain: Toolchain | None) -> "Order":
+    def of(
+        cls, program: Program, limits: Limits, toolchain: Toolchain | None, haste: float = 1.0
+    ) -> "Order":
         """Seal the program if it asks for it."""
         if not isinstance(program.task, Sealed) or toolchain is None:
-            return cls(program, toolchain, limits, b"", None, 0)
+            return cls(program, toolchain, limits, haste, b"", None, 0)
         words = SealWords.fresh()
         seal, test = toolchain.language.seal, program.task.test
         source, checks = seal.apply(program.source, test, words)
         whole = Program(program.language, source, Script(hidden=True))
         expected = f"{words.token} {checks}\n".encode()
-        return cls(whole, toolchain, limits, expected, words, checks if test.strip() else 0)
+        checks = checks if test.strip() else 0
+        return cls(whole, toolchain, limits, haste, expected, words, checks)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds that it gets this time."""
+        return self.haste * self.limits.cpu_s
 
     def vouched(self, answers: bytes) -> int | None:
         """Return how many checks the answers vouch for."""
@@ -78,8 +95,6 @@ class Job:
     """Limits, and the names and commands of the program, as `inside/line` reads them."""
     longest_s: float
     """Seconds by the clock that its limits allow."""
-    memory_mb: int
-    """Memory that it may use, files included."""
     processes: int
     """Processes and threads that it may have at one time."""
 
@@ -89,30 +104,41 @@ def job_of(order: Order) -> Job:
     program, limits, toolchain = order.program, order.limits, order.toolchain
     work = _mode(program) if toolchain is None else _commands(program, toolchain)
     file_mb = max(limits.file_mb, toolchain.language.file_mb if toolchain else 0)
+    is_compiled = toolchain is not None and bool(toolchain.compiler)
     return Job(
-        closed((_most(limits, file_mb), closed(work))),
+        closed((_most(limits, file_mb, order.haste, is_compiled=is_compiled), closed(work))),
         longest_s=limits.compile_s + limits.wall_s,
-        memory_mb=limits.memory_mb + file_mb,
         processes=limits.processes,
     )
 
 
 @lru_cache(maxsize=64)
-def _most(limits: Limits, file_mb: int) -> bytes:
+def _most(limits: Limits, file_mb: int, haste: float, *, is_compiled: bool) -> bytes:
     """Write down limits, which are the same for many programs."""
     run = _stage(limits.cpu_s, limits.wall_s, limits.memory_mb, limits.processes)
-    run["call_s"] = _few(limits.call_s)
-    longest = limits.compile_s
+    compiling = _stage(2 * limits.compile_s, limits.compile_s, COMPILER_MB, COMPILER_PROCESSES)
+    compiling["bound"] = (COMPILER_MB + file_mb) * MB if is_compiled else 0
+    run |= {
+        "bound": (limits.memory_mb + file_mb) * MB,
+        "cpu_s": haste * limits.cpu_s,
+        "call_s": tuple(haste * call_s for call_s in _few(limits.call_s)),
+        "idle_s": idle_s(min(limits.cpu_s, max(limits.call_s, default=math.inf))),
+    }
     return closed(
         {
             "run": run,
-            "compile": _stage(2 * longest, longest, COMPILER_MB, COMPILER_PROCESSES),
+            "compile": compiling,
             "output": limits.output_kb << 10,
             "files": file_mb * MB,
             "inodes": INODES,
             "descriptors": limits.descriptors,
         }
     )
+
+
+def idle_s(cpu_s: float) -> float:
+    """Return for how many seconds at a time a program may use no processor."""
+    return max(IDLE_S, min(cpu_s, IDLE_MOST_S), IDLE_SHARE * cpu_s)
 
 
 def _few(call_s: tuple[float, ...]) -> tuple[float, ...]:
@@ -149,5 +175,11 @@ def _commands(program: Program, toolchain: Toolchain) -> dict[str, Any]:
 
 
 def _stage(cpu_s: float, wall_s: float, memory_mb: int, processes: int) -> dict[str, Any]:
-    memory = memory_mb * MB
-    return {"cpu_s": cpu_s, "wall_s": wall_s, "memory": memory, "processes": processes}
+    return {
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+        "idle_s": idle_s(cpu_s),
+        "idle_in_all_s": 2 * max(cpu_s, IDLE_S),
+        "memory": memory_mb * MB,
+        "processes": processes,
+    }

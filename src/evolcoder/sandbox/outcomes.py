@@ -1,18 +1,28 @@
 """What became of a program, put together from what its worker and its cell said."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Layer, Status, missing_from
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.inside.line import IDLE, End
 from evolcoder.sandbox.orders import Order
 
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
 
 
-def execution_of(end: End, channels: Channels, order: Order, layers: Sequence[Layer]) -> Execution:
+class Outcome(NamedTuple):
+    """What became of a program once."""
+
+    execution: Execution
+    """What there is to say of it."""
+    is_final: bool
+    """Whether more processor time would not have changed it."""
+
+
+def outcome_of(end: End, channels: Channels, order: Order, layers: Sequence[Layer]) -> Outcome:
     """Put together what became of a program; raise SandboxError if it never began."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     if report.broken or not report.ready:
@@ -24,10 +34,10 @@ def execution_of(end: End, channels: Channels, order: Order, layers: Sequence[La
     output, flooded_out = channels.read("stdout", limits.output_kb << 10)
     errors, flooded_err = channels.read("stderr", limits.output_kb << 10)
     code = end.code if report.code is None else report.code
-    status = _status(end, report, over_cpu=cpu_s >= limits.cpu_s, code=code)
+    status = _status(end, report, over_cpu=cpu_s >= order.cpu_s, code=code)
     if status is Status.FINISHED and (flooded or flooded_out or flooded_err):
         status = Status.OUTPUT
-    return Execution(
+    execution = Execution(
         status=status,
         exit_code=code if status in {Status.FINISHED, Status.COMPILE_ERROR} else None,
         stdout=output,
@@ -42,6 +52,7 @@ def execution_of(end: End, channels: Channels, order: Order, layers: Sequence[La
         layers=tuple(layers),
         missing=missing_from(layers),
     )
+    return Outcome(execution, status is not Status.TIMEOUT or end.why == IDLE)
 
 
 class _Report:
@@ -70,7 +81,7 @@ def _status(end: End, report: _Report, *, over_cpu: bool, code: int) -> Status:
     if report.uncompiled or not report.compiled_at:
         return Status.COMPILE_ERROR
     if end.why:
-        return Status(end.why)
+        return Status.TIMEOUT if end.why == IDLE else Status(end.why)
     if over_cpu and code < 0:
         return Status.TIMEOUT
     return Status.FINISHED

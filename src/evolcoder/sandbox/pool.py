@@ -1,18 +1,16 @@
 """Workers that run programs side by side, each in a long-lived container of its own.
 
 Promises what `base` says. A worker that fails is replaced and its program tried once more; what
-fails twice is a `SandboxError`. A level refuses to start below its layers; no level falls back to a
-weaker one.
+fails twice is a `SandboxError`. A program under which two workers were killed has used more memory
+than there is. A level refuses to start below its layers; no level falls back to a weaker one.
 
 >>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
 """
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +24,6 @@ from evolcoder.sandbox.base import (
     Limits,
     Program,
     Script,
-    Status,
     missing_from,
 )
 from evolcoder.sandbox.channels import Channels
@@ -34,15 +31,15 @@ from evolcoder.sandbox.fence import Hold, fences
 from evolcoder.sandbox.inside.line import End
 from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
-from evolcoder.sandbox.lookout import Lookout, lookout_of
+from evolcoder.sandbox.lookout import lookout_of
 from evolcoder.sandbox.orders import Job, Order, job_of
-from evolcoder.sandbox.outcomes import execution_of
-from evolcoder.sandbox.seats import Seats
+from evolcoder.sandbox.outcomes import Outcome, outcome_of
+from evolcoder.sandbox.seats import Exclusive, Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
-from evolcoder.sandbox.worker import Worker
+from evolcoder.sandbox.worker import KilledError, Worker
 
 HASTE = 1 / 3
-"""Part of its time that a program gets while others run beside it."""
+"""Part of its processor time that a program gets while others run beside it."""
 TRIES = 2
 """How often a program is given to a worker before the sandbox's failure is final."""
 
@@ -102,7 +99,9 @@ class PoolSandbox:
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
         self._seats = Seats(workers)
-        self._quiet = asyncio.Lock()
+        # Two on the two threads of one core would slow each other down.
+        cores = max(1, len(os.sched_getaffinity(0)) // 2)
+        self._quiet = Exclusive(self._seats, workers, min(workers, cores))
         self._lull = asyncio.Event()
         self._hasty = 0
         self._closed = False
@@ -154,18 +153,23 @@ class PoolSandbox:
     async def run(self, program: Program, limits: Limits) -> Execution:
         """Run one program to its end or to its limits, or raise SandboxError.
 
-        A program gets a part of its time first. One that went over that is run once more while
-        nothing else runs, with all of its time, and that counts. It waits until no program is left
-        that has not had its first run, so that workers are not idle around it. Of programs that
-        wait, the one that may take most processor time goes first.
+        A program gets a part of its processor time first. One that went over that is run once more
+        while no other has its first run, with all of its time, and that counts; so is one whose
+        worker was killed. It waits until no program is left that has not had its first run, so
+        that workers are not idle around it. What no more time would change is not run again. Of
+        programs that wait, the one that may take most processor time goes first.
         """
-        is_alone = self._workers == 1
-        execution = await self._first(program, limits if is_alone else _hasty(limits))
-        if execution.status is not Status.TIMEOUT or is_alone:
-            return execution
-        async with self._quiet:
-            await self._lull.wait()
-            return await self._alone(program, limits)
+        toolchain = self._toolchain(program.language)
+        order = Order.of(program, limits, toolchain, 1.0 if self._workers == 1 else HASTE)
+        try:
+            outcome = await self._first(order)
+            if outcome.is_final or order.haste == 1.0:
+                return outcome.execution
+        except KilledError:
+            pass
+        async with self._quiet.entered(self._lull):
+            order = Order.of(program, limits, toolchain)
+            return (await self._try(order, judges_killed=True)).execution
 
     async def aclose(self) -> None:
         """End all workers. Closing twice is allowed."""
@@ -175,14 +179,14 @@ class PoolSandbox:
                 worker.kill()
         self._free = [(number, None) for number, _ in self._free]
 
-    async def _first(self, program: Program, limits: Limits) -> Execution:
+    async def _first(self, order: Order) -> Outcome:
         """Run a program beside others."""
         self._hasty += 1
         self._lull.clear()
         try:
-            await self._seats.take(limits.cpu_s)
+            await self._seats.take(order.cpu_s)
             try:
-                return await self._try(program, limits)
+                return await self._try(order, judges_killed=False)
             finally:
                 self._seats.give_back()
         finally:
@@ -190,34 +194,24 @@ class PoolSandbox:
             if not self._hasty:
                 self._lull.set()
 
-    async def _alone(self, program: Program, limits: Limits) -> Execution:
-        """Run a program on a machine that this sandbox puts to no other use."""
-        held = 0
-        try:
-            while held < self._workers:
-                await self._seats.take(math.inf)
-                held += 1
-            return await self._try(program, limits)
-        finally:
-            for _ in range(held):
-                self._seats.give_back()
-
-    async def _try(self, program: Program, limits: Limits) -> Execution:
+    async def _try(self, order: Order, *, judges_killed: bool) -> Outcome:
         """Run a program, on another worker if the first one fails."""
-        order = Order.of(program, limits, self._toolchain(program.language))
         job = job_of(order)
         for tries in range(1, TRIES + 1):
             with Channels.open(order.program) as channels:
                 try:
-                    end = await self._serve(job, channels, lookout_of(program.task, channels))
-                    return execution_of(end, channels, order, self._layers)
-                except SandboxError:
-                    if tries == TRIES:
+                    end = await self._serve(job, channels, order, judges_killed=judges_killed)
+                    return outcome_of(end, channels, order, self._layers)
+                except SandboxError as error:
+                    if tries == TRIES or isinstance(error, KilledError):
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: Job, channels: Channels, lookout: Lookout | None) -> End:
+    async def _serve(
+        self, job: Job, channels: Channels, order: Order, *, judges_killed: bool
+    ) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
+        lookout = lookout_of(order.program.task, channels)
         if self._closed:
             raise SandboxError("the sandbox is closed")
         number, worker = self._free.pop()
@@ -227,6 +221,10 @@ class PoolSandbox:
             end = await worker.serve(job, channels.fds, lookout)
             kept = worker
             return end
+        except KilledError as error:
+            if not judges_killed:
+                raise
+            return error.end
         finally:
             if kept is None and worker is not None:
                 worker.kill()
@@ -242,17 +240,6 @@ class PoolSandbox:
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
-
-
-@lru_cache(maxsize=64)
-def _hasty(limits: Limits) -> Limits:
-    """Return limits with a part of the time: most that go over it would go over any."""
-    return replace(
-        limits,
-        cpu_s=HASTE * limits.cpu_s,
-        wall_s=HASTE * limits.wall_s,
-        call_s=tuple(HASTE * call_s for call_s in limits.call_s),
-    )
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:

@@ -6,8 +6,11 @@ that is cancelled leaves nothing taken.
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
+import math
+from collections.abc import AsyncIterator
 
 
 class Seats:
@@ -40,3 +43,44 @@ class Seats:
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class Exclusive:
+    """Lets a few in at a time while nobody else has a seat."""
+
+    def __init__(self, seats: Seats, count: int, at_most: int) -> None:
+        self._seats = seats
+        self._count = count
+        self._turns = asyncio.Semaphore(at_most)
+        self._door = asyncio.Lock()
+        self._inside = 0
+
+    @contextlib.asynccontextmanager
+    async def entered(self, lull: asyncio.Event) -> AsyncIterator[None]:
+        """Be in once there is a lull and nobody has a seat, or where somebody else is in."""
+        async with self._turns:
+            await lull.wait()
+            async with self._door:
+                if not self._inside:
+                    await self._take_all()
+                self._inside += 1
+            try:
+                yield
+            finally:
+                self._inside -= 1
+                if not self._inside:
+                    self._give_back(self._count)
+
+    async def _take_all(self) -> None:
+        held = 0
+        try:
+            while held < self._count:
+                await self._seats.take(math.inf)
+                held += 1
+        except BaseException:
+            self._give_back(held)
+            raise
+
+    def _give_back(self, held: int) -> None:
+        for _ in range(held):
+            self._seats.give_back()

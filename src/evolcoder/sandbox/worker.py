@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.cgroup import Group, Groups
+from evolcoder.sandbox.cgroup import Group, Groups, ended_in
 from evolcoder.sandbox.fence import Hold
-from evolcoder.sandbox.inside.line import STOP, End
+from evolcoder.sandbox.inside.line import KILLED, STOP, End
 from evolcoder.sandbox.lookout import Lookout
 from evolcoder.sandbox.orders import Job
 
@@ -23,12 +25,26 @@ START_S = 120.0
 """Longest wait for a container to come up, with all that it loads."""
 GRACE_S = 30.0
 """How much longer than its limits a job may take before its worker is given up."""
+LAST_S = 1.0
+"""Longest wait for a worker that has hung up to end, and to say by that whether it was killed."""
 SPARE = 16
 """Processes of a worker itself."""
-KILLED = (-signal.SIGKILL, 256 - signal.SIGKILL)
-"""What a cell's end looks like when it, or the program in it, was killed."""
+_KILL_CODES = (-signal.SIGKILL, 256 - signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit codes of a process that was killed, or of one that passes on that its child was."""
 _LONGEST = 1 << 12
 """Longest message of a worker."""
+
+
+class KilledError(SandboxError):
+    """The kernel or somebody else killed a worker or its program, for what no limit says.
+
+    If the same program comes to this twice, it is the program that does it.
+    """
+
+    def __init__(self, message: str, end: End) -> None:
+        super().__init__(message)
+        self.end = end
+        """What can be said of the program all the same: it went over what there is of memory."""
 
 
 class Worker:
@@ -49,6 +65,7 @@ class Worker:
         self._group = group
         self._farewell_s = farewell_s
         self._heard = _Ear(control)
+        self._n_ended = 0 if group else _n_ended()
 
     @classmethod
     async def start(cls, hold: Hold, number: int, groups: Groups | None = None) -> "Worker":
@@ -57,11 +74,11 @@ class Worker:
         ours.setblocking(False)  # noqa: FBT003 - its only form
         log = os.memfd_create("worker-log")
         group = groups.make() if groups else None
-        with theirs:
-            command = hold.command(theirs.fileno(), number)
+        with theirs, _opened(group) as files:
+            command = hold.command(theirs.fileno(), number, files)
             process = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded
                 group.enter(command) if group else command,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *files.values()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -79,16 +96,20 @@ class Worker:
 
     async def serve(self, job: Job, fds: Sequence[int], lookout: Lookout | None = None) -> End:
         """Have one job run to its end, or until a lookout ends it; return what becomes of it."""
+        begun = time.monotonic()
         if self._group:
-            self._group.allow(job.memory_mb, job.processes + SPARE)
+            self._group.allow(0, job.processes + SPARE)
         try:
             socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
             raise SandboxError(f"a worker took no job: {error.strerror}") from error
         with lookout.until_end(self._stop) if lookout else contextlib.nullcontext():
-            end = End.read(await self._hear(job.longest_s + GRACE_S))
-        if self._group and end.code in KILLED and self._group.ran_over():
-            return end._replace(why=end.why or "memory")
+            message = await self._heard.next(job.longest_s + GRACE_S)
+        if not message:
+            raise self._ended(begun)
+        end = End.read(message)
+        if end.why == KILLED or (not end.why and end.code in _KILL_CODES and self._is_short()):
+            raise KilledError("the machine ran out of memory", end._replace(why="memory"))
         return end
 
     def kill(self) -> None:
@@ -112,15 +133,53 @@ class Worker:
         with contextlib.suppress(OSError):
             self._control.send(STOP)
 
+    def _is_short(self) -> bool:
+        """Whether the machine has ended processes for want of memory since this was last asked.
+
+        In a control group this is for the worker to say: it knows whose limit was reached.
+        """
+        before, self._n_ended = self._n_ended, _n_ended()
+        return self._group is None and self._n_ended > before
+
     async def _hear(self, wait_s: float) -> bytes:
         message = await self._heard.next(wait_s)
         if not message:
             raise SandboxError(f"a worker ended: {self._last_words()}")
         return message
 
+    def _ended(self, begun: float) -> SandboxError:
+        """Say of a worker that ended in the middle of a job whether it was killed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_S)
+        ended = self._group.n_ended() if self._group else 0
+        if not ended and self._process.returncode not in _KILL_CODES:
+            return SandboxError(f"a worker ended: {self._last_words()}")
+        why = "ran out of memory" if ended else "was killed"
+        peak = self._group.most() if self._group else 0
+        end = End("memory", -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
+        return KilledError(f"a worker {why} with its program", end)
+
     def _last_words(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()
         return text.splitlines()[-1] if text else "it left no message"
+
+
+def _n_ended() -> int:
+    """Count the processes that the kernel has ended for want of memory on this machine."""
+    with contextlib.suppress(OSError):
+        return ended_in(Path("/proc/vmstat").read_bytes())
+    return 0
+
+
+@contextlib.contextmanager
+def _opened(group: Group | None) -> Iterator[Mapping[str, int]]:
+    """Open what a worker inherits of its control group."""
+    files = group.open_files() if group else {}
+    try:
+        yield files
+    finally:
+        for fd in files.values():
+            os.close(fd)
 
 
 class _Ear:

@@ -24,6 +24,8 @@ _MOST = {
     )
 }
 """The limits that this container came with, beyond which none can be raised."""
+_FIRST_TO_END = b"1000"
+"""What marks a process to be ended before all others where there is no more memory."""
 SPARED = 1 << 11
 """Descriptors from here on are a worker's gift to all its candidates, which keep them."""
 
@@ -78,6 +80,16 @@ def limits(stage: dict[str, Any], job: dict[str, Any]) -> list[kernel.Step]:
     ]
 
 
+def mark() -> None:
+    """Have the kernel end this process and its children, not the worker, for want of memory.
+
+    A program cannot undo it: to it, /proc is read-only.
+    """
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(fd, _FIRST_TO_END)
+    os.close(fd)
+
+
 def given_up(judge: bytes) -> list[kernel.Step]:
     """Lay out how to give up all powers, and to put a filter in force if it is not empty."""
     return [kernel.POWERS_DROPPED, *([kernel.judged(judge)] if judge else [])]
@@ -88,7 +100,7 @@ class Doors:
 
     def __init__(self, judge: bytes) -> None:
         # A signal to its own group must not reach the worker's, whatever the namespace.
-        entered = [kernel.PROC_MOUNTED, kernel.OWN_GROUP, *kernel.made_and_entered(WORK)]
+        entered = [kernel.PROC_SHOWN, kernel.OWN_GROUP, *kernel.made_and_entered(WORK)]
         self._last = given_up(judge)
         self._first = [*entered, kernel.UNSHOWN]
         self._alone = [*entered, *self._last]
@@ -99,6 +111,7 @@ class Doors:
         Nobody can look into the first process, unless the candidate itself is to be that. Return
         what `fork_aside` did, if it was needed.
         """
+        mark()
         if job["mode"] == "calls":
             kernel.carry_out(self._alone)
             return None

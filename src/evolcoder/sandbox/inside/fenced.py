@@ -10,12 +10,12 @@ It speaks as `zygote` does.
 
 import contextlib
 import errno
+import functools
 import gc
 import importlib
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from typing import Any, NoReturn
@@ -25,14 +25,15 @@ from evolcoder.sandbox.inside import (
     kernel,
     kin,
     landlock,
+    metering,
     modes,
     private,
     syscalls,
-    zygote,
 )
 from evolcoder.sandbox.inside.crowd import Crowd
 from evolcoder.sandbox.inside.line import End, Line, Received, opened
 from evolcoder.sandbox.inside.room import Room
+from evolcoder.sandbox.inside.watch import Watch
 
 _RECOUNT_S = 1.0
 """How old a count of the user's other processes may be."""
@@ -40,14 +41,14 @@ _RECOUNT_S = 1.0
 
 def main(config: dict[str, Any]) -> NoReturn:
     """Settle in, say so, and serve jobs for ever."""
-    line = Line(config["control"])
+    line = Line(config["control"], config["group"])
     kernel.gather_orphans()
     kernel.set_dumpable(0)
     kernel.no_new_privileges()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != "")]
     if config["uid"] is not None:
         private.keep_open(config["folders"])
-    fence = _Fence(config, line.control)
+    fence = _Fence(config, line)
     fence.load(config["warm"])
     random.seed(0)
     gc.collect()
@@ -61,8 +62,11 @@ def main(config: dict[str, Any]) -> NoReturn:
 class _Fence:
     """What holds every program of this worker."""
 
-    def __init__(self, config: dict[str, Any], control: socket.socket) -> None:
-        self._watch = _Watch(control, self)
+    def __init__(self, config: dict[str, Any], line: Line) -> None:
+        self.proc = os.open("/proc", os.O_RDONLY)
+        found = functools.partial(kin.descendants, self.proc)
+        self._meter = metering.meter(line.group, found, self.proc)
+        self._watch = _Watch(line, self._meter, self)
         self.uid: int | None = config["uid"]
         self.room = Room.make(config["within"], self.uid)
         os.environ.update(HOME=self.room.own, TMPDIR=self.room.own)
@@ -71,8 +75,10 @@ class _Fence:
         granted += [(path, landlock.USE) for path in config["devices"]]
         self.rules = landlock.ruleset([*granted, (self.room.own, landlock.OWN)], known)
         crowd = Crowd(own_user=self.uid is not None, own_signals=known >= landlock.KNOWS_SIGNALS)
-        self.given_up = cell.given_up(syscalls.assemble(crowd=crowd))
+        judge = syscalls.assemble(crowd=crowd, counted=bool(line.group))
+        self.given_up = cell.given_up(judge)
         self._others, self._counted = 0, float("-inf")
+        self._known, self._most = (b"", 0), dict[str, Any]()
 
     def load(self, names: list[str]) -> None:
         """Import what programs use most; some of it wants a folder of its own meanwhile."""
@@ -86,6 +92,7 @@ class _Fence:
     def serve(self, received: Received) -> End:
         """Run one job to its end and say how it ended."""
         job = self._adapted(received)
+        self._meter.begin(job)
         begun = time.monotonic()
         self.room.furnish()
         pid = kernel.fork()
@@ -93,18 +100,18 @@ class _Fence:
             modes.live(job, self._close_in)
         watch = self._watch
         why = watch.until_end(pid, job)
-        _, status, usage = os.wait4(pid, 0)
+        _, status, rusage = os.wait4(pid, 0)
         ended = time.monotonic()
-        kin.end_all()
-        why = why or watch.overfull(job)
+        kin.end_all(self.proc)
+        code = os.waitstatus_to_exitcode(status)
+        used, peak = self._meter.end(job, rusage, code)
+        why = why or used.over or watch.overfull(job)
         self.room.clear()
-        cpu_s = max(usage.ru_utime + usage.ru_stime, watch.cpu_s)
-        peak = max(usage.ru_maxrss << 10, watch.memory)
-        return End(why, os.waitstatus_to_exitcode(status), begun, ended, cpu_s, peak)
+        return End(why, code, begun, ended, used.cpu_s, peak)
 
     def leave(self) -> NoReturn:
         """End everything and leave nothing behind."""
-        kin.end_all()
+        kin.end_all(self.proc)
         self.room.remove()
         os._exit(0)
 
@@ -119,6 +126,8 @@ class _Fence:
             raise OSError(errno.ENOSPC, f"{text} with more")
         parent = os.getppid()
         os.setsid()
+        kernel.set_dumpable(1)
+        cell.mark()
         if self.uid is not None:
             os.setgroups([])
             os.setresgid(self.uid, self.uid, self.uid)
@@ -134,39 +143,48 @@ class _Fence:
         return cell.fork_aside() if job["mode"] == "asserts" else None
 
     def _adapted(self, received: Received) -> dict[str, Any]:
-        """Write this room's path for /tmp; count the user's other processes, as the kernel does."""
-        job: dict[str, Any] = opened(received.limits) | opened(received.work)
+        """Write this room's path for /tmp, and lay out the limits."""
+        job: dict[str, Any] = self._limits_of(received.limits) | opened(received.work)
         for name, value in job.get("environment", {}).items():
             if value == "/tmp" or value.startswith("/tmp/"):  # noqa: S108 - the room's
                 job["environment"][name] = self.room.own + value[4:]
         if "environment" in job:
             job["environment"]["TMPDIR"] = self.room.own
-        if self.uid is None:
-            now = time.monotonic()
-            if now - self._counted > _RECOUNT_S:
-                self._others, self._counted = kin.threads_of_user(), now
-            for stage in ("compile", "run"):
-                job[stage]["processes"] += self._others
-        for stage in ("compile", "run"):
-            job[stage]["limits"] = cell.limits(job[stage], job)
         return job
 
+    def _limits_of(self, limits: bytes) -> dict[str, Any]:
+        """Read limits, which are mostly those of the job before.
 
-class _Watch(zygote.Watch):
+        Where programs run as our user, its other processes are counted, as the kernel does.
+        """
+        others = self._count_others() if self.uid is None else 0
+        if (limits, others) != self._known:
+            self._known, most = (limits, others), opened(limits)
+            for stage in ("compile", "run"):
+                most[stage]["processes"] += others
+                entered = self._meter.steps(stage, most)
+                most[stage]["limits"] = [*entered, *cell.limits(most[stage], most)]
+            self._most = most
+        return self._most
+
+    def _count_others(self) -> int:
+        now = time.monotonic()
+        if now - self._counted > _RECOUNT_S:
+            self._others, self._counted = kin.threads_of_user(self.proc), now
+        return self._others
+
+
+class _Watch(Watch):
     """Looks at descendants, and at the room, which has no limit of its own."""
 
-    def __init__(self, control: socket.socket, fence: _Fence) -> None:
-        super().__init__(control, -1)
+    def __init__(self, line: Line, meter: metering.Meter, fence: _Fence) -> None:
+        super().__init__(line.control, meter)
         self.fence = fence
 
     def look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         why, pause = super().look()
         return why or self.overfull(self.job), pause
-
-    def used(self) -> tuple[float, int]:
-        """Return processor seconds and resident bytes of all that runs."""
-        return kin.used()
 
     def leave(self) -> NoReturn:
         """End everything and leave nothing behind."""

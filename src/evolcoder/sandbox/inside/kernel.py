@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 NEW_MOUNTS, NEW_PIDS, NEW_USERS = 0x00020000, 0x20000000, 0x10000000
-NO_SUID, NO_DEVICES, NO_EXEC = 2, 4, 8
+READ_ONLY, NO_SUID, NO_DEVICES, NO_EXEC = 1, 2, 4, 8
 PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 CPU, FILE_SIZE, DATA, CORE, PROCESSES, DESCRIPTORS = 0, 1, 2, 4, 6, 7
 """What can be limited."""
@@ -96,6 +96,8 @@ def mounted(kind: bytes, where: bytes, flags: int, options: bytes = b"") -> Step
 
 PROC_MOUNTED = mounted(b"proc", b"/proc", NO_SUID | NO_DEVICES | NO_EXEC)
 """Shows a process its own process ids on /proc, over what is there."""
+PROC_SHOWN = mounted(b"proc", b"/proc", READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC)
+"""The same for a process that may change nothing there."""
 OWN_GROUP = step("setsid")
 """Leaves the group of processes that a process began in."""
 UNSHOWN = step("prctl", _SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,21 +1,25 @@
 """All processes that descend from this one: found, counted, ended.
 
 Orphans come back to a process that gathers them (`kernel.gather_orphans`), so a daemon by double
-fork is found as well. Standard library only.
+fork is found as well. `proc` is a descriptor of /proc, which a cell covers with its own. Standard
+library only.
 """
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+"""The unit in which /proc counts processor time."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_S = 0.0005
 _KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 """Without it every process of the machine has to be looked at."""
+_RUNS, _WAITS_FOR_DISK = b"R", b"D"
+_ENDED = (b"Z", b"X")
 
 
 class Seen(NamedTuple):
@@ -25,72 +29,144 @@ class Seen(NamedTuple):
     """Its id."""
     parent: int
     """Its parent's."""
-    cpu_s: float
-    """Processor seconds, those of children that it has buried included."""
+    state: bytes
+    """A letter: whether its first thread runs or may run, waits, is stopped or has ended."""
+    own_s: float
+    """Processor seconds of its own."""
+    waited_s: float
+    """Processor seconds of children that it has waited for, and of theirs."""
     threads: int
     """How many it has."""
+    started: int
+    """When, in ticks; with its id this is a name that no other process ever has."""
     memory: int
     """Resident bytes."""
+    place: str
+    """The folder of /proc that shows what it holds; empty of one that has ended."""
 
 
-def descendants() -> list[Seen]:
+def read(path: str, proc: int) -> bytes:
+    """Read a whole file of /proc, or raise OSError."""
+    with open(os.open(path, os.O_RDONLY, dir_fd=proc), "rb") as file:
+        return file.read()
+
+
+def descendants(proc: int) -> list[Seen]:
     """Find everybody who descends from this process."""
     found = [os.getpid()]
     for pid in found:  # it grows as it goes
         with contextlib.suppress(OSError):
-            found += _children(pid)
-    return [seen for pid in found[1:] if (seen := _look(pid))]
+            found += _children(pid, proc)
+    return [seen for pid in found[1:] if (seen := look(pid, proc))]
 
 
-def _children(pid: int) -> list[int]:
-    if not _KNOWS_CHILDREN:
-        return [seen.pid for seen in _everybody() if seen.parent == pid]
-    children = b""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-            children += file.read()
-    return [int(word) for word in children.split()]
+def others(proc: int) -> list[Seen]:
+    """Find everybody but this process, which is the first of its process ids."""
+    mine = os.getpid()
+    return [seen for seen in _everybody(proc) if seen.pid != mine]
 
 
-def _everybody() -> Iterator[Seen]:
-    """Look at every process of the machine that can be seen."""
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (seen := _look(int(name))):
-            yield seen
-
-
-def _look(pid: int) -> Seen | None:
+def look(pid: int, proc: int) -> Seen | None:
+    """Look at one process, which may be gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = _fields(f"{pid}/stat", proc)
     except OSError:
         return None
-    cpu_s = sum(map(int, fields[11:15])) * _TICK_S
-    return Seen(pid, int(fields[1]), cpu_s, int(fields[17]), int(fields[21]) * _PAGE)
+    own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+    n_threads = int(fields[17])
+    place, memory = str(pid), int(fields[21]) * _PAGE
+    if fields[0] in _ENDED:
+        # Where only the first thread has ended, the others show what the process holds.
+        place, memory = _held_by_threads(pid, proc) if n_threads > 1 else ("", 0)
+    return Seen(
+        pid,
+        int(fields[1]),
+        fields[0],
+        own * TICK_S,
+        waited * TICK_S,
+        n_threads,
+        int(fields[19]),
+        memory,
+        place,
+    )
 
 
-def used() -> tuple[float, int]:
-    """Sum processor seconds and resident bytes over all descendants."""
-    found = descendants()
-    return sum(seen.cpu_s for seen in found), sum(seen.memory for seen in found)
+def are_waiting(found: Sequence[Seen], proc: int) -> bool:
+    """Whether nobody runs, waits for a processor or waits for a disk.
+
+    A process that waits for the disk looks like one that waits for the child that it made by vfork.
+    """
+    parents = {seen.parent for seen in found}
+    for seen in found:
+        at_work = (_RUNS,) if seen.pid in parents else (_RUNS, _WAITS_FOR_DISK)
+        if seen.state in at_work:
+            return False
+        if seen.threads > 1 and any(fields[0] in at_work for _, fields in _threads(seen.pid, proc)):
+            return False
+    return True
 
 
-def threads_of_user() -> int:
+def threads_of_user(proc: int) -> int:
     """Count the threads that the kernel counts against this user's limit of processes."""
     uid, count = os.getuid(), 0
-    for seen in _everybody():
+    for seen in _everybody(proc):
         with contextlib.suppress(OSError):
-            count += seen.threads if os.stat(f"/proc/{seen.pid}").st_uid == uid else 0
+            count += seen.threads if os.stat(str(seen.pid), dir_fd=proc).st_uid == uid else 0
     return count
 
 
-def end_all() -> None:
-    """End all descendants and bury them; cheap where there are none."""
+def end_all(proc: int) -> None:
+    """End all descendants and wait for them; cheap where there are none."""
     while _some_are_left():
-        for seen in descendants():
+        for seen in descendants(proc):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(seen.pid, signal.SIGKILL)
         time.sleep(_PAUSE_S)
+
+
+def _children(pid: int, proc: int) -> list[int]:
+    if not _KNOWS_CHILDREN:
+        return [seen.pid for seen in _everybody(proc) if seen.parent == pid]
+    children = b""
+    for thread in _tasks(pid, proc):
+        children += read(f"{pid}/task/{thread}/children", proc)
+    return [int(word) for word in children.split()]
+
+
+def _fields(path: str, proc: int) -> list[bytes]:
+    return read(path, proc).rpartition(b")")[2].split()
+
+
+def _threads(pid: int, proc: int) -> Iterator[tuple[str, list[bytes]]]:
+    """Look at a process's threads."""
+    with contextlib.suppress(OSError):
+        for thread in _tasks(pid, proc):
+            place = f"{pid}/task/{thread}"
+            with contextlib.suppress(OSError):
+                yield place, _fields(f"{place}/stat", proc)
+
+
+def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
+    """Find a thread that shows what its process holds, and what it shows to be resident."""
+    for place, fields in _threads(pid, proc):
+        if fields[0] not in _ENDED:
+            return place, int(fields[21]) * _PAGE
+    return "", 0
+
+
+def _tasks(pid: int, proc: int) -> list[str]:
+    folder = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
+    try:
+        return os.listdir(folder)
+    finally:
+        os.close(folder)
+
+
+def _everybody(proc: int) -> Iterator[Seen]:
+    """Look at every process that can be seen."""
+    for name in os.listdir(proc):
+        if name.isdigit() and (seen := look(int(name), proc)):
+            yield seen
 
 
 def _some_are_left() -> bool:

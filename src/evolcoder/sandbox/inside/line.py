@@ -10,7 +10,7 @@ import marshal
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 BOUND = "LD_BIND_NOW"
@@ -19,11 +19,15 @@ READY = b"ready"
 """Said once, when jobs can come."""
 STOP = b"stop"
 """Said to have the running job ended; it may come when that has just ended by itself."""
+IDLE = "idle"
+"""Why a job ended that used no processor, which no more time would change."""
+KILLED = "killed"
+"""Why a job ended of which the kernel has ended a process, without a limit of the job's own."""
 PLACES = (1, 2, 3, 4, 5, 6)
 """Descriptors that are kept free for those of a job, which come to lie where a program wants them.
 """
-_CONTROL, _ERRORS = 16, 17
-"""Descriptors of a worker itself."""
+_CONTROL, _ERRORS, _GROUP = 16, 17, 18
+"""Descriptors of a worker itself: the files of its control group begin at the last."""
 _JOB_BYTES = 1 << 16
 _FDS = struct.Struct("6i")
 _ATTACHED_BYTES = socket.CMSG_SPACE(_FDS.size)
@@ -69,18 +73,22 @@ class Received(NamedTuple):
 class Line:
     """The end of the line that is in the container."""
 
-    def __init__(self, control: int) -> None:
+    def __init__(self, control: int, group: Mapping[str, int]) -> None:
         """Go on by high descriptors, with nothing but /dev/null below them and errors at 2."""
         os.environ.pop(BOUND, None)
-        os.dup2(control, _CONTROL)  # which may be the same, and then dup3 would refuse
-        os.set_inheritable(_CONTROL, False)  # noqa: FBT003 - it has no name
-        os.dup2(2, _ERRORS, inheritable=False)
+        came = (control, 2, *group.values())
+        # By way of numbers above all of them, since some may lie where others go.
+        high = max(*came, _GROUP + len(group)) + 1
+        moved = [os.dup2(fd, high + number) for number, fd in enumerate(came)]
+        for place, fd in enumerate(moved, _CONTROL):
+            os.dup2(fd, place, inheritable=False)
+        self.group = dict(zip(group, range(_GROUP, _GROUP + len(group)), strict=True))
         null = os.open("/dev/null", os.O_RDWR)
         for place in (0, *PLACES):
             if place != 2:
                 os.dup2(null, place)
         os.closerange(PLACES[-1] + 1, _CONTROL)
-        os.closerange(_ERRORS + 1, 1 << 16)
+        os.closerange(_GROUP + len(group), 1 << 16)
         self.control = socket.socket(fileno=_CONTROL)
 
     @contextlib.contextmanager

@@ -50,7 +50,7 @@ def _script(job: dict[str, Any]) -> int:
 
     def work() -> int:
         source = read_all(CHANNELS.source)
-        kernel.carry_out(job["run"]["limits"])
+        _bind(job, "run")
         code = candidate.compiled(source)
         _say_outcome(compiled=code is not None)
         if code is None:
@@ -64,7 +64,7 @@ def _script(job: dict[str, Any]) -> int:
 def _calls(job: dict[str, Any]) -> int:
     """Answer calls in this very process: the candidate is alone in its process ids."""
     source, calls = read_all(CHANNELS.source), read_all(CHANNELS.given)
-    kernel.carry_out(job["run"]["limits"])
+    _bind(job, "run")
     code = candidate.compiled(source)
     _say_outcome(compiled=code is not None)
     if code is None:
@@ -82,8 +82,8 @@ def _asserts(job: dict[str, Any], pid: int, line: socket.socket) -> int:
         _serve_test(job, line)
     say(b"ready")
     test = read_all(CHANNELS.given)
+    _bind(job, "run")
     _keep_only(line.fileno(), ANSWERS, CHANNELS.report)
-    kernel.carry_out(job["run"]["limits"])
     findings = tester.run(test, job["entry_points"], job["check"], line)
     line.close()
     os.write(ANSWERS, findings)
@@ -97,7 +97,7 @@ def _serve_test(job: dict[str, Any], line: socket.socket) -> NoReturn:
     try:
         kernel.set_dumpable(1)
         source = read_all(CHANNELS.source)
-        kernel.carry_out(job["run"]["limits"])
+        _bind(job, "run")
         compiled = candidate.compiled(source)
         _say_outcome(compiled=compiled is not None)
         code = 1
@@ -153,9 +153,18 @@ def _execute(
     job: dict[str, Any], stage: str, streams: tuple[int | None, int, int, int | None]
 ) -> int:
     command = job["compiler"] if stage == "compile" else job["command"]
-    kernel.carry_out(job[stage]["limits"])
+    _bind(job, stage)
     _keep(*streams)
     os.execve(command[0], command, job["environment"])  # noqa: S606 - that is the point
+
+
+def _bind(job: dict[str, Any], stage: str) -> None:
+    """Bind this process to a stage's limits, for ever; a sandbox that cannot says so."""
+    try:
+        kernel.carry_out(job[stage]["limits"])
+    except OSError as error:
+        say(f"broken {error}".encode())
+        os._exit(CRASHED)
 
 
 def spawn(work: Callable[[], int]) -> int:

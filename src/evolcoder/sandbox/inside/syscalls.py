@@ -1,8 +1,9 @@
 """A seccomp filter, assembled here: no compiler, no library.
 
 Promises: system calls that could reach another process, the kernel's own state, the network or a
-namespace fail with EPERM or EACCES, and those of a foreign architecture kill. Everything else is
-allowed: limits, namespaces and the lack of capabilities do the rest. Standard library only.
+namespace fail with EPERM or EACCES, and those of a foreign architecture kill. Calls for memory that
+nothing counts fail. Everything else is allowed: limits, namespaces and the lack of capabilities do
+the rest. Standard library only.
 """
 
 import platform
@@ -10,8 +11,9 @@ import struct
 from collections.abc import Sequence
 
 from evolcoder.sandbox.inside.crowd import Crowd, calls
+from evolcoder.sandbox.inside.hidden_memory import SHARED_BYTES
 
-EPERM, EACCES, ENOSYS = 1, 13, 38
+EPERM, ENOMEM, EACCES, ENOSYS = 1, 12, 13, 38
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -23,6 +25,8 @@ _SET_OWNER, _SET_OWNER_EX = 8, 15
 _NAMESPACES = 0x7E020080
 """The flags of clone that make namespaces: time, cgroup, uts, ipc, user, pid, net, mount."""
 _TYPE_INTO_TERMINAL, _DRIVE_CONSOLE = 0x5412, 0x541C
+_SHARED, _WITHOUT_FILE, _HUGE_PAGES = 0x01, 0x20, 0x40000
+"""Flags of mmap. Huge pages are set apart by the machine, and count as nobody's memory."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FORBIDDEN = {
@@ -40,6 +44,7 @@ _FORBIDDEN = {
         *(29, 30, 31, 67, 64, 65, 66, 68, 69, 70, 71, 220),  # System V ipc outlives processes
         *(240, 241, 242, 243, 244, 245),  # and so do message queues
         *(256, 279, 237, 238, 239, 251),  # moving other processes' memory, i/o priorities
+        447,  # memfd_secret, whose memory can be neither counted nor moved
     ),
     "aarch64": (
         *(117, 270, 271, 272, 438, 440),
@@ -54,24 +59,28 @@ _FORBIDDEN = {
         *(194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189),
         *(180, 181, 182, 183, 184, 185),
         *(238, 239, 235, 236, 237, 30),
+        447,
     ),
 }
+_UNCOUNTED = {"x86_64": (319, 278), "aarch64": (279, 75)}
+"""memfd_create, and vmsplice, by which pages in a pipe outlive their mapping."""
+_MMAP = {"x86_64": 9, "aarch64": 222}
 _SPECIAL = {
     "x86_64": {"socket": 41, "clone": 56, "clone3": 435, "ioctl": 16},
     "aarch64": {"socket": 198, "clone": 220, "clone3": 435, "ioctl": 29},
 }
 
 
-def assemble(machine: str = "", crowd: Crowd | None = None) -> bytes:
+def assemble(machine: str = "", crowd: Crowd | None = None, *, counted: bool = True) -> bytes:
     """Assemble the filter for a machine; empty where the machine is not known.
 
-    With a crowd around the program more is refused.
+    With a crowd around the program more is refused, and where no control group counts its memory.
     """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         return b""
     special = _SPECIAL[machine]
-    forbidden = set(_FORBIDDEN[machine])
+    forbidden = {*_FORBIDDEN[machine], *(() if counted else _UNCOUNTED[machine])}
     code = [
         _step(_LOAD, _ARCHITECTURE_AT),
         _step(_JUMP_EQUAL, _ARCHITECTURES[machine], yes=1),
@@ -92,6 +101,7 @@ def assemble(machine: str = "", crowd: Crowd | None = None) -> bytes:
         code += _unless_names_somebody(more.control)
     else:
         code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)
+    code += _unless_counted(_MMAP[machine], counted=counted)
     code += [
         _step(_JUMP_EQUAL, special["clone"], no=4),
         _step(_LOAD, _ARGUMENTS_AT),
@@ -130,6 +140,28 @@ def _unless_argument_is(
         _step(_RETURN, _ERRNO | error),
         _step(_RETURN, _ALLOW),
     ]
+
+
+def _unless_counted(number: int, *, counted: bool) -> list[bytes]:
+    """Refuse to map what is not counted: huge pages, and much that is shared without a file."""
+    length = _ARGUMENTS_AT + 8
+    code = [
+        _step(_LOAD, _ARGUMENTS_AT + 24),
+        _step(_JUMP_ANY_BIT, _HUGE_PAGES, no=1),
+        _step(_RETURN, _ERRNO | ENOMEM),
+    ]
+    if not counted:
+        code += [
+            _step(_JUMP_ANY_BIT, _SHARED, no=6),
+            _step(_JUMP_ANY_BIT, _WITHOUT_FILE, no=5),
+            _step(_LOAD, length + 4),
+            _step(_JUMP_EQUAL, 0, no=2),
+            _step(_LOAD, length),
+            _step(_JUMP_AT_LEAST, SHARED_BYTES + 1, no=1),
+            _step(_RETURN, _ERRNO | ENOMEM),
+        ]
+    code.append(_step(_RETURN, _ALLOW))
+    return [_step(_JUMP_EQUAL, number, no=len(code)), *code]
 
 
 def _unless_stream(number: int) -> list[bytes]:
