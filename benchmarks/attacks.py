@@ -1,0 +1,159 @@
+"""Every attack of `tests/attacks` by level and user: how many were tried, judged and held.
+
+    python benchmarks/attacks.py --write            # run them all, and write docs/attacks.md
+    python benchmarks/attacks.py --root results.xml # read a run of pytest --junitxml instead
+
+Promises: the numbers are those of the tests, which run real attacks in the real sandbox. An attack is
+held if it got nothing, and judged if it ended in a verdict and not in a failure of the sandbox.
+What a level cannot hold is named in `tests/attacks/escapes.py` with the layer that is missing, and
+counts as not held. `as a user` runs the tests in a user namespace, where nobody is root.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER
+from evolcoder.sandbox.jail import find_bwrap
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "attacks.md"
+BEGIN, END = "<!-- attacks: begin -->", "<!-- attacks: end -->"
+KINDS = {
+    "test_the_sandbox_holds_it": "out of the sandbox, or more than its share",
+    "test_a_weaker_level_holds_it_or_says_which_layer_is_missing": (
+        "out of the sandbox, or more than its share"
+    ),
+    "test_a_comparison_outside_is_not_deceived": "a forged verdict, Python, calls compared outside",
+    "test_a_test_that_runs_apart_is_not_deceived": "a forged verdict, Python, the test runs apart",
+    "test_a_harness_that_runs_apart_is_not_deceived": "a forged verdict, DS-1000's harness",
+    "test_calls_are_not_forged": "a forged verdict, other languages, calls compared outside",
+    "test_it_deceives_nobody_who_compares_outside": (
+        "its own process read or changed, other languages, calls compared outside"
+    ),
+    "test_the_seal_is_not_forged": "a forged verdict, other languages, sealed test",
+}
+"""The tests that an attack must not pass, by what it is after."""
+LEVELS = ("strict", "processes")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What became of the attacks of a kind at one level."""
+
+    tried: int
+    """Attacks that were run."""
+    judged: int
+    """Those that ended in a verdict."""
+    held: int
+    """Those that got nothing."""
+    skipped: int
+    """Those whose language or level is not here."""
+
+    def __str__(self) -> str:
+        if not self.tried:
+            return f"none ({self.skipped} skipped)" if self.skipped else ""
+        more = f" ({self.skipped} skipped)" if self.skipped else ""
+        return f"{self.tried} / {self.judged} / {self.held}{more}"
+
+
+def main() -> int:
+    """Run or read the attacks, and show or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, help="junit XML of the tests, run as root")
+    parser.add_argument("--user", type=Path, help="junit XML of the tests, run as a user")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = args.root or _ran(Path(folder, "root.xml"), ())
+        user = args.user or _ran(Path(folder, "user.xml"), _as_user())
+        runs = {"as root": _cells(root, {}), "as a user": _cells(user, UNHELD_AS_OUR_USER)}
+    text = table(runs)
+    print(text)
+    if args.write:
+        page = PAGE.read_text(encoding="utf-8")
+        head, _, rest = page.partition(BEGIN)
+        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    lost = [cell for cells in runs.values() for cell in cells.values() if cell.judged < cell.tried]
+    return 1 if lost else 0
+
+
+def table(runs: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
+    """Lay out tried / judged / held by kind, level and user."""
+    columns = [(user, level) for user in runs for level in LEVELS]
+    heads = [f"`{level}`, {user}" for user, level in columns]
+    lines = [
+        f"| tried / judged / held | {' | '.join(heads)} |",
+        f"| --- |{' --- |' * len(columns)}",
+    ]
+    for kind in dict.fromkeys(KINDS.values()):
+        cells = [str(runs[user].get((kind, level), "")) for user, level in columns]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _as_user() -> tuple[str, ...]:
+    """Return what runs a command in a user namespace, where it is no longer root."""
+    bwrap = find_bwrap()
+    if bwrap is None:
+        sys.exit("there is no bubblewrap to become a user with")
+    return (bwrap, "--dev-bind", "/", "/", "--unshare-user", "--uid", "1000", "--gid", "1000")
+
+
+def _ran(path: Path, before: Sequence[str]) -> Path:
+    """Run all attacks and leave the results at a path."""
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={path}", "tests/attacks"]
+    subprocess.run([*before, sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False)
+    return path
+
+
+def _cells(path: Path, more_unheld: Mapping[str, object]) -> dict[tuple[str, str], Cell]:
+    """Count the results of a run by kind and level."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for case in _cases(path):
+        function, _, given = case.get("name", "").partition("[")
+        if function in KINDS:
+            level = next((level for level in LEVELS if given.startswith(f"{level}-")), "strict")
+            attack = given.removeprefix(f"{level}-").removesuffix("]")
+            unheld = {*UNHELD.get(level, {}), *(more_unheld if level == "processes" else ())}
+            outcome = _outcome(case)
+            if outcome == "held" and attack in unheld:
+                outcome = "unheld"
+            counts[KINDS[function], level, outcome] += 1
+    return {
+        (kind, level): _cell(counts, kind, level) for kind, level in {key[:2] for key in counts}
+    }
+
+
+def _cell(counts: Counter[tuple[str, str, str]], kind: str, level: str) -> Cell:
+    found = {name: counts[kind, level, name] for name in ("held", "unheld", "failed", "skipped")}
+    judged = found["held"] + found["unheld"]
+    return Cell(judged + found["failed"], judged, found["held"], found["skipped"])
+
+
+def _cases(path: Path) -> Iterable[ET.Element]:
+    tree = ET.parse(path)  # what pytest wrote
+    for case in tree.iter("testcase"):
+        if re.search(r"\battacks\b", case.get("classname", "")):
+            yield case
+
+
+def _outcome(case: ET.Element) -> str:
+    if case.find("skipped") is not None:
+        return "skipped"
+    return (
+        "failed" if case.find("failure") is not None or case.find("error") is not None else "held"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
