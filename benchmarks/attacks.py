@@ -3,8 +3,8 @@
     python benchmarks/attacks.py --write            # run them all, and write docs/attacks.md
     python benchmarks/attacks.py --root results.xml # read a run of pytest --junitxml instead
 
-Promises: the numbers are those of the tests, which run real attacks in the real sandbox. An attack is
-held if it got nothing, and judged if it ended in a verdict and not in a failure of the sandbox.
+Promises: the numbers are those of the tests, which run real attacks in the real sandbox. An attack
+is held if it got nothing, and judged if it ended in a verdict and not in a failure of the sandbox.
 What a level cannot hold is named in `tests/attacks/escapes.py` with the layer that is missing, and
 counts as not held. `as a user` runs the tests in a user namespace, where nobody is root.
 """
