@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ from evolcoder.errors import ConfigError
         ("seed.x.y=3", "seed"),
         ("evolver.model=[", "not YAML"),
         ("seeds.path=2024-13-01", "not YAML"),
+        ('seeds.path="a\\0b"', "seeds.path: '\\x00' is no text"),
+        ('clean.beside=["\\ud800"]', "clean.beside: '\\ud800' is no text"),
+        ('prices={"\\udfff": {input: 1, output: 1}}', "prices: a key: '\\udfff' is no text"),
+        ("servers.h.key=A", "unknown key servers.h.key; did you mean key_variable?"),
     ],
 )
 def test_a_wrong_value_is_said_in_one_line(override, said):
@@ -44,6 +49,7 @@ def test_a_wrong_value_is_said_in_one_line(override, said):
         ("- a\n- b", "must hold keys and values, not a list"),
         ("a: [1", "not YAML"),
         ("a: 2024-13-01", "not YAML"),
+        ("[" * 50_000, "not YAML"),
         ("seed: -1", "seed"),
         ("\xff\xfe", "not YAML"),
     ],
@@ -139,6 +145,42 @@ def test_every_knob_has_a_sentence():
 def test_the_examples_are_valid(path):
     """Every config of a run that we ship loads; those of loops have a test beside the loop."""
     assert load(path) != Config()
+
+
+def test_names_with_dots_are_set_whole():
+    """Hosts and models have dots in their names, and a dot parts keys; the names stay whole."""
+    loaded = load(
+        None,
+        [
+            "servers.api.example.org:443.key_variable=A",
+            "servers.10.0.0.1={key_variable: B}",
+            "prices.gpt-4.1.input=2", "prices.gpt-4.1.output=8", "prices.o1.5={input: 1, output: 2}",
+        ],
+    )  # fmt: skip
+    assert [*loaded.servers] == ["api.example.org:443", "10.0.0.1"]
+    assert {name: (one.input, one.output) for name, one in loaded.prices.items()} == {
+        "gpt-4.1": (2.0, 8.0), "o1.5": (1.0, 2.0),
+    }  # fmt: skip
+
+
+def test_the_halves_that_json_makes_of_a_character_are_one(tmp_path):
+    """Flags hand names on as JSON, and a config may be JSON: an emoji is no two characters."""
+    assert load(None, [f"seeds.path={json.dumps('😀.jsonl')}"]).seeds.path == "😀.jsonl"
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"prices": {"😀": {"input": 1, "output": 1}}, "cache": "a\udcff"}))
+    loaded = load(path)
+    assert ([*loaded.prices], loaded.cache) == (["😀"], "a\udcff")
+
+
+def test_aliases_that_lead_to_one_list_many_times_are_read_at_once(tmp_path):
+    """A page of YAML can name a billion texts; each is looked at once."""
+    lines = ["a0: &a0 [x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)
+    ]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="unknown key"):
+        load(path)
 
 
 def test_an_unknown_key_is_told_of_before_what_is_missing():

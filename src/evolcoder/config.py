@@ -83,7 +83,7 @@ FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "
 anew, all of it, when `clean` differs.)"""
 
 
-NAMED_SECTIONS: dict[str, type[Section]] = {"servers": ServerConfig, "prices": Price}
+NAMED_SECTIONS = ("servers", "prices")
 """Sections by names that are the user's."""
 _NO_TEXT = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 """The other halves stand for bytes of names of files that are not UTF-8."""
@@ -189,16 +189,17 @@ def _apply(data: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: write it as key.subkey=value")
-    *path, last = _keys_of(dotted)
+    try:
+        value = bounded_yaml.load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
+    *path, last = _keys_of(dotted, is_section=isinstance(value, Mapping))
     for key in path:
         inner = data.setdefault(key, {})
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {key} is not a section")
         data = inner
-    try:
-        data[last] = bounded_yaml.load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
+    data[last] = value
 
 
 def _check_texts(data: object, where: str) -> None:
@@ -219,13 +220,12 @@ def _check_texts(data: object, where: str) -> None:
             left += [(part, name) for part in value]
 
 
-def _keys_of(dotted: str) -> list[str]:
+def _keys_of(dotted: str, *, is_section: bool) -> list[str]:
     """Split a dotted key; names that may hold dots themselves, of hosts and models, stay whole."""
     keys = dotted.split(".")
     for at, key in enumerate(keys):
         if key in NAMED_SECTIONS and len(keys) > at + 2:
-            is_field = keys[-1] in NAMED_SECTIONS[key].model_fields
-            end = len(keys) - is_field
+            end = len(keys) - (not is_section)
             return [*keys[: at + 1], ".".join(keys[at + 1 : end]), *keys[end:]]
     return keys
 

@@ -12,6 +12,7 @@ from evolcoder.cli import loop as loops
 from evolcoder.cli.main import main
 from evolcoder.cli.steps import RunSteps
 from evolcoder.config import load_as
+from evolcoder.errors import ModelError
 from evolcoder.loop.settings import LoopConfig
 from evolcoder.sandbox.probes import PROBES
 from evolcoder.store import RunStore
@@ -215,3 +216,32 @@ def test_a_loop_hands_logins_on_by_its_environment_alone(tmp_path, seeds, monkey
     assert sent(server) == logged_in()
     assert LOGIN not in json.dumps(config.model_dump(mode="json"))
     assert LOGIN.encode() not in written(tmp_path)
+
+
+@pytest.mark.parametrize("address", [f"https://me:{LOGIN}@127.0.0.1", f"://me:{LOGIN}@h"])
+def test_a_login_in_the_address_of_a_hub_is_not_shown(
+    capsys, tmp_path, seeds, monkeypatch, address
+):
+    """Such an address cannot be asked, and what Python says of it holds the login."""
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setattr("evolcoder.engine.models._from_parts", _nothing)
+    said = call(capsys, "run", "--seeds", seeds, "--out", tmp_path / "out")
+    said += call(capsys, "clean", seeds, "--against", "mbpp", "--detectors", "ngrams")
+    said += call(capsys, "clean", seeds, "--against", "ds1000", "--detectors", "ngrams")
+    assert (said[0], said[6]) == (2, 2)
+    assert "mend HF_ENDPOINT" in said[2]
+    assert "mend HF_ENDPOINT" in said[8]
+    assert [text for text in said if LOGIN in str(text) or "Traceback" in str(text)] == []
+
+
+def _nothing(*_):
+    raise ModelError("there is none")
+
+
+def test_a_key_that_another_package_repeats_is_not_printed(capsys, monkeypatch):
+    """What goes to the terminal holds no key of the environment, whoever says it."""
+    monkeypatch.setenv("HF_TOKEN", "hf_AbCdEfGhIjKlMnOp")
+    code, out, err = call(capsys, "inspect", "runs/hf_AbCdEfGhIjKlMnOp")
+    assert code == 2
+    assert "runs/[secret]" in err
+    assert "AbCdEf" not in out + err

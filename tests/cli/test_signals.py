@@ -130,7 +130,7 @@ def check_interrupted(result, *, may_be_done=False):
     assert still_there == []
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_signal_at_any_instant_ends_a_command_in_one_line(commands, totals, name, part):
@@ -154,7 +154,7 @@ def rows(folder):
         return [*store.rows(), *store.drops()]
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.parametrize("part", PARTS)
 def test_an_evaluation_ends_in_one_line_and_goes_on(tmp_path, shared, commands, part):
     """While it reads, checks itself, grades and writes; no worker stays, and no verdict is lost."""

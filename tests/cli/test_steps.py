@@ -1,5 +1,6 @@
 """A step is a process: what it ends with becomes the error that it stands for."""
 
+import argparse
 import json
 import os
 import signal
@@ -13,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.cli import libraries, steps
+from evolcoder.cli import libraries, steps, train
+from evolcoder.cli.signals import Signals
 from evolcoder.cli.steps import EvalSteps, TrainSteps, filled, run_step
 from evolcoder.config import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.loop.parts import Training
 from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
+from evolcoder.train import scale
+from evolcoder.train.recipe import recipe_of
 
 
 def ends(code, said="it went so"):
@@ -163,6 +167,23 @@ def test_a_step_that_is_being_started_is_not_lost(tmp_path, family, monkeypatch)
         assert signal.getsignal(signal.SIGTERM) is interrupt
     finally:
         signal.signal(signal.SIGTERM, before)
+    assert not family.left()
+
+
+def test_a_training_on_several_gpus_ends_with_all_its_workers(tmp_path, family, monkeypatch):
+    """SIGTERM or Ctrl-C while its launcher runs ends launcher and workers, before we end."""
+    monkeypatch.setattr(scale, "launch_command", lambda *_: [*family.command, "stay"])
+    args = argparse.Namespace(out=tmp_path / "out", gpus=2)
+
+    def tell():
+        family.members()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), Signals(is_process=False):
+        train._launch(args, recipe_of("small", {}))
+    thread.join()
     assert not family.left()
 
 

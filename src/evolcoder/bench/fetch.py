@@ -23,6 +23,7 @@ from evolcoder.bench.files import write_whole
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
 from evolcoder.input_files import read_bytes, unpack
+from evolcoder.text import without_logins
 
 HUB = "https://huggingface.co"
 TIMEOUT_S = 60
@@ -141,13 +142,20 @@ def _download(file: DataFile) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own URLs
             data: bytes = answer.read((MOST_MB << 20) + 1)
+    except (http.client.InvalidURL, ValueError):
+        # Not chained: its words may hold a login that was taken for a port.
+        raise BenchError(f"{without_logins(url)} is no URL; mend HF_ENDPOINT") from None
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
-        raise BenchError(f"{url} cannot be fetched: {reason}; or {INSTEAD}") from error
+        raise BenchError(
+            f"{without_logins(url)} cannot be fetched: {reason}; or {INSTEAD}"
+        ) from error
     if len(data) > MOST_MB << 20:
-        raise BenchError(f"{url} is larger than {MOST_MB} MB, so it is not {file.name}; {INSTEAD}")
+        raise BenchError(
+            f"{without_logins(url)} is larger than {MOST_MB} MB, so it is not {file.name}; {INSTEAD}"
+        )
     return data
 
 

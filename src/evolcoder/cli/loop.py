@@ -5,6 +5,7 @@ The same command goes on wherever it was ended. Where there are two machines, on
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -28,6 +29,7 @@ from evolcoder.loop.story import Loop, Outcome
 from evolcoder.loop.variants import variant
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
+from evolcoder.text import without_logins
 
 LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
 """Keys that --sandbox sets: where answers of the run and of the students are run."""
@@ -133,7 +135,7 @@ def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> in
     planned, skipped = loop.plan(config.run.budget.rounds)
     asked = {name: (scorer.bench(name), scorer.asked(name)) for name in loop.benches}
     said = travel.prompts(asked, template_named(config.ask.template))
-    how = config.model_dump(mode="json", include={"student", "train", "ask"})
+    how = _without_keys(config.model_dump(mode="json", include={"student", "train", "ask"}))
     for path in travel.pack(folder, planned, said, how):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     n_keys = len({training.key for training, _ in planned})
@@ -159,7 +161,7 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
 def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: Outcome) -> None:
     """Write what cannot be computed again into the results, and no place on this machine."""
     facts: dict[str, Any] = {
-        "config": config.model_dump(mode="json", exclude=PLACES),
+        "config": _without_keys(config.model_dump(mode="json", exclude=PLACES)),
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "n_dev": outcome.n_dev,
         "skipped": list(outcome.skipped),
@@ -170,6 +172,11 @@ def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcom
     models = {one.key: loop.evaluation(one) for one in outcome.trainings}
     samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
+
+
+def _without_keys(config: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
+    """Take keys out of what leaves this machine; a command of the user's may hold one."""
+    return json.loads(output.masked(without_logins(json.dumps(config))))
 
 
 def _show(

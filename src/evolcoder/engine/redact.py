@@ -16,6 +16,8 @@ import base64
 import re
 from collections.abc import Callable, Iterable
 
+VARIABLES = ("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""Variables of the environment that hold secrets; the last two are used by other packages alone."""
 SHOWN = "[secret]"
 """What stands where a secret stood."""
 _LEAST = 8
