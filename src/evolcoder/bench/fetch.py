@@ -154,7 +154,8 @@ def _download(file: DataFile) -> bytes:
         ) from error
     if len(data) > MOST_MB << 20:
         raise BenchError(
-            f"{without_logins(url)} is larger than {MOST_MB} MB, so it is not {file.name}; {INSTEAD}"
+            f"{without_logins(url)} is larger than {MOST_MB} MB, so it is not {file.name};"
+            f" {INSTEAD}"
         )
     return data
 
