@@ -2,11 +2,12 @@
 
 A language is data in a file of its own under `languages/`; `toolchains` lists them all.
 
-A test of another language than Python runs in the candidate's process. It is sealed: its checks
-are counted by code under a random name, and behind the last check the token and the count are
-written to descriptor 3. Ending early, printing, or replacing the language's own assertions does not
-do that. A candidate that searches its own process for the seal may find it: `Separation.TOKEN` is
-weaker than the other separations, and its verdicts say so.
+A test of another language than Python whose comparisons cannot be made outside runs in the
+candidate's process. It is sealed: its checks are counted by code under a random name, and behind
+the last check the token and the count are written to descriptor 3. Ending early, printing, or
+replacing the language's own assertions does not do that. A candidate that searches its own process
+for the seal may find it: `Separation.TOKEN` is weaker than the other separations, and its verdicts
+say so.
 """
 
 import re

@@ -52,6 +52,7 @@ final class NAME {
         line("double " + (one != one ? "NOT_A_NUMBER" : one == 0 ? "0.0" : one + ""));
     }
     static void same(java.lang.Object one) {
+        BOXED
         if (one instanceof java.lang.Boolean) same((boolean) (java.lang.Boolean) one);
         else if (one instanceof java.lang.Byte) same((byte) (java.lang.Byte) one);
         else if (one instanceof java.lang.Short) same((short) (java.lang.Short) one);
@@ -130,17 +131,18 @@ _CALLING = {
     "OTHER": 'return "an instance of " + quoted(one.getClass().getName(), \'"\');',
     "NOT_A_NUMBER": "NaN",
     "NO_OBJECT": "null",
+    "BOXED": "",
 }
 _EXPECTING = {
     "OTHER": "throw new java.lang.IllegalArgumentException(one.getClass().getName());",
     "NOT_A_NUMBER": "NaN, equal to nothing",
     "NO_OBJECT": "null, equal to nothing",
+    "BOXED": "if (one != null) other(one);",
 }
-_BODY = "\n        throw new RuntimeException();\n"
 _PRIMITIVE = re.compile(
     r"(boolean|byte|short|char|int|long|float|double) (-?[\w.-]{1,40})", re.ASCII
 )
-_COMPARED = {"same": "{} == {}", "equal": "{}.equals({})"}
+_IMPORT = re.compile(r"^[ \t]*import\s[^\n]*", re.MULTILINE)
 
 
 def _calling_program(candidate: str, split: SplitTest) -> str:
@@ -150,14 +152,11 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, split: SplitTest) -> str:
-    compared = "".join(
-        f"    java.util.function.BooleanSupplier compiles{number} = () -> "
-        f"{_COMPARED[one.relation].format(one.call, one.expected)};\n"
-        for number, one in enumerate(split.comparisons)
-    )
+    """Take no more of a prompt than its imports: some declare types that there are not."""
+    imports = "".join(f"{line}\n" for line in _IMPORT.findall(prompt))
     lines = "".join(f"    Harness.{one.relation}({one.expected});\n" for one in split.comparisons)
-    serialiser = _serialiser("Harness", _EXPECTING)
-    return _whole(f"{prompt}{_BODY}", split.head + compared + lines, serialiser)
+    main = f"class Problem {{\n    public static void main(String[] args) {{\n{lines}"
+    return _whole(imports, main, _serialiser("Harness", _EXPECTING))
 
 
 def _whole(source: str, test: str, serialiser: str) -> str:

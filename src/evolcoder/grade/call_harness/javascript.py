@@ -123,10 +123,11 @@ def calling_program(candidate: str, split: SplitTest, prelude: str = PRELUDE) ->
 
 
 def expected_program(prompt: str, split: SplitTest, prelude: str = PRELUDE) -> str:
-    """Make a program that serialises what is expected; the calls are read and not made."""
+    """Make a program that serialises what is expected; the calls are parsed and not made."""
     prelude = prelude.replace("NAME", "harness", 1).replace("OTHER", _EXPECTING, 1)
     lines = "".join(
-        f"  void (() => {one.call});\n  harness({one.expected});\n" for one in split.comparisons
+        f"  // @ts-ignore\n  void (() => {one.call});\n  harness({one.expected});\n"
+        for one in split.comparisons
     )
     return f"{prelude}{prompt}{_BODY}{split.head}\n{lines}}}\n\ntest();\n"
 
