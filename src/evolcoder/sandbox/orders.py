@@ -22,7 +22,7 @@ MOST_CALLS = 4000
 """Calls that can have limits of their own."""
 _TOLD = 1 << 14
 """Bytes at the end of an output in which a test says how it ended."""
-IDLE_S = 3.0
+IDLE_S = 4.0
 """Seconds without use of a processor that every program may have at a time: to start and to sleep.
 """
 IDLE_SHARE, IDLE_MOST_S = 1 / 3, 5.0

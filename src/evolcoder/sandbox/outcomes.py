@@ -6,11 +6,16 @@ from typing import NamedTuple
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Layer, Status, missing_from
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.inside.line import IDLE, End
+from evolcoder.sandbox.inside.line import IDLE, KILLED, End
 from evolcoder.sandbox.orders import Order
 
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
+
+
+_SAID_OTHERWISE = {IDLE: Status.TIMEOUT, KILLED: Status.MEMORY}
+"""What a program is said to have gone over that ended for a reason without a limit's name. One that
+is killed again when it is run again uses more memory than there is."""
 
 
 class Outcome(NamedTuple):
@@ -81,7 +86,7 @@ def _status(end: End, report: _Report, *, over_cpu: bool, code: int) -> Status:
     if report.uncompiled or not report.compiled_at:
         return Status.COMPILE_ERROR
     if end.why:
-        return Status.TIMEOUT if end.why == IDLE else Status(end.why)
+        return _SAID_OTHERWISE.get(end.why) or Status(end.why)
     if over_cpu and code < 0:
         return Status.TIMEOUT
     return Status.FINISHED

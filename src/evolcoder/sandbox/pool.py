@@ -28,7 +28,7 @@ from evolcoder.sandbox.base import (
 )
 from evolcoder.sandbox.channels import Channels
 from evolcoder.sandbox.fence import Hold, fences
-from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.inside.line import KILLED, End
 from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
 from evolcoder.sandbox.lookout import lookout_of
@@ -220,15 +220,15 @@ class PoolSandbox:
             worker = worker or await Worker.start(self._hold, number, self._groups)
             end = await worker.serve(job, channels.fds, lookout)
             kept = worker
-            return end
         except KilledError as error:
-            if not judges_killed:
-                raise
-            return error.end
+            end = error.end
         finally:
             if kept is None and worker is not None:
                 worker.kill()
             self._free.append((number, kept))
+        if end.why == KILLED and not judges_killed:
+            raise KilledError("a program was killed", end)
+        return end
 
     def _toolchain(self, language: str) -> Toolchain | None:
         if language == "python":

@@ -36,15 +36,12 @@ _LONGEST = 1 << 12
 
 
 class KilledError(SandboxError):
-    """The kernel or somebody else killed a worker or its program, for what no limit says.
-
-    If the same program comes to this twice, it is the program that does it.
-    """
+    """The kernel or somebody else killed a worker or its program, for what no limit says."""
 
     def __init__(self, message: str, end: End) -> None:
         super().__init__(message)
         self.end = end
-        """What can be said of the program all the same: it went over what there is of memory."""
+        """What can be said of the program all the same."""
 
 
 class Worker:
@@ -108,8 +105,8 @@ class Worker:
         if not message:
             raise self._ended(begun)
         end = End.read(message)
-        if end.why == KILLED or (not end.why and end.code in _KILL_CODES and self._is_short()):
-            raise KilledError("the machine ran out of memory", end._replace(why="memory"))
+        if not end.why and end.code in _KILL_CODES and self._is_short():
+            return end._replace(why=KILLED)
         return end
 
     def kill(self) -> None:
@@ -156,7 +153,7 @@ class Worker:
             return SandboxError(f"a worker ended: {self._last_words()}")
         why = "ran out of memory" if ended else "was killed"
         peak = self._group.most() if self._group else 0
-        end = End("memory", -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
+        end = End(KILLED, -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
         return KilledError(f"a worker {why} with its program", end)
 
     def _last_words(self) -> str:

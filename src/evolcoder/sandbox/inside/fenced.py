@@ -184,13 +184,18 @@ class _Watch(Watch):
     def look(self) -> tuple[str, float]:
         """Say which limit is passed, or '', and how long to wait before looking again."""
         why, pause = super().look()
-        return why or self.overfull(self.job), pause
+        return why or self.overfull(self.job, is_running=True), pause
 
     def leave(self) -> NoReturn:
         """End everything and leave nothing behind."""
         self.fence.leave()
 
-    def overfull(self, job: dict[str, Any]) -> str:
-        """Say 'output' where the room holds more than it may, or ''."""
+    def overfull(self, job: dict[str, Any], *, is_running: bool = False) -> str:
+        """Say 'output' where the room holds more than it may, or ''.
+
+        While a program runs, files that it has removed and not closed count as well.
+        """
         size, count = self.fence.room.holds(job["inodes"])
+        if is_running:
+            size += kin.unnamed_bytes(self.fence.proc, self.fence.room.within)
         return "output" if size > job["files"] or count > job["inodes"] else ""

@@ -3,17 +3,16 @@
 Only where there is no control group, which counts all of it. What /proc shows the size of is taken
 as it is: page tables. Of what it shows only that it is there, the most is taken that it may hold:
 pipes, sockets, and shared mappings, of which a part can be unmapped and still be held. A process
-that hides its descriptors is taken to have the most sockets that it may have.
+that hides what it holds is taken to hold more than it may.
 Does not see descriptors that are on their way through a socket; the kernel allows a user no more of
 these than a process may have open. Files in memory without a name are refused by `syscalls`, since
 nothing shows them then. Standard library only.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Sequence
 
-from evolcoder.sandbox.inside.kin import Seen, read
+from evolcoder.sandbox.inside.kin import Seen, descriptors, read
 
 SHARED_BYTES = 64 << 20
 """Longest shared mapping without a file that `syscalls` lets a program make."""
@@ -22,8 +21,10 @@ _FEW = 16
 """So many sockets, and pipes, of a program are taken to be nearly empty."""
 _FEW_SHARED = 4
 """So many shared mappings are taken to be as long as they were seen to be."""
-_MOST_QUEUED = "sys/net/core/wmem_max"
+_MORE_THAN_IT_MAY = 1 << 62
+_QUEUED = "sys/net/core/wmem_default"
 _USUALLY_QUEUED = 212_992
+"""How much a socket holds for its other end, which `syscalls` lets no program raise."""
 _TABLES, _SEEN_SHARED = b"\nVmPTE:", b"\nRssShmem:"
 _SHARED = b"/dev/zero (deleted)"
 """How `maps` names memory that processes share without a file, however they came by it."""
@@ -32,58 +33,47 @@ _SHARED = b"/dev/zero (deleted)"
 class HiddenMemory:
     """What one program's processes hold, from one look to the next."""
 
-    def __init__(self, proc: int, descriptors: int) -> None:
+    def __init__(self, proc: int) -> None:
         self._proc = proc
-        self._descriptors = descriptors
-        self._socket_bytes = 2 * _number(proc, _MOST_QUEUED, _USUALLY_QUEUED)
+        self._socket_bytes = _number(proc, _QUEUED, _USUALLY_QUEUED)
         self._lengths: dict[bytes, int] = {}
-        self._closed: set[int] = set()
+        self._hiding: set[int] = set()
 
     def look(self, found: Sequence[Seen], spared: int) -> int:
-        """Return bytes that processes hold; into one of them, our own, nobody can look."""
-        total, resident = 0, 0
-        sockets, pipes, shared, closed = set[str](), set[str](), dict[bytes, int](), set[int]()
+        """Return bytes that processes hold; one that hides may be `spared`, as our own does."""
+        tables, resident, shared = 0, 0, dict[bytes, int]()
+        queues, hiding = {"socket": set[str](), "pipe": set[str]()}, set[int]()
         for seen in found:
-            if not seen.place:
-                continue
-            with contextlib.suppress(OSError):
-                status = read(f"{seen.place}/status", self._proc)
-                total += _size(status, _TABLES)
-                resident += _size(status, _SEEN_SHARED)
-            if seen.pid == spared:
-                continue
+            status = self._read(seen, "status")
+            tables += _size(status, _TABLES)
+            resident += _size(status, _SEEN_SHARED)
+            _add_shared(self._read(seen, "maps"), shared)
             try:
-                links = self._descriptors_of(seen.place)
-            except PermissionError:
-                closed.add(seen.pid)
+                links = descriptors(seen, self._proc)
+            except OSError as error:
+                # One that is about to end has no memory any more, and shows nothing either.
+                hides = isinstance(error, PermissionError) and seen.memory > 0
+                hiding |= {seen.pid} if hides and seen.pid != spared else set()
                 continue
-            except OSError:
-                continue
-            sockets.update(link for link in links if link.startswith("socket:"))
-            pipes.update(link for link in links if link.startswith("pipe:"))
-            with contextlib.suppress(OSError):
-                _add_shared(read(f"{seen.place}/maps", self._proc), shared)
+            for link, _ in links:
+                queues.get(link.partition(":")[0], set()).add(link)
         self._lengths = {
             name: max(length, self._lengths.get(name, 0)) for name, length in shared.items()
         }
-        # A process that has only just begun may be closed for a moment.
-        hiding = len(closed & self._closed)
-        self._closed = closed
-        n_sockets = max(0, len(sockets) - _FEW) + hiding * self._descriptors
-        total += n_sockets * self._socket_bytes
-        total += max(0, len(pipes) - _FEW) * _PIPE_BYTES
-        return total + max(0, _most_held(self._lengths.values()) - resident)
+        # A process that has only just begun may hide for a moment.
+        is_hiding, self._hiding = bool(hiding & self._hiding), hiding
+        if is_hiding:
+            return _MORE_THAN_IT_MAY
+        n_sockets = max(0, len(queues["socket"]) - _FEW)
+        n_pipes = max(0, len(queues["pipe"]) - _FEW)
+        hidden = max(0, _most_held(self._lengths.values()) - resident)
+        return tables + hidden + n_sockets * self._socket_bytes + n_pipes * _PIPE_BYTES
 
-    def _descriptors_of(self, place: str) -> list[str]:
-        folder = os.open(f"{place}/fd", os.O_RDONLY, dir_fd=self._proc)
-        try:
-            links = []
-            for name in os.listdir(folder):
-                with contextlib.suppress(OSError):
-                    links.append(os.readlink(name, dir_fd=folder))
-            return links
-        finally:
-            os.close(folder)
+    def _read(self, seen: Seen, name: str) -> bytes:
+        if seen.place:
+            with contextlib.suppress(OSError):
+                return read(f"{seen.place}/{name}", self._proc)
+        return b""
 
 
 def _size(status: bytes, name: bytes) -> int:

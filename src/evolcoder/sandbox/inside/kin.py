@@ -20,6 +20,9 @@ _KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 """Without it every process of the machine has to be looked at."""
 _RUNS, _WAITS_FOR_DISK = b"R", b"D"
 _ENDED = (b"Z", b"X")
+_REMOVED, _BLOCK = " (deleted)", 512
+_AT_DISK = 0.25
+"""How idle a program is that waits for a disk."""
 
 
 class Seen(NamedTuple):
@@ -91,19 +94,23 @@ def look(pid: int, proc: int) -> Seen | None:
     )
 
 
-def are_waiting(found: Sequence[Seen], proc: int) -> bool:
-    """Whether nobody runs, waits for a processor or waits for a disk.
+def idleness(found: Sequence[Seen], proc: int) -> float:
+    """Return which part of a moment nobody wanted a processor: all of it, a part, or nothing.
 
-    A process that waits for the disk looks like one that waits for the child that it made by vfork.
+    Who waits for a disk will want one, but not for ever. A process that waits for a child that it
+    made by vfork looks the same.
     """
     parents = {seen.parent for seen in found}
+    idle = 1.0
     for seen in found:
-        at_work = (_RUNS,) if seen.pid in parents else (_RUNS, _WAITS_FOR_DISK)
-        if seen.state in at_work:
-            return False
-        if seen.threads > 1 and any(fields[0] in at_work for _, fields in _threads(seen.pid, proc)):
-            return False
-    return True
+        states = [seen.state]
+        if seen.threads > 1:
+            states += [fields[0] for _, fields in _threads(seen.pid, proc)]
+        if _RUNS in states:
+            return 0.0
+        if _WAITS_FOR_DISK in states and seen.pid not in parents:
+            idle = _AT_DISK
+    return idle
 
 
 def threads_of_user(proc: int) -> int:
@@ -113,6 +120,33 @@ def threads_of_user(proc: int) -> int:
         with contextlib.suppress(OSError):
             count += seen.threads if os.stat(str(seen.pid), dir_fd=proc).st_uid == uid else 0
     return count
+
+
+def unnamed_bytes(proc: int, within: str) -> int:
+    """Return how much descendants hold in files in a folder that have been removed."""
+    sizes = {}
+    for seen in descendants(proc):
+        for link, path in descriptors(seen, proc):
+            if link.endswith(_REMOVED) and link.startswith(within):
+                with contextlib.suppress(OSError):
+                    found = os.stat(path, dir_fd=proc)
+                    sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
+    return sum(sizes.values())
+
+
+def descriptors(seen: Seen, proc: int) -> list[tuple[str, str]]:
+    """Return what a process's descriptors stand for, and where /proc shows each.
+
+    PermissionError where it hides them.
+    """
+    if not seen.place:
+        return []
+    found = []
+    for name in _names(f"{seen.place}/fd", proc):
+        path = f"{seen.place}/fd/{name}"
+        with contextlib.suppress(OSError):
+            found.append((os.readlink(path, dir_fd=proc), path))
+    return found
 
 
 def end_all(proc: int) -> None:
@@ -128,7 +162,7 @@ def _children(pid: int, proc: int) -> list[int]:
     if not _KNOWS_CHILDREN:
         return [seen.pid for seen in _everybody(proc) if seen.parent == pid]
     children = b""
-    for thread in _tasks(pid, proc):
+    for thread in _names(f"{pid}/task", proc):
         children += read(f"{pid}/task/{thread}/children", proc)
     return [int(word) for word in children.split()]
 
@@ -140,7 +174,7 @@ def _fields(path: str, proc: int) -> list[bytes]:
 def _threads(pid: int, proc: int) -> Iterator[tuple[str, list[bytes]]]:
     """Look at a process's threads."""
     with contextlib.suppress(OSError):
-        for thread in _tasks(pid, proc):
+        for thread in _names(f"{pid}/task", proc):
             place = f"{pid}/task/{thread}"
             with contextlib.suppress(OSError):
                 yield place, _fields(f"{place}/stat", proc)
@@ -154,8 +188,8 @@ def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
     return "", 0
 
 
-def _tasks(pid: int, proc: int) -> list[str]:
-    folder = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
+def _names(path: str, proc: int) -> list[str]:
+    folder = os.open(path, os.O_RDONLY, dir_fd=proc)
     try:
         return os.listdir(folder)
     finally:

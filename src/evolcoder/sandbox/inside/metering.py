@@ -66,11 +66,11 @@ class Meter(Protocol):
         ...
 
     def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
-        """Look at a program whose last look was `since_s` ago; `cell` is its first process."""
+        """Look at a program whose last look was `since_s` ago; `cell` is our process around it."""
         ...
 
-    def is_waiting(self) -> bool:
-        """Whether no process of it could use a processor, or waits for a disk."""
+    def idleness(self) -> float:
+        """Return how idle it is now, between 0 and 1."""
         ...
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
@@ -114,16 +114,16 @@ class GroupMeter:
             # A job in two stages lowers it by itself.
             self._limit = 0 if job["compile"]["bound"] else limit
         self._is_looked_at = False
-        self._cpu_before = _cpu_s(os.pread(self._cpu, 64, 0)) - time.process_time()
+        self._cpu_before = self._now_s()
 
     def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:  # noqa: ARG002
         """Look at a program; the kernel keeps its memory within limits."""
         self._is_looked_at = True
         return Used(self._cpu_s(), self._over(stage["bound"]))
 
-    def is_waiting(self) -> bool:
-        """Whether no process of it could use a processor, or waits for a disk."""
-        return kin.are_waiting(self._find(), self._proc)
+    def idleness(self) -> float:
+        """Return how idle it is now, between 0 and 1."""
+        return kin.idleness(self._find(), self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
         """Return what a program has used, and the most memory, now that all of it has ended."""
@@ -135,8 +135,13 @@ class GroupMeter:
         return Used(max(cpu_s, self._cpu_s()), self._over(job["run"]["bound"])), max(most, held)
 
     def _cpu_s(self) -> float:
-        """Return processor seconds of the group without this process."""
-        return _cpu_s(os.pread(self._cpu, 64, 0)) - time.process_time() - self._cpu_before
+        """Return processor seconds of the group without this process since a program began."""
+        return self._now_s() - self._cpu_before
+
+    def _now_s(self) -> float:
+        # In this order: the kernel brings a process's time up to date when it is asked for.
+        own_s = time.process_time()
+        return _cpu_s(os.pread(self._cpu, 64, 0)) - own_s
 
     def _over(self, limit: int) -> str:
         """Say why the kernel has ended a process since this was last asked, or ''."""
@@ -202,31 +207,31 @@ class TreeMeter:
         self._ledger = Ledger()
         self._most = 0
         self._hidden: HiddenMemory | None = None
-        self._descriptors = 0
 
     def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[kernel.Step]:  # noqa: ARG002
         """Lay out nothing: memory is looked at from outside."""
         return ()
 
-    def begin(self, job: Mapping[str, Any]) -> None:
+    def begin(self, job: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Begin with a program, of which no process is there yet."""
-        self._most, self._hidden, self._descriptors = 0, None, job["descriptors"]
+        self._most, self._hidden = 0, None
 
     def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
         """Look at a program and at what of its memory cannot be seen otherwise."""
         if self._hidden is None:
-            self._hidden = HiddenMemory(self._proc, self._descriptors)
+            self._hidden = HiddenMemory(self._proc)
             self._ledger = Ledger()
         self._found = self._find()
-        held = sum(seen.memory for seen in self._found) + self._hidden.look(self._found, cell)
-        self._most = max(self._most, held)
+        resident = sum(seen.memory for seen in self._found)
+        held = resident + self._hidden.look(self._found, cell)
+        self._most = max(self._most, min(held, stage["memory"] + resident))
         new = self._ledger.add(self._found)
         self._ledger.assume(sum(since_s * self._share(seen) - seen.own_s for seen in new))
         return Used(self._ledger.cpu_s, OVER if held > stage["memory"] else "")
 
-    def is_waiting(self) -> bool:
-        """Whether no process of it could use a processor, or waits for a disk."""
-        return kin.are_waiting(self._found, self._proc)
+    def idleness(self) -> float:
+        """Return how idle it was when it was looked at, between 0 and 1."""
+        return kin.idleness(self._found, self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:  # noqa: ARG002
         """Return what a program has used, and the most memory, now that all of it has ended."""
@@ -289,11 +294,11 @@ def _cpu_s(text: bytes) -> float:
 
 
 def _cached(stat: bytes) -> int:
-    """Return the bytes of files that were read, which the kernel gives up when it wants memory."""
+    """Return the bytes of what the kernel remembers of files, and gives up when it wants memory."""
     words = stat.split()
     told = dict(zip(words[::2], words[1::2], strict=False))
-    files = told.get(b"cache", told.get(b"file", b"0"))
-    return int(files) - int(told.get(b"shmem", b"0"))
+    files, names = told.get(b"cache", told.get(b"file", b"0")), told.get(b"slab_reclaimable", b"0")
+    return int(files) + int(names) - int(told.get(b"shmem", b"0"))
 
 
 def _events(text: bytes) -> tuple[int, int | None]:

@@ -65,6 +65,8 @@ _FORBIDDEN = {
 _UNCOUNTED = {"x86_64": (319, 278), "aarch64": (279, 75)}
 """memfd_create, and vmsplice, by which pages in a pipe outlive their mapping."""
 _MMAP = {"x86_64": 9, "aarch64": 222}
+_SET_SOCKET = {"x86_64": 54, "aarch64": 208}
+_OF_SOCKETS, _SEND_BUFFER = 1, 7
 _SPECIAL = {
     "x86_64": {"socket": 41, "clone": 56, "clone3": 435, "ioctl": 16},
     "aarch64": {"socket": 198, "clone": 220, "clone3": 435, "ioctl": 29},
@@ -102,6 +104,7 @@ def assemble(machine: str = "", crowd: Crowd | None = None, *, counted: bool = T
     else:
         code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)
     code += _unless_counted(_MMAP[machine], counted=counted)
+    code += [] if counted else _unless_send_buffer(_SET_SOCKET[machine])
     code += [
         _step(_JUMP_EQUAL, special["clone"], no=4),
         _step(_LOAD, _ARGUMENTS_AT),
@@ -162,6 +165,19 @@ def _unless_counted(number: int, *, counted: bool) -> list[bytes]:
         ]
     code.append(_step(_RETURN, _ALLOW))
     return [_step(_JUMP_EQUAL, number, no=len(code)), *code]
+
+
+def _unless_send_buffer(number: int) -> list[bytes]:
+    """Pretend to set how much a socket may hold: few programs look, and none relies on it."""
+    return [
+        _step(_JUMP_EQUAL, number, no=6),
+        _step(_LOAD, _ARGUMENTS_AT + 8),
+        _step(_JUMP_EQUAL, _OF_SOCKETS, no=3),
+        _step(_LOAD, _ARGUMENTS_AT + 16),
+        _step(_JUMP_EQUAL, _SEND_BUFFER, no=1),
+        _step(_RETURN, _ERRNO),
+        _step(_RETURN, _ALLOW),
+    ]
 
 
 def _unless_stream(number: int) -> list[bytes]:

@@ -25,8 +25,9 @@ _ANSWERS = 1 << 22
 _STOP_BYTES = 128
 _LOOKS_REST = 4
 """How many times longer than a look the pause is that it adds."""
-BUSY = 0.05
-"""Part of the time for which a program that is not idle uses a processor."""
+_BUSY, _AT_WORK = 0.05, 0.9
+"""Part of the time for which a program uses a processor that is not idle for long, and of one that
+is not idle at all."""
 _pauses = random.Random()
 """Its state is nobody else's: programs find the one of the module `random` as it was."""
 
@@ -76,8 +77,9 @@ class Watch:
         now = time.monotonic()
         if stage is not self._stage_seen:
             self._stage_seen, self._idleness = stage, _Idleness(now - FIRST_LOOK_S)
-        self._cpu_s, why = self.meter.look(stage, now - self._idleness.at, self._pid)
-        self._idleness.add(now, self._cpu_s, self.meter.is_waiting)
+        cell = 0 if self.job["mode"] == "calls" else self._pid
+        self._cpu_s, why = self.meter.look(stage, now - self._idleness.at, cell)
+        self._idleness.add(now, self._cpu_s, self.meter.idleness)
         if why:
             return why, 0.0
         if self._cpu_s - cpu_before >= stage["cpu_s"] or self._call_is_late():
@@ -136,16 +138,17 @@ class _Idleness:
         """How long after that the next look may be, if the machine is not too busy for looks."""
         self._cpu_s = self._in_all_s = self._lately_s = 0.0
 
-    def add(self, now: float, cpu_s: float, is_waiting: Callable[[], bool]) -> None:
+    def add(self, now: float, cpu_s: float, idleness: Callable[[], float]) -> None:
         """Add the time since the last look, of which no more counts than there is by rights.
 
         A machine that stood still, or was too busy for looks, says nothing of the program.
         """
         gone_by, used = min(now - self.at, self.at_most_s), cpu_s - self._cpu_s
-        if used < BUSY * gone_by and is_waiting():
-            self._in_all_s += gone_by
-            self._lately_s += gone_by
-        self._lately_s = max(0.0, self._lately_s - used / BUSY)
+        if used < _AT_WORK * gone_by:
+            idle_s = idleness() * (gone_by - used)
+            self._in_all_s += idle_s
+            self._lately_s += idle_s
+        self._lately_s = max(0.0, self._lately_s - used / _BUSY)
         self.at, self._cpu_s = now, cpu_s
 
     def is_over(self, stage: dict[str, Any], *, ran_s: float) -> bool:

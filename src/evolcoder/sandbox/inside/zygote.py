@@ -107,22 +107,23 @@ class _Nursery:
         self._after, self._after_failure = (room, kernel.unmounted(b"/proc")), (room,)
         self._left: Sequence[kernel.Step] = ()
 
-    def serve(self, job: Received) -> End:
+    def serve(self, received: Received) -> End:
         """Run one job to its end and say how it ended."""
-        if job.limits != self._limits:
-            self._take(job.limits)
+        if received.limits != self._limits:
+            self._take(received.limits)
         self._meter.begin(self._most)
+        job = self._most | opened(received.work)
         begun = time.monotonic()
         kernel.carry_out(self._before)
         pid = kernel.fork()
         if pid == 0:
-            modes.live(self._most | opened(job.work), self._doors.shut)
+            modes.live(job, self._doors.shut)
         kernel.carry_out(self._home)
-        why = self._watch.until_end(pid, self._most)
+        why = self._watch.until_end(pid, job)
         _, status, rusage = os.wait4(pid, 0)
         ended = time.monotonic()
         code = os.waitstatus_to_exitcode(status)
-        used, peak = self._meter.end(self._most, rusage, code)
+        used, peak = self._meter.end(job, rusage, code)
         is_closed_in = b"ready" in os.pread(CHANNELS.report, _FIRST_WORDS, 0)
         self._left = self._after if is_closed_in else self._after_failure
         return End(why or used.over, code, begun, ended, used.cpu_s, peak)

@@ -1,0 +1,509 @@
+"""What a program uses counts against its limits, whatever kind it is and whoever waits for it.
+
+Each law is shown at every level, with a control group and without one.
+"""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from driver import held
+from evolcoder.errors import SandboxError
+from evolcoder.grade.asserts import AssertTest, grade_asserts
+from evolcoder.grade.calls import CallTest, grade_calls
+from evolcoder.sandbox import cgroup, jail
+from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Status
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.worker import Worker
+
+SMALL = Limits(cpu_s=4, wall_s=60, memory_mb=256, processes=32, file_mb=16)
+
+
+@pytest.fixture(
+    scope="module", params=[f"{level}-{g}" for level in LEVELS for g in ("group", "none")]
+)
+def metered(request):
+    """A sandbox of every level, with and without a control group."""
+    level, _, grouped = request.param.partition("-")
+    with pytest.MonkeyPatch.context() as patch:
+        if grouped == "none":
+            patch.setattr(cgroup, "find", lambda: None)
+        elif cgroup.find() is None:
+            pytest.skip("no control groups can be made here")
+        yield from held(level)
+
+
+def is_grouped(sandbox):
+    return Layer.CGROUP in sandbox.sandbox.layers
+
+
+def worker_of(sandbox):
+    """The process of the only worker, which is replaced when it fails."""
+    return sandbox.sandbox._free[-1][1]._process.pid
+
+
+HOLDERS = {
+    "the heap, piece by piece": "held = [b'x' * (1 << 20) for _ in range(600)]",
+    "the heap of children": """
+import os, time
+ready, told = os.pipe()
+for _ in range(6):
+    if os.fork() == 0:
+        held = [b"x" * (1 << 20) for _ in range(100)]
+        os.write(told, b"x")
+        time.sleep(30)
+for _ in range(6):
+    os.read(ready, 1)
+""",
+    "files in memory": """
+import os
+held = [os.memfd_create("x") for _ in range(50)]
+for fd in held:
+    os.write(fd, bytes(12 << 20))
+""",
+    "files in memory on their way through a socket": """
+import os, socket
+ours, theirs = socket.socketpair()
+for _ in range(50):
+    fd = os.memfd_create("x")
+    os.write(fd, bytes(12 << 20))
+    socket.send_fds(ours, [b"x"], [fd])
+    os.close(fd)
+""",
+    "a shared mapping": """
+import mmap
+held = mmap.mmap(-1, 600 << 20)
+for n in range(0, len(held), 4096):
+    held[n] = 1
+""",
+    "shared mappings that are not resident": """
+import mmap
+held = [mmap.mmap(-1, 50 << 20) for _ in range(12)]
+for one in held:
+    for n in range(0, len(one), 4096):
+        one[n] = 1
+    one.madvise(mmap.MADV_DONTNEED)
+""",
+    "shared mappings of a device": """
+import mmap, os
+zero = os.open("/dev/zero", os.O_RDWR)
+held = [mmap.mmap(zero, 100 << 20) for _ in range(6)]
+for one in held:
+    for n in range(0, len(one), 4096):
+        one[n] = 1
+    one.madvise(mmap.MADV_DONTNEED)
+""",
+    "page tables": """
+import ctypes, itertools
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+size = 1 << 39
+held = libc.mmap(None, size, 1, 0x4022, -1, 0)
+libc.madvise(ctypes.c_void_p(held), ctypes.c_size_t(size), 15)
+for place in range(held, held + size, 2 << 20):
+    ctypes.c_char.from_address(place).value
+""",
+    "sockets": """
+import os, socket, time
+ready, told = os.pipe()
+for _ in range(16):
+    if os.fork() == 0:
+        held = []
+        for _ in range(110):
+            held += socket.socketpair()
+            for one in held[-2:]:
+                one.setblocking(False)
+                try:
+                    while True:
+                        one.send(bytes(1 << 15))
+                except BlockingIOError:
+                    pass
+        os.write(told, b"x")
+        time.sleep(30)
+for _ in range(16):
+    os.read(ready, 1)
+""",
+    "processes whose first thread has ended": """
+import ctypes, os, threading, time
+ready, told = os.pipe()
+def hold():
+    held = [b"x" * (1 << 20) for _ in range(150)]
+    os.write(told, b"x")
+    time.sleep(30)
+for _ in range(4):
+    if os.fork() == 0:
+        threading.Thread(target=hold).start()
+        ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+for _ in range(4):
+    os.read(ready, 1)
+""",
+    "processes that nobody can look into": """
+import ctypes, mmap, os, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+held = [mmap.mmap(-1, 50 << 20) for _ in range(12)]
+for one in held:
+    for n in range(0, len(one), 4096):
+        one[n] = 1
+    one.madvise(mmap.MADV_DONTNEED)
+time.sleep(1)
+""",
+}
+"""What holds 600 MB, by the kind of memory."""
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_no_kind_of_memory_is_held_beyond_the_limit(metered, kind):
+    """The program is ended for it or not given it; the worker lives, and the next one passes."""
+    metered.run("")
+    worker = worker_of(metered)
+    execution = metered.run(f"{HOLDERS[kind]}\nimport os\nos.write(1, b'held')", SMALL)
+    assert execution.stdout != b"held", execution
+    assert execution.status is Status.MEMORY or execution.exit_code, execution
+    assert metered.run("x = b'x' * (150 << 20)\nprint(1)", SMALL).stdout == b"1\n"
+    assert worker_of(metered) == worker
+
+
+def test_what_is_within_the_limit_passes(metered):
+    """Most of it on the heap of one process; or in children, shared, and in files."""
+    heap = "x = [b'x' * (1 << 20) for _ in range(220)]\nprint(len(x))"
+    assert metered.run(heap, SMALL).stdout == b"220\n"
+    mixed = """
+import mmap, os, socket
+shared = mmap.mmap(-1, 40 << 20)
+shared[::4096] = b"x" * len(shared[::4096])
+pairs = [socket.socketpair() for _ in range(20)]
+for n in range(4):
+    if os.fork() == 0:
+        x = b"x" * (10 << 20)
+        shared[n] = ord("y")
+        os._exit(0)
+for n in range(4):
+    os.wait()
+with open("file", "wb") as file:
+    file.write(bytes(8 << 20))
+print(shared[:5])
+"""
+    assert metered.run(mixed, SMALL).stdout == b"b'yyyy\\x00'\n"
+
+
+def test_a_small_file_in_memory_can_be_had_where_it_is_counted(metered):
+    """Elsewhere it is refused as by a kernel that does not know it."""
+    source = "import os\nfd = os.memfd_create('x')\nprint(os.write(fd, bytes(4 << 20)))"
+    execution = metered.run(source, SMALL)
+    if is_grouped(metered):
+        assert execution.stdout == b"4194304\n"
+    else:
+        assert b"PermissionError" in execution.stderr
+
+
+def test_forked_workers_of_a_pool_share_what_they_have_in_common(metered):
+    """Eight children of a parent with 30 MB use no more than it does, where the kernel counts."""
+    source = """
+import os, time
+x = b"x" * (30 << 20)
+for n in range(8):
+    if os.fork() == 0:
+        time.sleep(0.2)
+        os._exit(0)
+for n in range(8):
+    os.wait()
+print("done")
+"""
+    execution = metered.run(source, SMALL if is_grouped(metered) else Limits())
+    assert execution.stdout == b"done\n"
+    assert not is_grouped(metered) or execution.peak_mb < 100
+
+
+@pytest.mark.parametrize(("kind", "source"), [
+    ("heap", "x = b'x' * (120 << 20)"),
+    ("shared", "import mmap\nm = mmap.mmap(-1, 60 << 20)\nm[::4096] = b'x' * len(m[::4096])\nx = b'x' * (60 << 20)"),
+    ("children", "import os\nfor n in range(3):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        break"),
+])  # fmt: skip
+def test_the_peak_is_that_of_all_memory_together(metered, kind, source):
+    """120 MB at least, and no more than twice that."""
+    execution = metered.run(f"{source}\nimport time\ntime.sleep(0.4)", SMALL)
+    assert execution.status is Status.FINISHED
+    assert 118 <= execution.peak_mb <= 240
+
+
+def test_a_file_in_memory_is_in_the_peak(metered):
+    """Though no process has it mapped."""
+    if not is_grouped(metered):
+        pytest.skip("it is refused where no group counts it")
+    source = (
+        "import os\nfd = os.memfd_create('x')\nfor n in range(15): os.write(fd, bytes(1 << 20))"
+    )
+    assert metered.run(source, SMALL).peak_mb >= 14
+    source = "import os\nfor n in range(8): os.write(os.memfd_create('x'), bytes(15 << 20))"
+    assert 120 <= metered.run(source, SMALL).peak_mb <= 160
+
+
+BURN = """
+import os, signal, time
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+"""
+SPENDERS = {
+    "children that nobody may wait for": """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def spend():
+    if os.fork() == 0:
+        burn(0.01)
+        os.write(2, b"x")
+        os._exit(0)
+    try:
+        os.wait()
+    except ChildProcessError:
+        pass
+""",
+    "orphans": """
+def spend():
+    ended, end = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            burn(0.01)
+            os.write(2, b"x")
+        os._exit(0)
+    os.close(end)
+    os.wait()
+    os.read(ended, 1)
+    os.close(ended)
+""",
+    "children of children that nobody may wait for": """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def spend():
+    ended, end = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            burn(0.01)
+            os.write(2, b"x")
+        os._exit(0)
+    os.close(end)
+    os.read(ended, 1)
+    os.close(ended)
+""",
+    "children that it waits for": """
+def spend():
+    if os.fork() == 0:
+        burn(0.01)
+        os.write(2, b"x")
+        os._exit(0)
+    os.wait()
+""",
+    "threads": """
+import threading
+def work():
+    end = time.thread_time() + 0.01
+    while time.thread_time() < end:
+        pass
+    os.write(2, b"x")
+def spend():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+""",
+}
+"""What uses 10 ms in a way, and tells so."""
+
+
+@pytest.mark.parametrize("kind", SPENDERS)
+def test_processor_time_counts_whoever_waits_for_it(metered, kind):
+    """What was used by the end is the limit, within what the measure can tell."""
+    source = f"{BURN}{SPENDERS[kind]}\nwhile True:\n    spend()"
+    execution = metered.run(source, Limits(cpu_s=1, wall_s=300))
+    used_s = 0.01 * len(execution.stderr)
+    assert execution.status is Status.TIMEOUT
+    # What is assumed of processes that were not seen is right only on average.
+    most = 1.1 if is_grouped(metered) else 1.8
+    assert 0.3 <= used_s <= most, execution.cpu_s
+
+
+IDLERS = {
+    "sleep": "time.sleep(999)",
+    "a read": "os.read(os.pipe()[0], 1)",
+    "a select": "import select\nselect.select([os.pipe()[0]], [], [])",
+    "a lock": "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()",
+    "a stop": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "a signal": "signal.sigwait([signal.SIGUSR1])",
+    "a child that sleeps": "if os.fork() == 0: time.sleep(999)\nos.wait()",
+    "a child that sleeps made by vfork": "import ctypes\nif ctypes.CDLL(None).vfork() == 0: time.sleep(999)",
+    "threads that sleep": "import threading\n[threading.Thread(target=time.sleep, args=(999,)).start() for _ in range(5)]",
+    "many short sleeps": "while True: time.sleep(0.05)",
+    "sleeps with a little work": "while True:\n    burn(0.005)\n    time.sleep(0.05)",
+    "long sleeps with work between": "while True:\n    time.sleep(3)\n    burn(0.3)",
+}
+"""Ways to use no processor, or hardly any."""
+
+
+@pytest.mark.parametrize("kind", IDLERS)
+def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_over(metered, kind):
+    """About as long as its processor time would have lasted."""
+    execution = metered.run(f"{BURN}{IDLERS[kind]}", Limits(cpu_s=1, wall_s=600))
+    assert execution.status is Status.TIMEOUT
+    assert execution.wall_s < 120
+
+
+@pytest.mark.parametrize("source", [
+    "time.sleep(2)",
+    "for n in range(6): time.sleep(0.5)",
+    "import subprocess\nsubprocess.run(['/bin/sleep', '1'], check=True)",
+    "import threading\nt = threading.Thread(target=time.sleep, args=(1,))\nt.start()\nt.join()",
+])  # fmt: skip
+def test_who_sleeps_a_little_passes(metered, source):
+    """Honest programs wait for themselves now and then."""
+    execution = metered.run(f"import time\n{source}\nprint('fine')", Limits(cpu_s=1, wall_s=60))
+    assert execution.stdout == b"fine\n"
+
+
+def test_a_call_that_sleeps_is_ended_by_its_own_limit(metered):
+    """Not by that of the whole program, which allows for many calls."""
+    source = "import time\ndef f(x):\n    time.sleep(999 * x)\n    return x"
+    checks = CallTest.of("f", inputs=[(0,), (1,)], expected=[0, 1])
+    limits = Limits(cpu_s=100, wall_s=600, call_s=(0.5,))
+    verdict = metered.grade(grade_calls, source, checks, limits=limits)
+    assert (verdict.kind, verdict.check) == (Kind.TIMEOUT, 1)
+    assert verdict.execution.wall_s < 120
+
+
+@pytest.mark.parametrize("grade", ["calls", "asserts"])
+def test_a_candidate_that_holds_too_much_is_judged_in_every_mode(metered, grade):
+    """Whichever of two processes holds it."""
+    source = "def f():\n    global x\n    x = [b'x' * (1 << 20) for _ in range(600)]"
+    limits = Limits(cpu_s=4, wall_s=60, memory_mb=256, file_mb=16)
+    if grade == "calls":
+        test, grader = CallTest.of("f", inputs=[()], expected=[None]), grade_calls
+    else:
+        test, grader = AssertTest.of(("f",), "assert f() is None", check=None), grade_asserts
+    assert metered.grade(grader, source, test, limits=limits).kind in {Kind.MEMORY, Kind.ERROR}
+
+
+async def started(**options):
+    """A sandbox of some workers, with all of them running."""
+    sandbox = await PoolSandbox.start(**options)
+    await asyncio.gather(*[sandbox.run(Program("python", ""), Limits()) for _ in range(4)])
+    return sandbox
+
+
+def counting_runs(sandbox):
+    """Count how often a program is given to a worker."""
+    runs, serve = [], sandbox._serve
+
+    async def counted(job, channels, order, **options):
+        runs.append(order)
+        return await serve(job, channels, order, **options)
+
+    sandbox._serve = counted
+    return runs
+
+
+@pytest.mark.parametrize(("source", "n_runs"), [
+    ("import time\ntime.sleep(999)", 1),
+    ("while True: pass", 2),
+    ("print(1)", 1),
+    ("x = [b'x' * (1 << 20) for _ in range(600)]", 1),
+])  # fmt: skip
+def test_only_what_more_processor_time_could_change_is_run_again(source, n_runs):
+    """A program that sleeps is not, nor one that went over another limit."""
+
+    async def use():
+        sandbox = await started(workers=2)
+        runs = counting_runs(sandbox)
+        await sandbox.run(Program("python", source), Limits(cpu_s=1, wall_s=300, memory_mb=256))
+        await sandbox.aclose()
+        return len(runs)
+
+    assert asyncio.run(use()) == n_runs
+
+
+def test_many_sleepers_cost_no_more_than_their_share():
+    """Each is ended once, beside others, and the honest program among them passes."""
+
+    async def use():
+        sandbox = await started(workers=4)
+        runs = counting_runs(sandbox)
+        limits = Limits(cpu_s=1, wall_s=600)
+        sources = ["import time\ntime.sleep(999)"] * 8 + ["print(1)"]
+        ended = await asyncio.gather(
+            *[sandbox.run(Program("python", source), limits) for source in sources]
+        )
+        await sandbox.aclose()
+        return len(runs), [one.status for one in ended]
+
+    n_runs, statuses = asyncio.run(use())
+    assert n_runs == 9
+    assert statuses == [Status.TIMEOUT] * 8 + [Status.FINISHED]
+
+
+MARK = "import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nprint('done')"
+
+
+async def killed(level, times):
+    """Kill the worker of a program so many times while it runs, and run another one after it."""
+    sandbox = await started(workers=2, level=level)
+    left, serve = [None] * times, Worker.serve
+
+    async def kills(worker, job, fds, lookout=None):
+        run = asyncio.ensure_future(serve(worker, job, fds, lookout))
+        if left and os.pread(fds[4], len(MARK), 0) == MARK.encode():
+            while not os.pread(fds[0], 5, 0):
+                await asyncio.sleep(0.005)
+            left.pop()
+            os.killpg(worker._process.pid, signal.SIGKILL)
+        return await run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "serve", kills)
+        limits = Limits(cpu_s=5, wall_s=60)
+        first = await sandbox.run(Program("python", MARK), limits)
+        after = await sandbox.run(Program("python", "print(1)"), limits)
+    await sandbox.aclose()
+    return first, after
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_worker_that_is_killed_once_costs_its_program_nothing(level):
+    """It is run once more, and that counts."""
+    first, after = asyncio.run(killed(level, 1))
+    assert (first.status, first.stdout) == (Status.FINISHED, b"begun\ndone\n")
+    assert after.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_program_that_has_its_worker_killed_twice_has_gone_over_its_memory(level):
+    """It gets a verdict, and the next program a worker."""
+    first, after = asyncio.run(killed(level, 2))
+    assert (first.status, first.exit_code, first.stdout) == (Status.MEMORY, None, b"begun\n")
+    assert after.stdout == b"1\n"
+
+
+def test_a_worker_that_fails_by_itself_says_nothing_of_the_program(monkeypatch):
+    """What is wrong with the sandbox stays an error, however often it happens."""
+    broken = "import os; os.write(2, b'out of order'); os._exit(3); "
+    monkeypatch.setattr(jail, "_START", broken + jail._START)
+    sandbox = PoolSandbox(next(iter(LEVELS["strict"].holds((), (), ()))), 1, {})
+    with pytest.raises(SandboxError, match="out of order"):
+        asyncio.run(sandbox.run(Program("python", ""), Limits()))
+
+
+@pytest.mark.parametrize("source", [
+    "import os\nos.kill(-1, 9)",
+    "import os, signal\nos.kill(-1, signal.SIGSTOP)",
+    "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\nos.kill(os.getppid(), signal.SIGKILL)",
+    "import os, signal\nos.killpg(0, signal.SIGKILL)",
+    "import os\nfor n in range(3, 4096):\n    try: os.close(n)\n    except OSError: pass\nos._exit(0)",
+    "open('/proc/self/oom_score_adj', 'w').write('-1000')",
+    "import os\nfor n in os.listdir('/proc'):\n    try: open(f'/proc/{n}/oom_score_adj', 'w').write('1000')\n    except OSError: pass",
+    "import socket\nheld = [socket.socketpair() for _ in range(100)]\nfor one, _ in held:\n    try: socket.send_fds(one, [b'x'], [one.fileno()] * 200)\n    except OSError: pass",
+])  # fmt: skip
+def test_no_program_takes_its_worker_down(metered, source):
+    """Neither by signals, nor by what it closes, fills or asks the kernel to end first."""
+    metered.run("")
+    worker = worker_of(metered)
+    metered.run(source, SMALL)
+    assert metered.run("print(1)", SMALL).stdout == b"1\n"
+    assert worker_of(metered) == worker
