@@ -32,9 +32,9 @@ _SMALL = 16 << 20
 """Bytes that a program may hold beside those that it shares with its worker, and be small."""
 _LITTLE = 1 / 16
 """Part of a limit that may still be held of programs that have ended."""
-_PAUSE_S, _ASKED_S, _SETTLED_S = 0.001, 0.05, 5.0
+_PAUSE_S, _ASKED_S, _SETTLED_S = 0.001, 0.05, 0.5
 """While memory is to be given back: how often it is looked at, after how long the kernel is asked
-for it, and after how long the group is given up."""
+for it, and after how long what is left is taken for what stays."""
 _SURE = 0.9
 """Part of what is assumed of processes that were not seen, so that no program pays too much."""
 _RUNS = b"R"
@@ -91,6 +91,7 @@ class GroupMeter:
         self._files, self._find, self._proc = files, find, proc
         self._cpu, self._peak = files["cpu"], files.get("peak")
         self._own = self._held() - self._cached() + _SLACK
+        self._own_at_first = self._own
         self._events = self._told()
         self._limit = self._before = self._seen = 0
         self._cpu_before = 0.0
@@ -101,9 +102,8 @@ class GroupMeter:
         if stage != "run" or not job["compile"]["bound"]:
             return ()
         limit = b"%d" % (self._own + job["run"]["bound"])
-        # The limit without swap first: it may never be the higher one of the two.
-        fds = [self._files[name] for name in _LIMITS if name in self._files]
-        return [kernel.step("pwrite", fd, limit, len(limit), 0) for fd in fds]
+        names = self._names(rises=job["run"]["bound"] > job["compile"]["bound"])
+        return [kernel.step("pwrite", self._files[name], limit, len(limit), 0) for name in names]
 
     def begin(self, job: Mapping[str, Any]) -> None:
         """Begin with a program: between two of them nobody but the worker uses the group."""
@@ -162,14 +162,19 @@ class GroupMeter:
         """Begin anew with the most memory, once what the last program held is given back.
 
         Part of it is given back a moment after it has ended, and must not count as the next one's.
-        What is left are files that were read.
+        What is left are files that were read, and what this process and the kernel keep, such as
+        names of files: nobody else is there. It does not count for the next program either.
         """
         little, begun, is_asked = self._own + _LITTLE * bound, time.monotonic(), False
         while (held := self._held()) > little and held - self._cached() > little:
             time.sleep(_PAUSE_S)
             waited = time.monotonic() - begun
             if waited > _SETTLED_S:
-                raise OSError(errno.EBUSY, f"{held >> 20} MB are held of programs that have ended")
+                self._own = held - self._cached() + _SLACK
+                if self._own - self._own_at_first > bound:
+                    told = f"{held >> 20} MB are held of programs that have ended"
+                    raise OSError(errno.EBUSY, told)
+                break
             if waited > _ASKED_S and not is_asked and "reclaim" in self._files:
                 is_asked = True
                 with contextlib.suppress(OSError):
@@ -179,11 +184,14 @@ class GroupMeter:
             os.pwrite(self._peak, b"0", 0)
 
     def _allow(self, limit: int) -> None:
-        names = [name for name in _LIMITS if name in self._files]
-        if limit > int(os.pread(self._files["limit"], 64, 0).replace(b"max", b"0")):
-            names.reverse()
-        for name in names:
+        before = int(os.pread(self._files["limit"], 64, 0).replace(b"max", b"0"))
+        for name in self._names(rises=limit > before):
             os.pwrite(self._files[name], b"%d" % limit, 0)
+
+    def _names(self, *, rises: bool) -> Sequence[str]:
+        """Name the limits in the order to set them: without swap may never be the higher one."""
+        names = [name for name in _LIMITS if name in self._files]
+        return names[::-1] if rises else names
 
     def _held(self) -> int:
         return int(os.pread(self._files["held"], 64, 0))
