@@ -18,9 +18,9 @@ enum NAME {
 
     static func escaped(_ byte: Swift.UInt8) -> Swift.String {
         if byte >= 32 && byte < 127 && byte != 34 && byte != 92 {
-            return Swift.String(Swift.UnicodeScalar(byte))
+            return Swift.String(Swift.Character(Swift.Unicode.Scalar(byte)))
         }
-        return "\\x" + Swift.String(Swift.Int(byte) + 256, radix: 16).dropFirst()
+        return "\\x" + Swift.String(Swift.String(Swift.Int(byte) + 256, radix: 16).dropFirst())
     }
 
     static func quoted(_ mark: Swift.String, _ value: Swift.String) -> Swift.String {
