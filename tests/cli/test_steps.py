@@ -254,7 +254,7 @@ def test_a_run_is_hurried_where_every_model_is_served_for_it(
 ):
     """One model elsewhere, and run.traffic rules for all of them."""
     commands = []
-    monkeypatch.setattr(steps, "run_step", lambda command, _: commands.append(command))
+    monkeypatch.setattr(steps, "run_step", lambda command, *_, **__: commands.append(command))
     config = Config.model_validate({"evolver": {"model": "vllm:a"}, **changes})
     parts = {"evolver": config.evolver, "responder": config.responder}
     served = {role: "http://x#m" for role, part in parts.items() if (part.model or "").startswith("vllm:")}  # fmt: skip

@@ -11,7 +11,7 @@ from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
 from evolcoder.sandbox.inside.line import opened
 from evolcoder.sandbox.orders import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain
+from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
 from groups import by_language
 
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
@@ -170,3 +170,15 @@ def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
     source = 'package main\nimport "fmt"\nfunc main() { fmt.Print("ok") }'
     execution = polyglot.run(Program("go", source), ROOMY)
     assert (execution.status, execution.stdout) == (Status.FINISHED, b"ok"), execution.stderr
+
+
+def test_other_tools_have_another_fingerprint(tmp_path, monkeypatch):
+    """What was measured with a compiler holds for that compiler; without one there is nothing."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fingerprint("cpp") == fingerprint("no language") == ""
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    before = fingerprint("cpp")
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    assert "" != before != fingerprint("cpp")
