@@ -90,7 +90,10 @@ def _tell_generated(plan: Plan, args: argparse.Namespace, limit: BudgetReached |
     with EvalStore.read(plan.folder) as store:
         counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
     told = {"folder": str(plan.folder), "samples": counts}
-    output.print_json(told, indent=1) if args.json else _lines(counts, plan.folder)
+    if args.json:
+        output.print_json(told, indent=1)
+    else:
+        print(_lines(counts, plan.folder))
     if limit is not None:
         raise limit
     return 0
