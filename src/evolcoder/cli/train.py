@@ -84,7 +84,10 @@ def main(args: argparse.Namespace) -> int:
     )
     outcome = train(job)
     if scale.is_first():
-        output.print_json(asdict(outcome), indent=1) if args.json else _shown(outcome)
+        if args.json:
+            output.print_json(asdict(outcome), indent=1)
+        else:
+            print(_shown(outcome))
     return 0
 
 
