@@ -22,7 +22,7 @@ def open_store(path, config, n=20, *, answered=True):
     seeds = [Task.seed(text, ordinal=i, language="python") for i, text in enumerate(toys.tasks(n))]
     answers = [Response.to(seed, "```python\npass\n```", made=None) for seed in seeds]
     store.add_seeds([*seeds, *(answers if answered else [])])
-    store.set_meta(SEEDS_META, {"n_rows": n})
+    store.set_meta(SEEDS_META, {"source": "toy", "format": "toy", "n_rows": n})
     return store
 
 

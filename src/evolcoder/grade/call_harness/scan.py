@@ -81,14 +81,15 @@ class TestForm:
     """What makes a condition more than a call and a value where it stands in no bracket."""
 
     def split(self, test: str) -> SplitTest | None:
-        """Take a test apart; other statements among the assertions make it None."""
+        """Take a test apart; other statements, and calls of several functions, make it None."""
         found = list(self._assertions(test))
         if not found:
             return None
         head, tail = test[: found[0][0]], test[found[-1][2] :]
         comparisons = [one for _, text, _ in found if (one := self._comparison(text))]
         fits = re.fullmatch(self.head, head) and re.fullmatch(self.tail, tail)
-        if not fits or len(comparisons) < len(found):
+        called = {one.call.partition("(")[0].strip() for one in comparisons}
+        if not fits or len(comparisons) < len(found) or len(called) > 1:
             return None
         return SplitTest(head, tuple(comparisons))
 

@@ -10,6 +10,7 @@ nothing shows them then. Standard library only.
 """
 
 import contextlib
+import time
 from collections.abc import Iterable, Sequence
 
 from evolcoder.sandbox.inside.kin import Seen, descriptors, read
@@ -22,6 +23,8 @@ _FEW = 16
 _FEW_SHARED = 4
 """So many shared mappings are taken to be as long as they were seen to be."""
 _MORE_THAN_IT_MAY = 1 << 62
+_HIDING_S = 1.0
+"""A process that has only just begun hides until it first runs, on a busy machine for long."""
 _QUEUED = "sys/net/core/wmem_default"
 _USUALLY_QUEUED = 212_992
 """How much a socket holds for its other end, which `syscalls` lets no program raise."""
@@ -37,7 +40,7 @@ class HiddenMemory:
         self._proc = proc
         self._socket_bytes = _number(proc, _QUEUED, _USUALLY_QUEUED)
         self._lengths: dict[bytes, int] = {}
-        self._hiding: set[int] = set()
+        self._hiding: dict[int, float] = {}
 
     def look(self, found: Sequence[Seen], spared: int) -> int:
         """Return bytes that processes hold; one that hides may be `spared`, as our own does."""
@@ -48,21 +51,18 @@ class HiddenMemory:
             tables += _size(status, _TABLES)
             resident += _size(status, _SEEN_SHARED)
             _add_shared(self._read(seen, "maps"), shared)
-            try:
-                links = descriptors(seen, self._proc)
-            except OSError as error:
-                # One that is about to end has no memory any more, and shows nothing either.
-                hides = isinstance(error, PermissionError) and seen.memory > 0
-                hiding |= {seen.pid} if hides and seen.pid != spared else set()
-                continue
-            for link, _ in links:
+            links = descriptors(seen, self._proc)
+            # One that is about to end has no memory any more, and shows nothing either.
+            if links is None and seen.memory > 0 and seen.pid != spared:
+                hiding.add(seen.pid)
+            for link, _ in links or ():
                 queues.get(link.partition(":")[0], set()).add(link)
         self._lengths = {
             name: max(length, self._lengths.get(name, 0)) for name, length in shared.items()
         }
-        # A process that has only just begun may hide for a moment.
-        is_hiding, self._hiding = bool(hiding & self._hiding), hiding
-        if is_hiding:
+        now = time.monotonic()
+        self._hiding = {pid: self._hiding.get(pid, now) for pid in hiding}
+        if any(now - since > _HIDING_S for since in self._hiding.values()):
             return _MORE_THAN_IT_MAY
         n_sockets = max(0, len(queues["socket"]) - _FEW)
         n_pipes = max(0, len(queues["pipe"]) - _FEW)

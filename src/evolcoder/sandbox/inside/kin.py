@@ -58,8 +58,7 @@ def descendants(proc: int) -> list[Seen]:
     """Find everybody who descends from this process."""
     found = [os.getpid()]
     for pid in found:  # it grows as it goes
-        with contextlib.suppress(OSError):
-            found += _children(pid, proc)
+        found += _children(pid, proc)
     return [seen for pid in found[1:] if (seen := look(pid, proc))]
 
 
@@ -71,9 +70,8 @@ def others(proc: int) -> list[Seen]:
 
 def look(pid: int, proc: int) -> Seen | None:
     """Look at one process, which may be gone."""
-    try:
-        fields = _fields(f"{pid}/stat", proc)
-    except OSError:
+    fields = _fields(f"{pid}/stat", proc)
+    if not fields:
         return None
     own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
     n_threads = int(fields[17])
@@ -125,24 +123,25 @@ def threads_of_user(proc: int) -> int:
 def unnamed_bytes(proc: int, within: str) -> int:
     """Return how much descendants hold in files in a folder that have been removed."""
     sizes = {}
-    for seen in descendants(proc):
-        for link, path in descriptors(seen, proc):
-            if link.endswith(_REMOVED) and link.startswith(within):
-                with contextlib.suppress(OSError):
-                    found = os.stat(path, dir_fd=proc)
-                    sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
+    links = (one for seen in descendants(proc) for one in descriptors(seen, proc) or ())
+    for link, path in links:
+        if link.endswith(_REMOVED) and link.startswith(within):
+            with contextlib.suppress(OSError):
+                found = os.stat(path, dir_fd=proc)
+                sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
     return sum(sizes.values())
 
 
-def descriptors(seen: Seen, proc: int) -> list[tuple[str, str]]:
-    """Return what a process's descriptors stand for, and where /proc shows each.
-
-    PermissionError where it hides them.
-    """
+def descriptors(seen: Seen, proc: int) -> list[tuple[str, str]] | None:
+    """Return what a process's descriptors stand for, and where /proc shows each; None if hidden."""
     if not seen.place:
         return []
     found = []
-    for name in _names(f"{seen.place}/fd", proc):
+    try:
+        names = _listed(f"{seen.place}/fd", proc)
+    except PermissionError:
+        return None
+    for name in names:
         path = f"{seen.place}/fd/{name}"
         with contextlib.suppress(OSError):
             found.append((os.readlink(path, dir_fd=proc), path))
@@ -163,21 +162,25 @@ def _children(pid: int, proc: int) -> list[int]:
         return [seen.pid for seen in _everybody(proc) if seen.parent == pid]
     children = b""
     for thread in _names(f"{pid}/task", proc):
-        children += read(f"{pid}/task/{thread}/children", proc)
+        with contextlib.suppress(OSError):
+            children += read(f"{pid}/task/{thread}/children", proc)
     return [int(word) for word in children.split()]
 
 
 def _fields(path: str, proc: int) -> list[bytes]:
-    return read(path, proc).rpartition(b")")[2].split()
+    """Read what is behind the name of a process or thread; nothing where it is gone."""
+    try:
+        return read(path, proc).rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def _threads(pid: int, proc: int) -> Iterator[tuple[str, list[bytes]]]:
     """Look at a process's threads."""
-    with contextlib.suppress(OSError):
-        for thread in _names(f"{pid}/task", proc):
-            place = f"{pid}/task/{thread}"
-            with contextlib.suppress(OSError):
-                yield place, _fields(f"{place}/stat", proc)
+    for thread in _names(f"{pid}/task", proc):
+        place = f"{pid}/task/{thread}"
+        if fields := _fields(f"{place}/stat", proc):
+            yield place, fields
 
 
 def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
@@ -189,11 +192,25 @@ def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
 
 
 def _names(path: str, proc: int) -> list[str]:
-    folder = os.open(path, os.O_RDONLY, dir_fd=proc)
+    """List a folder of /proc; nothing where it is gone or hidden."""
     try:
+        return _listed(path, proc)
+    except PermissionError:
+        return []
+
+
+def _listed(path: str, proc: int) -> list[str]:
+    folder = None
+    try:
+        folder = os.open(path, os.O_RDONLY, dir_fd=proc)
         return os.listdir(folder)
+    except PermissionError:
+        raise
+    except OSError:
+        return []
     finally:
-        os.close(folder)
+        if folder is not None:
+            os.close(folder)
 
 
 def _everybody(proc: int) -> Iterator[Seen]:
