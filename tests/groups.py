@@ -82,6 +82,14 @@ def by_promise(attacks):
     ]
 
 
+def first_quick(values):
+    """Parameters of a test, of which all but the first are of `attacks`."""
+    return [
+        pytest.param(each, marks=pytest.mark.attacks if place else ())
+        for place, each in enumerate(values)
+    ]
+
+
 def in_cpp(rows):
     """Likewise for attacks on a test in another language: those in C++ alone may be always tried."""
     return [pytest.param(row, marks=() if _is_first(row) else pytest.mark.attacks) for row in rows]

@@ -17,6 +17,7 @@ from evolcoder.sandbox import cgroup, jail
 from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Status
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.worker import Worker
+from groups import first_quick
 
 SMALL = Limits(cpu_s=4, wall_s=60, memory_mb=256, processes=32, file_mb=16)
 
@@ -154,7 +155,7 @@ time.sleep(1)
 """What holds 600 MB, by the kind of memory."""
 
 
-@pytest.mark.parametrize("kind", HOLDERS)
+@pytest.mark.parametrize("kind", first_quick(HOLDERS))
 def test_no_kind_of_memory_is_held_beyond_the_limit(metered, kind):
     """The program is ended for it or not given it; the worker lives, and the next one passes."""
     metered.run("")
@@ -311,7 +312,7 @@ def spend():
 """What uses 10 ms in a way, and tells so."""
 
 
-@pytest.mark.parametrize("kind", SPENDERS)
+@pytest.mark.parametrize("kind", first_quick(SPENDERS))
 def test_processor_time_counts_whoever_waits_for_it(metered, kind):
     """What was used by the end is the limit, within what the measure can tell."""
     source = f"{BURN}{SPENDERS[kind]}\nwhile True:\n    spend()"
@@ -340,7 +341,7 @@ IDLERS = {
 """Ways to use no processor, or hardly any."""
 
 
-@pytest.mark.parametrize("kind", IDLERS)
+@pytest.mark.parametrize("kind", first_quick(IDLERS))
 def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_over(metered, kind):
     """About as long as its processor time would have lasted."""
     execution = metered.run(f"{BURN}{IDLERS[kind]}", Limits(cpu_s=1, wall_s=600))
@@ -420,6 +421,7 @@ def test_only_what_more_processor_time_could_change_is_run_again(source, n_runs)
     assert asyncio.run(use()) == n_runs
 
 
+@pytest.mark.attacks
 def test_many_sleepers_cost_no_more_than_their_share():
     """Each is ended once, beside others, and the honest program among them passes."""
 
