@@ -1,6 +1,7 @@
 """A loop's config is checked whole, and its runs differ by what their names say."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,15 @@ def test_a_fault_is_named_by_its_key(override, words):
     assert words in str(raised.value)
 
 
-@pytest.mark.parametrize("text", [None, "{", "not a tokenizer"])
+@pytest.mark.parametrize("text", [None, "{", "not a tokenizer", "PIPE"])
 def test_a_tokenizer_that_cannot_be_read_is_one_line(text, tmp_path, capsys):
-    """Missing or broken, its file is named with its key, and nothing is made."""
+    """Missing, broken or a pipe, its file is named with its key, and nothing is made."""
     pytest.importorskip("tokenizers")
     config, path = tmp_path / "loop.yaml", tmp_path / "tokenizer.json"
     config.write_text(json.dumps({"student": {"path": "weights", "tokenizer": str(path)}}))
-    if text is not None:
+    if text == "PIPE":
+        os.mkfifo(path)
+    elif text is not None:
         path.write_text(text)
     assert main(["loop", str(config), "--out", str(tmp_path / "out")]) == 2
     [line] = capsys.readouterr().err.splitlines()

@@ -195,6 +195,14 @@ def test_a_damaged_gguf_file_is_one_line(tmp_path, data):
     assert "\n" not in str(caught.value)
 
 
+def test_a_gguf_file_that_links_to_itself_is_no_such_file(tmp_path):
+    """A link that leads nowhere is the user's mistake, in one line."""
+    path = tmp_path / "loop.gguf"
+    path.symlink_to(path)
+    with pytest.raises(TrainError, match="no such file"):
+        load_tokenizer(str(path))
+
+
 def test_the_verb_has_a_flag_for_each(base, mark, tmp_path, capsys):
     """As typed: refused in one line, and nothing is written."""
     rows = tmp_path / "rows.jsonl"

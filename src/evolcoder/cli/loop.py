@@ -21,6 +21,7 @@ from evolcoder.cli.servers import ServeSteps
 from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.engine.keys import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
+from evolcoder.input_files import read_bytes
 from evolcoder.loop import clock, results, travel
 from evolcoder.loop.parts import Parts
 from evolcoder.loop.settings import LoopConfig, fill
@@ -35,6 +36,8 @@ LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
 """Keys that --sandbox sets: where answers of the run and of the students are run."""
 PLACES: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
 """Keys that say where things lie, which nobody else can use."""
+MOST_TOKENIZER_MB = 256
+"""Largest tokenizer file."""
 _PIECES = re.compile(r"\w+|[^\w\s]")
 
 
@@ -122,7 +125,8 @@ def _tokens(config: LoopConfig) -> Callable[[Row], int]:
             "run: pip install tokenizers, or leave the key out to count words"
         ) from error
     try:
-        tokenizer = Tokenizer.from_file(path)
+        data = read_bytes(Path(path), most_mb=MOST_TOKENIZER_MB, error=ConfigError)
+        tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the package raises nothing narrower
         raise ConfigError(
             f"student.tokenizer: {path} cannot be read: {error}; "

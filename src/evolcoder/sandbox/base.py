@@ -24,7 +24,7 @@ class Limits:
     cpu_s: float = 10.0
     """Processor seconds of all its processes together."""
     wall_s: float = 20.0
-    """Seconds by the clock; a program that sleeps is ended too."""
+    """Seconds by the clock at most; a program that uses no processor is ended long before."""
     memory_mb: int = 1024
     """Memory of all its processes together."""
     processes: int = 64
@@ -196,7 +196,7 @@ class Execution:
     wall_s: float
     """Seconds by the clock, without compiling."""
     peak_mb: float
-    """Most memory that one of its processes held."""
+    """Most memory that all its processes held together, as far as it was seen."""
     compile_s: float
     """Seconds by the clock that the compiler took; 0 where there is none."""
     layers: tuple[Layer, ...]

@@ -6,6 +6,7 @@ pickle is not read, and code that a model brings is not run, unless the user tru
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ def _place_of(spec: str) -> tuple[str, dict[str, str]]:
     """Return what a loader takes: a folder or Hub id, and the GGUF file in it where it is one."""
     if not spec.endswith(".gguf"):
         return spec, {}
-    path = Path(spec).expanduser().resolve()
+    path = Path(os.path.realpath(os.path.expanduser(spec)))  # noqa: PTH111 - pathlib's may raise
     if not path.is_file():
         raise TrainError(f"--base {spec}: no such file")
     if find_spec("gguf") is None:
