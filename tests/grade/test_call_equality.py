@@ -154,7 +154,7 @@ def cpp_program(groups):
     return "\n".join([*parts, f"int main() {{ {calls} }}"])
 
 
-@pytest.mark.slow
+@pytest.mark.toolchains
 def test_cpp_is_compared_as_its_operator_does(polyglot):
     """Where `==` does not compile for two types, their values are not the same."""
     all_, none = expressions(CPP), ["std::nullopt"]
