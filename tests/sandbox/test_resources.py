@@ -444,8 +444,8 @@ def test_many_sleepers_cost_no_more_than_their_share():
 MARK = "import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nprint('done')"
 
 
-async def killed(level, times):
-    """Kill the worker of a program so many times while it runs, and run another one after it."""
+async def killed(level, times, end=signal.SIGKILL):
+    """End the worker of a program so many times while it runs, and run another one after it."""
     sandbox = await started(workers=2, level=level)
     left, serve = [None] * times, Worker.serve
 
@@ -455,7 +455,7 @@ async def killed(level, times):
             while not os.pread(fds[0], 5, 0):
                 await asyncio.sleep(0.005)
             left.pop()
-            os.killpg(worker._process.pid, signal.SIGKILL)
+            os.killpg(worker._process.pid, end)
         return await run
 
     with pytest.MonkeyPatch.context() as patch:
@@ -480,6 +480,22 @@ def test_a_program_that_has_its_worker_killed_twice_has_gone_over_its_memory(lev
     """It gets a verdict, and the next program a worker."""
     first, after = asyncio.run(killed(level, 2))
     assert (first.status, first.exit_code, first.stdout) == (Status.MEMORY, None, b"begun\n")
+    assert after.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_worker_that_ends_otherwise_is_replaced_beside_others_and_alone(level):
+    """Two deaths beside others and one alone leave a program as it is."""
+    first, after = asyncio.run(killed(level, 3, signal.SIGHUP))
+    assert (first.status, first.stdout) == (Status.FINISHED, b"begun\ndone\n")
+    assert after.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_program_that_ends_its_worker_every_time_gets_a_verdict(level):
+    """It has failed, whatever it was that ended the worker; the next program gets a worker."""
+    first, after = asyncio.run(killed(level, 4, signal.SIGHUP))
+    assert (first.status, first.exit_code) == (Status.FINISHED, -signal.SIGKILL)
     assert after.stdout == b"1\n"
 
 

@@ -27,6 +27,12 @@ class Outcome(NamedTuple):
     """Whether more processor time would not have changed it."""
 
 
+def has_begun(channels: Channels) -> bool:
+    """Tell whether a program was closed in and on its way when its worker ended."""
+    report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
+    return report.ready and not report.broken
+
+
 def outcome_of(end: End, channels: Channels, order: Order, layers: Sequence[Layer]) -> Outcome:
     """Put together what became of a program; raise SandboxError if it never began."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))

@@ -1,8 +1,9 @@
 """Workers that run programs side by side, each in a long-lived container of its own.
 
 Promises what `base` says. A worker that fails is replaced and its program tried once more; what
-fails twice is a `SandboxError`. A program under which two workers were killed has used more memory
-than there is. A level refuses to start below its layers; no level falls back to a weaker one.
+fails twice is a `SandboxError`, unless the program had begun both times: then it is the program's
+own end. A program under which two workers were killed has used more memory than there is. A level
+refuses to start below its layers; no level falls back to a weaker one.
 
 >>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
 """
@@ -33,10 +34,10 @@ from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
 from evolcoder.sandbox.lookout import lookout_of
 from evolcoder.sandbox.orders import Job, Order, job_of
-from evolcoder.sandbox.outcomes import Outcome, outcome_of
+from evolcoder.sandbox.outcomes import Outcome, has_begun, outcome_of
 from evolcoder.sandbox.seats import Exclusive, Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
-from evolcoder.sandbox.worker import KilledError, Worker
+from evolcoder.sandbox.worker import EndedError, KilledError, Worker
 
 HASTE = 1 / 3
 """Part of its processor time that a program gets while others run beside it."""
@@ -165,11 +166,11 @@ class PoolSandbox:
             outcome = await self._first(order)
             if outcome.is_final or order.haste == 1.0:
                 return outcome.execution
-        except KilledError:
+        except EndedError:
             pass
         async with self._quiet.entered(self._lull):
             order = Order.of(program, limits, toolchain)
-            return (await self._try(order, judges_killed=True)).execution
+            return (await self._try(order, is_alone=True)).execution
 
     async def aclose(self) -> None:
         """End all workers. Closing twice is allowed."""
@@ -186,7 +187,7 @@ class PoolSandbox:
         try:
             await self._seats.take(order.cpu_s)
             try:
-                return await self._try(order, judges_killed=False)
+                return await self._try(order, is_alone=False)
             finally:
                 self._seats.give_back()
         finally:
@@ -194,22 +195,25 @@ class PoolSandbox:
             if not self._hasty:
                 self._lull.set()
 
-    async def _try(self, order: Order, *, judges_killed: bool) -> Outcome:
+    async def _try(self, order: Order, *, is_alone: bool) -> Outcome:
         """Run a program, on another worker if the first one fails."""
         job = job_of(order)
         for tries in range(1, TRIES + 1):
             with Channels.open(order.program) as channels:
                 try:
-                    end = await self._serve(job, channels, order, judges_killed=judges_killed)
+                    end = await self._serve(job, channels, order)
                     return outcome_of(end, channels, order, self._layers)
                 except SandboxError as error:
-                    if tries == TRIES or isinstance(error, KilledError):
+                    is_killed = isinstance(error, KilledError)
+                    if isinstance(error, EndedError) and is_alone and has_begun(channels):
+                        # Nothing else ran that could have caused it.
+                        if is_killed or tries == TRIES:
+                            return outcome_of(error.end, channels, order, self._layers)
+                    elif tries == TRIES or is_killed:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(
-        self, job: Job, channels: Channels, order: Order, *, judges_killed: bool
-    ) -> End:
+    async def _serve(self, job: Job, channels: Channels, order: Order) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
         lookout = lookout_of(order.program.task, channels)
         if self._closed:
@@ -220,13 +224,11 @@ class PoolSandbox:
             worker = worker or await Worker.start(self._hold, number, self._groups)
             end = await worker.serve(job, channels.fds, lookout)
             kept = worker
-        except KilledError as error:
-            end = error.end
         finally:
             if kept is None and worker is not None:
                 worker.kill()
             self._free.append((number, kept))
-        if end.why == KILLED and not judges_killed:
+        if end.why == KILLED:
             raise KilledError("a program was killed", end)
         return end
 

@@ -35,13 +35,17 @@ _LONGEST = 1 << 12
 """Longest message of a worker."""
 
 
-class KilledError(SandboxError):
-    """The kernel or somebody else killed a worker or its program, for what no limit says."""
+class EndedError(SandboxError):
+    """A worker ended while a job ran."""
 
     def __init__(self, message: str, end: End) -> None:
         super().__init__(message)
         self.end = end
         """What can be said of the program all the same."""
+
+
+class KilledError(EndedError):
+    """The kernel or somebody else killed a worker or its program, for what no limit says."""
 
 
 class Worker:
@@ -144,16 +148,16 @@ class Worker:
             raise SandboxError(f"a worker ended: {self._last_words()}")
         return message
 
-    def _ended(self, begun: float) -> SandboxError:
+    def _ended(self, begun: float) -> EndedError:
         """Say of a worker that ended in the middle of a job whether it was killed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST_S)
         ended = self._group.n_ended() if self._group else 0
-        if not ended and self._process.returncode not in _KILL_CODES:
-            return SandboxError(f"a worker ended: {self._last_words()}")
-        why = "ran out of memory" if ended else "was killed"
         peak = self._group.most() if self._group else 0
         end = End(KILLED, -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
+        if not ended and self._process.returncode not in _KILL_CODES:
+            return EndedError(f"a worker ended: {self._last_words()}", end._replace(why=""))
+        why = "ran out of memory" if ended else "was killed"
         return KilledError(f"a worker {why} with its program", end)
 
     def _last_words(self) -> str:
