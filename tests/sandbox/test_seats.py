@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.sandbox.seats import Seats
+from evolcoder.sandbox.seats import Exclusive, Seats
 
 
 async def settle():
@@ -54,5 +54,60 @@ def test_who_is_cancelled_leaves_no_seat_taken(called):
         await settle()
         assert not other.done()
         other.cancel()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("at_most", [1, 2])
+def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
+    """Whoever asks to be alone waits for the lull and for every seat; then others wait for it."""
+    inside, most, order = [], [], []
+
+    async def alone(exclusive, lull, name):
+        async with exclusive.entered(lull):
+            order.append(name)
+            inside.append(name)
+            most.append(len(inside))
+            await settle()
+            inside.remove(name)
+
+    async def story():
+        seats, lull = Seats(2), asyncio.Event()
+        exclusive = Exclusive(seats, 2, at_most)
+        await seats.take(1)
+        tasks = [asyncio.ensure_future(alone(exclusive, lull, name)) for name in "abc"]
+        await settle()
+        assert order == []
+        lull.set()
+        await settle()
+        assert order == []
+        order.append("given back")
+        seats.give_back()
+        await asyncio.gather(*tasks)
+        for _ in range(2):
+            await asyncio.wait_for(seats.take(1), 10)
+
+    asyncio.run(story())
+    assert order == ["given back", *"abc"]
+    assert max(most) == at_most
+
+
+def test_who_is_cancelled_before_it_is_alone_gives_every_seat_back():
+    """It may have taken some of them by then."""
+
+    async def story():
+        seats, lull = Seats(2), asyncio.Event()
+        lull.set()
+        await seats.take(1)
+
+        async def alone():
+            async with Exclusive(seats, 2, 1).entered(lull):
+                pass
+
+        waiting = asyncio.ensure_future(alone())
+        await settle()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.wait_for(seats.take(1), 10)
 
     asyncio.run(story())
