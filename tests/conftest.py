@@ -1,6 +1,7 @@
 """What every test may use: a cache folder of its own, and the count of data that was not there."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ from groups import GROUPS
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 NO_DATA = "no shared data beside the checkout"
 """Why a test is skipped whose data is not here; the count at the end looks for it."""
+
+
+def pytest_configure():
+    """Hear of interrupts also where a shell's background job or `nohup` has them ignored."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(one) is signal.SIG_IGN:
+            is_int = one is signal.SIGINT
+            signal.signal(one, signal.default_int_handler if is_int else signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)

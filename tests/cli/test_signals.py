@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import count
 from pathlib import Path
 
@@ -198,7 +199,8 @@ async def told_and_waits():
 
 async def told_and_computes():
     signal.raise_signal(signal.SIGINT)
-    while True:
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
         pass
 
 
@@ -250,7 +252,8 @@ def test_an_interrupt_in_a_destructor_is_raised_after_it(capsys):
     """It is neither lost nor printed."""
     with pytest.raises(KeyboardInterrupt), Signals(is_process=False):
         Told()
-        while True:
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
             pass
     assert capsys.readouterr().err == ""
 
