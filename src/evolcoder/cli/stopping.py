@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from evolcoder.cli.signals import Signals, heard
+from evolcoder.cli.signals import Signals
 from evolcoder.loop.behind import LOOK_UP_S
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ async def _listening(story: Coroutine[Any, Any, T], signals: Signals) -> T:
         if signals.heeded():
             task.cancel()
 
-    loop.set_exception_handler(_told_of)
+    loop.set_exception_handler(partial(_told_of, signals))
     with _woken(loop):
         signals.stop_by(partial(loop.call_soon_threadsafe, cancel))
         try:
@@ -54,9 +54,12 @@ async def _listening(story: Coroutine[Any, Any, T], signals: Signals) -> T:
             signals.stop_by(None)
 
 
-def _told_of(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Tell of errors that nobody awaits, but not of those that an interrupted command leaves."""
-    if not heard():
+def _told_of(signals: Signals, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of errors that nobody awaits, but not of those that an interrupted command leaves.
+
+    A task that was interrupted may be collected long after, amid anything.
+    """
+    if not signals.n_heard:
         loop.default_exception_handler(context)
 
 
