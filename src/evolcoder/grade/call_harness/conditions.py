@@ -1,0 +1,169 @@
+r"""Take a test apart that wants conditions to hold: `f(1) == 2`, `!f(1)`, `abs(f(1) - 2) < 1e-6`.
+
+A rule says what stands around the candidate's call, and what is then compared with what. Never
+raises; takes time that grows with the text's length alone; what no rule reads gives None.
+
+>>> negated = Rule(before="!", after=r"\s*", call="!CALL", expected="true")
+>>> Conditions((negated,)).split("int main() {", ["!f(1)"]).comparisons
+(Comparison(call='!f(1)', expected='true', relation=''),)
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from evolcoder.grade.call_harness.base import Comparison, SplitTest
+from evolcoder.grade.call_harness.scan import C_LITERAL, TestForm, call_end, closing
+
+_GAP = re.compile(r"(?:\s|//[^\n]*(?:\n|$)|/\*[\s\S]*?\*/)*")
+"""White space and comments of C++, Java, JavaScript and Rust."""
+_LITERALS = re.compile(r"(?:[\s\[\]{},:.+-]|\d[\w.]*|true|false|vec!(?=\s*\[))*")
+"""What is made of literals alone, once strings are left out."""
+_WORDS = re.compile("CALL|VALUE|WITHIN|TYPE")
+
+
+class Rule(NamedTuple):
+    """How one kind of condition is read, and what becomes of it.
+
+    CALL in `call` is the candidate's call, and other words in capitals in `expected` are the groups
+    of that name.
+    """
+
+    before: str
+    """Regex of what stands before the call."""
+    after: str
+    """Regex of all that stands behind it; the group `value`, here or before, is compared with."""
+    call: str = "CALL"
+    """What is serialised; no value that is expected may be part of it."""
+    expected: str = "VALUE"
+    """What it is compared with."""
+    relation: str = ""
+    """How."""
+
+
+class Read(NamedTuple):
+    """A condition that has been read."""
+
+    name: str
+    """What the candidate is called."""
+    comparison: Comparison
+    """What is left to be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The conditions that tests of a language consist of."""
+
+    rules: tuple[Rule, ...]
+    """Tried in order."""
+    literal: re.Pattern[str] = C_LITERAL
+    """A string, character or comment."""
+    names: str = r"\w+"
+    """Regex of what a candidate may be called, and nothing that computes with its results."""
+
+    def split(
+        self,
+        head: str,
+        texts: Sequence[str],
+        *,
+        groups: Mapping[str, str | None] | None = None,
+        variables: Sequence[str] = (),
+    ) -> SplitTest | None:
+        """Read all conditions; one that cannot be read, or a second function, makes it None.
+
+        A value must not mention one of the variables that calls are given: it might be changed.
+        """
+        found = [one for text in texts if (one := self._read(text, groups or {}))]
+        mentioned = [re.escape(name) for name in variables]
+        bare = " ".join(self.literal.sub('""', one.comparison.expected) for one in found)
+        if mentioned and re.search(rf"(?<![\w$])(?:{'|'.join(mentioned)})(?![\w$])", bare):
+            return None
+        if not 0 < len(found) == len(texts) or len({one.name for one in found}) > 1:
+            return None
+        return SplitTest(head, tuple(one.comparison for one in found))
+
+    def _read(self, text: str, groups: Mapping[str, str | None]) -> Read | None:
+        for rule in self.rules:
+            before = re.match(rule.before, text)
+            end = call_end(text, before.end(), self.literal) if before else None
+            after = re.compile(rule.after, re.DOTALL).fullmatch(text, end) if end else None
+            if before is None or after is None:
+                continue
+            call = text[before.end() : end]
+            name = call.partition("(")[0].strip()
+            words = {**groups, **before.groupdict(), **after.groupdict(), "call": call}
+            if re.fullmatch(self.names, name) and self._is_value(words.get("value"), name):
+                call, expected = (_filled(one, words) for one in (rule.call, rule.expected))
+                return Read(name, Comparison(call, expected, rule.relation))
+            return None
+        return None
+
+    def _is_value(self, value: str | None, name: str) -> bool:
+        return value is None or TestForm("", "", literal=self.literal).is_value(value, name)
+
+
+@dataclass(frozen=True, slots=True)
+class BodyForm:
+    """Tests that are one function of assertions and of variables made from literals."""
+
+    head: str
+    """Regex of all that stands before the first statement."""
+    begin: str
+    """Template of `re.Match.expand` for what of it is needed by the calls."""
+    opening: str
+    """Regex that begins an assertion, up to its opening parenthesis; conditions include it."""
+    tail: str
+    """Regex of all that stands behind the last statement; NAME is the head's group `name`."""
+    conditions: Conditions = field(repr=False)
+    """Reads an assertion without its closing parenthesis."""
+    variable: str = r"(?!)"
+    """Regex of a declaration up to its value, with the group `name`."""
+    ending: str = r"\s*;"
+    """What ends a statement."""
+
+    def split(self, test: str) -> SplitTest | None:
+        """Take a test apart; other statements make it None."""
+        head = re.match(self.head, test)
+        if head is None:
+            return None
+        texts, names, place, begin = list[str](), list[str](), head.end(), head.expand(self.begin)
+        while True:
+            place = _after_gap(test, place)
+            if (end := self._assertion(test, place)) is not None:
+                texts.append(test[place:end].rpartition(")")[0])
+            elif (declared := self._declaration(test, place)) is not None:
+                names.append(declared["name"])
+                end = declared.end()
+                begin += f"    {declared[0].rstrip(';')};\n"
+            else:
+                break
+            place = end
+        name = re.escape(head.groupdict().get("name") or "")
+        is_whole = re.compile(self.tail.replace("NAME", name)).fullmatch(test, place)
+        if is_whole is None or len(set(names)) < len(names):
+            return None
+        return self.conditions.split(begin, texts, groups=head.groupdict(), variables=names)
+
+    def _assertion(self, test: str, place: int) -> int | None:
+        """Return where the assertion ends that begins at a place."""
+        opened = re.compile(self.opening).match(test, place)
+        close = closing(test, opened.end() - 1, self.conditions.literal) if opened else None
+        ended = None if close is None else re.compile(self.ending).match(test, close + 1)
+        return ended.end() if ended else None
+
+    def _declaration(self, test: str, place: int) -> re.Match[str] | None:
+        """Find a variable that is declared at a place, with a value of literals alone."""
+        form = rf"{self.variable}(?P<literals>[^;]*?){self.ending}"
+        found = re.compile(form).match(test, place)
+        bare = self.conditions.literal.sub("", found["literals"]) if found else ""
+        return found if found and bare.strip() and _LITERALS.fullmatch(bare) else None
+
+
+def _after_gap(text: str, place: int) -> int:
+    found = _GAP.match(text, place)
+    return found.end() if found else place
+
+
+def _filled(template: str, words: Mapping[str, str | None]) -> str:
+    return _WORDS.sub(lambda word: words.get(word[0].lower()) or "", template)
