@@ -18,8 +18,10 @@ from evolcoder.grade.call_harness.scan import C_LITERAL, TestForm, call_end, clo
 
 _GAP = re.compile(r"(?:\s|//[^\n]*(?:\n|$)|/\*[\s\S]*?\*/)*")
 """White space and comments of C++, Java, JavaScript and Rust."""
-_LITERALS = re.compile(r"(?:[\s\[\]{},:.+-]|\d[\w.]*|true|false|vec!(?=\s*\[))*")
-"""What is made of literals alone, once strings are left out."""
+_LITERALS = re.compile(r"[\s\[\]{},:.+!\w-]+")
+"""What values of literals are made of, once strings are left out."""
+_NO_LITERAL = re.compile(r"(?<![\w.])(?!(?:true|false|vec)\b)[^\W\d]|!(?!\s*\[)")
+"""What shows that a value is not made of literals alone."""
 _WORDS = re.compile("CALL|VALUE|WITHIN|TYPE")
 
 
@@ -62,28 +64,22 @@ class Conditions:
     names: str = r"\w+"
     """Regex of what a candidate may be called, and nothing that computes with its results."""
 
-    def split(
-        self,
-        head: str,
-        texts: Sequence[str],
-        *,
-        groups: Mapping[str, str | None] | None = None,
-        variables: Sequence[str] = (),
-    ) -> SplitTest | None:
+    def split(self, head: str, texts: Sequence[str], type_name: str = "") -> SplitTest | None:
         """Read all conditions; one that cannot be read, or a second function, makes it None.
 
-        A value must not mention one of the variables that calls are given: it might be changed.
+        The name of a type, if a test has one, stands for TYPE.
         """
-        found = [one for text in texts if (one := self._read(text, groups or {}))]
-        mentioned = [re.escape(name) for name in variables]
-        bare = " ".join(self.literal.sub('""', one.comparison.expected) for one in found)
-        if mentioned and re.search(rf"(?<![\w$])(?:{'|'.join(mentioned)})(?![\w$])", bare):
-            return None
+        found = [one for text in texts if (one := self._read(text, type_name))]
         if not 0 < len(found) == len(texts) or len({one.name for one in found}) > 1:
             return None
         return SplitTest(head, tuple(one.comparison for one in found))
 
-    def _read(self, text: str, groups: Mapping[str, str | None]) -> Read | None:
+    def mentions(self, text: str, name: str) -> bool:
+        """Tell whether a name stands in a text outside of strings."""
+        bare = self.literal.sub('""', text)
+        return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", bare) is not None
+
+    def _read(self, text: str, type_name: str) -> Read | None:
         for rule in self.rules:
             before = re.match(rule.before, text)
             end = call_end(text, before.end(), self.literal) if before else None
@@ -92,7 +88,7 @@ class Conditions:
                 continue
             call = text[before.end() : end]
             name = call.partition("(")[0].strip()
-            words = {**groups, **before.groupdict(), **after.groupdict(), "call": call}
+            words = before.groupdict() | after.groupdict() | {"call": call, "type": type_name}
             if re.fullmatch(self.names, name) and self._is_value(words.get("value"), name):
                 call, expected = (_filled(one, words) for one in (rule.call, rule.expected))
                 return Read(name, Comparison(call, expected, rule.relation))
@@ -121,29 +117,62 @@ class BodyForm:
     """Regex of a declaration up to its value, with the group `name`."""
     ending: str = r"\s*;"
     """What ends a statement."""
+    block: str = ""
+    """An expression that declares a variable, DECLARED, and is VALUE; empty where there is none."""
 
     def split(self, test: str) -> SplitTest | None:
         """Take a test apart; other statements make it None."""
         head = re.match(self.head, test)
         if head is None:
             return None
-        texts, names, place, begin = list[str](), list[str](), head.end(), head.expand(self.begin)
+        texts, variables, place = self._statements(test, head.end())
+        groups = head.groupdict()
+        tail = self.tail.replace("NAME", re.escape(groups.get("name") or ""))
+        names = [one["name"] for one in variables]
+        if not re.compile(tail).fullmatch(test, place) or len(set(names)) < len(names):
+            return None
+        found = self.conditions.split(head.expand(self.begin), texts, groups.get("type") or "")
+        for one in variables:
+            found = self._declared(found, one) if found else None
+        return found
+
+    def _statements(self, test: str, place: int) -> tuple[list[str], list[re.Match[str]], int]:
+        """Return conditions, declarations, and where the statements end."""
+        texts, variables = list[str](), list[re.Match[str]]()
         while True:
             place = _after_gap(test, place)
             if (end := self._assertion(test, place)) is not None:
                 texts.append(test[place:end].rpartition(")")[0])
             elif (declared := self._declaration(test, place)) is not None:
-                names.append(declared["name"])
+                variables.append(declared)
                 end = declared.end()
-                begin += f"    {declared[0].rstrip(';')};\n"
             else:
-                break
+                return texts, variables, place
             place = end
-        name = re.escape(head.groupdict().get("name") or "")
-        is_whole = re.compile(self.tail.replace("NAME", name)).fullmatch(test, place)
-        if is_whole is None or len(set(names)) < len(names):
+
+    def _declared(self, split: SplitTest, variable: re.Match[str]) -> SplitTest | None:
+        """Put a variable before the calls, or into the values where they alone mention it.
+
+        What calls are given may be changed by them, so that no value can be compared with it.
+        """
+        name, text = variable["name"], f"{variable[0].rstrip(';')};"
+        in_values = any(self.conditions.mentions(one.expected, name) for one in split.comparisons)
+        if not in_values:
+            return SplitTest(f"{split.head}    {text}\n", split.comparisons)
+        if not self.block or any(
+            self.conditions.mentions(one.call, name) for one in split.comparisons
+        ):
             return None
-        return self.conditions.split(begin, texts, groups=head.groupdict(), variables=names)
+        block = self.block.replace("DECLARED", text)
+        return SplitTest(
+            split.head,
+            tuple(
+                one._replace(expected=block.replace("VALUE", one.expected))
+                if self.conditions.mentions(one.expected, name)
+                else one
+                for one in split.comparisons
+            ),
+        )
 
     def _assertion(self, test: str, place: int) -> int | None:
         """Return where the assertion ends that begins at a place."""
@@ -157,7 +186,8 @@ class BodyForm:
         form = rf"{self.variable}(?P<literals>[^;]*?){self.ending}"
         found = re.compile(form).match(test, place)
         bare = self.conditions.literal.sub("", found["literals"]) if found else ""
-        return found if found and bare.strip() and _LITERALS.fullmatch(bare) else None
+        is_plain = _LITERALS.fullmatch(bare) and not _NO_LITERAL.search(bare)
+        return found if found and bare.strip() and is_plain else None
 
 
 def _after_gap(text: str, place: int) -> int:

@@ -38,7 +38,9 @@ _CONDITIONS = BodyForm(
     tail=r"\}\s*;?\s*NAME\(\)\s*;?\s*",
     conditions=Conditions(
         (
-            Rule(_TEXT, r"\s*\)\s*===?(?!=)\s*(?P<value>.+)", "JSON.stringify(CALL)", relation="is"),
+            Rule(
+                _TEXT, r"\s*\)\s*===?(?!=)\s*(?P<value>.+)", "JSON.stringify(CALL)", relation="is"
+            ),
             Rule(
                 _OPENING + r"Math\.abs\(",
                 rf"\s*-\s*(?P<value>{_NUMBER}(?:\s*/\s*{_NUMBER})?)\)\s*<\s*(?P<within>{_NUMBER})\s*",
