@@ -61,6 +61,8 @@ class Conditions:
     """Tried in order."""
     literal: re.Pattern[str] = C_LITERAL
     """A string, character or comment."""
+    binds_less: str = r"&&|\|\||[?&|^,;]|[=!]=|\b(?:and|or|xor|bitand|bitor|not_eq)\b"
+    """What makes a value more than one operand where it stands in no bracket."""
     names: str = r"\w+"
     """Regex of what a candidate may be called, and nothing that computes with its results."""
 
@@ -96,7 +98,8 @@ class Conditions:
         return None
 
     def _is_value(self, value: str | None, name: str) -> bool:
-        return value is None or TestForm("", "", literal=self.literal).is_value(value, name)
+        form = TestForm("", "", literal=self.literal, binds_less=self.binds_less)
+        return value is None or form.is_value(value, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,10 @@ _LIST_HEAD = re.compile(
     r"Solution s = new Solution\(\);\s*)List<Boolean> correct = Arrays\.asList\("
 )
 _LIST_TAIL = re.compile(
-    r"\)\s*;\s*if \(correct\.contains\(false\)\) \{\s*throw new AssertionError\(\);\s*\}\s*\}\s*\}\s*"
+    r"\)\s*;\s*if \(correct\.contains\(false\)\) \{\s*throw new AssertionError\(\);\s*\}"
+    r"\s*\}\s*\}\s*"
 )
-_NOT_NULL = r"(?P<value>(?!null\b).+)"
+_NOT_NULL = r"(?P<value>(?!\s*null\b).+)"
 _CONDITIONS = Conditions(
     (
         Rule(r"Objects\.equals\(", rf"\s*,\s*{_NOT_NULL}\)", relation="equal"),

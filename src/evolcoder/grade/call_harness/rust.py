@@ -52,7 +52,7 @@ _CONDITIONS = BodyForm(
         literal=_FORM.literal,
     ),
 )
-"""A program of which only the test module is entered: it needs no main function, and may have one."""
+"""Only the test module of such a program is entered; a main function beside it does not matter."""
 _STD = "::std::collections"
 _PAIR = '(key, one) => [text(key), text(one)].join(": ")'
 _SOME, _OK, _ERR = (f'{name}(one) => "{name}", [text(one)];' for name in ("Some", "Ok", "Err"))

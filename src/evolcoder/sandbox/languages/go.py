@@ -1,6 +1,6 @@
 """Go; a program with tests or without a main function is run by `go test`'s own means.
 
-C is out of reach, since a compiler for it could include the source; Go's own `embed` takes no links.
+C is out of reach, since its compiler could include the source; Go's own `embed` takes no links.
 
 From 1.20 on Go comes without its library compiled, which each cell would do anew: 10 s and 130 MB.
 """
