@@ -163,6 +163,21 @@ def polyglot():
     yield from held("strict", languages=list(usable("strict", LANGUAGES.values())))
 
 
+@pytest.mark.toolchains
+def test_a_rust_program_may_have_a_main_function(polyglot):
+    """As HumanEvalPack's prompts do; the test module is entered in its place, and can fail."""
+    polyglot.needs("rust")
+    test = FORMS["rust"][0].replace("CHECKS", "assert_eq!(f(1), 2);\n        assert!(f(2) == 3);")
+    prompt = "fn main(){}\nfn f(a: i32) -> i32 {\n"
+    programs = [
+        f"fn main() {{ panic!() }}\nfn f(a: i32) -> i32 {{ {one} }}" for one in ("a + 1", "2")
+    ]
+    graded = [
+        polyglot.grade_called("rust", one, test, prompt=prompt, limits=ROOMY) for one in programs
+    ]
+    assert [(one.kind, one.check) for one in graded] == [(Kind.PASSED, None), (Kind.FAILED, 1)]
+
+
 @pytest.mark.published
 @pytest.mark.toolchains
 @pytest.mark.timeout(1800)
