@@ -120,7 +120,21 @@ def seal_of_one_word(polyglot, attack):
     return execution, vouched and execution.exit_code == 0
 
 
-GRADERS = {"exit": exit_code, "seal": seal, "word": seal_of_one_word}
+def seal_of_a_file(polyglot, attack):
+    """Leave candidate and test in a file while they are compiled and run."""
+    words = SealWords.fresh()
+    sealed, checks = LANGUAGES[attack.language].seal.apply(attack.source, attack.given[1], words)
+    execution = polyglot.run(Program(attack.language, sealed), ROOMY)
+    vouched = execution.answers == f"{words.token} {checks}\n".encode()
+    return execution, vouched and execution.exit_code == 0
+
+
+GRADERS = {
+    "exit": exit_code,
+    "seal": seal,
+    "word": seal_of_one_word,
+    "file": seal_of_a_file,
+}
 
 
 @pytest.mark.parametrize("polyglot", ["strict"], indirect=True)
@@ -144,6 +158,14 @@ def test_it_deceives_nobody_who_compares_outside(polyglot, attack):
 @pytest.mark.parametrize("attack", [one for one in ATTACKS if one.deceives == "word"], ids=str)
 def test_a_seal_says_its_token_only_once(polyglot, attack):
     """What tells of a failed check is another word: reading it back does not help."""
+    polyglot.needs(attack.language, attack.source, attack.given[1])
+    found, passes = seal(polyglot, attack)
+    assert not passes, (found, found.execution.answers)
+
+
+@pytest.mark.parametrize("attack", [one for one in ATTACKS if one.deceives == "file"], ids=str)
+def test_a_compiler_cannot_embed_what_is_sealed(polyglot, attack):
+    """While it works, no file that a program could name holds the test."""
     polyglot.needs(attack.language, attack.source, attack.given[1])
     found, passes = seal(polyglot, attack)
     assert not passes, (found, found.execution.answers)

@@ -11,7 +11,7 @@ from evolcoder.grade.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
 
 ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=120, memory_mb=2048)
-LANGUAGES = ("cpp", "java", "javascript", "php", "rust", "typescript")
+LANGUAGES = ("cpp", "go", "java", "javascript", "php", "rust", "typescript")
 
 pytestmark = pytest.mark.toolchains
 
@@ -93,6 +93,79 @@ for (const one of [{", ".join(all_)}] as any) for (const other of [{", ".join(li
 }}"""
     program = program if types else program.replace(" as any", "")
     assert differing(polyglot, language, got, expected, program) == []
+
+
+JAVASCRIPT_PRIMITIVES = JAVASCRIPT.partition("[]")[0] + " 1n | 10n"
+
+
+def test_javascript_is_compared_as_by_strict_equality(polyglot):
+    """Where a test says `===` of a primitive; a value that is none is refused."""
+    wanted = expressions(JAVASCRIPT_PRIMITIVES)
+    all_ = expressions(JAVASCRIPT, JAVASCRIPT_ONLY_GOT)
+    head = ("function f() {", "function test() {")
+    got = lines(polyglot, "javascript", ("", head[1]), all_)
+    expected = lines(polyglot, "javascript", head, wanted, relation="is", expected=True)
+    program = f"""const fs = require("node:fs");
+for (const one of [{", ".join(all_)}]) for (const other of [{", ".join(wanted)}])
+  fs.writeSync(3, one === other ? "1" : "0");"""
+    assert differing(polyglot, "javascript", got, expected, program) == []
+
+
+GO = r"""
+1 | int64(1) | int32(1) | uint(1) | byte(1) | 1.0 | float32(1) | 1.5 | 0.1 | float32(0.1) | true | false
+0.0 | func() float64 { z := 0.0; return -z }() | func() float64 { z := 0.0; return z / z }() | 'a' | "a"
+"1" | "" | "\xff" | "\ufffd" | "a\"b\n" | nil | []int{} | []int(nil) | []int{1, 2} | []int{2, 1} | []int64{1, 2}
+[2]int{1, 2} | []string{"a, b"} | []string{"a", "b"} | []interface{}{1, "a", nil} | []float64{1, 2}
+[]interface{}{1.0, "a", nil} | []interface{}{int64(1), "a", nil} | map[string]int{"a": 1, "b": 2}
+map[string]int{"b": 2, "a": 1} | map[string]int{} | map[string]int(nil) | map[string]interface{}{"a": 1}
+[][]int{{1}, nil} | [][]int{{1}, {}} | map[[2]int]string{{1, 2}: "a"} | []float64{0.0}
+[]float64{func() float64 { z := 0.0; return -z }()} | []float64{func() float64 { z := 0.0; return z / z }()}
+"""
+GO_ONLY_GOT = r"""
+struct{}{} | new(int) | func() int { return 1 } | [][]interface{}{{1}} | make(chan int) | complex(1, 0)
+"""
+
+
+def test_go_is_compared_as_by_deep_equality(polyglot):
+    """As testify's `assert.Equal` does, which asks `reflect.DeepEqual` unless one of both is nil."""
+    wanted, all_ = expressions(GO), expressions(GO, GO_ONLY_GOT)
+    candidate = 'package main\nimport "testing"\n'
+    got = lines(polyglot, "go", (candidate, ""), all_, relation="deep")
+    expected = lines(polyglot, "go", ("", ""), wanted, relation="deep", expected=True)
+    program = f"""package main
+import ("os"; "reflect")
+func main() {{
+    out := os.NewFile(3, "answers")
+    for _, one := range []interface{{}}{{{", ".join(all_)}}} {{
+        for _, other := range []interface{{}}{{{", ".join(wanted)}}} {{
+            holds := reflect.DeepEqual(other, one)
+            if one == nil || other == nil {{ holds = one == other }}
+            if holds {{ out.WriteString("1") }} else {{ out.WriteString("0") }}
+        }}
+    }}
+}}"""
+    assert differing(polyglot, "go", got, expected, program) == []
+
+
+NEAR = [
+    ("f64 0.50009999999999999", "near 0.0001 f64 0.5", True),
+    ("f64 0.5002", "near 0.0001 f64 0.5", False),
+    ("i32 1", "near 0.0001 f64 1", True),
+    ("f64 nan", "near 0.0001 f64 1", False),
+    ("near 0.0001 f64 1", "near 0.0001 f64 1", False),
+    ("string 1", "near 0.0001 f64 1", False),
+    ("vector<f32> [1,2.00001]", "near 0.0001 vector<f32> [1,2]", True),
+    ("vector<f32> []", "near 0.0001 vector<f32> []", True),
+    ("vector<f32> [1]", "near 0.0001 vector<f32> [1,2]", False),
+    ("vector<f32> [1,nan]", "near 0.0001 vector<f32> [1,2]", False),
+    ("vector<f64> [1,2]", "near 0.0001 vector<f32> [1,2]", False),
+]
+
+
+@pytest.mark.parametrize(("got", "expected", "holds"), NEAR)
+def test_numbers_in_cpp_are_near_as_the_expected_line_says(got, expected, holds):
+    """Numbers of any type, or vectors of one type; what is no number is near to nothing."""
+    assert HARNESSES["cpp"].same(got.encode(), expected.encode()) is holds
 
 
 CPP = r"""

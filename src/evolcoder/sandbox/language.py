@@ -145,6 +145,13 @@ class Language:
     """How a program with a main function is compiled, if otherwise."""
     hidden: tuple[str, ...] = ()
     """Runs the program out of standard input; empty where what was compiled needs no source."""
+    fed: tuple[str, ...] = ()
+    """What the compiler is told to compile a hidden program out of standard input; empty where
+    programs cannot embed files, or where it cannot be done. A source without a name cannot be
+    embedded by itself: what is sealed holds the test."""
+    is_linked: bool = False
+    """Whether a hidden program's file is a link out of its folder, where a compiler embeds files of
+    the folder alone and follows no links."""
     seal: Seal = field(default=Seal(), repr=False)
     """How a test is sealed."""
     main: str = ""

@@ -163,10 +163,13 @@ def _commands(program: Program, toolchain: Toolchain) -> dict[str, Any]:
     hidden = isinstance(program.task, Script) and program.task.hidden
     command = language.words(toolchain.command, program.source)
     file, compiler = language.build(toolchain.compiler, program.source)
+    is_fed = hidden and bool(language.fed)
     return {
         "mode": "commands",
         "file": file,
-        "compiler": compiler,
+        "compiler": (*compiler[:1], *language.fed) if is_fed else compiler,
+        "is_fed": is_fed,
+        "is_linked": hidden and language.is_linked,
         "command": toolchain.hidden if hidden and toolchain.hidden else command,
         "feed": command[-1] if hidden and toolchain.hidden else "",
         "hidden": hidden,

@@ -3,7 +3,10 @@
 A line says type and value, such as `vector<i64> [1,2]`. Two lines are the same where `==` compiles
 for the types and holds: numbers by their common type, strings of any kind by their characters, an
 optional with what it may hold, tuples element by element, all else at the same type. The text of a
-floating-point number stands for one number only; a NaN that is expected equals nothing.
+floating-point number stands for one number only; a NaN that is expected equals nothing. A line
+that is expected and begins with `near` says how near a number, or each one of a vector, has to be.
+
+Also assertions of a call, of its negation, of nearness, and of `issame` as HumanEvalPack has it.
 """
 
 import re
@@ -11,6 +14,7 @@ import struct
 from decimal import Context, Decimal
 
 from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.conditions import BodyForm, Conditions, Rule
 from evolcoder.grade.call_harness.scan import TestForm
 
 _LINES = r"(?:[ \t]*#[ \t]*(?:include|undef)[^\n]*\n|[ \t]*\n)*"
@@ -23,6 +27,73 @@ _FORM = TestForm(
     relations={"": r"\s*==(?!=)"},
     tail=r"\s*(?:return\s+0\s*;)?\s*\}\s*",
 )
+_SIZES = r"if \(a\.size\(\)!=b\.size\(\)\) return false;\s*"
+_ITEMS = r"for \(int i=0;i<a\.size\(\);i\+\+\)\s*\{\s*"
+_SAME_ITEMS = rf"{_SIZES}{_ITEMS}if \(a\[i\]!=b\[i\]\) return false;\s*\}}\s*return true;\s*"
+_NEAR_ITEMS = _SAME_ITEMS.replace(r"if \(a\[i\]!=b\[i\]\)", r"if \(abs\(a\[i\]-b\[i\]\)>1e-4\)")
+_ISSAME = (
+    rf"bool issame\((?P<type>vector<(?:int|string)>) a,\s*(?P=type)\s*b\)\s*\{{\s*{_SAME_ITEMS}\}}"
+)
+_ISNEAR = r"bool issame\((?P<type>vector<float>) a,\s*(?P=type)\s*b\)\s*\{\s*" + _NEAR_ITEMS + r"\}"
+_OPENING, _NUMERAL = r"assert\s*\(\s*", r"[\d.]+(?:e-?\d+)?"
+_VALUE, _WITHIN = rf"(?P<value>{_NUMERAL}(?:/{_NUMERAL})?)", rf"\)\s*<\s*(?P<within>{_NUMERAL})\s*"
+_NEAR = "harness::near<double>{WITHIN, VALUE}"
+_CALLED = r"issame\(\s*", r"\s*,\s*(?P<value>\{.*\})\s*\)\s*"
+_RULES = (
+    Rule(_OPENING, r"\s*==\s*(?P<value>.+)"),
+    Rule(_OPENING + r"\(", r"\s*==\s*(?P<value>.+)\)\s*"),
+    Rule(_OPENING + r"abs\s*\(\s*", rf"\s*-\s*{_VALUE}{_WITHIN}", expected=_NEAR, relation="near"),
+    Rule(
+        _OPENING + r"abs\s*\(\s*",
+        rf"\s*\+\s*{_VALUE}{_WITHIN}",
+        expected=_NEAR.replace("VALUE", "-(VALUE)"),
+        relation="near",
+    ),
+    Rule(_OPENING + r"not\s*\(\s*", r"\s*\)\s*", "!CALL", "true"),
+    Rule(_OPENING, r"\s*", "!CALL", "false"),
+)
+
+
+def _conditions(issame: str, *rules: Rule) -> BodyForm:
+    """Say what tests look like that have such a function `issame`, if any."""
+    return BodyForm(
+        head=rf"{_LINES}[ \t]*(?P<close>\}}?){_LINES}{issame}\s*int\s+main\s*\([^()]*\)\s*\{{",
+        begin=r"\g<close>\nint main() {\n",
+        opening=r"assert\s*\(",
+        variable=(
+            r"(?:std::)?(?:int|long|float|double|string|bool|char|vector<[\w<>, :]*>)"
+            r"\s+(?P<name>\w+)\s*=\s*"
+        ),
+        tail=r"(?:return\s+0\s*;)?\s*\}\s*",
+        conditions=Conditions((*rules, *_RULES), names=r"(?!(?:abs|fabs|not|issame|sizeof)\b)\w+"),
+    )
+
+
+_FORMS = (
+    _conditions(""),
+    _conditions(_ISSAME, Rule(_OPENING + _CALLED[0], _CALLED[1], expected="TYPEVALUE")),
+    _conditions(
+        _ISNEAR,
+        Rule(
+            _OPENING + _CALLED[0],
+            _CALLED[1],
+            expected="harness::near<TYPE>{1e-4, TYPEVALUE}",
+            relation="near",
+        ),
+    ),
+)
+_NEARNESS = r"""namespace harness {
+template <class T> struct near { double within; T value; };
+template <class T> struct form<near<T>> {
+    static void type(text &out) { out += "near"; }
+    static void value(text &out, const near<T> &one) {
+        value_of(out, one.within); out += ' ';
+        type_of<T>(out); out += ' ';
+        value_of(out, one.value);
+    }
+};
+}
+"""
 _PRELUDE = r"""#include <bits/stdc++.h>
 #include <unistd.h>
 namespace NAME {
@@ -167,18 +238,27 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
 
 def _expected_program(prompt: str, split: SplitTest) -> str:
     prelude = _PRELUDE.replace("NAME", "harness").replace("NOT_A_NUMBER", "nan, equal to nothing")
+    if any(one.relation for one in split.comparisons):
+        prelude += _NEARNESS
     lines = "".join(
         f"    (void) &harness::harness<std::decay_t<decltype({call})>>;\n"
-        f"    (void) sizeof(({call}) == {expected});\n"
+        f"    (void) sizeof({f'({call})' if relation else f'({call}) == {expected}'});\n"
         f"    harness::harness({expected});\n"
-        for call, expected, _ in split.comparisons
+        for call, expected, relation in split.comparisons
     )
-    return f"{prelude}{prompt}\n    throw 0;\n{split.head}\n{lines}}}\n"
+    close = "" if "}" in split.head.partition("main")[0] else "}\n"
+    return f"{prelude}{prompt}\n    throw 0;\n{close}{split.head}\n{lines}}}\n"
+
+
+def _split(test: str) -> SplitTest | None:
+    """Take a test of one of the forms apart."""
+    found = (form.split(test) for form in _FORMS)
+    return _FORM.split(test) or next(filter(None, found), None)
 
 
 def _same(got: bytes, expected: bytes) -> bool:
     if got == expected:
-        return True
+        return not expected.startswith(b"near ")
     if not is_plausible(got, expected):
         return False
     (kind, _, value), (wanted, _, text) = (
@@ -186,12 +266,36 @@ def _same(got: bytes, expected: bytes) -> bool:
     )
     if len(kind) > _MOST_TYPE:
         return False
+    if wanted == "near":
+        return _near(kind, value, *text.split(" ", 2))
+    return _equal_values(kind, value, wanted, text)
+
+
+def _equal_values(kind: str, value: str, wanted: str, text: str) -> bool:
+    """Compare two values of named types as `==` does."""
     if "nullopt" in {kind, wanted} and "nullopt" == value == text:
         return f"{kind}{wanted}".removeprefix("nullopt").startswith("optional<")
     kind, wanted = _held(kind), _held(wanted)
     if _NUMBER.fullmatch(kind) and _NUMBER.fullmatch(wanted) and value != text:
         return _equal_numbers(kind, value, wanted, text)
     return value == text and _comparable(kind) == _comparable(wanted)
+
+
+def _near(kind: str, value: str, within: str, wanted: str, text: str) -> bool:
+    """Compare a number, or every one of a vector of floats, with one that it should be near to."""
+    if kind.startswith("vector<"):
+        return kind == wanted and _all_near(value[1:-1].split(","), within, text[1:-1].split(","))
+    return bool(_NUMBER.fullmatch(kind)) and _all_near([value], within, [text])
+
+
+def _all_near(values: list[str], within: str, wanted: list[str]) -> bool:
+    try:
+        return len(values) == len(wanted) and all(
+            one == other or abs(float(one) - float(other)) < float(within)
+            for one, other in zip(values, wanted, strict=True)
+        )
+    except ValueError:
+        return False
 
 
 def _held(name: str) -> str:
@@ -261,4 +365,4 @@ def _bits(name: str) -> int:
     return 1 if name == "bool" else int(name[1:])
 
 
-HARNESS = CallHarness("cpp", _FORM.split, _calling_program, _expected_program, _same)
+HARNESS = CallHarness("cpp", _split, _calling_program, _expected_program, _same)

@@ -1,5 +1,8 @@
 """Java: assertions of `f(arguments) == value` or `f(arguments).equals(value)` in a main method.
 
+Also lists of such conditions, `List<Boolean> correct = Arrays.asList(s.f(arguments) == value, …);`
+of which none may be false.
+
 A line is a primitive type and its value, such as `long 5`, where the test compares by `==`, and a
 value as Java would write it, such as `[5L, "a"]`, where it compares by `equals`. Lines are the same
 where primitives are equal after binary numeric promotion, and where the values that `equals`
@@ -11,13 +14,40 @@ import re
 import struct
 
 from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
-from evolcoder.grade.call_harness.scan import TestForm
+from evolcoder.grade.call_harness.brackets import C_LIKE
+from evolcoder.grade.call_harness.conditions import Conditions, Rule
+from evolcoder.grade.call_harness.scan import C_LITERAL, TestForm, closing
 
 _FORM = TestForm(
     head=r"\s*\}\s*public static void main\(String\[\] args\)[^{;]*\{\s*",
     opening=r"[ \t]*assert\s*\(",
     relations={"equal": r"\s*\.equals\s*\(", "same": r"\s*==(?!=)"},
     tail=r"\s*\}\s*\}\s*",
+)
+_LIST_HEAD = re.compile(
+    r"\s*(?P<kept>public class Main \{\s*public static void main\(String\[\] args\)[^{;]*\{\s*"
+    r"Solution s = new Solution\(\);\s*)List<Boolean> correct = Arrays\.asList\("
+)
+_LIST_TAIL = re.compile(
+    r"\)\s*;\s*if \(correct\.contains\(false\)\) \{\s*throw new AssertionError\(\);\s*\}"
+    r"\s*\}\s*\}\s*"
+)
+_NOT_NULL = r"(?P<value>(?!\s*null\b).+)"
+_CONDITIONS = Conditions(
+    (
+        Rule(r"Objects\.equals\(", rf"\s*,\s*{_NOT_NULL}\)", relation="equal"),
+        Rule(
+            r"Objects\.equals\(", rf"\.get\(\)\s*,\s*{_NOT_NULL}\)", "CALL.get()", relation="equal"
+        ),
+        Rule("", rf"\.get\(\)\.equals\({_NOT_NULL}\)", "CALL.get()", relation="equal"),
+        Rule("", rf"\s*\.equals\({_NOT_NULL}\)", relation="equal"),
+        Rule("", r"\s*==\s*(?P<value>.+)", relation="same"),
+        Rule("", rf"\s*\.get\(\)\s*==\s*{_NOT_NULL}", "CALL.get()", relation="same"),
+        Rule("", r"\s*\.isEmpty\(\)", "CALL.isEmpty()", "true", "same"),
+        Rule("!", r"\s*", "!CALL", "true", "same"),
+        Rule("", r"\s*", "CALL", "true", "same"),
+    ),
+    names=r"s\.\w+",
 )
 _SERIALISER = r"""
 final class NAME {
@@ -145,6 +175,17 @@ _PRIMITIVE = re.compile(
 _IMPORT = re.compile(r"^[ \t]*import\s[^\n]*", re.MULTILINE)
 
 
+def _split(test: str) -> SplitTest | None:
+    """Take a test of either form apart."""
+    head = _LIST_HEAD.match(test)
+    close = closing(test, head.end() - 1, C_LITERAL) if head else None
+    if head is None or close is None:
+        return _FORM.split(test)
+    conditions = C_LIKE.parts(test[head.end() : close])
+    is_whole = _LIST_TAIL.fullmatch(test, close)
+    return _CONDITIONS.split(head["kept"], conditions) if is_whole else None
+
+
 def _calling_program(candidate: str, split: SplitTest) -> str:
     name = fresh_name("H")
     calls = "".join(f"    {name}.{one.relation}({one.call});\n" for one in split.comparisons)
@@ -207,4 +248,4 @@ def _as_float(number: float) -> float:
     return rounded
 
 
-HARNESS = CallHarness("java", _FORM.split, _calling_program, _expected_program, _same)
+HARNESS = CallHarness("java", _split, _calling_program, _expected_program, _same)

@@ -1,8 +1,9 @@
-"""JavaScript: tests of the form `assert.deepEqual(f(arguments), value);` in one function.
+"""JavaScript: `assert.deepEqual(f(arguments), value);` or `console.assert(f(arguments) === value)`.
 
 A line is JSON, with objects of one key that begins with `$` for what JSON has not; an own key that
 begins so has one `$` more. Lines are the same where the loose `deepEqual` of Node holds: primitives
-by `==` or both NaN, arrays and objects by their own enumerable keys, whatever their class.
+by `==` or both NaN, arrays and objects by their own enumerable keys, whatever their class. A line
+that is expected and begins with `{"$is":` wants `===`, one with `{"$near":` nearness.
 """
 
 import json
@@ -12,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.conditions import BodyForm, Conditions, Rule
 from evolcoder.grade.call_harness.scan import SCRIPT_LITERAL, TestForm
 
 FORM = TestForm(
@@ -24,6 +26,36 @@ FORM = TestForm(
     relations={"": r"\s*,"},
     tail=r"\s*\}\s*test\(\);\s*",
     literal=SCRIPT_LITERAL,
+)
+_OPENING, _TEXT = r"console\.assert\(\s*", r"console\.assert\(\s*JSON\.stringify\(\s*"
+_NUMBER = r"[\d.]+(?:e-?\d+)?"
+_CONDITIONS = BodyForm(
+    head=r"\s*(?:const|let|var) (?P<name>\w+) = \(\) => \{",
+    begin=r"const \g<name> = () => {\n",
+    opening=r"console\.assert\(",
+    ending=r"[ \t]*(?:;|(?=\n|\}))",
+    variable=r"(?:const|let|var) (?P<name>\w+) = ",
+    tail=r"\}\s*;?\s*NAME\(\)\s*;?\s*",
+    conditions=Conditions(
+        (
+            Rule(
+                _TEXT, r"\s*\)\s*===?(?!=)\s*(?P<value>.+)", "JSON.stringify(CALL)", relation="is"
+            ),
+            Rule(
+                _OPENING + r"Math\.abs\(",
+                rf"\s*-\s*(?P<value>{_NUMBER}(?:\s*/\s*{_NUMBER})?)\)\s*<\s*(?P<within>{_NUMBER})\s*",
+                "(CALL) - 0",
+                "[VALUE, WITHIN]",
+                "near",
+            ),
+            Rule(_OPENING + r"(?P<value>true|false|[\d.]+)\s*===\s*", r"\s*", relation="is"),
+            Rule(_OPENING, r"\s*===\s*(?P<value>.+)", relation="is"),
+            Rule(_OPENING + "!", r"\s*", "!CALL", "true", "is"),
+            Rule(_OPENING, r"\s*", "!CALL", "false", "is"),
+        ),
+        literal=SCRIPT_LITERAL,
+        names=r"(?!(?:Number|String|Boolean|BigInt|Array|Object)\b)[A-Za-z_$][\w$]*",
+    ),
 )
 _STRICT = re.compile(r"(?:\s|//[^\n]*\n|/\*[\s\S]*?\*/)*(?:'use strict'|\"use strict\")[ \t]*;?")
 PRELUDE = r"""const NAME = (() => {
@@ -81,8 +113,9 @@ PRELUDE = r"""const NAME = (() => {
     try { return object(value); } finally { apply(remove, open, [value]); }
   };
   const other = (name/*any*/)/*any*/ => OTHER;
-  return (value/*any*/) => {
-    const bytes = from(`${told(value)}\n`);
+  return (value/*any*/, relation/*any*/ = "") => {
+    if (relation === "is" && typeof value === "object" && value !== null) other("object");
+    const text = told(value), bytes = from(`${relation ? special(relation, text) : text}\n`);
     for (let at/*any*/ = 0; at < bytes.length;) at += writeSync(3, bytes, at);
   };
 })();
@@ -119,27 +152,50 @@ def calling_program(candidate: str, split: SplitTest, prelude: str = PRELUDE) ->
     at = strict.end() if strict else 0
     prelude = prelude.replace("NAME", name, 1).replace("OTHER", _CALLING, 1)
     calls = "".join(f"  {name}({one.call});\n" for one in split.comparisons)
-    return f"{candidate[:at]}\n{prelude}{candidate[at:]}\n{split.head}\n{calls}}}\n\ntest();\n"
+    whole = f"{candidate[:at]}\n{prelude}{candidate[at:]}\n{split.head}\n{calls}"
+    return f"{whole}}}\n\n{_function(split)}();\n"
 
 
 def expected_program(prompt: str, split: SplitTest, prelude: str = PRELUDE) -> str:
     """Make a program that serialises what is expected; the calls are parsed and not made."""
     prelude = prelude.replace("NAME", "harness", 1).replace("OTHER", _EXPECTING, 1)
     lines = "".join(
-        f"  // @ts-ignore\n  void (() => {one.call});\n  harness({one.expected});\n"
-        for one in split.comparisons
+        f"  // @ts-ignore\n  void (() => {call});\n  harness({expected}{_relation(relation)});\n"
+        for call, expected, relation in split.comparisons
     )
-    return f"{prelude}{prompt}{_BODY}{split.head}\n{lines}}}\n\ntest();\n"
+    return f"{prelude}{prompt}{_BODY}{split.head}\n{lines}}}\n\n{_function(split)}();\n"
+
+
+def _relation(name: str) -> str:
+    """Write the argument that a relation is."""
+    return f', "{name}"' if name else ""
+
+
+def _function(split: SplitTest) -> str:
+    """Name the function that the comparisons stand in."""
+    found = re.match(r"const (\w+) = \(\) => ", split.head)
+    return found[1] if found else "test"
+
+
+def split_test(test: str) -> SplitTest | None:
+    """Take a test of either form apart."""
+    return FORM.split(test) or _CONDITIONS.split(test)
 
 
 def same(got: bytes, expected: bytes) -> bool:
-    """Compare as the loose `deepEqual` does."""
+    """Compare as the loose `deepEqual` does, or as the expected line says."""
     if got == expected:
-        return True
+        return not expected.startswith((b'{"$is":', b'{"$near":'))
     if not is_plausible(got, expected):
         return False
     try:
-        return _equal(_read(got), _read(expected))
+        one, wanted = _read(got), _read(expected)
+        match wanted:
+            case {"$is": value}:
+                return _identical(one, value)
+            case {"$near": [float(value), float(within)]}:
+                return isinstance(one, float) and abs(one - value) < within
+        return _equal(one, wanted)
     except (ValueError, RecursionError):
         return False
 
@@ -155,6 +211,13 @@ def _equal(one: Tree, other: Tree) -> bool:
     if isinstance(one, dict) and isinstance(other, dict) and all(map(_has_fields, (one, other))):
         return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in other)
     return _loosely_equal(_primitive(one), _primitive(other))
+
+
+def _identical(one: Tree, other: Tree) -> bool:
+    """Compare a value with a primitive by `===`."""
+    if isinstance(other, dict):
+        return one == other and other != {"$number": "NaN"}
+    return type(one) is type(other) and not isinstance(other, list) and bool(one == other)
 
 
 def _has_fields(one: dict[str, Tree]) -> bool:
@@ -201,4 +264,4 @@ def _number(one: str | float) -> float:
     return float(text or 0) if not text or _DECIMAL.fullmatch(text) else math.nan
 
 
-HARNESS = CallHarness("javascript", FORM.split, calling_program, expected_program, same)
+HARNESS = CallHarness("javascript", split_test, calling_program, expected_program, same)

@@ -1,4 +1,7 @@
-"""Rust: tests of the form `assert_eq!(f(arguments), value);` in the main function.
+"""Rust: tests of the form `assert_eq!(f(arguments), value);` in the main function or a test module.
+
+In a test module also `assert!` of an equality, of a call or of its negation. What is called there
+may have a main function: the module takes its place as the program's entry.
 
 A line is a value as Rust would write it, such as `[1, 2]` for a vector, slice or array. Lines are
 the same where the texts are: integers of any width and strings of any kind have one text, and what
@@ -10,6 +13,7 @@ import re
 import struct
 
 from evolcoder.grade.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grade.call_harness.conditions import BodyForm, Conditions, Rule
 from evolcoder.grade.call_harness.scan import TestForm
 
 _FORM = TestForm(
@@ -22,6 +26,33 @@ _FORM = TestForm(
         re.DOTALL,
     ),
 )
+_ENTRY = '#[export_name = "main"]'
+_TRUTH = r"assert!\s*\(\s*"
+_CONDITIONS = BodyForm(
+    head=(
+        r"\s*#\[cfg\(test\)\]\s*mod tests\s*\{\s*use super::\*;\s*"
+        r"#\[test\]\s*fn (?P<name>\w+)\(\)\s*\{"
+    ),
+    begin=(
+        "mod tests {\n    #[allow(unused_imports)]\n    use super::*;\n"
+        f'    {_ENTRY}\n    extern "C" fn \\g<name>() -> i32 {{\n'
+    ),
+    opening=r"assert(?:_eq)?!\s*\(",
+    variable=r"let (?:mut )?(?P<name>\w+)(?:\s*:[^=;]*)?\s*=\s*",
+    tail=r"\}\s*\}\s*",
+    block="{ DECLARED VALUE }",
+    conditions=Conditions(
+        (
+            Rule(r"assert_eq!\s*\(\s*", r"\s*,\s*(?P<value>.+)"),
+            Rule(_TRUTH, r"\s*==\s*(?P<value>.+)"),
+            Rule(_TRUTH + r"!\s*\(", r"\s*\)\s*", "!CALL", "true"),
+            Rule(_TRUTH + "!", r"\s*", "!CALL", "true"),
+            Rule(_TRUTH, r"\s*", "!CALL", "false"),
+        ),
+        literal=_FORM.literal,
+    ),
+)
+"""Only the test module of such a program is entered; a main function beside it does not matter."""
 _STD = "::std::collections"
 _PAIR = '(key, one) => [text(key), text(one)].join(": ")'
 _SOME, _OK, _ERR = (f'{name}(one) => "{name}", [text(one)];' for name in ("Some", "Ok", "Err"))
@@ -152,7 +183,7 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
     name = fresh_name()
     calls = "".join(f"    crate::{name}::say(&{one.call});\n" for one in split.comparisons)
     serialiser = _serialiser(candidate, name, "NaN")
-    return f"{candidate}\n{split.head}\n{calls}}}\n{serialiser}"
+    return f"{_opened(split)}{candidate}\n{split.head}\n{calls}{_closed(split)}\n{serialiser}"
 
 
 def _expected_program(prompt: str, split: SplitTest) -> str:
@@ -160,7 +191,26 @@ def _expected_program(prompt: str, split: SplitTest) -> str:
         f"    crate::harness::expect(|| {one.call}, {one.expected});\n" for one in split.comparisons
     )
     serialiser = _serialiser(prompt + lines, "harness", "NaN, equal to nothing", _EXPECT)
-    return f"{prompt}{_BODY}{split.head}\n{lines}}}\n{serialiser}"
+    body = _BODY + "}\n" * _is_module(split)
+    whole = f"{_opened(split)}{prompt}{body}{split.head}\n{lines}{_closed(split)}"
+    return f"{whole}\n{serialiser}"
+
+
+def _is_module(split: SplitTest) -> bool:
+    return _ENTRY in split.head
+
+
+def _opened(split: SplitTest) -> str:
+    return "#![no_main]\n" if _is_module(split) else ""
+
+
+def _closed(split: SplitTest) -> str:
+    return "    0\n}\n}" if _is_module(split) else "}"
+
+
+def _split(test: str) -> SplitTest | None:
+    """Take a test of either form apart."""
+    return _FORM.split(test) or _CONDITIONS.split(test)
 
 
 def _serialiser(source: str, name: str, nan: str, more: str = "") -> str:
@@ -189,4 +239,4 @@ def _same_token(got: str, expected: str) -> bool:
         return False
 
 
-HARNESS = CallHarness("rust", _FORM.split, _calling_program, _expected_program, _same)
+HARNESS = CallHarness("rust", _split, _calling_program, _expected_program, _same)

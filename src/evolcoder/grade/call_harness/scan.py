@@ -121,11 +121,11 @@ class TestForm:
                     return None
                 expected = text[found.end() : close].strip()
             if expected:
-                is_value = self._is_value(expected, name)
+                is_value = self.is_value(expected, name)
                 return Comparison(call, expected, relation) if is_value else None
         return None
 
-    def _is_value(self, text: str, name: str) -> bool:
+    def is_value(self, text: str, name: str) -> bool:
         """Tell whether a text is one operand, and does not call the candidate."""
         bare = outside(text, self.literal)
         calls = re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", text)

@@ -110,10 +110,10 @@ def _serve_test(job: dict[str, Any], line: socket.socket) -> NoReturn:
 
 def _commands(job: dict[str, Any]) -> int:
     """Write the source to a file, compile it if need be, and run it."""
-    with open(job["file"], "wb") as file:
-        file.write(read_all(CHANNELS.source))
+    source = read_all(CHANNELS.source)
+    files = _written(job, source)
     if job["compiler"]:
-        code = reap(spawn(lambda: _execute(job, "compile", (None, 2, 2, None))))
+        code = _compile(job, source if job["is_fed"] else None)
         if code != 0:
             _say_outcome(compiled=False)
             return code
@@ -124,7 +124,8 @@ def _commands(job: dict[str, Any]) -> int:
             feed = file.read()
         os.remove(job["feed"])
     if job["hidden"] and job["feed"] != job["file"]:
-        os.remove(job["file"])
+        for name in files:
+            os.remove(name)
     if job["feed"]:
         stdin, end = os.pipe()
     used = os.times()
@@ -132,6 +133,29 @@ def _commands(job: dict[str, Any]) -> int:
     pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, ANSWERS)))
     if job["feed"]:
         _feed(stdin, end, feed)
+    return reap(pid)
+
+
+def _written(job: dict[str, Any], source: bytes) -> list[str]:
+    """Write the source where its compiler or interpreter reads it; return what there is now."""
+    name = job["file"]
+    names = [] if job["is_fed"] else [name]
+    if job["is_linked"]:
+        names.append(os.path.join("..", name))
+        os.symlink(names[-1], name)
+    for path in names[-1:]:
+        with open(path, "wb") as file:
+            file.write(source)
+    return names
+
+
+def _compile(job: dict[str, Any], source: bytes | None) -> int:
+    """Compile a file, or a source that has none; return the exit code."""
+    if source is None:
+        return reap(spawn(lambda: _execute(job, "compile", (None, 2, 2, None))))
+    stdin, end = os.pipe()
+    pid = spawn(lambda: _execute(job, "compile", (stdin, 2, 2, None)))
+    _feed(stdin, end, source)
     return reap(pid)
 
 
@@ -143,7 +167,7 @@ def _make_executable(program: str) -> None:
 
 
 def _feed(read: int, write: int, data: bytes) -> None:
-    """Send a program to its interpreter by a pipe, which cannot be read twice."""
+    """Send a program to its interpreter or compiler by a pipe, which cannot be read twice."""
     os.close(read)
     with contextlib.suppress(BrokenPipeError), open(write, "wb", buffering=0) as pipe:
         pipe.write(data)

@@ -1,4 +1,7 @@
-"""C, by gcc."""
+"""C, by gcc.
+
+A hidden program also stays out of the file that the compiler hands to the assembler (`-pipe`).
+"""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -35,6 +38,7 @@ LANGUAGE = Language(
     file="main.c",
     package="gcc libc6-dev",
     compiler=("gcc", "-O1", "-std=c17", "-o", "main", "main.c", "-lm"),
+    fed=("-O1", "-std=c17", "-pipe", "-o", "main", "-x", "c", "-", "-lm"),
     command=("./main",),
     seal=SEAL,
     requirements=(HEADERS,),

@@ -8,6 +8,7 @@ LANGUAGE = Language(
     file="main.cpp",
     package="g++ libc6-dev",
     compiler=("g++", "-O1", "-std=c++17", "-o", "main", "main.cpp"),
+    fed=("-O1", "-std=c++17", "-pipe", "-o", "main", "-x", "c++", "-"),
     command=("./main",),
     seal=SEAL,
     requirements=(

@@ -7,6 +7,7 @@ LANGUAGE = Language(
     file="main.d",
     package="ldc libphobos2-ldc-shared-dev gcc",
     compiler=("ldc2", "-unittest", "-of=main", "main.d"),
+    fed=("-unittest", "-of=main", "-"),
     command=("./main", "--DRT-testmode=run-main"),
     seal=Seal(
         failed=r"\[unittest\] ",

@@ -1,5 +1,7 @@
 """Go; a program with tests or without a main function is run by `go test`'s own means.
 
+C is out of reach, since its compiler could include the source; Go's own `embed` takes no links.
+
 From 1.20 on Go comes without its library compiled, which each cell would do anew: 10 s and 130 MB.
 """
 
@@ -27,6 +29,7 @@ LANGUAGE = Language(
         file="main.go",
         arguments=("build", "-o", "main", "main.go"),
     ),
+    is_linked=True,
     command=("./main",),
     seal=Seal(
         prologue='import os_NAME "os"\n',
@@ -38,6 +41,7 @@ LANGUAGE = Language(
         ("GOCACHE", f"{TMP}/go"),
         ("GOPATH", f"{TMP}/gopath"),
         ("GO111MODULE", "off"),
+        ("CGO_ENABLED", "0"),
         ("GODEBUG", "installgoroot=all"),
     ),
     once=(

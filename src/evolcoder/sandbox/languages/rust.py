@@ -1,4 +1,7 @@
-"""Rust; assertions are named by their full path, which no macro of the candidate's can shadow."""
+"""Rust; assertions are named by their full path, which no macro of the candidate's can shadow.
+
+A hidden program is one codegen unit, so that no object file of another one can be embedded.
+"""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -17,6 +20,10 @@ LANGUAGE = Language(
     file="main.rs",
     package="rustc gcc libc6-dev",
     compiler=("rustc", "--edition", "2021", "-C", "opt-level=1", "-o", "main", "main.rs"),
+    fed=(
+        *("--edition", "2021", "-C", "opt-level=1", "-C", "codegen-units=1"),
+        *("--crate-name", "main", "-o", "main", "-"),
+    ),
     command=("./main",),
     seal=Seal(
         coda=CODA,
