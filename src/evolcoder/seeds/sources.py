@@ -10,6 +10,7 @@ nothing.
 """
 
 import gzip
+import os
 import re
 import tempfile
 import zlib
@@ -54,7 +55,7 @@ def rows_of(config: SeedsConfig) -> Iterator[Raw]:
         with (resources.files("evolcoder") / "data" / "seeds.jsonl").open("rb") as file:
             yield from _json_rows(cast("BinaryIO", file), BUNDLED)
         return
-    path = Path(config.path).expanduser()
+    path = Path(os.path.expanduser(config.path))  # noqa: PTH111 - pathlib's may raise
     known = _bare(path).suffix.lower() in SUFFIXES
     if not known and not path.exists() and _HUB_ID.fullmatch(config.path):
         yield from _hub_rows(config)
