@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,6 +82,21 @@ def open_binary(
                 yield file
     except OSError as failure:
         raise error(why_not(path, failure)) from failure
+
+
+@contextmanager
+def temporary_files(*, error: type[UserError] = UserError) -> Iterator[None]:
+    """Say of what temporary files come to where they are, and that TMPDIR can move them."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in NO_DESCRIPTORS:
+            raise error(too_few_descriptors()) from failure
+        folder = tempfile.tempdir or os.environ.get("TMPDIR", "the folder for temporary files")
+        raise error(
+            f"{folder}: temporary files cannot be written: {failure.strerror or failure}; "
+            f"set TMPDIR to a folder with room"
+        ) from failure
 
 
 def open_to_append(path: Path, *, inside: Path, error: type[UserError] = UserError) -> BinaryIO:

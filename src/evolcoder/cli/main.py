@@ -42,6 +42,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     with Signals(is_process=argv is None) as signals:
         from evolcoder.cli import output  # noqa: PLC0415 - signals are heard first
 
+        output.open_closed_streams()
         with output.visible_streams():
             try:
                 return signals.finish(_reported(sys.argv[1:] if argv is None else argv, signals))
