@@ -105,7 +105,8 @@ def cache_file(name: str) -> Path:
     try:
         make_folder(path.parent, error=ConfigError)
     except ConfigError as error:
-        raise ConfigError(f"the cache: {error}; {MEND}") from error
+        why = str(error).partition(";")[0]  # of what to do there is one thing
+        raise ConfigError(f"the cache: {why}; {MEND}") from error
     for place in (path.parent, path):
         if os.path.lexists(place) and not os.access(place, os.W_OK):
             raise ConfigError(f"the cache: {place}: cannot be written; {MEND}")
