@@ -12,10 +12,12 @@ ours, which is then the boundary. A pipe, device or folder in the place of a fil
 >>> write_text(Path("runs/x/config.yaml"), text, inside=Path("runs/x"))   # doctest: +SKIP
 """
 
+import errno
 import fcntl
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,10 @@ MARKS = ("run.db", "eval.db", "loop.db")
 """A folder that holds one of these is a run, an evaluation or a loop, whoever made it."""
 STALE_S = 60.0
 """A temporary file that is older and that no process holds was left by one that was killed."""
+_IN_THE_WAY = frozenset(
+    {errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL}
+)
+"""Errors of a path that something else stands in, or that cannot be."""
 _PART = ".part"
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,6 +87,21 @@ def open_binary(
                 yield file
     except OSError as failure:
         raise error(why_not(path, failure)) from failure
+
+
+@contextmanager
+def temporary_files(*, error: type[UserError] = UserError) -> Iterator[None]:
+    """Say of what temporary files come to where they are, and that TMPDIR can move them."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in NO_DESCRIPTORS:
+            raise error(too_few_descriptors()) from failure
+        folder = tempfile.tempdir or os.environ.get("TMPDIR", "the folder for temporary files")
+        raise error(
+            f"{folder}: temporary files cannot be written: {failure.strerror or failure}; "
+            f"set TMPDIR to a folder with room"
+        ) from failure
 
 
 def open_to_append(path: Path, *, inside: Path, error: type[UserError] = UserError) -> BinaryIO:
@@ -153,7 +174,9 @@ def why_not(path: Path, failure: OSError) -> str:
     if failure.errno in NO_DESCRIPTORS:
         return too_few_descriptors()
     said = f"{path}: cannot be written: {failure.strerror or failure}"
-    return f"{said}; make room or mend the rights" if failure.errno in NO_ROOM else said
+    if failure.errno in NO_ROOM:
+        return f"{said}; make room or mend the rights"
+    return f"{said}; name another place" if failure.errno in _IN_THE_WAY else said
 
 
 def _resolved(path: Path, inside: Path, error: type[UserError]) -> tuple[Path, Path]:

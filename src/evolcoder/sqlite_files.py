@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from evolcoder.atomic import checked, kind_of
+from evolcoder.atomic import checked, kind_of, temporary_files
 from evolcoder.errors import EvolcoderError, RunFolderError, StoreError
 from evolcoder.system_limits import lacks_descriptors, too_few_descriptors
 
@@ -131,7 +131,9 @@ def _hindrance(error: BaseException, text: str, path: Path) -> str | None:
         return f"{path}: is in use by another process; try again when that is done"
     if primary == sqlite3.SQLITE_CANTOPEN and lacks_descriptors():
         return too_few_descriptors()
-    return text if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) else None
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        return f"{text}; look after its folder, its rights and the disk, then run it again"
+    return None
 
 
 def _code(error: BaseException) -> int:
@@ -256,11 +258,13 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 def _copy_of(path: Path) -> Opened:
     """Copy a database and its log to where the log's index can be made, and open that."""
-    folder = tempfile.TemporaryDirectory(prefix="evolcoder-")  # removed by `close`
+    with temporary_files(error=RunFolderError):
+        folder = tempfile.TemporaryDirectory(prefix="evolcoder-")  # removed by `close`
     try:
         place = Path(folder.name)
-        for suffix in ("", "-wal"):
-            shutil.copyfile(f"{path}{suffix}", place / f"copy.db{suffix}")
+        with temporary_files(error=RunFolderError):
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{path}{suffix}", place / f"copy.db{suffix}")
         return Opened(_reading(place / "copy.db", "mode=rw"), [folder.cleanup])
     except BaseException:
         folder.cleanup()

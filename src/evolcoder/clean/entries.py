@@ -9,12 +9,14 @@ import hashlib
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from evolcoder.atomic import temporary_files
 from evolcoder.clean.shingles import fold
 from evolcoder.text import clean, named_languages
 
@@ -58,7 +60,8 @@ class Shelf:
     """All entries of one comparison, by the number in which they came."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="evolcoder-clean-")  # noqa: SIM115 - closed below
+        with temporary_files():
+            self._file = tempfile.TemporaryFile(prefix="evolcoder-clean-")  # noqa: SIM115 - held open
         self._ends = array("Q", [0])
         self._digests = array("Q")
         self._names = array("Q")
@@ -73,7 +76,8 @@ class Shelf:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what did not fit was said when it was written
+            self._file.close()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -82,7 +86,8 @@ class Shelf:
         """Put an entry on the shelf; return its folded text."""
         folded, id = fold(entry.text), clean(entry.id)
         record = f"{id}\0{clean(entry.text)}".encode()
-        self._file.write(record)
+        with temporary_files():
+            self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
         self._digests.extend(_words(folded, 2))
         parent = _words(clean(entry.parent), 1)[0] if entry.parent else 0
@@ -95,8 +100,9 @@ class Shelf:
     def read(self, number: int) -> Told:
         """Read one entry back."""
         start, end = self._ends[number], self._ends[number + 1]
-        self._file.seek(start)
-        id, _, text = self._file.read(end - start).decode().partition("\0")
+        with temporary_files():  # to seek is to write what is in the buffer
+            self._file.seek(start)
+            id, _, text = self._file.read(end - start).decode().partition("\0")
         return Told(id, text)
 
     def precedence(self) -> "NDArray[np.int64]":

@@ -8,10 +8,12 @@ that far vectors seldom meet.
 import math
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evolcoder.atomic import temporary_files
 from evolcoder.clean.bands import LEAST_RECALL
 from evolcoder.clean.embed import BATCH, Embedder
 from evolcoder.clean.entries import Shelf
@@ -30,19 +32,22 @@ class Vectors:
 
     def __init__(self, shelf: Shelf, embedder: Embedder, order: Sequence[int]) -> None:
         """Embed all entries in an order that does not depend on how they came."""
-        self._file = tempfile.TemporaryFile(prefix="evolcoder-vectors-")  # noqa: SIM115 - held open
+        with temporary_files():
+            self._file = tempfile.TemporaryFile(prefix="evolcoder-vectors-")  # noqa: SIM115 - held open
         self._n, self._width = len(order), 0
         for start in range(0, self._n, BATCH):
             numbers = order[start : start + BATCH]
             rows = embedder.embed(list(shelf.texts(numbers)))
             self._width = rows.shape[1]
             for number, row in zip(numbers, rows, strict=True):
-                self._file.seek(4 * self._width * number)
-                self._file.write(row.astype(np.float32).tobytes())
+                with temporary_files():
+                    self._file.seek(4 * self._width * number)
+                    self._file.write(row.astype(np.float32).tobytes())
 
     def close(self) -> None:
         """Let the vectors go."""
-        self._file.close()
+        with suppress(OSError):  # what did not fit was said when it was written
+            self._file.close()
 
     def cosine(self, one: int, other: int) -> float:
         """Multiply two vectors, in double precision."""
@@ -64,8 +69,9 @@ class Vectors:
 
     def _read(self, start: int, n: int) -> "NDArray[np.float32]":
         size = 4 * self._width
-        self._file.seek(size * start)
-        return np.frombuffer(self._file.read(size * n), np.float32).reshape(n, self._width)
+        with temporary_files():
+            self._file.seek(size * start)
+            return np.frombuffer(self._file.read(size * n), np.float32).reshape(n, self._width)
 
 
 def _bands_for(threshold: float, n_planes: int) -> int:

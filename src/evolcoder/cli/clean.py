@@ -63,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
         )
     base = folder / CONFIG_NAME if is_run else None
     config = configs.load(base, [*_from_flags(args), *args.set])
+    if args.out is not None and not args.out.name:
+        raise UserError(f"--out {args.out}: names no file; name one")
     leaks.check(args, config)
     seeker = _Seeker(args, config)
     leaked = seeker.leaked if leaks.wanted_by(args, config).against else None

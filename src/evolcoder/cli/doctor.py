@@ -68,7 +68,7 @@ class Diagnosis:
             return f"python: {python.state}: {python.detail}"
         if self.engine is not None and not self.engine.works:
             return f"{self.engine.model}: {self.engine.answer}"
-        return ""
+        return self.machine.cache_trouble
 
     def as_plain(self) -> dict[str, Any]:
         """Return it all as plain data."""

@@ -2,7 +2,7 @@
 
 from evolcoder.clean.embed import Embedder, Remembering, open_embedder
 from evolcoder.config import CleanConfig
-from evolcoder.engine.models import cache_folder
+from evolcoder.engine.models import cache_file, cache_folder
 
 
 def embedder_for(config: CleanConfig) -> Embedder | None:
@@ -12,5 +12,5 @@ def embedder_for(config: CleanConfig) -> Embedder | None:
 
 def opened(spec: str) -> Embedder:
     """Open an embedder whose vectors are kept in the cache folder."""
-    home = cache_folder()
-    return Remembering(open_embedder(spec, home / "models"), home / "embeddings.db")
+    embedder = open_embedder(spec, cache_folder() / "models")
+    return Remembering(embedder, cache_file("embeddings.db"))

@@ -95,12 +95,11 @@ def show(config: Config, heuristics: tuple[Heuristic, ...], folder: Path, *, as_
 
 def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) -> list[Part]:
     """Work out what each part of a run will ask for."""
-    tasks, n_unanswered = _seeds(config)
+    sample, n_tasks, n_unanswered = _seeds(config)
     n_rounds, wanted = config.budget.rounds, config.budget.target
-    evolutions = n_rounds * len(tasks) if wanted is None else round(wanted / habits.kept)
+    evolutions = n_rounds * n_tasks if wanted is None else round(wanted / habits.kept)
     if wanted is not None:
-        n_rounds = max(1, -(-evolutions // len(tasks)))
-    sample = tasks[:SAMPLE]
+        n_rounds = max(1, -(-evolutions // n_tasks))
     seed_chars = fmean(len(task.instruction) for task in sample)
     frame = fmean(_prompt_chars(config, heuristics, task) for task in sample) - seed_chars
     growth = habits.evolve_tokens * (n_rounds - 1) / 2
@@ -175,12 +174,16 @@ def _total(parts: list[Part]) -> Part:
     )
 
 
-def _seeds(config: Config) -> tuple[list[Task], int]:
-    """Read the seeds; return the tasks, and how many of them want an answer."""
-    records = list(read_seeds(config.seeds))
-    tasks = [record for record in records if isinstance(record, Task)]
-    n_answered = sum(isinstance(record, Response) for record in records)
-    return tasks, len(tasks) if config.respond.reanswer_seeds else len(tasks) - n_answered
+def _seeds(config: Config) -> tuple[list[Task], int, int]:
+    """Read the seeds; return the first tasks, how many there are, and how many want an answer."""
+    sample: list[Task] = []
+    n_tasks = n_answered = 0
+    for record in read_seeds(config.seeds):
+        n_answered += isinstance(record, Response)
+        n_tasks += isinstance(record, Task)
+        if isinstance(record, Task) and len(sample) < SAMPLE:
+            sample.append(record)
+    return sample, n_tasks, n_tasks if config.respond.reanswer_seeds else n_tasks - n_answered
 
 
 def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task) -> int:

@@ -150,11 +150,13 @@ async def _evaluate(
     args: argparse.Namespace,
 ) -> dict[str, str]:
     """Check a bench, then generate and grade; return the problems that cannot be believed here."""
-    async with shown_text(grader.line(bench.name, evaluation.progress)):
-        if sandbox is None:
+    line = grader.line(bench.name, evaluation.progress)
+    if sandbox is None:
+        async with shown_text(line):
             await evaluation.generate()
-            return {}
-        with grader.controls_of(sandbox, args) as controls:
+        return {}
+    with grader.controls_of(sandbox, args) as controls:
+        async with shown_text(line):
             faults = await evaluation.check(controls)
             if faults and not args.partial:
                 raise BenchError(_refusal(bench.name, faults))

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from evolcoder.bench.base import Bench, Problem, ProgramChecks
 from evolcoder.bench.ds1000_references import warm_modules
 from evolcoder.cli import libraries
-from evolcoder.engine.models import cache_folder
+from evolcoder.engine.models import cache_file
 from evolcoder.evaluate.story import Progress
 from evolcoder.grade.controls import Controls
 from evolcoder.guard import UNJUDGED
@@ -43,7 +43,7 @@ async def sandbox_for(
 def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[Controls]:
     """Open what this machine knows of references and stubs."""
     packages = [str(path.resolve()) for path in args.packages]
-    path = cache_folder() / "controls.db"
+    path = cache_file("controls.db")
     controls = Controls(path, sandbox, json.dumps(packages), toolchains.fingerprint)
     try:
         yield controls

@@ -26,7 +26,7 @@ from evolcoder.cli.stopping import until_told
 from evolcoder.config import Config
 from evolcoder.engine.base import Role
 from evolcoder.engine.meter import Meter, Spent
-from evolcoder.engine.models import cache_folder
+from evolcoder.engine.models import cache_file, cache_folder
 from evolcoder.errors import ConfigError
 from evolcoder.grade.controls import Controls
 from evolcoder.leakage.execution import Search
@@ -216,7 +216,7 @@ async def _execution(
         return None, ()
     sandbox = await PoolSandbox.start(workers=wanted.workers, level=wanted.level)
     stack.push_async_callback(sandbox.aclose)
-    controls = Controls(cache_folder() / "controls.db", sandbox, "[]")
+    controls = Controls(cache_file("controls.db"), sandbox, "[]")
     stack.callback(controls.close)
     search = await Search.over(problems, sandbox, controls.need)
 

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 import evolcoder
-from evolcoder.engine.models import cache_folder
+from evolcoder.engine.models import MEND, cache_folder
+from evolcoder.errors import ConfigError
 from evolcoder.sandbox.jail import find_bwrap
 
 EXTRAS = ("xllamacpp", "pyarrow", "datasets")
@@ -52,6 +53,8 @@ class Machine:
     """What of it is free."""
     disks: tuple[Disk, ...]
     """Room where things are written."""
+    cache_trouble: str
+    """Why the cache cannot be used; empty if it can."""
     bubblewrap: str | None
     """Path of bubblewrap."""
     bubblewrap_version: str | None
@@ -64,6 +67,7 @@ def look() -> Machine:
     """Look around."""
     memory, free = _memory()
     bwrap = find_bwrap()
+    cache, trouble = _cache()
     return Machine(
         evolcoder=evolcoder.__version__,
         python=platform.python_version(),
@@ -71,15 +75,33 @@ def look() -> Machine:
         cpus=len(os.sched_getaffinity(0)),
         memory_mb=memory,
         memory_free_mb=free,
-        disks=(_disk("cache", cache_folder()), _disk("here", Path.cwd())),
+        disks=(*([_disk("cache", cache)] if cache else ()), _disk("here", Path.cwd())),
+        cache_trouble=trouble,
         bubblewrap=bwrap,
         bubblewrap_version=_version_of(bwrap) if bwrap else None,
         extras={name: _installed(name) for name in EXTRAS},
     )
 
 
+def _cache() -> tuple[Path | None, str]:
+    """Return the cache folder, which need not exist, and what is wrong with it."""
+    try:
+        folder = cache_folder()
+    except ConfigError as error:
+        return None, str(error)
+    existing = _existing(folder)
+    can_write = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    return folder, "" if can_write else f"the cache: {existing}: cannot be written; {MEND}"
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder or the nearest above it that is there."""
+    absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() follows links
+    return next(path for path in (absolute, *absolute.parents) if os.path.exists(path))  # noqa: PTH110 - never raises
+
+
 def _disk(use: str, folder: Path) -> Disk:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = _existing(folder)
     return Disk(use, str(folder), shutil.disk_usage(existing).free // MB)
 
 

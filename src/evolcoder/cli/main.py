@@ -28,6 +28,9 @@ VERBS = {
 RESUMING = frozenset({"run", "verify", "eval", "loop", "train"})
 """Verbs that go on where they were ended."""
 
+FEWEST = 8
+"""Files that any command may have open at a time."""
+
 EPILOG = """\
 start with:  evolcoder run --limit 8
 exit codes:  0 done, 1 failed, 2 wrong input, 3 stopped at a budget (the same command resumes)
@@ -39,6 +42,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     with Signals(is_process=argv is None) as signals:
         from evolcoder.cli import output  # noqa: PLC0415 - signals are heard first
 
+        output.open_closed_streams()
         with output.visible_streams():
             try:
                 return signals.finish(_reported(sys.argv[1:] if argv is None else argv, signals))
@@ -49,6 +53,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 def _reported(argv: "Sequence[str]", signals: Signals) -> int:
     """Run a command line; what it raises becomes a line and an exit code."""
     from evolcoder import errors  # noqa: PLC0415 - as above
+    from evolcoder.system_limits import told_of  # noqa: PLC0415 - later it may not be to be had
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
@@ -63,6 +68,8 @@ def _reported(argv: "Sequence[str]", signals: Signals) -> int:
         for kind, code in codes:
             if isinstance(error, kind):
                 return _say(str(error), code)
+        if (said := told_of(error)) is not None:
+            return _say(said, 2)
         import traceback  # noqa: PLC0415 - as above
 
         traceback.print_exc()
@@ -96,9 +103,25 @@ def _dispatch(arguments: list[str], signals: Signals) -> int:
     if module is None:
         parser.print_help(sys.stderr)
         return 2
+    _check_surroundings()
     signals.begin(RESUMED if parsed.verb in RESUMING else AGAIN)
     code: int = module.main(parsed)
     return code
+
+
+def _check_surroundings() -> None:
+    """Refuse to begin where every verb would fail at some later place."""
+    import os  # noqa: PLC0415 - as above
+
+    from evolcoder.errors import UserError  # noqa: PLC0415
+    from evolcoder.system_limits import lacks_descriptors, too_few_descriptors  # noqa: PLC0415
+
+    if lacks_descriptors(FEWEST):
+        raise UserError(too_few_descriptors())
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib has no better one
+    except OSError as error:
+        raise UserError("the folder that you are in is gone; go to another") from error
 
 
 def _give_up_stdout() -> None:

@@ -23,6 +23,7 @@ from evolcoder.text import visible
 
 _MOVES = re.compile(r"(\r|\n|\x1b\[A)")
 """How tqdm draws its bar anew."""
+_NAMES = {"<stdout>": "standard output", "<stderr>": "standard error"}
 _secrets = Secrets(())
 
 
@@ -42,12 +43,28 @@ class VisibleStream:
             )
         else:
             shown = visible(shown)
-        try:
-            self.stream.write(shown)
-        except UnicodeEncodeError:
-            encoding = self.stream.encoding
-            self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        with self._named():
+            try:
+                self.stream.write(shown)
+            except UnicodeEncodeError:
+                encoding = self.stream.encoding
+                self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
+
+    def flush(self) -> None:
+        """Flush."""
+        with self._named():
+            self.stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Have an error of the system say which stream it was."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None:
+                error.filename = _NAMES.get(self.stream.name, str(self.stream.name))
+            raise
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each."""
@@ -70,6 +87,20 @@ def visible_streams() -> Iterator[None]:
     finally:
         sys.stdout, sys.stderr = before
         _secrets = Secrets(())
+
+
+def open_closed_streams() -> None:
+    """Have what is printed to a stream that was closed before we began go nowhere.
+
+    Else a file of ours would be opened in its place, and be printed into.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            place = os.open(os.devnull, os.O_RDWR)
+            if place != number:
+                os.dup2(place, number)
+                os.close(place)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -100,6 +131,6 @@ def json_of(value: object, *, indent: int | None = None) -> str:
 
 
 def _wrapped(stream: TextIO) -> TextIO:
-    if stream is None or isinstance(stream, VisibleStream):
+    if isinstance(stream, VisibleStream):
         return stream
     return cast("TextIO", VisibleStream(stream))

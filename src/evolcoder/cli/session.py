@@ -5,7 +5,7 @@
 """
 
 import difflib
-import resource
+import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, price_of, usd
 from evolcoder.errors import ConfigError, ModelError
 from evolcoder.rounds import Cast
+from evolcoder.system_limits import allow_descriptors
 from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Purse:
     def __init__(
         self, config: Config, meter: Meter, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
-        path = Path(config.cache or models.cache_folder() / "completions.db")
+        path = Path(config.cache or models.cache_file("completions.db"))
         self._cache = CompletionCache(path)
         stack.callback(self._cache.close)
         self._meter = meter
@@ -182,17 +183,13 @@ def specs_of(config: Config) -> list[str]:
 def allow_connections(n: int) -> None:
     """Let this process hold so many connections beside its files, as far as the system allows.
 
-    Shells give 1,024 and allow more; without it, that is where the requests in flight would end.
+    Without it, the limit of the shell is where the requests in flight would end.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = n + OTHER_FILES
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    allow_descriptors(n + OTHER_FILES)
 
 
 def _open_file(path: Path, config: Config) -> Opened:
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
     return Opened(_load(path, models.digest_of(path), config), path.name)
 
 

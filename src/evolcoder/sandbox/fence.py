@@ -106,6 +106,7 @@ class Fence:
         return self.users[(os.getpid() << 10 | next(_numbers) & 1023) % len(self.users)]
 
 
+NO_PROC = "there is no /proc here, which the sandbox needs; mount it"
 Hold = Jail | Fence
 """How to start workers."""
 
@@ -121,12 +122,19 @@ def spare_users(uid_map: str) -> range | None:
     return None
 
 
+def _uid_map() -> str:
+    try:
+        return Path("/proc/self/uid_map").read_text()
+    except FileNotFoundError as error:
+        raise SandboxRefusedError(NO_PROC) from error
+
+
 def fences(
     folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
 ) -> Iterator[Fence]:
     """Return the way to hold programs without a container, if there is one here."""
     known = landlock.version()
-    users = spare_users(Path("/proc/self/uid_map").read_text()) if os.geteuid() == 0 else None
+    users = spare_users(_uid_map()) if os.geteuid() == 0 else None
     for folder in folders if users else ():
         if is_private(str(folder)):
             raise SandboxRefusedError(

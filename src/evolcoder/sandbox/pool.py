@@ -9,7 +9,9 @@ refuses to start below its layers; no level falls back to a weaker one.
 """
 
 import asyncio
+import math
 import os
+import resource
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,8 @@ from evolcoder.sandbox.base import (
     missing_from,
 )
 from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.fence import Hold, fences
+from evolcoder.sandbox.fence import NO_PROC, Hold, fences
+from evolcoder.sandbox.inside.cell import SPARED
 from evolcoder.sandbox.inside.line import KILLED, End
 from evolcoder.sandbox.jail import jails
 from evolcoder.sandbox.layers import PROBE, layers_of
@@ -38,9 +41,14 @@ from evolcoder.sandbox.outcomes import Outcome, has_begun, outcome_of
 from evolcoder.sandbox.seats import Exclusive, Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import EndedError, KilledError, Worker
+from evolcoder.system_limits import allow_descriptors, too_few_descriptors
 
 HASTE = 1 / 3
 """Part of its processor time that a program gets while others run beside it."""
+OF_PROCESS, OF_WORKER = 128, 32
+"""Descriptors that this process may hold, and for each worker."""
+NEEDED = SPARED + OF_PROCESS
+"""Descriptors that a worker may need; with fewer, most come up all the same."""
 TRIES = 2
 """How often a program is given to a worker before the sandbox's failure is final."""
 
@@ -126,15 +134,17 @@ class PoolSandbox:
         """
         if level not in LEVELS:
             raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
+        _check_machine(level, count := workers or len(os.sched_getaffinity(0)) + 1)
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
-        count = workers or len(os.sched_getaffinity(0)) + 1
         faults = []
         for hold in LEVELS[level].holds(folders, packages, warm):
             sandbox = cls(hold, count, tools)
             try:
                 layers = await sandbox._look()
             except SandboxError as error:
+                if _n_descriptors() < NEEDED:
+                    raise _refused(level, too_few_descriptors()) from error
                 faults.append("; ".join(filter(None, (str(error), LEVELS[level].failed))))
                 await sandbox.aclose()
                 continue
@@ -242,6 +252,23 @@ class PoolSandbox:
     async def _look(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
+
+
+def _check_machine(level: str, workers: int) -> None:
+    """Refuse a machine without /proc, and let this process hold what so many workers need."""
+    if not Path("/proc", str(os.getpid())).exists():
+        raise _refused(level, NO_PROC)
+    allow_descriptors(OF_PROCESS + OF_WORKER * workers)
+
+
+def _n_descriptors() -> float:
+    """Return how many descriptors a worker may come to hold."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return math.inf if hard == resource.RLIM_INFINITY else hard
+
+
+def _refused(level: str, why: str) -> SandboxRefusedError:
+    return SandboxRefusedError(f"--sandbox {level}: {why}")
 
 
 def _refusal(level: Level, faults: Sequence[str]) -> str:

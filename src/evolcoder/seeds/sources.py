@@ -10,6 +10,7 @@ nothing.
 """
 
 import gzip
+import os
 import re
 import tempfile
 import zlib
@@ -19,9 +20,10 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from evolcoder import json_stream
+from evolcoder.atomic import temporary_files
 from evolcoder.config import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import opened
@@ -54,7 +56,7 @@ def rows_of(config: SeedsConfig) -> Iterator[Raw]:
         with (resources.files("evolcoder") / "data" / "seeds.jsonl").open("rb") as file:
             yield from _json_rows(cast("BinaryIO", file), BUNDLED)
         return
-    path = Path(config.path).expanduser()
+    path = Path(os.path.expanduser(config.path))  # noqa: PTH111 - pathlib's may raise
     known = _bare(path).suffix.lower() in SUFFIXES
     if not known and not path.exists() and _HUB_ID.fullmatch(config.path):
         yield from _hub_rows(config)
@@ -92,9 +94,12 @@ def _file_rows(path: Path) -> Iterator[Raw]:
 @contextmanager
 def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     """Unpack to disk what is read from its end, as Parquet is."""
-    with tempfile.TemporaryFile() as unpacked:
+    with temporary_files(error=SeedsError):
+        unpacked = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - below
+    with unpacked:
         while piece := file.read(_PIECE):
-            unpacked.write(piece)
+            with temporary_files(error=SeedsError):
+                _write_all(unpacked, piece)
             if unpacked.tell() > MOST_UNPACKED_GB << 30:
                 raise SeedsError(
                     f"{path}: is larger than {MOST_UNPACKED_GB} GB when it is unpacked; "
@@ -102,6 +107,13 @@ def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
                 )
         unpacked.seek(0)
         yield cast("BinaryIO", unpacked)
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    """Write all of it, where a nearly full disk takes a part at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[Raw]:

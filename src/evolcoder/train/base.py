@@ -126,7 +126,7 @@ def check_weights(spec: str, trust: Trust) -> None:
     place, named = _place_of(spec)
     if trust.pickled_weights or named:
         return
-    folder = Path(place).expanduser()
+    folder = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib's may raise
     name = _pickle_in(folder) if folder.is_dir() else _pickle_on_hub(spec)
     if name is not None:
         raise TrainError(
@@ -217,7 +217,8 @@ def _end_in_gguf(spec: str, tokenizer: Any) -> str:
     """Return the token that the file itself names as the end; the loader does not ask it."""
     from gguf import GGUFReader
 
-    field = GGUFReader(Path(spec).expanduser()).get_field("tokenizer.ggml.eos_token_id")
+    path = os.path.expanduser(spec)  # noqa: PTH111 - pathlib's may raise
+    field = GGUFReader(path).get_field("tokenizer.ggml.eos_token_id")
     if field is None:
         return str(tokenizer.eos_token)
     return str(tokenizer.convert_ids_to_tokens(int(field.contents())))

@@ -1,0 +1,133 @@
+"""A stream of JSON holds one value, whatever the file; every fault says on which line it is."""
+
+import json
+import tracemalloc
+from io import BytesIO, RawIOBase
+
+import pytest
+
+from evolcoder import json_stream
+from evolcoder.json_stream import NotJSONError, values
+
+ODD = [{"a": [1, "x, ]}"]}, -1.5e-300, True, None, "\ud83d", "\x00\u202e", {"a": {"a": {}}}, []]
+
+
+class Dripping(RawIOBase):
+    """Gives one byte at a time, as a slow pipe may."""
+
+    def __init__(self, data):
+        self._left = BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return self._left.read(min(size, 1) if size >= 0 else -1)
+
+
+class Endless(RawIOBase):
+    """Gives a beginning, then the same bytes for as long as anybody reads."""
+
+    def __init__(self, head, piece, most=1 << 32):
+        self._left = head
+        self._piece = piece
+        self._most = most
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        assert size > 0, "what has no end was asked for whole"
+        while len(self._left) < size and self._most > 0:
+            self._left += self._piece * (1 << 16)
+            self._most -= len(self._piece) << 16
+        found, self._left = self._left[:size], self._left[size:]
+        return found
+
+    def readline(self, size=-1):
+        return self.read(size)
+
+
+def read(data):
+    return [value for _, value in values(BytesIO(data))]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_and_lines_give_the_same_values(mark, indent):
+    """With a byte order mark or without, spread over lines or not, with any text in them."""
+    array = mark + json.dumps(ODD, indent=indent).encode()
+    lines = mark + b"\r\n\n".join(json.dumps(one).encode() for one in ODD)
+    assert read(array) == read(lines) == ODD
+
+
+def test_where_a_file_is_cut_into_pieces_does_not_matter():
+    """Escapes, numbers and letters of several bytes that a piece ends in are read whole."""
+    wanted = [*ODD, "\u00e4\U0001f600", 12345678901234567890]
+    data = json.dumps(wanted, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    data = data.replace("\ud83d".encode("utf-8", "surrogatepass"), b"\\ud83d")
+    assert list(json_stream.array(Dripping(data))) == wanted
+
+
+REFUSED = {
+    "deep lists": (b"[" * 200_000, "line 1 cannot be read"),
+    "deep objects": (b'{"a":' * 200_000, "begins on line 1 cannot be read"),
+    "a deep second row": (b"[1,\n" + b"[" * 200_000, "line 2 cannot be read"),
+    "a number of a million digits": (b"[" + b"9" * 1_000_000 + b"]", "line 1 cannot be read"),
+    "a number in a line": (b"1\n" + b"9" * 1_000_000, "begins on line 2 cannot be read"),
+    "an array cut off": (b'[{"a": 1},\n{"a": ', "line 2 is not JSON"),
+    "an array without its end": (b"[1, 2", "line 1 is not JSON"),
+    "a line cut off": (b'{"a": 1}\n{"a": ', "line 2 is not JSON"),
+    "a comma too many": (b"[1,\n]", "line 2 is not JSON"),
+    "no comma": (b"[1\n2]", "line 2 is not JSON"),
+    "more behind the end": (b"[1]\nx", "line 2 is not JSON .Extra data 'x'"),
+    "NUL bytes": (b"\0" * 100, "line 1 is not JSON"),
+    "a NUL byte in an array": (b"[1,\n\0]", "line 2 is not JSON"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "line 1 is not UTF-8 .*, but UTF-16"),
+    "a lone surrogate": (b'["a",\n"\xed\xa0\x80"]', "line 2 is not UTF-8"),
+    "a lone surrogate in a line": (b'"a"\n"\xed\xa0\x80"', "line 2 is not UTF-8"),
+    "a letter cut off": (b'["\xc3', "is not UTF-8"),
+    "a control character": (b'["\x01"]', "line 1 is not JSON"),
+    "blanks without end": (b"\n" * (2 << 20), "million blanks"),
+    "a mark in the middle": (b"1\n\xef\xbb\xbf2", "line 2 is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_json_says_on_which_line(name):
+    """Depth, long numbers, cuts, odd bytes and blanks are one error, of one line."""
+    data, why = REFUSED[name]
+    with pytest.raises(NotJSONError, match=why) as raised:
+        read(data)
+    assert len(str(raised.value)) < 300
+    assert "\n" not in str(raised.value)
+
+
+def test_of_a_name_that_comes_twice_the_last_counts():
+    """As `json` has it."""
+    assert read(b'{"a": 1, "a": 2}') == [{"a": 2}]
+
+
+@pytest.mark.parametrize("head", [b'["', b'"', b'[{"a": "'])
+def test_a_value_without_end_is_refused_in_bounded_memory(monkeypatch, head):
+    """A text that never ends is given up at the longest that a value may be."""
+    monkeypatch.setattr(json_stream, "MOST_MB", 4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotJSONError, match="longer than 4 MB"):
+            list(values(Endless(head, b"x")))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("head", "piece"), [(b"[[", b"[],"), (b"[", b"{},")])
+def test_parts_are_bounded_and_rows_are_not(monkeypatch, head, piece):
+    """One value of very many empty lists is refused; as many values of one each are read."""
+    monkeypatch.setattr(json_stream, "MOST_PARTS", 100_000)
+    found = json_stream.array(Endless(head, piece))
+    if head == b"[":
+        assert [next(found) for _ in range(300_000)][-1] == {}
+    else:
+        with pytest.raises(NotJSONError, match="more than 100,000 parts"):
+            next(found)

@@ -1,0 +1,75 @@
+"""What the system refuses is one line, wherever in an error it stands."""
+
+import asyncio
+import errno
+import os
+
+import pytest
+
+from evolcoder.system_limits import told_of
+
+
+def refused(number, place=None):
+    return OSError(number, os.strerror(number), place)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (refused(errno.EMFILE), "too few file descriptors: this process may open "),
+        (refused(errno.ENOSPC, "x.json"), "x.json: No space left on device; make room"),
+        (refused(errno.EROFS, b"x.json"), "x.json: Read-only file system; make room"),
+        (refused(errno.EAGAIN), "Resource temporarily unavailable; raise the limit of processes"),
+        (refused(errno.ENOMEM), "Cannot allocate memory; free some memory"),
+        (refused(errno.EIO), "Input/output error; look after the disk"),
+        (refused(errno.ENOENT, "/proc/self/x"), "/proc/self/x: No such file or directory; mend"),
+        (MemoryError(), "out of memory; free some"),
+        (RuntimeError("can't start new thread"), "no thread starts; raise the limit of processes"),
+        (ImportError("x.so: Too many open files"), "too few file descriptors: "),
+    ],
+)
+def test_every_refusal_says_what_to_do(error, told):
+    """Room, rights, descriptors, processes, memory and disks each have their own remedy."""
+    said = told_of(error)
+    assert said.startswith(told)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("No space left on device"),
+        RuntimeError("another"),
+        KeyError("x"),
+        OSError("no number"),
+        refused(errno.EBADF),
+        ImportError("no module named x"),
+    ],
+)
+def test_a_fault_of_ours_stays_one(error):
+    """What the system did not refuse is not taken for a refusal, and keeps its traceback."""
+    assert told_of(error) is None
+
+
+def test_a_refusal_is_found_in_a_group_and_as_a_cause():
+    """A task group and whoever raises anew hide nothing."""
+
+    async def full():
+        raise refused(errno.ENOSPC, "x.db")
+
+    async def story():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(full())
+
+    with pytest.raises(ExceptionGroup) as raised:
+        asyncio.run(story())
+    outer = ValueError("outer")
+    outer.__cause__ = raised.value
+    assert told_of(outer).startswith("x.db: No space left")
+
+
+def test_errors_that_cause_each_other_end():
+    """A ring of causes is gone through once."""
+    one, other = ValueError(), KeyError()
+    one.__cause__, other.__cause__ = other, one
+    assert told_of(one) is None
