@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from evolcoder.errors import UserError
+from evolcoder.input_files import kind_of
 from evolcoder.system_limits import NO_DESCRIPTORS, NO_ROOM, too_few_descriptors
 
 MARKS = ("run.db", "eval.db", "loop.db")
@@ -158,15 +159,6 @@ def check_tree(folder: Path, *, error: type[UserError] = UserError) -> None:
 def open_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -> int:
     """Open a file that processes lock, and make it if need be; return its descriptor."""
     return _opened_in_place(path, _LOCK, inside, error)
-
-
-def kind_of(mode: int) -> str:
-    """Name what a file's mode says that it is."""
-    kinds = {
-        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe",
-        stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device",
-    }  # fmt: skip
-    return kinds.get(stat.S_IFMT(mode), "special file")
 
 
 def why_not(path: Path, failure: OSError) -> str:

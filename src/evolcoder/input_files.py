@@ -16,7 +16,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from evolcoder.atomic import kind_of
 from evolcoder.errors import UserError
 from evolcoder.system_limits import NO_DESCRIPTORS, too_few_descriptors
 
@@ -92,3 +91,12 @@ def opened(path: Path, *, error: type[UserError] = UserError) -> Iterator[Binary
             return
         with gzip.GzipFile(fileobj=file) as packed:
             yield cast("BinaryIO", packed)
+
+
+def kind_of(mode: int) -> str:
+    """Name what a file's mode says that it is."""
+    kinds = {
+        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "special file")

@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from evolcoder.atomic import checked, kind_of, temporary_files
+from evolcoder.atomic import checked, temporary_files
 from evolcoder.errors import EvolcoderError, RunFolderError, StoreError
+from evolcoder.input_files import kind_of
 from evolcoder.system_limits import lacks_descriptors, too_few_descriptors
 
 BUSY_MS = 30_000
