@@ -70,7 +70,7 @@ def test_json_has_every_key_on_every_machine(capsys, refused):
     assert set(found["sandbox"]) == {"level", "refused", "layers", "missing", "findings"}
     assert set(found["machine"]) == {
         *("evolcoder", "python", "platform", "cpus", "memory_mb", "memory_free_mb"),
-        *("disks", "bubblewrap", "bubblewrap_version", "extras"),
+        *("disks", "cache_trouble", "bubblewrap", "bubblewrap_version", "extras"),
     }
     assert [disk["use"] for disk in found["machine"]["disks"]] == ["cache", "here"]
     assert set(found["machine"]["extras"]) == {"xllamacpp", "pyarrow", "datasets"}

@@ -1,0 +1,197 @@
+"""Limits, rights, streams, room and folders that fail a command: one line, no traceback."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import toys
+from evolcoder.cli import estimate, machine, run
+from evolcoder.cli import main as door
+from evolcoder.config import check
+from evolcoder.engine import models
+from evolcoder.errors import ConfigError
+from evolcoder.evolve.heuristics import resolve
+
+ENTRY = "import sys; from evolcoder.cli.main import main; sys.exit(main())"
+FEW, SOME = 8, 64
+"""Descriptors with which no command begins, and with which no worker of the sandbox does."""
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    toys.seeds_file(tmp_path / "seeds.jsonl", 4)
+    return tmp_path
+
+
+def command(folder, *arguments, before=None, **options):
+    """Run a command in a process of its own; return its exit code and its last lines."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    environment = {**os.environ, "EVOLCODER_CACHE": str(folder / "cache"), **options.pop("env", {})}
+    done = subprocess.run(
+        [sys.executable, "-c", ENTRY, *map(str, arguments)], cwd=folder, env=environment,
+        preexec_fn=before, timeout=60, check=False, **options,
+    )  # fmt: skip
+    return done.returncode, (done.stderr or b"").decode()
+
+
+def may_open(n):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+
+
+EVERY = {
+    "run": ["run", "--seeds", "seeds.jsonl", "--dry-run"],
+    "verify": ["verify", "seeds.jsonl", "--out", "out"],
+    "clean": ["clean", "seeds.jsonl"],
+    "eval": ["eval", "--bench", "humaneval", "--data-dir", "."],
+    "train": ["train", "seeds.jsonl", "--base", "none", "--out", "out"],
+    "loop": ["loop", "loop.yaml"],
+    "inspect": ["inspect", "run"],
+    "export": ["export", "run"],
+    "doctor": ["doctor"],
+}
+
+
+@pytest.mark.parametrize("verb", EVERY)
+def test_every_verb_says_that_it_may_open_too_few_files(seeds, verb):
+    """And how many, and what to do, whatever it would have opened."""
+    code, err = command(seeds, *EVERY[verb], before=may_open(FEW))
+    assert code == 2
+    assert err == (
+        "evolcoder: too few file descriptors: this process may open 8 files and pipes; "
+        "raise the limit, such as by `ulimit -n 4096`, and run it again\n"
+    )
+
+
+def test_a_sandbox_without_descriptors_does_not_blame_its_worker(seeds):
+    """A worker that cannot be set up for want of them is no fault of the sandbox."""
+    told = ["verify", "seeds.jsonl", "--sandbox", "processes", "--workers", "1", "--out", "out"]
+    code, err = command(seeds, *told, before=may_open(SOME))
+    assert code == 2
+    assert err.startswith("evolcoder: --sandbox processes: too few file descriptors: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_stream_is_no_fault(seeds, closed):
+    """A command whose input, output or errors were closed does its work, and prints into no file."""
+    code, err = command(
+        seeds, "clean", "seeds.jsonl", "--out", "clean.jsonl",
+        before=lambda: os.close(closed),
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert (seeds / "clean.jsonl").read_text() == (seeds / "seeds.jsonl").read_text()
+
+
+def test_a_full_standard_output_is_named(seeds):
+    """What cannot be printed is told on standard error, with the name of the stream."""
+    with open("/dev/full", "wb") as full:
+        code, err = command(seeds, "clean", "seeds.jsonl", stdout=full)
+    assert code == 2
+    assert err.startswith("evolcoder: standard output: No space left on device; make room")
+
+
+def test_a_folder_that_is_gone_is_told(seeds):
+    """Whoever stands in a folder that was removed is sent elsewhere."""
+    gone = seeds / "gone"
+    gone.mkdir()
+
+    def leave():
+        os.chdir(gone)
+        gone.rmdir()
+
+    code, err = command(seeds, "clean", "bundled", before=leave)
+    assert (code, err) == (2, "evolcoder: the folder that you are in is gone; go to another\n")
+
+
+def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
+    """And not by that of the file that was to be written beside it."""
+    nowhere = "/dev/null/nowhere"
+    script = (
+        "import tempfile; tempfile.tempdir = '/proc';"  # where nobody may make a file
+    ) + ENTRY
+    done = subprocess.run(
+        [sys.executable, "-c", script, "clean", "seeds.jsonl", "--out", "clean.jsonl"],
+        cwd=seeds, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": nowhere},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("evolcoder: /proc: temporary files cannot be written: ")
+    assert done.stderr.endswith("; set TMPDIR to a folder with room\n")
+    assert not (seeds / "clean.jsonl").exists()
+
+
+@pytest.mark.parametrize("make", ["file", "below a file", "dangling", "no rights"])
+def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path, make):
+    """Whatever stands in its place, EVOLCODER_CACHE is what to set."""
+    place = tmp_path / "cache"
+    if make == "dangling":
+        place.symlink_to(tmp_path / "nowhere" / "at" / "all")
+    elif make == "no rights":
+        place.mkdir()
+        monkeypatch.setattr(models.os, "access", lambda *_: False)
+    else:
+        place.write_text("x")
+    monkeypatch.setenv("EVOLCODER_CACHE", str(place / "sub" if make == "below a file" else place))
+    with pytest.raises(ConfigError) as raised:
+        models.cache_file("completions.db")
+    assert str(raised.value).startswith(f"the cache: {place}")
+    assert str(raised.value).endswith("; set EVOLCODER_CACHE to a folder that can be written")
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
+    """Neither HOME nor an entry in the list of users is needed where EVOLCODER_CACHE is set."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("EVOLCODER_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(models.Path, "home", no_home)
+    with pytest.raises(ConfigError, match="no home folder, and no HOME; set EVOLCODER_CACHE"):
+        models.cache_folder()
+    monkeypatch.setenv("EVOLCODER_CACHE", "/here")
+    assert str(models.cache_folder()) == "/here"
+
+
+def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
+    """A file where the cache would be is found before a run stumbles over it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "file"))
+    found = machine.look().cache_trouble
+    assert found.startswith(f"the cache: {tmp_path / 'file'}: cannot be written; set EVOLCODER_")
+    monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "folder" / "sub"))
+    assert machine.look().cache_trouble == ""
+
+
+def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
+    """Memory does not grow with the seeds; the counts are of all of them."""
+    toys.seeds_file(tmp_path / "seeds.jsonl", estimate.SAMPLE + 50)
+    config = check(
+        {"seeds": {"path": str(tmp_path / "seeds.jsonl")}, "budget": {"rounds": 1}}, where="here"
+    )
+    habits = estimate.Habits(attempts=1.0, kept=1.0)
+    sample, n_tasks, n_unanswered = estimate._seeds(config)
+    assert (len(sample), n_tasks, n_unanswered) == (estimate.SAMPLE, estimate.SAMPLE + 50, 0)
+    evolver = estimate.estimate(config, resolve(config.evolve), habits)[0]
+    assert evolver.calls == estimate.SAMPLE + 50
+
+
+def test_a_refusal_that_nobody_foresaw_is_one_line_at_the_door(monkeypatch, capsys):
+    """A fault of the system has no traceback, wherever it was raised; a fault of ours keeps it."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "main", full)
+    assert door.main(["run"]) == 2
+    told = "evolcoder: somewhere: No space left on device; make room or mend the rights\n"
+    assert capsys.readouterr().err == told
+    monkeypatch.setattr(run, "main", broken)
+    assert door.main(["run"]) == 1
+    assert "Traceback" in capsys.readouterr().err
