@@ -23,7 +23,7 @@ from xml.etree import ElementTree as ET
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER
-from evolcoder.sandbox.jail import find_bwrap
+from evolcoder.sandbox.bubblewrap import find_bwrap
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "attacks.md"

@@ -15,14 +15,14 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from evolcoder.cli.session import open_models
-from evolcoder.config import Config, SeedsConfig, check
+from evolcoder.app.models import open_models
+from evolcoder.config.load import Config, SeedsConfig, check
 from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.evolve.draft import Draft, read
-from evolcoder.evolve.eliminate import fault
-from evolcoder.evolve.evolve import evolve
+from evolcoder.evolve.candidate import Draft, read
+from evolcoder.evolve.evolver import evolve
 from evolcoder.evolve.heuristics import Heuristic, Holds, choose, resolve
+from evolcoder.evolve.rules import fault
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds

@@ -22,10 +22,10 @@ from evolcoder.bench.base import Problem, ProgramChecks
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.multipl_e import CONTROLLED, LANGUAGES, multipl_e
 from evolcoder.errors import EvolcoderError
-from evolcoder.grade.call_harness.registry import HARNESSES
-from evolcoder.grade.controls import GENEROUS
-from evolcoder.grade.problems import PROGRAM
-from evolcoder.grade.programs import ProgramTest, expected_lines, grade_program, split_test
+from evolcoder.grading.call_harness.registry import HARNESSES
+from evolcoder.grading.problem_test import PROGRAM
+from evolcoder.grading.reference_checks import GENEROUS
+from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program, split_test
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.toolchains import find

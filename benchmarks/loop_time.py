@@ -17,9 +17,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.gauge import watching
-from evolcoder.loop.clock import table
-from evolcoder.loop.store import DB_NAME, LoopStore, Step
+from evolcoder.experiment.gpu_monitor import watching
+from evolcoder.experiment.store import DB_NAME, LoopStore, Step
+from evolcoder.experiment.timings import table
 
 TARGET_S = 600.0
 ONE_ROUND = (

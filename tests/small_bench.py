@@ -1,8 +1,8 @@
 """A benchmark of three functions, by calls, by asserts, and by both sets of inputs."""
 
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
-from evolcoder.bench.functions import FunctionBench, entry_points
-from evolcoder.bench.oracles import Oracle
+from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.function_bench import FunctionBench, entry_points
 
 DOUBLE = "def double(x):\n    return 2 * x\n"
 ADD = "def add(a, b):\n    return a + b\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder import atomic
 from evolcoder.errors import RunFolderError, UserError
+from evolcoder.storage import atomic
 from system_calls import limited_files
 
 

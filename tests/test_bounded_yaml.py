@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 import yaml
 
-from evolcoder import bounded_yaml
+from evolcoder.config import bounded_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

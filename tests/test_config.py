@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder import knobs
-from evolcoder.config import FREE_TO_CHANGE, Config, Section, checked, differing_keys, load
+from evolcoder.config import schema
+from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, checked, differing_keys, load
 from evolcoder.errors import ConfigError
 
 
@@ -123,7 +123,7 @@ def test_differing_keys_are_named_dotted():
 
 def test_every_knob_has_a_sentence():
     """A field without a sentence under it is a knob that nobody can use."""
-    tree = ast.parse(Path(knobs.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(schema.__file__).read_text(encoding="utf-8"))
     sections = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     missing = [
         f"{section.name}.{field.target.id}"

@@ -12,16 +12,16 @@ import pytest
 import damage
 from clean.hashing import Hashing
 from evolcoder.bench.base import Form, Sample
-from evolcoder.clean.embed import Remembering
 from evolcoder.cli import compare
+from evolcoder.dedup.embedders import Remembering
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache
 from evolcoder.errors import RunFolderError
-from evolcoder.evaluate.store import EvalStore, Judged
-from evolcoder.grade import controls as controls_module
-from evolcoder.grade.controls import Controls
-from evolcoder.grade.problems import Need
-from evolcoder.loop.store import LoopStore, Step
+from evolcoder.evaluation.store import EvalStore, Judged
+from evolcoder.experiment.store import LoopStore, Step
+from evolcoder.grading import reference_checks as controls_module
+from evolcoder.grading.problem_test import Need
+from evolcoder.grading.reference_checks import Controls
 from small_bench import small_bench
 
 PROBLEM = small_bench().problems()[0]

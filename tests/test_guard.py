@@ -16,7 +16,7 @@ from evolcoder.errors import (
     StoreError,
     UnjudgedError,
 )
-from evolcoder.guard import UNJUDGED, judging
+from evolcoder.sample_errors import UNJUDGED, judging
 
 ENGINE = EngineError("no", asked="toy", retryable=True)
 
@@ -87,7 +87,7 @@ def test_a_failure_of_the_machine_says_nothing_of_the_answer(error):
 
 def test_the_outcome_names_the_line_of_ours_that_failed():
     """Whoever reports it can say where it was."""
-    from evolcoder.wire import pack
+    from evolcoder.safe_codec import pack
 
     with pytest.raises(UnjudgedError, match=r"\(wire\.py:\d+\)$"), judging():
         pack(1, None, "x")

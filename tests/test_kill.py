@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 import toys
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread
 
 LATENCY_S = 0.15

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from evolcoder.config import check
+from evolcoder.config.load import check
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
+from evolcoder.evolve.respond import respond
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Reason, Response, Stage, Task
-from evolcoder.respond import respond
 from evolcoder.text import named_language
 
 CODE = "Here it is.\n\n```python\ndef add(a, b):\n    return a + b\n```"

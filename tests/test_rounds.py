@@ -10,11 +10,11 @@ import toys
 from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.evolve.heuristics import resolve
-from evolcoder.funnel import SEEDS_META, funnel
-from evolcoder.guard import UNJUDGED
+from evolcoder.pipeline import Cast, Rounds
 from evolcoder.records import Reason, Response, Stage, Task
-from evolcoder.rounds import Cast, Rounds
-from evolcoder.store import RunStore
+from evolcoder.sample_errors import UNJUDGED
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import SEEDS_META, funnel
 
 
 def open_store(path, config, n=20, *, answered=True):
@@ -246,7 +246,10 @@ def test_a_rejected_record_is_dropped_and_the_rest_goes_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("step", "stage"),
-    [("evolcoder.evolve.evolve.parse", Stage.EVOLVE), ("evolcoder.respond.fault", Stage.RESPOND)],
+    [
+        ("evolcoder.evolve.evolver.parse", Stage.EVOLVE),
+        ("evolcoder.evolve.respond.fault", Stage.RESPOND),
+    ],
 )
 @pytest.mark.parametrize(
     "error", [ValueError(10**5000), RecursionError(), KeyError("\ud800")], ids=range(3)

@@ -8,13 +8,13 @@ import pytest
 import toys
 from evolcoder.errors import EngineError, SandboxError
 from evolcoder.evolve.heuristics import resolve
-from evolcoder.funnel import VERIFY_META, funnel
 from evolcoder.ids import rng_for
-from evolcoder.lineage import lineage
+from evolcoder.pipeline import Cast, Rounds
 from evolcoder.records import Check, Reason, RowVerdict, Stage
-from evolcoder.rounds import Cast, Rounds
-from evolcoder.store import RunStore
-from evolcoder.verify.stage import SANDBOX_FAILURES_IN_A_ROW
+from evolcoder.storage.lineage import lineage
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import VERIFY_META, funnel
+from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
 from test_rounds import Wayward, dump, open_store
 
 

@@ -1,6 +1,6 @@
 """Time in which at least one of a kind is in work."""
 
-from evolcoder.spans import Spans
+from evolcoder.stage_timer import Spans
 
 
 def test_what_overlaps_counts_once_and_gaps_do_not_count():

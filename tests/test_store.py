@@ -11,10 +11,10 @@ from dataclasses import astuple
 import pytest
 
 import toys
-from evolcoder.db import MOST_WAITING, Database
 from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Check, Drop, Made, Reason, Response, RowVerdict, Stage, Task
-from evolcoder.store import DB_NAME, MIGRATIONS, RunStore
+from evolcoder.storage.database import MOST_WAITING, Database
+from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
 
 MADE = Made("scripted#toy", 10, 20, 2)
 
@@ -132,8 +132,8 @@ def test_limit_bounds_evolved_rows_and_keeps_the_seeds(store):
 def test_a_second_process_is_refused(store):
     """Two writers on one run folder would mix their rows: the second stops in one line."""
     code = (
-        "import sys; from pathlib import Path; from evolcoder.store import RunStore;"
-        "from evolcoder.config import Config; RunStore.create(Path(sys.argv[1]), Config())"
+        "import sys; from pathlib import Path; from evolcoder.storage.run_store import RunStore;"
+        "from evolcoder.config.load import Config; RunStore.create(Path(sys.argv[1]), Config())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, store.folder], capture_output=True, text=True, check=False

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from evolcoder.system_limits import told_of
+from evolcoder.storage.system_limits import told_of
 
 
 def refused(number, place=None):

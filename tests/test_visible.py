@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.grade import programs
+from evolcoder.grading import sealed
 from evolcoder.text import names_secret, visible, without_logins
 
 SIGNS_IN_FRONT = {
@@ -156,6 +156,6 @@ def test_parameters_that_hold_keys_are_known_by_their_names():
 
 def test_a_line_of_a_program_is_kept_as_it_is_shown():
     """What a candidate wrote into a verdict's `got` can command no terminal that reads the file."""
-    shown = programs._shown("\x1b[31m\u202e\x00\x9bevil \ud83d".encode("utf-8", "surrogatepass"))
+    shown = sealed._shown("\x1b[31m\u202e\x00\x9bevil \ud83d".encode("utf-8", "surrogatepass"))
     assert shown.startswith("\\x1b[31m\\u202e\\x00\\x9bevil ")
     assert visible(shown) == shown

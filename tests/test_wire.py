@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.wire import DEPTH, NotPlainError, decode, encode, trust, trusted
+from evolcoder.safe_codec import DEPTH, NotPlainError, decode, encode, trust, trusted
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -189,7 +189,7 @@ def test_memory_that_is_not_there_is_no_fault_of_the_bytes(monkeypatch):
     def full(_data):
         raise MemoryError
 
-    monkeypatch.setattr("evolcoder.wire.json.loads", full)
+    monkeypatch.setattr("evolcoder.safe_codec.json.loads", full)
     with pytest.raises(MemoryError):
         decode(b"1")
 

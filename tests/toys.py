@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 
-from evolcoder.config import check
+from evolcoder.config.load import check
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from evolcoder.cleaning.doubles import drops_path, in_file
-from evolcoder.config import CleanConfig
+from evolcoder.config.load import CleanConfig
+from evolcoder.dedup.files import drops_path, in_file
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from pathlib import Path
 from cleaning.planted import DATA, SHARED
 from cleaning.rewrites import differ
 from evolcoder.bench.base import Form, Problem, Sample
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.bench.functions import FunctionBench
-from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.bench.function_bench import FunctionBench
+from evolcoder.bench.registry import bench_named
+from evolcoder.grading.problem_test import Need, ProblemTest
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 

@@ -21,14 +21,14 @@ from beside.venvs import BENCH
 from cleaning.planted import BENCHES, Row, corpus
 from cleaning.recall import Pair, aims, is_true, natural, table
 from cleaning.running import Cost, pairs_of, passes_of
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.clean.embed import MINILM, Remembering, open_embedder
-from evolcoder.clean.evidence import Detector, Part
-from evolcoder.clean.items import items_of
-from evolcoder.cleaning.leaks import Looks, look
-from evolcoder.cleaning.rows import Candidate
-from evolcoder.engine.models import cache_folder
+from evolcoder.bench.registry import bench_named
+from evolcoder.decontamination.benchmark_texts import items_of
+from evolcoder.decontamination.detect import Looks, look
+from evolcoder.decontamination.hits import Detector, Part
+from evolcoder.dedup.embedders import MINILM, Remembering, open_embedder
+from evolcoder.dedup.rows import Candidate
+from evolcoder.engine.registry import cache_folder
 from grading.memory import tree
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})

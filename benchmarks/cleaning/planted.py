@@ -20,11 +20,11 @@ from typing import Any
 
 from cleaning.rewrites import renamed, reordered
 from evolcoder.bench.base import Problem
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.bench.functions import entry_points
+from evolcoder.bench.function_bench import entry_points
+from evolcoder.bench.registry import bench_named
+from evolcoder.code.python_ast import tree_of
 from evolcoder.ids import content_id, rng_for
-from evolcoder.syntax import tree_of
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2].parent / "shared/data"

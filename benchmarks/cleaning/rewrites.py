@@ -9,7 +9,7 @@ import builtins
 import difflib
 from collections.abc import Iterator, Mapping
 
-from evolcoder.syntax import tree_of
+from evolcoder.code.python_ast import tree_of
 
 _FREE = frozenset(dir(builtins))
 _WORDS = "first second total value entry item current result data part left right step".split()

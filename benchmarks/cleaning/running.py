@@ -20,11 +20,11 @@ from pathlib import Path
 
 from cleaning.planted import BENCHES, SHARED, Row, corpus
 from cleaning.recall import Pair, table
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.grade.controls import Controls
-from evolcoder.leakage import execution
-from evolcoder.leakage.execution import ALIKE, Pass, Search, Tally
+from evolcoder.bench.registry import bench_named
+from evolcoder.decontamination.execution import search as execution
+from evolcoder.decontamination.execution.search import ALIKE, Pass, Search, Tally
+from evolcoder.grading.reference_checks import Controls
 from evolcoder.sandbox.pool import PoolSandbox
 from grading.memory import tree
 

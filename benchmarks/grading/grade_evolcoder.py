@@ -16,10 +16,10 @@ from memory import tree
 from said import Clock
 
 from evolcoder.bench.base import CallChecks, Problem
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.grade.controls import Controls
-from evolcoder.grade.problems import Need, ProblemTest
+from evolcoder.bench.registry import bench_named
+from evolcoder.grading.problem_test import Need, ProblemTest
+from evolcoder.grading.reference_checks import Controls
 from evolcoder.sandbox.pool import PoolSandbox
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beside.venvs import BENCH, python_of
-from evolcoder.sandbox.jail import WARM, interpreter
+from evolcoder.sandbox.bubblewrap import WARM, interpreter
 from grading.held import held
 from grading.jobs import Files
 

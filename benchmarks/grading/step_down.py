@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, "/evolcoder")
 
-from evolcoder.sandbox.inside import kernel
+from evolcoder.sandbox.inside import libc
 
 GB = 1 << 30
 LIMITS = (
@@ -26,11 +26,11 @@ LIMITS = (
 def main() -> None:
     uid, command = int(sys.argv[1]), sys.argv[2:]
     if uid >= 0:
-        kernel.mount_proc()
+        libc.mount_proc()
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    kernel.no_new_privileges()
+    libc.no_new_privileges()
     for what, most in LIMITS:
         resource.setrlimit(what, (most, most))
     os.execv(command[0], command)

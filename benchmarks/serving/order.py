@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.records import Task
 from evolcoder.seeds.read import read_seeds
 

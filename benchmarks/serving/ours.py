@@ -6,13 +6,13 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from evolcoder.cli import session
-from evolcoder.cli.servers import ServeSteps
-from evolcoder.config import Config, load
+from evolcoder.app import models
+from evolcoder.app.servers import ServeSteps
+from evolcoder.config.load import Config, load
 from evolcoder.engine.base import Completion, Message, Role, Sampling
-from evolcoder.engine.meter import Meter, Spent
-from evolcoder.gauge import watching
-from evolcoder.loop.settings import ServeConfig
+from evolcoder.engine.budget import Meter, Spent
+from evolcoder.experiment.config import ServeConfig
+from evolcoder.experiment.gpu_monitor import watching
 from serving.order import MODES, N_WARM, Order, Pass, turns
 
 
@@ -64,11 +64,11 @@ async def _answers(
     """Answer tasks as a run's round does: so many at once, each taken when one is done."""
     drawn = Sampling(MODES[mode].temperature, MODES[mode].top_p, order.max_tokens)
     async with AsyncExitStack() as stack:
-        opened = await session.open_one(spec, config)
+        opened = await models.open_one(spec, config)
         stack.push_async_callback(opened.engine.aclose)
         meter = Meter(config.budget, Spent(), lambda *_: None)
-        role = session.Purse(config, meter, {}, stack).role(opened, drawn, "")
-        n_workers = session.in_flight(config, session.Models(opened, opened, None, None))
+        role = models.Purse(config, meter, {}, stack).role(opened, drawn, "")
+        n_workers = models.in_flight(config, models.Models(opened, opened, None, None))
         return await _in_turn(role, tasks, n_workers)
 
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.cli.lessons import lessons_of
 from evolcoder.train.base import load_tokenizer
+from evolcoder.train.data import lessons_of
 from evolcoder.train.examples import Example, Lesson, example_of
 
 LONGEST = 1024

@@ -21,7 +21,7 @@ from queue import Empty, Queue
 
 from ask import RELOAD_FAILED, is_done, lines
 
-from evolcoder.loop.settings import fill
+from evolcoder.experiment.config import fill
 
 
 def train(job, rows, pack, args, gpu):

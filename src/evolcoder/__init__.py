@@ -6,11 +6,11 @@ are loaded when they are first used, so that the command line answers at once.
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from evolcoder.config import Config
+    from evolcoder.config.load import Config
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
     from evolcoder.errors import EngineError, EvolcoderError, UserError
     from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
-    from evolcoder.store import RunStore
+    from evolcoder.storage.run_store import RunStore
 
 __version__ = "0.1.0"
 
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "evolcoder.config": ("Config",),
+    "evolcoder.config.load": ("Config",),
     "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
     "evolcoder.errors": ("EngineError", "EvolcoderError", "UserError"),
     "evolcoder.records": ("Drop", "Made", "Reason", "Response", "Row", "Stage", "Task"),
-    "evolcoder.store": ("RunStore",),
+    "evolcoder.storage.run_store": ("RunStore",),
 }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from evolcoder.errors import UserError
-from evolcoder.system_limits import NO_DESCRIPTORS, too_few_descriptors
+from evolcoder.storage.system_limits import NO_DESCRIPTORS, too_few_descriptors
 
 GZIP_MAGIC = b"\x1f\x8b"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

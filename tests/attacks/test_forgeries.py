@@ -3,8 +3,8 @@
 import pytest
 
 from attacks.forgeries import FORGERIES, GRADERS, TEST, WRONG, Forgery
-from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.grade.calls import CallTest, grade_calls
+from evolcoder.grading.asserts import AssertTest, grade_asserts
+from evolcoder.grading.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import Kind
 from groups import by_promise
 

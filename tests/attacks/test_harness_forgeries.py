@@ -8,7 +8,7 @@ import pytest
 
 from attacks.harness_forgeries import ANSWERS, COMPARISONS, RIGHT, HarnessForgery, checks_of, rows
 from driver import QUICK, with_packages
-from evolcoder.grade.harness import grade_harness
+from evolcoder.grading.harness import grade_harness
 from evolcoder.sandbox.base import Kind, Limits
 from evolcoder.sandbox.pool import LEVELS
 from groups import by_promise

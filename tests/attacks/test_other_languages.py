@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from driver import held, program_test, usable
-from evolcoder.grade.programs import grade_program
+from evolcoder.grading.sealed import grade_program
 from evolcoder.sandbox.base import Limits, Program, Separation
 from evolcoder.sandbox.pool import LEVELS
 from groups import by_language, in_cpp

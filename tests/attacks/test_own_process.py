@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
 from evolcoder.sandbox.language import SealWords
 from evolcoder.sandbox.pool import LEVELS

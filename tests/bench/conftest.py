@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import pytest
 
 from evolcoder.bench.base import Form, Found, Sample
-from evolcoder.bench.catalogue import BENCHES, bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.errors import BenchError
 
 SOME = [

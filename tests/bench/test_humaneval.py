@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.bench.comparators import Oracle
 from evolcoder.bench.extract import tree_of
-from evolcoder.bench.functions import entry_points
-from evolcoder.bench.oracles import Oracle
+from evolcoder.bench.function_bench import entry_points
 from evolcoder.bench.prompts import CHAT, COMPLETION
 
 SAMPLES = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"

@@ -6,13 +6,13 @@ import re
 import pytest
 
 from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.comparators import Oracle
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
-from evolcoder.bench.functions import entry_points
+from evolcoder.bench.function_bench import entry_points
 from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES
-from evolcoder.bench.oracles import Oracle
+from evolcoder.bench.mbpp_types import shaped
 from evolcoder.bench.prompts import CHAT
-from evolcoder.bench.shapes import shaped
 
 
 @pytest.fixture(scope="module")

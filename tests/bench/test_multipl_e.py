@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from evolcoder.bench.assembly import _TOKEN
 from evolcoder.bench.base import Form, Found, Sample
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
+from evolcoder.bench.multipl_e_assembly import _TOKEN
 from evolcoder.bench.multipl_e_files import file_of
 from evolcoder.bench.prompts import CHAT
 from evolcoder.text import LANGUAGES as FENCES

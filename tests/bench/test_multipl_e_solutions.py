@@ -12,7 +12,7 @@ from driver import Driver, program_test, usable
 from evolcoder.bench.base import Form, Sample
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
 from evolcoder.errors import SandboxRefusedError
-from evolcoder.grade.programs import grade_program
+from evolcoder.grading.sealed import grade_program
 from evolcoder.sandbox.base import Kind, Limits, Separation
 from evolcoder.sandbox.pool import PoolSandbox
 from groups import by_language

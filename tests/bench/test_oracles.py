@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.oracles import Match, Oracle, compare
+from evolcoder.bench.comparators import Match, Oracle, compare
 
 PLAIN = st.recursive(
     st.none()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, AssertChecks, Form, Problem, ProgramChecks, Sample
-from evolcoder.bench.functions import FunctionBench
+from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.samples import Format, read_samples, write_samples
 from evolcoder.errors import BenchError
 

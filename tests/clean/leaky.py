@@ -1,6 +1,6 @@
 """A toy benchmark and rows that leak it, and rows that do not."""
 
-from evolcoder.clean.items import Item
+from evolcoder.decontamination.benchmark_texts import Item
 from toys import WORDS
 
 ZIGZAG = """def zigzag_merge(left, right):

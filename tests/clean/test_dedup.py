@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clean.hashing import Hashing
-from evolcoder.clean.bands import plan
-from evolcoder.clean.dedup import Likeness, find
-from evolcoder.clean.entries import Entry
-from evolcoder.clean.shingles import fold, jaccard, shingles
+from evolcoder.dedup.corpus import Entry
+from evolcoder.dedup.find import Likeness, find
+from evolcoder.dedup.lsh import plan
+from evolcoder.dedup.shingles import fold, jaccard, shingles
 
 LONG = [
     f"{a} {b} {c}"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from clean.hashing import Hashing
-from evolcoder.clean import minilm
-from evolcoder.clean.embed import MINILM, Remembering, open_embedder
+from evolcoder.dedup import minilm
+from evolcoder.dedup.embedders import MINILM, Remembering, open_embedder
 from evolcoder.errors import ModelError
 
 MODELS = Path(os.environ.get("EVOLCODER_CACHE", Path.home() / ".cache" / "evolcoder")) / "models"

@@ -2,7 +2,7 @@
 
 import random
 
-from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side, dropped, in_order
+from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, Part, Side, dropped, in_order
 
 
 def hit(row, detector, item="HumanEval/0", mark=Mark.TELLS):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.clean.items import items_of
+from evolcoder.bench.registry import bench_named
+from evolcoder.decontamination.benchmark_texts import items_of
 
 
 @pytest.mark.parametrize("name", ["humaneval", "humaneval+", "mbpp", "mbpp+", "ds1000"])

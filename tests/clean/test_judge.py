@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clean.leaky import ITEMS
-from evolcoder.clean.judge import QUESTION, Word, hits_of, judge_pairs, read_answer
-from evolcoder.clean.neighbours import Pair
+from evolcoder.decontamination.llm_judge import QUESTION, Word, hits_of, judge_pairs, read_answer
+from evolcoder.decontamination.nearest import Pair
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.scripted import ScriptedEngine
@@ -149,7 +149,7 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
             raise ValueError(10**5000)
         return read_answer(text, mark)
 
-    monkeypatch.setattr("evolcoder.clean.judge.read_answer", read)
+    monkeypatch.setattr("evolcoder.decontamination.llm_judge.read_answer", read)
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
     assert [each.word for each in verdicts] == [Word.FAILED, Word.MATCH]

@@ -6,9 +6,9 @@ import pytest
 
 from clean.hashing import Hashing
 from clean.leaky import CLEAN, ITEMS
-from evolcoder.clean.evidence import Detector
-from evolcoder.clean.items import Item
-from evolcoder.clean.neighbours import BLOCK, Bounds, Neighbours, hits_of
+from evolcoder.decontamination.benchmark_texts import Item
+from evolcoder.decontamination.hits import Detector
+from evolcoder.decontamination.nearest import BLOCK, Bounds, Neighbours, hits_of
 
 ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]
 

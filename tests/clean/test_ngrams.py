@@ -5,9 +5,9 @@ import random
 import pytest
 
 from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
-from evolcoder.clean.evidence import Detector, Part, Side, in_order
-from evolcoder.clean.ngrams import Ngrams
-from evolcoder.clean.normal import read
+from evolcoder.code.normalize import read
+from evolcoder.decontamination.hits import Detector, Part, Side, in_order
+from evolcoder.decontamination.ngrams import Ngrams
 from toys import WORDS
 
 WHOLE = ITEMS[0]

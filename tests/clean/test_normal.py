@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.clean.normal import code_parts, code_tokens, lines, read, statements
+from evolcoder.code.normalize import code_parts, code_tokens, lines, read, statements
 
 PROGRAM = """def {f}({a}, {b}):
     {c} = {a} * 3 + len({b})

@@ -5,10 +5,10 @@ import random
 from html.parser import HTMLParser
 
 from clean.leaky import ITEMS
-from evolcoder.clean.evidence import Detector, Drop, Hit, Mark, Part, Side
-from evolcoder.clean.judge import Judged, Word
-from evolcoder.clean.neighbours import Pair
-from evolcoder.clean.report import Choice, Found, page, plain, report_of, section, table
+from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, Part, Side
+from evolcoder.decontamination.llm_judge import Judged, Word
+from evolcoder.decontamination.nearest import Pair
+from evolcoder.decontamination.report import Choice, Found, page, plain, report_of, section, table
 
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 

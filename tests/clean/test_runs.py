@@ -5,10 +5,10 @@ import time
 import pytest
 
 from clean.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
-from evolcoder.clean.evidence import Part, Side
-from evolcoder.clean.items import Item
-from evolcoder.clean.normal import read
-from evolcoder.clean.runs import Runs
+from evolcoder.code.normalize import read
+from evolcoder.decontamination.benchmark_texts import Item
+from evolcoder.decontamination.hits import Part, Side
+from evolcoder.decontamination.substring import Runs
 
 LONG = Item(
     "toy",

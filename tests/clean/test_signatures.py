@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from evolcoder.clean.signatures import MAX_FUNCTIONS, functions_of
+from evolcoder.code.functions import MAX_FUNCTIONS, functions_of
 
 
 def names(answer):

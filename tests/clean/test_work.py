@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from evolcoder.clean.trial import Meter, Slow
-from evolcoder.clean.work import counted
+from evolcoder.code.instrument import counted
+from evolcoder.decontamination.execution.sandbox_prefilter import Meter, Slow
 
 
 def work_of(source, *arguments):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from clean.hashing import Hashing
 from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
-from evolcoder.clean.evidence import Detector, Drop, Hit, Part, Side
-from evolcoder.cleaning.leaks import Looks, look, reported
-from evolcoder.cleaning.rows import Candidate
+from evolcoder.decontamination.detect import Looks, look, reported
+from evolcoder.decontamination.hits import Detector, Drop, Hit, Part, Side
+from evolcoder.dedup.rows import Candidate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 

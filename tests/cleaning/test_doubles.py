@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from evolcoder.cleaning.doubles import drops_path, in_file
-from evolcoder.config import CleanConfig
+from evolcoder.config.load import CleanConfig
+from evolcoder.dedup.files import drops_path, in_file
 from evolcoder.errors import SeedsError
 
 TASK = "Write a function that takes a list of {} and returns the {} of every second one, rounded to {} digits, or None for an empty list"

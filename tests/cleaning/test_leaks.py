@@ -6,19 +6,19 @@ import json
 import pytest
 
 from clean.hashing import Hashing
-from evolcoder.clean.evidence import Detector, Drop
-from evolcoder.clean.items import Item
-from evolcoder.clean.report import page, plain, table
-from evolcoder.clean.signatures import functions_of
-from evolcoder.clean.work import counted
-from evolcoder.cleaning import leaks
-from evolcoder.cleaning.doubles import drops_path, in_file
-from evolcoder.cleaning.leaks import Looks, look, reported
-from evolcoder.cleaning.rows import of_file
-from evolcoder.cleaning.summary import Leaks
-from evolcoder.config import CleanConfig
+from evolcoder.code.functions import functions_of
+from evolcoder.code.instrument import counted
+from evolcoder.config.load import CleanConfig
+from evolcoder.decontamination import detect
+from evolcoder.decontamination.benchmark_texts import Item
+from evolcoder.decontamination.detect import Looks, look, reported
+from evolcoder.decontamination.hits import Detector, Drop
+from evolcoder.decontamination.report import page, plain, table
+from evolcoder.dedup.files import drops_path, in_file
+from evolcoder.dedup.rows import of_file
+from evolcoder.dedup.summary import Leaks
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
-from evolcoder.guard import UNJUDGED
+from evolcoder.sample_errors import UNJUDGED
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
 SOLUTION = "def weave(left, right):\n    knots = [a * 7 + b for a, b in zip(left, right)]\n    return sum(knot % 13 for knot in knots) - len(right)\n"
@@ -153,8 +153,8 @@ def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
         return ()
 
     if step == "read":
-        odd = Once(leaks.read, "moss of number 1.", error)
-        monkeypatch.setattr(leaks, "read", odd)
+        odd = Once(detect.read, "moss of number 1.", error)
+        monkeypatch.setattr(detect, "read", odd)
     path = written(tmp_path / "data.jsonl", rows(6))
     wanted = Looks([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
     found = asyncio.run(look(of_file(path), wanted, seed=0))

@@ -2,12 +2,12 @@
 
 import pytest
 
-from evolcoder.cleaning.run import clean_run
-from evolcoder.cleaning.summary import Leaks
-from evolcoder.config import CleanConfig, Config
-from evolcoder.funnel import CLEAN_META, SEEDS_META, funnel
+from evolcoder.app.clean import clean_run
+from evolcoder.config.load import CleanConfig, Config
+from evolcoder.dedup.summary import Leaks
 from evolcoder.records import Check, Made, Reason, Response, RowVerdict, Stage, Task
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import CLEAN_META, SEEDS_META, funnel
 
 MADE = Made("toy", 1, 1, 1)
 LAYERS = ("no network", "seccomp")

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 
 PARTS = (0.5, 0.9)
 """Parts of an undisturbed command's time after which another is killed."""

@@ -14,10 +14,10 @@ import pytest
 
 import damage
 import toys
-from evolcoder import sqlite_files
 from evolcoder.cli.main import main
-from evolcoder.db import Database
-from evolcoder.store import MIGRATIONS, RunStore
+from evolcoder.storage import sqlite_files
+from evolcoder.storage.database import Database
+from evolcoder.storage.run_store import MIGRATIONS, RunStore
 from small_run import ANSWERS, CHILD, FACTS, SEED, contents, fill
 
 READS = {

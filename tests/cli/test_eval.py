@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.mbpp import MBPP
+from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import Format
 from evolcoder.cli.main import main
-from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluation.store import EvalStore
 from loopback import Loopback, in_thread
 
 PUBLISHED = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"

@@ -4,7 +4,7 @@ import json
 
 import toys
 from evolcoder.cli.main import main
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread
 
 

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 import toys
+from evolcoder.app.steps import RunSteps
 from evolcoder.cli import loop as loops
 from evolcoder.cli.main import main
-from evolcoder.cli.steps import RunSteps
-from evolcoder.config import load_as
+from evolcoder.config.load import load_as
 from evolcoder.errors import ModelError
-from evolcoder.loop.settings import LoopConfig
-from evolcoder.sandbox.probes import PROBES
-from evolcoder.store import RunStore
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread, status
 
 FIRST, SECOND = "sk-first-0123456789abcdef", "tok_second/9876+543210fedcba"
@@ -224,7 +224,7 @@ def test_a_login_in_the_address_of_a_hub_is_not_shown(
 ):
     """Such an address cannot be asked, and what Python says of it holds the login."""
     monkeypatch.setenv("HF_ENDPOINT", address)
-    monkeypatch.setattr("evolcoder.engine.models._from_parts", _nothing)
+    monkeypatch.setattr("evolcoder.engine.registry._from_parts", _nothing)
     said = call(capsys, "run", "--seeds", seeds, "--out", tmp_path / "out")
     said += call(capsys, "clean", seeds, "--against", "mbpp", "--detectors", "ngrams")
     said += call(capsys, "clean", seeds, "--against", "ds1000", "--detectors", "ngrams")

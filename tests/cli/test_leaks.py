@@ -9,12 +9,12 @@ from html import unescape
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
 from evolcoder.sandbox.base import STRICT, Layer
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
 

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from bash_bench import bash_bench, bash_with, part, samples
-from evolcoder.bench.catalogue import BENCHES
+from evolcoder.bench.registry import BENCHES
 from evolcoder.cli.main import main
 from evolcoder.sandbox.toolchains import LANGUAGES
 from loopback import Loopback, in_thread

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.evaluate.results import result_of
-from evolcoder.evaluate.store import EvalStore
-from evolcoder.evaluate.story import Evaluation
-from evolcoder.grade.controls import Controls
+from evolcoder.bench.registry import bench_named
+from evolcoder.evaluation.results import result_of
+from evolcoder.evaluation.runner import Evaluation
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.grading.reference_checks import Controls
 from evolcoder.sandbox.pool import PoolSandbox
 
 pytestmark = pytest.mark.timeout(1800)

@@ -14,7 +14,7 @@ from contextlib import closing
 import pytest
 
 import toys
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 from small_run import CHILD, contents, fill
 
 

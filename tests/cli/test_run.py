@@ -10,7 +10,7 @@ import pytest
 
 import toys
 from evolcoder.cli.main import main
-from evolcoder.knobs import SandboxLevel
+from evolcoder.config.schema import SandboxLevel
 from evolcoder.sandbox.pool import LEVELS
 from loopback import Loopback, in_thread
 
@@ -251,7 +251,7 @@ def test_a_run_begins_without_what_only_some_runs_need():
     """Numpy, the sandbox and the benchmarks are loaded by who cleans, verifies or looks for leaks."""
     code = (
         "import sys, evolcoder.cli.run\n"
-        "late = {'numpy', 'evolcoder.sandbox.pool', 'evolcoder.bench.catalogue', 'evolcoder.clean'}\n"
+        "late = {'numpy', 'evolcoder.sandbox.pool', 'evolcoder.bench.registry', 'evolcoder.dedup'}\n"
         "print(sorted(late & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

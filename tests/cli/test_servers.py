@@ -6,11 +6,11 @@ import urllib.request
 
 import pytest
 
-from evolcoder.cli.servers import ServeSteps
-from evolcoder.engine.status import fault_of_listing
-from evolcoder.engine.wire import Answer
+from evolcoder.app.servers import ServeSteps
+from evolcoder.engine.http_errors import fault_of_listing
+from evolcoder.engine.transport import Answer
 from evolcoder.errors import StepFailed
-from evolcoder.loop.settings import ServeConfig
+from evolcoder.experiment.config import ServeConfig
 
 NAMED = """
 import http.server, sys

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 
-from evolcoder.cli.session import Opened, Purse
-from evolcoder.config import Config
+from evolcoder.app.models import Opened, Purse
+from evolcoder.config.load import Config
 from evolcoder.engine.base import Message, Sampling
-from evolcoder.engine.meter import Meter, Spent
+from evolcoder.engine.budget import Meter, Spent
 from evolcoder.engine.scripted import ScriptedEngine
 
 
@@ -35,7 +35,7 @@ def test_the_last_answer_is_in_the_cache_when_the_stack_has_closed(tmp_path):
 def test_there_is_room_for_as_many_connections_as_are_asked_for():
     """The soft limit rises as far as the hard one lets it, and never falls."""
     script = (
-        "import resource, sys; from evolcoder.cli.session import allow_connections;"
+        "import resource, sys; from evolcoder.app.models import allow_connections;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1500));"
         "allow_connections(500); print(*resource.getrlimit(resource.RLIMIT_NOFILE));"
         "allow_connections(2000); print(*resource.getrlimit(resource.RLIMIT_NOFILE));"

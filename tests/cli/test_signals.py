@@ -20,9 +20,9 @@ import pytest
 
 import toys
 from evolcoder.cli import signals
+from evolcoder.cli.cancellation import until_told
 from evolcoder.cli.signals import Signals
-from evolcoder.cli.stopping import until_told
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 
 PROGRAM = Path(__file__).parents[1] / "interrupting.py"
 FIRST_CALL = 300

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.cli import libraries, steps, train
+from evolcoder.app import steps
+from evolcoder.app.steps import EvalSteps, TrainSteps, filled, run_step
+from evolcoder.cli import train
 from evolcoder.cli.signals import Signals
-from evolcoder.cli.steps import EvalSteps, TrainSteps, filled, run_step
-from evolcoder.config import Config
+from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
-from evolcoder.loop.parts import Training
-from evolcoder.loop.settings import AskConfig, LoopConfig, ServeConfig
+from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig
+from evolcoder.experiment.interfaces import Training
+from evolcoder.grading import benchmark_requirements
 from evolcoder.train import scale
 from evolcoder.train.recipe import recipe_of
 
@@ -202,7 +204,7 @@ def test_nothing_that_a_step_started_outlives_the_loop(tmp_path, family, how, to
     script = textwrap.dedent(f"""
         import signal
         from pathlib import Path
-        from evolcoder.cli.steps import run_step
+        from evolcoder.app.steps import run_step
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         run_step({[*family.command, "stay"]!r}, Path({str(tmp_path / "step.txt")!r}))
@@ -278,5 +280,5 @@ def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared
     problems = steps_of.asked("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}
-    monkeypatch.setattr(libraries, "excused", lambda bench, packages: known)
+    monkeypatch.setattr(benchmark_requirements, "excused", lambda bench, packages: known)
     assert [one.id for one in steps_of.asked("ds1000")] == [problems[0].id, problems[2].id]

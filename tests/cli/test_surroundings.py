@@ -9,10 +9,11 @@ import sys
 import pytest
 
 import toys
-from evolcoder.cli import estimate, machine, run
+from evolcoder.app import estimate
 from evolcoder.cli import main as door
-from evolcoder.config import check
-from evolcoder.engine import models
+from evolcoder.cli import run, sysinfo
+from evolcoder.config.load import check
+from evolcoder.engine import registry
 from evolcoder.errors import ConfigError
 from evolcoder.evolve.heuristics import resolve
 
@@ -131,12 +132,12 @@ def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path
         place.symlink_to(tmp_path / "nowhere" / "at" / "all")
     elif make == "no rights":
         place.mkdir()
-        monkeypatch.setattr(models.os, "access", lambda *_: False)
+        monkeypatch.setattr(registry.os, "access", lambda *_: False)
     else:
         place.write_text("x")
     monkeypatch.setenv("EVOLCODER_CACHE", str(place / "sub" if make == "below a file" else place))
     with pytest.raises(ConfigError) as raised:
-        models.cache_file("completions.db")
+        registry.cache_file("completions.db")
     assert str(raised.value).startswith(f"the cache: {place}")
     assert str(raised.value).endswith("; set EVOLCODER_CACHE to a folder that can be written")
 
@@ -149,21 +150,21 @@ def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
 
     for name in ("EVOLCODER_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(models.Path, "home", no_home)
+    monkeypatch.setattr(registry.Path, "home", no_home)
     with pytest.raises(ConfigError, match="no home folder, and no HOME; set EVOLCODER_CACHE"):
-        models.cache_folder()
+        registry.cache_folder()
     monkeypatch.setenv("EVOLCODER_CACHE", "/here")
-    assert str(models.cache_folder()) == "/here"
+    assert str(registry.cache_folder()) == "/here"
 
 
 def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
     """A file where the cache would be is found before a run stumbles over it."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "file"))
-    found = machine.look().cache_trouble
+    found = sysinfo.look().cache_trouble
     assert found.startswith(f"the cache: {tmp_path / 'file'}: cannot be written; set EVOLCODER_")
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "folder" / "sub"))
-    assert machine.look().cache_trouble == ""
+    assert sysinfo.look().cache_trouble == ""
 
 
 def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):

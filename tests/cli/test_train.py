@@ -5,9 +5,9 @@ import json
 import pytest
 
 import toy_model
-from evolcoder.cli.lessons import lessons_of, pair_of
 from evolcoder.cli.main import main
 from evolcoder.seeds.formats import Pair
+from evolcoder.train.data import lessons_of, pair_of
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
 TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from evolcoder.app.regrade import _verdicts
 from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
-from evolcoder.cli.regrade import _verdicts
-from evolcoder.evaluate.store import EvalStore
-from evolcoder.guard import UNJUDGED
-from evolcoder.loop import results
-from evolcoder.loop.settings import LoopConfig
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.experiment import results
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.sample_errors import UNJUDGED
 
 RESULTS = Path(__file__).parents[2] / "results" / "h200"
 VALUES = (
@@ -166,7 +166,10 @@ def test_no_row_ends_a_look_for_leaks(capsys, tmp_path, shared, problems, monkey
     assert found["dropped"] == {"leak": 1}
     assert kept == rows[1:]
     once(
-        monkeypatch, "evolcoder.leakage.execution.functions_of", "[[10**5000]]", RuntimeError("odd")
+        monkeypatch,
+        "evolcoder.decontamination.execution.search.functions_of",
+        "[[10**5000]]",
+        RuntimeError("odd"),
     )
     again, left = clean(capsys, tmp_path, shared, rows)
     ((_, why),) = again["leakage"]["unjudged"]
@@ -179,7 +182,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     answers = [f"```python\nprint(len(str([{value}])))\n```" for value in VALUES]
     answers += ["```python\nx = 'odd one'\n```", "```python\nx = 0x" + "f" * 9000 + "\n```"]
     rows = [{"instruction": f"Write {n} in Python.", "output": a} for n, a in enumerate(answers)]
-    once(monkeypatch, "evolcoder.verify.runs.found", "odd one", KeyError("\ud800\x00"))
+    once(monkeypatch, "evolcoder.verify.execution.check.found", "odd one", KeyError("\ud800\x00"))
     flags = ["verify", write(tmp_path / "rows.jsonl", rows), "--out", tmp_path / "out"]
     flags += ["--checks", "runs,shape", "--set", "verify.cpu_s=3"]
     code, out, err = run(capsys, *flags)

@@ -14,8 +14,8 @@ import pytest
 
 from evolcoder.cli import output
 from evolcoder.cli.main import main
-from evolcoder.sandbox.probes import PROBES
-from evolcoder.store import RunStore
+from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread, status
 
 HIDDEN = [
@@ -292,8 +292,8 @@ def test_leaks_are_shown_as_text(call, tmp_path, shared):
         if False
         else None
     )
-    from evolcoder.bench.catalogue import bench_named
     from evolcoder.bench.fetch import Shelf
+    from evolcoder.bench.registry import bench_named
 
     problem = bench_named("humaneval", Shelf(shared, tmp_path)).problems()[0]
     text = problem.prompt.replace(" numbers", f" numbers{POISON}")
@@ -328,7 +328,7 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
     from rich.console import Console
     from rich.text import Text
 
-    from evolcoder.cli.progress import Download, _live
+    from evolcoder.app.progress import Download, _live
 
     with output.visible_streams():
         console = Console(file=output.terminal(), force_terminal=True)

@@ -12,8 +12,8 @@ import pytest
 
 import toys
 from evolcoder.cli.main import main
-from evolcoder.engine.models import KNOWN
-from evolcoder.store import DB_NAME, RunStore
+from evolcoder.engine.registry import KNOWN
+from evolcoder.storage.run_store import DB_NAME, RunStore
 from loopback import Loopback, in_thread
 
 GOOD = b'{"instruction": "Sort a list.", "output": "sorted(x)"}\n'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolcoder.engine import chat
+from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Message, Request, Sampling
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,12 +25,12 @@ def answer(message, *, finish="stop", usage=True):
 
 
 def read(message, **options):
-    return chat.completion(answer(message, **options), REQUEST)
+    return openai_schema.completion(answer(message, **options), REQUEST)
 
 
 def test_a_request_says_all_that_decides_the_answer():
     """Model, chat and every sampling value are sent; servers have defaults of their own."""
-    assert json.loads(chat.payload(REQUEST)) == {
+    assert json.loads(openai_schema.payload(REQUEST)) == {
         "model": "toy",
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -45,7 +45,7 @@ def test_a_request_says_all_that_decides_the_answer():
 
 def test_a_refused_parameter_is_left_out_or_renamed():
     """max_tokens has a newer name; the others have none."""
-    body = json.loads(chat.payload(REQUEST, frozenset({"max_tokens", "seed"})))
+    body = json.loads(openai_schema.payload(REQUEST, frozenset({"max_tokens", "seed"})))
     assert body["max_completion_tokens"] == 512
     assert {"max_tokens", "seed"}.isdisjoint(body)
     assert body["temperature"] == 0.7
@@ -56,7 +56,7 @@ def test_a_refused_parameter_is_left_out_or_renamed():
 def test_any_string_can_be_asked(content):
     """Also control characters and lone surrogates: what no encoder takes becomes U+FFFD."""
     request = Request("toy", (Message("user", content),), REQUEST.sampling, 0)
-    sent = json.loads(chat.payload(request))["messages"][0]["content"]
+    sent = json.loads(openai_schema.payload(request))["messages"][0]["content"]
     assert sent == content or "\ufffd" in sent
 
 
@@ -108,7 +108,7 @@ def test_the_finish_is_one_word_for_one_thing(finish, means):
 def test_missing_usage_is_estimated(usage):
     """Three characters make a token: what a server does not count still costs something."""
     body = {"choices": [{"message": {"content": "a" * 30}}], "usage": usage}
-    completion = chat.completion(json.dumps(body).encode(), REQUEST)
+    completion = openai_schema.completion(json.dumps(body).encode(), REQUEST)
     assert (completion.prompt_tokens, completion.completion_tokens) == (8, 10)
 
 
@@ -123,7 +123,7 @@ def test_missing_usage_is_estimated(usage):
 def test_characters_cut_in_half_are_read(raw, text):
     """A stop inside a character is no reason to lose a paid answer."""
     body = b'{"choices": [{"message": {"content": "' + raw + b'"}}]}'
-    assert chat.completion(body, REQUEST).text == text
+    assert openai_schema.completion(body, REQUEST).text == text
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_characters_cut_in_half_are_read(raw, text):
 def test_what_is_no_completion_is_a_value_error(body):
     """Any other shape of a body, and nothing but a ValueError."""
     with pytest.raises(ValueError, match=r"."):
-        chat.completion(body, REQUEST)
+        openai_schema.completion(body, REQUEST)
 
 
 _JSON = st.recursive(
@@ -170,9 +170,9 @@ _JSON = st.recursive(
 def test_no_body_does_worse(body):
     """Whatever a server sends, reading it gives a completion or a ValueError, and a complaint."""
     try:
-        assert isinstance(chat.completion(body, REQUEST), Completion)
+        assert isinstance(openai_schema.completion(body, REQUEST), Completion)
     except ValueError:
-        assert isinstance(chat.complaint(body).message, str)
+        assert isinstance(openai_schema.complaint(body).message, str)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_no_body_does_worse(body):
 )
 def test_an_error_body_is_read_in_every_known_form(body, message):
     """OpenAI, Ollama, Mistral and FastAPI each have their own."""
-    assert chat.complaint(json.dumps(body).encode()).message == message
+    assert openai_schema.complaint(json.dumps(body).encode()).message == message
 
 
 def test_an_error_page_is_shortened_to_one_line():
     """A proxy's HTML is shown as far as it helps."""
-    message = chat.complaint(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
+    message = openai_schema.complaint(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
     assert message.startswith("<html> <h1>502</h1> xxx")
-    assert len(message) <= chat.WIDTH
+    assert len(message) <= openai_schema.WIDTH
 
 
 REFUSALS = {
@@ -233,4 +233,4 @@ REFUSALS = {
 def test_a_refused_parameter_is_told_from_a_wrong_value(name):
     """Only a server that does not take a parameter at all makes us leave it out."""
     body, parameter = REFUSALS[name]
-    assert chat.complaint(json.dumps({"error": body}).encode()).parameter == parameter
+    assert openai_schema.complaint(json.dumps({"error": body}).encode()).parameter == parameter

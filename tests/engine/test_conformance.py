@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Engine, Message, Request, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.llamacpp import LlamaCppEngine
-from evolcoder.engine.models import KNOWN
 from evolcoder.engine.openai import OpenAIEngine
+from evolcoder.engine.registry import KNOWN
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from loopback import Loopback, status

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evolcoder.engine.held import Held
+from evolcoder.serving.vllm_worker import Held
 
 
 @pytest.fixture

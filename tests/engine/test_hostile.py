@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import EngineError, ModelError

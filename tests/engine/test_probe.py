@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.openai import PROBE_TRIES, OpenAIEngine
 from evolcoder.errors import ModelError
 from loopback import Loopback, raw, status

@@ -5,7 +5,7 @@ import email.utils
 
 import pytest
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.retry import (
     BACKOFF_S,
     MAX_BACKOFF_S,

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from evolcoder.config import TrafficConfig
-from evolcoder.engine.address import Address
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.engine.endpoint import Address
 from evolcoder.engine.keys import Key
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.redact import Secrets, redactor

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.engine.serve import server
 from evolcoder.errors import StepFailed
+from evolcoder.serving.process import server
 
 TOY = """
 import http.server, os, subprocess, sys, time
@@ -106,7 +106,7 @@ def test_it_dies_with_us(toy, tmp_path):
     script = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        from evolcoder.engine.serve import server
+        from evolcoder.serving.process import server
         with server({[*command, "0"]!r}, {url!r}, log=Path({str(tmp_path / "log")!r}), ready_s=30, stop_s=5):
             print("up", flush=True)
             time.sleep(600)

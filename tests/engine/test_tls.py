@@ -12,7 +12,7 @@ import pytest
 
 import toys
 from evolcoder.cli.main import main
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import EvolcoderError, ModelError

@@ -3,7 +3,7 @@
 import pytest
 
 from driver import sandbox  # noqa: F401 - a fixture
-from evolcoder.grade.controls import Controls
+from evolcoder.grading.reference_checks import Controls
 
 
 @pytest.fixture

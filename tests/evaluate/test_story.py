@@ -10,9 +10,9 @@ from evolcoder.bench.prompts import CHAT
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BudgetReached, EngineError, RunFolderError, SandboxError
-from evolcoder.evaluate.results import result_of
-from evolcoder.evaluate.store import EvalStore
-from evolcoder.evaluate.story import Asker, Evaluation
+from evolcoder.evaluation.results import result_of
+from evolcoder.evaluation.runner import Asker, Evaluation
+from evolcoder.evaluation.store import EvalStore
 from small_bench import ADD, DOUBLE, LAST, fenced, right, small_bench
 
 SETTINGS = {"model": "scripted"}

@@ -8,15 +8,15 @@ import json
 
 import pytest
 
+from evolcoder.app import evaluate
 from evolcoder.bench.base import Form, Sample
 from evolcoder.bench.samples import Format
-from evolcoder.cli import verdicts
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
-from evolcoder.evaluate.results import result_of
-from evolcoder.evaluate.store import EvalStore
-from evolcoder.evaluate.story import Evaluation
-from evolcoder.grade.controls import Controls
-from evolcoder.guard import UNJUDGED
+from evolcoder.evaluation.results import result_of
+from evolcoder.evaluation.runner import Evaluation
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.grading.reference_checks import Controls
+from evolcoder.sample_errors import UNJUDGED
 from small_bench import ADD, fenced, small_bench
 
 DOUBLE = "def double(x):\n    return x * 2.0 if x != 'a' else 'aa'\n"
@@ -25,19 +25,19 @@ LAST = "def last(items):\n    return [10**5000, items]\n"
 """Wrong, so that it is shown."""
 ANSWERS = {"small/0": DOUBLE, "small/1": ADD, "small/2": LAST}
 STEPS = {
-    "the program is taken out": "evolcoder.bench.functions.python_program",
+    "the program is taken out": "evolcoder.bench.function_bench.python_program",
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
-    "the test is read": "evolcoder.grade.asserts.read_checks",
-    "the test is made ready": "evolcoder.grade.problems.AssertTest.of",
-    "calls are made ready": "evolcoder.grade.problems.CallTest.against",
-    "arguments are encoded": "evolcoder.grade.calls.encoded_calls",
-    "the candidate runs": "evolcoder.grade.calls.Program",
-    "answers are split": "evolcoder.grade.calls._lines",
-    "an answer is decoded": "evolcoder.grade.answers.decode",
-    "an answer is compared": "evolcoder.grade.answers.compare",
-    "an answer is shown": "evolcoder.grade.answers.safe_repr",
-    "a verdict is made": "evolcoder.grade.calls.verdict",
-    "a verdict is made into facts": "evolcoder.evaluate.story._base_passed",
+    "the test is read": "evolcoder.grading.asserts.read_checks",
+    "the test is made ready": "evolcoder.grading.problem_test.AssertTest.of",
+    "calls are made ready": "evolcoder.grading.problem_test.CallTest.against",
+    "arguments are encoded": "evolcoder.grading.calls.encoded_calls",
+    "the candidate runs": "evolcoder.grading.calls.Program",
+    "answers are split": "evolcoder.grading.calls._lines",
+    "an answer is decoded": "evolcoder.grading.answers.decode",
+    "an answer is compared": "evolcoder.grading.answers.compare",
+    "an answer is shown": "evolcoder.grading.answers.safe_repr",
+    "a verdict is made": "evolcoder.grading.calls.verdict",
+    "a verdict is made into facts": "evolcoder.evaluation.runner._base_passed",
 }
 
 
@@ -139,7 +139,7 @@ def test_a_failure_at_any_step_is_the_outcome_of_that_sample(
 )  # fmt: skip
 def test_any_exception_will_do(sandbox, controls, tmp_path, monkeypatch, error):
     """Whatever it says, and if it cannot say anything, it can be stored and shown."""
-    once(monkeypatch, "evolcoder.grade.answers.compare", error)
+    once(monkeypatch, "evolcoder.grading.answers.compare", error)
     result, found = graded(sandbox, controls, tmp_path / "e")
     (odd,) = [one for one in found.values() if one.is_unjudged]
     assert odd.facts["detail"].isprintable()
@@ -154,7 +154,7 @@ def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
     with EvalStore.create(tmp_path / "e", {}) as store:
         store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), Form.ANSWER)])
         store.db.flush()
-        once(monkeypatch, "evolcoder.evaluate.store.json.dumps", TypeError("no JSON"))
+        once(monkeypatch, "evolcoder.evaluation.store.json.dumps", TypeError("no JSON"))
         one = Evaluation(store, bench, asker=None, n=1, in_flight=1, problems=bench.problems()[1:2])
         sandbox.runner.run(one.run(sandbox.sandbox, controls))
         store.db.flush()
@@ -181,7 +181,7 @@ def test_a_failure_of_sandbox_or_machine_is_tried_again(
     sandbox, controls, tmp_path, monkeypatch, error
 ):
     """It is kept apart from verdicts, and the next session mends it."""
-    once(monkeypatch, "evolcoder.grade.answers.compare", error)
+    once(monkeypatch, "evolcoder.grading.answers.compare", error)
     with pytest.raises(AssertionError):
         graded(sandbox, controls, tmp_path / "e")
     result, found = graded(sandbox, controls, tmp_path / "e")
@@ -216,6 +216,6 @@ def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
     once(monkeypatch, STEPS["the program is taken out"], RuntimeError("odd"))
     with EvalStore.read(tmp_path / "e") as store:
         result = result_of(store, small_bench(), faults={}, partial=False)
-        paths = verdicts.write(store, [small_bench()], [result], layout=Format.EVALPLUS)
+        paths = evaluate.write(store, [small_bench()], [result], layout=Format.EVALPLUS)
     programs = [json.loads(line)["solution"] for line in paths[0].read_text().splitlines()]
     assert [bool(program) for program in programs] == [False, True, True]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from evolcoder.config import EliminateConfig
-from evolcoder.evolve.draft import Draft, read
-from evolcoder.evolve.eliminate import RULES, fault
+from evolcoder.config.load import EliminateConfig
+from evolcoder.evolve.candidate import Draft, read
 from evolcoder.evolve.heuristics import BUILT_IN, Form, Holds
 from evolcoder.evolve.parse import parse
+from evolcoder.evolve.rules import RULES, fault
 from evolcoder.records import Reason, Task
 from evolcoder.text import named_language
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from evolcoder.config import check
+from evolcoder.config.load import check
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
-from evolcoder.evolve.evolve import FRAMES, evolve
+from evolcoder.evolve.evolver import FRAMES, evolve
 from evolcoder.evolve.heuristics import BUILT_IN
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Reason, Stage, Task

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from evolcoder.config import check
+from evolcoder.config.load import check
 from evolcoder.errors import ConfigError
 from evolcoder.evolve import heuristics
 from evolcoder.evolve.heuristics import BUILT_IN, Form, Heuristic, Holds, Suits, choose, resolve

@@ -3,8 +3,8 @@
 import pytest
 
 from evolcoder.export.card import CardFacts, ModelUsed
-from evolcoder.funnel import FunnelLine
 from evolcoder.records import Made, Response, Row, Stage, Task
+from evolcoder.storage.stats import FunnelLine
 
 ODD = 'Under 1 s.\n\u2028Ünïcödé | ```x``` "quoted" \\n'
 

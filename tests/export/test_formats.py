@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from evolcoder.config import ExportFormat
+from evolcoder.config.load import ExportFormat
 from evolcoder.export.formats import BODY, FORMATS, LINEAGE
 from evolcoder.records import Check, RowVerdict
 

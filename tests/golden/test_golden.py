@@ -17,8 +17,8 @@ import pytest
 
 import toys
 from evolcoder.cli.main import main
-from evolcoder.loop.settings import TrainConfig
-from evolcoder.loop.store import model_key
+from evolcoder.experiment.config import TrainConfig
+from evolcoder.experiment.store import model_key
 
 HERE = Path(__file__).parent
 RECORDS = os.environ.get("EVOLCODER_RECORD_GOLDEN") == "1"

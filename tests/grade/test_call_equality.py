@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.call_harness.base import Comparison, SplitTest
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.base import Comparison, SplitTest
+from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
 
 ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=120, memory_mb=2048)

@@ -15,9 +15,9 @@ from dataclasses import replace
 import pytest
 
 from driver import QUICK
-from evolcoder.bench.oracles import Oracle
-from evolcoder.grade import calls
-from evolcoder.grade.calls import (
+from evolcoder.bench.comparators import Oracle
+from evolcoder.grading import calls
+from evolcoder.grading.calls import (
     LIGHT_BYTES,
     LIGHT_BYTES_IN_ALL,
     CallTest,
@@ -26,8 +26,8 @@ from evolcoder.grade.calls import (
     call_isolated,
     grade_calls,
 )
+from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Execution, Kind, Limits, Status
-from evolcoder.wire import encode
 from grade.adversarial import LINES, PRIME
 
 MB = 1 << 20
@@ -42,7 +42,7 @@ class Elsewhere:
         self.sent = []
 
     async def run(self, program, limits):
-        if "evolcoder.grade.answers" in program.source:
+        if "evolcoder.grading.answers" in program.source:
             self.sent.append(limits)
             return self._execution(Status.TIMEOUT, b"")
         for number, line in enumerate(self.answers.split(b"\n")[:50]):
@@ -142,7 +142,7 @@ def test_memory_of_this_process_does_not_depend_on_what_is_decoded():
 
 OVER = """
 import asyncio, resource, sys
-from evolcoder.grade import calls
+from evolcoder.grading import calls
 from evolcoder.sandbox.base import Limits
 from evolcoder.sandbox.pool import PoolSandbox
 calls.COSTLY_S = calls.COSTLY_S_PER_MB = 0.01
@@ -306,7 +306,7 @@ def test_a_forged_frame_is_shown_in_bounded_length(sandbox, frame):
 def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
     """Or says that it took too long or too much, or what it raised."""
     given = [[encode(["value", 1]), encode(["value", 1.0]), [], "equal", 0.0]]
-    modules = ("evolcoder.bench.oracles", "evolcoder.grade.answers")
+    modules = ("evolcoder.bench.comparators", "evolcoder.grading.answers")
 
     def call(given, limits):
         return sandbox.runner.run(call_isolated(sandbox.sandbox, modules, "marks", given, limits))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.grade.apart.codec import dumps, loads
-from evolcoder.wire import NotPlainError, encode
+from evolcoder.grading.ds1000.codec import dumps, loads
+from evolcoder.safe_codec import NotPlainError, encode
 
 PLAIN = [
     None, True, -0.0, 2 + 3j, "x", b"\xff", [1, [2.5, (3,)]], (), {1, 2}, frozenset({"a"}),

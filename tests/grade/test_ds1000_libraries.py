@@ -9,7 +9,7 @@ from driver import Driver
 from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.ds1000_references import installed, known_failures, warm_modules
 from evolcoder.bench.fetch import Shelf
-from evolcoder.grade.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, limits_of
 from evolcoder.sandbox.pool import PoolSandbox
 
 LIBRARIES = Path(__file__).resolve().parents[2] / ".ds1000"

@@ -7,7 +7,7 @@ from driver import with_packages
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.fetch import Shelf
-from evolcoder.grade.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, limits_of
 from evolcoder.sandbox.base import Kind, Limits, Separation
 from evolcoder.sandbox.pool import LEVELS
 

@@ -3,8 +3,8 @@
 import pytest
 
 from driver import QUICK
-from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.grade.calls import CallTest, answers_of, grade_calls, read_answer
+from evolcoder.grading.asserts import AssertTest, grade_asserts
+from evolcoder.grading.calls import CallTest, answers_of, grade_calls, read_answer
 from evolcoder.sandbox.base import Kind, Separation
 
 HONEST = "def add(a, b):\n    return a + b\n"

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from driver import held, usable
+from evolcoder.app import evaluate
 from evolcoder.bench.base import Form, Problem, ProgramChecks, Sample
 from evolcoder.bench.multipl_e import MultiplE
-from evolcoder.cli import verdicts
-from evolcoder.evaluate.results import result_of
-from evolcoder.evaluate.store import EvalStore
-from evolcoder.evaluate.story import Evaluation
-from evolcoder.grade.call_harness.registry import HARNESSES
-from evolcoder.grade.controls import Controls
-from evolcoder.grade.problems import PROGRAM, Need, ProblemTest
+from evolcoder.evaluation.results import result_of
+from evolcoder.evaluation.runner import Evaluation
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.grading.call_harness.registry import HARNESSES
+from evolcoder.grading.problem_test import PROGRAM, Need, ProblemTest
+from evolcoder.grading.reference_checks import Controls
 from evolcoder.sandbox.base import Kind, Separation
 
 PROMPT = "#include <assert.h>\nlong twice(long n) {\n"
@@ -163,5 +163,5 @@ def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys)
         cpp.runner.run(one.run(cpp.sandbox, controls))
         result = result_of(store, bench, faults={}, partial=False)
         assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)
-        verdicts.show(store, [result], [], as_json=False)
+        evaluate.show(store, [result], [], as_json=False)
     assert "1 of 2 tests by seal: keeps" in capsys.readouterr().out

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evolcoder.bench.oracles import Oracle
-from evolcoder.grade.split import plain_checks, read_checks
+from evolcoder.bench.comparators import Oracle
+from evolcoder.grading.assert_parser import plain_checks, read_checks
 
 
 def test_asserts_of_literals_become_calls():

@@ -5,16 +5,22 @@ import math
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.clean.evidence import Detector
-from evolcoder.leakage.agreement import agreement
-from evolcoder.leakage.drawn import N_DRAWN, inputs_drawn
-from evolcoder.leakage.effort import ENDLESS, effort_of
-from evolcoder.leakage.examples import Example, examples_of, kinds_of, seen_by, views_of
-from evolcoder.leakage.execution import Pass
-from evolcoder.leakage.further import inputs_like
-from evolcoder.leakage.hits import hits_of
-from evolcoder.leakage.plainness import is_plain, size_of
-from evolcoder.wire import encode
+from evolcoder.decontamination.execution.agreement import agreement
+from evolcoder.decontamination.execution.examples import (
+    Example,
+    examples_of,
+    kinds_of,
+    seen_by,
+    views_of,
+)
+from evolcoder.decontamination.execution.hits import hits_of
+from evolcoder.decontamination.execution.mutated_inputs import inputs_like
+from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
+from evolcoder.decontamination.execution.reference_cost import ENDLESS, effort_of
+from evolcoder.decontamination.execution.search import Pass
+from evolcoder.decontamination.execution.triviality import is_plain, size_of
+from evolcoder.decontamination.hits import Detector
+from evolcoder.safe_codec import encode
 from small_bench import problem
 
 

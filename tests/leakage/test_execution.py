@@ -5,15 +5,15 @@ import time
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.clean.evidence import Drop, dropped
-from evolcoder.clean.trial import CALL_WORK
-from evolcoder.grade.calls import call_isolated, costly_limits
-from evolcoder.grade.problems import Need
-from evolcoder.leakage.agreement import agreement
-from evolcoder.leakage.execution import Search
-from evolcoder.leakage.hits import hits_of
-from evolcoder.leakage.likeness import _AGREEING
-from evolcoder.wire import encode
+from evolcoder.decontamination.execution.agreement import agreement
+from evolcoder.decontamination.execution.hits import hits_of
+from evolcoder.decontamination.execution.likeness import _AGREEING
+from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
+from evolcoder.decontamination.execution.search import Search
+from evolcoder.decontamination.hits import Drop, dropped
+from evolcoder.grading.calls import call_isolated, costly_limits
+from evolcoder.grading.problem_test import Need
+from evolcoder.safe_codec import encode
 from small_bench import problem
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -204,8 +204,8 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
 
     The kind: comparing what a function of a training row answers. It is done where it can be ended.
     """
-    monkeypatch.setattr("evolcoder.grade.calls.COSTLY_S", 0.3)
-    monkeypatch.setattr("evolcoder.grade.calls.COSTLY_S_PER_MB", 0)
+    monkeypatch.setattr("evolcoder.grading.calls.COSTLY_S", 0.3)
+    monkeypatch.setattr("evolcoder.grading.calls.COSTLY_S_PER_MB", 0)
     of = asserts(
         "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
     )

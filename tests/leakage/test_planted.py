@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
-from evolcoder.grade.controls import Controls
-from evolcoder.leakage.execution import Search
+from evolcoder.bench.registry import bench_named
+from evolcoder.decontamination.execution.search import Search
+from evolcoder.grading.reference_checks import Controls
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 EVERY = 40

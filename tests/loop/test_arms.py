@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.errors import ConfigError
-from evolcoder.loop.arms import Arm, Match, Source, select
+from evolcoder.experiment.arms import Arm, Match, Source, select
 from evolcoder.records import Check, Made, Response, Row, RowVerdict, Task
 
 NAMES = [

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from evolcoder.loop.behind import Behind
+from evolcoder.experiment.background import Behind
 
 
 class Work:

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from evolcoder.loop.clock import BESIDE, Clock, busy_share, table
-from evolcoder.loop.store import DB_NAME, MIGRATIONS, LoopStore, Step
+from evolcoder.experiment.store import DB_NAME, MIGRATIONS, LoopStore, Step
+from evolcoder.experiment.timings import BESIDE, Clock, busy_share, table
 
 STEPS = [
     Step("serve", "main, round 1", 50.0, "", 0.1),

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from driver import lacking
-from evolcoder.bench.catalogue import bench_named
+from evolcoder.app.regrade import regraded
 from evolcoder.bench.fetch import Shelf
-from evolcoder.cli.regrade import regraded
-from evolcoder.loop import results
-from evolcoder.loop.settings import LoopConfig
-from evolcoder.loop.tables import markdown
+from evolcoder.bench.registry import bench_named
+from evolcoder.experiment import results
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.experiment.tables import markdown
 
 pytestmark = pytest.mark.timeout(1800)
 

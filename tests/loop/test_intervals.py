@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.bench.scores import bootstrap
 from evolcoder.errors import BenchError
-from evolcoder.loop.intervals import Resampler
+from evolcoder.experiment.intervals import Resampler
 
 PROBLEMS = [f"p{n}" for n in range(60)]
 

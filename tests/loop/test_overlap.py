@@ -2,11 +2,11 @@
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 from evolcoder.errors import ConfigError
-from evolcoder.loop import overlap
-from evolcoder.loop.overlap import dev_problems, only
+from evolcoder.experiment import overlap
+from evolcoder.experiment.overlap import dev_problems, only
 
 
 def test_problems_are_the_same_by_id_or_by_words():

@@ -1,7 +1,7 @@
 """Verdicts become outcomes: by arm, by benchmark, and by the original benchmark's own checks."""
 
-from evolcoder.loop.parts import Training
-from evolcoder.loop.results import Kept, entries
+from evolcoder.experiment.interfaces import Training
+from evolcoder.experiment.results import Kept, entries
 
 
 def training(arm, key):

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 import pytest
 
 import toys
-from evolcoder.loop.arms import Arm
-from evolcoder.loop.clock import Clock
-from evolcoder.loop.parts import Parts, Served
-from evolcoder.loop.runs import Runs
-from evolcoder.loop.settings import LoopConfig
-from evolcoder.loop.store import LoopStore
-from evolcoder.loop.variants import variant
-from evolcoder.loop.weights import weights_id
+from evolcoder.experiment.arms import Arm
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.experiment.config_variants import variant
+from evolcoder.experiment.interfaces import Parts, Served
+from evolcoder.experiment.runs import Runs
+from evolcoder.experiment.store import LoopStore
+from evolcoder.experiment.timings import Clock
+from evolcoder.experiment.weights_fingerprint import weights_id
 from evolcoder.records import Made, Response, Task
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 
 MADE = Made("toy", 1, 1, 1)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder import config as configs
 from evolcoder.cli.main import main
+from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
-from evolcoder.loop.settings import LoopConfig, fill
-from evolcoder.loop.variants import merge, rerun, variant
+from evolcoder.experiment.config import LoopConfig, fill
+from evolcoder.experiment.config_variants import merge, rerun, variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "h200" / "loop.yaml"
 

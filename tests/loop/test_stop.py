@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.errors import BenchError
-from evolcoder.loop.stop import Point, Rule, Standing, should_stop
+from evolcoder.experiment.stop import Point, Rule, Standing, should_stop
 
 N = 100
 

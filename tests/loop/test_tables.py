@@ -2,9 +2,9 @@
 
 import pytest
 
-from evolcoder.loop.figures import draw
-from evolcoder.loop.questions import questions
-from evolcoder.loop.tables import Entry, markdown, tables
+from evolcoder.experiment.comparisons import questions
+from evolcoder.experiment.figures import draw
+from evolcoder.experiment.tables import Entry, markdown, tables
 
 ARMS = [
     "student", "seed", "merge-0..1", "merge-0..2", "seed-reanswered", "round-1@samples",

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from evolcoder.errors import BenchError
-from evolcoder.loop import travel
-from evolcoder.loop.store import LoopStore
-from evolcoder.loop.travel import brought, files_in, note
+from evolcoder.experiment import remote_bundle
+from evolcoder.experiment.remote_bundle import brought, files_in, note
+from evolcoder.experiment.store import LoopStore
 
 FIRST = {"arm": "seed", "seed": 0, "seconds": 61.5, "outcome": {"folder": "/there", "n_steps": 3}}
 SECOND = {"arm": "round-1", "seed": 1, "seconds": 9.0, "failed": "é"}
@@ -118,7 +118,7 @@ NO_SAMPLES = {
     "a number that is true": gzip.compress(lines({**SAMPLE, "number": True})),
     **{
         f"no {name}": gzip.compress(lines({k: v for k, v in SAMPLE.items() if k != name}))
-        for name in travel.SAMPLE
+        for name in remote_bundle.SAMPLE
     },
     "a text that is a list": gzip.compress(lines({**SAMPLE, "text": ["x"]})),
 }
@@ -154,8 +154,8 @@ BOMBS = {
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, case, monkeypatch):
     """What is unpacked is bounded: as a line, in texts, in samples and in parts of one value."""
-    monkeypatch.setattr(travel, "MOST_MB", 16)
-    monkeypatch.setattr(travel, "MOST_SAMPLES", 1000)
+    monkeypatch.setattr(remote_bundle, "MOST_MB", 16)
+    monkeypatch.setattr(remote_bundle, "MOST_SAMPLES", 1000)
     path = tmp_path / "k.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         for piece in BOMBS[case]():

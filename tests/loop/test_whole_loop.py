@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from evolcoder.cli.main import main
-from evolcoder.loop import results
-from evolcoder.loop.clock import BESIDE
-from evolcoder.loop.store import LoopStore
+from evolcoder.experiment import results
+from evolcoder.experiment.store import LoopStore
+from evolcoder.experiment.timings import BESIDE
 
 pytestmark = pytest.mark.e2e
 
@@ -138,8 +138,8 @@ def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
 
 def _sampled(there, back):
     """Write the samples of each model of a loop as another machine would bring them."""
-    from evolcoder.bench.files import write_whole
-    from evolcoder.evaluate.store import EvalStore
+    from evolcoder.evaluation.store import EvalStore
+    from evolcoder.storage.whole_files import write_whole
 
     keys = set()
     for folder in (there / "evals").iterdir():

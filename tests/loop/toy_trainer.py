@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.registry import bench_named
 
 BENCHES = ("mbpp-dev", "humaneval")
 LIMIT = 12

@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from driver import QUICK
-from evolcoder.grade.calls import answers_of, read_answer
+from evolcoder.grading.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
-from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.inside import cell, modes
-from evolcoder.sandbox.inside.cell import SPARED
-from evolcoder.sandbox.inside.line import End
+from evolcoder.sandbox.inside import isolate, tasks
+from evolcoder.sandbox.inside.isolate import SPARED
+from evolcoder.sandbox.inside.protocol import End
+from evolcoder.sandbox.memfds import Channels
 from evolcoder.sandbox.pool import PoolSandbox
 
 OPEN = "import os\ndef f():\n    return [n for n in range(5000) if os.path.exists(f'/proc/self/fd/{n}')]\n"
@@ -113,7 +113,7 @@ def test_an_end_is_read_as_it_was_said():
 @pytest.mark.parametrize("name", ["stdout", "stderr", "report"])
 def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
     """A cell's two processes report side by side, and a lost line would be another verdict."""
-    each, place = 50_000, cell.Channels._fields.index(name)
+    each, place = 50_000, isolate.Channels._fields.index(name)
     with Channels.open(Program("python", "")) as channels:
 
         def write():
@@ -133,5 +133,5 @@ def test_what_its_linker_could_not_make_executable_is_made_so(tmp_path):
     program = tmp_path / "main"
     program.write_bytes(b"")
     program.chmod(0o644)
-    modes._make_executable(str(program))
+    tasks._make_executable(str(program))
     assert os.access(program, os.X_OK)

@@ -7,9 +7,9 @@ import pytest
 
 from bash_bench import bash_with, part
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox import checkup
-from evolcoder.sandbox.checkup import State, check, look_for
-from evolcoder.sandbox.probes import PROBES
+from evolcoder.sandbox import selftest
+from evolcoder.sandbox.selftest import State, check, look_for
+from evolcoder.sandbox.selftest_programs import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 
@@ -37,14 +37,14 @@ def test_every_language_has_probes():
 
 def test_a_failing_sandbox_is_never_the_languages_failure():
     """What the sandbox could not run says nothing about Perl."""
-    found = asyncio.run(checkup._bounded(Failing(), look_for("python")))
+    found = asyncio.run(selftest._bounded(Failing(), look_for("python")))
     assert (found.state, found.run_s) == (State.SANDBOX_FAILED, None)
     assert "a worker ended" in found.detail
 
 
 def test_a_language_that_takes_too_long_is_given_up(monkeypatch):
     """The time of each language is bounded, and the other findings are kept."""
-    monkeypatch.setattr(checkup, "LONGEST_S", 0.05)
+    monkeypatch.setattr(selftest, "LONGEST_S", 0.05)
     found = asyncio.run(check(("python",), level="strict"))
     assert found.of("python").state is State.TOO_SLOW
     assert found.refused == ""

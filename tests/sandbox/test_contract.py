@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from driver import QUICK
 from evolcoder.errors import SandboxError, SandboxRefusedError
-from evolcoder.grade.calls import CallTest, grade_calls
-from evolcoder.sandbox import jail, pool, worker
+from evolcoder.grading.calls import CallTest, grade_calls
+from evolcoder.sandbox import bubblewrap, pool, worker
 from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Script, Status
-from evolcoder.sandbox.inside import syscalls
+from evolcoder.sandbox.inside import seccomp
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 
@@ -140,14 +140,14 @@ def test_a_worker_that_is_killed_is_replaced(sandbox):
 
 def test_a_sandbox_that_cannot_start_workers_says_so():
     """What fails twice is a SandboxError, and no execution."""
-    broken = PoolSandbox(jail.Jail("/bin/false", (), (), from_root=False), 1, {})
+    broken = PoolSandbox(bubblewrap.Jail("/bin/false", (), (), from_root=False), 1, {})
     with pytest.raises(SandboxError, match="worker"):
         asyncio.run(broken.run(Program("python", ""), Limits()))
 
 
 def test_strict_refuses_without_bubblewrap(monkeypatch):
     """Nothing runs below the level asked for, and the message says what to install."""
-    monkeypatch.setattr(jail, "find_bwrap", lambda: None)
+    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
     with pytest.raises(SandboxRefusedError, match="install the package bubblewrap"):
         asyncio.run(PoolSandbox.start(workers=1))
 
@@ -244,9 +244,9 @@ def test_a_container_ends_with_the_process_that_started_it(level):
 def test_a_worker_that_says_nothing_is_given_up(monkeypatch):
     """A silent worker is a SandboxError, not a wait for ever, and nothing is left of it."""
     monkeypatch.setattr(worker, "START_S", 0.0)
-    silent = PoolSandbox(jail.Jail(jail.find_bwrap(), (), (), from_root=False), 1, {})
+    silent = PoolSandbox(bubblewrap.Jail(bubblewrap.find_bwrap(), (), (), from_root=False), 1, {})
     marked = f"said-nothing-{os.getpid()}"
-    monkeypatch.setattr(jail, "_START", f"{jail._START}  # {marked}")
+    monkeypatch.setattr(bubblewrap, "_START", f"{bubblewrap._START}  # {marked}")
     with pytest.raises(SandboxError, match="said nothing"):
         asyncio.run(silent.run(Program("python", ""), Limits()))
     left = [file for file in Path("/proc").glob("[0-9]*/cmdline") if marked in _read(file)]
@@ -263,8 +263,8 @@ def _read(file):
 def test_the_filter_is_there_for_both_machines_and_short_enough():
     """Jumps of the filter fit in their byte; an unknown machine gets none."""
     for machine in ("x86_64", "aarch64"):
-        assert 0 < len(syscalls.assemble(machine)) // 8 < 256
-    assert syscalls.assemble("riscv64") == b""
+        assert 0 < len(seccomp.assemble(machine)) // 8 < 256
+    assert seccomp.assemble("riscv64") == b""
 
 
 CODE = st.text("abcdefxyz0123456789 \n\t()[]{}:=+-*/%.,'\"#@\\<>&|^~!\0\ud800é", max_size=60)

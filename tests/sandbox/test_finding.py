@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.grade.asserts import NO_FINDING, AssertTest, grade_asserts
+from evolcoder.grading.asserts import NO_FINDING, AssertTest, grade_asserts
+from evolcoder.sandbox.assert_findings import MOST_BYTES, Finding, read_finding
 from evolcoder.sandbox.base import Kind
-from evolcoder.sandbox.finding import MOST_BYTES, Finding, read_finding
 
 WHOLE = {"kind": "failed", "check": 2, "expected": "assert f()", "got": "1", "detail": "no"}
 

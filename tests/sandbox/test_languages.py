@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
-from evolcoder.sandbox.inside.line import opened
-from evolcoder.sandbox.orders import Order, job_of
+from evolcoder.sandbox.inside.protocol import opened
+from evolcoder.sandbox.job import Order, job_of
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
 from groups import by_language

@@ -12,11 +12,11 @@ import pytest
 
 from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER, given, rows
 from evolcoder.errors import SandboxRefusedError
-from evolcoder.grade.asserts import AssertTest, grade_asserts
-from evolcoder.sandbox import fence, jail
+from evolcoder.grading.asserts import AssertTest, grade_asserts
+from evolcoder.sandbox import bubblewrap, landlock_launcher
 from evolcoder.sandbox.base import STRICT, Limits, Program
+from evolcoder.sandbox.bubblewrap import FIRST_UID
 from evolcoder.sandbox.inside import landlock
-from evolcoder.sandbox.jail import FIRST_UID
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 ESCAPES = list(rows())
@@ -43,7 +43,7 @@ print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
 
 def attempt(level, source="print(1)", *, walls=(), env=None, first=""):
     """Start a sandbox in a process of its own, behind walls of bubblewrap's; run a program."""
-    command = [jail.find_bwrap(), *walls] if walls else []
+    command = [bubblewrap.find_bwrap(), *walls] if walls else []
     done = subprocess.run(
         [*command, sys.executable, "-c", TRY.replace("FIRST", first), level, source],
         check=True, capture_output=True, env={**os.environ, **(env or {})},
@@ -170,7 +170,7 @@ for what in (lambda: open("{tmp_path}/secret"), lambda: os.listdir("{tmp_path}")
 ])  # fmt: skip
 def test_programs_of_root_run_as_users_whom_nobody_is(uid_map, users):
     """Where there are few, as in a rootless container, from among those that there are."""
-    assert fence.spare_users(uid_map) == (users and range(*users))
+    assert landlock_launcher.spare_users(uid_map) == (users and range(*users))
 
 
 def test_tools_that_are_private_to_root_are_refused(tmp_path):
@@ -179,7 +179,7 @@ def test_tools_that_are_private_to_root_are_refused(tmp_path):
         pytest.skip("nothing is private to root where we are not root")
     tmp_path.chmod(0o700)
     with pytest.raises(SandboxRefusedError, match="private to root"):
-        list(fence.fences([tmp_path / "tools"], []))
+        list(landlock_launcher.fences([tmp_path / "tools"], []))
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
@@ -244,7 +244,7 @@ def test_rooms_are_where_programs_can_come_to(tmp_path, monkeypatch):
     """A private TMPDIR of root's is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tmp_path.parent.chmod(0o700)
-    root, user = (fence.Fence((), (), 7, users) for users in (range(9), None))
+    root, user = (landlock_launcher.Fence((), (), 7, users) for users in (range(9), None))
     assert (root._place(), user._place()) == ("/tmp", str(tmp_path))
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from driver import QUICK
-from evolcoder.grade.calls import CallTest, answers_of, encoded_calls, grade_calls
+from evolcoder.grading.calls import CallTest, answers_of, encoded_calls, grade_calls
 from evolcoder.sandbox.base import Calls, Kind, Program, Status
-from evolcoder.sandbox.inside.line import STOP
-from evolcoder.sandbox.lookout import Lookout
+from evolcoder.sandbox.early_stop import Lookout
+from evolcoder.sandbox.inside.protocol import STOP
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 PATIENT = replace(QUICK, cpu_s=20, wall_s=60)
@@ -160,7 +160,7 @@ def test_every_byte_of_the_answers_is_read_once(piece):
 
 def test_an_answer_that_is_too_long_ends_the_looks(monkeypatch):
     """What goes on and on is not held; what it was can be seen at the end."""
-    monkeypatch.setattr("evolcoder.sandbox.lookout.LONGEST_BYTES", 1000)
+    monkeypatch.setattr("evolcoder.sandbox.early_stop.LONGEST_BYTES", 1000)
     channel = Growing(b"x" * 300, 500)
     assert looked_at(channel) == []
     assert channel.n_read == 1200

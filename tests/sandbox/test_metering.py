@@ -5,9 +5,9 @@ import os
 import pytest
 
 from evolcoder.sandbox.inside import metering, watch
-from evolcoder.sandbox.inside.kin import Seen
-from evolcoder.sandbox.inside.line import KILLED
 from evolcoder.sandbox.inside.metering import OVER, GroupMeter, Ledger
+from evolcoder.sandbox.inside.process_tree import Seen
+from evolcoder.sandbox.inside.protocol import KILLED
 from evolcoder.sandbox.inside.watch import LOOK_S
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.sandbox.seats import Exclusive, Seats
+from evolcoder.sandbox.scheduler import Exclusive, Seats
 
 
 async def settle():

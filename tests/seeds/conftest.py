@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.seeds.read import read_seeds
 
 

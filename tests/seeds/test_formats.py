@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
 
 TASK, ANSWER = "Sort it.", "    done()"

@@ -35,7 +35,7 @@ configs:
 }
 READ = """
 import json, sys
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.seeds.read import read_seeds
 

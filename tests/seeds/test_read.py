@@ -6,12 +6,12 @@ import tracemalloc
 
 import pytest
 
-from evolcoder.config import Config, SeedsConfig
+from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.seeds.formats import FORMATS
 from evolcoder.seeds.read import _Seen, read_seeds
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
 
 ROWS = [
     {"instruction": "Write a Python function.", "output": "```python\npass\n```"},

@@ -2,9 +2,9 @@
 
 import pytest
 
-from evolcoder.config import VerifyConfig
+from evolcoder.config.load import VerifyConfig
 from evolcoder.records import Check, Made, Response, RowVerdict, Task
-from evolcoder.verify.bait import RunBait, bait_in
+from evolcoder.verify.distractor import RunBait, bait_in
 
 FRAME = "A first attempt looks like this; do not take for granted that it is right:"
 OWN = "def total(numbers):\n    return sum(number for number in numbers if number > 0)"

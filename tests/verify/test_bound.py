@@ -13,12 +13,12 @@ import pytest
 
 from evolcoder.records import Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.verify.bound import MOST_BYTES, NotMeasuredError, measure, read_counts
-from evolcoder.verify.bounds import Bound, Growth, Resource, asked
-from evolcoder.verify.growth import N_RESAMPLES
-from evolcoder.verify.measures import Bounded
-from evolcoder.verify.rewrite import rewritten
-from evolcoder.verify.ruling import MOST_SERIES, Counts, Run, judged
+from evolcoder.verify.complexity.bound_parser import Bound, Growth, Resource, asked
+from evolcoder.verify.complexity.check import MOST_BYTES, NotMeasuredError, measure, read_counts
+from evolcoder.verify.complexity.fit import N_RESAMPLES
+from evolcoder.verify.complexity.instrument import rewritten
+from evolcoder.verify.complexity.verdict import MOST_SERIES, Counts, Run, judged
+from evolcoder.verify.metric_checks import Bounded
 
 SPACE = {}
 exec((Path(__file__).parent / "growths.py").read_text(encoding="utf-8"), SPACE)
@@ -166,7 +166,7 @@ print(dict(zip("abc", map(ord, "abc"))), "".join(reversed("abc")), any(x > 2 for
 
 def test_a_rewritten_program_does_the_same():
     """Hooks count, and change nothing that a program computes."""
-    from evolcoder.verify.inside.counting import Hooks
+    from evolcoder.verify.complexity.op_counter import Hooks
 
     said = []
     for hooks in (None, Hooks()):

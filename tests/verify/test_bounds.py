@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.verify.bounds import Growth, Resource, asked
+from evolcoder.verify.complexity.bound_parser import Growth, Resource, asked
 
 TIME, SPACE = Resource
 

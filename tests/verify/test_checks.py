@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verify.checks import MAX_CHECKS, checks_in
+from evolcoder.verify.generated_tests.test_parser import MAX_CHECKS, checks_in
 
 
 def fenced(code):

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from driver import QUICK
-from evolcoder.verify.derive import HOLE, Span, infill, repair
-from evolcoder.verify.trial import outcomes
+from evolcoder.export.derived_rows import HOLE, Span, infill, repair
+from evolcoder.verify.generated_tests.runner import outcomes
 
 PROGRAM = '''import math
 

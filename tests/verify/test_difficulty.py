@@ -3,10 +3,10 @@
 from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.grade.asserts import AssertTest, grade_asserts
+from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.records import Task
 from evolcoder.text import code_blocks
-from evolcoder.verify.difficulty import difficulty
+from evolcoder.verify.pass_rate import difficulty
 
 TASK = Task.seed("Write a function add(a, b).", ordinal=0, language="python")
 CHECKS = ("assert add(1, 2) == 3", "assert add(0, 0) == 0")

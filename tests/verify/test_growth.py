@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from evolcoder.verify.bounds import Growth
-from evolcoder.verify.growth import fit
+from evolcoder.verify.complexity.bound_parser import Growth
+from evolcoder.verify.complexity.fit import fit
 
 SIZES = [round(8 * 2 ** (half / 2)) for half in range(17)]
 

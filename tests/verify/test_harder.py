@@ -2,7 +2,7 @@
 
 from random import Random
 
-from evolcoder.verify.harder import Pair, harder
+from evolcoder.verify.compare import Pair, harder
 
 
 def pairs(n, gain, heuristic="deepen", round=1):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.verify.language import MOST_CHARS, found
+from evolcoder.code.blocks import MOST_CHARS, found
 
 
 def fence(language, code):

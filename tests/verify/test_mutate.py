@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from evolcoder.verify.edits import Mutation
-from evolcoder.verify.mutate import mutants
-from evolcoder.verify.python import parse
+from evolcoder.code.reading import parse
+from evolcoder.verify.generated_tests.mutants import mutants
+from evolcoder.verify.generated_tests.mutations import Mutation
 
 RICH = '''
 import math

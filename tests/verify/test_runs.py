@@ -8,7 +8,7 @@ from evolcoder.errors import SandboxError
 from evolcoder.records import Check, Response, Task
 from evolcoder.sandbox.base import Limits
 from evolcoder.text import named_language
-from evolcoder.verify.runs import Runs
+from evolcoder.verify.execution.check import Runs
 from groups import by_language
 
 QUICK = Limits(cpu_s=3, wall_s=8, processes=128)

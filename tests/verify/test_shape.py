@@ -7,7 +7,7 @@ import pytest
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Made, Response, Task
-from evolcoder.verify.shape import count_constraints, cyclomatic, n_tokens, shape_of
+from evolcoder.verify.metrics import count_constraints, cyclomatic, n_tokens, shape_of
 
 TASK = Task.seed(
     "Sort a list, keep equal entries in order, and reject None.", ordinal=0, language=None

@@ -9,15 +9,15 @@ import pytest
 
 import toys
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
-from evolcoder.funnel import VERIFY_META
-from evolcoder.guard import UNJUDGED
 from evolcoder.records import Check, Reason, Response, RowVerdict
+from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Limits
+from evolcoder.storage.stats import VERIFY_META
+from evolcoder.verify.dataset import Rows
+from evolcoder.verify.execution.check import Runs
 from evolcoder.verify.findings import counted, note_of_unjudged
-from evolcoder.verify.measures import Bounded, Shaped
-from evolcoder.verify.rows import Rows
-from evolcoder.verify.runs import Runs
-from evolcoder.verify.stage import FAULTS, Verifier, fault, is_unjudged
+from evolcoder.verify.metric_checks import Bounded, Shaped
+from evolcoder.verify.pipeline import FAULTS, Verifier, fault, is_unjudged
 from test_rounds import open_store
 
 ALL_DROPS = frozenset(FAULTS.values())

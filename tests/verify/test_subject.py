@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verify.subject import fitting, program_of, subject_of
+from evolcoder.code.callables import fitting, program_of, subject_of
 
 STACK = """class Stack:
     \"\"\"Last in, first out.\"\"\"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from evolcoder.config import VerifyConfig
+from evolcoder.config.load import VerifyConfig
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.records import Check, Response, Task
-from evolcoder.verify.tests import WrittenTests
+from evolcoder.verify.generated_tests.check import WrittenTests
 
 ASK = "Write a Python function `double(x)` that returns twice a number."
 RIGHT = "def double(x):\n    return 2 * x"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from evolcoder.bench.oracles import Oracle
+from evolcoder.bench.comparators import Oracle
 
 MAX_CHARS = 1 << 20
 """The longest text that is taken for a program."""

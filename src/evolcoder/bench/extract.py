@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from evolcoder.bench.base import Found
+from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.base import split_reasoning
-from evolcoder.syntax import tree_of
 from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
 
 MAX_TRIES = 20

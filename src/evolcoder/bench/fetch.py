@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolcoder.bench.files import write_whole
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
 from evolcoder.input_files import read_bytes, unpack
+from evolcoder.storage.whole_files import write_whole
 from evolcoder.text import without_logins
 
 HUB = "https://huggingface.co"

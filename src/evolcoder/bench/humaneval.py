@@ -7,9 +7,9 @@ and compares with what the reference answers.
 """
 
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
+from evolcoder.bench.comparators import Oracle
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
-from evolcoder.bench.functions import FunctionBench, entry_points
-from evolcoder.bench.oracles import Oracle
+from evolcoder.bench.function_bench import FunctionBench, entry_points
 
 HUMAN_EVAL = DataFile(
     "humaneval/HumanEval.jsonl.gz",

@@ -11,12 +11,12 @@ import ast
 from collections.abc import Iterable
 
 from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
+from evolcoder.bench.comparators import Oracle
 from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
-from evolcoder.bench.functions import FunctionBench, entry_points
-from evolcoder.bench.oracles import Oracle
-from evolcoder.bench.shapes import Arguments, shaped
+from evolcoder.bench.function_bench import FunctionBench, entry_points
+from evolcoder.bench.mbpp_types import Arguments, shaped
+from evolcoder.code.python_ast import tree_of
 from evolcoder.errors import BenchError
-from evolcoder.syntax import tree_of
 from evolcoder.text import one_line
 
 MBPP = DataFile(

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from evolcoder.bench.assembly import assembled
 from evolcoder.bench.base import Asked, Candidate, Form, Found, Problem, ProgramChecks, Sample
 from evolcoder.bench.extract import Extract, fenced
 from evolcoder.bench.fetch import Row, Shelf, rows
+from evolcoder.bench.multipl_e_assembly import assembled
 from evolcoder.bench.multipl_e_files import DIGESTS, file_of
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import before_bare_fence

@@ -20,11 +20,11 @@ from typing import Any
 
 from evolcoder import json_stream
 from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
-from evolcoder.bench.files import write_whole
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import opened
 from evolcoder.safe_repr import safe_repr
+from evolcoder.storage.whole_files import write_whole
 from evolcoder.text import one_line
 
 MOST_MB = 2048

@@ -11,19 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder import config as configs
-from evolcoder.clean import report as reports
-from evolcoder.clean.report import Report
-from evolcoder.cleaning import doubles
-from evolcoder.cleaning.rows import Candidate
-from evolcoder.cleaning.run import clean_run
-from evolcoder.cleaning.summary import Leaked, Leaks, Summary
-from evolcoder.cli import exports, leaks, output
-from evolcoder.cli.embedding import embedder_for
-from evolcoder.config import Config
+from evolcoder.app import detectors, export
+from evolcoder.app.clean import clean_run
+from evolcoder.app.embedding import embedder_for
+from evolcoder.cli import output
+from evolcoder.config import load as configs
+from evolcoder.config.load import Config
+from evolcoder.decontamination import report as reports
+from evolcoder.decontamination.report import Report
+from evolcoder.dedup import files
+from evolcoder.dedup.rows import Candidate
+from evolcoder.dedup.summary import Leaked, Leaks, Summary
 from evolcoder.errors import UserError
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.store import CONFIG_NAME, DB_NAME, RunStore
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 
 FLAGS = {
     "near": "clean.near",
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compare", choices=("task", "row"), help="compare tasks, or tasks with their answers")
     add("--embedder", metavar="SPEC", help="for --meaning: a known name, a folder or a Hub id")
     add("--seed", type=int, metavar="N", help="root of all randomness")
-    leaks.add_arguments(parser)
+    detectors.add_arguments(parser)
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -65,15 +66,15 @@ def main(args: argparse.Namespace) -> int:
     config = configs.load(base, [*_from_flags(args), *args.set])
     if args.out is not None and not args.out.name:
         raise UserError(f"--out {args.out}: names no file; name one")
-    leaks.check(args, config)
+    detectors.check(args, config)
     seeker = _Seeker(args, config)
-    leaked = seeker.leaked if leaks.wanted_by(args, config).against else None
+    leaked = seeker.leaked if detectors.wanted_by(args, config).against else None
     if is_run:
         summary, paths = _of_run(folder, config, leaked)
     else:
         summary, paths = _of_file(args.data, config, args.out, leaked)
     if seeker.report is not None and args.report is not None:
-        paths.append(leaks.write(seeker.report, args.report, title=f"{args.data}: leakage"))
+        paths.append(detectors.write(seeker.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, seeker.report, as_json=args.json)
     return 0
 
@@ -88,8 +89,8 @@ class _Seeker:
 
     def leaked(self, rows: Iterable[Candidate]) -> Leaks:
         """Return the rows that go, with their evidence."""
-        self.report = leaks.search(rows, self._args, self._config)
-        return leaks.leaks_of(self.report)
+        self.report = detectors.search(rows, self._args, self._config)
+        return detectors.leaks_of(self.report)
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -106,17 +107,17 @@ def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summar
         summary = clean_run(
             store, settings, seed=seed, embedder=embedder, leaked=leaked, anew=leaked is not None
         )
-        return summary, exports.write(store, config)
+        return summary, export.write(store, config)
 
 
 def _of_file(
     path: str, config: Config, out: Path | None, leaked: Leaked | None
 ) -> tuple[Summary, list[Path]]:
     embedder, seed = embedder_for(config.clean), config.seed
-    summary = doubles.in_file(
+    summary = files.in_file(
         path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
     )
-    return summary, [] if out is None else [out, doubles.drops_path(out)]
+    return summary, [] if out is None else [out, files.drops_path(out)]
 
 
 def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json: bool) -> None:

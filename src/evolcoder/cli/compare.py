@@ -6,8 +6,8 @@ from pathlib import Path
 from evolcoder.bench.scores import Comparison, compare
 from evolcoder.cli import output
 from evolcoder.errors import BenchError
-from evolcoder.evaluate.results import outcomes_of
-from evolcoder.evaluate.store import EvalStore
+from evolcoder.evaluation.results import outcomes_of
+from evolcoder.evaluation.store import EvalStore
 
 MOST_NAMED = 12
 """Problems that changed which are named on the terminal; all are in the JSON."""

@@ -14,14 +14,16 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evolcoder import config as configs
-from evolcoder.cli import doctor_table, machine, output, session
-from evolcoder.cli.stopping import until_told
+from evolcoder.app import models
+from evolcoder.cli import doctor_table, output
+from evolcoder.cli import sysinfo as machine
+from evolcoder.cli.cancellation import until_told
+from evolcoder.config import load as configs
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.errors import EvolcoderError
-from evolcoder.sandbox.checkup import Checkup, State, check
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.sandbox.probes import PROBES
+from evolcoder.sandbox.selftest import Checkup, State, check
+from evolcoder.sandbox.selftest_programs import PROBES
 from evolcoder.text import without_logins
 
 QUESTION = "Answer with the one word: ready"
@@ -77,7 +79,7 @@ class Diagnosis:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
-    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {session.FORMS}")
+    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.FORMS}")
     parser.add_argument(
         "--sandbox", choices=tuple(LEVELS), default="strict", help="least protection to accept"
     )
@@ -113,7 +115,7 @@ async def _ask(spec: str, sets: Sequence[str]) -> EngineFinding:
     try:
         async with AsyncExitStack() as stack:
             config = configs.load(None, [*sets, f"evolver.model={json.dumps(spec)}"])
-            opened = (await session.open_models(config, stack)).evolver
+            opened = (await models.open_models(config, stack)).evolver
             messages = (Message("user", QUESTION),)
             request = Request(opened.model, messages, Sampling(0.0, 1.0, 16), seed=0)
             async with asyncio.timeout(ANSWER_S):

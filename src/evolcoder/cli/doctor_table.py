@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from evolcoder.cli.machine import Machine
-from evolcoder.sandbox.checkup import Checkup, Finding, State
+from evolcoder.cli.sysinfo import Machine
+from evolcoder.sandbox.selftest import Checkup, Finding, State
 
 if TYPE_CHECKING:
     from evolcoder.cli.doctor import Diagnosis, EngineFinding

@@ -9,26 +9,19 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from evolcoder.app import evaluate, grader, models, provenance
+from evolcoder.app.evaluation_plan import Plan, plan_of
+from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import Format
-from evolcoder.cli import (
-    compare,
-    grader,
-    libraries,
-    output,
-    provenance,
-    self_check,
-    session,
-    verdicts,
-)
-from evolcoder.cli.plan import Plan, plan_of
-from evolcoder.cli.progress import shown_text
-from evolcoder.cli.stopping import until_told
+from evolcoder.cli import compare, output, self_check
+from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import BenchError, BudgetReached
-from evolcoder.evaluate.results import Result, result_of
-from evolcoder.evaluate.store import DB_NAME, EvalStore
-from evolcoder.evaluate.story import Asker, Evaluation
+from evolcoder.evaluation.results import Result, result_of
+from evolcoder.evaluation.runner import Asker, Evaluation
+from evolcoder.evaluation.store import DB_NAME, EvalStore
+from evolcoder.grading import benchmark_requirements
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.requirements import CheckedSandbox
@@ -38,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("--bench", metavar="NAME,...", help="such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")
-    add("--model", metavar="SPEC", help=f"who answers: {session.FORMS}")
+    add("--model", metavar="SPEC", help=f"who answers: {models.FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples; no model is asked")
     add("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two evaluations, paired")
     add("--n", type=int, default=1, help="samples of each problem (1)")
@@ -78,8 +71,8 @@ def main(args: argparse.Namespace) -> int:
     if args.no_grade:
         return _tell_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
-        paths = verdicts.write(store, plan.benches, results, layout=args.write_samples)
-        verdicts.show(store, results, paths, as_json=args.json)
+        paths = evaluate.write(store, plan.benches, results, layout=args.write_samples)
+        evaluate.show(store, results, paths, as_json=args.json)
     if limit is not None:
         raise limit
     return 0 if all(result.scores for result in results) else 1
@@ -133,10 +126,13 @@ async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], Budg
             partial = args.partial or args.limit is not None
             store.db.flush()
             left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
-            excused = libraries.excused(bench, args.packages)
+            excused = benchmark_requirements.excused(bench, args.packages)
             excused |= {problem: lacking[problem] for problem in left_out}
             result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
-            notes = [*(reading.notes if reading else ()), *libraries.notes(bench, args.packages)]
+            notes = [
+                *(reading.notes if reading else ()),
+                *benchmark_requirements.notes(bench, args.packages),
+            ]
             results.append(result.with_notes(notes))
             if limit is not None:
                 break
@@ -166,11 +162,11 @@ async def _evaluate(
 
 async def _open_model(
     plan: Plan, args: argparse.Namespace, stack: AsyncExitStack
-) -> session.Opened | None:
+) -> models.Opened | None:
     """Open the model, unless nothing is to be asked or every sample is there already."""
     if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
-    opened = await session.open_one(args.model, plan.config)
+    opened = await models.open_one(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
     return opened
 
@@ -185,14 +181,14 @@ async def _ungradable(
     found = {}
     for bench in plan.benches:
         problems = grader.problems_of(bench, args)
-        found[bench.name] = await libraries.ungradable(problems, sandbox.requirements)
+        found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
         wanted = _wanted(plan, bench, (problem.id for problem in problems))
         lacking = _wanted(plan, bench, found[bench.name])
         if lacking and (plan.folder / DB_NAME).exists():
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
         why = {problem: found[bench.name][problem] for problem in lacking}
-        libraries.refuse(bench.name, why, len(wanted), partial=args.partial)
+        benchmark_requirements.refuse(bench.name, why, len(wanted), partial=args.partial)
     return found
 
 
@@ -225,12 +221,12 @@ def _asker(
     plan: Plan,
     args: argparse.Namespace,
     store: EvalStore,
-    opened: session.Opened,
+    opened: models.Opened,
     stack: AsyncExitStack,
 ) -> Asker:
-    prices = session.prices_of(plan.config, [opened])
-    meter = session.open_meter(plan.config, store, prices)
-    purse = session.Purse(plan.config, meter, prices, stack)
+    prices = models.prices_of(plan.config, [opened])
+    meter = models.open_meter(plan.config, store, prices)
+    purse = models.Purse(plan.config, meter, prices, stack)
     return Asker(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
 
 

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import get_args
 
-from evolcoder.cli import exports, output
-from evolcoder.config import ExportFormat, load
-from evolcoder.store import CONFIG_NAME, RunStore
+from evolcoder.app import export
+from evolcoder.cli import output
+from evolcoder.config.load import ExportFormat, load
+from evolcoder.storage.run_store import CONFIG_NAME, RunStore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(args.run) as store:
         config = load(args.run / CONFIG_NAME, overrides)
         formats = tuple(args.format or config.export.formats)
-        paths = exports.write_to(store, args.out or args.run / "export", config, formats)
+        paths = export.write_to(store, args.out or args.run / "export", config, formats)
     if args.json:
         output.print_json([str(path) for path in paths])
     else:

@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 from evolcoder.cli import output
 from evolcoder.records import Check, Row
-from evolcoder.store import RunStore
-from evolcoder.verify.harder import Line, Pair, harder
-from evolcoder.verify.measures import python_program
-from evolcoder.verify.shape import n_tokens, shape_of
+from evolcoder.storage.run_store import RunStore
+from evolcoder.verify.compare import Line, Pair, harder
+from evolcoder.verify.metric_checks import python_program
+from evolcoder.verify.metrics import n_tokens, shape_of
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"

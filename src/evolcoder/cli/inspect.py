@@ -7,10 +7,10 @@ from typing import Any
 
 from evolcoder.cli import harder, output, show
 from evolcoder.errors import UserError
-from evolcoder.funnel import funnel
-from evolcoder.lineage import Step, lineage
 from evolcoder.records import RowVerdict
-from evolcoder.store import RunStore
+from evolcoder.storage.lineage import Step, lineage
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import funnel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,20 +14,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder import config as configs
+from evolcoder.app import models as session
+from evolcoder.app import provenance, regrade
+from evolcoder.app.servers import ServeSteps
+from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
-from evolcoder.cli import output, provenance, regrade, session
-from evolcoder.cli.servers import ServeSteps
-from evolcoder.cli.steps import EvalSteps, RunSteps, TrainSteps
+from evolcoder.cli import output
+from evolcoder.config import load as configs
 from evolcoder.engine.keys import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
+from evolcoder.experiment import remote_bundle, results, timings
+from evolcoder.experiment.config import LoopConfig, fill
+from evolcoder.experiment.config_variants import variant
+from evolcoder.experiment.interfaces import Parts
+from evolcoder.experiment.runner import Loop, Outcome
+from evolcoder.experiment.store import LoopStore, Step
 from evolcoder.input_files import read_bytes
-from evolcoder.loop import clock, results, travel
-from evolcoder.loop.parts import Parts
-from evolcoder.loop.settings import LoopConfig, fill
-from evolcoder.loop.store import LoopStore, Step
-from evolcoder.loop.story import Loop, Outcome
-from evolcoder.loop.variants import variant
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.text import without_logins
@@ -81,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
             return _pack(loop, config, scorer, args.pack)
         if args.take:
             _take(loop, config, scorer, args.take)
-            travel.note(store, args.take)
+            remote_bundle.note(store, args.take)
         outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
             print(
@@ -138,9 +140,9 @@ def _tokens(config: LoopConfig) -> Callable[[Row], int]:
 def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> int:
     planned, skipped = loop.plan(config.run.budget.rounds)
     asked = {name: (scorer.bench(name), scorer.asked(name)) for name in loop.benches}
-    said = travel.prompts(asked, template_named(config.ask.template))
+    said = remote_bundle.prompts(asked, template_named(config.ask.template))
     how = _without_keys(config.model_dump(mode="json", include={"student", "train", "ask"}))
-    for path in travel.pack(folder, planned, said, how):
+    for path in remote_bundle.pack(folder, planned, said, how):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     n_keys = len({training.key for training, _ in planned})
     print(f"{n_keys} models to make" + (f"; no rounds for {', '.join(skipped)}" if skipped else ""))
@@ -151,14 +153,14 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
     """Put samples that were made elsewhere where this loop looks for them."""
     planned, _ = loop.plan(config.run.budget.rounds, make=False)
     known = {training.key: training for training, _ in planned}
-    files = travel.files_in(folder)
+    files = remote_bundle.files_in(folder)
     strangers = sorted(files.keys() - known)
     if strangers or not files:
         what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"
         raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
     for key, path in files.items():
         spec = fill(config.serve.spec, model=key, name=key, port=config.serve.port)
-        scorer.take(loop.evaluation(known[key]), spec, loop.benches, travel.brought(path))
+        scorer.take(loop.evaluation(known[key]), spec, loop.benches, remote_bundle.brought(path))
     _say(f"took in the samples of {len(files)} models of {len(known)}")
 
 
@@ -200,7 +202,7 @@ def _show(
         print(f"Evol Stop {'ended evolution' if decision.stop else 'found no end'}: the best "
               f"is round {decision.best}\n")  # fmt: skip
     print((target / "tables.md").read_text(encoding="utf-8"))
-    print(f"Steps, over all sessions:\n\n{clock.table(steps)}\n")
+    print(f"Steps, over all sessions:\n\n{timings.table(steps)}\n")
     for arm in outcome.skipped:
         print(f"not made: {arm}")
     for path in paths:

@@ -53,7 +53,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 def _reported(argv: "Sequence[str]", signals: Signals) -> int:
     """Run a command line; what it raises becomes a line and an exit code."""
     from evolcoder import errors  # noqa: PLC0415 - as above
-    from evolcoder.system_limits import told_of  # noqa: PLC0415 - later it may not be to be had
+    from evolcoder.storage.system_limits import told_of  # noqa: PLC0415 - later it may not be to be had
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
@@ -114,7 +114,7 @@ def _check_surroundings() -> None:
     import os  # noqa: PLC0415 - as above
 
     from evolcoder.errors import UserError  # noqa: PLC0415
-    from evolcoder.system_limits import lacks_descriptors, too_few_descriptors  # noqa: PLC0415
+    from evolcoder.storage.system_limits import lacks_descriptors, too_few_descriptors  # noqa: PLC0415
 
     if lacks_descriptors(FEWEST):
         raise UserError(too_few_descriptors())

@@ -15,25 +15,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from evolcoder import config as configs
-from evolcoder.cleaning.run import clean_run
-from evolcoder.cli import exports, provenance, session, show, verification
-from evolcoder.cli.progress import shown
-from evolcoder.cli.stopping import until_told
-from evolcoder.config import CleanConfig, Config
+from evolcoder.app import export, models, provenance, verify
+from evolcoder.app.clean import clean_run
+from evolcoder.app.progress import shown
+from evolcoder.cli import show
+from evolcoder.cli.cancellation import until_told
+from evolcoder.config import load as configs
+from evolcoder.config.load import CleanConfig, Config
+from evolcoder.config.schema import SandboxLevel
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolve.heuristics import Heuristic, resolve
-from evolcoder.funnel import SEEDS_META
-from evolcoder.knobs import SandboxLevel
+from evolcoder.pipeline import Rounds
 from evolcoder.records import Response
-from evolcoder.rounds import Rounds
 from evolcoder.seeds.read import Seeds, read_seeds
-from evolcoder.store import DB_NAME, RunStore
+from evolcoder.storage.run_store import DB_NAME, RunStore
+from evolcoder.storage.stats import SEEDS_META
 from evolcoder.verify import findings
 
 if TYPE_CHECKING:
-    from evolcoder.clean.embed import Embedder
-    from evolcoder.cleaning.summary import Leaked
+    from evolcoder.dedup.embedders import Embedder
+    from evolcoder.dedup.summary import Leaked
 
 FLAGS = {
     "seeds": "seeds.path",
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", nargs="?", type=Path, help="a YAML file; left out, the defaults")
     add("--seeds", metavar="PATH", help="a file, a Hub data set id, or `bundled`")
-    add("--model", metavar="SPEC", help=f"who evolves and answers: {session.FORMS}")
+    add("--model", metavar="SPEC", help=f"who evolves and answers: {models.FORMS}")
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
     add("--limit", type=int, metavar="N", help="take the first N usable seeds")
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
@@ -83,13 +84,13 @@ def main(args: argparse.Namespace) -> int:
     heuristics = resolve(config.evolve)
     folder = args.out or Path("runs") / config.fingerprint[:8]
     if args.dry_run:
-        from evolcoder.cli import estimate  # noqa: PLC0415 - a run need not wait for it
+        from evolcoder.app import estimate  # noqa: PLC0415 - a run need not wait for it
 
         return estimate.show(config, heuristics, folder, as_json=args.json)
     _collect_less()
     limit = until_told(_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
-        paths = exports.write(store, config)
+        paths = export.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)
         if note := findings.note_of_unjudged(store):
             print(f"evolcoder: {note}", file=sys.stderr)
@@ -121,22 +122,22 @@ async def _run(
     """Open everything and go through the rounds; return the limit that ended them early."""
     fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
-        held = await verification.hold(config.verify, stack)
-        opened = await session.open_models(config, stack)
-        prices = session.prices_of(config, opened.all())
+        held = await verify.hold(config.verify, stack)
+        opened = await models.open_models(config, stack)
+        prices = models.prices_of(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
-        languages = verification.settle(store, config, held)
+        languages = verify.settle(store, config, held)
         if store.meta(SEEDS_META) is None:
             seeds = fresh or read_seeds(config.seeds)
             _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
-        meter = session.open_meter(config, store, prices)
-        purse = session.Purse(config, meter, prices, stack)
-        cast = session.make_cast(config, opened, purse)
+        meter = models.open_meter(config, store, prices)
+        purse = models.Purse(config, meter, prices, stack)
+        cast = models.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         embedder, leaked = _embedder(config.clean), await _leaked(config, stack)
         rounds = Rounds(
-            store, config, cast, heuristics=heuristics, in_flight=session.in_flight(config, opened),
-            checks=verification.checks_of(config, held, languages, _askers(config, opened, purse)),
+            store, config, cast, heuristics=heuristics, in_flight=models.in_flight(config, opened),
+            checks=verify.checks_of(config, held, languages, _askers(config, opened, purse)),
         )  # fmt: skip
         limit = None
         try:
@@ -157,7 +158,7 @@ async def _run(
 def _embedder(wanted: CleanConfig) -> "Embedder | None":
     if wanted.meaning is None:
         return None
-    from evolcoder.cli.embedding import embedder_for  # noqa: PLC0415 - numpy, and few need it
+    from evolcoder.app.embedding import embedder_for  # noqa: PLC0415 - numpy, and few need it
 
     return embedder_for(wanted)
 
@@ -165,16 +166,16 @@ def _embedder(wanted: CleanConfig) -> "Embedder | None":
 async def _leaked(config: Config, stack: AsyncExitStack) -> "Leaked | None":
     if not config.clean.against:
         return None
-    from evolcoder.cli import leaks  # noqa: PLC0415 - half of the house, and few need it
+    from evolcoder.app import detectors  # noqa: PLC0415 - half of the house, and few need it
 
-    return await leaks.opened_within(config, stack)
+    return await detectors.opened_within(config, stack)
 
 
-def _askers(config: Config, opened: session.Models, purse: session.Purse) -> verification.Askers:
-    role = session.role_of(config.responder, opened.responder, purse)
-    writer = session.role_of(config.responder, opened.tester or opened.responder, purse)
-    judge = session.role_of(config.judge, opened.judge, purse) if opened.judge else None
-    return verification.Askers(writer, role, judge)
+def _askers(config: Config, opened: models.Models, purse: models.Purse) -> verify.Askers:
+    role = models.role_of(config.responder, opened.responder, purse)
+    writer = models.role_of(config.responder, opened.tester or opened.responder, purse)
+    judge = models.role_of(config.judge, opened.judge, purse) if opened.judge else None
+    return verify.Askers(writer, role, judge)
 
 
 def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:

@@ -8,13 +8,15 @@ import argparse
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from evolcoder.app import grader
+from evolcoder.app.evaluation_plan import benches_of
+from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench
-from evolcoder.cli import grader, libraries, output
-from evolcoder.cli.plan import benches_of
-from evolcoder.cli.progress import shown_text
-from evolcoder.cli.stopping import until_told
+from evolcoder.cli import output
+from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import ConfigError
-from evolcoder.evaluate.story import Progress, self_check
+from evolcoder.evaluation.runner import Progress, self_check
+from evolcoder.grading import benchmark_requirements
 
 SHOWN = 3
 """Problems with the same fault that are named."""
@@ -41,7 +43,7 @@ async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[s
         controls = stack.enter_context(grader.controls_of(sandbox, args))
         for bench in benches:
             progress, problems = Progress(), grader.problems_of(bench, args)
-            lacking = await libraries.ungradable(problems, sandbox.requirements)
+            lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
             async with shown_text(grader.line(bench.name, progress)):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in lacking],

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.cli import output
-from evolcoder.funnel import CLEAN_META, VERIFY_META, FunnelLine, funnel
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.store import RunStore
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import CLEAN_META, VERIFY_META, FunnelLine, funnel
 from evolcoder.text import visible
 
 N_PAIRS = 3

@@ -16,20 +16,22 @@ from typing import Any
 
 import yaml
 
-from evolcoder import atomic, bounded_yaml
-from evolcoder import config as configs
+from evolcoder.app import provenance
+from evolcoder.app.progress import Download
 from evolcoder.bench.prompts import TEMPLATES
-from evolcoder.cli import output, provenance
-from evolcoder.cli.lessons import lessons_of
-from evolcoder.cli.progress import Download
-from evolcoder.cli.stopping import not_now, waited
-from evolcoder.engine import models
-from evolcoder.engine.serve import guarded
+from evolcoder.cli import output
+from evolcoder.cli.cancellation import not_now, waited
+from evolcoder.config import bounded_yaml
+from evolcoder.config import load as configs
+from evolcoder.engine import registry
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
+from evolcoder.serving.process import guarded
+from evolcoder.storage import atomic
 from evolcoder.train import scale
 from evolcoder.train.base import PACKAGES, Trust
 from evolcoder.train.card import Notes
+from evolcoder.train.data import lessons_of
 from evolcoder.train.folder import Outcome
 from evolcoder.train.log import Step
 from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
@@ -107,9 +109,9 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
 
 def _base(spec: str) -> str:
     """Return what the loader takes; a known name becomes its file in the cache."""
-    if spec not in models.KNOWN:
+    if spec not in registry.KNOWN:
         return spec
-    return str(models.fetch(models.KNOWN[spec], models.cache_folder() / "models", Download()))
+    return str(registry.fetch(registry.KNOWN[spec], registry.cache_folder() / "models", Download()))
 
 
 def _notes(path: Path | None) -> Notes:

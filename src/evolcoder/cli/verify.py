@@ -15,23 +15,24 @@ from typing import Any
 
 import orjson
 
-from evolcoder import atomic
-from evolcoder import config as configs
-from evolcoder.cli import exports, output, provenance, session, show, verification
-from evolcoder.cli.progress import shown_text
-from evolcoder.cli.stopping import until_told
-from evolcoder.config import Config
-from evolcoder.db import COUNT, TEXT, Columns
+from evolcoder.app import export, models, provenance, verify
+from evolcoder.app.progress import shown_text
+from evolcoder.cli import output, show
+from evolcoder.cli.cancellation import until_told
+from evolcoder.config import load as configs
+from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, ConfigError, RunFolderError
-from evolcoder.funnel import SEEDS_META, funnel
-from evolcoder.lineage import Step, steps
 from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import read_seeds
-from evolcoder.store import DB_NAME, RunStore
+from evolcoder.storage import atomic
+from evolcoder.storage.database import COUNT, TEXT, Columns
+from evolcoder.storage.lineage import Step, steps
+from evolcoder.storage.run_store import DB_NAME, RunStore
+from evolcoder.storage.stats import SEEDS_META, funnel
 from evolcoder.verify import findings
-from evolcoder.verify.rows import Progress, Rows, answered
-from evolcoder.verify.stage import Verifier
+from evolcoder.verify.dataset import Progress, Rows, answered
+from evolcoder.verify.pipeline import Verifier
 
 VERDICTS = "verdicts.jsonl"
 _COUNTED = Columns(check_name=TEXT, kind=TEXT, n=COUNT)
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("data", help="a file in any format that `run` takes seeds in, or a Hub data set id")
     add("--out", type=Path, metavar="DIR", help="folder of the result; an existing one is resumed")
     add("--checks", metavar="NAME,...", help=f"of {', '.join(Check)} (runs)")
-    add("--model", metavar="SPEC", help=f"who writes tests: {session.FORMS}")
+    add("--model", metavar="SPEC", help=f"who writes tests: {models.FORMS}")
     add("--config", type=Path, metavar="FILE", help="a YAML file with the same keys as a run's")
     add("--sandbox", choices=LEVELS, help="least protection under which programs run (strict)")
     add("--workers", type=int, metavar="N", help="programs at a time (cores and one more)")
@@ -67,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Verify a data set, or go on with it."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
-    if verification.needs_model(config.verify) and not (args.model or args.config):
-        asking = ", ".join(sorted(verification.ASKING & set(config.verify.checks)))
+    if verify.needs_model(config.verify) and not (args.model or args.config):
+        asking = ", ".join(sorted(verify.ASKING & set(config.verify.checks)))
         raise ConfigError(f"--checks {asking}: a model writes these; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
     limit = until_told(_run(config, folder, args.workers))
     with RunStore.read(folder) as store:
-        paths = [*exports.write(store, config), _write_verdicts(store)]
+        paths = [*export.write(store, config), _write_verdicts(store)]
         _show(store, paths, as_json=args.json)
     if limit is not None:
         raise limit
@@ -102,17 +103,17 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
     """Open everything and check all rows; return the limit that ended it early."""
     fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
-        held = await verification.hold(config.verify, stack, workers=workers)
+        held = await verify.hold(config.verify, stack, workers=workers)
         opened = await _opened(config, stack)
         store = stack.enter_context(RunStore.create(folder, config))
-        languages = verification.settle(store, config, held)
+        languages = verify.settle(store, config, held)
         if store.meta(SEEDS_META) is None:
             seeds = fresh or read_seeds(config.seeds)
             store.add_seeds(answered(seeds), waits=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
         ask = _askers(config, store, opened, stack)
-        checks = verification.checks_of(config, held, languages, ask)
+        checks = verify.checks_of(config, held, languages, ask)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
         rows = Rows(store, verifier, in_flight=in_flight)
@@ -125,14 +126,14 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
         return None
 
 
-async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, session.Opened]:
+async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, models.Opened]:
     """Open the models that checks ask, by spec; none if there are no such checks."""
-    by_spec: dict[str, session.Opened] = {}
-    if not verification.needs_model(config.verify):
+    by_spec: dict[str, models.Opened] = {}
+    if not verify.needs_model(config.verify):
         return by_spec
     for spec in (config.evolver.model, config.verify.tester):
         if spec is not None and spec not in by_spec:
-            by_spec[spec] = await session.open_one(spec, config)
+            by_spec[spec] = await models.open_one(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
     return by_spec
 
@@ -140,19 +141,19 @@ async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, session.Op
 def _askers(
     config: Config,
     store: RunStore,
-    by_spec: dict[str, session.Opened],
+    by_spec: dict[str, models.Opened],
     stack: AsyncExitStack,
-) -> verification.Askers | None:
+) -> verify.Askers | None:
     """Bind the models that were opened to their parts."""
     if not by_spec:
         return None
-    prices = session.prices_of(config, by_spec.values())
-    purse = session.Purse(config, session.open_meter(config, store, prices), prices, stack)
+    prices = models.prices_of(config, by_spec.values())
+    purse = models.Purse(config, models.open_meter(config, store, prices), prices, stack)
     answers = by_spec[config.evolver.model]
     writes = by_spec[config.verify.tester or config.evolver.model]
-    return verification.Askers(
-        session.role_of(config.responder, writes, purse),
-        session.role_of(config.responder, answers, purse),
+    return verify.Askers(
+        models.role_of(config.responder, writes, purse),
+        models.role_of(config.responder, answers, purse),
         None,
     )
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evolcoder import atomic
-from evolcoder.db import COUNT, TEXT, Columns, Database
 from evolcoder.engine.base import Completion, Engine, Request, request_key
 from evolcoder.errors import ModelError
+from evolcoder.storage import atomic
+from evolcoder.storage.database import COUNT, TEXT, Columns, Database
 
 MIGRATIONS: Sequence[str] = (
     """CREATE TABLE completions (

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from evolcoder.config import ServerConfig
+from evolcoder.config.load import ServerConfig
 from evolcoder.engine.redact import VARIABLES
 from evolcoder.errors import ConfigError
 from evolcoder.text import names_secret, without_logins

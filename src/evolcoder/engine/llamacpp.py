@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Request, split_reasoning
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.text import clean

@@ -15,15 +15,15 @@ import asyncio
 import random
 from dataclasses import replace
 
-from evolcoder.config import TrafficConfig
-from evolcoder.engine import chat
-from evolcoder.engine.address import Address
+from evolcoder.config.load import TrafficConfig
+from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.endpoint import Address
+from evolcoder.engine.http_errors import fault_of, fault_of_listing
 from evolcoder.engine.keys import Key
-from evolcoder.engine.pace import Pace
+from evolcoder.engine.rate_limit import Pace
 from evolcoder.engine.retry import BACKOFF_S, Fault, Patience, Worth
-from evolcoder.engine.status import fault_of, fault_of_listing
-from evolcoder.engine.wire import Answer, Wire
+from evolcoder.engine.transport import Answer, Wire
 from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
 PROBE_TRIES = 3
@@ -115,7 +115,7 @@ class OpenAIEngine:
 
     async def _take_turn(self, request: Request, *, again: bool = False) -> Completion | Fault:
         """Ask when the pace allows it, and tell the pace how it went."""
-        prompt_tokens = chat.rough_tokens(chat.prompt_characters(request))
+        prompt_tokens = openai_schema.rough_tokens(openai_schema.prompt_characters(request))
         expected = prompt_tokens + request.sampling.max_tokens
         era = await self._pace.enter(expected, again=again)
         try:
@@ -133,7 +133,7 @@ class OpenAIEngine:
         """Ask once, and once more for every parameter that the model turns out to refuse."""
         while True:
             unsent = self._refused.get(request.model, self._unsent)
-            body = chat.payload(request, unsent)
+            body = openai_schema.payload(request, unsent)
             url = self._address.raw_url if request.is_raw else self._address.chat_url
             answer = await self._wire.exchange("POST", url, body)
             if isinstance(answer, Fault):
@@ -141,7 +141,11 @@ class OpenAIEngine:
             if answer.status == 200:
                 return self._read(answer, request)
             answer = self._masked(answer)
-            refused = chat.complaint(answer.body).parameter if answer.status in {400, 422} else None
+            refused = (
+                openai_schema.complaint(answer.body).parameter
+                if answer.status in {400, 422}
+                else None
+            )
             if refused is None or refused in unsent:
                 rejected = self._address.rejected
                 return fault_of(answer, model=request.model, rejected=rejected)
@@ -152,9 +156,9 @@ class OpenAIEngine:
     def _read(self, answer: Answer, request: Request) -> Completion | Fault:
         """Read a completion; a key that the model or the server put in it is kept by nobody."""
         try:
-            said = chat.completion(answer.body, request)
+            said = openai_schema.completion(answer.body, request)
         except ValueError:
-            got = chat.complaint(self._masked(answer).body).message
+            got = openai_schema.complaint(self._masked(answer).body).message
             return Fault("an answer that is no completion", got, Worth.TRIES)
         masked = self._address.masked
         return replace(

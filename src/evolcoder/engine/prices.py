@@ -7,7 +7,7 @@ limit in dollars refuses to use it.
 
 from collections.abc import Mapping
 
-from evolcoder.config import Price
+from evolcoder.config.load import Price
 
 PRICES_AS_OF = "2025-08"
 """When the default table was written down from the vendors' public price lists."""

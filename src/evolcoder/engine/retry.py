@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from evolcoder.config import TrafficConfig
+from evolcoder.config.load import TrafficConfig
 
 BACKOFF_S = 0.5
 """Longest first wait; the longest wait doubles with every try."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.config import EvolveConfig, HeuristicConfig
+from evolcoder.config.load import EvolveConfig, HeuristicConfig
 from evolcoder.errors import ConfigError
 from evolcoder.ids import rng_for
 from evolcoder.records import Task

@@ -7,7 +7,7 @@ a plain NO lets the draft pass. So it never decides alone.
 import re
 
 from evolcoder.engine.base import Completion, Role
-from evolcoder.evolve.draft import Fault
+from evolcoder.evolve.candidate import Fault
 from evolcoder.evolve.prompts import for_judge
 from evolcoder.records import Reason
 

@@ -6,7 +6,7 @@ reads it once. The words are our own.
 
 from functools import lru_cache
 
-from evolcoder.config import TASK_PLACEHOLDER
+from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.engine.base import Message
 from evolcoder.evolve.heuristics import Heuristic, Holds
 from evolcoder.records import Reason

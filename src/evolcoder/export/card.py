@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import yaml
 
 from evolcoder.export.formats import BODY, LINEAGE, Format
-from evolcoder.funnel import FunnelLine
 from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
+from evolcoder.storage.stats import FunnelLine
 from evolcoder.text import one_line, visible
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")

@@ -12,7 +12,7 @@ Field names are those that the trainers document: LLaMA-Factory's `data/README.m
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from evolcoder.config import ExportFormat
+from evolcoder.config.load import ExportFormat
 from evolcoder.records import Check, Made, Response, Row, Task
 
 Columns = dict[str, object]

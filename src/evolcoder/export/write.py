@@ -24,12 +24,12 @@ from typing import BinaryIO
 import orjson
 import yaml
 
-from evolcoder import atomic
-from evolcoder.config import ExportFormat
+from evolcoder.config.load import ExportFormat
 from evolcoder.errors import ConfigError, RunFolderError
 from evolcoder.export.card import CardFacts, Tally, card
 from evolcoder.export.formats import FORMATS, Columns, Format
 from evolcoder.records import Row
+from evolcoder.storage import atomic
 
 DATASET = "evolcoder"
 """Name under which LLaMA-Factory finds the data."""

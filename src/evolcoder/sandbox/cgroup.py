@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.orders import COMPILER_MB, COMPILER_PROCESSES, MB
+from evolcoder.sandbox.job import COMPILER_MB, COMPILER_PROCESSES, MB
 
 CEILING_MB = COMPILER_MB + 1024
 """Memory of a worker until it runs its first program."""

@@ -29,19 +29,19 @@ from evolcoder.sandbox.base import (
     Script,
     missing_from,
 )
-from evolcoder.sandbox.channels import Channels
-from evolcoder.sandbox.fence import NO_PROC, Hold, fences
-from evolcoder.sandbox.inside.cell import SPARED
-from evolcoder.sandbox.inside.line import KILLED, End
-from evolcoder.sandbox.jail import jails
-from evolcoder.sandbox.layers import PROBE, layers_of
-from evolcoder.sandbox.lookout import lookout_of
-from evolcoder.sandbox.orders import Job, Order, job_of
-from evolcoder.sandbox.outcomes import Outcome, has_begun, outcome_of
-from evolcoder.sandbox.seats import Exclusive, Seats
+from evolcoder.sandbox.bubblewrap import jails
+from evolcoder.sandbox.early_stop import lookout_of
+from evolcoder.sandbox.inside.isolate import SPARED
+from evolcoder.sandbox.inside.protocol import KILLED, End
+from evolcoder.sandbox.job import Job, Order, job_of
+from evolcoder.sandbox.landlock_launcher import NO_PROC, Hold, fences
+from evolcoder.sandbox.layer_probe import PROBE, layers_of
+from evolcoder.sandbox.memfds import Channels
+from evolcoder.sandbox.result import Outcome, has_begun, outcome_of
+from evolcoder.sandbox.scheduler import Exclusive, Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import EndedError, KilledError, Worker
-from evolcoder.system_limits import allow_descriptors, too_few_descriptors
+from evolcoder.storage.system_limits import allow_descriptors, too_few_descriptors
 
 HASTE = 1 / 3
 """Part of its processor time that a program gets while others run beside it."""

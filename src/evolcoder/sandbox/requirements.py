@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Sealed, Status
 from evolcoder.sandbox.language import Requirement
-from evolcoder.sandbox.probes import ANSWER, PROBES
+from evolcoder.sandbox.selftest_programs import ANSWER, PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 PROBE = Limits(cpu_s=20, wall_s=25, compile_s=60)

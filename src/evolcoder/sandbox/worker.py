@@ -16,10 +16,10 @@ from pathlib import Path
 
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.cgroup import Group, Groups, ended_in
-from evolcoder.sandbox.fence import Hold
-from evolcoder.sandbox.inside.line import KILLED, STOP, End
-from evolcoder.sandbox.lookout import Lookout
-from evolcoder.sandbox.orders import Job
+from evolcoder.sandbox.early_stop import Lookout
+from evolcoder.sandbox.inside.protocol import KILLED, STOP, End
+from evolcoder.sandbox.job import Job
+from evolcoder.sandbox.landlock_launcher import Hold
 
 START_S = 120.0
 """Longest wait for a container to come up, with all that it loads."""

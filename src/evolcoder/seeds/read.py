@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr

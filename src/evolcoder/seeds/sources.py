@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from evolcoder import json_stream
-from evolcoder.atomic import temporary_files
-from evolcoder.config import SeedsConfig
+from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import opened
+from evolcoder.storage.atomic import temporary_files
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"

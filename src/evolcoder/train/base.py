@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from evolcoder import atomic
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
+from evolcoder.storage import atomic
 from evolcoder.text import one_line
 from evolcoder.train.recipe import Recipe
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import yaml
 
 from evolcoder.bench.prompts import Template
-from evolcoder.knobs import Section
+from evolcoder.config.schema import Section
 from evolcoder.text import one_line, visible
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evolcoder import atomic
 from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
+from evolcoder.storage import atomic
 from evolcoder.train.card import CardFacts, Notes, card
 
 SETTINGS_NAME = "training.json"

@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from evolcoder import atomic
 from evolcoder.errors import TrainError
 from evolcoder.input_files import open_regular
+from evolcoder.storage import atomic
 
 LOG_NAME = "train-log.jsonl"
 COMPLETE = "complete"

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from evolcoder.config import checked
+from evolcoder.config.load import checked
+from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
-from evolcoder.knobs import Section
 
 Method = Literal["full", "lora", "qlora"]
 Layout = Literal["padded", "packed"]

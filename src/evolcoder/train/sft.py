@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evolcoder import atomic
 from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.ids import content_id
+from evolcoder.storage import atomic
 from evolcoder.train import base as bases
 from evolcoder.train import scale
 from evolcoder.train.card import Notes

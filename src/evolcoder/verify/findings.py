@@ -4,13 +4,13 @@
 ''
 """
 
-from evolcoder.guard import UNJUDGED
+from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Kind
-from evolcoder.store import RunStore, verdict_from
-from evolcoder.verify import stage
+from evolcoder.storage.run_store import RunStore, verdict_from
+from evolcoder.verify import pipeline
 
 _KIND = (
-    f"""CASE WHEN kind = '{Kind.ERROR}' AND detail LIKE '%"why": "{stage.UNJUDGED}"%' """
+    f"""CASE WHEN kind = '{Kind.ERROR}' AND detail LIKE '%"why": "{pipeline.UNJUDGED}"%' """
     f"THEN '{UNJUDGED}' ELSE kind END"
 )
 """SQL for a finding, in which a failure of the check is told from an error of the answer."""

@@ -11,7 +11,7 @@ import re
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Separation
 
 ROOMY = Limits(cpu_s=20, wall_s=90, memory_mb=2048, processes=128, compile_s=240)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.registry import HARNESSES
 
 TOKENS = [
     *("", " ", "\u2260", "?", "NA", "NaN", "Inf", "NULL", "names", "dim", "dimnames", "l2", "b1", "d0"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
-from evolcoder.grade.call_harness.base import Comparison, SplitTest
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.base import Comparison, SplitTest
+from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
 from groups import by_language
 

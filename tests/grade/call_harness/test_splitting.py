@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.bench.catalogue import bench_named
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.multipl_e import LANGUAGES
-from evolcoder.grade.call_harness.brackets import C_LIKE, JULIA, LISP, LUA, SCRIPT, SHELL
-from evolcoder.grade.call_harness.registry import HARNESSES
+from evolcoder.bench.registry import bench_named
+from evolcoder.grading.call_harness.brackets import C_LIKE, JULIA, LISP, LUA, SCRIPT, SHELL
+from evolcoder.grading.call_harness.registry import HARNESSES
 
 DATA = Path(__file__).parents[4] / "shared/data"
 SAMPLES = Path(__file__).parents[2] / "sandbox" / "languages.txt"

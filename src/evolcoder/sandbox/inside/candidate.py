@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evolcoder.wire import SIZE, NotPlainError, decode, encode, trust
+from evolcoder.safe_codec import SIZE, NotPlainError, decode, encode, trust
 
 FRAME = struct.Struct(">I")
 MESSAGE_CHARS = 500

@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 
-from evolcoder.sandbox.inside.kin import Seen, descriptors, read
+from evolcoder.sandbox.inside.process_tree import Seen, descriptors, read
 
 SHARED_BYTES = 64 << 20
 """Longest shared mapping without a file that `syscalls` lets a program make."""

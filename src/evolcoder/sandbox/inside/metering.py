@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from evolcoder.sandbox.inside import kernel, kin
+from evolcoder.sandbox.inside import libc, process_tree
 from evolcoder.sandbox.inside.hidden_memory import HiddenMemory
-from evolcoder.sandbox.inside.kin import Seen
-from evolcoder.sandbox.inside.line import KILLED
+from evolcoder.sandbox.inside.process_tree import Seen
+from evolcoder.sandbox.inside.protocol import KILLED
 
 OVER = "memory"
 """Why a program ends that went over its own limit."""
@@ -57,7 +57,7 @@ class Used(NamedTuple):
 class Meter(Protocol):
     """Meters one program after another."""
 
-    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[kernel.Step]:
+    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:
         """Lay out what a process has to do for its memory to be bounded by a stage's limit."""
         ...
 
@@ -97,13 +97,13 @@ class GroupMeter:
         self._cpu_before = 0.0
         self._is_looked_at, self._is_used = False, True
 
-    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[kernel.Step]:
+    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:
         """Lay out what has the limit be that of a stage, for a job that began with another one."""
         if stage != "run" or not job["compile"]["bound"]:
             return ()
         limit = b"%d" % (self._own + job["run"]["bound"])
         names = self._names(rises=job["run"]["bound"] > job["compile"]["bound"])
-        return [kernel.step("pwrite", self._files[name], limit, len(limit), 0) for name in names]
+        return [libc.step("pwrite", self._files[name], limit, len(limit), 0) for name in names]
 
     def begin(self, job: Mapping[str, Any]) -> None:
         """Begin with a program: between two of them nobody but the worker uses the group."""
@@ -123,7 +123,7 @@ class GroupMeter:
 
     def idleness(self) -> float:
         """Return how idle it is now, between 0 and 1."""
-        return kin.idleness(self._find(), self._proc)
+        return process_tree.idleness(self._find(), self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
         """Return what a program has used, and the most memory, now that all of it has ended."""
@@ -216,7 +216,7 @@ class TreeMeter:
         self._most = 0
         self._hidden: HiddenMemory | None = None
 
-    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[kernel.Step]:  # noqa: ARG002
+    def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:  # noqa: ARG002
         """Lay out nothing: memory is looked at from outside."""
         return ()
 
@@ -239,7 +239,7 @@ class TreeMeter:
 
     def idleness(self) -> float:
         """Return how idle it was when it was looked at, between 0 and 1."""
-        return kin.idleness(self._found, self._proc)
+        return process_tree.idleness(self._found, self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:  # noqa: ARG002
         """Return what a program has used, and the most memory, now that all of it has ended."""
@@ -252,7 +252,7 @@ class TreeMeter:
         if seen.state != _RUNS:
             return 0.0
         try:
-            on, waited, _ = map(int, kin.read(f"{seen.pid}/schedstat", self._proc).split())
+            on, waited, _ = map(int, process_tree.read(f"{seen.pid}/schedstat", self._proc).split())
         except (OSError, ValueError):
             return 0.0
         return on / (on + waited) if on else 0.0

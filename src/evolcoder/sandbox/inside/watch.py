@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside.cell import CHANNELS
-from evolcoder.sandbox.inside.line import IDLE, STOP
+from evolcoder.sandbox.inside.isolate import CHANNELS
 from evolcoder.sandbox.inside.metering import Meter
+from evolcoder.sandbox.inside.protocol import IDLE, STOP
 
 FIRST_LOOK_S, LOOK_S = 0.02, 0.03
 """When a running program is looked at: first, and about how long after each look."""

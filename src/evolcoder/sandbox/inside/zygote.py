@@ -19,9 +19,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from evolcoder.sandbox.inside import cell, kernel, kin, metering, modes, syscalls
-from evolcoder.sandbox.inside.cell import CHANNELS
-from evolcoder.sandbox.inside.line import End, Line, Received, opened
+from evolcoder.sandbox.inside import isolate, libc, metering, process_tree, seccomp, tasks
+from evolcoder.sandbox.inside.isolate import CHANNELS
+from evolcoder.sandbox.inside.protocol import End, Line, Received, opened
 from evolcoder.sandbox.inside.watch import Watch
 
 _FIRST_WORDS = 128
@@ -34,7 +34,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     _become_nobody(config["uid"])
     _own_namespaces()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != config["home"])]
-    kernel.no_new_privileges()
+    libc.no_new_privileges()
     _load(config["warm"])
     nursery = _Nursery(line)
     random.seed(0)
@@ -49,22 +49,22 @@ def main(config: dict[str, Any]) -> NoReturn:
 
 def _load(names: list[str]) -> None:
     """Import what programs use most; some of it wants a folder of its own meanwhile."""
-    room = kernel.mounted(b"tmpfs", cell.ROOM, kernel.NO_SUID | kernel.NO_DEVICES)
-    kernel.carry_out([room])
+    room = libc.mounted(b"tmpfs", isolate.ROOM, libc.NO_SUID | libc.NO_DEVICES)
+    libc.carry_out([room])
     for name in names:
         importlib.import_module(name)
-    kernel.carry_out([kernel.unmounted(cell.ROOM)])
+    libc.carry_out([libc.unmounted(isolate.ROOM)])
 
 
 def _become_nobody(uid: int | None) -> None:
     """Stop being root, where the container was made by root."""
     if uid is None:
         return
-    kernel.mount_proc()
+    libc.mount_proc()
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    kernel.set_dumpable(1)
+    libc.set_dumpable(1)
 
 
 def _own_namespaces() -> None:
@@ -74,8 +74,8 @@ def _own_namespaces() -> None:
     to, once for every cell.
     """
     uid, gid = os.getuid(), os.getgid()
-    own = kernel.NEW_USERS | kernel.NEW_MOUNTS | kernel.NEW_PIDS
-    kernel.carry_out([kernel.unshared(own)])
+    own = libc.NEW_USERS | libc.NEW_MOUNTS | libc.NEW_PIDS
+    libc.carry_out([libc.unshared(own)])
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -86,26 +86,26 @@ def _own_namespaces() -> None:
     if child := os.fork():
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.keep_mounts_private()
-    kernel.mount_proc()
-    kernel.set_dumpable(1)
+    libc.keep_mounts_private()
+    libc.mount_proc()
+    libc.set_dumpable(1)
 
 
 class _Nursery:
     """Where cells are made, one after the other."""
 
     def __init__(self, line: Line) -> None:
-        self._doors = cell.Doors(syscalls.assemble(counted=bool(line.group)))
+        self._doors = isolate.Doors(seccomp.assemble(counted=bool(line.group)))
         home = os.open("/proc/self/ns/pid", os.O_RDONLY)
         # As it is before a cell mounts its own there.
         proc = os.open("/proc", os.O_RDONLY)
-        self._meter = metering.meter(line.group, functools.partial(kin.others, proc), proc)
+        self._meter = metering.meter(line.group, functools.partial(process_tree.others, proc), proc)
         self._watch = Watch(line.control, self._meter)
-        self._limits, self._most, self._before = b"", dict[str, Any](), list[kernel.Step]()
-        self._home = [kernel.entered(home, kernel.NEW_PIDS)]
-        room = kernel.unmounted(cell.ROOM)
-        self._after, self._after_failure = (room, kernel.unmounted(b"/proc")), (room,)
-        self._left: Sequence[kernel.Step] = ()
+        self._limits, self._most, self._before = b"", dict[str, Any](), list[libc.Step]()
+        self._home = [libc.entered(home, libc.NEW_PIDS)]
+        room = libc.unmounted(isolate.ROOM)
+        self._after, self._after_failure = (room, libc.unmounted(b"/proc")), (room,)
+        self._left: Sequence[libc.Step] = ()
 
     def serve(self, received: Received) -> End:
         """Run one job to its end and say how it ended."""
@@ -114,11 +114,11 @@ class _Nursery:
         self._meter.begin(self._most)
         job = self._most | opened(received.work)
         begun = time.monotonic()
-        kernel.carry_out(self._before)
-        pid = kernel.fork()
+        libc.carry_out(self._before)
+        pid = libc.fork()
         if pid == 0:
-            modes.live(job, self._doors.shut)
-        kernel.carry_out(self._home)
+            tasks.live(job, self._doors.shut)
+        libc.carry_out(self._home)
         why = self._watch.until_end(pid, job)
         _, status, rusage = os.wait4(pid, 0)
         ended = time.monotonic()
@@ -133,7 +133,7 @@ class _Nursery:
 
         The kernel has it wait for its other processors, so the end is said before.
         """
-        kernel.carry_out(self._left)
+        libc.carry_out(self._left)
 
     def _take(self, limits: bytes) -> None:
         """Read limits, which are mostly those of the job before."""
@@ -141,12 +141,12 @@ class _Nursery:
         for stage in ("compile", "run"):
             most[stage]["limits"] = [
                 *self._meter.steps(stage, most),
-                *cell.limits(most[stage], most),
+                *isolate.limits(most[stage], most),
             ]
         room = f"size={most['files']},nr_inodes={most['inodes']},mode=0700".encode()
-        flags = kernel.NO_SUID | kernel.NO_DEVICES
+        flags = libc.NO_SUID | libc.NO_DEVICES
         self._before = [
-            kernel.mounted(b"tmpfs", cell.ROOM, flags, room),
-            kernel.unshared(kernel.NEW_PIDS),
+            libc.mounted(b"tmpfs", isolate.ROOM, flags, room),
+            libc.unshared(libc.NEW_PIDS),
         ]
         self._most = most

@@ -1,0 +1,63 @@
+"""From a run to its exports: which rows, in which formats, with which facts on the card."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from evolcoder.app import provenance
+from evolcoder.cli import show
+from evolcoder.config.load import Config, ExportFormat
+from evolcoder.export.card import CardFacts, ModelUsed
+from evolcoder.export.write import export
+from evolcoder.records import Row
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel
+from evolcoder.text import without_logins
+
+_UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
+DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
+"""Formats whose rows are made from what verification found."""
+
+
+def write(store: RunStore, config: Config) -> list[Path]:
+    """Export a run into its own folder, as its config says."""
+    return write_to(store, store.folder / "export", config, config.export.formats)
+
+
+def write_to(
+    store: RunStore, out: Path, config: Config, formats: Sequence[ExportFormat]
+) -> list[Path]:
+    """Export a run anywhere."""
+
+    def rows(format: ExportFormat) -> Iterator[Row]:
+        first = 0 if config.export.include_seeds else 1
+        kept = store.rows(min_round=first, limit=config.budget.target)
+        if format not in DERIVED:
+            return kept
+        from evolcoder.export import derived_sets  # noqa: PLC0415 - slow to load, and few ask for it
+
+        if format == "preference":
+            return derived_sets.pairs(store.rows(min_round=first, dropped=True))
+        if format == "infill":
+            return derived_sets.infillings(kept, config.seed)
+        return derived_sets.repairs(kept)
+
+    return export(rows, formats, out, _facts(store, config))
+
+
+def _facts(store: RunStore, config: Config) -> CardFacts:
+    made_with = store.meta(provenance.META, provenance.RunFacts) or _UNKNOWN
+    seeds = store.meta(SEEDS_META, SeedsFacts) or {"source": "", "format": ""}
+    return CardFacts(
+        title=f"evolcoder run {config.fingerprint[:8]}",
+        license=config.export.license,
+        seeds=f"{seeds['source']} ({seeds['format']})",
+        command=without_logins(made_with["command"]),
+        models=tuple(
+            ModelUsed(model["role"], model["identity"], model["licence"])
+            for model in made_with["models"]
+        ),
+        funnel=tuple(funnel(store)),
+        versions=tuple(sorted(made_with["versions"].items())),
+        sandbox=tuple(show.protections(store).items()),
+    )

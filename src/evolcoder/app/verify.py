@@ -1,0 +1,195 @@
+"""From a config to the checks of a run, with the sandbox that they use, or to why there are none.
+
+What a run began with stays: a resumed run verifies as its first session did, or not at all, and
+is refused on a machine that cannot.
+
+>>> async with AsyncExitStack() as stack:   # doctest: +SKIP
+...     held = await hold(config.verify, stack)
+...     checks = checks_of(config, held, settle(store, config, held), None)
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from evolcoder.config.load import Config, VerifyConfig
+from evolcoder.engine.base import Role
+from evolcoder.errors import SandboxRefusedError
+from evolcoder.records import Check
+from evolcoder.sandbox.base import Limits, Sandbox
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import VERIFY_META, VerifyFacts
+from evolcoder.storage.workdir import Facts
+from evolcoder.verify.pipeline import RowCheck
+
+FEWEST_MB = 1024
+"""Compilers and virtual machines need so much, whatever is left to the program."""
+
+
+ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
+"""Checks that ask a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Askers:
+    """The models that checks ask."""
+
+    writer: Role
+    """Writes tests."""
+    responder: Role
+    """Answers tasks again."""
+    judge: Role | None
+    """Counts what a task demands, if the config names a judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A sandbox that is open, or why there is none."""
+
+    sandbox: Sandbox | None
+    """The sandbox."""
+    languages: tuple[str, ...]
+    """What it can run."""
+    layers: tuple[str, ...]
+    """Protections that are active."""
+    why_not: str
+    """Why there is none; else empty."""
+
+
+async def hold(wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None) -> Held:
+    """Start the sandbox that verification needs; where it need not be had, say why it is not."""
+    if wanted.when == "never" or not wanted.checks:
+        return Held(None, (), (), "verify.when is never" if wanted.checks else "no verify.checks")
+    from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - only who verifies waits
+
+    languages = tuple(usable(wanted.sandbox))
+    try:
+        sandbox = await PoolSandbox.start(
+            workers=workers, level=wanted.sandbox, languages=languages
+        )
+    except SandboxRefusedError as error:
+        if wanted.when == "always":
+            raise
+        return Held(None, (), (), str(error))
+    stack.push_async_callback(sandbox.aclose)
+    return Held(sandbox, ("python", *languages), tuple(map(str, sandbox.layers)), "")
+
+
+def usable(level: str) -> Sequence[str]:
+    """Name the languages beside Python whose tools are here and can be held at a level."""
+    from evolcoder.sandbox.pool import LEVELS  # noqa: PLC0415 - as above
+    from evolcoder.sandbox.toolchains import LANGUAGES, find  # noqa: PLC0415
+
+    found = []
+    for name in LANGUAGES:
+        try:
+            list(LEVELS[level].holds(find(name).folders, (), ()))
+        except SandboxRefusedError:
+            continue
+        found.append(name)
+    return found
+
+
+def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
+    """Return the languages in which a run verifies, now and for ever; none where it does not.
+
+    Says on standard error, in one line, where a run does not verify what could be.
+    """
+    known = store.meta(VERIFY_META, VerifyFacts)
+    if known is None:
+        is_older = "verify" not in (store.meta("config", Facts) or {})
+        why_not = "it was begun by a version that did not" if is_older else held.why_not
+        known = {
+            "level": "" if why_not else config.verify.sandbox,
+            "checks": [] if why_not else [check.value for check in config.verify.checks],
+            "languages": [] if why_not else held.languages,
+            "layers": [] if why_not else held.layers,
+            "seeds": config.verify.seeds and not why_not,
+            "why_not": why_not,
+        }
+        store.set_meta(VERIFY_META, known)
+        store.db.flush()
+    if not known["checks"]:
+        if config.verify.when != "never":
+            _say(f"rows of this run are not verified: {known['why_not']}")
+        return ()
+    if held.sandbox is None:
+        raise SandboxRefusedError(f"this run verifies its rows, and here {held.why_not}")
+    lost = [name for name in known["languages"] if name not in held.languages]
+    if lost:
+        raise SandboxRefusedError(
+            f"this run verifies programs in {', '.join(lost)}, whose tools are not here; "
+            f"evolcoder doctor says what to install"
+        )
+    _narrow(store, known, held)
+    return tuple(known["languages"])
+
+
+def _narrow(store: RunStore, known: dict[str, Any], held: Held) -> None:
+    """Keep of a run's protections those that this session has too: all its rows had them."""
+    layers = [layer for layer in known.get("layers", ()) if layer in held.layers]
+    if layers != known.get("layers", []):
+        store.set_meta(VERIFY_META, {**known, "layers": layers})
+        store.db.flush()
+
+
+def limits_of(wanted: VerifyConfig) -> Limits:
+    """Return what one program may use."""
+    return Limits(
+        cpu_s=wanted.cpu_s, wall_s=wanted.wall_s, memory_mb=wanted.memory_mb, processes=128
+    )
+
+
+def needs_model(wanted: VerifyConfig) -> bool:
+    """Tell whether a model is asked."""
+    return not ASKING.isdisjoint(wanted.checks)
+
+
+def checks_of(
+    config: Config, held: Held, languages: Sequence[str], ask: Askers | None
+) -> tuple[RowCheck, ...]:
+    """Make the checks that a config names, each behind those whose findings it uses."""
+    if held.sandbox is None or not languages:
+        return ()
+    from evolcoder.verify.distractor import RunBait  # noqa: PLC0415 - as above
+    from evolcoder.verify.execution.check import Runs  # noqa: PLC0415
+    from evolcoder.verify.generated_tests.check import WrittenTests  # noqa: PLC0415
+    from evolcoder.verify.metric_checks import Bounded, Rated, Shaped  # noqa: PLC0415
+
+    sandbox, wanted, seed = held.sandbox, config.verify, config.seed
+    limits = limits_of(wanted)
+    made: dict[Check, RowCheck] = {
+        Check.RUNS: Runs(sandbox, languages=languages, limits=limits, works=_works_in(sandbox)),
+        Check.BAIT: RunBait(sandbox, wanted),
+        Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
+        Check.SHAPE: Shaped(ask.judge if ask else None, seed),
+    }
+    if ask is not None:
+        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
+        made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
+    return tuple(made[check] for check in Check if check in wanted.checks)
+
+
+def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
+    """Return what tells whether programs of a language run here at all, and says if they do not.
+
+    A compiler without its C library would call every program wrong.
+    """
+    from evolcoder.sandbox.requirements import Requirements  # noqa: PLC0415 - as above
+
+    requirements, told = Requirements(sandbox), set[str]()
+
+    async def works(language: str) -> bool:
+        lacks = [lack for lack in await requirements.lacks(language) if lack.stops_all]
+        if lacks and language not in told:
+            told.add(language)
+            _say(f"{lacks[0]}; answers in it are not run")
+        return not lacks
+
+    return works
+
+
+def _say(line: str) -> None:
+    print(f"evolcoder: {' '.join(line.split())}", file=sys.stderr)

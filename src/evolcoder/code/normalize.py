@@ -1,0 +1,238 @@
+r"""Texts in the form in which leaks are looked for: words, tokens of code, and statements of code.
+
+Promises: names, comments, docstrings, annotations, layout and kind of quotes are gone, so that code
+with other names gives the same; every step is linear in the text and takes any text, broken code
+and bombs included. Does not promise that unlike code never looks alike: who compares weighs.
+
+>>> code_tokens("x = foo(y)  # call", "python") == code_tokens("total = foo( n )", "python")
+True
+>>> sorted(statements("def f(a, b):\n    return a * b + 1", "python"))
+['Return BinOp BinOp Name v0 Mult Name v1 Add Constant 1']
+"""
+
+import ast
+import builtins
+import keyword
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evolcoder.code.python_ast import tree_of
+from evolcoder.text import CodeBlock, code_blocks
+
+MAX_PARSED = 100_000
+"""Longest code in characters that is parsed; longer code is only cut into tokens."""
+_WORD = re.compile(r"[^\W_]+")
+_LATE_FENCE = re.compile(r"(?<=[^\s`])[ \t]*(?=```[\w+#.-]*[ \t\r]*$)", re.MULTILINE)
+_TEXT = r'"(?:[^"\\\n]++|\\.)*+"?' + r"|'(?:[^'\\\n]++|\\.)*+'?"
+_REST = (
+    r"|(?P<name>[^\W\d]\w*+)|(?P<number>\d[\w.]*+)|(?P<end>\n)|(?P<sign>[=!<>+*/%&|^:-]=|[^\w\s])"
+)
+_HASH = r"(?P<comment>\#[^\n]*+|\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z))"
+_SLASH = r"(?P<comment>//[^\n]*+|/\*.*?(?:\*/|\Z))"
+_DASH = r"(?P<comment>--[^\n]*+)"
+_SEMICOLON = r"(?P<comment>;[^\n]*+)"
+
+
+def _lexer(comment: str) -> re.Pattern[str]:
+    return re.compile(f"{comment}|(?P<text>{_TEXT}){_REST}", re.DOTALL)
+
+
+_BY_HASH = _lexer(_HASH)
+_BY_SLASH = _lexer(_SLASH)
+_LEXERS = {
+    **dict.fromkeys(
+        ("c", "cpp", "csharp", "d", "go", "java", "javascript", "kotlin", "rust", "scala"),
+        _BY_SLASH,
+    ),
+    **dict.fromkeys(("swift", "typescript", "php"), _BY_SLASH),
+    **dict.fromkeys(("lua", "sql", "haskell"), _lexer(_DASH)),
+    "racket": _lexer(_SEMICOLON),
+}
+"""Language -> how its comments are told; all others have those of Python."""
+
+_KEYWORDS = frozenset(
+    [
+        *keyword.kwlist,
+        *"""var let const function func fn public private static void boolean new this null
+        undefined switch case do throw catch try foreach end then local begin self elsif unless use
+        struct namespace template typename unsigned int float double char bool""".split(),
+    ]
+)
+"""Words that no program can choose for a name of its own, in one language or another."""
+_LIBRARY = frozenset(
+    [
+        *(name for name in dir(builtins) if not name.startswith("_")),
+        *"""append extend insert pop remove sort reverse index count join split strip replace lower
+        upper keys values items get add update startswith endswith isdigit isalpha format push
+        length size println printf math re collections itertools functools heapq np pd""".split(),
+    ]
+)
+"""Names that mean the same in all programs, where a program has not chosen them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text in all of its normal forms."""
+
+    words: tuple[str, ...]
+    """Lower-case words; parts of a name in snake case are words."""
+    tokens: tuple[tuple[str, ...], ...]
+    """Tokens of each piece of code."""
+    statements: frozenset[str]
+    """Statements of all code."""
+
+
+def read(text: str) -> Reading:
+    """Read a task or an answer; code is what stands in fences, or all of it where none do."""
+    parts = code_parts(text)
+    said = frozenset[str]().union(*(statements(code, language) for language, code in parts))
+    tokens = tuple(code_tokens(code, language) for language, code in parts)
+    return Reading(words_of(text), tokens, said)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Split a text into lower-case words; parts of a name in snake case are words."""
+    return tuple(_WORD.findall(text.lower()))
+
+
+def code_parts(text: str) -> list[tuple[str, str]]:
+    """Return the pieces of code in a text as (language, code); without a fence, all of it."""
+    blocks = [(block.language or "python", block.code) for block in blocks_of(text)]
+    return blocks or [("python", text)]
+
+
+def blocks_of(text: str) -> list[CodeBlock]:
+    """Find fenced code, also where a fence opens or closes at the end of a line."""
+    return code_blocks(_LATE_FENCE.sub("\n", text))
+
+
+def code_tokens(code: str, language: str) -> tuple[str, ...]:
+    """Cut code into tokens; a chosen name is `v`, so that runs may begin anywhere."""
+    return tuple("v" if name else word for word, name in _tokens(code, language) if word != "\n")
+
+
+def statements(code: str, language: str) -> frozenset[str]:
+    """Return code's statements, each with its names counted from its own beginning.
+
+    Where Python cannot be parsed, and in other languages, lines stand for statements.
+    """
+    tree = _tree(code) if language == "python" else None
+    return lines(code, language) if tree is None else frozenset(_statements(tree))
+
+
+_HEADS = frozenset(["import", "from", "def", "class", "using", "package", "use", "require"])
+"""Beginnings of lines that say nothing about how a problem is solved."""
+
+
+def lines(code: str, language: str) -> frozenset[str]:
+    """Return code's lines as tokens, each with its names counted from its own beginning."""
+    found: set[str] = set()
+    line: list[str] = []
+    names: dict[str, str] = {}
+    for word, name in (*_tokens(code, language), ("\n", False)):
+        if word != "\n":
+            line.append(names.setdefault(word, f"v{len(names)}") if name else word)
+            continue
+        if len(line) > 1 and line[0] not in _HEADS:
+            found.add(" ".join(line))
+        line, names = [], {}
+    return frozenset(found)
+
+
+def _tokens(code: str, language: str) -> Iterator[tuple[str, bool]]:
+    """Yield tokens, each with whether it is a name that somebody chose."""
+    for found in _LEXERS.get(language, _BY_HASH).finditer(code):
+        match found.lastgroup:
+            case "name":
+                yield found[0], _is_chosen(found[0], code, found.start(), found.end())
+            case "text":
+                yield f'"{found[0][1:].rstrip(found[0][0])}"', False
+            case "comment":
+                continue
+            case _:
+                yield found[0], False
+
+
+def _is_chosen(name: str, code: str, start: int, end: int) -> bool:
+    """Whether a name is a program's own: what is called or comes behind a dot may be known."""
+    if name in _KEYWORDS:
+        return False
+    return name not in _LIBRARY or (code[end : end + 1] != "(" and code[start - 1 : start] != ".")
+
+
+def _tree(code: str) -> ast.Module | None:
+    return None if len(code) > MAX_PARSED or not code.strip() else tree_of(code)
+
+
+def _statements(tree: ast.Module) -> Iterator[str]:
+    """Walk over all statements without recursion, and write down each without its body."""
+    known = _LIBRARY - _bound(tree)
+    waiting: list[ast.stmt] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        written = _written(node, waiting, known)
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not is_docstring and not isinstance(node, _WITHOUT_NEWS):
+            yield written
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Return the names that a program gives a meaning of its own."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+_WITHOUT_NEWS = (
+    ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Pass
+)
+"""Statements that say nothing about how a problem is solved."""
+_LEFT_OUT = (ast.expr_context, ast.TypeIgnore, ast.alias)
+
+
+def _written(statement: ast.stmt, bodies: list[ast.stmt], known: frozenset[str]) -> str:
+    """Write a statement as words in the order of its parts; statements in it go to `bodies`."""
+    said: list[str] = []
+    names: dict[str, str] = {}
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt) and node is not statement:
+            bodies.append(node)
+            continue
+        if isinstance(node, _LEFT_OUT):
+            continue
+        said.append("Assign" if isinstance(node, ast.AnnAssign) else type(node).__name__)
+        said.extend(_leaf(node, names, known))
+        waiting.extend(reversed(_parts(node)))
+    return " ".join(said)
+
+
+def _parts(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.AnnAssign):
+        return [node.target] if node.value is None else [node.target, node.value]
+    return list(ast.iter_child_nodes(node))
+
+
+def _leaf(node: ast.AST, names: dict[str, str], known: frozenset[str]) -> tuple[str, ...]:
+    match node:
+        case ast.Name(id=name) | ast.arg(arg=name):
+            return (name if name in known else names.setdefault(name, f"v{len(names)}"),)
+        case ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+            return (name,)
+        case ast.Constant(value=value):
+            return (repr(value) if not isinstance(value, int | float) else _number(value),)
+        case _:
+            return ()
+
+
+def _number(value: float) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "huge"

@@ -1,0 +1,281 @@
+"""What the leakage detectors found, to be read: as JSON, as a text table, as a section of a page.
+
+Promises: a report is a function of what was found, not of the order in which it was found; each
+detector is counted alone, by what it alone found, and together with the others; every hit is there
+with its evidence, those that do not tell with their mark. The HTML needs nothing from elsewhere,
+runs nothing, and shows hostile rows as text. Prints and writes nothing.
+
+    report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[Drop.ANY])
+    print(table(report))
+    path.write_text(page(report, title="data.jsonl"))
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from html import escape
+
+from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, dropped, in_order
+from evolcoder.decontamination.llm_judge import Judged
+from evolcoder.sandbox.base import layers_text, missing_from
+from evolcoder.text import visible
+
+Plain = dict[str, object]
+Cells = tuple[str | float, ...]
+FOUND = ("detector", "benchmark", "rows", "it alone", "problems", "weak or plain")
+"""Columns of what was found; the last counts rows of which no hit tells."""
+CHOICES = ("--drop", "rows kept", "rows dropped", "problems still in")
+"""Columns of before and after."""
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+th, td {{ border: 1px solid #bbb; padding: .2rem .6rem; text-align: left; vertical-align: top }}
+td {{ overflow-wrap: anywhere }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{section}
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one detector, or all together, found in one benchmark or in all of them."""
+
+    detector: str
+    """Name of the detector, or `together`."""
+    benchmark: str
+    """Name of the benchmark, or `all`."""
+    n_rows: int
+    """Rows with a hit."""
+    n_alone: int
+    """Of these, rows that no other detector found; for `together`, all of them."""
+    n_items: int
+    """Problems that some row holds."""
+    n_faint: int
+    """Of the rows, those of which no hit tells: weak or plain passes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a data set is after one choice of who may drop rows."""
+
+    drop: str
+    """The choice, as `--drop` names it."""
+    n_kept: int
+    """Rows that stay."""
+    n_dropped: int
+    """Rows that go."""
+    n_items_left: int
+    """Problems that some kept row still holds by any detector's word, hits that tell alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found in one data set."""
+
+    n_rows: int
+    """Rows that were looked at."""
+    ran: tuple[str, ...]
+    """Detectors that were run, in their order; the others found nothing since nobody looked."""
+    models: tuple[tuple[str, str], ...]
+    """What embedded and what judged, by the detector's name."""
+    drops: tuple[str, ...]
+    """Whose word drops a row."""
+    dropped: tuple[str, ...]
+    """Ids of the rows that go, sorted."""
+    found: tuple[Found, ...]
+    """Counts by detector and benchmark."""
+    choices: tuple[Choice, ...]
+    """The data set before (`none`) and after each choice."""
+    verdicts: tuple[tuple[str, int], ...]
+    """How often the judge said what, answers that could not be read and failures included."""
+    hits: tuple[Hit, ...]
+    """The evidence, in order."""
+    layers: tuple[str, ...] = ()
+    """Protections under which answers were run; empty where none was."""
+    missing: tuple[str, ...] = ()
+    """Protections that were not active then."""
+
+    unjudged: tuple[tuple[str, str], ...] = ()
+    """Rows that a detector failed at, each with what was wrong; what it would have found is not
+    known."""
+
+    def under(self, layers: Sequence[str]) -> "Report":
+        """Add the protections under which answers were run."""
+        missing = missing_from(layers) if layers else ()
+        return replace(self, layers=tuple(layers), missing=missing)
+
+
+def report_of(
+    hits: Iterable[Hit],
+    *,
+    n_rows: int,
+    ran: Iterable[Detector],
+    drops: Sequence[Drop],
+    judged: Sequence[Judged] = (),
+    models: Iterable[tuple[Detector, str]] = (),
+) -> Report:
+    """Count what was found."""
+    evidence, those = in_order(hits), set(ran)
+    order = [detector for detector in Detector if detector in those]
+    return Report(
+        n_rows=n_rows,
+        ran=tuple(detector.value for detector in order),
+        models=tuple(sorted((detector.value, name) for detector, name in models)),
+        drops=tuple(drop.value for drop in Drop if drop in drops),
+        dropped=tuple(sorted(dropped(evidence, *drops))),
+        found=tuple(_found(evidence, order)),
+        choices=tuple(_choices(evidence, n_rows, order, drops)),
+        verdicts=tuple(sorted(Counter(each.word.value for each in judged).items())),
+        hits=tuple(evidence),
+    )
+
+
+def plain(report: Report) -> Plain:
+    """Turn a report into plain data for JSON; every hit stands in it with its evidence."""
+    return asdict(report)
+
+
+def table(report: Report) -> str:
+    """Write a report's counts as two tables of plain text."""
+    found = [FOUND, *(tuple(map(_shown, row)) for row in _rows_found(report))]
+    choices = [CHOICES, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
+    notes = "\n".join(_notes(report))
+    return "\n\n".join(filter(None, [_columns(found), _columns(choices), notes]))
+
+
+def section(report: Report) -> str:
+    """Write a report as one <section>: the counts, and the evidence folded away by problem."""
+    head = f"<h2>Leakage</h2>\n<p>{report.n_rows:,} rows; {len(report.dropped):,} dropped "
+    head += f"({escape(', '.join(report.drops)) or 'none'}). Detectors: "
+    head += f"{escape(', '.join(report.ran))}.</p>"
+    notes = "".join(f"<p>{escape(line)}</p>" for line in _notes(report))
+    counts = _html_table(FOUND, _rows_found(report))
+    choices = _html_table(CHOICES, _rows_chosen(report))
+    evidence = "\n".join(_details(item, hits) for item, hits in _by_item(report.hits))
+    return visible(
+        "\n".join(['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"])
+    )
+
+
+def page(report: Report, *, title: str) -> str:
+    """Write a report as a page of its own, which loads nothing and holds no script."""
+    return PAGE.format(title=escape(visible(title, lines=False)), section=section(report))
+
+
+def _rows_found(report: Report) -> list[Cells]:
+    return [
+        (f.detector, f.benchmark, f.n_rows, f.n_alone, f.n_items, f.n_faint) for f in report.found
+    ]
+
+
+def _rows_chosen(report: Report) -> list[Cells]:
+    return [(c.drop, c.n_kept, c.n_dropped, c.n_items_left) for c in report.choices]
+
+
+def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[Found]:
+    for benchmark in ("all", *sorted({hit.benchmark for hit in hits})):
+        here = [hit for hit in hits if benchmark in {"all", hit.benchmark}]
+        rows: defaultdict[Detector, set[str]] = defaultdict(set)
+        told: defaultdict[Detector, set[str]] = defaultdict(set)
+        for hit in here:
+            rows[hit.detector].add(hit.row)
+            if hit.mark is Mark.TELLS:
+                told[hit.detector].add(hit.row)
+        times = Counter(row for those in rows.values() for row in those)
+        for detector in order:
+            mine = rows[detector]
+            items = {(h.benchmark, h.item) for h in here if h.detector is detector}
+            n_alone = sum(times[row] == 1 for row in mine)
+            n_faint = len(mine - told[detector])
+            yield Found(detector.value, benchmark, len(mine), n_alone, len(items), n_faint)
+        items = {(h.benchmark, h.item) for h in here}
+        n_faint = len(times.keys() - set().union(*told.values()))
+        yield Found("together", benchmark, len(times), len(times), len(items), n_faint)
+
+
+def _choices(
+    hits: Sequence[Hit], n_rows: int, order: Sequence[Detector], drops: Sequence[Drop]
+) -> Iterable[Choice]:
+    known = {*order, Drop.ANY, Drop.NONE}
+    known |= {Drop.EXECUTION_ANY} if Detector.EXECUTION in order else set()
+    single = [(drop,) for drop in Drop if drop.value in known]
+    given = tuple(drop for drop in Drop if drop in drops)
+    telling = [hit for hit in hits if hit.mark is Mark.TELLS]
+    wanted = [(Drop.NONE,), *(one for one in single if one != (Drop.NONE,))]
+    for choice in wanted if given in wanted or not given else [*wanted, given]:
+        gone = dropped(hits, *choice)
+        left = {(h.benchmark, h.item) for h in telling if h.row not in gone}
+        name = ",".join(drop.value for drop in choice)
+        yield Choice(name, n_rows - len(gone), len(gone), len(left))
+
+
+def _notes(report: Report) -> list[str]:
+    said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
+    by = [f"{name}: by {model}" for name, model in report.models]
+    by += [f"judge: {said}"] if said else []
+    by += [f"execution: under {layers_text(report.layers)}"] if report.layers else []
+    return [*by, *([note_of_unjudged(report)] if report.unjudged else [])]
+
+
+def note_of_unjudged(report: Report) -> str:
+    """Say of how many rows a detector could not tell, and of one of them why."""
+    row, why = report.unjudged[0]
+    n_rows = len({row for row, _ in report.unjudged})
+    return f"{n_rows:,} rows could not be judged by a detector, such as {row}: {why}"
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Set rows in columns; the first two to the left if they are words, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    is_number = [column[-1].replace(",", "").isdigit() for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _html_table(head: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(_shown(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _shown(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:,}"
+
+
+def _by_item(hits: Iterable[Hit]) -> list[tuple[tuple[str, str], list[Hit]]]:
+    found: defaultdict[tuple[str, str], list[Hit]] = defaultdict(list)
+    for hit in hits:
+        found[hit.benchmark, hit.item].append(hit)
+    return sorted(found.items())
+
+
+def _details(item: tuple[str, str], hits: Sequence[Hit]) -> str:
+    n_rows = len({hit.row for hit in hits})
+    title = escape(f"{item[0]} {item[1]}: {n_rows} row{'s' * (n_rows != 1)}")
+    cells = [
+        (h.row, h.detector.value, h.part.value, h.side.value, h.score, h.mark.value, h.seen)
+        for h in hits
+    ]
+    head = ("row", "detector", "part", "against", "score", "mark", "seen")
+    return f"<details><summary>{title}</summary>\n{_html_table(head, cells)}\n</details>"

@@ -1,0 +1,278 @@
+"""When an evolution has failed: one rule a function, and the first fault found is the reason.
+
+Promises: rules look at words and marks alone, so the same text meets the same fate; every fault
+says what was seen. What the parent says already is never a fault of its child. Does not promise
+that what passes is harder, only that it fails in none of the ways listed here. A model that judges
+is asked elsewhere, and never alone decides.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+from evolcoder.evolve import patterns
+from evolcoder.evolve.candidate import Draft, Fault, read
+from evolcoder.evolve.heuristics import Holds
+from evolcoder.evolve.parse import attachment, prose, refers
+from evolcoder.evolve.prompt_copying import copies_the_prompt
+from evolcoder.records import Reason
+from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
+
+Rule = Callable[[Draft], Fault | None]
+
+LEAST_BAIT = 12
+"""Letters and digits below which a fence holds no code to speak of."""
+FREE_LINES = 2
+"""Lines of data or code that a task may add without being a solution."""
+
+
+def fault(draft: Draft) -> Fault | None:
+    """Return the first fault that the rules find, or None."""
+    for rule in RULES:
+        if found := rule(draft):
+            return found
+    return None
+
+
+def _is_empty(draft: Draft) -> Fault | None:
+    if draft.cut_off:
+        return Fault(Reason.TRUNCATED, "ended at the length limit")
+    return None if draft.after.telling else Fault(Reason.EMPTY, "no words")
+
+
+def _is_refusal(draft: Draft) -> Fault | None:
+    found = patterns.REFUSES.match((draft.added or draft.after).text)
+    return Fault(Reason.REFUSAL, found[0]) if found else None
+
+
+def _loops(draft: Draft) -> Fault | None:
+    repeated = longest_repeat(draft.after.text)
+    return Fault(Reason.LOOPING, repeated[:80]) if repeated else None
+
+
+def _speaks_another_tongue(draft: Draft) -> Fault | None:
+    text = draft.after.text
+    if text.isascii():
+        return None
+    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(draft.before.text)
+    return Fault(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40]) if len(foreign) > 3 else None
+
+
+def _is_no_task(draft: Draft) -> Fault | None:
+    first = draft.after.words[0]
+    if first in patterns.OPENINGS or draft.before.words[:1] == (first,):
+        return None
+    if first not in patterns.WEAK_OPENINGS:
+        return Fault(Reason.NOT_A_TASK, f"begins with {first}")
+    if not patterns.ASKS.search(draft.after.text):
+        return Fault(Reason.NOT_A_TASK, "asks for nothing")
+    return None
+
+
+def _solves(draft: Draft) -> Fault | None:
+    if phrase := draft.newly_says(patterns.EXPLAINS):
+        return Fault(Reason.SOLVED, phrase)
+    return _tells(draft) or _holds_code(draft)
+
+
+def _tells(draft: Draft) -> Fault | None:
+    """Look for an addition that says how things are or are done, and demands nothing."""
+    if draft.added is None:
+        return None
+    text, first = draft.added.text, draft.added.words[:1]
+    if first and patterns.TELLING_OPENINGS.issuperset(first) and not _demands(text):
+        return Fault(Reason.SOLVED, f"only tells: {text[:60]}")
+    if first != ("use",) or draft.heuristic.holds is not Holds.NOTHING:
+        return None
+    found = patterns.MEANS.match(text)
+    return Fault(Reason.SOLVED, f"names the means: {found[0]}") if found else None
+
+
+def _demands(text: str) -> bool:
+    """Whether a word obliges, or a later sentence opens as one that demands may."""
+    later = (
+        sentence.split(maxsplit=1)[0] for sentence in patterns.SENTENCES.split(text.strip())[1:]
+    )
+    tells = all(word.strip(",:").lower() in patterns.TELLING_ON for word in later)
+    return not tells or bool(patterns.OBLIGES.search(text))
+
+
+def _holds_code(draft: Draft) -> Fault | None:
+    """Look for code that the parent does not show; a parent that shows code may see it changed."""
+    text, before = draft.after.text, draft.before.text
+    blocks = [block.code for block in code_blocks(text)] if "```" in text else []
+    lines = [line for code in blocks for line in code.splitlines()] + code_lines(text)
+    added = [line.strip() for line in lines if line.strip() and line.strip() not in before]
+    shown = len(code_lines(before))
+    if len(added) > FREE_LINES + shown:
+        return Fault(Reason.SOLVED, f"{len(added)} lines of code, as {added[0][:60]}")
+    return None
+
+
+def _is_boilerplate(draft: Draft) -> Fault | None:
+    text, before = draft.after.text, draft.before.text
+    if "\n" not in text and "**" not in text and "#" not in text:
+        return None
+    if (found := patterns.HEADING.search(text)) and found[0].strip() not in before:
+        return Fault(Reason.BOILERPLATE, found[0].strip()[:60])
+    if len(patterns.BULLET.findall(text)) > 4 + len(patterns.BULLET.findall(before)):
+        return Fault(Reason.BOILERPLATE, "a long list")
+    return None
+
+
+def _asks_several(draft: Draft) -> Fault | None:
+    text = draft.after.text
+    n = len(patterns.NEW_REQUEST.findall(text)) if "\n" in text else 0
+    if n > max(1, len(patterns.NEW_REQUEST.findall(draft.before.text))):
+        return Fault(Reason.SEVERAL_TASKS, f"{n} tasks")
+    return None
+
+
+def _asks_something_else(draft: Draft) -> Fault | None:
+    """Look for an addition that opens a task of its own."""
+    found = patterns.ANOTHER_TASK.match(draft.added.text) if draft.added else None
+    return Fault(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
+
+
+def _is_unrelated(draft: Draft) -> Fault | None:
+    """Look for a rewritten task that keeps too little of its parent's words."""
+    if draft.added is not None:
+        return None
+    told = prose(draft.before.text)
+    old = draft.before if told == draft.before.text else read(told)
+    wanted = old.telling - patterns.EMPTY_WORDS
+    kept = len(wanted & draft.after.telling)
+    if kept >= draft.rules.min_kept * len(wanted):
+        return None
+    return Fault(Reason.UNRELATED, f"keeps {kept} of {len(wanted)} words")
+
+
+def _takes_back(draft: Draft) -> Fault | None:
+    """Look for an addition that revokes the task that it stands behind."""
+    added = draft.added
+    if added is None or "instead" not in added.distinct:
+        return None
+    if patterns.INSTEAD.search(added.text):
+        return Fault(Reason.CONTRADICTS, "something else instead")
+    found = patterns.INSTEAD_OF.search(added.text)
+    if found is None or draft.heuristic.holds is not Holds.NOTHING:
+        return None
+    given_up = read(found[1]).telling - patterns.EMPTY_WORDS
+    revoked = given_up and given_up <= draft.before.telling
+    return Fault(Reason.CONTRADICTS, found[0]) if revoked else None
+
+
+def _lacks_its_input(draft: Draft) -> Fault | None:
+    """Look for words that point at data which neither the parent nor the child shows."""
+    text = draft.after.text if draft.added is None else draft.added.text
+    found = refers(text)
+    if not found or "\n" in text or any(mark in text for mark in "[{(\"'`:=“"):
+        return None
+    if draft.added is not None and draft.before.telling & read(found).telling:
+        return None
+    if draft.added is None and not attachment(draft.before.text):
+        return None
+    return Fault(Reason.MISSING_INPUT, f"shows no {found}")
+
+
+def _loses_its_data(draft: Draft) -> Fault | None:
+    """Look for a rewritten task that begins in another way and holds little of its parent's data.
+
+    One that begins as its parent does is taken to need the data no more.
+    """
+    rewritten = draft.added is None and draft.after.words[:3] != draft.before.words[:3]
+    if not rewritten or "\n" in draft.after.text or "\n" not in draft.before.text:
+        return None
+    own = set(words(attachment(draft.before.text))).difference(words(prose(draft.before.text)))
+    held = own & draft.after.distinct
+    if not own or 2 * len(held) > len(own):
+        return None
+    return Fault(Reason.MISSING_INPUT, f"holds {len(held)} of {len(own)} words of the data")
+
+
+def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
+    holds, bait = draft.heuristic.holds, draft.bait
+    if holds is Holds.BOUND:
+        said = (draft.added or draft.after).text
+        asked = patterns.BOUND.search(said) and patterns.DEMANDS.search(said)
+        return None if asked else Fault(Reason.NO_BOUND, "demands no bound")
+    if holds is not Holds.BAIT:
+        return None
+    if bait is None:
+        return Fault(Reason.NO_BAIT, "no code block")
+    if not bait.closed or not _has_substance(bait.code):
+        return Fault(Reason.NO_BAIT, "not a whole piece of code")
+    if f" {' '.join(words(bait.code))} " in draft.before.said:
+        return Fault(Reason.NO_BAIT, "the parent's own code")
+    return None
+
+
+def _has_substance(code: str) -> bool:
+    """Whether code has letters and digits enough; it is read no further than that."""
+    return sum(1 for _ in islice(filter(str.isalnum, code), LEAST_BAIT)) == LEAST_BAIT
+
+
+def _changes_the_language(draft: Draft) -> Fault | None:
+    language = draft.parent.language
+    if language is None or language in draft.after.words:
+        return None
+    named = named_languages(draft.after.text, draft.after.words)
+    if language in named:
+        return None
+    if not named and language not in named_languages(draft.before.text, draft.before.words):
+        return None
+    seen = ", ".join(sorted(named)) or "no language"
+    return Fault(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
+
+
+def _equals_its_parent(draft: Draft) -> Fault | None:
+    if draft.after.words == draft.before.words:
+        return Fault(Reason.EQUAL_TO_PARENT, "the same words")
+    if _only_asks_to_be_right(draft):
+        return Fault(Reason.EQUAL_TO_PARENT, "asks to be right")
+    new = draft.new_words
+    least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
+    if len(new) < least:
+        return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if draft.heuristic.holds is not Holds.NOTHING:
+        return None
+    common = len(draft.after.telling & draft.before.telling)
+    overlap = common / (len(draft.after.telling) + len(draft.before.telling) - common)
+    if overlap > draft.rules.max_overlap:
+        return Fault(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
+    return None
+
+
+def _only_asks_to_be_right(draft: Draft) -> bool:
+    """Whether an addition wants something done correctly, as every task does unsaid."""
+    if draft.added is None or "correct" in draft.before.said:
+        return False
+    return not draft.added.distinct.isdisjoint(("correct", "correctly"))
+
+
+def _grew_too_much(draft: Draft) -> Fault | None:
+    n, rules = len(draft.after.words), draft.rules
+    bound = min(rules.max_growth * len(draft.before.words) + 60, rules.max_words)
+    return Fault(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
+
+
+RULES: tuple[Rule, ...] = (
+    _is_empty,
+    _is_refusal,
+    _loops,
+    _speaks_another_tongue,
+    copies_the_prompt,
+    _is_no_task,
+    _solves,
+    _is_boilerplate,
+    _asks_several,
+    _asks_something_else,
+    _is_unrelated,
+    _takes_back,
+    _lacks_its_input,
+    _loses_its_data,
+    _lacks_what_it_must_hold,
+    _changes_the_language,
+    _equals_its_parent,
+    _grew_too_much,
+)
+"""In the order in which faults are told: what explains the most comes first."""

@@ -1,0 +1,184 @@
+"""The results of a loop in a small folder: every sample with its verdict, and what they come to.
+
+    loop.json               config, decision, what each model was trained on, seconds of each step
+    samples/BENCH.jsonl.gz  problem by problem: model, number, text, verdict
+    tables.md tables.json   every question that the arms answer
+    figures/NAME.svg        the same as figures
+
+Promises: tables and figures are computed from loop.json and the samples alone; the same results
+give the same bytes. Samples of one problem stand side by side, where they pack best. Results that
+are damaged, or no results, are told in one line.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from evolcoder import json_stream
+from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, has_base
+from evolcoder.errors import BenchError
+from evolcoder.experiment.figures import draw
+from evolcoder.experiment.interfaces import Training
+from evolcoder.experiment.tables import Entry, Table, markdown, tables
+from evolcoder.input_files import opened, read_text
+from evolcoder.storage import atomic
+from evolcoder.storage.whole_files import write_whole
+from evolcoder.storage.workdir import Facts, fact
+
+FACTS = "loop.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A sample with its verdict."""
+
+    problem: str
+    """Id of the problem."""
+    model: str
+    """Key of the model that gave it."""
+    number: int
+    """Place among this model's samples of the problem."""
+    text: str
+    """What was generated."""
+    form: str
+    """What the text is, as `bench.base.Form` names it."""
+    passed: bool
+    """Whether every check held."""
+    base_passed: bool | None
+    """Whether the original benchmark's checks held; None where there is no such part."""
+    kind: str
+    """How the program ended."""
+
+
+class _Run(Facts):
+    seed: int
+
+
+class _Dev(Facts):
+    bench: str | None
+
+
+class _Config(Facts):
+    tests: list[Annotated[str, StringConstraints(pattern=r"^[\w+.-]+$")]]
+    dev: _Dev
+    run: _Run
+
+
+class _Results(Facts):
+    """What loop.json must hold."""
+
+    config: _Config
+    trainings: list[dict[str, Any]]
+
+
+MOST_FACTS_MB = 64
+_KEPT = TypeAdapter(Kept)
+_TRAINING = TypeAdapter(Training)
+
+
+def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[Kept]]) -> None:
+    """Write what cannot be computed; see `present` for the rest."""
+    inside = atomic.boundary(folder) or folder
+    text = json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)
+    write_whole(folder / FACTS, _encoded(f"{text}\n"), inside=inside)
+    for bench, kept in samples.items():
+        ordered = sorted(kept, key=lambda one: (one.problem, one.text, one.model, one.number))
+        lines = (json.dumps(asdict(one), ensure_ascii=False) for one in ordered)
+        data = _encoded("".join(f"{line}\n" for line in lines))
+        write_whole(folder / "samples" / f"{bench}.jsonl.gz", data, inside=inside)
+
+
+def _encoded(text: str) -> bytes:
+    """Encode JSON; a lone surrogate becomes the escape that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """Read what was written beside the samples."""
+    try:
+        text = read_text(folder / FACTS, most_mb=MOST_FACTS_MB, error=BenchError)
+        return fact(FACTS, text, _Results)  # type: ignore[no-any-return]
+    except (BenchError, ValueError) as error:
+        raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
+
+
+def benches(folder: Path) -> list[str]:
+    """Return the benchmarks that there are samples of: what is reported, and what decided."""
+    config = facts(folder)["config"]
+    named = dict.fromkeys([*config["tests"], *filter(None, [config["dev"]["bench"]])])
+    return [name for name in named if (folder / "samples" / f"{name}.jsonl.gz").exists()]
+
+
+def samples(folder: Path, bench: str) -> Iterator[Kept]:
+    """Read the samples of a benchmark."""
+    path = folder / "samples" / f"{bench}.jsonl.gz"
+    try:
+        with opened(path, error=BenchError) as file:
+            for number, line in json_stream.lines(file):
+                yield _KEPT.validate_python(json_stream.parsed(line, number))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise BenchError(f"{path}: line {number} is no sample: {why}") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise BenchError(f"{path}: cannot be read: {error}") from error
+
+
+def trainings(found: Mapping[str, Any]) -> list[Training]:
+    """Return the models of a loop, out of its facts."""
+    try:
+        return [_TRAINING.validate_python(one) for one in found["trainings"]]
+    except ValidationError as error:
+        raise BenchError(f"{FACTS}: holds a training that is none") from error
+
+
+def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[Entry]:
+    """Sort outcomes by arm, benchmark and training seed; equal models of two arms count in both."""
+    by_key: dict[str, dict[str, Outcomes]] = {model.key: {} for model in models}
+    for bench, rows in kept.items():
+        by_model: dict[str, list[Kept]] = {}
+        for row in rows:
+            by_model.setdefault(row.model, []).append(row)
+        with_base = any(map(has_base, by_model.values()))
+        for key, samples_of in by_model.items():
+            by_key[key][bench] = by_problem(samples_of)
+            if with_base:
+                by_key[key][f"{bench} {BASE}"] = base_by_problem(samples_of)
+    found = []
+    for arm in dict.fromkeys(model.arm for model in models):
+        mine = [model for model in models if model.arm == arm]
+        benches = by_key[mine[0].key]
+        outcomes = {b: {model.seed: by_key[model.key][b] for model in mine} for b in benches}
+        found.append(Entry(arm, mine[0].n_rows, mine[0].n_tokens, outcomes))
+    return found
+
+
+def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) -> tuple[Table, ...]:
+    """Compute the tables of the reported benchmarks, from these verdicts or the stored ones."""
+    found = facts(folder)
+    tests: list[str] = found["config"]["tests"]
+    kept = kept or {bench: list(samples(folder, bench)) for bench in tests}
+    arms = entries(trainings(found), kept)
+    benches = [
+        name for test in tests for name in (test, f"{test} {BASE}") if name in arms[0].outcomes
+    ]
+    return tables(arms, benches=benches, seed=found["config"]["run"]["seed"])
+
+
+def present(folder: Path, *, figures: bool) -> list[Path]:
+    """Write tables and figures out of what is stored; return their paths."""
+    found, inside = tables_of(folder), atomic.boundary(folder) or folder
+    paths = [folder / "tables.md", folder / "tables.json"]
+    write_whole(paths[0], markdown(found).encode(), inside=inside)
+    plain = json.dumps([table.as_plain() for table in found], indent=1, ensure_ascii=False)
+    write_whole(paths[1], _encoded(f"{plain}\n"), inside=inside)
+    for table in found if figures else ():
+        paths.append(folder / "figures" / f"{table.question.name}.svg")
+        with atomic.open_binary(paths[-1], inside=inside) as file:
+            draw(table, file)
+    return paths

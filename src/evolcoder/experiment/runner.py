@@ -1,0 +1,253 @@
+"""The story of a loop: evolve, fine-tune from scratch, score on dev, decide; then all arms.
+
+Promises: a step whose result is there is not done again, whatever killed the session before; a
+model is served only while it is asked, so that one GPU does; every training begins with the
+student's own weights; the decision reads the dev set alone; an arm whose rounds have no rows is not
+made, and is named. With `grade=False` nothing is graded,
+so nothing is decided and all rounds are made: another machine grades later in the same folder.
+With `ask.grade_beside` one model is graded while the next one is trained; with `train.beside`
+models are trained, in order, while round 1 is made and models that are there are asked.
+
+>>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from evolcoder.bench.scores import Outcomes
+from evolcoder.experiment import overlap
+from evolcoder.experiment.arms import MAIN, STUDENT, Arm, Selection
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.experiment.config_variants import merge, variant
+from evolcoder.experiment.grading import Grading
+from evolcoder.experiment.interfaces import Parts, Training
+from evolcoder.experiment.runs import Runs
+from evolcoder.experiment.stop import Decision, Point, should_stop
+from evolcoder.experiment.store import LoopStore, model_key
+from evolcoder.experiment.timings import Clock
+from evolcoder.experiment.training import Trainings
+from evolcoder.ids import content_id
+from evolcoder.records import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a loop came to."""
+
+    decision: Decision | None
+    """Evol Stop's word; None where nothing was graded."""
+    n_dev: int
+    """Problems that it was taken on."""
+    trainings: tuple[Training, ...]
+    """All models, arm by arm, then seed by seed."""
+    skipped: tuple[str, ...]
+    """Arms whose rounds were never made, and models that were not to be made now."""
+
+
+class Loop:
+    """One loop, from its first step to its last."""
+
+    def __init__(
+        self,
+        store: LoopStore,
+        config: LoopConfig,
+        parts: Parts,
+        *,
+        tokens: Callable[[Row], int],
+        say: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._parts = parts
+        self._say = say
+        self._clock = Clock(store, say)
+        dev = (config.dev.bench,) if config.dev.bench else ()
+        self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
+        self._runs = Runs(store, config, parts, clock=self._clock, tokens=tokens)
+        self._grading = Grading(
+            (dev, config.tests), ask=config.ask, scorer=parts.scorer, clock=self._clock,
+            evaluation=self.evaluation, name=_name,
+        )  # fmt: skip
+        self._trainings = Trainings(
+            beside=config.train.beside, trainer=parts.trainer, store=store, clock=self._clock,
+            name=_name,
+        )  # fmt: skip
+
+    def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
+        """Go through all steps that are left; with `make=False`, of the models that were asked."""
+        with self._grading, self._trainings, closing(self._parts.servers):
+            return self._run(grade=grade, make=make)
+
+    def _run(self, *, grade: bool, make: bool) -> Outcome:
+        dev = self._dev_problems()
+        decision, rounds = self._rounds(dev, grade=grade, make=make)
+        planned, skipped = self.plan(rounds, make=make)
+        trainings = [one for one in planned if make or self._is_sampled(one[0])]
+        skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
+        for training, selection in trainings:
+            self._train_soon(training, selection)
+        for training, selection in trainings:
+            self._sample(training, selection, grade=grade)
+        if self._config.train.keep == "best" and decision and make:
+            self._put_away([training for training, _ in trainings], decision)
+        models = tuple(training for training, _ in trainings)
+        for training in models if grade else ():
+            self._grading.see_to(training, self.benches)
+        return Outcome(decision, len(dev), models, skipped)
+
+    def plan(
+        self, rounds: int, *, make: bool = True
+    ) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
+        """Return every model of all arms with its rows, and the arms that cannot be made.
+
+        With `make=False` those of runs that are there already.
+        """
+        merges = [merge(k) for k in range(rounds + 1)]
+        often = [*merges, *map(Arm.read, self._config.arms)]
+        wanted = dict.fromkeys([*often, *map(Arm.read, self._config.arms_once)])
+        arms = [arm for arm in wanted if arm.run != MAIN or arm.last_round <= rounds]
+        if make:
+            self._runs.make_for(arms)
+        arms = self._runs.there(arms)
+        chosen = self._runs.select(arms)
+        seeds = self._config.train.seeds
+        pairs = [(arm, seed) for arm in arms for seed in (seeds if arm in often else seeds[:1])]
+        found = [
+            (self.training(arm, seed, chosen.get(arm)), chosen.get(arm))
+            for arm, seed in pairs
+            if arm.is_trained or seed == seeds[0]
+        ]
+        return found, tuple(str(arm) for arm in wanted if arm not in arms)
+
+    def _put_away(self, models: Sequence[Training], decision: Decision) -> None:
+        """Remove the weights of all models but those of the best merge."""
+        best = str(merge(decision.best))
+        kept = {model.key for model in models if model.arm == best}
+        for key in {model.key for model in models} - kept:
+            shutil.rmtree(self._store.model(key), ignore_errors=True)
+
+    def training(self, arm: Arm, seed: int, selection: Selection | None) -> Training:
+        """Say what a model is made of."""
+        config, student = self._config.train, self._config.student
+        name = student.name or student.path
+        if selection is None:
+            key = content_id(STUDENT, name)
+            return Training(str(arm), seed, key, "", 0, 0, None)
+        steps = None
+        if selection.steps_of is not None:
+            steps = max(1, math.ceil(selection.steps_of * config.epochs / config.batch))
+        key = model_key(selection.digest, steps, name, config.how, seed)
+        n_rows, n_tokens = len(selection.rows), selection.n_tokens
+        return Training(str(arm), seed, key, selection.digest, n_rows, n_tokens, steps)
+
+    def _rounds(
+        self, dev: frozenset[str], *, grade: bool, make: bool
+    ) -> tuple[Decision | None, int]:
+        """Make round after round until one does not help; return the decision and the rounds.
+
+        A round that has no rows, or is not there where none is to be made, is the end too.
+        """
+        history: list[Point] = []
+        decision = None
+        for k in range(self._config.run.budget.rounds + 1):
+            # One point decides nothing, so round 1 is always made: with round 0, by one server.
+            at_least = max(k, min(1, self._config.run.budget.rounds))
+            ahead = make and self._config.train.beside
+            meanwhile = partial(self._train_merge_soon, 0) if ahead else None
+            if make:
+                self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
+            if self._runs.last_round(MAIN) < k:
+                self._say(f"round {k} has no rows, so it is not looked at")
+                return decision, k - 1
+            for there in range(k, at_least + 1) if ahead else ():
+                self._train_merge_soon(there)
+            selection, models = self._merge(k)
+            models = [model for model in models if make or self._is_sampled(model)]
+            for training in models:
+                self._sample(training, selection, grade=grade)
+            bench = self._config.dev.bench
+            if not grade or not models or bench is None:
+                continue
+            history.append(Point(k, self._on_dev(bench, models, dev)))
+            decision = should_stop(history, self._config.stop.rule)
+            self._say(decision.reason)
+            if decision.stop and not self._config.stop.go_on:
+                return decision, k
+        return decision, self._config.run.budget.rounds
+
+    def _merge(self, k: int) -> tuple[Selection, list[Training]]:
+        """Return the rows of rounds 0 to k, and a training on them for each seed."""
+        selection = self._runs.select([merge(k)])[merge(k)]
+        seeds = self._config.train.seeds
+        return selection, [self.training(merge(k), seed, selection) for seed in seeds]
+
+    def _train_merge_soon(self, k: int) -> None:
+        selection, models = self._merge(k)
+        for training in models:
+            self._train_soon(training, selection)
+
+    def _on_dev(self, bench: str, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
+        """Put the dev samples of all training seeds together, problem by problem."""
+        found: dict[str, list[bool]] = {}
+        for training in models:
+            self._grading.see_to(training, [bench])
+            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)
+            for problem, passed in overlap.only(scored, dev).items():
+                found.setdefault(problem, []).extend(passed)
+        return found
+
+    def _dev_problems(self) -> frozenset[str]:
+        config, scorer = self._config.dev, self._parts.scorer
+        if config.bench is None:
+            return frozenset()
+        tests = {test: scorer.problems(test) for test in self._config.tests}
+        dev = scorer.problems(config.bench)
+        return overlap.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
+
+    def _is_sampled(self, training: Training) -> bool:
+        return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
+
+    def _sample(self, training: Training, selection: Selection | None, *, grade: bool) -> None:
+        """Train a model and ask it, unless its samples are there; have it graded where wanted."""
+        if not self._is_sampled(training):
+            if grade:
+                self._grading.check_soon()
+            self._train_and_ask(training, selection)
+        if grade:
+            self._grading.soon(training)
+
+    def _train_and_ask(self, training: Training, selection: Selection | None) -> None:
+        folder, scorer = self.evaluation(training), self._parts.scorer
+        weights = self._config.student.path
+        if selection is not None:
+            weights = str(self._trainings.see_to(training, selection))
+        name = _name(training)
+        with (
+            self._clock.up(self._parts.servers.student(weights, training.key), name) as served,
+            self._clock.timed("sample", name),
+        ):
+            scorer.sample(folder, training.key, served, self.benches)
+
+    def _train_soon(self, training: Training, selection: Selection | None) -> None:
+        if selection is not None and not self._is_sampled(training):
+            self._trainings.soon(training, selection)
+
+    def evaluation(self, training: Training) -> Path:
+        """Return where the samples and verdicts of a model are."""
+        asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
+        decided = self._parts.scorer.decided()
+        how = {**asked, "options": dict(decided)} if decided else asked
+        return self._store.evaluation(content_id("eval", [training.key, how]))
+
+
+DECIDING = ("template", "temperature", "top_p", "max_tokens")
+"""Keys of `ask` that decide a sample."""
+
+
+def _name(training: Training) -> str:
+    return f"{training.arm}, seed {training.seed}" if training.data else STUDENT

@@ -1,0 +1,154 @@
+"""Values of data science libraries as plain data, for processes that do not trust each other.
+
+Promises: `unpack` of whatever `pack` gave has the exact library types (never a subclass, so nothing
+that a candidate overrides takes part), and `unpack` of anything else raises. No pickle: an array is
+a dtype, a shape and its bytes, and every constructor that is fed checks what it gets. What no table
+knows is referred to, if `refer` allows it.
+
+In a packed value a scalar stands for itself, a list is a list, and a tuple is a tag and its data;
+`wire` turns that into bytes. Libraries are only ever imported for values that belong to them.
+"""
+
+import datetime as dt
+import decimal
+import fractions
+from collections.abc import Callable
+from typing import Any
+
+from evolcoder.grading.ds1000.arrays import ARRAY_PACKERS, ARRAY_UNPACKERS
+from evolcoder.grading.ds1000.frames import FRAME_PACKERS, FRAME_UNPACKERS
+from evolcoder.safe_codec import DEPTH, NotPlainError, decode, encode
+from evolcoder.safe_repr import error_text
+
+Refer = Callable[[Any], tuple[Any, ...]]
+Resolve = Callable[[tuple[Any, ...]], Any]
+_SCALARS = (type(None), bool, int, float, complex, str, bytes)
+
+
+def dumps(value: Any, refer: Refer | None = None) -> bytes:  # noqa: ANN401 - a candidate's
+    """Write a value down."""
+    return encode(pack(value, refer))
+
+
+def loads(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 - a library's own
+    """Read what `dumps` wrote; anything else is a NotPlainError."""
+    try:
+        return unpack(decode(data), resolve)
+    except (NotPlainError, MemoryError):
+        raise
+    except Exception as error:
+        raise NotPlainError(f"not a value: {error_text(error)}") from error
+
+
+def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa: ANN401
+    """Turn a value into plain data; `refer` may stand in for what no table knows."""
+    if type(value) in _SCALARS:
+        return value
+    if depth > DEPTH // 3:
+        raise NotPlainError("nested too deeply")
+
+    def inner(part: Any) -> Any:  # noqa: ANN401
+        return pack(part, refer, depth + 1)
+
+    for kind in type(value).__mro__:
+        packer = _PACKERS.get((kind.__module__.partition(".")[0], kind.__name__))
+        if packer is not None:
+            return packer(value, inner)
+    if refer is not None:
+        return refer(value)
+    raise NotPlainError(f"a {type(value).__name__} is not plain data")
+
+
+def unpack(packed: Any, resolve: Resolve | None = None) -> Any:  # noqa: ANN401
+    """Undo `pack`."""
+
+    def inner(part: Any) -> Any:  # noqa: ANN401
+        return unpack(part, resolve)
+
+    if type(packed) is list:
+        return [inner(item) for item in packed]
+    if type(packed) is not tuple:
+        return packed
+    tag, *rest = packed
+    if tag == "ref" and resolve is not None:
+        return resolve(tuple(rest))
+    return _UNPACKERS[tag](rest, inner)
+
+
+def _pack_list(value: Any, inner: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    items = list(list.__iter__(value))
+    return items if set(map(type, items)) <= set(_SCALARS) else list(map(inner, items))
+
+
+def _pack_dict(value: Any, inner: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    pairs = list(dict.items(value))
+    return ("dict", [inner(key) for key, _ in pairs], [inner(item) for _, item in pairs])
+
+
+def _unpack_dict(rest: list[Any], inner: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    keys, values = map(inner, rest)
+    return dict(zip(keys, values, strict=True))
+
+
+def _items(tag: str, kind: Any) -> Callable[[Any, Callable[[Any], Any]], Any]:  # noqa: ANN401
+    """Make a packer for a builtin container, past what a subclass says of its members."""
+    return lambda value, inner: (tag, [inner(item) for item in kind.__iter__(value)])
+
+
+def _text(tag: str, write: Callable[[Any], Any]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    return lambda value, _: (tag, write(value))
+
+
+def _slice(rest: list[Any], inner: Callable[[Any], Any]) -> slice:
+    return slice(*map(inner, rest))
+
+
+_PACKERS: dict[tuple[str, str], Callable[[Any, Callable[[Any], Any]], Any]] = {
+    ("builtins", "bool"): lambda value, _: value,
+    ("builtins", "int"): lambda value, _: int.__int__(value),
+    ("builtins", "float"): lambda value, _: float.__float__(value),
+    ("builtins", "complex"): lambda value, _: complex.__complex__(value),
+    ("builtins", "str"): lambda value, _: str.__str__(value),
+    ("builtins", "bytes"): lambda value, _: bytes(memoryview(value)),
+    ("builtins", "list"): _pack_list,
+    ("builtins", "tuple"): _items("tuple", tuple),
+    ("builtins", "set"): _items("set", set),
+    ("builtins", "frozenset"): _items("frozenset", frozenset),
+    ("builtins", "dict"): _pack_dict,
+    ("builtins", "range"): lambda value, _: ("range", value.start, value.stop, value.step),
+    ("builtins", "slice"): lambda value, inner: (
+        "slice",
+        *map(inner, (value.start, value.stop, value.step)),
+    ),
+    ("decimal", "Decimal"): _text("decimal", str),
+    ("fractions", "Fraction"): _text("fraction", str),
+    ("datetime", "datetime"): _text("datetime", dt.datetime.isoformat),
+    ("datetime", "date"): _text("date", dt.date.isoformat),
+    ("datetime", "time"): _text("time", dt.time.isoformat),
+    ("datetime", "timedelta"): lambda value, _: (
+        "timedelta",
+        value.days,
+        value.seconds,
+        value.microseconds,
+    ),
+    **ARRAY_PACKERS,
+    **FRAME_PACKERS,
+}
+"""How to pack, by the name of a class (its library and its own); the nearest base counts."""
+
+_UNPACKERS: dict[str, Callable[[list[Any], Callable[[Any], Any]], Any]] = {
+    "tuple": lambda rest, inner: tuple(inner(rest[0])),
+    "set": lambda rest, inner: set(inner(rest[0])),
+    "frozenset": lambda rest, inner: frozenset(inner(rest[0])),
+    "dict": _unpack_dict,
+    "range": lambda rest, _: range(*rest),
+    "slice": _slice,
+    "decimal": lambda rest, _: decimal.Decimal(rest[0]),
+    "fraction": lambda rest, _: fractions.Fraction(rest[0]),
+    "datetime": lambda rest, _: dt.datetime.fromisoformat(rest[0]),
+    "date": lambda rest, _: dt.date.fromisoformat(rest[0]),
+    "time": lambda rest, _: dt.time.fromisoformat(rest[0]),
+    "timedelta": lambda rest, _: dt.timedelta(*rest),
+    **ARRAY_UNPACKERS,
+    **FRAME_UNPACKERS,
+}

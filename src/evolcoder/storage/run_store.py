@@ -1,0 +1,380 @@
+"""The run database: every task, response and drop of a run, appended and never changed.
+
+Promises: rows are durable in the order in which they were added; a run killed at any instant is
+resumed with nothing lost; a second process on the same folder is refused; in = kept + dropped. What
+a damaged or foreign database holds becomes a record only if it could be one. Completions are not
+here but in the cache (`engine/cache.py`).
+
+>>> with RunStore.create(Path("runs/x"), config) as store:   # doctest: +SKIP
+...     store.add_task(task)
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from evolcoder.config.load import Config, differing_keys
+from evolcoder.errors import RunFolderError
+from evolcoder.records import (
+    Check,
+    Drop,
+    Made,
+    Reason,
+    Response,
+    Row,
+    RowVerdict,
+    Stage,
+    Task,
+)
+from evolcoder.storage import atomic
+from evolcoder.storage.database import (
+    COUNT,
+    MAYBE_COUNT,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    TEXT,
+    Columns,
+    Statement,
+    json_object,
+)
+from evolcoder.storage.sqlite_files import errors_of
+from evolcoder.storage.workdir import LOCK_NAME, Facts, Folder
+from evolcoder.text import without_logins
+
+MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
+MIGRATIONS: Sequence[str] = (
+    f"""
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE tasks (
+        id TEXT PRIMARY KEY, instruction TEXT NOT NULL, round INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL, root TEXT NOT NULL, parent TEXT, heuristic TEXT,
+        language TEXT, {MADE}, UNIQUE (round, ordinal)
+    );
+    CREATE TABLE responses (
+        id TEXT PRIMARY KEY, task TEXT NOT NULL, round INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL, text TEXT NOT NULL, reasoning TEXT NOT NULL, {MADE},
+        UNIQUE (round, ordinal)
+    );
+    CREATE TABLE drops (
+        stage TEXT NOT NULL, reason TEXT NOT NULL, subject TEXT NOT NULL, round INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL, heuristic TEXT, seen TEXT NOT NULL, detail TEXT NOT NULL, {MADE},
+        PRIMARY KEY (stage, round, ordinal)
+    );
+    CREATE INDEX drops_of_lineage ON drops (ordinal, round);
+    CREATE INDEX responses_of_lineage ON responses (ordinal, round);
+    CREATE TABLE rounds (round INTEGER PRIMARY KEY, pool INTEGER NOT NULL, started REAL NOT NULL);
+    CREATE TABLE calls (
+        model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+    );
+    CREATE TABLE events (time REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)
+    """,
+    """
+    CREATE TABLE verdicts (
+        task TEXT NOT NULL, response TEXT NOT NULL, round INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL, check_name TEXT NOT NULL, kind TEXT NOT NULL, score REAL,
+        detail TEXT NOT NULL, PRIMARY KEY (round, ordinal, check_name)
+    );
+    CREATE TABLE kept (
+        round INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (round, ordinal)
+    ) WITHOUT ROWID;
+    INSERT INTO kept SELECT round, ordinal FROM responses
+    """,
+)
+_MADE = {
+    "model": MAYBE_TEXT,
+    "prompt_tokens": MAYBE_COUNT,
+    "completion_tokens": MAYBE_COUNT,
+    "attempts": MAYBE_COUNT,
+}
+_TASK = Columns(
+    id=TEXT, instruction=TEXT, round=COUNT, ordinal=COUNT, root=TEXT, parent=MAYBE_TEXT,
+    heuristic=MAYBE_TEXT, language=MAYBE_TEXT, **_MADE,
+)  # fmt: skip
+_RESPONSE = Columns(
+    id=TEXT, task=TEXT, round=COUNT, ordinal=COUNT, text=TEXT, reasoning=TEXT, **_MADE
+)
+_DROP = Columns(
+    stage=TEXT, reason=TEXT, subject=TEXT, round=COUNT, ordinal=COUNT, heuristic=MAYBE_TEXT,
+    seen=TEXT, detail=TEXT, **_MADE,
+)  # fmt: skip
+_VERDICT = Columns(
+    task=TEXT, response=TEXT, round=COUNT, ordinal=COUNT, check_name=TEXT, kind=TEXT,
+    score=MAYBE_NUMBER, detail=TEXT,
+)  # fmt: skip
+_ROUND = Columns(round=COUNT)
+_PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
+_ROWS = """
+    SELECT t.*, r.*, p.instruction, p.round FROM responses r
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    LEFT JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
+    WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
+"""
+_NOT_CLEANED = """AND NOT EXISTS (
+    SELECT 1 FROM drops d WHERE d.stage = 'clean' AND d.round = r.round AND d.ordinal = r.ordinal)
+"""
+_LOST = """
+    SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
+"""
+_VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
+Record = Task | Response | Drop | RowVerdict
+DB_NAME = "run.db"
+LATER_SECTIONS = frozenset({"verify"})
+"""Sections of the config that the first runs did not have."""
+CONFIG_NAME = "config.yaml"
+
+
+class RunStore(Folder):
+    """A run folder that is open: for one writer, or for readers."""
+
+    DB_NAME = DB_NAME
+    KIND = "run"
+    MIGRATIONS = MIGRATIONS
+    REMEDY = (
+        "restore it from a copy, or delete the folder and run the same command: "
+        "answers that are in the cache are not paid for twice"
+    )
+
+    @classmethod
+    def create(cls, folder: Path, config: Config) -> Self:
+        """Open a run folder for writing; make it, or resume what is there with an equal config."""
+        return cls.opened(folder, lambda store: store.adopt(config))
+
+    def discard(self) -> None:
+        """Close a run that never began and remove what was made for it."""
+        self.close()
+        for path in [*self.folder.glob(f"{DB_NAME}*"), self.folder / CONFIG_NAME]:
+            path.unlink(missing_ok=True)
+        (self.folder / LOCK_NAME).unlink(missing_ok=True)
+        self.folder.rmdir()
+
+    def add_seeds(self, records: Iterable[Task | Response | Drop], *, waits: bool = False) -> None:
+        """Write all that the seeds gave, in one transaction: all of it or nothing."""
+        self.db.write_all(
+            statement for record in records for statement in _statements(record, waits=waits)
+        )
+
+    def add(self, record: Record, *, waits: bool = False) -> None:
+        """Queue one record; it is durable within about 20 ms.
+
+        A response that `waits` for its verification is no row before `keep` says so.
+        """
+        for statement in _statements(record, waits=waits):
+            self.db.write(*statement)
+
+    def keep(self, response: Response) -> None:
+        """Make a response that waited a row of the training set."""
+        self.db.write(*_kept(response))
+
+    def verdicts(self, task: Task) -> list[RowVerdict]:
+        """Read what checks found of a task's response, in their order."""
+        query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
+        return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
+
+    def add_event(self, kind: str, detail: str = "") -> None:
+        """Note that something happened to the run itself."""
+        self.db.write("INSERT INTO events VALUES (?, ?, ?)", (time.time(), kind, detail))
+
+    def open_round(self, round: int, pool: int) -> None:
+        """Note that a round begins, and how many tasks go into it."""
+        self.db.write("INSERT OR IGNORE INTO rounds VALUES (?, ?, ?)", (round, pool, time.time()))
+
+    def task(self, id: str) -> Task | None:
+        """Read one task."""
+        return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
+
+    def n_kept(self) -> int:
+        """Count the rows that the rounds kept, cleaned out or not."""
+        query = "SELECT COUNT(*) FROM kept k JOIN responses r USING (round, ordinal)"
+        return self.db.number(query)
+
+    def replace_cleaned(
+        self, drops: Iterable[Drop], key: str, said: object, *, with_leaks: bool = False
+    ) -> None:
+        """Have these drops, and no earlier ones, cleaned out, with a fact that says how.
+
+        Earlier leaks stay, unless these drops come of a new look for leaks.
+        """
+        query = "DELETE FROM drops WHERE stage = 'clean' AND (reason <> 'leak' OR ?)"
+        forget: Statement = (query, (with_leaks,))
+        found = (statement for drop in drops for statement in _statements(drop, waits=False))
+        how: Statement = ("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(said)))
+        self.db.write_all(chain([forget], found, [how]))
+
+    def rows(
+        self,
+        *,
+        min_round: int = 0,
+        limit: int | None = None,
+        dropped: bool = False,
+        cleaned: bool = True,
+    ) -> Iterator[Row]:
+        """Read the training set in its canonical order, by round, then by seed.
+
+        `limit` bounds the evolved rows; seeds come on top. `dropped` adds the answers that
+        verification dropped, or has not looked at yet. Not `cleaned`, it has the rows that were
+        cleaned out as well.
+        """
+        query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
+        with errors_of(self.db.path, self.REMEDY):
+            if n_lost := self.db.number(_LOST):
+                raise ValueError(f"{n_lost} rows have no answer")
+        left = limit
+        for round in self._rounds(min_round):
+            bound = -1 if left is None or round == 0 else left
+            n_rows = 0
+            decode = partial(_row_from, found=self._found(round))
+            for n_rows, row in enumerate(self.db.each(decode, query, (round, dropped, bound)), 1):  # noqa: B007
+                yield row
+            left = left - n_rows if left is not None and round else left
+
+    def _rounds(self, first: int) -> Iterator[int]:
+        """Return the rounds that there are answers of: as many as rows, whatever their numbers."""
+        query = "SELECT MIN(round) FROM responses WHERE round >= ?"
+        while (found := self.db.read(query, (first,))[0][0]) is not None:
+            with errors_of(self.db.path, self.REMEDY):
+                round = int(_ROUND.checked((found,))[0])
+            yield round
+            first = round + 1
+
+    def _found(self, round: int) -> "_Found":
+        every = self.db.each(verdict_from, _VERDICTS, (round,))
+        return _Found(groupby(every, key=attrgetter("ordinal")))
+
+    def drops(self) -> Iterator[Drop]:
+        """Read every drop, by round, stage and seed."""
+        query = "SELECT * FROM drops ORDER BY round, stage, ordinal"
+        yield from self.db.each(drop_from, query)
+
+    def adopt(self, config: Config) -> None:
+        """Take a config as this run's own, or refuse one that would make other rows."""
+        known, deciding = self.meta("config", Facts), config.deciding()
+        if known is not None:
+            for section in LATER_SECTIONS - known.keys():
+                # Begun before there was such a section, it goes on as it began.
+                del deciding[section]
+            keys = differing_keys(_without_logins(known), _without_logins(deciding))
+            if keys:
+                raise RunFolderError(
+                    f"{self.folder}: this run was made with other values of {', '.join(keys)}; "
+                    f"use the old ones or another --out"
+                )
+        self.set_meta("config", deciding)
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        path = self.folder / CONFIG_NAME
+        atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
+        self.db.flush()
+
+
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config as it is now written down; earlier versions kept logins of URLs in it."""
+    plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
+    return plain
+
+
+def _made(made: Made | None) -> tuple[object, ...]:
+    if made is None:
+        return (None, None, None, None)
+    return (made.model, made.prompt_tokens, made.completion_tokens, made.attempts)
+
+
+def _statements(record: Record, *, waits: bool) -> Iterator[Statement]:
+    r = record
+    if isinstance(r, Task):
+        head = (r.id, r.instruction, r.round, r.ordinal, r.root, r.parent, r.heuristic, r.language)
+        yield _insert("tasks", (*head, *_made(r.made)))
+    elif isinstance(r, Response):
+        values = (r.id, r.task, r.round, r.ordinal, r.text, r.reasoning, *_made(r.made))
+        yield _insert("responses", values)
+        if not waits:
+            yield _kept(r)
+    elif isinstance(r, RowVerdict):
+        of = (r.task, r.response, r.round, r.ordinal)
+        detail = json.dumps(r.detail, sort_keys=True)
+        yield _insert("verdicts", (*of, r.check, r.kind, r.score, detail))
+    else:
+        where = (r.subject, r.round, r.ordinal, r.heuristic)
+        values = (r.stage, r.reason, *where, r.seen, r.detail, *_made(r.made))
+        yield _insert("drops", values)
+
+
+def _kept(response: Response) -> Statement:
+    return _insert("kept", (response.round, response.ordinal))
+
+
+def _insert(table: str, values: tuple[object, ...]) -> Statement:
+    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values
+
+
+def _made_from(columns: Sequence[Any]) -> Made | None:
+    if columns[0] is None:
+        return None
+    if None in columns:
+        raise ValueError(f"what {columns[0]} took is not known")
+    return Made(*columns)
+
+
+def task_from(columns: Sequence[Any]) -> Task:
+    """Rebuild a task from its columns."""
+    _TASK.checked(columns)
+    id, instruction, round, ordinal, root, parent, heuristic, language = columns[:8]
+    made = _made_from(columns[8:12])
+    return Task(id, instruction, round, ordinal, root, parent, heuristic, language, made)
+
+
+def drop_from(columns: Sequence[Any]) -> Drop:
+    """Rebuild a drop from its columns."""
+    _DROP.checked(columns)
+    stage, reason, subject, round, ordinal, heuristic, seen, detail = columns[:8]
+    made = _made_from(columns[8:12])
+    return Drop(
+        Stage(stage), Reason(reason), subject, round, ordinal, heuristic, seen, detail, made
+    )
+
+
+def response_from(columns: Sequence[Any]) -> Response:
+    """Rebuild a response from its columns."""
+    _RESPONSE.checked(columns)
+    id, task, round, ordinal, text, reasoning = columns[:6]
+    return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
+
+
+def verdict_from(columns: Sequence[Any]) -> RowVerdict:
+    """Rebuild a verdict from its columns."""
+    task, response, round, ordinal, check, kind, score, detail = _VERDICT.checked(columns)
+    found = json_object("detail of a verdict", detail)
+    return RowVerdict(task, response, round, ordinal, Check(check), kind, score, found)
+
+
+class _Found:
+    """Verdicts of a round, read along with its rows."""
+
+    def __init__(self, by_ordinal: Iterator[tuple[int, Iterator[RowVerdict]]]) -> None:
+        self._by_ordinal = by_ordinal
+        self._next = next(by_ordinal, None)
+
+    def of(self, ordinal: int) -> tuple[RowVerdict, ...]:
+        """Return those of a lineage; ordinals must be asked for in rising order."""
+        while self._next is not None and self._next[0] < ordinal:
+            self._next = next(self._by_ordinal, None)
+        if self._next is None or self._next[0] > ordinal:
+            return ()
+        return tuple(self._next[1])
+
+
+def _row_from(columns: Sequence[Any], *, found: _Found) -> Row:
+    response = response_from(columns[12:22])
+    if columns[0] is None:
+        raise ValueError(f"the task of the answer {response.id} is not there")
+    task = task_from(columns[:12])
+    parent, round = _PARENT.checked(columns[22:24])
+    if task.parent is not None and (round is None or round >= task.round):
+        # Parents of earlier rounds alone make no circle.
+        raise ValueError(f"the parent of the task {task.id} is not there, or no earlier one")
+    return Row(task, response, parent, found.of(task.ordinal))

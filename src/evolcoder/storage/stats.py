@@ -1,0 +1,178 @@
+"""The funnel of a run: what went into every stage, what was kept, and what was dropped and why.
+
+Promises: in = kept + dropped + waiting, where what goes in is counted by the stage before, and
+nothing waits once a run has ended by itself.
+
+>>> for line in funnel(store):   # doctest: +SKIP
+...     print(line.stage, line.round, line.entered, line.kept)
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import NonNegativeInt, model_validator
+
+from evolcoder.records import Reason, Stage
+from evolcoder.storage.database import COUNT, TEXT, Columns
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.workdir import Facts
+
+SEEDS_META = "seeds"
+"""Key under which a run stores what was read: a SeedsReport as plain data."""
+SECONDS_META = "seconds"
+"""Meta key: round -> stage -> seconds in which at least one record was in it, over all sessions."""
+VERIFY_META = "verify"
+"""Key under which a run stores how its rows are verified: by which checks, at which level, under
+which protections in all of its sessions, and whether the answers that came with the seeds are too;
+no checks where they are not."""
+CLEAN_META = "clean"
+"""Key under which a run stores how it was cleaned, what came of it, and under which protections
+answers were run to find leaks."""
+_ALL_KEPT = """
+    SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
+"""
+_VERIFIED = """
+    SELECT r.round, COUNT(*), COUNT(k.round) FROM responses r
+    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
+    WHERE r.model IS NOT NULL OR ? GROUP BY r.round
+"""
+
+
+_COUNTED = Columns(round=COUNT, n=COUNT)
+_IN_AND_OUT = Columns(round=COUNT, entered=COUNT, kept=COUNT)
+_REASONS = Columns(stage=TEXT, round=COUNT, reason=TEXT, n=COUNT)
+
+
+class SeedsFacts(Facts):
+    """What is stored under SEEDS_META."""
+
+    source: str
+    format: str
+    n_rows: NonNegativeInt
+
+
+class VerifyFacts(Facts):
+    """What is stored under VERIFY_META."""
+
+    checks: list[str]
+    languages: Sequence[str] = ()
+    seeds: bool = False
+
+
+class CleanFacts(Facts):
+    """What is stored under CLEAN_META."""
+
+    n_rows: NonNegativeInt
+    dropped: dict[str, NonNegativeInt]
+    embedder: str | None
+
+
+class SecondsFacts(Facts):
+    """What is stored under SECONDS_META."""
+
+    __pydantic_extra__: dict[str, dict[str, float]]
+
+    @model_validator(mode="after")
+    def _is_by_round(self) -> Self:
+        if not all(round.isdecimal() for round in self.__pydantic_extra__):
+            raise ValueError("is not sorted by rounds")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelLine:
+    """One stage of one round."""
+
+    stage: Stage
+    """The stage."""
+    round: int
+    """The round; 0 for seeds and for the answers to them."""
+    entered: int
+    """Records that went in, or will."""
+    kept: int
+    """Records that came out."""
+    dropped: dict[str, int]
+    """Drops by reason, most frequent first."""
+
+    @property
+    def n_dropped(self) -> int:
+        """All drops."""
+        return sum(self.dropped.values())
+
+    @property
+    def waiting(self) -> int:
+        """Records without an outcome yet."""
+        return self.entered - self.kept - self.n_dropped
+
+
+def funnel(store: RunStore) -> list[FunnelLine]:
+    """Count every stage of a run, in order."""
+    drops = _drops(store)
+    tasks = _counts(store, "SELECT round, COUNT(*) FROM tasks GROUP BY round")
+    answers = _counts(
+        store,
+        "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
+    )
+    pools = _counts(store, "SELECT round, pool FROM rounds")
+    verified = _verified(store)
+    report = store.meta(SEEDS_META, SeedsFacts) or {"n_rows": 0}
+    lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
+    for round in sorted(pools):
+        if round:
+            made = tasks[round]
+            lines.append(
+                FunnelLine(Stage.EVOLVE, round, pools[round], made, drops[Stage.EVOLVE, round])
+            )
+        asked = tasks[round] if round else pools[0]
+        if asked or round:
+            why = drops[Stage.RESPOND, round]
+            lines.append(FunnelLine(Stage.RESPOND, round, asked, answers[round], why))
+        if round in verified:
+            why = drops[Stage.VERIFY, round]
+            lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
+    return [*lines, *_cleaned(store, drops)]
+
+
+def _cleaned(
+    store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
+) -> Iterator[FunnelLine]:
+    """Count the last stage, which looks at the rows of all rounds together."""
+    if store.meta(CLEAN_META, CleanFacts) is None:
+        return
+    for round, n in sorted(_counts(store, _ALL_KEPT).items()):
+        why = drops.get((Stage.CLEAN, round), {})
+        yield FunnelLine(Stage.CLEAN, round, n, n - sum(why.values()), why)
+
+
+def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
+    """Count by round what went into verification and what came out, if there is any."""
+    said = store.meta(VERIFY_META, VerifyFacts)
+    if said is None or not said["checks"]:
+        return {}
+    rows = store.db.each(_IN_AND_OUT.checked, _VERIFIED, (said.get("seeds", False),))
+    return {round: (entered, kept) for round, entered, kept in rows}
+
+
+def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
+    found: defaultdict[tuple[Stage, int], dict[str, int]] = defaultdict(dict)
+    query = (
+        "SELECT stage, round, reason, COUNT(*) AS n FROM drops "
+        "GROUP BY stage, round, reason ORDER BY n DESC, reason"
+    )
+    for stage, round, reason, n in store.db.each(_reason_from, query):
+        found[stage, round][reason] = n
+    return found
+
+
+def _reason_from(columns: Sequence[Any]) -> tuple[Stage, int, str, int]:
+    stage, round, reason, n = _REASONS.checked(columns)
+    return Stage(stage), round, str(Reason(reason)), n
+
+
+def _counts(store: RunStore, query: str) -> defaultdict[int, int]:
+    found: defaultdict[int, int] = defaultdict(int)
+    for round, n in store.db.each(_COUNTED.checked, query):
+        found[round] = n
+    return found
