@@ -17,9 +17,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.experiment.gpu_monitor import watching
 from evolcoder.experiment.store import DB_NAME, LoopStore, Step
-from evolcoder.experiment.timings import table
+from evolcoder.experiment.timings import table, watching
 
 TARGET_S = 600.0
 ONE_ROUND = (

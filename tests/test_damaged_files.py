@@ -12,7 +12,7 @@ import pytest
 import damage
 from clean.hashing import Hashing
 from evolcoder.bench.base import Form, Sample
-from evolcoder.cli import compare
+from evolcoder.cli import eval
 from evolcoder.dedup.embedders import Remembering
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache
@@ -85,7 +85,7 @@ class Evaluation:
         with EvalStore.read(folder) as store:
             assert store.samples("small", "small/0")
             assert list(store.verdicts("small"))
-        compare.main(folder, folder, as_json=True)
+        eval.compare_folders(folder, folder, as_json=True)
 
 
 class Loop:

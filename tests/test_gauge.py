@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from evolcoder.experiment import gpu_monitor
+from evolcoder.experiment import timings
 
 N_CARDS = 2
 
@@ -40,13 +40,13 @@ class Library:
 )
 def test_busy_is_the_mean_over_the_cards_that_may_be_used(visible, busy):
     """Indices in CUDA_VISIBLE_DEVICES choose; names of cards choose none, so all are read."""
-    assert gpu_monitor.Cards(Library(), visible).busy() == pytest.approx(busy)
+    assert timings.Cards(Library(), visible).busy() == pytest.approx(busy)
 
 
 def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
     """Samples are taken while the context lasts; afterwards nobody looks."""
     library = Library()
-    with gpu_monitor.watching(lambda: gpu_monitor.Cards(library, None), every_s=0.001) as watch:
+    with timings.watching(lambda: timings.Cards(library, None), every_s=0.001) as watch:
         assert library.asked.wait(10)
     assert watch.busy == pytest.approx(0.65)
     assert not [thread for thread in threading.enumerate() if thread.name == "gpu-gauge"]
@@ -54,14 +54,14 @@ def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
 
 def test_without_a_gpu_nothing_is_known_and_nothing_fails(monkeypatch):
     """No library, one that does not start and one that refuses to tell: the share is None."""
-    monkeypatch.setattr(gpu_monitor, "LIBRARY", "libno-such-thing.so.1")
-    assert gpu_monitor.cards() is None
-    with gpu_monitor.watching() as watch:
+    monkeypatch.setattr(timings, "LIBRARY", "libno-such-thing.so.1")
+    assert timings.cards() is None
+    with timings.watching() as watch:
         pass
     assert watch.busy is None
     with pytest.raises(OSError, match="does not start"):
-        gpu_monitor.Cards(Library(refuses=("init",)), None)
+        timings.Cards(Library(refuses=("init",)), None)
     library = Library(refuses=("rates",))
-    with gpu_monitor.watching(lambda: gpu_monitor.Cards(library, None), every_s=0.001) as watch:
+    with timings.watching(lambda: timings.Cards(library, None), every_s=0.001) as watch:
         assert library.asked.wait(10)
     assert watch.busy is None

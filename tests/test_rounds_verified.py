@@ -11,8 +11,7 @@ from evolcoder.evolve.heuristics import resolve
 from evolcoder.ids import rng_for
 from evolcoder.pipeline import Cast, Rounds
 from evolcoder.records import Check, Reason, RowVerdict, Stage
-from evolcoder.storage.lineage import lineage
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
 from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
 from test_rounds import Wayward, dump, open_store

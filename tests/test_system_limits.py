@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from evolcoder.storage.system_limits import told_of
+from evolcoder.errors import told_of
 
 
 def refused(number, place=None):

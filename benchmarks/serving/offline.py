@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from evolcoder.experiment.gpu_monitor import watching
+from evolcoder.experiment.timings import watching
 from serving.order import MODES, N_WARM, Order, Pass, turns
 
 

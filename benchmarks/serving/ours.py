@@ -12,7 +12,7 @@ from evolcoder.config.load import Config, load
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.budget import Meter, Spent
 from evolcoder.experiment.config import ServeConfig
-from evolcoder.experiment.gpu_monitor import watching
+from evolcoder.experiment.timings import watching
 from serving.order import MODES, N_WARM, Order, Pass, turns
 
 

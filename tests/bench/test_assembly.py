@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from evolcoder.bench.multipl_e_assembly import MAX_CHARS, assembled
+from evolcoder.bench.multipl_e import MAX_CHARS, assembled
 
 CPP = "#include<assert.h>\n// Adds.\nlong add(long a) {\n"
 JAVA = "import java.util.*;\nclass Problem {\n    // Adds.\n    public static long add(long a) {\n"

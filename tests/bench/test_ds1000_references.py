@@ -1,8 +1,8 @@
 """What is known of DS-1000's references, and what is installed."""
 
-from evolcoder.bench import ds1000_references
-from evolcoder.bench.ds1000 import NEEDS
-from evolcoder.bench.ds1000_references import (
+from evolcoder.bench import ds1000
+from evolcoder.bench.ds1000 import (
+    NEEDS,
     Known,
     Why,
     installed,
@@ -60,6 +60,6 @@ def test_a_failure_of_one_version_is_not_one_of_another(monkeypatch):
         "DS-1000/1": Known(Why.VERSION, "", {"numpy": "2.0"}),
         "DS-1000/2": Known(Why.NETWORK, "", {}),
     }
-    monkeypatch.setattr(ds1000_references, "_stored", lambda: stored)
+    monkeypatch.setattr(ds1000, "_stored", lambda: stored)
     assert set(known_failures({"numpy": "2.0"})) == {"DS-1000/1", "DS-1000/2"}
     assert set(known_failures({"numpy": "1.26.4"})) == {"DS-1000/2"}

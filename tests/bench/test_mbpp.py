@@ -10,8 +10,7 @@ from evolcoder.bench.comparators import Oracle
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.function_bench import entry_points
-from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES
-from evolcoder.bench.mbpp_types import shaped
+from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES, shaped
 from evolcoder.bench.prompts import CHAT
 
 

@@ -6,9 +6,7 @@ import pytest
 
 from evolcoder.bench.base import Form, Found, Sample
 from evolcoder.bench.fetch import rows
-from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
-from evolcoder.bench.multipl_e_assembly import _TOKEN
-from evolcoder.bench.multipl_e_files import file_of
+from evolcoder.bench.multipl_e import _TOKEN, CONFIGURATIONS, LANGUAGES, file_of
 from evolcoder.bench.prompts import CHAT
 from evolcoder.text import LANGUAGES as FENCES
 

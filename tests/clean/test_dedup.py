@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from clean.hashing import Hashing
 from evolcoder.dedup.corpus import Entry
 from evolcoder.dedup.find import Likeness, find
-from evolcoder.dedup.lsh import plan
-from evolcoder.dedup.shingles import fold, jaccard, shingles
+from evolcoder.dedup.minhash import fold, jaccard, plan, shingles
 
 LONG = [
     f"{a} {b} {c}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clean.hashing import Hashing
-from evolcoder.dedup import minilm
+from evolcoder.dedup import embedders
 from evolcoder.dedup.embedders import MINILM, Remembering, open_embedder
 from evolcoder.errors import ModelError
 
@@ -50,10 +50,10 @@ def test_a_damaged_model_is_refused(tmp_path):
     """A file whose digest is another is named and not used."""
     home = tmp_path / MINILM
     home.mkdir()
-    for name in minilm.FILES:
+    for name in embedders.FILES:
         (home / name).write_bytes(b"{}")
     with pytest.raises(ModelError, match="wrong checksum"):
-        minilm.fetch(tmp_path)
+        embedders.fetch(tmp_path)
 
 
 def test_a_model_that_cannot_be_had_says_so(tmp_path):

@@ -15,8 +15,7 @@ from evolcoder.decontamination.detect import Looks, look, reported
 from evolcoder.decontamination.hits import Detector, Drop
 from evolcoder.decontamination.report import page, plain, table
 from evolcoder.dedup.files import drops_path, in_file
-from evolcoder.dedup.rows import of_file
-from evolcoder.dedup.summary import Leaks
+from evolcoder.dedup.rows import Leaks, of_file
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 

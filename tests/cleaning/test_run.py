@@ -4,7 +4,7 @@ import pytest
 
 from evolcoder.app.clean import clean_run
 from evolcoder.config.load import CleanConfig, Config
-from evolcoder.dedup.summary import Leaks
+from evolcoder.dedup.rows import Leaks
 from evolcoder.records import Check, Made, Reason, Response, RowVerdict, Stage, Task
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, SEEDS_META, funnel

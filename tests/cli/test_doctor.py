@@ -9,7 +9,7 @@ from bash_bench import bash_with, part
 from driver import lacking
 from evolcoder.cli.main import main
 from evolcoder.sandbox.base import STRICT
-from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 TOOLS = ("bash", "gcc", "bwrap")

@@ -14,7 +14,7 @@ from evolcoder.cli.main import main
 from evolcoder.config.load import load_as
 from evolcoder.errors import ModelError
 from evolcoder.experiment.config import LoopConfig
-from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.sandbox.requirements import PROBES
 from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread, status
 

@@ -19,7 +19,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.sandbox import bubblewrap
 from evolcoder.sandbox.base import STRICT, Layer
 from evolcoder.sandbox.pool import PoolSandbox
-from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 from evolcoder.storage.run_store import DB_NAME
 from evolcoder.storage.stats import VERIFY_META

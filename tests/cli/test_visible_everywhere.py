@@ -14,7 +14,7 @@ import pytest
 
 from evolcoder.cli import output
 from evolcoder.cli.main import main
-from evolcoder.sandbox.selftest_programs import PROBES
+from evolcoder.sandbox.requirements import PROBES
 from evolcoder.storage.run_store import RunStore
 from loopback import Loopback, in_thread, status
 

@@ -9,8 +9,15 @@ import zlib
 import pytest
 from yarl import URL
 
-from evolcoder.engine.connection_pool import CutError, HalfError, Lines, NotHttpError, TooLongError
-from evolcoder.engine.http_connection import CannotConnectError, Dial
+from evolcoder.engine.transport import (
+    CannotConnectError,
+    CutError,
+    Dial,
+    HalfError,
+    Lines,
+    NotHttpError,
+    TooLongError,
+)
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MOST = 1000

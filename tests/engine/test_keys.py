@@ -6,8 +6,7 @@ import pytest
 
 from evolcoder.config.load import check
 from evolcoder.config.schema import ServerConfig
-from evolcoder.engine.endpoint import Address
-from evolcoder.engine.keys import KeyRing, handed_on
+from evolcoder.engine.endpoint import Address, KeyRing, handed_on
 from evolcoder.errors import ConfigError
 
 OURS, THEIRS = "sk-ours-0123456789ab", "key-theirs-ba9876543210"

@@ -11,8 +11,7 @@ from aiohttp import web
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
-from evolcoder.engine.endpoint import Address
-from evolcoder.engine.keys import Key
+from evolcoder.engine.endpoint import Address, Key
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.redact import Secrets, redactor
 from evolcoder.errors import EvolcoderError, ModelError

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from driver import Driver
-from evolcoder.bench.ds1000 import ds1000
-from evolcoder.bench.ds1000_references import installed, known_failures, warm_modules
+from evolcoder.bench.ds1000 import ds1000, installed, known_failures, warm_modules
 from evolcoder.bench.fetch import Shelf
 from evolcoder.grading.harness import grade_harness, limits_of
 from evolcoder.sandbox.pool import PoolSandbox

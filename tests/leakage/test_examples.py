@@ -5,7 +5,7 @@ import math
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import agreement
+from evolcoder.decontamination.execution.agreement import agreement, is_plain, size_of
 from evolcoder.decontamination.execution.examples import (
     Example,
     examples_of,
@@ -13,13 +13,11 @@ from evolcoder.decontamination.execution.examples import (
     seen_by,
     views_of,
 )
-from evolcoder.decontamination.execution.hits import hits_of
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
 from evolcoder.decontamination.execution.reference_cost import ENDLESS, effort_of
 from evolcoder.decontamination.execution.search import Pass
-from evolcoder.decontamination.execution.triviality import is_plain, size_of
-from evolcoder.decontamination.hits import Detector
+from evolcoder.decontamination.hits import Detector, hits_of
 from evolcoder.safe_codec import encode
 from small_bench import problem
 

@@ -5,12 +5,10 @@ import time
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import agreement
-from evolcoder.decontamination.execution.hits import hits_of
-from evolcoder.decontamination.execution.likeness import _AGREEING
+from evolcoder.decontamination.execution.agreement import _AGREEING, agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import Search
-from evolcoder.decontamination.hits import Drop, dropped
+from evolcoder.decontamination.hits import Drop, dropped, hits_of
 from evolcoder.grading.calls import call_isolated, costly_limits
 from evolcoder.grading.problem_test import Need
 from evolcoder.safe_codec import encode

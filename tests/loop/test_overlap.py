@@ -5,15 +5,15 @@ import pytest
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import ConfigError
-from evolcoder.experiment import overlap
-from evolcoder.experiment.overlap import dev_problems, only
+from evolcoder.experiment import stop
+from evolcoder.experiment.stop import dev_problems, only
 
 
 def test_problems_are_the_same_by_id_or_by_words():
     """Case, blanks and punctuation do not make another problem."""
     dev = {"a": "Add two numbers.", "b": "Sort a list.", "c": "Reverse it."}
     test = {"x": "add  two NUMBERS", "b": "Something else.", "y": "Reverse them."}
-    assert overlap.shared(dev, test) == ("a", "b")
+    assert stop.shared(dev, test) == ("a", "b")
 
 
 @pytest.fixture

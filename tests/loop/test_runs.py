@@ -6,13 +6,11 @@ import pytest
 
 import toys
 from evolcoder.experiment.arms import Arm
-from evolcoder.experiment.config import LoopConfig
-from evolcoder.experiment.config_variants import variant
+from evolcoder.experiment.config import LoopConfig, variant
 from evolcoder.experiment.interfaces import Parts, Served
 from evolcoder.experiment.runs import Runs
-from evolcoder.experiment.store import LoopStore
+from evolcoder.experiment.store import LoopStore, weights_id
 from evolcoder.experiment.timings import Clock
-from evolcoder.experiment.weights_fingerprint import weights_id
 from evolcoder.records import Made, Response, Task
 from evolcoder.storage.run_store import RunStore
 

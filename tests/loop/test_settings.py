@@ -9,8 +9,7 @@ import pytest
 from evolcoder.cli.main import main
 from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
-from evolcoder.experiment.config import LoopConfig, fill
-from evolcoder.experiment.config_variants import merge, rerun, variant
+from evolcoder.experiment.config import LoopConfig, fill, merge, rerun, variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "h200" / "loop.yaml"
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from evolcoder.experiment.comparisons import questions
 from evolcoder.experiment.figures import draw
-from evolcoder.experiment.tables import Entry, markdown, tables
+from evolcoder.experiment.tables import Entry, markdown, questions, tables
 
 ARMS = [
     "student", "seed", "merge-0..1", "merge-0..2", "seed-reanswered", "round-1@samples",

@@ -139,7 +139,7 @@ def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
 def _sampled(there, back):
     """Write the samples of each model of a loop as another machine would bring them."""
     from evolcoder.evaluation.store import EvalStore
-    from evolcoder.storage.whole_files import write_whole
+    from evolcoder.storage.atomic import write_whole
 
     keys = set()
     for folder in (there / "evals").iterdir():

@@ -8,8 +8,8 @@ import pytest
 from bash_bench import bash_with, part
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox import selftest
+from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.selftest import State, check, look_for
-from evolcoder.sandbox.selftest_programs import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolcoder.grading.asserts import NO_FINDING, AssertTest, grade_asserts
-from evolcoder.sandbox.assert_findings import MOST_BYTES, Finding, read_finding
 from evolcoder.sandbox.base import Kind
+from evolcoder.sandbox.result import MOST_BYTES, Finding, read_finding
 
 WHOLE = {"kind": "failed", "check": 2, "expected": "assert f()", "got": "1", "detail": "no"}
 

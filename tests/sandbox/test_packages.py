@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from evolcoder.cli import toolchains
-from evolcoder.sandbox.packages import NPM, offers, wants
-from evolcoder.sandbox.toolchains import LANGUAGES
+from evolcoder.sandbox.toolchains import LANGUAGES, NPM, offers, wants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -16,10 +16,8 @@ from evolcoder.errors import SandboxError
 from evolcoder.sandbox import requirements as module
 from evolcoder.sandbox.base import Limits, Program, Sealed
 from evolcoder.sandbox.language import Requirement
-from evolcoder.sandbox.packages import offers
-from evolcoder.sandbox.requirements import CheckedSandbox, Lack, Requirements
-from evolcoder.sandbox.selftest_programs import PROBES, broken
-from evolcoder.sandbox.toolchains import LANGUAGES
+from evolcoder.sandbox.requirements import PROBES, CheckedSandbox, Lack, Requirements, broken
+from evolcoder.sandbox.toolchains import LANGUAGES, offers
 from groups import by_language
 
 NEEDING = {

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from evolcoder import json_stream
+from evolcoder import input_files
 from evolcoder.errors import SeedsError
 from evolcoder.seeds import sources
 
@@ -129,7 +129,7 @@ def test_a_number_that_is_too_long(read, seeds_file):
 
 def test_a_line_that_is_too_long_for_a_row(read, seeds_file, monkeypatch):
     """A file of another kind is not taken into memory; an array on one line is read."""
-    monkeypatch.setattr(json_stream, "MOST_MB", 1)
+    monkeypatch.setattr(input_files, "MOST_MB", 1)
     path = seeds_file("s.jsonl", LINE + b'{"instruction": "' + b"x" * (1 << 20))
     assert fault(read, path) == "line 2 is longer than 1 MB; write one row per line"
     rows = json.dumps([*ROWS, {"instruction": "y" * (1 << 20)}]).encode()

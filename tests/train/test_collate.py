@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from evolcoder.train.collate import IGNORED, Collator
 from evolcoder.train.examples import Example
+from evolcoder.train.plan import IGNORED, Collator
 
 # Ten tokens in all.
 ROWS = (

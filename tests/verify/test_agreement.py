@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verify.generated_tests.selection import best, contests, groups
-from evolcoder.verify.generated_tests.strength import Flaw, judge
+from evolcoder.verify.generated_tests.selection import Flaw, best, contests, groups, judge
 
 T, F = True, False
 TABLES = st.integers(1, 5).flatmap(

@@ -15,10 +15,9 @@ from evolcoder.records import Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits
 from evolcoder.verify.complexity.bound_parser import Bound, Growth, Resource, asked
 from evolcoder.verify.complexity.check import MOST_BYTES, NotMeasuredError, measure, read_counts
-from evolcoder.verify.complexity.fit import N_RESAMPLES
 from evolcoder.verify.complexity.instrument import rewritten
-from evolcoder.verify.complexity.verdict import MOST_SERIES, Counts, Run, judged
-from evolcoder.verify.metric_checks import Bounded
+from evolcoder.verify.complexity.verdict import MOST_SERIES, N_RESAMPLES, Counts, Run, judged
+from evolcoder.verify.metrics import Bounded
 
 SPACE = {}
 exec((Path(__file__).parent / "growths.py").read_text(encoding="utf-8"), SPACE)

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from evolcoder.verify.complexity.bound_parser import Growth
-from evolcoder.verify.complexity.fit import fit
+from evolcoder.verify.complexity.verdict import fit
 
 SIZES = [round(8 * 2 ** (half / 2)) for half in range(17)]
 

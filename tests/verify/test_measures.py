@@ -6,7 +6,7 @@ from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Check, Response, RowVerdict, Task
-from evolcoder.verify.metric_checks import Rated, Shaped, python_program, sound_checks
+from evolcoder.verify.metrics import Rated, Shaped, python_program, sound_checks
 
 TASK = Task.seed("Write add(a, b). Reject None, and log the sum.", ordinal=3, language="python")
 RIGHT = "Here:\n\n```python\ndef add(a, b):\n    return a + b if a else b\n```"

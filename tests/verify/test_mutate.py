@@ -6,9 +6,8 @@ from random import Random
 
 import pytest
 
-from evolcoder.code.reading import parse
-from evolcoder.verify.generated_tests.mutants import mutants
-from evolcoder.verify.generated_tests.mutations import Mutation
+from evolcoder.code.python_ast import parse
+from evolcoder.verify.generated_tests.mutants import Mutation, mutants
 
 RICH = '''
 import math

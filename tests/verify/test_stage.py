@@ -15,9 +15,15 @@ from evolcoder.sandbox.base import Limits
 from evolcoder.storage.stats import VERIFY_META
 from evolcoder.verify.dataset import Rows
 from evolcoder.verify.execution.check import Runs
-from evolcoder.verify.findings import counted, note_of_unjudged
-from evolcoder.verify.metric_checks import Bounded, Shaped
-from evolcoder.verify.pipeline import FAULTS, Verifier, fault, is_unjudged
+from evolcoder.verify.metrics import Bounded, Shaped
+from evolcoder.verify.pipeline import (
+    FAULTS,
+    Verifier,
+    counted,
+    fault,
+    is_unjudged,
+    note_of_unjudged,
+)
 from test_rounds import open_store
 
 ALL_DROPS = frozenset(FAULTS.values())

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.summary import Evidence, Leaked, Leaks, Summary, name_of
+from evolcoder.dedup.rows import Evidence, Leaked, Leaks, Summary, name_of
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore

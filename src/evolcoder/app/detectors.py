@@ -1,4 +1,7 @@
-"""From flags to leakage detectors: benchmarks, an embedder, a judge and a sandbox, as asked for."""
+"""From flags to leakage detectors: benchmarks, an embedder, a judge and a sandbox, as asked for.
+
+Which embedder a cleaning asks, and where it remembers.
+"""
 
 import argparse
 import asyncio
@@ -9,23 +12,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evolcoder.app import models
-from evolcoder.app.embedding import opened as opened_embedder
 from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import until_told
-from evolcoder.config.load import Config
+from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.benchmark_texts import items_of
 from evolcoder.decontamination.detect import Execution, Looks, look, reported
-from evolcoder.decontamination.execution.hits import hits_of
 from evolcoder.decontamination.execution.search import Search
-from evolcoder.decontamination.hits import Detector, Drop, Hit
+from evolcoder.decontamination.hits import Detector, Drop, Hit, hits_of
 from evolcoder.decontamination.report import Report
-from evolcoder.dedup.rows import Candidate
-from evolcoder.dedup.summary import Leaked, Leaks
+from evolcoder.dedup.embedders import Embedder, Remembering, open_embedder
+from evolcoder.dedup.rows import Candidate, Leaked, Leaks
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Meter, Spent
 from evolcoder.engine.registry import cache_file, cache_folder
@@ -33,6 +34,18 @@ from evolcoder.errors import ConfigError
 from evolcoder.grading.reference_checks import Controls
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.storage import atomic
+
+
+def embedder_for(config: CleanConfig) -> Embedder | None:
+    """Open the config's embedder if it looks for meanings."""
+    return opened(config.embedder) if config.meaning is not None else None
+
+
+def opened(spec: str) -> Embedder:
+    """Open an embedder whose vectors are kept in the cache folder."""
+    embedder = open_embedder(spec, cache_folder() / "models")
+    return Remembering(embedder, cache_file("embeddings.db"))
+
 
 MULTIPL_E = "multipl-e"
 """Stands for all of its benchmarks."""
@@ -169,7 +182,7 @@ async def opened_looks(
     return Looks(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
-        opened_embedder(config.clean.embedder) if embeds else None,
+        opened(config.clean.embedder) if embeds else None,
         judge,
         execution,
         layers,

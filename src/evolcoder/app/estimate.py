@@ -11,7 +11,7 @@ from statistics import fmean
 
 from evolcoder.cli import output
 from evolcoder.config.load import Config
-from evolcoder.engine.prices import PRICES_AS_OF, price_of, usd
+from evolcoder.engine.budget import PRICES_AS_OF, price_of, usd
 from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.evolve.prompts import build
 from evolcoder.records import Check, Response, Task

@@ -34,13 +34,13 @@ def write_to(
         kept = store.rows(min_round=first, limit=config.budget.target)
         if format not in DERIVED:
             return kept
-        from evolcoder.export import derived_sets  # noqa: PLC0415 - slow to load, and few ask for it
+        from evolcoder.export import derived_rows  # noqa: PLC0415 - slow to load, and few ask for it
 
         if format == "preference":
-            return derived_sets.pairs(store.rows(min_round=first, dropped=True))
+            return derived_rows.pairs(store.rows(min_round=first, dropped=True))
         if format == "infill":
-            return derived_sets.infillings(kept, config.seed)
-        return derived_sets.repairs(kept)
+            return derived_rows.infillings(kept, config.seed)
+        return derived_rows.repairs(kept)
 
     return export(rows, formats, out, _facts(store, config))
 

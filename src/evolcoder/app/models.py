@@ -17,14 +17,12 @@ from evolcoder.cli import output
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.budget import Meter, MeteredEngine, Spent
+from evolcoder.engine.budget import FREE, Meter, MeteredEngine, Spent, price_of, usd
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.engine.keys import KeyRing
+from evolcoder.engine.endpoint import KeyRing
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.prices import FREE, price_of, usd
-from evolcoder.errors import ConfigError, ModelError
+from evolcoder.errors import ConfigError, ModelError, allow_descriptors
 from evolcoder.pipeline import Cast
-from evolcoder.storage.system_limits import allow_descriptors
 from evolcoder.text import without_logins
 
 if TYPE_CHECKING:

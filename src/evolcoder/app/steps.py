@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.evaluation_plan import plan_of, settings_of
-from evolcoder.app.grader import problems_of
+from evolcoder.app.evaluate import plan_of, problems_of, settings_of
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import Shelf
 from evolcoder.bench.prompts import template_named

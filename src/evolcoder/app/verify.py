@@ -156,7 +156,7 @@ def checks_of(
     from evolcoder.verify.distractor import RunBait  # noqa: PLC0415 - as above
     from evolcoder.verify.execution.check import Runs  # noqa: PLC0415
     from evolcoder.verify.generated_tests.check import WrittenTests  # noqa: PLC0415
-    from evolcoder.verify.metric_checks import Bounded, Rated, Shaped  # noqa: PLC0415
+    from evolcoder.verify.metrics import Bounded, Rated, Shaped  # noqa: PLC0415
 
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)

@@ -22,7 +22,7 @@ from typing import Any
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
 from evolcoder.input_files import read_bytes, unpack
-from evolcoder.storage.whole_files import write_whole
+from evolcoder.storage.atomic import write_whole
 from evolcoder.text import without_logins
 
 HUB = "https://huggingface.co"

@@ -18,13 +18,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from evolcoder import json_stream
+from evolcoder import input_files
 from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import opened
 from evolcoder.safe_repr import safe_repr
-from evolcoder.storage.whole_files import write_whole
+from evolcoder.storage.atomic import write_whole
 from evolcoder.text import one_line
 
 MOST_MB = 2048
@@ -198,18 +198,18 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
     value, has_lines = None, False
     try:
         with opened(path, error=BenchError) as file:
-            data = json_stream.beginning(file)
-            if json_stream.is_array(data):
-                lists = json_stream.array(file, data, errors=_ODD_BYTES)
+            data = input_files.beginning(file)
+            if input_files.is_array(data):
+                lists = input_files.array(file, data, errors=_ODD_BYTES)
                 yield from _from_lists(lists, problems)
                 return
             data += file.read(MOST_WHOLE_MB << 20)
             has_lines = len(data) > MOST_WHOLE_MB << 20
         if not has_lines:
             whole = data.removeprefix(codecs.BOM_UTF8)
-            value = json_stream.parsed(whole, errors=_ODD_BYTES)
-    except (EOFError, zlib.error, json_stream.NotJSONError) as error:
-        has_lines = "Extra data" in str(error) and not json_stream.is_array(data)
+            value = input_files.parsed(whole, errors=_ODD_BYTES)
+    except (EOFError, zlib.error, input_files.NotJSONError) as error:
+        has_lines = "Extra data" in str(error) and not input_files.is_array(data)
         if not has_lines:
             yield _Entry(path.name, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
             return
@@ -241,17 +241,17 @@ def _from_lines(path: Path) -> Iterator[_Entry]:
     place = 0
     with opened(path, error=BenchError) as file:
         try:
-            for place, line in json_stream.lines(file, most_mb=MOST_LINE_MB):
+            for place, line in input_files.lines(file, most_mb=MOST_LINE_MB):
                 yield from _from_line(place, line)
-        except (EOFError, zlib.error, json_stream.NotJSONError) as error:
+        except (EOFError, zlib.error, input_files.NotJSONError) as error:
             yield _Entry(f"after line {place}", "", "", Form.PROGRAM, f"damaged: {error}")
 
 
 def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
     where = f"line {place}"
     try:
-        value = json_stream.parsed(line, place, errors=_ODD_BYTES)
-    except json_stream.NotJSONError as error:
+        value = input_files.parsed(line, place, errors=_ODD_BYTES)
+    except input_files.NotJSONError as error:
         yield _Entry(where, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:
         yield from _from_row(where, value)

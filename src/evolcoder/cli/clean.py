@@ -13,15 +13,14 @@ from pathlib import Path
 
 from evolcoder.app import detectors, export
 from evolcoder.app.clean import clean_run
-from evolcoder.app.embedding import embedder_for
+from evolcoder.app.detectors import embedder_for
 from evolcoder.cli import output
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.report import Report
 from evolcoder.dedup import files
-from evolcoder.dedup.rows import Candidate
-from evolcoder.dedup.summary import Leaked, Leaks, Summary
+from evolcoder.dedup.rows import Candidate, Leaked, Leaks, Summary
 from evolcoder.errors import UserError
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore

@@ -2,29 +2,69 @@
 
 Everything that the user can get wrong is looked at before anything is asked or run. The folder of
 an evaluation is resumed by the same command; what has a verdict is not asked or run again.
+
+`evolcoder eval --compare A B`: two evaluations on the same problems, paired.
 """
 
 import argparse
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.app import evaluate, grader, models, provenance
-from evolcoder.app.evaluation_plan import Plan, plan_of
+from evolcoder.app import evaluate, models, provenance
+from evolcoder.app.evaluate import Plan, plan_of
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import Format
-from evolcoder.cli import compare, output, self_check
+from evolcoder.bench.scores import Comparison, compare
+from evolcoder.cli import output, self_check
 from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import BenchError, BudgetReached
-from evolcoder.evaluation.results import Result, result_of
+from evolcoder.evaluation.results import Result, outcomes_of, result_of
 from evolcoder.evaluation.runner import Asker, Evaluation
 from evolcoder.evaluation.store import DB_NAME, EvalStore
 from evolcoder.grading import benchmark_requirements
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.requirements import CheckedSandbox
+
+MOST_NAMED = 12
+"""Problems that changed which are named on the terminal; all are in the JSON."""
+
+
+def compare_folders(first: Path, second: Path, *, as_json: bool) -> int:
+    """Compare every benchmark that both folders have verdicts on."""
+    with EvalStore.read(first) as before, EvalStore.read(second) as after:
+        shared = [name for name in before.benches() if name in after.benches()]
+        if not shared:
+            raise BenchError(f"{first} and {second} have no benchmark in common")
+        found = {
+            name: compare(outcomes_of(before, name), outcomes_of(after, name), k=1)
+            for name in shared
+        }
+    if as_json:
+        output.print_json({name: asdict(one) for name, one in found.items()}, indent=1)
+        return 0
+    print(f"A  {first}\nB  {second}")
+    for name, one in found.items():
+        _show(name, one)
+    return 0
+
+
+def _show(name: str, one: Comparison) -> None:
+    change = 100 * (one.second - one.first)
+    low, high = 100 * one.interval.low, 100 * one.interval.high
+    print(
+        f"\n{name}: pass@{one.k} {100 * one.first:.1f} % -> {100 * one.second:.1f} %, "
+        f"{change:+.1f} points ({low:+.1f} to {high:+.1f}), p = {one.p_value:.3f} ({one.test})"
+    )
+    print(f"  {one.n_shared} problems in both, {one.n_left_out} in one alone")
+    for title, problems in (("B is better at", one.gained), ("B is worse at", one.lost)):
+        more = f" and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        named = ", ".join(problems[:MOST_NAMED]) or "none"
+        print(f"  {title} {len(problems)}: {named}{more}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
     if args.check:
         return self_check.main(args)
     if args.compare:
-        return compare.main(*args.compare, as_json=args.json)
+        return compare_folders(*args.compare, as_json=args.json)
     plan = plan_of(args)
     results, limit = until_told(_run(plan, args))
     if args.no_grade:
@@ -100,7 +140,7 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
 async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
-        sandbox = None if args.no_grade else await grader.sandbox_for(plan.benches, args, stack)
+        sandbox = None if args.no_grade else await evaluate.sandbox_for(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack)
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
@@ -146,12 +186,12 @@ async def _evaluate(
     args: argparse.Namespace,
 ) -> dict[str, str]:
     """Check a bench, then generate and grade; return the problems that cannot be believed here."""
-    line = grader.line(bench.name, evaluation.progress)
+    line = evaluate.line(bench.name, evaluation.progress)
     if sandbox is None:
         async with shown_text(line):
             await evaluation.generate()
         return {}
-    with grader.controls_of(sandbox, args) as controls:
+    with evaluate.controls_of(sandbox, args) as controls:
         async with shown_text(line):
             faults = await evaluation.check(controls)
             if faults and not args.partial:
@@ -180,7 +220,7 @@ async def _ungradable(
     """
     found = {}
     for bench in plan.benches:
-        problems = grader.problems_of(bench, args)
+        problems = evaluate.problems_of(bench, args)
         found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
         wanted = _wanted(plan, bench, (problem.id for problem in problems))
         lacking = _wanted(plan, bench, found[bench.name])
@@ -201,7 +241,7 @@ def _wanted(plan: Plan, bench: Bench, problems: Iterable[str]) -> list[str]:
 
 def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:
     """Return the problems that this time is about: where nobody is asked, those with a sample."""
-    problems = grader.problems_of(bench, args)
+    problems = evaluate.problems_of(bench, args)
     if not args.no_ask:
         return problems
     there = store.problems(bench.name)
@@ -210,7 +250,7 @@ def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list
 
 def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
     """Count the samples that are still to be drawn."""
-    wanted: int = args.n * sum(len(grader.problems_of(bench, args)) for bench in plan.benches)
+    wanted: int = args.n * sum(len(evaluate.problems_of(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
         return wanted
     with EvalStore.read(plan.folder) as store:
@@ -232,7 +272,7 @@ def _asker(
 
 def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
     """Return how many samples may be in work: enough for the model and for the sandbox."""
-    return grader.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
+    return evaluate.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
 
 
 def _refusal(bench: str, faults: dict[str, str]) -> str:

@@ -21,11 +21,10 @@ from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
 from evolcoder.cli import output
 from evolcoder.config import load as configs
-from evolcoder.engine.keys import LOGINS, KeyRing, handed_on
+from evolcoder.engine.endpoint import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment import remote_bundle, results, timings
-from evolcoder.experiment.config import LoopConfig, fill
-from evolcoder.experiment.config_variants import variant
+from evolcoder.experiment.config import LoopConfig, fill, variant
 from evolcoder.experiment.interfaces import Parts
 from evolcoder.experiment.runner import Loop, Outcome
 from evolcoder.experiment.store import LoopStore, Step

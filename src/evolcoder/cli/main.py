@@ -53,7 +53,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 def _reported(argv: "Sequence[str]", signals: Signals) -> int:
     """Run a command line; what it raises becomes a line and an exit code."""
     from evolcoder import errors  # noqa: PLC0415 - as above
-    from evolcoder.storage.system_limits import told_of  # noqa: PLC0415 - later it may not be to be had
+    from evolcoder.errors import told_of  # noqa: PLC0415 - later it may not be to be had
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
@@ -113,8 +113,11 @@ def _check_surroundings() -> None:
     """Refuse to begin where every verb would fail at some later place."""
     import os  # noqa: PLC0415 - as above
 
-    from evolcoder.errors import UserError  # noqa: PLC0415
-    from evolcoder.storage.system_limits import lacks_descriptors, too_few_descriptors  # noqa: PLC0415
+    from evolcoder.errors import (  # noqa: PLC0415
+        UserError,
+        lacks_descriptors,
+        too_few_descriptors,
+    )
 
     if lacks_descriptors(FEWEST):
         raise UserError(too_few_descriptors())

@@ -30,11 +30,11 @@ from evolcoder.records import Response
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import SEEDS_META
-from evolcoder.verify import findings
+from evolcoder.verify import pipeline
 
 if TYPE_CHECKING:
     from evolcoder.dedup.embedders import Embedder
-    from evolcoder.dedup.summary import Leaked
+    from evolcoder.dedup.rows import Leaked
 
 FLAGS = {
     "seeds": "seeds.path",
@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)
-        if note := findings.note_of_unjudged(store):
+        if note := pipeline.note_of_unjudged(store):
             print(f"evolcoder: {note}", file=sys.stderr)
     if limit is not None:
         raise limit
@@ -158,7 +158,7 @@ async def _run(
 def _embedder(wanted: CleanConfig) -> "Embedder | None":
     if wanted.meaning is None:
         return None
-    from evolcoder.app.embedding import embedder_for  # noqa: PLC0415 - numpy, and few need it
+    from evolcoder.app.detectors import embedder_for  # noqa: PLC0415 - numpy, and few need it
 
     return embedder_for(wanted)
 

@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from evolcoder.app import grader
-from evolcoder.app.evaluation_plan import benches_of
+from evolcoder.app import evaluate
+from evolcoder.app.evaluate import benches_of
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
@@ -39,16 +39,16 @@ async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[s
     """Return of every benchmark what is wrong here: problem -> in words."""
     found = {}
     async with AsyncExitStack() as stack:
-        sandbox = await grader.sandbox_for(benches, args, stack)
-        controls = stack.enter_context(grader.controls_of(sandbox, args))
+        sandbox = await evaluate.sandbox_for(benches, args, stack)
+        controls = stack.enter_context(evaluate.controls_of(sandbox, args))
         for bench in benches:
-            progress, problems = Progress(), grader.problems_of(bench, args)
+            progress, problems = Progress(), evaluate.problems_of(bench, args)
             lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-            async with shown_text(grader.line(bench.name, progress)):
+            async with shown_text(evaluate.line(bench.name, progress)):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in lacking],
                     controls,
-                    in_flight=grader.in_flight(args),
+                    in_flight=evaluate.in_flight(args),
                     progress=progress,
                 )
             found[bench.name] = {**lacking, **faults}

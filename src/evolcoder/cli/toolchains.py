@@ -14,8 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from evolcoder.sandbox.packages import DEBIAN, NPM, Want, is_here, wants
-from evolcoder.sandbox.toolchains import LANGUAGES
+from evolcoder.sandbox.toolchains import DEBIAN, LANGUAGES, NPM, Want, is_here, wants
 
 PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
 """A mirror that is down must not hold anybody up for long."""

@@ -21,7 +21,7 @@ from evolcoder.app.progress import Download
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import not_now, waited
-from evolcoder.config import bounded_yaml
+from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.engine import registry
 from evolcoder.errors import TrainError
@@ -100,7 +100,7 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = bounded_yaml.load(value)
+            changes[key] = load.read_yaml(value)
         except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}

@@ -27,10 +27,9 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, TEXT, Columns
-from evolcoder.storage.lineage import Step, steps
-from evolcoder.storage.run_store import DB_NAME, RunStore
+from evolcoder.storage.run_store import DB_NAME, RunStore, Step, steps
 from evolcoder.storage.stats import SEEDS_META, funnel
-from evolcoder.verify import findings
+from evolcoder.verify import pipeline
 from evolcoder.verify.dataset import Progress, Rows, answered
 from evolcoder.verify.pipeline import Verifier
 
@@ -189,7 +188,7 @@ def _told(step: Step) -> dict[str, Any]:
 
 
 def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
-    counts = findings.counted(store)
+    counts = pipeline.counted(store)
     if as_json:
         found: dict[str, dict[str, int]] = {}
         for (check, kind), n in counts.items():
@@ -203,7 +202,7 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     print()
     for line in show.protection_lines(store):
         print(line)
-    if note := findings.note_of_unjudged(store):
+    if note := pipeline.note_of_unjudged(store):
         print(f"note    {note}")
     for path in paths:
         print(f"written {path}")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from evolcoder.code.reading import Definition, definitions, parse, reachable
+from evolcoder.code.python_ast import Definition, definitions, parse, reachable
 from evolcoder.text import code_blocks
 
 MAX_BLOCKS = 40

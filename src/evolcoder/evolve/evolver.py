@@ -4,22 +4,40 @@ Promises: a candidate is asked for, looked at, and asked for again with another 
 what was wrong, until one is without fault or all tries are used; of several that would do, the one
 that adds most is kept. The same task, round, heuristic, config and answers give the same outcome.
 A request that the engine rejects for good is a drop; an engine that may recover is an exception.
+
+The optional judge: a model's word on whether a draft asks for more than its parent.
+
+Promises: it is asked in one fixed form, and only about drafts that already add little; anything but
+a plain NO lets the draft pass. So it never decides alone.
 """
 
+import re
 from dataclasses import dataclass
 
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Completion, Role
 from evolcoder.errors import EngineError
-from evolcoder.evolve import judge as judging
 from evolcoder.evolve.candidate import Draft, Fault, joined, read
 from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.evolve.parse import parse
-from evolcoder.evolve.prompts import build
+from evolcoder.evolve.prompts import build, for_judge
 from evolcoder.evolve.rules import fault
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Made, Reason, Stage, Task
 from evolcoder.text import CodeBlock, clean, named_language, one_line
+
+_NO = re.compile(r"\W*no\b", re.IGNORECASE)
+
+
+async def ask(
+    judge: Role, parent: str, child: str, *, seed: int
+) -> tuple[Fault | None, Completion]:
+    """Return the fault that the judge finds, if any, with what it said."""
+    said = await judge.ask(for_judge(parent, child), seed=seed)
+    if _NO.match(said.text):
+        return Fault(Reason.JUDGED_EQUAL, f"the judge said {said.text.strip()[:40]}"), said
+    return None, said
+
 
 FRAMES: tuple[str, ...] = (
     "This reference may help or mislead, so check it before you rely on it:",
@@ -156,7 +174,7 @@ async def _try(work: _Work, evolver: Role, judge: Role | None, seed: int) -> Can
     found = fault(draft)
     doubtful = found is None and draft.is_doubtful
     if doubtful and judge is not None:
-        found, said = await judging.ask(judge, work.before.text, draft.after.text, seed=seed)
+        found, said = await ask(judge, work.before.text, draft.after.text, seed=seed)
         work.count(said)
     return Candidate(draft, found, doubtful)
 

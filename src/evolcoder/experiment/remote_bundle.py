@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evolcoder import json_stream
+from evolcoder import input_files
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import Template
 from evolcoder.errors import BenchError
@@ -27,7 +27,7 @@ from evolcoder.experiment.arms import Selection
 from evolcoder.experiment.interfaces import Training
 from evolcoder.experiment.store import LoopStore, Step, lesson
 from evolcoder.input_files import opened, read_bytes
-from evolcoder.storage.whole_files import write_whole
+from evolcoder.storage.atomic import write_whole
 
 Planned = Sequence[tuple[Training, Selection | None]]
 ENDING = ".jsonl.gz"
@@ -96,8 +96,8 @@ def brought(path: Path) -> list[dict[str, Any]]:
     n_chars = 0
     try:
         with opened(path, error=BenchError) as file:
-            for number, line in json_stream.lines(file):
-                where = _sample_of(json_stream.parsed(line, number), number)
+            for number, line in input_files.lines(file):
+                where = _sample_of(input_files.parsed(line, number), number)
                 if where[:3] in found:
                     raise ValueError(f"line {number} repeats a sample")
                 found[where[:3]] = where[3]

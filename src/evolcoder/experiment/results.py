@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from evolcoder import json_stream
+from evolcoder import input_files
 from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, has_base
 from evolcoder.errors import BenchError
 from evolcoder.experiment.figures import draw
@@ -27,7 +27,7 @@ from evolcoder.experiment.interfaces import Training
 from evolcoder.experiment.tables import Entry, Table, markdown, tables
 from evolcoder.input_files import opened, read_text
 from evolcoder.storage import atomic
-from evolcoder.storage.whole_files import write_whole
+from evolcoder.storage.atomic import write_whole
 from evolcoder.storage.workdir import Facts, fact
 
 FACTS = "loop.json"
@@ -119,8 +119,8 @@ def samples(folder: Path, bench: str) -> Iterator[Kept]:
     path = folder / "samples" / f"{bench}.jsonl.gz"
     try:
         with opened(path, error=BenchError) as file:
-            for number, line in json_stream.lines(file):
-                yield _KEPT.validate_python(json_stream.parsed(line, number))
+            for number, line in input_files.lines(file):
+                yield _KEPT.validate_python(input_files.parsed(line, number))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

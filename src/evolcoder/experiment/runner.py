@@ -20,17 +20,15 @@ from functools import partial
 from pathlib import Path
 
 from evolcoder.bench.scores import Outcomes
-from evolcoder.experiment import overlap
+from evolcoder.experiment import stop
 from evolcoder.experiment.arms import MAIN, STUDENT, Arm, Selection
-from evolcoder.experiment.config import LoopConfig
-from evolcoder.experiment.config_variants import merge, variant
-from evolcoder.experiment.grading import Grading
+from evolcoder.experiment.background import Grading, Trainings
+from evolcoder.experiment.config import LoopConfig, merge, variant
 from evolcoder.experiment.interfaces import Parts, Training
 from evolcoder.experiment.runs import Runs
 from evolcoder.experiment.stop import Decision, Point, should_stop
 from evolcoder.experiment.store import LoopStore, model_key
 from evolcoder.experiment.timings import Clock
-from evolcoder.experiment.training import Trainings
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 
@@ -197,7 +195,7 @@ class Loop:
         for training in models:
             self._grading.see_to(training, [bench])
             scored = self._parts.scorer.outcomes(self.evaluation(training), bench)
-            for problem, passed in overlap.only(scored, dev).items():
+            for problem, passed in stop.only(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
         return found
 
@@ -207,7 +205,7 @@ class Loop:
             return frozenset()
         tests = {test: scorer.problems(test) for test in self._config.tests}
         dev = scorer.problems(config.bench)
-        return overlap.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
+        return stop.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
 
     def _is_sampled(self, training: Training) -> bool:
         return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)

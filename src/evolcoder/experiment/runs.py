@@ -16,12 +16,10 @@ from pydantic import RootModel, StrictInt, StrictStr
 
 from evolcoder.config.load import Config
 from evolcoder.experiment.arms import MAIN, STUDENT, Arm, Selection, Source, select
-from evolcoder.experiment.config import LoopConfig
-from evolcoder.experiment.config_variants import rerun, variant
+from evolcoder.experiment.config import LoopConfig, rerun, variant
 from evolcoder.experiment.interfaces import Parts
-from evolcoder.experiment.store import LoopStore
+from evolcoder.experiment.store import LoopStore, weights_id
 from evolcoder.experiment.timings import Clock, stages_of
-from evolcoder.experiment.weights_fingerprint import weights_id
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.storage.run_store import DB_NAME, RunStore

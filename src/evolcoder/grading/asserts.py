@@ -16,7 +16,6 @@ from evolcoder.grading.assert_parser import read_checks
 from evolcoder.grading.calls import CallTest, grade_calls
 from evolcoder.grading.verdicts import ending, verdict
 from evolcoder.safe_codec import NotPlainError
-from evolcoder.sandbox.assert_findings import read_finding
 from evolcoder.sandbox.base import (
     Asserts,
     Kind,
@@ -27,6 +26,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
+from evolcoder.sandbox.result import read_finding
 
 NO_FINDING = "the test ended without a finding"
 

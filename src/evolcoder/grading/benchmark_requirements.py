@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evolcoder.bench.base import Bench, HarnessChecks, Problem, ProgramChecks
-from evolcoder.bench.ds1000_references import installed, known_failures, missing_versions
+from evolcoder.bench.ds1000 import installed, known_failures, missing_versions
 from evolcoder.errors import BenchError
 from evolcoder.grading.sealed import harness_texts
 from evolcoder.sandbox.requirements import Requirements

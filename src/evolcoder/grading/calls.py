@@ -20,7 +20,7 @@ from evolcoder.bench.comparators import NEED_INPUTS, Oracle
 from evolcoder.errors import EvolcoderError
 from evolcoder.grading.answers import RIGHT, Case, Mark, is_same, mark, read_answer
 from evolcoder.grading.assert_parser import Check
-from evolcoder.grading.module_source import module_source
+from evolcoder.grading.harness import module_source
 from evolcoder.grading.verdicts import ending, verdict
 from evolcoder.safe_codec import SIZE, encode, trusted
 from evolcoder.sample_errors import judging

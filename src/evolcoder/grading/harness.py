@@ -8,17 +8,21 @@ harness itself writes assertions into the snippet's lines (4 of DS-1000), the ve
 Does not promise that the data set's own checks are strict, nor that two libraries' versions agree.
 
 >>> verdict = await grade_harness(sandbox, source, checks, limits_of("Pandas"))  # doctest: +SKIP
+
+Modules of this package as text, for processes in the sandbox, which do not have them.
+
+>>> module_source(["evolcoder.bench.comparators"])   # doctest: +SKIP
 """
 
 import ast
 import dataclasses
 import functools
 import re
+from collections.abc import Sequence
+from importlib import resources
 
 from evolcoder.bench.base import HarnessChecks
-from evolcoder.grading.module_source import module_source
 from evolcoder.grading.verdicts import ending, verdict
-from evolcoder.sandbox.assert_findings import read_finding
 from evolcoder.sandbox.base import (
     Asserts,
     Execution,
@@ -30,6 +34,31 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
+from evolcoder.sandbox.result import read_finding
+
+_LOAD = """
+import sys as _sys, types as _types
+for _name, _text in {parts!r}:
+    _module = _types.ModuleType(_name)
+    _sys.modules[_name] = _module
+    exec(compile(_text, _name, "exec"), _module.__dict__)
+"""
+
+
+def module_source(names: Sequence[str]) -> str:
+    """Write the source that makes modules in another process, each after those that it imports."""
+    return _source(tuple(names))
+
+
+@functools.cache
+def _source(names: tuple[str, ...]) -> str:
+    return _LOAD.format(parts=[(name, _text(name)) for name in names])
+
+
+def _text(name: str) -> str:
+    package, _, module = name.rpartition(".")
+    return resources.files(package).joinpath(f"{module}.py").read_text(encoding="utf-8")
+
 
 _SENT = "evolcoder.grading.ds1000"
 _BOTH = ("arrays", "frames", "codec")

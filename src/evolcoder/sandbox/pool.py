@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from evolcoder.errors import SandboxError, SandboxRefusedError
+from evolcoder.errors import (
+    SandboxError,
+    SandboxRefusedError,
+    allow_descriptors,
+    too_few_descriptors,
+)
 from evolcoder.sandbox import cgroup
 from evolcoder.sandbox.base import (
     FENCED,
@@ -41,7 +46,6 @@ from evolcoder.sandbox.result import Outcome, has_begun, outcome_of
 from evolcoder.sandbox.scheduler import Exclusive, Seats
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import EndedError, KilledError, Worker
-from evolcoder.storage.system_limits import allow_descriptors, too_few_descriptors
 
 HASTE = 1 / 3
 """Part of its processor time that a program gets while others run beside it."""

@@ -19,8 +19,7 @@ from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import Execution, Layer, Limits, Program, Status, missing_from
 from evolcoder.sandbox.bubblewrap import interpreter
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-from evolcoder.sandbox.requirements import Lack, Requirements, answers, first_line
-from evolcoder.sandbox.selftest_programs import PROBES, broken
+from evolcoder.sandbox.requirements import PROBES, Lack, Requirements, answers, broken, first_line
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 LONGEST_S = 60.0

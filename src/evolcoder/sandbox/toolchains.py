@@ -2,12 +2,23 @@
 
 >>> find("bash").command
 ('/usr/bin/bash', 'main.sh')
+
+Which packages bring the toolchains that are not here: read off `Language.package`, never listed.
+
+Promises that what is here already is not wanted again, whoever installed it. Does not install
+anything: `cli/toolchains` does.
+
+>>> offers("typescript (npm) or node-typescript")[1].names
+('node-typescript',)
 """
 
+import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.language import Language
@@ -104,3 +115,104 @@ def _located(
 def _is_systems(path: Path) -> bool:
     """Tell whether every container has a path, under the same name."""
     return any(path.is_relative_to(folder) for folder in ("/usr", "/bin", "/etc"))
+
+
+DEBIAN: Final = "debian"
+NPM: Final = "npm"
+UNRELEASED: Final = 1000
+"""What Debian's next release, which has no number yet, counts as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to get a language's tools."""
+
+    names: tuple[str, ...]
+    """The packages; the first one brings the tools, the others what tests import."""
+    source: str
+    """`debian`, `npm`, or the site that has them."""
+    since: int = 0
+    """Debian's first release that has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a language lacks here."""
+
+    language: str
+    """Which language."""
+    names: tuple[str, ...]
+    """The packages that are not here."""
+    source: str
+    """Where they come from, as in `Offer`."""
+
+    @property
+    def installable(self) -> bool:
+        """Whether a package manager brings them."""
+        return self.source in {DEBIAN, NPM}
+
+
+def offers(package: str) -> list[Offer]:
+    """Read a language's `package`: ways that are joined by "or", each with its source in brackets.
+
+    Without brackets the names are Debian's; `debian 13` has them from that release on.
+    """
+    found = []
+    for way in package.split(" or "):
+        names, _, bracket = way.removesuffix(")").partition(" (")
+        source, _, since = bracket.partition(" ")
+        found.append(Offer(tuple(names.split()), source or DEBIAN, int(since or 0)))
+    return found
+
+
+def wants() -> list[Want]:
+    """Name what is not here, language by language."""
+    chosen = {name: _choose(offers(language.package)) for name, language in LANGUAGES.items()}
+    debian = [name for offer in chosen.values() if offer.source == DEBIAN for name in offer.names]
+    installed = _installed(debian)
+    found = []
+    for language, offer in chosen.items():
+        # Tools may have come another way; what tests import comes from the packages alone.
+        names = offer.names[1:] if is_here(language) else offer.names
+        if lacking := tuple(name for name in names if name not in installed):
+            found.append(Want(language, lacking, offer.source))
+    return found
+
+
+def is_here(language: str) -> bool:
+    """Tell whether a language's tools are found."""
+    try:
+        find(language)
+    except SandboxRefusedError:
+        return False
+    return True
+
+
+def _choose(ways: Sequence[Offer]) -> Offer:
+    """Return the first way that can be gone here; npm's needs npm, Debian's may need a release."""
+    for offer in ways:
+        if offer.source == DEBIAN and offer.since <= _release():
+            return offer
+        if offer.source == NPM and shutil.which("npm"):
+            return offer
+    return ways[-1]
+
+
+def _release() -> int:
+    """Return Debian's release; 0 if this is no Debian, `UNRELEASED` for the next one."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        return 0
+    return int(system.get("VERSION_ID", UNRELEASED)) if system["ID"] == DEBIAN else 0
+
+
+def _installed(names: Sequence[str]) -> set[str]:
+    """Ask dpkg which packages are here; none where there is no dpkg."""
+    if shutil.which("dpkg-query") is None:
+        return set()
+    form = "${db:Status-Status} ${Package}\n"
+    command = ["dpkg-query", "--show", f"--showformat={form}", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (line.partition(" ") for line in done.stdout.splitlines())
+    return {name for status, _, name in lines if status == "installed"}

@@ -22,7 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from evolcoder import json_stream
+from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import opened
@@ -119,9 +119,9 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 def _json_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
     """Read rows one per line, or out of a JSON array if the first character is its bracket."""
     try:
-        for place, value in json_stream.values(file):
+        for place, value in input_files.values(file):
             yield Raw(place, value)
-    except json_stream.NotJSONError as error:
+    except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
 
 
@@ -149,8 +149,8 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
     """Refuse rows that are so long that a few of them fill the memory."""
     for n in range(metadata.num_row_groups):
         group = metadata.row_group(n)
-        if group.total_byte_size > (json_stream.MOST_MB << 20) * max(1, group.num_rows):
-            raise SeedsError(f"{name}: has rows that are longer than {json_stream.MOST_MB} MB")
+        if group.total_byte_size > (input_files.MOST_MB << 20) * max(1, group.num_rows):
+            raise SeedsError(f"{name}: has rows that are longer than {input_files.MOST_MB} MB")
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[Raw]:

@@ -10,10 +10,13 @@ the user's own choice and are followed, unless the path goes through a folder wi
 ours, which is then the boundary. A pipe, device or folder in the place of a file is refused.
 
 >>> write_text(Path("runs/x/config.yaml"), text, inside=Path("runs/x"))   # doctest: +SKIP
+
+Files that are written whole or not at all.
 """
 
 import errno
 import fcntl
+import gzip
 import os
 import secrets
 import stat
@@ -25,9 +28,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from evolcoder.errors import UserError
+from evolcoder.errors import NO_DESCRIPTORS, NO_ROOM, BenchError, UserError, too_few_descriptors
 from evolcoder.input_files import kind_of
-from evolcoder.storage.system_limits import NO_DESCRIPTORS, NO_ROOM, too_few_descriptors
 
 MARKS = ("run.db", "eval.db", "loop.db")
 """A folder that holds one of these is a run, an evaluation or a loop, whoever made it."""
@@ -312,3 +314,13 @@ def _remove_if_stale(folder: int, part: str) -> None:
                 os.unlink(part, dir_fd=folder)
         finally:
             os.close(handle)
+
+
+def write_whole(path: Path, data: bytes, *, inside: Path | None = None) -> None:
+    """Put a file in place, packed if it is named so; a reader sees the old state or the new one.
+
+    No link leads out of `inside`; without it the path is the user's own.
+    """
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    write_bytes(path, data, inside=inside, error=BenchError)

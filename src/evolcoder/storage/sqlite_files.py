@@ -24,10 +24,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from evolcoder.errors import EvolcoderError, RunFolderError, StoreError
+from evolcoder.errors import (
+    EvolcoderError,
+    RunFolderError,
+    StoreError,
+    lacks_descriptors,
+    too_few_descriptors,
+)
 from evolcoder.input_files import kind_of
 from evolcoder.storage.atomic import checked, temporary_files
-from evolcoder.storage.system_limits import lacks_descriptors, too_few_descriptors
 
 BUSY_MS = 30_000
 """How long a writer waits for another process's lock."""

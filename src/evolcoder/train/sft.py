@@ -6,11 +6,37 @@ left as it is; one with another training is refused. The folder is a model that 
 and vLLM load. Scores nothing.
 
     outcome = train(Job(base="model.gguf", out=Path("out"), recipe=recipe, lessons=lessons, ...))
+
+TRL's SFTTrainer with our batches, and with eyes on every loss.
+
+Promises: a loss or a gradient that is no number ends the training at once, before the weights take
+it, and names step and rows. The loss is the mean over all answer tokens of an optimizer step,
+however it was cut into parts, computed by TRL in chunks so that the logits of a large vocabulary
+never exist at once. Attention costs the same for a shape that was not seen yet.
+
+A recipe and a plan in the words of TRL's trainer.
+
+Promises: what the trainer would choose by itself and what decides a result is said here: order,
+precision, accumulation, padding. Weights are float32 under bf16 autocast on a GPU, float32 alone on
+a CPU.
+
+How fast a training went, and how much of the device it used.
+
+Promises: only tokens of rows are counted, never padding, and the first steps, in which kernels are
+chosen and memory is found, are left out. MFU is the arithmetic that the model needs (body for every
+token, output layer for answer tokens, causal attention; what is computed twice counts once) over
+what the device's maker names as its dense bf16 peak; None for a device that is not in the table.
+
+>>> needed_flops(body=10, head=4, n_tokens=3, n_answer_tokens=1, attention=0, factor=6)
+204
 """
 
+import math
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +47,205 @@ from evolcoder.storage import atomic
 from evolcoder.train import base as bases
 from evolcoder.train import scale
 from evolcoder.train.card import Notes
-from evolcoder.train.collate import PART, Collator
-from evolcoder.train.examples import Lesson, Lessons, read_lessons
+from evolcoder.train.examples import Example, Lesson, Lessons, read_lessons
 from evolcoder.train.folder import Outcome, Settings, claim, finish, finished, is_finished
 from evolcoder.train.log import Step, last_checkpoint, log_to, read_log, silent
-from evolcoder.train.measure import speed_of
-from evolcoder.train.plan import Plan, plan, steps_of
+from evolcoder.train.plan import PART, Collator, Plan, plan, steps_of
 from evolcoder.train.recipe import Recipe
-from evolcoder.train.settings import arguments_of
-from evolcoder.train.trainer import attention_of_any_shape, trainer_class
+from evolcoder.train.scale import n_devices
+
+SHOWN_ROWS = 8
+
+
+def trainer_class() -> type:
+    """Make the class; TRL is imported here and not before."""
+    from trl import SFTTrainer
+
+    class Watching(SFTTrainer):  # type: ignore[misc, unused-ignore]
+        """Stops at the first loss that is no number."""
+
+        examples: Sequence[Example] = ()
+        _rows: list[Any] = []  # noqa: RUF012 - set anew for each step
+
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            self._rows = [*self._rows, inputs.pop("rows")]
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
+            if not math.isfinite(loss.detach().item()):
+                self._stop("the loss", self._rows[-1:])
+            return loss
+
+        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+            norm = super()._get_grad_norm(*args, **kwargs)
+            if norm is not None and not math.isfinite(float(norm)):
+                self._stop("the gradient", self._rows)
+            self._rows = []
+            return norm
+
+        def _stop(self, what: str, parts: Sequence[Any]) -> None:
+            rows = [row for part in parts for row in part.tolist()]
+            places = [self.examples[row].place for row in rows[:SHOWN_ROWS]]
+            more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
+            raise TrainError(
+                f"step {self.state.global_step + 1}: {what} is not a number; the rows of that "
+                f"batch: {', '.join(places)}{more}. Look at these rows, or lower learning_rate "
+                f"(now {self.args.learning_rate:g}); the last checkpoint is good"
+            )
+
+    return Watching
+
+
+@contextmanager
+def attention_of_any_shape() -> Iterator[None]:
+    """Leave cuDNN's attention out: it makes a plan for each new shape, and each part has its own.
+
+    PyTorch takes it first on a Hopper GPU. A plan costs near 60 ms of the processor, once forward
+    and once backward (`docs/log.md`, 2026-11-27); flash attention needs none.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
+
+
+def arguments_of(recipe: Recipe, plan: Plan, folder: Path, *, on_gpu: bool) -> Any:
+    """Return TRL's arguments; checkpoints go to `folder`."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=str(folder),
+        max_steps=plan.n_steps,
+        per_device_train_batch_size=1,  # an item of the data is a part of the plan
+        gradient_accumulation_steps=plan.n_parts // n_devices(),
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        max_length=None,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        gradient_checkpointing=recipe.checkpointing,
+        use_liger_kernel=on_gpu and _has_kernels(recipe),
+        full_determinism=recipe.deterministic,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would hide what we stop at
+        save_steps=recipe.save_every,
+        save_total_limit=2,
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _has_kernels(recipe: Recipe) -> bool:
+    return recipe.kernels == "auto" and find_spec("liger_kernel") is not None
+
+
+PEAK_TFLOPS = {
+    "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362,
+    "L4": 121, "RTX 4090": 165, "RTX 3090": 71, "V100": 125,
+}  # fmt: skip
+"""Dense peak at 16 bits by a part of the device's name; the first that fits."""
+WARM_STEPS = 3
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured."""
+
+    device: str
+    """Its name."""
+    tokens_per_s: float
+    """Rows' tokens, prompts included, per second over all devices."""
+    mfu: float | None
+    """Share of the peak that the needed arithmetic makes, or None where no peak is known."""
+    peak_mb: int
+    """Most memory in use at once on the first device; on a CPU, of the process."""
+    waste: float
+    """Share of the computed tokens that was padding."""
+
+
+def speed_of(
+    model: Any,
+    plan: Plan,
+    examples: Sequence[Example],
+    seconds: Sequence[float],
+    *,
+    n_devices: int,
+    packed: bool,
+) -> Speed:
+    """Measure a training; `seconds` says when each step had ended, from its beginning on."""
+    first = min(WARM_STEPS, len(seconds) // 2)
+    begin = seconds[first - 1] if first else 0.0
+    done = plan.n_steps - len(seconds) + first
+    rows = [row for part in plan.parts[done * plan.n_parts :] for row in part]
+    n_tokens = sum(examples[row].n_tokens for row in rows)
+    took = max(seconds[-1] - begin, 1e-9) if seconds else 1.0
+    flops = flops_of(model, [examples[row] for row in rows])
+    device, peak = device_and_peak()
+    return Speed(
+        device=device,
+        tokens_per_s=n_tokens / took,
+        mfu=flops / took / (peak * n_devices) if peak else None,
+        peak_mb=peak_memory_mb(),
+        waste=0.0 if packed else plan.waste,
+    )
+
+
+def needed_flops(
+    *, body: int, head: int, n_tokens: int, n_answer_tokens: int, attention: int, factor: int
+) -> int:
+    """Add up a training's arithmetic; factor 6 trains all weights, 4 leaves the base as it is."""
+    return factor * (body * n_tokens + head * n_answer_tokens) + 6 * attention
+
+
+def flops_of(model: Any, rows: Sequence[Example]) -> int:
+    """Return what it takes to learn these rows once: forward, and backward for what is trained."""
+    config = model.config.get_text_config()
+    head = config.vocab_size * config.hidden_size
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    apart = {id(table.weight) for table in tables}
+    weights = [weight for weight in model.parameters() if id(weight) not in apart]
+    frozen = any(not weight.requires_grad for weight in weights)
+    # causal: a token at place p looks at p others, so a row of n tokens makes n * n / 2 pairs
+    pairs = sum(row.n_tokens**2 for row in rows) // 2
+    return needed_flops(
+        body=sum(weight.numel() for weight in weights),
+        head=head,
+        n_tokens=sum(row.n_tokens for row in rows),
+        n_answer_tokens=sum(len(row.answer) for row in rows),
+        attention=2 * config.num_hidden_layers * config.hidden_size * pairs,
+        factor=4 if frozen else 6,
+    )
+
+
+def device_and_peak() -> tuple[str, float | None]:
+    """Return the first device's name and its peak in FLOP/s."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu", None
+    name = torch.cuda.get_device_name()
+    return name, next((peak * 1e12 for part, peak in PEAK_TFLOPS.items() if part in name), None)
+
+
+def peak_memory_mb() -> int:
+    """Return the most memory that was in use at once."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() // MB)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
 
 CHECKPOINTS = "checkpoints"
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evolcoder.code.callables import Subject, program_of, subject_of
-from evolcoder.code.reading import parse
+from evolcoder.code.python_ast import parse
 from evolcoder.config.load import VerifyConfig
 from evolcoder.records import JSON, Check, Response, RowVerdict, Task
 from evolcoder.sandbox.base import Limits, Sandbox

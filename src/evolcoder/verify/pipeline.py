@@ -7,6 +7,11 @@ and drops nothing: which findings drop a row is `FAULTS` and the config's choice
 in it comes from `rng_for(seed, task.id, ...)`, so that a row gets the same verdicts in any order.
 
 >>> reason = fault(verdict, config.verify.drop)   # doctest: +SKIP
+
+What checks found in a run, counted over its rows.
+
+>>> note_of_unjudged(store)   # doctest: +SKIP
+''
 """
 
 import json
@@ -25,12 +30,12 @@ from evolcoder.records import (
     Stage,
     Task,
 )
-from evolcoder.sample_errors import judging
+from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import RunStore, verdict_from
 from evolcoder.text import clean
 
-UNJUDGED = "unjudged"
+CHECK_FAILED = "unjudged"
 """The `why` of an error that is a check's own: the row could not be judged by it."""
 NOT_RUN = "not_run"
 """The finding of a check that had nothing to run, or could not run it; `why` in its detail."""
@@ -87,7 +92,7 @@ def fault(verdict: RowVerdict, drop: Collection[str]) -> Reason | None:
 
 def is_unjudged(verdict: RowVerdict) -> bool:
     """Whether a check failed at a row, which then has neither passed nor failed it."""
-    return verdict.kind == Kind.ERROR and verdict.detail.get("why") == UNJUDGED
+    return verdict.kind == Kind.ERROR and verdict.detail.get("why") == CHECK_FAILED
 
 
 def dropped(task: Task, response: Response, verdict: RowVerdict, reason: Reason) -> Drop:
@@ -155,8 +160,8 @@ class Verifier:
             self._store.add_event("sandbox", f"{task.id}: {error}")
             verdict = RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
         except UnjudgedError as error:
-            self._store.add_event(UNJUDGED, f"{task.id}: {check.check}: {error}")
-            told = {"why": UNJUDGED, "said": str(error)}
+            self._store.add_event(CHECK_FAILED, f"{task.id}: {check.check}: {error}")
+            told = {"why": CHECK_FAILED, "said": str(error)}
             verdict = RowVerdict.of(response, check.check, Kind.ERROR, detail=told)
         self._store.add(verdict)
         return verdict
@@ -166,3 +171,26 @@ def _storable(verdict: RowVerdict) -> RowVerdict:
     """Return a verdict as it will be read back, in text that any encoder takes."""
     detail = json.loads(clean(json.dumps(verdict.detail, ensure_ascii=False)))
     return replace(verdict, detail=detail)
+
+
+_KIND = (
+    f"""CASE WHEN kind = '{Kind.ERROR}' AND detail LIKE '%"why": "{CHECK_FAILED}"%' """
+    f"THEN '{UNJUDGED}' ELSE kind END"
+)
+"""SQL for a finding, in which a failure of the check is told from an error of the answer."""
+
+
+def counted(store: RunStore) -> dict[tuple[str, str], int]:
+    """Count findings by check and kind, most first; that a row could not be judged is a kind."""
+    query = f"SELECT check_name, {_KIND}, COUNT(*) FROM verdicts GROUP BY 1, 2 ORDER BY 3 DESC"
+    return {(str(check), str(kind)): int(str(n)) for check, kind, n in store.db.read(query)}
+
+
+def note_of_unjudged(store: RunStore) -> str:
+    """Say how many findings are that a row could not be judged, and name one; empty if none."""
+    n = sum(n for (_, kind), n in counted(store).items() if kind == UNJUDGED)
+    query = f"SELECT * FROM verdicts WHERE {_KIND} = '{UNJUDGED}' ORDER BY round, ordinal LIMIT 1"
+    for one in map(verdict_from, store.db.read(query)):
+        such = f"round {one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
+        return f"{n} findings are that a row {UNJUDGED}, such as {such}"
+    return ""

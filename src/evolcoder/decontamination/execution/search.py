@@ -26,6 +26,7 @@ from evolcoder.bench.base import Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function, functions_of
 from evolcoder.code.instrument import counted
+from evolcoder.decontamination.execution.agreement import Likeness, is_plain, size_of
 from evolcoder.decontamination.execution.examples import (
     Example,
     View,
@@ -35,10 +36,8 @@ from evolcoder.decontamination.execution.examples import (
     seen_by,
     views_of,
 )
-from evolcoder.decontamination.execution.likeness import Likeness
 from evolcoder.decontamination.execution.reference_cost import effort_of
 from evolcoder.decontamination.execution.sandbox_programs import LEAST_WORK, adapted, trial
-from evolcoder.decontamination.execution.triviality import is_plain, size_of
 from evolcoder.grading.calls import answers_of
 from evolcoder.grading.problem_test import Need, ProblemTest
 from evolcoder.sandbox.base import Limits, Sandbox, Status

@@ -32,7 +32,7 @@ from evolcoder.sandbox.inside import (
 )
 from evolcoder.sandbox.inside.protocol import End, Line, Received, opened
 from evolcoder.sandbox.inside.scratch_dir import Room
-from evolcoder.sandbox.inside.shared_host_filter import Crowd
+from evolcoder.sandbox.inside.seccomp import Crowd
 from evolcoder.sandbox.inside.watch import Watch
 
 _RECOUNT_S = 1.0

@@ -28,15 +28,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from evolcoder.code.reading import definitions, parse, reachable
+from evolcoder.code.python_ast import definitions, parse, reachable
 from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean
 from evolcoder.verify.complexity.bound_parser import Bound
-from evolcoder.verify.complexity.fit import LEAST_SIZES
 from evolcoder.verify.complexity.inputs import Call, UnsizedError, arguments_of, calls
 from evolcoder.verify.complexity.instrument import rewritten
 from evolcoder.verify.complexity.verdict import (
+    LEAST_SIZES,
     NOT_MEASURED,
     Counts,
     Measured,

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any
 
-from evolcoder.code.reading import Function
+from evolcoder.code.python_ast import Function
 
 SIZES = tuple(sorted({round(8 * 2 ** (half / 2)) for half in range(19)}))
 """Sizes of sequences: from 8 to 4096, two for every doubling."""

@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from evolcoder.code.callables import Form, Subject, fitting, subject_of
-from evolcoder.code.stubs import stubs_for
 from evolcoder.config.load import VerifyConfig
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
@@ -35,7 +34,7 @@ from evolcoder.text import clean
 from evolcoder.verify.generated_tests import prompts
 from evolcoder.verify.generated_tests.mutants import mutants
 from evolcoder.verify.generated_tests.runner import failing, hurried, missing, outcomes, stable
-from evolcoder.verify.generated_tests.selection import Group, Outcomes, best, contests
+from evolcoder.verify.generated_tests.selection import Group, Outcomes, best, contests, stubs_for
 from evolcoder.verify.generated_tests.test_parser import checks_in
 from evolcoder.verify.generated_tests.verdict import (
     Finding,

@@ -10,16 +10,255 @@ Does not promise that a mutant behaves otherwise: `i <= n` may do what `i < n` d
 >>> from random import Random
 >>> [(m.name, m.source) for m in mutants("def f(x):\n    return x + 1", Random(0), limit=1)]
 [('arithmetic:2', 'def f(x):\n    return x - 1')]
+
+The changes that can be made to a Python tree, one node at a time; none of them is made here.
+
+Promises: docstrings, annotations, decorators and what an exception says are left alone.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import zip_longest
 from random import Random
 
-from evolcoder.code.reading import compiles, is_main_guard, parse, reachable
-from evolcoder.verify.generated_tests.mutations import Edit, Mutation, edits_of
+from evolcoder.code.python_ast import compiles, is_main_guard, parse, reachable
+
+
+class Mutation(StrEnum):
+    """What was changed. Values are stored; never rename one."""
+
+    ARITHMETIC = "arithmetic"
+    COMPARISON = "comparison"
+    BOOLEAN = "boolean"
+    NUMBER = "number"
+    STRING = "string"
+    TRUTH = "truth"
+    CONDITION = "condition"
+    ELSE = "else"
+    STATEMENT = "statement"
+    BOUNDARY = "boundary"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node hangs in its tree."""
+
+    holder: ast.AST
+    """The node above."""
+    field: str
+    """The field of it."""
+    index: int | None
+    """The place in that field, where it is a list."""
+    node: ast.AST
+    """What hangs there."""
+
+    def put(self, node: ast.AST | None) -> None:
+        """Hang another node there."""
+        if self.index is None:
+            setattr(self.holder, self.field, node)
+        else:
+            getattr(self.holder, self.field)[self.index] = node
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a tree, not made yet."""
+
+    kind: Mutation
+    """What is changed."""
+    place: Place
+    """Where."""
+    new: ast.AST
+    """What hangs there instead."""
+
+    @property
+    def line(self) -> int:
+        """The line of the changed node, or of the one that holds it."""
+        return int(getattr(self.place.node, "lineno", getattr(self.place.holder, "lineno", 1)))
+
+
+_LEFT_ALONE = {
+    "annotation",
+    "returns",
+    "decorator_list",
+    "format_spec",
+    "type_params",
+    "exc",
+    "msg",
+}
+
+
+def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[Place]:
+    """Walk what may be changed, in source order."""
+    kept = {id(root) for root in roots}
+    stack = [
+        Place(tree, "body", index, node) for index, node in enumerate(tree.body) if id(node) in kept
+    ][::-1]
+    while stack:
+        place = stack.pop()
+        if _is_remark(place.node):
+            continue
+        yield place
+        below: list[Place] = []
+        for name, value in ast.iter_fields(place.node):
+            if name in _LEFT_ALONE:
+                continue
+            if isinstance(value, ast.AST):
+                below.append(Place(place.node, name, None, value))
+            elif isinstance(value, list):
+                below += [
+                    Place(place.node, name, index, node)
+                    for index, node in enumerate(value)
+                    if isinstance(node, ast.AST)
+                ]
+        stack += below[::-1]
+
+
+def _is_remark(node: ast.AST) -> bool:
+    """Tell what a program says but does not do: docstrings, imports."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Global | ast.Nonlocal)
+
+
+def edits_of(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[Edit]:
+    """Find every change of what hangs below these statements, in source order."""
+    for place in _places(tree, roots):
+        for propose in (_operators, _constants, _branches, _statements, _boundaries, _returns):
+            yield from propose(place)
+
+
+_OPERATORS: dict[type[ast.AST], tuple[Mutation, tuple[type[ast.AST], ...]]] = {
+    ast.Add: (Mutation.ARITHMETIC, (ast.Sub,)),
+    ast.Sub: (Mutation.ARITHMETIC, (ast.Add,)),
+    ast.Mult: (Mutation.ARITHMETIC, (ast.Add,)),
+    ast.Div: (Mutation.ARITHMETIC, (ast.Mult, ast.FloorDiv)),
+    ast.FloorDiv: (Mutation.ARITHMETIC, (ast.Div, ast.Mult)),
+    ast.Mod: (Mutation.ARITHMETIC, (ast.FloorDiv,)),
+    ast.Pow: (Mutation.ARITHMETIC, (ast.Mult,)),
+    ast.LShift: (Mutation.ARITHMETIC, (ast.RShift,)),
+    ast.RShift: (Mutation.ARITHMETIC, (ast.LShift,)),
+    ast.BitAnd: (Mutation.ARITHMETIC, (ast.BitOr,)),
+    ast.BitOr: (Mutation.ARITHMETIC, (ast.BitAnd,)),
+    ast.BitXor: (Mutation.ARITHMETIC, (ast.BitOr,)),
+    ast.Lt: (Mutation.COMPARISON, (ast.LtE, ast.GtE)),
+    ast.LtE: (Mutation.COMPARISON, (ast.Lt, ast.Gt)),
+    ast.Gt: (Mutation.COMPARISON, (ast.GtE, ast.LtE)),
+    ast.GtE: (Mutation.COMPARISON, (ast.Gt, ast.Lt)),
+    ast.Eq: (Mutation.COMPARISON, (ast.NotEq,)),
+    ast.NotEq: (Mutation.COMPARISON, (ast.Eq,)),
+    ast.In: (Mutation.COMPARISON, (ast.NotIn,)),
+    ast.NotIn: (Mutation.COMPARISON, (ast.In,)),
+    ast.Is: (Mutation.COMPARISON, (ast.IsNot,)),
+    ast.IsNot: (Mutation.COMPARISON, (ast.Is,)),
+    ast.And: (Mutation.BOOLEAN, (ast.Or,)),
+    ast.Or: (Mutation.BOOLEAN, (ast.And,)),
+}
+
+
+def _operators(place: Place) -> Iterator[Edit]:
+    kind, others = _OPERATORS.get(type(place.node), (Mutation.ARITHMETIC, ()))
+    left = getattr(place.holder, "left", None)
+    formats = isinstance(place.node, ast.Mod) and (
+        isinstance(left, ast.Constant) and isinstance(left.value, str)
+    )
+    if not formats:
+        for other in others:
+            yield Edit(kind, place, other())
+    if isinstance(place.node, ast.UnaryOp):
+        if isinstance(place.node.op, ast.Not):
+            yield Edit(Mutation.BOOLEAN, place, place.node.operand)
+        elif isinstance(place.node.op, ast.USub):
+            yield Edit(Mutation.ARITHMETIC, place, place.node.operand)
+
+
+def _constants(place: Place) -> Iterator[Edit]:
+    if not isinstance(place.node, ast.Constant):
+        return
+    value = place.node.value
+    if isinstance(value, bool):
+        yield Edit(Mutation.TRUTH, place, ast.Constant(not value))
+    elif isinstance(value, int | float):
+        for other in (value + 1, value - 1):
+            yield Edit(Mutation.NUMBER, place, ast.Constant(other))
+    elif isinstance(value, str):
+        yield Edit(Mutation.STRING, place, ast.Constant("" if value else "x"))
+        yield Edit(Mutation.STRING, place, ast.Constant(value + "x"))
+
+
+def _branches(place: Place) -> Iterator[Edit]:
+    """Negate a condition, or take an else away."""
+    node = place.node
+    if isinstance(place.holder, ast.comprehension) and place.field == "ifs":
+        yield Edit(Mutation.CONDITION, place, _not(node))
+    if isinstance(node, ast.If | ast.While | ast.IfExp):
+        test = Place(node, "test", None, node.test)
+        yield Edit(Mutation.CONDITION, test, _not(node.test))
+    if isinstance(node, ast.If) and node.orelse:
+        yield Edit(Mutation.ELSE, place, ast.If(node.test, node.body, []))
+    if isinstance(node, ast.IfExp):
+        yield Edit(Mutation.ELSE, place, node.body)
+
+
+def _statements(place: Place) -> Iterator[Edit]:
+    """Take a statement away; an assignment that makes a name stays, since all would then fail."""
+    node = place.node
+    writes = isinstance(node, ast.Assign) and not any(
+        isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+        for target in node.targets
+        for part in ast.walk(target)
+    )
+    guard = isinstance(node, ast.If) and not node.orelse
+    removable = ast.Expr | ast.AugAssign | ast.Break | ast.Continue | ast.Delete
+    if writes or guard or isinstance(node, removable):
+        yield Edit(Mutation.STATEMENT, place, ast.Pass())
+    if isinstance(node, ast.Break):
+        yield Edit(Mutation.STATEMENT, place, ast.Continue())
+    elif isinstance(node, ast.Continue):
+        yield Edit(Mutation.STATEMENT, place, ast.Break())
+
+
+def _boundaries(place: Place) -> Iterator[Edit]:
+    """Move an end of a range, a slice or an index by one."""
+    node = place.node
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    if isinstance(node, ast.Call) and called and getattr(node.func, "id", "") == "range":
+        ends = [
+            Place(node, "args", index, argument)
+            for index, argument in enumerate(node.args[:2])
+            if not isinstance(argument, ast.Starred)
+        ]
+    elif isinstance(node, ast.Slice):
+        parts = (("lower", node.lower), ("upper", node.upper))
+        ends = [Place(node, name, None, end) for name, end in parts if end is not None]
+    else:
+        return
+    for end in ends:
+        for other in (ast.Add(), ast.Sub()):
+            assert isinstance(end.node, ast.expr)
+            yield Edit(Mutation.BOUNDARY, end, ast.BinOp(end.node, other, ast.Constant(1)))
+
+
+def _returns(place: Place) -> Iterator[Edit]:
+    """Give back another value than the one that was worked out."""
+    node = place.node
+    if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
+        return
+    value = Place(node, "value", None, node.value)
+    if isinstance(node.value, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        yield Edit(Mutation.RETURN, value, _not(node.value))
+    elif isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
+        yield Edit(Mutation.RETURN, value, ast.Tuple(node.value.elts[::-1], ast.Load()))
+    elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        yield Edit(Mutation.RETURN, value, ast.Constant(None))
+
+
+def _not(node: ast.AST) -> ast.expr:
+    assert isinstance(node, ast.expr)
+    return ast.UnaryOp(ast.Not(), node)
 
 
 @dataclass(frozen=True, slots=True)

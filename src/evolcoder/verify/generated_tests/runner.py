@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evolcoder.code.callables import imported
-from evolcoder.sandbox.assert_findings import read_finding
 from evolcoder.sandbox.base import Asserts, Kind, Limits, Program, Sandbox, Script, Status
+from evolcoder.sandbox.result import read_finding
 from evolcoder.verify.generated_tests.selection import Outcomes
 
 HASH_SEEDS = (1, 2, 3)

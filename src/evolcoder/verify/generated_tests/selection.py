@@ -9,10 +9,31 @@ mistake in answers and in tests agree with themselves.
 
 >>> best(((True, True), (True, True), (True, False))).answers
 (0, 1)
+
+Judge a set of checks by what it tells apart: the answer from stubs and from mutants of it.
+
+Promises: pure functions of tables of outcomes. The strength is the share of mutants that fail at
+least one check. Some mutants behave as the answer does, and these cannot be told from missed ones:
+a strength below 1 may be all that there is to reach.
+
+>>> judge((0, 1), stubs=[(False, True)], mutants=[(True, False), (True, True)]).strength
+0.5
+
+Programs that do nothing right: what every set of checks that counts has to refuse.
+
+Promises: they can be called as the subject is, with any arguments, and depend on the checks alone.
+
+>>> stubs_for(subject, checks=())[0]   # doctest: +SKIP
+'def f(*given, **named): return None'
 """
 
-from collections.abc import Sequence
+import ast
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+from evolcoder.code.callables import Form, Subject
 
 Outcomes = tuple[bool, ...]
 """Which checks one program passes, in the checks' order."""
@@ -66,3 +87,95 @@ def contests(table: Sequence[Outcomes], answer: int, group: Group) -> bool:
 
 def _passed(outcomes: Outcomes) -> tuple[int, ...]:
     return tuple(number for number, passed in enumerate(outcomes) if passed)
+
+
+class Flaw(StrEnum):
+    """Why a set of checks does not count. Values are stored; never rename one."""
+
+    NOTHING = "nothing"
+    """It asserts nothing about the entry point."""
+    NOT_AGREED = "not_agreed"
+    """No check of it is passed by the answers that agree."""
+    UNSTABLE = "unstable"
+    """Its checks pass at one time, and fail at another or under another hash seed."""
+    PASSES_STUB = "passes_stub"
+    """A function that returns one thing whatever it is given passes it."""
+    KILLS_NOTHING = "kills_nothing"
+    """Every mutant of the answer passes it."""
+    NO_MUTANTS = "no_mutants"
+    """There is nothing in the answer that could be mutated, so it cannot be tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What testing a set of checks found."""
+
+    flaw: Flaw | None
+    """Why it does not count, or None."""
+    killed: tuple[int, ...]
+    """Numbers of the mutants that fail it."""
+    n_mutants: int
+    """Mutants that were tried."""
+
+    @property
+    def strength(self) -> float:
+        """Share of the mutants that fail it."""
+        return len(self.killed) / self.n_mutants if self.n_mutants else 0.0
+
+
+def judge(
+    checks: Sequence[int], *, stubs: Sequence[Outcomes], mutants: Sequence[Outcomes]
+) -> Judgement:
+    """Judge the checks with these numbers by how stubs and mutants fared."""
+    killed = tuple(number for number, outcomes in enumerate(mutants) if fails(outcomes, checks))
+    flaw: Flaw | None = None
+    if not checks:
+        flaw = Flaw.NOTHING
+    elif not all(fails(outcomes, checks) for outcomes in stubs):
+        flaw = Flaw.PASSES_STUB
+    elif not mutants:
+        flaw = Flaw.NO_MUTANTS
+    elif not killed:
+        flaw = Flaw.KILLS_NOTHING
+    return Judgement(flaw, killed, len(mutants))
+
+
+def fails(outcomes: Outcomes, checks: Sequence[int]) -> bool:
+    """Whether a program fails at least one of the checks with these numbers."""
+    return not all(outcomes[number] for number in checks)
+
+
+MOST = 8
+"""Different values that checks expect, each of which gets a stub that returns it."""
+_VALUES = ("None", "True", "False")
+_ECHO = "given[0] if given else None"
+_FUNCTION = "def {name}(*given, **named): return {value}"
+_CLASS = """\
+class {name}:
+    def __init__(self, *given, **named): pass
+    def __getattr__(self, name): return lambda *given, **named: {value}"""
+
+
+def stubs_for(subject: Subject, checks: Sequence[str]) -> tuple[str, ...]:
+    """Return stubs that return None, a truth value, what they were given, or what checks expect."""
+    wanted = Counter(value for check in checks for value in _expected(check))
+    values = [*_VALUES, _ECHO, *(value for value, _ in wanted.most_common(MOST))]
+    shape = _CLASS if subject.form is Form.CLASS else _FUNCTION
+    name = subject.entry_point
+    return tuple(shape.format(name=name, value=value) for value in dict.fromkeys(values))
+
+
+def _expected(check: str) -> Iterable[str]:
+    """Return the plain values that a check compares with."""
+    for node in ast.walk(ast.parse(check)):
+        match node:
+            case ast.Compare(ops=[ast.Eq()], comparators=[value]) if _is_plain(value):
+                yield ast.unparse(value)
+
+
+def _is_plain(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return True

@@ -12,8 +12,14 @@ from evolcoder.code.callables import Form, Subject
 from evolcoder.records import JSON, Check, Response, RowVerdict
 from evolcoder.verify.generated_tests.mutants import Mutant
 from evolcoder.verify.generated_tests.runner import Stable
-from evolcoder.verify.generated_tests.selection import Group, Outcomes, groups
-from evolcoder.verify.generated_tests.strength import Flaw, Judgement, judge
+from evolcoder.verify.generated_tests.selection import (
+    Flaw,
+    Group,
+    Judgement,
+    Outcomes,
+    groups,
+    judge,
+)
 
 OTHER_CHARS = 8000
 """Longest answer that a verdict keeps, to set beside the row's own."""
