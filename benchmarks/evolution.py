@@ -19,9 +19,9 @@ from evolcoder.app.models import open_models
 from evolcoder.config.load import Config, SeedsConfig, check
 from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.evolve.candidate import Draft, read
+from evolcoder.evolve.candidate import CandidateTask, read
 from evolcoder.evolve.evolver import evolve
-from evolcoder.evolve.heuristics import Heuristic, Holds, choose, resolve
+from evolcoder.evolve.heuristics import Heuristic, TaskContents, choose, resolve
 from evolcoder.evolve.rules import fault
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
@@ -57,11 +57,11 @@ async def evolve_plainly(task: Task, heuristic: Heuristic, role: Role, config: C
     how = PLAIN.format(how=HOW[heuristic.name], task=task.instruction)
     seed = seed_for(config.seed, "evolve", task.id, 1, 0)
     said = await role.ask((Message("user", how),), seed=seed)
-    blocks = code_blocks(said.text) if heuristic.holds is Holds.BAIT else []
+    blocks = code_blocks(said.text) if heuristic.holds is TaskContents.BAIT else []
     text = without_code(said.text) if blocks else said.text
     bait, cut_off = (blocks[-1] if blocks else None), said.finish == "length"
     before, after, rules = read(task.instruction), read(text), config.eliminate
-    draft = Draft(task, before, after, None, bait, cut_off, heuristic, rules)
+    draft = CandidateTask(task, before, after, None, bait, cut_off, heuristic, rules)
     found = fault(draft)
     return {
         "text": said.text,

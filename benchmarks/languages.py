@@ -19,7 +19,7 @@ from statistics import median
 
 from beside.table import markdown
 from evolcoder.bench.base import Problem, ProgramChecks
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONTROLLED, LANGUAGES, multipl_e
 from evolcoder.errors import EvolcoderError
 from evolcoder.grading.call_harness.registry import HARNESSES
@@ -75,7 +75,7 @@ async def _measured(args: argparse.Namespace) -> list[list[str]]:
 def _problem(language: str, data_dir: Path) -> Problem:
     """Return the problem that has a solution in every language."""
     with tempfile.TemporaryDirectory() as cache:
-        bench = multipl_e(f"humaneval-{CODES[language]}")(Shelf(data_dir, Path(cache)))
+        bench = multipl_e(f"humaneval-{CODES[language]}")(DataFolder(data_dir, Path(cache)))
     return next(problem for problem in bench.problems() if problem.id == CONTROLLED)
 
 

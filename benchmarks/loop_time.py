@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.experiment.store import DB_NAME, LoopStore, Step
+from evolcoder.experiment.store import DB_NAME, LoopStore, StoredStep
 from evolcoder.experiment.timings import table, watching
 
 TARGET_S = 600.0
@@ -80,7 +80,7 @@ def _loop(args: argparse.Namespace) -> int:
         process.wait()
 
 
-def _told(steps: list[Step], seconds: float, busy: float | None, code: int) -> str:
+def _told(steps: list[StoredStep], seconds: float, busy: float | None, code: int) -> str:
     idle = "not known, no GPU to look at" if busy is None else f"{100 * (1 - busy):.0f} %"
     met = "met" if code == 0 and seconds < TARGET_S else "NOT met"
     lines = [

@@ -1,7 +1,7 @@
 """A benchmark of three functions, by calls, by asserts, and by both sets of inputs."""
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.base import AssertChecks, CallChecks, Problem, PromptSettings
+from evolcoder.bench.comparators import Comparator
 from evolcoder.bench.function_bench import FunctionBench, entry_points
 
 DOUBLE = "def double(x):\n    return 2 * x\n"
@@ -10,7 +10,7 @@ LAST = "def last(items):\n    return items[-1]\n"
 
 
 def calls(name, reference, inputs, n_base):
-    return CallChecks(name, inputs, n_base, 0, Oracle.EQUAL, reference)
+    return CallChecks(name, inputs, n_base, 0, Comparator.EQUAL, reference)
 
 
 def problem(id, checks, reference, stub=None):
@@ -19,7 +19,7 @@ def problem(id, checks, reference, stub=None):
 
 
 def ask(of):
-    return Asked(f"Write `{entry_points(of)[0]}`.", of.prompt, "python", ())
+    return PromptSettings(f"Write `{entry_points(of)[0]}`.", of.prompt, "python", ())
 
 
 def small_bench(*, broken=False, generous=False):

@@ -1,8 +1,8 @@
 """A run of two rows with a record of every kind, for tests of what reads it."""
 
-from evolcoder.records import Check, Drop, Made, Reason, Response, RowVerdict, Stage, Task
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 
-MADE = Made("scripted#toy", 10, 20, 2)
+MADE = Usage("scripted#toy", 10, 20, 2)
 SEED = Task.seed("Sort a list.", ordinal=0, language="python")
 CHILD = SEED.child("Sort dates.", round=1, heuristic="deepen", language="python", made=MADE)
 ANSWERS = [
@@ -20,7 +20,7 @@ FACTS = {
 def fill(store):
     store.add_seeds([SEED, ANSWERS[0]])
     for record in (
-        CHILD, ANSWERS[1], RowVerdict.of(ANSWERS[1], Check.RUNS, "passed", detail={"n": 1}),
+        CHILD, ANSWERS[1], CheckResult.of(ANSWERS[1], Check.RUNS, "passed", detail={"n": 1}),
         Drop(Stage.EVOLVE, Reason.EMPTY, CHILD.id, 2, 0, "constrain", "", "nothing came", MADE),
     ):  # fmt: skip
         store.add(record)

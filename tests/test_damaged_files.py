@@ -11,17 +11,17 @@ import pytest
 
 import damage
 from clean.hashing import Hashing
-from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli import eval
-from evolcoder.dedup.embedders import Remembering
+from evolcoder.dedup.embedders import CachedEmbedder
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache
 from evolcoder.errors import RunFolderError
-from evolcoder.evaluation.store import EvalStore, Judged
-from evolcoder.experiment.store import LoopStore, Step
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.grading import reference_checks as controls_module
-from evolcoder.grading.problem_test import Need
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.problem_test import TestNeeds
+from evolcoder.grading.reference_checks import ReferenceChecks
 from small_bench import small_bench
 
 PROBLEM = small_bench().problems()[0]
@@ -44,16 +44,16 @@ class References:
     name, remedy = "controls.db", "delete it, it is made anew"
 
     def make(self, folder):
-        class Measured(Controls):
+        class Measured(ReferenceChecks):
             async def _measured(self, problem):
-                need = Need(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
-                return controls_module.Finding("passed", "failed"), need
+                need = TestNeeds(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+                return controls_module.ReferenceFinding("passed", "failed"), need
 
         with closing(Measured(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))
 
     def use(self, folder):
-        with closing(Controls(folder / self.name, None, "")) as controls:
+        with closing(ReferenceChecks(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))
             asyncio.run(controls.need(PROBLEM))
 
@@ -62,11 +62,11 @@ class Embeddings:
     name, remedy = "embeddings.db", "delete it, it is made anew"
 
     def make(self, folder):
-        Remembering(Hashing(), folder / self.name).embed(TEXTS)
+        CachedEmbedder(Hashing(), folder / self.name).embed(TEXTS)
 
     def use(self, folder):
         hashing = Hashing()
-        Remembering(hashing, folder / self.name).embed(TEXTS)
+        CachedEmbedder(hashing, folder / self.name).embed(TEXTS)
         assert hashing.asked == []
 
 
@@ -76,10 +76,12 @@ class Evaluation:
     def make(self, folder):
         with EvalStore.create(folder, {"model": "m"}) as store:
             for number in range(2):
-                sample = Sample("small/0", number, "x = 1", Form.PROGRAM, None)
+                sample = Sample("small/0", number, "x = 1", PromptForm.PROGRAM, None)
                 store.add_sample("small", sample, "stop")
                 facts = {"kind": "passed", "layers": ["pids"], "missing": [], "separation": "calls"}
-                store.add_verdict("small", Judged("small/0", number, True, None, "whole", facts))
+                store.add_verdict(
+                    "small", StoredVerdict("small/0", number, True, None, "whole", facts)
+                )
 
     def use(self, folder):
         with EvalStore.read(folder) as store:
@@ -93,7 +95,7 @@ class Loop:
 
     def make(self, folder):
         with LoopStore.create(folder) as store:
-            store.add_step(Step("train", "a", 1.0, "", 0.5))
+            store.add_step(StoredStep("train", "a", 1.0, "", 0.5))
 
     def use(self, folder):
         with LoopStore.create(folder) as store:

@@ -40,13 +40,13 @@ class Library:
 )
 def test_busy_is_the_mean_over_the_cards_that_may_be_used(visible, busy):
     """Indices in CUDA_VISIBLE_DEVICES choose; names of cards choose none, so all are read."""
-    assert timings.Cards(Library(), visible).busy() == pytest.approx(busy)
+    assert timings.GpuMonitor(Library(), visible).busy() == pytest.approx(busy)
 
 
 def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
     """Samples are taken while the context lasts; afterwards nobody looks."""
     library = Library()
-    with timings.watching(lambda: timings.Cards(library, None), every_s=0.001) as watch:
+    with timings.watching(lambda: timings.GpuMonitor(library, None), every_s=0.001) as watch:
         assert library.asked.wait(10)
     assert watch.busy == pytest.approx(0.65)
     assert not [thread for thread in threading.enumerate() if thread.name == "gpu-gauge"]
@@ -60,8 +60,8 @@ def test_without_a_gpu_nothing_is_known_and_nothing_fails(monkeypatch):
         pass
     assert watch.busy is None
     with pytest.raises(OSError, match="does not start"):
-        timings.Cards(Library(refuses=("init",)), None)
+        timings.GpuMonitor(Library(refuses=("init",)), None)
     library = Library(refuses=("rates",))
-    with timings.watching(lambda: timings.Cards(library, None), every_s=0.001) as watch:
+    with timings.watching(lambda: timings.GpuMonitor(library, None), every_s=0.001) as watch:
         assert library.asked.wait(10)
     assert watch.busy is None

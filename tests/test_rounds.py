@@ -10,7 +10,7 @@ import toys
 from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.evolve.heuristics import resolve
-from evolcoder.pipeline import Cast, Rounds
+from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Reason, Response, Stage, Task
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.storage.run_store import RunStore
@@ -28,8 +28,8 @@ def open_store(path, config, n=20, *, answered=True):
 
 def go(store, config, *, role=None, in_flight=4):
     role = role or toys.role()
-    cast = Cast(role, role, None)
-    rounds = Rounds(store, config, cast, heuristics=resolve(config.evolve), in_flight=in_flight)
+    cast = RoleModels(role, role, None)
+    rounds = Pipeline(store, config, cast, heuristics=resolve(config.evolve), in_flight=in_flight)
     asyncio.run(rounds.run())
     return rounds
 

@@ -9,8 +9,8 @@ import toys
 from evolcoder.errors import EngineError, SandboxError
 from evolcoder.evolve.heuristics import resolve
 from evolcoder.ids import rng_for
-from evolcoder.pipeline import Cast, Rounds
-from evolcoder.records import Check, Reason, RowVerdict, Stage
+from evolcoder.pipeline import Pipeline, RoleModels
+from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
 from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
@@ -38,14 +38,14 @@ class Rule:
         self.looked.append(response.id)
         drawn = rng_for(0, task.id, "rule").randrange(4)
         kind = ("parse_error", "compile_error", "error", "passed")[drawn]
-        return RowVerdict.of(response, self.check, kind, detail={"said": f"drew {drawn}"})
+        return CheckResult.of(response, self.check, kind, detail={"said": f"drew {drawn}"})
 
 
 def go(store, config, *, role=None, in_flight=4, check=None):
     role = role or toys.role()
     store.set_meta(VERIFY_META, {"checks": ["runs"]})
-    rounds = Rounds(
-        store, config, Cast(role, role, None),
+    rounds = Pipeline(
+        store, config, RoleModels(role, role, None),
         heuristics=resolve(config.evolve), in_flight=in_flight, checks=[check or Rule()],
     )  # fmt: skip
     asyncio.run(rounds.run())
@@ -192,8 +192,8 @@ def test_rows_of_an_unverified_run_say_so(tmp_path):
     """Without checks answers are rows at once, without verdicts, and there is no such stage."""
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 20) as store:
-        rounds = Rounds(
-            store, config, Cast(toys.role(), toys.role(), None),
+        rounds = Pipeline(
+            store, config, RoleModels(toys.role(), toys.role(), None),
             heuristics=resolve(config.evolve), in_flight=4,
         )  # fmt: skip
         asyncio.run(rounds.run())

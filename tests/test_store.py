@@ -12,11 +12,11 @@ import pytest
 
 import toys
 from evolcoder.errors import RunFolderError, StoreError
-from evolcoder.records import Check, Drop, Made, Reason, Response, RowVerdict, Stage, Task
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.database import MOST_WAITING, Database
 from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
 
-MADE = Made("scripted#toy", 10, 20, 2)
+MADE = Usage("scripted#toy", 10, 20, 2)
 
 
 def records():
@@ -60,8 +60,8 @@ def test_verdicts_come_back_with_their_row(store):
     """A row carries what was found of it, and of no other row."""
     fill(store)
     _, child, answers, _ = records()
-    runs = RowVerdict.of(answers[1], Check.RUNS, "passed", detail={"n": [1, None], "s": "ü"})
-    tests = RowVerdict.of(answers[1], Check.TESTS, "passed", score=0.5)
+    runs = CheckResult.of(answers[1], Check.RUNS, "passed", detail={"n": [1, None], "s": "ü"})
+    tests = CheckResult.of(answers[1], Check.TESTS, "passed", score=0.5)
     for verdict in (runs, tests, runs):
         store.add(verdict)
     store.db.flush()

@@ -70,13 +70,13 @@ def test_the_language_that_a_task_names_is_found(task, language):
 @pytest.mark.parametrize(
     ("task", "wanted"),
     [
-        ("Write a function that adds", text.Wants.CODE),
-        ("please create a SQL query", text.Wants.CODE),
-        ("Explain the use of classes in Python", text.Wants.WORDS),
-        ("What is a class?", text.Wants.WORDS),
-        ("How does a hash map work?", text.Wants.WORDS),
-        ("How can I delete a key?", text.Wants.EITHER),
-        ("Sort these numbers: 3, 1", text.Wants.EITHER),
+        ("Write a function that adds", text.WantedLanguage.CODE),
+        ("please create a SQL query", text.WantedLanguage.CODE),
+        ("Explain the use of classes in Python", text.WantedLanguage.WORDS),
+        ("What is a class?", text.WantedLanguage.WORDS),
+        ("How does a hash map work?", text.WantedLanguage.WORDS),
+        ("How can I delete a key?", text.WantedLanguage.EITHER),
+        ("Sort these numbers: 3, 1", text.WantedLanguage.EITHER),
     ],
 )
 def test_what_a_task_wants_is_read_from_its_opening(task, wanted):

@@ -3,7 +3,7 @@
 import json
 from importlib import resources
 
-from evolcoder.train.examples import Lesson
+from evolcoder.train.examples import TrainingPair
 
 TURNS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -17,7 +17,9 @@ def lessons(n=24):
     rows = [json.loads(line) for line in text.splitlines()][:n]
     tasks = [row["instruction"] for row in rows]
     return [
-        Lesson(task[:60], f"def answer_{at % 3}():\n    return {at % 3}", f"seeds line {at + 1}")
+        TrainingPair(
+            task[:60], f"def answer_{at % 3}():\n    return {at % 3}", f"seeds line {at + 1}"
+        )
         for at, task in enumerate(tasks)
     ]
 

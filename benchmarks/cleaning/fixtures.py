@@ -21,11 +21,11 @@ from pathlib import Path
 
 from cleaning.planted import DATA, SHARED
 from cleaning.rewrites import differ
-from evolcoder.bench.base import Form, Problem, Sample
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.base import Problem, PromptForm, Sample
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import Need, ProblemTest
+from evolcoder.grading.problem_test import ProblemTest, TestNeeds
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--origin", required=True, help="who wrote it, when, on what prompt")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        shelf = Shelf(SHARED, Path(folder))
+        shelf = DataFolder(SHARED, Path(folder))
         benches = [bench_named(name, shelf) for name in ("humaneval", "mbpp")]
     if given.kind == "algorithms":
         rows, gone = asyncio.run(_algorithms(benches, given.files))
@@ -84,7 +84,7 @@ def _samples(file: Path, bench: FunctionBench) -> Iterable[Sample]:
     found = (json.loads(line) for line in file.read_text().splitlines())
     for row in found:
         if row["task_id"] in known:
-            yield Sample.of(row["task_id"], 0, row["solution"], Form.PROGRAM)
+            yield Sample.of(row["task_id"], 0, row["solution"], PromptForm.PROGRAM)
 
 
 def _last_only(program: str) -> str:
@@ -103,7 +103,7 @@ async def _unfit(problem: Problem, program: str, sandbox: PoolSandbox) -> str:
             return "like the reference"
     except (SyntaxError, ValueError):
         return "no Python"
-    verdict = await ProblemTest.of(problem, Need()).grade(sandbox, program)
+    verdict = await ProblemTest.of(problem, TestNeeds()).grade(sandbox, program)
     return "" if verdict.passed else "does not pass"
 
 

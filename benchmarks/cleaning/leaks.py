@@ -21,13 +21,13 @@ from beside.venvs import BENCH
 from cleaning.planted import BENCHES, Row, corpus
 from cleaning.recall import Pair, aims, is_true, natural, table
 from cleaning.running import Cost, pairs_of, passes_of
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.decontamination.benchmark_texts import items_of
-from evolcoder.decontamination.detect import Looks, look
-from evolcoder.decontamination.hits import Detector, Part
-from evolcoder.dedup.embedders import MINILM, Remembering, open_embedder
-from evolcoder.dedup.rows import Candidate
+from evolcoder.decontamination.detect import DetectorSettings, look
+from evolcoder.decontamination.hits import Detector, RowField
+from evolcoder.dedup.embedders import MINILM, CachedEmbedder, open_embedder
+from evolcoder.dedup.rows import CleanedRow
 from evolcoder.engine.registry import cache_folder
 from grading.memory import tree
 
@@ -62,7 +62,7 @@ class Search:
 def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
     """Look for the leaks of a corpus."""
     with TemporaryDirectory() as folder:
-        shelf = Shelf(data, Path(folder))
+        shelf = DataFolder(data, Path(folder))
         rows = corpus(shelf, n_planted=n_planted, n_clean=n_clean, seed=seed)
         begun = _cpu_s()
         found = asyncio.run(_by_texts(rows, shelf))
@@ -76,23 +76,23 @@ def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
     return Search(rows, found, text_s, cost)
 
 
-async def _by_texts(rows: Sequence[Row], shelf: Shelf) -> dict[str, set[Pair]]:
+async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pair]]:
     """Look for what can be found by reading."""
     problems = {name: bench_named(name, shelf).problems() for name in BENCHES}
     items = [item for name in BENCHES for item in items_of(name, problems[name])]
     embedder = open_embedder(MINILM, cache_folder() / "models")
-    looks = Looks(items, BY_TEXT, Remembering(embedder, BENCH / "embeddings.db"))
+    looks = DetectorSettings(items, BY_TEXT, CachedEmbedder(embedder, BENCH / "embeddings.db"))
     seen = await look(map(_as_cleaned, rows), looks, seed=0)
     found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
     for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))
-    tasks = {(hit.row, hit.item) for hit in seen.hits if hit.part is Part.TASK}
+    tasks = {(hit.row, hit.item) for hit in seen.hits if hit.part is RowField.TASK}
     return {**found, "by texts, tasks alone": tasks, TEXTS: set().union(*found.values())}
 
 
-def _as_cleaned(row: Row) -> Candidate:
+def _as_cleaned(row: Row) -> CleanedRow:
     """Make of a row of the corpus what `evolcoder clean` makes of a row of a file."""
-    return Candidate(row.id, row.task, row.answer, 0, 0, None, is_verified=False, found=None)
+    return CleanedRow(row.id, row.task, row.answer, 0, 0, None, is_verified=False, found=None)
 
 
 def told(done: Search) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from cleaning.rewrites import renamed, reordered
 from evolcoder.bench.base import Problem
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.bench.registry import bench_named
 from evolcoder.code.python_ast import tree_of
@@ -61,7 +61,7 @@ class Row:
     """Id of the Code Alpaca row that a clean row was made of; empty for planted ones."""
 
 
-def corpus(shelf: Shelf, *, n_planted: int, n_clean: int, seed: int) -> list[Row]:
+def corpus(shelf: DataFolder, *, n_planted: int, n_clean: int, seed: int) -> list[Row]:
     """Mix planted and clean rows."""
     rng = rng_for(seed, "corpus")
     rows = [*planted(shelf, n_planted, seed), *clean(shelf, n_clean, seed)]
@@ -69,7 +69,7 @@ def corpus(shelf: Shelf, *, n_planted: int, n_clean: int, seed: int) -> list[Row
     return rows
 
 
-def planted(shelf: Shelf, count: int, seed: int) -> list[Row]:
+def planted(shelf: DataFolder, count: int, seed: int) -> list[Row]:
     """Draw leaks, as many of each kind as there are, by turns, until there are enough."""
     rng = rng_for(seed, "planted")
     problems = [problem for name in BENCHES for problem in bench_named(name, shelf).problems()]
@@ -85,7 +85,7 @@ def planted(shelf: Shelf, count: int, seed: int) -> list[Row]:
     return rows
 
 
-def clean(shelf: Shelf, count: int, seed: int) -> list[Row]:
+def clean(shelf: DataFolder, count: int, seed: int) -> list[Row]:
     """Take real rows, and make more of them by saying them differently until there are enough."""
     rng = rng_for(seed, "clean")
     real = alpaca(shelf)
@@ -102,7 +102,7 @@ def clean(shelf: Shelf, count: int, seed: int) -> list[Row]:
     return list(rows.values())[:count]
 
 
-def alpaca(shelf: Shelf) -> list[tuple[str, str]]:
+def alpaca(shelf: DataFolder) -> list[tuple[str, str]]:
     """Read both files of Code Alpaca as tasks and answers, each once."""
     assert shelf.data_dir is not None, "Code Alpaca is read from a folder of data"
     found = {}
@@ -147,24 +147,24 @@ Leak = tuple[str, str, str]
 """Id of the problem, task, answer."""
 
 
-def _verbatim(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _verbatim(_shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     for problem in problems:
         yield problem.id, f"Complete this:\n{problem.prompt}", _fenced(problem.reference or "")
 
 
-def _renamed(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _renamed(_shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     for problem in problems:
         yield problem.id, _told(problem), _fenced(renamed(problem.reference or ""))
 
 
-def _reordered(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _reordered(_shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     for problem in problems:
         program = reordered(problem.reference or "")
         if program:
             yield problem.id, _told(problem), _fenced(program)
 
 
-def _paraphrased(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _paraphrased(_shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     """Ask in other words, and answer with another algorithm or else with other names."""
     by_id = {problem.id: problem for problem in problems}
     others = {row["id"]: row["program"] for row in fixture("algorithms")}
@@ -175,7 +175,7 @@ def _paraphrased(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
         yield problem.id, row["text"], _fenced(renamed(program, names))
 
 
-def _translated(shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _translated(shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     """Ask for JavaScript, with the answer that MultiPL-E's files carry."""
     numbers = {problem.id.split("/")[1]: problem for problem in problems}
     assert shelf.data_dir is not None
@@ -189,7 +189,7 @@ def _translated(shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
                 yield id, f"Write a JavaScript function. {told}", row["gpt_solution"]
 
 
-def _algorithm(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
+def _algorithm(_shelf: DataFolder, problems: Sequence[Problem]) -> Iterator[Leak]:
     """Solve a problem in another way, under another name, and say nothing of it in the task."""
     by_id = {problem.id: problem for problem in problems}
     for row in fixture("algorithms"):
@@ -201,7 +201,7 @@ def _algorithm(_shelf: Shelf, problems: Sequence[Problem]) -> Iterator[Leak]:
         )
 
 
-_MAKERS: dict[str, Callable[[Shelf, Sequence[Problem]], Iterator[Leak]]] = {
+_MAKERS: dict[str, Callable[[DataFolder, Sequence[Problem]], Iterator[Leak]]] = {
     "verbatim": _verbatim,
     "renamed": _renamed,
     "reordered": _reordered,

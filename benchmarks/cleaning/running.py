@@ -20,11 +20,16 @@ from pathlib import Path
 
 from cleaning.planted import BENCHES, SHARED, Row, corpus
 from cleaning.recall import Pair, table
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.decontamination.execution import search as execution
-from evolcoder.decontamination.execution.search import ALIKE, Pass, Search, Tally
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.decontamination.execution.search import (
+    ALIKE,
+    ExecutionSearch,
+    PassedProblem,
+    SearchCounts,
+)
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 from grading.memory import tree
 
@@ -43,7 +48,7 @@ class Cost:
     """Seconds by the clock."""
     cpu_s: float
     """Processor seconds of all processes."""
-    tally: Tally
+    tally: SearchCounts
     """What it did."""
 
     def __str__(self) -> str:
@@ -56,15 +61,15 @@ class Cost:
 
 
 async def passes_of(
-    rows: Sequence[Row], shelf: Shelf, folder: Path
-) -> tuple[dict[str, tuple[Pass, ...]], Cost]:
+    rows: Sequence[Row], shelf: DataFolder, folder: Path
+) -> tuple[dict[str, tuple[PassedProblem, ...]], Cost]:
     """Run the functions of all rows against HumanEval and MBPP; row id -> what it passes."""
     benches = {name: bench_named(name, shelf).problems() for name in BENCHES}
     sandbox = await PoolSandbox.start()
-    controls = Controls(folder / "controls.db", sandbox, "benchmark")
+    controls = ReferenceChecks(folder / "controls.db", sandbox, "benchmark")
     begun, used = time.monotonic(), _cpu_s()
-    search = await Search.over(benches, sandbox, controls.need)
-    found: dict[str, tuple[Pass, ...]] = {}
+    search = await ExecutionSearch.over(benches, sandbox, controls.need)
+    found: dict[str, tuple[PassedProblem, ...]] = {}
     left = iter(rows)
 
     async def work() -> None:
@@ -82,7 +87,7 @@ def _cpu_s() -> float:
     return sum(seen.cpu_s for seen in tree(os.getpid()))
 
 
-def pairs_of(passes: Mapping[str, Iterable[Pass]]) -> dict[str, set[Pair]]:
+def pairs_of(passes: Mapping[str, Iterable[PassedProblem]]) -> dict[str, set[Pair]]:
     """Name what was found by all passes, by those that solve, and by those that tell of a leak."""
     every = [(row, one) for row, some in passes.items() for one in some]
     return {
@@ -103,7 +108,7 @@ def main() -> None:
     if given.anew:
         execution.MAX_KEPT = 1
     with tempfile.TemporaryDirectory() as folder:
-        shelf = Shelf(SHARED, Path(folder))
+        shelf = DataFolder(SHARED, Path(folder))
         rows = corpus(shelf, n_planted=given.planted, n_clean=given.rows, seed=given.seed)
         passes, cost = asyncio.run(passes_of(rows, shelf, Path(folder)))
     print(cost)

@@ -16,16 +16,16 @@ from memory import tree
 from said import Clock
 
 from evolcoder.bench.base import CallChecks, Problem
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import Need, ProblemTest
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 
 
 def main() -> None:
     bench, data, samples, workers, controls = sys.argv[1:]
-    problems = bench_named(bench, Shelf(Path(data), Path(controls).parent)).problems()
+    problems = bench_named(bench, DataFolder(Path(data), Path(controls).parent)).problems()
     rows = map(json.loads, Path(samples).read_text().splitlines())
     programs = [(row["task_id"], row["completion"]) for row in rows]
     asyncio.run(_grade(problems, programs, int(workers), Path(controls)))
@@ -40,7 +40,7 @@ async def _grade(
 
     async def verdict(name: str, program: str) -> bool:
         if name not in tests:
-            tests[name] = ProblemTest.of(by_id[name], needs.get(name, Need()))
+            tests[name] = ProblemTest.of(by_id[name], needs.get(name, TestNeeds()))
         return (await tests[name].grade(sandbox, program)).passed
 
     starting = Clock()
@@ -56,11 +56,11 @@ async def _grade(
     await sandbox.aclose()
 
 
-async def _needs(problems: list[Problem], sandbox: PoolSandbox, kept: Path) -> dict[str, Need]:
+async def _needs(problems: list[Problem], sandbox: PoolSandbox, kept: Path) -> dict[str, TestNeeds]:
     """Return what references took and answered, where the answers are not in the data."""
     if not isinstance(problems[0].checks, CallChecks):
         return {}
-    controls = Controls(kept, sandbox, "")
+    controls = ReferenceChecks(kept, sandbox, "")
     found = {problem.id: await controls.need(problem) for problem in problems}
     controls.close()
     return found

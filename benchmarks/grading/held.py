@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evolcoder.sandbox.bubblewrap import FIRST_UID, Jail, find_bwrap
+from evolcoder.sandbox.bubblewrap import FIRST_UID, BubblewrapLauncher, find_bwrap
 
 HERE = Path(__file__).parent
 UID = FIRST_UID + 999
@@ -23,7 +23,7 @@ def held(command: Sequence[str], folders: Sequence[Path]) -> list[str]:
     if bwrap is None:
         sys.exit("there is no bubblewrap, and tools that isolate nothing are not run without it")
     from_root = os.geteuid() == 0
-    jail = Jail(bwrap, (HERE, *folders), (), from_root=from_root)
+    jail = BubblewrapLauncher(bwrap, (HERE, *folders), (), from_root=from_root)
     # First, since checkouts and data may lie under /tmp themselves.
     room = ["--perms", "1777", "--tmpfs", "/tmp"]
     python = os.path.realpath(sys.executable)

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from evolcoder.app import models
-from evolcoder.app.servers import ServeSteps
+from evolcoder.app.servers import ModelServers
 from evolcoder.config.load import Config, load
 from evolcoder.engine.base import Completion, Message, Role, Sampling
-from evolcoder.engine.budget import Meter, Spent
+from evolcoder.engine.budget import Budget, Spending
 from evolcoder.experiment.config import ServeConfig
 from evolcoder.experiment.timings import watching
 from serving.order import MODES, N_WARM, Order, Pass, turns
@@ -21,7 +21,7 @@ def run(order: Order) -> None:
     tasks, serve = order.tasks(), _serve(order)
     with (
         tempfile.TemporaryDirectory() as caches,
-        ServeSteps(Path(order.work), serve).serving([(order.model, "bench")]) as served,
+        ModelServers(Path(order.work), serve).serving([(order.model, "bench")]) as served,
     ):
         for n, mode in enumerate(order.modes):
             _pass(order, mode, tasks[:N_WARM], served[0].spec, Path(caches) / f"warm-{n}.db")
@@ -66,8 +66,8 @@ async def _answers(
     async with AsyncExitStack() as stack:
         opened = await models.open_one(spec, config)
         stack.push_async_callback(opened.engine.aclose)
-        meter = Meter(config.budget, Spent(), lambda *_: None)
-        role = models.Purse(config, meter, {}, stack).role(opened, drawn, "")
+        meter = Budget(config.budget, Spending(), lambda *_: None)
+        role = models.ModelFactory(config, meter, {}, stack).role(opened, drawn, "")
         n_workers = models.in_flight(config, models.Models(opened, opened, None, None))
         return await _in_turn(role, tasks, n_workers)
 

@@ -4,9 +4,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.train.card import Notes
+from evolcoder.train.card import CardNotes
 from evolcoder.train.recipe import recipe_of
-from evolcoder.train.sft import Job, train
+from evolcoder.train.sft import TrainingJob, train
 from training.rows import LONGEST, Order
 
 ROWS_PER_STEP = 64
@@ -24,7 +24,7 @@ def run(order: Order, **changes: object) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         recipe = recipe_of("small", values)
-        job = Job(order.base, out, recipe, order.lessons, ("benchmark",), Notes(), ())
+        job = TrainingJob(order.base, out, recipe, order.lessons, ("benchmark",), CardNotes(), ())
         return {**asdict(train(job)), "weights": "float32"}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.train.base import load_tokenizer
 from evolcoder.train.data import lessons_of
-from evolcoder.train.examples import Example, Lesson, example_of
+from evolcoder.train.examples import TokenizedRow, TrainingPair, example_of
 
 LONGEST = 1024
 
@@ -20,8 +20,8 @@ class Order:
     """What one way is asked to do."""
 
     base: str
-    lessons: tuple[Lesson, ...]
-    examples: tuple[Example, ...]
+    lessons: tuple[TrainingPair, ...]
+    examples: tuple[TokenizedRow, ...]
     steps: int
     micro_tokens: int
 

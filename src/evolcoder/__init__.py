@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from evolcoder.config.load import Config
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
     from evolcoder.errors import EngineError, EvolcoderError, UserError
-    from evolcoder.records import Drop, Made, Reason, Response, Row, Stage, Task
+    from evolcoder.records import Drop, Reason, Response, Row, Stage, Task, Usage
     from evolcoder.storage.run_store import RunStore
 
 __version__ = "0.1.0"
@@ -21,7 +21,6 @@ __all__ = [
     "Engine",
     "EngineError",
     "EvolcoderError",
-    "Made",
     "Message",
     "Reason",
     "Request",
@@ -32,6 +31,7 @@ __all__ = [
     "Sampling",
     "Stage",
     "Task",
+    "Usage",
     "UserError",
 ]
 
@@ -39,7 +39,7 @@ _HOMES = {
     "evolcoder.config.load": ("Config",),
     "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
     "evolcoder.errors": ("EngineError", "EvolcoderError", "UserError"),
-    "evolcoder.records": ("Drop", "Made", "Reason", "Response", "Row", "Stage", "Task"),
+    "evolcoder.records": ("Drop", "Usage", "Reason", "Response", "Row", "Stage", "Task"),
     "evolcoder.storage.run_store": ("RunStore",),
 }
 

@@ -22,7 +22,7 @@ from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.evolve.respond import respond
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import judging
-from evolcoder.stage_timer import Spans
+from evolcoder.stage_timer import StageTimer
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
@@ -36,7 +36,7 @@ CANDIDATES_PER_TARGET = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class RoleModels:
     """The models of a run."""
 
     evolver: Role
@@ -48,7 +48,7 @@ class Cast:
 
 
 @dataclass(slots=True)
-class Tally:
+class RoundCounts:
     """What a run has done so far in this process, for whoever shows its progress."""
 
     round: int = 0
@@ -67,21 +67,21 @@ class Tally:
     """Drops by reason, over all rounds."""
 
 
-class Rounds:
+class Pipeline:
     """One run, from its first round to its last or to a limit."""
 
     def __init__(
         self,
         store: RunStore,
         config: Config,
-        cast: Cast,
+        cast: RoleModels,
         *,
         heuristics: tuple[Heuristic, ...],
         in_flight: int,
         checks: Sequence[RowCheck] = (),
     ) -> None:
-        self.tally = Tally()
-        self._spans = Spans()
+        self.tally = RoundCounts()
+        self._spans = StageTimer()
         self._store = store
         self._config = config
         self._cast = cast
@@ -127,7 +127,7 @@ class Rounds:
         todo = size if round else size + pool.n_waiting(self._store)
         self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
-        self._spans = Spans()
+        self._spans = StageTimer()
         lineages = self._take(round, pool.waiting(self._store, round, max_failures=max_failures))
         try:
             async with asyncio.TaskGroup() as group:

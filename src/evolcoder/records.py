@@ -78,7 +78,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Usage:
     """What it took to make a record, all attempts counted, cached or not."""
 
     model: str
@@ -111,7 +111,7 @@ class Task:
     """Name of the heuristic that made it harder."""
     language: str | None
     """Programming language that the task names, if it names one."""
-    made: Made | None
+    made: Usage | None
     """What the evolution took; None for a seed."""
 
     @classmethod
@@ -121,7 +121,7 @@ class Task:
         return cls(new, instruction, 0, ordinal, new, None, None, language, None)
 
     def child(
-        self, instruction: str, *, round: int, heuristic: str, language: str | None, made: Made
+        self, instruction: str, *, round: int, heuristic: str, language: str | None, made: Usage
     ) -> "Task":
         """Make the task that this one was evolved into."""
         new = _task_id(instruction, self.id, heuristic, round, language)
@@ -160,18 +160,18 @@ class Response:
     """The answer, without reasoning."""
     reasoning: str
     """A thinking model's reasoning, kept apart; empty if there was none."""
-    made: Made | None
+    made: Usage | None
     """What the answer took; None where it came with the seed."""
 
     @classmethod
-    def to(cls, task: Task, text: str, *, reasoning: str = "", made: Made | None) -> "Response":
+    def to(cls, task: Task, text: str, *, reasoning: str = "", made: Usage | None) -> "Response":
         """Make the response to a task."""
         new = content_id("response", [task.id, text, made.model if made else None])
         return cls(new, task.id, task.round, task.ordinal, text, reasoning, made)
 
 
 @dataclass(frozen=True, slots=True)
-class RowVerdict:
+class CheckResult:
     """What one check of one row found; stored, also where it drops nothing."""
 
     task: str
@@ -200,7 +200,7 @@ class RowVerdict:
         *,
         score: float | None = None,
         detail: Mapping[str, JSON] | None = None,
-    ) -> "RowVerdict":
+    ) -> "CheckResult":
         """Say what a check found of a response."""
         r = response
         return cls(r.task, r.id, r.round, r.ordinal, check, kind, score, detail or {})
@@ -226,7 +226,7 @@ class Drop:
     """The text that was judged, shortened."""
     detail: str
     """What was found, such as the matching words or the reason of every candidate."""
-    made: Made | None
+    made: Usage | None
     """What it had cost by then."""
 
 
@@ -242,7 +242,7 @@ class Row:
     response: Response
     parent_instruction: str | None
     """The parent's text, to show how the task changed."""
-    verdicts: tuple[RowVerdict, ...] = ()
+    verdicts: tuple[CheckResult, ...] = ()
     """What checks found of it, in their order; empty where none was done."""
     beside: Mapping[str, str] = field(default_factory=dict)
     """What a derived row holds beside task and answer, such as the answer that was rejected."""

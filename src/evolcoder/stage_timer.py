@@ -23,7 +23,7 @@ class _Span:
     seconds: float = 0.0
 
 
-class Spans:
+class StageTimer:
     """Clocks by name; each runs while at least one is in work under it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

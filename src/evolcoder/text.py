@@ -160,7 +160,7 @@ _QUERIED = re.compile(rf"""([?&]{_KEY_NAME}=)[^&#\s"'<>]*""", re.IGNORECASE)
 _NAMES_SECRET = re.compile(_KEY_NAME, re.IGNORECASE)
 
 
-class Wants(StrEnum):
+class WantedLanguage(StrEnum):
     """What a task asks for, as far as its wording tells."""
 
     CODE = "code"
@@ -294,11 +294,11 @@ def named_language(text: str) -> str | None:
     return max(named, key=lambda language: (named[language], first.get(language, -len(told))))
 
 
-def wants(text: str) -> Wants:
+def wants(text: str) -> WantedLanguage:
     """Tell whether a task asks for code, for an explanation, or leaves it open."""
     if _ASKS_FOR_WORDS.match(text):
-        return Wants.WORDS
-    return Wants.CODE if _ASKS_FOR_CODE.match(text) else Wants.EITHER
+        return WantedLanguage.WORDS
+    return WantedLanguage.CODE if _ASKS_FOR_CODE.match(text) else WantedLanguage.EITHER
 
 
 def has_code(text: str) -> bool:

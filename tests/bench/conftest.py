@@ -4,14 +4,14 @@ from functools import cache
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 
 
 @pytest.fixture(scope="session")
 def shelf(shared, tmp_path_factory):
     """The real benchmarks, read in place."""
-    return Shelf(shared, tmp_path_factory.mktemp("cache"))
+    return DataFolder(shared, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evolcoder.bench.base import Form, Found, Sample
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.errors import BenchError
 
@@ -35,7 +35,7 @@ def test_an_unknown_bench_is_answered_with_the_nearest(tmp_path, name, nearest):
     with pytest.raises(
         BenchError, match=f"not known; {nearest}".replace("+", r"\+").replace("?", r"\?")
     ):
-        bench_named(name, Shelf(None, tmp_path))
+        bench_named(name, DataFolder(None, tmp_path))
 
 
 @pytest.fixture(scope="module", params=SOME)
@@ -55,9 +55,9 @@ def test_a_reference_is_its_own_candidate(bench):
     """A whole program from a file is graded to the byte."""
     for problem in bench.problems():
         text = problem.reference or problem.stub
-        candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, Form.PROGRAM))
+        candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, PromptForm.PROGRAM))
         assert (candidate.program, candidate.index, candidate.problem) == (text, 3, problem.id)
-        assert candidate.found is Found.WHOLE
+        assert candidate.found is ExtractedProgram.WHOLE
 
 
 def test_a_reference_is_found_in_a_chat_answer(bench):
@@ -67,11 +67,11 @@ def test_a_reference_is_found_in_a_chat_answer(bench):
             continue
         language = bench.ask(problem).language
         answer = f"Here it is.\n\n```{language}\n{problem.reference}\n```\nDone."
-        candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, Form.ANSWER))
-        assert candidate.found is Found.FENCE, problem.id
+        candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, PromptForm.ANSWER))
+        assert candidate.found is ExtractedProgram.FENCE, problem.id
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", PromptForm)
 @pytest.mark.parametrize("text", ["", "\n", "```", "<think>", "}", "é" * 3, "a\r\nb"])
 def test_any_text_makes_a_candidate(bench, form, text):
     """Nothing that a model says makes a bench raise, twice the same."""
@@ -80,7 +80,7 @@ def test_any_text_makes_a_candidate(bench, form, text):
     assert bench.candidate(problem, sample) == bench.candidate(problem, sample)
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", PromptForm)
 def test_a_fault_has_nothing_to_run(bench, form):
     """A sample that no compiler could be given becomes a candidate with no program."""
     problem = bench.problems()[0]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from evolcoder.bench.base import Form, Found, HarnessChecks, Problem, Sample
+from evolcoder.bench.base import ExtractedProgram, HarnessChecks, Problem, PromptForm, Sample
 from evolcoder.bench.ds1000 import NEEDS, Ds1000, other_versions
 from evolcoder.bench.extract import parses
 from evolcoder.bench.prompts import CHAT, COMPLETION
@@ -23,7 +23,7 @@ def toy(gap="[insert]", prompt=PROMPT + PUT):
 BENCH = Ds1000("ds1000", (), shows_after=False)
 
 
-def take(text, form=Form.ANSWER, **changes):
+def take(text, form=PromptForm.ANSWER, **changes):
     return BENCH.candidate(toy(**changes), Sample.of("DS-1000/0", 0, text, form))
 
 
@@ -79,12 +79,12 @@ def test_insertion_shows_one_gap_and_what_comes_after(named):
 @pytest.mark.parametrize(
     ("text", "form", "program"),
     [
-        ("```python\nresult = x\n```", Form.ANSWER, "result = x"),
-        ("<code>\nresult = x\n</code>", Form.ANSWER, "result = x"),
-        ("result = x", Form.ANSWER, "result = x"),
-        ("result = x\n</code>\nmore", Form.CONTINUATION, "result = x"),
-        ("result = x\n</code>", Form.COMPLETION, "result = x\n</code>"),
-        ("result = x", Form.PROGRAM, "result = x"),
+        ("```python\nresult = x\n```", PromptForm.ANSWER, "result = x"),
+        ("<code>\nresult = x\n</code>", PromptForm.ANSWER, "result = x"),
+        ("result = x", PromptForm.ANSWER, "result = x"),
+        ("result = x\n</code>\nmore", PromptForm.CONTINUATION, "result = x"),
+        ("result = x\n</code>", PromptForm.COMPLETION, "result = x\n</code>"),
+        ("result = x", PromptForm.PROGRAM, "result = x"),
     ],
 )
 def test_the_snippet_alone_is_the_program(text, form, program):
@@ -116,7 +116,7 @@ def test_an_empty_answer_is_nothing():
     """No snippet is told as such, and nothing is run for it."""
     for answer in ("", "```python\n```", "I cannot do that.", "<code></code>"):
         candidate = take(answer)
-        assert (candidate.found, candidate.program) == (Found.NOTHING, "")
+        assert (candidate.found, candidate.program) == (ExtractedProgram.NOTHING, "")
 
 
 def test_other_library_versions_are_named():

@@ -3,8 +3,8 @@
 from evolcoder.bench import ds1000
 from evolcoder.bench.ds1000 import (
     NEEDS,
-    Known,
-    Why,
+    ReferenceRun,
+    Unavailable,
     installed,
     known_failures,
     missing_versions,
@@ -50,15 +50,15 @@ def test_known_failures_have_a_reason(named):
     assert len(known) == 15
     for problem, failure in known.items():
         call = failure.detail.rpartition(".")[2].partition("(")[0]
-        assert failure.why is Why.NETWORK
+        assert failure.why is Unavailable.NETWORK
         assert call in harnesses[problem]
 
 
 def test_a_failure_of_one_version_is_not_one_of_another(monkeypatch):
     """What fails with a version is known where that is installed only."""
     stored = {
-        "DS-1000/1": Known(Why.VERSION, "", {"numpy": "2.0"}),
-        "DS-1000/2": Known(Why.NETWORK, "", {}),
+        "DS-1000/1": ReferenceRun(Unavailable.VERSION, "", {"numpy": "2.0"}),
+        "DS-1000/2": ReferenceRun(Unavailable.NETWORK, "", {}),
     }
     monkeypatch.setattr(ds1000, "_stored", lambda: stored)
     assert set(known_failures({"numpy": "2.0"})) == {"DS-1000/1", "DS-1000/2"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import MAX_CHARS, Found
+from evolcoder.bench.base import MAX_CHARS, ExtractedProgram
 from evolcoder.bench.extract import continued, defines, parses, python_program
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
@@ -19,25 +19,28 @@ def take(answer):
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        (f"```python\n{CODE}\n```", Found.FENCE),
-        (f"Sure!\n```\n{CODE}\n```\nIt adds one.", Found.FENCE),
-        (f"~~~py\r\n{CODE}\r\n~~~".replace("\n    ", "\r\n    "), Found.FENCE),
+        (f"```python\n{CODE}\n```", ExtractedProgram.FENCE),
+        (f"Sure!\n```\n{CODE}\n```\nIt adds one.", ExtractedProgram.FENCE),
+        (f"~~~py\r\n{CODE}\r\n~~~".replace("\n    ", "\r\n    "), ExtractedProgram.FENCE),
         (
             f"1. First:\n   ```python\n   {CODE.replace(chr(10), chr(10) + '   ')}\n   ```",
-            Found.FENCE,
+            ExtractedProgram.FENCE,
         ),
-        (f"```python\nf(1)\n```\nwhere\n```python\n{CODE}\n```", Found.LATER_FENCE),
-        (f"```bash\npip install x\n```\n```python\n{CODE}\n```", Found.FENCE),
-        (f"```python\n{CODE}", Found.OPEN_FENCE),
-        (f"{CODE}\n```\nThe function `f` adds one.", Found.CLOSING_FENCE),
-        (f"Here it is:\n\n{CODE}\n```\n\n### Why\n1. It adds.", Found.CLOSING_FENCE),
-        (f"{CODE}\n```\nUse it so:\n```python\nprint(f(1))\n```", Found.CLOSING_FENCE),
-        (f"{CODE}\n```\nor:\n```python\ndef f(x):\n    return 1 + x\n```", Found.CLOSING_FENCE),
-        (f"```\n{CODE}", Found.OPEN_FENCE),
-        (f"{PROMPT.strip()}\n```\n{CODE}\n```", Found.FENCE),
-        (CODE, Found.NO_FENCE),
-        (f"Here it is:\n\n{CODE}\n\nThis adds one.", Found.AMID_PROSE),
-        (f"<think>def f? no.</think>```python\n{CODE}\n```", Found.FENCE),
+        (f"```python\nf(1)\n```\nwhere\n```python\n{CODE}\n```", ExtractedProgram.LATER_FENCE),
+        (f"```bash\npip install x\n```\n```python\n{CODE}\n```", ExtractedProgram.FENCE),
+        (f"```python\n{CODE}", ExtractedProgram.OPEN_FENCE),
+        (f"{CODE}\n```\nThe function `f` adds one.", ExtractedProgram.CLOSING_FENCE),
+        (f"Here it is:\n\n{CODE}\n```\n\n### Why\n1. It adds.", ExtractedProgram.CLOSING_FENCE),
+        (f"{CODE}\n```\nUse it so:\n```python\nprint(f(1))\n```", ExtractedProgram.CLOSING_FENCE),
+        (
+            f"{CODE}\n```\nor:\n```python\ndef f(x):\n    return 1 + x\n```",
+            ExtractedProgram.CLOSING_FENCE,
+        ),
+        (f"```\n{CODE}", ExtractedProgram.OPEN_FENCE),
+        (f"{PROMPT.strip()}\n```\n{CODE}\n```", ExtractedProgram.FENCE),
+        (CODE, ExtractedProgram.NO_FENCE),
+        (f"Here it is:\n\n{CODE}\n\nThis adds one.", ExtractedProgram.AMID_PROSE),
+        (f"<think>def f? no.</think>```python\n{CODE}\n```", ExtractedProgram.FENCE),
     ],
 )
 def test_the_function_is_found_wherever_it_is(answer, found):
@@ -49,14 +52,14 @@ def test_the_function_is_found_wherever_it_is(answer, found):
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        ("", Found.NOTHING),
-        ("I cannot help with that.", Found.NOTHING),
-        ("Sorry", Found.NOTHING),
-        ("<think>```python\ndef f(x): return x + 1\n```", Found.NOTHING),
-        ("```python\n\n```", Found.NOTHING),
-        ("```java\nint f(int x) { return x + 1; }\n```", Found.NOTHING),
-        ("```python\ndef g(x):\n    return x\n```", Found.NO_ENTRY),
-        ("import the list, then return it.", Found.NOTHING),
+        ("", ExtractedProgram.NOTHING),
+        ("I cannot help with that.", ExtractedProgram.NOTHING),
+        ("Sorry", ExtractedProgram.NOTHING),
+        ("<think>```python\ndef f(x): return x + 1\n```", ExtractedProgram.NOTHING),
+        ("```python\n\n```", ExtractedProgram.NOTHING),
+        ("```java\nint f(int x) { return x + 1; }\n```", ExtractedProgram.NOTHING),
+        ("```python\ndef g(x):\n    return x\n```", ExtractedProgram.NO_ENTRY),
+        ("import the list, then return it.", ExtractedProgram.NOTHING),
     ],
 )
 def test_an_answer_without_the_function_is_told(answer, found):
@@ -69,14 +72,14 @@ def test_an_answer_without_the_function_is_told(answer, found):
 def test_a_bare_body_continues_the_prompt(answer):
     """An answer without the signature is indented to follow it."""
     extract = take(answer)
-    assert extract.found is Found.BODY
+    assert extract.found is ExtractedProgram.BODY
     assert parses(PROMPT + extract.code)
 
 
 def test_the_first_of_several_definitions_is_taken():
     """As the authors of WizardCoder do; a later block may be an alternative."""
     extract = take(f"```python\n{CODE}\n```\nor\n```python\ndef f(x): return -~x\n```")
-    assert (extract.found, extract.code) == (Found.FENCE, CODE)
+    assert (extract.found, extract.code) == (ExtractedProgram.FENCE, CODE)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_a_continuation_ends_where_something_else_begins():
     """The function's body is kept up to the first stop."""
     extract = continued(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
     assert extract.code == "    return x + 1\n"
-    assert (extract.found, extract.cut) == (Found.WHOLE, ("continuation",))
+    assert (extract.found, extract.cut) == (ExtractedProgram.WHOLE, ("continuation",))
 
 
 @pytest.mark.parametrize("indent", ["", "    "])
@@ -148,14 +151,14 @@ def test_a_repeated_signature_starts_the_function_anew(indent):
     """What comes after the repeated definition is cut, the definition itself is not."""
     again = "\n".join(indent + line for line in CODE.split("\n"))
     extract = continued(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
-    assert extract.found is Found.REPEATED_SIGNATURE
+    assert extract.found is ExtractedProgram.REPEATED_SIGNATURE
     assert extract.code == CODE
 
 
 def test_a_prompt_of_words_gets_its_first_definition():
     """Where the prompt has no signature, writing one is no repetition."""
     extract = continued('"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS)
-    assert (extract.found, extract.code) == (Found.WHOLE, f"import os\n{CODE}")
+    assert (extract.found, extract.code) == (ExtractedProgram.WHOLE, f"import os\n{CODE}")
 
 
 @settings(deadline=None)
@@ -171,12 +174,12 @@ def test_deep_and_long_programs_do_not_break_the_parser(unit):
     """A text of the largest size that is run is read in seconds, whatever it nests."""
     text = unit * (MAX_CHARS // len(unit) // 32)
     assert isinstance(parses(text), bool)
-    assert take(f"```python\n{text}\n```").found in Found
+    assert take(f"```python\n{text}\n```").found in ExtractedProgram
 
 
 @pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
 def test_long_answers_are_read_in_time(line):
     """Many places where a program might end do not make the work quadratic."""
     text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
-    assert take(f"```\n{text}```").found is Found.FENCE
-    assert take(text + "\n)").found is Found.AMID_PROSE
+    assert take(f"```\n{text}```").found is ExtractedProgram.FENCE
+    assert take(text + "\n)").found is ExtractedProgram.AMID_PROSE

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from evolcoder.bench import fetch
-from evolcoder.bench.fetch import DataFile, Shelf, rows, rows_digest
+from evolcoder.bench.fetch import DataFile, DataFolder, rows, rows_digest
 from evolcoder.errors import BenchError
 
 ROWS = [{"task_id": "a/0", "prompt": "é"}, {"task_id": "a/1", "prompt": ""}]
@@ -53,7 +53,7 @@ def test_a_file_is_fetched_once_and_then_read_from_the_cache(place, tmp_path, pa
     """The second reading asks nobody, and both give the same rows, packed or not."""
     url, files, asked = place
     files["/toy"] = gzip.compress(CONTENT) if packed else CONTENT
-    shelf = Shelf(None, tmp_path)
+    shelf = DataFolder(None, tmp_path)
     assert rows(file_at(f"{url}/toy"), shelf) == rows(file_at(f"{url}/toy"), shelf) == ROWS
     assert asked == ["/toy"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["toy.jsonl.gz"]
@@ -64,7 +64,7 @@ def test_a_fetched_file_with_a_wrong_checksum_is_not_kept(place, tmp_path):
     url, files, _ = place
     files["/toy"] = CONTENT + b"{}\n"
     with pytest.raises(BenchError, match=f"wrong checksum .*expected {DIGEST[:12]}"):
-        rows(file_at(f"{url}/toy"), Shelf(None, tmp_path))
+        rows(file_at(f"{url}/toy"), DataFolder(None, tmp_path))
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -72,14 +72,14 @@ def test_a_place_that_has_no_such_file_is_one_line(place, tmp_path):
     """The line says the address, the server's reason and the way around it."""
     url, _, _ = place
     with pytest.raises(BenchError, match=r"/toy cannot be fetched: .*use --data-dir") as caught:
-        rows(file_at(f"{url}/toy"), Shelf(None, tmp_path))
+        rows(file_at(f"{url}/toy"), DataFolder(None, tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_a_place_that_cannot_be_reached_is_one_line(tmp_path):
     """Nobody listens on port 9 of this machine."""
     with pytest.raises(BenchError, match="cannot be fetched"):
-        rows(file_at("http://127.0.0.1:9/toy"), Shelf(None, tmp_path))
+        rows(file_at("http://127.0.0.1:9/toy"), DataFolder(None, tmp_path))
 
 
 def test_the_hub_can_be_elsewhere_or_off(place, tmp_path, monkeypatch):
@@ -89,10 +89,10 @@ def test_the_hub_can_be_elsewhere_or_off(place, tmp_path, monkeypatch):
     on_hub = file_at(f"{fetch.HUB}/datasets/toy")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BenchError, match="HF_HUB_OFFLINE"):
-        rows(on_hub, Shelf(None, tmp_path))
+        rows(on_hub, DataFolder(None, tmp_path))
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", url)
-    assert rows(on_hub, Shelf(None, tmp_path)) == ROWS
+    assert rows(on_hub, DataFolder(None, tmp_path)) == ROWS
 
 
 def test_a_damaged_cache_says_which_file_to_delete(tmp_path):
@@ -101,7 +101,7 @@ def test_a_damaged_cache_says_which_file_to_delete(tmp_path):
     path.parent.mkdir()
     path.write_bytes(gzip.compress(CONTENT)[:-9])
     with pytest.raises(BenchError, match=r"toy\.jsonl\.gz.*damaged.*delete it"):
-        rows(file_at("http://127.0.0.1:9/"), Shelf(None, tmp_path))
+        rows(file_at("http://127.0.0.1:9/"), DataFolder(None, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["a/toy.jsonl.gz", "a/toy.jsonl", "toy.jsonl.gz", "toy.jsonl"])
@@ -110,21 +110,21 @@ def test_a_users_folder_is_read_in_place(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(CONTENT) if name.endswith("gz") else CONTENT)
-    assert rows(file_at("http://127.0.0.1:9/"), Shelf(tmp_path, tmp_path / "cache")) == ROWS
+    assert rows(file_at("http://127.0.0.1:9/"), DataFolder(tmp_path, tmp_path / "cache")) == ROWS
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_users_folder_without_the_file_says_where_to_get_it(tmp_path):
     """A folder that the user named is never filled up from the network."""
     with pytest.raises(BenchError, match=r"holds no a/toy.jsonl.gz; get it from http"):
-        rows(file_at("http://127.0.0.1:9/"), Shelf(tmp_path, tmp_path))
+        rows(file_at("http://127.0.0.1:9/"), DataFolder(tmp_path, tmp_path))
 
 
 def test_a_users_file_with_a_wrong_checksum_is_an_error(tmp_path):
     """Other rows are another benchmark."""
     (tmp_path / "toy.jsonl").write_bytes(CONTENT[:-1])
     with pytest.raises(BenchError, match="wrong checksum"):
-        rows(file_at("http://127.0.0.1:9/"), Shelf(tmp_path, tmp_path))
+        rows(file_at("http://127.0.0.1:9/"), DataFolder(tmp_path, tmp_path))
 
 
 def test_a_digest_of_fields_ignores_order_and_other_fields():
@@ -146,10 +146,10 @@ def test_parquet_from_the_hub_becomes_json_lines(place, tmp_path):
     files["/toy.parquet"] = buffer.getvalue().to_pybytes()
     fields = ("task_id", "prompt")
     file = file_at(f"{url}/toy.parquet", sha256=rows_digest(ROWS, fields), fields=fields)
-    assert rows(file, Shelf(None, tmp_path)) == rows(file, Shelf(None, tmp_path)) == ROWS
+    assert rows(file, DataFolder(None, tmp_path)) == rows(file, DataFolder(None, tmp_path)) == ROWS
     files["/toy.parquet"] = b"no parquet"
     with pytest.raises(BenchError, match="is no Parquet file"):
-        rows(file, Shelf(None, tmp_path / "other"))
+        rows(file, DataFolder(None, tmp_path / "other"))
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"task_id": "a"}', b"\xff"])
@@ -158,7 +158,7 @@ def test_rows_that_are_no_rows_are_damage(tmp_path, line):
     (tmp_path / "toy.jsonl").write_bytes(line)
     file = file_at("http://127.0.0.1:9/", fields=("task_id", "prompt"))
     with pytest.raises(BenchError, match="damaged") as caught:
-        rows(file, Shelf(tmp_path, tmp_path))
+        rows(file, DataFolder(tmp_path, tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -168,4 +168,4 @@ def test_a_cache_that_cannot_be_written_is_one_line(place, tmp_path):
     files["/toy"] = CONTENT
     (tmp_path / "a").write_text("a file where a folder should be")
     with pytest.raises(BenchError, match=r"cannot be (written|read)"):
-        rows(file_at(f"{url}/toy"), Shelf(None, tmp_path))
+        rows(file_at(f"{url}/toy"), DataFolder(None, tmp_path))

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from evolcoder.bench.base import Form, Found, Sample
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
+from evolcoder.bench.comparators import Comparator
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.bench.prompts import CHAT, COMPLETION
@@ -77,12 +77,12 @@ def test_tolerances_and_oracles_are_those_of_the_data(plus):
     special = {
         problem.id: (problem.checks.atol, problem.checks.oracle)
         for problem in plus.problems()
-        if problem.checks.atol or problem.checks.oracle is not Oracle.EQUAL
+        if problem.checks.atol or problem.checks.oracle is not Comparator.EQUAL
     }
     assert special == {
-        "HumanEval/2": (1e-6, Oracle.EQUAL),
-        "HumanEval/4": (1e-6, Oracle.EQUAL),
-        "HumanEval/32": (1e-4, Oracle.ROOT),
+        "HumanEval/2": (1e-6, Comparator.EQUAL),
+        "HumanEval/4": (1e-6, Comparator.EQUAL),
+        "HumanEval/32": (1e-4, Comparator.ROOT),
     }
 
 
@@ -102,7 +102,7 @@ def test_wizardcoders_answers_give_wizardcoders_programs(bench, published):
     for row in published:
         problem = problems[row["task_id"]]
         answer = row["all_code"].partition("### Response:")[2]
-        candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, Form.ANSWER))
+        candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, PromptForm.ANSWER))
         found[candidate.found] += 1
         if candidate.program.removeprefix(problem.prompt).strip() != row["completion"].strip():
             differing[problem.id] = candidate.cut
@@ -111,7 +111,7 @@ def test_wizardcoders_answers_give_wizardcoders_programs(bench, published):
                 .strip()
                 .startswith(candidate.program.removeprefix(problem.prompt).strip())
             )
-    assert found == {Found.FENCE: 163, Found.OPEN_FENCE: 1}
+    assert found == {ExtractedProgram.FENCE: 163, ExtractedProgram.OPEN_FENCE: 1}
     assert differing == {"HumanEval/94": ("usage",), "HumanEval/39": ("main_guard",)}
 
 
@@ -120,7 +120,7 @@ def test_published_completions_are_graded_as_they_stand(bench, published):
     problems = {problem.id: problem for problem in bench.problems()}
     for row in published:
         problem = problems[row["task_id"]]
-        sample = Sample.of(problem.id, 0, row["completion"], Form.COMPLETION)
+        sample = Sample.of(problem.id, 0, row["completion"], PromptForm.COMPLETION)
         assert bench.candidate(problem, sample).program == problem.prompt + row["completion"]
 
 
@@ -136,14 +136,16 @@ def test_a_future_import_stays_first(bench):
     """Such an answer replaces the prompt, since nothing may stand before the import."""
     problem = bench.problems()[0]
     code = "from __future__ import annotations\ndef has_close_elements(numbers, threshold): ..."
-    sample = Sample.of(problem.id, 0, f"```python\n{code}\n```", Form.ANSWER)
+    sample = Sample.of(problem.id, 0, f"```python\n{code}\n```", PromptForm.ANSWER)
     assert bench.candidate(problem, sample).program == code
 
 
 def test_an_answer_overrides_the_stub_of_the_prompt(bench):
     """Imports of the prompt stay, and the model's function is defined last."""
     problem = bench.problems()[0]
-    sample = Sample.of(problem.id, 0, "```\ndef has_close_elements(a, b): ...\n```", Form.ANSWER)
+    sample = Sample.of(
+        problem.id, 0, "```\ndef has_close_elements(a, b): ...\n```", PromptForm.ANSWER
+    )
     program = bench.candidate(problem, sample).program
     assert program.startswith(problem.prompt)
     assert program.endswith("\ndef has_close_elements(a, b): ...")
@@ -152,7 +154,10 @@ def test_an_answer_overrides_the_stub_of_the_prompt(bench):
 def test_a_bare_body_and_a_continuation_follow_the_prompt(bench):
     """Both make one function with the prompt's head."""
     problem = bench.problems()[0]
-    for text, form in (("return False", Form.ANSWER), ("    return False\n", Form.CONTINUATION)):
+    for text, form in (
+        ("return False", PromptForm.ANSWER),
+        ("    return False\n", PromptForm.CONTINUATION),
+    ):
         candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, form))
         assert len(tree_of(candidate.program).body) == 2
         assert candidate.program.startswith(problem.prompt)

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.bench.comparators import Comparator
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.function_bench import entry_points
@@ -70,7 +70,7 @@ def test_special_oracles_are_of_problems_that_there_are(benches):
     special = {
         int(problem.id.removeprefix("Mbpp/")): problem.checks.oracle
         for problem in benches[2].problems()
-        if problem.checks.oracle is not Oracle.EQUAL
+        if problem.checks.oracle is not Comparator.EQUAL
     }
     assert special == ORACLES
 
@@ -119,5 +119,5 @@ def test_a_program_keeps_its_helpers(benches):
     bench = benches[0]
     problem = bench.problems()[0]
     text = "import re\ndef g(s): ...\ndef remove_Occ(s, c):\n    return g(s)\nassert 1\n"
-    sample = Sample.of(problem.id, 0, text, Form.CONTINUATION)
+    sample = Sample.of(problem.id, 0, text, PromptForm.CONTINUATION)
     assert bench.candidate(problem, sample).program == problem.prompt + text[: text.index("\nass")]

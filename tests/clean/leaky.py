@@ -1,6 +1,6 @@
 """A toy benchmark and rows that leak it, and rows that do not."""
 
-from evolcoder.decontamination.benchmark_texts import Item
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from toys import WORDS
 
 ZIGZAG = """def zigzag_merge(left, right):
@@ -32,7 +32,7 @@ SMALL = """def step(a):
 
 def item(id, wording, solution, tests):
     """An item of the toy benchmark."""
-    return Item("toy", id, "python", ("f",), f'"""\n{wording}\n"""\n', solution, tests)
+    return BenchmarkText("toy", id, "python", ("f",), f'"""\n{wording}\n"""\n', solution, tests)
 
 
 ITEMS = (

@@ -8,7 +8,7 @@ import pytest
 
 from clean.hashing import Hashing
 from evolcoder.dedup import embedders
-from evolcoder.dedup.embedders import MINILM, Remembering, open_embedder
+from evolcoder.dedup.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.errors import ModelError
 
 MODELS = Path(os.environ.get("EVOLCODER_CACHE", Path.home() / ".cache" / "evolcoder")) / "models"
@@ -20,8 +20,8 @@ needs_minilm = pytest.mark.skipif(
 def test_nothing_is_embedded_twice(tmp_path):
     """A text that was embedded, in this process or an earlier one, is never asked for again."""
     first, second = Hashing(), Hashing()
-    rows = Remembering(first, tmp_path / "e.db").embed(["one", "two", "one"])
-    again = Remembering(second, tmp_path / "e.db").embed(["two", "three", "one"])
+    rows = CachedEmbedder(first, tmp_path / "e.db").embed(["one", "two", "one"])
+    again = CachedEmbedder(second, tmp_path / "e.db").embed(["two", "three", "one"])
     assert (first.asked, second.asked) == (["one", "two"], ["three"])
     assert np.array_equal(rows[[1, 0]], again[[0, 2]])
 
@@ -30,20 +30,20 @@ def test_another_model_has_its_own_memory(tmp_path):
     """What one model embedded is not taken for another's."""
     other = Hashing()
     other.name = "other"
-    Remembering(Hashing(), tmp_path / "e.db").embed(["one"])
-    Remembering(other, tmp_path / "e.db").embed(["one"])
+    CachedEmbedder(Hashing(), tmp_path / "e.db").embed(["one"])
+    CachedEmbedder(other, tmp_path / "e.db").embed(["one"])
     assert other.asked == ["one"]
 
 
 def test_no_texts_are_no_rows(tmp_path):
     """Nothing to embed asks nobody."""
-    assert len(Remembering(Hashing(), tmp_path / "e.db").embed([])) == 0
+    assert len(CachedEmbedder(Hashing(), tmp_path / "e.db").embed([])) == 0
 
 
 def test_odd_texts_are_remembered(tmp_path):
     """Lone surrogates, NUL and emptiness have a row each."""
     odd = ["\ud800", "\x00", "", "x" * 100_000]
-    assert Remembering(Hashing(), tmp_path / "e.db").embed(odd).shape == (4, 64)
+    assert CachedEmbedder(Hashing(), tmp_path / "e.db").embed(odd).shape == (4, 64)
 
 
 def test_a_damaged_model_is_refused(tmp_path):

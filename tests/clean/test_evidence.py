@@ -2,11 +2,20 @@
 
 import random
 
-from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, Part, Side, dropped, in_order
+from evolcoder.decontamination.hits import (
+    Detector,
+    DropRule,
+    Hit,
+    RowField,
+    SpanMark,
+    TextSpan,
+    dropped,
+    in_order,
+)
 
 
-def hit(row, detector, item="HumanEval/0", mark=Mark.TELLS):
-    return Hit(row, "humaneval", item, detector, Part.TASK, Side.PROMPT, "seen", 1.0, mark)
+def hit(row, detector, item="HumanEval/0", mark=SpanMark.TELLS):
+    return Hit(row, "humaneval", item, detector, RowField.TASK, TextSpan.PROMPT, "seen", 1.0, mark)
 
 
 HITS = [
@@ -17,30 +26,30 @@ HITS = [
 
 def test_each_detector_can_drop_alone_or_any_of_them():
     """`--drop NAME` drops the rows with a hit of that detector, `any` all, `none` no row."""
-    assert dropped(HITS, Drop.ANY) == {f"row-{i}" for i in range(10)}
-    assert dropped(HITS, Drop.JUDGE) == {"row-3", "row-8"}
-    assert dropped(HITS, Drop.JUDGE, Drop.EXECUTION) == {"row-3", "row-4", "row-8", "row-9"}
-    assert dropped(HITS, Drop.NONE) == frozenset()
+    assert dropped(HITS, DropRule.ANY) == {f"row-{i}" for i in range(10)}
+    assert dropped(HITS, DropRule.JUDGE) == {"row-3", "row-8"}
+    assert dropped(HITS, DropRule.JUDGE, DropRule.EXECUTION) == {"row-3", "row-4", "row-8", "row-9"}
+    assert dropped(HITS, DropRule.NONE) == frozenset()
 
 
 def test_a_pass_that_tells_nothing_drops_no_row_unless_asked_for_by_name():
     """Weak and plain passes have no vote in `execution` and `any`; `execution-any` takes all."""
-    marked = [hit(mark.value, Detector.EXECUTION, mark=mark) for mark in Mark]
-    assert dropped(marked, Drop.EXECUTION) == dropped(marked, Drop.ANY) == {"tells"}
-    assert dropped(marked, Drop.EXECUTION_ANY) == {"tells", "weak", "plain"}
-    assert dropped([hit("row", Detector.JUDGE)], Drop.EXECUTION_ANY) == frozenset()
+    marked = [hit(mark.value, Detector.EXECUTION, mark=mark) for mark in SpanMark]
+    assert dropped(marked, DropRule.EXECUTION) == dropped(marked, DropRule.ANY) == {"tells"}
+    assert dropped(marked, DropRule.EXECUTION_ANY) == {"tells", "weak", "plain"}
+    assert dropped([hit("row", Detector.JUDGE)], DropRule.EXECUTION_ANY) == frozenset()
 
 
 def test_a_weak_pass_does_not_spare_a_row_that_another_hit_tells_of():
     """Evidence without a vote is no vote against."""
-    hits = [hit("row", Detector.EXECUTION, mark=Mark.WEAK), hit("row", Detector.NGRAMS)]
-    assert dropped(hits, Drop.ANY) == {"row"}
-    assert dropped(hits, Drop.EXECUTION) == frozenset()
+    hits = [hit("row", Detector.EXECUTION, mark=SpanMark.WEAK), hit("row", Detector.NGRAMS)]
+    assert dropped(hits, DropRule.ANY) == {"row"}
+    assert dropped(hits, DropRule.EXECUTION) == frozenset()
 
 
 def test_every_detector_has_a_drop_of_its_name():
     """Whatever can be found can be dropped for."""
-    assert {detector.value for detector in Detector} < {drop.value for drop in Drop}
+    assert {detector.value for detector in Detector} < {drop.value for drop in DropRule}
 
 
 def test_the_order_of_hits_does_not_matter():
@@ -49,4 +58,4 @@ def test_the_order_of_hits_does_not_matter():
     random.Random(3).shuffle(shuffled)
     assert in_order(shuffled) == in_order(HITS)
     assert len(in_order(shuffled)) == len(HITS)
-    assert dropped(shuffled, Drop.NGRAMS) == dropped(HITS, Drop.NGRAMS)
+    assert dropped(shuffled, DropRule.NGRAMS) == dropped(HITS, DropRule.NGRAMS)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clean.leaky import ITEMS
-from evolcoder.decontamination.llm_judge import QUESTION, Word, hits_of, judge_pairs, read_answer
-from evolcoder.decontamination.nearest import Pair
+from evolcoder.decontamination.llm_judge import QUESTION, Answer, hits_of, judge_pairs, read_answer
+from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.scripted import ScriptedEngine
@@ -18,7 +18,7 @@ from evolcoder.errors import EngineError
 
 
 def pair(task, row="row", item=ITEMS[0]):
-    return Pair(item, row, task, 0.8, 0.5, False, True)
+    return NearPair(item, row, task, 0.8, 0.5, False, True)
 
 
 def role(answer):
@@ -47,7 +47,7 @@ def test_the_judge_decides_and_its_reason_is_evidence():
     """A match becomes a hit with the judge's reason; no match becomes none."""
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair(ITEMS[0].wording), pair("Other.", "b")], judge))
-    assert [each.word for each in verdicts] == [Word.MATCH, Word.NO_MATCH]
+    assert [each.word for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
     (hit,) = hits_of(verdicts)
     assert (hit.row, hit.item, hit.seen) == ("row", "toy/0", "MATCH: both merge")
 
@@ -85,7 +85,7 @@ def test_a_text_stays_inside_its_quotes(attack):
     """Whatever a task holds, the question keeps its shape and the judge sees the task whole."""
     seen = []
     judge, _ = role(lambda mark, one, two: seen.append(two) or f"{mark} MATCH: same")
-    assert words_of([pair(attack)], judge) == [Word.MATCH]
+    assert words_of([pair(attack)], judge) == [Answer.MATCH]
     assert seen[0].split()[-1] == attack.replace("\x00", "\ufffd").split()[-1]
 
 
@@ -93,7 +93,7 @@ def test_a_text_stays_inside_its_quotes(attack):
 def test_a_judge_that_obeys_a_text_is_not_believed(attack):
     """A model that only repeats what a text told it to say has not answered."""
     judge, asked = role(lambda mark, one, two: two)
-    assert words_of([pair(attack)], judge) == [Word.UNREADABLE]
+    assert words_of([pair(attack)], judge) == [Answer.UNREADABLE]
     assert len(asked) == 2
 
 
@@ -123,7 +123,7 @@ def test_no_text_holds_its_own_mark(one, two):
 )
 def test_an_answer_out_of_form_is_unreadable(said):
     """It is never taken for no match, nor for a match."""
-    assert read_answer(said, "abcd1234")[0] is Word.UNREADABLE
+    assert read_answer(said, "abcd1234")[0] is Answer.UNREADABLE
 
 
 def test_a_failed_request_is_reported_and_spoils_no_other():
@@ -135,7 +135,7 @@ def test_a_failed_request_is_reported_and_spoils_no_other():
         return same(mark, one, two)
 
     judge, _ = role(answer)
-    assert words_of([pair("bad"), pair(ITEMS[0].wording)], judge) == [Word.FAILED, Word.MATCH]
+    assert words_of([pair("bad"), pair(ITEMS[0].wording)], judge) == [Answer.FAILED, Answer.MATCH]
 
 
 def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
@@ -152,7 +152,7 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
     monkeypatch.setattr("evolcoder.decontamination.llm_judge.read_answer", read)
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
-    assert [each.word for each in verdicts] == [Word.FAILED, Word.MATCH]
+    assert [each.word for each in verdicts] == [Answer.FAILED, Answer.MATCH]
     assert verdicts[0].reason.startswith("could not be judged: ValueError")
 
 
@@ -166,7 +166,9 @@ def test_a_megabyte_is_shown_shortened():
 def test_beyond_the_bound_nothing_is_asked_and_that_is_said():
     """With a bound the nearest pairs are judged; the others are `not_asked`, never no match."""
     judge, asked = role(same)
-    pairs = [Pair(ITEMS[0], f"row-{n}", f"Task {n}.", n / 10, 0.5, False, True) for n in range(5)]
+    pairs = [
+        NearPair(ITEMS[0], f"row-{n}", f"Task {n}.", n / 10, 0.5, False, True) for n in range(5)
+    ]
     said = words_of(pairs, judge, most=2)
-    assert said == [Word.NOT_ASKED] * 3 + [Word.NO_MATCH] * 2
+    assert said == [Answer.NOT_ASKED] * 3 + [Answer.NO_MATCH] * 2
     assert len(asked) == 2

@@ -6,15 +6,15 @@ import pytest
 
 from clean.hashing import Hashing
 from clean.leaky import CLEAN, ITEMS
-from evolcoder.decontamination.benchmark_texts import Item
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector
-from evolcoder.decontamination.nearest import BLOCK, Bounds, Neighbours, hits_of
+from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, hits_of
 
 ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]
 
 
 def pairs_of(rows, *, step=10**9, k=5):
-    near = Neighbours(ITEMS, Hashing(), k)
+    near = NearestRows(ITEMS, Hashing(), k)
     for start in range(0, len(rows), step):
         near.look(rows[start : start + step])
     return near.pairs()
@@ -50,7 +50,7 @@ def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
         "bad",
         "Two ordered ledgers: merge by alternating entries; keep the surplus at the end.",
     )
-    hits = hits_of(pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), Bounds())
+    hits = hits_of(pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), SimilarityBounds())
     assert {(hit.row, hit.item, hit.detector) for hit in hits} == {
         ("bad", "toy/0", Detector.NEIGHBOURS)
     }
@@ -60,12 +60,12 @@ def test_a_telling_function_name_needs_less_nearness():
     """A name of several words gives a paraphrase away; `add` does not."""
     names = {"merge_by_turns": True, "add": False}
     for name, is_named in names.items():
-        item = Item("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
-        near = Neighbours([item], Hashing())
+        item = BenchmarkText("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
+        near = NearestRows([item], Hashing())
         near.look([("row", f"Interleave lists into a single one with `{name}`.")])
         (pair,) = near.pairs()
         assert pair.names is is_named
-        assert Bounds(cosine=1, named=pair.cosine, told=0, sum=2).holds(pair) is is_named
+        assert SimilarityBounds(cosine=1, named=pair.cosine, told=0, sum=2).holds(pair) is is_named
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_a_telling_function_name_needs_less_nearness():
 )
 def test_a_word_that_turns_a_problem_into_another_leaves_it_to_the_judge(one, other):
     """However near two problems are, opposite words are no leak without a judge."""
-    near = Neighbours([Item("toy", "x", "python", ("f",), one, "", "")], Hashing())
+    near = NearestRows([BenchmarkText("toy", "x", "python", ("f",), one, "", "")], Hashing())
     near.look([("same", one), ("other", other)])
-    assert {hit.row for hit in hits_of(near.pairs(), Bounds(cosine=0, sum=0))} == {"same"}
+    assert {hit.row for hit in hits_of(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {"same"}

@@ -6,8 +6,8 @@ import pytest
 
 from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from evolcoder.code.normalize import read
-from evolcoder.decontamination.hits import Detector, Part, Side, in_order
-from evolcoder.decontamination.ngrams import Ngrams
+from evolcoder.decontamination.hits import Detector, RowField, TextSpan, in_order
+from evolcoder.decontamination.ngrams import NgramDetector
 from toys import WORDS
 
 WHOLE = ITEMS[0]
@@ -15,7 +15,7 @@ WHOLE = ITEMS[0]
 
 def hits_of(*rows):
     """Look at rows and return all hits."""
-    grams = Ngrams(ITEMS)
+    grams = NgramDetector(ITEMS)
     for row, task, answer in rows:
         grams.look(row, read(task), read(answer))
     return in_order(grams.hits())
@@ -44,27 +44,27 @@ def test_clean_rows_leak_nothing():
 )
 def test_a_solution_is_found_whatever_its_names_and_order(answer):
     """Copies with other names, another order and other code around them are leaks."""
-    assert found(answer=answer) == {("toy/0", Part.ANSWER, Side.SOLUTION)}
+    assert found(answer=answer) == {("toy/0", RowField.ANSWER, TextSpan.SOLUTION)}
 
 
 def test_a_prompt_is_found_in_a_longer_task():
     """The wording is found with text before and behind it, in any case and layout."""
     wording = WHOLE.wording.upper().replace(" ", "\n")
     assert found(task=f"Please help me. {wording} Use Python.") == {
-        ("toy/0", Part.TASK, Side.PROMPT)
+        ("toy/0", RowField.TASK, TextSpan.PROMPT)
     }
 
 
 def test_one_other_word_that_matters_makes_another_problem():
     """A sentence alike but for a telling word is no leak, since problems differ by one word."""
-    assert found(task=ITEMS[9].wording) == {("toy/9", Part.TASK, Side.PROMPT)}
+    assert found(task=ITEMS[9].wording) == {("toy/9", RowField.TASK, TextSpan.PROMPT)}
     assert found(task=ITEMS[9].wording.replace(WORDS[6], "turnip")) == set()
 
 
 def test_tests_are_found_in_a_task():
     """Assertions that a task quotes are a leak, though the text around is no Python."""
     task = f"Your code must hold this, please:\n{ITEMS[0].tests}"
-    assert ("toy/0", Part.TASK, Side.TESTS) in found(task=task)
+    assert ("toy/0", RowField.TASK, TextSpan.TESTS) in found(task=task)
 
 
 def test_order_and_company_of_rows_decide_nothing():

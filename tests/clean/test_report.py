@@ -5,16 +5,24 @@ import random
 from html.parser import HTMLParser
 
 from clean.leaky import ITEMS
-from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, Part, Side
-from evolcoder.decontamination.llm_judge import Judged, Word
-from evolcoder.decontamination.nearest import Pair
-from evolcoder.decontamination.report import Choice, Found, page, plain, report_of, section, table
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, SpanMark, TextSpan
+from evolcoder.decontamination.llm_judge import Answer, JudgedPair
+from evolcoder.decontamination.nearest import NearPair
+from evolcoder.decontamination.report import (
+    DropChoice,
+    ReportedHit,
+    page,
+    plain,
+    report_of,
+    section,
+    table,
+)
 
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
 
-def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=Mark.TELLS):
-    return Hit(row, benchmark, item, detector, Part.TASK, Side.PROMPT, seen, 1.0, mark)
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=SpanMark.TELLS):
+    return Hit(row, benchmark, item, detector, RowField.TASK, TextSpan.PROMPT, seen, 1.0, mark)
 
 
 HITS = [
@@ -27,30 +35,30 @@ RAN = [Detector.JUDGE, Detector.NGRAMS, Detector.SUBSTRING]
 
 
 def report(hits=HITS, **changes):
-    given = {"n_rows": 10, "ran": RAN, "drops": [Drop.ANY], **changes}
+    given = {"n_rows": 10, "ran": RAN, "drops": [DropRule.ANY], **changes}
     return report_of(hits, **given)
 
 
 def test_each_detector_is_counted_alone_and_together():
     """Rows by a detector, rows that only it found, and problems; then all of them as one."""
     assert [f for f in report().found if f.benchmark == "all"] == [
-        Found("ngrams", "all", 2, 1, 2, 0),
-        Found("substring", "all", 1, 0, 1, 0),
-        Found("judge", "all", 1, 1, 1, 0),
-        Found("together", "all", 3, 3, 3, 0),
+        ReportedHit("ngrams", "all", 2, 1, 2, 0),
+        ReportedHit("substring", "all", 1, 0, 1, 0),
+        ReportedHit("judge", "all", 1, 1, 1, 0),
+        ReportedHit("together", "all", 3, 3, 3, 0),
     ]
 
 
 def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
     """A weak pass is evidence in every form of the report; the row stays but for its own choice."""
-    weak = hit("w", Detector.EXECUTION, "toy/2", seen="weak one", mark=Mark.WEAK)
+    weak = hit("w", Detector.EXECUTION, "toy/2", seen="weak one", mark=SpanMark.WEAK)
     told = hit("a", Detector.EXECUTION)
     found = report([*HITS, weak, told], ran=[*RAN, Detector.EXECUTION])
-    assert Found("execution", "all", 2, 1, 2, 1) in found.found
-    assert Found("together", "all", 4, 4, 4, 1) in found.found
-    assert Choice("any", 7, 3, 0) in found.choices
-    assert Choice("execution", 9, 1, 2) in found.choices
-    assert Choice("execution-any", 8, 2, 2) in found.choices
+    assert ReportedHit("execution", "all", 2, 1, 2, 1) in found.found
+    assert ReportedHit("together", "all", 4, 4, 4, 1) in found.found
+    assert DropChoice("any", 7, 3, 0) in found.choices
+    assert DropChoice("execution", 9, 1, 2) in found.choices
+    assert DropChoice("execution-any", 8, 2, 2) in found.choices
     assert "w" not in found.dropped
     assert [h["mark"] for h in plain(found)["hits"] if h["row"] == "w"] == ["weak"]
     assert "<td>weak</td><td>weak one</td>" in section(found)
@@ -58,11 +66,11 @@ def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
 
 def test_before_and_after_add_up_for_every_choice():
     """Rows before are rows kept and rows dropped, whoever may drop them."""
-    choices = report(drops=[Drop.NGRAMS, Drop.JUDGE]).choices
-    assert choices[0] == Choice("none", 10, 0, 3)
-    assert Choice("any", 7, 3, 0) in choices
-    assert Choice("substring", 9, 1, 2) in choices
-    assert choices[-1] == Choice("ngrams,judge", 7, 3, 0)
+    choices = report(drops=[DropRule.NGRAMS, DropRule.JUDGE]).choices
+    assert choices[0] == DropChoice("none", 10, 0, 3)
+    assert DropChoice("any", 7, 3, 0) in choices
+    assert DropChoice("substring", 9, 1, 2) in choices
+    assert choices[-1] == DropChoice("ngrams,judge", 7, 3, 0)
     assert all(choice.n_kept + choice.n_dropped == 10 for choice in choices)
 
 
@@ -150,8 +158,8 @@ def test_a_page_stands_alone_and_runs_nothing():
 
 def test_what_the_judge_could_not_say_is_in_the_report():
     """Unreadable answers are counted as such, in the table too."""
-    pair = Pair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
-    judged = [Judged(pair, Word.UNREADABLE, "well"), Judged(pair, Word.NO_MATCH, "no")]
+    pair = NearPair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
+    judged = [JudgedPair(pair, Answer.UNREADABLE, "well"), JudgedPair(pair, Answer.NO_MATCH, "no")]
     found = report([], judged=judged, models=[(Detector.JUDGE, "toy")])
     assert dict(found.verdicts) == {"unreadable": 1, "no_match": 1}
     assert "unreadable 1" in table(found)

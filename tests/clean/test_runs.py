@@ -6,11 +6,11 @@ import pytest
 
 from clean.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
 from evolcoder.code.normalize import read
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.hits import Part, Side
-from evolcoder.decontamination.substring import Runs
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import RowField, TextSpan
+from evolcoder.decontamination.substring import SubstringDetector
 
-LONG = Item(
+LONG = BenchmarkText(
     "toy",
     "toy/long",
     "python",
@@ -20,7 +20,7 @@ LONG = Item(
     ZIGZAG + TIDE,
     "assert f({'barley': [3, 5]}, depth=2)['salt'][-1] == sorted(f({'rye': (4,)}, depth=9))\n",
 )
-RUNS = Runs([*ITEMS[2:], LONG])
+RUNS = SubstringDetector([*ITEMS[2:], LONG])
 
 
 def found(task="", answer=""):
@@ -35,7 +35,7 @@ def test_clean_rows_have_no_run():
 def test_half_a_prompt_is_found():
     """A copied part is a leak though the rest is missing."""
     half = LONG.prompt[: len(LONG.prompt) * 2 // 3]
-    assert found(task=f"Once. {half} Go!") == {("toy/long", Part.TASK, Side.PROMPT)}
+    assert found(task=f"Once. {half} Go!") == {("toy/long", RowField.TASK, TextSpan.PROMPT)}
 
 
 def test_code_is_found_under_other_names():
@@ -43,12 +43,12 @@ def test_code_is_found_under_other_names():
     code = ZIGZAG + TIDE
     for name in ("shortest", "merged", "surplus", "entry", "depth", "readings", "each", "log"):
         code = code.replace(name, f"q{len(name)}{name[0]}")
-    assert found(answer=code) == {("toy/long", Part.ANSWER, Side.SOLUTION)}
+    assert found(answer=code) == {("toy/long", RowField.ANSWER, TextSpan.SOLUTION)}
 
 
 def test_a_single_rich_assertion_is_found():
     """One assertion with enough in it is a leak."""
-    assert ("toy/long", Part.TASK, Side.TESTS) in found(task=LONG.tests)
+    assert ("toy/long", RowField.TASK, TextSpan.TESTS) in found(task=LONG.tests)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,15 @@ def test_a_single_rich_assertion_is_found():
 )
 def test_a_list_of_literals_is_no_run(literals):
     """Vowels and primes stand in any program; neither words nor tokens make them a leak."""
-    item = Item("toy", "x", "python", ("f",), f"Say {literals}.", f"f = [{literals}]", "")
-    runs = Runs([item, *ITEMS])
+    item = BenchmarkText("toy", "x", "python", ("f",), f"Say {literals}.", f"f = [{literals}]", "")
+    runs = SubstringDetector([item, *ITEMS])
     assert runs.look("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
 
 
 def test_a_million_equal_words_cost_seconds():
     """Repetition in the row and in the benchmark does not multiply."""
-    same = Item("toy", "same", "python", ("f",), "spam " * 2000, "spam + " * 2000, "")
-    runs = Runs([same, *ITEMS])
+    same = BenchmarkText("toy", "same", "python", ("f",), "spam " * 2000, "spam + " * 2000, "")
+    runs = SubstringDetector([same, *ITEMS])
     row = read("spam " * 500_000)
     start = time.process_time()
     runs.look("row", row, row)

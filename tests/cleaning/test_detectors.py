@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from clean.hashing import Hashing
 from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
-from evolcoder.decontamination.detect import Looks, look, reported
-from evolcoder.decontamination.hits import Detector, Drop, Hit, Part, Side
-from evolcoder.dedup.rows import Candidate
+from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, TextSpan
+from evolcoder.dedup.rows import CleanedRow
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 
@@ -19,7 +19,7 @@ BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
 
 
 def texts(row, task, answer):
-    return Candidate(row, task, answer, 0, 0, None, is_verified=False, found=None)
+    return CleanedRow(row, task, answer, 0, 0, None, is_verified=False, found=None)
 
 
 ROWS = [
@@ -33,7 +33,7 @@ ROWS = [
     texts("by running", "Do it.", "def f(): pass"),
 ]
 BY_RUNNING = Hit(
-    "by running", "toy", "toy/0", Detector.EXECUTION, Part.ANSWER, Side.TESTS, "4 of 4", 1.0
+    "by running", "toy", "toy/0", Detector.EXECUTION, RowField.ANSWER, TextSpan.TESTS, "4 of 4", 1.0
 )
 JUDGE = Role(ScriptedEngine(lambda request: "no idea"), "toy", Sampling(0, 1, 64))
 
@@ -42,10 +42,10 @@ def report(rows=ROWS, *, judge=None, embedder=True, execution=True):
     async def passes(row, answer):
         return [BY_RUNNING] if row == BY_RUNNING.row else []
 
-    looks = Looks(
+    looks = DetectorSettings(
         ITEMS, BY_TEXT, Hashing() if embedder else None, judge, passes if execution else None
     )
-    return reported(asyncio.run(look(rows, looks, seed=0)), looks, [Drop.ANY])
+    return reported(asyncio.run(look(rows, looks, seed=0)), looks, [DropRule.ANY])
 
 
 def test_each_detector_brings_its_hits_into_one_report():

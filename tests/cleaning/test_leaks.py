@@ -10,19 +10,21 @@ from evolcoder.code.functions import functions_of
 from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
 from evolcoder.decontamination import detect
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.detect import Looks, look, reported
-from evolcoder.decontamination.hits import Detector, Drop
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import page, plain, table
 from evolcoder.dedup.files import drops_path, in_file
-from evolcoder.dedup.rows import Leaks, of_file
+from evolcoder.dedup.rows import LeakCounts, of_file
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
 SOLUTION = "def weave(left, right):\n    knots = [a * 7 + b for a, b in zip(left, right)]\n    return sum(knot % 13 for knot in knots) - len(right)\n"
-ITEM = Item("toy", "Toy/1", "python", ("weave",), PROMPT, SOLUTION, "assert weave([1], [2]) == 8")
-OTHER = Item(
+ITEM = BenchmarkText(
+    "toy", "Toy/1", "python", ("weave",), PROMPT, SOLUTION, "assert weave([1], [2]) == 8"
+)
+OTHER = BenchmarkText(
     "toy",
     "Toy/2",
     "python",
@@ -47,7 +49,9 @@ def written(path, data):
 
 
 def looks():
-    return Looks([ITEM, OTHER], frozenset({Detector.NGRAMS, Detector.SUBSTRING}), Hashing())
+    return DetectorSettings(
+        [ITEM, OTHER], frozenset({Detector.NGRAMS, Detector.SUBSTRING}), Hashing()
+    )
 
 
 def found_in(path):
@@ -71,7 +75,7 @@ def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
     """Ctrl-C need not wait until all problems or all rows are embedded."""
     path = written(tmp_path / "d.jsonl", rows(n_rows))
     embedder = Ending()
-    wanted = Looks([ITEM] * n_items, frozenset(), embedder)
+    wanted = DetectorSettings([ITEM] * n_items, frozenset(), embedder)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(look(of_file(path), wanted, seed=0))
     assert embedder.times == 3
@@ -84,13 +88,13 @@ def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
     copy = [row.id for row in of_file(path)][-1]
     assert {hit.detector for hit in found.hits} >= {Detector.NGRAMS, Detector.NEIGHBOURS}
     assert {(hit.row, hit.item) for hit in found.hits} == {(copy, "Toy/1")}
-    assert reported(found, looks(), [Drop.ANY]).dropped == (copy,)
+    assert reported(found, looks(), [DropRule.ANY]).dropped == (copy,)
 
 
 def test_the_order_of_rows_is_nothing(tmp_path):
     """Reversed, the same rows leave the same report."""
     reports = [
-        reported(found_in(written(tmp_path / "d.jsonl", data)), looks(), [Drop.ANY])
+        reported(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
         for data in (rows(), rows()[::-1])
     ]
     assert reports[0] == reports[1]
@@ -105,7 +109,7 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
 
     def leaked(left):
         asked.extend(left)
-        return Leaks({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
+        return LeakCounts({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
 
     target = tmp_path / out if out else None
     summary = in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked)
@@ -155,13 +159,13 @@ def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
         odd = Once(detect.read, "moss of number 1.", error)
         monkeypatch.setattr(detect, "read", odd)
     path = written(tmp_path / "data.jsonl", rows(6))
-    wanted = Looks([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
+    wanted = DetectorSettings([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
     found = asyncio.run(look(of_file(path), wanted, seed=0))
     ((row, why),) = found.unjudged
     assert row == [one.id for one in of_file(path)][1]
     assert why.startswith(f"{UNJUDGED}: {type(error).__name__}")
     assert {hit.item for hit in found.hits} == {"Toy/1"}
-    report = reported(found, wanted, [Drop.ANY])
+    report = reported(found, wanted, [DropRule.ANY])
     assert row not in report.dropped
     assert len(report.dropped) == 1
     note = f"1 rows could not be judged by a detector, such as {row}: {UNJUDGED}"
@@ -179,7 +183,7 @@ def test_what_means_something_of_its_own_ends_the_look(tmp_path, error):
     async def execution(row, answer):
         raise error
 
-    wanted = Looks([ITEM], frozenset(), execution=execution)
+    wanted = DetectorSettings([ITEM], frozenset(), execution=execution)
     with pytest.raises(type(error)):
         asyncio.run(look(of_file(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0))
 

@@ -4,12 +4,12 @@ import pytest
 
 from evolcoder.app.clean import clean_run
 from evolcoder.config.load import CleanConfig, Config
-from evolcoder.dedup.rows import Leaks
-from evolcoder.records import Check, Made, Reason, Response, RowVerdict, Stage, Task
+from evolcoder.dedup.rows import LeakCounts
+from evolcoder.records import Check, CheckResult, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, SEEDS_META, funnel
 
-MADE = Made("toy", 1, 1, 1)
+MADE = Usage("toy", 1, 1, 1)
 LAYERS = ("no network", "seccomp")
 LONG = "Write a function that reads numbers from a file, sorts them, removes what is double, and prints the median and the mean of all that are left"
 
@@ -83,7 +83,7 @@ def test_a_verified_row_outlives_an_earlier_one(store):
     """Whose answer passed tests stays, though its double was there first."""
     first, second, *_ = fill(store)
     answer = Response.to(second, "answer", made=None)
-    store.add(RowVerdict.of(answer, Check.TESTS, "passed", score=0.9))
+    store.add(CheckResult.of(answer, Check.TESTS, "passed", score=0.9))
     clean_run(store, CleanConfig(), seed=0)
     assert first.id in dropped(store)
     assert second.id not in dropped(store)
@@ -95,25 +95,25 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
 
     def leaked(rows):
         assert {row.id for row in rows} >= {third.id, child.id}
-        return Leaks({child.id: [{"item": "Toy/1"}]}, LAYERS)
+        return LeakCounts({child.id: [{"item": "Toy/1"}]}, LAYERS)
 
     clean_run(store, CleanConfig(), seed=0, leaked=leaked)
     assert dropped(store)[child.id] is Reason.LEAK
     clean_run(store, CleanConfig(near=0.9), seed=0)
     assert dropped(store)[child.id] is Reason.LEAK
-    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}))
+    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}))
     assert child.id not in dropped(store)
 
 
 def test_the_protections_under_which_leaks_were_found_stay_with_them(store):
     """They are the run's for as long as the drops are, and those of the next look after it."""
     fill(store)
-    summary = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}, LAYERS))
+    summary = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}, LAYERS))
     assert summary.layers == LAYERS
     assert clean_run(store, CleanConfig(), seed=0).layers == LAYERS
     assert clean_run(store, CleanConfig(near=0.9), seed=0).layers == LAYERS
     assert store.meta(CLEAN_META)["layers"] == list(LAYERS)
-    other = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: Leaks({}, ("cgroup",)))
+    other = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}, ("cgroup",)))
     assert (other.layers, store.meta(CLEAN_META)["layers"]) == (("cgroup",), ["cgroup"])
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
@@ -22,7 +22,7 @@ DETECTORS = "ngrams,execution"
 @pytest.fixture
 def rows(shared, tmp_path):
     """Copies of every tenth problem, and rows that leak nothing; two are near doubles."""
-    problems = bench_named("humaneval", Shelf(shared, tmp_path)).problems()[::10]
+    problems = bench_named("humaneval", DataFolder(shared, tmp_path)).problems()[::10]
     found = [(f"Solve exercise {n}.", one.reference) for n, one in enumerate(problems)]
     found += [(f"Tell what a beacon is in {n} words.", "A light by the sea.") for n in range(9)]
     found += [(f"{problems[0].prompt} {word}", "See below.") for word in ("Well.", "Now.")]

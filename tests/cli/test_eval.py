@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.mbpp import MBPP
 from evolcoder.bench.registry import bench_named
-from evolcoder.bench.samples import Format
+from evolcoder.bench.samples import SampleFormat
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
 from loopback import Loopback, in_thread
@@ -42,7 +42,7 @@ def evaluate(capsys, *arguments):
 
 @pytest.fixture
 def humaneval(shared):
-    return bench_named("humaneval", Shelf(shared, shared))
+    return bench_named("humaneval", DataFolder(shared, shared))
 
 
 def solutions(problems, n_wrong=0):
@@ -131,7 +131,9 @@ def test_programs_that_cannot_be_run_fail_and_nothing_else_does(
     assert found["scores"][0]["value"] == 0.8
 
 
-@pytest.mark.parametrize("layout", [Format.HUMAN_EVAL, Format.EVALPLUS, Format.BIGCODE])
+@pytest.mark.parametrize(
+    "layout", [SampleFormat.HUMAN_EVAL, SampleFormat.EVALPLUS, SampleFormat.BIGCODE]
+)
 def test_samples_of_other_tools_come_out_as_they_went_in(
     capsys, tmp_path, shared, humaneval, layout
 ):

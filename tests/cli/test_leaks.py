@@ -9,7 +9,7 @@ from html import unescape
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
@@ -33,7 +33,7 @@ def clean(capsys, *arguments):
 @pytest.fixture
 def problems(shared, tmp_path):
     """The problems of HumanEval."""
-    return bench_named("humaneval", Shelf(shared, tmp_path)).problems()
+    return bench_named("humaneval", DataFolder(shared, tmp_path)).problems()
 
 
 @pytest.fixture

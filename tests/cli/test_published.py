@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 
 pytestmark = pytest.mark.timeout(1800)
@@ -30,10 +30,10 @@ bf16, through vLLM with `evolcoder eval --bench humaneval+ --no-grade`."""
 def evaluated(shared, tmp_path_factory, measured_controls):
     """What evaluates samples and what checks a bench, with controls that these tests share."""
     folder = tmp_path_factory.mktemp("published")
-    shelf = Shelf(shared, folder)
+    shelf = DataFolder(shared, folder)
     with asyncio.Runner() as runner:
         sandbox = runner.run(PoolSandbox.start())
-        controls = Controls(measured_controls / "controls.db", sandbox, json.dumps([]))
+        controls = ReferenceChecks(measured_controls / "controls.db", sandbox, json.dumps([]))
 
         async def story(one):
             faults = await one.check(controls)
@@ -89,7 +89,7 @@ def test_wizardcoders_samples_on_the_extended_inputs(evaluated, shared):
 
     def samples(_bench):
         found = rows(shared / WIZARDCODER)
-        return [Sample.of(r["task_id"], 0, r["completion"], Form.COMPLETION) for r in found]
+        return [Sample.of(r["task_id"], 0, r["completion"], PromptForm.COMPLETION) for r in found]
 
     evaluate, _ = evaluated
     _, verdicts = evaluate("humaneval+", samples)
@@ -104,7 +104,7 @@ def test_a_small_models_answers_score_as_its_makers_say(evaluated):
     """Within four points of 70.1 and 66.5, by our own prompt and extraction."""
 
     def samples(_bench):
-        return [Sample.of(r["task_id"], 0, r["answer"], Form.ANSWER) for r in rows(QWEN)]
+        return [Sample.of(r["task_id"], 0, r["answer"], PromptForm.ANSWER) for r in rows(QWEN)]
 
     evaluate, _ = evaluated
     result, _ = evaluate("humaneval+", samples)

@@ -6,9 +6,9 @@ import urllib.request
 
 import pytest
 
-from evolcoder.app.servers import ServeSteps
+from evolcoder.app.servers import ModelServers
 from evolcoder.engine.http_errors import fault_of_listing
-from evolcoder.engine.transport import Answer
+from evolcoder.engine.transport import HttpAnswer
 from evolcoder.errors import StepFailed
 from evolcoder.experiment.config import ServeConfig
 
@@ -89,7 +89,7 @@ def sleeper(tmp_path):
         "{name}",
     )
     config = ServeConfig(command=command, port=18795, ready_s=60, swap_weights=True)
-    steps = ServeSteps(tmp_path, config)
+    steps = ModelServers(tmp_path, config)
 
     def model(name, *files):
         folder = tmp_path / name
@@ -107,7 +107,7 @@ def said_by(served):
     """Return the weights that a server says it has, once it may be asked under the spec's name."""
     url, _, name = served.spec.partition("#")
     body = urllib.request.urlopen(f"{url}/models").read()
-    assert fault_of_listing(Answer(200, body, "", None), model=name) is None
+    assert fault_of_listing(HttpAnswer(200, body, "", None), model=name) is None
     return json.loads(body)["data"][0]["root"]
 
 
@@ -183,7 +183,7 @@ def test_models_of_one_step_are_served_side_by_side(tmp_path):
     (tmp_path / "named.py").write_text(NAMED)
     command = ("{python}", str(tmp_path / "named.py"), "{name}:{model}", "{port}")
     config = ServeConfig(command=command, port=18791, ready_s=60)
-    with ServeSteps(tmp_path, config).serving([("a", "one"), ("b", "two")]) as served:
+    with ModelServers(tmp_path, config).serving([("a", "one"), ("b", "two")]) as served:
         assert [one.spec for one in served] == [
             "http://127.0.0.1:18791/v1#one", "http://127.0.0.1:18792/v1#two",
         ]  # fmt: skip
@@ -196,7 +196,10 @@ def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
     script = "import sys; print(*sys.argv[1:]); sys.exit(7)"
     command = ("{python}", "-c", script, *ServeConfig().command[1:])
     config = ServeConfig(command=command, gpus=8, port=18793, ready_s=60)
-    with pytest.raises(StepFailed) as failed, ServeSteps(tmp_path, config).serving([("w", "one")]):
+    with (
+        pytest.raises(StepFailed) as failed,
+        ModelServers(tmp_path, config).serving([("w", "one")]),
+    ):
         pass
     assert "serve w --served-model-name one" in str(failed.value)
     assert "--data-parallel-size 8 --api-server-count 8" in str(failed.value)

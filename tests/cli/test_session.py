@@ -7,10 +7,10 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 
-from evolcoder.app.models import Opened, Purse
+from evolcoder.app.models import ModelFactory, OpenedModels
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Message, Sampling
-from evolcoder.engine.budget import Meter, Spent
+from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.scripted import ScriptedEngine
 
 
@@ -21,9 +21,9 @@ def test_the_last_answer_is_in_the_cache_when_the_stack_has_closed(tmp_path):
 
     async def ask():
         async with AsyncExitStack() as stack:
-            meter = Meter(config.budget, Spent(), lambda *_: None)
-            purse = Purse(config, meter, {}, stack)
-            opened = Opened(ScriptedEngine(lambda _: "yes"), "m")
+            meter = Budget(config.budget, Spending(), lambda *_: None)
+            purse = ModelFactory(config, meter, {}, stack)
+            opened = OpenedModels(ScriptedEngine(lambda _: "yes"), "m")
             role = purse.role(opened, Sampling(0.0, 1.0, 8), "")
             await role.ask((Message("user", "well?"),), seed=0)
 

@@ -173,7 +173,7 @@ def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
     config = check(
         {"seeds": {"path": str(tmp_path / "seeds.jsonl")}, "budget": {"rounds": 1}}, where="here"
     )
-    habits = estimate.Habits(attempts=1.0, kept=1.0)
+    habits = estimate.TokenRates(attempts=1.0, kept=1.0)
     sample, n_tasks, n_unanswered = estimate._seeds(config)
     assert (len(sample), n_tasks, n_unanswered) == (estimate.SAMPLE, estimate.SAMPLE + 50, 0)
     evolver = estimate.estimate(config, resolve(config.evolve), habits)[0]

@@ -6,7 +6,7 @@ import pytest
 
 import toy_model
 from evolcoder.cli.main import main
-from evolcoder.seeds.formats import Pair
+from evolcoder.seeds.formats import SeedPair
 from evolcoder.train.data import lessons_of, pair_of
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
@@ -38,7 +38,7 @@ def written(path, rows):
 )
 def test_every_format_of_rows_is_read(row):
     """Our exports, TRL's and the seeds' formats hold the same task and answer."""
-    assert pair_of(row) == Pair(TASK, ANSWER)
+    assert pair_of(row) == SeedPair(TASK, ANSWER)
 
 
 def test_a_lesson_knows_its_file_and_line(tmp_path):

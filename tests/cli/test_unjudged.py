@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from evolcoder.app.regrade import _verdicts
-from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
@@ -71,7 +71,7 @@ def _measured(_own_cache, measured_controls, monkeypatch):
 
 @pytest.fixture
 def problems(shared):
-    return bench_named("humaneval", Shelf(shared, shared)).problems()
+    return bench_named("humaneval", DataFolder(shared, shared)).problems()
 
 
 def hostile(problems):
@@ -131,7 +131,8 @@ def test_hostile_samples_of_a_loop_are_graded_again(tmp_path, shared, problems):
     plain = results.facts(RESULTS)["config"]
     config = LoopConfig.model_validate({**plain, "ask": {**plain["ask"], "data_dir": str(shared)}})
     samples = [
-        Sample.of(row["task_id"], 0, row["solution"], Form.PROGRAM) for row in hostile(problems)
+        Sample.of(row["task_id"], 0, row["solution"], PromptForm.PROGRAM)
+        for row in hostile(problems)
     ]
     found = _verdicts(tmp_path, "humaneval", config, samples)
     assert len(found) == len(samples)

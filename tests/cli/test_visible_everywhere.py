@@ -292,10 +292,10 @@ def test_leaks_are_shown_as_text(call, tmp_path, shared):
         if False
         else None
     )
-    from evolcoder.bench.fetch import Shelf
+    from evolcoder.bench.fetch import DataFolder
     from evolcoder.bench.registry import bench_named
 
-    problem = bench_named("humaneval", Shelf(shared, tmp_path)).problems()[0]
+    problem = bench_named("humaneval", DataFolder(shared, tmp_path)).problems()[0]
     text = problem.prompt.replace(" numbers", f" numbers{POISON}")
     row = {"id": POISON, "root": "r", "parent": "", "round": 0}
     rows = [row | {"instruction": text, "output": problem.reference + POISON}]

@@ -11,11 +11,11 @@ from yarl import URL
 
 from evolcoder.engine.transport import (
     CannotConnectError,
-    CutError,
-    Dial,
-    HalfError,
-    Lines,
+    ConnectionCutError,
+    ConnectionPool,
+    Connector,
     NotHttpError,
+    PartialResponseError,
     TooLongError,
 )
 
@@ -59,7 +59,9 @@ class Scripted:
 async def lines_to(script, *, idle_s=4.0):
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    lines = Lines(Dial(URL(f"http://127.0.0.1:{port}")), most_bytes=MOST, idle_s=idle_s)
+    lines = ConnectionPool(
+        Connector(URL(f"http://127.0.0.1:{port}")), most_bytes=MOST, idle_s=idle_s
+    )
     try:
         yield lines
     finally:
@@ -144,18 +146,18 @@ async def test_a_connection_that_idled_too_long_is_not_used():
 
 
 BROKEN = {
-    "nothing": (b"", CutError),
-    "half a head": (b"HTTP/1.1 200 OK\r\nConte", CutError),
-    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfine", HalfError),
+    "nothing": (b"", ConnectionCutError),
+    "half a head": (b"HTTP/1.1 200 OK\r\nConte", ConnectionCutError),
+    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfine", PartialResponseError),
     "half a chunk": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nfine",
-        HalfError,
+        PartialResponseError,
     ),
     "half a parcel": (
         answer(gzip.compress(b"fine")[:-9], b"Content-Encoding: gzip\r\n"),
-        HalfError,
+        PartialResponseError,
     ),
-    "a false parcel": (answer(b"fine", b"Content-Encoding: gzip\r\n"), HalfError),
+    "a false parcel": (answer(b"fine", b"Content-Encoding: gzip\r\n"), PartialResponseError),
     "no HTTP": (b"SSH-2.0-surprise\r\n\r\n", NotHttpError),
     "another protocol": (
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
@@ -209,7 +211,9 @@ async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(
         return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = Lines(Dial(URL(f"http://model.example:{port}")), most_bytes=MOST, idle_s=4.0)
+    lines = ConnectionPool(
+        Connector(URL(f"http://model.example:{port}")), most_bytes=MOST, idle_s=4.0
+    )
     await asyncio.gather(*(lines.ask(ASKED, 5) for _ in range(50)))
     peers = [line._transport.get_extra_info("peername")[0] for line in lines._all]
     await lines.aclose()
@@ -229,7 +233,7 @@ async def test_an_address_that_refuses_is_passed_over(monkeypatch):
         return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.3")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = Lines(Dial(URL(f"http://localhost:{port}")), most_bytes=MOST, idle_s=4.0)
+    lines = ConnectionPool(Connector(URL(f"http://localhost:{port}")), most_bytes=MOST, idle_s=4.0)
     assert (await lines.ask(ASKED, 5)).body == b"fine"
     await lines.aclose()
     await script.stop(server)
@@ -244,7 +248,7 @@ async def test_a_name_that_nobody_knows_is_no_connection(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = Lines(Dial(URL("http://model.example")), most_bytes=MOST, idle_s=4.0)
+    lines = ConnectionPool(Connector(URL("http://model.example")), most_bytes=MOST, idle_s=4.0)
     for _ in range(2):
         with pytest.raises(CannotConnectError, match="not known"):
             await lines.ask(ASKED, 5)

@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.config.load import check
 from evolcoder.config.schema import ServerConfig
-from evolcoder.engine.endpoint import Address, KeyRing, handed_on
+from evolcoder.engine.endpoint import Endpoint, KeyRing, handed_on
 from evolcoder.errors import ConfigError
 
 OURS, THEIRS = "sk-ours-0123456789ab", "key-theirs-ba9876543210"
@@ -42,7 +42,7 @@ def test_openai_api_key_goes_to_the_configured_origin_alone(url, base, sent):
     """Scheme, host and port are compared, and nothing that merely looks like the host."""
     key = ring(OPENAI_BASE_URL=base).key_for(url)
     assert key.value == (OURS if sent else "")
-    headers = Address.of(url, api_key=key).headers
+    headers = Endpoint.of(url, api_key=key).headers
     assert (OURS in headers.get("Authorization", "")) == sent
 
 

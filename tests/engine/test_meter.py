@@ -7,7 +7,7 @@ import pytest
 import toys
 from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine.base import Completion, Message, Request, Sampling
-from evolcoder.engine.budget import Meter, MeteredEngine, Spent
+from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.errors import BudgetReached, EngineError
 
 PRICES = {"toy": Price(input=1.0, output=10.0)}
@@ -40,7 +40,7 @@ def request(n=0, max_tokens=100):
 
 def metered(limits, *, spent=None, inner=None):
     booked = []
-    meter = Meter(limits, spent or Spent(), lambda *call: booked.append(call))
+    meter = Budget(limits, spent or Spending(), lambda *call: booked.append(call))
     inner = inner or Slow()
     return MeteredEngine(inner, meter, PRICES), meter, inner, booked
 
@@ -73,7 +73,7 @@ def test_dollars_never_pass_the_limit():
 
 def test_what_earlier_sessions_spent_counts():
     """A resumed run does not get a fresh purse."""
-    engine, _, inner, _ = metered(BudgetConfig(max_tokens=1000), spent=Spent(tokens=995))
+    engine, _, inner, _ = metered(BudgetConfig(max_tokens=1000), spent=Spending(tokens=995))
     (outcome,) = ask_all(engine, 1)
     assert isinstance(outcome, BudgetReached)
     assert "budget.max_tokens=1000: 995 spent" in str(outcome)

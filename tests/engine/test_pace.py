@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine.rate_limit import Pace
+from evolcoder.engine.rate_limit import RateLimiter
 
 pytestmark = pytest.mark.virtual_time
 
 
 def pace_for(**traffic):
-    return Pace(TrafficConfig(**traffic))
+    return RateLimiter(TrafficConfig(**traffic))
 
 
 def now():

@@ -10,19 +10,19 @@ from evolcoder.engine.retry import (
     BACKOFF_S,
     MAX_BACKOFF_S,
     MAX_RETRY_AFTER_S,
-    Fault,
-    Patience,
-    Worth,
+    RequestFault,
+    RetryClass,
+    RetryState,
     retry_after_s,
 )
 
 
 def patience(**traffic):
-    return Patience(TrafficConfig(**traffic), now=0.0, backoff_s=BACKOFF_S)
+    return RetryState(TrafficConfig(**traffic), now=0.0, backoff_s=BACKOFF_S)
 
 
 def fault(worth, wait_s=0.0):
-    return Fault("HTTP 500", "", worth, wait_s)
+    return RequestFault("HTTP 500", "", worth, wait_s)
 
 
 def tries(waits, worth, now=0.0):
@@ -34,7 +34,8 @@ def tries(waits, worth, now=0.0):
 
 
 @pytest.mark.parametrize(
-    ("worth", "n"), [(Worth.FATAL, 1), (Worth.NOTHING, 1), (Worth.ONCE, 2), (Worth.TRIES, 5)]
+    ("worth", "n"),
+    [(RetryClass.FATAL, 1), (RetryClass.NOTHING, 1), (RetryClass.ONCE, 2), (RetryClass.TRIES, 5)],
 )
 def test_each_worth_has_its_number_of_tries(worth, n):
     """What is fatal or rejected is tried once, an accident twice, a failure max_tries times."""
@@ -45,15 +46,15 @@ def test_waiting_uses_up_no_tries():
     """A server that was away for long may still fail max_tries times."""
     waits = patience(max_tries=3)
     for _ in range(50):
-        assert waits.wait_s(fault(Worth.TIME), 0.0) is not None
-    assert tries(waits, Worth.TRIES) == 3
+        assert waits.wait_s(fault(RetryClass.TIME), 0.0) is not None
+    assert tries(waits, RetryClass.TRIES) == 3
 
 
 def test_no_wait_ends_after_max_retry_s():
     """A wait that would end too late is not begun."""
     waits = patience(max_retry_s=100)
-    assert waits.wait_s(fault(Worth.TIME, wait_s=99.0), 0.0) is not None
-    assert waits.wait_s(fault(Worth.TIME, wait_s=99.0), 2.0) is None
+    assert waits.wait_s(fault(RetryClass.TIME, wait_s=99.0), 0.0) is not None
+    assert waits.wait_s(fault(RetryClass.TIME, wait_s=99.0), 2.0) is None
 
 
 def test_waits_double_with_full_jitter_up_to_a_bound():
@@ -64,8 +65,8 @@ def test_waits_double_with_full_jitter_up_to_a_bound():
         for _ in range(400):
             waits = patience(max_tries=50)
             for _ in range(n):
-                waits.wait_s(fault(Worth.TRIES), 0.0)
-            drawn.append(waits.wait_s(fault(Worth.TRIES), 0.0))
+                waits.wait_s(fault(RetryClass.TRIES), 0.0)
+            drawn.append(waits.wait_s(fault(RetryClass.TRIES), 0.0))
         assert max(drawn) <= longest
         assert max(drawn) > 0.9 * longest
         assert min(drawn) < 0.1 * longest
@@ -73,7 +74,7 @@ def test_waits_double_with_full_jitter_up_to_a_bound():
 
 def test_the_wait_is_never_shorter_than_the_server_asks_for():
     """Retry-After is a lower bound, and jitter comes on top, so that not all return at once."""
-    drawn = {patience().wait_s(fault(Worth.TIME, wait_s=10.0), 0.0) for _ in range(50)}
+    drawn = {patience().wait_s(fault(RetryClass.TIME, wait_s=10.0), 0.0) for _ in range(50)}
     assert min(drawn) >= 10.0
     assert len(drawn) > 40
 

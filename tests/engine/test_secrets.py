@@ -11,7 +11,7 @@ from aiohttp import web
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
-from evolcoder.engine.endpoint import Address, Key
+from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.redact import Secrets, redactor
 from evolcoder.errors import EvolcoderError, ModelError
@@ -106,9 +106,9 @@ async def test_a_login_in_the_url_is_sent_and_not_shown():
 
 def test_a_key_that_no_header_can_hold_is_refused_unseen():
     """White space around a key is dropped; a line break within it is an error that hides it."""
-    assert Address.of("http://h/v1", api_key=f" {KEY}\n").headers["Authorization"].endswith(KEY)
+    assert Endpoint.of("http://h/v1", api_key=f" {KEY}\n").headers["Authorization"].endswith(KEY)
     with pytest.raises(ModelError, match="OPENAI_API_KEY") as caught:
-        Address.of("http://h/v1", api_key=f"{KEY}\r\nX-Evil: 1")
+        Endpoint.of("http://h/v1", api_key=f"{KEY}\r\nX-Evil: 1")
     assert KEY not in "\n".join(all_of(caught.value))
 
 
@@ -118,26 +118,26 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen():
 def test_a_base_url_that_is_none_is_refused(url):
     """The message repeats what was given."""
     with pytest.raises(ModelError) as caught:
-        Address.of(url, api_key=None)
+        Endpoint.of(url, api_key=None)
     assert url in str(caught.value)
 
 
 def test_a_base_url_that_is_none_does_not_show_its_login():
     """A password with a slash makes the URL invalid, and is not shown for it."""
     with pytest.raises(ModelError) as caught:
-        Address.of(f"http://me:{PASSWORD}@h/v1", api_key=None)
+        Endpoint.of(f"http://me:{PASSWORD}@h/v1", api_key=None)
     assert PASSWORD[:7] not in "\n".join(all_of(caught.value))
 
 
 @pytest.mark.parametrize("url", ["http://h/v1", "http://h/v1/", "http://h/v1//", " http://h/v1"])
 def test_equal_base_urls_have_one_identity(url):
     """A slash more or less makes no other server, so the cache still holds."""
-    assert Address.of(url, api_key=None).identity == "http://h/v1"
+    assert Endpoint.of(url, api_key=None).identity == "http://h/v1"
 
 
 def test_a_query_in_the_base_url_goes_with_every_request():
     """Azure wants its API version there; it is no part of the identity."""
-    address = Address.of("http://h/openai?api-version=2024-10-21", api_key=None)
+    address = Endpoint.of("http://h/openai?api-version=2024-10-21", api_key=None)
     assert str(address.chat_url) == "http://h/openai/chat/completions?api-version=2024-10-21"
     assert address.identity == "http://h/openai"
 
@@ -260,7 +260,7 @@ def test_it_takes_linear_time_to_look_for_keys():
 
 def test_a_login_that_is_rejected_is_said_as_one():
     """Who logs in by the URL is not sent to look for a key, and a user alone is a secret too."""
-    address = Address.of(f"http://{KEY}@h/v1", api_key="unused")
+    address = Endpoint.of(f"http://{KEY}@h/v1", api_key="unused")
     assert address.rejected[0] == "rejects the login in its URL"
     assert KEY not in address.redact(f"no such user: {KEY}")
     assert KEY not in address.masked(f"no such user: {KEY}")

@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.prompts import CHAT
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BudgetReached, EngineError, RunFolderError, SandboxError
 from evolcoder.evaluation.results import result_of
-from evolcoder.evaluation.runner import Asker, Evaluation
+from evolcoder.evaluation.runner import Evaluation, SampleGenerator
 from evolcoder.evaluation.store import EvalStore
 from small_bench import ADD, DOUBLE, LAST, fenced, right, small_bench
 
@@ -65,7 +65,7 @@ def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=Non
     """Run an evaluation to its end; return its result."""
     bench = bench or small_bench()
     role = Role(engine, "toy", Sampling(0.5, 1.0, 200)) if engine else None
-    asker = Asker(role, CHAT, 0) if role else None
+    asker = SampleGenerator(role, CHAT, 0) if role else None
     with EvalStore.create(folder, SETTINGS) as store:
         one = Evaluation(store, bench, asker=asker, n=n, in_flight=4, problems=bench.problems())
 
@@ -188,7 +188,8 @@ def test_controls_that_fail_are_named(sandbox, controls, tmp_path, bench, proble
         assert list(faults) == [problem]
         assert word in faults[problem]
         samples = [
-            Sample.of(f"small/{n}", 0, c, Form.PROGRAM) for n, c in enumerate([DOUBLE, ADD, LAST])
+            Sample.of(f"small/{n}", 0, c, PromptForm.PROGRAM)
+            for n, c in enumerate([DOUBLE, ADD, LAST])
         ]
         store.add_samples("small", samples)
         sandbox.runner.run(one.run(sandbox.sandbox, controls))
@@ -256,7 +257,7 @@ def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
             await task
 
     bench = small_bench()
-    asker = Asker(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
+    asker = SampleGenerator(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
     with EvalStore.create(tmp_path / "e", SETTINGS) as store:
         one = Evaluation(store, bench, asker=asker, n=1, in_flight=1, problems=bench.problems())
         sandbox.runner.run(story(one))

@@ -9,13 +9,13 @@ import json
 import pytest
 
 from evolcoder.app import evaluate
-from evolcoder.bench.base import Form, Sample
-from evolcoder.bench.samples import Format
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.bench.samples import SampleFormat
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sample_errors import UNJUDGED
 from small_bench import ADD, fenced, small_bench
 
@@ -75,7 +75,7 @@ def _found(path):
 @pytest.fixture(scope="module")
 def controls(sandbox, tmp_path_factory):
     """The controls of this file, measured once."""
-    kept = Controls(tmp_path_factory.mktemp("controls") / "controls.db", sandbox.sandbox, "")
+    kept = ReferenceChecks(tmp_path_factory.mktemp("controls") / "controls.db", sandbox.sandbox, "")
     for problem in small_bench().problems():
         sandbox.runner.run(kept.finding(problem))
     yield kept
@@ -87,7 +87,8 @@ def graded(sandbox, controls, folder, answers=ANSWERS):
     bench = small_bench()
     with EvalStore.create(folder, {"model": "stored"}) as store:
         store.add_samples(
-            "small", [Sample.of(id, 0, fenced(code), Form.ANSWER) for id, code in answers.items()]
+            "small",
+            [Sample.of(id, 0, fenced(code), PromptForm.ANSWER) for id, code in answers.items()],
         )
         store.db.flush()
         one = Evaluation(store, bench, asker=None, n=1, in_flight=4, problems=bench.problems())
@@ -152,7 +153,7 @@ def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
     """A verdict that no column holds is replaced by one that says so."""
     bench = small_bench()
     with EvalStore.create(tmp_path / "e", {}) as store:
-        store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), Form.ANSWER)])
+        store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), PromptForm.ANSWER)])
         store.db.flush()
         once(monkeypatch, "evolcoder.evaluation.store.json.dumps", TypeError("no JSON"))
         one = Evaluation(store, bench, asker=None, n=1, in_flight=1, problems=bench.problems()[1:2])
@@ -197,7 +198,7 @@ def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
 ):
     """The self-check goes on, and names the problem that means nothing here."""
     once(monkeypatch, STEPS[step], RuntimeError("odd"))
-    controls, bench = Controls(tmp_path / "c.db", sandbox.sandbox, ""), small_bench()
+    controls, bench = ReferenceChecks(tmp_path / "c.db", sandbox.sandbox, ""), small_bench()
     with EvalStore.create(tmp_path / "e", {"model": "stored"}) as store:
         one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
         faults = sandbox.runner.run(one.check(controls))
@@ -216,6 +217,6 @@ def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
     once(monkeypatch, STEPS["the program is taken out"], RuntimeError("odd"))
     with EvalStore.read(tmp_path / "e") as store:
         result = result_of(store, small_bench(), faults={}, partial=False)
-        paths = evaluate.write(store, [small_bench()], [result], layout=Format.EVALPLUS)
+        paths = evaluate.write(store, [small_bench()], [result], layout=SampleFormat.EVALPLUS)
     programs = [json.loads(line)["solution"] for line in paths[0].read_text().splitlines()]
     assert [bool(program) for program in programs] == [False, True, True]

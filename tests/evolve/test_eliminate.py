@@ -3,8 +3,8 @@
 import pytest
 
 from evolcoder.config.load import EliminateConfig
-from evolcoder.evolve.candidate import Draft, read
-from evolcoder.evolve.heuristics import BUILT_IN, Form, Holds
+from evolcoder.evolve.candidate import CandidateTask, read
+from evolcoder.evolve.heuristics import BUILT_IN, ExampleForm, TaskContents
 from evolcoder.evolve.parse import parse
 from evolcoder.evolve.rules import RULES, fault
 from evolcoder.records import Reason, Task
@@ -22,7 +22,7 @@ def judged(answer, parent=SORT, *, heuristic="specialise", cut_off=False, **rule
     task = Task.seed(parent, ordinal=0, language=named_language(parent))
     added = None if parsed.addition is None else read(parsed.addition)
     found = fault(
-        Draft(
+        CandidateTask(
             task,
             read(parent),
             read(parsed.text),
@@ -134,7 +134,9 @@ def test_a_task_that_speaks_of_data_must_show_it():
     lost = "Print the last elements of the following array reversed, dashes between odd neighbours"
     assert judged(lost, DATA) is None
     chosen, task = BY_NAME["specialise"], Task.seed(DATA, ordinal=0, language=None)
-    draft = Draft(task, read(DATA), read(lost), None, None, False, chosen, EliminateConfig())
+    draft = CandidateTask(
+        task, read(DATA), read(lost), None, None, False, chosen, EliminateConfig()
+    )
     found = fault(draft)
     assert found is not None
     assert found.reason is Reason.MISSING_INPUT
@@ -179,7 +181,9 @@ def test_a_language_that_only_the_seeds_answer_showed_need_not_be_named():
 
     def reason(text):
         before, after = read(task.instruction), read(text)
-        found = fault(Draft(task, before, after, None, None, False, chosen, EliminateConfig()))
+        found = fault(
+            CandidateTask(task, before, after, None, None, False, chosen, EliminateConfig())
+        )
         return found and found.reason
 
     assert reason("Sort a list of version strings, pre-releases before their release.") is None
@@ -192,7 +196,7 @@ def test_a_draft_that_adds_little_is_doubtful_and_no_fault():
 
     def draft(addition):
         text = f"{SORT} {addition}"
-        return Draft(
+        return CandidateTask(
             task, read(SORT), read(text), read(addition), None, False, chosen, EliminateConfig()
         )
 
@@ -224,8 +228,8 @@ def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
     for example in heuristic.examples:
         found = judged(example.answer, example.task, heuristic=heuristic.name)
         assert found in (None, Reason.PROMPT_COPIED)
-        assert (heuristic.holds is Holds.BAIT) == ("```" in example.answer)
-        assert (heuristic.form is Form.TASK) == ("New task:" in example.answer)
+        assert (heuristic.holds is TaskContents.BAIT) == ("```" in example.answer)
+        assert (heuristic.form is ExampleForm.TASK) == ("New task:" in example.answer)
 
 
 def test_every_rule_is_reached():

@@ -7,7 +7,15 @@ import pytest
 from evolcoder.config.load import check
 from evolcoder.errors import ConfigError
 from evolcoder.evolve import heuristics
-from evolcoder.evolve.heuristics import BUILT_IN, Form, Heuristic, Holds, Suits, choose, resolve
+from evolcoder.evolve.heuristics import (
+    BUILT_IN,
+    Applicability,
+    ExampleForm,
+    Heuristic,
+    TaskContents,
+    choose,
+    resolve,
+)
 from evolcoder.records import Task
 from evolcoder.text import named_language
 
@@ -62,8 +70,8 @@ def test_a_users_template_takes_the_built_in_examples_away():
     own = {"misdirect": {"template": "Trick: {task}", "origin": "me"}}
     (misdirect,) = [h for h in resolve(config(heuristics=own)) if h.name == "misdirect"]
     assert misdirect.examples == ()
-    assert misdirect.form is Form.TASK
-    assert misdirect.holds is Holds.BAIT
+    assert misdirect.form is ExampleForm.TASK
+    assert misdirect.holds is TaskContents.BAIT
     assert misdirect.origin == "me"
 
 
@@ -80,8 +88,12 @@ def test_a_user_gives_examples_and_says_what_must_be_held():
         }
     }
     (fast,) = resolve(config(heuristics=own, only_these=True))
-    assert fast.examples == (heuristics.Example("Sort.", "In O(n)."),)
-    assert (fast.form, fast.holds, fast.suits) == (Form.ADDITION, Holds.BOUND, Suits.ALGORITHM)
+    assert fast.examples == (heuristics.WorkedExample("Sort.", "In O(n)."),)
+    assert (fast.form, fast.holds, fast.suits) == (
+        ExampleForm.ADDITION,
+        TaskContents.BOUND,
+        Applicability.ALGORITHM,
+    )
 
 
 def test_only_these_leaves_the_built_in_ones_out():

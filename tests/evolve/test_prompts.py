@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.evolve.heuristics import BUILT_IN, Heuristic, Holds
+from evolcoder.evolve.heuristics import BUILT_IN, Heuristic, TaskContents
 from evolcoder.evolve.prompts import CODE_FIRST, HINTS, build, for_judge
 from evolcoder.records import Reason
 
@@ -31,7 +31,7 @@ def test_a_fault_becomes_a_hint_at_the_end():
 
 def test_a_hint_about_a_bait_reminds_of_the_code():
     """What is asked for again is the code too, and not the demand alone."""
-    bait = Heuristic("x", 1.0, "Do: {task}", holds=Holds.BAIT)
+    bait = Heuristic("x", 1.0, "Do: {task}", holds=TaskContents.BAIT)
     (hinted,) = build(bait, "a", Reason.EMPTY)
     assert hinted.content == f"Do: a\n\n{HINTS[Reason.EMPTY]} {CODE_FIRST}"
 

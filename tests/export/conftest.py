@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.export.card import CardFacts, ModelUsed
-from evolcoder.records import Made, Response, Row, Stage, Task
+from evolcoder.records import Response, Row, Stage, Task, Usage
 from evolcoder.storage.stats import FunnelLine
 
 ODD = 'Under 1 s.\n\u2028Ünïcödé | ```x``` "quoted" \\n'
@@ -22,9 +22,9 @@ def children(n_rows, *, filler=""):
             round=1,
             heuristic="constraints",
             language=None,
-            made=Made("server#evolver", 10, 20, 2),
+            made=Usage("server#evolver", 10, 20, 2),
         )
-        made = Made("server#responder", 5, 6, 1)
+        made = Usage("server#responder", 5, 6, 1)
         answer = Response.to(task, "```python\npass\n```", reasoning="hm", made=made)
         yield Row(task, answer, seed.task.instruction)
 

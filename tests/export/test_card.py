@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from evolcoder.export.card import Tally, card
+from evolcoder.export.card import RowCounts, card
 from evolcoder.export.formats import FORMATS
 from evolcoder.sandbox.base import Layer
 
 
 @pytest.fixture
 def tally(rows):
-    counted = Tally()
+    counted = RowCounts()
     list(counted.counting(rows()))
     return counted
 
@@ -23,7 +23,7 @@ def head_of(text):
 
 def test_rows_are_counted_as_they_go_by(rows, tally):
     """Rounds add up to all rows, heuristics to the evolved ones, and no row is held back."""
-    assert list(Tally().counting(rows())) == list(rows())
+    assert list(RowCounts().counting(rows())) == list(rows())
     assert tally.rows == 6
     assert tally.rounds == {"seeds": 3, "round 1": 3}
     assert tally.heuristics == {"constraints": 3}
@@ -45,7 +45,7 @@ def test_the_head_is_yaml_that_points_at_the_data(facts, tally):
 )
 def test_sizes_are_the_hubs(facts, n_rows, size):
     """A size category holds the number of rows."""
-    tally = Tally()
+    tally = RowCounts()
     tally.rounds["seeds"] = n_rows
     assert head_of(card(facts, FORMATS["trl"], tally))["size_categories"] == [size]
 
@@ -94,6 +94,6 @@ def test_odd_facts_do_not_break_the_card(facts, tally):
 
 def test_a_run_without_rows_has_a_card(facts):
     """Tables without lines are left out."""
-    text = card(facts, FORMATS["messages"], Tally())
+    text = card(facts, FORMATS["messages"], RowCounts())
     assert "## Heuristics" not in text
     assert "0 coding tasks" in text

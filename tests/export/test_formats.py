@@ -7,7 +7,7 @@ import pytest
 
 from evolcoder.config.load import ExportFormat
 from evolcoder.export.formats import BODY, FORMATS, LINEAGE
-from evolcoder.records import Check, RowVerdict
+from evolcoder.records import Check, CheckResult
 
 ALL = list(FORMATS)
 
@@ -74,9 +74,9 @@ def test_the_lineage_tells_where_a_row_comes_from(child):
 def test_what_checks_found_stands_on_a_row(child):
     """Each check has a column of its own, with what it measured beside it."""
     found = [
-        RowVerdict.of(child.response, Check.RUNS, "passed"),
-        RowVerdict.of(child.response, Check.TESTS, "passed", score=0.75),
-        RowVerdict.of(child.response, Check.DIFFICULTY, "measured", score=0.2),
+        CheckResult.of(child.response, Check.RUNS, "passed"),
+        CheckResult.of(child.response, Check.TESTS, "passed", score=0.75),
+        CheckResult.of(child.response, Check.DIFFICULTY, "measured", score=0.2),
     ]
     columns = FORMATS["trl"].columns(replace(child, verdicts=tuple(found)))
     assert (columns["runs"], columns["tests"], columns["tests_strength"]) == (

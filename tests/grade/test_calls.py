@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from driver import QUICK
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.comparators import Comparator
 from evolcoder.grading import calls
 from evolcoder.grading.calls import (
     LIGHT_BYTES,
@@ -63,7 +63,7 @@ def run(coroutine):
     raise AssertionError("it waits")
 
 
-def grade(answers, *, n=1, oracle=Oracle.EQUAL, expected=(1, 2)):
+def grade(answers, *, n=1, oracle=Comparator.EQUAL, expected=(1, 2)):
     box = Elsewhere(answers)
     test = CallTest.of("f", inputs=[(1,)] * n, expected=[list(expected)] * n, oracle=oracle)
     return run(grade_calls(box, "", test, Limits())), box
@@ -79,7 +79,7 @@ def spent(answers, **options):
     return min(times), verdict, box
 
 
-@pytest.mark.parametrize("oracle", [Oracle.EQUAL, Oracle.SAME_SET, Oracle.TRUTH])
+@pytest.mark.parametrize("oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH])
 @pytest.mark.parametrize("name", LINES)
 def test_a_long_answer_is_not_decoded_here(name, oracle):
     """A megabyte of anything goes to a process that can be ended, and costs this one nearly nothing."""
@@ -92,7 +92,9 @@ def test_a_long_answer_is_not_decoded_here(name, oracle):
     assert seconds < 0.05
 
 
-@pytest.mark.parametrize("oracle", [Oracle.EQUAL, Oracle.SAME_SET, Oracle.TRUTH, Oracle.NOT_NONE])
+@pytest.mark.parametrize(
+    "oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH, Comparator.NOT_NONE]
+)
 @pytest.mark.parametrize("name", LINES)
 def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
     """Lines that are each short enough are decoded here up to a bound on all, and then elsewhere."""
@@ -188,9 +190,9 @@ def hasty(monkeypatch):
 @pytest.mark.parametrize(
     ("source", "oracle"),
     [
-        ("return [k * P for k in range(60_000)]", Oracle.SAME_SET),
-        ("return write('d', ','.join(str(k * P) for k in range(60_000)))", Oracle.EQUAL),
-        ("return write('s', ','.join(str(k * P) for k in range(60_000)))", Oracle.TRUTH),
+        ("return [k * P for k in range(60_000)]", Comparator.SAME_SET),
+        ("return write('d', ','.join(str(k * P) for k in range(60_000)))", Comparator.EQUAL),
+        ("return write('s', ','.join(str(k * P) for k in range(60_000)))", Comparator.TRUTH),
     ],
 )
 def test_what_takes_quadratic_time_is_ended_and_has_failed(sandbox, hasty, source, oracle):
@@ -216,20 +218,20 @@ SHUFFLED = random.Random(0).sample(range(20_000), 20_000)
 @pytest.mark.parametrize(
     ("source", "expected", "oracle", "kind"),
     [
-        ("return [n + 0.25 + 1e-9 for n in range(40_000)]", FLOATS, Oracle.EQUAL, Kind.PASSED),
-        ("return [n + 0.26 for n in range(40_000)]", FLOATS, Oracle.EQUAL, Kind.FAILED),
-        ("return [*map(float, range(20_000))]", [*range(20_000)], Oracle.SAME, Kind.PASSED),
-        ("return set(x)", set(range(20_000)), Oracle.EQUAL, Kind.PASSED),
-        ("return {k: 1 for k in x}", dict.fromkeys(range(20_000), 1), Oracle.EQUAL, Kind.PASSED),
-        ("return x + x", list(range(20_000)), Oracle.SAME_SET, Kind.PASSED),
-        ("return {2**k for k in range(4000)}", {2**k for k in range(3999, -1, -1)}, Oracle.EQUAL, Kind.PASSED),
-        ("return x", None, Oracle.NOT_NONE, Kind.FAILED),
-        ("return x", 1, Oracle.NOT_NONE, Kind.PASSED),
-        ("return 3", list(range(20_000)), Oracle.EQUAL, Kind.FAILED),
-        ("raise ValueError('no')", list(range(20_000)), Oracle.EQUAL, Kind.ERROR),
-        ("raise MemoryError", list(range(20_000)), Oracle.EQUAL, Kind.MEMORY),
-        ("return object()", list(range(20_000)), Oracle.EQUAL, Kind.FAILED),
-        ("import os; os.write(3, b'x' * 100_000 + bytes([10]))", [1], Oracle.EQUAL, Kind.FORGED),
+        ("return [n + 0.25 + 1e-9 for n in range(40_000)]", FLOATS, Comparator.EQUAL, Kind.PASSED),
+        ("return [n + 0.26 for n in range(40_000)]", FLOATS, Comparator.EQUAL, Kind.FAILED),
+        ("return [*map(float, range(20_000))]", [*range(20_000)], Comparator.SAME, Kind.PASSED),
+        ("return set(x)", set(range(20_000)), Comparator.EQUAL, Kind.PASSED),
+        ("return {k: 1 for k in x}", dict.fromkeys(range(20_000), 1), Comparator.EQUAL, Kind.PASSED),
+        ("return x + x", list(range(20_000)), Comparator.SAME_SET, Kind.PASSED),
+        ("return {2**k for k in range(4000)}", {2**k for k in range(3999, -1, -1)}, Comparator.EQUAL, Kind.PASSED),
+        ("return x", None, Comparator.NOT_NONE, Kind.FAILED),
+        ("return x", 1, Comparator.NOT_NONE, Kind.PASSED),
+        ("return 3", list(range(20_000)), Comparator.EQUAL, Kind.FAILED),
+        ("raise ValueError('no')", list(range(20_000)), Comparator.EQUAL, Kind.ERROR),
+        ("raise MemoryError", list(range(20_000)), Comparator.EQUAL, Kind.MEMORY),
+        ("return object()", list(range(20_000)), Comparator.EQUAL, Kind.FAILED),
+        ("import os; os.write(3, b'x' * 100_000 + bytes([10]))", [1], Comparator.EQUAL, Kind.FORGED),
     ],
 )  # fmt: skip
 def test_long_answers_are_judged_as_short_ones_are(sandbox, source, expected, oracle, kind):
@@ -240,15 +242,15 @@ def test_long_answers_are_judged_as_short_ones_are(sandbox, source, expected, or
 
 
 CASES = [
-    ("return x", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
-    ("return float(x)", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
-    ("return x if x < 3 else -x", [1, 2, 3, 4], [1, 2, 3, 4], Oracle.EQUAL),
-    ("return 1 / (x - 2)", [3, 2, 1], [1, 2, 3], Oracle.EQUAL),
-    ("return {x}", [1, 2, 3], [1, 1, 1], Oracle.TRUTH),
-    ("return float('nan')", [1], [float("nan")], Oracle.EQUAL),
-    ("return [10**5000]", [1], [[10**5000 + 1]], Oracle.EQUAL),
-    ("return -1.0", [[1, 1]], [0], Oracle.ROOT),
-    ("return 0.5", [1], [0], Oracle.NEAR),
+    ("return x", [1, 2, 3, 4], [1, 2, 3, 4], Comparator.EQUAL),
+    ("return float(x)", [1, 2, 3, 4], [1, 2, 3, 4], Comparator.EQUAL),
+    ("return x if x < 3 else -x", [1, 2, 3, 4], [1, 2, 3, 4], Comparator.EQUAL),
+    ("return 1 / (x - 2)", [3, 2, 1], [1, 2, 3], Comparator.EQUAL),
+    ("return {x}", [1, 2, 3], [1, 1, 1], Comparator.TRUTH),
+    ("return float('nan')", [1], [float("nan")], Comparator.EQUAL),
+    ("return [10**5000]", [1], [[10**5000 + 1]], Comparator.EQUAL),
+    ("return -1.0", [[1, 1]], [0], Comparator.ROOT),
+    ("return 0.5", [1], [0], Comparator.NEAR),
 ]
 
 
@@ -269,7 +271,7 @@ def test_a_verdict_does_not_depend_on_where_answers_are_compared(at_every_level,
 def test_more_answers_than_calls_are_forged_wherever_they_are_compared(sandbox, monkeypatch):
     """One line too many is seen after the comparison of long ones too."""
     source = "import os\ndef f(x):\n    if x == 2: os.write(3, b'[]' + bytes([10]) * 3)\n    return 1.0\n"
-    test = CallTest.of("f", inputs=[(1,), (2,)], expected=[1, 1], oracle=Oracle.NOT_NONE)
+    test = CallTest.of("f", inputs=[(1,), (2,)], expected=[1, 1], oracle=Comparator.NOT_NONE)
     for most in (LIGHT_BYTES, 0):
         monkeypatch.setattr(calls, "LIGHT_BYTES", most)
         assert not sandbox.grade(grade_calls, source, test).passed

@@ -7,7 +7,7 @@ import pytest
 
 from driver import Driver
 from evolcoder.bench.ds1000 import ds1000, installed, known_failures, warm_modules
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.grading.harness import grade_harness, limits_of
 from evolcoder.sandbox.pool import PoolSandbox
 
@@ -26,7 +26,7 @@ SOME = {
 
 @pytest.fixture(scope="module")
 def problems(shared, tmp_path_factory):
-    return ds1000(Shelf(shared, tmp_path_factory.mktemp("cache"))).problems()
+    return ds1000(DataFolder(shared, tmp_path_factory.mktemp("cache"))).problems()
 
 
 @pytest.fixture(scope="module")

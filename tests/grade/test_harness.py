@@ -6,7 +6,7 @@ from attacks.harness_forgeries import checks_of
 from driver import with_packages
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.bench.ds1000 import ds1000
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.grading.harness import grade_harness, limits_of
 from evolcoder.sandbox.base import Kind, Limits, Separation
 from evolcoder.sandbox.pool import LEVELS
@@ -145,7 +145,7 @@ PROBLEMS = [0, 1, 36, 112, 264, 300, 323, 325, 363, 464]
 
 @pytest.fixture(scope="module")
 def problems(shared, tmp_path_factory):
-    return ds1000(Shelf(shared, tmp_path_factory.mktemp("cache"))).problems()
+    return ds1000(DataFolder(shared, tmp_path_factory.mktemp("cache"))).problems()
 
 
 @pytest.mark.parametrize("number", PROBLEMS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.comparators import Comparator
 from evolcoder.grading.assert_parser import plain_checks, read_checks
 
 
@@ -95,13 +95,13 @@ def test_what_is_only_said_does_not_matter(note):
 @pytest.mark.parametrize(
     ("test", "expected", "oracle", "atol"),
     [
-        ("f(1)", True, Oracle.TRUTH, 0),
-        ("not f(1)", False, Oracle.TRUTH, 0),
-        ("f(1) is True", True, Oracle.IDENTITY, 0),
-        ("f(1) is False", False, Oracle.IDENTITY, 0),
-        ("f(1) is None", None, Oracle.IDENTITY, 0),
-        ("abs(f(1) - 2.0 / 4) < 1e-6", 0.5, Oracle.NEAR, 1e-6),
-        ("f(1) == 2", 2, Oracle.SAME, 0),
+        ("f(1)", True, Comparator.TRUTH, 0),
+        ("not f(1)", False, Comparator.TRUTH, 0),
+        ("f(1) is True", True, Comparator.IDENTITY, 0),
+        ("f(1) is False", False, Comparator.IDENTITY, 0),
+        ("f(1) is None", None, Comparator.IDENTITY, 0),
+        ("abs(f(1) - 2.0 / 4) < 1e-6", 0.5, Comparator.NEAR, 1e-6),
+        ("f(1) == 2", 2, Comparator.SAME, 0),
     ],
 )
 def test_other_assertions_about_one_call_become_calls_with_their_own_rule(

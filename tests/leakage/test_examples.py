@@ -7,7 +7,7 @@ import pytest
 from evolcoder.bench.base import AssertChecks
 from evolcoder.decontamination.execution.agreement import agreement, is_plain, size_of
 from evolcoder.decontamination.execution.examples import (
-    Example,
+    ProblemExample,
     examples_of,
     kinds_of,
     seen_by,
@@ -16,14 +16,14 @@ from evolcoder.decontamination.execution.examples import (
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
 from evolcoder.decontamination.execution.reference_cost import ENDLESS, effort_of
-from evolcoder.decontamination.execution.search import Pass
+from evolcoder.decontamination.execution.search import PassedProblem
 from evolcoder.decontamination.hits import Detector, hits_of
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
 
 def examples(*pairs):
-    return [Example(arguments, expected, True) for arguments, expected in pairs]
+    return [ProblemExample(arguments, expected, True) for arguments, expected in pairs]
 
 
 def values(*given):
@@ -168,8 +168,8 @@ def test_a_pass_becomes_evidence_that_can_be_read():
     hit, weak = hits_of(
         "r",
         [
-            Pass("mbpp", "Mbpp/9", "g", (1, 0), 40, 0.9375),
-            Pass("mbpp", "Mbpp/8", "h", None, 40, 0.1),
+            PassedProblem("mbpp", "Mbpp/9", "g", (1, 0), 40, 0.9375),
+            PassedProblem("mbpp", "Mbpp/8", "h", None, 40, 0.1),
         ],
     )
     assert (hit.row, hit.benchmark, hit.item, hit.detector) == (
@@ -196,8 +196,8 @@ def test_values_of_any_size_are_examples_and_make_further_inputs(sandbox):
     found = sandbox.runner.run(examples_of(of, sandbox.sandbox))
     assert [one.arguments for one in found][:1] == [(3,)]
     for given in (
-        [Example((HUGE // 3,), 1, True)],
-        [Example((math.inf, math.nan), 1, True)],
+        [ProblemExample((HUGE // 3,), 1, True)],
+        [ProblemExample((math.inf, math.nan), 1, True)],
         found,
     ):
         assert inputs_like(given, seed="p") == inputs_like(given, seed="p")

@@ -7,10 +7,10 @@ import pytest
 from evolcoder.bench.base import AssertChecks
 from evolcoder.decontamination.execution.agreement import _AGREEING, agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
-from evolcoder.decontamination.execution.search import Search
-from evolcoder.decontamination.hits import Drop, dropped, hits_of
+from evolcoder.decontamination.execution.search import ExecutionSearch
+from evolcoder.decontamination.hits import DropRule, dropped, hits_of
 from evolcoder.grading.calls import call_isolated, costly_limits
-from evolcoder.grading.problem_test import Need
+from evolcoder.grading.problem_test import TestNeeds
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -47,13 +47,13 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return Need()
+    return TestNeeds()
 
 
 @pytest.fixture(scope="module")
 def look(sandbox):
     """Search an answer, and say which problems it passes."""
-    search = sandbox.runner.run(Search.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
 
     def passes(answer):
         return sandbox.runner.run(search.passes(answer))
@@ -146,7 +146,7 @@ def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox)
     echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
     lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
     of = asserts("p/echo", echo, *lines)
-    search = sandbox.runner.run(Search.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
     line = "    if len(word) > 4 or not set(word) <= set('krtxyz'):\n        return ''\n"
     other = echo.replace("echo", "f").replace(":\n", f":\n{line}", 1)
     ((right,), (wrong,)) = (sandbox.runner.run(search.passes(answer)) for answer in (echo, other))
@@ -170,8 +170,8 @@ def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_noth
         for hit in hits_of(row, look(answer))
     ]
     assert {(hit.row, hit.mark.value) for hit in hits} == {(row, row) for row in MARKS}
-    assert dropped(hits, Drop.EXECUTION) == dropped(hits, Drop.ANY) == {"tells"}
-    assert dropped(hits, Drop.EXECUTION_ANY) == set(MARKS)
+    assert dropped(hits, DropRule.EXECUTION) == dropped(hits, DropRule.ANY) == {"tells"}
+    assert dropped(hits, DropRule.EXECUTION_ANY) == set(MARKS)
 
 
 def test_equal_functions_are_run_once(look):
@@ -188,7 +188,7 @@ def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
         "import builtins\ndef f(a, b):\n    builtins.sorted = builtins.len = None\n    return a + b",
         *(of.reference for of in PROBLEMS),
     ]
-    fresh = sandbox.runner.run(Search.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    fresh = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
     there = {answer: look(answer) for answer in answers}
     back = {answer: sandbox.runner.run(fresh.passes(answer)) for answer in reversed(answers)}
     assert there == back
@@ -207,7 +207,7 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
     of = asserts(
         "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
     )
-    search = sandbox.runner.run(Search.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
     head = "def f(v):\n    if v in ([7, 8], [5]):\n        return v + v\n    return "
     for rest in (
         f"{{k * ({PRIME}): 0 for k in range(1500)}}",

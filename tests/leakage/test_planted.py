@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.decontamination.execution.search import Search
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.decontamination.execution.search import ExecutionSearch
+from evolcoder.grading.reference_checks import ReferenceChecks
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 EVERY = 40
@@ -31,16 +31,16 @@ def cleaning():
 
 @pytest.fixture(scope="module")
 def shelf(shared, tmp_path_factory):
-    return Shelf(shared, tmp_path_factory.mktemp("cache"))
+    return DataFolder(shared, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def search(sandbox, shelf, tmp_path_factory):
     """HumanEval and MBPP, made ready once."""
     path = tmp_path_factory.mktemp("controls") / "controls.db"
-    controls = Controls(path, sandbox.sandbox, "test")
+    controls = ReferenceChecks(path, sandbox.sandbox, "test")
     benches = {name: bench_named(name, shelf).problems() for name in ("humaneval", "mbpp")}
-    yield sandbox.runner.run(Search.over(benches, sandbox.sandbox, controls.need))
+    yield sandbox.runner.run(ExecutionSearch.over(benches, sandbox.sandbox, controls.need))
     controls.close()
 
 
@@ -91,7 +91,7 @@ def test_there_are_as_many_clean_rows_as_asked_for_and_no_two_are_alike(cleaning
         row = {"instruction": f"Greet as {name}.", "input": "", "output": "Hello."}
         packed = gzip.compress(json.dumps([row]).encode())
         (tmp_path / "codealpaca" / f"{name}.json.gz").write_bytes(packed)
-    rows = planted.clean(Shelf(tmp_path, tmp_path), 60, seed=0)
+    rows = planted.clean(DataFolder(tmp_path, tmp_path), 60, seed=0)
     assert len({(row.task, row.answer) for row in rows}) == len({row.id for row in rows}) == 60
     assert len({row.source for row in rows}) == 2
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.errors import ConfigError
-from evolcoder.experiment.arms import Arm, Match, Source, select
-from evolcoder.records import Check, Made, Response, Row, RowVerdict, Task
+from evolcoder.experiment.arms import Arm, MatchedOn, RowSource, select
+from evolcoder.records import Check, CheckResult, Response, Row, Task, Usage
 
 NAMES = [
     "student", "seed", "seed-reanswered", "round-2", "merge-0..3", "round-1@samples",
@@ -31,7 +31,7 @@ def rows_of(n_seeds, n_rounds, *, said="own"):
         for round in range(1, n_rounds + 1):
             if (ordinal + round) % 5 == 0:
                 continue
-            cost = Made("toy", 1, 10 * round + ordinal % 3, 1)
+            cost = Usage("toy", 1, 10 * round + ordinal % 3, 1)
             heuristic = HEURISTICS[(ordinal + round) % 3]
             task = task.child(
                 f"{task.instruction} {round}",
@@ -58,7 +58,7 @@ def verdicts_of(row):
         return ()
     tests, runs = FOUND[t.ordinal % 4], (RAN[t.ordinal % 3], None)
     return tuple(
-        RowVerdict(t.id, row.response.id, t.round, t.ordinal, check, *found, {})
+        CheckResult(t.id, row.response.id, t.round, t.ordinal, check, *found, {})
         for check, found in ((Check.TESTS, tests), (Check.RUNS, runs))
     )
 
@@ -72,7 +72,7 @@ def source(n_seeds=60, n_rounds=3, shuffled=None):
     rows = [replace(row, verdicts=verdicts_of(row)) for row in rows]
     if shuffled is not None:
         random.Random(shuffled).shuffle(rows)
-    return {"main": Source(tuple(rows), tuple(again), 0.5)}
+    return {"main": RowSource(tuple(rows), tuple(again), 0.5)}
 
 
 def chosen(*names, sources=None, seed=0):
@@ -210,4 +210,4 @@ def test_an_arm_without_rows_or_run_is_named():
     with pytest.raises(ConfigError, match="no run 'other'"):
         chosen("other/seed")
     assert chosen("student") == {}
-    assert Match("steps") is Match.STEPS
+    assert MatchedOn("steps") is MatchedOn.STEPS

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from evolcoder.experiment.background import Behind
+from evolcoder.experiment.background import BackgroundJobs
 
 
 class Work:
@@ -25,7 +25,7 @@ class Work:
 def test_the_most_urgent_goes_first_and_each_once():
     """Equal ones keep their order; a name that was handed in before is not done again."""
     work, gate = Work(), threading.Event()
-    with Behind(work.stopped.set) as behind:
+    with BackgroundJobs(work.stopped.set) as behind:
         behind.hand_in("gate", gate.wait, urgency=0)
         for name, urgency in (("b", 1), ("a", 0), ("c", 1), ("a", 0), ("d", 0)):
             behind.hand_in(name, work.note(name), urgency=urgency)
@@ -38,7 +38,7 @@ def test_the_most_urgent_goes_first_and_each_once():
 def test_an_error_reaches_who_waits_and_who_leaves():
     """Waiting raises it; so does the end, where nobody has waited."""
     work = Work()
-    with pytest.raises(ZeroDivisionError), Behind(work.stopped.set) as behind:
+    with pytest.raises(ZeroDivisionError), BackgroundJobs(work.stopped.set) as behind:
         behind.hand_in("bad", lambda: 1 / 0, urgency=0)
         with pytest.raises(ZeroDivisionError):
             behind.wait("bad")
@@ -49,7 +49,7 @@ def test_an_error_reaches_who_waits_and_who_leaves():
 def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
     """The loop does not wait for a grading of minutes."""
     work = Work()
-    with pytest.raises(KeyboardInterrupt), Behind(work.stopped.set) as behind:
+    with pytest.raises(KeyboardInterrupt), BackgroundJobs(work.stopped.set) as behind:
         behind.hand_in("endless", work.endless, urgency=0)
         behind.hand_in("never", work.note("never"), urgency=0)
         assert work.begun.wait(20)
@@ -61,7 +61,7 @@ def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
 def test_several_go_on_at_once_but_never_two_of_a_group():
     """The second of a busy group waits, and one of another group that was handed in later does not."""
     work, gate = Work(), threading.Event()
-    with Behind(work.stopped.set, at_once=2) as behind:
+    with BackgroundJobs(work.stopped.set, at_once=2) as behind:
         behind.hand_in("a1", gate.wait, urgency=0, group="a")
         behind.hand_in("a2", work.note("a2"), urgency=0, group="a")
         behind.hand_in("b", work.note("b"), urgency=1, group="b")

@@ -4,14 +4,14 @@ import sqlite3
 
 import pytest
 
-from evolcoder.experiment.store import DB_NAME, MIGRATIONS, LoopStore, Step
-from evolcoder.experiment.timings import BESIDE, Clock, busy_share, table
+from evolcoder.experiment.store import DB_NAME, MIGRATIONS, LoopStore, StoredStep
+from evolcoder.experiment.timings import BESIDE, StepTimer, busy_share, table
 
 STEPS = [
-    Step("serve", "main, round 1", 50.0, "", 0.1),
-    Step("evolve", "main, round 1", 100.0, "evolve 60.0 s, respond 90.0 s", 0.9),
-    Step("train", "seed, seed 0", 50.0, "", 1.0),
-    Step("grade", "seed, seed 0", 200.0, "", None),
+    StoredStep("serve", "main, round 1", 50.0, "", 0.1),
+    StoredStep("evolve", "main, round 1", 100.0, "evolve 60.0 s, respond 90.0 s", 0.9),
+    StoredStep("train", "seed, seed 0", 50.0, "", 1.0),
+    StoredStep("grade", "seed, seed 0", 200.0, "", None),
 ]
 
 
@@ -27,7 +27,7 @@ def test_the_share_of_the_gpus_is_weighed_by_time_and_the_table_adds_up():
 
 def test_a_step_beside_others_is_told_and_not_added():
     """Its seconds are those of the steps that it went on beside."""
-    beside = [*STEPS[:3], Step("grade", "seed, seed 0", 90.0, BESIDE, 1.0)]
+    beside = [*STEPS[:3], StoredStep("grade", "seed, seed 0", 90.0, BESIDE, 1.0)]
     lines = table(beside).splitlines()
     assert f"| grade | seed, seed 0 ({BESIDE}) | 90.0 | 100 % |" in lines
     assert lines[-1] == "| all | | 200.0 | 72 % |"
@@ -37,7 +37,7 @@ def test_a_step_that_fails_is_not_kept(tmp_path):
     """Only what has ended well is a step; it is said when it begins."""
     said = []
     with LoopStore.create(tmp_path) as store:
-        clock = Clock(store, said.append)
+        clock = StepTimer(store, said.append)
         with clock.timed("train", "seed, seed 0") as noted:
             noted.detail = "more"
         with pytest.raises(ZeroDivisionError), clock.timed("train", "merge-0..1, seed 0"):
@@ -55,4 +55,4 @@ def test_steps_of_an_older_loop_are_read(tmp_path):
         db.execute("INSERT INTO steps VALUES ('train', 'seed, seed 0', 7.5, '')")
     db.close()
     with LoopStore.create(tmp_path) as store:
-        assert store.steps() == [Step("train", "seed, seed 0", 7.5, "", None)]
+        assert store.steps() == [StoredStep("train", "seed, seed 0", 7.5, "", None)]

@@ -7,7 +7,7 @@ import pytest
 
 from driver import lacking
 from evolcoder.app.regrade import regraded
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.experiment import results
 from evolcoder.experiment.config import LoopConfig
@@ -90,7 +90,9 @@ def test_the_readme_has_the_tables_of_the_stored_verdicts(name):
 @pytest.mark.parametrize(("name", "bench", "language"), BESIDE)
 def test_verdicts_of_the_others_hold(stored, shared, name, bench, language):
     """Some problems of every benchmark are graded again, with all their samples."""
-    problems = bench_named(bench, Shelf(shared, shared)).problems() if language != "python" else ()
+    problems = (
+        bench_named(bench, DataFolder(shared, shared)).problems() if language != "python" else ()
+    )
     needed = [text for one in problems for text in (one.prompt, one.checks.tests)]
     if problems and (missing := lacking(language, *needed)):
         pytest.skip(missing)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import ConfigError
 from evolcoder.experiment import stop
@@ -19,7 +19,7 @@ def test_problems_are_the_same_by_id_or_by_words():
 @pytest.fixture
 def words(shared):
     def of(name):
-        shelf = Shelf(shared, shared)
+        shelf = DataFolder(shared, shared)
         return {problem.id: problem.prompt for problem in bench_named(name, shelf).problems()}
 
     return of

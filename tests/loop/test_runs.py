@@ -7,14 +7,14 @@ import pytest
 import toys
 from evolcoder.experiment.arms import Arm
 from evolcoder.experiment.config import LoopConfig, variant
-from evolcoder.experiment.interfaces import Parts, Served
-from evolcoder.experiment.runs import Runs
+from evolcoder.experiment.interfaces import LoopServices, Served
+from evolcoder.experiment.runs import EvolutionRuns
 from evolcoder.experiment.store import LoopStore, weights_id
-from evolcoder.experiment.timings import Clock
-from evolcoder.records import Made, Response, Task
+from evolcoder.experiment.timings import StepTimer
+from evolcoder.records import Response, Task, Usage
 from evolcoder.storage.run_store import RunStore
 
-MADE = Made("toy", 1, 1, 1)
+MADE = Usage("toy", 1, 1, 1)
 
 
 def fill(folder, rounds):
@@ -58,9 +58,9 @@ def runs(tmp_path):
 
         def make(**changes):
             config = LoopConfig.model_validate({"student": {"path": "weights"}, **changes})
-            parts = Parts(evolver, None, Servers(), None)
-            clock = Clock(store, lambda _: None)
-            made = Runs(store, config, parts, clock=clock, tokens=lambda _: 1)
+            parts = LoopServices(evolver, None, Servers(), None)
+            clock = StepTimer(store, lambda _: None)
+            made = EvolutionRuns(store, config, parts, clock=clock, tokens=lambda _: 1)
             return made, lambda rounds: made.evolve("main", variant(config, "main"), rounds)
 
         yield make, evolver.calls

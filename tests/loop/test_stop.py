@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.errors import BenchError
-from evolcoder.experiment.stop import Point, Rule, Standing, should_stop
+from evolcoder.experiment.stop import DevScore, StopRule, StopState, should_stop
 
 N = 100
 
@@ -11,7 +11,7 @@ N = 100
 def point(round, n_passed, *, from_end=False, n=1):
     """A round whose model passes so many of a hundred problems, the first or the last ones."""
     passed = range(N - n_passed, N) if from_end else range(n_passed)
-    return Point(round, {f"p{i}": [i in passed] * n for i in range(N)})
+    return DevScore(round, {f"p{i}": [i in passed] * n for i in range(N)})
 
 
 def history(*passed):
@@ -20,21 +20,21 @@ def history(*passed):
 
 TABLE = [
     # rounds' scores, rule, whether it stops, best round, words of the reason
-    ((40,), Rule(), False, 0, "round 0 is the first: 40.0 %"),
-    ((40, 60), Rule(), False, 1, "is better by 20.0 points than round 0 (p = 0.000)"),
-    ((40, 43), Rule(), False, 1, "is higher by 3.0 points than round 0, within noise"),
-    ((40, 40), Rule(), False, 0, "ties with round 0: kept"),
-    ((40, 37), Rule(), False, 0, "is lower by 3.0 points than round 0, within noise"),
-    ((40, 20), Rule(), True, 0, "is worse by 20.0 points than round 0 (p = 0.000): not kept"),
-    ((40, 20), Rule(patience=2), False, 0, "not kept"),
-    ((40, 20, 22), Rule(patience=2), True, 0, "2 rounds in a row did not help: stop, and keep"),
-    ((40, 20, 41, 20), Rule(patience=2), False, 2, "is worse by 21.0 points than round 2"),
-    ((40, 60, 58, 40), Rule(), True, 1, "1 round did not help: stop, and keep round 1"),
-    ((40, 40), Rule(strict=True), True, 0, "ties with round 0: kept; 1 round did not help"),
-    ((40, 39), Rule(strict=True), True, 0, "within noise (p = 1.000): kept; 1 round"),
-    ((40, 41), Rule(strict=True), False, 1, "within noise"),
-    ((40, 34), Rule(level=0.01), False, 0, "within noise (p = 0.031)"),
-    ((40, 34), Rule(level=0.05), True, 0, "is worse by 6.0 points than round 0 (p = 0.031)"),
+    ((40,), StopRule(), False, 0, "round 0 is the first: 40.0 %"),
+    ((40, 60), StopRule(), False, 1, "is better by 20.0 points than round 0 (p = 0.000)"),
+    ((40, 43), StopRule(), False, 1, "is higher by 3.0 points than round 0, within noise"),
+    ((40, 40), StopRule(), False, 0, "ties with round 0: kept"),
+    ((40, 37), StopRule(), False, 0, "is lower by 3.0 points than round 0, within noise"),
+    ((40, 20), StopRule(), True, 0, "is worse by 20.0 points than round 0 (p = 0.000): not kept"),
+    ((40, 20), StopRule(patience=2), False, 0, "not kept"),
+    ((40, 20, 22), StopRule(patience=2), True, 0, "2 rounds in a row did not help: stop, and keep"),
+    ((40, 20, 41, 20), StopRule(patience=2), False, 2, "is worse by 21.0 points than round 2"),
+    ((40, 60, 58, 40), StopRule(), True, 1, "1 round did not help: stop, and keep round 1"),
+    ((40, 40), StopRule(strict=True), True, 0, "ties with round 0: kept; 1 round did not help"),
+    ((40, 39), StopRule(strict=True), True, 0, "within noise (p = 1.000): kept; 1 round"),
+    ((40, 41), StopRule(strict=True), False, 1, "within noise"),
+    ((40, 34), StopRule(level=0.01), False, 0, "within noise (p = 0.031)"),
+    ((40, 34), StopRule(level=0.05), True, 0, "is worse by 6.0 points than round 0 (p = 0.031)"),
 ]
 
 
@@ -48,40 +48,40 @@ def test_the_table_of_decisions(passed, rule, stop, best, words):
 
 def test_a_slow_decline_is_held_against_the_best_and_not_against_the_last():
     """Dips that are each within noise add up to a proven loss."""
-    found = should_stop(history(60, 57, 54, 51), Rule(level=0.01))
+    found = should_stop(history(60, 57, 54, 51), StopRule(level=0.01))
     standings = [one.standing for one in found.judgements]
-    assert standings == [Standing.FIRST, Standing.LOWER, Standing.LOWER, Standing.WORSE]
+    assert standings == [StopState.FIRST, StopState.LOWER, StopState.LOWER, StopState.WORSE]
     assert (found.stop, found.best) == (True, 0)
 
 
 def test_the_test_is_paired():
     """Equal scores on other problems tie; the same change of score is noise where many change."""
-    swapped = should_stop([point(0, 50), point(1, 50, from_end=True)], Rule())
-    assert swapped.judgements[1].standing is Standing.TIE
-    noisy = should_stop([point(0, 50), point(1, 40, from_end=True)], Rule())
-    clean = should_stop([point(0, 50), point(1, 40)], Rule())
-    assert noisy.judgements[1].standing is Standing.LOWER
-    assert clean.judgements[1].standing is Standing.WORSE
+    swapped = should_stop([point(0, 50), point(1, 50, from_end=True)], StopRule())
+    assert swapped.judgements[1].standing is StopState.TIE
+    noisy = should_stop([point(0, 50), point(1, 40, from_end=True)], StopRule())
+    clean = should_stop([point(0, 50), point(1, 40)], StopRule())
+    assert noisy.judgements[1].standing is StopState.LOWER
+    assert clean.judgements[1].standing is StopState.WORSE
 
 
 def test_several_samples_are_held_together_by_a_paired_bootstrap():
     """With more than one sample of each problem the test is another, and it is named."""
-    found = should_stop([point(0, 40, n=3), point(1, 20, n=3)], Rule())
+    found = should_stop([point(0, 40, n=3), point(1, 20, n=3)], StopRule())
     assert found.judgements[1].test == "paired bootstrap"
     assert found.stop
 
 
 def test_what_comes_after_the_stop_is_not_judged():
     """A history that went on is judged up to the round at which it would have ended."""
-    found = should_stop(history(40, 20, 90), Rule())
+    found = should_stop(history(40, 20, 90), StopRule())
     assert [one.round for one in found.judgements] == [0, 1]
     assert found.best == 0
 
 
 def test_rounds_on_other_problems_are_refused():
     """Two rounds that were not scored on the same problems cannot be compared."""
-    other = Point(1, {f"q{i}": [True] for i in range(N)} | {"p0": [True]})
+    other = DevScore(1, {f"q{i}": [True] for i in range(N)} | {"p0": [True]})
     with pytest.raises(BenchError, match="not scored on the same problems"):
-        should_stop([point(0, 40), other], Rule())
+        should_stop([point(0, 40), other], StopRule())
     with pytest.raises(BenchError, match="before a round was scored"):
-        should_stop([], Rule())
+        should_stop([], StopRule())

@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.experiment.figures import draw
-from evolcoder.experiment.tables import Entry, markdown, questions, tables
+from evolcoder.experiment.tables import TableEntry, markdown, questions, tables
 
 ARMS = [
     "student", "seed", "merge-0..1", "merge-0..2", "seed-reanswered", "round-1@samples",
@@ -15,7 +15,7 @@ BENCHES = ("humaneval+", "mbpp+")
 
 def entry(n, arm):
     passed = {f"p{i}": [i < 10 + 2 * n] for i in range(40)}
-    return Entry(arm, 100 * n, 1000 * n, {bench: {0: passed, 1: passed} for bench in BENCHES})
+    return TableEntry(arm, 100 * n, 1000 * n, {bench: {0: passed, 1: passed} for bench in BENCHES})
 
 
 def entries():

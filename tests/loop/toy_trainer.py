@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 
 BENCHES = ("mbpp-dev", "humaneval")
@@ -25,7 +25,7 @@ STUCK = "while True:\n    pass"
 
 def script(skill, data_dir, *, stuck):
     """A script that answers the first problems of each benchmark rightly, and no other."""
-    shelf = Shelf(data_dir, data_dir)
+    shelf = DataFolder(data_dir, data_dir)
     rules = []
     for name in BENCHES:
         bench = bench_named(name, shelf)

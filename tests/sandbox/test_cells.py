@@ -13,7 +13,7 @@ from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.inside import isolate, tasks
 from evolcoder.sandbox.inside.isolate import SPARED
 from evolcoder.sandbox.inside.protocol import End
-from evolcoder.sandbox.memfds import Channels
+from evolcoder.sandbox.memfds import Memfds
 from evolcoder.sandbox.pool import PoolSandbox
 
 OPEN = "import os\ndef f():\n    return [n for n in range(5000) if os.path.exists(f'/proc/self/fd/{n}')]\n"
@@ -114,7 +114,7 @@ def test_an_end_is_read_as_it_was_said():
 def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
     """A cell's two processes report side by side, and a lost line would be another verdict."""
     each, place = 50_000, isolate.Channels._fields.index(name)
-    with Channels.open(Program("python", "")) as channels:
+    with Memfds.open(Program("python", "")) as channels:
 
         def write():
             for _ in range(each):

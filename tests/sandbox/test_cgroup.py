@@ -158,7 +158,7 @@ def test_where_no_group_can_be_made_there_is_none(tmp_path):
 def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
     """A layer that was promised is not left out in silence."""
     with pytest.raises(SandboxError, match="control group"):
-        cgroup.Groups((tmp_path / "gone",)).make()
+        cgroup.CgroupFactory((tmp_path / "gone",)).make()
 
 
 @pytest.mark.parametrize(("mountinfo", "mine", "places"), [
@@ -182,7 +182,7 @@ def test_limits_of_version_2_are_written_to_its_files(tmp_path):
     """One folder has both controllers."""
     for name in ("cgroup.controllers", "memory.max", "pids.max", "cpu.stat", "memory.stat"):
         (tmp_path / name).write_text("max")
-    group = cgroup.Group([tmp_path])
+    group = cgroup.Cgroup([tmp_path])
     group.allow(64, 10)
     assert (tmp_path / "memory.max").read_text() == str(64 << 20)
     assert (tmp_path / "pids.max").read_text() == "10"
@@ -198,7 +198,7 @@ def test_limits_of_version_2_are_written_to_its_files(tmp_path):
 
 
 def _members(groups):
-    return {pid for folder in ours(groups) for pid in cgroup.Group([folder])._members()}
+    return {pid for folder in ours(groups) for pid in cgroup.Cgroup([folder])._members()}
 
 
 def _parent(pid):

@@ -9,7 +9,7 @@ from bash_bench import bash_with, part
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox import selftest
 from evolcoder.sandbox.requirements import PROBES
-from evolcoder.sandbox.selftest import State, check, look_for
+from evolcoder.sandbox.selftest import SelftestState, check, look_for
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 
@@ -38,7 +38,7 @@ def test_every_language_has_probes():
 def test_a_failing_sandbox_is_never_the_languages_failure():
     """What the sandbox could not run says nothing about Perl."""
     found = asyncio.run(selftest._bounded(Failing(), look_for("python")))
-    assert (found.state, found.run_s) == (State.SANDBOX_FAILED, None)
+    assert (found.state, found.run_s) == (SelftestState.SANDBOX_FAILED, None)
     assert "a worker ended" in found.detail
 
 
@@ -46,7 +46,7 @@ def test_a_language_that_takes_too_long_is_given_up(monkeypatch):
     """The time of each language is bounded, and the other findings are kept."""
     monkeypatch.setattr(selftest, "LONGEST_S", 0.05)
     found = asyncio.run(check(("python",), level="strict"))
-    assert found.of("python").state is State.TOO_SLOW
+    assert found.of("python").state is SelftestState.TOO_SLOW
     assert found.refused == ""
 
 
@@ -54,21 +54,21 @@ def test_tools_that_do_not_work_are_found_out(path):
     """A `ruby` that only ends with exit code 1 is there, but does not answer."""
     (path / "ruby").symlink_to("/usr/bin/false")
     found = asyncio.run(check(("ruby", "perl"), level="strict"))
-    assert found.of("ruby").state is State.FAILS
+    assert found.of("ruby").state is SelftestState.FAILS
     assert "a program that prints 42 ended as finished with exit code 1" in found.of("ruby").detail
-    assert found.of("perl").state is State.MISSING
+    assert found.of("perl").state is SelftestState.MISSING
 
 
 def test_what_tests_need_is_run_and_named(monkeypatch):
     """A language that runs programs, and lacks what a benchmark's tests import, is not whole."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
-    assert (found.state, found.lacks) == (State.INCOMPLETE, ("part",))
+    assert (found.state, found.lacks) == (SelftestState.INCOMPLETE, ("part",))
     assert found.detail == "there is no part; install bash-part"
     assert found.ended_s is not None
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
-    assert (found.state, found.lacks, found.detail) == (State.WORKS, (), "")
+    assert (found.state, found.lacks, found.detail) == (SelftestState.WORKS, (), "")
 
 
 def test_a_part_that_no_program_can_do_without_is_named(monkeypatch):
@@ -78,7 +78,7 @@ def test_a_part_that_no_program_can_do_without_is_named(monkeypatch):
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
     monkeypatch.setitem(PROBES, "bash", (said, "while :; do :; done"))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
-    assert (found.state, found.lacks) == (State.FAILS, ("part",))
+    assert (found.state, found.lacks) == (SelftestState.FAILS, ("part",))
     assert found.detail == (
         "there is no part; install bash-part; "
         "a program that prints 42 ended as finished with exit code 1: stdio.h: No such file"
@@ -89,5 +89,5 @@ def test_a_time_limit_that_does_not_act_is_found_out(monkeypatch):
     """A program that should never end, and does, has not shown that the limit works."""
     monkeypatch.setitem(PROBES, "python", ("print(42)", "pass"))
     found = asyncio.run(check(("python",), level="strict")).of("python")
-    assert found.state is State.FAILS
+    assert found.state is SelftestState.FAILS
     assert found.detail.startswith("a program without end ended as finished")

@@ -140,7 +140,9 @@ def test_a_worker_that_is_killed_is_replaced(sandbox):
 
 def test_a_sandbox_that_cannot_start_workers_says_so():
     """What fails twice is a SandboxError, and no execution."""
-    broken = PoolSandbox(bubblewrap.Jail("/bin/false", (), (), from_root=False), 1, {})
+    broken = PoolSandbox(
+        bubblewrap.BubblewrapLauncher("/bin/false", (), (), from_root=False), 1, {}
+    )
     with pytest.raises(SandboxError, match="worker"):
         asyncio.run(broken.run(Program("python", ""), Limits()))
 
@@ -244,7 +246,9 @@ def test_a_container_ends_with_the_process_that_started_it(level):
 def test_a_worker_that_says_nothing_is_given_up(monkeypatch):
     """A silent worker is a SandboxError, not a wait for ever, and nothing is left of it."""
     monkeypatch.setattr(worker, "START_S", 0.0)
-    silent = PoolSandbox(bubblewrap.Jail(bubblewrap.find_bwrap(), (), (), from_root=False), 1, {})
+    silent = PoolSandbox(
+        bubblewrap.BubblewrapLauncher(bubblewrap.find_bwrap(), (), (), from_root=False), 1, {}
+    )
     marked = f"said-nothing-{os.getpid()}"
     monkeypatch.setattr(bubblewrap, "_START", f"{bubblewrap._START}  # {marked}")
     with pytest.raises(SandboxError, match="said nothing"):

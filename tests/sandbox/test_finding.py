@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolcoder.grading.asserts import NO_FINDING, AssertTest, grade_asserts
 from evolcoder.sandbox.base import Kind
-from evolcoder.sandbox.result import MOST_BYTES, Finding, read_finding
+from evolcoder.sandbox.result import MOST_BYTES, AssertFinding, read_finding
 
 WHOLE = {"kind": "failed", "check": 2, "expected": "assert f()", "got": "1", "detail": "no"}
 
@@ -23,7 +23,7 @@ def written(**other):
 
 def test_a_whole_finding_is_read():
     """What the tester writes comes back."""
-    assert read_finding(written()) == Finding(Kind.FAILED, 2, "assert f()", "1", "no")
+    assert read_finding(written()) == AssertFinding(Kind.FAILED, 2, "assert f()", "1", "no")
     assert read_finding(written(check=None, more="ignored")).check is None
     assert read_finding(written(check=-1)).check is None
 

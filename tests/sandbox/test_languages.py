@@ -9,7 +9,7 @@ from driver import held, usable
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
 from evolcoder.sandbox.inside.protocol import opened
-from evolcoder.sandbox.job import Order, job_of
+from evolcoder.sandbox.job import JobSpec, job_of
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
 from groups import by_language
@@ -158,7 +158,7 @@ def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
     """Julia's code and Go's library fit into the files, and into the memory that counts them."""
     for name, least in (("julia", 128), ("go", 256), ("rust", 1)):
         toolchain = Toolchain(LANGUAGES[name], (), ("run",), (), ())
-        order = Order.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
+        order = JobSpec.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
         limits, _ = opened(job_of(order).message)
         assert opened(limits)["run"]["bound"] == (100 + least) << 20
 

@@ -244,7 +244,9 @@ def test_rooms_are_where_programs_can_come_to(tmp_path, monkeypatch):
     """A private TMPDIR of root's is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tmp_path.parent.chmod(0o700)
-    root, user = (landlock_launcher.Fence((), (), 7, users) for users in (range(9), None))
+    root, user = (
+        landlock_launcher.LandlockLauncher((), (), 7, users) for users in (range(9), None)
+    )
     assert (root._place(), user._place()) == ("/tmp", str(tmp_path))
 
 

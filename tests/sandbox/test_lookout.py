@@ -8,7 +8,7 @@ import pytest
 from driver import QUICK
 from evolcoder.grading.calls import CallTest, answers_of, encoded_calls, grade_calls
 from evolcoder.sandbox.base import Calls, Kind, Program, Status
-from evolcoder.sandbox.early_stop import Lookout
+from evolcoder.sandbox.early_stop import EarlyStop
 from evolcoder.sandbox.inside.protocol import STOP
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
@@ -140,7 +140,7 @@ class Growing:
 def looked_at(channel):
     """Look until there is no more to look for; return what was shown."""
     seen, again = [], [True]
-    lookout = Lookout(channel, lambda number, line: seen.append((number, line)) is None)
+    lookout = EarlyStop(channel, lambda number, line: seen.append((number, line)) is None)
     lookout._wait = again.append
     while again and channel.n >= 0:
         again.clear()

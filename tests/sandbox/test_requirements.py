@@ -16,7 +16,13 @@ from evolcoder.errors import SandboxError
 from evolcoder.sandbox import requirements as module
 from evolcoder.sandbox.base import Limits, Program, Sealed
 from evolcoder.sandbox.language import Requirement
-from evolcoder.sandbox.requirements import PROBES, CheckedSandbox, Lack, Requirements, broken
+from evolcoder.sandbox.requirements import (
+    PROBES,
+    CheckedSandbox,
+    MissingRequirement,
+    Requirements,
+    broken,
+)
 from evolcoder.sandbox.toolchains import LANGUAGES, offers
 from groups import by_language
 
@@ -176,7 +182,7 @@ def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monke
 def test_who_needs_a_part_is_read_off_the_source(language):
     """Prompts, tests and programs as MultiPL-E and models write them; others are left alone."""
     optional = [
-        Lack(language, one, stops_all=False, said="")
+        MissingRequirement(language, one, stops_all=False, said="")
         for one in LANGUAGES[language].requirements
         if one.users
     ]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.sandbox.scheduler import Exclusive, Seats
+from evolcoder.sandbox.scheduler import ExclusiveAccess, PrioritySemaphore
 
 
 async def settle():
@@ -22,7 +22,7 @@ def test_the_longest_goes_first_and_equals_in_their_order():
         seats.give_back()
 
     async def story():
-        seats = Seats(1)
+        seats = PrioritySemaphore(1)
         await seats.take(1)
         lengths = {"short": 1, "long": 9, "middle": 5, "also short": 1}
         tasks = [asyncio.ensure_future(go(seats, *one)) for one in lengths.items()]
@@ -39,7 +39,7 @@ def test_who_is_cancelled_leaves_no_seat_taken(called):
     """Neither while it waits, nor when it has been called and not yet come."""
 
     async def story():
-        seats = Seats(1)
+        seats = PrioritySemaphore(1)
         await seats.take(1)
         taker = asyncio.ensure_future(seats.take(9))
         await settle()
@@ -72,8 +72,8 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
             inside.remove(name)
 
     async def story():
-        seats, lull = Seats(2), asyncio.Event()
-        exclusive = Exclusive(seats, 2, at_most)
+        seats, lull = PrioritySemaphore(2), asyncio.Event()
+        exclusive = ExclusiveAccess(seats, 2, at_most)
         await seats.take(1)
         tasks = [asyncio.ensure_future(alone(exclusive, lull, name)) for name in "abc"]
         await settle()
@@ -96,12 +96,12 @@ def test_who_is_cancelled_before_it_is_alone_gives_every_seat_back():
     """It may have taken some of them by then."""
 
     async def story():
-        seats, lull = Seats(2), asyncio.Event()
+        seats, lull = PrioritySemaphore(2), asyncio.Event()
         lull.set()
         await seats.take(1)
 
         async def alone():
-            async with Exclusive(seats, 2, 1).entered(lull):
+            async with ExclusiveAccess(seats, 2, 1).entered(lull):
                 pass
 
         waiting = asyncio.ensure_future(alone())

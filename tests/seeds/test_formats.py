@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
 
 TASK, ANSWER = "Sort it.", "    done()"
 ROWS = {
@@ -44,20 +44,20 @@ def test_a_format_is_told_by_its_fields(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_task_and_the_answer(name):
     """System turns, later turns and other fields are left out; the answer stays indented."""
-    assert read(ROWS[name], name) == Pair(TASK, ANSWER)
+    assert read(ROWS[name], name) == SeedPair(TASK, ANSWER)
 
 
 def test_an_input_becomes_a_paragraph_of_the_task():
     """What a task is about belongs to it."""
     row = {"instruction": " Sort it. ", "input": "[2, 1]\n", "output": ""}
-    assert read(row, "alpaca") == Pair("Sort it.\n\n[2, 1]", "")
+    assert read(row, "alpaca") == SeedPair("Sort it.\n\n[2, 1]", "")
 
 
 @pytest.mark.parametrize("stand_in", ["", " ", "noinput", "<noinput>", "No input", "N/A", None])
 def test_a_stand_in_for_no_input_is_no_input(stand_in):
     """Words that published files write in its place do not become part of the task."""
     row = {"instruction": TASK, "input": stand_in, "output": ANSWER}
-    assert read(row, "alpaca") == Pair(TASK, ANSWER)
+    assert read(row, "alpaca") == SeedPair(TASK, ANSWER)
 
 
 def test_output_goes_before_response():
@@ -73,13 +73,13 @@ def test_output_goes_before_response():
 def test_sharegpt_knows_the_names_of_models(speaker):
     """Exports of chats name the model in many ways."""
     turns = [{"from": "user", "value": TASK}, {"from": speaker, "value": ANSWER}]
-    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, ANSWER)
+    assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, ANSWER)
 
 
 def test_conversations_may_be_written_as_roles():
     """Both ways of writing a turn are read in both fields."""
     turns = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
-    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, ANSWER)
+    assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, ANSWER)
 
 
 def test_a_turn_may_come_in_parts():
@@ -89,7 +89,7 @@ def test_a_turn_may_come_in_parts():
         {"type": "image_url"},
         {"type": "text", "text": "it."},
     ]
-    assert read({"messages": [{"role": "user", "content": parts}]}, "messages") == Pair(
+    assert read({"messages": [{"role": "user", "content": parts}]}, "messages") == SeedPair(
         "Sort\nit.", ""
     )
 
@@ -97,7 +97,7 @@ def test_a_turn_may_come_in_parts():
 def test_an_answer_before_the_task_is_no_answer():
     """A chat that the model opens is read from the first user turn on."""
     turns = [{"from": "gpt", "value": "Hello."}, {"from": "human", "value": TASK}]
-    assert read({"conversations": turns}, "sharegpt") == Pair(TASK, "")
+    assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, "")
 
 
 DEEP: list = []

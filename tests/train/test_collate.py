@@ -4,14 +4,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from evolcoder.train.examples import Example
+from evolcoder.train.examples import TokenizedRow
 from evolcoder.train.plan import IGNORED, Collator
 
 # Ten tokens in all.
 ROWS = (
-    Example((11, 12), (13, 14), "a 1"),
-    Example((21,), (22, 23), "a 2"),
-    Example((31, 32), (33,), "a 3"),
+    TokenizedRow((11, 12), (13, 14), "a 1"),
+    TokenizedRow((21,), (22, 23), "a 2"),
+    TokenizedRow((31, 32), (33,), "a 3"),
 )
 
 

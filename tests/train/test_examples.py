@@ -3,18 +3,18 @@
 import pytest
 
 import toy_model
-from evolcoder.bench.base import Asked
+from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
-from evolcoder.train.examples import Lesson, example_of, read_lessons
+from evolcoder.train.examples import TrainingPair, example_of, read_lessons
 
 TASK = "Write `f(x)`.\nIt returns <x>, twice."
-LESSON = Lesson(TASK, "    def f(x):\n        return 2 * x", "data.jsonl line 1")
+LESSON = TrainingPair(TASK, "    def f(x):\n        return 2 * x", "data.jsonl line 1")
 
 
 def as_served(template, tokenizer):
     """The tokens that a server makes of an evaluation's request: it renders, then encodes."""
-    asked = Asked(instruction=TASK, code=TASK, language="python", stops=())
+    asked = PromptSettings(instruction=TASK, code=TASK, language="python", stops=())
     messages = [{"role": m.role, "content": m.content} for m in template.messages(asked)]
     if template.raw:
         return tokenizer.encode(messages[0]["content"])
@@ -42,9 +42,9 @@ def test_read_is_examples_and_bad_rows(tokenizer):
     """Dropping, every row is one or the other, and says why."""
     rows = [
         LESSON,
-        Lesson("", "x", "a 2"),
-        Lesson("x", " \n", "a 3"),
-        Lesson("x " * 99, "y", "a 4"),
+        TrainingPair("", "x", "a 2"),
+        TrainingPair("x", " \n", "a 3"),
+        TrainingPair("x " * 99, "y", "a 4"),
     ]
     read = read_lessons(rows, WIZARDCODER, tokenizer, max_length=120, drop=True)
     assert [example.place for example in read.examples] == ["data.jsonl line 1"]
@@ -56,7 +56,12 @@ def test_read_is_examples_and_bad_rows(tokenizer):
 
 def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
     """Unless they are to be dropped, one message counts, places and suggests."""
-    rows = [LESSON, Lesson("", "x", "a 2"), Lesson("x", "", "a 3"), Lesson("x " * 99, "y", "a 4")]
+    rows = [
+        LESSON,
+        TrainingPair("", "x", "a 2"),
+        TrainingPair("x", "", "a 3"),
+        TrainingPair("x " * 99, "y", "a 4"),
+    ]
     with pytest.raises(TrainError) as caught:
         read_lessons(rows, WIZARDCODER, tokenizer, max_length=120, drop=False)
     said = str(caught.value)
@@ -75,7 +80,7 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
 
 def test_data_without_a_usable_row_is_refused(tokenizer):
     """Nothing to learn is an error, not an empty training."""
-    for rows in ([], [Lesson("", "", "a 1")]):
+    for rows in ([], [TrainingPair("", "", "a 1")]):
         with pytest.raises(TrainError, match="no row can be trained on"):
             read_lessons(rows, WIZARDCODER, tokenizer, max_length=99, drop=True)
 

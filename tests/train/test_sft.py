@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.train.card import Notes, ScoreLine
+from evolcoder.train.card import CardNotes, ScoreLine
 from evolcoder.train.log import COMPLETE, last_checkpoint, read_log
 from evolcoder.train.recipe import recipe_of
-from evolcoder.train.sft import Job, train
+from evolcoder.train.sft import TrainingJob, train
 
 FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
 
@@ -24,7 +24,9 @@ FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, 
 def job(base, out, *, lessons=None, preset="small", notes=None, **changes):
     recipe = recipe_of(preset, {**FAST, **changes})
     rows = toy_model.lessons() if lessons is None else lessons
-    return Job(str(base), Path(out), recipe, rows, ("seeds.jsonl",), notes or Notes(), ())
+    return TrainingJob(
+        str(base), Path(out), recipe, rows, ("seeds.jsonl",), notes or CardNotes(), ()
+    )
 
 
 def losses(folder):
@@ -157,7 +159,7 @@ def test_a_finished_training_is_not_done_again(trained, toy_base):
     out, outcome = trained
     before = (out / "model.safetensors").stat().st_mtime_ns
     line = ScoreLine(bench="humaneval", metric="pass@1, greedy", score=0.5, low=0.42, high=0.58)
-    notes = Notes(run="r1", arms=("merge-0..3",), scores=(line,), license="mit")
+    notes = CardNotes(run="r1", arms=("merge-0..3",), scores=(line,), license="mit")
     assert train(job(toy_base, out, save_dtype="float32", notes=notes)) == outcome
     assert (out / "model.safetensors").stat().st_mtime_ns == before
     card = (out / "README.md").read_text()

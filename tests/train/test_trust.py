@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from evolcoder.cli.main import main
 from evolcoder.errors import TrainError
-from evolcoder.train.base import PICKLES, Trust, check_weights, load, load_tokenizer
+from evolcoder.train.base import PICKLES, TrustSettings, check_weights, load, load_tokenizer
 from evolcoder.train.recipe import recipe_of
 
 SMALL = recipe_of("small", {})
@@ -89,7 +89,7 @@ def test_pickled_weights_are_read_where_they_are_trusted(base):
     """They are the same weights."""
     wanted = AutoModelForCausalLM.from_pretrained(base).state_dict()
     pickled(base, "pytorch_model.bin")
-    found = load(str(base), SMALL, on_gpu=False, trust=Trust(pickled_weights=True)).model
+    found = load(str(base), SMALL, on_gpu=False, trust=TrustSettings(pickled_weights=True)).model
     assert all(torch.equal(wanted[name], weight) for name, weight in found.state_dict().items())
 
 
@@ -103,7 +103,7 @@ def test_a_pickle_that_runs_something_runs_nothing(base, mark, is_trusted, name)
         (base / "model.safetensors").unlink()
     (base / name).write_bytes(pickle.dumps(Bomb(mark)))
     with pytest.raises(TrainError) as caught:
-        load(str(base), SMALL, on_gpu=False, trust=Trust(pickled_weights=is_trusted))
+        load(str(base), SMALL, on_gpu=False, trust=TrustSettings(pickled_weights=is_trusted))
     assert is_trusted or name in str(caught.value)
     assert not mark.exists()
 
@@ -114,11 +114,11 @@ def test_an_index_cannot_lead_to_a_pickle(base):
     index = {"metadata": {}, "weight_map": {"a": "other.safetensors", "b": "evil.bin"}}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(TrainError, match=r"evil\.bin"):
-        check_weights(str(base), Trust())
+        check_weights(str(base), TrustSettings())
     for text in ("[]", "{}", "not JSON", '{"weight_map": 3}', "[" * 100_000):
         (base / "model.safetensors.index.json").write_text(text)
         with pytest.raises(TrainError, match="names no weights"):
-            check_weights(str(base), Trust())
+            check_weights(str(base), TrustSettings())
 
 
 def test_safetensors_beside_a_pickle_are_taken(base):
@@ -146,7 +146,7 @@ def test_code_that_a_base_brings_is_run_where_it_is_trusted(
         "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
     )
     coded(base, mark, where)
-    load(str(base), SMALL, on_gpu=False, trust=Trust(remote_code=True))
+    load(str(base), SMALL, on_gpu=False, trust=TrustSettings(remote_code=True))
     assert mark.exists()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verify.generated_tests.selection import Flaw, best, contests, groups, judge
+from evolcoder.verify.generated_tests.selection import TestFlaw, best, contests, groups, judge
 
 T, F = True, False
 TABLES = st.integers(1, 5).flatmap(
@@ -80,11 +80,11 @@ def test_a_check_that_nobody_passes_changes_nothing(table):
     ("checks", "stubs", "mutants", "flaw", "killed"),
     [
         ((0, 1), [(F, T)], [(T, F), (T, T)], None, (0,)),
-        ((0,), [(F, T)], [(T, F), (T, T)], Flaw.KILLS_NOTHING, ()),
-        ((1,), [(F, T)], [(T, F), (T, T)], Flaw.PASSES_STUB, (0,)),
-        ((0, 1), [(F, T), (T, T)], [(F, F)], Flaw.PASSES_STUB, (0,)),
-        ((0,), [(F,)], [], Flaw.NO_MUTANTS, ()),
-        ((), [(F,)], [(F,)], Flaw.NOTHING, ()),
+        ((0,), [(F, T)], [(T, F), (T, T)], TestFlaw.KILLS_NOTHING, ()),
+        ((1,), [(F, T)], [(T, F), (T, T)], TestFlaw.PASSES_STUB, (0,)),
+        ((0, 1), [(F, T), (T, T)], [(F, F)], TestFlaw.PASSES_STUB, (0,)),
+        ((0,), [(F,)], [], TestFlaw.NO_MUTANTS, ()),
+        ((), [(F,)], [(F,)], TestFlaw.NOTHING, ()),
     ],
 )
 def test_a_set_counts_that_refuses_every_stub_and_a_mutant(checks, stubs, mutants, flaw, killed):

@@ -3,8 +3,8 @@
 import pytest
 
 from evolcoder.config.load import VerifyConfig
-from evolcoder.records import Check, Made, Response, RowVerdict, Task
-from evolcoder.verify.distractor import RunBait, bait_in
+from evolcoder.records import Check, CheckResult, Response, Task, Usage
+from evolcoder.verify.distractor import DistractorCheck, bait_in
 
 FRAME = "A first attempt looks like this; do not take for granted that it is right:"
 OWN = "def total(numbers):\n    return sum(number for number in numbers if number > 0)"
@@ -15,13 +15,13 @@ def run(sandbox, bait, *, own=OWN, checks=CHECKS, heuristic="misdirect", tag="py
     """Look at the bait of a row whose checks are these."""
     text = f"Add up what is above zero.\n\n{FRAME}\n```{tag}\n{bait}\n```"
     parent = Task.seed("Add up.", ordinal=1, language="python")
-    made = Made("toy", 1, 1, 1)
+    made = Usage("toy", 1, 1, 1)
     task = parent.child(text, round=1, heuristic=heuristic, language="python", made=made)
     response = Response.to(task, f"So:\n```{tag}\n{own}\n```", made=None)
-    tested = RowVerdict.of(
+    tested = CheckResult.of(
         response, Check.TESTS, "passed", score=0.75, detail={"checks": list(checks)}
     )
-    check = RunBait(sandbox.sandbox, VerifyConfig(cpu_s=1, wall_s=3))
+    check = DistractorCheck(sandbox.sandbox, VerifyConfig(cpu_s=1, wall_s=3))
     before = {Check.TESTS: tested} if checks else {}
     return sandbox.runner.run(check(task, response, before))
 

@@ -11,19 +11,25 @@ from random import Random
 
 import pytest
 
-from evolcoder.records import Check, Response, RowVerdict, Task
+from evolcoder.records import Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.verify.complexity.bound_parser import Bound, Growth, Resource, asked
+from evolcoder.verify.complexity.bound_parser import Bound, GrowthClass, Resource, asked
 from evolcoder.verify.complexity.check import MOST_BYTES, NotMeasuredError, measure, read_counts
 from evolcoder.verify.complexity.instrument import rewritten
-from evolcoder.verify.complexity.verdict import MOST_SERIES, N_RESAMPLES, Counts, Run, judged
-from evolcoder.verify.metrics import Bounded
+from evolcoder.verify.complexity.verdict import (
+    MOST_SERIES,
+    N_RESAMPLES,
+    CostCounts,
+    CostRun,
+    judged,
+)
+from evolcoder.verify.metrics import ComplexityCheck
 
 SPACE = {}
 exec((Path(__file__).parent / "growths.py").read_text(encoding="utf-8"), SPACE)
 KNOWN = SPACE["KNOWN"]
 LIMITS = Limits(cpu_s=60, wall_s=240)
-ORDER = list(Growth)
+ORDER = list(GrowthClass)
 
 
 def measured(sandbox, source, bounds, *, entry=None, checks=(), seed=0):
@@ -42,9 +48,9 @@ def test_known_growths_are_never_judged_wrongly(sandbox):
     """Of every function and every class: never a wrong word, and nearly always a word."""
     judged, wrong = Counter(), []
     for name, time, space, source, *checks in KNOWN:
-        bounds = [Bound(what, growth, False, "") for what in Resource for growth in Growth]
+        bounds = [Bound(what, growth, False, "") for what in Resource for growth in GrowthClass]
         for found in measured(sandbox, source, bounds, checks=checks):
-            true = Growth(time if found.bound.resource is Resource.TIME else space)
+            true = GrowthClass(time if found.bound.resource is Resource.TIME else space)
             fits = ORDER.index(found.bound.growth) >= ORDER.index(true)
             is_right = found.kind == ("holds" if fits else "ruled_out")
             said = found.kind in {"holds", "ruled_out"}
@@ -52,8 +58,8 @@ def test_known_growths_are_never_judged_wrongly(sandbox):
             wrong += [(name, found)] if said and not is_right else []
     assert wrong == []
     assert len(KNOWN) >= 40
-    assert judged[Resource.TIME, "open"] <= 0.03 * len(KNOWN) * len(Growth)
-    assert judged[Resource.SPACE, "open"] <= 0.12 * len(KNOWN) * len(Growth)
+    assert judged[Resource.TIME, "open"] <= 0.03 * len(KNOWN) * len(GrowthClass)
+    assert judged[Resource.SPACE, "open"] <= 0.12 * len(KNOWN) * len(GrowthClass)
 
 
 HIDDEN = "def f(xs: list[int]) -> list[int]:\n    return [x for x in xs if xs.count(x) == 1]\n"
@@ -186,10 +192,10 @@ TASK = "Write a function f(xs) that finds the values that occur once. It must ru
 def verdict(sandbox, answer, instruction=TASK):
     task = Task.seed(instruction, ordinal=0, language="python")
     response = Response.to(task, f"```python\n{answer}```", made=None)
-    tests = RowVerdict.of(
+    tests = CheckResult.of(
         response, Check.TESTS, "passed", detail={"checks": ["assert f([1, 1, 2]) == [2]"]}
     )
-    check = Bounded(sandbox.sandbox, seed=0, memory_mb=512)
+    check = ComplexityCheck(sandbox.sandbox, seed=0, memory_mb=512)
     return sandbox.runner.run(check(task, response, {Check.TESTS: tests}))
 
 
@@ -271,8 +277,8 @@ def test_made_up_lines_are_not_all_fitted():
     """However many lines a program says it has, the steepest few decide, and those are enough."""
     sizes = (8, 11, 16, 23, 32, 45, 64, 91, 128)
     flat = {f"flat {n}": n + 10 for n in range(5000)}
-    runs = [Run("random", n, {**flat, "steep 1": n * n}, 1, 0) for n in sizes]
-    bound = Bound(Resource.TIME, Growth.N, False, "O(n)")
+    runs = [CostRun("random", n, {**flat, "steep 1": n * n}, 1, 0) for n in sizes]
+    bound = Bound(Resource.TIME, GrowthClass.N, False, "O(n)")
     n_fits = Counter()
 
     def draw(*_args, **_options):
@@ -281,6 +287,6 @@ def test_made_up_lines_are_not_all_fitted():
 
     rng = Random(0)
     rng.choices = draw
-    judged(Counts(tuple(runs), (), ()), bound, rng)
+    judged(CostCounts(tuple(runs), (), ()), bound, rng)
     assert n_fits["draws"] <= 2 * MOST_SERIES * N_RESAMPLES
-    assert judged(Counts(tuple(runs), (), ()), bound, Random(0)).kind == "ruled_out"
+    assert judged(CostCounts(tuple(runs), (), ()), bound, Random(0)).kind == "ruled_out"

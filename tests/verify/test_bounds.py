@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.verify.complexity.bound_parser import Growth, Resource, asked
+from evolcoder.verify.complexity.bound_parser import GrowthClass, Resource, asked
 
 TIME, SPACE = Resource
 
@@ -10,23 +10,23 @@ TIME, SPACE = Resource
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("It must run in O(n) time.", [(TIME, Growth.N)]),
-        ("Do it in O(n log n).", [(TIME, Growth.N_LOG_N)]),
-        ("with O(n) time and O(1) extra space", [(TIME, Growth.N), (SPACE, Growth.ONE)]),
-        ("Time complexity: O(N^2), space complexity: O(N).", [(TIME, Growth.SQUARE), (SPACE, Growth.N)]),
-        ("use constant space", [(SPACE, Growth.ONE)]),
-        ("It must be done in linear time with logarithmic memory.", [(TIME, Growth.N), (SPACE, Growth.LOG)]),
-        ("a space complexity of O(log n)", [(SPACE, Growth.LOG)]),
-        ("in O(len(xs)) steps", [(TIME, Growth.N)]),
-        ("in O(V + E) time", [(TIME, Growth.N)]),
-        ("in O(n + m) time", [(TIME, Growth.N)]),
+        ("It must run in O(n) time.", [(TIME, GrowthClass.N)]),
+        ("Do it in O(n log n).", [(TIME, GrowthClass.N_LOG_N)]),
+        ("with O(n) time and O(1) extra space", [(TIME, GrowthClass.N), (SPACE, GrowthClass.ONE)]),
+        ("Time complexity: O(N^2), space complexity: O(N).", [(TIME, GrowthClass.SQUARE), (SPACE, GrowthClass.N)]),
+        ("use constant space", [(SPACE, GrowthClass.ONE)]),
+        ("It must be done in linear time with logarithmic memory.", [(TIME, GrowthClass.N), (SPACE, GrowthClass.LOG)]),
+        ("a space complexity of O(log n)", [(SPACE, GrowthClass.LOG)]),
+        ("in O(len(xs)) steps", [(TIME, GrowthClass.N)]),
+        ("in O(V + E) time", [(TIME, GrowthClass.N)]),
+        ("in O(n + m) time", [(TIME, GrowthClass.N)]),
         ("in O(n*m) time", [(TIME, None)]),
         ("in O(n log log n) time", [(TIME, None)]),
-        ("in O(√n) time", [(TIME, Growth.ROOT)]),
-        ("in O(n**2) time", [(TIME, Growth.SQUARE)]),
-        ("in O(2^n) time", [(TIME, Growth.EXPONENTIAL)]),
-        ("Improve it from O(n^2) to O(n) time.", [(TIME, Growth.N)]),
-        ("Use O(n) time instead of O(n^2).", [(TIME, Growth.N)]),
+        ("in O(√n) time", [(TIME, GrowthClass.ROOT)]),
+        ("in O(n**2) time", [(TIME, GrowthClass.SQUARE)]),
+        ("in O(2^n) time", [(TIME, GrowthClass.EXPONENTIAL)]),
+        ("Improve it from O(n^2) to O(n) time.", [(TIME, GrowthClass.N)]),
+        ("Use O(n) time instead of O(n^2).", [(TIME, GrowthClass.N)]),
         ("Each operation must take O(1) time.", [(TIME, None)]),
         ("with O(1) lookup", [(TIME, None)]),
         ("Avoid O(n^2) comparisons.", []),

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from evolcoder.verify.complexity.bound_parser import Growth
+from evolcoder.verify.complexity.bound_parser import GrowthClass
 from evolcoder.verify.complexity.verdict import fit
 
 SIZES = [round(8 * 2 ** (half / 2)) for half in range(17)]
@@ -19,7 +19,7 @@ def series(growth, noise=0.0, seed=1):
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_each_class_holds_beside_itself_and_above(noise):
     """A series is never said to miss its own class, and every class below it is ruled out."""
-    polynomial = list(Growth)[:7]
+    polynomial = list(GrowthClass)[:7]
     for true in polynomial:
         for asked in polynomial:
             expected = "ruled_out" if asked.log_at(1e6) < true.log_at(1e6) else "holds"
@@ -28,22 +28,22 @@ def test_each_class_holds_beside_itself_and_above(noise):
 
 def test_much_noise_is_undecided():
     """Where the interval holds both classes, neither is said."""
-    assert fit(series(Growth.N, noise=0.9), Growth.N, Random(0)).kind == "undecided"
+    assert fit(series(GrowthClass.N, noise=0.9), GrowthClass.N, Random(0)).kind == "undecided"
 
 
 def test_few_sizes_say_nothing():
     """Four sizes are too few, however clear they look."""
-    few = dict(list(series(Growth.SQUARE).items())[-4:])
-    assert fit(few, Growth.ONE, Random(0)).kind == "undecided"
+    few = dict(list(series(GrowthClass.SQUARE).items())[-4:])
+    assert fit(few, GrowthClass.ONE, Random(0)).kind == "undecided"
 
 
 def test_a_jump_is_no_growth():
     """A count that jumps once and then stays is not taken for a steep one."""
     jump = {n: 1.0 if n < 500 else 400.0 for n in SIZES}
-    assert fit(jump, Growth.N, Random(0)).kind != "ruled_out"
+    assert fit(jump, GrowthClass.N, Random(0)).kind != "ruled_out"
 
 
 def test_same_numbers_same_fit():
     """Equal series and random numbers give equal intervals."""
-    noisy = series(Growth.N, noise=0.2)
-    assert fit(noisy, Growth.N, Random(3)) == fit(noisy, Growth.N, Random(3))
+    noisy = series(GrowthClass.N, noise=0.2)
+    assert fit(noisy, GrowthClass.N, Random(3)) == fit(noisy, GrowthClass.N, Random(3))

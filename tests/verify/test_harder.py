@@ -2,13 +2,13 @@
 
 from random import Random
 
-from evolcoder.verify.compare import Pair, harder
+from evolcoder.verify.compare import ChildAndParent, harder
 
 
 def pairs(n, gain, heuristic="deepen", round=1):
     rng = Random(f"{heuristic}{round}")
     return [
-        Pair(heuristic, round, {"tokens": x}, {"tokens": x + gain + rng.gauss(0, 1)})
+        ChildAndParent(heuristic, round, {"tokens": x}, {"tokens": x + gain + rng.gauss(0, 1)})
         for x in (rng.uniform(10, 50) for _ in range(n))
     ]
 
@@ -44,7 +44,7 @@ def test_groups_add_up():
 
 def test_half_measured_pairs_are_left_out():
     """A measure that one side lacks is compared nowhere."""
-    assert harder([Pair("x", 1, {"a": 1.0}, {"b": 1.0})]) == []
+    assert harder([ChildAndParent("x", 1, {"a": 1.0}, {"b": 1.0})]) == []
     assert harder([]) == []
 
 

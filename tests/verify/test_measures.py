@@ -5,8 +5,8 @@ import pytest
 from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.records import Check, Response, RowVerdict, Task
-from evolcoder.verify.metrics import Rated, Shaped, python_program, sound_checks
+from evolcoder.records import Check, CheckResult, Response, Task
+from evolcoder.verify.metrics import MetricsCheck, PassRateCheck, python_program, sound_checks
 
 TASK = Task.seed("Write add(a, b). Reject None, and log the sum.", ordinal=3, language="python")
 RIGHT = "Here:\n\n```python\ndef add(a, b):\n    return a + b if a else b\n```"
@@ -17,7 +17,7 @@ ANSWER = Response.to(TASK, RIGHT, made=None)
 
 def found_by_tests(kind="passed"):
     detail = {"checks": ["assert add(1, 2) == 3"], "entry_point": "add"}
-    return {Check.TESTS: RowVerdict.of(ANSWER, Check.TESTS, kind, detail=detail)}
+    return {Check.TESTS: CheckResult.of(ANSWER, Check.TESTS, kind, detail=detail)}
 
 
 def model(answer):
@@ -29,7 +29,7 @@ def test_a_shape_is_a_verdict(sandbox):
     judge = model(lambda request: f"{request.messages[-1].content.split()[-2]} 3")
     seen = []
     for one in (judge, None):
-        check = Shaped(one, seed=1)
+        check = MetricsCheck(one, seed=1)
         seen.append(sandbox.runner.run(check(TASK, ANSWER, {})))
     assert [verdict.kind for verdict in seen] == ["measured", "measured"]
     assert seen[0].score == 2
@@ -41,7 +41,7 @@ def test_a_shape_is_a_verdict(sandbox):
 @pytest.mark.parametrize(("answer", "rate"), [(RIGHT, 1), (RENAMED, 1), (WRONG, 0), ("no", 0)])
 def test_a_pass_rate_is_a_verdict(sandbox, answer, rate):
     """Samples run against the row's checks, under whatever name they have."""
-    check = Rated(model(lambda request: answer), sandbox.sandbox, QUICK, samples=3, seed=1)
+    check = PassRateCheck(model(lambda request: answer), sandbox.sandbox, QUICK, samples=3, seed=1)
     verdict = sandbox.runner.run(check(TASK, ANSWER, found_by_tests()))
     assert (verdict.kind, verdict.score, verdict.detail["n"]) == ("measured", rate, 3)
 
@@ -49,7 +49,7 @@ def test_a_pass_rate_is_a_verdict(sandbox, answer, rate):
 @pytest.mark.parametrize("before", [{}, found_by_tests("unsound"), found_by_tests("no_tests")])
 def test_unsound_checks_measure_nothing(sandbox, before):
     """Checks that did not stand their own test are no measure."""
-    check = Rated(model(lambda request: RIGHT), sandbox.sandbox, QUICK, samples=3, seed=1)
+    check = PassRateCheck(model(lambda request: RIGHT), sandbox.sandbox, QUICK, samples=3, seed=1)
     verdict = sandbox.runner.run(check(TASK, ANSWER, before))
     assert (verdict.kind, verdict.score) == ("not_measured", None)
     assert verdict.detail["said"] == "the row has no sound checks"

@@ -8,7 +8,7 @@ from evolcoder.errors import SandboxError
 from evolcoder.records import Check, Response, Task
 from evolcoder.sandbox.base import Limits
 from evolcoder.text import named_language
-from evolcoder.verify.execution.check import Runs
+from evolcoder.verify.execution.check import ExecutionCheck
 from groups import by_language
 
 QUICK = Limits(cpu_s=3, wall_s=8, processes=128)
@@ -21,7 +21,7 @@ def fence(language, code):
 def look(driver, text, instruction="Write it.", languages=None):
     task = Task.seed(instruction, ordinal=0, language=named_language(instruction))
     known = list(driver.sandbox._tools) if languages is None else languages
-    runs = Runs(driver.sandbox, languages=known, limits=QUICK)
+    runs = ExecutionCheck(driver.sandbox, languages=known, limits=QUICK)
     verdict = driver.runner.run(runs(task, Response.to(task, text, made=None), {}))
     assert verdict.check is Check.RUNS
     assert json.loads(json.dumps(verdict.detail)) == verdict.detail
@@ -155,7 +155,7 @@ def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
         return language == "python"
 
     driver = every_language
-    runs = Runs(driver.sandbox, languages=("bash",), limits=QUICK, works=works)
+    runs = ExecutionCheck(driver.sandbox, languages=("bash",), limits=QUICK, works=works)
     task = Task.seed("Write it.", ordinal=0, language=None)
     for language, wanted in (("bash", ("not_run", "language")), ("python", ("passed", ""))):
         response = Response.to(task, fence(language, "x=1"), made=None)
@@ -223,4 +223,4 @@ def test_a_sandbox_that_fails_is_no_verdict(sandbox):
     task = Task.seed("Write it.", ordinal=0, language="python")
     response = Response.to(task, fence("python", "x = 1"), made=None)
     with pytest.raises(SandboxError):
-        sandbox.runner.run(Runs(Broken(), languages=[], limits=QUICK)(task, response, {}))
+        sandbox.runner.run(ExecutionCheck(Broken(), languages=[], limits=QUICK)(task, response, {}))

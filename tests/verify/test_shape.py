@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.records import Made, Response, Task
+from evolcoder.records import Response, Task, Usage
 from evolcoder.verify.metrics import count_constraints, cyclomatic, n_tokens, shape_of
 
 TASK = Task.seed(
@@ -85,7 +85,7 @@ def test_the_word_cannot_be_known_by_a_task():
 
 def test_real_tokens_are_told_only_where_they_are_one_answers():
     """The engine's count of several attempts together is no length of an answer."""
-    once, twice = (Made("m", 10, 40, attempts) for attempts in (1, 2))
+    once, twice = (Usage("m", 10, 40, attempts) for attempts in (1, 2))
     shapes = [
         shape_of(TASK, Response.to(TASK, "if a: b", made=made), program="if a: b")
         for made in (once, twice, None)

@@ -9,13 +9,13 @@ import pytest
 
 import toys
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
-from evolcoder.records import Check, Reason, Response, RowVerdict
+from evolcoder.records import Check, CheckResult, Reason, Response
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Limits
 from evolcoder.storage.stats import VERIFY_META
-from evolcoder.verify.dataset import Rows
-from evolcoder.verify.execution.check import Runs
-from evolcoder.verify.metrics import Bounded, Shaped
+from evolcoder.verify.dataset import RowVerifier
+from evolcoder.verify.execution.check import ExecutionCheck
+from evolcoder.verify.metrics import ComplexityCheck, MetricsCheck
 from evolcoder.verify.pipeline import (
     FAULTS,
     Verifier,
@@ -39,7 +39,7 @@ class Failing:
         if task.ordinal == 3 and isinstance(self.failure, BaseException):
             raise self.failure
         detail = self.failure if task.ordinal == 3 else {"said": "fine"}
-        return RowVerdict.of(response, self.check, "passed", detail=detail)
+        return CheckResult.of(response, self.check, "passed", detail=detail)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def _answered(n):
 
 
 def verify(store, *checks, drop=ALL_DROPS):
-    asyncio.run(Rows(store, Verifier(store, checks, drop), in_flight=3).run())
+    asyncio.run(RowVerifier(store, Verifier(store, checks, drop), in_flight=3).run())
     store.db.flush()
     return list(store.rows(dropped=True))
 
@@ -106,7 +106,7 @@ def test_an_error_of_the_answer_is_told_from_one_of_the_check(store):
     class Erring(Failing):
         async def __call__(self, task, response, before):
             said = f'{UNJUDGED}: "why": "unjudged"'
-            return RowVerdict.of(response, self.check, "error", detail={"said": said})
+            return CheckResult.of(response, self.check, "error", detail={"said": said})
 
     assert verify(store, Erring(None), drop={Reason.DOES_NOT_RUN}) != []
     assert {drop.reason for drop in store.drops()} == {Reason.DOES_NOT_RUN}
@@ -144,7 +144,7 @@ def test_what_a_check_says_can_be_stored_and_read_by_any_encoder(store):
     class Odd(Failing):
         async def __call__(self, task, response, before):
             detail = {"said": "\ud800", "list": ("\udc00", {"\ud800": 1})}
-            return RowVerdict.of(response, self.check, "passed", detail=detail)
+            return CheckResult.of(response, self.check, "passed", detail=detail)
 
     (row, *_) = verify(store, Odd(None))
     assert orjson.loads(orjson.dumps(row.verdicts[0].detail)) == {
@@ -176,9 +176,9 @@ def test_hostile_answers_have_findings(sandbox, store, text):
     response = Response.to(task, text, made=None)
     limits = Limits(cpu_s=2, wall_s=5)
     for check in (
-        Runs(sandbox.sandbox, languages=(), limits=limits),
-        Bounded(sandbox.sandbox, seed=0, memory_mb=512),
-        Shaped(None, seed=0),
+        ExecutionCheck(sandbox.sandbox, languages=(), limits=limits),
+        ComplexityCheck(sandbox.sandbox, seed=0, memory_mb=512),
+        MetricsCheck(None, seed=0),
     ):
         found = sandbox.runner.run(check(task, response, {}))
         assert found.check is check.check

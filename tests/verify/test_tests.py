@@ -11,7 +11,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.records import Check, Response, Task
-from evolcoder.verify.generated_tests.check import WrittenTests
+from evolcoder.verify.generated_tests.check import GeneratedTestsCheck
 
 ASK = "Write a Python function `double(x)` that returns twice a number."
 RIGHT = "def double(x):\n    return 2 * x"
@@ -46,7 +46,7 @@ def check_of(sandbox, *, answers=(RIGHT, ALSO), tests=(SOUND,), asked=None):
     config = VerifyConfig(
         candidates=len(answers), check_sets=len(tests), cpu_s=2, wall_s=6, memory_mb=256
     )
-    return WrittenTests(role, role, sandbox.sandbox, 7, config)
+    return GeneratedTestsCheck(role, role, sandbox.sandbox, 7, config)
 
 
 def verify(sandbox, own, *, instruction=ASK, **texts):

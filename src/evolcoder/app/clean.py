@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.rows import Evidence, Leaked, Leaks, Summary, name_of
+from evolcoder.dedup.rows import CleaningSummary, Evidence, LeakCounts, Leaked, name_of
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore
@@ -34,7 +34,7 @@ def clean_run(
     embedder: "Embedder | None" = None,
     leaked: Leaked | None = None,
     anew: bool = False,
-) -> Summary:
+) -> CleaningSummary:
     """Clean a run that is open for writing; cleaned the same way already, it stays, unless `anew`.
 
     `leaked` is asked about the rows that are left. Without it leaks that were found before stay
@@ -47,16 +47,16 @@ def clean_run(
     is_done = done is not None and not config.beside and asked.items() <= done.items()
     if done is not None and is_done and not anew:
         layers = tuple(done.get("layers", ()))
-        return Summary(done["n_rows"], done["dropped"], done["embedder"], layers)
+        return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers)
     found = _doubles_of(store, config, seed, embedder)
     if leaked is not None:
         leaks = _leaks_of(store, found, leaked)
     else:  # the layers are those of the leaks that stay
-        leaks = Leaks({}, tuple((done or {}).get("layers", ())))
+        leaks = LeakCounts({}, tuple((done or {}).get("layers", ())))
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
-    summary = Summary(n_rows, dropped, name_of(embedder), leaks.layers)
+    summary = CleaningSummary(n_rows, dropped, name_of(embedder), leaks.layers)
     drops = chain(
         (_double(store, duplicate) for duplicate in found),
         (_leak(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
@@ -81,7 +81,7 @@ def _doubles_of(
     return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
 
 
-def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> Leaks:
+def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> LeakCounts:
     """Have the rows that are left looked at."""
     from evolcoder.dedup.rows import of_run  # noqa: PLC0415 - as above
 

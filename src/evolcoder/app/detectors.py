@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evolcoder.app import models
 from evolcoder.bench.base import Bench
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli import output
@@ -21,17 +21,17 @@ from evolcoder.cli.cancellation import until_told
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.benchmark_texts import items_of
-from evolcoder.decontamination.detect import Execution, Looks, look, reported
-from evolcoder.decontamination.execution.search import Search
-from evolcoder.decontamination.hits import Detector, Drop, Hit, hits_of
+from evolcoder.decontamination.detect import DetectorSettings, Execution, look, reported
+from evolcoder.decontamination.execution.search import ExecutionSearch
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, hits_of
 from evolcoder.decontamination.report import Report
-from evolcoder.dedup.embedders import Embedder, Remembering, open_embedder
-from evolcoder.dedup.rows import Candidate, Leaked, Leaks
+from evolcoder.dedup.embedders import CachedEmbedder, Embedder, open_embedder
+from evolcoder.dedup.rows import CleanedRow, LeakCounts, Leaked
 from evolcoder.engine.base import Role
-from evolcoder.engine.budget import Meter, Spent
+from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
 from evolcoder.errors import ConfigError
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.storage import atomic
 
@@ -44,7 +44,7 @@ def embedder_for(config: CleanConfig) -> Embedder | None:
 def opened(spec: str) -> Embedder:
     """Open an embedder whose vectors are kept in the cache folder."""
     embedder = open_embedder(spec, cache_folder() / "models")
-    return Remembering(embedder, cache_file("embeddings.db"))
+    return CachedEmbedder(embedder, cache_file("embeddings.db"))
 
 
 MULTIPL_E = "multipl-e"
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--drop",
         action="append",
-        choices=[name.value for name in Drop],
+        choices=[name.value for name in DropRule],
         help="whose word drops a row; may be given again (any)",
     )
     add("--report", type=Path, metavar="FILE", help="evidence as a .html page or .json")
@@ -90,7 +90,7 @@ def write(report: Report, path: Path, *, title: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DetectorOptions:
     """What is looked for, and by whom."""
 
     against: tuple[str, ...]
@@ -99,7 +99,7 @@ class Wanted:
     """Where their files lie; None: fetched."""
     detectors: frozenset[Detector]
     """Who looks."""
-    drops: tuple[Drop, ...]
+    drops: tuple[DropRule, ...]
     """Whose word drops a row."""
     level: str
     """Least protection under which answers are run."""
@@ -107,35 +107,35 @@ class Wanted:
     """Programs at one time."""
 
 
-def wanted_by(args: argparse.Namespace, config: Config) -> Wanted:
+def wanted_by(args: argparse.Namespace, config: Config) -> DetectorOptions:
     """Read flags; what they leave out is the config's."""
     given = of_config(config)
     names = given.against
     if args.against is not None:
         names = tuple(name.strip() for name in args.against.split(",") if name.strip())
-    drops = given.drops if args.drop is None else tuple(map(Drop, args.drop))
-    return Wanted(
+    drops = given.drops if args.drop is None else tuple(map(DropRule, args.drop))
+    return DetectorOptions(
         names, args.data_dir or given.data_dir, _detectors(args, given), drops, args.sandbox,
         args.workers,
     )  # fmt: skip
 
 
-def of_config(config: Config) -> Wanted:
+def of_config(config: Config) -> DetectorOptions:
     """Read what a run looks for after its rounds."""
     its = config.clean
-    return Wanted(
+    return DetectorOptions(
         its.against, Path(its.data_dir) if its.data_dir else None,
-        frozenset(map(Detector, its.detectors)), tuple(map(Drop, its.drop)),
+        frozenset(map(Detector, its.detectors)), tuple(map(DropRule, its.drop)),
         config.verify.sandbox, None,
     )  # fmt: skip
 
 
-def search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:
+def search(rows: Iterable[CleanedRow], args: argparse.Namespace, config: Config) -> Report:
     """Look for benchmarks in some rows, as flags and config want it."""
     return until_told(_search(rows, args, config))
 
 
-async def _search(rows: Iterable[Candidate], args: argparse.Namespace, config: Config) -> Report:
+async def _search(rows: Iterable[CleanedRow], args: argparse.Namespace, config: Config) -> Report:
     async with AsyncExitStack() as stack:
         wanted = wanted_by(args, config)
         judge = await _judge(args.judge, config, stack) if args.judge else None
@@ -150,7 +150,7 @@ async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
         return None
     looks = await opened_looks(wanted, config, stack, None)
 
-    def leaked(rows: Iterable[Candidate]) -> Leaks:
+    def leaked(rows: Iterable[CleanedRow]) -> LeakCounts:
         seen = look(rows, looks, seed=config.seed)
         found = asyncio.run_coroutine_threadsafe(seen, loop).result()
         report = reported(found, looks, wanted.drops)
@@ -161,25 +161,25 @@ async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
     return leaked
 
 
-def leaks_of(report: Report) -> Leaks:
+def leaks_of(report: Report) -> LeakCounts:
     """Return the rows that go, each with all of its hits."""
     found: dict[str, list[Mapping[str, object]]] = {id: [] for id in report.dropped}
     for hit in report.hits:
         if hit.row in found:
             found[hit.row].append(asdict(hit))
-    return Leaks(found, report.layers)
+    return LeakCounts(found, report.layers)
 
 
 async def opened_looks(
-    wanted: Wanted, config: Config, stack: AsyncExitStack, judge: Role | None
-) -> Looks:
+    wanted: DetectorOptions, config: Config, stack: AsyncExitStack, judge: Role | None
+) -> DetectorSettings:
     """Open benchmarks and detectors, and have the stack close them."""
     benches, detectors = _benches(wanted), wanted.detectors
     items = [item for bench in benches for item in items_of(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
     execution, layers = await _execution(benches, wanted, stack) if runs else (None, ())
-    return Looks(
+    return DetectorSettings(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
         opened(config.clean.embedder) if embeds else None,
@@ -189,7 +189,7 @@ async def opened_looks(
     )
 
 
-def _detectors(args: argparse.Namespace, given: Wanted) -> frozenset[Detector]:
+def _detectors(args: argparse.Namespace, given: DetectorOptions) -> frozenset[Detector]:
     if args.detectors is None:
         return given.detectors | ({Detector.JUDGE} if args.judge else set())
     names = [name.strip() for name in args.detectors.split(",") if name.strip()]
@@ -201,8 +201,8 @@ def _detectors(args: argparse.Namespace, given: Wanted) -> frozenset[Detector]:
     return frozenset(map(Detector, names))
 
 
-def _benches(wanted: Wanted) -> list[Bench]:
-    shelf = Shelf(wanted.data_dir, cache_folder() / "benchmarks")
+def _benches(wanted: DetectorOptions) -> list[Bench]:
+    shelf = DataFolder(wanted.data_dir, cache_folder() / "benchmarks")
     names: list[str] = []
     for name in wanted.against:
         names += CONFIGURATIONS if name == MULTIPL_E else [name]
@@ -213,13 +213,13 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
     opened = await models.open_one(spec, config)
     stack.push_async_callback(opened.engine.aclose)
     prices = models.prices_of(config, [opened])
-    meter = Meter(config.budget, Spent(), lambda *_: None)
-    purse = models.Purse(config, meter, prices, stack)
+    meter = Budget(config.budget, Spending(), lambda *_: None)
+    purse = models.ModelFactory(config, meter, prices, stack)
     return models.role_of(config.judge, opened, purse)
 
 
 async def _execution(
-    benches: Iterable[Bench], wanted: Wanted, stack: AsyncExitStack
+    benches: Iterable[Bench], wanted: DetectorOptions, stack: AsyncExitStack
 ) -> tuple[Execution | None, tuple[str, ...]]:
     """Prepare to run answers against the benchmarks that have tests in Python.
 
@@ -230,9 +230,9 @@ async def _execution(
         return None, ()
     sandbox = await PoolSandbox.start(workers=wanted.workers, level=wanted.level)
     stack.push_async_callback(sandbox.aclose)
-    controls = Controls(cache_file("controls.db"), sandbox, "[]")
+    controls = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
     stack.callback(controls.close)
-    search = await Search.over(problems, sandbox, controls.need)
+    search = await ExecutionSearch.over(problems, sandbox, controls.need)
 
     async def execution(row: str, answer: str) -> list[Hit]:
         return hits_of(row, await search.passes(answer))

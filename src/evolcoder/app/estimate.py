@@ -34,7 +34,7 @@ LOCAL_TOKENS_PER_S = {"qwen2.5-coder-0.5b": 49.0, "qwen2.5-coder-1.5b": 23.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class TokenRates:
     """How long models answer, and how often they are asked, in the mean."""
 
     evolve_tokens: float = 110.0
@@ -54,7 +54,7 @@ class Habits:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CostLine:
     """What one part of the story asks of its model."""
 
     role: str
@@ -93,7 +93,9 @@ def show(config: Config, heuristics: tuple[Heuristic, ...], folder: Path, *, as_
     return 0
 
 
-def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) -> list[Part]:
+def estimate(
+    config: Config, heuristics: tuple[Heuristic, ...], habits: TokenRates
+) -> list[CostLine]:
     """Work out what each part of a run will ask for."""
     sample, n_tasks, n_unanswered = _seeds(config)
     n_rounds, wanted = config.budget.rounds, config.budget.target
@@ -126,7 +128,7 @@ def estimate(config: Config, heuristics: tuple[Heuristic, ...], habits: Habits) 
     return parts
 
 
-def _verifying(config: Config, habits: Habits) -> tuple[int, float]:
+def _verifying(config: Config, habits: TokenRates) -> tuple[int, float]:
     """Return the requests for one row that can be called, and tokens received for each."""
     verify = config.verify
     answers = verify.candidates if Check.TESTS in verify.checks else 0
@@ -136,14 +138,14 @@ def _verifying(config: Config, habits: Habits) -> tuple[int, float]:
     return answers + sets, tokens / max(1, answers + sets)
 
 
-def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) -> Part:
+def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) -> CostLine:
     calls, sent, received = each
     tokens = round(calls * sent), round(calls * received)
     name = spec.partition("#")[2] or spec.removeprefix("openai:")
     identity = spec if spec.startswith(("openai:", "http")) else "gguf:"
     price = price_of(name, identity, config.prices)
     cost = usd(price, *tokens) if price else None
-    return Part(
+    return CostLine(
         role, without_logins(spec), calls, *tokens, cost, _hours(config, spec, calls, tokens)
     )
 
@@ -160,10 +162,10 @@ def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> fl
     return seconds / 3600
 
 
-def _total(parts: list[Part]) -> Part:
+def _total(parts: list[CostLine]) -> CostLine:
     prices = [part.usd for part in parts]
     known = [price for price in prices if price is not None]
-    return Part(
+    return CostLine(
         "total",
         "",
         sum(part.calls for part in parts),
@@ -192,10 +194,10 @@ def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task)
     return sum(len(message.content) for message in messages) + len(config.evolver.system)
 
 
-def _habits(folder: Path) -> Habits:
+def _habits(folder: Path) -> TokenRates:
     """Read the run's own rows, if it has enough of them to say something."""
     if not (folder / DB_NAME).is_file():
-        return Habits()
+        return TokenRates()
     with RunStore.read(folder) as store:
         query = """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
             AVG(r.completion_tokens), AVG(t.attempts)
@@ -203,6 +205,8 @@ def _habits(folder: Path) -> Habits:
         ((n_rows, evolve, respond, attempts),) = store.db.each(_MEANS.checked, query)
         dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")
     if n_rows < 20 or None in (evolve, respond, attempts):
-        return Habits()
+        return TokenRates()
     kept = n_rows / (n_rows + dropped)
-    return Habits(evolve, respond, attempts, kept, source=f"the {n_rows} rows that this run has")
+    return TokenRates(
+        evolve, respond, attempts, kept, source=f"the {n_rows} rows that this run has"
+    )

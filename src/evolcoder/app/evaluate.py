@@ -16,12 +16,19 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from evolcoder.bench.base import Bench, Candidate, Found, Problem, ProgramChecks, Sample
+from evolcoder.bench.base import (
+    Bench,
+    ExtractedProgram,
+    Problem,
+    ProgramChecks,
+    Sample,
+    TestedProgram,
+)
 from evolcoder.bench.ds1000 import warm_modules
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
 from evolcoder.bench.registry import bench_named
-from evolcoder.bench.samples import Format, Reading, read_samples, write_samples
+from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import Score
 from evolcoder.cli import output
 from evolcoder.config import load as configs
@@ -29,11 +36,11 @@ from evolcoder.config.load import Config
 from evolcoder.engine.base import Sampling
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, ConfigError, UnjudgedError
-from evolcoder.evaluation.results import GroupScore, Result
-from evolcoder.evaluation.runner import Progress
+from evolcoder.evaluation.results import BenchmarkResult, GroupScore
+from evolcoder.evaluation.runner import EvaluationProgress
 from evolcoder.evaluation.store import DB_NAME, EvalStore
 from evolcoder.grading import benchmark_requirements
-from evolcoder.grading.reference_checks import Controls
+from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox import toolchains
@@ -46,11 +53,15 @@ from evolcoder.text import without_logins
 SCORES = "scores.json"
 MOST_NAMED = 5
 """Problems that a line of the table names; the JSON names all."""
-_SUFFIX = {Format.BIGCODE: ".generations.json", Format.MULTIPL_E: ""}
+_SUFFIX = {SampleFormat.BIGCODE: ".generations.json", SampleFormat.MULTIPL_E: ""}
 
 
 def write(
-    store: EvalStore, benches: Sequence[Bench], results: Sequence[Result], *, layout: str | None
+    store: EvalStore,
+    benches: Sequence[Bench],
+    results: Sequence[BenchmarkResult],
+    *,
+    layout: str | None,
 ) -> list[Path]:
     """Write programs, verdicts and scores into the evaluation's folder."""
     folder, paths = store.folder, []
@@ -58,7 +69,9 @@ def write(
     for bench in benches:
         if bench.name not in done:
             continue
-        for chosen in dict.fromkeys((Format.EVALPLUS, Format(layout or Format.EVALPLUS))):
+        for chosen in dict.fromkeys(
+            (SampleFormat.EVALPLUS, SampleFormat(layout or SampleFormat.EVALPLUS))
+        ):
             name = f"{bench.name}.{chosen}{_SUFFIX.get(chosen, '.jsonl')}"
             path = folder / "samples" / name
             candidates = _candidates(store, bench)
@@ -74,7 +87,7 @@ def write(
 
 
 def show(
-    store: EvalStore, results: Sequence[Result], paths: Sequence[Path], *, as_json: bool
+    store: EvalStore, results: Sequence[BenchmarkResult], paths: Sequence[Path], *, as_json: bool
 ) -> None:
     """Print the scores."""
     if as_json:
@@ -96,7 +109,7 @@ def show(
         print(f"wrote   {path}")
 
 
-def _show(result: Result) -> None:
+def _show(result: BenchmarkResult) -> None:
     if result.withheld:
         print(f"{result.bench:<18}no score: {result.withheld}")
     for score in result.scores:
@@ -118,7 +131,7 @@ def _show(result: Result) -> None:
         print(f"{'':<18}note: {note}")
 
 
-def _by_seal(result: Result) -> str:
+def _by_seal(result: BenchmarkResult) -> str:
     """Say whose tests ran in the candidate's process, by name as far as a line goes."""
     named = ", ".join(result.sealed[:MOST_NAMED])
     more = ", …" if len(result.sealed) > MOST_NAMED else ""
@@ -142,7 +155,7 @@ def _listed(counts: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counts)
 
 
-def _candidates(store: EvalStore, bench: Bench) -> list[Candidate]:
+def _candidates(store: EvalStore, bench: Bench) -> list[TestedProgram]:
     return [
         _candidate(bench, problem, sample)
         for problem in bench.problems()
@@ -150,13 +163,15 @@ def _candidates(store: EvalStore, bench: Bench) -> list[Candidate]:
     ]
 
 
-def _candidate(bench: Bench, problem: Problem, sample: Sample) -> Candidate:
+def _candidate(bench: Bench, problem: Problem, sample: Sample) -> TestedProgram:
     """Take the program out of a sample; one that cannot be had is written as an empty one."""
     try:
         with judging():
             return bench.candidate(problem, sample)
     except UnjudgedError as error:
-        return Candidate(sample.problem, sample.index, "", Found.NOTHING, (), str(error))
+        return TestedProgram(
+            sample.problem, sample.index, "", ExtractedProgram.NOTHING, (), str(error)
+        )
 
 
 FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
@@ -164,12 +179,12 @@ FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "c
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvaluationPlan:
     """An evaluation, with all that the user said checked."""
 
     benches: tuple[Bench, ...]
     """What is evaluated."""
-    readings: dict[str, Reading]
+    readings: dict[str, SampleFile]
     """Samples read from a file, by bench; empty where a model is asked."""
     template: Template
     """How problems are put to a model."""
@@ -189,14 +204,14 @@ def benches_of(args: argparse.Namespace) -> tuple[Bench, ...]:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit are at least 1")
-    shelf = Shelf(args.data_dir, cache_folder() / "benchmarks")
+    shelf = DataFolder(args.data_dir, cache_folder() / "benchmarks")
     if "ds1000" in args.bench:
         _check_packages(args)
     names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
     return tuple(bench_named(name, shelf) for name in names)
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> EvaluationPlan:
     """Check the flags and read the benchmarks, or say in one line what is wrong."""
     benches = benches_of(args)
     if bool(args.model) == bool(args.samples):
@@ -210,7 +225,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     folder = args.out or Path("runs") / f"eval-{content_id('eval', named)[:8]}"
     if args.no_ask:
         _check_there_is_something(args, folder)
-    return Plan(
+    return EvaluationPlan(
         benches,
         readings,
         template_named(args.template),
@@ -253,7 +268,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, object]:
     return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
-def _reading(path: Path, bench: Bench) -> Reading:
+def _reading(path: Path, bench: Bench) -> SampleFile:
     if not path.exists():
         raise BenchError(f"--samples {path}: there is no such file")
     return read_samples(path, bench.problems())
@@ -277,11 +292,11 @@ async def sandbox_for(
 
 
 @contextmanager
-def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[Controls]:
+def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[ReferenceChecks]:
     """Open what this machine knows of references and stubs."""
     packages = [str(path.resolve()) for path in args.packages]
     path = cache_file("controls.db")
-    controls = Controls(path, sandbox, json.dumps(packages), toolchains.fingerprint)
+    controls = ReferenceChecks(path, sandbox, json.dumps(packages), toolchains.fingerprint)
     try:
         yield controls
     finally:
@@ -300,7 +315,7 @@ def in_flight(args: argparse.Namespace) -> int:
     return 2 * workers
 
 
-def line(name: str, progress: Progress) -> Callable[[], str]:
+def line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
     """Return what says how far a benchmark is."""
 
     def text() -> str:

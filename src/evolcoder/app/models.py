@@ -17,12 +17,12 @@ from evolcoder.cli import output
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.budget import FREE, Meter, MeteredEngine, Spent, price_of, usd
+from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, allow_descriptors
-from evolcoder.pipeline import Cast
+from evolcoder.pipeline import RoleModels
 from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ OTHER_FILES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedModels:
     """A model that is ready to answer."""
 
     engine: Engine
@@ -49,16 +49,16 @@ class Opened:
 class Models:
     """The models of a run by the part that they play."""
 
-    evolver: Opened
+    evolver: OpenedModels
     """Makes tasks harder."""
-    responder: Opened
+    responder: OpenedModels
     """Answers them; the evolver itself unless the config names another."""
-    judge: Opened | None
+    judge: OpenedModels | None
     """Asked about evolutions in doubt, if the config names one."""
-    tester: Opened | None
+    tester: OpenedModels | None
     """Writes tests, if the config names one; else the responder does."""
 
-    def all(self) -> list[Opened]:
+    def all(self) -> list[OpenedModels]:
         """Return every model once."""
         played = (self.evolver, self.responder, self.judge, self.tester)
         return list({id(opened): opened for opened in played if opened is not None}.values())
@@ -66,9 +66,9 @@ class Models:
 
 async def open_models(config: Config, stack: AsyncExitStack) -> Models:
     """Open each spec once, and have the stack close it."""
-    by_spec: dict[str, Opened] = {}
+    by_spec: dict[str, OpenedModels] = {}
 
-    async def opened(spec: str) -> Opened:
+    async def opened(spec: str) -> OpenedModels:
         if spec not in by_spec:
             by_spec[spec] = await open_one(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
@@ -81,7 +81,7 @@ async def open_models(config: Config, stack: AsyncExitStack) -> Models:
     return Models(evolver, responder, judge, tester)
 
 
-def prices_of(config: Config, opened: Iterable[Opened]) -> dict[str, Price]:
+def prices_of(config: Config, opened: Iterable[OpenedModels]) -> dict[str, Price]:
     """Look up every model's price; with a limit in dollars, a price that is missing is an error."""
     found: dict[str, Price] = {}
     for one in opened:
@@ -95,22 +95,22 @@ def prices_of(config: Config, opened: Iterable[Opened]) -> dict[str, Price]:
     return found
 
 
-def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Meter:
+def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Make the purse, less what earlier sessions of the run have spent."""
-    spent = Spent()
+    spent = Spending()
     for model, (_, sent, received) in store.paid().items():
-        spent.add(Spent(sent + received, usd(prices.get(model, FREE), sent, received)))
-    return Meter(config.budget, spent, store.add_call)
+        spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
+    return Budget(config.budget, spent, store.add_call)
 
 
-class Purse:
+class ModelFactory:
     """Puts models behind the shared cache and the meter.
 
     The stack commits the last answers and lets the cache go, before it closes the models.
     """
 
     def __init__(
-        self, config: Config, meter: Meter, prices: dict[str, Price], stack: AsyncExitStack
+        self, config: Config, meter: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
         path = Path(config.cache or registry.cache_file("completions.db"))
         self._cache = CompletionCache(path)
@@ -119,22 +119,22 @@ class Purse:
         self._prices = prices
         self._wrapped: dict[int, Engine] = {}
 
-    def role(self, one: Opened, sampling: Sampling, system: str) -> Role:
+    def role(self, one: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to a part."""
         paid = MeteredEngine(one.engine, self._meter, self._prices)
         engine = self._wrapped.setdefault(id(one), CachedEngine(paid, self._cache))
         return Role(engine, one.model, sampling, system)
 
 
-def role_of(part: ModelConfig, one: Opened, purse: Purse) -> Role:
+def role_of(part: ModelConfig, one: OpenedModels, purse: ModelFactory) -> Role:
     """Bind a model to a part, with the sampling that the config gives that part."""
     values = Sampling(part.temperature, part.top_p, part.max_tokens)
     return purse.role(one, values, part.system)
 
 
-def make_cast(config: Config, opened: Models, purse: Purse) -> Cast:
+def make_cast(config: Config, opened: Models, purse: ModelFactory) -> RoleModels:
     """Bind models to their parts."""
-    return Cast(
+    return RoleModels(
         role_of(config.evolver, opened.evolver, purse),
         role_of(config.responder, opened.responder, purse),
         role_of(config.judge, opened.judge, purse) if opened.judge else None,
@@ -148,16 +148,16 @@ def in_flight(config: Config, opened: Models) -> int:
     return places + places // 4 + 1
 
 
-async def open_one(spec: str, config: Config) -> Opened:
+async def open_one(spec: str, config: Config) -> OpenedModels:
     """Open the model that a spec stands for, or raise ModelError."""
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download())
-        return Opened(_load(path, known.sha256, config), spec)
+        return OpenedModels(_load(path, known.sha256, config), spec)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
     if spec.startswith("scripted:"):
-        return Opened(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
+        return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*specs_of(config), spec])
     output.hide(ring.secrets())
     url, model = _server(spec, ring)
@@ -169,7 +169,7 @@ async def open_one(spec: str, config: Config) -> Opened:
     except BaseException:
         await server.aclose()
         raise
-    return Opened(server, model)
+    return OpenedModels(server, model)
 
 
 def specs_of(config: Config) -> list[str]:
@@ -186,9 +186,9 @@ def allow_connections(n: int) -> None:
     allow_descriptors(n + OTHER_FILES)
 
 
-def _open_file(path: Path, config: Config) -> Opened:
+def _open_file(path: Path, config: Config) -> OpenedModels:
     path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
-    return Opened(_load(path, registry.digest_of(path), config), path.name)
+    return OpenedModels(_load(path, registry.digest_of(path), config), path.name)
 
 
 def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:

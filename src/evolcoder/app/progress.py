@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from evolcoder.cli.output import terminal
-from evolcoder.engine.budget import Meter
-from evolcoder.pipeline import Tally
+from evolcoder.engine.budget import Budget
+from evolcoder.pipeline import RoundCounts
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MB = 1_000_000
 
 
 @contextlib.asynccontextmanager
-async def shown(tally: Tally, meter: Meter) -> AsyncIterator[None]:
+async def shown(tally: RoundCounts, meter: Budget) -> AsyncIterator[None]:
     """Show a run's progress for as long as the block runs, and once more at its end."""
     async with shown_text(_Line(tally, meter).text):
         yield
@@ -65,7 +65,7 @@ def _live(text: Callable[[], str]) -> "Live":
 class _Line:
     """The state of a run in one line; speeds are over the time since the start."""
 
-    def __init__(self, tally: Tally, meter: Meter) -> None:
+    def __init__(self, tally: RoundCounts, meter: Budget) -> None:
         self._tally = tally
         self._meter = meter
         self._start = time.monotonic()

@@ -18,9 +18,9 @@ from evolcoder.config.load import Config
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.registry import KNOWN
 from evolcoder.evolve.heuristics import Heuristic
-from evolcoder.pipeline import Cast
+from evolcoder.pipeline import RoleModels
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.workdir import Facts
+from evolcoder.storage.workdir import FolderFacts
 from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 META = "provenance"
 
 
-class ModelFacts(Facts):
+class ModelFacts(FolderFacts):
     """A model in what is stored under META."""
 
     role: str
@@ -38,7 +38,7 @@ class ModelFacts(Facts):
     licence: str
 
 
-class RunFacts(Facts):
+class RunFacts(FolderFacts):
     """What is stored under META."""
 
     command: str
@@ -49,7 +49,9 @@ class RunFacts(Facts):
 PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
 
 
-def record(store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: Cast) -> None:
+def record(
+    store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: RoleModels
+) -> None:
     """Store what this session runs with; the first session's record stays beside the last's."""
     facts = {
         "command": command(),
@@ -125,7 +127,7 @@ def _revision() -> str | None:
     return done.stdout.strip() or None
 
 
-def _roles(cast: Cast) -> list[tuple[str, Role]]:
+def _roles(cast: RoleModels) -> list[tuple[str, Role]]:
     roles = [("evolver", cast.evolver), ("responder", cast.responder)]
     return [*roles, ("judge", cast.judge)] if cast.judge else roles
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from evolcoder.app.steps import EvalSteps
-from evolcoder.bench.base import Form, Sample
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli import output
 from evolcoder.errors import StepFailed
-from evolcoder.evaluation.store import EvalStore, Judged
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment import results
 from evolcoder.experiment.config import LoopConfig
 from evolcoder.experiment.results import Kept
@@ -57,7 +57,7 @@ def regraded(
         mine = texts.setdefault(one.problem, {})
         mine.setdefault((one.text, one.form), len(mine))
     samples = [
-        Sample.of(problem, number, text, Form(form))
+        Sample.of(problem, number, text, PromptForm(form))
         for problem, mine in texts.items()
         for (text, form), number in mine.items()
     ]
@@ -74,7 +74,7 @@ def regraded(
 
 def _verdicts(
     work: Path, bench: str, config: LoopConfig, samples: list[Sample]
-) -> dict[tuple[str, int], Judged]:
+) -> dict[tuple[str, int], StoredVerdict]:
     """Grade samples whose number is another one for every problem, which makes no whole score."""
     options = (*config.ask.options, "--partial")
     ask = config.ask.model_copy(update={"options": options, "limit": None})

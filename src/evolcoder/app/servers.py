@@ -24,7 +24,7 @@ STUDENTS = "students"
 """Whose log the students' server writes."""
 
 
-class ServeSteps:
+class ModelServers:
     """Serves with the config's command, or trusts that the spec can be opened as it is."""
 
     def __init__(self, folder: Path, config: ServeConfig) -> None:

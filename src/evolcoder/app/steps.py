@@ -19,7 +19,7 @@ import yaml
 
 from evolcoder.app.evaluate import plan_of, problems_of, settings_of
 from evolcoder.bench.base import Bench, Problem, Sample
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import template_named
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.scores import Outcomes
@@ -30,7 +30,7 @@ from evolcoder.config.load import Config, ServerConfig
 from evolcoder.engine.registry import cache_folder
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluation.results import outcomes_of
-from evolcoder.evaluation.store import DB_NAME, Asked, EvalStore
+from evolcoder.evaluation.store import DB_NAME, EvalStore, StoredRequest
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig, fill
 from evolcoder.experiment.interfaces import Served, Training
 from evolcoder.serving.process import guarded, last_words
@@ -184,7 +184,7 @@ class EvalSteps:
         """Read a benchmark, once."""
         if name not in self._benches:
             data = Path(self._config.data_dir) if self._config.data_dir else None
-            self._benches[name] = bench_named(name, Shelf(data, cache_folder() / "benchmarks"))
+            self._benches[name] = bench_named(name, DataFolder(data, cache_folder() / "benchmarks"))
         return self._benches[name]
 
     def asked(self, name: str) -> Sequence[Problem]:
@@ -242,7 +242,7 @@ class EvalSteps:
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade what has no verdict and ask nobody; the settings are those it was sampled with."""
         with EvalStore.read(folder) as store:
-            spec = store.meta("settings", Asked)["model"]
+            spec = store.meta("settings", StoredRequest)["model"]
         command = [*OURS, "eval", *self.options(folder, spec, benches), "--no-ask"]
         log = self._folder / "log" / f"grade-{name}.txt"
         run_step(command, log, going=self._grading, inside=self._folder)

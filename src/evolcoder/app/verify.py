@@ -21,7 +21,7 @@ from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import VERIFY_META, VerifyFacts
-from evolcoder.storage.workdir import Facts
+from evolcoder.storage.workdir import FolderFacts
 from evolcoder.verify.pipeline import RowCheck
 
 FEWEST_MB = 1024
@@ -33,7 +33,7 @@ ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
 
 
 @dataclass(frozen=True, slots=True)
-class Askers:
+class VerifierModels:
     """The models that checks ask."""
 
     writer: Role
@@ -45,7 +45,7 @@ class Askers:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SandboxHandle:
     """A sandbox that is open, or why there is none."""
 
     sandbox: Sandbox | None
@@ -58,10 +58,14 @@ class Held:
     """Why there is none; else empty."""
 
 
-async def hold(wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None) -> Held:
+async def hold(
+    wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None
+) -> SandboxHandle:
     """Start the sandbox that verification needs; where it need not be had, say why it is not."""
     if wanted.when == "never" or not wanted.checks:
-        return Held(None, (), (), "verify.when is never" if wanted.checks else "no verify.checks")
+        return SandboxHandle(
+            None, (), (), "verify.when is never" if wanted.checks else "no verify.checks"
+        )
     from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - only who verifies waits
 
     languages = tuple(usable(wanted.sandbox))
@@ -72,9 +76,9 @@ async def hold(wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | No
     except SandboxRefusedError as error:
         if wanted.when == "always":
             raise
-        return Held(None, (), (), str(error))
+        return SandboxHandle(None, (), (), str(error))
     stack.push_async_callback(sandbox.aclose)
-    return Held(sandbox, ("python", *languages), tuple(map(str, sandbox.layers)), "")
+    return SandboxHandle(sandbox, ("python", *languages), tuple(map(str, sandbox.layers)), "")
 
 
 def usable(level: str) -> Sequence[str]:
@@ -92,14 +96,14 @@ def usable(level: str) -> Sequence[str]:
     return found
 
 
-def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
+def settle(store: RunStore, config: Config, held: SandboxHandle) -> Sequence[str]:
     """Return the languages in which a run verifies, now and for ever; none where it does not.
 
     Says on standard error, in one line, where a run does not verify what could be.
     """
     known = store.meta(VERIFY_META, VerifyFacts)
     if known is None:
-        is_older = "verify" not in (store.meta("config", Facts) or {})
+        is_older = "verify" not in (store.meta("config", FolderFacts) or {})
         why_not = "it was begun by a version that did not" if is_older else held.why_not
         known = {
             "level": "" if why_not else config.verify.sandbox,
@@ -127,7 +131,7 @@ def settle(store: RunStore, config: Config, held: Held) -> Sequence[str]:
     return tuple(known["languages"])
 
 
-def _narrow(store: RunStore, known: dict[str, Any], held: Held) -> None:
+def _narrow(store: RunStore, known: dict[str, Any], held: SandboxHandle) -> None:
     """Keep of a run's protections those that this session has too: all its rows had them."""
     layers = [layer for layer in known.get("layers", ()) if layer in held.layers]
     if layers != known.get("layers", []):
@@ -148,27 +152,29 @@ def needs_model(wanted: VerifyConfig) -> bool:
 
 
 def checks_of(
-    config: Config, held: Held, languages: Sequence[str], ask: Askers | None
+    config: Config, held: SandboxHandle, languages: Sequence[str], ask: VerifierModels | None
 ) -> tuple[RowCheck, ...]:
     """Make the checks that a config names, each behind those whose findings it uses."""
     if held.sandbox is None or not languages:
         return ()
-    from evolcoder.verify.distractor import RunBait  # noqa: PLC0415 - as above
-    from evolcoder.verify.execution.check import Runs  # noqa: PLC0415
-    from evolcoder.verify.generated_tests.check import WrittenTests  # noqa: PLC0415
-    from evolcoder.verify.metrics import Bounded, Rated, Shaped  # noqa: PLC0415
+    from evolcoder.verify.distractor import DistractorCheck  # noqa: PLC0415 - as above
+    from evolcoder.verify.execution.check import ExecutionCheck  # noqa: PLC0415
+    from evolcoder.verify.generated_tests.check import GeneratedTestsCheck  # noqa: PLC0415
+    from evolcoder.verify.metrics import ComplexityCheck, MetricsCheck, PassRateCheck  # noqa: PLC0415
 
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)
     made: dict[Check, RowCheck] = {
-        Check.RUNS: Runs(sandbox, languages=languages, limits=limits, works=_works_in(sandbox)),
-        Check.BAIT: RunBait(sandbox, wanted),
-        Check.BOUND: Bounded(sandbox, seed, wanted.memory_mb),
-        Check.SHAPE: Shaped(ask.judge if ask else None, seed),
+        Check.RUNS: ExecutionCheck(
+            sandbox, languages=languages, limits=limits, works=_works_in(sandbox)
+        ),
+        Check.BAIT: DistractorCheck(sandbox, wanted),
+        Check.BOUND: ComplexityCheck(sandbox, seed, wanted.memory_mb),
+        Check.SHAPE: MetricsCheck(ask.judge if ask else None, seed),
     }
     if ask is not None:
-        made[Check.TESTS] = WrittenTests(ask.writer, ask.responder, sandbox, seed, wanted)
-        made[Check.DIFFICULTY] = Rated(ask.responder, sandbox, limits, wanted.samples, seed)
+        made[Check.TESTS] = GeneratedTestsCheck(ask.writer, ask.responder, sandbox, seed, wanted)
+        made[Check.DIFFICULTY] = PassRateCheck(ask.responder, sandbox, limits, wanted.samples, seed)
     return tuple(made[check] for check in Check if check in wanted.checks)
 
 

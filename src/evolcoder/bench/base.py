@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.comparators import Comparator
 
 MAX_CHARS = 1 << 20
 """The longest text that is taken for a program."""
@@ -32,7 +32,7 @@ class CallChecks:
     """How many of the first inputs are the original benchmark's own."""
     atol: float
     """Absolute tolerance; 0 leaves it to the oracle."""
-    oracle: Oracle
+    oracle: Comparator
     """How answers are compared."""
     reference: str
     """Whole program whose answers are the expected ones."""
@@ -96,7 +96,7 @@ class Problem:
     """Names under which scores are reported apart, such as ("library", "Pandas")."""
 
 
-class Form(StrEnum):
+class PromptForm(StrEnum):
     """What a sample's text is."""
 
     PROGRAM = "program"
@@ -115,13 +115,13 @@ class Sample:
     """Place among the samples of that problem, from 0."""
     text: str
     """What was generated."""
-    form: Form
+    form: PromptForm
     """A whole program, what follows the prompt (as it is, or to be cut), or a chat answer."""
     fault: str | None
     """Why it cannot be run at all (too large, not text); None for nearly all."""
 
     @classmethod
-    def of(cls, problem: str, index: int, text: str, form: Form) -> "Sample":
+    def of(cls, problem: str, index: int, text: str, form: PromptForm) -> "Sample":
         """Make a sample; a text that no compiler could be given is left out, and its fault kept."""
         fault = _fault_of(text)
         return cls(problem, index, "" if fault else text, form, fault)
@@ -139,7 +139,7 @@ def _fault_of(text: str) -> str | None:
     return None
 
 
-class Found(StrEnum):
+class ExtractedProgram(StrEnum):
     """Where in a sample the program was."""
 
     WHOLE = "whole"
@@ -157,11 +157,11 @@ class Found(StrEnum):
     @property
     def is_odd(self) -> bool:
         """Whether the sample was not of the shape that was asked for."""
-        return self not in {Found.WHOLE, Found.FENCE}
+        return self not in {ExtractedProgram.WHOLE, ExtractedProgram.FENCE}
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class TestedProgram:
     """A program taken out of a sample, ready to be graded."""
 
     problem: str
@@ -170,7 +170,7 @@ class Candidate:
     """Index of the sample."""
     program: str
     """All that is run before the checks; empty if there is a fault or nothing was found."""
-    found: Found
+    found: ExtractedProgram
     """Where the program was."""
     cut: tuple[str, ...]
     """What was taken away, such as `reasoning` or `main_guard`, in the order of cutting."""
@@ -179,7 +179,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PromptSettings:
     """A problem as a template needs it."""
 
     instruction: str
@@ -204,10 +204,10 @@ class Bench(Protocol):
         """All problems in the data set's order, which index-based sample files follow."""
         ...
 
-    def ask(self, problem: Problem) -> Asked:
+    def ask(self, problem: Problem) -> PromptSettings:
         """Say the problem to a model."""
         ...
 
-    def candidate(self, problem: Problem, sample: Sample) -> Candidate:
+    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
         """Take the program out of a sample."""
         ...

@@ -23,7 +23,7 @@ FLOAT_ATOL = 1e-6
 """Absolute tolerance for float answers of problems that name none."""
 
 
-class Oracle(StrEnum):
+class Comparator(StrEnum):
     """How an answer is held against the expected one."""
 
     SAME = "same"
@@ -38,7 +38,7 @@ class Oracle(StrEnum):
     NEAR = "nearer_than"
 
 
-class Match(StrEnum):
+class Comparison(StrEnum):
     """How an answer met the expected one."""
 
     EXACT = "exact"
@@ -49,35 +49,35 @@ class Match(StrEnum):
     @property
     def passes(self) -> bool:
         """Whether the test counts as passed."""
-        return self is not Match.DIFFERENT
+        return self is not Comparison.DIFFERENT
 
 
 def compare(
-    oracle: Oracle, *, inputs: Sequence[Plain], output: object, expected: object, atol: float
-) -> Match:
+    oracle: Comparator, *, inputs: Sequence[Plain], output: object, expected: object, atol: float
+) -> Comparison:
     """Hold one answer against the expected one; `inputs` are the arguments as they were sent."""
-    if oracle is Oracle.SAME:
-        return Match.EXACT if output == expected else Match.DIFFERENT
-    if oracle is Oracle.EQUAL:
+    if oracle is Comparator.SAME:
+        return Comparison.EXACT if output == expected else Comparison.DIFFERENT
+    if oracle is Comparator.EQUAL:
         return _equal(output, expected, atol)
     try:
         if _SPECIAL[oracle](inputs, output, expected, atol):
-            return Match.SPECIAL
+            return Comparison.SPECIAL
     except (TypeError, ValueError, OverflowError):
         pass  # an answer of a type that the rule cannot read meets no special case
     if oracle in _DECIDE_ALONE:
-        return Match.DIFFERENT
+        return Comparison.DIFFERENT
     return _equal(output, expected, atol)
 
 
-def _equal(output: object, expected: object, atol: float) -> Match:
+def _equal(output: object, expected: object, atol: float) -> Comparison:
     if output == expected:
-        return Match.EXACT
+        return Comparison.EXACT
     if atol == 0 and _is_floats(expected):
         atol = FLOAT_ATOL
     if atol and type(output) is type(expected) and _close(output, expected, atol):
-        return Match.CLOSE
-    return Match.DIFFERENT
+        return Comparison.CLOSE
+    return Comparison.DIFFERENT
 
 
 def _is_floats(value: object) -> bool:
@@ -152,18 +152,18 @@ def _is_nearer(_inputs: Sequence[Plain], output: Plain, expected: Plain, atol: f
     return bool(abs(output - expected) < atol)
 
 
-_SPECIAL: dict[Oracle, Callable[[Sequence[Plain], Plain, Plain, float], bool]] = {
-    Oracle.ROOT: _is_root,
-    Oracle.SAME_SET: _is_same_set,
-    Oracle.NOT_NONE: _is_as_none,
-    Oracle.PYRAMID: _is_pyramid,
-    Oracle.PADDED_DIGITS: _is_padded_digits,
-    Oracle.TRUTH: _is_as_true,
-    Oracle.IDENTITY: _is_the_same,
-    Oracle.NEAR: _is_nearer,
+_SPECIAL: dict[Comparator, Callable[[Sequence[Plain], Plain, Plain, float], bool]] = {
+    Comparator.ROOT: _is_root,
+    Comparator.SAME_SET: _is_same_set,
+    Comparator.NOT_NONE: _is_as_none,
+    Comparator.PYRAMID: _is_pyramid,
+    Comparator.PADDED_DIGITS: _is_padded_digits,
+    Comparator.TRUTH: _is_as_true,
+    Comparator.IDENTITY: _is_the_same,
+    Comparator.NEAR: _is_nearer,
 }
-NEED_INPUTS = frozenset({Oracle.ROOT, Oracle.PYRAMID, Oracle.PADDED_DIGITS})
+NEED_INPUTS = frozenset({Comparator.ROOT, Comparator.PYRAMID, Comparator.PADDED_DIGITS})
 """Rules that look at the arguments."""
 _DECIDE_ALONE = frozenset(
-    {Oracle.ROOT, Oracle.NOT_NONE, Oracle.TRUTH, Oracle.IDENTITY, Oracle.NEAR}
+    {Comparator.ROOT, Comparator.NOT_NONE, Comparator.TRUTH, Comparator.IDENTITY, Comparator.NEAR}
 )

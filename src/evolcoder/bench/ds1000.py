@@ -29,9 +29,17 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-from evolcoder.bench.base import Asked, Candidate, Form, Found, HarnessChecks, Problem, Sample
-from evolcoder.bench.extract import Extract, continued, defines, fenced, parses
-from evolcoder.bench.fetch import HUB, DataFile, Row, Shelf, rows
+from evolcoder.bench.base import (
+    ExtractedProgram,
+    HarnessChecks,
+    Problem,
+    PromptForm,
+    PromptSettings,
+    Sample,
+    TestedProgram,
+)
+from evolcoder.bench.extract import Extraction, continued, defines, fenced, parses
+from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import without_code
 
@@ -79,7 +87,7 @@ class Ds1000:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> Asked:
+    def ask(self, problem: Problem) -> PromptSettings:
         """Say the problem to a model."""
         code = _with_gap(problem.prompt) if self.shows_after else problem.prompt
         where = "goes in the place of [insert]" if self.shows_after else "comes next"
@@ -90,24 +98,26 @@ class Ds1000:
         )
         if self.shows_after:
             code += "\nWhat goes in the place of [insert]:\n<code>\n"
-        return Asked(instruction, code, "python", STOPS)
+        return PromptSettings(instruction, code, "python", STOPS)
 
-    def candidate(self, problem: Problem, sample: Sample) -> Candidate:
+    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
         """Take the snippet out of a sample and indent it as the harness needs."""
         extract = _extract(problem, sample)
-        found = extract.found if extract.code.strip() else Found.NOTHING
-        program = extract.code if found is not Found.NOTHING else ""
-        if sample.form in {Form.ANSWER, Form.CONTINUATION}:
+        found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
+        program = extract.code if found is not ExtractedProgram.NOTHING else ""
+        if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
             program = program.rstrip()  # a line of the harness may go on behind the gap
-        return Candidate(sample.problem, sample.index, program, found, extract.cut, sample.fault)
+        return TestedProgram(
+            sample.problem, sample.index, program, found, extract.cut, sample.fault
+        )
 
 
-def ds1000(shelf: Shelf) -> Ds1000:
+def ds1000(shelf: DataFolder) -> Ds1000:
     """Read DS-1000 for completion."""
     return Ds1000("ds1000", tuple(map(_problem, rows(DS1000, shelf))), shows_after=False)
 
 
-def ds1000_insertion(shelf: Shelf) -> Ds1000:
+def ds1000_insertion(shelf: DataFolder) -> Ds1000:
     """Read DS-1000 for insertion."""
     return Ds1000("ds1000-insertion", tuple(map(_problem, rows(DS1000, shelf))), shows_after=True)
 
@@ -152,26 +162,30 @@ def _with_gap(prompt: str) -> str:
     return f"{prompt.rstrip()}\n[insert]\n# SOLUTION END\n"
 
 
-def _extract(problem: Problem, sample: Sample) -> Extract:
-    if sample.form is Form.CONTINUATION:
+def _extract(problem: Problem, sample: Sample) -> Extraction:
+    if sample.form is PromptForm.CONTINUATION:
         return continued(problem.prompt, sample.text, (), STOPS)
-    if sample.form is not Form.ANSWER:
-        return Extract(sample.text, Found.WHOLE, ())
+    if sample.form is not PromptForm.ANSWER:
+        return Extraction(sample.text, ExtractedProgram.WHOLE, ())
     reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
     cut = ["reasoning"] if reasoning else []
     code, found = fenced(answer, "python", lambda _: True)
-    if found is Found.NOTHING:
+    if found is ExtractedProgram.NOTHING:
         code, found = _tagged(answer)
     code, repeated = _without_given(code, problem.prompt)
     cut += ["repeated_context"] if repeated else []
-    return Extract(_fitted(code, problem), found, tuple(cut))
+    return Extraction(_fitted(code, problem), found, tuple(cut))
 
 
-def _tagged(answer: str) -> tuple[str, Found]:
+def _tagged(answer: str) -> tuple[str, ExtractedProgram]:
     """Read an answer in the data set's own tags, or as bare code."""
     bare = without_code(answer)
     code = (bare.partition("<code>")[2] or bare).partition("</code>")[0].strip("\n")
-    return (code, Found.NO_FENCE) if parses(textwrap.dedent(code)) else ("", Found.NOTHING)
+    return (
+        (code, ExtractedProgram.NO_FENCE)
+        if parses(textwrap.dedent(code))
+        else ("", ExtractedProgram.NOTHING)
+    )
 
 
 def _without_given(code: str, prompt: str) -> tuple[str, bool]:
@@ -212,7 +226,7 @@ WARM = (
 """Modules that the harnesses import; a worker that loads them once grades in tenths of a second."""
 
 
-class Why(StrEnum):
+class Unavailable(StrEnum):
     """Why a reference fails through no fault of its own. Values are reported; never rename one."""
 
     NETWORK = "network"
@@ -224,10 +238,10 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ReferenceRun:
     """A reference that is known to fail."""
 
-    why: Why
+    why: Unavailable
     """Class of the reason."""
     detail: str
     """What was seen, in one line."""
@@ -256,7 +270,7 @@ def missing_versions(folders: Sequence[Path]) -> list[str]:
     return other_versions(installed(folders))
 
 
-def known_failures(versions: Mapping[str, str]) -> dict[str, Known]:
+def known_failures(versions: Mapping[str, str]) -> dict[str, ReferenceRun]:
     """Return problem id -> why its reference fails with these versions of libraries."""
     return {
         problem: known
@@ -266,12 +280,14 @@ def known_failures(versions: Mapping[str, str]) -> dict[str, Known]:
 
 
 @functools.cache
-def _stored() -> Mapping[str, Known]:
+def _stored() -> Mapping[str, ReferenceRun]:
     path = files("evolcoder") / "data" / "ds1000-references.json"
     text = path.read_text(encoding="utf-8")
     return MappingProxyType(
         {
-            problem: Known(Why(row["why"]), row["detail"], MappingProxyType(row["versions"]))
+            problem: ReferenceRun(
+                Unavailable(row["why"]), row["detail"], MappingProxyType(row["versions"])
+            )
             for problem, row in json.loads(text).items()
         }
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from evolcoder.bench.base import Found
+from evolcoder.bench.base import ExtractedProgram
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
@@ -39,32 +39,34 @@ _CODE_LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
+class Extraction:
     """What was taken out of an answer."""
 
     code: str
     """The program, or the function's body if `found` is BODY; empty if nothing was found."""
-    found: Found
+    found: ExtractedProgram
     """Where it was."""
     cut: tuple[str, ...]
     """What was taken away, in order."""
 
 
-def python_program(text: str, names: Sequence[str], prompt: str) -> Extract:
+def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Take the Python that defines `names` out of an answer to `prompt`."""
     reasoning, answer = split_reasoning(text.replace("\r\n", "\n"))
     cut = ("reasoning",) if reasoning else ()
     code, found = fenced(answer, "python", lambda block: defines(block, names))
-    if found is Found.NOTHING:
+    if found is ExtractedProgram.NOTHING:
         code, found = _unfenced(answer, names)
-    elif found is Found.NO_ENTRY or not parses(code):
+    elif found is ExtractedProgram.NO_ENTRY or not parses(code):
         code, found = _before_fence(answer, names) or (code, found)
-    if found in {Found.NO_ENTRY, Found.NOTHING}:
+    if found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
         code, found = _as_body(code or answer, found, prompt)
-    return _trimmed(Extract(code, found, cut), names)
+    return _trimmed(Extraction(code, found, cut), names)
 
 
-def fenced(answer: str, language: str, wanted: Callable[[str], bool]) -> tuple[str, Found]:
+def fenced(
+    answer: str, language: str, wanted: Callable[[str], bool]
+) -> tuple[str, ExtractedProgram]:
     """Choose a fenced block: the first that is wanted, else the first in the language."""
     blocks = [block for block in code_blocks(answer) if block.language in {None, language}]
     blocks = [block for block in blocks if block.code.strip()]
@@ -72,7 +74,7 @@ def fenced(answer: str, language: str, wanted: Callable[[str], bool]) -> tuple[s
         code = _at_margin(block.code)
         if wanted(code):
             return code, _where(block, place)
-    return (blocks[0].code, Found.NO_ENTRY) if blocks else ("", Found.NOTHING)
+    return (blocks[0].code, ExtractedProgram.NO_ENTRY) if blocks else ("", ExtractedProgram.NOTHING)
 
 
 def defines(code: str, names: Sequence[str]) -> bool:
@@ -85,45 +87,49 @@ def parses(code: str) -> bool:
     return tree_of(code) is not None
 
 
-def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extract:
+def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extraction:
     """Cut what a base model wrote after a prompt where it goes on to something else.
 
     A model that starts the function anew is read from there on.
     """
     text = text.replace("\r\n", "\n")
     fresh = _at_margin(text.strip("\n"))
-    found, start = Found.WHOLE, 0
+    found, start = ExtractedProgram.WHOLE, 0
     if _CODE_LINE.match(fresh) and (start := _end_of_heads(fresh, names)):
         text = fresh
-        found = Found.REPEATED_SIGNATURE if defines(prompt, names) else Found.WHOLE
+        found = (
+            ExtractedProgram.REPEATED_SIGNATURE
+            if defines(prompt, names)
+            else ExtractedProgram.WHOLE
+        )
     ends = [end for stop in stops if (end := text.find(stop, start)) >= 0]
     end = min(ends, default=len(text))
-    return Extract(text[:end], found, ("continuation",) if end < len(text) else ())
+    return Extraction(text[:end], found, ("continuation",) if end < len(text) else ())
 
 
-def _where(block: CodeBlock, place: int) -> Found:
+def _where(block: CodeBlock, place: int) -> ExtractedProgram:
     if not block.closed:
-        return Found.OPEN_FENCE
-    return Found.LATER_FENCE if place else Found.FENCE
+        return ExtractedProgram.OPEN_FENCE
+    return ExtractedProgram.LATER_FENCE if place else ExtractedProgram.FENCE
 
 
-def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, Found]:
+def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram]:
     """Find code that no fence marks: all of the answer, or the lines amid its prose."""
     if defines(answer, names) and parses(answer):
-        return answer, Found.NO_FENCE
+        return answer, ExtractedProgram.NO_FENCE
     lines = answer.split("\n")
     starts = [place for place, line in enumerate(lines) if _CODE_LINE.match(line)]
     if not starts:
-        return "", Found.NOTHING
+        return "", ExtractedProgram.NOTHING
     code = _longest_code(lines[starts[0] :])
-    return code, Found.AMID_PROSE if defines(code, names) else Found.NO_ENTRY
+    return code, ExtractedProgram.AMID_PROSE if defines(code, names) else ExtractedProgram.NO_ENTRY
 
 
-def _before_fence(answer: str, names: Sequence[str]) -> tuple[str, Found] | None:
+def _before_fence(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram] | None:
     """Find code before a fence that only closes, since the one that would open it is missing."""
     code, found = _unfenced(before_bare_fence(answer), names)
-    is_program = found in {Found.NO_FENCE, Found.AMID_PROSE} and parses(code)
-    return (code, Found.CLOSING_FENCE) if is_program else None
+    is_program = found in {ExtractedProgram.NO_FENCE, ExtractedProgram.AMID_PROSE} and parses(code)
+    return (code, ExtractedProgram.CLOSING_FENCE) if is_program else None
 
 
 def _longest_code(lines: list[str]) -> str:
@@ -137,7 +143,7 @@ def _longest_code(lines: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _as_body(text: str, found: Found, prompt: str) -> tuple[str, Found]:
+def _as_body(text: str, found: ExtractedProgram, prompt: str) -> tuple[str, ExtractedProgram]:
     """Read an answer that lacks the signature as what follows the prompt, if it can be that."""
     body = _at_margin(text.strip("\n"))
     asked, given = tree_of(prompt), tree_of(body)
@@ -145,8 +151,8 @@ def _as_body(text: str, found: Found, prompt: str) -> tuple[str, Found]:
     if given is not None and asks_for_body:
         returns = any(isinstance(node, ast.Return) for node in ast.walk(given))
         if returns and not any(isinstance(line, _SCOPES) for line in given.body):
-            return textwrap.indent(body, "    "), Found.BODY
-    return (text, found) if found is Found.NO_ENTRY else ("", found)
+            return textwrap.indent(body, "    "), ExtractedProgram.BODY
+    return (text, found) if found is ExtractedProgram.NO_ENTRY else ("", found)
 
 
 def _at_margin(code: str) -> str:
@@ -154,7 +160,7 @@ def _at_margin(code: str) -> str:
     return textwrap.dedent(code) if code[:1].isspace() else code
 
 
-def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
+def _trimmed(extract: Extraction, names: Sequence[str]) -> Extraction:
     """Cut the part that only shows the program off: a main guard, example usage."""
     code, cut = extract.code, list(extract.cut)
     start = _end_of_heads(code, names)
@@ -165,7 +171,7 @@ def _trimmed(extract: Extract, names: Sequence[str]) -> Extract:
                 code = kept.rstrip() + "\n"
                 cut.append(name)
                 break
-    return Extract(code, extract.found, tuple(cut))
+    return Extraction(code, extract.found, tuple(cut))
 
 
 def _needs(kept: str, rest: str) -> bool:

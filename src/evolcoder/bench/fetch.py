@@ -52,7 +52,7 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class DataFolder:
     """Where data files are looked for."""
 
     data_dir: Path | None
@@ -61,7 +61,7 @@ class Shelf:
     """Where fetched files are kept."""
 
 
-def rows(file: DataFile, shelf: Shelf) -> list[Row]:
+def rows(file: DataFile, shelf: DataFolder) -> list[Row]:
     """Return the checked rows of a data file, fetching it if need be."""
     if shelf.data_dir is not None:
         return _checked(_unpacked(_read(_find(file, shelf.data_dir)), file), file)

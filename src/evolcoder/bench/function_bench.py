@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evolcoder.bench.base import (
-    Asked,
     AssertChecks,
     CallChecks,
-    Candidate,
-    Form,
-    Found,
+    ExtractedProgram,
     Problem,
+    PromptForm,
+    PromptSettings,
     Sample,
+    TestedProgram,
 )
-from evolcoder.bench.extract import Extract, continued, python_program
+from evolcoder.bench.extract import Extraction, continued, python_program
 
 _FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
 
@@ -32,31 +32,33 @@ class FunctionBench:
     """The name on the command line."""
     items: tuple[Problem, ...]
     """All problems in the data set's order."""
-    ask_as: Callable[[Problem], Asked]
+    ask_as: Callable[[Problem], PromptSettings]
     """How a problem is said to a model."""
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> Asked:
+    def ask(self, problem: Problem) -> PromptSettings:
         """Say the problem to a model."""
         return self.ask_as(problem)
 
-    def candidate(self, problem: Problem, sample: Sample) -> Candidate:
+    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
         """Take the program out of a sample."""
         extract = self._extract(problem, sample)
-        found = extract.found if extract.code.strip() else Found.NOTHING
+        found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = _program(problem.prompt, sample.form, extract)
-        return Candidate(sample.problem, sample.index, program, found, extract.cut, sample.fault)
+        return TestedProgram(
+            sample.problem, sample.index, program, found, extract.cut, sample.fault
+        )
 
-    def _extract(self, problem: Problem, sample: Sample) -> Extract:
+    def _extract(self, problem: Problem, sample: Sample) -> Extraction:
         names = entry_points(problem)
-        if sample.form is Form.ANSWER:
+        if sample.form is PromptForm.ANSWER:
             return python_program(sample.text, names, problem.prompt)
-        if sample.form is Form.CONTINUATION:
+        if sample.form is PromptForm.CONTINUATION:
             return continued(problem.prompt, sample.text, names, self.ask_as(problem).stops)
-        return Extract(sample.text, Found.WHOLE, ())
+        return Extraction(sample.text, ExtractedProgram.WHOLE, ())
 
 
 def entry_points(problem: Problem) -> tuple[str, ...]:
@@ -66,11 +68,14 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
     return (problem.checks.entry_point,) if isinstance(problem.checks, CallChecks) else ()
 
 
-def _program(prompt: str, form: Form, extract: Extract) -> str:
+def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
     if not extract.code.strip():
         return ""
-    if form is Form.PROGRAM or (form is Form.ANSWER and _FUTURE.search(extract.code)):
+    if form is PromptForm.PROGRAM or (form is PromptForm.ANSWER and _FUTURE.search(extract.code)):
         return extract.code
-    if form is Form.COMPLETION or extract.found in {Found.BODY, Found.WHOLE}:
+    if form is PromptForm.COMPLETION or extract.found in {
+        ExtractedProgram.BODY,
+        ExtractedProgram.WHOLE,
+    }:
         return prompt + extract.code
     return f"{prompt}\n{extract.code}"

@@ -6,9 +6,9 @@ and compares with what the reference answers.
     humaneval_plus(Shelf(data_dir=None, cache=folder)).problems()
 """
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
-from evolcoder.bench.comparators import Oracle
-from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
+from evolcoder.bench.base import AssertChecks, CallChecks, Problem, PromptSettings
+from evolcoder.bench.comparators import Comparator
+from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench, entry_points
 
 HUMAN_EVAL = DataFile(
@@ -27,16 +27,16 @@ HUMAN_EVAL_PLUS = DataFile(
 )
 STOPS = ("\nclass ", "\ndef ", "\n#", "\n@", "\nif ", "\nprint(")
 """Where a base model has left the function; those of the Codex paper, and decorators."""
-ORACLES = {"HumanEval/32": Oracle.ROOT}
+ORACLES = {"HumanEval/32": Comparator.ROOT}
 """Problems with more than one right answer."""
 
 
-def humaneval(shelf: Shelf) -> FunctionBench:
+def humaneval(shelf: DataFolder) -> FunctionBench:
     """Read HumanEval."""
     return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, shelf))), _ask)
 
 
-def humaneval_plus(shelf: Shelf) -> FunctionBench:
+def humaneval_plus(shelf: DataFolder) -> FunctionBench:
     """Read HumanEval+."""
     return FunctionBench("humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, shelf))), _ask)
 
@@ -54,7 +54,7 @@ def _extended(row: Row) -> Problem:
         inputs=tuple(map(tuple, inputs)),
         n_base=len(row["base_input"]),
         atol=row["atol"],
-        oracle=ORACLES.get(row["task_id"], Oracle.EQUAL),
+        oracle=ORACLES.get(row["task_id"], Comparator.EQUAL),
         reference=row["prompt"] + row["canonical_solution"],
     )
     return _problem(row, checks)
@@ -77,10 +77,10 @@ def _before_function(prompt: str) -> str:
     return f"{head}\n"
 
 
-def _ask(problem: Problem) -> Asked:
+def _ask(problem: Problem) -> PromptSettings:
     (name,) = entry_points(problem)
     instruction = (
         f"Complete the Python function `{name}`. Answer with the whole function, and with the "
         f"imports that it needs, in one fenced block.\n\n```python\n{problem.prompt.strip()}\n```"
     )
-    return Asked(instruction, problem.prompt, "python", STOPS)
+    return PromptSettings(instruction, problem.prompt, "python", STOPS)

@@ -19,9 +19,9 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from evolcoder.bench.base import Asked, AssertChecks, CallChecks, Problem
-from evolcoder.bench.comparators import Oracle
-from evolcoder.bench.fetch import DataFile, Row, Shelf, rows
+from evolcoder.bench.base import AssertChecks, CallChecks, Problem, PromptSettings
+from evolcoder.bench.comparators import Comparator
+from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench, entry_points
 from evolcoder.code.python_ast import tree_of
 from evolcoder.errors import BenchError
@@ -119,10 +119,10 @@ DEV = range(511, 975)
 STOPS = ("\nassert", '\n"""', "\nprint(", "\nif ", "\n#")
 """Where a base model has left the function; helper functions before it are kept."""
 ORACLES = {
-    **dict.fromkeys((737, 787, 794), Oracle.NOT_NONE),
-    **dict.fromkeys((2, 7, 111, 140, 232, 579, 769), Oracle.SAME_SET),
-    558: Oracle.PADDED_DIGITS,
-    581: Oracle.PYRAMID,
+    **dict.fromkeys((737, 787, 794), Comparator.NOT_NONE),
+    **dict.fromkeys((2, 7, 111, 140, 232, 579, 769), Comparator.SAME_SET),
+    558: Comparator.PADDED_DIGITS,
+    581: Comparator.PYRAMID,
 }
 """Task numbers of MBPP+ with more than one right answer."""
 
@@ -130,22 +130,22 @@ TOO_LARGE = {255: lambda arguments: arguments[1] > 40}
 """Task number of MBPP+ -> inputs left out: five of 112, whose answers take a gigabyte each."""
 
 
-def mbpp(shelf: Shelf) -> FunctionBench:
+def mbpp(shelf: DataFolder) -> FunctionBench:
     """Read the test split of MBPP."""
     return FunctionBench("mbpp", _split(shelf, TEST), _ask)
 
 
-def mbpp_dev(shelf: Shelf) -> FunctionBench:
+def mbpp_dev(shelf: DataFolder) -> FunctionBench:
     """Read train and validation of MBPP as one dev set."""
     return FunctionBench("mbpp-dev", _split(shelf, DEV), _ask)
 
 
-def mbpp_plus(shelf: Shelf) -> FunctionBench:
+def mbpp_plus(shelf: DataFolder) -> FunctionBench:
     """Read MBPP+."""
     return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, shelf))), _ask)
 
 
-def _split(shelf: Shelf, numbers: range) -> tuple[Problem, ...]:
+def _split(shelf: DataFolder, numbers: range) -> tuple[Problem, ...]:
     return tuple(_original(row) for row in rows(MBPP, shelf) if row["task_id"] in numbers)
 
 
@@ -174,7 +174,7 @@ def _extended(row: Row) -> Problem:
         inputs=tuple(i for i in shaped(number, inputs) if not TOO_LARGE.get(number, _never)(i)),
         n_base=len(row["base_input"]),
         atol=row["atol"],
-        oracle=ORACLES.get(number, Oracle.EQUAL),
+        oracle=ORACLES.get(number, Comparator.EQUAL),
         reference=reference,
     )
     stub = _stub((row["entry_point"],))
@@ -208,7 +208,7 @@ def _stub(names: Iterable[str]) -> str:
     return "".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names)
 
 
-def _ask(problem: Problem) -> Asked:
+def _ask(problem: Problem) -> PromptSettings:
     names = " and ".join(f"`{name}`" for name in entry_points(problem))
     task = problem.prompt.strip().removeprefix('"""').removesuffix('"""').strip()
     words, _, asserts = task.partition("\nassert")
@@ -217,4 +217,4 @@ def _ask(problem: Problem) -> Asked:
         f"```python\nassert{asserts}\n```\n\n"
         "Answer with all of the code, and with the imports that it needs, in one fenced block."
     )
-    return Asked(instruction, problem.prompt, "python", STOPS)
+    return PromptSettings(instruction, problem.prompt, "python", STOPS)

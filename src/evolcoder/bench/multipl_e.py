@@ -31,9 +31,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from evolcoder.bench.base import Asked, Candidate, Form, Found, Problem, ProgramChecks, Sample
-from evolcoder.bench.extract import Extract, fenced
-from evolcoder.bench.fetch import HUB, DataFile, Row, Shelf, rows
+from evolcoder.bench.base import (
+    ExtractedProgram,
+    Problem,
+    ProgramChecks,
+    PromptForm,
+    PromptSettings,
+    Sample,
+    TestedProgram,
+)
+from evolcoder.bench.extract import Extraction, fenced
+from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import before_bare_fence
 
@@ -288,7 +296,7 @@ class MultiplE:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> Asked:
+    def ask(self, problem: Problem) -> PromptSettings:
         """Say the problem to a model."""
         language = _language(problem)
         written = _WRITTEN.get(language, language.capitalize())
@@ -297,41 +305,47 @@ class MultiplE:
             f"fenced block; no main function and no tests.\n\n"
             f"```{language}\n{problem.prompt.strip()}\n```"
         )
-        return Asked(instruction, problem.prompt, language, self.stops)
+        return PromptSettings(instruction, problem.prompt, language, self.stops)
 
-    def candidate(self, problem: Problem, sample: Sample) -> Candidate:
+    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
         """Take the program out of a sample."""
         extract = self._extract(problem, sample)
-        is_empty = not extract.code.strip() and sample.form is not Form.COMPLETION
-        found = Found.NOTHING if is_empty or sample.fault else extract.found
-        program = "" if found is Found.NOTHING else _program(problem, sample.form, extract.code)
-        return Candidate(sample.problem, sample.index, program, found, extract.cut, sample.fault)
+        is_empty = not extract.code.strip() and sample.form is not PromptForm.COMPLETION
+        found = ExtractedProgram.NOTHING if is_empty or sample.fault else extract.found
+        program = (
+            ""
+            if found is ExtractedProgram.NOTHING
+            else _program(problem, sample.form, extract.code)
+        )
+        return TestedProgram(
+            sample.problem, sample.index, program, found, extract.cut, sample.fault
+        )
 
-    def _extract(self, problem: Problem, sample: Sample) -> Extract:
-        if sample.form is Form.CONTINUATION:
+    def _extract(self, problem: Problem, sample: Sample) -> Extraction:
+        if sample.form is PromptForm.CONTINUATION:
             ends = [end for stop in self.stops if (end := sample.text.find(stop)) >= 0]
             cut = ("continuation",) if ends else ()
-            return Extract(sample.text[: min(ends, default=None)], Found.WHOLE, cut)
-        if sample.form is not Form.ANSWER:
-            return Extract(sample.text, Found.WHOLE, ())
+            return Extraction(sample.text[: min(ends, default=None)], ExtractedProgram.WHOLE, cut)
+        if sample.form is not PromptForm.ANSWER:
+            return Extraction(sample.text, ExtractedProgram.WHOLE, ())
         reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
         name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
         code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))
         head, signature = before_bare_fence(answer), problem.prompt.rstrip().rpartition("\n")[2]
         if signature in head and signature not in answer[len(head) :]:
-            code, found = head, Found.CLOSING_FENCE
-        if found is Found.NO_ENTRY and code.lstrip("\n")[:1].isspace():
+            code, found = head, ExtractedProgram.CLOSING_FENCE
+        if found is ExtractedProgram.NO_ENTRY and code.lstrip("\n")[:1].isspace():
             # Indented code goes on where the prompt ends, as Perl's prompts invite a model to.
-            code, found = problem.prompt + code, Found.BODY
-        if found is Found.NOTHING and name.search(answer):
-            code, found = answer, Found.NO_FENCE
-        return Extract(code, found, ("reasoning",) if reasoning else ())
+            code, found = problem.prompt + code, ExtractedProgram.BODY
+        if found is ExtractedProgram.NOTHING and name.search(answer):
+            code, found = answer, ExtractedProgram.NO_FENCE
+        return Extraction(code, found, ("reasoning",) if reasoning else ())
 
 
-def multipl_e(name: str) -> Callable[[Shelf], MultiplE]:
+def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:
     """Return the reader of a configuration such as `humaneval-rs`."""
 
-    def read(shelf: Shelf) -> MultiplE:
+    def read(shelf: DataFolder) -> MultiplE:
         found = rows(file_of(name), shelf)
         language = LANGUAGES[name.partition("-")[2]]
         stops = tuple(dict.fromkeys(stop for row in found for stop in row["stop_tokens"]))
@@ -360,10 +374,10 @@ def _controls() -> dict[str, str]:
     return {LANGUAGES[code]: program for code, program in found.items()}
 
 
-def _program(problem: Problem, form: Form, code: str) -> str:
-    if form is Form.PROGRAM:
+def _program(problem: Problem, form: PromptForm, code: str) -> str:
+    if form is PromptForm.PROGRAM:
         return code
-    if form is Form.ANSWER:
+    if form is PromptForm.ANSWER:
         return assembled(code, language=_language(problem), prompt=problem.prompt)
     return problem.prompt + code
 

@@ -11,7 +11,7 @@ an engine or a tokenizer does that to the messages.
 
 from dataclasses import dataclass
 
-from evolcoder.bench.base import Asked, Form
+from evolcoder.bench.base import PromptForm, PromptSettings
 from evolcoder.engine.base import RAW, Message
 from evolcoder.errors import ConfigError
 
@@ -28,7 +28,7 @@ class Template:
     """What stands before the task."""
     tail: str
     """What stands after it, up to where the answer begins."""
-    form: Form
+    form: PromptForm
     """What comes back: an answer to take a program out of, or a continuation of code."""
     raw: bool
     """Whether a model continues the text as it is; else its own chat template goes around it."""
@@ -37,11 +37,11 @@ class Template:
         """Put a task, such as a training instruction, between head and tail."""
         return f"{self.head}{task}{self.tail}"
 
-    def fill(self, asked: Asked) -> str:
+    def fill(self, asked: PromptSettings) -> str:
         """Put a benchmark's problem between head and tail."""
-        return self.wrap(asked.code if self.form is Form.CONTINUATION else asked.instruction)
+        return self.wrap(asked.code if self.form is PromptForm.CONTINUATION else asked.instruction)
 
-    def messages(self, asked: Asked) -> tuple[Message, ...]:
+    def messages(self, asked: PromptSettings) -> tuple[Message, ...]:
         """Return the chat that asks a problem: one message of the user, or the raw text."""
         return (Message(RAW if self.raw else "user", self.fill(asked)),)
 
@@ -52,7 +52,7 @@ WIZARDCODER = Template(
     head="An instruction for a programming task follows. "
     "Write the response that carries it out.\n\n### Instruction:\n",
     tail="\n\n### Response:",
-    form=Form.ANSWER,
+    form=PromptForm.ANSWER,
     raw=True,
 )
 CHAT = Template(
@@ -60,7 +60,7 @@ CHAT = Template(
     origin="the task alone; the model's chat template does the rest",
     head="",
     tail="",
-    form=Form.ANSWER,
+    form=PromptForm.ANSWER,
     raw=False,
 )
 COMPLETION = Template(
@@ -68,7 +68,7 @@ COMPLETION = Template(
     origin="the benchmark's own prompt, to be continued by a base model",
     head="",
     tail="",
-    form=Form.CONTINUATION,
+    form=PromptForm.CONTINUATION,
     raw=True,
 )
 TEMPLATES = {template.name: template for template in (CHAT, COMPLETION, WIZARDCODER)}

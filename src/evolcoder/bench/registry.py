@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from evolcoder.bench.base import Bench
 from evolcoder.bench.ds1000 import ds1000, ds1000_insertion
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.humaneval import humaneval, humaneval_plus
 from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
 from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
 from evolcoder.errors import BenchError
 
-BENCHES: dict[str, Callable[[Shelf], Bench]] = {
+BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
     "humaneval": humaneval,
     "humaneval+": humaneval_plus,
     "mbpp": mbpp,
@@ -27,7 +27,7 @@ BENCHES: dict[str, Callable[[Shelf], Bench]] = {
 """Name -> how it is read."""
 
 
-def bench_named(name: str, shelf: Shelf) -> Bench:
+def bench_named(name: str, shelf: DataFolder) -> Bench:
     """Read a benchmark; an unknown name is answered with the nearest known one."""
     if name not in BENCHES:
         raise BenchError(f"benchmark {name}: not known; {_nearest(name)}")

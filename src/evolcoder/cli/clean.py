@@ -20,7 +20,7 @@ from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.report import Report
 from evolcoder.dedup import files
-from evolcoder.dedup.rows import Candidate, Leaked, Leaks, Summary
+from evolcoder.dedup.rows import CleanedRow, CleaningSummary, LeakCounts, Leaked
 from evolcoder.errors import UserError
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
@@ -86,7 +86,7 @@ class _Seeker:
         self._args = args
         self._config = config
 
-    def leaked(self, rows: Iterable[Candidate]) -> Leaks:
+    def leaked(self, rows: Iterable[CleanedRow]) -> LeakCounts:
         """Return the rows that go, with their evidence."""
         self.report = detectors.search(rows, self._args, self._config)
         return detectors.leaks_of(self.report)
@@ -99,7 +99,9 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
             yield f"{key}={json.dumps(given[flag])}"
 
 
-def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summary, list[Path]]:
+def _of_run(
+    folder: Path, config: Config, leaked: Leaked | None
+) -> tuple[CleaningSummary, list[Path]]:
     embedder = embedder_for(config.clean)
     with RunStore.create(folder, config) as store:
         settings, seed = config.clean, config.seed
@@ -111,7 +113,7 @@ def _of_run(folder: Path, config: Config, leaked: Leaked | None) -> tuple[Summar
 
 def _of_file(
     path: str, config: Config, out: Path | None, leaked: Leaked | None
-) -> tuple[Summary, list[Path]]:
+) -> tuple[CleaningSummary, list[Path]]:
     embedder, seed = embedder_for(config.clean), config.seed
     summary = files.in_file(
         path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
@@ -119,7 +121,9 @@ def _of_file(
     return summary, [] if out is None else [out, files.drops_path(out)]
 
 
-def _show(summary: Summary, paths: list[Path], report: Report | None, *, as_json: bool) -> None:
+def _show(
+    summary: CleaningSummary, paths: list[Path], report: Report | None, *, as_json: bool
+) -> None:
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
         plain["missing"] = missing_from(summary.layers) if summary.layers else ()

@@ -27,7 +27,7 @@ from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.errors import EvolcoderError
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.requirements import PROBES
-from evolcoder.sandbox.selftest import Checkup, Finding, State, check
+from evolcoder.sandbox.selftest import Selftest, SelftestFinding, SelftestState, check
 from evolcoder.text import without_logins
 
 WIDTH = 100
@@ -61,7 +61,7 @@ def _machine(found: Machine) -> list[str]:
     return lines + _line("extras", ", ".join(extras))
 
 
-def _sandbox(found: Checkup, there: Machine) -> list[str]:
+def _sandbox(found: Selftest, there: Machine) -> list[str]:
     state = f"refused: {found.refused}" if found.refused else "works"
     bwrap = f"{there.bubblewrap}, version {there.bubblewrap_version or 'unknown'}"
     lines = _line("sandbox", f"{found.level}: {state}")
@@ -72,17 +72,17 @@ def _sandbox(found: Checkup, there: Machine) -> list[str]:
     return lines + _line("missing", ", ".join(found.missing) or "nothing")
 
 
-def _languages(findings: Sequence[Finding]) -> list[str]:
+def _languages(findings: Sequence[SelftestFinding]) -> list[str]:
     lines = [HEAD]
     for finding in findings:
         lines += _language(finding)
-    n_working = sum(finding.state is State.WORKS for finding in findings)
-    n_incomplete = sum(finding.state is State.INCOMPLETE for finding in findings)
+    n_working = sum(finding.state is SelftestState.WORKS for finding in findings)
+    n_incomplete = sum(finding.state is SelftestState.INCOMPLETE for finding in findings)
     more = f", {n_incomplete} more but for some tests of benchmarks" if n_incomplete else ""
     return [*lines, f"{n_working} of {len(findings)} languages work{more}"]
 
 
-def _language(finding: Finding) -> list[str]:
+def _language(finding: SelftestFinding) -> list[str]:
     seconds = "".join(map(_seconds, (finding.compile_s, finding.run_s, finding.ended_s)))
     return _line(
         f"{finding.language:<{NAMES}}{finding.state:<16}{seconds}  ",
@@ -143,7 +143,7 @@ class Diagnosis:
 
     machine: machine.Machine
     """What there is."""
-    sandbox: Checkup
+    sandbox: Selftest
     """The sandbox, and the languages in it."""
     engine: EngineFinding | None
     """The model, if one was given."""
@@ -156,7 +156,7 @@ class Diagnosis:
         if self.sandbox.refused:
             return self.sandbox.refused
         python = self.sandbox.of("python")
-        if python.state is not State.WORKS:
+        if python.state is not SelftestState.WORKS:
             return f"python: {python.state}: {python.detail}"
         if self.engine is not None and not self.engine.works:
             return f"{self.engine.model}: {self.engine.answer}"

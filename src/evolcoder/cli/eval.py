@@ -13,17 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.app import evaluate, models, provenance
-from evolcoder.app.evaluate import Plan, plan_of
+from evolcoder.app.evaluate import EvaluationPlan, plan_of
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench, Problem
 from evolcoder.bench.prompts import TEMPLATES
-from evolcoder.bench.samples import Format
-from evolcoder.bench.scores import Comparison, compare
+from evolcoder.bench.samples import SampleFormat
+from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.cli import output, self_check
 from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import BenchError, BudgetReached
-from evolcoder.evaluation.results import Result, outcomes_of, result_of
-from evolcoder.evaluation.runner import Asker, Evaluation
+from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
+from evolcoder.evaluation.runner import Evaluation, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore
 from evolcoder.grading import benchmark_requirements
 from evolcoder.sandbox.base import Sandbox
@@ -53,7 +53,7 @@ def compare_folders(first: Path, second: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _show(name: str, one: Comparison) -> None:
+def _show(name: str, one: PairedComparison) -> None:
     change = 100 * (one.second - one.first)
     low, high = 100 * one.interval.low, 100 * one.interval.high
     print(
@@ -92,7 +92,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-grade", action="store_true", help="generate only; the same command without it grades")
     add("--no-ask", action="store_true", help="grade what was generated, and ask for no more")
     add("--check", action="store_true", help="run the benchmarks' own references here, and stop")
-    add("--write-samples", choices=list(Format), help="write the programs in this layout as well")
+    add(
+        "--write-samples",
+        choices=list(SampleFormat),
+        help="write the programs in this layout as well",
+    )
     add("--max-usd", type=float, metavar="X", help="most money, by the price table")
     add("--max-tokens-paid", type=int, metavar="N", help="most tokens paid for")
     add("--cache", metavar="FILE", help="completion cache that runs share")
@@ -118,7 +122,9 @@ def main(args: argparse.Namespace) -> int:
     return 0 if all(result.scores for result in results) else 1
 
 
-def _tell_generated(plan: Plan, args: argparse.Namespace, limit: BudgetReached | None) -> int:
+def _tell_generated(
+    plan: EvaluationPlan, args: argparse.Namespace, limit: BudgetReached | None
+) -> int:
     """Say what was generated."""
     with EvalStore.read(plan.folder) as store:
         counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
@@ -137,7 +143,9 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
     return "\n".join([*lines, f"they are in {folder}; the same command without --no-grade grades"])
 
 
-async def _run(plan: Plan, args: argparse.Namespace) -> tuple[list[Result], BudgetReached | None]:
+async def _run(
+    plan: EvaluationPlan, args: argparse.Namespace
+) -> tuple[list[BenchmarkResult], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
         sandbox = None if args.no_grade else await evaluate.sandbox_for(plan.benches, args, stack)
@@ -201,8 +209,8 @@ async def _evaluate(
 
 
 async def _open_model(
-    plan: Plan, args: argparse.Namespace, stack: AsyncExitStack
-) -> models.Opened | None:
+    plan: EvaluationPlan, args: argparse.Namespace, stack: AsyncExitStack
+) -> models.OpenedModels | None:
     """Open the model, unless nothing is to be asked or every sample is there already."""
     if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
@@ -212,7 +220,7 @@ async def _open_model(
 
 
 async def _ungradable(
-    plan: Plan, args: argparse.Namespace, sandbox: CheckedSandbox
+    plan: EvaluationPlan, args: argparse.Namespace, sandbox: CheckedSandbox
 ) -> dict[str, dict[str, str]]:
     """Return by bench the problems that lack something here: id -> why.
 
@@ -232,7 +240,7 @@ async def _ungradable(
     return found
 
 
-def _wanted(plan: Plan, bench: Bench, problems: Iterable[str]) -> list[str]:
+def _wanted(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:
     """Return those of some problems that are graded: where samples are read, those with one."""
     reading = plan.readings.get(bench.name)
     there = None if reading is None else {sample.problem for sample in reading.samples}
@@ -248,7 +256,7 @@ def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list
     return [problem for problem in problems if problem.id in there]
 
 
-def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
+def _n_missing(plan: EvaluationPlan, args: argparse.Namespace) -> int:
     """Count the samples that are still to be drawn."""
     wanted: int = args.n * sum(len(evaluate.problems_of(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
@@ -258,19 +266,19 @@ def _n_missing(plan: Plan, args: argparse.Namespace) -> int:
 
 
 def _asker(
-    plan: Plan,
+    plan: EvaluationPlan,
     args: argparse.Namespace,
     store: EvalStore,
-    opened: models.Opened,
+    opened: models.OpenedModels,
     stack: AsyncExitStack,
-) -> Asker:
+) -> SampleGenerator:
     prices = models.prices_of(plan.config, [opened])
     meter = models.open_meter(plan.config, store, prices)
-    purse = models.Purse(plan.config, meter, prices, stack)
-    return Asker(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
+    purse = models.ModelFactory(plan.config, meter, prices, stack)
+    return SampleGenerator(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
 
 
-def _in_flight(plan: Plan, args: argparse.Namespace, *, has_model: bool) -> int:
+def _in_flight(plan: EvaluationPlan, args: argparse.Namespace, *, has_model: bool) -> int:
     """Return how many samples may be in work: enough for the model and for the sandbox."""
     return evaluate.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
 

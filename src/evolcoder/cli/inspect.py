@@ -11,10 +11,10 @@ from typing import Any
 
 from evolcoder.cli import output, show
 from evolcoder.errors import UserError
-from evolcoder.records import Check, Row, RowVerdict
-from evolcoder.storage.run_store import RunStore, Step, lineage
+from evolcoder.records import Check, CheckResult, Row
+from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
-from evolcoder.verify.compare import Line, Pair, harder
+from evolcoder.verify.compare import ChildAndParent, ComparisonRow, harder
 from evolcoder.verify.metrics import n_tokens, python_program, shape_of
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
@@ -35,7 +35,7 @@ def show_harder(store: RunStore, *, as_json: bool) -> None:
         print(_compared_text(line))
 
 
-def _pairs(store: RunStore) -> Iterator[Pair]:
+def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
     """Pair every kept row with the row of the task that it was evolved from."""
     measured: dict[str, dict[str, float]] = {}
     for row in store.rows():
@@ -46,7 +46,7 @@ def _pairs(store: RunStore) -> Iterator[Pair]:
             if parent is None:
                 # Its answer is no row; the length of the task is known all the same.
                 parent = {"task_tokens": float(n_tokens(row.parent_instruction or ""))}
-            yield Pair(task.heuristic, task.round, parent, measured[task.id])
+            yield ChildAndParent(task.heuristic, task.round, parent, measured[task.id])
 
 
 def measures_of(row: Row) -> dict[str, float]:
@@ -62,7 +62,7 @@ def measures_of(row: Row) -> dict[str, float]:
     return found
 
 
-def _compared_text(line: Line) -> str:
+def _compared_text(line: ComparisonRow) -> str:
     within = f"{line.low:+.2f} to {line.high:+.2f}"
     return (
         f"{line.measure:<14}{line.heuristic[:13]:<14}{line.round or 'all':>5}{line.n:>7}"
@@ -120,7 +120,7 @@ def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
         print(_text(step))
 
 
-def _text(step: Step) -> str:
+def _text(step: LineageStep) -> str:
     task, answer = step.task, step.response
     by = f", {task.heuristic} by {task.made.model}" if task.made else ""
     parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
@@ -132,7 +132,7 @@ def _text(step: Step) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _verdict_text(verdict: RowVerdict) -> str:
+def _verdict_text(verdict: CheckResult) -> str:
     score = "" if verdict.score is None else f" {verdict.score:.2f}"
     detail = ", ".join(f"{name} {value}" for name, value in verdict.detail.items())
     return f"-- {verdict.check}: {verdict.kind}{score}{f' ({detail})' if detail else ''}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from evolcoder.app import models as session
 from evolcoder.app import provenance, regrade
-from evolcoder.app.servers import ServeSteps
+from evolcoder.app.servers import ModelServers
 from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
 from evolcoder.cli import output
@@ -25,9 +25,9 @@ from evolcoder.engine.endpoint import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment import remote_bundle, results, timings
 from evolcoder.experiment.config import LoopConfig, fill, variant
-from evolcoder.experiment.interfaces import Parts
-from evolcoder.experiment.runner import Loop, Outcome
-from evolcoder.experiment.store import LoopStore, Step
+from evolcoder.experiment.interfaces import LoopServices
+from evolcoder.experiment.runner import Loop, LoopOutcome
+from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.input_files import read_bytes
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
@@ -71,10 +71,10 @@ def main(args: argparse.Namespace) -> int:
     tokens = _tokens(config)
     with LoopStore.create(folder) as store:
         scorer = EvalSteps(folder, config.ask, config.serve, servers=config.run.servers)
-        parts = Parts(
+        parts = LoopServices(
             RunSteps(folder, config.serve),
             TrainSteps(folder, config),
-            ServeSteps(folder, config.serve),
+            ModelServers(folder, config.serve),
             scorer,
         )
         loop = Loop(store, config, parts, tokens=tokens, say=_say)
@@ -163,7 +163,9 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
     _say(f"took in the samples of {len(files)} models of {len(known)}")
 
 
-def _keep(target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: Outcome) -> None:
+def _keep(
+    target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: LoopOutcome
+) -> None:
     """Write what cannot be computed again into the results, and no place on this machine."""
     facts: dict[str, Any] = {
         "config": _without_keys(config.model_dump(mode="json", exclude=PLACES)),
@@ -185,7 +187,7 @@ def _without_keys(config: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
 
 
 def _show(
-    target: Path, outcome: Outcome, paths: list[Path], steps: list[Step], *, as_json: bool
+    target: Path, outcome: LoopOutcome, paths: list[Path], steps: list[StoredStep], *, as_json: bool
 ) -> None:
     decision = outcome.decision
     if as_json:

@@ -25,7 +25,7 @@ from evolcoder.config.load import CleanConfig, Config
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolve.heuristics import Heuristic, resolve
-from evolcoder.pipeline import Rounds
+from evolcoder.pipeline import Pipeline
 from evolcoder.records import Response
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage.run_store import DB_NAME, RunStore
@@ -131,11 +131,11 @@ async def _run(
             seeds = fresh or read_seeds(config.seeds)
             _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
         meter = models.open_meter(config, store, prices)
-        purse = models.Purse(config, meter, prices, stack)
+        purse = models.ModelFactory(config, meter, prices, stack)
         cast = models.make_cast(config, opened, purse)
         provenance.record(store, config, heuristics, cast)
         embedder, leaked = _embedder(config.clean), await _leaked(config, stack)
-        rounds = Rounds(
+        rounds = Pipeline(
             store, config, cast, heuristics=heuristics, in_flight=models.in_flight(config, opened),
             checks=verify.checks_of(config, held, languages, _askers(config, opened, purse)),
         )  # fmt: skip
@@ -171,11 +171,13 @@ async def _leaked(config: Config, stack: AsyncExitStack) -> "Leaked | None":
     return await detectors.opened_within(config, stack)
 
 
-def _askers(config: Config, opened: models.Models, purse: models.Purse) -> verify.Askers:
+def _askers(
+    config: Config, opened: models.Models, purse: models.ModelFactory
+) -> verify.VerifierModels:
     role = models.role_of(config.responder, opened.responder, purse)
     writer = models.role_of(config.responder, opened.tester or opened.responder, purse)
     judge = models.role_of(config.judge, opened.judge, purse) if opened.judge else None
-    return verify.Askers(writer, role, judge)
+    return verify.VerifierModels(writer, role, judge)
 
 
 def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:

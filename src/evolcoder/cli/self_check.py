@@ -15,7 +15,7 @@ from evolcoder.bench.base import Bench
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import ConfigError
-from evolcoder.evaluation.runner import Progress, self_check
+from evolcoder.evaluation.runner import EvaluationProgress, self_check
 from evolcoder.grading import benchmark_requirements
 
 SHOWN = 3
@@ -42,7 +42,7 @@ async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[s
         sandbox = await evaluate.sandbox_for(benches, args, stack)
         controls = stack.enter_context(evaluate.controls_of(sandbox, args))
         for bench in benches:
-            progress, problems = Progress(), evaluate.problems_of(bench, args)
+            progress, problems = EvaluationProgress(), evaluate.problems_of(bench, args)
             lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
             async with shown_text(evaluate.line(bench.name, progress)):
                 faults = await self_check(

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from evolcoder.sandbox.toolchains import DEBIAN, LANGUAGES, NPM, Want, is_here, wants
+from evolcoder.sandbox.toolchains import DEBIAN, LANGUAGES, NPM, WantedPackage, is_here, wants
 
 PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
 """A mirror that is down must not hold anybody up for long."""
@@ -38,7 +38,7 @@ def main() -> int:
     return 1
 
 
-def _install_debian(missing: Sequence[Want]) -> None:
+def _install_debian(missing: Sequence[WantedPackage]) -> None:
     """Install all at once, or, if a package cannot be had, language by language."""
     names = [name for want in missing for name in want.names]
     if not names:

@@ -29,13 +29,13 @@ from evolcoder.input_files import read_text
 from evolcoder.serving.process import guarded
 from evolcoder.storage import atomic
 from evolcoder.train import scale
-from evolcoder.train.base import PACKAGES, Trust
-from evolcoder.train.card import Notes
+from evolcoder.train.base import PACKAGES, TrustSettings
+from evolcoder.train.card import CardNotes
 from evolcoder.train.data import lessons_of
-from evolcoder.train.folder import Outcome
-from evolcoder.train.log import Step
+from evolcoder.train.folder import TrainingOutcome
+from evolcoder.train.log import LoggedStep
 from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
-from evolcoder.train.sft import Job, train
+from evolcoder.train.sft import TrainingJob, train
 
 EVERY_STEPS = 10
 MOST_NOTES_MB = 16
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
         next(lessons_of([path]), None)  # what is not there is told of before the base is fetched
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
-    job = Job(
+    job = TrainingJob(
         base=_base(args.base),
         out=args.out,
         recipe=recipe,
@@ -81,7 +81,9 @@ def main(args: argparse.Namespace) -> int:
         data=tuple(args.data),
         notes=notes,
         versions=_versions(),
-        trust=Trust(pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code),
+        trust=TrustSettings(
+            pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
+        ),
         tell=_tell,
     )
     outcome = train(job)
@@ -114,9 +116,9 @@ def _base(spec: str) -> str:
     return str(registry.fetch(registry.KNOWN[spec], registry.cache_folder() / "models", Download()))
 
 
-def _notes(path: Path | None) -> Notes:
+def _notes(path: Path | None) -> CardNotes:
     if path is None:
-        return Notes()
+        return CardNotes()
     try:
         data = json.loads(read_text(path, most_mb=MOST_NOTES_MB, error=TrainError))
     except TrainError as error:
@@ -125,7 +127,7 @@ def _notes(path: Path | None) -> Notes:
         raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
     if not isinstance(data, dict):
         raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
-    return configs.checked(Notes, data, where=f"--notes {path}")
+    return configs.checked(CardNotes, data, where=f"--notes {path}")
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
@@ -159,7 +161,7 @@ def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
             process.wait()
 
 
-def _tell(step: Step) -> None:
+def _tell(step: LoggedStep) -> None:
     if step.step % EVERY_STEPS and step.step not in {1, step.n_steps}:
         return
     print(
@@ -170,7 +172,7 @@ def _tell(step: Step) -> None:
     )
 
 
-def _shown(outcome: Outcome) -> str:
+def _shown(outcome: TrainingOutcome) -> str:
     mfu = "" if outcome.mfu is None else f", {100 * outcome.mfu:.1f} % of its peak (MFU)"
     left_out = f", {outcome.n_bad} left out" if outcome.n_bad else ""
     rows = f"{outcome.n_rows}{left_out}; {outcome.n_steps} steps, {outcome.n_tokens:,} tokens"

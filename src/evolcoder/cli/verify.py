@@ -27,10 +27,10 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, TEXT, Columns
-from evolcoder.storage.run_store import DB_NAME, RunStore, Step, steps
+from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import SEEDS_META, funnel
 from evolcoder.verify import pipeline
-from evolcoder.verify.dataset import Progress, Rows, answered
+from evolcoder.verify.dataset import RowVerifier, VerifyProgress, answered
 from evolcoder.verify.pipeline import Verifier
 
 VERDICTS = "verdicts.jsonl"
@@ -115,7 +115,7 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
         checks = verify.checks_of(config, held, languages, ask)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
-        rows = Rows(store, verifier, in_flight=in_flight)
+        rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
             async with shown_text(lambda: _line(rows.progress)):
                 await rows.run()
@@ -125,9 +125,9 @@ async def _run(config: Config, folder: Path, workers: int | None) -> BudgetReach
         return None
 
 
-async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, models.Opened]:
+async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, models.OpenedModels]:
     """Open the models that checks ask, by spec; none if there are no such checks."""
-    by_spec: dict[str, models.Opened] = {}
+    by_spec: dict[str, models.OpenedModels] = {}
     if not verify.needs_model(config.verify):
         return by_spec
     for spec in (config.evolver.model, config.verify.tester):
@@ -140,24 +140,24 @@ async def _opened(config: Config, stack: AsyncExitStack) -> dict[str, models.Ope
 def _askers(
     config: Config,
     store: RunStore,
-    by_spec: dict[str, models.Opened],
+    by_spec: dict[str, models.OpenedModels],
     stack: AsyncExitStack,
-) -> verify.Askers | None:
+) -> verify.VerifierModels | None:
     """Bind the models that were opened to their parts."""
     if not by_spec:
         return None
     prices = models.prices_of(config, by_spec.values())
-    purse = models.Purse(config, models.open_meter(config, store, prices), prices, stack)
+    purse = models.ModelFactory(config, models.open_meter(config, store, prices), prices, stack)
     answers = by_spec[config.evolver.model]
     writes = by_spec[config.verify.tester or config.evolver.model]
-    return verify.Askers(
+    return verify.VerifierModels(
         models.role_of(config.responder, writes, purse),
         models.role_of(config.responder, answers, purse),
         None,
     )
 
 
-def _line(progress: Progress) -> str:
+def _line(progress: VerifyProgress) -> str:
     said = f"{progress.done}/{progress.total} checked"
     why = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
     return f"{said} · dropped {progress.drops.total()} ({why})" if why else said
@@ -172,7 +172,7 @@ def _write_verdicts(store: RunStore) -> Path:
     return path
 
 
-def _told(step: Step) -> dict[str, Any]:
+def _told(step: LineageStep) -> dict[str, Any]:
     drop = step.drops[0] if step.drops else None
     return {
         "row": step.task.ordinal,

@@ -41,7 +41,7 @@ _TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, 
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundProgram:
     """The program of an answer."""
 
     language: str | None
@@ -56,7 +56,7 @@ class Found:
     """Why there is no program; else empty."""
 
 
-def found(text: str, named: Sequence[str]) -> Found:
+def found(text: str, named: Sequence[str]) -> FoundProgram:
     """Find the program of an answer to a task that names these languages, the main one first."""
     language = named[0] if named else None
     if len(text) > MOST_CHARS:
@@ -73,7 +73,7 @@ def _is_output(text: str, block: CodeBlock) -> bool:
     return told and not code_lines(block.code)
 
 
-def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> Found:
+def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> FoundProgram:
     by_language: dict[str, list[str]] = {}
     for block in blocks:
         if block.language is not None:
@@ -82,17 +82,17 @@ def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> Found:
         return _unnamed([_flush(block.code) for block in blocks], named)
     main = named[0] if named and named[0] in by_language else _longest(by_language)
     beside = tuple(sorted(by_language.keys() - {main}))
-    return Found(main, _readings(by_language[main]), (), beside, "")
+    return FoundProgram(main, _readings(by_language[main]), (), beside, "")
 
 
-def _unnamed(codes: list[str], named: Sequence[str]) -> Found:
+def _unnamed(codes: list[str], named: Sequence[str]) -> FoundProgram:
     """Say of which language code may be that no fence names."""
     longest = max(codes, key=len)
     marked = _mark(longest)
     may_be = [marked] if marked else named or _guess(longest)
     if not may_be:
         return _none(None, "language_unknown")
-    return Found(may_be[0], _readings(codes), tuple(may_be[1:]), (), "")
+    return FoundProgram(may_be[0], _readings(codes), tuple(may_be[1:]), (), "")
 
 
 def _longest(by_language: dict[str, list[str]]) -> str:
@@ -110,7 +110,7 @@ def _mark(code: str) -> str | None:
     return next((name for name, mark in _MARKS.items() if mark.match(code)), None)
 
 
-def _unfenced(text: str, named: Sequence[str]) -> Found:
+def _unfenced(text: str, named: Sequence[str]) -> FoundProgram:
     language = named[0] if named else None
     if _mark(text) is None and not has_code(text):
         return _none(language, "no_code")
@@ -145,5 +145,5 @@ def _flush(code: str) -> str:
     return textwrap.dedent(code)
 
 
-def _none(language: str | None, why: str) -> Found:
-    return Found(language, (), (), (), why)
+def _none(language: str | None, why: str) -> FoundProgram:
+    return FoundProgram(language, (), (), (), why)

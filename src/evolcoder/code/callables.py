@@ -29,7 +29,7 @@ _NOT_TESTED = re.compile(r"test|main$|_", re.IGNORECASE)
 """Names that are tests, drivers, or private."""
 
 
-class Form(StrEnum):
+class CallableKind(StrEnum):
     """How tests use a subject."""
 
     FUNCTION = "function"
@@ -75,7 +75,7 @@ def {entry_point}(*given, **named):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CallableSubject:
     """A program cut down to what its tests need."""
 
     body: str = field(repr=False)
@@ -86,7 +86,7 @@ class Subject:
     """What tests call it."""
     signature: str
     """Name and parameters of the function, or of the class and its methods."""
-    form: Form
+    form: CallableKind
     """How tests use it."""
     n_params: int
     """Parameters that a call has to give; of a class, those of `__init__` without the object."""
@@ -98,16 +98,18 @@ class Subject:
 
     def around(self, body: str) -> str:
         """Make another body callable as this one is: a mutant's, for one."""
-        if self.form is Form.PROGRAM:
+        if self.form is CallableKind.PROGRAM:
             return _PROGRAM.format(code=body)
-        if self.form is Form.PRINTER:
+        if self.form is CallableKind.PRINTER:
             return _PRINTER.format(code=body, name=self.name, entry_point=self.entry_point)
         return (
             body if self.name == self.entry_point else f"{body}\n{self.entry_point} = {self.name}"
         )
 
 
-def subject_of(text: str, instruction: str, entry_point: str | None = None) -> Subject | None:
+def subject_of(
+    text: str, instruction: str, entry_point: str | None = None
+) -> CallableSubject | None:
     """Find what can be tested in an answer; if a name is wanted and there, that.
 
     A function that only changes what it is given is none: tests run apart and have copies.
@@ -127,12 +129,12 @@ def subject_of(text: str, instruction: str, entry_point: str | None = None) -> S
     return _main_program(trees)
 
 
-def fitting(text: str, wanted: Subject) -> Subject | None:
+def fitting(text: str, wanted: CallableSubject) -> CallableSubject | None:
     """Find in another answer to the same task what can be called as the wanted subject is.
 
     A function of another name fits if it takes as many arguments.
     """
-    if wanted.form is Form.PROGRAM:
+    if wanted.form is CallableKind.PROGRAM:
         return _main_program(filter(None, map(parse, _programs(text))))
     found = subject_of(text, "", wanted.entry_point)
     if found is None or found.form is not wanted.form:
@@ -141,7 +143,7 @@ def fitting(text: str, wanted: Subject) -> Subject | None:
     return replace(found, entry_point=wanted.entry_point) if same else None
 
 
-def program_of(code: str, wanted: Subject) -> Subject | None:
+def program_of(code: str, wanted: CallableSubject) -> CallableSubject | None:
     """Do the same as `fitting` for bare code."""
     return fitting(f"~~~~~~\n{code}\n~~~~~~", wanted)
 
@@ -212,7 +214,7 @@ def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(part, gives) and part.value is not None for part in ast.walk(node))
 
 
-def _cut_down(tree: ast.Module, node: Definition) -> Subject:
+def _cut_down(tree: ast.Module, node: Definition) -> CallableSubject:
     kept = reachable(tree, node.name)
     used = {part.id for root in kept for part in ast.walk(root) if isinstance(part, ast.Name)}
     body = [
@@ -221,21 +223,25 @@ def _cut_down(tree: ast.Module, node: Definition) -> Subject:
         if any(one is root for root in kept) or (isinstance(one, _IMPORTS) and _used(one, used))
     ]
     source = ast.unparse(ast.Module(body, []))
-    return Subject(source, node.name, node.name, _signature(node), _form(node), _n_params(node))
+    return CallableSubject(
+        source, node.name, node.name, _signature(node), _form(node), _n_params(node)
+    )
 
 
-def _form(node: Definition) -> Form:
+def _form(node: Definition) -> CallableKind:
     if isinstance(node, ast.ClassDef):
-        return Form.CLASS
-    return Form.FUNCTION if _returns(node) else Form.PRINTER
+        return CallableKind.CLASS
+    return CallableKind.FUNCTION if _returns(node) else CallableKind.PRINTER
 
 
-def _main_program(trees: Iterable[ast.Module]) -> Subject | None:
+def _main_program(trees: Iterable[ast.Module]) -> CallableSubject | None:
     """Take the first program that reads; one that does not always does the same."""
     for tree in trees:
         if any(_reads(node) for node in ast.walk(tree)):
             body = ast.unparse(tree)
-            return Subject(body, PROGRAM, PROGRAM, f"def {PROGRAM}(typed)", Form.PROGRAM, 1)
+            return CallableSubject(
+                body, PROGRAM, PROGRAM, f"def {PROGRAM}(typed)", CallableKind.PROGRAM, 1
+            )
     return None
 
 

@@ -35,7 +35,7 @@ _FORGOTTEN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SourcePart:
     """A statement at the margin that binds names."""
 
     source: str
@@ -48,12 +48,12 @@ class Part:
     """Top-level modules that it imports."""
 
 
-def parts_of(tree: ast.Module) -> tuple[Part, ...]:
+def parts_of(tree: ast.Module) -> tuple[SourcePart, ...]:
     """Take the statements at the margin that only bind names; what prints or asks is left out."""
     return tuple(_part(node) for node in tree.body if isinstance(node, _BINDING) and _is_calm(node))
 
 
-def needed(name: str, parts: Sequence[Part]) -> tuple[Part, ...]:
+def needed(name: str, parts: Sequence[SourcePart]) -> tuple[SourcePart, ...]:
     """Return the parts that a name needs, in their order, with imports that were forgotten."""
     binders: dict[str, list[int]] = {}
     for n, part in enumerate(parts):
@@ -72,13 +72,13 @@ def needed(name: str, parts: Sequence[Part]) -> tuple[Part, ...]:
     return (*(_part(ast.parse(line).body[0]) for line in imports), *kept)
 
 
-def _part(node: ast.stmt) -> Part:
+def _part(node: ast.stmt) -> SourcePart:
     bare = _Bare()
     found = bare.visit(node)
     inside = list(ast.walk(found))
     uses = {one.id for one in inside if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
     modules = {name for one in inside for name in _imported(one)}
-    return Part(
+    return SourcePart(
         ast.unparse(ast.fix_missing_locations(found)),
         frozenset(_bound(found)),
         frozenset(uses),

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evolcoder.code.dependencies import Part, needed, parts_of
+from evolcoder.code.dependencies import SourcePart, needed, parts_of
 from evolcoder.code.normalize import blocks_of
 from evolcoder.code.python_ast import tree_of
 
@@ -170,7 +170,7 @@ def _of_tree(tree: ast.Module) -> Iterator[Function]:
 
 
 def _of_definition(
-    node: Definition, parts: Sequence[Part], annotated: Mapping[int, tuple[str, ...]]
+    node: Definition, parts: Sequence[SourcePart], annotated: Mapping[int, tuple[str, ...]]
 ) -> Iterator[Function]:
     chosen = needed(node.name, parts)
     if not _importable(chosen) or not _is_plain(node):
@@ -272,5 +272,5 @@ def _is_empty(node: ast.FunctionDef) -> bool:
     )
 
 
-def _importable(parts: Sequence[Part]) -> bool:
+def _importable(parts: Sequence[SourcePart]) -> bool:
     return all(part.modules <= sys.stdlib_module_names for part in parts)

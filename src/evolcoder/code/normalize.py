@@ -72,7 +72,7 @@ _LIBRARY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NormalizedText:
     """A text in all of its normal forms."""
 
     words: tuple[str, ...]
@@ -83,12 +83,12 @@ class Reading:
     """Statements of all code."""
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> NormalizedText:
     """Read a task or an answer; code is what stands in fences, or all of it where none do."""
     parts = code_parts(text)
     said = frozenset[str]().union(*(statements(code, language) for language, code in parts))
     tokens = tuple(code_tokens(code, language) for language, code in parts)
-    return Reading(words_of(text), tokens, said)
+    return NormalizedText(words_of(text), tokens, said)
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ MAX_CALL_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BenchmarkText:
     """One problem of a benchmark in plain texts."""
 
     benchmark: str
@@ -59,15 +59,15 @@ _DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
 _CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
 
 
-def items_of(benchmark: str, problems: Iterable[Problem]) -> tuple[Item, ...]:
+def items_of(benchmark: str, problems: Iterable[Problem]) -> tuple[BenchmarkText, ...]:
     """Turn a benchmark's problems into texts."""
     return tuple(_item(benchmark, problem) for problem in problems)
 
 
-def _item(benchmark: str, problem: Problem) -> Item:
+def _item(benchmark: str, problem: Problem) -> BenchmarkText:
     language, names, tests = _checked(problem.checks)
     solution = problem.reference or ""
-    return Item(benchmark, problem.id, language, names, problem.prompt, solution, tests)
+    return BenchmarkText(benchmark, problem.id, language, names, problem.prompt, solution, tests)
 
 
 def _checked(checks: Checks) -> tuple[str, tuple[str, ...], str]:

@@ -17,14 +17,14 @@ from evolcoder import sample_errors
 from evolcoder.code.normalize import read
 from evolcoder.decontamination import llm_judge as judging
 from evolcoder.decontamination import nearest
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.hits import Detector, Drop, Hit
-from evolcoder.decontamination.llm_judge import Judged
-from evolcoder.decontamination.ngrams import Ngrams
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import Detector, DropRule, Hit
+from evolcoder.decontamination.llm_judge import JudgedPair
+from evolcoder.decontamination.ngrams import NgramDetector
 from evolcoder.decontamination.report import Report, report_of
-from evolcoder.decontamination.substring import Runs
+from evolcoder.decontamination.substring import SubstringDetector
 from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.rows import Candidate
+from evolcoder.dedup.rows import CleanedRow
 from evolcoder.engine.base import Role
 from evolcoder.errors import UnjudgedError
 
@@ -35,10 +35,10 @@ BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class DetectorSettings:
     """Which detectors look, and what they need."""
 
-    items: Sequence[Item]
+    items: Sequence[BenchmarkText]
     """The benchmarks' problems."""
     by_text: frozenset[Detector]
     """Those of n-grams and substrings that were asked for."""
@@ -69,25 +69,25 @@ class Looks:
 
 
 @dataclass(slots=True)
-class Found:
+class DetectedHits:
     """What was found in some rows."""
 
     n_rows: int = 0
     """Rows that were looked at."""
     hits: list[Hit] = field(default_factory=list)
     """All evidence."""
-    judged: list[Judged] = field(default_factory=list)
+    judged: list[JudgedPair] = field(default_factory=list)
     """All that the judge said."""
     unjudged: list[tuple[str, str]] = field(default_factory=list)
     """Rows that a detector failed at, each with what was wrong."""
 
 
-async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
+async def look(rows: Iterable[CleanedRow], looks: DetectorSettings, *, seed: int) -> DetectedHits:
     """Have every detector look at every row."""
-    found, left = Found(), iter(rows)
-    ngrams = Ngrams(looks.items) if Detector.NGRAMS in looks.by_text else None
-    runs = Runs(looks.items) if Detector.SUBSTRING in looks.by_text else None
-    near = nearest.Neighbours(looks.items, looks.embedder) if looks.embedder else None
+    found, left = DetectedHits(), iter(rows)
+    ngrams = NgramDetector(looks.items) if Detector.NGRAMS in looks.by_text else None
+    runs = SubstringDetector(looks.items) if Detector.SUBSTRING in looks.by_text else None
+    near = nearest.NearestRows(looks.items, looks.embedder) if looks.embedder else None
     while block := list(islice(left, BLOCK)):
         found.n_rows += len(block)
         _by_text(block, ngrams, runs, found)
@@ -99,14 +99,14 @@ async def look(rows: Iterable[Candidate], looks: Looks, *, seed: int) -> Found:
         found.hits += ngrams.hits()
     if near is not None:
         pairs = near.pairs()
-        found.hits += nearest.hits_of(pairs, nearest.Bounds())
+        found.hits += nearest.hits_of(pairs, nearest.SimilarityBounds())
         if looks.judge is not None:
             found.judged += await judging.judge_pairs(pairs, looks.judge, seed=seed)
             found.hits += judging.hits_of(found.judged)
     return found
 
 
-def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
+def reported(found: DetectedHits, looks: DetectorSettings, drops: Sequence[DropRule]) -> Report:
     """Count what was found, and who goes by whose word."""
     report = report_of(
         found.hits,
@@ -120,7 +120,10 @@ def reported(found: Found, looks: Looks, drops: Sequence[Drop]) -> Report:
 
 
 def _by_text(
-    rows: Iterable[Candidate], ngrams: Ngrams | None, runs: Runs | None, found: Found
+    rows: Iterable[CleanedRow],
+    ngrams: NgramDetector | None,
+    runs: SubstringDetector | None,
+    found: DetectedHits,
 ) -> None:
     if ngrams is None and runs is None:
         return
@@ -136,7 +139,7 @@ def _by_text(
             found.unjudged.append((row.id, str(error)))
 
 
-async def _by_nearness(rows: Sequence[Candidate], near: nearest.Neighbours) -> None:
+async def _by_nearness(rows: Sequence[CleanedRow], near: nearest.NearestRows) -> None:
     """Embed a few texts at a time, so that whoever wants to end this need not wait for all."""
     for _ in near.prepare():
         await asyncio.sleep(0)
@@ -145,8 +148,10 @@ async def _by_nearness(rows: Sequence[Candidate], near: nearest.Neighbours) -> N
         await asyncio.sleep(0)
 
 
-async def _by_execution(rows: Sequence[Candidate], execution: Execution, found: Found) -> None:
-    async def hits_of(row: Candidate) -> Sequence[Hit]:
+async def _by_execution(
+    rows: Sequence[CleanedRow], execution: Execution, found: DetectedHits
+) -> None:
+    async def hits_of(row: CleanedRow) -> Sequence[Hit]:
         try:
             with sample_errors.judging():
                 return await execution(row.id, row.answer)

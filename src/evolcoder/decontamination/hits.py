@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evolcoder.decontamination.execution.agreement import is_plain
-from evolcoder.decontamination.execution.search import Pass
+from evolcoder.decontamination.execution.search import PassedProblem
 
 
 class Detector(StrEnum):
@@ -36,14 +36,14 @@ class Detector(StrEnum):
     EXECUTION = "execution"
 
 
-class Part(StrEnum):
+class RowField(StrEnum):
     """Which part of a row is alike."""
 
     TASK = "task"
     ANSWER = "answer"
 
 
-class Side(StrEnum):
+class TextSpan(StrEnum):
     """Which part of a benchmark's problem it is alike to."""
 
     PROMPT = "prompt"
@@ -51,7 +51,7 @@ class Side(StrEnum):
     TESTS = "tests"
 
 
-class Mark(StrEnum):
+class SpanMark(StrEnum):
     """Whether a hit tells of a leak, or why not. Values are stored and reported; never rename one.
 
     Only passes of a benchmark's tests can be without a word: many solve a plain problem who never
@@ -75,9 +75,9 @@ class Hit:
     """Id of the problem in its benchmark."""
     detector: Detector
     """Who found it."""
-    part: Part
+    part: RowField
     """The part of the row that was looked at."""
-    side: Side
+    side: TextSpan
     """The part of the problem that it was held against."""
     seen: str
     """The matching span as it was compared, or the verdict with its reason; shortened."""
@@ -85,7 +85,7 @@ class Hit:
     """How alike, in the detector's own unit: share of the problem's side that was found (n-grams),
     bits of the longest common run (substring), cosine (neighbours), 1 for a verdict (judge), share
     of agreement on further inputs (execution)."""
-    mark: Mark = Mark.TELLS
+    mark: SpanMark = SpanMark.TELLS
     """Whether it tells of a leak."""
 
 
@@ -93,7 +93,7 @@ SEEN_CHARS = 500
 """Longest span or verdict that is kept with a hit."""
 
 
-class Drop(StrEnum):
+class DropRule(StrEnum):
     """Whose word drops a row, as `--drop` names it: any detector's, one detector's, or nobody's.
 
     Hits that do not tell are evidence without a vote, but for `execution-any`: every pass.
@@ -109,14 +109,14 @@ class Drop(StrEnum):
     NONE = "none"
 
 
-def decides(hit: Hit, drop: Drop) -> bool:
+def decides(hit: Hit, drop: DropRule) -> bool:
     """Whether a hit drops its row."""
-    if drop is Drop.EXECUTION_ANY:
+    if drop is DropRule.EXECUTION_ANY:
         return hit.detector is Detector.EXECUTION
-    return hit.mark is Mark.TELLS and (drop is Drop.ANY or hit.detector.value == drop.value)
+    return hit.mark is SpanMark.TELLS and (drop is DropRule.ANY or hit.detector.value == drop.value)
 
 
-def dropped(hits: Iterable[Hit], *drops: Drop) -> frozenset[str]:
+def dropped(hits: Iterable[Hit], *drops: DropRule) -> frozenset[str]:
     """Return the ids of the rows that go when each of `drops` may drop a row."""
     return frozenset(hit.row for hit in hits if any(decides(hit, drop) for drop in drops))
 
@@ -131,7 +131,7 @@ def _place(hit: Hit) -> tuple[str, ...]:
     return (*where, hit.seen, repr(hit.score), hit.mark)
 
 
-def hits_of(row: str, passes: Iterable[Pass]) -> list[Hit]:
+def hits_of(row: str, passes: Iterable[PassedProblem]) -> list[Hit]:
     """Turn what a row's answer passes into hits, those that tell nothing too."""
     return [
         Hit(
@@ -139,8 +139,8 @@ def hits_of(row: str, passes: Iterable[Pass]) -> list[Hit]:
             one.bench,
             one.problem,
             Detector.EXECUTION,
-            Part.ANSWER,
-            Side.TESTS,
+            RowField.ANSWER,
+            TextSpan.TESTS,
             seen_in(one),
             one.alike,
             mark_of(one),
@@ -149,28 +149,28 @@ def hits_of(row: str, passes: Iterable[Pass]) -> list[Hit]:
     ]
 
 
-def mark_of(one: Pass) -> Mark:
+def mark_of(one: PassedProblem) -> SpanMark:
     """Say whether a pass tells of a leak, or why not."""
     if one.tells:
-        return Mark.TELLS
-    return Mark.PLAIN if is_plain(one.size) else Mark.WEAK
+        return SpanMark.TELLS
+    return SpanMark.PLAIN if is_plain(one.size) else SpanMark.WEAK
 
 
-def seen_in(one: Pass) -> str:
+def seen_in(one: PassedProblem) -> str:
     """Say in a line what was seen."""
     notes = [
         f"`{one.function}` passes the tests{_taken(one)}",
         f"agrees with the reference on further inputs to {one.alike:.2f}",
     ]
     mark = mark_of(one)
-    if mark is Mark.PLAIN:
+    if mark is SpanMark.PLAIN:
         notes.append(f"plain: the reference has {one.size} symbols")
-    elif mark is Mark.WEAK:
+    elif mark is SpanMark.WEAK:
         notes.append("weak: the tests let through more than solutions")
     return "; ".join(notes)
 
 
-def _taken(one: Pass) -> str:
+def _taken(one: PassedProblem) -> str:
     """Say how the arguments were taken, where it was not as they came."""
     if one.view is None or list(one.view) == list(range(len(one.view))):
         return ""

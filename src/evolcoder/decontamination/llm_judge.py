@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, Part, Side
-from evolcoder.decontamination.nearest import Pair
+from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
+from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Message, Role
 from evolcoder.errors import EngineError, UnjudgedError
 from evolcoder.ids import content_id
@@ -52,7 +52,7 @@ reason says in at most twenty words what is the same or what differs:
 _ANSWER = re.compile(r"\**([0-9a-f]{8})\** *\**(MATCH|NO MATCH)\** *[:.-]? *(.*)", re.IGNORECASE)
 
 
-class Word(StrEnum):
+class Answer(StrEnum):
     """What the judge said. Values are stored and reported; never rename one."""
 
     MATCH = "match"
@@ -63,12 +63,12 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedPair:
     """A pair and what the judge said to it."""
 
-    pair: Pair
+    pair: NearPair
     """Who was judged."""
-    word: Word
+    word: Answer
     """Match, no match, an answer out of form, a request that failed, or none for the bound."""
     reason: str
     """The judge's reason, or what came instead."""
@@ -82,8 +82,8 @@ class _Question:
 
 
 async def judge_pairs(
-    pairs: Sequence[Pair], judge: Role, *, most: int | None = None, seed: int = 0
-) -> list[Judged]:
+    pairs: Sequence[NearPair], judge: Role, *, most: int | None = None, seed: int = 0
+) -> list[JudgedPair]:
     """Ask about every pair, about equal ones once; verdicts come in the pairs' order.
 
     With a bound `most`, the nearest pairs are asked about and the others are `not_asked`.
@@ -93,49 +93,49 @@ async def judge_pairs(
     unlike = list({question.key: question for question, _ in nearest}.values())[:most]
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def answered(question: _Question) -> tuple[Word, str]:
+    async def answered(question: _Question) -> tuple[Answer, str]:
         try:
             async with room:
                 with judging():
                     return await _ask(question, judge, seed)
         except UnjudgedError as error:
-            return Word.FAILED, str(error)
+            return Answer.FAILED, str(error)
 
     answers = await asyncio.gather(*map(answered, unlike))
     said = {question.key: answer for question, answer in zip(unlike, answers, strict=True)}
-    left_out = (Word.NOT_ASKED, "beyond the bound on requests")
-    return [Judged(pair, *said.get(question.key, left_out)) for question, pair in keyed]
+    left_out = (Answer.NOT_ASKED, "beyond the bound on requests")
+    return [JudgedPair(pair, *said.get(question.key, left_out)) for question, pair in keyed]
 
 
-def hits_of(verdicts: Sequence[Judged]) -> list[Hit]:
+def hits_of(verdicts: Sequence[JudgedPair]) -> list[Hit]:
     """Return the pairs that the judge found to be the same."""
-    return [_hit(each) for each in verdicts if each.word is Word.MATCH]
+    return [_hit(each) for each in verdicts if each.word is Answer.MATCH]
 
 
-def read_answer(text: str, mark: str) -> tuple[Word, str]:
+def read_answer(text: str, mark: str) -> tuple[Answer, str]:
     """Read an answer of the one form; anything else, and a wrong mark, is unreadable."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     found = _ANSWER.fullmatch(lines[0]) if len(lines) == 1 else None
     if found is None or found[1] != mark:
-        return Word.UNREADABLE, one_line(text, SEEN_CHARS)
-    word = Word.MATCH if found[2].upper() == "MATCH" else Word.NO_MATCH
+        return Answer.UNREADABLE, one_line(text, SEEN_CHARS)
+    word = Answer.MATCH if found[2].upper() == "MATCH" else Answer.NO_MATCH
     return word, one_line(found[3], SEEN_CHARS)
 
 
-async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Word, str]:
-    word, reason = Word.UNREADABLE, ""
+async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str]:
+    word, reason = Answer.UNREADABLE, ""
     for attempt in range(TRIES):
         try:
             said = await judge.ask(question.messages, seed=seed + attempt)
         except EngineError as error:
-            return Word.FAILED, one_line(str(error), SEEN_CHARS)
+            return Answer.FAILED, one_line(str(error), SEEN_CHARS)
         word, reason = read_answer(said.text, question.mark)
-        if word is not Word.UNREADABLE:
+        if word is not Answer.UNREADABLE:
             break
     return word, reason
 
 
-def _question(pair: Pair) -> _Question:
+def _question(pair: NearPair) -> _Question:
     one, two = (_quoted(text) for text in (pair.item.wording, pair.task))
     key = content_id("judged", [one, two])
     mark = content_id("mark", [key])[:8]
@@ -153,10 +153,10 @@ def _quoted(text: str) -> str:
     return json.dumps(text).replace("<", "\\u003c")
 
 
-def _hit(judged: Judged) -> Hit:
+def _hit(judged: JudgedPair) -> Hit:
     pair = judged.pair
     seen = one_line(f"MATCH: {judged.reason}", SEEN_CHARS)
     return Hit(
-        pair.row, pair.item.benchmark, pair.item.id, Detector.JUDGE, Part.TASK, Side.PROMPT, seen,
+        pair.row, pair.item.benchmark, pair.item.id, Detector.JUDGE, RowField.TASK, TextSpan.PROMPT, seen,
         1.0,
     )  # fmt: skip

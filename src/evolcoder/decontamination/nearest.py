@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evolcoder.code.normalize import words_of
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, Part, Side
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
 from evolcoder.decontamination.ngrams import Vocabulary
 from evolcoder.dedup.embedders import Embedder
 from evolcoder.text import one_line
@@ -59,10 +59,10 @@ BASES = ("binary", "decimal", "hexadecimal", "octal", "celsius", "fahrenheit", "
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class NearPair:
     """A problem and a row near to it."""
 
-    item: Item
+    item: BenchmarkText
     """The problem."""
     row: str
     """Id of the row."""
@@ -79,7 +79,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SimilarityBounds:
     """When a pair is a hit without a judge."""
 
     cosine: float = 0.7
@@ -91,7 +91,7 @@ class Bounds:
     sum: float = 1.6
     """Least sum of nearness and of the part of the problem's rare words that the task has."""
 
-    def holds(self, pair: Pair) -> bool:
+    def holds(self, pair: NearPair) -> bool:
         """Whether a pair is near enough."""
         if pair.names and pair.cosine >= self.named and pair.coverage >= self.told:
             return True
@@ -99,10 +99,12 @@ class Bounds:
         return is_near and pair.agrees
 
 
-class Neighbours:
+class NearestRows:
     """The nearest rows of every problem, so far."""
 
-    def __init__(self, items: Sequence[Item], embedder: Embedder, k: int = NEAREST) -> None:
+    def __init__(
+        self, items: Sequence[BenchmarkText], embedder: Embedder, k: int = NEAREST
+    ) -> None:
         self._items = items
         self._embedder = embedder
         self._k = k
@@ -125,7 +127,7 @@ class Neighbours:
         for start in range(0, len(rows), BLOCK):
             self._look_at(rows[start : start + BLOCK])
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[NearPair]:
         """Return every problem with its nearest rows, nearest first."""
         return [
             self._pair(at, row, task, -far)
@@ -147,10 +149,10 @@ class Neighbours:
             near.sort()
             del near[self._k :]
 
-    def _pair(self, at: int, row: str, task: str, cosine: float) -> Pair:
+    def _pair(self, at: int, row: str, task: str, cosine: float) -> NearPair:
         item = self._items[at]
         coverage = round(self._vocabulary.coverage(at, words_of(task)), DIGITS)
-        return Pair(
+        return NearPair(
             item, row, task, round(cosine, DIGITS), coverage, _is_named(item, task),
             _poles(item.wording) == _poles(task),
         )  # fmt: skip
@@ -166,7 +168,7 @@ def _product(one: "Floats", other: "Floats") -> float:
     return float(one.astype(np.float64) @ other.astype(np.float64))
 
 
-def _is_named(item: Item, task: str) -> bool:
+def _is_named(item: BenchmarkText, task: str) -> bool:
     """Whether a task has a function's name; one of a single word may be anybody's."""
     telling = [name for name in item.entry_points if re.search(r"[a-z0-9]_[a-z0-9]", name)]
     return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", task) for name in telling)
@@ -178,16 +180,16 @@ def _poles(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
     return POLES.intersection(said), bases
 
 
-def hits_of(pairs: Sequence[Pair], bounds: Bounds) -> list[Hit]:
+def hits_of(pairs: Sequence[NearPair], bounds: SimilarityBounds) -> list[Hit]:
     """Return the pairs that are leaks without a judge's word."""
     return [_hit(pair) for pair in pairs if bounds.holds(pair)]
 
 
-def _hit(pair: Pair) -> Hit:
+def _hit(pair: NearPair) -> Hit:
     named = ", and its function's name" if pair.names else ""
     seen = one_line(f"{pair.coverage:.0%} of its words{named}: {pair.task}", SEEN_CHARS)
     item = pair.item
     return Hit(
-        pair.row, item.benchmark, item.id, Detector.NEIGHBOURS, Part.TASK, Side.PROMPT, seen,
+        pair.row, item.benchmark, item.id, Detector.NEIGHBOURS, RowField.TASK, TextSpan.PROMPT, seen,
         pair.cosine,
     )  # fmt: skip

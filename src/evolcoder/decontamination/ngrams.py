@@ -17,16 +17,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from evolcoder.code.normalize import Reading, lines, statements, words_of
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, Part, Side
+from evolcoder.code.normalize import NormalizedText, lines, statements, words_of
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
 from evolcoder.text import one_line
 
 WORDS = 3
 """Words of a gram of prose."""
-LEAST_BITS = {Side.PROMPT: 24.0, Side.SOLUTION: 20.0, Side.TESTS: 24.0}
+LEAST_BITS = {TextSpan.PROMPT: 24.0, TextSpan.SOLUTION: 20.0, TextSpan.TESTS: 24.0}
 """Least information that row and problem must share: several rare grams."""
-LEAST_BITS_OF_ALL = {Side.PROMPT: 20.0, Side.SOLUTION: 11.0, Side.TESTS: 24.0}
+LEAST_BITS_OF_ALL = {TextSpan.PROMPT: 20.0, TextSpan.SOLUTION: 11.0, TextSpan.TESTS: 24.0}
 """Least information where nearly all of the problem's side is in the row."""
 NEARLY_ALL = 0.95
 """Share from which that holds."""
@@ -34,7 +34,7 @@ TELLING_BITS = 5.0
 """A gram with less is found everywhere; many of them together say no more (`n += 1`)."""
 MOST_BITS = 16.0
 """What one statement can tell at most."""
-LEAST_SHARE = {Side.PROMPT: 0.7, Side.SOLUTION: 0.75, Side.TESTS: 0.3}
+LEAST_SHARE = {TextSpan.PROMPT: 0.7, TextSpan.SOLUTION: 0.75, TextSpan.TESTS: 0.3}
 """Least part of the problem's information that must be in the row."""
 LEAST_WORDS = 0.8
 """Least part of the prompt's single words, by their information: a problem in one sentence is told
@@ -43,7 +43,7 @@ PRIOR_ROWS = 1000
 """Rows without a gram that every data set is taken to have seen, so that small ones say little."""
 
 Gram = str | tuple[str, ...]
-Slot = tuple[int, Side, int]
+Slot = tuple[int, TextSpan, int]
 """Place of an item, its side, and which form of that side: statements, or lines as they are."""
 
 
@@ -51,14 +51,14 @@ Slot = tuple[int, Side, int]
 class _Candidate:
     row: str
     slot: Slot
-    part: Part
+    part: RowField
     shared: tuple[Gram, ...]
 
 
-class Ngrams:
+class NgramDetector:
     """An index over the grams of benchmarks, and what rows have in common with it so far."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._items = items
         self._sides: dict[Slot, frozenset[Gram]] = dict(_sides(items))
         self._holders: defaultdict[Gram, list[Slot]] = defaultdict(list)
@@ -72,10 +72,10 @@ class Ngrams:
         self._n_rows = 0
         self._candidates: list[_Candidate] = []
 
-    def look(self, row: str, task: Reading, answer: Reading) -> None:
+    def look(self, row: str, task: NormalizedText, answer: NormalizedText) -> None:
         """Note what a row has in common with any problem."""
         self._n_rows += 1
-        for part, reading in ((Part.TASK, task), (Part.ANSWER, answer)):
+        for part, reading in ((RowField.TASK, task), (RowField.ANSWER, answer)):
             self._look_at(row, part, reading)
 
     def hits(self) -> list[Hit]:
@@ -83,7 +83,7 @@ class Ngrams:
         bits = {gram: self._final(gram) for found in self._candidates for gram in found.shared}
         return [hit for found in self._candidates if (hit := self._judged(found, bits))]
 
-    def _look_at(self, row: str, part: Part, reading: Reading) -> None:
+    def _look_at(self, row: str, part: RowField, reading: NormalizedText) -> None:
         shared: defaultdict[Slot, list[Gram]] = defaultdict(list)
         known = self._holders.keys() & grams_of(reading)
         for gram in known:
@@ -107,8 +107,8 @@ class Ngrams:
         telling = sum(each for each in told if each >= TELLING_BITS)
         return telling >= least[slot[1]] and shared >= LEAST_SHARE[slot[1]] * whole
 
-    def _has_the_words(self, slot: Slot, reading: Reading) -> bool:
-        if slot[1] is not Side.PROMPT:
+    def _has_the_words(self, slot: Slot, reading: NormalizedText) -> bool:
+        if slot[1] is not TextSpan.PROMPT:
             return True
         return self._vocabulary.coverage(slot[0], reading.words) >= LEAST_WORDS
 
@@ -137,12 +137,12 @@ class Ngrams:
 class Vocabulary:
     """How telling each word of the problems' wordings is."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._words = [frozenset(words_of(item.wording)) for item in items]
         holders: defaultdict[Gram, list[Slot]] = defaultdict(list)
         for at, said in enumerate(self._words):
             for word in said:
-                holders[(word,)].append((at, Side.PROMPT, 0))
+                holders[(word,)].append((at, TextSpan.PROMPT, 0))
         self._bits = rarity(items, holders)
 
     def coverage(self, at: int, said: Iterable[str]) -> float:
@@ -152,7 +152,7 @@ class Vocabulary:
         return 1 - sum(self._bits[(word,)] for word in missing) / whole if whole else 1.0
 
 
-def grams_of(reading: Reading) -> frozenset[Gram]:
+def grams_of(reading: NormalizedText) -> frozenset[Gram]:
     """Return the grams of a text: of its words, and the statements of its code."""
     return frozenset[Gram](word_grams(reading.words)) | reading.statements
 
@@ -164,7 +164,9 @@ def word_grams(said: Sequence[str]) -> set[tuple[str, ...]]:
     return set(zip(*(said[at:] for at in range(WORDS)), strict=False))
 
 
-def rarity(items: Sequence[Item], holders: Mapping[Gram, Sequence[Slot]]) -> dict[Gram, float]:
+def rarity(
+    items: Sequence[BenchmarkText], holders: Mapping[Gram, Sequence[Slot]]
+) -> dict[Gram, float]:
     """Say in bits how rare each gram is, by the benchmark in which most problems have it."""
     sizes = Counter(item.benchmark for item in items)
     found = {}
@@ -174,7 +176,9 @@ def rarity(items: Sequence[Item], holders: Mapping[Gram, Sequence[Slot]]) -> dic
     return found
 
 
-def _weights(items: Sequence[Item], holders: Mapping[Gram, Sequence[Slot]]) -> dict[Gram, float]:
+def _weights(
+    items: Sequence[BenchmarkText], holders: Mapping[Gram, Sequence[Slot]]
+) -> dict[Gram, float]:
     """Say how much each gram tells: its rarity, and that of its parts where a statement is long."""
     bits = rarity(items, holders)
     of_parts: defaultdict[Gram, list[Slot]] = defaultdict(list)
@@ -193,10 +197,10 @@ def _is_single(slots: Sequence[Slot]) -> bool:
     return len({slot[0] for slot in slots}) == 1
 
 
-def _sides(items: Sequence[Item]) -> Iterable[tuple[Slot, frozenset[Gram]]]:
+def _sides(items: Sequence[BenchmarkText]) -> Iterable[tuple[Slot, frozenset[Gram]]]:
     for at, item in enumerate(items):
-        yield (at, Side.PROMPT, 0), frozenset(word_grams(words_of(item.wording)))
-        for side, code in ((Side.SOLUTION, item.solution), (Side.TESTS, item.tests)):
+        yield (at, TextSpan.PROMPT, 0), frozenset(word_grams(words_of(item.wording)))
+        for side, code in ((TextSpan.SOLUTION, item.solution), (TextSpan.TESTS, item.tests)):
             yield (at, side, 0), statements(code, item.language)
             yield (at, side, 1), lines(code, item.language)
 

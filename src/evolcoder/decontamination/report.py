@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 
-from evolcoder.decontamination.hits import Detector, Drop, Hit, Mark, dropped, in_order
-from evolcoder.decontamination.llm_judge import Judged
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, SpanMark, dropped, in_order
+from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import visible
 
@@ -49,7 +49,7 @@ td {{ overflow-wrap: anywhere }}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReportedHit:
     """What one detector, or all together, found in one benchmark or in all of them."""
 
     detector: str
@@ -67,7 +67,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DropChoice:
     """What a data set is after one choice of who may drop rows."""
 
     drop: str
@@ -94,9 +94,9 @@ class Report:
     """Whose word drops a row."""
     dropped: tuple[str, ...]
     """Ids of the rows that go, sorted."""
-    found: tuple[Found, ...]
+    found: tuple[ReportedHit, ...]
     """Counts by detector and benchmark."""
-    choices: tuple[Choice, ...]
+    choices: tuple[DropChoice, ...]
     """The data set before (`none`) and after each choice."""
     verdicts: tuple[tuple[str, int], ...]
     """How often the judge said what, answers that could not be read and failures included."""
@@ -122,8 +122,8 @@ def report_of(
     *,
     n_rows: int,
     ran: Iterable[Detector],
-    drops: Sequence[Drop],
-    judged: Sequence[Judged] = (),
+    drops: Sequence[DropRule],
+    judged: Sequence[JudgedPair] = (),
     models: Iterable[tuple[Detector, str]] = (),
 ) -> Report:
     """Count what was found."""
@@ -133,7 +133,7 @@ def report_of(
         n_rows=n_rows,
         ran=tuple(detector.value for detector in order),
         models=tuple(sorted((detector.value, name) for detector, name in models)),
-        drops=tuple(drop.value for drop in Drop if drop in drops),
+        drops=tuple(drop.value for drop in DropRule if drop in drops),
         dropped=tuple(sorted(dropped(evidence, *drops))),
         found=tuple(_found(evidence, order)),
         choices=tuple(_choices(evidence, n_rows, order, drops)),
@@ -184,14 +184,14 @@ def _rows_chosen(report: Report) -> list[Cells]:
     return [(c.drop, c.n_kept, c.n_dropped, c.n_items_left) for c in report.choices]
 
 
-def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[Found]:
+def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[ReportedHit]:
     for benchmark in ("all", *sorted({hit.benchmark for hit in hits})):
         here = [hit for hit in hits if benchmark in {"all", hit.benchmark}]
         rows: defaultdict[Detector, set[str]] = defaultdict(set)
         told: defaultdict[Detector, set[str]] = defaultdict(set)
         for hit in here:
             rows[hit.detector].add(hit.row)
-            if hit.mark is Mark.TELLS:
+            if hit.mark is SpanMark.TELLS:
                 told[hit.detector].add(hit.row)
         times = Counter(row for those in rows.values() for row in those)
         for detector in order:
@@ -199,26 +199,26 @@ def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[Found]:
             items = {(h.benchmark, h.item) for h in here if h.detector is detector}
             n_alone = sum(times[row] == 1 for row in mine)
             n_faint = len(mine - told[detector])
-            yield Found(detector.value, benchmark, len(mine), n_alone, len(items), n_faint)
+            yield ReportedHit(detector.value, benchmark, len(mine), n_alone, len(items), n_faint)
         items = {(h.benchmark, h.item) for h in here}
         n_faint = len(times.keys() - set().union(*told.values()))
-        yield Found("together", benchmark, len(times), len(times), len(items), n_faint)
+        yield ReportedHit("together", benchmark, len(times), len(times), len(items), n_faint)
 
 
 def _choices(
-    hits: Sequence[Hit], n_rows: int, order: Sequence[Detector], drops: Sequence[Drop]
-) -> Iterable[Choice]:
-    known = {*order, Drop.ANY, Drop.NONE}
-    known |= {Drop.EXECUTION_ANY} if Detector.EXECUTION in order else set()
-    single = [(drop,) for drop in Drop if drop.value in known]
-    given = tuple(drop for drop in Drop if drop in drops)
-    telling = [hit for hit in hits if hit.mark is Mark.TELLS]
-    wanted = [(Drop.NONE,), *(one for one in single if one != (Drop.NONE,))]
+    hits: Sequence[Hit], n_rows: int, order: Sequence[Detector], drops: Sequence[DropRule]
+) -> Iterable[DropChoice]:
+    known = {*order, DropRule.ANY, DropRule.NONE}
+    known |= {DropRule.EXECUTION_ANY} if Detector.EXECUTION in order else set()
+    single = [(drop,) for drop in DropRule if drop.value in known]
+    given = tuple(drop for drop in DropRule if drop in drops)
+    telling = [hit for hit in hits if hit.mark is SpanMark.TELLS]
+    wanted = [(DropRule.NONE,), *(one for one in single if one != (DropRule.NONE,))]
     for choice in wanted if given in wanted or not given else [*wanted, given]:
         gone = dropped(hits, *choice)
         left = {(h.benchmark, h.item) for h in telling if h.row not in gone}
         name = ",".join(drop.value for drop in choice)
-        yield Choice(name, n_rows - len(gone), len(gone), len(left))
+        yield DropChoice(name, n_rows - len(gone), len(gone), len(left))
 
 
 def _notes(report: Report) -> list[str]:

@@ -15,18 +15,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from evolcoder.code.normalize import Reading, code_tokens, words_of
-from evolcoder.decontamination.benchmark_texts import Item
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, Part, Side
+from evolcoder.code.normalize import NormalizedText, code_tokens, words_of
+from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
 from evolcoder.text import one_line
 
-ANCHOR = {Side.PROMPT: 5, Side.SOLUTION: 10, Side.TESTS: 10}
+ANCHOR = {TextSpan.PROMPT: 5, TextSpan.SOLUTION: 10, TextSpan.TESTS: 10}
 """Tokens that must be equal before a run is looked for."""
 MAX_PLACES = 8
 """An anchor in more places of the benchmark than that is boilerplate and begins no run."""
 MAX_REPEATS = 4
 """How often one anchor of a row is looked up; later ones are repetitions."""
-LEAST_BITS = {Side.PROMPT: 60.0, Side.SOLUTION: 60.0, Side.TESTS: 60.0}
+LEAST_BITS = {TextSpan.PROMPT: 60.0, TextSpan.SOLUTION: 60.0, TextSpan.TESTS: 60.0}
 """Least information in a run."""
 LEAST_SIGNS = 6
 """Unlike tokens that are no literal which a run of code must hold: `v = [ , ]` is any list."""
@@ -37,44 +37,46 @@ Tokens = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Match:
     item: int
     bits: float
     tokens: Tokens
 
 
-class Runs:
+class SubstringDetector:
     """An index over the words and tokens of benchmarks."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._items = items
         self._sides = {
-            Side.PROMPT: _Side([words_of(i.wording) for i in items], Side.PROMPT),
-            Side.SOLUTION: _Side(
-                [code_tokens(i.solution, i.language) for i in items], Side.SOLUTION
+            TextSpan.PROMPT: _Side([words_of(i.wording) for i in items], TextSpan.PROMPT),
+            TextSpan.SOLUTION: _Side(
+                [code_tokens(i.solution, i.language) for i in items], TextSpan.SOLUTION
             ),
-            Side.TESTS: _Side([code_tokens(i.tests, i.language) for i in items], Side.TESTS),
+            TextSpan.TESTS: _Side(
+                [code_tokens(i.tests, i.language) for i in items], TextSpan.TESTS
+            ),
         }
 
-    def look(self, row: str, task: Reading, answer: Reading) -> list[Hit]:
+    def look(self, row: str, task: NormalizedText, answer: NormalizedText) -> list[Hit]:
         """Return the longest run with each problem that has enough information."""
         found = []
-        for part, reading in ((Part.TASK, task), (Part.ANSWER, answer)):
+        for part, reading in ((RowField.TASK, task), (RowField.ANSWER, answer)):
             for side, index in self._sides.items():
-                texts = (reading.words,) if side is Side.PROMPT else reading.tokens
+                texts = (reading.words,) if side is TextSpan.PROMPT else reading.tokens
                 found += [self._hit(row, part, side, run) for run in _best(index, texts)]
         return found
 
-    def _hit(self, row: str, part: Part, side: Side, run: _Run) -> Hit:
+    def _hit(self, row: str, part: RowField, side: TextSpan, run: _Match) -> Hit:
         item = self._items[run.item]
         seen = one_line(" ".join(run.tokens), SEEN_CHARS)
         score = round(run.bits, 2)
         return Hit(row, item.benchmark, item.id, Detector.SUBSTRING, part, side, seen, score)
 
 
-def _best(index: "_Side", texts: Sequence[Tokens]) -> list[_Run]:
+def _best(index: "_Side", texts: Sequence[Tokens]) -> list[_Match]:
     """Return the run with the most information for each problem."""
-    best: dict[int, _Run] = {}
+    best: dict[int, _Match] = {}
     for text in texts:
         for run in index.runs(text):
             if index.is_enough(run) and _is_better(run, best.get(run.item)):
@@ -82,14 +84,14 @@ def _best(index: "_Side", texts: Sequence[Tokens]) -> list[_Run]:
     return [best[item] for item in sorted(best)]
 
 
-def _is_better(run: _Run, than: _Run | None) -> bool:
+def _is_better(run: _Match, than: _Match | None) -> bool:
     return than is None or (run.bits, run.tokens) > (than.bits, than.tokens)
 
 
 class _Side:
     """One side of all problems, with the places of every anchor."""
 
-    def __init__(self, texts: Sequence[Tokens], side: Side) -> None:
+    def __init__(self, texts: Sequence[Tokens], side: TextSpan) -> None:
         self._texts = texts
         self._side = side
         self._size = size = ANCHOR[side]
@@ -103,7 +105,7 @@ class _Side:
             for at, anchor in enumerate(_anchors(text, size)):
                 self._places[anchor].append((item, at))
 
-    def runs(self, text: Tokens) -> Iterator[_Run]:
+    def runs(self, text: Tokens) -> Iterator[_Match]:
         """Yield the runs that a text has in common with any problem, each once."""
         known = self._places
         met: Counter[Tokens] = Counter()
@@ -119,17 +121,19 @@ class _Side:
                 if at >= ends.get((item, at - place), -1):
                     start, end = self._stretched(text, at, item, place)
                     ends[item, at - place] = end
-                    yield _Run(item, self._weight(text[start:end]), text[start:end])
+                    yield _Match(item, self._weight(text[start:end]), text[start:end])
 
-    def is_enough(self, run: _Run) -> bool:
+    def is_enough(self, run: _Match) -> bool:
         """Whether a run tells enough to be more than chance or a list of literals."""
         signs = {token for token in run.tokens if token[0] != '"' and not token[0].isdigit()}
         return run.bits >= LEAST_BITS[self._side] and (
-            self._side is Side.PROMPT or len(signs) >= LEAST_SIGNS
+            self._side is TextSpan.PROMPT or len(signs) >= LEAST_SIGNS
         )
 
     def _is_series(self, word: str) -> bool:
-        return self._side is Side.PROMPT and (len(word) <= 2 or word in SERIES or word.isdigit())
+        return self._side is TextSpan.PROMPT and (
+            len(word) <= 2 or word in SERIES or word.isdigit()
+        )
 
     def _stretched(self, text: Tokens, at: int, item: int, place: int) -> tuple[int, int]:
         """Stretch an anchor to both sides as far as text and problem agree."""

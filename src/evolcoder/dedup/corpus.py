@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Document:
     """A text to be compared with all others."""
 
     id: str
@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DocumentFacts:
     """What is read back of an entry."""
 
     id: str
@@ -56,7 +56,7 @@ class Told:
     """Its text, as any encoder takes it."""
 
 
-class Shelf:
+class Corpus:
     """All entries of one comparison, by the number in which they came."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def add(self, entry: Entry) -> str:
+    def add(self, entry: Document) -> str:
         """Put an entry on the shelf; return its folded text."""
         folded, id = fold(entry.text), clean(entry.id)
         record = f"{id}\0{clean(entry.text)}".encode()
@@ -97,13 +97,13 @@ class Shelf:
         self._places.extend((standing, entry.round, entry.ordinal))
         return folded
 
-    def read(self, number: int) -> Told:
+    def read(self, number: int) -> DocumentFacts:
         """Read one entry back."""
         start, end = self._ends[number], self._ends[number + 1]
         with temporary_files():  # to seek is to write what is in the buffer
             self._file.seek(start)
             id, _, text = self._file.read(end - start).decode().partition("\0")
-        return Told(id, text)
+        return DocumentFacts(id, text)
 
     def precedence(self) -> "NDArray[np.int64]":
         """Return the numbers of all entries, those first that outlive what is like them.

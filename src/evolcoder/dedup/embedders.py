@@ -289,7 +289,7 @@ class SentenceTransformers:
         return np.asarray(found, np.float32).reshape(len(texts), -1)
 
 
-class Remembering:
+class CachedEmbedder:
     """An embedder that asks another one only for texts that it has not seen."""
 
     def __init__(self, embedder: Embedder, path: Path) -> None:

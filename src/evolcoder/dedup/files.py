@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TextIO
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.corpus import Entry
+from evolcoder.dedup.corpus import Document
 from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.find import Duplicate, Likeness, find
-from evolcoder.dedup.rows import Leaked, Leaks, Summary, name_of, of_file
+from evolcoder.dedup.find import Duplicate, Similarity, find
+from evolcoder.dedup.rows import CleaningSummary, LeakCounts, Leaked, name_of, of_file
 from evolcoder.storage import atomic
 
 
-def likeness_of(config: CleanConfig) -> Likeness:
+def likeness_of(config: CleanConfig) -> Similarity:
     """Say what counts as a double."""
-    return Likeness(config.exact, config.near, config.meaning)
+    return Similarity(config.exact, config.near, config.meaning)
 
 
 def in_file(
@@ -35,7 +35,7 @@ def in_file(
     embedder: Embedder | None = None,
     out: Path | None = None,
     leaked: Leaked | None = None,
-) -> Summary:
+) -> CleaningSummary:
     """Find doubles in a file; with `out`, write the rows that stay, and the drops beside them.
 
     `leaked` is asked about the rows that are left, and says which of them go, and why.
@@ -67,7 +67,7 @@ def in_file(
     if out is not None:
         _write_kept(path, out, goes)
     dropped = dict(reasons.most_common())
-    return Summary(entries.n_rows, dropped, name_of(embedder), leaks.layers)
+    return CleaningSummary(entries.n_rows, dropped, name_of(embedder), leaks.layers)
 
 
 def drops_path(out: Path) -> Path:
@@ -75,7 +75,7 @@ def drops_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.drops.jsonl")
 
 
-def beside_entries(paths: Sequence[str], config: CleanConfig) -> Iterator[Entry]:
+def beside_entries(paths: Sequence[str], config: CleanConfig) -> Iterator[Document]:
     """Read the data sets that rows are held against."""
     for path in paths:
         for candidate in of_file(path):
@@ -90,7 +90,7 @@ class _Counted:
         self._path = path
         self._config = config
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Document]:
         for entry in beside_entries(self._config.beside, self._config):
             self.n_beside += 1
             yield entry
@@ -111,14 +111,16 @@ def _evidence(duplicate: Duplicate, entries: _Counted) -> dict[str, object]:
     return {"stage": "clean", "reason": f"duplicate_{said.pop('kind')}", **said}
 
 
-def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> Leaks:
+def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> LeakCounts:
     """Have the rows that are left looked at."""
     if leaked is None:
-        return Leaks({})
+        return LeakCounts({})
     return leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
 
 
-def _leaks(path: str, goes: bytearray, leaks: Leaks) -> Iterator[tuple[int, dict[str, object]]]:
+def _leaks(
+    path: str, goes: bytearray, leaks: LeakCounts
+) -> Iterator[tuple[int, dict[str, object]]]:
     """Say of the rows that are left which are leaks, with the evidence."""
     why = leaks.evidence
     if not why:

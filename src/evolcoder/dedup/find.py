@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from evolcoder.dedup.corpus import Entry, Shelf
+from evolcoder.dedup.corpus import Corpus, Document
 from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.minhash import Bands, Signatures, fold, jaccard, shingles
-from evolcoder.dedup.vector_index import Vectors
+from evolcoder.dedup.minhash import LshIndex, MinHasher, fold, jaccard, shingles
+from evolcoder.dedup.vector_index import VectorIndex
 from evolcoder.text import one_line
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ REMEMBERED_CHARS = 8 << 20
 """Texts whose shingles are at hand, by their length: those that many others are compared with."""
 
 
-class Kind(StrEnum):
+class DuplicateKind(StrEnum):
     """How a double is like its match. Values are stored and reported; never rename one."""
 
     EXACT = "exact"
@@ -54,14 +54,14 @@ class Kind(StrEnum):
     MEANING = "meaning"
 
 
-class Sieve(Protocol):
+class Matcher(Protocol):
     """One way of being a double."""
 
-    kind: Kind
+    kind: DuplicateKind
     """Which one."""
     threshold: float
     """Least likeness of a double."""
-    bands: Bands
+    bands: LshIndex
     """Who may be alike."""
 
     def likeness(self, one: int, other: int) -> float:
@@ -69,29 +69,29 @@ class Sieve(Protocol):
         ...
 
 
-class Exact:
+class ExactMatcher:
     """Equal folded texts."""
 
-    kind = Kind.EXACT
+    kind = DuplicateKind.EXACT
     threshold = 1.0
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Corpus) -> None:
         self._digests = shelf.digests()
-        self.bands = Bands(self._digests[:, :1])
+        self.bands = LshIndex(self._digests[:, :1])
 
     def likeness(self, one: int, other: int) -> float:
         """Compare all 128 bits; a band knows half of them."""
         return float(np.array_equal(self._digests[one], self._digests[other]))
 
 
-class Near:
+class NearMatcher:
     """Many shingles in common."""
 
-    kind = Kind.NEAR
+    kind = DuplicateKind.NEAR
 
-    def __init__(self, shelf: Shelf, keys: "NDArray[np.uint64]", threshold: float) -> None:
+    def __init__(self, shelf: Corpus, keys: "NDArray[np.uint64]", threshold: float) -> None:
         self.threshold = threshold
-        self.bands = Bands(keys)
+        self.bands = LshIndex(keys)
         self._shelf = shelf
         self._at_hand: OrderedDict[int, tuple[frozenset[str], int]] = OrderedDict()
         self._chars = 0
@@ -113,14 +113,14 @@ class Near:
         return found
 
 
-class Meaning:
+class EmbeddingMatcher:
     """Vectors that point the same way."""
 
-    kind = Kind.MEANING
+    kind = DuplicateKind.MEANING
 
-    def __init__(self, vectors: Vectors, threshold: float, seed: int) -> None:
+    def __init__(self, vectors: VectorIndex, threshold: float, seed: int) -> None:
         self.threshold = threshold
-        self.bands = Bands(vectors.keys(threshold, seed))
+        self.bands = LshIndex(vectors.keys(threshold, seed))
         self._vectors = vectors
 
     def likeness(self, one: int, other: int) -> float:
@@ -133,7 +133,7 @@ SEEN_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class Similarity:
     """What counts as a double; None where a kind is not looked for."""
 
     exact: bool = True
@@ -156,7 +156,7 @@ class Duplicate:
     """The entry that stays in its place."""
     match_number: int
     """The match's place in the order of arrival."""
-    kind: Kind
+    kind: DuplicateKind
     """How they are alike."""
     similarity: float
     """How much, from 0 to 1."""
@@ -167,16 +167,16 @@ class Duplicate:
 
 
 def find(
-    entries: Iterable[Entry],
-    likeness: Likeness,
+    entries: Iterable[Document],
+    likeness: Similarity,
     *,
     seed: int,
     embedder: Embedder | None = None,
 ) -> Iterator[Duplicate]:
     """Find the doubles among entries, in the order of precedence; `meaning` needs an embedder."""
     with ExitStack() as stack:
-        shelf = stack.enter_context(Shelf())
-        signatures = Signatures(likeness.near, seed) if likeness.near is not None else None
+        shelf = stack.enter_context(Corpus())
+        signatures = MinHasher(likeness.near, seed) if likeness.near is not None else None
         for entry in entries:
             folded = shelf.add(entry)
             if signatures is not None:
@@ -184,17 +184,17 @@ def find(
         if len(shelf) < 2:
             return
         order: list[int] = shelf.precedence().tolist()
-        sieves: list[Sieve] = [Exact(shelf)] if likeness.exact else []
+        sieves: list[Matcher] = [ExactMatcher(shelf)] if likeness.exact else []
         if signatures is not None:
-            sieves.append(Near(shelf, signatures.keys(), signatures.threshold))
+            sieves.append(NearMatcher(shelf, signatures.keys(), signatures.threshold))
         if likeness.meaning is not None and embedder is not None:
-            vectors = Vectors(shelf, embedder, order)
+            vectors = VectorIndex(shelf, embedder, order)
             stack.callback(vectors.close)
-            sieves.append(Meaning(vectors, likeness.meaning, seed))
+            sieves.append(EmbeddingMatcher(vectors, likeness.meaning, seed))
         yield from _sift(shelf, order, sieves)
 
 
-def _sift(shelf: Shelf, order: list[int], sieves: list[Sieve]) -> Iterator[Duplicate]:
+def _sift(shelf: Corpus, order: list[int], sieves: list[Matcher]) -> Iterator[Duplicate]:
     """Go through entries by precedence: each is a double of one that is kept, or is kept."""
     places = array("i", bytes(4 * len(order)))
     for place, number in enumerate(order):
@@ -208,7 +208,7 @@ def _sift(shelf: Shelf, order: list[int], sieves: list[Sieve]) -> Iterator[Dupli
 
 
 def _match(
-    shelf: Shelf, number: int, places: "array[int]", sieves: list[Sieve]
+    shelf: Corpus, number: int, places: "array[int]", sieves: list[Matcher]
 ) -> Duplicate | None:
     """Find the kept entry that an entry is most alike to, by the first sieve that has one."""
     for sieve in sieves:
@@ -217,7 +217,7 @@ def _match(
             for other in sieve.bands.candidates(number)
             if not shelf.are_kin(number, other)
             and (likeness := sieve.likeness(number, other)) >= sieve.threshold
-            and (sieve.kind is Kind.EXACT or not shelf.name_other_languages(number, other))
+            and (sieve.kind is DuplicateKind.EXACT or not shelf.name_other_languages(number, other))
         ]
         if alike:
             likeness, _, other = max(alike)
@@ -225,7 +225,9 @@ def _match(
     return None
 
 
-def _told(shelf: Shelf, number: int, other: int, kind: Kind, likeness: float) -> Duplicate:
+def _told(
+    shelf: Corpus, number: int, other: int, kind: DuplicateKind, likeness: float
+) -> Duplicate:
     mine, theirs = shelf.read(number), shelf.read(other)
     return Duplicate(
         number,

@@ -70,7 +70,7 @@ LEAST_RECALL = 0.99
 """Share of pairs exactly at the threshold that have to share a band."""
 
 
-class Bands:
+class LshIndex:
     """Kept entries by band."""
 
     def __init__(self, keys: "Keys") -> None:
@@ -138,7 +138,7 @@ BATCH = 1000
 """Texts that are hashed at once, by their length and number."""
 
 
-class Signatures:
+class MinHasher:
     """The keys of all texts, in the order in which they are added."""
 
     def __init__(self, threshold: float, seed: int) -> None:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.dedup.corpus import Entry
+from evolcoder.dedup.corpus import Document
 from evolcoder.ids import content_id
 from evolcoder.records import Check, Row
-from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
 from evolcoder.seeds.sources import rows_of
 from evolcoder.storage.run_store import RunStore
 
@@ -29,7 +29,7 @@ LINEAGE = ("id", "root", "parent", "round")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CleanedRow:
     """A row that may be cleaned out."""
 
     id: str
@@ -49,9 +49,9 @@ class Candidate:
     found: object
     """The row as it was found; None for a row of a run."""
 
-    def entry(self, compare: Compare, *, is_beside: bool = False) -> Entry:
+    def entry(self, compare: Compare, *, is_beside: bool = False) -> Document:
         """Make what is compared with others."""
-        return Entry(
+        return Document(
             self.id,
             self.task if compare == "task" else f"{self.task}\n\n{self.answer}",
             self.round,
@@ -62,17 +62,17 @@ class Candidate:
         )
 
 
-def of_file(path: str) -> Iterator[Candidate]:
+def of_file(path: str) -> Iterator[CleanedRow]:
     """Read a file or data set, each row in the format that its fields tell."""
     for raw in rows_of(SeedsConfig(path=path)):
         yield _candidate(raw.value)
 
 
-def of_run(store: RunStore, *, min_round: int = 0) -> Iterator[Candidate]:
+def of_run(store: RunStore, *, min_round: int = 0) -> Iterator[CleanedRow]:
     """Read the rows of a run in their canonical order."""
     for row in store.rows(min_round=min_round, cleaned=False):
         task = row.task
-        yield Candidate(
+        yield CleanedRow(
             task.id,
             task.instruction,
             row.response.text,
@@ -84,18 +84,18 @@ def of_run(store: RunStore, *, min_round: int = 0) -> Iterator[Candidate]:
         )
 
 
-def _candidate(value: object) -> Candidate:
+def _candidate(value: object) -> CleanedRow:
     fits = fitting(value)
     format = next((name for name in FORMATS if name in fits), None)
-    pair = read(value, format) if format else Pair("", "")
+    pair = read(value, format) if format else SeedPair("", "")
     task, answer = pair.instruction, pair.answer
     if isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in LINEAGE[:3]):
         round = value.get("round")
         number = round if isinstance(round, int) and 0 <= round < 1 << 31 else 0
         id, parent = str(value["id"]), str(value["parent"]) or None
-        return Candidate(id, task, answer, number, 0, parent, is_verified=False, found=value)
+        return CleanedRow(id, task, answer, number, 0, parent, is_verified=False, found=value)
     id = content_id("row", [task, answer])
-    return Candidate(id, task, answer, 0, 0, None, is_verified=False, found=value)
+    return CleanedRow(id, task, answer, 0, 0, None, is_verified=False, found=value)
 
 
 def _passed(row: Row) -> bool:
@@ -112,7 +112,7 @@ Evidence = Sequence[Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Leaks:
+class LeakCounts:
     """What looking for leaks came to."""
 
     evidence: Mapping[str, Evidence]
@@ -121,12 +121,12 @@ class Leaks:
     """Protections under which answers were run; empty where none was."""
 
 
-Leaked = Callable[[Iterable["Candidate"]], Leaks]
+Leaked = Callable[[Iterable["CleanedRow"]], LeakCounts]
 """Looks for leaks in rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class CleaningSummary:
     """What came of a cleaning."""
 
     n_rows: int

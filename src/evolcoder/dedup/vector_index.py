@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evolcoder.dedup.corpus import Shelf
+from evolcoder.dedup.corpus import Corpus
 from evolcoder.dedup.embedders import BATCH, Embedder
 from evolcoder.dedup.minhash import LEAST_RECALL
 from evolcoder.ids import rng_for
@@ -27,10 +27,10 @@ AT_ONCE = 8192
 """Vectors that are multiplied at once."""
 
 
-class Vectors:
+class VectorIndex:
     """One unit vector per entry, by its number."""
 
-    def __init__(self, shelf: Shelf, embedder: Embedder, order: Sequence[int]) -> None:
+    def __init__(self, shelf: Corpus, embedder: Embedder, order: Sequence[int]) -> None:
         """Embed all entries in an order that does not depend on how they came."""
         with temporary_files():
             self._file = tempfile.TemporaryFile(prefix="evolcoder-vectors-")  # noqa: SIM115 - held open

@@ -65,7 +65,7 @@ Ledger = Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)
-class Spent:
+class Spending:
     """Tokens and money, spent or set aside."""
 
     tokens: int = 0
@@ -73,12 +73,12 @@ class Spent:
     usd: float = 0.0
     """By the price table."""
 
-    def add(self, other: "Spent", sign: int = 1) -> None:
+    def add(self, other: "Spending", sign: int = 1) -> None:
         """Add or take away."""
         self.tokens += sign * other.tokens
         self.usd += sign * other.usd
 
-    def fits(self, other: "Spent", more: "Spent", limits: BudgetConfig) -> bool:
+    def fits(self, other: "Spending", more: "Spending", limits: BudgetConfig) -> bool:
         """Say whether this, `other` and `more` together stay within the limits."""
         tokens, dollars = limits.max_tokens, limits.max_usd
         return (tokens is None or self.tokens + other.tokens + more.tokens <= tokens) and (
@@ -86,23 +86,23 @@ class Spent:
         )
 
 
-class Meter:
+class Budget:
     """The purse of one run; every engine of the run pays from it."""
 
-    def __init__(self, limits: BudgetConfig, spent: Spent, ledger: Ledger) -> None:
+    def __init__(self, limits: BudgetConfig, spent: Spending, ledger: Ledger) -> None:
         self.spent = spent
         self.completion_tokens = 0
         self.requests = 0
         self.in_flight = 0
         self._limits = limits
         self._ledger = ledger
-        self._aside = Spent()
+        self._aside = Spending()
         self._settled = asyncio.Condition()
         hours = limits.max_hours
         self._deadline = time.monotonic() + 3600 * hours if hours else None
         self._bounded = limits.max_tokens is not None or limits.max_usd is not None
 
-    async def set_aside(self, most: Spent) -> None:
+    async def set_aside(self, most: Spending) -> None:
         """Reserve what a request may cost, or raise BudgetReached."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise BudgetReached(f"stopped after budget.max_hours={self._limits.max_hours:g}")
@@ -115,7 +115,7 @@ class Meter:
         self._aside.add(most)
         self.in_flight += 1
 
-    async def settle(self, most: Spent, cost: Spent, completion: Completion | None) -> None:
+    async def settle(self, most: Spending, cost: Spending, completion: Completion | None) -> None:
         """Give back what was set aside and book what it cost."""
         self._aside.add(most, -1)
         self.in_flight -= 1
@@ -131,7 +131,7 @@ class Meter:
         """Write a completion into the ledger."""
         self._ledger(model, completion.prompt_tokens, completion.completion_tokens)
 
-    def _message(self, most: Spent) -> str:
+    def _message(self, most: Spending) -> str:
         limits, spent = self._limits, self.spent
         if limits.max_tokens is not None and spent.tokens + most.tokens > limits.max_tokens:
             what = f"budget.max_tokens={limits.max_tokens}: {spent.tokens} spent"
@@ -145,7 +145,7 @@ class Meter:
 class MeteredEngine:
     """An engine whose every request is paid for from a meter."""
 
-    def __init__(self, inner: Engine, meter: Meter, prices: dict[str, Price]) -> None:
+    def __init__(self, inner: Engine, meter: Budget, prices: dict[str, Price]) -> None:
         self.identity = inner.identity
         self._inner = inner
         self._meter = meter
@@ -176,6 +176,6 @@ def _most_sent(request: Request) -> int:
     return length // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.messages)
 
 
-def _spent(price: Price, prompt_tokens: int, completion_tokens: int) -> Spent:
+def _spent(price: Price, prompt_tokens: int, completion_tokens: int) -> Spending:
     tokens = prompt_tokens + completion_tokens
-    return Spent(tokens, usd(price, prompt_tokens, completion_tokens))
+    return Spending(tokens, usd(price, prompt_tokens, completion_tokens))

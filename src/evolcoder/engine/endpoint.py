@@ -158,7 +158,7 @@ _LOGIN_REJECTED = ("rejects the login in its URL", "put in one that it takes")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Endpoint:
     """One server of the OpenAI kind."""
 
     identity: str

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.endpoint import Key
-from evolcoder.engine.retry import Fault, Worth, retry_after_s
-from evolcoder.engine.transport import Answer
+from evolcoder.engine.retry import RequestFault, RetryClass, retry_after_s
+from evolcoder.engine.transport import HttpAnswer
 
 Rejected = tuple[str, str]
 """What it means that a server takes no request of ours, and what to do."""
@@ -29,15 +29,17 @@ ANY = "*"
 """How a server that takes any name lists that; LiteLLM's proxy does, and one of ours."""
 
 
-def fault_of(answer: Answer, *, model: str, rejected: Rejected = ADVICE) -> Fault:
+def fault_of(answer: HttpAnswer, *, model: str, rejected: Rejected = ADVICE) -> RequestFault:
     """Judge an answer to a request for a completion."""
     said = openai_schema.complaint(answer.body)
     if words := _fatal(answer, said, model, rejected):
-        return Fault(words, said.message, Worth.FATAL)
+        return RequestFault(words, said.message, RetryClass.FATAL)
     return _passing(answer, said.message)
 
 
-def fault_of_listing(answer: Answer, *, model: str, rejected: Rejected = ADVICE) -> Fault | None:
+def fault_of_listing(
+    answer: HttpAnswer, *, model: str, rejected: Rejected = ADVICE
+) -> RequestFault | None:
     """Judge an answer to the question what models there are; None if `model` may be asked.
 
     A server that has no such list, or no list that can be read, is taken at its word.
@@ -47,15 +49,19 @@ def fault_of_listing(answer: Answer, *, model: str, rejected: Rejected = ADVICE)
         known = {model, ANY, *(dialect.format(model) for dialect in _DIALECTS)}
         if not names or known & set(names):
             return None
-        return Fault(f"has no model {model!r}; {_others(model, names)}", "", Worth.FATAL)
+        return RequestFault(
+            f"has no model {model!r}; {_others(model, names)}", "", RetryClass.FATAL
+        )
     said = openai_schema.complaint(answer.body)
     if answer.status in _KEY_REJECTED or 300 <= answer.status < 400:
-        return Fault(_fatal(answer, said, model, rejected), said.message, Worth.FATAL)
+        return RequestFault(_fatal(answer, said, model, rejected), said.message, RetryClass.FATAL)
     fault = _passing(answer, said.message)
-    return None if fault.worth is Worth.NOTHING or answer.status == 429 else fault
+    return None if fault.worth is RetryClass.NOTHING or answer.status == 429 else fault
 
 
-def _fatal(answer: Answer, said: openai_schema.Complaint, model: str, rejected: Rejected) -> str:
+def _fatal(
+    answer: HttpAnswer, said: openai_schema.ErrorBody, model: str, rejected: Rejected
+) -> str:
     """Say what the user has to mend, or nothing if it is not for the user to mend."""
     status = answer.status
     if status in _KEY_REJECTED:
@@ -71,13 +77,15 @@ def _fatal(answer: Answer, said: openai_schema.Complaint, model: str, rejected: 
     return ""
 
 
-def _passing(answer: Answer, message: str) -> Fault:
+def _passing(answer: HttpAnswer, message: str) -> RequestFault:
     status = answer.status
     what = f"HTTP {status}"
     wait_s = retry_after_s(answer.retry_after)
     if status in _AWAY:
-        return Fault(what, message, Worth.TIME, wait_s, overload=status in _TOO_MUCH)
-    return Fault(what, message, Worth.TRIES if status in _FAILED else Worth.NOTHING, wait_s)
+        return RequestFault(what, message, RetryClass.TIME, wait_s, overload=status in _TOO_MUCH)
+    return RequestFault(
+        what, message, RetryClass.TRIES if status in _FAILED else RetryClass.NOTHING, wait_s
+    )
 
 
 def _listed(body: bytes) -> list[str]:

@@ -18,11 +18,11 @@ from dataclasses import replace
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
-from evolcoder.engine.endpoint import Address, Key
+from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.http_errors import fault_of, fault_of_listing
-from evolcoder.engine.rate_limit import Pace
-from evolcoder.engine.retry import BACKOFF_S, Fault, Patience, Worth
-from evolcoder.engine.transport import Answer, Wire
+from evolcoder.engine.rate_limit import RateLimiter
+from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState
+from evolcoder.engine.transport import HttpAnswer, Transport
 from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
 PROBE_TRIES = 3
@@ -43,12 +43,12 @@ class OpenAIEngine:
         traffic: TrafficConfig,
         backoff_s: float = BACKOFF_S,
     ) -> None:
-        self._address = Address.of(base_url, api_key=api_key)
+        self._address = Endpoint.of(base_url, api_key=api_key)
         self.identity = self._address.identity
-        self._pace = Pace(traffic)
+        self._pace = RateLimiter(traffic)
         self._traffic = traffic
         self._backoff_s = backoff_s
-        self._wire = Wire(self._address, timeout_s=traffic.timeout_s)
+        self._wire = Transport(self._address, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
         self._unsent = _ALL_SENT if traffic.seeds else frozenset({"seed"})
 
@@ -76,8 +76,8 @@ class OpenAIEngine:
         if isinstance(outcome, Completion):
             return outcome
         clock = asyncio.get_running_loop().time
-        patience = Patience(self._traffic, now=clock(), backoff_s=self._backoff_s)
-        while isinstance(outcome, Fault):
+        patience = RetryState(self._traffic, now=clock(), backoff_s=self._backoff_s)
+        while isinstance(outcome, RequestFault):
             wait_s = patience.wait_s(outcome, clock())
             if wait_s is None:
                 raise self._error(outcome, request.model, patience.n_tries)
@@ -93,7 +93,7 @@ class OpenAIEngine:
         n_tries = 0
         while (fault := await self._probe_once(model)) is not None:
             n_tries += 1
-            if fault.worth is Worth.FATAL:
+            if fault.worth is RetryClass.FATAL:
                 raise self._error(fault, model, n_tries)
             if n_tries == PROBE_TRIES:
                 what = f"cannot be asked ({_words(fault)}); start the server or mend the URL"
@@ -104,15 +104,17 @@ class OpenAIEngine:
         """Close all connections. Closing twice is allowed."""
         await self._wire.aclose()
 
-    async def _probe_once(self, model: str) -> Fault | None:
+    async def _probe_once(self, model: str) -> RequestFault | None:
         url = self._address.models_url
         outcome = await self._wire.exchange("GET", url, timeout_s=PROBE_S)
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, RequestFault):
             return outcome
         rejected = self._address.rejected
         return fault_of_listing(self._masked(outcome), model=model, rejected=rejected)
 
-    async def _take_turn(self, request: Request, *, again: bool = False) -> Completion | Fault:
+    async def _take_turn(
+        self, request: Request, *, again: bool = False
+    ) -> Completion | RequestFault:
         """Ask when the pace allows it, and tell the pace how it went."""
         prompt_tokens = openai_schema.rough_tokens(openai_schema.prompt_characters(request))
         expected = prompt_tokens + request.sampling.max_tokens
@@ -128,14 +130,14 @@ class OpenAIEngine:
         finally:
             self._pace.leave()
 
-    async def _ask(self, request: Request) -> Completion | Fault:
+    async def _ask(self, request: Request) -> Completion | RequestFault:
         """Ask once, and once more for every parameter that the model turns out to refuse."""
         while True:
             unsent = self._refused.get(request.model, self._unsent)
             body = openai_schema.payload(request, unsent)
             url = self._address.raw_url if request.is_raw else self._address.chat_url
             answer = await self._wire.exchange("POST", url, body)
-            if isinstance(answer, Fault):
+            if isinstance(answer, RequestFault):
                 return answer
             if answer.status == 200:
                 return self._read(answer, request)
@@ -152,27 +154,27 @@ class OpenAIEngine:
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
 
-    def _read(self, answer: Answer, request: Request) -> Completion | Fault:
+    def _read(self, answer: HttpAnswer, request: Request) -> Completion | RequestFault:
         """Read a completion; a key that the model or the server put in it is kept by nobody."""
         try:
             said = openai_schema.completion(answer.body, request)
         except ValueError:
             got = openai_schema.complaint(self._masked(answer).body).message
-            return Fault("an answer that is no completion", got, Worth.TRIES)
+            return RequestFault("an answer that is no completion", got, RetryClass.TRIES)
         masked = self._address.masked
         return replace(
             said, text=masked(said.text), reasoning=masked(said.reasoning),
             finish=masked(said.finish),
         )  # fmt: skip
 
-    def _masked(self, answer: Answer) -> Answer:
+    def _masked(self, answer: HttpAnswer) -> HttpAnswer:
         """Take keys out before anything is cut short: half a key is not found any more."""
         text = self._address.masked(answer.body.decode("utf-8", "replace"))
         return replace(answer, body=text.encode())
 
-    def _error(self, fault: Fault, model: str, n_tries: int) -> EvolcoderError:
+    def _error(self, fault: RequestFault, model: str, n_tries: int) -> EvolcoderError:
         redact = self._address.redact
-        if fault.worth is Worth.FATAL:
+        if fault.worth is RetryClass.FATAL:
             said = f": {fault.got}" if fault.got else ""
             return ModelError(redact(f"{self.identity} {fault.what}{said}"))
         tries = f", {n_tries} tries" if n_tries > 1 else ""
@@ -180,9 +182,9 @@ class OpenAIEngine:
             f"{fault.what}{tries}",
             asked=f"{model} at {self.identity}",
             got=redact(fault.got),
-            retryable=fault.worth in {Worth.TRIES, Worth.TIME},
+            retryable=fault.worth in {RetryClass.TRIES, RetryClass.TIME},
         )
 
 
-def _words(fault: Fault) -> str:
+def _words(fault: RequestFault) -> str:
     return f"{fault.what}: {fault.got}" if fault.got else fault.what

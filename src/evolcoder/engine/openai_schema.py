@@ -48,7 +48,7 @@ _REFUSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class ErrorBody:
     """What an error body says."""
 
     message: str
@@ -114,7 +114,7 @@ def completion(body: bytes, request: Request) -> Completion:
     )
 
 
-def complaint(body: bytes) -> Complaint:
+def complaint(body: bytes) -> ErrorBody:
     """Read an error body, whatever its form."""
     try:
         data = parse(body)
@@ -125,7 +125,7 @@ def complaint(body: bytes) -> Complaint:
     words = fields.get("message") or fields.get("detail") or inner
     said = (words if isinstance(words, str) else json.dumps(words))[:MOST_SAID]
     parameter = _refused_parameter(said, str(fields.get("param")), str(fields.get("code")))
-    return Complaint(one_line(clean(said), WIDTH), str(fields.get("code") or ""), parameter)
+    return ErrorBody(one_line(clean(said), WIDTH), str(fields.get("code") or ""), parameter)
 
 
 def rough_tokens(n_characters: int) -> int:

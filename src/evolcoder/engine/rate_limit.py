@@ -21,14 +21,14 @@ BURST_S = 1.0
 _Turn = asyncio.Future[int]
 
 
-class Pace:
+class RateLimiter:
     """Lets requests pass one by one, as fast as the server takes them; belongs to one loop."""
 
     def __init__(self, traffic: TrafficConfig) -> None:
         self._most = float(traffic.concurrency)
         self._allowed = self._most
-        self._requests = Allowance(traffic.requests_per_minute)
-        self._tokens = Allowance(traffic.tokens_per_minute)
+        self._requests = TokenBucket(traffic.requests_per_minute)
+        self._tokens = TokenBucket(traffic.tokens_per_minute)
         self._in_flight = 0
         self._era = 0
         self._closed_until = float("-inf")
@@ -117,7 +117,7 @@ class Pace:
         self._alarm = asyncio.get_running_loop().call_later(wait_s, self._admit)
 
 
-class Allowance:
+class TokenBucket:
     """So much per minute: each unit that is taken puts off the moment when more may be taken.
 
     More may be taken at once than there is, which is paid for by a longer wait; so a request

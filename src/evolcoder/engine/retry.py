@@ -28,7 +28,7 @@ MAX_RETRY_AFTER_S = 120.0
 """Longest wait that a server may ask for; some ask for a day."""
 
 
-class Worth(Enum):
+class RetryClass(Enum):
     """What another try is worth."""
 
     FATAL = auto()
@@ -44,14 +44,14 @@ class Worth(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RequestFault:
     """One try that brought no completion."""
 
     what: str
     """What happened, in a few words."""
     got: str
     """What the server said, if it said something."""
-    worth: Worth
+    worth: RetryClass
     """What another try is worth."""
     wait_s: float = 0.0
     """Seconds that the server asks to wait."""
@@ -59,23 +59,23 @@ class Fault:
     """Whether fewer requests at once would help."""
 
 
-class Patience:
+class RetryState:
     """How much one request has left; made at its first fault."""
 
     def __init__(self, traffic: TrafficConfig, *, now: float, backoff_s: float) -> None:
         self.n_tries = 0
         self._bounds = {
-            Worth.FATAL: 1,
-            Worth.NOTHING: 1,
-            Worth.ONCE: 2,
-            Worth.TRIES: traffic.max_tries,
-            Worth.TIME: math.inf,
+            RetryClass.FATAL: 1,
+            RetryClass.NOTHING: 1,
+            RetryClass.ONCE: 2,
+            RetryClass.TRIES: traffic.max_tries,
+            RetryClass.TIME: math.inf,
         }
-        self._seen: Counter[Worth] = Counter()
+        self._seen: Counter[RetryClass] = Counter()
         self._until = now + traffic.max_retry_s
         self._backoff_s = backoff_s
 
-    def wait_s(self, fault: Fault, now: float) -> float | None:
+    def wait_s(self, fault: RequestFault, now: float) -> float | None:
         """Return how long to wait before the next try, or None to give up."""
         longest = min(MAX_BACKOFF_S, self._backoff_s * 2.0 ** min(self.n_tries, 30))
         self.n_tries += 1

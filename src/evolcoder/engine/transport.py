@@ -43,8 +43,8 @@ import httptools
 from yarl import URL
 
 from evolcoder import __version__
-from evolcoder.engine.endpoint import Address
-from evolcoder.engine.retry import Fault, Worth
+from evolcoder.engine.endpoint import Endpoint
+from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.text import one_line
 
 KNOWN_S = 10.0
@@ -64,7 +64,7 @@ class CannotConnectError(Exception):
         self.why = why
 
 
-class Dial:
+class Connector:
     """How to reach one server; belongs to one event loop."""
 
     def __init__(self, url: URL) -> None:
@@ -130,11 +130,11 @@ class HttpError(Exception):
     """The connection was there, and no whole answer came over it."""
 
 
-class CutError(HttpError):
+class ConnectionCutError(HttpError):
     """It was cut before the answer began."""
 
 
-class HalfError(HttpError):
+class PartialResponseError(HttpError):
     """It was cut in the middle of the answer, or the answer cannot be unpacked."""
 
 
@@ -147,7 +147,7 @@ class TooLongError(HttpError):
 
 
 @dataclass(slots=True)
-class Reply:
+class HttpResponse:
     """An answer; it grows until it is whole."""
 
     status: int = 0
@@ -158,20 +158,20 @@ class Reply:
     """Its body, decompressed."""
 
 
-class Line(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: one request at a time, and its answer."""
 
-    def __init__(self, most_bytes: int, gone: Callable[["Line"], None]) -> None:
+    def __init__(self, most_bytes: int, gone: Callable[["Connection"], None]) -> None:
         self.lost = asyncio.Event()
         self.idle_since = 0.0
         self._most_bytes = most_bytes
         self._gone = gone
         self._parser = httptools.HttpResponseParser(self)
-        self._reply = Reply()
+        self._reply = HttpResponse()
         self._parts: list[bytes] = []
         self._size = 0
         self._until_end = self._goes_on = False
-        self._waiter: asyncio.Future[Reply] | None = None
+        self._waiter: asyncio.Future[HttpResponse] | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -187,14 +187,14 @@ class Line(asyncio.Protocol):
     def _is_awaited(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 
-    async def ask(self, request: bytes, timeout_s: float) -> Reply:
+    async def ask(self, request: bytes, timeout_s: float) -> HttpResponse:
         """Send a whole request and wait for its answer; HttpError or TimeoutError if none comes."""
         loop = asyncio.get_running_loop()
         if self.is_lost:
-            raise CutError("closed before the request was sent")
-        waiter: asyncio.Future[Reply] = loop.create_future()
+            raise ConnectionCutError("closed before the request was sent")
+        waiter: asyncio.Future[HttpResponse] = loop.create_future()
         self._waiter = waiter
-        self._reply, self._parts, self._size, self._goes_on = Reply(), [], 0, False
+        self._reply, self._parts, self._size, self._goes_on = HttpResponse(), [], 0, False
         timer = loop.call_later(timeout_s, self._fail, TimeoutError())
         try:
             self._transport.write(request)
@@ -234,9 +234,9 @@ class Line(asyncio.Protocol):
         if self._until_end and error is None:
             self._end()
         elif self._reply.status:
-            self._fail(HalfError(str(error or "closed by the server")))
+            self._fail(PartialResponseError(str(error or "closed by the server")))
         else:
-            self._fail(CutError(str(error or "closed by the server")))
+            self._fail(ConnectionCutError(str(error or "closed by the server")))
 
     def on_message_begin(self) -> None:
         """Refuse an answer to nothing; the parser calls this and what follows."""
@@ -274,13 +274,13 @@ class Line(asyncio.Protocol):
             self._goes_on = self._parser.should_keep_alive()
             self._end()
         else:
-            self._reply = Reply()
+            self._reply = HttpResponse()
 
     def _end(self) -> None:
         waiter, reply = self._waiter, self._reply
         if waiter is None or waiter.done():
             return
-        self._reply = Reply()  # what may come behind it is no part of it
+        self._reply = HttpResponse()  # what may come behind it is no part of it
         reply.body = b"".join(self._parts)
         if reply.headers.get(b"content-encoding", b"").strip().lower() in _PACKED:
             try:
@@ -295,17 +295,17 @@ class Line(asyncio.Protocol):
             self._waiter.set_exception(error)
 
 
-class Lines:
+class ConnectionPool:
     """The connections to one server, opened when needed and kept while they are of use."""
 
-    def __init__(self, dial: Dial, *, most_bytes: int, idle_s: float) -> None:
+    def __init__(self, dial: Connector, *, most_bytes: int, idle_s: float) -> None:
         self._dial = dial
         self._most_bytes = most_bytes
         self._idle_s = idle_s
-        self._idle: deque[Line] = deque()
-        self._all: set[Line] = set()
+        self._idle: deque[Connection] = deque()
+        self._all: set[Connection] = set()
 
-    async def ask(self, request: bytes, timeout_s: float) -> Reply:
+    async def ask(self, request: bytes, timeout_s: float) -> HttpResponse:
         """Send a request, and return its answer.
 
         CannotConnectError, HttpError or TimeoutError if there is none.
@@ -325,7 +325,7 @@ class Lines:
             line.abort()
         await asyncio.gather(*(line.lost.wait() for line in lines))
 
-    def _free(self) -> Line | None:
+    def _free(self) -> Connection | None:
         """Take the connection that was used last, and drop those that have idled too long."""
         idle = self._idle
         oldest = asyncio.get_running_loop().time() - self._idle_s
@@ -338,9 +338,9 @@ class Lines:
             line.abort()
         return None
 
-    async def _open(self, timeout_s: float) -> Line:
-        def line_of_ours() -> Line:
-            return Line(self._most_bytes, self._all.discard)
+    async def _open(self, timeout_s: float) -> Connection:
+        def line_of_ours() -> Connection:
+            return Connection(self._most_bytes, self._all.discard)
 
         line = await self._dial.open(line_of_ours, min(CONNECT_S, timeout_s))
         self._all.add(line)
@@ -352,11 +352,11 @@ def _unpacked(body: bytes, most_bytes: int) -> bytes:
     try:
         plain = unpacker.decompress(body, most_bytes)
     except zlib.error as error:
-        raise HalfError(str(error)) from None
+        raise PartialResponseError(str(error)) from None
     if unpacker.unconsumed_tail:
         raise TooLongError(f"{most_bytes} bytes and more, unpacked")
     if not unpacker.eof:
-        raise HalfError("the end of what was packed is missing")
+        raise PartialResponseError("the end of what was packed is missing")
     return plain
 
 
@@ -381,7 +381,7 @@ _ALWAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """An HTTP response that arrived whole."""
 
     status: int
@@ -394,19 +394,19 @@ class Answer:
     """Its header Location."""
 
 
-class Wire:
+class Transport:
     """The connections to one server, opened when first needed and kept for the next request."""
 
-    def __init__(self, address: Address, *, timeout_s: float) -> None:
+    def __init__(self, address: Endpoint, *, timeout_s: float) -> None:
         self.address = address
         self._timeout_s = timeout_s
-        self._lines: Lines | None = None
+        self._lines: ConnectionPool | None = None
         self._heads: dict[tuple[str, URL], bytes] = {}
         self._n_answers = 0
 
     async def exchange(
         self, method: str, url: URL, body: bytes = b"", *, timeout_s: float | None = None
-    ) -> Answer | Fault:
+    ) -> HttpAnswer | RequestFault:
         """Send one request and read its answer, of any status, to the end."""
         lines = self._lines or self._open()
         head = self._heads.get((method, url)) or self._head(method, url)
@@ -421,7 +421,7 @@ class Wire:
         except (HttpError, OSError) as error:
             return _unanswered(error, alone=n_answers == self._n_answers)
         self._n_answers += 1
-        return Answer(
+        return HttpAnswer(
             reply.status,
             reply.body,
             _header(reply.headers.get(b"retry-after")),
@@ -433,10 +433,10 @@ class Wire:
         if self._lines is not None:
             await self._lines.aclose()
 
-    def _open(self) -> Lines:
+    def _open(self) -> ConnectionPool:
         # The number of connections is the pace's business.
-        dial = Dial(self.address.chat_url)
-        self._lines = Lines(dial, most_bytes=MAX_BYTES, idle_s=KEEP_ALIVE_S)
+        dial = Connector(self.address.chat_url)
+        self._lines = ConnectionPool(dial, most_bytes=MAX_BYTES, idle_s=KEEP_ALIVE_S)
         return self._lines
 
     def _head(self, method: str, url: URL) -> bytes:
@@ -452,20 +452,20 @@ def _header(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace").strip()
 
 
-def _unconnected(error: OSError) -> Fault:
+def _unconnected(error: OSError) -> RequestFault:
     """Say why there is no connection. TLS that breaks off passes, TLS that is refused does not."""
     words = one_line(str(error), WIDTH)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Fault(_UNTRUSTED, words, Worth.FATAL)
+        return RequestFault(_UNTRUSTED, words, RetryClass.FATAL)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        return Fault(_NO_TLS, words, Worth.FATAL)
+        return RequestFault(_NO_TLS, words, RetryClass.FATAL)
     if isinstance(error, TimeoutError):
-        return Fault("no connection in time", words, Worth.TIME)
+        return RequestFault("no connection in time", words, RetryClass.TIME)
     full = error.errno in _OUT_OF_FILES
-    return Fault("no connection", words, Worth.TIME, overload=full)
+    return RequestFault("no connection", words, RetryClass.TIME, overload=full)
 
 
-def _unanswered(error: HttpError | OSError, *, alone: bool) -> Fault:
+def _unanswered(error: HttpError | OSError, *, alone: bool) -> RequestFault:
     """Say what became of a request that was sent.
 
     A connection that is cut is the server's failure while it answers others. If it answered nobody
@@ -473,13 +473,18 @@ def _unanswered(error: HttpError | OSError, *, alone: bool) -> Fault:
     """
     match error:
         case TooLongError():
-            return Fault(f"an answer of more than {MAX_BYTES >> 20} MiB", "", Worth.ONCE)
+            return RequestFault(
+                f"an answer of more than {MAX_BYTES >> 20} MiB", "", RetryClass.ONCE
+            )
         case TimeoutError():
-            what, worth = "no answer in time; see traffic.timeout_s", Worth.TRIES
+            what, worth = "no answer in time; see traffic.timeout_s", RetryClass.TRIES
         case NotHttpError():
-            what, worth = "an answer that is no HTTP", Worth.TRIES
-        case HalfError():
-            what, worth = "half an answer", Worth.TRIES
-        case CutError() | _:
-            what, worth = "a connection that was cut", Worth.TIME if alone else Worth.TRIES
-    return Fault(what, one_line(str(error), WIDTH), worth)
+            what, worth = "an answer that is no HTTP", RetryClass.TRIES
+        case PartialResponseError():
+            what, worth = "half an answer", RetryClass.TRIES
+        case ConnectionCutError() | _:
+            what, worth = (
+                "a connection that was cut",
+                RetryClass.TIME if alone else RetryClass.TRIES,
+            )
+    return RequestFault(what, one_line(str(error), WIDTH), worth)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from evolcoder.bench.base import Bench, Found
+from evolcoder.bench.base import Bench, ExtractedProgram
 from evolcoder.bench.scores import (
     BASE,
     Outcomes,
@@ -25,7 +25,7 @@ from evolcoder.bench.scores import (
     score,
     withhold,
 )
-from evolcoder.evaluation.store import EvalStore, Judged
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Separation
 
@@ -46,7 +46,7 @@ class GroupScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BenchmarkResult:
     """What one benchmark gave."""
 
     bench: str
@@ -76,7 +76,7 @@ class Result:
     missing: tuple[str, ...]
     """Protections that were not, for one program at least."""
 
-    def with_notes(self, more: Iterable[str]) -> "Result":
+    def with_notes(self, more: Iterable[str]) -> "BenchmarkResult":
         """Add notes in front."""
         return replace(self, notes=(*more, *self.notes))
 
@@ -92,7 +92,7 @@ def result_of(
     faults: Mapping[str, str],
     excused: Mapping[str, str] = MappingProxyType({}),
     partial: bool,
-) -> Result:
+) -> BenchmarkResult:
     """Compute the result of one benchmark out of its verdicts.
 
     `faults` are problems whose controls failed, which withholds the score; `excused` are those
@@ -115,14 +115,14 @@ def result_of(
     notes = [*_notes(excused, faults, failures), *_note_of_unjudged(judged)]
     notes += [held.why] if held and not why else []
     sealed, tested = _sealed(judged)
-    return Result(
+    return BenchmarkResult(
         bench=bench.name,
         scores=() if why else tuple(_scores(bench.name, outcomes)),
         groups=() if why else tuple(_groups(bench, judged, outcomes)),
         withheld=why,
         notes=tuple(notes),
         kinds=_counted(UNJUDGED if one.is_unjudged else one.facts["kind"] for one in judged),
-        odd=_counted(one.found for one in judged if Found(one.found).is_odd),
+        odd=_counted(one.found for one in judged if ExtractedProgram(one.found).is_odd),
         n_samples=len(judged),
         separations=_counted(one.facts.get("separation", "not run") for one in judged),
         sealed=tuple(problem for problem in wanted if problem in sealed),
@@ -137,7 +137,7 @@ def outcomes_of(store: EvalStore, bench: str) -> dict[str, list[bool]]:
     return by_problem(store.verdicts(bench))
 
 
-def _outcomes(judged: Iterable[Judged], wanted: Iterable[str]) -> dict[str, list[bool]]:
+def _outcomes(judged: Iterable[StoredVerdict], wanted: Iterable[str]) -> dict[str, list[bool]]:
     """Sort outcomes by problem, in the data set's order."""
     found = by_problem(judged)
     return {problem: found[problem] for problem in wanted if problem in found}
@@ -155,7 +155,9 @@ def _scores(bench: str, outcomes: Outcomes) -> Iterable[Score]:
     return (score(outcomes, bench=bench, k=k) for k in KS if k <= least)
 
 
-def _groups(bench: Bench, judged: Sequence[Judged], outcomes: Outcomes) -> Iterable[GroupScore]:
+def _groups(
+    bench: Bench, judged: Sequence[StoredVerdict], outcomes: Outcomes
+) -> Iterable[GroupScore]:
     if has_base(judged):
         base = base_by_problem(judged)
         yield GroupScore(BASE, "original tests", score(base, bench=bench.name, k=1))
@@ -177,14 +179,14 @@ def _notes(
         yield f"{len(failures)} samples could not be judged, such as {problem}: {what}"
 
 
-def _sealed(judged: Iterable[Judged]) -> tuple[set[str], set[str]]:
+def _sealed(judged: Iterable[StoredVerdict]) -> tuple[set[str], set[str]]:
     """Return the problems with a verdict by seal, and all with a verdict of a run."""
     kept = [(one.problem, one.facts["separation"]) for one in judged if "separation" in one.facts]
     sealed = {problem for problem, separation in kept if separation == Separation.TOKEN}
     return sealed, {problem for problem, _ in kept}
 
 
-def _note_of_unjudged(judged: Iterable[Judged]) -> Iterable[str]:
+def _note_of_unjudged(judged: Iterable[StoredVerdict]) -> Iterable[str]:
     found = [one for one in judged if one.is_unjudged]
     if found:
         one = found[0]
@@ -196,7 +198,7 @@ def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
     return tuple(Counter(values).most_common())
 
 
-def _common(judged: Iterable[Judged]) -> tuple[str, ...]:
+def _common(judged: Iterable[StoredVerdict]) -> tuple[str, ...]:
     """Return the layers that every program that ran was held by, in their order."""
     found = [one.facts["layers"] for one in judged if "layers" in one.facts]
     shared = set(found[0]).intersection(*found) if found else set()

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from evolcoder.bench.base import (
     Bench,
     CallChecks,
-    Candidate,
-    Found,
+    ExtractedProgram,
     Problem,
     ProgramChecks,
     Sample,
+    TestedProgram,
 )
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
-from evolcoder.evaluation.store import EvalStore, Judged
-from evolcoder.grading.problem_test import Need, ProblemTest
-from evolcoder.grading.reference_checks import Controls, Finding
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.reference_checks import ReferenceChecks, ReferenceFinding
 from evolcoder.ids import seed_for
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import Kind, Sandbox, Verdict
@@ -41,7 +41,7 @@ NO_PROGRAM = "there is no program in the answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class SampleGenerator:
     """Who is asked for samples, and how."""
 
     role: Role
@@ -59,7 +59,7 @@ class Asker:
 
 
 @dataclass(slots=True)
-class Progress:
+class EvaluationProgress:
     """What has been done so far, for whoever shows it."""
 
     phase: str = ""
@@ -84,12 +84,12 @@ class Evaluation:
         store: EvalStore,
         bench: Bench,
         *,
-        asker: Asker | None,
+        asker: SampleGenerator | None,
         n: int,
         in_flight: int,
         problems: Sequence[Problem],
     ) -> None:
-        self.progress = Progress()
+        self.progress = EvaluationProgress()
         self._store = store
         self._bench = bench
         self._asker = asker
@@ -99,7 +99,7 @@ class Evaluation:
         self._limit: BudgetReached | None = None
         self._in_a_row = 0
 
-    async def check(self, controls: Controls) -> dict[str, str]:
+    async def check(self, controls: ReferenceChecks) -> dict[str, str]:
         """Run references and stubs where that is still to be done: problem -> what is wrong."""
         return await self_check(
             self._problems, controls, in_flight=self._in_flight, progress=self.progress
@@ -109,23 +109,23 @@ class Evaluation:
         """Ask for the samples that are missing, and grade nothing."""
         await self._through(None, None)
 
-    async def run(self, sandbox: Sandbox, controls: Controls) -> None:
+    async def run(self, sandbox: Sandbox, controls: ReferenceChecks) -> None:
         """Generate and grade what is missing; raise BudgetReached when a limit ends it early."""
         await self._through(sandbox, controls)
 
-    async def _through(self, sandbox: Sandbox | None, controls: Controls | None) -> None:
+    async def _through(self, sandbox: Sandbox | None, controls: ReferenceChecks | None) -> None:
         progress = self.progress
         works = ("generating" if self._asker else "", "grading" if sandbox else "")
         progress.phase = " and ".join(filter(None, works))
         progress.done = progress.passed = progress.failures = progress.unjudged = 0
         progress.total = self._n * len(self._problems)
-        desks = (_Desk(problem, sandbox, controls) for problem in self._problems)
+        desks = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
         await _all((life for desk in desks for life in self._lives(desk)), self._in_flight)
         self._store.db.flush()
         if self._limit is not None:
             raise self._limit
 
-    def _lives(self, desk: "_Desk") -> Iterator[Awaitable[None]]:
+    def _lives(self, desk: "_ProblemGrader") -> Iterator[Awaitable[None]]:
         """Hand out the samples of a problem that still want something."""
         name, problem = self._bench.name, desk.problem
         samples = self._store.samples(name, problem.id)
@@ -137,7 +137,7 @@ class Evaluation:
         for number in wanting:
             yield self._live(desk, number, samples.get(number))
 
-    async def _live(self, desk: "_Desk", number: int, sample: Sample | None) -> None:
+    async def _live(self, desk: "_ProblemGrader", number: int, sample: Sample | None) -> None:
         """Take one sample through generation and grading."""
         name, problem = self._bench.name, desk.problem
         if self._limit is not None:
@@ -160,9 +160,9 @@ class Evaluation:
         finally:
             desk.release()
 
-    async def _judge(self, desk: "_Desk", sample: Sample) -> Judged:
+    async def _judge(self, desk: "_ProblemGrader", sample: Sample) -> StoredVerdict:
         """Grade a sample and store its verdict; a failure at it is its verdict too."""
-        name, found = self._bench.name, Found.NOTHING
+        name, found = self._bench.name, ExtractedProgram.NOTHING
         try:
             with judging():
                 candidate = self._bench.candidate(desk.problem, sample)
@@ -182,11 +182,11 @@ class Evaluation:
         return sample
 
 
-class _Desk:
+class _ProblemGrader:
     """Where the samples of one problem are graded: its checks are made ready once."""
 
     def __init__(
-        self, problem: Problem, sandbox: Sandbox | None, controls: Controls | None
+        self, problem: Problem, sandbox: Sandbox | None, controls: ReferenceChecks | None
     ) -> None:
         self.problem = problem
         self.sandbox = sandbox
@@ -205,7 +205,7 @@ class _Desk:
             self._test = None
             self._verdicts.clear()
 
-    async def judge(self, candidate: Candidate) -> Judged:
+    async def judge(self, candidate: TestedProgram) -> StoredVerdict:
         """Grade the program of a sample."""
         assert self.sandbox is not None
         if candidate.fault or not candidate.program.strip():
@@ -235,17 +235,21 @@ class _Desk:
     async def _make(self) -> ProblemTest:
         assert self._controls is not None
         if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
-            return ProblemTest.of(self.problem, Need())
+            return ProblemTest.of(self.problem, TestNeeds())
         return ProblemTest.of(self.problem, await self._controls.need(self.problem))
 
 
 async def self_check(
-    problems: Sequence[Problem], controls: Controls, *, in_flight: int, progress: Progress
+    problems: Sequence[Problem],
+    controls: ReferenceChecks,
+    *,
+    in_flight: int,
+    progress: EvaluationProgress,
 ) -> dict[str, str]:
     """Run references and stubs where that is still to be done: problem -> what is wrong."""
     chosen = _controlled(problems)
     progress.phase, progress.total, progress.done = "checking itself", len(chosen), 0
-    findings: dict[str, Finding] = {}
+    findings: dict[str, ReferenceFinding] = {}
 
     async def look(problem: Problem) -> None:
         findings[problem.id] = await controls.finding(problem)
@@ -283,14 +287,14 @@ async def _all(lives: Iterator[Awaitable[None]], bound: int) -> None:
         raise failures.exceptions[0] from failures
 
 
-def _unrun(candidate: Candidate) -> Judged:
+def _unrun(candidate: TestedProgram) -> StoredVerdict:
     """Judge what cannot be run: such a sample is wrong, and its verdict says why."""
     facts = {
         "kind": Kind.COMPILE_ERROR if candidate.fault else Kind.ERROR,
         "detail": candidate.fault or NO_PROGRAM,
         "cut": candidate.cut,
     }
-    return Judged(
+    return StoredVerdict(
         problem=candidate.problem,
         number=candidate.index,
         passed=False,
@@ -300,10 +304,10 @@ def _unrun(candidate: Candidate) -> Judged:
     )
 
 
-def _unjudged(sample: Sample, found: Found, error: UnjudgedError) -> Judged:
+def _unjudged(sample: Sample, found: ExtractedProgram, error: UnjudgedError) -> StoredVerdict:
     """Make the verdict of a sample that could not be judged: it has not passed."""
     facts = {"kind": Kind.ERROR, "detail": str(error), "cut": (), "unjudged": True}
-    return Judged(
+    return StoredVerdict(
         problem=sample.problem,
         number=sample.index,
         passed=False,
@@ -313,7 +317,7 @@ def _unjudged(sample: Sample, found: Found, error: UnjudgedError) -> Judged:
     )
 
 
-def _judged(problem: Problem, candidate: Candidate, verdict: Verdict) -> Judged:
+def _judged(problem: Problem, candidate: TestedProgram, verdict: Verdict) -> StoredVerdict:
     execution = verdict.execution
     facts = {
         "kind": verdict.kind,
@@ -329,7 +333,7 @@ def _judged(problem: Problem, candidate: Candidate, verdict: Verdict) -> Judged:
         "layers": execution.layers,
         "missing": execution.missing,
     }
-    return Judged(
+    return StoredVerdict(
         candidate.problem,
         candidate.index,
         verdict.passed,

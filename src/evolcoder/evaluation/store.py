@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from evolcoder.bench.base import Form, Found, Sample
+from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
-from evolcoder.storage.workdir import Facts, Folder, fact
+from evolcoder.storage.workdir import FolderFacts, Workdir, fact
 from evolcoder.text import without_logins
 
 DB_NAME = "eval.db"
@@ -53,13 +53,13 @@ _FAILURES = Columns(problem=TEXT, what=TEXT)
 _NAME, _NUMBER = Columns(name=TEXT), Columns(number=COUNT)
 
 
-class Asked(Facts):
+class StoredRequest(FolderFacts):
     """What is stored of an evaluation whose samples a model gave."""
 
     model: str
 
 
-class VerdictFacts(Facts):
+class VerdictFacts(FolderFacts):
     """What must be known of a verdict; an earlier version may not have said the rest."""
 
     kind: str
@@ -69,7 +69,7 @@ class VerdictFacts(Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class StoredVerdict:
     """A verdict as it is kept."""
 
     problem: str
@@ -91,7 +91,7 @@ class Judged:
         return self.facts.get("unjudged") is True
 
 
-class EvalStore(Folder):
+class EvalStore(Workdir):
     """An evaluation's folder that is open: for one writer, or for readers."""
 
     DB_NAME = DB_NAME
@@ -115,7 +115,7 @@ class EvalStore(Folder):
         """Write many samples at once: all of them or none."""
         self.db.write_all(_sample_row(bench, sample, "") for sample in samples)
 
-    def add_verdict(self, bench: str, judged: Judged) -> None:
+    def add_verdict(self, bench: str, judged: StoredVerdict) -> None:
         """Queue one verdict."""
         j = judged
         facts = json.dumps(j.facts)
@@ -161,7 +161,7 @@ class EvalStore(Folder):
         """Return those of some problems that no sample was judged on."""
         return [problem for problem in problems if not self.judged_numbers(bench, problem)]
 
-    def verdicts(self, bench: str) -> Iterator[Judged]:
+    def verdicts(self, bench: str) -> Iterator[StoredVerdict]:
         """Read all verdicts of a bench, by problem and number."""
         query = (
             "SELECT problem, number, passed, base_passed, found, facts FROM verdicts"
@@ -178,7 +178,7 @@ class EvalStore(Folder):
 
     def adopt(self, settings: Mapping[str, object]) -> None:
         """Take settings as this evaluation's own, or refuse other ones."""
-        known = self.meta("settings", Facts)
+        known = self.meta("settings", FolderFacts)
         wanted = json.loads(json.dumps(settings))
         if known is not None and known.get("model"):
             known["model"] = without_logins(str(known["model"]))  # earlier versions kept them
@@ -194,14 +194,16 @@ class EvalStore(Folder):
 
 def _sample_from(columns: Sequence[Any]) -> Sample:
     problem, number, text, form, fault = _SAMPLES.checked(columns)
-    return Sample(problem, number, text, Form(form), fault)
+    return Sample(problem, number, text, PromptForm(form), fault)
 
 
-def _judged_from(columns: Sequence[Any]) -> Judged:
+def _judged_from(columns: Sequence[Any]) -> StoredVerdict:
     problem, number, passed, base, found, facts = _VERDICTS.checked(columns)
     base_passed = None if base is None else bool(base)
     known = fact("a verdict", facts, VerdictFacts)
-    return Judged(problem, number, bool(passed), base_passed, str(Found(found)), known)
+    return StoredVerdict(
+        problem, number, bool(passed), base_passed, str(ExtractedProgram(found)), known
+    )
 
 
 def _sample_row(bench: str, sample: Sample, finish: str) -> Statement:

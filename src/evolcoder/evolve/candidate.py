@@ -6,14 +6,14 @@ Promises: a text is split into words once, whatever number of rules look at it.
 from dataclasses import dataclass
 
 from evolcoder.config.load import EliminateConfig
-from evolcoder.evolve.heuristics import Heuristic, Holds
+from evolcoder.evolve.heuristics import Heuristic, TaskContents
 from evolcoder.evolve.patterns import EMPTY_WORDS, Phrases
 from evolcoder.records import Reason, Task
 from evolcoder.text import STOP_WORDS, CodeBlock, words
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedReply:
     """A text with its words."""
 
     text: str
@@ -29,16 +29,16 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class CandidateTask:
     """An evolution before it is judged, with what it is judged by."""
 
     parent: Task
     """The task that it was made from."""
-    before: Reading
+    before: ParsedReply
     """The parent's text."""
-    after: Reading
+    after: ParsedReply
     """The new task's text, without a bait."""
-    added: Reading | None
+    added: ParsedReply | None
     """The sentences that were put behind the parent's, if it was made so."""
     bait: CodeBlock | None
     """The piece of wrong code that came with it."""
@@ -66,12 +66,12 @@ class Draft:
     @property
     def is_doubtful(self) -> bool:
         """Whether it adds so little that another candidate may do better."""
-        asks_for_more = self.heuristic.holds is Holds.NOTHING
+        asks_for_more = self.heuristic.holds is TaskContents.NOTHING
         return asks_for_more and len(self.new_words) < self.rules.doubtful_words
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RuleViolation:
     """Why a draft cannot be kept."""
 
     reason: Reason
@@ -80,22 +80,22 @@ class Fault:
     """What was seen."""
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> ParsedReply:
     """Split a text for the rules."""
     split = words(text)
     distinct = frozenset(split)
     said = distinct - STOP_WORDS
     plurals = [word for word in said if word[-1] == "s" and len(word) > 3 and word[-2] != "s"]
     telling = said.difference(plurals).union([word[:-1] for word in plurals])
-    return Reading(text, tuple(split), f" {' '.join(split)} ", distinct, telling)
+    return ParsedReply(text, tuple(split), f" {' '.join(split)} ", distinct, telling)
 
 
-def joined(text: str, before: Reading, added: Reading) -> Reading:
+def joined(text: str, before: ParsedReply, added: ParsedReply) -> ParsedReply:
     """Make the reading of a text that is a parent with sentences put into it.
 
     The sentences' words come last, though data may stand behind them: no rule minds.
     """
-    return Reading(
+    return ParsedReply(
         text,
         before.words + added.words,
         f"{before.said}{added.said[1:]}",

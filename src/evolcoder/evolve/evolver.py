@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Completion, Role
 from evolcoder.errors import EngineError
-from evolcoder.evolve.candidate import Draft, Fault, joined, read
+from evolcoder.evolve.candidate import CandidateTask, RuleViolation, joined, read
 from evolcoder.evolve.heuristics import Heuristic
 from evolcoder.evolve.parse import parse
 from evolcoder.evolve.prompts import build, for_judge
 from evolcoder.evolve.rules import fault
 from evolcoder.ids import rng_for, seed_for
-from evolcoder.records import SEEN_CHARS, Drop, Made, Reason, Stage, Task
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
 from evolcoder.text import CodeBlock, clean, named_language, one_line
 
 _NO = re.compile(r"\W*no\b", re.IGNORECASE)
@@ -31,11 +31,11 @@ _NO = re.compile(r"\W*no\b", re.IGNORECASE)
 
 async def ask(
     judge: Role, parent: str, child: str, *, seed: int
-) -> tuple[Fault | None, Completion]:
+) -> tuple[RuleViolation | None, Completion]:
     """Return the fault that the judge finds, if any, with what it said."""
     said = await judge.ask(for_judge(parent, child), seed=seed)
     if _NO.match(said.text):
-        return Fault(Reason.JUDGED_EQUAL, f"the judge said {said.text.strip()[:40]}"), said
+        return RuleViolation(Reason.JUDGED_EQUAL, f"the judge said {said.text.strip()[:40]}"), said
     return None, said
 
 
@@ -50,24 +50,24 @@ before it has run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Attempt:
     """One answer of the evolver, judged."""
 
-    draft: Draft
+    draft: CandidateTask
     """What was made of it."""
-    fault: Fault | None
+    fault: RuleViolation | None
     """Why it cannot be kept, if it cannot."""
     doubtful: bool
     """Whether it can be kept, and adds little."""
 
 
-class _Work:
+class _Evolution:
     """All attempts at one task, and what they cost."""
 
     def __init__(self, parent: Task, round: int, heuristic: Heuristic, config: Config) -> None:
         self.parent, self.round, self.heuristic, self.config = parent, round, heuristic, config
         self.before = read(parent.instruction)
-        self.candidates: list[Candidate] = []
+        self.candidates: list[Attempt] = []
         self.sent = self.received = self.requests = 0
 
     def count(self, completion: Completion) -> None:
@@ -75,16 +75,16 @@ class _Work:
         self.sent += completion.prompt_tokens
         self.received += completion.completion_tokens
 
-    def made(self, identity: str) -> Made:
-        return Made(identity, self.sent, self.received, self.requests)
+    def made(self, identity: str) -> Usage:
+        return Usage(identity, self.sent, self.received, self.requests)
 
-    def draft(self, completion: Completion) -> Draft:
+    def draft(self, completion: Completion) -> CandidateTask:
         """Make a draft of what came back."""
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
         cut_off = completion.finish == "length" and not parsed.tail
         added = None if parsed.addition is None else read(parsed.addition)
         after = joined(parsed.text, self.before, added) if added else read(parsed.text)
-        return Draft(
+        return CandidateTask(
             self.parent,
             self.before,
             after,
@@ -102,12 +102,12 @@ class _Work:
         last = self.candidates[-1].fault
         return last.reason if last else Reason.EQUAL_TO_PARENT
 
-    def best(self) -> Candidate:
+    def best(self) -> Attempt:
         """Return the candidate that adds most among those without fault, else the last."""
         fit = [candidate for candidate in self.candidates if candidate.fault is None]
         return max(fit, key=lambda one: len(one.draft.new_words)) if fit else self.candidates[-1]
 
-    def child(self, draft: Draft, identity: str) -> Task:
+    def child(self, draft: CandidateTask, identity: str) -> Task:
         """Make the harder task."""
         text = draft.after.text
         if draft.bait is not None:
@@ -121,7 +121,7 @@ class _Work:
             made=self.made(identity),
         )
 
-    def drop(self, seen: str, why: Fault, identity: str) -> Drop:
+    def drop(self, seen: str, why: RuleViolation, identity: str) -> Drop:
         """Make the drop, with what was found in every candidate."""
         faults = [one.fault for one in self.candidates if one.fault]
         found = "; ".join(f"{each.reason} ({one_line(each.detail, 100)})" for each in faults)
@@ -148,7 +148,7 @@ async def evolve(
     config: Config,
 ) -> Task | Drop:
     """Make a task harder with one heuristic; see the module for what is promised."""
-    work = _Work(task, round, heuristic, config)
+    work = _Evolution(task, round, heuristic, config)
     for attempt in range(config.evolve.candidates):
         seed = seed_for(config.seed, "evolve", task.id, round, attempt)
         try:
@@ -156,7 +156,7 @@ async def evolve(
         except EngineError as error:
             if error.retryable:
                 raise
-            return work.drop("", Fault(Reason.REJECTED, str(error)), evolver.identity)
+            return work.drop("", RuleViolation(Reason.REJECTED, str(error)), evolver.identity)
         work.candidates.append(candidate)
         if candidate.fault is None and not candidate.doubtful:
             break
@@ -166,7 +166,7 @@ async def evolve(
     return work.child(best.draft, evolver.identity)
 
 
-async def _try(work: _Work, evolver: Role, judge: Role | None, seed: int) -> Candidate:
+async def _try(work: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
     messages = build(work.heuristic, work.parent.instruction, work.hint())
     completion = await evolver.ask(messages, seed=seed)
     work.count(completion)
@@ -176,7 +176,7 @@ async def _try(work: _Work, evolver: Role, judge: Role | None, seed: int) -> Can
     if doubtful and judge is not None:
         found, said = await ask(judge, work.before.text, draft.after.text, seed=seed)
         work.count(said)
-    return Candidate(draft, found, doubtful)
+    return Attempt(draft, found, doubtful)
 
 
 def _fenced(bait: CodeBlock) -> str:

@@ -17,10 +17,10 @@ from evolcoder.config.load import EvolveConfig, HeuristicConfig
 from evolcoder.errors import ConfigError
 from evolcoder.ids import rng_for
 from evolcoder.records import Task
-from evolcoder.text import Wants, wants
+from evolcoder.text import WantedLanguage, wants
 
 
-class Holds(StrEnum):
+class TaskContents(StrEnum):
     """What an evolution must hold to be what its heuristic says."""
 
     NOTHING = "nothing"
@@ -28,7 +28,7 @@ class Holds(StrEnum):
     BOUND = "bound"
 
 
-class Form(StrEnum):
+class ExampleForm(StrEnum):
     """What the evolver answers with."""
 
     TASK = "task"
@@ -37,7 +37,7 @@ class Form(StrEnum):
     """Sentences to be put behind the parent's prose; for a bait, after its code."""
 
 
-class Suits(StrEnum):
+class Applicability(StrEnum):
     """The tasks that a heuristic makes sense for."""
 
     ANY = "any"
@@ -46,7 +46,7 @@ class Suits(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class WorkedExample:
     """A task and the evolver's answer to it, shown as an earlier turn of the chat."""
 
     task: str
@@ -65,13 +65,13 @@ class Heuristic:
     """Relative chance of being picked."""
     template: str
     """What the evolver is asked; `{task}` stands for the task."""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[WorkedExample, ...] = ()
     """Worked examples, put through the template."""
-    form: Form = Form.TASK
+    form: ExampleForm = ExampleForm.TASK
     """What it asks the evolver to answer with."""
-    holds: Holds = Holds.NOTHING
+    holds: TaskContents = TaskContents.NOTHING
     """What its evolutions must hold."""
-    suits: Suits = Suits.ANY
+    suits: Applicability = Applicability.ANY
     """The tasks that it is picked for."""
     origin: str = "evolcoder"
     """Who wrote it."""
@@ -84,24 +84,24 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "Which concrete requirements would make this programming task harder? Reply with one or "
         "two sentences that can stand right behind it, and do not solve it.\n\nTask: {task}",
         (
-            Example(
+            WorkedExample(
                 "Write a Python function that returns the sum of a list of numbers.",
                 "Skip entries that are not numbers, and raise a ValueError if nothing is left to "
                 "add.",
             ),
-            Example(
+            WorkedExample(
                 "Create a SQL query that lists all open orders.\n"
                 "orders(id, customer, status, placed_on)",
                 "Leave out orders without a customer, compare the status without regard to case, "
                 "and list the oldest order first.",
             ),
-            Example(
+            WorkedExample(
                 "Explain what a closure is in JavaScript.",
                 "Show a loop in which a variable is captured wrongly, and compare two ways to "
                 "avoid it.",
             ),
         ),
-        form=Form.ADDITION,
+        form=ExampleForm.ADDITION,
     ),
     Heuristic(
         "specialise",
@@ -110,7 +110,7 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "something rarer and more specific of the same kind, and rewrite the task with it. Keep "
         "the rest and the programming language. Do not solve it.\n\nTask: {task}",
         (
-            Example(
+            WorkedExample(
                 "Write a JavaScript function that sorts an array of numbers.\n[3, 1, 2]",
                 "Common: numbers in ascending order\n"
                 "Rarer: version strings by their numeric parts\n"
@@ -119,14 +119,14 @@ BUILT_IN: tuple[Heuristic, ...] = (
                 "as 1.9.2-beta before their release.\n"
                 '["1.10.0", "1.9.2-beta", "1.9.2"]',
             ),
-            Example(
+            WorkedExample(
                 "How do you open a file in Python?",
                 "Common: a plain file\n"
                 "Rarer: a compressed log with damaged bytes\n"
                 "New task: How do you open a gzip-compressed log file in Python and read it line "
                 "by line, replacing bytes that are not valid UTF-8?",
             ),
-            Example(
+            WorkedExample(
                 "Create a program to print a greeting.",
                 "Common: a fixed greeting\n"
                 "Rarer: a greeting by time zone and hour\n"
@@ -143,26 +143,26 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "that its result must be used to work out something harder? Reply with one or two "
         "sentences that can stand right behind it, and do not solve it.\n\nTask: {task}",
         (
-            Example(
+            WorkedExample(
                 "Create a Java method that finds the largest number in an array.\n"
                 "int[] a = {4, 9, 2};",
                 "Then use it to rank the rows of a matrix by their largest number, and of rows "
                 "that are equal in this put the one with the smaller average first.",
             ),
-            Example(
+            WorkedExample(
                 "Explain what a primary key is.",
                 "Then take a table of enrolments whose key is the student's name, explain what "
                 "goes wrong when two students share a name, and work out which key would be "
                 "better.",
             ),
-            Example(
+            WorkedExample(
                 "Write a function to count the words in a sentence.",
                 "With its help, split a paragraph into sentences and return each that has more "
                 "words than the sentence before it; abbreviations such as e.g. must not end a "
                 "sentence.",
             ),
         ),
-        form=Form.ADDITION,
+        form=ExampleForm.ADDITION,
     ),
     Heuristic(
         "misdirect",
@@ -171,23 +171,23 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "the same code must do as well and does not do yet, such as treat an unusual input, and "
         "do not mend it.\n\nTask: {task}",
         (
-            Example(
+            WorkedExample(
                 "Write a Python function that counts the vowels in a string.\n'hello'",
                 "```python\ndef count_vowels(text):\n"
                 '    return sum(1 for c in text if c in "aeiou")\n```\n'
                 "Demand: It must also count capital vowels, and vowels with an accent such as "
                 "\u00e9 like plain ones.",
             ),
-            Example(
+            WorkedExample(
                 "Make all links on a page red with CSS.",
                 "```css\na { color: red; }\n```\n"
                 "Demand: It must also leave the links of the navigation bar as they are, and turn "
                 "those that were visited grey.",
             ),
         ),
-        form=Form.ADDITION,
-        holds=Holds.BAIT,
-        suits=Suits.CODE,
+        form=ExampleForm.ADDITION,
+        holds=TaskContents.BAIT,
+        suits=Applicability.CODE,
     ),
     Heuristic(
         "complexity",
@@ -196,24 +196,24 @@ BUILT_IN: tuple[Heuristic, ...] = (
         "harder, because a simple solution misses it and a clever one reaches it? Reply with one "
         "sentence that can stand right behind the task, and do not solve it.\n\nTask: {task}",
         (
-            Example(
+            WorkedExample(
                 "Write a Python function that checks whether two numbers in a list add up to a "
                 "target.",
                 "It must run in O(n) time for a list of n numbers, and may use O(n) extra space.",
             ),
-            Example(
+            WorkedExample(
                 "Create a C program to rotate an array by k places.\nint a[] = {1, 2, 3, 4};",
                 "For an array of n elements it must take O(n) time and O(1) extra space, whatever "
                 "k is.",
             ),
-            Example(
+            WorkedExample(
                 "Find the first position of a value in a sorted array.",
                 "It must take O(log n) time, also where the value stands there many times.",
             ),
         ),
-        form=Form.ADDITION,
-        holds=Holds.BOUND,
-        suits=Suits.ALGORITHM,
+        form=ExampleForm.ADDITION,
+        holds=TaskContents.BOUND,
+        suits=Applicability.ALGORITHM,
     ),
 )
 
@@ -247,13 +247,13 @@ def choose(heuristics: Sequence[Heuristic], seed: int, task: Task, round: int) -
     return rng.choices(fitting, [heuristic.weight for heuristic in fitting])[0]
 
 
-def kinds(task: Task) -> set[Suits]:
+def kinds(task: Task) -> set[Applicability]:
     """Return the kinds of tasks that a task is, by its wording."""
-    if wants(task.instruction) is Wants.WORDS:
-        return {Suits.ANY}
+    if wants(task.instruction) is WantedLanguage.WORDS:
+        return {Applicability.ANY}
     if task.language in _NOT_ALGORITHMIC or _GROWS.search(task.instruction.lower()) is None:
-        return {Suits.ANY, Suits.CODE}
-    return {Suits.ANY, Suits.CODE, Suits.ALGORITHM}
+        return {Applicability.ANY, Applicability.CODE}
+    return {Applicability.ANY, Applicability.CODE, Applicability.ALGORITHM}
 
 
 def _merged(name: str, built_in: Heuristic | None, own: HeuristicConfig) -> Heuristic:
@@ -265,14 +265,18 @@ def _merged(name: str, built_in: Heuristic | None, own: HeuristicConfig) -> Heur
     old = built_in or Heuristic(name, 1.0, "")
     examples = () if own.template is not None else old.examples
     if own.examples is not None:
-        examples = tuple(Example(example.task, example.answer) for example in own.examples)
+        examples = tuple(WorkedExample(example.task, example.answer) for example in own.examples)
     return Heuristic(
         name,
         old.weight if own.weight is None else own.weight,
         own.template or old.template,
         examples,
-        Form(own.answer) if own.answer else old.form if own.template is None else Form.TASK,
-        Holds(own.must_hold) if own.must_hold else old.holds,
-        Suits(own.suits) if own.suits else old.suits,
+        ExampleForm(own.answer)
+        if own.answer
+        else old.form
+        if own.template is None
+        else ExampleForm.TASK,
+        TaskContents(own.must_hold) if own.must_hold else old.holds,
+        Applicability(own.suits) if own.suits else old.suits,
         old.origin if own.template is None and own.examples is None else own.origin,
     )

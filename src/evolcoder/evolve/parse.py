@@ -11,7 +11,7 @@ never needed to read the task. Does not judge what is left; `eliminate` does.
 import re
 from dataclasses import dataclass
 
-from evolcoder.evolve.heuristics import Form, Heuristic, Holds
+from evolcoder.evolve.heuristics import ExampleForm, Heuristic, TaskContents
 from evolcoder.text import CodeBlock, code_blocks, words
 
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
@@ -80,7 +80,7 @@ class Parsed:
 def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     """Take the new task out of an answer, in the form that the heuristic asks for."""
     text, bait = _SPECIAL.sub("", answer).strip(), None
-    if heuristic.holds is Holds.BAIT:
+    if heuristic.holds is TaskContents.BAIT:
         text, bait = _split_bait(text, parent)
     if "new task" in text.lower() and (label := _NEW_TASK.search(text)):
         text = text[label.end() :]
@@ -88,7 +88,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
     text = _unquoted(text)
     if not text:
         return Parsed("", None, bait, tail)
-    if heuristic.form is Form.ADDITION and not _repeats(text, parent):
+    if heuristic.form is ExampleForm.ADDITION and not _repeats(text, parent):
         return Parsed(appended(parent, text), text, bait, tail)
     return Parsed(with_attachment(text[:1].upper() + text[1:], parent), None, bait, tail)
 

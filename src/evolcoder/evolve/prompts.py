@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.engine.base import Message
-from evolcoder.evolve.heuristics import Heuristic, Holds
+from evolcoder.evolve.heuristics import Heuristic, TaskContents
 from evolcoder.records import Reason
 
 HINTS: dict[Reason, str] = {
@@ -51,7 +51,7 @@ def build(heuristic: Heuristic, instruction: str, hint: Reason | None) -> tuple[
     asked = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     if hint is not None and hint in HINTS:
         asked = f"{asked}\n\n{HINTS[hint]}"
-        if heuristic.holds is Holds.BAIT:
+        if heuristic.holds is TaskContents.BAIT:
             asked = f"{asked} {CODE_FIRST}"
     return (*_shown(heuristic), Message("user", asked))
 

@@ -11,10 +11,10 @@ from evolcoder.config.load import Config, EliminateConfig
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
-from evolcoder.records import SEEN_CHARS, Drop, Made, Reason, Response, Stage, Task
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.text import (
     STOP_WORDS,
-    Wants,
+    WantedLanguage,
     clean,
     code_blocks,
     has_code,
@@ -58,10 +58,10 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
         except EngineError as error:
             if error.retryable:
                 raise
-            made = Made(responder.identity, sent, received, attempt + 1)
+            made = Usage(responder.identity, sent, received, attempt + 1)
             return _drop(task, Reason.REJECTED, str(error), "", made)
         sent, received = sent + said.prompt_tokens, received + said.completion_tokens
-        made = Made(responder.identity, sent, received, attempt + 1)
+        made = Usage(responder.identity, sent, received, attempt + 1)
         text, found = clean(said.text).strip(), fault(task, said, config.eliminate)
         if found is None:
             return Response.to(task, text, reasoning=clean(said.reasoning), made=made)
@@ -96,7 +96,7 @@ def _says_nothing(text: str, rules: EliminateConfig) -> tuple[Reason, str] | Non
 
 def _misses_the_code(task: Task, text: str) -> tuple[Reason, str] | None:
     if "```" not in text:
-        lacks = wants(task.instruction) is Wants.CODE and not has_code(text)
+        lacks = wants(task.instruction) is WantedLanguage.CODE and not has_code(text)
         return (Reason.NO_CODE, "asked for code, and none is there") if lacks else None
     named = {block.language for block in code_blocks(text)}
     if task.language is None or None in named or task.language in named:
@@ -107,7 +107,7 @@ def _misses_the_code(task: Task, text: str) -> tuple[Reason, str] | None:
     return Reason.WRONG_LANGUAGE, f"{', '.join(sorted(filter(None, wrong)))}, not {task.language}"
 
 
-def _drop(task: Task, reason: Reason, detail: str, seen: str, made: Made) -> Drop:
+def _drop(task: Task, reason: Reason, detail: str, seen: str, made: Usage) -> Drop:
     return Drop(
         Stage.RESPOND,
         reason,

@@ -17,8 +17,8 @@ from itertools import islice
 
 from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.evolve import patterns
-from evolcoder.evolve.candidate import Draft, Fault, read
-from evolcoder.evolve.heuristics import Heuristic, Holds
+from evolcoder.evolve.candidate import CandidateTask, RuleViolation, read
+from evolcoder.evolve.heuristics import Heuristic, TaskContents
 from evolcoder.evolve.parse import attachment, prose, refers
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
@@ -27,17 +27,17 @@ COPIED_WORDS = 7
 """So many words in a row, taken from the prompt, are copied and no coincidence."""
 
 
-def copies_the_prompt(draft: Draft) -> Fault | None:
+def copies_the_prompt(draft: CandidateTask) -> RuleViolation | None:
     """Look for speech about the rewriting, gaps left open, and the words of prompt and examples."""
     if phrase := draft.newly_says(patterns.ABOUT_THE_PROMPT) or _asks_to_ask(draft):
-        return Fault(Reason.PROMPT_COPIED, phrase)
+        return RuleViolation(Reason.PROMPT_COPIED, phrase)
     text = draft.after.text
     if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
-        return Fault(Reason.PROMPT_COPIED, gap[0])
+        return RuleViolation(Reason.PROMPT_COPIED, gap[0])
     return _copies_in_a_row(draft)
 
 
-def _asks_to_ask(draft: Draft) -> str:
+def _asks_to_ask(draft: CandidateTask) -> str:
     said = draft.after.said
     if " ask for " not in said or " ask for " in draft.before.said:
         return ""
@@ -45,7 +45,7 @@ def _asks_to_ask(draft: Draft) -> str:
     return found[0] if found else ""
 
 
-def _copies_in_a_row(draft: Draft) -> Fault | None:
+def _copies_in_a_row(draft: CandidateTask) -> RuleViolation | None:
     """Look for a run of words that the template or an example holds and the parent does not."""
     split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
     if draft.added is not None:
@@ -56,7 +56,7 @@ def _copies_in_a_row(draft: Draft) -> Fault | None:
     for at in range(len(split) - COPIED_WORDS + 1):
         run = " ".join(split[at : at + COPIED_WORDS])
         if run in runs and run not in draft.before.said:
-            return Fault(Reason.PROMPT_COPIED, run)
+            return RuleViolation(Reason.PROMPT_COPIED, run)
     return None
 
 
@@ -77,7 +77,7 @@ def _asked(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, s
     return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
 
 
-Rule = Callable[[Draft], Fault | None]
+Rule = Callable[[CandidateTask], RuleViolation | None]
 
 LEAST_BAIT = 12
 """Letters and digits below which a fence holds no code to speak of."""
@@ -85,7 +85,7 @@ FREE_LINES = 2
 """Lines of data or code that a task may add without being a solution."""
 
 
-def fault(draft: Draft) -> Fault | None:
+def fault(draft: CandidateTask) -> RuleViolation | None:
     """Return the first fault that the rules find, or None."""
     for rule in RULES:
         if found := rule(draft):
@@ -93,58 +93,62 @@ def fault(draft: Draft) -> Fault | None:
     return None
 
 
-def _is_empty(draft: Draft) -> Fault | None:
+def _is_empty(draft: CandidateTask) -> RuleViolation | None:
     if draft.cut_off:
-        return Fault(Reason.TRUNCATED, "ended at the length limit")
-    return None if draft.after.telling else Fault(Reason.EMPTY, "no words")
+        return RuleViolation(Reason.TRUNCATED, "ended at the length limit")
+    return None if draft.after.telling else RuleViolation(Reason.EMPTY, "no words")
 
 
-def _is_refusal(draft: Draft) -> Fault | None:
+def _is_refusal(draft: CandidateTask) -> RuleViolation | None:
     found = patterns.REFUSES.match((draft.added or draft.after).text)
-    return Fault(Reason.REFUSAL, found[0]) if found else None
+    return RuleViolation(Reason.REFUSAL, found[0]) if found else None
 
 
-def _loops(draft: Draft) -> Fault | None:
+def _loops(draft: CandidateTask) -> RuleViolation | None:
     repeated = longest_repeat(draft.after.text)
-    return Fault(Reason.LOOPING, repeated[:80]) if repeated else None
+    return RuleViolation(Reason.LOOPING, repeated[:80]) if repeated else None
 
 
-def _speaks_another_tongue(draft: Draft) -> Fault | None:
+def _speaks_another_tongue(draft: CandidateTask) -> RuleViolation | None:
     text = draft.after.text
     if text.isascii():
         return None
     foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(draft.before.text)
-    return Fault(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40]) if len(foreign) > 3 else None
+    return (
+        RuleViolation(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40])
+        if len(foreign) > 3
+        else None
+    )
 
 
-def _is_no_task(draft: Draft) -> Fault | None:
+def _is_no_task(draft: CandidateTask) -> RuleViolation | None:
     first = draft.after.words[0]
     if first in patterns.OPENINGS or draft.before.words[:1] == (first,):
         return None
     if first not in patterns.WEAK_OPENINGS:
-        return Fault(Reason.NOT_A_TASK, f"begins with {first}")
+        return RuleViolation(Reason.NOT_A_TASK, f"begins with {first}")
     if not patterns.ASKS.search(draft.after.text):
-        return Fault(Reason.NOT_A_TASK, "asks for nothing")
+        return RuleViolation(Reason.NOT_A_TASK, "asks for nothing")
     return None
 
 
-def _solves(draft: Draft) -> Fault | None:
+def _solves(draft: CandidateTask) -> RuleViolation | None:
     if phrase := draft.newly_says(patterns.EXPLAINS):
-        return Fault(Reason.SOLVED, phrase)
+        return RuleViolation(Reason.SOLVED, phrase)
     return _tells(draft) or _holds_code(draft)
 
 
-def _tells(draft: Draft) -> Fault | None:
+def _tells(draft: CandidateTask) -> RuleViolation | None:
     """Look for an addition that says how things are or are done, and demands nothing."""
     if draft.added is None:
         return None
     text, first = draft.added.text, draft.added.words[:1]
     if first and patterns.TELLING_OPENINGS.issuperset(first) and not _demands(text):
-        return Fault(Reason.SOLVED, f"only tells: {text[:60]}")
-    if first != ("use",) or draft.heuristic.holds is not Holds.NOTHING:
+        return RuleViolation(Reason.SOLVED, f"only tells: {text[:60]}")
+    if first != ("use",) or draft.heuristic.holds is not TaskContents.NOTHING:
         return None
     found = patterns.MEANS.match(text)
-    return Fault(Reason.SOLVED, f"names the means: {found[0]}") if found else None
+    return RuleViolation(Reason.SOLVED, f"names the means: {found[0]}") if found else None
 
 
 def _demands(text: str) -> bool:
@@ -156,7 +160,7 @@ def _demands(text: str) -> bool:
     return not tells or bool(patterns.OBLIGES.search(text))
 
 
-def _holds_code(draft: Draft) -> Fault | None:
+def _holds_code(draft: CandidateTask) -> RuleViolation | None:
     """Look for code that the parent does not show; a parent that shows code may see it changed."""
     text, before = draft.after.text, draft.before.text
     blocks = [block.code for block in code_blocks(text)] if "```" in text else []
@@ -164,36 +168,36 @@ def _holds_code(draft: Draft) -> Fault | None:
     added = [line.strip() for line in lines if line.strip() and line.strip() not in before]
     shown = len(code_lines(before))
     if len(added) > FREE_LINES + shown:
-        return Fault(Reason.SOLVED, f"{len(added)} lines of code, as {added[0][:60]}")
+        return RuleViolation(Reason.SOLVED, f"{len(added)} lines of code, as {added[0][:60]}")
     return None
 
 
-def _is_boilerplate(draft: Draft) -> Fault | None:
+def _is_boilerplate(draft: CandidateTask) -> RuleViolation | None:
     text, before = draft.after.text, draft.before.text
     if "\n" not in text and "**" not in text and "#" not in text:
         return None
     if (found := patterns.HEADING.search(text)) and found[0].strip() not in before:
-        return Fault(Reason.BOILERPLATE, found[0].strip()[:60])
+        return RuleViolation(Reason.BOILERPLATE, found[0].strip()[:60])
     if len(patterns.BULLET.findall(text)) > 4 + len(patterns.BULLET.findall(before)):
-        return Fault(Reason.BOILERPLATE, "a long list")
+        return RuleViolation(Reason.BOILERPLATE, "a long list")
     return None
 
 
-def _asks_several(draft: Draft) -> Fault | None:
+def _asks_several(draft: CandidateTask) -> RuleViolation | None:
     text = draft.after.text
     n = len(patterns.NEW_REQUEST.findall(text)) if "\n" in text else 0
     if n > max(1, len(patterns.NEW_REQUEST.findall(draft.before.text))):
-        return Fault(Reason.SEVERAL_TASKS, f"{n} tasks")
+        return RuleViolation(Reason.SEVERAL_TASKS, f"{n} tasks")
     return None
 
 
-def _asks_something_else(draft: Draft) -> Fault | None:
+def _asks_something_else(draft: CandidateTask) -> RuleViolation | None:
     """Look for an addition that opens a task of its own."""
     found = patterns.ANOTHER_TASK.match(draft.added.text) if draft.added else None
-    return Fault(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
+    return RuleViolation(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
 
 
-def _is_unrelated(draft: Draft) -> Fault | None:
+def _is_unrelated(draft: CandidateTask) -> RuleViolation | None:
     """Look for a rewritten task that keeps too little of its parent's words."""
     if draft.added is not None:
         return None
@@ -203,25 +207,25 @@ def _is_unrelated(draft: Draft) -> Fault | None:
     kept = len(wanted & draft.after.telling)
     if kept >= draft.rules.min_kept * len(wanted):
         return None
-    return Fault(Reason.UNRELATED, f"keeps {kept} of {len(wanted)} words")
+    return RuleViolation(Reason.UNRELATED, f"keeps {kept} of {len(wanted)} words")
 
 
-def _takes_back(draft: Draft) -> Fault | None:
+def _takes_back(draft: CandidateTask) -> RuleViolation | None:
     """Look for an addition that revokes the task that it stands behind."""
     added = draft.added
     if added is None or "instead" not in added.distinct:
         return None
     if patterns.INSTEAD.search(added.text):
-        return Fault(Reason.CONTRADICTS, "something else instead")
+        return RuleViolation(Reason.CONTRADICTS, "something else instead")
     found = patterns.INSTEAD_OF.search(added.text)
-    if found is None or draft.heuristic.holds is not Holds.NOTHING:
+    if found is None or draft.heuristic.holds is not TaskContents.NOTHING:
         return None
     given_up = read(found[1]).telling - patterns.EMPTY_WORDS
     revoked = given_up and given_up <= draft.before.telling
-    return Fault(Reason.CONTRADICTS, found[0]) if revoked else None
+    return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
 
 
-def _lacks_its_input(draft: Draft) -> Fault | None:
+def _lacks_its_input(draft: CandidateTask) -> RuleViolation | None:
     """Look for words that point at data which neither the parent nor the child shows."""
     text = draft.after.text if draft.added is None else draft.added.text
     found = refers(text)
@@ -231,10 +235,10 @@ def _lacks_its_input(draft: Draft) -> Fault | None:
         return None
     if draft.added is None and not attachment(draft.before.text):
         return None
-    return Fault(Reason.MISSING_INPUT, f"shows no {found}")
+    return RuleViolation(Reason.MISSING_INPUT, f"shows no {found}")
 
 
-def _loses_its_data(draft: Draft) -> Fault | None:
+def _loses_its_data(draft: CandidateTask) -> RuleViolation | None:
     """Look for a rewritten task that begins in another way and holds little of its parent's data.
 
     One that begins as its parent does is taken to need the data no more.
@@ -246,23 +250,23 @@ def _loses_its_data(draft: Draft) -> Fault | None:
     held = own & draft.after.distinct
     if not own or 2 * len(held) > len(own):
         return None
-    return Fault(Reason.MISSING_INPUT, f"holds {len(held)} of {len(own)} words of the data")
+    return RuleViolation(Reason.MISSING_INPUT, f"holds {len(held)} of {len(own)} words of the data")
 
 
-def _lacks_what_it_must_hold(draft: Draft) -> Fault | None:
+def _lacks_what_it_must_hold(draft: CandidateTask) -> RuleViolation | None:
     holds, bait = draft.heuristic.holds, draft.bait
-    if holds is Holds.BOUND:
+    if holds is TaskContents.BOUND:
         said = (draft.added or draft.after).text
         asked = patterns.BOUND.search(said) and patterns.DEMANDS.search(said)
-        return None if asked else Fault(Reason.NO_BOUND, "demands no bound")
-    if holds is not Holds.BAIT:
+        return None if asked else RuleViolation(Reason.NO_BOUND, "demands no bound")
+    if holds is not TaskContents.BAIT:
         return None
     if bait is None:
-        return Fault(Reason.NO_BAIT, "no code block")
+        return RuleViolation(Reason.NO_BAIT, "no code block")
     if not bait.closed or not _has_substance(bait.code):
-        return Fault(Reason.NO_BAIT, "not a whole piece of code")
+        return RuleViolation(Reason.NO_BAIT, "not a whole piece of code")
     if f" {' '.join(words(bait.code))} " in draft.before.said:
-        return Fault(Reason.NO_BAIT, "the parent's own code")
+        return RuleViolation(Reason.NO_BAIT, "the parent's own code")
     return None
 
 
@@ -271,7 +275,7 @@ def _has_substance(code: str) -> bool:
     return sum(1 for _ in islice(filter(str.isalnum, code), LEAST_BAIT)) == LEAST_BAIT
 
 
-def _changes_the_language(draft: Draft) -> Fault | None:
+def _changes_the_language(draft: CandidateTask) -> RuleViolation | None:
     language = draft.parent.language
     if language is None or language in draft.after.words:
         return None
@@ -281,38 +285,38 @@ def _changes_the_language(draft: Draft) -> Fault | None:
     if not named and language not in named_languages(draft.before.text, draft.before.words):
         return None
     seen = ", ".join(sorted(named)) or "no language"
-    return Fault(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
+    return RuleViolation(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
 
 
-def _equals_its_parent(draft: Draft) -> Fault | None:
+def _equals_its_parent(draft: CandidateTask) -> RuleViolation | None:
     if draft.after.words == draft.before.words:
-        return Fault(Reason.EQUAL_TO_PARENT, "the same words")
+        return RuleViolation(Reason.EQUAL_TO_PARENT, "the same words")
     if _only_asks_to_be_right(draft):
-        return Fault(Reason.EQUAL_TO_PARENT, "asks to be right")
+        return RuleViolation(Reason.EQUAL_TO_PARENT, "asks to be right")
     new = draft.new_words
-    least = draft.rules.min_new_words if draft.heuristic.holds is Holds.NOTHING else 2
+    least = draft.rules.min_new_words if draft.heuristic.holds is TaskContents.NOTHING else 2
     if len(new) < least:
-        return Fault(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
-    if draft.heuristic.holds is not Holds.NOTHING:
+        return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if draft.heuristic.holds is not TaskContents.NOTHING:
         return None
     common = len(draft.after.telling & draft.before.telling)
     overlap = common / (len(draft.after.telling) + len(draft.before.telling) - common)
     if overlap > draft.rules.max_overlap:
-        return Fault(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
+        return RuleViolation(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
     return None
 
 
-def _only_asks_to_be_right(draft: Draft) -> bool:
+def _only_asks_to_be_right(draft: CandidateTask) -> bool:
     """Whether an addition wants something done correctly, as every task does unsaid."""
     if draft.added is None or "correct" in draft.before.said:
         return False
     return not draft.added.distinct.isdisjoint(("correct", "correctly"))
 
 
-def _grew_too_much(draft: Draft) -> Fault | None:
+def _grew_too_much(draft: CandidateTask) -> RuleViolation | None:
     n, rules = len(draft.after.words), draft.rules
     bound = min(rules.max_growth * len(draft.before.words) + 60, rules.max_words)
-    return Fault(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
+    return RuleViolation(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
 
 
 RULES: tuple[Rule, ...] = (

@@ -51,7 +51,7 @@ _NAME = re.compile(
 )
 
 
-class Match(StrEnum):
+class MatchedOn(StrEnum):
     """What is made equal between arms. Values are stored; never rename one."""
 
     SAMPLES = "samples"
@@ -59,14 +59,14 @@ class Match(StrEnum):
     STEPS = "steps"
 
 
-class Proof(StrEnum):
+class ArmFilter(StrEnum):
     """What must have been found of a row's answer. Values are stored; never rename one."""
 
     VERIFIED = "verified"
     RAN = "ran"
 
 
-_CHECKS = {Proof.VERIFIED: Check.TESTS, Proof.RAN: Check.RUNS}
+_CHECKS = {ArmFilter.VERIFIED: Check.TESTS, ArmFilter.RAN: Check.RUNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class Arm:
     """Rounds that its rows are of; none for the untrained student."""
     run: str
     """Name of the run that its rows are of."""
-    match: Match | None
+    match: MatchedOn | None
     """What is made equal to the other arms with the same match."""
-    proof: Proof | None
+    proof: ArmFilter | None
     """What its rows must have passed."""
     without: tuple[str, ...]
     """Heuristics whose rows are left out, sorted."""
@@ -97,9 +97,9 @@ class Arm:
                 f"arms: {name!r}: the student is untrained, so nothing can be matched"
             )
         without = tuple(sorted(set(filter(None, (found["without"] or "").split("~")))))
-        match = Match(found["match"]) if found["match"] else None
+        match = MatchedOn(found["match"]) if found["match"] else None
         rounds = _rounds(found["base"], found["only"], found["upto"])
-        proof = Proof(found["proof"]) if found["proof"] else None
+        proof = ArmFilter(found["proof"]) if found["proof"] else None
         return cls(found["base"], rounds, found["run"] or MAIN, match, proof, without)
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ def _rounds(base: str, only: str | None, upto: str | None) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """A run's rows, read into memory, with what selecting them needs to know."""
 
     rows: tuple[Row, ...]
@@ -143,12 +143,12 @@ class Source:
     least_strength: float
     """Least share of mutants that the tests of a verified row have killed."""
 
-    def has(self, proof: Proof, row: Row) -> bool:
+    def has(self, proof: ArmFilter, row: Row) -> bool:
         """Whether a row has passed what an arm asks for; a seed nobody looked at stays in."""
         found = [one for one in row.verdicts if one.check is _CHECKS[proof]]
         if not found:
             return row.task.round == 0
-        least = self.least_strength if proof is Proof.VERIFIED else 0.0
+        least = self.least_strength if proof is ArmFilter.VERIFIED else 0.0
         return any(one.kind == PASSED and (one.score or 0.0) >= least for one in found)
 
 
@@ -173,31 +173,31 @@ class Selection:
 
 
 def select(
-    arms: Iterable[Arm], sources: dict[str, Source], *, seed: int, tokens: Callable[[Row], int]
+    arms: Iterable[Arm], sources: dict[str, RowSource], *, seed: int, tokens: Callable[[Row], int]
 ) -> dict[Arm, Selection]:
     """Choose the rows of all arms at once: what is matched is matched to the smallest of them."""
     whole = {arm: _whole(arm, sources) for arm in arms if arm.is_trained}
     sizes = {arm: sum(map(tokens, rows)) for arm, rows in whole.items()}
-    least_rows = _least({arm: len(rows) for arm, rows in whole.items()}, Match.SAMPLES)
-    least_tokens = _least(sizes, Match.TOKENS)
-    least_steps = _least({arm: len(rows) for arm, rows in whole.items()}, Match.STEPS)
+    least_rows = _least({arm: len(rows) for arm, rows in whole.items()}, MatchedOn.SAMPLES)
+    least_tokens = _least(sizes, MatchedOn.TOKENS)
+    least_steps = _least({arm: len(rows) for arm, rows in whole.items()}, MatchedOn.STEPS)
     chosen = {}
     for arm, rows in whole.items():
         kept = rows
-        if arm.match is Match.SAMPLES:
+        if arm.match is MatchedOn.SAMPLES:
             kept = _in_order(_drawn(rows, arm, seed)[:least_rows])
-        elif arm.match is Match.TOKENS:
+        elif arm.match is MatchedOn.TOKENS:
             kept = _in_order(_up_to(_drawn(rows, arm, seed), least_tokens, tokens))
-        steps_of = least_steps if arm.match is Match.STEPS else None
+        steps_of = least_steps if arm.match is MatchedOn.STEPS else None
         chosen[arm] = Selection(arm, kept, sum(map(tokens, kept)), steps_of)
     return chosen
 
 
-def _least(sizes: dict[Arm, int], match: Match) -> int:
+def _least(sizes: dict[Arm, int], match: MatchedOn) -> int:
     return min((size for arm, size in sizes.items() if arm.match is match), default=0)
 
 
-def _whole(arm: Arm, sources: dict[str, Source]) -> tuple[Row, ...]:
+def _whole(arm: Arm, sources: dict[str, RowSource]) -> tuple[Row, ...]:
     """Return all rows of an arm, before matching, in their canonical order."""
     if arm.run not in sources:
         raise ConfigError(f"arms: {arm}: there is no run {arm.run!r}; known: {', '.join(sources)}")

@@ -34,14 +34,14 @@ from evolcoder.experiment.arms import Selection
 from evolcoder.experiment.config import AskConfig
 from evolcoder.experiment.interfaces import Scorer, Trainer, Training
 from evolcoder.experiment.store import LoopStore
-from evolcoder.experiment.timings import BESIDE, Clock
+from evolcoder.experiment.timings import BESIDE, StepTimer
 
 LOOK_UP_S = 0.5
 """How often who waits looks whether a signal has come."""
 
 
 @dataclass(order=True)
-class _Job:
+class _BackgroundJob:
     urgency: int
     place: int
     call: Callable[[], None] = field(compare=False)
@@ -55,14 +55,14 @@ class _Job:
             pass
 
 
-class Behind:
+class BackgroundJobs:
     """Threads with a list of things to do."""
 
     def __init__(self, stop: Callable[[], None], *, at_once: int = 1) -> None:
         """Take what ends the calls that go on; it may be called when none does."""
         self._stop = stop
-        self._jobs: dict[str, _Job] = {}
-        self._waiting: list[_Job] = []
+        self._jobs: dict[str, _BackgroundJob] = {}
+        self._waiting: list[_BackgroundJob] = []
         self._busy: set[str] = set()
         self._changed = threading.Condition()
         self._closing = False
@@ -103,7 +103,7 @@ class Behind:
         with self._changed:
             if name in self._jobs:
                 return
-            job = _Job(urgency, len(self._jobs), call, group)
+            job = _BackgroundJob(urgency, len(self._jobs), call, group)
             self._jobs[name] = job
             self._waiting.append(job)
             self._changed.notify_all()
@@ -138,14 +138,14 @@ class Behind:
                     self._changed.notify_all()
                 job.done.set()
 
-    def _ready(self) -> list[_Job]:
+    def _ready(self) -> list[_BackgroundJob]:
         return [job for job in self._waiting if job.group not in self._busy]
 
 
 CHECK = "check"
 
 
-class Grading(Behind):
+class GradingJobs(BackgroundJobs):
     """Grades the models of one loop."""
 
     def __init__(
@@ -154,7 +154,7 @@ class Grading(Behind):
         *,
         ask: AskConfig,
         scorer: Scorer,
-        clock: Clock,
+        clock: StepTimer,
         evaluation: Callable[[Training], Path],
         name: Callable[[Training], str],
     ) -> None:
@@ -211,7 +211,7 @@ def _job(training: Training, benches: Sequence[str]) -> str:
     return f"{training.key} on {', '.join(benches)}"
 
 
-class Trainings(Behind):
+class TrainingJobs(BackgroundJobs):
     """Trains the models of one loop."""
 
     def __init__(
@@ -220,7 +220,7 @@ class Trainings(Behind):
         beside: bool,
         trainer: Trainer,
         store: LoopStore,
-        clock: Clock,
+        clock: StepTimer,
         name: Callable[[Training], str],
     ) -> None:
         super().__init__(trainer.stop)

@@ -33,7 +33,7 @@ from evolcoder.config.schema import MOST_IN_FLIGHT, ModelSpec, Section
 from evolcoder.errors import ConfigError
 from evolcoder.evolve.heuristics import resolve
 from evolcoder.experiment.arms import MAIN, SEED, Arm
-from evolcoder.experiment.stop import Rule
+from evolcoder.experiment.stop import StopRule
 from evolcoder.text import without_logins
 
 T = TypeVar("T", str, tuple[str, ...])
@@ -225,9 +225,9 @@ class StopConfig(Section):
     """Make all rounds nevertheless, for an experiment, and say where it would have stopped."""
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> StopRule:
         """Return the rule as the decision takes it."""
-        return Rule(self.level, self.patience, self.strict)
+        return StopRule(self.level, self.patience, self.strict)
 
 
 class LoopConfig(Section):

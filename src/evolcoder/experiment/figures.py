@@ -9,7 +9,7 @@ hatched band behind them, so that nothing depends on colour. Needs matplotlib, i
 from typing import Any, BinaryIO
 
 from evolcoder.errors import ConfigError
-from evolcoder.experiment.tables import Line, Table
+from evolcoder.experiment.tables import Table, TableRow
 from evolcoder.text import visible
 
 MARKERS = {
@@ -68,7 +68,7 @@ def _panel(panel: Any, table: Table, bench: str) -> None:  # noqa: ANN401 - a fo
     panel.set_xlabel("pass@1, %")
 
 
-def _marker(line: Line) -> str:
+def _marker(line: TableRow) -> str:
     base = line.arm.rpartition("/")[2].partition("@")[0].partition("+")[0].partition("~")[0]
     kind = base if base in MARKERS else base.partition("-")[0]
     return MARKERS.get(kind, MARKERS["other"])

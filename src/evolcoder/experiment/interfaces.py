@@ -122,7 +122,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class LoopServices:
     """All of them."""
 
     evolver: Evolver

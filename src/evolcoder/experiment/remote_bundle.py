@@ -25,7 +25,7 @@ from evolcoder.bench.prompts import Template
 from evolcoder.errors import BenchError
 from evolcoder.experiment.arms import Selection
 from evolcoder.experiment.interfaces import Training
-from evolcoder.experiment.store import LoopStore, Step, lesson
+from evolcoder.experiment.store import LoopStore, StoredStep, lesson
 from evolcoder.input_files import opened, read_bytes
 from evolcoder.storage.atomic import write_whole
 
@@ -143,7 +143,7 @@ def note(store: LoopStore, folder: Path) -> None:
             store.add_step(step)
 
 
-def _told(path: Path) -> Iterator[Step]:
+def _told(path: Path) -> Iterator[StoredStep]:
     """Read the other machine's trainings, one a line."""
     lines = read_bytes(path, most_mb=MOST_TOLD_MB, error=BenchError).rstrip().split(b"\n")
     for n, line in enumerate(lines, 1):
@@ -159,7 +159,7 @@ def _told(path: Path) -> Iterator[Step]:
             raise BenchError(
                 f"{path} line {n}: no training: {error!r}; mend the line or take it out"
             ) from error
-        yield Step("train", name, seconds, json.dumps(told))
+        yield StoredStep("train", name, seconds, json.dumps(told))
 
 
 def _lines(rows: Iterable[object]) -> bytes:

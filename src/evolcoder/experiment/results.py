@@ -24,11 +24,11 @@ from evolcoder.bench.scores import BASE, Outcomes, base_by_problem, by_problem, 
 from evolcoder.errors import BenchError
 from evolcoder.experiment.figures import draw
 from evolcoder.experiment.interfaces import Training
-from evolcoder.experiment.tables import Entry, Table, markdown, tables
+from evolcoder.experiment.tables import Table, TableEntry, markdown, tables
 from evolcoder.input_files import opened, read_text
 from evolcoder.storage import atomic
 from evolcoder.storage.atomic import write_whole
-from evolcoder.storage.workdir import Facts, fact
+from evolcoder.storage.workdir import FolderFacts, fact
 
 FACTS = "loop.json"
 
@@ -55,21 +55,21 @@ class Kept:
     """How the program ended."""
 
 
-class _Run(Facts):
+class _Run(FolderFacts):
     seed: int
 
 
-class _Dev(Facts):
+class _Dev(FolderFacts):
     bench: str | None
 
 
-class _Config(Facts):
+class _Config(FolderFacts):
     tests: list[Annotated[str, StringConstraints(pattern=r"^[\w+.-]+$")]]
     dev: _Dev
     run: _Run
 
 
-class _Results(Facts):
+class _Results(FolderFacts):
     """What loop.json must hold."""
 
     config: _Config
@@ -137,7 +137,7 @@ def trainings(found: Mapping[str, Any]) -> list[Training]:
         raise BenchError(f"{FACTS}: holds a training that is none") from error
 
 
-def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[Entry]:
+def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[TableEntry]:
     """Sort outcomes by arm, benchmark and training seed; equal models of two arms count in both."""
     by_key: dict[str, dict[str, Outcomes]] = {model.key: {} for model in models}
     for bench, rows in kept.items():
@@ -154,7 +154,7 @@ def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> l
         mine = [model for model in models if model.arm == arm]
         benches = by_key[mine[0].key]
         outcomes = {b: {model.seed: by_key[model.key][b] for model in mine} for b in benches}
-        found.append(Entry(arm, mine[0].n_rows, mine[0].n_tokens, outcomes))
+        found.append(TableEntry(arm, mine[0].n_rows, mine[0].n_tokens, outcomes))
     return found
 
 

@@ -22,22 +22,22 @@ from pathlib import Path
 from evolcoder.bench.scores import Outcomes
 from evolcoder.experiment import stop
 from evolcoder.experiment.arms import MAIN, STUDENT, Arm, Selection
-from evolcoder.experiment.background import Grading, Trainings
+from evolcoder.experiment.background import GradingJobs, TrainingJobs
 from evolcoder.experiment.config import LoopConfig, merge, variant
-from evolcoder.experiment.interfaces import Parts, Training
-from evolcoder.experiment.runs import Runs
-from evolcoder.experiment.stop import Decision, Point, should_stop
+from evolcoder.experiment.interfaces import LoopServices, Training
+from evolcoder.experiment.runs import EvolutionRuns
+from evolcoder.experiment.stop import DevScore, StopDecision, should_stop
 from evolcoder.experiment.store import LoopStore, model_key
-from evolcoder.experiment.timings import Clock
+from evolcoder.experiment.timings import StepTimer
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LoopOutcome:
     """What a loop came to."""
 
-    decision: Decision | None
+    decision: StopDecision | None
     """Evol Stop's word; None where nothing was graded."""
     n_dev: int
     """Problems that it was taken on."""
@@ -54,7 +54,7 @@ class Loop:
         self,
         store: LoopStore,
         config: LoopConfig,
-        parts: Parts,
+        parts: LoopServices,
         *,
         tokens: Callable[[Row], int],
         say: Callable[[str], None],
@@ -63,25 +63,25 @@ class Loop:
         self._config = config
         self._parts = parts
         self._say = say
-        self._clock = Clock(store, say)
+        self._clock = StepTimer(store, say)
         dev = (config.dev.bench,) if config.dev.bench else ()
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
-        self._runs = Runs(store, config, parts, clock=self._clock, tokens=tokens)
-        self._grading = Grading(
+        self._runs = EvolutionRuns(store, config, parts, clock=self._clock, tokens=tokens)
+        self._grading = GradingJobs(
             (dev, config.tests), ask=config.ask, scorer=parts.scorer, clock=self._clock,
             evaluation=self.evaluation, name=_name,
         )  # fmt: skip
-        self._trainings = Trainings(
+        self._trainings = TrainingJobs(
             beside=config.train.beside, trainer=parts.trainer, store=store, clock=self._clock,
             name=_name,
         )  # fmt: skip
 
-    def run(self, *, grade: bool = True, make: bool = True) -> Outcome:
+    def run(self, *, grade: bool = True, make: bool = True) -> LoopOutcome:
         """Go through all steps that are left; with `make=False`, of the models that were asked."""
         with self._grading, self._trainings, closing(self._parts.servers):
             return self._run(grade=grade, make=make)
 
-    def _run(self, *, grade: bool, make: bool) -> Outcome:
+    def _run(self, *, grade: bool, make: bool) -> LoopOutcome:
         dev = self._dev_problems()
         decision, rounds = self._rounds(dev, grade=grade, make=make)
         planned, skipped = self.plan(rounds, make=make)
@@ -96,7 +96,7 @@ class Loop:
         models = tuple(training for training, _ in trainings)
         for training in models if grade else ():
             self._grading.see_to(training, self.benches)
-        return Outcome(decision, len(dev), models, skipped)
+        return LoopOutcome(decision, len(dev), models, skipped)
 
     def plan(
         self, rounds: int, *, make: bool = True
@@ -122,7 +122,7 @@ class Loop:
         ]
         return found, tuple(str(arm) for arm in wanted if arm not in arms)
 
-    def _put_away(self, models: Sequence[Training], decision: Decision) -> None:
+    def _put_away(self, models: Sequence[Training], decision: StopDecision) -> None:
         """Remove the weights of all models but those of the best merge."""
         best = str(merge(decision.best))
         kept = {model.key for model in models if model.arm == best}
@@ -145,12 +145,12 @@ class Loop:
 
     def _rounds(
         self, dev: frozenset[str], *, grade: bool, make: bool
-    ) -> tuple[Decision | None, int]:
+    ) -> tuple[StopDecision | None, int]:
         """Make round after round until one does not help; return the decision and the rounds.
 
         A round that has no rows, or is not there where none is to be made, is the end too.
         """
-        history: list[Point] = []
+        history: list[DevScore] = []
         decision = None
         for k in range(self._config.run.budget.rounds + 1):
             # One point decides nothing, so round 1 is always made: with round 0, by one server.
@@ -171,7 +171,7 @@ class Loop:
             bench = self._config.dev.bench
             if not grade or not models or bench is None:
                 continue
-            history.append(Point(k, self._on_dev(bench, models, dev)))
+            history.append(DevScore(k, self._on_dev(bench, models, dev)))
             decision = should_stop(history, self._config.stop.rule)
             self._say(decision.reason)
             if decision.stop and not self._config.stop.go_on:

@@ -15,11 +15,11 @@ from pathlib import Path
 from pydantic import RootModel, StrictInt, StrictStr
 
 from evolcoder.config.load import Config
-from evolcoder.experiment.arms import MAIN, STUDENT, Arm, Selection, Source, select
+from evolcoder.experiment.arms import MAIN, STUDENT, Arm, RowSource, Selection, select
 from evolcoder.experiment.config import LoopConfig, rerun, variant
-from evolcoder.experiment.interfaces import Parts
+from evolcoder.experiment.interfaces import LoopServices
 from evolcoder.experiment.store import LoopStore, weights_id
-from evolcoder.experiment.timings import Clock, stages_of
+from evolcoder.experiment.timings import StepTimer, stages_of
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.storage.run_store import DB_NAME, RunStore
@@ -34,16 +34,16 @@ class _Evolved(RootModel[tuple[StrictStr, StrictInt]]):
     """What is stored under such a key."""
 
 
-class Runs:
+class EvolutionRuns:
     """All runs of one loop."""
 
     def __init__(
         self,
         store: LoopStore,
         config: LoopConfig,
-        parts: Parts,
+        parts: LoopServices,
         *,
-        clock: Clock,
+        clock: StepTimer,
         tokens: Callable[[Row], int],
     ) -> None:
         self._store = store
@@ -79,9 +79,9 @@ class Runs:
 
         return list(filter(has, arms))
 
-    def _source(self, name: str, *, again: bool) -> Source:
+    def _source(self, name: str, *, again: bool) -> RowSource:
         again_name, least = f"{name}-reanswered", self._config.min_verified
-        return Source(self._rows(name), self._rows(again_name) if again else (), least)
+        return RowSource(self._rows(name), self._rows(again_name) if again else (), least)
 
     def _rows(self, name: str) -> tuple[Row, ...]:
         with RunStore.read(self._run_folder(name)) as store:

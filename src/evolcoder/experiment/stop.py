@@ -23,11 +23,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.bench.scores import Comparison, Outcomes, compare
+from evolcoder.bench.scores import Outcomes, PairedComparison, compare
 from evolcoder.errors import BenchError, ConfigError
 
 
-class Standing(StrEnum):
+class StopState(StrEnum):
     """How a round stands beside the best before it. Values are stored; never rename one."""
 
     FIRST = "first"
@@ -40,16 +40,16 @@ class Standing(StrEnum):
     @property
     def is_kept(self) -> bool:
         """Whether the round stays in the merge: all do that are not proven worse."""
-        return self is not Standing.WORSE
+        return self is not StopState.WORSE
 
     @property
     def is_new_best(self) -> bool:
         """Whether the round takes the place of the best one; a tie does not, it costs more data."""
-        return self in {Standing.FIRST, Standing.BETTER, Standing.HIGHER}
+        return self in {StopState.FIRST, StopState.BETTER, StopState.HIGHER}
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class DevScore:
     """The dev set as the model of one round answered it."""
 
     round: int
@@ -59,7 +59,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class StopRule:
     """When to stop."""
 
     level: float = 0.05
@@ -71,12 +71,12 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class RoundDecision:
     """One round beside the best one before it."""
 
     round: int
     """The round."""
-    standing: Standing
+    standing: StopState
     """How it stands."""
     score: float
     """Its pass@1, from 0 to 1."""
@@ -93,20 +93,20 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StopDecision:
     """Whether to stop, and what is kept."""
 
     stop: bool
     """Whether another round is not worth making."""
     best: int
     """The round whose merge is kept: the highest score, the earliest of equals."""
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[RoundDecision, ...]
     """Every round, in order."""
     reason: str
     """Why, in one line."""
 
 
-def should_stop(history: Sequence[Point], rule: Rule) -> Decision:
+def should_stop(history: Sequence[DevScore], rule: StopRule) -> StopDecision:
     """Judge every round of a history, and say whether to go on after the last."""
     if not history:
         raise BenchError("evolution cannot be judged before a round was scored")
@@ -119,27 +119,27 @@ def should_stop(history: Sequence[Point], rule: Rule) -> Decision:
         against = against + 1 if _counts_against(found.standing, rule) else 0
         if against >= rule.patience:
             why = _stopping(judged, against, best)
-            return Decision(stop=True, best=best.round, judgements=tuple(judged), reason=why)
+            return StopDecision(stop=True, best=best.round, judgements=tuple(judged), reason=why)
     last = judged[-1].reason
-    return Decision(stop=False, best=best.round, judgements=tuple(judged), reason=last)
+    return StopDecision(stop=False, best=best.round, judgements=tuple(judged), reason=last)
 
 
-def _counts_against(standing: Standing, rule: Rule) -> bool:
+def _counts_against(standing: StopState, rule: StopRule) -> bool:
     return not standing.is_new_best if rule.strict else not standing.is_kept
 
 
-def _stopping(judged: Sequence[Judgement], against: int, best: Point) -> str:
+def _stopping(judged: Sequence[RoundDecision], against: int, best: DevScore) -> str:
     rounds = "1 round" if against == 1 else f"{against} rounds in a row"
     return f"{judged[-1].reason}; {rounds} did not help: stop, and keep round {best.round}"
 
 
-def _first(point: Point) -> Judgement:
+def _first(point: DevScore) -> RoundDecision:
     score = compare(point.outcomes, point.outcomes, k=1).first
     reason = f"round {point.round} is the first: {100 * score:.1f} %"
-    return Judgement(point.round, Standing.FIRST, score, point.round, 0.0, 1.0, "", reason)
+    return RoundDecision(point.round, StopState.FIRST, score, point.round, 0.0, 1.0, "", reason)
 
 
-def _judge(best: Point, point: Point, rule: Rule) -> Judgement:
+def _judge(best: DevScore, point: DevScore, rule: StopRule) -> RoundDecision:
     found = compare(best.outcomes, point.outcomes, k=1)
     if found.n_left_out:
         raise BenchError(
@@ -148,30 +148,30 @@ def _judge(best: Point, point: Point, rule: Rule) -> Judgement:
         )
     standing, change = _standing(found, rule), found.second - found.first
     reason = _said(point.round, best.round, found, standing)
-    return Judgement(
+    return RoundDecision(
         point.round, standing, found.second, best.round, change, found.p_value, found.test, reason
     )
 
 
-def _standing(found: Comparison, rule: Rule) -> Standing:
+def _standing(found: PairedComparison, rule: StopRule) -> StopState:
     change, proven = found.second - found.first, found.p_value <= rule.level
     if change == 0:
-        return Standing.TIE
+        return StopState.TIE
     if change > 0:
-        return Standing.BETTER if proven else Standing.HIGHER
-    return Standing.WORSE if proven else Standing.LOWER
+        return StopState.BETTER if proven else StopState.HIGHER
+    return StopState.WORSE if proven else StopState.LOWER
 
 
-def _said(round: int, best: int, found: Comparison, standing: Standing) -> str:
+def _said(round: int, best: int, found: PairedComparison, standing: StopState) -> str:
     points = f"by {abs(100 * (found.second - found.first)):.1f} points"
     chance = f"p = {found.p_value:.3f}"
     says = {
-        Standing.BETTER: f"is better {points} than round {best} ({chance}): kept, the new best",
-        Standing.HIGHER: f"is higher {points} than round {best}, within noise ({chance}): "
+        StopState.BETTER: f"is better {points} than round {best} ({chance}): kept, the new best",
+        StopState.HIGHER: f"is higher {points} than round {best}, within noise ({chance}): "
         "kept, the new best",
-        Standing.TIE: f"ties with round {best}: kept",
-        Standing.LOWER: f"is lower {points} than round {best}, within noise ({chance}): kept",
-        Standing.WORSE: f"is worse {points} than round {best} ({chance}): not kept",
+        StopState.TIE: f"ties with round {best}: kept",
+        StopState.LOWER: f"is lower {points} than round {best}, within noise ({chance}): kept",
+        StopState.WORSE: f"is worse {points} than round {best} ({chance}): not kept",
     }
     return f"round {round} {says[standing]}"
 

@@ -28,7 +28,7 @@ from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.storage import atomic
 from evolcoder.storage.database import MAYBE_NUMBER, NUMBER, TEXT, Columns
-from evolcoder.storage.workdir import Folder
+from evolcoder.storage.workdir import Workdir
 
 DB_NAME = "loop.db"
 MIGRATIONS: Sequence[str] = (
@@ -49,7 +49,7 @@ _STEP = Columns(kind=TEXT, name=TEXT, seconds=NUMBER, detail=TEXT, busy=MAYBE_NU
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoredStep:
     """Something that a session of the loop did."""
 
     kind: str
@@ -65,7 +65,7 @@ class Step:
     """Share of that time in which the GPUs computed, 0 to 1; None where none can be looked at."""
 
 
-class LoopStore(Folder):
+class LoopStore(Workdir):
     """A loop's folder that is open: for one writer, or for readers."""
 
     DB_NAME = DB_NAME
@@ -77,16 +77,16 @@ class LoopStore(Folder):
         """Open a folder for writing; whatever is in it already is used where it fits."""
         return cls.opened(folder, lambda _: None)
 
-    def add_step(self, step: Step) -> None:
+    def add_step(self, step: StoredStep) -> None:
         """Note a step that was done."""
         values = (step.kind, step.name, step.seconds, step.detail, step.busy)
         self.db.write("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", values)
         self.db.flush()
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[StoredStep]:
         """Read all steps, in order."""
         query = "SELECT kind, name, seconds, detail, busy FROM steps ORDER BY rowid"
-        return [Step(*row) for row in self.db.each(_STEP.checked, query)]
+        return [StoredStep(*row) for row in self.db.each(_STEP.checked, query)]
 
     def run_folder(self, name: str) -> Path:
         """Return where a run is kept."""

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from evolcoder.experiment.arms import MAIN, REANSWERED, SEED, STUDENT, Arm, Match
+from evolcoder.experiment.arms import MAIN, REANSWERED, SEED, STUDENT, Arm, MatchedOn
 from evolcoder.experiment.intervals import BySeed, Difference, Estimate, Resampler
 from evolcoder.text import visible
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ArmPair:
     """An arm and what it is held against."""
 
     arm: str
@@ -41,7 +41,7 @@ class Question:
     """Short, for files."""
     title: str
     """In words, with what in the paper it stands beside."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ArmPair, ...]
     """Arms with their controls, controls first."""
 
 
@@ -51,7 +51,7 @@ def questions(names: Iterable[str]) -> tuple[Question, ...]:
     found = [
         Question("rounds", "Do rounds help? (the paper's Figure 3)", _rounds(arms)),
         Question("untouched", "Is it better than the untouched student?", _untouched(arms)),
-        *(_quantity(arms, match) for match in Match),
+        *(_quantity(arms, match) for match in MatchedOn),
         Question("evolver", "Who evolves? (the paper's Table 4)", _without(arms, _other_run)),
         Question("heuristics", "Which heuristic helps?", _without(arms, _heuristic)),
         Question("verified", "Does verification help?", _without(arms, _verification)),
@@ -59,15 +59,15 @@ def questions(names: Iterable[str]) -> tuple[Question, ...]:
     return tuple(question for question in found if len(question.pairs) > 1)
 
 
-def _rounds(arms: Sequence[Arm]) -> tuple[Pair, ...]:
+def _rounds(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
     return _against(_plain(arms))
 
 
-def _untouched(arms: Sequence[Arm]) -> tuple[Pair, ...]:
+def _untouched(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
     """Hold all arms of the first question against the student that learnt nothing."""
     students = [arm for arm in arms if arm.base == STUDENT]
     ordered = [*students, *(arm for arm in _plain(arms) if arm not in students)]
-    return tuple(Pair(str(arm), str(students[0])) for arm in ordered) if students else ()
+    return tuple(ArmPair(str(arm), str(students[0])) for arm in ordered) if students else ()
 
 
 def _plain(arms: Sequence[Arm]) -> list[Arm]:
@@ -76,19 +76,19 @@ def _plain(arms: Sequence[Arm]) -> list[Arm]:
     return [arm for arm in plain if arm.base in {STUDENT, SEED, REANSWERED} or arm.rounds[1:]]
 
 
-def _quantity(arms: Sequence[Arm], match: Match) -> Question:
+def _quantity(arms: Sequence[Arm], match: MatchedOn) -> Question:
     mine = [arm for arm in arms if arm.match is match and not arm.proof and not arm.without]
     title = f"Complexity or quantity, at equal {match}? (the paper's Table 5)"
     return Question(f"equal-{match}", title, _against(mine))
 
 
-def _against(arms: Sequence[Arm]) -> tuple[Pair, ...]:
+def _against(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
     """Hold all arms against the re-answered seeds, or the seeds where those are not there."""
     controls = [arm for base in (REANSWERED, SEED) for arm in arms if arm.base == base]
     if not controls:
         return ()
     ordered = [controls[0], *(arm for arm in arms if arm != controls[0])]
-    return tuple(Pair(str(arm), str(controls[0])) for arm in ordered)
+    return tuple(ArmPair(str(arm), str(controls[0])) for arm in ordered)
 
 
 def _other_run(arm: Arm) -> Arm:
@@ -103,14 +103,14 @@ def _verification(arm: Arm) -> Arm:
     return replace(arm, proof=None)
 
 
-def _without(arms: Sequence[Arm], plainer: Callable[[Arm], Arm]) -> tuple[Pair, ...]:
+def _without(arms: Sequence[Arm], plainer: Callable[[Arm], Arm]) -> tuple[ArmPair, ...]:
     """Hold each arm against the one that lacks what is asked about."""
-    found: dict[Pair, None] = {}
+    found: dict[ArmPair, None] = {}
     for arm in arms:
         control = plainer(arm)
         if control != arm and control in arms:
-            found[Pair(str(control), str(control))] = None
-            found[Pair(str(arm), str(control))] = None
+            found[ArmPair(str(control), str(control))] = None
+            found[ArmPair(str(arm), str(control))] = None
     return tuple(found)
 
 
@@ -118,7 +118,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableEntry:
     """What is known of one arm."""
 
     arm: str
@@ -132,7 +132,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One arm on one benchmark."""
 
     estimate: Estimate
@@ -142,7 +142,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """One arm of a table."""
 
     arm: str
@@ -153,7 +153,7 @@ class Line:
     """Rows that it was trained on."""
     n_tokens: int
     """Tokens of their answers."""
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, TableCell]
     """By benchmark."""
 
 
@@ -165,7 +165,7 @@ class Table:
     """What was asked."""
     benches: tuple[str, ...]
     """Its columns."""
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     """Its arms."""
 
     def as_plain(self) -> dict[str, Any]:
@@ -173,21 +173,23 @@ class Table:
         return asdict(self)
 
 
-def tables(entries: Sequence[Entry], *, benches: Sequence[str], seed: int) -> tuple[Table, ...]:
+def tables(
+    entries: Sequence[TableEntry], *, benches: Sequence[str], seed: int
+) -> tuple[Table, ...]:
     """Answer every question that these arms answer, on these benchmarks."""
     by_name = {entry.arm: entry for entry in entries}
     resamplers = {bench: _resampler(entries, bench, seed) for bench in benches}
-    cells: dict[tuple[Pair, str], Cell] = {}
+    cells: dict[tuple[ArmPair, str], TableCell] = {}
 
-    def cell(pair: Pair, bench: str) -> Cell:
+    def cell(pair: ArmPair, bench: str) -> TableCell:
         if (pair, bench) not in cells:
             cells[pair, bench] = _cell(pair, bench, by_name, resamplers[bench])
         return cells[pair, bench]
 
-    def line(pair: Pair) -> Line:
+    def line(pair: ArmPair) -> TableRow:
         entry = by_name[pair.arm]
         found = {bench: cell(pair, bench) for bench in benches}
-        return Line(pair.arm, pair.control, entry.n_rows, entry.n_tokens, found)
+        return TableRow(pair.arm, pair.control, entry.n_rows, entry.n_tokens, found)
 
     return tuple(
         Table(question, tuple(benches), tuple(map(line, question.pairs)))
@@ -195,20 +197,22 @@ def tables(entries: Sequence[Entry], *, benches: Sequence[str], seed: int) -> tu
     )
 
 
-def _resampler(entries: Sequence[Entry], bench: str, seed: int) -> Resampler:
+def _resampler(entries: Sequence[TableEntry], bench: str, seed: int) -> Resampler:
     """Draw the problems that the first arm has; an arm that lacks one of them is an error."""
     first = entries[0].outcomes[bench]
     problems = sorted(next(iter(first.values())))
     return Resampler(problems, seed=seed)
 
 
-def _cell(pair: Pair, bench: str, by_name: Mapping[str, Entry], resampler: Resampler) -> Cell:
+def _cell(
+    pair: ArmPair, bench: str, by_name: Mapping[str, TableEntry], resampler: Resampler
+) -> TableCell:
     mine = by_name[pair.arm].outcomes[bench]
     estimate = resampler.estimate(pair.arm, mine)
     if pair.arm == pair.control:
-        return Cell(estimate, None)
+        return TableCell(estimate, None)
     theirs = by_name[pair.control].outcomes[bench]
-    return Cell(estimate, resampler.difference(pair.arm, mine, pair.control, theirs))
+    return TableCell(estimate, resampler.difference(pair.arm, mine, pair.control, theirs))
 
 
 def markdown(found: Sequence[Table]) -> str:
@@ -235,7 +239,7 @@ def _over(seeds: Sequence[int]) -> str:
     return " and training seeds"
 
 
-def _row(line: Line) -> str:
+def _row(line: TableRow) -> str:
     n_seeds = {cell.estimate.n_seeds for cell in line.cells.values()}
     held = "" if line.arm == line.control else f"<br>[{line.control}]"
     cells = [_text(cell) for cell in line.cells.values()]
@@ -243,7 +247,7 @@ def _row(line: Line) -> str:
     return f"| {' | '.join([f'{line.arm}{held}', *counts, *cells])} |"
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: TableCell) -> str:
     e, d = cell.estimate, cell.difference
     text = f"{100 * e.value:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f})"
     if d is None:

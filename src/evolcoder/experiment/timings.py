@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evolcoder.experiment.store import LoopStore, Step
+from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
 
@@ -42,7 +42,7 @@ class _Utilization(ctypes.Structure):
     _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
 
 
-class Cards:
+class GpuMonitor:
     """The GPUs of this machine, by index."""
 
     def __init__(self, library: Any, visible: str | None) -> None:  # noqa: ANN401 - a C library
@@ -71,16 +71,16 @@ class Cards:
         return handle
 
 
-def cards() -> Cards | None:
+def cards() -> GpuMonitor | None:
     """Return the GPUs of this machine, or None."""
     try:
-        found = Cards(ctypes.CDLL(LIBRARY), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        found = GpuMonitor(ctypes.CDLL(LIBRARY), os.environ.get("CUDA_VISIBLE_DEVICES"))
     except (OSError, AttributeError):
         return None
     return found if len(found) else None
 
 
-class Watch:
+class GpuWatch:
     """What was seen so far."""
 
     def __init__(self) -> None:
@@ -95,10 +95,10 @@ class Watch:
 
 @contextmanager
 def watching(
-    find: Callable[[], Cards | None] = cards, *, every_s: float = EVERY_S
-) -> Iterator[Watch]:
+    find: Callable[[], GpuMonitor | None] = cards, *, every_s: float = EVERY_S
+) -> Iterator[GpuWatch]:
     """Look at the GPUs again and again, in a thread, while the context lasts."""
-    watch, found = Watch(), find()
+    watch, found = GpuWatch(), find()
     if found is None:
         yield watch
         return
@@ -135,14 +135,14 @@ MOMENT_S = 0.5
 
 
 @dataclass(slots=True)
-class Noted:
+class StepTime:
     """What a step says of itself, beside its time."""
 
     detail: str = ""
     """More in words."""
 
 
-class Clock:
+class StepTimer:
     """Notes the steps of one loop in its database."""
 
     def __init__(self, store: LoopStore, say: Callable[[str], None]) -> None:
@@ -150,14 +150,14 @@ class Clock:
         self._say = say
 
     @contextmanager
-    def timed(self, kind: str, name: str) -> Iterator[Noted]:
+    def timed(self, kind: str, name: str) -> Iterator[StepTime]:
         """Say that a step begins, and note it when it has ended well."""
         self._say(f"{kind} {name}")
-        began, noted = time.monotonic(), Noted()
+        began, noted = time.monotonic(), StepTime()
         with watching() as watch:
             yield noted
         seconds = round(time.monotonic() - began, 2)
-        self._store.add_step(Step(kind, name, seconds, noted.detail, watch.busy))
+        self._store.add_step(StoredStep(kind, name, seconds, noted.detail, watch.busy))
 
     @contextmanager
     def up(self, serving: AbstractContextManager[T], what: str) -> Iterator[T]:
@@ -175,7 +175,7 @@ class Clock:
             yield
         seconds = round(time.monotonic() - began, 2)
         if seconds >= MOMENT_S:
-            self._store.add_step(Step("wait", f"until {until}", seconds, "", watch.busy))
+            self._store.add_step(StoredStep("wait", f"until {until}", seconds, "", watch.busy))
 
 
 def stages_of(folder: Path) -> str:
@@ -186,7 +186,7 @@ def stages_of(folder: Path) -> str:
     return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
 
 
-def table(steps: Sequence[Step]) -> str:
+def table(steps: Sequence[StoredStep]) -> str:
     """Return steps as a table, with the whole time and the GPUs' idle share of it at the end."""
     lines = ["| step | of | seconds | GPU busy |", "| --- | --- | ---: | ---: |"]
     for step in steps:
@@ -198,7 +198,7 @@ def table(steps: Sequence[Step]) -> str:
     return "\n".join(lines)
 
 
-def busy_share(steps: Sequence[Step]) -> float | None:
+def busy_share(steps: Sequence[StoredStep]) -> float | None:
     """Return the share of all steps' time in which the GPUs computed; None where not known."""
     known = [(s.busy, s.seconds) for s in steps if s.busy is not None and s.detail != BESIDE]
     seconds = sum(seconds for _, seconds in known)

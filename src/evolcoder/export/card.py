@@ -63,7 +63,7 @@ class CardFacts:
 
 
 @dataclass(slots=True)
-class Tally:
+class RowCounts:
     """Counts of the rows that went by; not frozen, for it counts while they are written."""
 
     rounds: Counter[str] = field(default_factory=Counter)
@@ -89,7 +89,7 @@ class Tally:
             yield row
 
 
-def card(facts: CardFacts, format: Format, tally: Tally) -> str:
+def card(facts: CardFacts, format: Format, tally: RowCounts) -> str:
     """Write the card of one export: YAML for the Hub, then Markdown for people."""
     parts = (
         f"---\n{yaml.safe_dump(_head(facts, format, tally), sort_keys=False)}---",
@@ -111,7 +111,7 @@ def card(facts: CardFacts, format: Format, tally: Tally) -> str:
     return visible("\n\n".join(part for part in parts if part)) + "\n"
 
 
-def _head(facts: CardFacts, format: Format, tally: Tally) -> dict[str, object]:
+def _head(facts: CardFacts, format: Format, tally: RowCounts) -> dict[str, object]:
     return {
         "pretty_name": one_line(facts.title, 100),
         "license": facts.license,

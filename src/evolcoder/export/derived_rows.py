@@ -33,7 +33,7 @@ from typing import Protocol
 from evolcoder.code.python_ast import compiles, parse
 from evolcoder.errors import UnjudgedError
 from evolcoder.ids import rng_for
-from evolcoder.records import Check, Response, Row, RowVerdict
+from evolcoder.records import Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
 from evolcoder.verify.generated_tests.mutants import mutants
 from evolcoder.verify.metrics import python_program
@@ -95,7 +95,7 @@ class Repair:
     """The program as it was before."""
 
 
-class Fails(Protocol):
+class FailureTest(Protocol):
     """Runs checks in the sandbox; put together where the grader may be used."""
 
     async def __call__(self, program: str, checks: Sequence[str]) -> int | None:
@@ -133,7 +133,7 @@ async def repair(  # noqa: PLR0913 - all of it decides
     checks: Sequence[str],
     rng: Random,
     *,
-    fails: Fails,
+    fails: FailureTest,
     entry_point: str | None,
     task: str = "",
     tries: int = 6,
@@ -297,7 +297,7 @@ def repairs(rows: Iterable[Row]) -> Iterator[Row]:
         yield _derived(row, made.instruction, made.answer, beside)
 
 
-def _verdict(row: Row, check: Check) -> RowVerdict | None:
+def _verdict(row: Row, check: Check) -> CheckResult | None:
     return next((verdict for verdict in row.verdicts if verdict.check is check), None)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evolcoder.config.load import ExportFormat
-from evolcoder.records import Check, Made, Response, Row, Task
+from evolcoder.records import Check, Response, Row, Task, Usage
 
 Columns = dict[str, object]
 
@@ -122,7 +122,7 @@ def _found(row: Row) -> Columns:
     }
 
 
-def _made(who: str, verb: str, made: Made | None) -> Columns:
+def _made(who: str, verb: str, made: Usage | None) -> Columns:
     return {
         who: made.model if made else "",
         f"{verb}_prompt_tokens": made.prompt_tokens if made else 0,

@@ -26,7 +26,7 @@ import yaml
 
 from evolcoder.config.load import ExportFormat
 from evolcoder.errors import ConfigError, RunFolderError
-from evolcoder.export.card import CardFacts, Tally, card
+from evolcoder.export.card import CardFacts, RowCounts, card
 from evolcoder.export.formats import FORMATS, Columns, Format
 from evolcoder.records import Row
 from evolcoder.storage import atomic
@@ -74,7 +74,7 @@ class _Out:
 
 
 def _export_one(rows: Iterable[Row], format: Format, out: _Out, facts: CardFacts) -> Path:
-    path, tally = out.folder / format.file, Tally()
+    path, tally = out.folder / format.file, RowCounts()
     lines = (format.columns(row) for row in tally.counting(rows))
     with atomic.open_binary(path, inside=out.inside, error=RunFolderError) as file:
         _WRITERS[path.suffix](lines, file, format)

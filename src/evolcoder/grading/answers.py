@@ -15,7 +15,7 @@ as text: it needs `bench.oracles` and what every sandboxed process has.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from evolcoder.bench.comparators import Oracle, compare
+from evolcoder.bench.comparators import Comparator, compare
 from evolcoder.safe_codec import NotPlainError, decode
 from evolcoder.safe_repr import safe_repr
 
@@ -27,7 +27,7 @@ _NOT_A_NUMBER = b'"nan"'
 """Part of an encoded answer that does not equal itself."""
 
 
-class Answer(NamedTuple):
+class CandidateAnswer(NamedTuple):
     """What one call gave."""
 
     word: str
@@ -43,13 +43,13 @@ class Case(NamedTuple):
     """The expected answer, encoded."""
     inputs: Sequence[Any]
     """The arguments, for the rules that look at them."""
-    oracle: Oracle
+    oracle: Comparator
     """How the two are compared."""
     atol: float
     """Absolute tolerance; 0 for the oracle's own."""
 
 
-class Mark(NamedTuple):
+class CaseResult(NamedTuple):
     """Whether one answer is right, with what a verdict says if it is not."""
 
     is_right: bool
@@ -64,22 +64,22 @@ class Mark(NamedTuple):
     """What the answer is, where it is no value."""
 
 
-RIGHT = Mark(is_right=True)
+RIGHT = CaseResult(is_right=True)
 
 
-def read_answer(line: bytes) -> Answer:
+def read_answer(line: bytes) -> CandidateAnswer:
     """Decode a line of the channel of answers; what is none is forged."""
     try:
         match decode(line):
             case ["value", value]:
-                return Answer("value", value)
+                return CandidateAnswer("value", value)
             case ["raise", str(name), str(message)]:
-                return Answer("raise", f"{name}: {message}")
+                return CandidateAnswer("raise", f"{name}: {message}")
             case ["odd", str(message)]:
-                return Answer("odd", message)
+                return CandidateAnswer("odd", message)
     except NotPlainError:
         pass
-    return Answer("forged", "the channel of answers holds something else")
+    return CandidateAnswer("forged", "the channel of answers holds something else")
 
 
 def is_same(line: bytes, expected: bytes) -> bool:
@@ -87,7 +87,7 @@ def is_same(line: bytes, expected: bytes) -> bool:
     return line == expected and line.startswith(b'["l","value"') and _NOT_A_NUMBER not in line
 
 
-def mark(line: bytes, case: Case) -> Mark:
+def mark(line: bytes, case: Case) -> CaseResult:
     """Compare one answer with the expected one."""
     if is_same(line, case.expected):
         return RIGHT
@@ -95,7 +95,7 @@ def mark(line: bytes, case: Case) -> Mark:
     if _counts(answer, case.oracle) and _matches(answer, expected, case):
         return RIGHT
     is_value = answer.word == "value"
-    return Mark(
+    return CaseResult(
         is_right=False,
         word=answer.word,
         got=safe_repr(answer.value) if is_value else "",
@@ -110,23 +110,23 @@ def marks(given: Sequence[tuple[bytes, bytes, Sequence[Any], str, float]]) -> li
     Lines and cases come as plain data, as does what is returned.
     """
     for number, (line, expected, inputs, oracle, atol) in enumerate(given):
-        one = mark(line, Case(expected, inputs, Oracle(oracle), atol))
+        one = mark(line, Case(expected, inputs, Comparator(oracle), atol))
         if not one.is_right:
             return [number, list(one)]
     return [len(given), []]
 
 
-def _counts(answer: Answer, oracle: Oracle) -> bool:
+def _counts(answer: CandidateAnswer, oracle: Comparator) -> bool:
     """Whether a rule looks at such an answer at all."""
-    return answer.word == "value" or (answer.word == "odd" and oracle is Oracle.NOT_NONE)
+    return answer.word == "value" or (answer.word == "odd" and oracle is Comparator.NOT_NONE)
 
 
-def _matches(answer: Answer, expected: object, case: Case) -> bool:
+def _matches(answer: CandidateAnswer, expected: object, case: Case) -> bool:
     output = _value(answer)
     return compare(
         case.oracle, inputs=case.inputs, output=output, expected=expected, atol=case.atol
     ).passes
 
 
-def _value(answer: Answer) -> Any:  # noqa: ANN401 - plain data
+def _value(answer: CandidateAnswer) -> Any:  # noqa: ANN401 - plain data
     return OPAQUE if answer.word == "odd" else answer.value

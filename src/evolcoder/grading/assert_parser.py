@@ -19,17 +19,17 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evolcoder.bench.comparators import Oracle
+from evolcoder.bench.comparators import Comparator
 
 
-class Check(NamedTuple):
+class ParsedAssert(NamedTuple):
     """One assertion."""
 
     arguments: tuple[Any, ...]
     """What the function is called with."""
     expected: Any
     """What its answer is held against."""
-    oracle: Oracle
+    oracle: Comparator
     """How."""
     atol: float
     """With what tolerance; 0 where there is none."""
@@ -59,18 +59,18 @@ def plain_checks(
 ) -> list[tuple[tuple[Any, ...], Any]] | None:
     """Return arguments and answers of a test that asks for equality alone, else None."""
     found = read_checks(test, entry_point, check)
-    if found is None or any(one.oracle is not Oracle.SAME for one in found):
+    if found is None or any(one.oracle is not Comparator.SAME for one in found):
         return None
     return [(one.arguments, one.expected) for one in found]
 
 
-def read_checks(test: str, entry_point: str, check: str | None) -> list[Check] | None:
+def read_checks(test: str, entry_point: str, check: str | None) -> list[ParsedAssert] | None:
     """Return the checks of a test in order, or None where it has to be run."""
     try:
         tree = ast.parse(test)
         where = (tree.body, entry_point) if check is None else _check_function(tree.body, check)
         found = list(_checks(*where))
-        if any(one.oracle is Oracle.NEAR for one in found) and _binds(tree, "abs"):
+        if any(one.oracle is Comparator.NEAR for one in found) and _binds(tree, "abs"):
             return None
         return found or None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, _NotPlainError):
@@ -90,7 +90,7 @@ def _check_function(body: Sequence[ast.stmt], name: str) -> tuple[Sequence[ast.s
     return found.body, found.args.args[0].arg
 
 
-def _checks(body: Sequence[ast.stmt], function: str) -> Iterator[Check]:
+def _checks(body: Sequence[ast.stmt], function: str) -> Iterator[ParsedAssert]:
     for statement in body:
         if isinstance(statement, ast.Assert):
             if not _always_holds(statement.test):
@@ -101,14 +101,14 @@ def _checks(body: Sequence[ast.stmt], function: str) -> Iterator[Check]:
             raise _NotPlainError
 
 
-def _check(test: ast.expr, function: str) -> Check:
+def _check(test: ast.expr, function: str) -> ParsedAssert:
     match test:
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[expected]):
-            return Check(_arguments(left, function), _value(expected), Oracle.SAME, 0.0)
+            return ParsedAssert(_arguments(left, function), _value(expected), Comparator.SAME, 0.0)
         case ast.Compare(
             left=left, ops=[ast.Is()], comparators=[ast.Constant(value=bool() | None as expected)]
         ):
-            return Check(_arguments(left, function), expected, Oracle.IDENTITY, 0.0)
+            return ParsedAssert(_arguments(left, function), expected, Comparator.IDENTITY, 0.0)
         case ast.Compare(
             left=ast.Call(
                 func=ast.Name(id="abs"),
@@ -118,14 +118,14 @@ def _check(test: ast.expr, function: str) -> Check:
             ops=[ast.Lt()],
             comparators=[ast.Constant(value=int() | float() as atol)],
         ):
-            return Check(_arguments(left, function), _value(expected), Oracle.NEAR, atol)
+            return ParsedAssert(_arguments(left, function), _value(expected), Comparator.NEAR, atol)
         case ast.UnaryOp(op=ast.Not(), operand=left):
             return _truth(_arguments(left, function), expected=False)
     return _truth(_arguments(test, function), expected=True)
 
 
-def _truth(arguments: tuple[Any, ...], *, expected: bool) -> Check:
-    return Check(arguments, expected, Oracle.TRUTH, 0.0)
+def _truth(arguments: tuple[Any, ...], *, expected: bool) -> ParsedAssert:
+    return ParsedAssert(arguments, expected, Comparator.TRUTH, 0.0)
 
 
 def _arguments(node: ast.expr, function: str) -> tuple[Any, ...]:

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolcoder.bench.comparators import NEED_INPUTS, Oracle
+from evolcoder.bench.comparators import NEED_INPUTS, Comparator
 from evolcoder.errors import EvolcoderError
-from evolcoder.grading.answers import RIGHT, Case, Mark, is_same, mark, read_answer
-from evolcoder.grading.assert_parser import Check
+from evolcoder.grading.answers import RIGHT, Case, CaseResult, is_same, mark, read_answer
+from evolcoder.grading.assert_parser import ParsedAssert
 from evolcoder.grading.harness import module_source
 from evolcoder.grading.verdicts import ending, verdict
 from evolcoder.safe_codec import SIZE, encode, trusted
@@ -61,7 +61,7 @@ class CallTest:
     """Arguments, call by call."""
     expected: tuple[bytes, ...] = field(repr=False)
     """Answers as the sandbox would encode them, call by call."""
-    rules: tuple[tuple[Oracle, float], ...] = field(repr=False)
+    rules: tuple[tuple[Comparator, float], ...] = field(repr=False)
     """How each answer is compared, and its absolute tolerance; 0 for the oracle's own."""
     encoded: bytes = field(repr=False)
     """The arguments as the sandbox gets them."""
@@ -74,14 +74,14 @@ class CallTest:
         inputs: Sequence[Sequence[Any]],
         expected: Sequence[Any],
         atol: float = 0,
-        oracle: Oracle = Oracle.EQUAL,
+        oracle: Comparator = Comparator.EQUAL,
     ) -> "CallTest":
         """Encode arguments and answers once for all the candidates that will get them."""
         rules = [(oracle, atol)] * len(inputs)
         return cls._of(entry_point, inputs, list(map(_line, expected)), rules)
 
     @classmethod
-    def each(cls, entry_point: str, checks: Sequence[Check]) -> "CallTest":
+    def each(cls, entry_point: str, checks: Sequence[ParsedAssert]) -> "CallTest":
         """Encode the checks of a test, every one with a rule of its own."""
         return cls._of(
             entry_point,
@@ -98,7 +98,7 @@ class CallTest:
         inputs: Sequence[Sequence[Any]],
         lines: Sequence[bytes],
         atol: float,
-        oracle: Oracle,
+        oracle: Comparator,
     ) -> "CallTest":
         """Take what a reference answered, line by line, for what is expected."""
         return cls._of(entry_point, inputs, lines, [(oracle, atol)] * len(inputs))
@@ -109,7 +109,7 @@ class CallTest:
         entry_point: str,
         inputs: Sequence[Sequence[Any]],
         lines: Sequence[bytes],
-        rules: Sequence[tuple[Oracle, float]],
+        rules: Sequence[tuple[Comparator, float]],
     ) -> "CallTest":
         if len(inputs) != len(lines):
             raise ValueError(f"{len(inputs)} inputs for {len(lines)} expected answers")
@@ -132,7 +132,7 @@ async def answers_of(
 
 async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
     """Call the candidate and compare its answers."""
-    marks = _Marks(test)
+    marks = _CaseResults(test)
     program = Program("python", source, Calls(test.entry_point, test.encoded, marks.goes_on))
     execution = await sandbox.run(program, limits)
     if not test.inputs:
@@ -174,7 +174,7 @@ def costly_limits(n_bytes: int) -> Limits:
     return Limits(cpu_s, wall_s, COSTLY_MB, processes=8, output_kb=64, answers_mb=1, file_mb=1)
 
 
-class _Marks:
+class _CaseResults:
     """Which answers of a candidate are right.
 
     This process decodes short ones, up to a bound on all of them together. From the first one on
@@ -183,7 +183,7 @@ class _Marks:
 
     def __init__(self, test: CallTest) -> None:
         self._test = test
-        self._known: dict[int, tuple[bytes, Mark | None]] = {}
+        self._known: dict[int, tuple[bytes, CaseResult | None]] = {}
         self._left = LIGHT_BYTES_IN_ALL
         self._failure: EvolcoderError | None = None
 
@@ -202,11 +202,11 @@ class _Marks:
             self._failure = error
             return False
 
-    async def all(self, lines: Sequence[bytes], sandbox: Sandbox) -> list[Mark]:
+    async def all(self, lines: Sequence[bytes], sandbox: Sandbox) -> list[CaseResult]:
         """Mark answers in order, up to the first wrong one."""
         if self._failure is not None:
             raise self._failure
-        found: list[Mark] = []
+        found: list[CaseResult] = []
         for number, line in enumerate(lines):
             one = self._mark(number, line)
             if one is None:
@@ -216,7 +216,7 @@ class _Marks:
                 break
         return found
 
-    def _mark(self, number: int, line: bytes) -> Mark | None:
+    def _mark(self, number: int, line: bytes) -> CaseResult | None:
         """Mark an answer; None where that is too much for this process."""
         if self._is_same(number, line):
             return RIGHT
@@ -231,7 +231,7 @@ class _Marks:
         test = self._test
         return number < len(test.inputs) and is_same(line, test.expected[number])
 
-    def _fresh(self, number: int, line: bytes) -> Mark | None:
+    def _fresh(self, number: int, line: bytes) -> CaseResult | None:
         size = len(line) + len(self._test.expected[number])
         if size > min(LIGHT_BYTES, self._left):
             return None
@@ -242,7 +242,9 @@ class _Marks:
         oracle, atol = self._test.rules[number]
         return Case(self._test.expected[number], self._test.inputs[number], oracle, atol)
 
-    async def _isolated(self, lines: Sequence[bytes], begin: int, sandbox: Sandbox) -> list[Mark]:
+    async def _isolated(
+        self, lines: Sequence[bytes], begin: int, sandbox: Sandbox
+    ) -> list[CaseResult]:
         """Mark the answers from one on, up to the first wrong one."""
         n_calls = len(self._test.inputs)
         numbers = range(begin, min(len(lines), n_calls))
@@ -253,9 +255,9 @@ class _Marks:
             n_right, wrong = await call_isolated(sandbox, _MARKING, "marks", given, limits)
         except TooCostlyError as error:
             why = f"the answer is too costly to compare: {error}"
-            n_right, wrong = 0, Mark(is_right=False, word="costly", detail=why)
+            n_right, wrong = 0, CaseResult(is_right=False, word="costly", detail=why)
         if wrong:
-            return [RIGHT] * (unlike[n_right] - begin) + [Mark(*wrong)]
+            return [RIGHT] * (unlike[n_right] - begin) + [CaseResult(*wrong)]
         more = [_ONE_TOO_MANY] if len(lines) > n_calls else []
         return [RIGHT] * len(numbers) + more
 
@@ -266,7 +268,7 @@ def _as_plain(line: bytes, case: Case) -> list[Any]:
 
 
 _MARKING = ("evolcoder.bench.comparators", "evolcoder.grading.answers")
-_ONE_TOO_MANY = Mark(is_right=False, word="forged", detail="more answers than calls")
+_ONE_TOO_MANY = CaseResult(is_right=False, word="forged", detail="more answers than calls")
 
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
@@ -283,7 +285,7 @@ def _lines(execution: Execution, n_calls: int) -> list[bytes]:
     return execution.answers.split(b"\n", n_calls + 1)[:-1]
 
 
-def _judged(test: CallTest, found: Sequence[Mark], execution: Execution) -> Verdict:
+def _judged(test: CallTest, found: Sequence[CaseResult], execution: Execution) -> Verdict:
     outcomes = tuple(one.is_right for one in found)
     if found and not found[-1].is_right:
         return _wrong(found[-1], outcomes, execution)
@@ -292,7 +294,7 @@ def _judged(test: CallTest, found: Sequence[Mark], execution: Execution) -> Verd
     return verdict(Kind.PASSED, Separation.PARENT, execution, outcomes=outcomes)
 
 
-def _wrong(last: Mark, outcomes: tuple[bool, ...], execution: Execution) -> Verdict:
+def _wrong(last: CaseResult, outcomes: tuple[bool, ...], execution: Execution) -> Verdict:
     """Make the verdict of a program by its first wrong answer."""
     is_memory = last.word == "raise" and last.detail.startswith("MemoryError")
     return verdict(

@@ -109,12 +109,12 @@ def _separation(harness: str) -> Separation:
 
 
 def _solver() -> str:
-    return f"{_with('solver')}\nfrom {_SENT}.solver import look, run\n"
+    return f"{_with('snippet_process')}\nfrom {_SENT}.snippet_process import look, run\n"
 
 
 def _judge(source: str, checks: HarnessChecks) -> str:
     given = f"{checks.harness!r}, {list(checks.calls)!r}, {source!r}, run, look"
-    return f"{_with('judge')}\nfrom {_SENT}.judge import main\nmain({given})\n"
+    return f"{_with('harness_process')}\nfrom {_SENT}.harness_process import main\nmain({given})\n"
 
 
 def _with(name: str) -> str:

@@ -38,7 +38,7 @@ MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class TestNeeds:
     """What a problem's reference took on this machine, and what it answered."""
 
     cpu_s: float = 0.0
@@ -85,7 +85,7 @@ class ProblemTest:
     """A test in another language, where that is how it is checked."""
 
     @classmethod
-    def of(cls, problem: Problem, need: Need) -> Self:
+    def of(cls, problem: Problem, need: TestNeeds) -> Self:
         """Make a problem ready."""
         checks, limits = problem.checks, need.limits(problem.checks)
         calls = asserts = program = None

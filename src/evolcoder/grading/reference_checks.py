@@ -26,7 +26,7 @@ from evolcoder.bench.base import CallChecks, Problem, ProgramChecks
 from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.grading.answers import read_answer
 from evolcoder.grading.calls import answers_of
-from evolcoder.grading.problem_test import Need, ProblemTest
+from evolcoder.grading.problem_test import ProblemTest, TestNeeds
 from evolcoder.grading.sealed import expected_lines, harness_texts, split_test
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
@@ -39,7 +39,7 @@ GENEROUS = Limits(cpu_s=120, wall_s=300, memory_mb=6144, answers_mb=512, file_mb
 """For a reference, which is known to end."""
 COSTLY_S = 0.05
 """From so much processor time of the reference on, its calls are timed one by one."""
-UNKNOWN = Need(cpu_s=20.0, peak_mb=1024.0)
+UNKNOWN = TestNeeds(cpu_s=20.0, peak_mb=1024.0)
 """Taken for what a reference needs until it has run."""
 MIGRATIONS: Sequence[str] = (
     """CREATE TABLE controls (
@@ -77,7 +77,7 @@ _NEED = Columns(cpu_s=NUMBER, peak_mb=NUMBER, answers=BLOB, calls_s=TEXT)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReferenceFinding:
     """What the reference and the stub of a problem gave on this machine."""
 
     reference: str
@@ -95,7 +95,7 @@ class Finding:
         return "its stub passes" if self.stub == Kind.PASSED else ""
 
 
-class Controls:
+class ReferenceChecks:
     """The controls of problems, kept in a file that evaluations share."""
 
     def __init__(
@@ -111,23 +111,23 @@ class Controls:
         self._where = [RULES, sys.version, platform.machine(), _processor(), environment]
         self._tools = tools
 
-    async def finding(self, problem: Problem) -> Finding:
+    async def finding(self, problem: Problem) -> ReferenceFinding:
         """Say what a problem's controls gave, or raise SandboxError; what is kept was sound."""
         try:
             with judging():
                 key = self._key(problem)
                 query = "SELECT reference, stub FROM controls WHERE key=?"
                 for reference, stub in self._db.each(_FINDING.checked, query, (key,)):
-                    return Finding(reference, stub)
+                    return ReferenceFinding(reference, stub)
                 return (await self._fresh(key, problem))[0]
         except UnjudgedError as error:
             told = f"{Kind.ERROR}: {error}"
-            return Finding(NONE if problem.reference is None else told, told)
+            return ReferenceFinding(NONE if problem.reference is None else told, told)
 
-    async def need(self, problem: Problem) -> Need:
+    async def need(self, problem: Problem) -> TestNeeds:
         """Return what a problem's reference took and answered, or raise SandboxError."""
         if problem.reference is None and isinstance(problem.checks, ProgramChecks):
-            return Need(answers=await self._expected(problem, problem.checks))
+            return TestNeeds(answers=await self._expected(problem, problem.checks))
         key = self._key(problem)
         query = "SELECT cpu_s, peak_mb, answers, calls_s FROM controls WHERE key=?"
         for need in self._db.each(partial(_need_from, problem=problem), query, (key,)):
@@ -163,7 +163,7 @@ class Controls:
             self._db.write("INSERT OR REPLACE INTO expected VALUES (?, ?)", (key, packed))
         return lines
 
-    async def _fresh(self, key: str, problem: Problem) -> tuple[Finding, Need]:
+    async def _fresh(self, key: str, problem: Problem) -> tuple[ReferenceFinding, TestNeeds]:
         """Measure the controls of a problem, and keep them if they are sound."""
         finding, need = await self._measured(problem)
         if not finding.fault and sum(map(len, need.answers)) < MOST_ANSWERS:
@@ -173,7 +173,7 @@ class Controls:
             self._db.write("INSERT OR REPLACE INTO controls VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return finding, need
 
-    async def _measured(self, problem: Problem) -> tuple[Finding, Need]:
+    async def _measured(self, problem: Problem) -> tuple[ReferenceFinding, TestNeeds]:
         need, reference = UNKNOWN, NONE
         if isinstance(problem.checks, CallChecks):
             need, reference = await self._answered(problem.checks)
@@ -185,20 +185,20 @@ class Controls:
             reference, took = _finding(verdict), verdict.execution
             need = replace(need, cpu_s=took.cpu_s, peak_mb=took.peak_mb)
         elif not isinstance(problem.checks, CallChecks):
-            need = Need(answers=need.answers)
+            need = TestNeeds(answers=need.answers)
         stub = await ProblemTest.of(problem, need).grade(self._sandbox, problem.stub)
-        return Finding(reference, _finding(stub)), need
+        return ReferenceFinding(reference, _finding(stub)), need
 
-    async def _answered(self, checks: CallChecks) -> tuple[Need, str]:
+    async def _answered(self, checks: CallChecks) -> tuple[TestNeeds, str]:
         """Have the reference answer every call; say what is wrong if it does not."""
         answers, execution = await answers_of(
             self._sandbox, checks.reference, checks.entry_point, checks.inputs, GENEROUS
         )
         calls_s = await self._times(checks) if execution.cpu_s > COSTLY_S else ()
-        need = Need(execution.cpu_s, execution.peak_mb, calls_s, tuple(answers))
+        need = TestNeeds(execution.cpu_s, execution.peak_mb, calls_s, tuple(answers))
         if execution.status is not Status.FINISHED or len(answers) != len(checks.inputs):
             told = f"{execution.status}: {len(answers)} of {len(checks.inputs)} answers"
-            return Need(answers=(b"",) * len(checks.inputs)), told
+            return TestNeeds(answers=(b"",) * len(checks.inputs)), told
         return need, NONE
 
     async def _times(self, checks: CallChecks) -> tuple[float, ...]:
@@ -211,7 +211,7 @@ class Controls:
         return tuple(round(one, 3) if isinstance(one, float) else 0.0 for one in times)
 
 
-def _need_from(columns: Sequence[Any], *, problem: Problem) -> Need:
+def _need_from(columns: Sequence[Any], *, problem: Problem) -> TestNeeds:
     """Decode what was kept, as far as it can be this problem's."""
     cpu_s, peak_mb, packed, calls_s = _NEED.checked(columns)
     answers = _unpacked(packed, problem)
@@ -220,7 +220,7 @@ def _need_from(columns: Sequence[Any], *, problem: Problem) -> Need:
         raise ValueError("calls_s holds what is no time")
     if len(times) not in {0, len(answers)}:
         raise ValueError(f"{len(times)} times of {len(answers)} calls")
-    return Need(cpu_s, peak_mb, tuple(times), answers)
+    return TestNeeds(cpu_s, peak_mb, tuple(times), answers)
 
 
 def _lines_from(columns: Sequence[Any], *, problem: Problem) -> tuple[bytes, ...]:

@@ -56,7 +56,7 @@ BOUND_EARLY = (BOUND, "1")
 
 
 @dataclass(frozen=True, slots=True)
-class Jail:
+class BubblewrapLauncher:
     """How to start workers on this machine."""
 
     bwrap: str
@@ -104,7 +104,7 @@ class Jail:
 
     def _own_code(self) -> Iterator[str]:
         package = Path(evolcoder.__file__).parent
-        for name in ("wire.py", "safe_repr.py", "sandbox/inside"):
+        for name in ("safe_codec.py", "safe_repr.py", "sandbox/inside"):
             yield from _open_parents(Path(HOME, "evolcoder", name))
             yield from ("--ro-bind", str(package / name), f"{HOME}/evolcoder/{name}")
 
@@ -172,11 +172,15 @@ def _open_parents(path: Path) -> Iterator[str]:
 
 def jails(
     folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
-) -> Iterator[Jail]:
+) -> Iterator[BubblewrapLauncher]:
     """Return the ways to build a container here, best first."""
     bwrap = find_bwrap()
     if bwrap is None:
         return
     if os.geteuid() == 0:
-        yield Jail(bwrap, tuple(folders), tuple(packages), from_root=True, warm=tuple(warm))
-    yield Jail(bwrap, tuple(folders), tuple(packages), from_root=False, warm=tuple(warm))
+        yield BubblewrapLauncher(
+            bwrap, tuple(folders), tuple(packages), from_root=True, warm=tuple(warm)
+        )
+    yield BubblewrapLauncher(
+        bwrap, tuple(folders), tuple(packages), from_root=False, warm=tuple(warm)
+    )

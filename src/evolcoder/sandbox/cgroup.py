@@ -50,7 +50,7 @@ _LAST_S = 2.0
 _numbers = itertools.count()
 
 
-class Group:
+class Cgroup:
     """The control group of one worker: a folder, or with version 1 one for each controller."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -59,7 +59,7 @@ class Group:
         self._memory_mb = self._processes = 0
 
     @classmethod
-    def make(cls, places: Sequence[Path]) -> "Group":
+    def make(cls, places: Sequence[Path]) -> "Cgroup":
         """Make a group beneath the places; OSError where that is not allowed."""
         name = f"{_owner(os.getpid())}-{next(_numbers)}"
         folders = [place / name for place in places]
@@ -159,31 +159,31 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class CgroupFactory:
     """Where groups can be made."""
 
     places: tuple[Path, ...]
     """Folders of control groups: one, or with version 1 one for each controller."""
 
-    def make(self) -> Group:
+    def make(self) -> Cgroup:
         """Make a group for a worker."""
         try:
-            return Group.make(self.places)
+            return Cgroup.make(self.places)
         except OSError as error:
             raise SandboxError(f"no control group for a worker: {error}") from error
 
 
-def find(process: Path = Path("/proc/self")) -> Groups | None:
+def find(process: Path = Path("/proc/self")) -> CgroupFactory | None:
     """Find where control groups can be made, and remove what killed owners have left there."""
     for places in _possible(_read(process / "mountinfo"), _read(process / "cgroup")):
         for place in places:
             _remove_left(place)
         with contextlib.suppress(OSError):
-            trial = Group.make(places)
+            trial = Cgroup.make(places)
             complete = trial.bounds()
             trial.remove()
             if complete:
-                return Groups(places)
+                return CgroupFactory(places)
     return None
 
 
@@ -223,7 +223,7 @@ def _remove_left(place: Path) -> None:
         _, space, pid, _, _ = folder.name.split("-")
         same_space = space == _owner(os.getpid()).split("-")[1]
         if same_space and not folder.name.startswith(f"{_owner(int(pid))}-"):
-            Group([folder]).remove()
+            Cgroup([folder]).remove()
 
 
 def _owner(pid: int) -> str:

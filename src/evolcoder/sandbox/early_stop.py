@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from evolcoder.sandbox.base import Calls, GoesOn, Script, Task
-from evolcoder.sandbox.memfds import Channels
+from evolcoder.sandbox.memfds import Memfds
 
 FIRST_S, LONGEST_S = 0.01, 0.04
 """Pauses between looks: the first, and the longest that they double to."""
@@ -21,10 +21,10 @@ _MOST = 1 << 20
 """Bytes that one look reads."""
 
 
-class Lookout:
+class EarlyStop:
     """The looks at one program's answers, from its start to its end."""
 
-    def __init__(self, channels: Channels, goes_on: GoesOn) -> None:
+    def __init__(self, channels: Memfds, goes_on: GoesOn) -> None:
         self._channels = channels
         self._goes_on = goes_on
         self._stop: Callable[[], None] = lambda: None
@@ -69,7 +69,7 @@ class Lookout:
             self._wait(min(2 * pause, LONGEST_S))
 
 
-def lookout_of(task: Task, channels: Channels) -> Lookout | None:
+def lookout_of(task: Task, channels: Memfds) -> EarlyStop | None:
     """Make the lookout that a task asks for."""
     goes_on = task.goes_on if isinstance(task, Calls | Script) else None
-    return goes_on and Lookout(channels, goes_on)
+    return goes_on and EarlyStop(channels, goes_on)

@@ -35,7 +35,7 @@ COMPILER_PROCESSES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class JobSpec:
     """A program made ready to run."""
 
     program: Program
@@ -56,7 +56,7 @@ class Order:
     @classmethod
     def of(
         cls, program: Program, limits: Limits, toolchain: Toolchain | None, haste: float = 1.0
-    ) -> "Order":
+    ) -> "JobSpec":
         """Seal the program if it asks for it."""
         if not isinstance(program.task, Sealed) or toolchain is None:
             return cls(program, toolchain, limits, haste, b"", None, 0)
@@ -99,7 +99,7 @@ class Job:
     """Processes and threads that it may have at one time."""
 
 
-def job_of(order: Order) -> Job:
+def job_of(order: JobSpec) -> Job:
     """Write down what a worker must know."""
     program, limits, toolchain = order.program, order.limits, order.toolchain
     work = _mode(program) if toolchain is None else _commands(program, toolchain)

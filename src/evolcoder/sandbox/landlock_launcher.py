@@ -26,7 +26,7 @@ from evolcoder.sandbox.bubblewrap import (
     FIRST_UID,
     SYSTEM,
     WARM,
-    Jail,
+    BubblewrapLauncher,
     interpreter,
     settings,
 )
@@ -50,7 +50,7 @@ _MORE_SETTINGS = ("/etc/ssl/openssl.cnf",)
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
+class LandlockLauncher:
     """How to start workers on this machine."""
 
     folders: tuple[Path, ...]
@@ -107,7 +107,7 @@ class Fence:
 
 
 NO_PROC = "there is no /proc here, which the sandbox needs; mount it"
-Hold = Jail | Fence
+Hold = BubblewrapLauncher | LandlockLauncher
 """How to start workers."""
 
 
@@ -131,7 +131,7 @@ def _uid_map() -> str:
 
 def fences(
     folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
-) -> Iterator[Fence]:
+) -> Iterator[LandlockLauncher]:
     """Return the way to hold programs without a container, if there is one here."""
     known = landlock.version()
     users = spare_users(_uid_map()) if os.geteuid() == 0 else None
@@ -142,4 +142,4 @@ def fences(
                 " these tools where everybody may read them"
             )
     if known >= (1 if users else landlock.KNOWS_TRUNCATE):
-        yield Fence(tuple(folders), tuple(packages), known, users, tuple(warm))
+        yield LandlockLauncher(tuple(folders), tuple(packages), known, users, tuple(warm))

@@ -13,7 +13,7 @@ _APPENDED = ("stdout", "stderr", "report")
 """What several processes write at a time: a file in memory keeps no two writes apart otherwise."""
 
 
-class Channels:
+class Memfds:
     """The files in memory that one program has in common with us."""
 
     def __init__(self, fds: list[int]) -> None:

@@ -38,14 +38,14 @@ from evolcoder.sandbox.bubblewrap import jails
 from evolcoder.sandbox.early_stop import lookout_of
 from evolcoder.sandbox.inside.isolate import SPARED
 from evolcoder.sandbox.inside.protocol import KILLED, End
-from evolcoder.sandbox.job import Job, Order, job_of
+from evolcoder.sandbox.job import Job, JobSpec, job_of
 from evolcoder.sandbox.landlock_launcher import NO_PROC, Hold, fences
 from evolcoder.sandbox.layer_probe import PROBE, layers_of
-from evolcoder.sandbox.memfds import Channels
-from evolcoder.sandbox.result import Outcome, has_begun, outcome_of
-from evolcoder.sandbox.scheduler import Exclusive, Seats
+from evolcoder.sandbox.memfds import Memfds
+from evolcoder.sandbox.result import RunOutcome, has_begun, outcome_of
+from evolcoder.sandbox.scheduler import ExclusiveAccess, PrioritySemaphore
 from evolcoder.sandbox.toolchains import Toolchain, find
-from evolcoder.sandbox.worker import EndedError, KilledError, Worker
+from evolcoder.sandbox.worker import Worker, WorkerDiedError, WorkerKilledError
 
 HASTE = 1 / 3
 """Part of its processor time that a program gets while others run beside it."""
@@ -111,10 +111,10 @@ class PoolSandbox:
         self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
-        self._seats = Seats(workers)
+        self._seats = PrioritySemaphore(workers)
         # Two on the two threads of one core would slow each other down.
         cores = max(1, len(os.sched_getaffinity(0)) // 2)
-        self._quiet = Exclusive(self._seats, workers, min(workers, cores))
+        self._quiet = ExclusiveAccess(self._seats, workers, min(workers, cores))
         self._lull = asyncio.Event()
         self._hasty = 0
         self._closed = False
@@ -175,15 +175,15 @@ class PoolSandbox:
         programs that wait, the one that may take most processor time goes first.
         """
         toolchain = self._toolchain(program.language)
-        order = Order.of(program, limits, toolchain, 1.0 if self._workers == 1 else HASTE)
+        order = JobSpec.of(program, limits, toolchain, 1.0 if self._workers == 1 else HASTE)
         try:
             outcome = await self._first(order)
             if outcome.is_final or order.haste == 1.0:
                 return outcome.execution
-        except EndedError:
+        except WorkerDiedError:
             pass
         async with self._quiet.entered(self._lull):
-            order = Order.of(program, limits, toolchain)
+            order = JobSpec.of(program, limits, toolchain)
             return (await self._try(order, is_alone=True)).execution
 
     async def aclose(self) -> None:
@@ -194,7 +194,7 @@ class PoolSandbox:
                 worker.kill()
         self._free = [(number, None) for number, _ in self._free]
 
-    async def _first(self, order: Order) -> Outcome:
+    async def _first(self, order: JobSpec) -> RunOutcome:
         """Run a program beside others."""
         self._hasty += 1
         self._lull.clear()
@@ -209,17 +209,17 @@ class PoolSandbox:
             if not self._hasty:
                 self._lull.set()
 
-    async def _try(self, order: Order, *, is_alone: bool) -> Outcome:
+    async def _try(self, order: JobSpec, *, is_alone: bool) -> RunOutcome:
         """Run a program, on another worker if the first one fails."""
         job = job_of(order)
         for tries in range(1, TRIES + 1):
-            with Channels.open(order.program) as channels:
+            with Memfds.open(order.program) as channels:
                 try:
                     end = await self._serve(job, channels, order)
                     return outcome_of(end, channels, order, self._layers)
                 except SandboxError as error:
-                    is_killed = isinstance(error, KilledError)
-                    if isinstance(error, EndedError) and is_alone and has_begun(channels):
+                    is_killed = isinstance(error, WorkerKilledError)
+                    if isinstance(error, WorkerDiedError) and is_alone and has_begun(channels):
                         # Nothing else ran that could have caused it.
                         if is_killed or tries == TRIES:
                             return outcome_of(error.end, channels, order, self._layers)
@@ -227,7 +227,7 @@ class PoolSandbox:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: Job, channels: Channels, order: Order) -> End:
+    async def _serve(self, job: Job, channels: Memfds, order: JobSpec) -> End:
         """Give a job to a free worker; a worker that fails or is left waiting is ended."""
         lookout = lookout_of(order.program.task, channels)
         if self._closed:
@@ -243,7 +243,7 @@ class PoolSandbox:
                 worker.kill()
             self._free.append((number, kept))
         if end.why == KILLED:
-            raise KilledError("a program was killed", end)
+            raise WorkerKilledError("a program was killed", end)
         return end
 
     def _toolchain(self, language: str) -> Toolchain | None:

@@ -89,7 +89,7 @@ PROBE = Limits(cpu_s=20, wall_s=25, compile_s=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class MissingRequirement:
     """Something that a language's programs or tests need and that is not here."""
 
     language: str
@@ -141,23 +141,23 @@ class Requirements:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._found: dict[str, tuple[Lack, ...]] = {}
+        self._found: dict[str, tuple[MissingRequirement, ...]] = {}
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
-    async def lacks(self, language: str) -> tuple[Lack, ...]:
+    async def lacks(self, language: str) -> tuple[MissingRequirement, ...]:
         """Return what a language lacks, or raise SandboxError."""
         async with self._locks[language]:
             if language not in self._found:
                 self._found[language] = await self._look(language)
         return self._found[language]
 
-    async def lack_of(self, language: str, *sources: str) -> Lack | None:
+    async def lack_of(self, language: str, *sources: str) -> MissingRequirement | None:
         """Return the first thing that is lacking for a program, or for a prompt and tests."""
         if language not in LANGUAGES or not LANGUAGES[language].requirements:
             return None
         return next((lack for lack in await self.lacks(language) if lack.concerns(*sources)), None)
 
-    async def _look(self, language: str) -> tuple[Lack, ...]:
+    async def _look(self, language: str) -> tuple[MissingRequirement, ...]:
         if language not in LANGUAGES:
             return ()
         requirements = LANGUAGES[language].requirements
@@ -169,13 +169,15 @@ class Requirements:
         plain = await self._run(language, PROBES[language][0])
         if not _fails(plain):
             return tuple(
-                Lack(language, one, stops_all=False, said=first_line(execution))
+                MissingRequirement(language, one, stops_all=False, said=first_line(execution))
                 for one, execution in failed.items()
             )
         named = [one for one, ran in failed.items() if one.absent and _says(ran, one.absent)]
         found: list[Requirement | None] = [*named] or [None]
         return tuple(
-            Lack(language, one, stops_all=True, said=first_line(failed[one] if one else plain))
+            MissingRequirement(
+                language, one, stops_all=True, said=first_line(failed[one] if one else plain)
+            )
             for one in found
         )
 

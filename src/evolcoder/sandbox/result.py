@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.base import Execution, Kind, Layer, Status, missing_from
 from evolcoder.sandbox.inside.protocol import IDLE, KILLED, End
-from evolcoder.sandbox.job import Order
-from evolcoder.sandbox.memfds import Channels
+from evolcoder.sandbox.job import JobSpec
+from evolcoder.sandbox.memfds import Memfds
 
 REPORT_BYTES = 4096
 """Longest report of a cell that is read."""
@@ -29,7 +29,7 @@ _SAID_OTHERWISE = {IDLE: Status.TIMEOUT, KILLED: Status.MEMORY}
 is killed again when it is run again uses more memory than there is."""
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What became of a program once."""
 
     execution: Execution
@@ -38,13 +38,13 @@ class Outcome(NamedTuple):
     """Whether more processor time would not have changed it."""
 
 
-def has_begun(channels: Channels) -> bool:
+def has_begun(channels: Memfds) -> bool:
     """Tell whether a program was closed in and on its way when its worker ended."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     return report.ready and not report.broken
 
 
-def outcome_of(end: End, channels: Channels, order: Order, layers: Sequence[Layer]) -> Outcome:
+def outcome_of(end: End, channels: Memfds, order: JobSpec, layers: Sequence[Layer]) -> RunOutcome:
     """Put together what became of a program; raise SandboxError if it never began."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     if report.broken or not report.ready:
@@ -74,7 +74,7 @@ def outcome_of(end: End, channels: Channels, order: Order, layers: Sequence[Laye
         layers=tuple(layers),
         missing=missing_from(layers),
     )
-    return Outcome(execution, status is not Status.TIMEOUT or end.why == IDLE)
+    return RunOutcome(execution, status is not Status.TIMEOUT or end.why == IDLE)
 
 
 class _Report:
@@ -115,7 +115,7 @@ MOST_CHECKS = 1 << 20
 """Checks have smaller numbers."""
 
 
-class Finding(NamedTuple):
+class AssertFinding(NamedTuple):
     """What a test found."""
 
     kind: Kind
@@ -130,13 +130,15 @@ class Finding(NamedTuple):
     """What else there is to say."""
 
 
-def read_finding(answers: bytes) -> Finding | None:
+def read_finding(answers: bytes) -> AssertFinding | None:
     """Read a finding; None where there is none, or something else."""
     if not answers or len(answers) > MOST_BYTES:
         return None
     try:
         found: Any = json.loads(answers)
-        finding = Finding(Kind(found["kind"]), *(found[name] for name in Finding._fields[1:]))
+        finding = AssertFinding(
+            Kind(found["kind"]), *(found[name] for name in AssertFinding._fields[1:])
+        )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     check = finding.check

@@ -13,7 +13,7 @@ import math
 from collections.abc import AsyncIterator
 
 
-class Seats:
+class PrioritySemaphore:
     """A number of seats, for one event loop."""
 
     def __init__(self, count: int) -> None:
@@ -45,10 +45,10 @@ class Seats:
         self._free += 1
 
 
-class Exclusive:
+class ExclusiveAccess:
     """Lets a few in at a time while nobody else has a seat."""
 
-    def __init__(self, seats: Seats, count: int, at_most: int) -> None:
+    def __init__(self, seats: PrioritySemaphore, count: int, at_most: int) -> None:
         self._seats = seats
         self._count = count
         self._turns = asyncio.Semaphore(at_most)

@@ -19,7 +19,14 @@ from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import Execution, Layer, Limits, Program, Status, missing_from
 from evolcoder.sandbox.bubblewrap import interpreter
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-from evolcoder.sandbox.requirements import PROBES, Lack, Requirements, answers, broken, first_line
+from evolcoder.sandbox.requirements import (
+    PROBES,
+    MissingRequirement,
+    Requirements,
+    answers,
+    broken,
+    first_line,
+)
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 LONGEST_S = 60.0
@@ -29,7 +36,7 @@ SHORT = Limits(cpu_s=0.3, wall_s=5, compile_s=40)
 """For the program that never ends."""
 
 
-class State(StrEnum):
+class SelftestState(StrEnum):
     """What was found of a language."""
 
     WORKS = "works"
@@ -43,12 +50,12 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SelftestFinding:
     """How a language does here."""
 
     language: str
     """Which language."""
-    state: State
+    state: SelftestState
     """What was found."""
     detail: str
     """What went wrong or is to be installed; empty if it works."""
@@ -67,7 +74,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class Selftest:
     """What was found of the sandbox and of the languages in it."""
 
     level: str
@@ -79,51 +86,57 @@ class Checkup:
     nothing runs at all."""
     missing: tuple[Layer, ...]
     """Protections that are not, as far as anything runs."""
-    findings: tuple[Finding, ...]
+    findings: tuple[SelftestFinding, ...]
     """One for each language, in the order that they were asked for."""
 
-    def of(self, language: str) -> Finding:
+    def of(self, language: str) -> SelftestFinding:
         """Return what was found of one language."""
         return next(finding for finding in self.findings if finding.language == language)
 
 
-async def check(languages: Sequence[str], *, level: str) -> Checkup:
+async def check(languages: Sequence[str], *, level: str) -> Selftest:
     """Start the sandbox and check languages side by side.
 
     Each worker is a sandbox of its own: a sandbox of several runs what timed out once more alone.
     """
     looked = [look_for(language) for language in languages]
-    here = [finding for finding in looked if finding.state is State.NOT_RUN]
+    here = [finding for finding in looked if finding.state is SelftestState.NOT_RUN]
     async with AsyncExitStack() as stack:
         try:
             sandboxes = await _start(here, level, stack)
         except SandboxRefusedError as error:
             layers = await _layers_below(level)
             missing = missing_from(layers) if layers else ()
-            return Checkup(level, str(error), layers, missing, tuple(looked))
+            return Selftest(level, str(error), layers, missing, tuple(looked))
         checked = await _share_out(here, sandboxes)
         layers = sandboxes[0].layers
     found = tuple(checked.get(finding.language, finding) for finding in looked)
-    return Checkup(level, "", layers, missing_from(layers), found)
+    return Selftest(level, "", layers, missing_from(layers), found)
 
 
-def look_for(language: str) -> Finding:
+def look_for(language: str) -> SelftestFinding:
     """Look whether a language's tools are here, and run nothing."""
     if language == "python":
-        return Finding(language, State.NOT_RUN, "", "", (interpreter(),), None, None, None)
+        return SelftestFinding(
+            language, SelftestState.NOT_RUN, "", "", (interpreter(),), None, None, None
+        )
     package = LANGUAGES[language].package
     try:
         toolchain = find(language)
     except SandboxRefusedError as error:
         lacking = str(error).partition(": ")[2]
-        return Finding(language, State.MISSING, lacking, package, (), None, None, None)
+        return SelftestFinding(
+            language, SelftestState.MISSING, lacking, package, (), None, None, None
+        )
     commands = (toolchain.compiler, toolchain.command)
     words = (command[0] for command in commands if command)
     tools = tuple(dict.fromkeys(word for word in words if not word.startswith("./")))
-    return Finding(language, State.NOT_RUN, "", package, tools, None, None, None)
+    return SelftestFinding(language, SelftestState.NOT_RUN, "", package, tools, None, None, None)
 
 
-async def _start(here: Sequence[Finding], level: str, stack: AsyncExitStack) -> list[PoolSandbox]:
+async def _start(
+    here: Sequence[SelftestFinding], level: str, stack: AsyncExitStack
+) -> list[PoolSandbox]:
     """Start one sandbox per processor, but no more than there are languages."""
     names = [finding.language for finding in here if finding.language in LANGUAGES]
     sandboxes = []
@@ -149,11 +162,11 @@ async def _layers_below(level: str) -> tuple[Layer, ...]:
 
 
 async def _share_out(
-    here: Sequence[Finding], sandboxes: Sequence[PoolSandbox]
-) -> dict[str, Finding]:
+    here: Sequence[SelftestFinding], sandboxes: Sequence[PoolSandbox]
+) -> dict[str, SelftestFinding]:
     """Check each language on whichever sandbox is free; those with most tools, the slow, first."""
     waiting = sorted(here, key=lambda finding: len(finding.tools))
-    found: dict[str, Finding] = {}
+    found: dict[str, SelftestFinding] = {}
 
     async def work(sandbox: PoolSandbox) -> None:
         while waiting:
@@ -166,19 +179,19 @@ async def _share_out(
     return found
 
 
-async def _bounded(sandbox: PoolSandbox, finding: Finding) -> Finding:
+async def _bounded(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
     """Check one language within its time; say whose failure it was if there is one."""
     try:
         async with asyncio.timeout(LONGEST_S):
             return await _examine(sandbox, finding)
     except TimeoutError:
         detail = f"not done within {LONGEST_S:.0f} s"
-        return replace(finding, state=State.TOO_SLOW, detail=detail)
+        return replace(finding, state=SelftestState.TOO_SLOW, detail=detail)
     except SandboxError as error:
-        return replace(finding, state=State.SANDBOX_FAILED, detail=str(error))
+        return replace(finding, state=SelftestState.SANDBOX_FAILED, detail=str(error))
 
 
-async def _examine(sandbox: PoolSandbox, finding: Finding) -> Finding:
+async def _examine(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
     """Run the probes one after the other; the first that goes wrong decides."""
     language, requirements = finding.language, Requirements(sandbox)
     answering, endless = PROBES[language]
@@ -197,10 +210,12 @@ async def _examine(sandbox: PoolSandbox, finding: Finding) -> Finding:
     if refused.status is not wanted or refused.exit_code == 0:
         return _failing(finding, f"the nonsense {broken(language)!r}", refused)
     lacks = await requirements.lacks(language)
-    return _lacking(replace(finding, state=State.INCOMPLETE if lacks else State.WORKS), lacks)
+    return _lacking(
+        replace(finding, state=SelftestState.INCOMPLETE if lacks else SelftestState.WORKS), lacks
+    )
 
 
-def _lacking(finding: Finding, lacks: Sequence[Lack]) -> Finding:
+def _lacking(finding: SelftestFinding, lacks: Sequence[MissingRequirement]) -> SelftestFinding:
     """Name what is lacking, with what brings it, before what was seen."""
     known = [lack for lack in lacks if lack.requirement is not None]
     advice = dict.fromkeys(lack.advice for lack in known)
@@ -208,9 +223,9 @@ def _lacking(finding: Finding, lacks: Sequence[Lack]) -> Finding:
     return replace(finding, detail=detail, lacks=tuple(lack.name for lack in known))
 
 
-def _failing(finding: Finding, probe: str, execution: Execution) -> Finding:
+def _failing(finding: SelftestFinding, probe: str, execution: Execution) -> SelftestFinding:
     """Say how a probe ended, with the first line of what it complained of."""
     code = "" if execution.exit_code is None else f" with exit code {execution.exit_code}"
     said = first_line(execution)
     detail = f"{probe} ended as {execution.status}{code}{f': {said}' if said else ''}"
-    return replace(finding, state=State.FAILS, detail=detail)
+    return replace(finding, state=SelftestState.FAILS, detail=detail)

@@ -124,7 +124,7 @@ UNRELEASED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PackageOffer:
     """One way to get a language's tools."""
 
     names: tuple[str, ...]
@@ -136,7 +136,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class WantedPackage:
     """What a language lacks here."""
 
     language: str
@@ -152,7 +152,7 @@ class Want:
         return self.source in {DEBIAN, NPM}
 
 
-def offers(package: str) -> list[Offer]:
+def offers(package: str) -> list[PackageOffer]:
     """Read a language's `package`: ways that are joined by "or", each with its source in brackets.
 
     Without brackets the names are Debian's; `debian 13` has them from that release on.
@@ -161,11 +161,11 @@ def offers(package: str) -> list[Offer]:
     for way in package.split(" or "):
         names, _, bracket = way.removesuffix(")").partition(" (")
         source, _, since = bracket.partition(" ")
-        found.append(Offer(tuple(names.split()), source or DEBIAN, int(since or 0)))
+        found.append(PackageOffer(tuple(names.split()), source or DEBIAN, int(since or 0)))
     return found
 
 
-def wants() -> list[Want]:
+def wants() -> list[WantedPackage]:
     """Name what is not here, language by language."""
     chosen = {name: _choose(offers(language.package)) for name, language in LANGUAGES.items()}
     debian = [name for offer in chosen.values() if offer.source == DEBIAN for name in offer.names]
@@ -175,7 +175,7 @@ def wants() -> list[Want]:
         # Tools may have come another way; what tests import comes from the packages alone.
         names = offer.names[1:] if is_here(language) else offer.names
         if lacking := tuple(name for name in names if name not in installed):
-            found.append(Want(language, lacking, offer.source))
+            found.append(WantedPackage(language, lacking, offer.source))
     return found
 
 
@@ -188,7 +188,7 @@ def is_here(language: str) -> bool:
     return True
 
 
-def _choose(ways: Sequence[Offer]) -> Offer:
+def _choose(ways: Sequence[PackageOffer]) -> PackageOffer:
     """Return the first way that can be gone here; npm's needs npm, Debian's may need a release."""
     for offer in ways:
         if offer.source == DEBIAN and offer.since <= _release():

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.cgroup import Group, Groups, ended_in
-from evolcoder.sandbox.early_stop import Lookout
+from evolcoder.sandbox.cgroup import Cgroup, CgroupFactory, ended_in
+from evolcoder.sandbox.early_stop import EarlyStop
 from evolcoder.sandbox.inside.protocol import KILLED, STOP, End
 from evolcoder.sandbox.job import Job
 from evolcoder.sandbox.landlock_launcher import Hold
@@ -35,7 +35,7 @@ _LONGEST = 1 << 12
 """Longest message of a worker."""
 
 
-class EndedError(SandboxError):
+class WorkerDiedError(SandboxError):
     """A worker ended while a job ran."""
 
     def __init__(self, message: str, end: End) -> None:
@@ -44,7 +44,7 @@ class EndedError(SandboxError):
         """What can be said of the program all the same."""
 
 
-class KilledError(EndedError):
+class WorkerKilledError(WorkerDiedError):
     """The kernel or somebody else killed a worker or its program, for what no limit says."""
 
 
@@ -57,7 +57,7 @@ class Worker:
         control: socket.socket,
         log: int,
         *,
-        group: Group | None,
+        group: Cgroup | None,
         farewell_s: float,
     ) -> None:
         self._process = process
@@ -65,11 +65,11 @@ class Worker:
         self._log = log
         self._group = group
         self._farewell_s = farewell_s
-        self._heard = _Ear(control)
+        self._heard = _SocketReader(control)
         self._n_ended = 0 if group else _n_ended()
 
     @classmethod
-    async def start(cls, hold: Hold, number: int, groups: Groups | None = None) -> "Worker":
+    async def start(cls, hold: Hold, number: int, groups: CgroupFactory | None = None) -> "Worker":
         """Start a container, in a control group if it can be, and wait until it is ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 - its only form
@@ -95,7 +95,7 @@ class Worker:
             raise
         return worker
 
-    async def serve(self, job: Job, fds: Sequence[int], lookout: Lookout | None = None) -> End:
+    async def serve(self, job: Job, fds: Sequence[int], lookout: EarlyStop | None = None) -> End:
         """Have one job run to its end, or until a lookout ends it; return what becomes of it."""
         begun = time.monotonic()
         if self._group:
@@ -148,7 +148,7 @@ class Worker:
             raise SandboxError(f"a worker ended: {self._last_words()}")
         return message
 
-    def _ended(self, begun: float) -> EndedError:
+    def _ended(self, begun: float) -> WorkerDiedError:
         """Say of a worker that ended in the middle of a job whether it was killed."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST_S)
@@ -156,9 +156,9 @@ class Worker:
         peak = self._group.most() if self._group else 0
         end = End(KILLED, -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
         if not ended and self._process.returncode not in _KILL_CODES:
-            return EndedError(f"a worker ended: {self._last_words()}", end._replace(why=""))
+            return WorkerDiedError(f"a worker ended: {self._last_words()}", end._replace(why=""))
         why = "ran out of memory" if ended else "was killed"
-        return KilledError(f"a worker {why} with its program", end)
+        return WorkerKilledError(f"a worker {why} with its program", end)
 
     def _last_words(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()
@@ -173,7 +173,7 @@ def _n_ended() -> int:
 
 
 @contextlib.contextmanager
-def _opened(group: Group | None) -> Iterator[Mapping[str, int]]:
+def _opened(group: Cgroup | None) -> Iterator[Mapping[str, int]]:
     """Open what a worker inherits of its control group."""
     files = group.open_files() if group else {}
     try:
@@ -183,7 +183,7 @@ def _opened(group: Group | None) -> Iterator[Mapping[str, int]]:
             os.close(fd)
 
 
-class _Ear:
+class _SocketReader:
     """Listens to one worker for as long as it lives, on the loop that is running.
 
     To listen anew for every message would cost a fifth of what this process does for a program.

@@ -30,7 +30,7 @@ ASSISTANTS = frozenset({"assistant", "gpt", "chatgpt", "bing", "bard", "model"})
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SeedPair:
     """What a row holds."""
 
     instruction: str
@@ -54,42 +54,42 @@ def fitting(row: object) -> frozenset[str]:
     return frozenset({"response"} if "response" in fields else {"output", "response", "alpaca"})
 
 
-def read(row: object, format: str) -> Pair:
+def read(row: object, format: str) -> SeedPair:
     """Take the task and its answer out of a row."""
-    return FORMATS[format](row) if isinstance(row, Mapping) else Pair("", "")
+    return FORMATS[format](row) if isinstance(row, Mapping) else SeedPair("", "")
 
 
 Fields = Mapping[str, object]
 
 
-def _output(row: Fields) -> Pair:
-    return Pair(_task(row, "instruction"), _answer(row, "output"))
+def _output(row: Fields) -> SeedPair:
+    return SeedPair(_task(row, "instruction"), _answer(row, "output"))
 
 
-def _response(row: Fields) -> Pair:
-    return Pair(_task(row, "instruction"), _answer(row, "response"))
+def _response(row: Fields) -> SeedPair:
+    return SeedPair(_task(row, "instruction"), _answer(row, "response"))
 
 
-def _alpaca(row: Fields) -> Pair:
+def _alpaca(row: Fields) -> SeedPair:
     instruction, given = _task(row, "instruction"), _task(row, "input")
     if instruction and given and given.strip("<>").lower() not in NO_INPUT:
         instruction = f"{instruction}\n\n{given}"
-    return Pair(instruction, _answer(row, "output") or _answer(row, "response"))
+    return SeedPair(instruction, _answer(row, "output") or _answer(row, "response"))
 
 
-def _oss_instruct(row: Fields) -> Pair:
-    return Pair(_task(row, "problem"), _answer(row, "solution"))
+def _oss_instruct(row: Fields) -> SeedPair:
+    return SeedPair(_task(row, "problem"), _answer(row, "solution"))
 
 
-def _messages(row: Fields) -> Pair:
+def _messages(row: Fields) -> SeedPair:
     return _chat(row.get("messages"))
 
 
-def _sharegpt(row: Fields) -> Pair:
+def _sharegpt(row: Fields) -> SeedPair:
     return _chat(row.get("conversations"))
 
 
-def _chat(turns: object) -> Pair:
+def _chat(turns: object) -> SeedPair:
     """Read a chat in either way of writing it: role and content, or from and value."""
     instruction = ""
     for turn in turns if isinstance(turns, list) else []:
@@ -101,8 +101,8 @@ def _chat(turns: object) -> Pair:
         if speaker in USERS:
             instruction = instruction or _task(said, "said")
         elif speaker in ASSISTANTS and instruction:
-            return Pair(instruction, _answer(said, "said"))
-    return Pair(instruction, "")
+            return SeedPair(instruction, _answer(said, "said"))
+    return SeedPair(instruction, "")
 
 
 def _joined(content: object) -> object:
@@ -124,7 +124,7 @@ def _answer(row: Fields, field: str) -> str:
     return clean(value).lstrip("\r\n").rstrip() if isinstance(value, str) else ""
 
 
-FORMATS: dict[str, Callable[[Fields], Pair]] = {
+FORMATS: dict[str, Callable[[Fields], SeedPair]] = {
     "output": _output,
     "response": _response,
     "alpaca": _alpaca,

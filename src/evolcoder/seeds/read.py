@@ -23,8 +23,8 @@ from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr
-from evolcoder.seeds.formats import FORMATS, Pair, fitting, read
-from evolcoder.seeds.sources import Raw, rows_of
+from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.sources import SourceRow, rows_of
 from evolcoder.text import clean, code_blocks, named_language, one_line
 
 _FIELDS_CHARS = 120
@@ -51,7 +51,7 @@ class SeedsReport:
 class Seeds:
     """The records of one source, to be iterated once, and the report on what was read so far."""
 
-    def __init__(self, config: SeedsConfig, rows: Iterator[Raw]) -> None:
+    def __init__(self, config: SeedsConfig, rows: Iterator[SourceRow]) -> None:
         self._config = config
         self._rows = rows
         self._formats = list(FORMATS) if config.format == "auto" else [config.format]
@@ -84,7 +84,9 @@ class Seeds:
             tuple(sorted(self._dropped.items())),
         )
 
-    def _records(self, ordinal: int, raw: Raw, seen: "_Seen") -> Iterator[Task | Response | Drop]:
+    def _records(
+        self, ordinal: int, raw: SourceRow, seen: "_Seen"
+    ) -> Iterator[Task | Response | Drop]:
         """Turn a row into a task, with its answer if it has one, or into a drop."""
         self._counts["rows"] += 1
         self._fields = self._fields or _fields(raw.value)
@@ -101,7 +103,7 @@ class Seeds:
             self._counts["answers"] += 1
             yield Response.to(task, pair.answer, made=None)
 
-    def _format_of(self, raw: Raw) -> str:
+    def _format_of(self, raw: SourceRow) -> str:
         """Narrow the formats that this file may be in to those that read this row too."""
         fits = fitting(raw.value)
         if self._config.format == "auto" and fits:
@@ -115,7 +117,7 @@ class Seeds:
             self._formats = left
         return self._formats[0]
 
-    def _drop(self, ordinal: int, raw: Raw, pair: Pair, seen: "_Seen") -> Drop | None:
+    def _drop(self, ordinal: int, raw: SourceRow, pair: SeedPair, seen: "_Seen") -> Drop | None:
         longest, most = max(len(pair.instruction), len(pair.answer)), self._config.max_chars
         if not pair.instruction:
             detail = f"{raw.place} has no instruction: {_fields(raw.value)}"
@@ -163,7 +165,7 @@ class _Seen:
         self._db.close()
 
 
-def _language(pair: Pair) -> str | None:
+def _language(pair: SeedPair) -> str | None:
     """Find the language that the task names, or else the one that the answer's code is in."""
     if (named := named_language(pair.instruction)) is not None:
         return named

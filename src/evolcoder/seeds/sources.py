@@ -41,7 +41,7 @@ _WHY_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class SourceRow:
     """A row as it was found."""
 
     place: str
@@ -50,7 +50,7 @@ class Raw:
     """A mapping of fields, if the row is what it should be."""
 
 
-def rows_of(config: SeedsConfig) -> Iterator[Raw]:
+def rows_of(config: SeedsConfig) -> Iterator[SourceRow]:
     """Open the source that a config names."""
     if config.path == BUNDLED:
         with (resources.files("evolcoder") / "data" / "seeds.jsonl").open("rb") as file:
@@ -69,7 +69,7 @@ def _bare(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
-def _file_rows(path: Path) -> Iterator[Raw]:
+def _file_rows(path: Path) -> Iterator[SourceRow]:
     is_parquet = _bare(path).suffix.lower() == ".parquet"
     try:
         if path.is_file() and _bare(path).suffix.lower() not in SUFFIXES:
@@ -116,16 +116,16 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
         left = left[file.write(left) :]
 
 
-def _json_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
+def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read rows one per line, or out of a JSON array if the first character is its bracket."""
     try:
         for place, value in input_files.values(file):
-            yield Raw(place, value)
+            yield SourceRow(place, value)
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
 
 
-def _parquet_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
+def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     try:
         import pyarrow as pa  # noqa: PLC0415 - heavy, and only some need it
         from pyarrow import parquet  # noqa: PLC0415
@@ -140,7 +140,7 @@ def _parquet_rows(file: BinaryIO, name: str) -> Iterator[Raw]:
         batches = source.iter_batches(batch_size=PARQUET_ROWS)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, value in enumerate(rows, start=1):
-            yield Raw(f"row {number}", value)
+            yield SourceRow(f"row {number}", value)
     except (pa.ArrowException, ValueError, OverflowError) as error:  # text, or a date of no year
         raise SeedsError(f"{name}: damaged Parquet: {_why(error)}") from error
 
@@ -153,7 +153,7 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
             raise SeedsError(f"{name}: has rows that are longer than {input_files.MOST_MB} MB")
 
 
-def _hub_rows(config: SeedsConfig) -> Iterator[Raw]:
+def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
     """Stream a data set; HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold, as `datasets` reads them."""
     try:
         from datasets import load_dataset  # noqa: PLC0415 - heavy, and only some need it
@@ -172,7 +172,7 @@ def _hub_rows(config: SeedsConfig) -> Iterator[Raw]:
             streaming=True,
         )
         for number, value in enumerate(rows, start=1):
-            yield Raw(f"row {number}", value)
+            yield SourceRow(f"row {number}", value)
     except (DatasetsError, OSError, ValueError) as error:
         raise SeedsError(
             f"{config.path}: no such file here, and as a Hub data set: {_why(error)}"

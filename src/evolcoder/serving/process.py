@@ -25,8 +25,8 @@ from evolcoder.errors import StepFailed
 from evolcoder.storage.atomic import open_to_append
 from evolcoder.text import one_line
 
-TETHER = Path(__file__).with_name("tether.py")
-WARDEN = Path(__file__).with_name("warden.py")
+TETHER = Path(__file__).with_name("pdeathsig.py")
+WARDEN = Path(__file__).with_name("subreaper.py")
 LOOK_S = 0.2
 """How often a server that is starting is looked at."""
 TAIL_CHARS = 2000

@@ -14,7 +14,7 @@ import signal
 import sys
 from contextlib import suppress
 
-TETHER = os.path.join(os.path.dirname(__file__), "tether.py")  # noqa: PTH118, PTH120 - a fast start
+TETHER = os.path.join(os.path.dirname(__file__), "pdeathsig.py")  # noqa: PTH118, PTH120 - a fast start
 _SET_SUBREAPER = 36
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _HEARD = _TOLD | {signal.SIGCHLD}

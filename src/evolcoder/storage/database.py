@@ -115,7 +115,7 @@ class Database:
         if is_there and path.stat().st_size:
             self._checked(migrations)[0].close()
         self.reader = self._connect()
-        self._opened = sqlite_files.Opened(self.reader)
+        self._opened = sqlite_files.OpenedFile(self.reader)
         try:
             self._migrate(migrations)
         except BaseException:
@@ -195,7 +195,7 @@ class Database:
         with sqlite_files.errors_of(self.path, self._remedy, doing="opened"):
             return sqlite_files.open_to_write(self.path)
 
-    def _checked(self, migrations: Sequence[str]) -> tuple[sqlite_files.Opened, int]:
+    def _checked(self, migrations: Sequence[str]) -> tuple[sqlite_files.OpenedFile, int]:
         """Open for reading what is no damage; return its version as well."""
         with sqlite_files.errors_of(self.path, self._remedy, doing="opened"):
             opened = sqlite_files.open_to_read(self.path)
@@ -208,7 +208,7 @@ class Database:
                 raise
             return opened, version
 
-    def _open_to_read(self, migrations: Sequence[str]) -> sqlite_files.Opened:
+    def _open_to_read(self, migrations: Sequence[str]) -> sqlite_files.OpenedFile:
         """Open for reading; of a file of an earlier version a copy is brought to the newest."""
         opened, version = self._checked(migrations)
         if version == len(migrations):

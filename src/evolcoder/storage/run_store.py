@@ -28,17 +28,7 @@ import yaml
 
 from evolcoder.config.load import Config, differing_keys
 from evolcoder.errors import RunFolderError
-from evolcoder.records import (
-    Check,
-    Drop,
-    Made,
-    Reason,
-    Response,
-    Row,
-    RowVerdict,
-    Stage,
-    Task,
-)
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Row, Stage, Task, Usage
 from evolcoder.storage import atomic
 from evolcoder.storage.database import (
     COUNT,
@@ -51,7 +41,7 @@ from evolcoder.storage.database import (
     json_object,
 )
 from evolcoder.storage.sqlite_files import errors_of
-from evolcoder.storage.workdir import LOCK_NAME, Facts, Folder
+from evolcoder.storage.workdir import LOCK_NAME, FolderFacts, Workdir
 from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -129,14 +119,14 @@ _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
-Record = Task | Response | Drop | RowVerdict
+Record = Task | Response | Drop | CheckResult
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Sections of the config that the first runs did not have."""
 CONFIG_NAME = "config.yaml"
 
 
-class RunStore(Folder):
+class RunStore(Workdir):
     """A run folder that is open: for one writer, or for readers."""
 
     DB_NAME = DB_NAME
@@ -178,7 +168,7 @@ class RunStore(Folder):
         """Make a response that waited a row of the training set."""
         self.db.write(*_kept(response))
 
-    def verdicts(self, task: Task) -> list[RowVerdict]:
+    def verdicts(self, task: Task) -> list[CheckResult]:
         """Read what checks found of a task's response, in their order."""
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
         return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
@@ -249,9 +239,9 @@ class RunStore(Folder):
             yield round
             first = round + 1
 
-    def _found(self, round: int) -> "_Found":
+    def _found(self, round: int) -> "_FoundRow":
         every = self.db.each(verdict_from, _VERDICTS, (round,))
-        return _Found(groupby(every, key=attrgetter("ordinal")))
+        return _FoundRow(groupby(every, key=attrgetter("ordinal")))
 
     def drops(self) -> Iterator[Drop]:
         """Read every drop, by round, stage and seed."""
@@ -260,7 +250,7 @@ class RunStore(Folder):
 
     def adopt(self, config: Config) -> None:
         """Take a config as this run's own, or refuse one that would make other rows."""
-        known, deciding = self.meta("config", Facts), config.deciding()
+        known, deciding = self.meta("config", FolderFacts), config.deciding()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
                 # Begun before there was such a section, it goes on as it began.
@@ -284,7 +274,7 @@ def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _made(made: Made | None) -> tuple[object, ...]:
+def _made(made: Usage | None) -> tuple[object, ...]:
     if made is None:
         return (None, None, None, None)
     return (made.model, made.prompt_tokens, made.completion_tokens, made.attempts)
@@ -300,7 +290,7 @@ def _statements(record: Record, *, waits: bool) -> Iterator[Statement]:
         yield _insert("responses", values)
         if not waits:
             yield _kept(r)
-    elif isinstance(r, RowVerdict):
+    elif isinstance(r, CheckResult):
         of = (r.task, r.response, r.round, r.ordinal)
         detail = json.dumps(r.detail, sort_keys=True)
         yield _insert("verdicts", (*of, r.check, r.kind, r.score, detail))
@@ -318,12 +308,12 @@ def _insert(table: str, values: tuple[object, ...]) -> Statement:
     return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values
 
 
-def _made_from(columns: Sequence[Any]) -> Made | None:
+def _made_from(columns: Sequence[Any]) -> Usage | None:
     if columns[0] is None:
         return None
     if None in columns:
         raise ValueError(f"what {columns[0]} took is not known")
-    return Made(*columns)
+    return Usage(*columns)
 
 
 def task_from(columns: Sequence[Any]) -> Task:
@@ -351,21 +341,21 @@ def response_from(columns: Sequence[Any]) -> Response:
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
 
 
-def verdict_from(columns: Sequence[Any]) -> RowVerdict:
+def verdict_from(columns: Sequence[Any]) -> CheckResult:
     """Rebuild a verdict from its columns."""
     task, response, round, ordinal, check, kind, score, detail = _VERDICT.checked(columns)
     found = json_object("detail of a verdict", detail)
-    return RowVerdict(task, response, round, ordinal, Check(check), kind, score, found)
+    return CheckResult(task, response, round, ordinal, Check(check), kind, score, found)
 
 
-class _Found:
+class _FoundRow:
     """Verdicts of a round, read along with its rows."""
 
-    def __init__(self, by_ordinal: Iterator[tuple[int, Iterator[RowVerdict]]]) -> None:
+    def __init__(self, by_ordinal: Iterator[tuple[int, Iterator[CheckResult]]]) -> None:
         self._by_ordinal = by_ordinal
         self._next = next(by_ordinal, None)
 
-    def of(self, ordinal: int) -> tuple[RowVerdict, ...]:
+    def of(self, ordinal: int) -> tuple[CheckResult, ...]:
         """Return those of a lineage; ordinals must be asked for in rising order."""
         while self._next is not None and self._next[0] < ordinal:
             self._next = next(self._by_ordinal, None)
@@ -374,7 +364,7 @@ class _Found:
         return tuple(self._next[1])
 
 
-def _row_from(columns: Sequence[Any], *, found: _Found) -> Row:
+def _row_from(columns: Sequence[Any], *, found: _FoundRow) -> Row:
     response = response_from(columns[12:22])
     if columns[0] is None:
         raise ValueError(f"the task of the answer {response.id} is not there")
@@ -387,7 +377,7 @@ def _row_from(columns: Sequence[Any], *, found: _Found) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LineageStep:
     """A task of a lineage, with what became of it."""
 
     task: Task
@@ -396,11 +386,11 @@ class Step:
     """Its answer, if it has one; it was kept unless a drop says otherwise."""
     drops: tuple[Drop, ...]
     """What was dropped when it was evolved, answered or verified."""
-    verdicts: tuple[RowVerdict, ...]
+    verdicts: tuple[CheckResult, ...]
     """What checks found of its answer, in their order."""
 
 
-def lineage(store: RunStore, id: str) -> list[Step]:
+def lineage(store: RunStore, id: str) -> list[LineageStep]:
     """Find a task or response by the first letters of its id, and return its lineage in order."""
     pattern = id.replace("%", "").replace("_", "") + "%"
     found = store.db.read(
@@ -415,17 +405,17 @@ def lineage(store: RunStore, id: str) -> list[Step]:
     return [_step(store, task) for task in tasks]
 
 
-def steps(store: RunStore) -> Iterator[Step]:
+def steps(store: RunStore) -> Iterator[LineageStep]:
     """Go through all tasks of round 0, in order, each with what became of it."""
     query = "SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"
     for task in store.db.each(task_from, query):
         yield _step(store, task)
 
 
-def _step(store: RunStore, task: Task) -> Step:
+def _step(store: RunStore, task: Task) -> LineageStep:
     answered = "SELECT * FROM responses WHERE round=? AND ordinal=?"
     dropped = "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round"
     place = (task.round, task.ordinal)
     response = next(store.db.each(response_from, answered, place), None)
     drops = tuple(store.db.each(drop_from, dropped, (task.id, task.ordinal)))
-    return Step(task, response, drops, tuple(store.verdicts(task)))
+    return LineageStep(task, response, drops, tuple(store.verdicts(task)))

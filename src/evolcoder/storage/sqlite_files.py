@@ -64,7 +64,7 @@ _Columns = tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFile:
     """A file that is open for reading, with what has to be undone."""
 
     connection: sqlite3.Connection
@@ -159,7 +159,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(path: Path) -> Opened:
+def open_to_read(path: Path) -> OpenedFile:
     """Open a file without a change to it or to its folder, also while it is written to.
 
     Where neither a log can be read in place nor its index be made, a copy is read.
@@ -169,12 +169,12 @@ def open_to_read(path: Path) -> Opened:
     if log is not None and log.st_size > 0:
         # Read-only, it leaves the log where it is and writes none of it into the database.
         connection = _try(real, "mode=ro")
-        return _copy_of(real) if connection is None else Opened(connection)
+        return _copy_of(real) if connection is None else OpenedFile(connection)
     connection = None
     if os.access(real.parent, os.W_OK) and os.access(real, os.W_OK):
         # Only a connection that may write removes the empty log that it makes.
         connection = _try(real, "mode=rw")
-    return Opened(connection or _reading(real, "immutable=1"))
+    return OpenedFile(connection or _reading(real, "immutable=1"))
 
 
 def _try(path: Path, how: str) -> sqlite3.Connection | None:
@@ -211,13 +211,13 @@ def check_contents(
     return version
 
 
-def copy_to_memory(opened: Opened) -> Opened:
+def copy_to_memory(opened: OpenedFile) -> OpenedFile:
     """Copy a database into one that is gone when it is closed, on disk where it is large."""
     target = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     with closing(opened):
         opened.connection.backup(target)
     _restrict(target)
-    return Opened(target)
+    return OpenedFile(target)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str], version: int) -> None:
@@ -262,7 +262,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
         configure(_DEFENSIVE, True)  # noqa: FBT003 - SQLite's own call
 
 
-def _copy_of(path: Path) -> Opened:
+def _copy_of(path: Path) -> OpenedFile:
     """Copy a database and its log to where the log's index can be made, and open that."""
     with temporary_files(error=RunFolderError):
         folder = tempfile.TemporaryDirectory(prefix="evolcoder-")  # removed by `close`
@@ -271,7 +271,7 @@ def _copy_of(path: Path) -> Opened:
         with temporary_files(error=RunFolderError):
             for suffix in ("", "-wal"):
                 shutil.copyfile(f"{path}{suffix}", place / f"copy.db{suffix}")
-        return Opened(_reading(place / "copy.db", "mode=rw"), [folder.cleanup])
+        return OpenedFile(_reading(place / "copy.db", "mode=rw"), [folder.cleanup])
     except BaseException:
         folder.cleanup()
         raise

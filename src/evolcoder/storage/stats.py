@@ -17,7 +17,7 @@ from pydantic import NonNegativeInt, model_validator
 from evolcoder.records import Reason, Stage
 from evolcoder.storage.database import COUNT, TEXT, Columns
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.workdir import Facts
+from evolcoder.storage.workdir import FolderFacts
 
 SEEDS_META = "seeds"
 """Key under which a run stores what was read: a SeedsReport as plain data."""
@@ -45,7 +45,7 @@ _IN_AND_OUT = Columns(round=COUNT, entered=COUNT, kept=COUNT)
 _REASONS = Columns(stage=TEXT, round=COUNT, reason=TEXT, n=COUNT)
 
 
-class SeedsFacts(Facts):
+class SeedsFacts(FolderFacts):
     """What is stored under SEEDS_META."""
 
     source: str
@@ -53,7 +53,7 @@ class SeedsFacts(Facts):
     n_rows: NonNegativeInt
 
 
-class VerifyFacts(Facts):
+class VerifyFacts(FolderFacts):
     """What is stored under VERIFY_META."""
 
     checks: list[str]
@@ -61,7 +61,7 @@ class VerifyFacts(Facts):
     seeds: bool = False
 
 
-class CleanFacts(Facts):
+class CleanFacts(FolderFacts):
     """What is stored under CLEAN_META."""
 
     n_rows: NonNegativeInt
@@ -69,7 +69,7 @@ class CleanFacts(Facts):
     embedder: str | None
 
 
-class SecondsFacts(Facts):
+class SecondsFacts(FolderFacts):
     """What is stored under SECONDS_META."""
 
     __pydantic_extra__: dict[str, dict[str, float]]

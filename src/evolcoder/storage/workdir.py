@@ -27,13 +27,13 @@ _META = Columns(value=TEXT)
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
 
 
-class Facts(BaseModel):
+class FolderFacts(BaseModel):
     """What must hold of a fact for the code that reads it; it may hold more."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class Folder:
+class Workdir:
     """A folder that is open: for one writer, or for readers."""
 
     DB_NAME: ClassVar[str]

@@ -32,7 +32,7 @@ WHY_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustSettings:
     """What a base may do that its maker could misuse."""
 
     pickled_weights: bool = False
@@ -41,12 +41,12 @@ class Trust:
     """Run Python code that comes with the model or its tokenizer."""
 
 
-WARY = Trust()
+WARY = TrustSettings()
 """None of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaseModel:
     """A model and its tokenizer."""
 
     spec: str
@@ -67,7 +67,7 @@ def need_packages() -> None:
         )
 
 
-def load_tokenizer(spec: str, trust: Trust = WARY) -> Any:
+def load_tokenizer(spec: str, trust: TrustSettings = WARY) -> Any:
     """Load the base's tokenizer alone."""
     from transformers import AutoTokenizer
 
@@ -90,8 +90,8 @@ def load(
     recipe: Recipe,
     *,
     on_gpu: bool,
-    trust: Trust = WARY,
-) -> Base:
+    trust: TrustSettings = WARY,
+) -> BaseModel:
     """Load the base and put an adapter on it where the recipe asks for one."""
     import torch
     from transformers import AutoModelForCausalLM, set_seed
@@ -118,10 +118,10 @@ def load(
     model.config.use_cache = False
     if recipe.method != "full":
         model = _with_adapter(model, recipe, spec)
-    return Base(spec, model, tokenizer)
+    return BaseModel(spec, model, tokenizer)
 
 
-def check_weights(spec: str, trust: Trust) -> None:
+def check_weights(spec: str, trust: TrustSettings) -> None:
     """Refuse a base whose weights, or whose adapter's, are a pickle."""
     place, named = _place_of(spec)
     if trust.pickled_weights or named:

@@ -30,7 +30,7 @@ class ScoreLine(Section):
     """Upper end."""
 
 
-class Notes(Section):
+class CardNotes(Section):
     """What only the one who ordered the training knows; a file may hold it."""
 
     run: str = ""
@@ -44,7 +44,7 @@ class Notes(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class CardFacts:
+class ModelCardFacts:
     """What the training itself knows."""
 
     title: str
@@ -67,7 +67,7 @@ class CardFacts:
     """Names and versions of what made it."""
 
 
-def card(facts: CardFacts, notes: Notes) -> str:
+def card(facts: ModelCardFacts, notes: CardNotes) -> str:
     """Write the card: YAML for the Hub, then Markdown for people."""
     parts = (
         f"---\n{yaml.safe_dump(_head(facts, notes), sort_keys=False)}---",
@@ -84,7 +84,7 @@ def card(facts: CardFacts, notes: Notes) -> str:
     return visible("\n\n".join(part.rstrip() for part in parts if part)) + "\n"
 
 
-def _head(facts: CardFacts, notes: Notes) -> dict[str, object]:
+def _head(facts: ModelCardFacts, notes: CardNotes) -> dict[str, object]:
     return {
         "license": notes.license,
         "base_model": facts.base,
@@ -104,14 +104,14 @@ def _asking(template: Template) -> str:
     )
 
 
-def _origin(notes: Notes) -> Iterable[tuple[str, object]]:
+def _origin(notes: CardNotes) -> Iterable[tuple[str, object]]:
     if notes.run:
         yield "run", notes.run
     if notes.arms:
         yield "arms", ", ".join(notes.arms)
 
 
-def _scores(notes: Notes) -> Iterable[tuple[object, ...]]:
+def _scores(notes: CardNotes) -> Iterable[tuple[object, ...]]:
     for line in notes.scores:
         interval = f"{100 * line.low:.1f} to {100 * line.high:.1f}"
         yield line.bench, line.metric, f"{100 * line.score:.1f}", interval

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evolcoder.bench.base import Asked
+from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import Template
 from evolcoder.errors import TrainError
 
@@ -20,7 +20,7 @@ SHOWN_FAULTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingPair:
     """One row of training data, as text."""
 
     task: str
@@ -32,7 +32,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TokenizedRow:
     """One row, ready to be learnt."""
 
     prompt: tuple[int, ...]
@@ -61,10 +61,10 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TrainingPairs:
     """All rows of a training: read = examples + bad rows."""
 
-    examples: tuple[Example, ...]
+    examples: tuple[TokenizedRow, ...]
     """What is learnt."""
     bad: tuple[BadRow, ...]
     """What was left out."""
@@ -82,7 +82,7 @@ class Lessons:
 
 def messages_of(task: str, template: Template) -> list[dict[str, str]]:
     """Return the chat, or the raw text, that an evaluation with this template would send."""
-    asked = Asked(instruction=task, code=task, language="python", stops=())
+    asked = PromptSettings(instruction=task, code=task, language="python", stops=())
     return [{"role": said.role, "content": said.content} for said in template.messages(asked)]
 
 
@@ -94,12 +94,14 @@ def prompt_tokens(task: str, template: Template, tokenizer: "PreTrainedTokenizer
     return _ids(_chat(tokenizer, messages, add_generation_prompt=True))
 
 
-def example_of(lesson: Lesson, template: Template, tokenizer: "PreTrainedTokenizerBase") -> Example:
+def example_of(
+    lesson: TrainingPair, template: Template, tokenizer: "PreTrainedTokenizerBase"
+) -> TokenizedRow:
     """Turn a row into tokens."""
     prompt = prompt_tokens(lesson.task, template, tokenizer)
     if template.raw:
         told = _ids(tokenizer(lesson.answer, add_special_tokens=False))
-        return Example(tuple(prompt), (*told, _end_of(tokenizer)), lesson.place)
+        return TokenizedRow(tuple(prompt), (*told, _end_of(tokenizer)), lesson.place)
     turn = {"role": "assistant", "content": lesson.answer}
     whole = _ids(_chat(tokenizer, [*messages_of(lesson.task, template), turn]))
     if whole[: len(prompt)] != prompt:
@@ -107,33 +109,33 @@ def example_of(lesson: Lesson, template: Template, tokenizer: "PreTrainedTokeniz
             "the base's chat template writes an answered chat unlike an asked one, so training "
             "would not match evaluation; take --template wizardcoder"
         )
-    return Example(tuple(prompt), _to_end(whole[len(prompt) :], tokenizer), lesson.place)
+    return TokenizedRow(tuple(prompt), _to_end(whole[len(prompt) :], tokenizer), lesson.place)
 
 
 def read_lessons(
-    lessons: Iterable[Lesson],
+    lessons: Iterable[TrainingPair],
     template: Template,
     tokenizer: "PreTrainedTokenizerBase",
     *,
     max_length: int,
     drop: bool,
-) -> Lessons:
+) -> TrainingPairs:
     """Turn all rows into tokens; bad ones are left out, or end it with one message about all."""
-    examples: list[Example] = []
+    examples: list[TokenizedRow] = []
     bad: list[BadRow] = []
     for lesson in lessons:
         made = _checked(lesson, template, tokenizer, max_length)
-        (examples if isinstance(made, Example) else bad).append(made)  # type: ignore[arg-type]
+        (examples if isinstance(made, TokenizedRow) else bad).append(made)  # type: ignore[arg-type]
     if bad and not drop:
         raise TrainError(_refusal(bad, len(bad) + len(examples), max_length))
     if not examples:
         raise TrainError(f"no row can be trained on: {_counted(bad) or 'the data has no rows'}")
-    return Lessons(tuple(examples), tuple(bad))
+    return TrainingPairs(tuple(examples), tuple(bad))
 
 
 def _checked(
-    lesson: Lesson, template: Template, tokenizer: "PreTrainedTokenizerBase", max_length: int
-) -> Example | BadRow:
+    lesson: TrainingPair, template: Template, tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> TokenizedRow | BadRow:
     if not lesson.task.strip():
         return BadRow(lesson.place, "no task", "no column that a task is read from")
     if not lesson.answer.strip():

@@ -18,7 +18,7 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.storage import atomic
-from evolcoder.train.card import CardFacts, Notes, card
+from evolcoder.train.card import CardNotes, ModelCardFacts, card
 
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
@@ -28,7 +28,7 @@ MOST_MB = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """What a training is."""
 
     base: str
@@ -44,7 +44,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingOutcome:
     """What came of it."""
 
     folder: str
@@ -73,7 +73,7 @@ class Outcome:
     """What it ran on."""
 
 
-def claim(folder: Path, settings: Settings) -> None:
+def claim(folder: Path, settings: TrainingSettings) -> None:
     """Take a folder for this training, or refuse one that another training has."""
     path = folder / SETTINGS_NAME
     if not path.exists():
@@ -94,25 +94,25 @@ def is_finished(folder: Path) -> bool:
     return (folder / OUTCOME_NAME).exists()
 
 
-def finished(folder: Path) -> Outcome:
+def finished(folder: Path) -> TrainingOutcome:
     """Return the outcome of the finished training in a folder."""
     data = _read(folder / OUTCOME_NAME)
     try:
-        return TypeAdapter(Outcome).validate_python(data)
+        return TypeAdapter(TrainingOutcome).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise TrainError(f"{folder}: {OUTCOME_NAME} is damaged: {why}; train it again") from error
 
 
-def finish(folder: Path, outcome: Outcome, notes: Notes) -> None:
+def finish(folder: Path, outcome: TrainingOutcome, notes: CardNotes) -> None:
     """Write outcome and card; call it again with scores, and the card has them."""
     _write(folder / OUTCOME_NAME, asdict(outcome))
     text = card(_facts(folder, outcome), notes)
     atomic.write_text(folder / CARD_NAME, text, inside=folder, error=TrainError)
 
 
-def _facts(folder: Path, outcome: Outcome) -> CardFacts:
+def _facts(folder: Path, outcome: TrainingOutcome) -> ModelCardFacts:
     settings = _read(folder / SETTINGS_NAME)
     try:
         return _facts_of(folder, settings, outcome)
@@ -120,10 +120,12 @@ def _facts(folder: Path, outcome: Outcome) -> CardFacts:
         raise TrainError(f"{folder}: {SETTINGS_NAME} is damaged; train it again") from error
 
 
-def _facts_of(folder: Path, settings: Mapping[str, Any], outcome: Outcome) -> CardFacts:
+def _facts_of(
+    folder: Path, settings: Mapping[str, Any], outcome: TrainingOutcome
+) -> ModelCardFacts:
     recipe = settings["recipe"]
     measured = {key: value for key, value in asdict(outcome).items() if key != "folder"}
-    return CardFacts(
+    return ModelCardFacts(
         title=folder.resolve().name,
         base=settings["base"],
         method=recipe["method"],

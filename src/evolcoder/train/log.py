@@ -27,7 +27,7 @@ COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LoggedStep:
     """One step of the optimizer."""
 
     step: int
@@ -46,14 +46,14 @@ class Step:
 
 MOST_LINE = 1 << 16
 """Longest line of the log."""
-_STEP = TypeAdapter(Step)
+_STEP = TypeAdapter(LoggedStep)
 
 
-def silent(step: Step) -> None:
+def silent(step: LoggedStep) -> None:
     """Tell nobody."""
 
 
-def log_to(folder: Path, tell: Callable[[Step], None]) -> Any:
+def log_to(folder: Path, tell: Callable[[LoggedStep], None]) -> Any:
     """Return a callback that writes each step's loss, and marks each checkpoint that is whole."""
     from transformers import TrainerCallback
 
@@ -69,7 +69,7 @@ def log_to(folder: Path, tell: Callable[[Step], None]) -> Any:
             logs = kwargs["logs"]
             if not state.is_world_process_zero or "loss" not in logs:
                 return
-            step = Step(
+            step = LoggedStep(
                 step=state.global_step,
                 n_steps=state.max_steps,
                 loss=logs["loss"],
@@ -90,7 +90,7 @@ def log_to(folder: Path, tell: Callable[[Step], None]) -> Any:
     return Log()
 
 
-def read_log(folder: Path) -> list[Step]:
+def read_log(folder: Path) -> list[LoggedStep]:
     """Return what the log says of each step; a line that a kill cut off is left out."""
     steps = []
     path = folder / LOG_NAME

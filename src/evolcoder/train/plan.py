@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from evolcoder.ids import rng_for
-from evolcoder.train.examples import Example
+from evolcoder.train.examples import TokenizedRow
 from evolcoder.train.recipe import Layout
 
 ALIKE = 0.8
@@ -35,7 +35,7 @@ Part = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """The whole training's order, before it begins."""
 
     parts: tuple[Part, ...]
@@ -63,14 +63,14 @@ def steps_of(n_rows: int, *, n_seen: int, rows_per_step: int, seed: int) -> list
 
 def plan(
     steps: Sequence[Sequence[int]], lengths: Sequence[int], *, max_tokens: int, n_devices: int = 1
-) -> Plan:
+) -> BatchPlan:
     """Cut steps into parts."""
     cuts = [_parts(step, lengths, max_tokens) for step in steps]
     n_parts = math.ceil(max(map(len, cuts)) / n_devices) * n_devices
     parts = [part for cut in cuts for part in _split_to(cut, n_parts, lengths)]
     padded = sum(_size(part, lengths) for part in parts)
     tokens = sum(lengths[row] for part in parts for row in part)
-    return Plan(tuple(parts), n_parts, len(steps), tokens, padded)
+    return BatchPlan(tuple(parts), n_parts, len(steps), tokens, padded)
 
 
 def _stream(n_rows: int, seed: int) -> Iterator[int]:
@@ -127,7 +127,7 @@ IGNORED = -100
 class Collator:
     """Makes the tensors of one part."""
 
-    def __init__(self, examples: Sequence[Example], layout: Layout, pad_id: int) -> None:
+    def __init__(self, examples: Sequence[TokenizedRow], layout: Layout, pad_id: int) -> None:
         self._examples = examples
         self._layout = layout
         self._pad_id = pad_id
@@ -141,7 +141,7 @@ class Collator:
             batch["labels"].fill_(IGNORED)
         return {**batch, "rows": _tensor(list(part))}
 
-    def _padded(self, rows: Sequence[Example]) -> "Batch":
+    def _padded(self, rows: Sequence[TokenizedRow]) -> "Batch":
         """ids, positions and labels, each rows x longest."""
         longest = max(row.n_tokens for row in rows)
         ids, labels = [], []
@@ -156,7 +156,7 @@ class Collator:
             "labels": _tensor(labels),
         }
 
-    def _packed(self, rows: Sequence[Example]) -> "Batch":
+    def _packed(self, rows: Sequence[TokenizedRow]) -> "Batch":
         """ids, positions and labels, each 1 x all tokens; the first of a row is never a target."""
         ids = [token for row in rows for token in (*row.prompt, *row.answer)]
         places = [place for row in rows for place in range(row.n_tokens)]
@@ -168,7 +168,7 @@ class Collator:
         }
 
 
-def _labels(row: Example) -> list[int]:
+def _labels(row: TokenizedRow) -> list[int]:
     return [*[IGNORED] * len(row.prompt), *row.answer]
 
 

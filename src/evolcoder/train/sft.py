@@ -46,11 +46,18 @@ from evolcoder.ids import content_id
 from evolcoder.storage import atomic
 from evolcoder.train import base as bases
 from evolcoder.train import scale
-from evolcoder.train.card import Notes
-from evolcoder.train.examples import Example, Lesson, Lessons, read_lessons
-from evolcoder.train.folder import Outcome, Settings, claim, finish, finished, is_finished
-from evolcoder.train.log import Step, last_checkpoint, log_to, read_log, silent
-from evolcoder.train.plan import PART, Collator, Plan, plan, steps_of
+from evolcoder.train.card import CardNotes
+from evolcoder.train.examples import TokenizedRow, TrainingPair, TrainingPairs, read_lessons
+from evolcoder.train.folder import (
+    TrainingOutcome,
+    TrainingSettings,
+    claim,
+    finish,
+    finished,
+    is_finished,
+)
+from evolcoder.train.log import LoggedStep, last_checkpoint, log_to, read_log, silent
+from evolcoder.train.plan import PART, BatchPlan, Collator, plan, steps_of
 from evolcoder.train.recipe import Recipe
 from evolcoder.train.scale import n_devices
 
@@ -64,7 +71,7 @@ def trainer_class() -> type:
     class Watching(SFTTrainer):  # type: ignore[misc, unused-ignore]
         """Stops at the first loss that is no number."""
 
-        examples: Sequence[Example] = ()
+        examples: Sequence[TokenizedRow] = ()
         _rows: list[Any] = []  # noqa: RUF012 - set anew for each step
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +114,7 @@ def attention_of_any_shape() -> Iterator[None]:
         yield
 
 
-def arguments_of(recipe: Recipe, plan: Plan, folder: Path, *, on_gpu: bool) -> Any:
+def arguments_of(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool) -> Any:
     """Return TRL's arguments; checkpoints go to `folder`."""
     from trl import SFTConfig
 
@@ -157,7 +164,7 @@ MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class TrainingSpeed:
     """What was measured."""
 
     device: str
@@ -174,13 +181,13 @@ class Speed:
 
 def speed_of(
     model: Any,
-    plan: Plan,
-    examples: Sequence[Example],
+    plan: BatchPlan,
+    examples: Sequence[TokenizedRow],
     seconds: Sequence[float],
     *,
     n_devices: int,
     packed: bool,
-) -> Speed:
+) -> TrainingSpeed:
     """Measure a training; `seconds` says when each step had ended, from its beginning on."""
     first = min(WARM_STEPS, len(seconds) // 2)
     begin = seconds[first - 1] if first else 0.0
@@ -190,7 +197,7 @@ def speed_of(
     took = max(seconds[-1] - begin, 1e-9) if seconds else 1.0
     flops = flops_of(model, [examples[row] for row in rows])
     device, peak = device_and_peak()
-    return Speed(
+    return TrainingSpeed(
         device=device,
         tokens_per_s=n_tokens / took,
         mfu=flops / took / (peak * n_devices) if peak else None,
@@ -206,7 +213,7 @@ def needed_flops(
     return factor * (body * n_tokens + head * n_answer_tokens) + 6 * attention
 
 
-def flops_of(model: Any, rows: Sequence[Example]) -> int:
+def flops_of(model: Any, rows: Sequence[TokenizedRow]) -> int:
     """Return what it takes to learn these rows once: forward, and backward for what is trained."""
     config = model.config.get_text_config()
     head = config.vocab_size * config.hidden_size
@@ -251,7 +258,7 @@ CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """What is ordered."""
 
     base: str
@@ -260,21 +267,21 @@ class Job:
     """Folder that becomes the model."""
     recipe: Recipe
     """Every knob."""
-    lessons: Iterable[Lesson]
+    lessons: Iterable[TrainingPair]
     """The rows."""
     data: tuple[str, ...]
     """Names of the files that the rows come from, for the card."""
-    notes: Notes
+    notes: CardNotes
     """What the card says beside what the training knows."""
     versions: tuple[tuple[str, str], ...]
     """Names and versions for the card."""
-    trust: bases.Trust = bases.WARY
+    trust: bases.TrustSettings = bases.WARY
     """What the base may do that its maker could misuse."""
-    tell: Callable[[Step], None] = silent
+    tell: Callable[[LoggedStep], None] = silent
     """Called with each step that was taken, on the process that writes."""
 
 
-def train(job: Job) -> Outcome:
+def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return what a finished training left."""
     bases.need_packages()
     bases.check_weights(job.base, job.trust)
@@ -297,7 +304,7 @@ def train(job: Job) -> Outcome:
     return outcome
 
 
-def plan_of(recipe: Recipe, lessons: Lessons, n_devices: int) -> Plan:
+def plan_of(recipe: Recipe, lessons: TrainingPairs, n_devices: int) -> BatchPlan:
     """Lay out a training's order."""
     n_rows = len(lessons.examples)
     by_epochs = max(1, round(n_rows * recipe.epochs))
@@ -310,7 +317,7 @@ def plan_of(recipe: Recipe, lessons: Lessons, n_devices: int) -> Plan:
     )
 
 
-def _settings(job: Job, lessons: Lessons) -> Settings:
+def _settings(job: TrainingJob, lessons: TrainingPairs) -> TrainingSettings:
     """Say what this training is, for its folder and its card."""
     tokens = [(example.prompt, example.answer) for example in lessons.examples]
     facts = (
@@ -321,10 +328,10 @@ def _settings(job: Job, lessons: Lessons) -> Settings:
         ("of these learnt", lessons.n_answer_tokens),
     )
     rows = content_id("lessons", tokens)
-    return Settings(job.base, rows, job.recipe.model_dump(mode="json"), facts, job.versions)
+    return TrainingSettings(job.base, rows, job.recipe.model_dump(mode="json"), facts, job.versions)
 
 
-def _run(job: Job, lessons: Lessons) -> Outcome:
+def _run(job: TrainingJob, lessons: TrainingPairs) -> TrainingOutcome:
     """Load the base and take all steps."""
     import torch
     from datasets import Dataset
@@ -348,7 +355,7 @@ def _run(job: Job, lessons: Lessons) -> Outcome:
     return _outcome(job, lessons, laid, trainer.model)
 
 
-def _take_steps(trainer: Any, job: Job) -> None:
+def _take_steps(trainer: Any, job: TrainingJob) -> None:
     import torch
 
     checkpoint = last_checkpoint(job.out / CHECKPOINTS)
@@ -365,7 +372,7 @@ def _take_steps(trainer: Any, job: Job) -> None:
         ) from error
 
 
-def _save(trainer: Any, base: bases.Base, job: Job, lessons: Lessons) -> None:
+def _save(trainer: Any, base: bases.BaseModel, job: TrainingJob, lessons: TrainingPairs) -> None:
     """Write weights, tokenizer and the tokens that end an answer."""
     import torch
     from transformers.trainer import TRAINING_ARGS_NAME
@@ -386,7 +393,9 @@ def _save(trainer: Any, base: bases.Base, job: Job, lessons: Lessons) -> None:
             bases.cast_files(job.out, job.recipe.save_dtype)
 
 
-def _outcome(job: Job, lessons: Lessons, laid: Plan, model: Any) -> Outcome:
+def _outcome(
+    job: TrainingJob, lessons: TrainingPairs, laid: BatchPlan, model: Any
+) -> TrainingOutcome:
     log = read_log(job.out)
     speed = speed_of(
         model,
@@ -397,7 +406,7 @@ def _outcome(job: Job, lessons: Lessons, laid: Plan, model: Any) -> Outcome:
         packed=job.recipe.layout == "packed",
     )
     last = [step.loss for step in log][-max(1, len(log) // 10) :]
-    return Outcome(
+    return TrainingOutcome(
         folder=str(job.out),
         n_rows=len(lessons.examples),
         n_bad=len(lessons.bad),

@@ -23,7 +23,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ChildAndParent:
     """A task and the one it was evolved from, measured."""
 
     heuristic: str
@@ -37,7 +37,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonRow:
     """One measure of one group of pairs."""
 
     measure: str
@@ -62,7 +62,7 @@ class Line:
     """Share of pairs whose child is above its parent."""
 
 
-def harder(pairs: Iterable[Pair], *, seed: int = 0) -> list[Line]:
+def harder(pairs: Iterable[ChildAndParent], *, seed: int = 0) -> list[ComparisonRow]:
     """Compare children with parents: each measure, for all and by heuristic and by round."""
     groups: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
     for pair in pairs:
@@ -75,11 +75,13 @@ def harder(pairs: Iterable[Pair], *, seed: int = 0) -> list[Line]:
     return [_line(key, sorted(groups[key]), seed) for key in order]
 
 
-def _line(key: tuple[str, str, int], values: Sequence[tuple[float, float]], seed: int) -> Line:
+def _line(
+    key: tuple[str, str, int], values: Sequence[tuple[float, float]], seed: int
+) -> ComparisonRow:
     measure, heuristic, round = key
     differences = [child - parent for parent, child in values]
     low, high = interval(differences, rng_for(seed, "harder", *key))
-    return Line(
+    return ComparisonRow(
         measure=measure,
         heuristic=heuristic,
         round=round or None,

@@ -19,7 +19,7 @@ from evolcoder.verify.pipeline import Verifier
 
 
 @dataclass(slots=True)
-class Progress:
+class VerifyProgress:
     """How far it has come, for whoever shows it; not frozen, for it counts."""
 
     total: int = 0
@@ -30,11 +30,11 @@ class Progress:
     """Drops by reason."""
 
 
-class Rows:
+class RowVerifier:
     """The rows of a store that wait for their verification."""
 
     def __init__(self, store: RunStore, verifier: Verifier, *, in_flight: int) -> None:
-        self.progress = Progress()
+        self.progress = VerifyProgress()
         self._store = store
         self._verifier = verifier
         self._in_flight = in_flight

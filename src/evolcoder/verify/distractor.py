@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.code.callables import Subject, program_of, subject_of
+from evolcoder.code.callables import CallableSubject, program_of, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.config.load import VerifyConfig
-from evolcoder.records import JSON, Check, Response, RowVerdict, Task
+from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import CodeBlock, code_blocks
 from evolcoder.verify.generated_tests.runner import hurried, outcomes
 
 
-class Finding(StrEnum):
+class DistractorFinding(StrEnum):
     """What became of a bait. Values are stored; never rename one."""
 
     NO_BAIT = "no_bait"
@@ -41,7 +41,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RunBait:
+class DistractorCheck:
     """The check, with all that it needs bound into it."""
 
     sandbox: Sandbox
@@ -57,42 +57,52 @@ class RunBait:
         return Check.BAIT
 
     async def __call__(
-        self, task: Task, response: Response, before: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, task: Task, response: Response, before: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Look at a row's bait; the row's checks are taken from the verdict of `tests`."""
         bait = bait_in(task.instruction) if task.heuristic in self.heuristics else None
         if bait is None:
-            return RowVerdict.of(response, Check.BAIT, Finding.NO_BAIT)
+            return CheckResult.of(response, Check.BAIT, DistractorFinding.NO_BAIT)
         # A task that was misdirected before holds the earlier baits as well.
         if any(is_same(shown, response.text) for shown in code_blocks(task.instruction)):
             said = "the answer's program is code that the task shows"
-            return RowVerdict.of(response, Check.BAIT, Finding.IS_ANSWER, detail={"said": said})
+            return CheckResult.of(
+                response, Check.BAIT, DistractorFinding.IS_ANSWER, detail={"said": said}
+            )
         if bait.language == "python" and parse(bait.code) is None:
             said = "it does not parse"
-            return RowVerdict.of(response, Check.BAIT, Finding.FAILS, detail={"said": said})
+            return CheckResult.of(
+                response, Check.BAIT, DistractorFinding.FAILS, detail={"said": said}
+            )
         tests = before.get(Check.TESTS)
         checks = _checks_of(tests)
         wanted = subject_of(response.text, task.instruction)
         program = program_of(bait.code, wanted) if wanted else None
         if tests is None or not checks or program is None:
             said = "it cannot be called as the answer is" if checks else "there are no sound checks"
-            return RowVerdict.of(response, Check.BAIT, Finding.NOT_MEASURED, detail={"said": said})
+            return CheckResult.of(
+                response, Check.BAIT, DistractorFinding.NOT_MEASURED, detail={"said": said}
+            )
         return await self._ran(response, program, checks, tests.score)
 
     async def _ran(
-        self, response: Response, bait: Subject, checks: Sequence[str], strength: float | None
-    ) -> RowVerdict:
+        self,
+        response: Response,
+        bait: CallableSubject,
+        checks: Sequence[str],
+        strength: float | None,
+    ) -> CheckResult:
         config = self.config
         limits = hurried(Limits(config.cpu_s, config.wall_s, config.memory_mb))
         found = await outcomes(self.sandbox, bait.source, bait.entry_point, checks, limits)
         failed = [check for check, passed in zip(checks, found, strict=True) if not passed]
-        finding = Finding.FAILS if failed else Finding.WORKS
+        finding = DistractorFinding.FAILS if failed else DistractorFinding.WORKS
         detail: dict[str, JSON] = {
             "said": failed[0] if failed else f"it passes all of {len(checks)} checks",
             "checks": len(checks),
             "failed": len(failed),
         }
-        return RowVerdict.of(response, Check.BAIT, finding, score=strength, detail=detail)
+        return CheckResult.of(response, Check.BAIT, finding, score=strength, detail=detail)
 
 
 def bait_in(instruction: str) -> CodeBlock | None:
@@ -122,7 +132,7 @@ def _core(code: str) -> str:
     return f"{subject.body}\n" if subject else code
 
 
-def _checks_of(tests: RowVerdict | None) -> list[str]:
+def _checks_of(tests: CheckResult | None) -> list[str]:
     """Return the checks that stood their test; a verdict has a strength only then."""
     found = tests.detail.get("checks") if tests is not None and tests.score is not None else None
     return [str(check) for check in found] if isinstance(found, Sequence) else []

@@ -25,18 +25,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evolcoder.code.callables import Form, fitting, subject_of
+from evolcoder.code.callables import CallableKind, fitting, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
 from evolcoder.ids import content_id, seed_for
-from evolcoder.records import JSON, Check, Response, RowVerdict, Task
+from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import code_blocks, words
 from evolcoder.verify.complexity.bound_parser import asked
 from evolcoder.verify.complexity.check import measure
-from evolcoder.verify.complexity.verdict import HOLDS, NOT_MEASURED, RULED_OUT, UNDECIDED, Measured
+from evolcoder.verify.complexity.verdict import (
+    HOLDS,
+    NOT_MEASURED,
+    RULED_OUT,
+    UNDECIDED,
+    MeasuredCosts,
+)
 from evolcoder.verify.generated_tests.runner import outcomes
-from evolcoder.verify.pass_rate import Difficulty, difficulty
+from evolcoder.verify.pass_rate import PassRate, difficulty
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 _DECISIONS: tuple[type[ast.AST], ...] = (
@@ -72,7 +78,7 @@ they have seen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class RowMetrics:
     """What can be counted of one row."""
 
     task_tokens: int
@@ -144,11 +150,11 @@ def _question(instruction: str, word: str) -> str:
 
 def shape_of(
     task: Task, response: Response, *, program: str | None, constraints: int | None = None
-) -> Shape:
+) -> RowMetrics:
     """Measure a row; `program` is the Python program of its answer, if there is one."""
     made = response.made
     counted = made.completion_tokens if made is not None and made.attempts == 1 else None
-    return Shape(
+    return RowMetrics(
         task_tokens=n_tokens(task.instruction),
         answer_tokens=n_tokens(response.text),
         engine_tokens=counted or None,
@@ -163,7 +169,7 @@ COUNTING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
+class MetricsCheck:
     """Measures lengths, branches and constraints; the score is the complexity of the program."""
 
     judge: Role | None
@@ -177,21 +183,21 @@ class Shaped:
         return Check.SHAPE
 
     async def __call__(
-        self, task: Task, response: Response, _before: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, task: Task, response: Response, _before: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Measure a row."""
         constraints = None
         if self.judge is not None:
             constraints = await count_constraints(self.judge, task, seed=self.seed)
         program = python_program(response.text)
         shape = shape_of(task, response, program=program, constraints=constraints)
-        return RowVerdict.of(
+        return CheckResult.of(
             response, self.check, MEASURED, score=shape.complexity, detail={**shape.numbers()}
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class PassRateCheck:
     """Measures how often a model passes the row's sound checks; the score is the pass rate."""
 
     model: Role
@@ -211,8 +217,8 @@ class Rated:
         return Check.DIFFICULTY
 
     async def __call__(
-        self, task: Task, response: Response, before: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, task: Task, response: Response, before: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Draw samples of a task that has sound checks."""
         wanted = subject_of(response.text, task.instruction)
 
@@ -230,13 +236,13 @@ class Rated:
             k=self.samples,
             seed=self.seed,
         )
-        return RowVerdict.of(
+        return CheckResult.of(
             response, self.check, found.kind, score=found.rate, detail=_told_of(found)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class ComplexityCheck:
     """Measures growth where a task asks for a bound; the score is the exponent that decided it."""
 
     sandbox: Sandbox
@@ -252,14 +258,14 @@ class Bounded:
         return Check.BOUND
 
     async def __call__(
-        self, task: Task, response: Response, before: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, task: Task, response: Response, before: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Measure what a task bounds."""
         bounds = asked(task.instruction)
         subject = subject_of(response.text, task.instruction)
-        if not bounds or subject is None or subject.form is not Form.FUNCTION:
+        if not bounds or subject is None or subject.form is not CallableKind.FUNCTION:
             why = "no function to measure" if bounds else "the task asks for no bound"
-            return RowVerdict.of(response, self.check, NOT_MEASURED, detail={"said": why})
+            return CheckResult.of(response, self.check, NOT_MEASURED, detail={"said": why})
         found = await measure(
             self.sandbox,
             subject.source,
@@ -270,7 +276,7 @@ class Bounded:
             seed=seed_for(self.seed, "bound", task.id),
         )
         deciding = _deciding(found)
-        return RowVerdict.of(
+        return CheckResult.of(
             response,
             self.check,
             deciding.kind,
@@ -282,7 +288,7 @@ class Bounded:
         )
 
 
-def sound_checks(before: Mapping[Check, RowVerdict]) -> tuple[str, ...]:
+def sound_checks(before: Mapping[Check, CheckResult]) -> tuple[str, ...]:
     """Return the checks that stood their own test, which the check `tests` left."""
     verdict = before.get(Check.TESTS)
     if verdict is None or verdict.kind not in {"passed", "failed"}:
@@ -297,7 +303,7 @@ def python_program(text: str) -> str | None:
     return next((block.code for block in blocks if parse(block.code) is not None), None)
 
 
-def _deciding(found: Sequence[Measured]) -> Measured:
+def _deciding(found: Sequence[MeasuredCosts]) -> MeasuredCosts:
     """Return the finding for all bounds: one that is missed, else one that is open, else any."""
     for kind in (RULED_OUT, UNDECIDED, NOT_MEASURED, HOLDS):
         for one in found:
@@ -306,7 +312,7 @@ def _deciding(found: Sequence[Measured]) -> Measured:
     raise ValueError("there are no bounds")
 
 
-def _told(one: Measured) -> dict[str, JSON]:
+def _told(one: MeasuredCosts) -> dict[str, JSON]:
     told: dict[str, JSON] = {
         "bound": one.bound.text,
         "resource": one.bound.resource.value,
@@ -322,7 +328,7 @@ def _told(one: Measured) -> dict[str, JSON]:
     return told
 
 
-def _told_of(found: Difficulty) -> dict[str, JSON]:
+def _told_of(found: PassRate) -> dict[str, JSON]:
     told: dict[str, JSON] = {"model": found.model, "n": found.n, "passed": found.n_passed}
     if found.why:
         return {**told, "said": found.why}

@@ -24,7 +24,7 @@ MEASURED = "measured"
 NOT_MEASURED = "not_measured"
 
 
-class Passes(Protocol):
+class PassCounts(Protocol):
     """Runs checks in the sandbox; put together where the grader may be used."""
 
     async def __call__(self, answer: str, checks: Sequence[str]) -> bool:
@@ -36,7 +36,7 @@ class Passes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Difficulty:
+class PassRate:
     """How often a model solves a task."""
 
     kind: str
@@ -62,13 +62,13 @@ async def difficulty(
     checks: Sequence[str],
     *,
     model: Role,
-    passes: Passes,
+    passes: PassCounts,
     k: int,
     seed: int,
-) -> Difficulty:
+) -> PassRate:
     """Draw k samples of a task and run the checks against each."""
     if not checks:
-        return Difficulty(
+        return PassRate(
             NOT_MEASURED, model.identity, 0, 0, None, 0.0, 1.0, "the row has no sound checks"
         )
     n = 1 if model.sampling.temperature == 0 else k
@@ -82,6 +82,6 @@ async def difficulty(
         drawn = [group.create_task(sample(number)) for number in range(n)]
     n_passed = sum(one.result() for one in drawn)
     within = wilson(n_passed, n)
-    return Difficulty(
+    return PassRate(
         MEASURED, model.identity, n, n_passed, n_passed / n, within.low, within.high, ""
     )

@@ -20,16 +20,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from evolcoder.errors import SandboxError, UnjudgedError
-from evolcoder.records import (
-    SEEN_CHARS,
-    Check,
-    Drop,
-    Reason,
-    Response,
-    RowVerdict,
-    Stage,
-    Task,
-)
+from evolcoder.records import SEEN_CHARS, Check, CheckResult, Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
 from evolcoder.storage.run_store import RunStore, verdict_from
@@ -70,8 +61,8 @@ class RowCheck(Protocol):
         ...
 
     async def __call__(
-        self, task: Task, response: Response, before: Mapping[Check, RowVerdict], /
-    ) -> RowVerdict:
+        self, task: Task, response: Response, before: Mapping[Check, CheckResult], /
+    ) -> CheckResult:
         """Look at a row; `before` holds what earlier checks found of it.
 
         Raises SandboxError or a retryable EngineError where nothing can be said.
@@ -79,7 +70,7 @@ class RowCheck(Protocol):
         ...
 
 
-def fault(verdict: RowVerdict, drop: Collection[str]) -> Reason | None:
+def fault(verdict: CheckResult, drop: Collection[str]) -> Reason | None:
     """Return the reason for which a verdict drops its row, or None.
 
     A row that could not be judged is not dropped for that: it says nothing of the answer.
@@ -90,12 +81,12 @@ def fault(verdict: RowVerdict, drop: Collection[str]) -> Reason | None:
     return reason if reason in drop else None
 
 
-def is_unjudged(verdict: RowVerdict) -> bool:
+def is_unjudged(verdict: CheckResult) -> bool:
     """Whether a check failed at a row, which then has neither passed nor failed it."""
     return verdict.kind == Kind.ERROR and verdict.detail.get("why") == CHECK_FAILED
 
 
-def dropped(task: Task, response: Response, verdict: RowVerdict, reason: Reason) -> Drop:
+def dropped(task: Task, response: Response, verdict: CheckResult, reason: Reason) -> Drop:
     """Make the drop of a row that failed a check."""
     said = verdict.detail.get("said")
     found = f"{verdict.check}: {verdict.kind}{f': {said}' if said else ''}"
@@ -127,7 +118,7 @@ class Verifier:
 
     async def verify(self, task: Task, response: Response) -> Drop | None:
         """Make a response a row, or drop it and return the drop."""
-        found: dict[Check, RowVerdict] = {}
+        found: dict[Check, CheckResult] = {}
         if self._checks:
             found = {verdict.check: verdict for verdict in self._store.verdicts(task)}
         for check in self._checks:
@@ -141,8 +132,8 @@ class Verifier:
         return None
 
     async def _look(
-        self, check: RowCheck, task: Task, response: Response, found: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, check: RowCheck, task: Task, response: Response, found: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Do one check and store its verdict, also where the check or the sandbox failed at it.
 
         A sandbox that fails at one program alone says nothing of it.
@@ -158,16 +149,16 @@ class Verifier:
             if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
                 raise
             self._store.add_event("sandbox", f"{task.id}: {error}")
-            verdict = RowVerdict.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
+            verdict = CheckResult.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
         except UnjudgedError as error:
             self._store.add_event(CHECK_FAILED, f"{task.id}: {check.check}: {error}")
             told = {"why": CHECK_FAILED, "said": str(error)}
-            verdict = RowVerdict.of(response, check.check, Kind.ERROR, detail=told)
+            verdict = CheckResult.of(response, check.check, Kind.ERROR, detail=told)
         self._store.add(verdict)
         return verdict
 
 
-def _storable(verdict: RowVerdict) -> RowVerdict:
+def _storable(verdict: CheckResult) -> CheckResult:
     """Return a verdict as it will be read back, in text that any encoder takes."""
     detail = json.loads(clean(json.dumps(verdict.detail, ensure_ascii=False)))
     return replace(verdict, detail=detail)

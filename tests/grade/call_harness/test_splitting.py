@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.bench.fetch import Shelf
+from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import LANGUAGES
 from evolcoder.bench.registry import bench_named
 from evolcoder.grading.call_harness.brackets import C_LIKE, JULIA, LISP, LUA, SCRIPT, SHELL
@@ -241,7 +241,7 @@ def test_nearly_all_of_a_benchmark_is_split(name, code, tmp_path):
     """What is not has brackets that do not match."""
     if not DATA.is_dir():
         pytest.skip("the benchmarks' data is not here")
-    bench = bench_named(f"{name}-{code}", Shelf(DATA, tmp_path))
+    bench = bench_named(f"{name}-{code}", DataFolder(DATA, tmp_path))
     harness = HARNESSES[LANGUAGES[code]]
     found = [harness.split(problem.checks.tests) for problem in bench.problems()]
     assert found.count(None) == UNSPLIT.get(f"{name}-{code}", 0)

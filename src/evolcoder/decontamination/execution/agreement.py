@@ -35,16 +35,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.bench.base import Problem
-from evolcoder.bench.comparators import Oracle, compare
+from evolcoder.bench.comparators import Comparator, compare
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function
 from evolcoder.code.instrument import counted
 from evolcoder.code.python_ast import tree_of
-from evolcoder.decontamination.execution.examples import Example, is_exact
+from evolcoder.decontamination.execution.examples import ProblemExample, is_exact
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import inputs_drawn
 from evolcoder.decontamination.execution.sandbox_programs import adapted
-from evolcoder.grading.answers import Answer, read_answer
+from evolcoder.grading.answers import CandidateAnswer, read_answer
 from evolcoder.grading.calls import (
     LIGHT_BYTES,
     TooCostlyError,
@@ -63,7 +63,7 @@ def agreement(lines: Sequence[bytes], expected: Sequence[bytes], *, exact: bool)
     count neither way.
     """
     answers = [read_answer(line) for line in lines[: len(expected)]]
-    given = [*answers, *[Answer("raise", "")] * (len(expected) - len(answers))]
+    given = [*answers, *[CandidateAnswer("raise", "")] * (len(expected) - len(answers))]
     both = zip(given, map(read_answer, expected), strict=True)
     pairs = [two for two in both if not _is_slow(two[0])]
     if not pairs:
@@ -84,15 +84,15 @@ def agreement_apart(given: Sequence[Any]) -> float:
     return agreement(lines, expected, exact=exact)
 
 
-def _is_slow(answer: Answer) -> bool:
+def _is_slow(answer: CandidateAnswer) -> bool:
     return answer.word == "raise" and str(answer.value).startswith("Slow:")
 
 
-def _said(answer: Answer) -> tuple[str, bytes]:
+def _said(answer: CandidateAnswer) -> tuple[str, bytes]:
     return answer.word, encode(answer.value)
 
 
-def _says_the_same(answer: Answer, expected: Answer, exact: bool) -> bool:  # noqa: FBT001
+def _says_the_same(answer: CandidateAnswer, expected: CandidateAnswer, exact: bool) -> bool:  # noqa: FBT001
     if answer.word != "value":
         return False
     return _said(answer) == _said(expected) or _alike(answer.value, expected.value, exact)
@@ -106,7 +106,7 @@ def _alike(answer: Any, expected: Any, exact: bool) -> bool:  # noqa: ANN401, FB
         if all(_alike(a, b, exact) for a, b in zip(answer, expected, strict=True)):
             return True
         return not exact and sorted(map(encode, answer)) == sorted(map(encode, expected))
-    return compare(Oracle.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
+    return compare(Comparator.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
 
 
 FURTHER = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
@@ -124,14 +124,14 @@ _AGREEING = (
 )
 
 
-class Likeness:
+class Agreement:
     """Asks functions for more answers; remembers the references' own."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._known: dict[str, tuple[Known, Known]] = {}
 
-    async def of(self, program: str, problem: Problem, examples: Sequence[Example]) -> float:
+    async def of(self, program: str, problem: Problem, examples: Sequence[ProblemExample]) -> float:
         """Return the agreement of a program that defines the problem's function, from 0 to 1."""
         if not examples:
             return 1.0

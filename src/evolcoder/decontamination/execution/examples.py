@@ -68,7 +68,7 @@ complement of the place of that whose length it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ProblemExample:
     """A call of a problem's function."""
 
     arguments: tuple[Any, ...]
@@ -79,7 +79,7 @@ class Example:
     """Whether the test wants this very answer, and not one that is as good."""
 
 
-async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[Example, ...]:
+async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[ProblemExample, ...]:
     """Return a problem's examples, the telling ones first; none where there is nothing plain."""
     names = entry_points(problem)
     if len(names) != 1 or not isinstance(problem.checks, AssertChecks):
@@ -94,7 +94,7 @@ async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[Example, ...]
         found = list(_recorded(lines))
     small = [pair for pair in found if _is_small(pair)]
     arity = len(small[0][0]) if small else 0
-    return _chosen([Example(*pair, exact) for pair in small if len(pair[0]) == arity])
+    return _chosen([ProblemExample(*pair, exact) for pair in small if len(pair[0]) == arity])
 
 
 def _recorded(lines: Sequence[bytes]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -127,7 +127,7 @@ def _is_small(pair: tuple[tuple[Any, ...], Any]) -> bool:
         return False
 
 
-def _chosen(examples: Sequence[Example]) -> tuple[Example, ...]:
+def _chosen(examples: Sequence[ProblemExample]) -> tuple[ProblemExample, ...]:
     """Take the telling examples first, small ones before large, and unlike answers by turns."""
     ordered = sorted(examples, key=lambda one: (_weight(one), len(as_text(one.arguments))))
     seen: dict[str, int] = {}
@@ -147,7 +147,7 @@ def as_text(value: object) -> str:
         return encode(value).decode("ascii")
 
 
-def _weight(example: Example) -> tuple[bool, int]:
+def _weight(example: ProblemExample) -> tuple[bool, int]:
     """Put calls last that a function of another problem would count through for long."""
     return any(is_large(one) for one in example.arguments), _dullness(example)
 
@@ -157,7 +157,7 @@ def is_large(value: object) -> bool:
     return isinstance(value, int) and abs(value) > LARGE
 
 
-def _dullness(example: Example) -> int:
+def _dullness(example: ProblemExample) -> int:
     """Say how easily an answer is met by chance."""
     expected = example.expected
     if expected is None or isinstance(expected, bool):
@@ -167,7 +167,7 @@ def _dullness(example: Example) -> int:
     return 2 if not expected or expected in (1, -1) else 1
 
 
-def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
+def views_of(examples: Sequence[ProblemExample]) -> tuple[View, ...]:
     """Return the ways to call a function of any fitting signature, the problem's own first."""
     arity = len(examples[0].arguments)
     if not 1 <= arity <= MOST_PERMUTED:
@@ -180,7 +180,7 @@ def views_of(examples: Sequence[Example]) -> tuple[View, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _is_sized(example: Example) -> bool:
+def _is_sized(example: ProblemExample) -> bool:
     """Whether the one argument has a length that is not itself the answer."""
     (value,) = example.arguments
     return hasattr(value, "__len__") and example.expected != len(value)
@@ -192,12 +192,12 @@ def is_length(arguments: Sequence[Any], place: int, length: int) -> bool:
     return type(count) is int and hasattr(value, "__len__") and len(value) == count
 
 
-def is_exact(examples: Iterable[Example]) -> bool:
+def is_exact(examples: Iterable[ProblemExample]) -> bool:
     """Whether a test wants the very answers of its reference."""
     return all(one.exact for one in examples)
 
 
-def lengths_in(examples: Sequence[Example]) -> list[tuple[int, int]]:
+def lengths_in(examples: Sequence[ProblemExample]) -> list[tuple[int, int]]:
     """Return which arguments have another one for their length, in every example: both places."""
     places = itertools.permutations(range(len(examples[0].arguments)), 2)
     return [two for two in places if all(is_length(one.arguments, *two) for one in examples)]
@@ -217,7 +217,7 @@ def seen_by(view: View, arguments: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(arguments[n] if n >= 0 else len(arguments[~n]) for n in view)
 
 
-def kinds_of(view: View, examples: Iterable[Example]) -> tuple[str, ...]:
+def kinds_of(view: View, examples: Iterable[ProblemExample]) -> tuple[str, ...]:
     """Return the kind of value of every argument under a view; empty where they differ."""
     seen = zip(*(seen_by(view, one.arguments) for one in examples), strict=True)
     kinds = ({KINDS.get(type(value).__name__, "") for value in values} for values in seen)

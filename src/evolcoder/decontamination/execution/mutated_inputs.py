@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from evolcoder.decontamination.execution.examples import (
-    Example,
+    ProblemExample,
     as_text,
     is_large,
     lengths_in,
@@ -29,7 +29,7 @@ N_FURTHER = 32
 Arguments = tuple[Any, ...]
 
 
-def inputs_like(examples: Sequence[Example], *, seed: str) -> list[Arguments]:
+def inputs_like(examples: Sequence[ProblemExample], *, seed: str) -> list[Arguments]:
     """Make inputs that are like a problem's examples; fewer where they would be the same ones."""
     rng = rng_for(0, "further", seed)
     small = [one for one in examples if not any(map(is_large, one.arguments))]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evolcoder.decontamination.execution.examples import (
-    Example,
+    ProblemExample,
     as_text,
     is_large,
     lengths_in,
@@ -70,7 +70,7 @@ class _Seen:
             self.add(value)
 
 
-def inputs_drawn(examples: Sequence[Example], *, seed: str) -> list[Arguments]:
+def inputs_drawn(examples: Sequence[ProblemExample], *, seed: str) -> list[Arguments]:
     """Draw inputs of the types of a problem's examples; fewer where they would be the same ones."""
     rng = rng_for(0, "drawn", seed)
     small = [one for one in examples if not any(map(is_large, one.arguments))]

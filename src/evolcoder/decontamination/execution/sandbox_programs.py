@@ -22,7 +22,11 @@ def adapted(function: Function, view: View | None, entry_point: str, most: int =
 @functools.cache
 def trial() -> str:
     """Return the source of what takes the first look, and holds the meter."""
-    return resources.files("evolcoder.dedup").joinpath("trial.py").read_text(encoding="utf-8")
+    return (
+        resources.files("evolcoder.decontamination.execution")
+        .joinpath("sandbox_prefilter.py")
+        .read_text(encoding="utf-8")
+    )
 
 
 @functools.cache

@@ -26,9 +26,9 @@ from evolcoder.bench.base import Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function, functions_of
 from evolcoder.code.instrument import counted
-from evolcoder.decontamination.execution.agreement import Likeness, is_plain, size_of
+from evolcoder.decontamination.execution.agreement import Agreement, is_plain, size_of
 from evolcoder.decontamination.execution.examples import (
-    Example,
+    ProblemExample,
     View,
     examples_of,
     is_exact,
@@ -39,7 +39,7 @@ from evolcoder.decontamination.execution.examples import (
 from evolcoder.decontamination.execution.reference_cost import effort_of
 from evolcoder.decontamination.execution.sandbox_programs import LEAST_WORK, adapted, trial
 from evolcoder.grading.calls import answers_of
-from evolcoder.grading.problem_test import Need, ProblemTest
+from evolcoder.grading.problem_test import ProblemTest, TestNeeds
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 FIRST_LOOK = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
@@ -57,12 +57,12 @@ MOST_SAID = 1 << 17
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
-Needs = Callable[[Problem], Awaitable[Need]]
+Needs = Callable[[Problem], Awaitable[TestNeeds]]
 """Says what a problem's reference takes, as `grade.controls` measures it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassedProblem:
     """A function of an answer that passes a benchmark's test."""
 
     bench: str
@@ -86,7 +86,7 @@ class Pass:
 
 
 @dataclass(slots=True)
-class Tally:
+class SearchCounts:
     """What a search has done so far."""
 
     answers: int = 0
@@ -110,22 +110,22 @@ class _Target:
     bench: str
     problem: Problem
     names: tuple[str, ...]
-    examples: tuple[Example, ...]
+    examples: tuple[ProblemExample, ...]
     views: tuple[View, ...]
     size: int
 
 
-class Search:
+class ExecutionSearch:
     """A search for functions that solve problems of some benchmarks."""
 
     def __init__(self, targets: Sequence[_Target], sandbox: Sandbox, needs: Needs) -> None:
-        self.tally = Tally()
+        self.tally = SearchCounts()
         self._targets = targets
         self._sandbox = sandbox
         self._needs = needs
         self._tests: dict[int, tuple[ProblemTest, int]] = {}
-        self._likeness = Likeness(sandbox)
-        self._found: dict[bytes, tuple[Pass, ...]] = {}
+        self._likeness = Agreement(sandbox)
+        self._found: dict[bytes, tuple[PassedProblem, ...]] = {}
         self._tables: dict[tuple[int, int], bytes] = {}
         self._namesakes = defaultdict[str, list[int]](list)
         for number, target in enumerate(targets):
@@ -135,7 +135,7 @@ class Search:
     @classmethod
     async def over(
         cls, benches: Mapping[str, Sequence[Problem]], sandbox: Sandbox, needs: Needs
-    ) -> "Search":
+    ) -> "ExecutionSearch":
         """Make the problems of some benchmarks ready."""
         targets = []
         for bench, problems in benches.items():
@@ -147,7 +147,7 @@ class Search:
                 targets.append(_Target(bench, problem, names, examples, views, size))
         return cls(targets, sandbox, needs)
 
-    async def passes(self, answer: str) -> tuple[Pass, ...]:
+    async def passes(self, answer: str) -> tuple[PassedProblem, ...]:
         """Return what the functions of an answer pass, or raise SandboxError."""
         functions = functions_of(answer)
         self.tally.answers += 1
@@ -155,7 +155,7 @@ class Search:
         found = [await self._passes_of(function) for function in functions]
         return tuple(dict.fromkeys(one for some in found for one in some))
 
-    async def _passes_of(self, function: Function) -> tuple[Pass, ...]:
+    async def _passes_of(self, function: Function) -> tuple[PassedProblem, ...]:
         """Look at a function once, however often it comes."""
         text = f"{function.name}\0{function.source}"
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -166,19 +166,19 @@ class Search:
             self._found[key] = found
         return self._found[key]
 
-    async def _fresh(self, function: Function) -> tuple[Pass, ...]:
+    async def _fresh(self, function: Function) -> tuple[PassedProblem, ...]:
         """Grade a function on every problem that it may solve, until one view passes."""
         source = counted(function.source)
         if source is None:
             return ()
         function = replace(function, source=source)
-        found: dict[int, Pass] = {}
+        found: dict[int, PassedProblem] = {}
         for number, view in await self._suspects(function):
             if number not in found and await self._solves(function, number, view):
                 target = self._targets[number]
                 program = adapted(function, view, target.names[0])
                 alike = await self._likeness.of(program, target.problem, target.examples)
-                found[number] = Pass(
+                found[number] = PassedProblem(
                     target.bench, target.problem.id, function.name, view, target.size, alike
                 )
         return tuple(found[number] for number in sorted(found))

@@ -40,10 +40,10 @@ class ForgedError(BaseException):
     """What came back is no value. A harness that catches this does not pass all the same."""
 
 
-class Remote:
+class RemoteValue:
     """Something that only the candidate's process has."""
 
-    def __init__(self, court: "Court", number: int, kind: tuple[str, str]) -> None:
+    def __init__(self, court: "HarnessRunner", number: int, kind: tuple[str, str]) -> None:
         self._court = court
         self._number = number
         self._kind = kind
@@ -51,7 +51,7 @@ class Remote:
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # noqa: ANN401 - what isinstance asks for
         """Return the library class that it claims, if that is loaded here."""
-        return _class_named(*self._kind) or Remote
+        return _class_named(*self._kind) or RemoteValue
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Read an attribute there."""
@@ -78,7 +78,7 @@ class Remote:
     def __iter__(self) -> Any:  # noqa: ANN401
         """Ask for an iterator."""
         found = self._court.look("iterate", self)
-        return found if type(found) is Remote else iter(found)
+        return found if type(found) is RemoteValue else iter(found)
 
     def __next__(self) -> Any:  # noqa: ANN401
         """Ask for the next item."""
@@ -103,7 +103,7 @@ class Remote:
     __hash__ = object.__hash__
 
 
-class Court:
+class HarnessRunner:
     """The harness's names and the line to the candidate."""
 
     def __init__(self, run: Ask, look: Ask) -> None:
@@ -161,10 +161,10 @@ class Court:
             self._forged = str(error)
         raise ForgedError(self._forged)
 
-    def _resolve(self, rest: tuple[Any, ...]) -> Remote:
+    def _resolve(self, rest: tuple[Any, ...]) -> RemoteValue:
         match rest:
             case (int(number), str(module), str(name)):
-                return Remote(self, number, (module, name))
+                return RemoteValue(self, number, (module, name))
         raise NotPlainError("a strange reference")
 
     def _closed(self, generate: Callable[..., Any]) -> Callable[..., Any]:
@@ -237,11 +237,11 @@ def _pickled(value: object) -> bytes:
 
 def type_of(value: Any, *more: Any) -> Any:  # noqa: ANN401 - as the builtin
     """Return what `type` does, but of a Remote the class that it claims."""
-    return value.__class__ if not more and type(value) is Remote else type(value, *more)
+    return value.__class__ if not more and type(value) is RemoteValue else type(value, *more)
 
 
 def _refer(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    if type(value) is Remote:
+    if type(value) is RemoteValue:
         return ("ref", value._number)  # noqa: SLF001 - its own module
     raise NotPlainError(f"a {type(value).__name__} cannot be passed to the candidate")
 
@@ -278,4 +278,4 @@ def main(harness: str, calls: list[str], solution: str, run: Ask, look: Ask) -> 
     """Judge one solution."""
     with contextlib.suppress(ImportError):
         importlib.import_module("numpy")
-    Court(run, look).judge(harness, calls, solution)
+    HarnessRunner(run, look).judge(harness, calls, solution)

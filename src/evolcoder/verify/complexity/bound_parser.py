@@ -22,7 +22,7 @@ class Resource(StrEnum):
     SPACE = "space"
 
 
-class Growth(StrEnum):
+class GrowthClass(StrEnum):
     """Classes of growth, slowest first. Values are stored; never rename one."""
 
     ONE = "1"
@@ -40,22 +40,22 @@ class Growth(StrEnum):
         return _LOGS[self](n)
 
     @property
-    def next(self) -> "Growth":
+    def next(self) -> "GrowthClass":
         """The class after it; the last is after itself."""
-        classes = list(Growth)
+        classes = list(GrowthClass)
         return classes[min(classes.index(self) + 1, len(classes) - 1)]
 
 
-_LOGS: dict[Growth, Callable[[float], float]] = {
-    Growth.ONE: lambda n: 0.0,  # noqa: ARG005 - as the others
-    Growth.LOG: lambda n: math.log(math.log(n)),
-    Growth.ROOT: lambda n: math.log(n) / 2,
-    Growth.N: math.log,
-    Growth.N_LOG_N: lambda n: math.log(n) + math.log(math.log(n)),
-    Growth.SQUARE: lambda n: 2 * math.log(n),
-    Growth.CUBE: lambda n: 3 * math.log(n),
-    Growth.EXPONENTIAL: lambda n: n * math.log(2),
-    Growth.FACTORIAL: lambda n: math.lgamma(n + 1),
+_LOGS: dict[GrowthClass, Callable[[float], float]] = {
+    GrowthClass.ONE: lambda n: 0.0,  # noqa: ARG005 - as the others
+    GrowthClass.LOG: lambda n: math.log(math.log(n)),
+    GrowthClass.ROOT: lambda n: math.log(n) / 2,
+    GrowthClass.N: math.log,
+    GrowthClass.N_LOG_N: lambda n: math.log(n) + math.log(math.log(n)),
+    GrowthClass.SQUARE: lambda n: 2 * math.log(n),
+    GrowthClass.CUBE: lambda n: 3 * math.log(n),
+    GrowthClass.EXPONENTIAL: lambda n: n * math.log(2),
+    GrowthClass.FACTORIAL: lambda n: math.lgamma(n + 1),
 }
 
 
@@ -65,7 +65,7 @@ class Bound:
 
     resource: Resource
     """What is bounded."""
-    growth: Growth | None
+    growth: GrowthClass | None
     """The class that it may grow with; None for one that we do not know, and for a bound on each
     step of many."""
     average: bool
@@ -81,24 +81,24 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 _NAMED = {
-    "constant": Growth.ONE,
-    "logarithmic": Growth.LOG,
-    "linear": Growth.N,
-    "linearithmic": Growth.N_LOG_N,
-    "quadratic": Growth.SQUARE,
-    "cubic": Growth.CUBE,
-    "exponential": Growth.EXPONENTIAL,
+    "constant": GrowthClass.ONE,
+    "logarithmic": GrowthClass.LOG,
+    "linear": GrowthClass.N,
+    "linearithmic": GrowthClass.N_LOG_N,
+    "quadratic": GrowthClass.SQUARE,
+    "cubic": GrowthClass.CUBE,
+    "exponential": GrowthClass.EXPONENTIAL,
 }
 _WRITTEN = {
-    "1": Growth.ONE,
-    "logn": Growth.LOG,
-    "sqrtn": Growth.ROOT,
-    "n": Growth.N,
-    "nlogn": Growth.N_LOG_N,
-    "n^2": Growth.SQUARE,
-    "n^3": Growth.CUBE,
-    "2^n": Growth.EXPONENTIAL,
-    "n!": Growth.FACTORIAL,
+    "1": GrowthClass.ONE,
+    "logn": GrowthClass.LOG,
+    "sqrtn": GrowthClass.ROOT,
+    "n": GrowthClass.N,
+    "nlogn": GrowthClass.N_LOG_N,
+    "n^2": GrowthClass.SQUARE,
+    "n^3": GrowthClass.CUBE,
+    "2^n": GrowthClass.EXPONENTIAL,
+    "n!": GrowthClass.FACTORIAL,
 }
 _AVOIDED = re.compile(
     r"\b(?:avoid\w*|instead of|rather than|not|n't|no longer|current\w*|from|was|currently|than"
@@ -125,7 +125,7 @@ def asked(text: str) -> tuple[Bound, ...]:
     found += [
         (match.start(), match.end(), _NAMED[match[1].lower()]) for match in _WORDS.finditer(text)
     ]
-    bounds: dict[tuple[Resource, Growth | None], Bound] = {}
+    bounds: dict[tuple[Resource, GrowthClass | None], Bound] = {}
     for begin, end, growth in sorted(found, key=lambda one: one[:2]):
         if _AVOIDED.search(text[max(0, begin - 60) : begin]):
             continue
@@ -153,7 +153,7 @@ def _resource(behind: str, ahead: str) -> Resource:
     return Resource.TIME
 
 
-def _written(inner: str) -> Growth | None:
+def _written(inner: str) -> GrowthClass | None:
     """Return the class of what stands in the brackets of an O."""
     text = inner.lower().replace("²", "^2").replace("³", "^3").replace("**", "^")
     text = re.sub(r"len\(\w+\)|\|\w+\|", "n", text)
@@ -161,7 +161,7 @@ def _written(inner: str) -> Growth | None:
     text = re.sub(r"[\s*·×()\\{}]", "", text.replace("√", "sqrt"))
     letters = set(re.sub(r"log|sqrt", "", text)) & set("abcdefghijklmnopqrstuvwxyz")
     if re.fullmatch(r"[a-z](?:\+[a-z])+", text):
-        return Growth.N
+        return GrowthClass.N
     if len(letters) == 1:
         text = text.replace("log", "L").replace("sqrt", "S").replace(letters.pop(), "n")
         text = text.replace("L", "log").replace("S", "sqrt")

@@ -33,24 +33,24 @@ from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean
 from evolcoder.verify.complexity.bound_parser import Bound
-from evolcoder.verify.complexity.inputs import Call, UnsizedError, arguments_of, calls
+from evolcoder.verify.complexity.inputs import SizedCall, UnsizedError, arguments_of, calls
 from evolcoder.verify.complexity.instrument import rewritten
 from evolcoder.verify.complexity.verdict import (
     LEAST_SIZES,
     NOT_MEASURED,
-    Counts,
-    Measured,
-    Run,
+    CostCounts,
+    CostRun,
+    MeasuredCosts,
     by_shape,
     judged,
 )
 
-_INSIDE = "evolcoder.verify.inside"
+_INSIDE = "evolcoder.verify.complexity"
 _LOAD = """\
 import sys, types
 for name, text in {texts!r}:
     sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, "counting", "exec"), sys.modules[name].__dict__)
+    exec(compile(text, "op_counter", "exec"), sys.modules[name].__dict__)
 sys.modules[name].main()
 """
 
@@ -79,11 +79,11 @@ async def measure(  # noqa: PLR0913 - all of it decides
     checks: Sequence[str],
     limits: Limits,
     seed: int,
-) -> list[Measured]:
+) -> list[MeasuredCosts]:
     """Measure a function against bounds; without an entry point it is the last one defined."""
     known = [bound for bound in bounds if bound.growth is not None]
     others = [
-        Measured(
+        MeasuredCosts(
             NOT_MEASURED, bound, "a class that we do not know, or a bound on single steps", "", None
         )
         for bound in bounds
@@ -92,7 +92,7 @@ async def measure(  # noqa: PLR0913 - all of it decides
     try:
         counts = await count(sandbox, source, entry_point, checks=checks, limits=limits, seed=seed)
     except (NotMeasuredError, UnsizedError) as error:
-        return [Measured(NOT_MEASURED, bound, str(error), "", None) for bound in bounds]
+        return [MeasuredCosts(NOT_MEASURED, bound, str(error), "", None) for bound in bounds]
     rng = rng_for(seed, "bound", content_id("source", source))
     return [judged(counts, bound, rng) for bound in known] + others
 
@@ -105,7 +105,7 @@ async def count(
     checks: Sequence[str],
     limits: Limits,
     seed: int,
-) -> Counts:
+) -> CostCounts:
     """Run a function at growing sizes; where it grows too fast for that, at small ones."""
     tree = parse(source)
     if tree is None:
@@ -115,7 +115,7 @@ async def count(
     if function is None or isinstance(function, ast.ClassDef):
         raise NotMeasuredError(f"there is no function {name}" if name else "there is no function")
     arguments = arguments_of(function, checks)
-    counts = Counts((), (), ())
+    counts = CostCounts((), (), ())
     for small in (False, True):
         rng = rng_for(seed, "sized", name, int(small))
         made = calls(arguments, rng, small=small)
@@ -141,7 +141,7 @@ def _last_function(tree: ast.Module) -> str:
     return (free or names or [""])[-1]
 
 
-def _job(source: str, name: str, made: Sequence[Call], token: str) -> dict[str, Any]:
+def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[str, Any]:
     """Cut a program down to what the function reaches, plain and with hooks."""
     tree = parse(source)
     assert tree is not None
@@ -171,12 +171,12 @@ def _driver() -> str:
     """Return the program that counts: its modules as text, since the sandbox has none of them."""
     texts = [
         (f"{_INSIDE}.{name}", files(_INSIDE).joinpath(f"{name}.py").read_text("utf-8"))
-        for name in ("costs", "counting")
+        for name in ("op_costs", "op_counter")
     ]
     return _LOAD.format(texts=texts)
 
 
-async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits) -> Counts:
+async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits) -> CostCounts:
     program = Program("python", _driver(), Script(stdin=marshal.dumps(job, 2)))
     execution = await sandbox.run(program, limits)
     if execution.status is not Status.FINISHED:
@@ -191,7 +191,7 @@ async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits
     return replace(counts, unseen=(*job["unseen"], *counts.unseen))
 
 
-def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> Counts:
+def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> CostCounts:
     """Read the counts of runs of these shapes and sizes, which the candidate may have written."""
     if len(body) > MOST_BYTES:
         raise NotMeasuredError("the runs brought more than counts")
@@ -206,16 +206,16 @@ def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> Counts:
         unseen = tuple(map(_name, found["unseen"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotMeasuredError("the runs brought something else than counts") from error
-    return Counts(tuple(ended), tuple(sorted(stops)), unseen)
+    return CostCounts(tuple(ended), tuple(sorted(stops)), unseen)
 
 
-def _run_of(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> Run:
+def _run_of(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> CostRun:
     """Check one run; anything that no run could be raises."""
     where = (run["shape"], run["n"])
     if type(where[1]) is not int or where not in sizes or len(run["counts"]) > MOST_LINES:
         raise ValueError("no run")
     counts = {_name(line): _count(count) for line, count in run["counts"].items()}
-    return Run(*where, counts, int(_count(run["depth"])), _count(run["bytes"]))
+    return CostRun(*where, counts, int(_count(run["depth"])), _count(run["bytes"]))
 
 
 def _count(value: object) -> float:

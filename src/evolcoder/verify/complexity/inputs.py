@@ -28,7 +28,7 @@ N_RANDOM = 3
 """Random inputs of every size."""
 
 
-class Shape(StrEnum):
+class InputShape(StrEnum):
     """How the elements of an input lie."""
 
     RANDOM = "random"
@@ -39,7 +39,7 @@ class Shape(StrEnum):
     TILED = "tiled"
 
 
-class Sort(StrEnum):
+class ArgumentKind(StrEnum):
     """What an argument is."""
 
     INTS = "list of numbers"
@@ -56,10 +56,10 @@ class UnsizedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class SizedArgument:
     """One argument of a function."""
 
-    sort: Sort
+    sort: ArgumentKind
     """What it is."""
     container: type
     """list, tuple or set, for the sorts that are lists."""
@@ -67,7 +67,7 @@ class Argument:
     """Values that the checks have for it."""
 
 
-def arguments_of(function: Function, checks: Sequence[str]) -> tuple[Argument, ...]:
+def arguments_of(function: Function, checks: Sequence[str]) -> tuple[SizedArgument, ...]:
     """Read what a function wants from its annotations and from calls with literals."""
     if isinstance(function, ast.AsyncFunctionDef):
         raise UnsizedError("the function is async")
@@ -100,10 +100,10 @@ def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SizedCall:
     """One input of a known size."""
 
-    shape: Shape
+    shape: InputShape
     """How its elements lie."""
     n: int
     """Its size."""
@@ -111,34 +111,36 @@ class Call:
     """The arguments."""
 
 
-def calls(arguments: Sequence[Argument], rng: Random, *, small: bool = False) -> list[Call]:
+def calls(
+    arguments: Sequence[SizedArgument], rng: Random, *, small: bool = False
+) -> list[SizedCall]:
     """Make inputs of every shape, the smallest first; of the random shape several."""
-    scaled = [one for one in arguments if one.sort is not Sort.INT]
+    scaled = [one for one in arguments if one.sort is not ArgumentKind.INT]
     if not scaled and len(arguments) > 1:
         raise UnsizedError("more than one number could be the size")
     if not scaled:
         numbers = {
-            (shape, _number(shape, n)) for shape in Shape for n in (SMALL if small else VALUES)
+            (shape, _number(shape, n)) for shape in InputShape for n in (SMALL if small else VALUES)
         }
-        return [Call(shape, n, [n]) for n, shape in sorted((n, shape) for shape, n in numbers)]
+        return [SizedCall(shape, n, [n]) for n, shape in sorted((n, shape) for shape, n in numbers)]
     tiles = any(any(one.examples) for one in scaled)
-    drawn = [shape for shape in Shape if shape is not Shape.TILED or tiles]
-    drawn = [Shape.RANDOM] * (N_RANDOM - 1) + drawn
+    drawn = [shape for shape in InputShape if shape is not InputShape.TILED or tiles]
+    drawn = [InputShape.RANDOM] * (N_RANDOM - 1) + drawn
     return [
-        Call(shape, n, [_value(one, shape, n, rng) for one in arguments])
+        SizedCall(shape, n, [_value(one, shape, n, rng) for one in arguments])
         for n in (SMALL if small else SIZES)
         for shape in drawn
     ]
 
 
-def _argument(node: ast.arg, examples: tuple[Any, ...]) -> Argument:
+def _argument(node: ast.arg, examples: tuple[Any, ...]) -> SizedArgument:
     told = ast.unparse(node.annotation).lower() if node.annotation is not None else ""
     for sort, container, fits, written in _KNOWN:
         if examples and all(fits(example) for example in examples if example):
-            if any(examples) or sort is Sort.INT:
-                return Argument(sort, _container(examples, container), examples)
+            if any(examples) or sort is ArgumentKind.INT:
+                return SizedArgument(sort, _container(examples, container), examples)
         elif not examples and any(told.replace("typing.", "").startswith(one) for one in written):
-            return Argument(sort, tuple if told.startswith("tuple") else container, ())
+            return SizedArgument(sort, tuple if told.startswith("tuple") else container, ())
     raise UnsizedError(f"the argument {node.arg} has no size that we know")
 
 
@@ -166,20 +168,20 @@ def _graph(value: Any) -> bool:  # noqa: ANN401 - any literal
     return isinstance(value, dict) and all(isinstance(one, list) for one in value.values())
 
 
-_KNOWN: tuple[tuple[Sort, type, Callable[[Any], bool], tuple[str, ...]], ...] = (
-    (Sort.INT, int, lambda v: isinstance(v, int) and not isinstance(v, bool), ("int",)),
-    (Sort.TEXT, str, lambda v: isinstance(v, str), ("str",)),
+_KNOWN: tuple[tuple[ArgumentKind, type, Callable[[Any], bool], tuple[str, ...]], ...] = (
+    (ArgumentKind.INT, int, lambda v: isinstance(v, int) and not isinstance(v, bool), ("int",)),
+    (ArgumentKind.TEXT, str, lambda v: isinstance(v, str), ("str",)),
     (
-        Sort.INTS,
+        ArgumentKind.INTS,
         list,
         _all((int, float)),
         ("list[int", "list[float", "sequence[int", "iterable[int", "tuple[int, ...", "list[t]"),
     ),
-    (Sort.TEXTS, list, _all(str), ("list[str", "sequence[str", "iterable[str")),
-    (Sort.PAIRS, list, _pairs, ("list[tuple[int, int]",)),
-    (Sort.GRAPH, dict, _graph, ("dict[int, list[int", "dict[str, list[str")),
+    (ArgumentKind.TEXTS, list, _all(str), ("list[str", "sequence[str", "iterable[str")),
+    (ArgumentKind.PAIRS, list, _pairs, ("list[tuple[int, int]",)),
+    (ArgumentKind.GRAPH, dict, _graph, ("dict[int, list[int", "dict[str, list[str")),
     (
-        Sort.TABLE,
+        ArgumentKind.TABLE,
         dict,
         lambda v: isinstance(v, dict) and all(isinstance(one, int) for one in v.values()),
         ("dict[str, int", "dict[int, int"),
@@ -187,22 +189,22 @@ _KNOWN: tuple[tuple[Sort, type, Callable[[Any], bool], tuple[str, ...]], ...] = 
 )
 
 
-def _value(one: Argument, shape: Shape, n: int, rng: Random) -> Any:  # noqa: ANN401
-    if one.sort is Sort.INT:
+def _value(one: SizedArgument, shape: InputShape, n: int, rng: Random) -> Any:  # noqa: ANN401
+    if one.sort is ArgumentKind.INT:
         return _companion(one, shape, n)
-    if shape is Shape.TILED and any(one.examples):
+    if shape is InputShape.TILED and any(one.examples):
         example = max((example for example in one.examples), key=len)
         if not isinstance(example, dict):
             tiled = list(islice(cycle(example), n))
-            return "".join(tiled) if one.sort is Sort.TEXT else one.container(tiled)
+            return "".join(tiled) if one.sort is ArgumentKind.TEXT else one.container(tiled)
     order = list(range(1, n + 1))
-    if shape in {Shape.RANDOM, Shape.SPREAD}:
+    if shape in {InputShape.RANDOM, InputShape.SPREAD}:
         rng.shuffle(order)
-    elif shape is Shape.REVERSED:
+    elif shape is InputShape.REVERSED:
         order.reverse()
-    elif shape is Shape.EQUAL:
+    elif shape is InputShape.EQUAL:
         order = [n] * n
-    if shape is Shape.SPREAD and one.sort is Sort.INTS:
+    if shape is InputShape.SPREAD and one.sort is ArgumentKind.INTS:
         # Far apart, so that a set of them does not come out sorted.
         order = [_scattered(k) for k in order]
     return _MAKERS[one.sort](one, order)
@@ -212,72 +214,76 @@ def _scattered(k: int) -> int:
     return int.from_bytes(hashlib.blake2b(b"%d" % k, digest_size=4).digest())
 
 
-def _companion(one: Argument, shape: Shape, n: int) -> int:
+def _companion(one: SizedArgument, shape: InputShape, n: int) -> int:
     """Return a number beside what grows: something to search for or to count with."""
     shown = [example for example in one.examples if isinstance(example, int)]
-    usual: Mapping[Shape, int] = {
-        Shape.RANDOM: n // 2,
-        Shape.SORTED: n,
-        Shape.REVERSED: max(1, n // 3),
-        Shape.EQUAL: n - 1,
-        Shape.SPREAD: n,
-        Shape.TILED: max(shown, default=1),
+    usual: Mapping[InputShape, int] = {
+        InputShape.RANDOM: n // 2,
+        InputShape.SORTED: n,
+        InputShape.REVERSED: max(1, n // 3),
+        InputShape.EQUAL: n - 1,
+        InputShape.SPREAD: n,
+        InputShape.TILED: max(shown, default=1),
     }
     return usual[shape]
 
 
-def _number(shape: Shape, n: int) -> int:
+def _number(shape: InputShape, n: int) -> int:
     """Make a number near n: itself, the power of two below, one less than that, the prime below."""
     power = 1 << (n.bit_length() - 1)
-    if shape is Shape.REVERSED:
+    if shape is InputShape.REVERSED:
         return next((p for p in range(n, 2, -1) if _is_prime(p)), 3)
-    return {Shape.RANDOM: n, Shape.SORTED: power, Shape.EQUAL: max(2, power - 1)}.get(shape, n)
+    return {
+        InputShape.RANDOM: n,
+        InputShape.SORTED: power,
+        InputShape.EQUAL: max(2, power - 1),
+    }.get(shape, n)
 
 
 def _is_prime(n: int) -> bool:
     return all(n % divisor for divisor in range(2, math.isqrt(n) + 1))
 
 
-def _numbers(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
+def _numbers(one: SizedArgument, order: list[int]) -> Any:  # noqa: ANN401
     return one.container(order)
 
 
-def _texts(one: Argument, order: list[int]) -> Any:  # noqa: ANN401
+def _texts(one: SizedArgument, order: list[int]) -> Any:  # noqa: ANN401
     """Make words of equal length, no two of which hold the same letters."""
     counts = [[k // 8**place % 8 for place in range(5)] for k in order]
     words = ["".join(letter * n for letter, n in zip("abcde", c, strict=True)) for c in counts]
     return one.container(word.ljust(35, "z") for word in words)
 
 
-def _pair_list(one: Argument, order: list[int]) -> list[Any]:
+def _pair_list(one: SizedArgument, order: list[int]) -> list[Any]:
     shown = [pair for example in one.examples for pair in example]
     as_lists = bool(shown) and isinstance(shown[0], list)
     return [[3 * k, 3 * k + 4] if as_lists else (3 * k, 3 * k + 4) for k in order]
 
 
-def _text(one: Argument, order: list[int]) -> str:
+def _text(one: SizedArgument, order: list[int]) -> str:
     seen = "".join(sorted({letter for example in one.examples for letter in example}))
     letters = seen or "abcdefghijklmnopqrstuvwxyz"
     return "".join(letters[k * len(letters) // (len(order) + 1)] for k in order)
 
 
-def _table(one: Argument, order: list[int]) -> dict[Any, int]:
+def _table(one: SizedArgument, order: list[int]) -> dict[Any, int]:
     textual = any(isinstance(key, str) for example in one.examples for key in example)
     return {(f"k{place}" if textual else place): k for place, k in enumerate(order)}
 
 
-def _graph_of(one: Argument, order: list[int]) -> dict[Any, list[Any]]:
+def _graph_of(one: SizedArgument, order: list[int]) -> dict[Any, list[Any]]:
     """Make a chain in the order given, each node with the next two."""
     textual = any(isinstance(key, str) for example in one.examples for key in example)
     nodes = [str(k) if textual else k for k in dict.fromkeys([*range(len(order)), *order])]
     return {node: nodes[at + 1 : at + 3] for at, node in enumerate(nodes)}
 
 
-_MAKERS: Mapping[Sort, Callable[[Argument, list[int]], Any]] = {
-    Sort.INTS: _numbers,
-    Sort.TEXTS: _texts,
-    Sort.PAIRS: _pair_list,
-    Sort.TEXT: _text,
-    Sort.TABLE: _table,
-    Sort.GRAPH: _graph_of,
+_MAKERS: Mapping[ArgumentKind, Callable[[SizedArgument, list[int]], Any]] = {
+    ArgumentKind.INTS: _numbers,
+    ArgumentKind.TEXTS: _texts,
+    ArgumentKind.PAIRS: _pair_list,
+    ArgumentKind.TEXT: _text,
+    ArgumentKind.TABLE: _table,
+    ArgumentKind.GRAPH: _graph_of,
 }

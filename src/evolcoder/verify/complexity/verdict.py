@@ -29,7 +29,7 @@ from itertools import accumulate
 from random import Random
 from statistics import fmean
 
-from evolcoder.verify.complexity.bound_parser import Bound, Growth, Resource
+from evolcoder.verify.complexity.bound_parser import Bound, GrowthClass, Resource
 
 HOLDS, RULED_OUT, UNDECIDED = "holds", "ruled_out", "undecided"
 LEAST_SIZES = 5
@@ -46,7 +46,7 @@ Series = Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class GrowthFit:
     """How a series grows beside a class."""
 
     kind: str
@@ -63,7 +63,9 @@ class Fit:
     """Slope of the logarithm of the count itself."""
 
 
-def fit(series: Series, growth: Growth, rng: Random, *, beyond: Growth | None = None) -> Fit:
+def fit(
+    series: Series, growth: GrowthClass, rng: Random, *, beyond: GrowthClass | None = None
+) -> GrowthFit:
     """Fit a series beside a class; `beyond` is the class to tell it from, by default the next."""
     sizes = sorted(series)[-MOST_SIZES:]
     points = [(math.log(n), math.log(max(series[n], 1.0)), n) for n in sizes]
@@ -78,7 +80,7 @@ def fit(series: Series, growth: Growth, rng: Random, *, beyond: Growth | None = 
             kind = RULED_OUT
         elif high <= LOW * step:
             kind = HOLDS
-    return Fit(kind, excess, low, high, step, exponent)
+    return GrowthFit(kind, excess, low, high, step, exponent)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -113,7 +115,7 @@ NOISE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredCosts:
     """What was found of one bound."""
 
     kind: str
@@ -124,12 +126,12 @@ class Measured:
     """What decided it, in a line."""
     shape: str
     """The shape of the inputs that decided it; empty where none did."""
-    fit: Fit | None
+    fit: GrowthFit | None
     """The fit that decided it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CostRun:
     """What one input took."""
 
     shape: str
@@ -145,10 +147,10 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class CostCounts:
     """What came back from the sandbox."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[CostRun, ...]
     """Every run that came to its end."""
     stops: tuple[str, ...]
     """What stopped others."""
@@ -156,7 +158,7 @@ class Counts:
     """Functions whose work is not known."""
 
 
-def judged(counts: Counts, bound: Bound, rng: Random) -> Measured:
+def judged(counts: CostCounts, bound: Bound, rng: Random) -> MeasuredCosts:
     """Judge a bound: one shape that misses it is enough; to hold it takes all of them together."""
     usable = {
         shape: runs
@@ -164,11 +166,13 @@ def judged(counts: Counts, bound: Bound, rng: Random) -> Measured:
         if len(runs) >= LEAST_SIZES and not (bound.average and shape != "random")
     }
     if not usable:
-        return Measured(NOT_MEASURED, bound, "no shape of inputs ran at enough sizes", "", None)
+        return MeasuredCosts(
+            NOT_MEASURED, bound, "no shape of inputs ran at enough sizes", "", None
+        )
     for shape, runs in usable.items():
         worst = _worst(runs, bound, rng)
         if worst[1].kind == RULED_OUT:
-            return Measured(RULED_OUT, bound, worst[0], shape, worst[1])
+            return MeasuredCosts(RULED_OUT, bound, worst[0], shape, worst[1])
     why, found = _worst(_together(list(usable.values())), bound, rng)
     kind = found.kind
     largest = min(runs[-1].n for runs in usable.values())
@@ -176,10 +180,10 @@ def judged(counts: Counts, bound: Bound, rng: Random) -> Measured:
         kind, why = UNDECIDED, f"no input was larger than {largest}"
     elif kind == HOLDS and counts.unseen and bound.resource is Resource.TIME:
         kind, why = UNDECIDED, f"the work of {', '.join(counts.unseen[:5])} is not known"
-    return Measured(kind, bound, why, "all", found)
+    return MeasuredCosts(kind, bound, why, "all", found)
 
 
-def _worst(runs: Sequence[Run], bound: Bound, rng: Random) -> tuple[str, Fit]:
+def _worst(runs: Sequence[CostRun], bound: Bound, rng: Random) -> tuple[str, GrowthFit]:
     """Fit every series; return the name and the fit of the one that is furthest from holding."""
     assert bound.growth is not None
     fits = []
@@ -194,19 +198,19 @@ def _worst(runs: Sequence[Run], bound: Bound, rng: Random) -> tuple[str, Fit]:
     return max(fits, key=lambda one: (order.index(one[1].kind), one[1].excess))
 
 
-_SMALL = tuple(Growth)[: tuple(Growth).index(Growth.SQUARE) + 1]
+_SMALL = tuple(GrowthClass)[: tuple(GrowthClass).index(GrowthClass.SQUARE) + 1]
 HELD = "bytes held"
 _FROM = {
-    Growth.ONE: Growth.N,
-    Growth.LOG: Growth.N,
-    Growth.ROOT: Growth.N,
-    Growth.N: Growth.SQUARE,
-    Growth.N_LOG_N: Growth.SQUARE,
+    GrowthClass.ONE: GrowthClass.N,
+    GrowthClass.LOG: GrowthClass.N,
+    GrowthClass.ROOT: GrowthClass.N,
+    GrowthClass.N: GrowthClass.SQUARE,
+    GrowthClass.N_LOG_N: GrowthClass.SQUARE,
 }
 """What a class is told from by bytes: they come in whole items, a few more or less."""
 
 
-def _series(runs: Sequence[Run], bound: Bound) -> list[tuple[str, Series, Growth | None]]:
+def _series(runs: Sequence[CostRun], bound: Bound) -> list[tuple[str, Series, GrowthClass | None]]:
     """Split runs into series that are fitted each by itself, with what each can be told from."""
     assert bound.growth is not None
     if bound.resource is Resource.SPACE:
@@ -215,7 +219,7 @@ def _series(runs: Sequence[Run], bound: Bound) -> list[tuple[str, Series, Growth
         beyond = _FROM.get(bound.growth, bound.growth.next)
         return [(HELD, _rising(held), beyond), ("depth of calls", _rising(depth), None)]
     totals = {run.n: sum(run.counts.values()) for run in runs}
-    found: dict[tuple[float, ...], tuple[str, Series, Growth | None]] = {}
+    found: dict[tuple[float, ...], tuple[str, Series, GrowthClass | None]] = {}
     for key in ["", *sorted(runs[-1].counts)]:
         counts = {run.n: run.counts.get(key, 0.0) for run in runs} if key else totals
         series = _rising(counts)
@@ -226,8 +230,8 @@ def _series(runs: Sequence[Run], bound: Bound) -> list[tuple[str, Series, Growth
 
 
 def _steepest(
-    found: list[tuple[str, Series, Growth | None]],
-) -> list[tuple[str, Series, Growth | None]]:
+    found: list[tuple[str, Series, GrowthClass | None]],
+) -> list[tuple[str, Series, GrowthClass | None]]:
     """Leave out the flattest where there are too many to be fitted: who counts may make them up."""
     if len(found) <= MOST_SERIES:
         return found
@@ -250,9 +254,9 @@ def _spoken(key: str) -> str:
     return f"{what} at line {line[1:]}" if line.startswith("-") else f"line {line} of {what}"
 
 
-def by_shape(counts: Counts) -> dict[str, list[Run]]:
+def by_shape(counts: CostCounts) -> dict[str, list[CostRun]]:
     """Return the runs that came to their end, by shape and smallest first, one for a size."""
-    found: dict[str, dict[int, list[Run]]] = {}
+    found: dict[str, dict[int, list[CostRun]]] = {}
     for run in counts.runs:
         found.setdefault(run.shape, {}).setdefault(run.n, []).append(run)
     return {
@@ -260,10 +264,10 @@ def by_shape(counts: Counts) -> dict[str, list[Run]]:
     }
 
 
-def _together(shapes: Sequence[Sequence[Run]]) -> list[Run]:
+def _together(shapes: Sequence[Sequence[CostRun]]) -> list[CostRun]:
     """Take the worst of all shapes at every size that none of them stopped short of."""
     least = min(runs[-1].n for runs in shapes)
-    by_size: dict[int, list[Run]] = {}
+    by_size: dict[int, list[CostRun]] = {}
     for runs in shapes:
         for run in runs:
             by_size.setdefault(run.n, []).append(run)
@@ -271,8 +275,8 @@ def _together(shapes: Sequence[Sequence[Run]]) -> list[Run]:
     return [_highest(by_size[n]) for n in sizes]
 
 
-def _highest(runs: Sequence[Run]) -> Run:
+def _highest(runs: Sequence[CostRun]) -> CostRun:
     keys = {key for run in runs for key in run.counts}
     counts = {key: max(run.counts.get(key, 0.0) for run in runs) for key in keys}
     depth, held = max(run.depth for run in runs), max(run.held for run in runs)
-    return Run(runs[0].shape, runs[0].n, counts, depth, held)
+    return CostRun(runs[0].shape, runs[0].n, counts, depth, held)

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from evolcoder.code.blocks import Found, found
-from evolcoder.records import JSON, Check, Response, RowVerdict, Task
+from evolcoder.code.blocks import FoundProgram, found
+from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
 from evolcoder.text import clean, named_languages, one_line
 from evolcoder.verify.execution.diagnostics import (
@@ -31,7 +31,7 @@ from evolcoder.verify.execution.diagnostics import (
     missing,
     waits_for,
 )
-from evolcoder.verify.execution.wrapping import Form, Shape, forms
+from evolcoder.verify.execution.wrapping import AnswerShape, WrappedForm, forms
 from evolcoder.verify.pipeline import NOT_RUN
 
 WANTS = "wants"
@@ -46,7 +46,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ExecutionFinding:
     """What trying one form of a program came to."""
 
     kind: str
@@ -55,11 +55,11 @@ class Finding:
     """What is lacking, if something is; else empty."""
     said: str
     """The line that tells, as the compiler or the program said it."""
-    shape: Shape | None
+    shape: AnswerShape | None
     """What the source was taken for, if there was one."""
 
 
-class Runs:
+class ExecutionCheck:
     """The check `runs`, with the sandbox that it uses."""
 
     check = Check.RUNS
@@ -79,15 +79,15 @@ class Runs:
         self._works = works
 
     async def __call__(
-        self, task: Task, response: Response, _before: Mapping[Check, RowVerdict]
-    ) -> RowVerdict:
+        self, task: Task, response: Response, _before: Mapping[Check, CheckResult]
+    ) -> CheckResult:
         """Run the program of a response; see the module for what is found."""
         program = found(clean(response.text), _named(task))
         if program.why:
-            why = Finding(NOT_RUN, program.why, "", None)
+            why = ExecutionFinding(NOT_RUN, program.why, "", None)
             return _verdict(response, program, program.language, why)
         assert program.language is not None
-        findings: dict[str, Finding] = {}
+        findings: dict[str, ExecutionFinding] = {}
         for language in (program.language, *program.instead):
             findings[language] = await self._tried(program, language)
             if findings[language].kind not in _FAILED:
@@ -95,14 +95,14 @@ class Runs:
         language = min(findings, key=lambda name: _FAILED.get(findings[name].kind, -1))
         return _verdict(response, program, language, findings[language])
 
-    async def _tried(self, program: Found, language: str) -> Finding:
+    async def _tried(self, program: FoundProgram, language: str) -> ExecutionFinding:
         """Try the ways to read a program until one is a program.
 
         Where none is, what the likeliest lacks is told, and a lack that excuses goes first.
         """
         if language not in self._languages or (self._works and not await self._works(language)):
-            return Finding(NOT_RUN, "language", "", None)
-        failed: list[Finding] = []
+            return ExecutionFinding(NOT_RUN, "language", "", None)
+        failed: list[ExecutionFinding] = []
         for form in _ways(program, language):
             finding = await self._try(language, form)
             if finding.kind not in _FAILED:
@@ -110,11 +110,11 @@ class Runs:
             failed.append(finding)
         return min(failed, key=lambda finding: _FAILED[finding.kind])
 
-    async def _try(self, language: str, form: Form) -> Finding:
+    async def _try(self, language: str, form: WrappedForm) -> ExecutionFinding:
         execution = await self._sandbox.run(Program(language, form.source), self._limits)
         said = _told(execution)
         kind, why = _judged(language, form, execution, said)
-        return Finding(kind, why, "" if kind == PASSED else _telling(said), form.shape)
+        return ExecutionFinding(kind, why, "" if kind == PASSED else _telling(said), form.shape)
 
 
 def _named(task: Task) -> list[str]:
@@ -123,12 +123,12 @@ def _named(task: Task) -> list[str]:
     return list(dict.fromkeys([*first, *named_languages(task.instruction)]))
 
 
-def _ways(program: Found, language: str) -> Iterator[Form]:
+def _ways(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     every = (form for source in program.sources for form in forms(language, source))
     return islice(every, MOST_TRIES)
 
 
-def _judged(language: str, form: Form, execution: Execution, said: str) -> tuple[str, str]:
+def _judged(language: str, form: WrappedForm, execution: Execution, said: str) -> tuple[str, str]:
     """Return the kind of an execution, and what the program lacks."""
     if execution.status is Status.COMPILE_ERROR:
         return _not_compiled(language, form, said)
@@ -143,12 +143,16 @@ def _judged(language: str, form: Form, execution: Execution, said: str) -> tuple
     return (WANTS, wanted) if wanted else ("error", "")
 
 
-def _not_compiled(language: str, form: Form, said: str) -> tuple[str, str]:
+def _not_compiled(language: str, form: WrappedForm, said: str) -> tuple[str, str]:
     compiled = language != "python" and not is_no_syntax(language, said)
     kind = Status.COMPILE_ERROR.value if compiled else PARSE_ERROR
     if compiled and missing(language, said) == "library":
         return NOT_RUN, "library"
-    is_fragment = form.shape is not Shape.WHOLE or language in {"python", "swift", "typescript"}
+    is_fragment = form.shape is not AnswerShape.WHOLE or language in {
+        "python",
+        "swift",
+        "typescript",
+    }
     if is_fragment and is_of_elsewhere(language, said):
         return NOT_RUN, "fragment"
     if may_be_dialect(language, form.source):
@@ -173,8 +177,8 @@ def _telling(said: str) -> str:
 
 
 def _verdict(
-    response: Response, program: Found, language: str | None, finding: Finding
-) -> RowVerdict:
+    response: Response, program: FoundProgram, language: str | None, finding: ExecutionFinding
+) -> CheckResult:
     detail: dict[str, JSON] = {
         "language": language,
         "shape": finding.shape and finding.shape.value,
@@ -183,4 +187,4 @@ def _verdict(
         "beside": list(program.beside),
     }
     told = {name: value for name, value in detail.items() if value}
-    return RowVerdict.of(response, Check.RUNS, finding.kind, detail=told)
+    return CheckResult.of(response, Check.RUNS, finding.kind, detail=told)

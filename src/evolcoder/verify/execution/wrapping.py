@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Shape(StrEnum):
+class AnswerShape(StrEnum):
     """What an answer's code is. Values are stored; never rename one."""
 
     WHOLE = "whole"
@@ -29,10 +29,10 @@ class Shape(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class WrappedForm:
     """One way to make a program of a source."""
 
-    shape: Shape
+    shape: AnswerShape
     """What the source is taken for."""
     source: str = field(repr=False)
     """The program."""
@@ -155,34 +155,40 @@ _IS_MODULE = re.compile(r"(?m)^\s*(?:import\b(?!\s*\()|export\b)")
 _SHELL_LINE = re.compile(r"(?m)^(?:[!%]\s*\w.*|>>> |\.\.\. )")
 
 
-def forms(language: str, source: str) -> tuple[Form, ...]:
+def forms(language: str, source: str) -> tuple[WrappedForm, ...]:
     """Return the programs that a source may be meant as, likeliest first."""
     if language in FRAMES:
         return tuple(_framed(FRAMES[language], source))
-    return tuple(Form(Shape.WHOLE, text) for text in _LOOSE.get(language, _as_is)(source))
+    return tuple(
+        WrappedForm(AnswerShape.WHOLE, text) for text in _LOOSE.get(language, _as_is)(source)
+    )
 
 
-def _framed(frame: Frame, source: str) -> Iterator[Form]:
+def _framed(frame: Frame, source: str) -> Iterator[WrappedForm]:
     if frame.unwanted:
         source = re.sub(frame.unwanted, "", source)
     declares = re.search(frame.declares, source) is not None
     if re.search(frame.whole, source):
         if declares or not frame.members:
-            yield Form(Shape.WHOLE, _inside(frame, _EVERY, source, usual=False))
+            yield WrappedForm(AnswerShape.WHOLE, _inside(frame, _EVERY, source, usual=False))
             return
         around = frame.members.replace(_entry(frame.members), "")
-        yield Form(Shape.MEMBERS, _inside(frame, around, source, usual=True))
+        yield WrappedForm(AnswerShape.MEMBERS, _inside(frame, around, source, usual=True))
         return
     if app := _APP.search(source):
         call = f"object Entry_ {{ def main(a: Array[String]): Unit = {app[1]}.main(a) }}\n"
-        yield Form(Shape.WHOLE, f"{source}\n{call}")
+        yield WrappedForm(AnswerShape.WHOLE, f"{source}\n{call}")
         return
-    shapes = {Shape.PARTS: frame.parts, Shape.MEMBERS: frame.members, Shape.STEPS: frame.steps}
+    shapes = {
+        AnswerShape.PARTS: frame.parts,
+        AnswerShape.MEMBERS: frame.members,
+        AnswerShape.STEPS: frame.steps,
+    }
     if not declares and not frame.members:
-        shapes = {Shape.STEPS: frame.steps, Shape.PARTS: frame.parts}
+        shapes = {AnswerShape.STEPS: frame.steps, AnswerShape.PARTS: frame.parts}
     for shape, around in shapes.items():
-        if around and (shape is not Shape.PARTS or declares or not frame.members):
-            yield Form(shape, _inside(frame, around, source, usual=True))
+        if around and (shape is not AnswerShape.PARTS or declares or not frame.members):
+            yield WrappedForm(shape, _inside(frame, around, source, usual=True))
 
 
 def _entry(members: str) -> str:

@@ -23,23 +23,29 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from evolcoder.code.callables import Form, Subject, fitting, subject_of
+from evolcoder.code.callables import CallableKind, CallableSubject, fitting, subject_of
 from evolcoder.config.load import VerifyConfig
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import rng_for, seed_for
-from evolcoder.records import JSON, Check, Response, RowVerdict, Task
+from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean
 from evolcoder.verify.generated_tests import prompts
 from evolcoder.verify.generated_tests.mutants import mutants
 from evolcoder.verify.generated_tests.runner import failing, hurried, missing, outcomes, stable
-from evolcoder.verify.generated_tests.selection import Group, Outcomes, best, contests, stubs_for
+from evolcoder.verify.generated_tests.selection import (
+    AgreementGroup,
+    Outcomes,
+    best,
+    contests,
+    stubs_for,
+)
 from evolcoder.verify.generated_tests.test_parser import checks_in
 from evolcoder.verify.generated_tests.verdict import (
-    Finding,
-    Material,
-    Tested,
+    TestedAnswer,
+    TestFinding,
+    TestMaterial,
     judged,
     told_of,
     verdict_of,
@@ -50,7 +56,7 @@ TESTS_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenTests:
+class GeneratedTestsCheck:
     """The check, with all that it needs bound into it."""
 
     writer: Role
@@ -73,28 +79,32 @@ class WrittenTests:
         self,
         task: Task,
         response: Response,
-        before: Mapping[Check, RowVerdict],  # noqa: ARG002 - as every check is called
-    ) -> RowVerdict:
+        before: Mapping[Check, CheckResult],  # noqa: ARG002 - as every check is called
+    ) -> CheckResult:
         """Have tests written for a row, test them, and judge the row's answer by them."""
         subject = subject_of(response.text, task.instruction)
         if subject is None:
-            return verdict_of(response, Finding.NO_TESTS, "nothing in Python that could be called")
+            return verdict_of(
+                response, TestFinding.NO_TESTS, "nothing in Python that could be called"
+            )
         if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
             why = f"needs {', '.join(lacking)}, which the sandbox does not have"
-            return verdict_of(response, Finding.NO_TESTS, why)
+            return verdict_of(response, TestFinding.NO_TESTS, why)
         material, told = await self._material(task, subject)
         if not material.checks:
-            return verdict_of(response, Finding.NO_TESTS, "no check could be read", told)
+            return verdict_of(response, TestFinding.NO_TESTS, "no check could be read", told)
         table = await self._table(material)
         told |= told_of(table, material)
         group = best(table)
         if group is None or contests(table, 0, group):
             why = "no two answers agree more than others do"
-            return verdict_of(response, Finding.DISPUTED, why, told)
+            return verdict_of(response, TestFinding.DISPUTED, why, told)
         tested = await self._tested(task, material, group)
         return judged(response, material, table, tested, told)
 
-    async def _material(self, task: Task, subject: Subject) -> tuple[Material, dict[str, JSON]]:
+    async def _material(
+        self, task: Task, subject: CallableSubject
+    ) -> tuple[TestMaterial, dict[str, JSON]]:
         """Ask for everything at once, and read what can be used."""
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = prompts.for_answer(task.instruction, subject)
@@ -115,7 +125,7 @@ class WrittenTests:
             "completion_tokens": sum(one.completion_tokens for one in said if one),
         }
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
-        return Material.of(subject, usable, sets), told
+        return TestMaterial.of(subject, usable, sets), told
 
     async def _said(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
@@ -129,7 +139,7 @@ class WrittenTests:
                 raise
             return None
 
-    async def _table(self, material: Material) -> list[Outcomes]:
+    async def _table(self, material: TestMaterial) -> list[Outcomes]:
         """Run every check against every answer, equal programs once."""
         entry, limits = material.answers[0].entry_point, hurried(self._limits)
         distinct = list(dict.fromkeys(answer.source for answer in material.answers))
@@ -137,7 +147,9 @@ class WrittenTests:
         found = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
         return [found[answer.source] for answer in material.answers]
 
-    async def _tested(self, task: Task, material: Material, group: Group) -> Tested:
+    async def _tested(
+        self, task: Task, material: TestMaterial, group: AgreementGroup
+    ) -> TestedAnswer:
         """Test the checks that a group agrees on, on the first of its answers."""
         answer = material.answers[group.answers[0]]
         agreed = [material.checks[number] for number in group.checks]
@@ -145,13 +157,13 @@ class WrittenTests:
         chosen = [n for n, holds in zip(group.checks, always.outcomes, strict=True) if holds]
         checks = [material.checks[number] for number in chosen]
         rng = rng_for(self.seed, "mutants", task.id)
-        called = None if answer.form is Form.PROGRAM else answer.name
+        called = None if answer.form is CallableKind.PROGRAM else answer.name
         broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=called)
         stubs = stubs_for(answer, checks)
         bad = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
         runs = [failing(self.sandbox, one, answer.entry_point, checks, self._limits) for one in bad]
         found = await asyncio.gather(*runs) if checks else []
-        return Tested(
+        return TestedAnswer(
             group, always, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
         )
 

@@ -43,7 +43,7 @@ class Mutation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MutationSite:
     """Where a node hangs in its tree."""
 
     holder: ast.AST
@@ -64,12 +64,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class TreeEdit:
     """One change of a tree, not made yet."""
 
     kind: Mutation
     """What is changed."""
-    place: Place
+    place: MutationSite
     """Where."""
     new: ast.AST
     """What hangs there instead."""
@@ -91,26 +91,28 @@ _LEFT_ALONE = {
 }
 
 
-def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[Place]:
+def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[MutationSite]:
     """Walk what may be changed, in source order."""
     kept = {id(root) for root in roots}
     stack = [
-        Place(tree, "body", index, node) for index, node in enumerate(tree.body) if id(node) in kept
+        MutationSite(tree, "body", index, node)
+        for index, node in enumerate(tree.body)
+        if id(node) in kept
     ][::-1]
     while stack:
         place = stack.pop()
         if _is_remark(place.node):
             continue
         yield place
-        below: list[Place] = []
+        below: list[MutationSite] = []
         for name, value in ast.iter_fields(place.node):
             if name in _LEFT_ALONE:
                 continue
             if isinstance(value, ast.AST):
-                below.append(Place(place.node, name, None, value))
+                below.append(MutationSite(place.node, name, None, value))
             elif isinstance(value, list):
                 below += [
-                    Place(place.node, name, index, node)
+                    MutationSite(place.node, name, index, node)
                     for index, node in enumerate(value)
                     if isinstance(node, ast.AST)
                 ]
@@ -124,7 +126,7 @@ def _is_remark(node: ast.AST) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom | ast.Global | ast.Nonlocal)
 
 
-def edits_of(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[Edit]:
+def edits_of(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[TreeEdit]:
     """Find every change of what hangs below these statements, in source order."""
     for place in _places(tree, roots):
         for propose in (_operators, _constants, _branches, _statements, _boundaries, _returns):
@@ -159,7 +161,7 @@ _OPERATORS: dict[type[ast.AST], tuple[Mutation, tuple[type[ast.AST], ...]]] = {
 }
 
 
-def _operators(place: Place) -> Iterator[Edit]:
+def _operators(place: MutationSite) -> Iterator[TreeEdit]:
     kind, others = _OPERATORS.get(type(place.node), (Mutation.ARITHMETIC, ()))
     left = getattr(place.holder, "left", None)
     formats = isinstance(place.node, ast.Mod) and (
@@ -167,43 +169,43 @@ def _operators(place: Place) -> Iterator[Edit]:
     )
     if not formats:
         for other in others:
-            yield Edit(kind, place, other())
+            yield TreeEdit(kind, place, other())
     if isinstance(place.node, ast.UnaryOp):
         if isinstance(place.node.op, ast.Not):
-            yield Edit(Mutation.BOOLEAN, place, place.node.operand)
+            yield TreeEdit(Mutation.BOOLEAN, place, place.node.operand)
         elif isinstance(place.node.op, ast.USub):
-            yield Edit(Mutation.ARITHMETIC, place, place.node.operand)
+            yield TreeEdit(Mutation.ARITHMETIC, place, place.node.operand)
 
 
-def _constants(place: Place) -> Iterator[Edit]:
+def _constants(place: MutationSite) -> Iterator[TreeEdit]:
     if not isinstance(place.node, ast.Constant):
         return
     value = place.node.value
     if isinstance(value, bool):
-        yield Edit(Mutation.TRUTH, place, ast.Constant(not value))
+        yield TreeEdit(Mutation.TRUTH, place, ast.Constant(not value))
     elif isinstance(value, int | float):
         for other in (value + 1, value - 1):
-            yield Edit(Mutation.NUMBER, place, ast.Constant(other))
+            yield TreeEdit(Mutation.NUMBER, place, ast.Constant(other))
     elif isinstance(value, str):
-        yield Edit(Mutation.STRING, place, ast.Constant("" if value else "x"))
-        yield Edit(Mutation.STRING, place, ast.Constant(value + "x"))
+        yield TreeEdit(Mutation.STRING, place, ast.Constant("" if value else "x"))
+        yield TreeEdit(Mutation.STRING, place, ast.Constant(value + "x"))
 
 
-def _branches(place: Place) -> Iterator[Edit]:
+def _branches(place: MutationSite) -> Iterator[TreeEdit]:
     """Negate a condition, or take an else away."""
     node = place.node
     if isinstance(place.holder, ast.comprehension) and place.field == "ifs":
-        yield Edit(Mutation.CONDITION, place, _not(node))
+        yield TreeEdit(Mutation.CONDITION, place, _not(node))
     if isinstance(node, ast.If | ast.While | ast.IfExp):
-        test = Place(node, "test", None, node.test)
-        yield Edit(Mutation.CONDITION, test, _not(node.test))
+        test = MutationSite(node, "test", None, node.test)
+        yield TreeEdit(Mutation.CONDITION, test, _not(node.test))
     if isinstance(node, ast.If) and node.orelse:
-        yield Edit(Mutation.ELSE, place, ast.If(node.test, node.body, []))
+        yield TreeEdit(Mutation.ELSE, place, ast.If(node.test, node.body, []))
     if isinstance(node, ast.IfExp):
-        yield Edit(Mutation.ELSE, place, node.body)
+        yield TreeEdit(Mutation.ELSE, place, node.body)
 
 
-def _statements(place: Place) -> Iterator[Edit]:
+def _statements(place: MutationSite) -> Iterator[TreeEdit]:
     """Take a statement away; an assignment that makes a name stays, since all would then fail."""
     node = place.node
     writes = isinstance(node, ast.Assign) and not any(
@@ -214,46 +216,46 @@ def _statements(place: Place) -> Iterator[Edit]:
     guard = isinstance(node, ast.If) and not node.orelse
     removable = ast.Expr | ast.AugAssign | ast.Break | ast.Continue | ast.Delete
     if writes or guard or isinstance(node, removable):
-        yield Edit(Mutation.STATEMENT, place, ast.Pass())
+        yield TreeEdit(Mutation.STATEMENT, place, ast.Pass())
     if isinstance(node, ast.Break):
-        yield Edit(Mutation.STATEMENT, place, ast.Continue())
+        yield TreeEdit(Mutation.STATEMENT, place, ast.Continue())
     elif isinstance(node, ast.Continue):
-        yield Edit(Mutation.STATEMENT, place, ast.Break())
+        yield TreeEdit(Mutation.STATEMENT, place, ast.Break())
 
 
-def _boundaries(place: Place) -> Iterator[Edit]:
+def _boundaries(place: MutationSite) -> Iterator[TreeEdit]:
     """Move an end of a range, a slice or an index by one."""
     node = place.node
     called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if isinstance(node, ast.Call) and called and getattr(node.func, "id", "") == "range":
         ends = [
-            Place(node, "args", index, argument)
+            MutationSite(node, "args", index, argument)
             for index, argument in enumerate(node.args[:2])
             if not isinstance(argument, ast.Starred)
         ]
     elif isinstance(node, ast.Slice):
         parts = (("lower", node.lower), ("upper", node.upper))
-        ends = [Place(node, name, None, end) for name, end in parts if end is not None]
+        ends = [MutationSite(node, name, None, end) for name, end in parts if end is not None]
     else:
         return
     for end in ends:
         for other in (ast.Add(), ast.Sub()):
             assert isinstance(end.node, ast.expr)
-            yield Edit(Mutation.BOUNDARY, end, ast.BinOp(end.node, other, ast.Constant(1)))
+            yield TreeEdit(Mutation.BOUNDARY, end, ast.BinOp(end.node, other, ast.Constant(1)))
 
 
-def _returns(place: Place) -> Iterator[Edit]:
+def _returns(place: MutationSite) -> Iterator[TreeEdit]:
     """Give back another value than the one that was worked out."""
     node = place.node
     if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
         return
-    value = Place(node, "value", None, node.value)
+    value = MutationSite(node, "value", None, node.value)
     if isinstance(node.value, ast.Compare | ast.BoolOp | ast.UnaryOp):
-        yield Edit(Mutation.RETURN, value, _not(node.value))
+        yield TreeEdit(Mutation.RETURN, value, _not(node.value))
     elif isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
-        yield Edit(Mutation.RETURN, value, ast.Tuple(node.value.elts[::-1], ast.Load()))
+        yield TreeEdit(Mutation.RETURN, value, ast.Tuple(node.value.elts[::-1], ast.Load()))
     elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
-        yield Edit(Mutation.RETURN, value, ast.Constant(None))
+        yield TreeEdit(Mutation.RETURN, value, ast.Constant(None))
 
 
 def _not(node: ast.AST) -> ast.expr:
@@ -299,9 +301,9 @@ def mutants(
     return tuple(made)
 
 
-def _evenly(edits: Iterator[Edit], rng: Random) -> Iterator[Edit]:
+def _evenly(edits: Iterator[TreeEdit], rng: Random) -> Iterator[TreeEdit]:
     """Deal out edits, one of each kind in turn, the kinds and what they hold shuffled."""
-    by_kind: dict[Mutation, list[Edit]] = {}
+    by_kind: dict[Mutation, list[TreeEdit]] = {}
     for edit in edits:
         by_kind.setdefault(edit.kind, []).append(edit)
     hands = [by_kind[kind] for kind in sorted(by_kind)]
@@ -312,7 +314,7 @@ def _evenly(edits: Iterator[Edit], rng: Random) -> Iterator[Edit]:
         yield from (edit for edit in deal if edit is not None)
 
 
-def _changed(tree: ast.Module, edit: Edit) -> str | None:
+def _changed(tree: ast.Module, edit: TreeEdit) -> str | None:
     edit.place.put(edit.new)
     try:
         changed = ast.unparse(tree)

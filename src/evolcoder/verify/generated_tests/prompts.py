@@ -5,7 +5,7 @@ answer. A small model copies what it is shown rather than what it is told, so an
 chat shows what tests look like. Every word here is our own.
 """
 
-from evolcoder.code.callables import Form, Subject
+from evolcoder.code.callables import CallableKind, CallableSubject
 from evolcoder.engine.base import Message
 
 N_TESTS = 6
@@ -88,17 +88,17 @@ assert "5" in show_larger(5, 5)
 assert "0" in show_larger(0, -1)
 assert "4" not in show_larger(4, 9)"""
 _SHOWN = {
-    Form.PRINTER: (_PRINTER_TASK, f"def show_larger(a, b):\n{_PRINTS}", _PRINTER_TESTS),
-    Form.FUNCTION: (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS),
-    Form.CLASS: (_CLASS_TASK, _CLASS, _CLASS_TESTS),
-    Form.PROGRAM: (_PROGRAM_TASK, _PROGRAM, _PROGRAM_TESTS),
+    CallableKind.PRINTER: (_PRINTER_TASK, f"def show_larger(a, b):\n{_PRINTS}", _PRINTER_TESTS),
+    CallableKind.FUNCTION: (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS),
+    CallableKind.CLASS: (_CLASS_TASK, _CLASS, _CLASS_TESTS),
+    CallableKind.PROGRAM: (_PROGRAM_TASK, _PROGRAM, _PROGRAM_TESTS),
 }
 
 
-def for_tests(instruction: str, subject: Subject) -> tuple[Message, ...]:
+def for_tests(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
     """Ask for tests of a signature."""
     task, signature, tests = _SHOWN[subject.form]
-    own = {Form.PROGRAM: _PROGRAM, Form.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
+    own = {CallableKind.PROGRAM: _PROGRAM, CallableKind.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
     return (
         Message("user", _asked(task, signature)),
         Message("assistant", f"```python\n{tests}\n```"),
@@ -106,12 +106,16 @@ def for_tests(instruction: str, subject: Subject) -> tuple[Message, ...]:
     )
 
 
-def for_answer(instruction: str, subject: Subject) -> tuple[Message, ...]:
+def for_answer(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
     """Ask for another answer that can be called as the row's own is."""
-    if subject.form is Form.PROGRAM:
+    if subject.form is CallableKind.PROGRAM:
         wanted = "Answer with a whole Python program that reads what it needs with input()."
     else:
-        how = "that prints its result" if subject.form is Form.PRINTER else "with this signature"
+        how = (
+            "that prints its result"
+            if subject.form is CallableKind.PRINTER
+            else "with this signature"
+        )
         wanted = f"Answer in Python, {how}:\n```python\n{subject.signature}\n```"
     return (Message("user", f"{instruction}\n\n{wanted}"),)
 

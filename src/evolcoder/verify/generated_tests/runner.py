@@ -63,7 +63,7 @@ os.write(3, "".join(space["told"]).encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Stable:
+class StableOutcome:
     """Which checks a program passes every time."""
 
     outcomes: Outcomes
@@ -103,13 +103,13 @@ async def failing(
 
 async def stable(
     sandbox: Sandbox, source: str, entry_point: str, checks: Sequence[str], limits: Limits
-) -> Stable:
+) -> StableOutcome:
     """Run checks that a program passed once more, and under every other hash seed."""
     again, fresh = await asyncio.gather(
         outcomes(sandbox, source, entry_point, checks, limits),
         _in_fresh_interpreters(sandbox, source, checks, limits),
     )
-    return Stable(tuple(all(each) for each in zip(again, *fresh, strict=True)), len(fresh))
+    return StableOutcome(tuple(all(each) for each in zip(again, *fresh, strict=True)), len(fresh))
 
 
 async def missing(sandbox: Sandbox, source: str, limits: Limits) -> tuple[str, ...]:

@@ -33,14 +33,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.code.callables import Form, Subject
+from evolcoder.code.callables import CallableKind, CallableSubject
 
 Outcomes = tuple[bool, ...]
 """Which checks one program passes, in the checks' order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AgreementGroup:
     """Answers that pass the same checks."""
 
     answers: tuple[int, ...]
@@ -54,16 +54,18 @@ class Group:
         return len(self.answers) * len(self.checks)
 
 
-def groups(table: Sequence[Outcomes]) -> tuple[Group, ...]:
+def groups(table: Sequence[Outcomes]) -> tuple[AgreementGroup, ...]:
     """Return all groups, the best first; of equal scores the one with more answers."""
     members: dict[Outcomes, list[int]] = {}
     for answer, outcomes in enumerate(table):
         members.setdefault(outcomes, []).append(answer)
-    found = [Group(tuple(answers), _passed(outcomes)) for outcomes, answers in members.items()]
+    found = [
+        AgreementGroup(tuple(answers), _passed(outcomes)) for outcomes, answers in members.items()
+    ]
     return tuple(sorted(found, key=lambda one: (-one.score, -len(one.answers), one.answers)))
 
 
-def best(table: Sequence[Outcomes]) -> Group | None:
+def best(table: Sequence[Outcomes]) -> AgreementGroup | None:
     """Return the group that stands out, or None.
 
     It has to hold at least two answers that pass something, and a score that no other reaches: one
@@ -75,7 +77,7 @@ def best(table: Sequence[Outcomes]) -> Group | None:
     return None if len(found) > 1 and found[1].score == found[0].score else found[0]
 
 
-def contests(table: Sequence[Outcomes], answer: int, group: Group) -> bool:
+def contests(table: Sequence[Outcomes], answer: int, group: AgreementGroup) -> bool:
     """Whether an answer outside of a group has as many on its side as are in the group.
 
     Where a task leaves something open, tests take one side; that the other side is wrong takes
@@ -89,7 +91,7 @@ def _passed(outcomes: Outcomes) -> tuple[int, ...]:
     return tuple(number for number, passed in enumerate(outcomes) if passed)
 
 
-class Flaw(StrEnum):
+class TestFlaw(StrEnum):
     """Why a set of checks does not count. Values are stored; never rename one."""
 
     NOTHING = "nothing"
@@ -107,10 +109,10 @@ class Flaw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class TestStrength:
     """What testing a set of checks found."""
 
-    flaw: Flaw | None
+    flaw: TestFlaw | None
     """Why it does not count, or None."""
     killed: tuple[int, ...]
     """Numbers of the mutants that fail it."""
@@ -125,19 +127,19 @@ class Judgement:
 
 def judge(
     checks: Sequence[int], *, stubs: Sequence[Outcomes], mutants: Sequence[Outcomes]
-) -> Judgement:
+) -> TestStrength:
     """Judge the checks with these numbers by how stubs and mutants fared."""
     killed = tuple(number for number, outcomes in enumerate(mutants) if fails(outcomes, checks))
-    flaw: Flaw | None = None
+    flaw: TestFlaw | None = None
     if not checks:
-        flaw = Flaw.NOTHING
+        flaw = TestFlaw.NOTHING
     elif not all(fails(outcomes, checks) for outcomes in stubs):
-        flaw = Flaw.PASSES_STUB
+        flaw = TestFlaw.PASSES_STUB
     elif not mutants:
-        flaw = Flaw.NO_MUTANTS
+        flaw = TestFlaw.NO_MUTANTS
     elif not killed:
-        flaw = Flaw.KILLS_NOTHING
-    return Judgement(flaw, killed, len(mutants))
+        flaw = TestFlaw.KILLS_NOTHING
+    return TestStrength(flaw, killed, len(mutants))
 
 
 def fails(outcomes: Outcomes, checks: Sequence[int]) -> bool:
@@ -156,11 +158,11 @@ class {name}:
     def __getattr__(self, name): return lambda *given, **named: {value}"""
 
 
-def stubs_for(subject: Subject, checks: Sequence[str]) -> tuple[str, ...]:
+def stubs_for(subject: CallableSubject, checks: Sequence[str]) -> tuple[str, ...]:
     """Return stubs that return None, a truth value, what they were given, or what checks expect."""
     wanted = Counter(value for check in checks for value in _expected(check))
     values = [*_VALUES, _ECHO, *(value for value, _ in wanted.most_common(MOST))]
-    shape = _CLASS if subject.form is Form.CLASS else _FUNCTION
+    shape = _CLASS if subject.form is CallableKind.CLASS else _FUNCTION
     name = subject.entry_point
     return tuple(shape.format(name=name, value=value) for value in dict.fromkeys(values))
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from evolcoder.code.callables import Form, Subject
-from evolcoder.records import JSON, Check, Response, RowVerdict
+from evolcoder.code.callables import CallableKind, CallableSubject
+from evolcoder.records import JSON, Check, CheckResult, Response
 from evolcoder.verify.generated_tests.mutants import Mutant
-from evolcoder.verify.generated_tests.runner import Stable
+from evolcoder.verify.generated_tests.runner import StableOutcome
 from evolcoder.verify.generated_tests.selection import (
-    Flaw,
-    Group,
-    Judgement,
+    AgreementGroup,
     Outcomes,
+    TestFlaw,
+    TestStrength,
     groups,
     judge,
 )
@@ -27,7 +27,7 @@ SHOWN_GROUPS = 4
 """Groups that a verdict tells of."""
 
 
-class Finding(StrEnum):
+class TestFinding(StrEnum):
     """What tests found of a row. Values are stored; never rename one."""
 
     PASSED = "passed"
@@ -43,10 +43,10 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TestMaterial:
     """What models wrote, as far as it can be used."""
 
-    answers: tuple[Subject, ...]
+    answers: tuple[CallableSubject, ...]
     """The row's own answer first."""
     texts: tuple[str, ...]
     """What the other answers' subjects were read out of."""
@@ -57,7 +57,10 @@ class Material:
 
     @classmethod
     def of(
-        cls, own: Subject, others: Sequence[tuple[Subject, str]], sets: Sequence[Sequence[str]]
+        cls,
+        own: CallableSubject,
+        others: Sequence[tuple[CallableSubject, str]],
+        sets: Sequence[Sequence[str]],
     ) -> Self:
         """Give every check that sets hold a number, each once."""
         checks = list(dict.fromkeys(check for one in sets for check in one))
@@ -68,12 +71,12 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestedAnswer:
     """What testing the checks that a group agrees on brought."""
 
-    group: Group
+    group: AgreementGroup
     """The answers that agree, and all checks that they pass."""
-    always: Stable
+    always: StableOutcome
     """Which of these pass every time."""
     chosen: tuple[int, ...]
     """Numbers of those."""
@@ -84,25 +87,25 @@ class Tested:
     broken: tuple[Mutant, ...]
     """The mutants."""
 
-    def judge(self, numbers: Sequence[int]) -> Judgement:
+    def judge(self, numbers: Sequence[int]) -> TestStrength:
         """Judge those of the chosen checks that have these numbers."""
         if not numbers:
-            return Judgement(Flaw.NOTHING, (), len(self.broken))
+            return TestStrength(TestFlaw.NOTHING, (), len(self.broken))
         agreed = set(numbers) & set(self.group.checks)
         places = [place for place, number in enumerate(self.chosen) if number in agreed]
         if not places:
-            flaw = Flaw.UNSTABLE if agreed else Flaw.NOT_AGREED
-            return Judgement(flaw, (), len(self.broken))
+            flaw = TestFlaw.UNSTABLE if agreed else TestFlaw.NOT_AGREED
+            return TestStrength(flaw, (), len(self.broken))
         return judge(places, stubs=self.stubs, mutants=self.mutants)
 
 
 def judged(
     response: Response,
-    material: Material,
+    material: TestMaterial,
     table: Sequence[Outcomes],
-    tested: Tested,
+    tested: TestedAnswer,
     told: dict[str, JSON],
-) -> RowVerdict:
+) -> CheckResult:
     """Put together the sets that hold, and judge the row's own answer by them."""
     single = [tested.judge(numbers) for numbers in material.sets]
     sound = [s for s, found in zip(material.sets, single, strict=True) if found.flaw is None]
@@ -126,9 +129,11 @@ def judged(
         ],
     }
     if together.flaw is not None:
-        return verdict_of(response, Finding.UNSOUND, f"tests are unsound: {together.flaw}", told)
+        return verdict_of(
+            response, TestFinding.UNSOUND, f"tests are unsound: {together.flaw}", told
+        )
     failed = [material.checks[number] for number in kept if not table[0][number]]
-    finding, said = (Finding.FAILED, failed[0]) if failed else (Finding.PASSED, "")
+    finding, said = (TestFinding.FAILED, failed[0]) if failed else (TestFinding.PASSED, "")
     if (other := _other(material, table, kept, passes=bool(failed))) is not None:
         told["better" if failed else "worse"] = other
     if together.killed:
@@ -137,7 +142,7 @@ def judged(
 
 
 def _other(
-    material: Material, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
+    material: TestMaterial, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
 ) -> str | None:
     """Return the first of the other answers that passes all checks, or that does not."""
     for text, passed in zip(material.texts, table[1:], strict=True):
@@ -146,12 +151,14 @@ def _other(
     return None
 
 
-def _fault(material: Material, tested: Tested, number: int, kept: Sequence[int]) -> dict[str, JSON]:
+def _fault(
+    material: TestMaterial, tested: TestedAnswer, number: int, kept: Sequence[int]
+) -> dict[str, JSON]:
     """Tell of a mutant that the checks refuse, by which of them, and what it was made of."""
     passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
     failing = next(material.checks[check] for check in kept if not passed[check])
     answer, mutant = material.answers[tested.group.answers[0]], tested.broken[number]
-    if answer.form is Form.PROGRAM or len(answer.source) > OTHER_CHARS:
+    if answer.form is CallableKind.PROGRAM or len(answer.source) > OTHER_CHARS:
         return {}
     return {
         "mutation": mutant.name,
@@ -161,7 +168,7 @@ def _fault(material: Material, tested: Tested, number: int, kept: Sequence[int])
     }
 
 
-def told_of(table: Sequence[Outcomes], material: Material) -> dict[str, JSON]:
+def told_of(table: Sequence[Outcomes], material: TestMaterial) -> dict[str, JSON]:
     """Tell how answers and checks agree."""
     shown = groups(table)[:SHOWN_GROUPS]
     return {
@@ -172,7 +179,9 @@ def told_of(table: Sequence[Outcomes], material: Material) -> dict[str, JSON]:
     }
 
 
-def _told_of_set(numbers: Sequence[int], found: Judgement, tested: Tested) -> dict[str, JSON]:
+def _told_of_set(
+    numbers: Sequence[int], found: TestStrength, tested: TestedAnswer
+) -> dict[str, JSON]:
     return {
         "written": len(numbers),
         "chosen": len(set(numbers) & set(tested.chosen)),
@@ -183,12 +192,12 @@ def _told_of_set(numbers: Sequence[int], found: Judgement, tested: Tested) -> di
 
 def verdict_of(
     response: Response,
-    finding: Finding,
+    finding: TestFinding,
     said: str,
     told: Mapping[str, JSON] | None = None,
     *,
     score: float | None = None,
-) -> RowVerdict:
+) -> CheckResult:
     """Make the verdict, with what was said first in its detail."""
     detail = {**({"said": said} if said else {}), **(told or {})}
-    return RowVerdict.of(response, Check.TESTS, finding, score=score, detail=detail)
+    return CheckResult.of(response, Check.TESTS, finding, score=score, detail=detail)
