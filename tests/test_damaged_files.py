@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 import damage
-from clean.hashing import Hashing
+from dedup.hashing import Hashing
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli import eval
 from evolcoder.dedup.embedders import CachedEmbedder

@@ -217,7 +217,7 @@ def test_a_loop_names_models_by_what_decides_them(
     Path("student").mkdir()
     Path("student/data_dir").write_text("shared")
     Path("student/script.json").write_text(json.dumps({"rules": [{"match": "", "answer": "No."}]}))
-    shutil.copy(HERE.parent / "loop" / "toy_trainer.py", "trainer.py")
+    shutil.copy(HERE.parent / "experiment" / "toy_trainer.py", "trainer.py")
     Path("loop.yaml").write_text(json.dumps(LOOP))
     evolcoder(capsys, "loop", "loop.yaml", "--out", "out", "--no-figures")
     models = sorted(path.name for path in Path("out/models").iterdir())

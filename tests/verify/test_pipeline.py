@@ -6,6 +6,7 @@ The kind: one row that ends the verification of all of them.
 import asyncio
 
 import pytest
+from test_rounds import open_store
 
 import toys
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
@@ -24,7 +25,6 @@ from evolcoder.verify.pipeline import (
     is_unjudged,
     note_of_unjudged,
 )
-from test_rounds import open_store
 
 ALL_DROPS = frozenset(FAULTS.values())
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clean.leaky import ITEMS
+from decontamination.leaky import ITEMS
 from evolcoder.decontamination.llm_judge import QUESTION, Answer, hits_of, judge_pairs, read_answer
 from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling

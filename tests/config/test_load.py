@@ -139,7 +139,7 @@ def test_every_knob_has_a_sentence():
 
 @pytest.mark.parametrize(
     "path",
-    sorted((Path(__file__).parents[1] / "examples").glob("*.yaml")),
+    sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")),
     ids=lambda path: path.name,
 )
 def test_the_examples_are_valid(path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clean.hashing import Hashing
+from dedup.hashing import Hashing
 from evolcoder.dedup import embedders
 from evolcoder.dedup.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.errors import ModelError

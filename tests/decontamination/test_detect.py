@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from clean.hashing import Hashing
+from dedup.hashing import Hashing
 from evolcoder.code.functions import functions_of
 from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from clean.hashing import Hashing
-from clean.leaky import CLEAN, ITEMS
+from decontamination.leaky import CLEAN, ITEMS
+from dedup.hashing import Hashing
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector
 from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, hits_of

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
+from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from evolcoder.code.normalize import read
 from evolcoder.decontamination.hits import Detector, RowField, TextSpan, in_order
 from evolcoder.decontamination.ngrams import NgramDetector

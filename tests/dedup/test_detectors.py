@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clean.hashing import Hashing
-from clean.leaky import CLEAN, ITEMS, RENAMED, REORDERED
+from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
+from dedup.hashing import Hashing
 from evolcoder.decontamination.detect import DetectorSettings, look, reported
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, TextSpan
 from evolcoder.dedup.rows import CleanedRow

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clean.hashing import Hashing
+from dedup.hashing import Hashing
 from evolcoder.dedup.corpus import Document
 from evolcoder.dedup.find import Similarity, find
 from evolcoder.dedup.minhash import fold, jaccard, plan, shingles

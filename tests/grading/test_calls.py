@@ -28,7 +28,7 @@ from evolcoder.grading.calls import (
 )
 from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Execution, Kind, Limits, Status
-from grade.adversarial import LINES, PRIME
+from grading.adversarial import LINES, PRIME
 
 MB = 1 << 20
 PATIENT = replace(QUICK, cpu_s=10, wall_s=60, memory_mb=1024, answers_mb=64, file_mb=64)

@@ -4,7 +4,7 @@ import json
 import random
 from html.parser import HTMLParser
 
-from clean.leaky import ITEMS
+from decontamination.leaky import ITEMS
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, SpanMark, TextSpan
 from evolcoder.decontamination.llm_judge import Answer, JudgedPair
 from evolcoder.decontamination.nearest import NearPair

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from clean.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
+from decontamination.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
 from evolcoder.code.normalize import read
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import RowField, TextSpan
