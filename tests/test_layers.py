@@ -1,4 +1,4 @@
-"""Imports point down, and rooms never import each other."""
+"""Packages import each other along declared edges, without a cycle."""
 
 import ast
 from pathlib import Path
@@ -6,23 +6,39 @@ from pathlib import Path
 import evolcoder
 
 ROOT = Path(evolcoder.__file__).parent
-WORDS, NOUNS, CONTRACTS, ROOMS, STORY, DOOR = range(6)
-LAYER = {
-    "errors": WORDS, "ids": WORDS, "text": WORDS,
-    "safe_repr": WORDS, "guard": WORDS,
-    "records": NOUNS, "knobs": NOUNS, "config": NOUNS,
-    "wire": WORDS, "wheels": WORDS, "syntax": WORDS, "gauge": WORDS, "spans": WORDS,
-    "db": CONTRACTS, "folder": CONTRACTS, "store": CONTRACTS, "engine.base": CONTRACTS, "sandbox.base": CONTRACTS, "sandbox.finding": CONTRACTS,
-    "atomic": WORDS, "input_files": WORDS, "json_stream": WORDS, "bounded_yaml": WORDS, "sqlite_files": WORDS, "system_limits": WORDS,
-    "pool": CONTRACTS, "funnel": CONTRACTS, "lineage": CONTRACTS,
-    "bench.base": CONTRACTS, "bench.oracles": CONTRACTS, "bench.prompts": CONTRACTS, "bench.scores": CONTRACTS,
-    "engine": ROOMS, "seeds": ROOMS, "evolve": ROOMS, "respond": ROOMS, "export": ROOMS,
-    "bench": ROOMS, "sandbox": ROOMS, "grade": ROOMS,
-    "verify": ROOMS, "clean": ROOMS,
-    "train": ROOMS,
-    "rounds": STORY, "cleaning": STORY, "evaluate": STORY, "leakage": STORY, "loop": STORY,
-    "cli": DOOR,
-}  # fmt: skip
+CHECKOUT = Path(__file__).parents[1]
+ALLOWED = {
+    "ids": "",
+    "errors": "",
+    "text": "",
+    "safe_codec": "",
+    "safe_repr": "",
+    "stage_timer": "",
+    "input_files": "errors",
+    "records": "ids",
+    "sample_errors": "errors text safe_repr",
+    "config": "ids errors text safe_repr input_files records",
+    "storage": "errors text input_files records config",
+    "engine": "ids errors text input_files config storage",
+    "serving": "errors text storage",
+    "sandbox": "errors safe_codec safe_repr",
+    "code": "text",
+    "seeds": "errors text safe_repr input_files records config storage",
+    "bench": "ids errors text safe_repr input_files storage engine code",
+    "evolve": "ids errors text records config engine",
+    "grading": "ids errors text safe_codec safe_repr sample_errors storage sandbox bench",
+    "dedup": "ids errors text records config storage engine seeds",
+    "decontamination": "ids errors text safe_codec sample_errors engine sandbox code bench grading dedup",
+    "verify": "ids errors text records sample_errors config storage engine sandbox code bench",
+    "export": "ids errors text records sample_errors config storage sandbox code verify",
+    "train": "ids errors text input_files config storage seeds bench",
+    "pipeline": "errors stage_timer records sample_errors config storage engine evolve verify",
+    "evaluation": "ids errors text sample_errors storage engine sandbox bench grading",
+    "experiment": "ids errors text input_files records config storage bench evolve",
+    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolve grading dedup decontamination verify export pipeline evaluation experiment",
+    "cli": "errors text input_files records config storage engine serving sandbox bench evolve grading dedup decontamination verify train evaluation experiment app",
+}
+"""Package -> the packages and modules of the root that it may import."""
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
 HEAVY = {
     "accelerate",
@@ -48,13 +64,8 @@ def modules():
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def place(name):
-    """The longest prefix of a module's name that the table of layers knows."""
-    parts = name.split(".")
-    for size in range(len(parts), 0, -1):
-        if (prefix := ".".join(parts[:size])) in LAYER:
-            return prefix
-    raise AssertionError(f"{name} has no layer: add it to LAYER")
+def package_of(name):
+    return name.split(".")[0]
 
 
 def imports_of(tree):
@@ -72,29 +83,55 @@ def imports_of(tree):
                     yield alias.name.removeprefix("evolcoder.")
 
 
-def test_imports_point_down():
-    """A module imports lower layers only, or its own room."""
-    wrong = []
+def edges():
+    """Every import of one package by another: (package, imported package) -> a module that does."""
+    found = {}
     for name, tree in modules():
-        mine = place(name)
         for target in imports_of(tree):
-            theirs = place(target)
-            down = LAYER[theirs] < LAYER[mine] or theirs == mine
-            words_or_nouns = LAYER[theirs] == LAYER[mine] and LAYER[mine] < ROOMS
-            if not (down or words_or_nouns):
-                wrong.append(f"{name} imports {target}")
-    assert wrong == []
+            edge = package_of(name), package_of(target)
+            if edge[0] != edge[1]:
+                found.setdefault(edge, f"{name} imports {target}")
+    return found
 
 
-def test_the_story_knows_no_engine():
-    """Above the contracts nobody but the door chooses an implementation."""
+def test_packages_import_what_they_may():
+    """An edge that is not in the list is a decision about the architecture: add it there."""
+    allowed = {(package, other) for package, names in ALLOWED.items() for other in names.split()}
+    assert [why for edge, why in edges().items() if edge not in allowed] == []
+
+
+def test_no_edge_is_allowed_that_nobody_needs():
+    """The list says how the packages hang together, and no more."""
+    allowed = {(package, other) for package, names in ALLOWED.items() for other in names.split()}
+    assert sorted(allowed - edges().keys()) == []
+
+
+def test_the_list_has_no_cycle():
+    """Each package imports only what stands above it."""
+    order = list(ALLOWED)
+    for package, names in ALLOWED.items():
+        assert all(order.index(other) < order.index(package) for other in names.split()), package
+
+
+def test_workflows_choose_no_implementation():
+    """Which engine and which sandbox is used is decided by the application layer alone."""
     wrong = [
         f"{name} imports {target}"
         for name, tree in modules()
-        if LAYER[place(name)] == STORY
+        if package_of(name) in {"pipeline", "evaluation", "experiment", "verify", "evolve"}
         for target in imports_of(tree)
         if target.startswith(CHOSEN)
     ]
+    assert wrong == []
+
+
+def test_nobody_imports_the_command_line():
+    """Benchmarks and examples use the application layer, as the command line does."""
+    wrong = []
+    for folder in ("benchmarks", "examples"):
+        for path in sorted((CHECKOUT / folder).rglob("*.py")):
+            names = imports_of(ast.parse(path.read_text(encoding="utf-8")))
+            wrong += [f"{path.name} imports {name}" for name in names if package_of(name) == "cli"]
     assert wrong == []
 
 
@@ -114,12 +151,12 @@ def test_heavy_packages_are_imported_late():
     assert wrong == []
 
 
-def test_only_the_door_prints():
-    """`print` stands in cli/ alone."""
+def test_only_the_command_line_prints():
+    """`print` stands in `cli` and in what shows progress alone."""
     wrong = [
         name
         for name, tree in modules()
-        if LAYER[place(name)] != DOOR
+        if package_of(name) != "cli" and name != "app.progress"
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"print", "input"}
     ]

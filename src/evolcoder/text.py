@@ -6,6 +6,7 @@ Nothing here judges; it only finds. English is assumed where a function speaks o
 ['sort', 'the', 'list', 'please']
 """
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -382,3 +383,8 @@ def _is_symbol(char: str) -> bool:
 
 def _is_shown(char: str) -> bool:
     return char != "" and not char.isspace() and _HIDDEN.match(char) is None
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Write plain data as JSON of printable ASCII alone; DEL is all that `json` leaves as it is."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")

@@ -12,10 +12,12 @@ import sys
 
 import pytest
 
+from evolcoder.app import progress
 from evolcoder.cli import output
 from evolcoder.cli.main import main
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.storage.run_store import RunStore
+from evolcoder.text import json_text
 from loopback import Loopback, in_thread, status
 
 HIDDEN = [
@@ -331,9 +333,9 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
     from evolcoder.app.progress import Download, _live
 
     with output.visible_streams():
-        console = Console(file=output.terminal(), force_terminal=True)
+        console = Console(file=progress.terminal(), force_terminal=True)
         console.print(Text("ours", style="red"))
-        output.terminal().isatty = lambda: True
+        progress.terminal().isatty = lambda: True
         try:
             live = _live(lambda: f"{POISON}")
             live.console._force_terminal = True
@@ -343,7 +345,7 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
             download("[red]Hub\x9b", 1, 2)
             download("[red]Hub\x9b", 2, 2)
         finally:
-            del output.terminal().isatty
+            del progress.terminal().isatty
     err = capsys.readouterr().err
     assert "\x1b[31mours" in err
     assert "[bold]y[/bold]" in err
@@ -391,5 +393,5 @@ def test_nothing_prints_json_but_through_the_one_function():
     folder = Path(output.__file__).parent
     wrong = [path.name for path in folder.glob("*.py") if "print(json" in path.read_text()]
     assert wrong == ["output.py"]
-    assert json.loads(output.json_of({"a\x7f": "\x7f\x1b\ud800"})) == {"a\x7f": "\x7f\x1b\ud800"}
-    assert output.json_of("\x7f\x9b\u202e").isprintable()
+    assert json.loads(json_text({"a\x7f": "\x7f\x1b\ud800"})) == {"a\x7f": "\x7f\x1b\ud800"}
+    assert json_text("\x7f\x9b\u202e").isprintable()

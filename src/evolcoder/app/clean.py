@@ -4,7 +4,7 @@ Promises: the drops are those of all rows of the run, written in one transaction
 of an earlier cleaning; so a kill loses nothing, and the same run and config give the same drops.
 Of doubles the verified one stays, then the one of the earlier round, then of the smaller ordinal.
 
->>> clean_run(store, config.clean, seed=config.seed).n_kept   # doctest: +SKIP
+>>> (await clean_run(store, config.clean, seed=config.seed)).n_kept   # doctest: +SKIP
 978
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from evolcoder.dedup.find import Duplicate
 
 
-def clean_run(
+async def clean_run(
     store: RunStore,
     config: CleanConfig,
     *,
@@ -50,7 +50,7 @@ def clean_run(
         return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers)
     found = _doubles_of(store, config, seed, embedder)
     if leaked is not None:
-        leaks = _leaks_of(store, found, leaked)
+        leaks = await _leaks_of(store, found, leaked)
     else:  # the layers are those of the leaks that stay
         leaks = LeakCounts({}, tuple((done or {}).get("layers", ())))
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
@@ -81,12 +81,12 @@ def _doubles_of(
     return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
 
 
-def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> LeakCounts:
+async def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> LeakCounts:
     """Have the rows that are left looked at."""
     from evolcoder.dedup.rows import of_run  # noqa: PLC0415 - as above
 
     gone = {duplicate.id for duplicate in doubles}
-    return leaked(row for row in of_run(store) if row.id not in gone)
+    return await leaked(row for row in of_run(store) if row.id not in gone)
 
 
 def _double(store: RunStore, duplicate: "Duplicate") -> Drop:

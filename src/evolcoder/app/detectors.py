@@ -1,23 +1,16 @@
-"""From flags to leakage detectors: benchmarks, an embedder, a judge and a sandbox, as asked for.
+"""Opens the leakage detectors: benchmarks, an embedder, a judge and a sandbox, as asked for."""
 
-Which embedder a cleaning asks, and where it remembers.
-"""
-
-import argparse
-import asyncio
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evolcoder.app import models
+from evolcoder.app.progress import note
 from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import bench_named
-from evolcoder.cli import output
-from evolcoder.cli.cancellation import until_told
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.benchmark_texts import items_of
@@ -30,18 +23,16 @@ from evolcoder.dedup.rows import CleanedRow, LeakCounts, Leaked
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
-from evolcoder.errors import ConfigError
 from evolcoder.grading.reference_checks import ReferenceChecks
-from evolcoder.sandbox.pool import LEVELS, PoolSandbox
-from evolcoder.storage import atomic
+from evolcoder.sandbox.pool import PoolSandbox
 
 
 def embedder_for(config: CleanConfig) -> Embedder | None:
     """Open the config's embedder if it looks for meanings."""
-    return opened(config.embedder) if config.meaning is not None else None
+    return open_cached(config.embedder) if config.meaning is not None else None
 
 
-def opened(spec: str) -> Embedder:
+def open_cached(spec: str) -> Embedder:
     """Open an embedder whose vectors are kept in the cache folder."""
     embedder = open_embedder(spec, cache_folder() / "models")
     return CachedEmbedder(embedder, cache_file("embeddings.db"))
@@ -51,42 +42,6 @@ MULTIPL_E = "multipl-e"
 """Stands for all of its benchmarks."""
 IN_PYTHON = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
 """Benchmarks whose tests answers are run against."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags that are about leakage."""
-    add = parser.add_argument
-    add("--against", metavar="NAME,...", help=f"benchmarks, or `{MULTIPL_E}` for all of these")
-    add("--data-dir", type=Path, metavar="DIR", help="where benchmark files lie; else fetched")
-    add("--detectors", metavar="NAME,...", help=f"of {', '.join(Detector)}; all that can look")
-    add("--judge", metavar="SPEC", help=f"who judges neighbours: {models.FORMS}")
-    add(
-        "--drop",
-        action="append",
-        choices=[name.value for name in DropRule],
-        help="whose word drops a row; may be given again (any)",
-    )
-    add("--report", type=Path, metavar="FILE", help="evidence as a .html page or .json")
-    add("--sandbox", choices=list(LEVELS), default="strict", help="least protection of execution")
-    add("--workers", type=int, metavar="N", help="programs at one time")
-
-
-def check(args: argparse.Namespace, config: Config) -> None:
-    """Refuse flags that go with no others, before anything is read."""
-    if args.report is not None and not wanted_by(args, config).against:
-        raise ConfigError("--report: says what leaked; name the benchmarks with --against")
-    if args.report is not None and args.report.suffix not in {".html", ".json"}:
-        raise ConfigError(f"--report {args.report}: ends in neither .html nor .json")
-
-
-def write(report: Report, path: Path, *, title: str) -> Path:
-    """Write a report as the page or the JSON that its file's name asks for."""
-    with atomic.open_text(path) as file:
-        if path.suffix == ".html":
-            file.write(reports.page(report, title=title))
-        else:
-            file.write(output.json_of(reports.plain(report), indent=2))
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +58,10 @@ class DetectorOptions:
     """Whose word drops a row."""
     level: str
     """Least protection under which answers are run."""
-    workers: int | None
-    """Programs at one time."""
-
-
-def wanted_by(args: argparse.Namespace, config: Config) -> DetectorOptions:
-    """Read flags; what they leave out is the config's."""
-    given = of_config(config)
-    names = given.against
-    if args.against is not None:
-        names = tuple(name.strip() for name in args.against.split(",") if name.strip())
-    drops = given.drops if args.drop is None else tuple(map(DropRule, args.drop))
-    return DetectorOptions(
-        names, args.data_dir or given.data_dir, _detectors(args, given), drops, args.sandbox,
-        args.workers,
-    )  # fmt: skip
+    workers: int | None = None
+    """Programs at one time; None: one more than there are processors."""
+    judge: str | None = None
+    """Spec of the model that judges neighbours, if one does."""
 
 
 def of_config(config: Config) -> DetectorOptions:
@@ -126,36 +70,32 @@ def of_config(config: Config) -> DetectorOptions:
     return DetectorOptions(
         its.against, Path(its.data_dir) if its.data_dir else None,
         frozenset(map(Detector, its.detectors)), tuple(map(DropRule, its.drop)),
-        config.verify.sandbox, None,
+        config.verify.sandbox,
     )  # fmt: skip
 
 
-def search(rows: Iterable[CleanedRow], args: argparse.Namespace, config: Config) -> Report:
-    """Look for benchmarks in some rows, as flags and config want it."""
-    return until_told(_search(rows, args, config))
+async def find_leaks(rows: Iterable[CleanedRow], wanted: DetectorOptions, config: Config) -> Report:
+    """Look for benchmarks in rows; open what detectors need, and close it again.
 
-
-async def _search(rows: Iterable[CleanedRow], args: argparse.Namespace, config: Config) -> Report:
+    Raises BenchError, ModelError or SandboxRefusedError where something wanted cannot be had.
+    """
     async with AsyncExitStack() as stack:
-        wanted = wanted_by(args, config)
-        judge = await _judge(args.judge, config, stack) if args.judge else None
-        looks = await opened_looks(wanted, config, stack, judge)
+        looks = await open_detectors(wanted, config, stack)
         return reported(await look(rows, looks, seed=config.seed), looks, wanted.drops)
 
 
-async def opened_within(config: Config, stack: AsyncExitStack) -> Leaked | None:
-    """Make ready what a run wants, and look from another thread, through the loop of this one."""
-    wanted, loop = of_config(config), asyncio.get_running_loop()
+async def leak_finder(config: Config, stack: AsyncExitStack) -> Leaked | None:
+    """Open what a run's cleaning looks for leaks with; None where it looks for none."""
+    wanted = of_config(config)
     if not wanted.against:
         return None
-    looks = await opened_looks(wanted, config, stack, None)
+    looks = await open_detectors(wanted, config, stack)
 
-    def leaked(rows: Iterable[CleanedRow]) -> LeakCounts:
-        seen = look(rows, looks, seed=config.seed)
-        found = asyncio.run_coroutine_threadsafe(seen, loop).result()
+    async def leaked(rows: Iterable[CleanedRow]) -> LeakCounts:
+        found = await look(rows, looks, seed=config.seed)
         report = reported(found, looks, wanted.drops)
         if report.unjudged:
-            print(f"evolcoder: {reports.note_of_unjudged(report)}", file=sys.stderr)
+            note(reports.note_of_unjudged(report))
         return leaks_of(report)
 
     return leaked
@@ -170,10 +110,11 @@ def leaks_of(report: Report) -> LeakCounts:
     return LeakCounts(found, report.layers)
 
 
-async def opened_looks(
-    wanted: DetectorOptions, config: Config, stack: AsyncExitStack, judge: Role | None
+async def open_detectors(
+    wanted: DetectorOptions, config: Config, stack: AsyncExitStack
 ) -> DetectorSettings:
     """Open benchmarks and detectors, and have the stack close them."""
+    judge = await _judge(wanted.judge, config, stack) if wanted.judge else None
     benches, detectors = _benches(wanted), wanted.detectors
     items = [item for bench in benches for item in items_of(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
@@ -182,23 +123,11 @@ async def opened_looks(
     return DetectorSettings(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
-        opened(config.clean.embedder) if embeds else None,
+        open_cached(config.clean.embedder) if embeds else None,
         judge,
         execution,
         layers,
     )
-
-
-def _detectors(args: argparse.Namespace, given: DetectorOptions) -> frozenset[Detector]:
-    if args.detectors is None:
-        return given.detectors | ({Detector.JUDGE} if args.judge else set())
-    names = [name.strip() for name in args.detectors.split(",") if name.strip()]
-    for name in names:
-        if name not in set(Detector):
-            raise ConfigError(f"--detectors {name}: not known; known are {', '.join(Detector)}")
-    if (Detector.JUDGE in names) != bool(args.judge):
-        raise ConfigError("--judge SPEC and the detector judge go together; give both or neither")
-    return frozenset(map(Detector, names))
 
 
 def _benches(wanted: DetectorOptions) -> list[Bench]:

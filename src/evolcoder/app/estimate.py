@@ -5,13 +5,12 @@ is taken from the rows that the run folder holds already, else from our own meas
 (`docs/log.md`). The output says which.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from evolcoder.cli import output
 from evolcoder.config.load import Config
-from evolcoder.engine.budget import PRICES_AS_OF, price_of, usd
+from evolcoder.engine.budget import price_of, usd
 from evolcoder.evolve.heuristics import Heuristic, choose
 from evolcoder.evolve.prompts import build
 from evolcoder.records import Check, Response, Task
@@ -71,26 +70,6 @@ class CostLine:
     """Price, if a table knows it."""
     hours: float
     """Time, were it alone."""
-
-
-def show(config: Config, heuristics: tuple[Heuristic, ...], folder: Path, *, as_json: bool) -> int:
-    """Print the estimate and return the exit code."""
-    habits = _habits(folder)
-    parts = estimate(config, heuristics, habits)
-    if as_json:
-        output.print_json({"parts": [asdict(p) for p in parts], "habits": asdict(habits)}, indent=2)
-        return 0
-    print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
-    for part in [*parts, _total(parts)]:
-        price = f"${part.usd:,.2f}" if part.usd is not None else "unknown"
-        print(
-            f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
-            f"{part.completion_tokens:>12,}{price:>12}{part.hours:>8.1f}"
-        )
-    print(f"prompts: counted on up to {SAMPLE} seeds at {CHARS_PER_TOKEN} characters per token")
-    print(f"answers: {habits.source}")
-    print(f"prices: table of {PRICES_AS_OF}, and `prices` of the config")
-    return 0
 
 
 def estimate(
@@ -162,7 +141,8 @@ def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> fl
     return seconds / 3600
 
 
-def _total(parts: list[CostLine]) -> CostLine:
+def total(parts: list[CostLine]) -> CostLine:
+    """Add the parts up; the price is unknown where one is."""
     prices = [part.usd for part in parts]
     known = [price for price in prices if price is not None]
     return CostLine(
@@ -194,8 +174,8 @@ def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task)
     return sum(len(message.content) for message in messages) + len(config.evolver.system)
 
 
-def _habits(folder: Path) -> TokenRates:
-    """Read the run's own rows, if it has enough of them to say something."""
+def measured_rates(folder: Path) -> TokenRates:
+    """Measure the rows of a run, or return our own figures where it has fewer than 20."""
     if not (folder / DB_NAME).is_file():
         return TokenRates()
     with RunStore.read(folder) as store:

@@ -1,21 +1,20 @@
-"""What an evaluation prints and writes: a table of scores, and files of samples and verdicts.
+"""Evaluates a model or a file of samples on benchmarks: options, plan, execution, result files.
 
-What the user asked `evolcoder eval` to do, with everything that can be wrong looked at.
-
-What the flags of `evolcoder eval` say of grading: the sandbox, the controls, which problems.
-
-Promises: checking a benchmark and evaluating with it run the same programs in the same way.
+All options are checked before a model is asked or a program runs. An evaluation resumes from its
+folder. Checking a benchmark and evaluating with it run the same programs in the same way.
 """
 
-import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from evolcoder.app import models, provenance
+from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import (
     Bench,
     ExtractedProgram,
@@ -29,15 +28,13 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
-from evolcoder.bench.scores import Score
-from evolcoder.cli import output
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Sampling
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
-from evolcoder.errors import BenchError, ConfigError, UnjudgedError
-from evolcoder.evaluation.results import BenchmarkResult, GroupScore
-from evolcoder.evaluation.runner import EvaluationProgress
+from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
+from evolcoder.evaluation.results import BenchmarkResult, result_of
+from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore
 from evolcoder.grading import benchmark_requirements
 from evolcoder.grading.reference_checks import ReferenceChecks
@@ -51,8 +48,6 @@ from evolcoder.storage.atomic import write_whole
 from evolcoder.text import without_logins
 
 SCORES = "scores.json"
-MOST_NAMED = 5
-"""Problems that a line of the table names; the JSON names all."""
 _SUFFIX = {SampleFormat.BIGCODE: ".generations.json", SampleFormat.MULTIPL_E: ""}
 
 
@@ -86,75 +81,6 @@ def write(
     return [*paths, folder / SCORES]
 
 
-def show(
-    store: EvalStore, results: Sequence[BenchmarkResult], paths: Sequence[Path], *, as_json: bool
-) -> None:
-    """Print the scores."""
-    if as_json:
-        told = {
-            "folder": str(store.folder),
-            "results": [result.as_plain() for result in results],
-            "paid": store.paid(),
-        }
-        output.print_json(told, indent=1)
-        return
-    counts = f"{'problems':>8}{'samples':>9}"
-    print(f"{'benchmark':<18}{'':<22}{'score':>7}   {'95 % interval':<16}{counts}")
-    for result in results:
-        _show(result)
-    print()
-    for model, (n_requests, sent, received) in store.paid().items():
-        print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
-    for path in paths:
-        print(f"wrote   {path}")
-
-
-def _show(result: BenchmarkResult) -> None:
-    if result.withheld:
-        print(f"{result.bench:<18}no score: {result.withheld}")
-    for score in result.scores:
-        print(f"{result.bench:<18}{_row(f'pass@{score.k}', score)}")
-    for group in result.groups:
-        print(f"{'':<18}{_row(_title(group), group.score)}")
-    if result.n_samples:
-        print(f"{'':<18}{_listed(result.kinds)}")
-        if result.odd:
-            n_odd = sum(n for _, n in result.odd)
-            share = f"{100 * n_odd / result.n_samples:.1f} %"
-            print(f"{'':<18}odd answers {n_odd} ({share}): {_listed(result.odd)}")
-        kept = f"kept from their verdicts by {_listed(result.separations)}"
-        lacking = f"; not active: {', '.join(result.missing)}" if result.missing else ""
-        print(f"{'':<18}{kept}{lacking}")
-        if result.sealed:
-            print(f"{'':<18}{_by_seal(result)}")
-    for note in result.notes:
-        print(f"{'':<18}note: {note}")
-
-
-def _by_seal(result: BenchmarkResult) -> str:
-    """Say whose tests ran in the candidate's process, by name as far as a line goes."""
-    named = ", ".join(result.sealed[:MOST_NAMED])
-    more = ", …" if len(result.sealed) > MOST_NAMED else ""
-    return f"{len(result.sealed)} of {result.n_tested} tests by seal: {named}{more}"
-
-
-def _row(title: str, score: Score) -> str:
-    low, high = 100 * score.interval.low, 100 * score.interval.high
-    between = f"{low:.1f} to {high:.1f}"
-    return (
-        f"{title:<22}{100 * score.value:>6.1f} %  {between:<16}{score.n_problems:>8}"
-        f"{score.n_samples:>9}"
-    )
-
-
-def _title(group: GroupScore) -> str:
-    return f"{group.kind} {group.name}" if group.kind != "base" else "pass@1, base tests"
-
-
-def _listed(counts: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts)
-
-
 def _candidates(store: EvalStore, bench: Bench) -> list[TestedProgram]:
     return [
         _candidate(bench, problem, sample)
@@ -175,7 +101,68 @@ def _candidate(bench: Bench, problem: Problem, sample: Sample) -> TestedProgram:
 
 
 FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
-"""Flag -> the config key that it sets."""
+"""Option -> the config key that it sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """What an evaluation is asked to do; the options of `evolcoder eval` by their names."""
+
+    bench: str | None = None
+    """Names of benchmarks, by commas."""
+    model: str | None = None
+    """Spec of the model that answers."""
+    samples: Path | None = None
+    """A file of samples to grade; no model is asked."""
+    n: int = 1
+    """Samples of each problem."""
+    temperature: float = 0.0
+    """0 for greedy."""
+    top_p: float = 0.95
+    """Nucleus bound."""
+    max_tokens: int = 1024
+    """Longest answer in tokens."""
+    template: str = "chat"
+    """Name of a template of prompts."""
+    system: str = ""
+    """System message of the chat template."""
+    seed: int = 0
+    """Root of all randomness."""
+    out: Path | None = None
+    """The evaluation's folder; None: one named after what is asked."""
+    data_dir: Path | None = None
+    """Folder of benchmark data; None: it is fetched."""
+    packages: Sequence[Path] = ()
+    """Folders of Python packages that programs may import."""
+    sandbox: str = "strict"
+    """Minimum sandbox isolation."""
+    workers: int | None = None
+    """Programs at a time; None: one more than there are processors."""
+    limit: int | None = None
+    """The first so many problems alone; the score is partial."""
+    partial: bool = False
+    """Score what there is."""
+    no_grade: bool = False
+    """Generate only."""
+    no_ask: bool = False
+    """Grade what was generated, and generate no more."""
+    max_usd: float | None = None
+    """Most money, by the price table."""
+    max_tokens_paid: int | None = None
+    """Most tokens paid for."""
+    cache: str | None = None
+    """Completion cache that runs share."""
+    set: Sequence[str] = ()
+    """Config keys, each `key=value`."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "EvaluationOptions":
+        """Take the options out of all that a command was given."""
+        return cls(**{one.name: given[one.name] for one in fields(cls) if one.name in given})
+
+
+ParseOptions = Callable[[Sequence[str]], EvaluationOptions]
+"""Reads options as `evolcoder eval` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +185,7 @@ class EvaluationPlan:
     """What decides the samples."""
 
 
-def benches_of(args: argparse.Namespace) -> tuple[Bench, ...]:
+def benches_of(args: EvaluationOptions) -> tuple[Bench, ...]:
     """Read the benchmarks that are named, or say in one line what is wrong."""
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
@@ -211,7 +198,7 @@ def benches_of(args: argparse.Namespace) -> tuple[Bench, ...]:
     return tuple(bench_named(name, shelf) for name in names)
 
 
-def plan_of(args: argparse.Namespace) -> EvaluationPlan:
+def plan_of(args: EvaluationOptions) -> EvaluationPlan:
     """Check the flags and read the benchmarks, or say in one line what is wrong."""
     benches = benches_of(args)
     if bool(args.model) == bool(args.samples):
@@ -219,7 +206,9 @@ def plan_of(args: argparse.Namespace) -> EvaluationPlan:
     if args.n > 1 and args.temperature == 0 and args.model:
         raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
     readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
-    given = [f"{FLAGS[flag]}={json.dumps(vars(args)[flag])}" for flag in FLAGS if vars(args)[flag]]
+    given = [
+        f"{FLAGS[flag]}={json.dumps(getattr(args, flag))}" for flag in FLAGS if getattr(args, flag)
+    ]
     settings = settings_of(args)
     named = [*(bench.name for bench in benches), settings]
     folder = args.out or Path("runs") / f"eval-{content_id('eval', named)[:8]}"
@@ -236,7 +225,7 @@ def plan_of(args: argparse.Namespace) -> EvaluationPlan:
     )
 
 
-def _check_packages(args: argparse.Namespace) -> None:
+def _check_packages(args: EvaluationOptions) -> None:
     """Refuse DS-1000 without its libraries, which no program could import."""
     if args.no_grade or any((path / "numpy").is_dir() for path in args.packages):
         return
@@ -247,7 +236,7 @@ def _check_packages(args: argparse.Namespace) -> None:
     )
 
 
-def _check_there_is_something(args: argparse.Namespace, folder: Path) -> None:
+def _check_there_is_something(args: EvaluationOptions, folder: Path) -> None:
     """Refuse to ask for nothing where that leaves nothing to do."""
     if args.no_grade or args.samples:
         raise ConfigError(
@@ -258,13 +247,13 @@ def _check_there_is_something(args: argparse.Namespace, folder: Path) -> None:
         raise ConfigError(f"--no-ask: {folder} holds no evaluation, so there is nothing to grade")
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, object]:
+def settings_of(args: EvaluationOptions) -> dict[str, object]:
     """Return what flags decide of the samples that an evaluation's folder holds."""
     if args.samples:
         path: Path = args.samples
         return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
     kept = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
-    settings = {name: vars(args)[name] for name in kept}
+    settings = {name: getattr(args, name) for name in kept}
     return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
@@ -275,7 +264,7 @@ def _reading(path: Path, bench: Bench) -> SampleFile:
 
 
 async def sandbox_for(
-    benches: Sequence[Bench], args: argparse.Namespace, stack: AsyncExitStack
+    benches: Sequence[Bench], args: EvaluationOptions, stack: AsyncExitStack
 ) -> CheckedSandbox:
     """Start the sandbox that an evaluation's flags ask for."""
     checks = [problem.checks for bench in benches for problem in bench.problems()]
@@ -292,7 +281,7 @@ async def sandbox_for(
 
 
 @contextmanager
-def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[ReferenceChecks]:
+def controls_of(sandbox: Sandbox, args: EvaluationOptions) -> Iterator[ReferenceChecks]:
     """Open what this machine knows of references and stubs."""
     packages = [str(path.resolve()) for path in args.packages]
     path = cache_file("controls.db")
@@ -303,19 +292,19 @@ def controls_of(sandbox: Sandbox, args: argparse.Namespace) -> Iterator[Referenc
         controls.close()
 
 
-def problems_of(bench: Bench, args: argparse.Namespace) -> list[Problem]:
+def problems_of(bench: Bench, args: EvaluationOptions) -> list[Problem]:
     """Return the problems that are asked and graded."""
     excused = benchmark_requirements.excused(bench, args.packages)
     return [p for p in bench.problems()[: args.limit] if p.id not in excused]
 
 
-def in_flight(args: argparse.Namespace) -> int:
+def in_flight(args: EvaluationOptions) -> int:
     """Return how many programs may be in work: enough for the sandbox."""
     workers: int = args.workers or len(os.sched_getaffinity(0)) + 1
     return 2 * workers
 
 
-def line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
+def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
     """Return what says how far a benchmark is."""
 
     def text() -> str:
@@ -327,3 +316,152 @@ def line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
         return said + (f", {progress.failures} not judged" if progress.failures else "")
 
     return text
+
+
+async def run_plan(
+    plan: EvaluationPlan, args: EvaluationOptions
+) -> tuple[list[BenchmarkResult], BudgetReached | None]:
+    """Go through all benches; return their results, and the limit that ended them early."""
+    async with AsyncExitStack() as stack:
+        sandbox = None if args.no_grade else await sandbox_for(plan.benches, args, stack)
+        ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
+        opened = await _open_model(plan, args, stack)
+        store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
+        provenance.record_evaluation(store, plan.template, plan.sampling)
+        asker = _asker(plan, args, store, opened, stack) if opened else None
+        results, limit = [], None
+        for bench in plan.benches:
+            reading = plan.readings.get(bench.name)
+            if reading is not None:
+                store.add_samples(bench.name, reading.samples)
+                store.db.flush()
+            lacking = ungradable.get(bench.name, {})
+            problems = [p for p in _looked_at(bench, args, store) if p.id not in lacking]
+            evaluation = Evaluation(
+                store, bench, asker=asker, n=args.n, problems=problems,
+                in_flight=_in_flight(plan, args, has_model=asker is not None),
+            )  # fmt: skip
+            faults: dict[str, str] = {}
+            try:
+                faults = await _evaluate(evaluation, bench, sandbox, args)
+            except BudgetReached as reached:
+                limit = reached
+            partial = args.partial or args.limit is not None
+            store.db.flush()
+            left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
+            excused = benchmark_requirements.excused(bench, args.packages)
+            excused |= {problem: lacking[problem] for problem in left_out}
+            result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
+            notes = [
+                *(reading.notes if reading else ()),
+                *benchmark_requirements.notes(bench, args.packages),
+            ]
+            results.append(result.with_notes(notes))
+            if limit is not None:
+                break
+        return results, limit
+
+
+async def _evaluate(
+    evaluation: Evaluation,
+    bench: Bench,
+    sandbox: Sandbox | None,
+    args: EvaluationOptions,
+) -> dict[str, str]:
+    """Check a bench, then generate and grade; return the problems that cannot be believed here."""
+    line = progress_line(bench.name, evaluation.progress)
+    if sandbox is None:
+        async with shown_text(line):
+            await evaluation.generate()
+        return {}
+    with controls_of(sandbox, args) as controls:
+        async with shown_text(line):
+            faults = await evaluation.check(controls)
+            if faults and not args.partial:
+                raise BenchError(_refusal(bench.name, faults))
+            await evaluation.run(sandbox, controls)
+        return faults
+
+
+async def _open_model(
+    plan: EvaluationPlan, args: EvaluationOptions, stack: AsyncExitStack
+) -> models.OpenedModels | None:
+    """Open the model, unless nothing is to be asked or every sample is there already."""
+    if not args.model or args.no_ask or _n_missing(plan, args) == 0:
+        return None
+    opened = await models.open_one(args.model, plan.config)
+    stack.push_async_callback(opened.engine.aclose)
+    return opened
+
+
+async def _ungradable(
+    plan: EvaluationPlan, args: EvaluationOptions, sandbox: CheckedSandbox
+) -> dict[str, dict[str, str]]:
+    """Return by bench the problems that lack something here: id -> why.
+
+    Refuses, before a model is asked, where too few problems are left.
+    """
+    found = {}
+    for bench in plan.benches:
+        problems = problems_of(bench, args)
+        found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+        wanted = _wanted(plan, bench, (problem.id for problem in problems))
+        lacking = _wanted(plan, bench, found[bench.name])
+        if lacking and (plan.folder / DB_NAME).exists():
+            with EvalStore.read(plan.folder) as store:
+                lacking = store.without_verdict(bench.name, lacking)
+        why = {problem: found[bench.name][problem] for problem in lacking}
+        benchmark_requirements.refuse(bench.name, why, len(wanted), partial=args.partial)
+    return found
+
+
+def _wanted(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:
+    """Return those of some problems that are graded: where samples are read, those with one."""
+    reading = plan.readings.get(bench.name)
+    there = None if reading is None else {sample.problem for sample in reading.samples}
+    return [problem for problem in problems if there is None or problem in there]
+
+
+def _looked_at(bench: Bench, args: EvaluationOptions, store: EvalStore) -> list[Problem]:
+    """Return the problems that this time is about: where nobody is asked, those with a sample."""
+    problems = problems_of(bench, args)
+    if not args.no_ask:
+        return problems
+    there = store.problems(bench.name)
+    return [problem for problem in problems if problem.id in there]
+
+
+def _n_missing(plan: EvaluationPlan, args: EvaluationOptions) -> int:
+    """Count the samples that are still to be drawn."""
+    wanted: int = args.n * sum(len(problems_of(bench, args)) for bench in plan.benches)
+    if not (plan.folder / DB_NAME).exists():
+        return wanted
+    with EvalStore.read(plan.folder) as store:
+        return wanted - sum(store.count(bench.name, args.n) for bench in plan.benches)
+
+
+def _asker(
+    plan: EvaluationPlan,
+    args: EvaluationOptions,
+    store: EvalStore,
+    opened: models.OpenedModels,
+    stack: AsyncExitStack,
+) -> SampleGenerator:
+    prices = models.prices_of(plan.config, [opened])
+    meter = models.open_meter(plan.config, store, prices)
+    purse = models.ModelFactory(plan.config, meter, prices, stack)
+    return SampleGenerator(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
+
+
+def _in_flight(plan: EvaluationPlan, args: EvaluationOptions, *, has_model: bool) -> int:
+    """Return how many samples may be in work: enough for the model and for the sandbox."""
+    return in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
+
+
+def _refusal(bench: str, faults: dict[str, str]) -> str:
+    shown = "; ".join(f"{problem}: {fault}" for problem, fault in list(faults.items())[:3])
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return (
+        f"{bench} does not pass its own check here, so it gives no score: {shown}{more}. "
+        f"--partial leaves these {len(faults)} problems out"
+    )

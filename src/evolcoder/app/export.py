@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.app import provenance
-from evolcoder.cli import show
 from evolcoder.config.load import Config, ExportFormat
 from evolcoder.export.card import CardFacts, ModelUsed
 from evolcoder.export.write import export
 from evolcoder.records import Row
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel
+from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel, protections
 from evolcoder.text import without_logins
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
@@ -59,5 +58,5 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         ),
         funnel=tuple(funnel(store)),
         versions=tuple(sorted(made_with["versions"].items())),
-        sandbox=tuple(show.protections(store).items()),
+        sandbox=tuple(protections(store).items()),
     )

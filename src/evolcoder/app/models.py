@@ -6,16 +6,15 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolcoder.app.progress import Download
-from evolcoder.cli import output
 from evolcoder.config.load import Config, ModelConfig, Price
-from evolcoder.engine import llamacpp, registry, scripted
+from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
 from evolcoder.engine.cache import CachedEngine, CompletionCache
@@ -64,9 +63,15 @@ class Models:
         return list({id(opened): opened for opened in played if opened is not None}.values())
 
 
-async def open_models(config: Config, stack: AsyncExitStack) -> Models:
-    """Open each spec once, and have the stack close it."""
-    by_spec: dict[str, OpenedModels] = {}
+Engines = Mapping[str, OpenedModels]
+"""Models that are open already, by the spec that a config names them by."""
+
+
+async def open_models(
+    config: Config, stack: AsyncExitStack, engines: Engines | None = None
+) -> Models:
+    """Open each spec once, and have the stack close it; those in `engines` are open."""
+    by_spec: dict[str, OpenedModels] = dict(engines or {})
 
     async def opened(spec: str) -> OpenedModels:
         if spec not in by_spec:
@@ -159,7 +164,7 @@ async def open_one(spec: str, config: Config) -> OpenedModels:
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*specs_of(config), spec])
-    output.hide(ring.secrets())
+    redact.hide(ring.secrets())
     url, model = _server(spec, ring)
     key = ring.key_for(url)
     allow_connections(config.traffic.concurrency)

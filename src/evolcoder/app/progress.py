@@ -9,9 +9,8 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from evolcoder.cli.output import terminal
 from evolcoder.engine.budget import Budget
 from evolcoder.pipeline import RoundCounts
 from evolcoder.text import visible
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PLAIN_S = 10.0
+"""Seconds between two lines where there is no terminal."""
 MB = 1_000_000
 
 
@@ -137,6 +137,17 @@ class Download:
         )  # fmt: skip
         if done >= total:
             self._bar.stop()
+
+
+def terminal() -> TextIO:
+    """Return standard error as it is, for who draws on it; outside text goes through `visible`."""
+    stream: TextIO = getattr(sys.stderr, "unfiltered", sys.stderr)
+    return stream
+
+
+def note(line: str) -> None:
+    """Say something in one line on standard error."""
+    print(f"evolcoder: {' '.join(line.split())}", file=sys.stderr)
 
 
 async def _say_now_and_then(text: Callable[[], str]) -> None:

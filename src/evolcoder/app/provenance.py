@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import evolcoder
-from evolcoder.cli import output
 from evolcoder.config.load import Config
+from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.registry import KNOWN
 from evolcoder.evolve.heuristics import Heuristic
@@ -98,7 +98,7 @@ def record_verification(store: RunStore, config: Config) -> None:
 
 def command() -> str:
     """Return the command line of this process, without logins and keys."""
-    return output.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
+    return redact.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
 
 
 def versions() -> dict[str, str]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from evolcoder.app.evaluate import ParseOptions
 from evolcoder.app.steps import EvalSteps
 from evolcoder.bench.base import PromptForm, Sample
-from evolcoder.cli import output
 from evolcoder.errors import StepFailed
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment import results
@@ -38,6 +38,7 @@ def regraded(
     folder: Path,
     bench: str,
     config: LoopConfig,
+    parse: ParseOptions,
     *,
     only: frozenset[str] | None = None,
     models: frozenset[str] | None = None,
@@ -62,7 +63,7 @@ def regraded(
         for (text, form), number in mine.items()
     ]
     with tempfile.TemporaryDirectory() as work:
-        found = _verdicts(Path(work), bench, config, samples)
+        found = _verdicts(Path(work), bench, config, samples, parse)
     if lacking := texts.keys() - {problem for problem, _ in found}:
         raise StepFailed(f"{bench}: {min(lacking)} was not judged; is its data another one here?")
     verdicts = [(one, found[one.problem, texts[one.problem][one.text, one.form]]) for one in stored]
@@ -73,12 +74,12 @@ def regraded(
 
 
 def _verdicts(
-    work: Path, bench: str, config: LoopConfig, samples: list[Sample]
+    work: Path, bench: str, config: LoopConfig, samples: list[Sample], parse: ParseOptions
 ) -> dict[tuple[str, int], StoredVerdict]:
     """Grade samples whose number is another one for every problem, which makes no whole score."""
     options = (*config.ask.options, "--partial")
     ask = config.ask.model_copy(update={"options": options, "limit": None})
-    steps, out = EvalSteps(work, ask, config.serve), work / "eval"
+    steps, out = EvalSteps(work, ask, config.serve, parse), work / "eval"
     with EvalStore.create(out, steps.settings(out, STORED, [bench])) as store:
         store.add_samples(bench, samples)
     steps.grade(out, STORED, [bench])
@@ -88,24 +89,6 @@ def _verdicts(
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
 
 
-def _word(one: Kept) -> tuple[bool, bool | None]:
+def tabled(one: Kept) -> tuple[bool, bool | None]:
     """Return what tables take of a verdict."""
     return one.passed, one.base_passed
-
-
-def main(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
-    """Grade all results again and say which verdicts are other ones; exit code 1 if any is."""
-    told: dict[str, object] = {}
-    n_differing = 0
-    for bench in results.benches(folder):
-        before, after = list(results.samples(folder, bench)), regraded(folder, bench, config)
-        pairs = zip(before, after, strict=True)
-        differing = [old.problem for old, new in pairs if _word(old) != _word(new)]
-        n_differing += len(differing)
-        told[bench] = {"samples": len(before), "differing": differing}
-        if not as_json:
-            named = f": {', '.join(sorted(set(differing)))}" if differing else ""
-            print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
-    if as_json:
-        output.print_json(told, indent=1)
-    return 1 if n_differing else 0

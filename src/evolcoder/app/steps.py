@@ -6,7 +6,6 @@ nothing writes behind a loop's back; memory of a GPU is free when a step has end
 becomes the error that it stands for.
 """
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -17,23 +16,21 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.evaluate import plan_of, problems_of, settings_of
+from evolcoder.app.evaluate import ParseOptions, plan_of, problems_of, settings_of
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import template_named
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.scores import Outcomes
-from evolcoder.cli import eval as evaluation
-from evolcoder.cli import output
-from evolcoder.cli.cancellation import not_now, waited
 from evolcoder.config.load import Config, ServerConfig
+from evolcoder.engine import redact
 from evolcoder.engine.registry import cache_folder
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import DB_NAME, EvalStore, StoredRequest
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig, fill
 from evolcoder.experiment.interfaces import Served, Training
-from evolcoder.serving.process import guarded, last_words
+from evolcoder.serving.process import guarded, last_words, not_now, waited
 from evolcoder.storage import atomic
 from evolcoder.text import visible, without_logins
 
@@ -82,7 +79,7 @@ def run_step(
 
 def shown(command: Sequence[str]) -> str:
     """Write a command as a log keeps it: without logins and keys, and with nothing hidden in it."""
-    return visible(output.masked(without_logins(shlex.join(command))), lines=False)
+    return visible(redact.masked(without_logins(shlex.join(command))), lines=False)
 
 
 def _end(going: "list[subprocess.Popen[bytes]]") -> None:
@@ -119,13 +116,6 @@ class RunSteps:
             options += self._serve.traffic
         command = [*OURS, "run", str(path), "--out", str(folder), "--json", *options]
         run_step(command, self._folder / "log" / f"{folder.name}.txt", inside=self._folder)
-
-
-def _parsed(options: Sequence[str]) -> argparse.Namespace:
-    """Read options of `evolcoder eval` as it does."""
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    return parser.parse_args(options)
 
 
 def _all_served(config: Config, models: Mapping[str, str]) -> bool:
@@ -169,10 +159,15 @@ class EvalSteps:
         folder: Path,
         config: AskConfig,
         serve: ServeConfig,
+        parse: ParseOptions,
         *,
         servers: Mapping[str, ServerConfig] | None = None,
     ) -> None:
-        """Take where keys of servers are, too: students may be asked at one that is not ours."""
+        """`parse` reads options as `evolcoder eval` does.
+
+        `servers` says where keys are: students may be asked at a server that is not ours.
+        """
+        self._parsed = parse
         self._folder = folder
         self._config = config
         self._serve = serve
@@ -190,12 +185,12 @@ class EvalSteps:
     def asked(self, name: str) -> Sequence[Problem]:
         """Return the problems that are asked."""
         flags = ["--limit", str(self._config.limit)] if self._config.limit else []
-        return problems_of(self.bench(name), _parsed([*flags, *self._config.options]))
+        return problems_of(self.bench(name), self._parsed([*flags, *self._config.options]))
 
     def decided(self) -> Mapping[str, object]:
         """Return what the options decide of a sample, such as a system prompt."""
-        usual = settings_of(_parsed([]))
-        told = settings_of(_parsed(self._config.options))
+        usual = settings_of(self._parsed([]))
+        told = settings_of(self._parsed(self._config.options))
         return {name: value for name, value in told.items() if value != usual[name]}
 
     def problems(self, bench: str) -> Mapping[str, str]:
@@ -275,7 +270,7 @@ class EvalSteps:
 
     def settings(self, folder: Path, spec: str, benches: Sequence[str]) -> dict[str, object]:
         """Return what an evaluation's folder remembers, for samples that were made elsewhere."""
-        return plan_of(_parsed(self.options(folder, spec, benches))).settings
+        return plan_of(self._parsed(self.options(folder, spec, benches))).settings
 
     def take(
         self,

@@ -8,26 +8,36 @@ is refused on a machine that cannot.
 ...     checks = checks_of(config, held, settle(store, config, held), None)
 """
 
-import sys
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import orjson
+
+from evolcoder.app import models, provenance
+from evolcoder.app.progress import note, shown_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
-from evolcoder.errors import SandboxRefusedError
+from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
 from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import VERIFY_META, VerifyFacts
+from evolcoder.seeds.read import read_seeds
+from evolcoder.storage import atomic
+from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
+from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
-from evolcoder.verify.pipeline import RowCheck
+from evolcoder.verify.dataset import RowVerifier, VerifyProgress, answered
+from evolcoder.verify.pipeline import RowCheck, Verifier
 
 FEWEST_MB = 1024
 """Compilers and virtual machines need so much, whatever is left to the program."""
 
 
+VERDICTS = "verdicts.jsonl"
+"""File of all verdicts in the folder of a verified data set."""
 ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
 """Checks that ask a model."""
 
@@ -117,7 +127,7 @@ def settle(store: RunStore, config: Config, held: SandboxHandle) -> Sequence[str
         store.db.flush()
     if not known["checks"]:
         if config.verify.when != "never":
-            _say(f"rows of this run are not verified: {known['why_not']}")
+            note(f"rows of this run are not verified: {known['why_not']}")
         return ()
     if held.sandbox is None:
         raise SandboxRefusedError(f"this run verifies its rows, and here {held.why_not}")
@@ -191,11 +201,107 @@ def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
         lacks = [lack for lack in await requirements.lacks(language) if lack.stops_all]
         if lacks and language not in told:
             told.add(language)
-            _say(f"{lacks[0]}; answers in it are not run")
+            note(f"{lacks[0]}; answers in it are not run")
         return not lacks
 
     return works
 
 
-def _say(line: str) -> None:
-    print(f"evolcoder: {' '.join(line.split())}", file=sys.stderr)
+async def verify_rows(
+    config: Config,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    engines: models.Engines | None = None,
+) -> BudgetReached | None:
+    """Check every row of the config's data set; return the limit that ended it early.
+
+    `folder` is made, or resumed where it is there; its rows are those of a run.
+    """
+    fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    async with AsyncExitStack() as stack:
+        held = await hold(config.verify, stack, workers=workers)
+        opened = await _opened(config, stack, engines)
+        store = stack.enter_context(RunStore.create(folder, config))
+        languages = settle(store, config, held)
+        if store.meta(SEEDS_META) is None:
+            seeds = fresh or read_seeds(config.seeds)
+            store.add_seeds(answered(seeds), waits=True)
+            store.set_meta(SEEDS_META, asdict(seeds.report()))
+        provenance.record_verification(store, config)
+        ask = _askers(config, store, opened, stack)
+        checks = checks_of(config, held, languages, ask)
+        verifier = Verifier(store, checks, config.verify.drop)
+        in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
+        rows = RowVerifier(store, verifier, in_flight=in_flight)
+        try:
+            async with shown_text(lambda: _progress_line(rows.progress)):
+                await rows.run()
+        except BudgetReached as reached:
+            store.add_event("budget", str(reached))
+            return reached
+        return None
+
+
+async def _opened(
+    config: Config, stack: AsyncExitStack, engines: models.Engines | None
+) -> dict[str, models.OpenedModels]:
+    """Open the models that checks ask, by spec; none if there are no such checks."""
+    by_spec: dict[str, models.OpenedModels] = dict(engines or {})
+    if not needs_model(config.verify):
+        return by_spec
+    for spec in (config.evolver.model, config.verify.tester):
+        if spec is not None and spec not in by_spec:
+            by_spec[spec] = await models.open_one(spec, config)
+            stack.push_async_callback(by_spec[spec].engine.aclose)
+    return by_spec
+
+
+def _askers(
+    config: Config,
+    store: RunStore,
+    by_spec: dict[str, models.OpenedModels],
+    stack: AsyncExitStack,
+) -> VerifierModels | None:
+    """Bind the models that were opened to their parts."""
+    if not by_spec:
+        return None
+    prices = models.prices_of(config, by_spec.values())
+    purse = models.ModelFactory(config, models.open_meter(config, store, prices), prices, stack)
+    answers = by_spec[config.evolver.model]
+    writes = by_spec[config.verify.tester or config.evolver.model]
+    return VerifierModels(
+        models.role_of(config.responder, writes, purse),
+        models.role_of(config.responder, answers, purse),
+        None,
+    )
+
+
+def _progress_line(progress: VerifyProgress) -> str:
+    said = f"{progress.done}/{progress.total} checked"
+    why = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
+    return f"{said} · dropped {progress.drops.total()} ({why})" if why else said
+
+
+def write_verdicts(store: RunStore) -> Path:
+    """Write a line for every row: what was found, and what became of it."""
+    path = store.folder / VERDICTS
+    with atomic.open_binary(path, inside=store.folder, error=RunFolderError) as file:
+        for step in steps(store):
+            file.write(orjson.dumps(_told(step)) + b"\n")
+    return path
+
+
+def _told(step: LineageStep) -> dict[str, Any]:
+    drop = step.drops[0] if step.drops else None
+    return {
+        "row": step.task.ordinal,
+        "id": step.task.id,
+        "kept": drop is None and step.response is not None,
+        "reason": drop.reason.value if drop else "",
+        "instruction": step.task.instruction,
+        "verdicts": [
+            {"check": v.check.value, "kind": v.kind, "score": v.score, "detail": v.detail}
+            for v in step.verdicts
+        ],
+    }

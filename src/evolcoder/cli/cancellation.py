@@ -1,19 +1,15 @@
 """How a verb that takes long is ended from outside."""
 
 import asyncio
-import math
 import os
 import signal
-import subprocess
 import threading
-import time
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 from evolcoder.cli.signals import Signals
-from evolcoder.experiment.background import LOOK_UP_S
 
 T = TypeVar("T")
 
@@ -79,33 +75,3 @@ def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         loop.remove_reader(reader)
         os.close(reader)
         os.close(writer)
-
-
-def waited(process: "subprocess.Popen[bytes]", timeout_s: float | None = None) -> int:
-    """Wait for a process, and look up now and then: a signal as a wait begins wakes nobody up."""
-    ends = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-    while (left := ends - time.monotonic()) > LOOK_UP_S:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(LOOK_UP_S)
-    return process.wait(max(left, 0.0))
-
-
-@contextmanager
-def not_now() -> Iterator[None]:
-    """Put SIGINT and SIGTERM off until the context is left, where they would raise something.
-
-    An exception amid `Popen` loses a process that has been started, and nobody could end it.
-    """
-    heard_now: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()  # no other runs handlers
-    told = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    before = {one: now for one in told if callable(now := signal.getsignal(one))}
-    for one in before:
-        signal.signal(one, lambda number, _: heard_now.append(number))
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        for number in heard_now[:1]:
-            signal.raise_signal(number)

@@ -7,31 +7,26 @@ an evaluation is resumed by the same command; what has a verdict is not asked or
 """
 
 import argparse
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.app import evaluate, models, provenance
-from evolcoder.app.evaluate import EvaluationPlan, plan_of
-from evolcoder.app.progress import shown_text
-from evolcoder.bench.base import Bench, Problem
+from evolcoder.app import evaluate, models
+from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, plan_of, run_plan
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import SampleFormat
-from evolcoder.bench.scores import PairedComparison, compare
+from evolcoder.bench.scores import PairedComparison, Score, compare
 from evolcoder.cli import output, self_check
 from evolcoder.cli.cancellation import until_told
 from evolcoder.errors import BenchError, BudgetReached
-from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
-from evolcoder.evaluation.runner import Evaluation, SampleGenerator
-from evolcoder.evaluation.store import DB_NAME, EvalStore
-from evolcoder.grading import benchmark_requirements
-from evolcoder.sandbox.base import Sandbox
+from evolcoder.evaluation.results import BenchmarkResult, GroupScore, outcomes_of
+from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.sandbox.requirements import CheckedSandbox
 
 MOST_NAMED = 12
 """Problems that changed which are named on the terminal; all are in the JSON."""
+MOST_SEALED = 5
+"""Problems that a line of the table names; the JSON names all."""
 
 
 def compare_folders(first: Path, second: Path, *, as_json: bool) -> int:
@@ -104,19 +99,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the result as JSON")
 
 
+def parsed(options: Sequence[str]) -> EvaluationOptions:
+    """Read options as this verb does, of those that another one hands on."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return EvaluationOptions.of(vars(parser.parse_args(options)))
+
+
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
     if args.check:
         return self_check.main(args)
     if args.compare:
         return compare_folders(*args.compare, as_json=args.json)
-    plan = plan_of(args)
-    results, limit = until_told(_run(plan, args))
+    options = EvaluationOptions.of(vars(args))
+    plan = plan_of(options)
+    results, limit = until_told(run_plan(plan, options))
     if args.no_grade:
         return _tell_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
         paths = evaluate.write(store, plan.benches, results, layout=args.write_samples)
-        evaluate.show(store, results, paths, as_json=args.json)
+        _show_results(store, results, paths, as_json=args.json)
     if limit is not None:
         raise limit
     return 0 if all(result.scores for result in results) else 1
@@ -143,150 +146,70 @@ def _lines(counts: dict[str, int], folder: Path) -> str:
     return "\n".join([*lines, f"they are in {folder}; the same command without --no-grade grades"])
 
 
-async def _run(
-    plan: EvaluationPlan, args: argparse.Namespace
-) -> tuple[list[BenchmarkResult], BudgetReached | None]:
-    """Go through all benches; return their results, and the limit that ended them early."""
-    async with AsyncExitStack() as stack:
-        sandbox = None if args.no_grade else await evaluate.sandbox_for(plan.benches, args, stack)
-        ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
-        opened = await _open_model(plan, args, stack)
-        store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
-        provenance.record_evaluation(store, plan.template, plan.sampling)
-        asker = _asker(plan, args, store, opened, stack) if opened else None
-        results, limit = [], None
-        for bench in plan.benches:
-            reading = plan.readings.get(bench.name)
-            if reading is not None:
-                store.add_samples(bench.name, reading.samples)
-                store.db.flush()
-            lacking = ungradable.get(bench.name, {})
-            problems = [p for p in _looked_at(bench, args, store) if p.id not in lacking]
-            evaluation = Evaluation(
-                store, bench, asker=asker, n=args.n, problems=problems,
-                in_flight=_in_flight(plan, args, has_model=asker is not None),
-            )  # fmt: skip
-            faults: dict[str, str] = {}
-            try:
-                faults = await _evaluate(evaluation, bench, sandbox, args)
-            except BudgetReached as reached:
-                limit = reached
-            partial = args.partial or args.limit is not None
-            store.db.flush()
-            left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
-            excused = benchmark_requirements.excused(bench, args.packages)
-            excused |= {problem: lacking[problem] for problem in left_out}
-            result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
-            notes = [
-                *(reading.notes if reading else ()),
-                *benchmark_requirements.notes(bench, args.packages),
-            ]
-            results.append(result.with_notes(notes))
-            if limit is not None:
-                break
-        return results, limit
+def _show_results(
+    store: EvalStore, results: Sequence[BenchmarkResult], paths: Sequence[Path], *, as_json: bool
+) -> None:
+    """Print the scores."""
+    if as_json:
+        told = {
+            "folder": str(store.folder),
+            "results": [result.as_plain() for result in results],
+            "paid": store.paid(),
+        }
+        output.print_json(told, indent=1)
+        return
+    counts = f"{'problems':>8}{'samples':>9}"
+    print(f"{'benchmark':<18}{'':<22}{'score':>7}   {'95 % interval':<16}{counts}")
+    for result in results:
+        _show_result(result)
+    print()
+    for model, (n_requests, sent, received) in store.paid().items():
+        print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
+    for path in paths:
+        print(f"wrote   {path}")
 
 
-async def _evaluate(
-    evaluation: Evaluation,
-    bench: Bench,
-    sandbox: Sandbox | None,
-    args: argparse.Namespace,
-) -> dict[str, str]:
-    """Check a bench, then generate and grade; return the problems that cannot be believed here."""
-    line = evaluate.line(bench.name, evaluation.progress)
-    if sandbox is None:
-        async with shown_text(line):
-            await evaluation.generate()
-        return {}
-    with evaluate.controls_of(sandbox, args) as controls:
-        async with shown_text(line):
-            faults = await evaluation.check(controls)
-            if faults and not args.partial:
-                raise BenchError(_refusal(bench.name, faults))
-            await evaluation.run(sandbox, controls)
-        return faults
+def _show_result(result: BenchmarkResult) -> None:
+    if result.withheld:
+        print(f"{result.bench:<18}no score: {result.withheld}")
+    for score in result.scores:
+        print(f"{result.bench:<18}{_row(f'pass@{score.k}', score)}")
+    for group in result.groups:
+        print(f"{'':<18}{_row(_title(group), group.score)}")
+    if result.n_samples:
+        print(f"{'':<18}{_listed(result.kinds)}")
+        if result.odd:
+            n_odd = sum(n for _, n in result.odd)
+            share = f"{100 * n_odd / result.n_samples:.1f} %"
+            print(f"{'':<18}odd answers {n_odd} ({share}): {_listed(result.odd)}")
+        kept = f"kept from their verdicts by {_listed(result.separations)}"
+        lacking = f"; not active: {', '.join(result.missing)}" if result.missing else ""
+        print(f"{'':<18}{kept}{lacking}")
+        if result.sealed:
+            print(f"{'':<18}{_by_seal(result)}")
+    for note in result.notes:
+        print(f"{'':<18}note: {note}")
 
 
-async def _open_model(
-    plan: EvaluationPlan, args: argparse.Namespace, stack: AsyncExitStack
-) -> models.OpenedModels | None:
-    """Open the model, unless nothing is to be asked or every sample is there already."""
-    if not args.model or args.no_ask or _n_missing(plan, args) == 0:
-        return None
-    opened = await models.open_one(args.model, plan.config)
-    stack.push_async_callback(opened.engine.aclose)
-    return opened
+def _by_seal(result: BenchmarkResult) -> str:
+    """Say whose tests ran in the candidate's process, by name as far as a line goes."""
+    named = ", ".join(result.sealed[:MOST_SEALED])
+    more = ", …" if len(result.sealed) > MOST_SEALED else ""
+    return f"{len(result.sealed)} of {result.n_tested} tests by seal: {named}{more}"
 
 
-async def _ungradable(
-    plan: EvaluationPlan, args: argparse.Namespace, sandbox: CheckedSandbox
-) -> dict[str, dict[str, str]]:
-    """Return by bench the problems that lack something here: id -> why.
-
-    Refuses, before a model is asked, where too few problems are left.
-    """
-    found = {}
-    for bench in plan.benches:
-        problems = evaluate.problems_of(bench, args)
-        found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-        wanted = _wanted(plan, bench, (problem.id for problem in problems))
-        lacking = _wanted(plan, bench, found[bench.name])
-        if lacking and (plan.folder / DB_NAME).exists():
-            with EvalStore.read(plan.folder) as store:
-                lacking = store.without_verdict(bench.name, lacking)
-        why = {problem: found[bench.name][problem] for problem in lacking}
-        benchmark_requirements.refuse(bench.name, why, len(wanted), partial=args.partial)
-    return found
-
-
-def _wanted(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:
-    """Return those of some problems that are graded: where samples are read, those with one."""
-    reading = plan.readings.get(bench.name)
-    there = None if reading is None else {sample.problem for sample in reading.samples}
-    return [problem for problem in problems if there is None or problem in there]
-
-
-def _looked_at(bench: Bench, args: argparse.Namespace, store: EvalStore) -> list[Problem]:
-    """Return the problems that this time is about: where nobody is asked, those with a sample."""
-    problems = evaluate.problems_of(bench, args)
-    if not args.no_ask:
-        return problems
-    there = store.problems(bench.name)
-    return [problem for problem in problems if problem.id in there]
-
-
-def _n_missing(plan: EvaluationPlan, args: argparse.Namespace) -> int:
-    """Count the samples that are still to be drawn."""
-    wanted: int = args.n * sum(len(evaluate.problems_of(bench, args)) for bench in plan.benches)
-    if not (plan.folder / DB_NAME).exists():
-        return wanted
-    with EvalStore.read(plan.folder) as store:
-        return wanted - sum(store.count(bench.name, args.n) for bench in plan.benches)
-
-
-def _asker(
-    plan: EvaluationPlan,
-    args: argparse.Namespace,
-    store: EvalStore,
-    opened: models.OpenedModels,
-    stack: AsyncExitStack,
-) -> SampleGenerator:
-    prices = models.prices_of(plan.config, [opened])
-    meter = models.open_meter(plan.config, store, prices)
-    purse = models.ModelFactory(plan.config, meter, prices, stack)
-    return SampleGenerator(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
-
-
-def _in_flight(plan: EvaluationPlan, args: argparse.Namespace, *, has_model: bool) -> int:
-    """Return how many samples may be in work: enough for the model and for the sandbox."""
-    return evaluate.in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
-
-
-def _refusal(bench: str, faults: dict[str, str]) -> str:
-    shown = "; ".join(f"{problem}: {fault}" for problem, fault in list(faults.items())[:3])
-    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+def _row(title: str, score: Score) -> str:
+    low, high = 100 * score.interval.low, 100 * score.interval.high
+    between = f"{low:.1f} to {high:.1f}"
     return (
-        f"{bench} does not pass its own check here, so it gives no score: {shown}{more}. "
-        f"--partial leaves these {len(faults)} problems out"
+        f"{title:<22}{100 * score.value:>6.1f} %  {between:<16}{score.n_problems:>8}"
+        f"{score.n_samples:>9}"
     )
+
+
+def _title(group: GroupScore) -> str:
+    return f"{group.kind} {group.name}" if group.kind != "base" else "pass@1, base tests"
+
+
+def _listed(counts: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts)

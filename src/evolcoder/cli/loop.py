@@ -20,7 +20,9 @@ from evolcoder.app.servers import ModelServers
 from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
 from evolcoder.cli import output
+from evolcoder.cli.eval import parsed
 from evolcoder.config import load as configs
+from evolcoder.engine import redact
 from evolcoder.engine.endpoint import LOGINS, KeyRing, handed_on
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment import remote_bundle, results, timings
@@ -67,10 +69,10 @@ def main(args: argparse.Namespace) -> int:
     target = args.results or folder / "results"
     _hand_logins_on(config)
     if args.regrade:
-        return regrade.main(target, config, as_json=args.json)
+        return _regrade(target, config, as_json=args.json)
     tokens = _tokens(config)
     with LoopStore.create(folder) as store:
-        scorer = EvalSteps(folder, config.ask, config.serve, servers=config.run.servers)
+        scorer = EvalSteps(folder, config.ask, config.serve, parsed, servers=config.run.servers)
         parts = LoopServices(
             RunSteps(folder, config.serve),
             TrainSteps(folder, config),
@@ -103,7 +105,7 @@ def _hand_logins_on(config: LoopConfig) -> None:
     specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
         specs += session.specs_of(variant(config, name))
-    output.hide(KeyRing(config.run.servers, specs=specs).secrets())
+    redact.hide(KeyRing(config.run.servers, specs=specs).secrets())
     if found := handed_on(specs):
         os.environ[LOGINS] = found
 
@@ -183,7 +185,7 @@ def _keep(
 
 def _without_keys(config: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
     """Take keys out of what leaves this machine; a command of the user's may hold one."""
-    return json.loads(output.masked(without_logins(json.dumps(config))))
+    return json.loads(redact.masked(without_logins(json.dumps(config))))
 
 
 def _show(
@@ -208,3 +210,26 @@ def _show(
         print(f"not made: {arm}")
     for path in paths:
         print(f"wrote {path}")
+
+
+def _regrade(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
+    """Grade all results again and say which verdicts are other ones; exit code 1 if any is."""
+    told: dict[str, object] = {}
+    n_differing = 0
+    for bench in results.benches(folder):
+        before, after = (
+            list(results.samples(folder, bench)),
+            regrade.regraded(folder, bench, config, parsed),
+        )
+        pairs = zip(before, after, strict=True)
+        differing = [
+            old.problem for old, new in pairs if regrade.tabled(old) != regrade.tabled(new)
+        ]
+        n_differing += len(differing)
+        told[bench] = {"samples": len(before), "differing": differing}
+        if not as_json:
+            named = f": {', '.join(sorted(set(differing)))}" if differing else ""
+            print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
+    if as_json:
+        output.print_json(told, indent=1)
+    return 1 if n_differing else 0

@@ -1,16 +1,15 @@
 r"""What goes to the terminal: all that a command prints passes through here, once.
 
 Promises: no control, bidirectional or invisible character of an answer, a file or a server reaches
-standard output or standard error, and no secret that was told to `hide`; a stream that cannot hold
-a character gets its escape. JSON stays JSON. Our own colours are written to `terminal`, and
-what they colour goes through `visible` before.
+standard output or standard error, and no secret that `redact.hide` was told; a stream that cannot
+hold a character gets its escape. JSON stays JSON. Our own colours are written to
+`progress.terminal()`, and what they colour goes through `visible` before.
 
 >>> with visible_streams():   # doctest: +SKIP
 ...     print("\x1b[31mred")
 \x1b[31mred
 """
 
-import json
 import os
 import re
 import sys
@@ -18,24 +17,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from evolcoder.engine.redact import VARIABLES, Secrets
-from evolcoder.text import visible
+from evolcoder.engine import redact
+from evolcoder.text import json_text, visible
 
 _MOVES = re.compile(r"(\r|\n|\x1b\[A)")
 """How tqdm draws its bar anew."""
 _NAMES = {"<stdout>": "standard output", "<stderr>": "standard error"}
-_secrets = Secrets(())
 
 
 class VisibleStream:
     """A text stream that shows what it is given in place of obeying it."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        self.unfiltered = stream
 
     def write(self, text: str) -> int:
         """Write text as `visible` shows it, with its length as given returned."""
-        shown = _secrets.masked(text)
+        shown = redact.masked(text)
         caller = sys._getframe(1).f_globals.get("__name__", "")  # noqa: SLF001 - as logging does
         if caller.startswith("tqdm"):
             shown = "".join(
@@ -45,16 +43,16 @@ class VisibleStream:
             shown = visible(shown)
         with self._named():
             try:
-                self.stream.write(shown)
+                self.unfiltered.write(shown)
             except UnicodeEncodeError:
-                encoding = self.stream.encoding
-                self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+                encoding = self.unfiltered.encoding
+                self.unfiltered.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:
         """Flush."""
         with self._named():
-            self.stream.flush()
+            self.unfiltered.flush()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -63,7 +61,7 @@ class VisibleStream:
             yield
         except OSError as error:
             if error.filename is None:
-                error.filename = _NAMES.get(self.stream.name, str(self.stream.name))
+                error.filename = _NAMES.get(self.unfiltered.name, str(self.unfiltered.name))
             raise
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -72,21 +70,20 @@ class VisibleStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
-        return getattr(self.stream, name)
+        return getattr(self.unfiltered, name)
 
 
 @contextmanager
 def visible_streams() -> Iterator[None]:
     """Have all that is printed pass through `visible`, for as long as the context lasts."""
-    global _secrets  # noqa: PLW0603 - one process has one terminal
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_wrapped, before)
-    hide(os.environ.get(name, "").strip() for name in VARIABLES)
+    redact.hide(os.environ.get(name, "").strip() for name in redact.VARIABLES)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-        _secrets = Secrets(())
+        redact.forget()
 
 
 def open_closed_streams() -> None:
@@ -103,31 +100,9 @@ def open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
-def hide(secrets: Iterable[str]) -> None:
-    """Have these secrets shown nowhere from now on."""
-    global _secrets  # noqa: PLW0603 - one process has one terminal
-    _secrets = Secrets((*_secrets.values, *secrets))
-
-
-def masked(text: str) -> str:
-    """Take out of a text what `hide` was told."""
-    return _secrets.masked(text)
-
-
-def terminal() -> TextIO:
-    """Return standard error as it is, for who draws on it; outside text goes through `visible`."""
-    stream = sys.stderr
-    return stream.stream if isinstance(stream, VisibleStream) else stream
-
-
 def print_json(value: object, *, indent: int | None = None) -> None:
     """Print plain data as JSON of printable ASCII alone."""
-    print(json_of(value, indent=indent))
-
-
-def json_of(value: object, *, indent: int | None = None) -> str:
-    """Write plain data as JSON of printable ASCII alone; DEL is all that `json` leaves as it is."""
-    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+    print(json_text(value, indent=indent))
 
 
 def _wrapped(stream: TextIO) -> TextIO:

@@ -4,37 +4,27 @@ Everything that the user can get wrong is looked at before anything is paid for.
 """
 
 import argparse
-import asyncio
 import gc
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from evolcoder.app import export, models, provenance, verify
-from evolcoder.app.clean import clean_run
-from evolcoder.app.progress import shown
-from evolcoder.cli import show
+from evolcoder.app import export, models
+from evolcoder.app.evolve import evolve_run
+from evolcoder.cli import output, show
 from evolcoder.cli.cancellation import until_told
 from evolcoder.config import load as configs
-from evolcoder.config.load import CleanConfig, Config
 from evolcoder.config.schema import SandboxLevel
-from evolcoder.errors import BudgetReached, UserError
-from evolcoder.evolve.heuristics import Heuristic, resolve
-from evolcoder.pipeline import Pipeline
-from evolcoder.records import Response
-from evolcoder.seeds.read import Seeds, read_seeds
-from evolcoder.storage.run_store import DB_NAME, RunStore
-from evolcoder.storage.stats import SEEDS_META
+from evolcoder.engine.budget import PRICES_AS_OF
+from evolcoder.evolve.heuristics import resolve
+from evolcoder.storage.run_store import RunStore
 from evolcoder.verify import pipeline
 
 if TYPE_CHECKING:
-    from evolcoder.dedup.embedders import Embedder
-    from evolcoder.dedup.rows import Leaked
+    from evolcoder.app.estimate import CostLine, TokenRates
 
 FLAGS = {
     "seeds": "seeds.path",
@@ -86,9 +76,11 @@ def main(args: argparse.Namespace) -> int:
     if args.dry_run:
         from evolcoder.app import estimate  # noqa: PLC0415 - a run need not wait for it
 
-        return estimate.show(config, heuristics, folder, as_json=args.json)
+        rates = estimate.measured_rates(folder)
+        _show_estimate(estimate.estimate(config, heuristics, rates), rates, as_json=args.json)
+        return 0
     _collect_less()
-    limit = until_told(_run(config, heuristics, folder))
+    limit = until_told(evolve_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)
@@ -116,81 +108,20 @@ def _collect_less() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-async def _run(
-    config: Config, heuristics: tuple[Heuristic, ...], folder: Path
-) -> BudgetReached | None:
-    """Open everything and go through the rounds; return the limit that ended them early."""
-    fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
-    async with AsyncExitStack() as stack:
-        held = await verify.hold(config.verify, stack)
-        opened = await models.open_models(config, stack)
-        prices = models.prices_of(config, opened.all())
-        store = stack.enter_context(RunStore.create(folder, config))
-        languages = verify.settle(store, config, held)
-        if store.meta(SEEDS_META) is None:
-            seeds = fresh or read_seeds(config.seeds)
-            _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
-        meter = models.open_meter(config, store, prices)
-        purse = models.ModelFactory(config, meter, prices, stack)
-        cast = models.make_cast(config, opened, purse)
-        provenance.record(store, config, heuristics, cast)
-        embedder, leaked = _embedder(config.clean), await _leaked(config, stack)
-        rounds = Pipeline(
-            store, config, cast, heuristics=heuristics, in_flight=models.in_flight(config, opened),
-            checks=verify.checks_of(config, held, languages, _askers(config, opened, purse)),
-        )  # fmt: skip
-        limit = None
-        try:
-            async with shown(rounds.tally, meter):
-                await rounds.run()
-        except BudgetReached as reached:
-            limit = reached
-            store.add_event("budget", str(limit))
-        settings, seed = config.clean, config.seed
-        cleaned = partial(clean_run, store, settings, seed=seed, embedder=embedder, leaked=leaked)
-        if leaked is None:
-            cleaned()
-        else:  # it asks this loop to look, and waits for it
-            await asyncio.to_thread(cleaned)
-        return limit
+def _show_estimate(parts: "list[CostLine]", rates: "TokenRates", *, as_json: bool) -> None:
+    """Print what a run will cost."""
+    from evolcoder.app.estimate import CHARS_PER_TOKEN, SAMPLE, total  # noqa: PLC0415 - as above
 
-
-def _embedder(wanted: CleanConfig) -> "Embedder | None":
-    if wanted.meaning is None:
-        return None
-    from evolcoder.app.detectors import embedder_for  # noqa: PLC0415 - numpy, and few need it
-
-    return embedder_for(wanted)
-
-
-async def _leaked(config: Config, stack: AsyncExitStack) -> "Leaked | None":
-    if not config.clean.against:
-        return None
-    from evolcoder.app import detectors  # noqa: PLC0415 - half of the house, and few need it
-
-    return await detectors.opened_within(config, stack)
-
-
-def _askers(
-    config: Config, opened: models.Models, purse: models.ModelFactory
-) -> verify.VerifierModels:
-    role = models.role_of(config.responder, opened.responder, purse)
-    writer = models.role_of(config.responder, opened.tester or opened.responder, purse)
-    judge = models.role_of(config.judge, opened.judge, purse) if opened.judge else None
-    return verify.VerifierModels(writer, role, judge)
-
-
-def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:
-    """Write the seeds' records into a new run; a fault in them leaves no run behind."""
-    records = (
-        record
-        for record in seeds
-        if not (config.respond.reanswer_seeds and isinstance(record, Response))
-    )
-    try:
-        store.add_seeds(records, waits=waits)
-    except UserError:
-        store.discard()
-        raise
-    store.set_meta(SEEDS_META, asdict(seeds.report()))
-    store.db.flush()
+    if as_json:
+        output.print_json({"parts": [asdict(p) for p in parts], "habits": asdict(rates)}, indent=2)
+        return
+    print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
+    for part in [*parts, total(parts)]:
+        price = f"${part.usd:,.2f}" if part.usd is not None else "unknown"
+        print(
+            f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
+            f"{part.completion_tokens:>12,}{price:>12}{part.hours:>8.1f}"
+        )
+    print(f"prompts: counted on up to {SAMPLE} seeds at {CHARS_PER_TOKEN} characters per token")
+    print(f"answers: {rates.source}")
+    print(f"prices: table of {PRICES_AS_OF}, and `prices` of the config")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
-from evolcoder.app.evaluate import benches_of
+from evolcoder.app.evaluate import EvaluationOptions, benches_of
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> int:
     """Check all benchmarks that are named; exit code 1 if one gives no score here."""
     if args.model or args.samples or args.compare:
         raise ConfigError("--check looks at benchmarks alone; it takes no model and no samples")
-    found = until_told(_checked(benches_of(args), args))
+    options = EvaluationOptions.of(vars(args))
+    found = until_told(_checked(benches_of(options), options))
     if args.json:
         output.print_json(found, indent=1)
     else:
@@ -35,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     return 1 if any(found.values()) and not args.partial else 0
 
 
-async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[str, dict[str, str]]:
+async def _checked(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str, dict[str, str]]:
     """Return of every benchmark what is wrong here: problem -> in words."""
     found = {}
     async with AsyncExitStack() as stack:
@@ -44,7 +45,7 @@ async def _checked(benches: Sequence[Bench], args: argparse.Namespace) -> dict[s
         for bench in benches:
             progress, problems = EvaluationProgress(), evaluate.problems_of(bench, args)
             lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-            async with shown_text(evaluate.line(bench.name, progress)):
+            async with shown_text(evaluate.progress_line(bench.name, progress)):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in lacking],
                     controls,

@@ -12,7 +12,7 @@ from evolcoder.cli import output
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import CLEAN_META, VERIFY_META, FunnelLine, funnel
+from evolcoder.storage.stats import FunnelLine, funnel, protections
 from evolcoder.text import visible
 
 N_PAIRS = 3
@@ -41,17 +41,6 @@ def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_js
     for path in paths:
         print(f"export  {path}")
     print(f"look    evolcoder inspect {store.folder}")
-
-
-def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
-    """Return under which layers of the sandbox answers were run: stage -> layers.
-
-    A stage that ran nothing, or of which that was not written down, is not in it.
-    """
-    verified, cleaned = store.meta(VERIFY_META) or {}, store.meta(CLEAN_META) or {}
-    found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}
-    found[Stage.CLEAN.value] = cleaned
-    return {name: tuple(one["layers"]) for name, one in found.items() if one.get("layers")}
 
 
 def protection_lines(store: RunStore) -> list[str]:

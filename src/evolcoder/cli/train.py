@@ -20,13 +20,12 @@ from evolcoder.app import provenance
 from evolcoder.app.progress import Download
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
-from evolcoder.cli.cancellation import not_now, waited
 from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.engine import registry
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
-from evolcoder.serving.process import guarded
+from evolcoder.serving.process import guarded, not_now, waited
 from evolcoder.storage import atomic
 from evolcoder.train import scale
 from evolcoder.train.base import PACKAGES, TrustSettings

@@ -157,6 +157,6 @@ def _hit(judged: JudgedPair) -> Hit:
     pair = judged.pair
     seen = one_line(f"MATCH: {judged.reason}", SEEN_CHARS)
     return Hit(
-        pair.row, pair.item.benchmark, pair.item.id, Detector.JUDGE, RowField.TASK, TextSpan.PROMPT, seen,
-        1.0,
+        pair.row, pair.item.benchmark, pair.item.id,
+        Detector.JUDGE, RowField.TASK, TextSpan.PROMPT, seen, 1.0,
     )  # fmt: skip

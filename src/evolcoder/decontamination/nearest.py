@@ -190,6 +190,6 @@ def _hit(pair: NearPair) -> Hit:
     seen = one_line(f"{pair.coverage:.0%} of its words{named}: {pair.task}", SEEN_CHARS)
     item = pair.item
     return Hit(
-        pair.row, item.benchmark, item.id, Detector.NEIGHBOURS, RowField.TASK, TextSpan.PROMPT, seen,
-        pair.cosine,
+        pair.row, item.benchmark, item.id,
+        Detector.NEIGHBOURS, RowField.TASK, TextSpan.PROMPT, seen, pair.cosine,
     )  # fmt: skip

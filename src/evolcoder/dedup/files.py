@@ -3,7 +3,7 @@
 Promises: the rows are read once to compare and once to write, never kept in memory; both files are
 whole or not there; the same rows in another order give the same drops, but for the row numbers.
 
->>> summary = in_file("data.jsonl", config, seed=0, out=Path("clean.jsonl"))   # doctest: +SKIP
+>>> summary = await in_file("data.jsonl", config, seed=0, out=Path("out.jsonl"))   # doctest: +SKIP
 """
 
 import json
@@ -27,7 +27,7 @@ def likeness_of(config: CleanConfig) -> Similarity:
     return Similarity(config.exact, config.near, config.meaning)
 
 
-def in_file(
+async def in_file(
     path: str,
     config: CleanConfig,
     *,
@@ -58,7 +58,7 @@ def in_file(
                 _write(drops, _evidence(duplicate, entries))
         goes.extend(bytes(entries.n_beside + entries.n_rows - len(goes)))
         del goes[: entries.n_beside]
-        leaks = _leaks_of(path, goes, leaked)
+        leaks = await _leaks_of(path, goes, leaked)
         for number, leak in _leaks(path, goes, leaks):
             goes[number] = 1
             reasons["leak"] += 1
@@ -111,11 +111,11 @@ def _evidence(duplicate: Duplicate, entries: _Counted) -> dict[str, object]:
     return {"stage": "clean", "reason": f"duplicate_{said.pop('kind')}", **said}
 
 
-def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> LeakCounts:
+async def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> LeakCounts:
     """Have the rows that are left looked at."""
     if leaked is None:
         return LeakCounts({})
-    return leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
+    return await leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
 
 
 def _leaks(

@@ -11,7 +11,7 @@ cleaned out of it before.
 What a cleaning came to, and who is asked about leaks: words that need no numpy to be said.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -121,7 +121,7 @@ class LeakCounts:
     """Protections under which answers were run; empty where none was."""
 
 
-Leaked = Callable[[Iterable["CleanedRow"]], LeakCounts]
+Leaked = Callable[[Iterable["CleanedRow"]], Awaitable[LeakCounts]]
 """Looks for leaks in rows."""
 
 

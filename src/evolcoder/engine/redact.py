@@ -111,3 +111,23 @@ def _by_character(secret: str) -> str:
         rf"|&#0{{0,4}}{ord(char)};|&#x0{{0,4}}{ord(char):x};))"
         for char in secret
     )
+
+
+_hidden = Secrets(())
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Have `masked` take these secrets out from now on, in this process."""
+    global _hidden  # noqa: PLW0603 - one process has one terminal
+    _hidden = Secrets((*_hidden.values, *secrets))
+
+
+def forget() -> None:
+    """Forget what `hide` was told."""
+    global _hidden  # noqa: PLW0603 - as above
+    _hidden = Secrets(())
+
+
+def masked(text: str) -> str:
+    """Take out of a text the secrets that `hide` was told."""
+    return _hidden.masked(text)

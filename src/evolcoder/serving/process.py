@@ -8,11 +8,13 @@ ends early, or is not ready in time, is a `StepFailed` with the last lines that 
 ...     ask(url)
 """
 
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +27,8 @@ from evolcoder.errors import StepFailed
 from evolcoder.storage.atomic import open_to_append
 from evolcoder.text import one_line
 
+LOOK_UP_S = 0.5
+"""How often a wait for a process is interrupted, so that signals are heard."""
 TETHER = Path(__file__).with_name("pdeathsig.py")
 WARDEN = Path(__file__).with_name("subreaper.py")
 LOOK_S = 0.2
@@ -138,3 +142,33 @@ def _stop(process: "subprocess.Popen[bytes]", stop_s: float) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def waited(process: "subprocess.Popen[bytes]", timeout_s: float | None = None) -> int:
+    """Wait for a process, and look up now and then: a signal as a wait begins wakes nobody up."""
+    ends = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
+    while (left := ends - time.monotonic()) > LOOK_UP_S:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK_UP_S)
+    return process.wait(max(left, 0.0))
+
+
+@contextmanager
+def not_now() -> Iterator[None]:
+    """Put SIGINT and SIGTERM off until the context is left, where they would raise something.
+
+    An exception amid `Popen` loses a process that has been started, and nobody could end it.
+    """
+    heard_now: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # no other runs handlers
+    told = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {one: now for one in told if callable(now := signal.getsignal(one))}
+    for one in before:
+        signal.signal(one, lambda number, _: heard_now.append(number))
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in heard_now[:1]:
+            signal.raise_signal(number)

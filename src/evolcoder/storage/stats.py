@@ -176,3 +176,14 @@ def _counts(store: RunStore, query: str) -> defaultdict[int, int]:
     for round, n in store.db.each(_COUNTED.checked, query):
         found[round] = n
     return found
+
+
+def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
+    """Return under which layers of the sandbox answers were run: stage -> layers.
+
+    A stage that ran nothing, or of which that was not written down, is not in it.
+    """
+    verified, cleaned = store.meta(VERIFY_META) or {}, store.meta(CLEAN_META) or {}
+    found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}
+    found[Stage.CLEAN.value] = cleaned
+    return {name: tuple(one["layers"]) for name, one in found.items() if one.get("layers")}
