@@ -1,5 +1,6 @@
 """Clean a file with evolcoder: `python dedup_evolcoder.py ROWS OUT`; prints dropped row numbers."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from evolcoder.dedup.files import drops_path, in_file
 
 def main() -> None:
     rows, out = sys.argv[1], Path(sys.argv[2]) / "kept.jsonl"
-    in_file(rows, CleanConfig(), seed=0, out=out)
+    asyncio.run(in_file(rows, CleanConfig(), seed=0, out=out))
     with drops_path(out).open(encoding="utf-8") as file:
         for line in file:
             print(json.loads(line)["number"])

@@ -1,8 +1,10 @@
 """The stage `clean` of a run: stored drops, counted, left out of exports, and the same again."""
 
+import asyncio
+
 import pytest
 
-from evolcoder.app.clean import clean_run
+from evolcoder.app import clean
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.dedup.rows import LeakCounts
 from evolcoder.records import Check, CheckResult, Reason, Response, Stage, Task, Usage
@@ -12,6 +14,19 @@ from evolcoder.storage.stats import CLEAN_META, SEEDS_META, funnel
 MADE = Usage("toy", 1, 1, 1)
 LAYERS = ("no network", "seccomp")
 LONG = "Write a function that reads numbers from a file, sorts them, removes what is double, and prints the median and the mean of all that are left"
+
+
+def clean_run(store, config, **options):
+    return asyncio.run(clean.clean_run(store, config, **options))
+
+
+def leaking(*args):
+    """What finds these leaks in any rows."""
+
+    async def leaked(rows):
+        return LeakCounts(*args)
+
+    return leaked
 
 
 @pytest.fixture
@@ -93,7 +108,7 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
     """A cleaning that looks for doubles alone does not bring a leak back; a new look may."""
     _, _, third, child, _ = fill(store)
 
-    def leaked(rows):
+    async def leaked(rows):
         assert {row.id for row in rows} >= {third.id, child.id}
         return LeakCounts({child.id: [{"item": "Toy/1"}]}, LAYERS)
 
@@ -101,19 +116,19 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
     assert dropped(store)[child.id] is Reason.LEAK
     clean_run(store, CleanConfig(near=0.9), seed=0)
     assert dropped(store)[child.id] is Reason.LEAK
-    clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}))
+    clean_run(store, CleanConfig(), seed=0, leaked=leaking({}))
     assert child.id not in dropped(store)
 
 
 def test_the_protections_under_which_leaks_were_found_stay_with_them(store):
     """They are the run's for as long as the drops are, and those of the next look after it."""
     fill(store)
-    summary = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}, LAYERS))
+    summary = clean_run(store, CleanConfig(), seed=0, leaked=leaking({}, LAYERS))
     assert summary.layers == LAYERS
     assert clean_run(store, CleanConfig(), seed=0).layers == LAYERS
     assert clean_run(store, CleanConfig(near=0.9), seed=0).layers == LAYERS
     assert store.meta(CLEAN_META)["layers"] == list(LAYERS)
-    other = clean_run(store, CleanConfig(), seed=0, leaked=lambda rows: LeakCounts({}, ("cgroup",)))
+    other = clean_run(store, CleanConfig(), seed=0, leaked=leaking({}, ("cgroup",)))
     assert (other.layers, store.meta(CLEAN_META)["layers"]) == (("cgroup",), ["cgroup"])
 
 

@@ -107,12 +107,12 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
     path = written(tmp_path / "d.jsonl", data)
     asked = []
 
-    def leaked(left):
+    async def leaked(left):
         asked.extend(left)
         return LeakCounts({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
 
     target = tmp_path / out if out else None
-    summary = in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked)
+    summary = asyncio.run(in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked))
     assert summary.dropped == {"duplicate_exact": 1, "leak": 1}
     assert (len(asked), summary.n_kept) == (4, 3)
     assert summary.layers == ("no network",)

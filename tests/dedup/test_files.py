@@ -1,5 +1,6 @@
 """Doubles in files: what is written, and that order, kills and odd rows change nothing."""
 
+import asyncio
 import json
 import random
 import signal
@@ -10,11 +11,16 @@ import time
 import pytest
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.files import drops_path, in_file
+from evolcoder.dedup import files
+from evolcoder.dedup.files import drops_path
 from evolcoder.errors import SeedsError
 
 TASK = "Write a function that takes a list of {} and returns the {} of every second one, rounded to {} digits, or None for an empty list"
 KEYS = ("number", "match_number")
+
+
+def clean_file(*args, **options):
+    return asyncio.run(files.in_file(*args, **options))
 
 
 def lines(path):
@@ -43,7 +49,7 @@ def test_in_is_kept_plus_dropped(tmp_path):
     """Every row is in exactly one of the two files, and kept rows are as they were found."""
     rows = rows_with_doubles(60)
     out = tmp_path / "out.jsonl"
-    summary = in_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
+    summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
     drops, kept = lines(drops_path(out)), lines(out)
     assert summary.n_rows == len(rows) == len(kept) + len(drops)
     assert sum(summary.dropped.values()) == len(drops) == 20
@@ -58,7 +64,7 @@ def test_another_order_gives_the_same_drops(tmp_path):
     for seed in range(3):
         random.Random(seed).shuffle(rows)
         out = tmp_path / f"{seed}.jsonl"
-        in_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=7, out=out)
+        clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=7, out=out)
         drops = [{k: v for k, v in one.items() if k not in KEYS} for one in lines(drops_path(out))]
         results.append((drops, sorted(out.read_text().splitlines())))
     assert results[0] == results[1] == results[2]
@@ -70,7 +76,7 @@ def test_rows_of_another_data_set_are_not_repeated(tmp_path):
     rows = [{"instruction": "sort  it.", "output": "x"}, {"instruction": "Other.", "output": ""}]
     out = tmp_path / "out.jsonl"
     config = CleanConfig(beside=(test,))
-    summary = in_file(write(tmp_path / "d.jsonl", rows), config, seed=0, out=out)
+    summary = clean_file(write(tmp_path / "d.jsonl", rows), config, seed=0, out=out)
     (drop,) = lines(drops_path(out))
     assert (summary.n_rows, lines(out)) == (2, rows[1:])
     assert (drop["number"], drop["match_number"], drop["match_is_beside"]) == (0, 0, True)
@@ -81,7 +87,8 @@ def test_answers_count_where_rows_are_compared(tmp_path):
     rows = [{"instruction": "Sort.", "output": text} for text in ("one " * 9, "def f(): return 2")]
     path = write(tmp_path / "d.jsonl", rows)
     dropped = [
-        in_file(path, CleanConfig(compare=compare), seed=0).dropped for compare in ("task", "row")
+        clean_file(path, CleanConfig(compare=compare), seed=0).dropped
+        for compare in ("task", "row")
     ]
     assert dropped == [{"duplicate_exact": 1}, {}]
 
@@ -94,7 +101,7 @@ def test_a_child_of_our_own_export_is_not_a_double_of_its_parent(tmp_path):
     stranger = {**child, "id": "s", "parent": "q"}
     path = write(tmp_path / "d.jsonl", [child, parent, stranger])
     out = tmp_path / "out.jsonl"
-    in_file(path, CleanConfig(), seed=0, out=out)
+    clean_file(path, CleanConfig(), seed=0, out=out)
     assert [row["id"] for row in lines(out)] == ["c", "p"]
 
 
@@ -109,7 +116,7 @@ def test_odd_rows_end_in_a_verdict(tmp_path):
         {"instruction": "word " * 200_000, "output": "x"}, {"instruction": "a" * 1_000_000},
     ]  # fmt: skip
     out = tmp_path / "out.jsonl"
-    summary = in_file(write(tmp_path / "d.jsonl", odd), CleanConfig(), seed=0, out=out)
+    summary = clean_file(write(tmp_path / "d.jsonl", odd), CleanConfig(), seed=0, out=out)
     assert len(lines(out)) + len(lines(drops_path(out))) == summary.n_rows == len(odd)
     assert {"instruction": "\ud800", "output": "\x00"} in lines(out)
 
@@ -117,7 +124,7 @@ def test_odd_rows_end_in_a_verdict(tmp_path):
 def test_a_missing_file_leaves_nothing_behind(tmp_path):
     """What cannot be read is one line for the user, and no file is made."""
     with pytest.raises(SeedsError, match="cannot be read"):
-        in_file(str(tmp_path / "no.jsonl"), CleanConfig(), seed=0, out=tmp_path / "out.jsonl")
+        clean_file(str(tmp_path / "no.jsonl"), CleanConfig(), seed=0, out=tmp_path / "out.jsonl")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,18 +12,23 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.rows import CleaningSummary, Evidence, LeakCounts, Leaked, name_of
+from evolcoder.dedup.embedders import Embedder
+from evolcoder.dedup.files import beside_entries, likeness_of
+from evolcoder.dedup.find import Duplicate, find
+from evolcoder.dedup.rows import (
+    CleaningSummary,
+    Evidence,
+    LeakCounts,
+    Leaked,
+    name_of,
+    of_run,
+)
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, CleanFacts
-
-if TYPE_CHECKING:
-    from evolcoder.dedup.embedders import Embedder
-    from evolcoder.dedup.find import Duplicate
 
 
 async def clean_run(
@@ -31,7 +36,7 @@ async def clean_run(
     config: CleanConfig,
     *,
     seed: int,
-    embedder: "Embedder | None" = None,
+    embedder: Embedder | None = None,
     leaked: Leaked | None = None,
     anew: bool = False,
 ) -> CleaningSummary:
@@ -67,29 +72,22 @@ async def clean_run(
 
 
 def _doubles_of(
-    store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
-) -> "list[Duplicate]":
+    store: RunStore, config: CleanConfig, seed: int, embedder: Embedder | None
+) -> list[Duplicate]:
     if not config.exact and config.near is None and config.meaning is None:
         return []
-    # Numpy is loaded when it is needed, and no run waits for it at its start.
-    from evolcoder.dedup.files import beside_entries, likeness_of  # noqa: PLC0415
-    from evolcoder.dedup.find import find  # noqa: PLC0415
-    from evolcoder.dedup.rows import of_run  # noqa: PLC0415
-
     ours = (candidate.entry(config.compare) for candidate in of_run(store))
     entries = chain(beside_entries(config.beside, config), ours)
     return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
 
 
-async def _leaks_of(store: RunStore, doubles: "list[Duplicate]", leaked: Leaked) -> LeakCounts:
+async def _leaks_of(store: RunStore, doubles: list[Duplicate], leaked: Leaked) -> LeakCounts:
     """Have the rows that are left looked at."""
-    from evolcoder.dedup.rows import of_run  # noqa: PLC0415 - as above
-
     gone = {duplicate.id for duplicate in doubles}
     return await leaked(row for row in of_run(store) if row.id not in gone)
 
 
-def _double(store: RunStore, duplicate: "Duplicate") -> Drop:
+def _double(store: RunStore, duplicate: Duplicate) -> Drop:
     said = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
     reason = Reason(f"duplicate_{duplicate.kind}")
     return _drop(store, duplicate.id, reason, f"{said}: {duplicate.match_seen}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolcoder.app import models, provenance, verify
-from evolcoder.app.clean import clean_run
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import shown
 from evolcoder.config.load import CleanConfig, Config
@@ -67,6 +66,8 @@ async def evolve_run(
         except BudgetReached as reached:
             limit = reached
             store.add_event("budget", str(limit))
+        from evolcoder.app.clean import clean_run  # noqa: PLC0415 - numpy, and not at the start
+
         await clean_run(store, config.clean, seed=config.seed, embedder=embedder, leaked=leaked)
         return limit
 
