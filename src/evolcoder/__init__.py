@@ -1,47 +1,154 @@
 """evolcoder evolves coding instructions into a harder, answered, exportable training set.
 
-The names in `__all__` are the public face; everything else may change between minor versions. They
-are loaded when they are first used, so that the command line answers at once.
+`import evolcoder as ec` gives the verbs of `evolcoder.api` and the records they work on. The names
+in `__all__` are public; everything else may change between minor versions. They are loaded when
+they are first used, so that the command line answers at once.
 """
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
+    from evolcoder.api import (
+        Decontaminated,
+        Deduplicated,
+        EvaluationResult,
+        Model,
+        Run,
+        Sandbox,
+        Verified,
+        compare,
+        compare_async,
+        decontaminate,
+        decontaminate_async,
+        dedup,
+        dedup_async,
+        evaluate,
+        evaluate_async,
+        evolve,
+        evolve_async,
+        export,
+        open_model,
+        read,
+        to_dataset,
+        train,
+        train_async,
+        verify,
+        verify_async,
+    )
     from evolcoder.config.load import Config
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
-    from evolcoder.errors import EngineError, EvolcoderError, UserError
-    from evolcoder.records import Drop, Reason, Response, Row, Stage, Task, Usage
+    from evolcoder.errors import EngineError, EvolcoderError, SandboxError, UserError
+    from evolcoder.records import (
+        Check,
+        CheckResult,
+        Drop,
+        Reason,
+        Response,
+        Row,
+        Stage,
+        Task,
+        Usage,
+    )
+    from evolcoder.sandbox.base import Execution, Limits
     from evolcoder.storage.run_store import RunStore
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "evolcoder.api": (
+        "Decontaminated",
+        "Deduplicated",
+        "EvaluationResult",
+        "Model",
+        "Run",
+        "Sandbox",
+        "Verified",
+        "compare",
+        "compare_async",
+        "decontaminate",
+        "decontaminate_async",
+        "dedup",
+        "dedup_async",
+        "evaluate",
+        "evaluate_async",
+        "evolve",
+        "evolve_async",
+        "export",
+        "open_model",
+        "read",
+        "to_dataset",
+        "train",
+        "train_async",
+        "verify",
+        "verify_async",
+    ),
+    "evolcoder.config.load": ("Config",),
+    "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
+    "evolcoder.errors": ("EngineError", "EvolcoderError", "SandboxError", "UserError"),
+    "evolcoder.records": (
+        "Check",
+        "CheckResult",
+        "Drop",
+        "Reason",
+        "Response",
+        "Row",
+        "Stage",
+        "Task",
+        "Usage",
+    ),
+    "evolcoder.sandbox.base": ("Execution", "Limits"),
+    "evolcoder.storage.run_store": ("RunStore",),
+}
+
 __all__ = [
+    "Check",
+    "CheckResult",
     "Completion",
     "Config",
+    "Decontaminated",
+    "Deduplicated",
     "Drop",
     "Engine",
     "EngineError",
+    "EvaluationResult",
     "EvolcoderError",
+    "Execution",
+    "Limits",
     "Message",
+    "Model",
     "Reason",
     "Request",
     "Response",
     "Role",
     "Row",
+    "Run",
     "RunStore",
     "Sampling",
+    "Sandbox",
+    "SandboxError",
     "Stage",
     "Task",
     "Usage",
     "UserError",
+    "Verified",
+    "compare",
+    "compare_async",
+    "decontaminate",
+    "decontaminate_async",
+    "dedup",
+    "dedup_async",
+    "evaluate",
+    "evaluate_async",
+    "evolve",
+    "evolve_async",
+    "export",
+    "open_model",
+    "read",
+    "to_dataset",
+    "train",
+    "train_async",
+    "verify",
+    "verify_async",
 ]
-
-_HOMES = {
-    "evolcoder.config.load": ("Config",),
-    "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
-    "evolcoder.errors": ("EngineError", "EvolcoderError", "UserError"),
-    "evolcoder.records": ("Drop", "Usage", "Reason", "Response", "Row", "Stage", "Task"),
-    "evolcoder.storage.run_store": ("RunStore",),
-}
 
 
 def __getattr__(name: str) -> object:

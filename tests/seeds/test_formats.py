@@ -26,6 +26,11 @@ ROWS = {
         "conversations": [{"from": "human", "value": TASK}, {"from": "gpt", "value": ANSWER}],
     },
     "oss-instruct": {"lang": "python", "seed": "x", "problem": TASK, "solution": ANSWER},
+    "trl": {
+        "prompt": [{"role": "user", "content": TASK}],
+        "completion": [{"role": "assistant", "content": ANSWER}],
+    },
+    "preference": {"prompt": TASK, "chosen": ANSWER, "rejected": "pass"},
 }
 
 
@@ -45,6 +50,25 @@ def test_a_format_is_told_by_its_fields(name):
 def test_every_format_gives_the_task_and_the_answer(name):
     """System turns, later turns and other fields are left out; the answer stays indented."""
     assert read(ROWS[name], name) == SeedPair(TASK, ANSWER)
+
+
+@pytest.mark.parametrize("name", ["trl", "preference"])
+@pytest.mark.parametrize("as_turns", [False, True])
+def test_prompts_are_texts_or_turns(name, as_turns):
+    """As TRL takes both."""
+    field = "completion" if name == "trl" else "chosen"
+    turns = [{"role": "user", "content": TASK}], [{"role": "assistant", "content": ANSWER}]
+    prompt, answer = turns if as_turns else (TASK, ANSWER)
+    row = {"prompt": prompt, field: answer}
+    assert fitting(row) == {name}
+    assert read(row, name) == SeedPair(TASK, ANSWER)
+
+
+def test_a_prompt_alone_is_a_task_without_an_answer():
+    """Unless the row has an instruction as well."""
+    assert fitting({"prompt": TASK}) == {"trl"}
+    assert read({"prompt": TASK}, "trl") == SeedPair(TASK, "")
+    assert "trl" not in fitting({"prompt": TASK, "instruction": TASK, "output": ANSWER})
 
 
 def test_an_input_becomes_a_paragraph_of_the_task():

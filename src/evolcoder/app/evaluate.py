@@ -319,13 +319,13 @@ def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
 
 
 async def run_plan(
-    plan: EvaluationPlan, args: EvaluationOptions
+    plan: EvaluationPlan, args: EvaluationOptions, engines: models.Engines | None = None
 ) -> tuple[list[BenchmarkResult], BudgetReached | None]:
     """Go through all benches; return their results, and the limit that ended them early."""
     async with AsyncExitStack() as stack:
         sandbox = None if args.no_grade else await sandbox_for(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
-        opened = await _open_model(plan, args, stack)
+        opened = await _open_model(plan, args, stack, engines or {})
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
         asker = _asker(plan, args, store, opened, stack) if opened else None
@@ -384,11 +384,13 @@ async def _evaluate(
 
 
 async def _open_model(
-    plan: EvaluationPlan, args: EvaluationOptions, stack: AsyncExitStack
+    plan: EvaluationPlan, args: EvaluationOptions, stack: AsyncExitStack, engines: models.Engines
 ) -> models.OpenedModels | None:
     """Open the model, unless nothing is to be asked or every sample is there already."""
     if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
+    if args.model in engines:
+        return engines[args.model]
     opened = await models.open_one(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
     return opened

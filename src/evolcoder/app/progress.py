@@ -145,9 +145,14 @@ def terminal() -> TextIO:
     return stream
 
 
-def note(line: str) -> None:
-    """Say something in one line on standard error."""
-    print(f"evolcoder: {' '.join(line.split())}", file=sys.stderr)
+def note(text: str) -> None:
+    """Print a note in one line on standard error."""
+    line(f"evolcoder: {' '.join(text.split())}")
+
+
+def line(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 async def _say_now_and_then(text: Callable[[], str]) -> None:

@@ -10,33 +10,27 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evolcoder.app import provenance
-from evolcoder.app.progress import Download
+from evolcoder.app.train import train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.config import load
 from evolcoder.config import load as configs
-from evolcoder.engine import registry
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.serving.process import guarded, not_now, waited
 from evolcoder.storage import atomic
-from evolcoder.train import scale
-from evolcoder.train.base import PACKAGES, TrustSettings
-from evolcoder.train.card import CardNotes
-from evolcoder.train.data import lessons_of
-from evolcoder.train.folder import TrainingOutcome
-from evolcoder.train.log import LoggedStep
-from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
-from evolcoder.train.sft import TrainingJob, train
+from evolcoder.training import scale
+from evolcoder.training.base import TrustSettings
+from evolcoder.training.card import CardNotes
+from evolcoder.training.data import lessons_of
+from evolcoder.training.folder import TrainingOutcome
+from evolcoder.training.recipe import PRESETS, Recipe, recipe_of
 
-EVERY_STEPS = 10
 MOST_NOTES_MB = 16
 NOTES_HOLD = (
     "it is to hold a JSON object with any of run, arms, license and scores "
@@ -72,20 +66,16 @@ def main(args: argparse.Namespace) -> int:
         next(lessons_of([path]), None)  # what is not there is told of before the base is fetched
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
-    job = TrainingJob(
-        base=_base(args.base),
-        out=args.out,
+    outcome = train_model(
+        args.data,
+        args.base,
+        args.out,
         recipe=recipe,
-        lessons=lessons_of(args.data),
-        data=tuple(args.data),
         notes=notes,
-        versions=_versions(),
         trust=TrustSettings(
             pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
         ),
-        tell=_tell,
     )
-    outcome = train(job)
     if scale.is_first():
         if args.json:
             output.print_json(asdict(outcome), indent=1)
@@ -108,13 +98,6 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
     return {**changes, **{key: value for key, value in flags.items() if value is not None}}
 
 
-def _base(spec: str) -> str:
-    """Return what the loader takes; a known name becomes its file in the cache."""
-    if spec not in registry.KNOWN:
-        return spec
-    return str(registry.fetch(registry.KNOWN[spec], registry.cache_folder() / "models", Download()))
-
-
 def _notes(path: Path | None) -> CardNotes:
     if path is None:
         return CardNotes()
@@ -127,19 +110,6 @@ def _notes(path: Path | None) -> CardNotes:
     if not isinstance(data, dict):
         raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
     return configs.checked(CardNotes, data, where=f"--notes {path}")
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    found = {name: metadata.version(name) for name in PACKAGES if _installed(name)}
-    return tuple({**provenance.versions(), **found}.items())
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
@@ -158,17 +128,6 @@ def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
         if process is not None:
             process.terminate()
             process.wait()
-
-
-def _tell(step: LoggedStep) -> None:
-    if step.step % EVERY_STEPS and step.step not in {1, step.n_steps}:
-        return
-    print(
-        f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}, rate {step.learning_rate:.2e}, "
-        f"{step.seconds:.0f} s",
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 def _shown(outcome: TrainingOutcome) -> str:

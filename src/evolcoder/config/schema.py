@@ -59,7 +59,15 @@ class SeedsConfig(Section):
     path: str = "bundled"
     """A file (.json, .jsonl, .parquet, each also .gz), a Hub data set id, or `bundled`."""
     format: Literal[
-        "auto", "alpaca", "output", "response", "messages", "sharegpt", "oss-instruct"
+        "auto",
+        "alpaca",
+        "output",
+        "response",
+        "messages",
+        "sharegpt",
+        "oss-instruct",
+        "trl",
+        "preference",
     ] = "auto"
     """The rows' format; `auto` recognises it from the fields and reports it."""
     split: str = "train"

@@ -11,6 +11,8 @@ is not text counts as missing. Does not judge texts, and knows nothing of files.
 | `messages` | first user turn | first assistant turn after it |
 | `sharegpt` | first turn from a human in `conversations` | first turn after it from a model |
 | `oss-instruct` | `problem` | `solution` |
+| `trl` | `prompt`, a text or a list of turns | `completion`, likewise |
+| `preference` | `prompt`, likewise | `chosen`, likewise |
 
 System turns are left out: a task must make sense alone, and most of them speak of the assistant.
 
@@ -45,8 +47,10 @@ def fitting(row: object) -> frozenset[str]:
     for field, format in _TELLING.items():
         if field in fields:
             return frozenset({format})
+    if "prompt" in fields and not fields.isdisjoint({"completion", "chosen"}):
+        return frozenset({"trl" if "completion" in fields else "preference"})
     if "instruction" not in fields:
-        return frozenset()
+        return frozenset({"trl"} if "prompt" in fields else ())
     if "input" in fields:
         return frozenset({"alpaca"})
     if "output" in fields:
@@ -87,6 +91,21 @@ def _messages(row: Fields) -> SeedPair:
 
 def _sharegpt(row: Fields) -> SeedPair:
     return _chat(row.get("conversations"))
+
+
+def _trl(row: Fields) -> SeedPair:
+    return _prompted(row.get("prompt"), row.get("completion"))
+
+
+def _preference(row: Fields) -> SeedPair:
+    return _prompted(row.get("prompt"), row.get("chosen"))
+
+
+def _prompted(prompt: object, answer: object) -> SeedPair:
+    """Read a prompt and its answer: two texts, or two lists of turns."""
+    if isinstance(prompt, list) and isinstance(answer, list):
+        return _chat([*prompt, *answer])
+    return _output({"instruction": prompt, "output": answer})
 
 
 def _chat(turns: object) -> SeedPair:
@@ -131,6 +150,8 @@ FORMATS: dict[str, Callable[[Fields], SeedPair]] = {
     "messages": _messages,
     "sharegpt": _sharegpt,
     "oss-instruct": _oss_instruct,
+    "trl": _trl,
+    "preference": _preference,
 }
 """Readers by name; where a file fits several, the first of them is its format."""
 

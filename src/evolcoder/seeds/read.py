@@ -69,7 +69,7 @@ class Seeds:
             raise SeedsError(
                 f"{self._config.path}: none of its {self._counts['rows']} rows is usable "
                 f"({_listed(self._dropped)}); the first has {self._fields}; a task is read from "
-                f"instruction, problem, messages or conversations"
+                f"instruction, problem, prompt, messages or conversations"
             )
 
     def report(self) -> SeedsReport:

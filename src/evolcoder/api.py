@@ -1,0 +1,741 @@
+"""The public API: the verbs of the command line as functions, on `Row` objects.
+
+Each verb is synchronous, also inside a running event loop (a notebook), and has an `_async` twin.
+A verb that is interrupted stores what was paid for; the same call resumes. Progress goes to
+standard error. `rows` stands for `Row` objects, a path or Hub id in any format that is read, or a
+`datasets.Dataset`.
+
+>>> import evolcoder as ec
+>>> run = ec.evolve("seeds.jsonl", model="qwen2.5-coder-0.5b", out="runs/a")   # doctest: +SKIP
+>>> rows = ec.verify(run.rows(), checks=["runs"]).kept   # doctest: +SKIP
+>>> ec.export(ec.dedup(rows).kept, "out", format="trl")   # doctest: +SKIP
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import (
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
+
+from evolcoder.app.blocking import async_twin, blocking_twin
+from evolcoder.config import load as configs
+from evolcoder.config.load import Config
+from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
+from evolcoder.errors import ConfigError, UserError
+from evolcoder.ids import content_id
+from evolcoder.records import Drop, Row
+from evolcoder.sandbox.base import Execution, Limits, Program, Script
+from evolcoder.storage import atomic
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import FunnelLine, funnel
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from evolcoder.bench.scores import Interval, PairedComparison, Score
+    from evolcoder.config.schema import ExportFormat
+    from evolcoder.decontamination.hits import Hit
+    from evolcoder.decontamination.report import Report
+    from evolcoder.deduplication.find import Duplicate
+    from evolcoder.evaluation.results import BenchmarkResult
+    from evolcoder.sandbox.pool import PoolSandbox
+    from evolcoder.training.folder import TrainingOutcome
+
+Rows: TypeAlias = "Iterable[Row] | str | os.PathLike[str] | Dataset"
+"""What verbs take: `Row` objects, a path or Hub id in any format that is read, a Dataset."""
+Level = Literal["strict", "processes"]
+"""Minimum sandbox isolation."""
+
+
+def _is_source(rows: object) -> bool:
+    return isinstance(rows, str | os.PathLike)
+
+
+def read(rows: Rows) -> list[Row]:
+    """Read rows: a path or Hub id in any format that `evolve` takes seeds in, a Dataset, or Rows.
+
+    Raises SeedsError where a file cannot be read.
+
+    >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
+    """
+    from evolcoder.deduplication.rows import row_of
+    from evolcoder.seeds.sources import rows_of
+
+    if _is_source(rows):
+        config = _config({"seeds.path": os.fspath(cast("str", rows))})
+        return [row_of(raw.value) for raw in rows_of(config.seeds)]
+    found = cast("Iterable[object]", rows)
+    return [one if isinstance(one, Row) else row_of(one) for one in found]
+
+
+def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":
+    """Make a `datasets.Dataset` of rows, laid out as an export format with its lineage columns.
+
+    Needs the package `datasets`.
+
+    >>> ec.to_dataset(rows, "trl").column_names[:2]   # doctest: +SKIP
+    ['prompt', 'completion']
+    """
+    from evolcoder.exports.formats import FORMATS
+
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise ConfigError("to_dataset needs datasets; run: pip install datasets") from error
+    return Dataset.from_list([FORMATS[format].columns(row) for row in read(rows)])
+
+
+def export(
+    rows: Rows,
+    out: str | os.PathLike[str],
+    format: "ExportFormat | Sequence[ExportFormat]" = "messages",
+    *,
+    license: str = "unknown",
+    title: str = "evolcoder",
+) -> list[Path]:
+    """Write rows as training data; return the data files.
+
+    Each format gets a folder of its own under `out`, with a data set card and the files that
+    trainers read (LLaMA-Factory, axolotl, TRL).
+
+    >>> ec.export(rows, "out", format="trl")   # doctest: +SKIP
+    [PosixPath('out/trl/data.jsonl')]
+    """
+    from evolcoder.app import provenance
+    from evolcoder.exports import write
+    from evolcoder.exports.card import CardFacts
+    from evolcoder.exports.formats import FORMATS
+
+    formats = [format] if isinstance(format, str) else list(format)
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"format {name!r}: known formats are {', '.join(FORMATS)}")
+    kept = read(rows)
+    facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
+    return write.export(lambda _: kept, formats, Path(out), facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+    """The folder; the command line reads and resumes it as well."""
+    stopped: str = ""
+    """The budget that ended it early, in words; empty where it is complete."""
+
+    def rows(self, *, seeds: bool = True) -> list[Row]:
+        """Read its training set by round, then by seed; without `seeds`, evolved rows alone."""
+        with RunStore.read(self.folder) as store:
+            return list(store.rows(min_round=0 if seeds else 1))
+
+    def stats(self) -> list[FunnelLine]:
+        """Count, for each stage of each round, what entered, was kept, and was dropped and why."""
+        with RunStore.read(self.folder) as store:
+            return funnel(store)
+
+    def paid(self) -> dict[str, tuple[int, int, int]]:
+        """Return by model: requests, prompt tokens and completion tokens that were paid for."""
+        with RunStore.read(self.folder) as store:
+            return store.paid()
+
+
+async def evolve_async(
+    seeds: Rows = "bundled",
+    *,
+    model: str | Engine = "qwen2.5-coder-0.5b",
+    responder: str | Engine | None = None,
+    judge: str | Engine | None = None,
+    rounds: int = 3,
+    out: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    target: int | None = None,
+    max_usd: float | None = None,
+    max_tokens: int | None = None,
+    max_hours: float | None = None,
+    seed: int = 0,
+    sandbox: Level = "strict",
+    config: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Run:
+    """Evolve seeds into harder tasks with answers, over rounds (Code Evol-Instruct).
+
+    `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
+    `openai:NAME`, `http://HOST/v1#NAME`) or an `Engine` of your own. `out` is the run folder, which
+    is resumed where it exists. `limit` takes the first so many seeds; `target` stops at so many
+    evolved rows. `max_usd` (dollars), `max_tokens` and `max_hours` are budgets. `config` is a YAML
+    file; `settings` sets any config key.
+
+    Returns a `Run`; a budget that was reached is in `Run.stopped`. Raises UserError (wrong values
+    or files), EngineError (a model that failed for good) or SandboxError.
+
+    >>> run = ec.evolve("seeds.jsonl", model="http://localhost:8000/v1#qwen", rounds=2,
+    ...                 out="runs/a", max_usd=5)   # doctest: +SKIP
+    >>> run.stats()[0].entered, run.stats()[0].kept   # doctest: +SKIP
+    (8, 8)
+    """
+    from evolcoder.app.evolve import evolve_run
+    from evolcoder.evolution.heuristics import resolve
+
+    engines = _Engines()
+    given = {
+        "evolver.model": engines.spec(model),
+        "responder.model": engines.spec(responder),
+        "judge.model": engines.spec(judge),
+        "budget.rounds": rounds,
+        "seeds.limit": limit,
+        "budget.target": target,
+        "budget.max_usd": max_usd,
+        "budget.max_tokens": max_tokens,
+        "budget.max_hours": max_hours,
+        "seed": seed,
+        "verify.sandbox": sandbox,
+        **(settings or {}),
+    }
+    given["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
+    loaded = _config(given, config)
+    folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
+    reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
+    return Run(folder, str(reached or ""))
+
+
+evolve = blocking_twin(evolve_async)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The result of a verification; every row that went in is in `kept` or has a drop."""
+
+    kept: list[Row]
+    """Rows that no check dropped, in order, with what the checks found in `Row.verdicts`."""
+    drops: list[Drop]
+    """One for every other row: its number in `ordinal`, the reason, and the evidence."""
+    layers: tuple[str, ...]
+    """Sandbox protections under which programs ran."""
+    stopped: str = ""
+    """The budget that ended it early, in words; empty where every row was checked."""
+
+
+async def verify_async(
+    rows: Rows,
+    *,
+    checks: Sequence[str] = ("runs",),
+    model: str | Engine | None = None,
+    out: str | os.PathLike[str] | None = None,
+    sandbox: Level = "strict",
+    workers: int | None = None,
+    max_usd: float | None = None,
+    max_tokens: int | None = None,
+    seed: int = 0,
+    config: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Verified:
+    """Check every row by running its answer in the sandbox.
+
+    `checks`, of `runs`, `tests`, `bait`, `bound`, `difficulty`
+    and `shape`; `model`, who writes tests; `out`, a folder that is resumed where it exists;
+    `sandbox`; `workers`, programs at a time; `max_usd`; `max_tokens`; `seed`; `config`; `settings`.
+
+    Rows keep their lineage. Raises UserError, EngineError or SandboxError.
+
+    >>> ec.verify("data.jsonl", checks=["runs"]).kept[0].verdicts[0].kind   # doctest: +SKIP
+    'ran'
+    """
+    from evolcoder.app import verify as verification
+    from evolcoder.records import Check
+
+    for name in checks:
+        if name not in list(Check):
+            raise ConfigError(f"checks {name!r}: known checks are {', '.join(Check)}")
+    engines = _Engines()
+    given = {
+        "evolver.model": engines.spec(model),
+        "verify.checks": list(checks),
+        "verify.sandbox": sandbox,
+        "budget.rounds": 0,
+        "verify.when": "always",
+        "verify.seeds": True,
+        "budget.max_usd": max_usd,
+        "budget.max_tokens": max_tokens,
+        "seed": seed,
+        **(settings or {}),
+    }
+    originals = None if _is_source(rows) else read(rows)
+    with tempfile.TemporaryDirectory(prefix="evolcoder-") as spare:
+        folder = Path(out) if out is not None else Path(spare, "verified")
+        place = Path(spare) if out is None else folder.parent
+        given["seeds.path"] = _source(rows if originals is None else originals, place)
+        loaded = _config(given, config)
+        if verification.needs_model(loaded.verify) and model is None and config is None:
+            asking = ", ".join(sorted(verification.ASKING & set(loaded.verify.checks)))
+            raise ConfigError(f"checks {asking}: a model writes these; name it with model=")
+        reached = await verification.verify_rows(
+            loaded, folder, workers=workers, engines=engines.opened
+        )
+        with RunStore.read(folder) as store:
+            return _verified(store, originals, str(reached or ""))
+
+
+verify = blocking_twin(verify_async)
+
+
+def _verified(store: RunStore, originals: Sequence[Row] | None, stopped: str) -> Verified:
+    from evolcoder.storage.stats import protections
+
+    kept = list(store.rows())
+    if originals is not None:
+        kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in kept]
+    drops = sorted(store.drops(), key=lambda drop: drop.ordinal)
+    layers = protections(store).get("verify", ())
+    return Verified(kept, drops, layers, stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """The result of a deduplication: in = kept + dropped."""
+
+    kept: list[Row]
+    """Rows that stay, in order."""
+    dropped: "list[tuple[Row, Duplicate]]"
+    """Every other row, with what it repeats and how similar the two are."""
+
+
+def dedup(
+    rows: Rows,
+    *,
+    exact: bool = True,
+    near: float | None = 0.8,
+    meaning: float | None = None,
+    compare: Literal["task", "row"] = "task",
+    embedder: str | None = None,
+    seed: int = 0,
+) -> Deduplicated:
+    """Drop duplicates: equal texts, near ones (MinHash), and ones of the same meaning (embeddings).
+
+    `near` is the least Jaccard index of word 3-grams and `meaning` the least cosine, both from 0 to
+    1, None for off. `compare` looks at tasks, or at tasks with their answers. Of duplicates the
+    verified row stays, then the one of the earlier round. Raises ConfigError for wrong values.
+
+    >>> len(ec.dedup(rows, near=0.8).kept)   # doctest: +SKIP
+    978
+    """
+    from evolcoder.app.detectors import embedder_for
+    from evolcoder.deduplication.files import likeness_of
+    from evolcoder.deduplication.find import find
+    from evolcoder.deduplication.rows import cleaned_row
+
+    given = {
+        "clean.exact": exact,
+        "clean.near": near,
+        "clean.meaning": meaning,
+        "clean.compare": compare,
+        "clean.embedder": embedder,
+    }
+    config = _config(given, nulls={"clean.near", "clean.meaning"}).clean
+    found = read(rows)
+    entries = (cleaned_row(row).entry(compare) for row in found)
+    duplicates = find(entries, likeness_of(config), seed=seed, embedder=embedder_for(config))
+    goes = {duplicate.number: duplicate for duplicate in duplicates}
+    return Deduplicated(
+        [row for number, row in enumerate(found) if number not in goes],
+        [(found[number], duplicate) for number, duplicate in sorted(goes.items())],
+    )
+
+
+dedup_async = async_twin(dedup)
+
+
+@dataclass(frozen=True, slots=True)
+class Decontaminated:
+    """The result of a decontamination: in = kept + dropped."""
+
+    kept: list[Row]
+    """Rows that stay, in order."""
+    dropped: list[Row]
+    """Rows that the chosen detectors drop."""
+    hits: "list[Hit]"
+    """All evidence, also of hits that drop nothing: row id, benchmark, problem, detector, text."""
+    report: "Report"
+    """Counts by detector and benchmark, for `evolcoder.decontamination.report`."""
+
+
+async def decontaminate_async(
+    rows: Rows,
+    *,
+    against: Sequence[str] = ("humaneval+", "mbpp+"),
+    detectors: Sequence[str] | None = None,
+    judge: str | None = None,
+    drop: Sequence[str] = ("any",),
+    data_dir: str | os.PathLike[str] | None = None,
+    sandbox: Level = "strict",
+    workers: int | None = None,
+    seed: int = 0,
+) -> Decontaminated:
+    """Find and drop rows that hold a benchmark's problems, by text, meaning and execution.
+
+    `against`, names of benchmarks; `detectors`, of
+    `ngrams`, `substring`, `neighbours`, `execution` (all of them by default); `judge`, spec of a
+    model that judges the nearest rows; `drop`, the detectors that may drop a row; `data_dir`, a
+    folder of benchmark files, which are fetched otherwise; `sandbox`; `workers`; `seed`.
+
+    Raises BenchError, ModelError or SandboxRefusedError where something wanted cannot be had.
+
+    >>> ec.decontaminate(rows, against=["humaneval+", "mbpp+"]).hits[:3]   # doctest: +SKIP
+    """
+    from evolcoder.app.detectors import DetectorOptions, find_leaks
+    from evolcoder.decontamination.hits import Detector, DropRule
+    from evolcoder.deduplication.rows import cleaned_row
+
+    names = set(Detector) - {Detector.JUDGE} if detectors is None else set(detectors)
+    for name, known in ((n, Detector) for n in names):
+        if name not in set(known):
+            raise ConfigError(f"detectors {name!r}: known detectors are {', '.join(Detector)}")
+    for name in drop:
+        if name not in set(DropRule):
+            raise ConfigError(f"drop {name!r}: known rules are {', '.join(DropRule)}")
+    wanted = DetectorOptions(
+        tuple(against),
+        None if data_dir is None else Path(data_dir),
+        frozenset(map(Detector, names)) | ({Detector.JUDGE} if judge else frozenset()),
+        tuple(map(DropRule, drop)),
+        sandbox,
+        workers,
+        judge,
+    )
+    found = read(rows)
+    named = [cleaned_row(row) for row in found]
+    report = await find_leaks(named, wanted, _config({"seed": seed}))
+    dropped = set(report.dropped)
+    return Decontaminated(
+        [row for row, one in zip(found, named, strict=True) if one.id not in dropped],
+        [row for row, one in zip(found, named, strict=True) if one.id in dropped],
+        list(report.hits),
+        report,
+    )
+
+
+decontaminate = blocking_twin(decontaminate_async)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """The result of an evaluation, of one benchmark or several."""
+
+    folder: Path
+    """The evaluation's folder, with samples, verdicts and scores; resumed by the same call."""
+    results: "tuple[BenchmarkResult, ...]"
+    """What each benchmark gave, in the order asked for."""
+    stopped: str = ""
+    """The budget that ended it early, in words; empty where it is complete."""
+
+    @property
+    def pass_at_1(self) -> float:
+        """pass@1 of the first benchmark, from 0 to 1; UserError where it gave no score."""
+        return self.score().value
+
+    @property
+    def interval(self) -> "Interval":
+        """Its 95 % interval over problems, from 0 to 1."""
+        return self.score().interval
+
+    def score(self, bench: str | None = None, k: int = 1) -> "Score":
+        """Return pass@k of a benchmark, by default the first; UserError where there is none."""
+        for result in self.results:
+            if bench in {None, result.bench}:
+                for score in result.scores:
+                    if score.k == k:
+                        return score
+                raise UserError(f"{result.bench}: no pass@{k}: {result.withheld or 'not sampled'}")
+        raise UserError(f"{bench}: was not evaluated; evaluated were {self._names()}")
+
+    def _names(self) -> str:
+        return ", ".join(result.bench for result in self.results)
+
+
+async def evaluate_async(
+    bench: str | Sequence[str],
+    *,
+    model: str | Engine | None = None,
+    samples: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    packages: Sequence[str | os.PathLike[str]] = (),
+    data_dir: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+    **options: Any,  # noqa: ANN401 - the fields of EvaluationOptions
+) -> EvaluationResult:
+    """Score a model, or a file of samples, on benchmarks (`humaneval+`, `mbpp+`, `ds1000` ...).
+
+    `model`, a spec or an `Engine`, or `samples`, a file;
+    `out`; `data_dir`, a folder of benchmark files, which are fetched otherwise; `n` samples of each
+    problem; `temperature`, `top_p`, `max_tokens`, `template`, `system`, `seed`; `limit`, the first
+    so many problems, with `partial=True` for a score of them; `sandbox`; `workers`; `max_usd`.
+
+    Raises UserError, BenchError (a benchmark that fails its own check here), EngineError or
+    SandboxError; a sandbox failure is never a wrong answer.
+
+    >>> a = ec.evaluate("humaneval+", model="qwen2.5-coder-0.5b")   # doctest: +SKIP
+    >>> a.pass_at_1, a.interval   # doctest: +SKIP
+    """
+    from evolcoder.app import evaluate as evaluation
+    from evolcoder.evaluation.store import EvalStore
+
+    engines = _Engines()
+    known = {one for one in evaluation.EvaluationOptions.__slots__ if one != "set"}
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"evaluate has no option {name!r}; it has {', '.join(sorted(known))}")
+    chosen = evaluation.EvaluationOptions(
+        bench=bench if isinstance(bench, str) else ",".join(bench),
+        model=engines.spec(model),
+        samples=None if samples is None else Path(samples),
+        out=None if out is None else Path(out),
+        packages=tuple(map(Path, packages)),
+        data_dir=None if data_dir is None else Path(data_dir),
+        set=tuple(_override(key, value) for key, value in (settings or {}).items()),
+        **options,
+    )
+    plan = evaluation.plan_of(chosen)
+    results, reached = await evaluation.run_plan(plan, chosen, engines.opened)
+    if not chosen.no_grade:
+        with EvalStore.read(plan.folder) as store:
+            evaluation.write(store, plan.benches, results, layout=None)
+    return EvaluationResult(plan.folder, tuple(results), str(reached or ""))
+
+
+evaluate = blocking_twin(evaluate_async)
+
+
+def compare(
+    first: EvaluationResult | str | os.PathLike[str],
+    second: EvaluationResult | str | os.PathLike[str],
+    *,
+    bench: str | None = None,
+    k: int = 1,
+) -> "PairedComparison":
+    """Compare two evaluations, or their folders, on the problems that both graded, paired.
+
+    `bench` is the benchmark, by default the first that both have; one sample of each problem gets
+    McNemar's exact test, several a paired bootstrap. Raises BenchError where they share none.
+
+    >>> ec.compare(a, b).p_value   # doctest: +SKIP
+    0.031
+    """
+    from evolcoder.bench.scores import compare as paired
+    from evolcoder.errors import BenchError
+    from evolcoder.evaluation.results import outcomes_of
+    from evolcoder.evaluation.store import EvalStore
+
+    folders = [
+        one.folder if isinstance(one, EvaluationResult) else Path(one) for one in (first, second)
+    ]
+    with EvalStore.read(folders[0]) as before, EvalStore.read(folders[1]) as after:
+        shared = [name for name in before.benches() if name in after.benches()]
+        if not shared or (bench is not None and bench not in shared):
+            what = f"the benchmark {bench}" if bench else "a benchmark"
+            raise BenchError(f"{folders[0]} and {folders[1]} do not have {what} in common")
+        name = bench or shared[0]
+        return paired(outcomes_of(before, name), outcomes_of(after, name), k=k)
+
+
+compare_async = async_twin(compare)
+
+
+def train(
+    rows: Rows,
+    base: str,
+    out: str | os.PathLike[str],
+    *,
+    preset: str = "small",
+    **recipe: Any,  # noqa: ANN401 - the fields of Recipe
+) -> "TrainingOutcome":
+    """Fine-tune a base model on rows; needs the extra `train`.
+
+    `base` is a folder, a Hub id, `FILE.gguf` or a known name; `recipe` changes keys of the preset,
+    such as `epochs=1` or `method="lora"`. Steps are printed on standard error; a training that was
+    interrupted resumes from its last checkpoint. Raises TrainError.
+
+    >>> ec.train(rows, "qwen2.5-coder-0.5b", "models/a", epochs=1).last_loss   # doctest: +SKIP
+    0.41
+    """
+    from evolcoder.app import train as training
+    from evolcoder.training.recipe import recipe_of
+
+    with tempfile.TemporaryDirectory(prefix="evolcoder-") as spare:
+        data = _source(rows, Path(spare))
+        return training.train_model([data], base, Path(out), recipe=recipe_of(preset, recipe))
+
+
+train_async = async_twin(train)
+
+
+class Model:
+    """A model that is open."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine = engine
+        """The engine that answers."""
+        self.name = name
+        """The model's name on that engine."""
+
+    async def complete(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_tokens: int = 1024,
+        seed: int = 0,
+    ) -> Completion:
+        """Answer one chat; raises EngineError or ModelError."""
+        messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+        role = Role(self.engine, self.name, Sampling(temperature, top_p, max_tokens))
+        return await role.ask(messages, seed=seed)
+
+
+@asynccontextmanager
+async def open_model(
+    spec: str, *, settings: Mapping[str, object] | None = None
+) -> AsyncIterator[Model]:
+    """Open the model of a spec for the length of an `async with` block.
+
+    Raises ModelError where it cannot be had.
+
+    >>> async with ec.open_model("http://localhost:8000/v1#qwen") as model:   # doctest: +SKIP
+    ...     print((await model.complete("Write a haiku.")).text)
+    """
+    from evolcoder.app import models
+
+    opened = await models.open_one(spec, _config(settings or {}))
+    try:
+        yield Model(opened.engine, opened.model)
+    finally:
+        await opened.engine.aclose()
+
+
+class Sandbox:
+    r"""A sandbox for untrusted programs, open for the length of an `async with` block.
+
+    `level` is the minimum isolation; entering raises SandboxRefusedError where this machine cannot
+    give it. `languages` are those beside Python that programs will be written in.
+
+    >>> async with ec.Sandbox() as box:   # doctest: +SKIP
+    ...     print((await box.run("print(1)")).stdout)
+    b'1\n'
+    """
+
+    def __init__(
+        self,
+        *,
+        level: Level = "strict",
+        languages: Sequence[str] = (),
+        workers: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._level = level
+        self._languages = [name for name in languages if name != "python"]
+        self._workers = workers
+        self._limits = limits or Limits()
+        self._pool: PoolSandbox | None = None
+
+    async def __aenter__(self) -> Self:
+        from evolcoder.sandbox.pool import PoolSandbox
+
+        self._pool = await PoolSandbox.start(
+            workers=self._workers, level=self._level, languages=self._languages
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            await self._pool.aclose()
+            self._pool = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Protections that are active."""
+        return tuple(map(str, self._opened().layers))
+
+    async def run(
+        self,
+        source: str,
+        *,
+        language: str = "python",
+        stdin: bytes = b"",
+        limits: Limits | None = None,
+    ) -> Execution:
+        """Run a program; its failure is data, the sandbox's own is a SandboxError."""
+        program = Program(language, source, Script(stdin))
+        return await self._opened().run(program, limits or self._limits)
+
+    def _opened(self) -> "PoolSandbox":
+        if self._pool is None:
+            raise UserError("the sandbox is not open; use it in `async with Sandbox() as box:`")
+        return self._pool
+
+
+@dataclass(slots=True)
+class _Engines:
+    """Engines of the user's own, by the spec that stands for them in a config."""
+
+    opened: "dict[str, Any]" = field(default_factory=dict)
+
+    def spec(self, model: str | Engine | None) -> str | None:
+        """Return the spec of a model; an engine is remembered under one of its own."""
+        if model is None or isinstance(model, str):
+            return model
+        from evolcoder.app.models import OpenedModels
+
+        name = str(getattr(model, "model", "") or "model")
+        spec = f"engine:{model.identity}#{name}"
+        self.opened[spec] = OpenedModels(model, name)
+        return spec
+
+
+def _config(
+    given: Mapping[str, object],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    nulls: frozenset[str] | set[str] = frozenset(),
+) -> Config:
+    """Load a config with some keys set; None leaves a key as it is, unless it is in `nulls`."""
+    overrides = [
+        _override(key, value) for key, value in given.items() if value is not None or key in nulls
+    ]
+    return configs.load(None if path is None else Path(path), overrides)
+
+
+def _override(key: str, value: object) -> str:
+    return f"{key}={json.dumps(value)}"
+
+
+def _source(rows: Rows, folder: Path) -> str:
+    """Return the path or id that rows are read from; those in memory are written to a file first.
+
+    The file's name is made from its content, so that the same rows resume the same run.
+    """
+    if _is_source(rows):
+        return os.fspath(cast("str", rows))
+    lines = list(_lines(read(rows)))
+    path = folder / f"rows-{content_id('rows', lines)[:8]}.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic.open_text(path) as file:
+        file.writelines(lines)
+    return str(path)
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Lay rows out as JSON lines with their lineage."""
+    from evolcoder.exports.formats import lineage
+
+    for row in rows:
+        plain = {"instruction": row.task.instruction, "output": row.response.text, **lineage(row)}
+        yield json.dumps(plain) + "\n"
