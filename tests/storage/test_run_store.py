@@ -11,10 +11,11 @@ from dataclasses import astuple
 import pytest
 
 import toys
+from evolcoder.config.load import load
 from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.database import MOST_WAITING, Database
-from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, MIGRATIONS, RunStore
 
 MADE = Usage("scripted#toy", 10, 20, 2)
 
@@ -150,9 +151,13 @@ def test_a_changed_config_is_refused_by_key(tmp_path):
 
 def test_limits_and_traffic_may_change(tmp_path):
     """A higher limit or another concurrency resumes the same run."""
-    RunStore.create(tmp_path / "run", toys.config()).close()
+    task = Task.seed("Sort.", ordinal=0, language=None)
+    with RunStore.create(tmp_path / "run", toys.config()) as store:
+        store.add(task)
     changed = toys.config(budget={"rounds": 3}, traffic={"concurrency": 9}, cache="x.db")
-    RunStore.create(tmp_path / "run", changed).close()
+    with RunStore.create(tmp_path / "run", changed) as store:
+        assert store.task(task.id) == task
+    assert load(tmp_path / "run" / CONFIG_NAME).budget.rounds == 3
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
