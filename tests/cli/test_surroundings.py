@@ -12,7 +12,7 @@ import toys
 from evolcoder.app import estimate
 from evolcoder.cli import main as door
 from evolcoder.cli import run, sysinfo
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.engine import registry
 from evolcoder.errors import ConfigError
 from evolcoder.evolve.heuristics import resolve
@@ -170,7 +170,7 @@ def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
 def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
     """Memory does not grow with the seeds; the counts are of all of them."""
     toys.seeds_file(tmp_path / "seeds.jsonl", estimate.SAMPLE + 50)
-    config = check(
+    config = validate(
         {"seeds": {"path": str(tmp_path / "seeds.jsonl")}, "budget": {"rounds": 1}}, where="here"
     )
     habits = estimate.TokenRates(attempts=1.0, kept=1.0)

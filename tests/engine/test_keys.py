@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.config.schema import ServerConfig
 from evolcoder.engine.endpoint import Endpoint, KeyRing, handed_on
 from evolcoder.errors import ConfigError
@@ -95,7 +95,7 @@ def test_a_named_variable_that_is_not_set_is_said():
 def test_a_wrong_setting_is_said_without_what_was_given(servers):
     """A key that stands where its variable's name should is not shown for it."""
     with pytest.raises(ConfigError, match="servers") as caught:
-        check({"servers": servers}, where="config")
+        validate({"servers": servers}, where="config")
     assert OURS not in str(caught.value)
 
 

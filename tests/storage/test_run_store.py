@@ -86,7 +86,7 @@ def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     seed, child, answers, _ = records()
-    old = toys.config().deciding()
+    old = toys.config().fingerprinted()
     del old["verify"]
     db = Database(folder / DB_NAME, MIGRATIONS[:1])
     db.write("INSERT INTO meta VALUES ('config', ?)", (json.dumps(old),))

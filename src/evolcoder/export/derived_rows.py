@@ -42,7 +42,7 @@ HOLE = "# ... fill in ..."
 """Stands in the program of an instruction where the span was."""
 LEAST_CHARS = 3
 """Shortest span that is worth asking for."""
-MOST_SHARE = 0.6
+MAX_SHARE = 0.6
 """Largest part of a program that is taken out."""
 
 
@@ -221,7 +221,7 @@ def _end(starts: Sequence[int], node: Located) -> int:
 
 def _is_fit(program: str, begin: int, end: int) -> bool:
     """Tell whether a piece is long enough to ask for, and leaves enough to go by."""
-    return LEAST_CHARS <= end - begin <= MOST_SHARE * len(program)
+    return LEAST_CHARS <= end - begin <= MAX_SHARE * len(program)
 
 
 def _asked_to_fill(task: str, prefix: str, suffix: str) -> str:

@@ -33,7 +33,7 @@ BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".parquet")
 PARQUET_ROWS = 256
 """Rows of a Parquet file that are held at once."""
-MOST_UNPACKED_GB = 64
+MAX_UNPACKED_GB = 64
 """Largest Parquet file that is unpacked to disk."""
 _PIECE = 1 << 20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -100,9 +100,9 @@ def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
         while piece := file.read(_PIECE):
             with temporary_files(error=SeedsError):
                 _write_all(unpacked, piece)
-            if unpacked.tell() > MOST_UNPACKED_GB << 30:
+            if unpacked.tell() > MAX_UNPACKED_GB << 30:
                 raise SeedsError(
-                    f"{path}: is larger than {MOST_UNPACKED_GB} GB when it is unpacked; "
+                    f"{path}: is larger than {MAX_UNPACKED_GB} GB when it is unpacked; "
                     f"unpack it, or split it"
                 )
         unpacked.seek(0)

@@ -27,7 +27,7 @@ GROUP_S = 0.02
 """Longest time that a queued row waits for others to share a commit."""
 GROUP_ROWS = 2000
 """Most rows in one commit."""
-MOST_WAITING = 4000
+MAX_WAITING = 4000
 """Most rows that wait for their commit: whoever writes faster than the disk is held up there."""
 LARGEST = (1 << 53) - 1
 """Largest count, such as of a round, that is taken for one."""
@@ -132,7 +132,7 @@ class Database:
         if self._failure is not None:
             raise self._error() from self._failure
         self._queue.put((sql, values))
-        if self._queue.qsize() > MOST_WAITING:
+        if self._queue.qsize() > MAX_WAITING:
             self.flush()
 
     def flush(self) -> None:

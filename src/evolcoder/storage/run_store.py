@@ -250,7 +250,7 @@ class RunStore(Workdir):
 
     def adopt(self, config: Config) -> None:
         """Take a config as this run's own, or refuse one that would make other rows."""
-        known, deciding = self.meta("config", FolderFacts), config.deciding()
+        known, deciding = self.meta("config", FolderFacts), config.fingerprinted()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
                 # Begun before there was such a section, it goes on as it began.

@@ -38,9 +38,9 @@ BUSY_MS = 30_000
 """How long a writer waits for another process's lock."""
 READ_BUSY_MS = 5_000
 """How long a reader does: in WAL mode no writer holds it up."""
-MOST_TEXT = 256 << 20
+MAX_TEXT = 256 << 20
 """Longest text or blob, in bytes."""
-MOST_CHECKED = 64 << 20
+MAX_CHECKED = 64 << 20
 """Size up to which a file is read through when it is opened."""
 DECODING = (
     ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error
@@ -204,7 +204,7 @@ def check_contents(
         if version < 0 or program != 0:
             raise ValueError(f"it belongs to another program ({program}, version {version})")
         _check_objects(connection, tuple(migrations), version)
-        if path.stat().st_size <= MOST_CHECKED:
+        if path.stat().st_size <= MAX_CHECKED:
             for (said,) in connection.execute("PRAGMA quick_check(1)"):
                 if said != "ok":
                     raise ValueError(said)
@@ -255,7 +255,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
     """Take the powers away that a stranger's database could use."""
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_TEXT)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     configure = getattr(connection, "setconfig", None)  # from Python 3.12 on
     if configure is not None:

@@ -31,13 +31,13 @@ MOST = 6
 """Examples of a problem: nearly all that is wrong fails on the first."""
 LARGEST = 2_000
 """Bytes of an example's arguments, at most."""
-MOST_RECORDED = 50
+MAX_RECORDED = 50
 """Calls of a test that are noted."""
 _RECORDED_CHARS = 4 * LARGEST
 """Longest text of one of them."""
 LARGE = 5_000
 """From so large a number on, an argument is tried late."""
-MOST_PERMUTED = 3
+MAX_PERMUTED = 3
 """Arguments of a problem whose order is permuted, at most."""
 _RECORDER = """
 import marshal
@@ -89,7 +89,7 @@ async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[ProblemExampl
     exact = found is not None
     if found is None:
         told = [problem.reference, checks.test_source, names[0], checks.check]
-        given = [[*told, MOST_RECORDED, LARGEST]]
+        given = [[*told, MAX_RECORDED, LARGEST]]
         lines, _ = await answers_of(sandbox, _RECORDER, "record", given, LIMITS)
         found = list(_recorded(lines))
     small = [pair for pair in found if _is_small(pair)]
@@ -99,14 +99,14 @@ async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[ProblemExampl
 
 def _recorded(lines: Sequence[bytes]) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Read what was noted: each call is a text of its own, so that none takes long to decode."""
-    if not lines or len(lines[0]) > MOST_RECORDED * _RECORDED_CHARS:
+    if not lines or len(lines[0]) > MAX_RECORDED * _RECORDED_CHARS:
         return
     try:
         told = json.loads(lines[0])
     except (ValueError, RecursionError):
         return
     match told:
-        case ["l", "value", ["l", *texts]] if len(texts) <= MOST_RECORDED:
+        case ["l", "value", ["l", *texts]] if len(texts) <= MAX_RECORDED:
             yield from filter(None, map(_call_in, texts))
 
 
@@ -170,7 +170,7 @@ def _dullness(example: ProblemExample) -> int:
 def views_of(examples: Sequence[ProblemExample]) -> tuple[View, ...]:
     """Return the ways to call a function of any fitting signature, the problem's own first."""
     arity = len(examples[0].arguments)
-    if not 1 <= arity <= MOST_PERMUTED:
+    if not 1 <= arity <= MAX_PERMUTED:
         return (tuple(range(arity)),)
     found = list(itertools.permutations(range(arity)))
     for _, length in lengths_in(examples):

@@ -20,9 +20,9 @@ CALL_WORK = 400_000
 """Units of work that a call may do."""
 PATIENCE = 4
 """Slow calls until half as much work is allowed, and half of that, and so on."""
-MOST_SLOW = 32
+MAX_SLOW = 32
 """Slow calls until the function is given up."""
-MOST_WORK = 20_000_000
+MAX_WORK = 20_000_000
 """Units that all calls of a first look may do."""
 UNDECIDED = 2
 """So many problems on which a function was slow may still be its own."""
@@ -50,7 +50,7 @@ class Slow(BaseException):
 class Meter:
     """Counts what a program works, and ends what works more than `most` units."""
 
-    def __init__(self, most: int = MOST_WORK) -> None:
+    def __init__(self, most: int = MAX_WORK) -> None:
         self.n_slow = 0
         self._most = most
         self._left = [most, most]
@@ -98,7 +98,7 @@ class Meter:
 
     def is_spent(self) -> bool:
         """Whether a function has been slow, or at work, for too long to go on."""
-        return self.n_slow > MOST_SLOW or self._left[1] < 0
+        return self.n_slow > MAX_SLOW or self._left[1] < 0
 
 
 def adapted(

@@ -52,7 +52,7 @@ QUICK_S = 0.1
 """A reference that takes no longer works far less than a fifth of `LEAST_WORK`."""
 AMPLE = 10
 """How many times a candidate's time a test may take, since counted work ends before."""
-MOST_SAID = 1 << 17
+MAX_SAID = 1 << 17
 """Longest answer of the first look that is read, in bytes: thousands of pairs."""
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
@@ -200,7 +200,7 @@ class ExecutionSearch:
     def _pairs(self, line: bytes) -> Iterator[tuple[int, View]]:
         """Read what the first look says, which a function may have forged: numbers and no more."""
         try:
-            said = json.loads(line) if len(line) <= MOST_SAID else None
+            said = json.loads(line) if len(line) <= MAX_SAID else None
         except (ValueError, RecursionError):
             return
         match said:
