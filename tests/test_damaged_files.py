@@ -29,7 +29,7 @@ TEXTS = ["one", "two"]
 
 
 class Completions:
-    name, remedy = "completions.db", "delete it, and it is made anew: what is asked again is paid"
+    name, remedy = "completions.db", "delete it to start a new one; requests made again are paid"
 
     def make(self, folder):
         with closing(CompletionCache(folder / self.name)) as cache:

@@ -227,7 +227,7 @@ def test_a_database_of_two_names_is_read_and_not_written(capsys, run, tmp_path):
     assert read_all(capsys, run) == {}
     code, err = said(capsys, "clean", run)
     assert code == 2
-    assert "several names" in err
+    assert "several hard links" in err
 
 
 def test_a_run_of_an_earlier_version_is_read_as_it_is(capsys, tmp_path):

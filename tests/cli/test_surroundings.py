@@ -120,7 +120,7 @@ def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("evolcoder: /proc: temporary files cannot be written: ")
-    assert done.stderr.endswith("; set TMPDIR to a folder with room\n")
+    assert done.stderr.endswith("; set TMPDIR to a folder with free space\n")
     assert not (seeds / "clean.jsonl").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path
     with pytest.raises(ConfigError) as raised:
         registry.cache_file("completions.db")
     assert str(raised.value).startswith(f"the cache: {place}")
-    assert str(raised.value).endswith("; set EVOLCODER_CACHE to a folder that can be written")
+    assert str(raised.value).endswith("; set EVOLCODER_CACHE to a writable folder")
 
 
 def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):

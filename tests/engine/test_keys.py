@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.config.load import validate
 from evolcoder.config.schema import ServerConfig
-from evolcoder.engine.endpoint import Endpoint, KeyRing, handed_on
+from evolcoder.engine.endpoint import Endpoint, KeyRing, logins_as_json
 from evolcoder.errors import ConfigError
 
 OURS, THEIRS = "sk-ours-0123456789ab", "key-theirs-ba9876543210"
@@ -117,7 +117,7 @@ def test_the_advice_says_how_to_name_an_unused_key():
     """Who has OPENAI_API_KEY set is told why it was not sent, and what to write; on one line."""
     advice = ring().key_for("http://127.0.0.1:8000/v1").advice
     assert "--set 'servers={\"127.0.0.1:8000\": {key_variable: NAME}}'" in advice
-    assert "OPENAI_API_KEY, which is set, goes to https://api.openai.com/v1 alone" in advice
+    assert "OPENAI_API_KEY is set but is only sent to https://api.openai.com/v1" in advice
     assert "OPENAI_API_KEY" not in KeyRing({}, {}).key_for("http://127.0.0.1:8000/v1").advice
     assert "set OPENAI_API_KEY" in ring().key_for("https://api.openai.com/v1").advice
 
@@ -141,10 +141,10 @@ def test_the_setting_that_the_advice_names_is_one():
 def test_urls_with_a_login_are_handed_on_to_steps():
     """A loop's files and command lines hold none; its steps find it in their environment."""
     url = "http://me:hunter22@h:1/v1"
-    found = handed_on([f"{url}#m", "http://i/v1#m", "openai:x", "vllm:student"])
+    found = logins_as_json([f"{url}#m", "http://i/v1#m", "openai:x", "vllm:student"])
     assert json.loads(found) == {"http://h:1/v1": url}
     keys = KeyRing({}, {"EVOLCODER_LOGINS": found})
     assert keys.with_login("http://h:1/v1") == url
     assert keys.with_login("http://i/v1") == "http://i/v1"
     assert "hunter22" in keys.secrets()
-    assert handed_on(["http://i/v1#m"]) == ""
+    assert logins_as_json(["http://i/v1#m"]) == ""

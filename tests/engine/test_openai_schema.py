@@ -25,7 +25,7 @@ def answer(message, *, finish="stop", usage=True):
 
 
 def read(message, **options):
-    return openai_schema.completion(answer(message, **options), REQUEST)
+    return openai_schema.parse_completion(answer(message, **options), REQUEST)
 
 
 def test_a_request_says_all_that_decides_the_answer():
@@ -108,7 +108,7 @@ def test_the_finish_is_one_word_for_one_thing(finish, means):
 def test_missing_usage_is_estimated(usage):
     """Three characters make a token: what a server does not count still costs something."""
     body = {"choices": [{"message": {"content": "a" * 30}}], "usage": usage}
-    completion = openai_schema.completion(json.dumps(body).encode(), REQUEST)
+    completion = openai_schema.parse_completion(json.dumps(body).encode(), REQUEST)
     assert (completion.prompt_tokens, completion.completion_tokens) == (8, 10)
 
 
@@ -123,7 +123,7 @@ def test_missing_usage_is_estimated(usage):
 def test_characters_cut_in_half_are_read(raw, text):
     """A stop inside a character is no reason to lose a paid answer."""
     body = b'{"choices": [{"message": {"content": "' + raw + b'"}}]}'
-    assert openai_schema.completion(body, REQUEST).text == text
+    assert openai_schema.parse_completion(body, REQUEST).text == text
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_characters_cut_in_half_are_read(raw, text):
 def test_what_is_no_completion_is_a_value_error(body):
     """Any other shape of a body, and nothing but a ValueError."""
     with pytest.raises(ValueError, match=r"."):
-        openai_schema.completion(body, REQUEST)
+        openai_schema.parse_completion(body, REQUEST)
 
 
 _JSON = st.recursive(
@@ -170,9 +170,9 @@ _JSON = st.recursive(
 def test_no_body_does_worse(body):
     """Whatever a server sends, reading it gives a completion or a ValueError, and a complaint."""
     try:
-        assert isinstance(openai_schema.completion(body, REQUEST), Completion)
+        assert isinstance(openai_schema.parse_completion(body, REQUEST), Completion)
     except ValueError:
-        assert isinstance(openai_schema.complaint(body).message, str)
+        assert isinstance(openai_schema.parse_error(body).message, str)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_no_body_does_worse(body):
 )
 def test_an_error_body_is_read_in_every_known_form(body, message):
     """OpenAI, Ollama, Mistral and FastAPI each have their own."""
-    assert openai_schema.complaint(json.dumps(body).encode()).message == message
+    assert openai_schema.parse_error(json.dumps(body).encode()).message == message
 
 
 def test_an_error_page_is_shortened_to_one_line():
     """A proxy's HTML is shown as far as it helps."""
-    message = openai_schema.complaint(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
+    message = openai_schema.parse_error(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
     assert message.startswith("<html> <h1>502</h1> xxx")
-    assert len(message) <= openai_schema.WIDTH
+    assert len(message) <= openai_schema.MAX_MESSAGE_CHARS
 
 
 REFUSALS = {
@@ -233,4 +233,4 @@ REFUSALS = {
 def test_a_refused_parameter_is_told_from_a_wrong_value(name):
     """Only a server that does not take a parameter at all makes us leave it out."""
     body, parameter = REFUSALS[name]
-    assert openai_schema.complaint(json.dumps({"error": body}).encode()).parameter == parameter
+    assert openai_schema.parse_error(json.dumps({"error": body}).encode()).parameter == parameter

@@ -86,7 +86,7 @@ async def test_probe_says_soon_that_nobody_is_there():
     async with Loopback() as server:
         pass
     engine = engine_for(server)
-    with pytest.raises(ModelError, match=r"cannot be asked \(no connection.*start the server"):
+    with pytest.raises(ModelError, match=r"cannot be reached \(no connection.*start the server"):
         await engine.probe("toy")
     await engine.aclose()
     assert now() < 10

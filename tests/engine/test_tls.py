@@ -69,7 +69,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(signed_b
     async with signed_by_itself as server:
         raised, seconds = await failure_of(server.base_url)
     assert [type(error) for error in raised] == [ModelError, ModelError]
-    assert all("certificate that is not trusted; set SSL_CERT_FILE" in str(e) for e in raised)
+    assert all("untrusted TLS certificate; set SSL_CERT_FILE" in str(e) for e in raised)
     assert all(str(error).startswith(server.base_url) for error in raised)
     assert all("\n" not in str(error) for error in raised)
     assert seconds < AT_ONCE_S
@@ -90,7 +90,7 @@ async def test_a_tls_server_spoken_to_with_http_is_told_before_a_run(signed_by_i
     """What comes back is no HTTP: the probe says so after its few tries."""
     async with signed_by_itself as server:
         engine, start = engine_at(server.base_url.replace("https://", "http://")), time.monotonic()
-        with pytest.raises(ModelError, match="mend the URL") as caught:
+        with pytest.raises(ModelError, match="correct the URL") as caught:
             await engine.probe("toy")
         await engine.aclose()
     assert "\n" not in str(caught.value)

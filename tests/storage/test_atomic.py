@@ -80,7 +80,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(run, error):
 def test_a_full_disk_is_one_line(run, write):
     """Room that lacks when buffers are written out is the user's to mend, too."""
     for size in (10, 10_000, 1_000_000):
-        with limited_files(8), pytest.raises(RunFolderError, match="File too large; make room"):
+        with limited_files(8), pytest.raises(RunFolderError, match="File too large; free disk space"):
             with write(run / "x", inside=run, error=RunFolderError) as file:
                 file.write("x" * size if write is atomic.open_text else b"x" * size)
         assert names(run) == []
@@ -155,7 +155,7 @@ def test_a_link_that_leads_out_is_refused(run, outside, case, is_relative):
         lambda: atomic.open_to_append(run / path, inside=run, error=RunFolderError),
         lambda: atomic.open_lock(run / path, inside=run, error=RunFolderError),
         lambda: atomic.make_folder(run / path, inside=run, error=RunFolderError),
-        lambda: atomic.checked(run / path, inside=run, error=RunFolderError),
+        lambda: atomic.check_inside(run / path, inside=run, error=RunFolderError),
         lambda: atomic.check_tree(run, error=RunFolderError),
     ):
         with pytest.raises(RunFolderError, match="a link leads out of"):
@@ -217,9 +217,9 @@ def test_a_hard_link_is_parted_and_not_written_through(run, outside):
     """The other name keeps the old bytes; a log or lock cannot be parted, so it is refused."""
     (run / "x").hardlink_to(outside / "thesis.tex")
     for opened in (atomic.open_to_append, atomic.open_lock):
-        with pytest.raises(RunFolderError, match="several names"):
+        with pytest.raises(RunFolderError, match="several hard links"):
             opened(run / "x", inside=run, error=RunFolderError)
-    with pytest.raises(RunFolderError, match="several names"):
+    with pytest.raises(RunFolderError, match="several hard links"):
         atomic.check_tree(run, error=RunFolderError)
     atomic.write_text(run / "x", "new", inside=run)
     assert (outside / "thesis.tex").read_text() == "mine"

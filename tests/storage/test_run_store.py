@@ -73,7 +73,7 @@ def test_a_response_that_waits_is_no_row_until_it_is_kept(store):
     """What is still to be verified is stored, and not exported."""
     seed, _, answers, _ = records()
     store.add(seed)
-    store.add(answers[0], waits=True)
+    store.add(answers[0], unverified=True)
     store.db.flush()
     assert list(store.rows()) == []
     store.keep(answers[0])
@@ -102,7 +102,7 @@ def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
     for when in ("possible", "never"):
         with RunStore.create(folder, toys.config(verify={"when": when})) as store:
             assert [row.response for row in store.rows()] == [answer]
-    with pytest.raises(RunFolderError, match=r"other values of seed"):
+    with pytest.raises(RunFolderError, match=r"different values of seed"):
         RunStore.create(folder, toys.config(seed=1))
 
 
@@ -144,7 +144,7 @@ def test_a_second_process_is_refused(store):
 def test_a_changed_config_is_refused_by_key(tmp_path):
     """Resuming with other deciding values names the keys that differ."""
     RunStore.create(tmp_path / "run", toys.config(seed=1)).close()
-    with pytest.raises(RunFolderError, match=r"other values of evolver\.top_p, seed"):
+    with pytest.raises(RunFolderError, match=r"different values of evolver\.top_p, seed"):
         RunStore.create(tmp_path / "run", toys.config(seed=2, evolver={"top_p": 0.5}))
 
 
@@ -158,7 +158,7 @@ def test_limits_and_traffic_may_change(tmp_path):
 def test_a_folder_with_other_files_is_refused(tmp_path):
     """A run never mixes with files that are not its own."""
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(RunFolderError, match="holds other files"):
+    with pytest.raises(RunFolderError, match="contains files but no run"):
         RunStore.create(tmp_path, toys.config())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -207,11 +207,11 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
             return connection
 
     db = Small(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
-    with pytest.raises(RunFolderError, match="make room"):
+    with pytest.raises(RunFolderError, match="free disk space"):
         for _ in range(50):
             db.write("INSERT INTO t VALUES (?)", ("x" * 4000,))
             db.flush()
-    with pytest.raises(RunFolderError, match="make room"):
+    with pytest.raises(RunFolderError, match="free disk space"):
         db.close()
 
 

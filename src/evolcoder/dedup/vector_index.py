@@ -17,7 +17,7 @@ from evolcoder.dedup.corpus import Corpus
 from evolcoder.dedup.embedders import BATCH, Embedder
 from evolcoder.dedup.minhash import LEAST_RECALL
 from evolcoder.ids import rng_for
-from evolcoder.storage.atomic import temporary_files
+from evolcoder.storage.atomic import temporary_file_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class VectorIndex:
 
     def __init__(self, shelf: Corpus, embedder: Embedder, order: Sequence[int]) -> None:
         """Embed all entries in an order that does not depend on how they came."""
-        with temporary_files():
+        with temporary_file_errors():
             self._file = tempfile.TemporaryFile(prefix="evolcoder-vectors-")  # noqa: SIM115 - held open
         self._n, self._width = len(order), 0
         for start in range(0, self._n, BATCH):
@@ -40,7 +40,7 @@ class VectorIndex:
             rows = embedder.embed(list(shelf.texts(numbers)))
             self._width = rows.shape[1]
             for number, row in zip(numbers, rows, strict=True):
-                with temporary_files():
+                with temporary_file_errors():
                     self._file.seek(4 * self._width * number)
                     self._file.write(row.astype(np.float32).tobytes())
 
@@ -69,7 +69,7 @@ class VectorIndex:
 
     def _read(self, start: int, n: int) -> "NDArray[np.float32]":
         size = 4 * self._width
-        with temporary_files():
+        with temporary_file_errors():
             self._file.seek(size * start)
             return np.frombuffer(self._file.read(size * n), np.float32).reshape(n, self._width)
 

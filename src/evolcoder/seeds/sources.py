@@ -26,7 +26,7 @@ from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import opened
-from evolcoder.storage.atomic import temporary_files
+from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"
@@ -94,11 +94,11 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
 @contextmanager
 def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     """Unpack to disk what is read from its end, as Parquet is."""
-    with temporary_files(error=SeedsError):
+    with temporary_file_errors(error=SeedsError):
         unpacked = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - below
     with unpacked:
         while piece := file.read(_PIECE):
-            with temporary_files(error=SeedsError):
+            with temporary_file_errors(error=SeedsError):
                 _write_all(unpacked, piece)
             if unpacked.tell() > MAX_UNPACKED_GB << 30:
                 raise SeedsError(
