@@ -23,8 +23,8 @@ from cleaning.recall import Pair, aims, is_true, natural, table
 from cleaning.running import Cost, pairs_of, passes_of
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.decontamination.benchmark_texts import items_of
-from evolcoder.decontamination.detect import DetectorSettings, look
+from evolcoder.decontamination.benchmark_texts import benchmark_texts
+from evolcoder.decontamination.detect import DetectorSettings, detect_leaks
 from evolcoder.decontamination.hits import Detector, RowField
 from evolcoder.dedup.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.dedup.rows import CleanedRow
@@ -79,10 +79,10 @@ def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
 async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pair]]:
     """Look for what can be found by reading."""
     problems = {name: bench_named(name, shelf).problems() for name in BENCHES}
-    items = [item for name in BENCHES for item in items_of(name, problems[name])]
+    items = [item for name in BENCHES for item in benchmark_texts(name, problems[name])]
     embedder = open_embedder(MINILM, cache_folder() / "models")
     looks = DetectorSettings(items, BY_TEXT, CachedEmbedder(embedder, BENCH / "embeddings.db"))
-    seen = await look(map(_as_cleaned, rows), looks, seed=0)
+    seen = await detect_leaks(map(_as_cleaned, rows), looks, seed=0)
     found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
     for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))

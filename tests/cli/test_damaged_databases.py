@@ -171,7 +171,7 @@ def test_values_that_no_record_has(capsys, run, kind):
 
 def test_a_text_that_is_too_long_is_not_taken_into_memory(capsys, run, monkeypatch):
     """A bound on one value holds also where the file really has it."""
-    monkeypatch.setattr(sqlite_files, "MOST_TEXT", 1 << 16)
+    monkeypatch.setattr(sqlite_files, "MAX_TEXT", 1 << 16)
     damage.sql("UPDATE tasks SET instruction=printf('%.*c', 100000, 'x')")(run / "run.db")
     found = read_all(capsys, run)
     assert "too big" in found["one record"]

@@ -11,11 +11,11 @@ from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
 from evolcoder.decontamination import detect
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule
-from evolcoder.decontamination.report import page, plain, table
-from evolcoder.dedup.files import drops_path, in_file
-from evolcoder.dedup.rows import LeakCounts, of_file
+from evolcoder.decontamination.report import as_dict, page, table
+from evolcoder.dedup.files import clean_file, drops_path
+from evolcoder.dedup.rows import LeakCounts, rows_of_file
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 
@@ -55,7 +55,7 @@ def looks():
 
 
 def found_in(path):
-    return asyncio.run(look(of_file(path), looks(), seed=0))
+    return asyncio.run(detect_leaks(rows_of_file(path), looks(), seed=0))
 
 
 class Ending(Hashing):
@@ -77,7 +77,7 @@ def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
     embedder = Ending()
     wanted = DetectorSettings([ITEM] * n_items, frozenset(), embedder)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(look(of_file(path), wanted, seed=0))
+        asyncio.run(detect_leaks(rows_of_file(path), wanted, seed=0))
     assert embedder.times == 3
 
 
@@ -85,16 +85,16 @@ def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
     """A verbatim problem is seen by n-grams and as a neighbour, and no other row is seen."""
     path = written(tmp_path / "d.jsonl", rows())
     found = found_in(path)
-    copy = [row.id for row in of_file(path)][-1]
+    copy = [row.id for row in rows_of_file(path)][-1]
     assert {hit.detector for hit in found.hits} >= {Detector.NGRAMS, Detector.NEIGHBOURS}
     assert {(hit.row, hit.item) for hit in found.hits} == {(copy, "Toy/1")}
-    assert reported(found, looks(), [DropRule.ANY]).dropped == (copy,)
+    assert build_report(found, looks(), [DropRule.ANY]).dropped == (copy,)
 
 
 def test_the_order_of_rows_is_nothing(tmp_path):
     """Reversed, the same rows leave the same report."""
     reports = [
-        reported(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
+        build_report(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
         for data in (rows(), rows()[::-1])
     ]
     assert reports[0] == reports[1]
@@ -112,7 +112,7 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
         return LeakCounts({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
 
     target = tmp_path / out if out else None
-    summary = asyncio.run(in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked))
+    summary = asyncio.run(clean_file(path, CleanConfig(), seed=0, out=target, leaked=leaked))
     assert summary.dropped == {"duplicate_exact": 1, "leak": 1}
     assert (len(asked), summary.n_kept) == (4, 3)
     assert summary.layers == ("no network",)
@@ -160,18 +160,18 @@ def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
         monkeypatch.setattr(detect, "read", odd)
     path = written(tmp_path / "data.jsonl", rows(6))
     wanted = DetectorSettings([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
-    found = asyncio.run(look(of_file(path), wanted, seed=0))
+    found = asyncio.run(detect_leaks(rows_of_file(path), wanted, seed=0))
     ((row, why),) = found.unjudged
-    assert row == [one.id for one in of_file(path)][1]
+    assert row == [one.id for one in rows_of_file(path)][1]
     assert why.startswith(f"{UNJUDGED}: {type(error).__name__}")
     assert {hit.item for hit in found.hits} == {"Toy/1"}
-    report = reported(found, wanted, [DropRule.ANY])
+    report = build_report(found, wanted, [DropRule.ANY])
     assert row not in report.dropped
     assert len(report.dropped) == 1
     note = f"1 rows could not be judged by a detector, such as {row}: {UNJUDGED}"
     assert note in table(report)
     assert note in page(report, title="data")
-    assert plain(report)["unjudged"] == ((row, why),)
+    assert as_dict(report)["unjudged"] == ((row, why),)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,9 @@ def test_what_means_something_of_its_own_ends_the_look(tmp_path, error):
 
     wanted = DetectorSettings([ITEM], frozenset(), execution=execution)
     with pytest.raises(type(error)):
-        asyncio.run(look(of_file(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0))
+        asyncio.run(
+            detect_leaks(rows_of_file(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0)
+        )
 
 
 HOSTILE = [
@@ -209,9 +211,11 @@ def test_hostile_rows_are_looked_at_like_any_other(tmp_path, text):
     """Numbers that Python cannot write, deep nesting and odd marks are read, fenced or not."""
     fenced = f"```python\n{text}\n```"
     data = [{"instruction": f"Do {n}: {t}", "output": t} for n, t in enumerate((text, fenced))]
-    found = asyncio.run(look(of_file(written(tmp_path / "d.jsonl", data)), looks(), seed=0))
+    found = asyncio.run(
+        detect_leaks(rows_of_file(written(tmp_path / "d.jsonl", data)), looks(), seed=0)
+    )
     assert (found.n_rows, found.unjudged) == (2, [])
-    for one in of_file(str(tmp_path / "d.jsonl")):
+    for one in rows_of_file(str(tmp_path / "d.jsonl")):
         for function in functions_of(one.answer):
             assert function.source
             counted(function.source)

@@ -5,19 +5,19 @@ import math
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import agreement, is_plain, size_of
+from evolcoder.decontamination.execution.agreement import agreement, is_plain, solution_size
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
+    apply_view,
+    argument_types,
+    argument_views,
     examples_of,
-    kinds_of,
-    seen_by,
-    views_of,
 )
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
-from evolcoder.decontamination.execution.reference_cost import ENDLESS, effort_of
+from evolcoder.decontamination.execution.reference_cost import UNLIMITED, reference_work
 from evolcoder.decontamination.execution.search import PassedProblem
-from evolcoder.decontamination.hits import Detector, hits_of
+from evolcoder.decontamination.hits import Detector, execution_hits
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -53,21 +53,21 @@ def test_the_telling_examples_come_first(sandbox):
 def test_a_length_that_says_nothing_may_be_left_out_or_added():
     """`f(items, n)` and `f(items)` are one signature where n is the number of items."""
     two = examples((([5, 6, 7], 3), 1), (([5], 1), 2))
-    assert set(views_of(two)) == {(0, 1), (1, 0), (0,)}
+    assert set(argument_views(two)) == {(0, 1), (1, 0), (0,)}
     one = examples((([5, 6, 7],), 1))
-    assert views_of(one) == ((0,), (0, ~0))
-    assert seen_by((0, ~0), ([5, 6, 7],)) == ([5, 6, 7], 3)
+    assert argument_views(one) == ((0,), (0, ~0))
+    assert apply_view((0, ~0), ([5, 6, 7],)) == ([5, 6, 7], 3)
 
 
 def test_no_length_is_added_where_it_is_the_answer():
     """A function that gives back its second argument would count as one that counts."""
-    assert views_of(examples((("abc",), 3))) == ((0,),)
+    assert argument_views(examples((("abc",), 3))) == ((0,),)
 
 
 def test_kinds_follow_the_view():
     """What differs from call to call has no kind."""
     given = examples((("a", 1), 0), (("b", [2]), 0))
-    assert kinds_of((1, 0), given) == ("", "text")
+    assert argument_types((1, 0), given) == ("", "text")
 
 
 def test_further_inputs_are_the_same_each_time_and_unlike_the_test():
@@ -156,16 +156,16 @@ def test_order_counts_where_the_test_wants_it():
 def test_a_plain_problem_has_few_symbols():
     """Docstrings, signature and imports do not count."""
     assert is_plain(
-        size_of("import re\ndef f(a: int, b: int):\n    '''Long doc.'''\n    return a + b")
+        solution_size("import re\ndef f(a: int, b: int):\n    '''Long doc.'''\n    return a + b")
     )
     assert not is_plain(
-        size_of("def f(a):\n    s = 0\n    for b in a:\n        s += b * b\n    return s")
+        solution_size("def f(a):\n    s = 0\n    for b in a:\n        s += b * b\n    return s")
     )
 
 
 def test_a_pass_becomes_evidence_that_can_be_read():
     """It names the function, the order of arguments and how far it agrees."""
-    hit, weak = hits_of(
+    hit, weak = execution_hits(
         "r",
         [
             PassedProblem("mbpp", "Mbpp/9", "g", (1, 0), 40, 0.9375),
@@ -233,7 +233,7 @@ def test_a_reference_that_says_something_else_gives_no_examples(sandbox, body):
         ("import os; os.write(3, b'x' * 100000 + bytes([10])); os._exit(0)", 0),
         (
             "import os; os.write(3, b'[\"l\",\"value\",' + b'9' * 50 + b']' + bytes([10])); os._exit(0)",
-            ENDLESS,
+            UNLIMITED,
         ),
     ],
     ids=range(5),
@@ -241,4 +241,4 @@ def test_a_reference_that_says_something_else_gives_no_examples(sandbox, body):
 def test_effort_is_a_number_of_units_whatever_a_reference_says(sandbox, body, units):
     """Neither an infinity nor a number below zero becomes a limit."""
     of = problem("p", AssertChecks("assert f(1) == 1", ("f",), None), f"def f(n):\n    {body}\n")
-    assert sandbox.runner.run(effort_of(of, sandbox.sandbox)) == units
+    assert sandbox.runner.run(reference_work(of, sandbox.sandbox)) == units

@@ -5,12 +5,12 @@ import time
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import _AGREEING, agreement
+from evolcoder.decontamination.execution.agreement import _SANDBOX_MODULES, agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
-from evolcoder.decontamination.hits import DropRule, dropped, hits_of
+from evolcoder.decontamination.hits import DropRule, dropped, execution_hits
+from evolcoder.grading import problem_test
 from evolcoder.grading.calls import call_isolated, costly_limits
-from evolcoder.grading.problem_test import TestNeeds
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -47,13 +47,15 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return TestNeeds()
+    return problem_test.TestNeeds()
 
 
 @pytest.fixture(scope="module")
 def look(sandbox):
     """Search an answer, and say which problems it passes."""
-    search = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(
+        ExecutionSearch.create({"small": PROBLEMS}, sandbox.sandbox, no_need)
+    )
 
     def passes(answer):
         return sandbox.runner.run(search.passes(answer))
@@ -127,18 +129,18 @@ def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, un
 
 def test_endless_functions_end_by_their_work(look):
     """None of them is left to the sandbox's clock."""
-    before = look.search.tally.unfinished
+    before = look.search.counts.unfinished
     look("def f(a, b=1):\n    while True:\n        a = [a]")
     look("def f(a, b=1):\n    return f(a, b) if a else sum(range(10 ** 15))")
-    assert look.search.tally.unfinished == before
+    assert look.search.counts.unfinished == before
 
 
 def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
     """Whoever answers two asserts and little else passes, and is marked as unlike."""
     answer = "def f(a, b):\n    return {2: 5, 4: 13, 3: 5, 9: 13}.get(a, 0)"
     (found,) = [one for one in look(answer) if one.problem == "p/add"]
-    assert found.alike < 0.5
-    assert not found.tells
+    assert found.agreement < 0.5
+    assert not found.is_evidence
 
 
 def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox):
@@ -146,19 +148,19 @@ def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox)
     echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
     lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
     of = asserts("p/echo", echo, *lines)
-    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.create({"small": [of]}, sandbox.sandbox, no_need))
     line = "    if len(word) > 4 or not set(word) <= set('krtxyz'):\n        return ''\n"
     other = echo.replace("echo", "f").replace(":\n", f":\n{line}", 1)
     ((right,), (wrong,)) = (sandbox.runner.run(search.passes(answer)) for answer in (echo, other))
-    assert right.tells
-    assert wrong.alike < 0.5
+    assert right.is_evidence
+    assert wrong.agreement < 0.5
 
 
 def test_plain_problems_tell_nothing(look):
     """`a + b` solves a problem and is in every collection of exercises."""
     (found,) = look(ADD)
-    assert found.alike == 1
-    assert not found.tells
+    assert found.agreement == 1
+    assert not found.is_evidence
 
 
 def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_nothing(look):
@@ -167,7 +169,7 @@ def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_noth
     hits = [
         hit
         for row, answer in (("weak", weak), ("plain", ADD), ("tells", FIB))
-        for hit in hits_of(row, look(answer))
+        for hit in execution_hits(row, look(answer))
     ]
     assert {(hit.row, hit.mark.value) for hit in hits} == {(row, row) for row in MARKS}
     assert dropped(hits, DropRule.EXECUTION) == dropped(hits, DropRule.ANY) == {"tells"}
@@ -177,9 +179,9 @@ def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_noth
 def test_equal_functions_are_run_once(look):
     """However the answer around them reads."""
     look("def once(q, r):\n    return q * r - 7")
-    before = look.search.tally.looked_at
+    before = look.search.counts.looked_at
     look("Once more:\n```python\ndef once(q, r):\n    '''Doc.'''\n    return q * r - 7\n```")
-    assert look.search.tally.looked_at == before
+    assert look.search.counts.looked_at == before
 
 
 def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
@@ -188,7 +190,9 @@ def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
         "import builtins\ndef f(a, b):\n    builtins.sorted = builtins.len = None\n    return a + b",
         *(of.reference for of in PROBLEMS),
     ]
-    fresh = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    fresh = sandbox.runner.run(
+        ExecutionSearch.create({"small": PROBLEMS}, sandbox.sandbox, no_need)
+    )
     there = {answer: look(answer) for answer in answers}
     back = {answer: sandbox.runner.run(fresh.passes(answer)) for answer in reversed(answers)}
     assert there == back
@@ -207,7 +211,7 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
     of = asserts(
         "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
     )
-    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.create({"small": [of]}, sandbox.sandbox, no_need))
     head = "def f(v):\n    if v in ([7, 8], [5]):\n        return v + v\n    return "
     for rest in (
         f"{{k * ({PRIME}): 0 for k in range(1500)}}",
@@ -217,9 +221,9 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
         begun = time.process_time()
         found = sandbox.runner.run(search.passes(head + rest))
         assert time.process_time() - begun < 0.5
-        assert [(one.problem, one.alike < 0.2) for one in found] == [("p/twice", True)]
+        assert [(one.problem, one.agreement < 0.2) for one in found] == [("p/twice", True)]
     (right,) = sandbox.runner.run(search.passes(TWICE))
-    assert right.alike == 1
+    assert right.agreement == 1
 
 
 def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
@@ -228,7 +232,11 @@ def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
     others = [encode(["value", one]) for one in (1.0, 2.5, [4, 3], {5}, 10**5000, 7)]
     for exact in (True, False):
         apart = call_isolated(
-            sandbox.sandbox, _AGREEING, "agreement_apart", [lines, others, exact], costly_limits(0)
+            sandbox.sandbox,
+            _SANDBOX_MODULES,
+            "agreement_in_sandbox",
+            [lines, others, exact],
+            costly_limits(0),
         )
         assert sandbox.runner.run(apart) == agreement(lines, others, exact=exact)
 

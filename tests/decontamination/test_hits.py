@@ -10,11 +10,11 @@ from evolcoder.decontamination.hits import (
     SpanMark,
     TextSpan,
     dropped,
-    in_order,
+    sort_hits,
 )
 
 
-def hit(row, detector, item="HumanEval/0", mark=SpanMark.TELLS):
+def hit(row, detector, item="HumanEval/0", mark=SpanMark.CONCLUSIVE):
     return Hit(row, "humaneval", item, detector, RowField.TASK, TextSpan.PROMPT, "seen", 1.0, mark)
 
 
@@ -56,6 +56,6 @@ def test_the_order_of_hits_does_not_matter():
     """Shuffled and doubled hits are reported in one order, each once, and drop the same rows."""
     shuffled = HITS * 2
     random.Random(3).shuffle(shuffled)
-    assert in_order(shuffled) == in_order(HITS)
-    assert len(in_order(shuffled)) == len(HITS)
+    assert sort_hits(shuffled) == sort_hits(HITS)
+    assert len(sort_hits(shuffled)) == len(HITS)
     assert dropped(shuffled, DropRule.NGRAMS) == dropped(HITS, DropRule.NGRAMS)

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decontamination.leaky import ITEMS
-from evolcoder.decontamination.llm_judge import QUESTION, Answer, hits_of, judge_pairs, read_answer
+from evolcoder.decontamination.llm_judge import (
+    QUESTION,
+    Answer,
+    judge_hits,
+    judge_pairs,
+    read_answer,
+)
 from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
@@ -36,7 +42,7 @@ def role(answer):
 
 
 def words_of(pairs, judge, **bounds):
-    return [each.word for each in asyncio.run(judge_pairs(pairs, judge, **bounds))]
+    return [each.answer for each in asyncio.run(judge_pairs(pairs, judge, **bounds))]
 
 
 def same(mark, one, two):
@@ -47,8 +53,8 @@ def test_the_judge_decides_and_its_reason_is_evidence():
     """A match becomes a hit with the judge's reason; no match becomes none."""
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair(ITEMS[0].wording), pair("Other.", "b")], judge))
-    assert [each.word for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
-    (hit,) = hits_of(verdicts)
+    assert [each.answer for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
+    (hit,) = judge_hits(verdicts)
     assert (hit.row, hit.item, hit.seen) == ("row", "toy/0", "MATCH: both merge")
 
 
@@ -152,7 +158,7 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
     monkeypatch.setattr("evolcoder.decontamination.llm_judge.read_answer", read)
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
-    assert [each.word for each in verdicts] == [Answer.FAILED, Answer.MATCH]
+    assert [each.answer for each in verdicts] == [Answer.FAILED, Answer.MATCH]
     assert verdicts[0].reason.startswith("could not be judged: ValueError")
 
 
@@ -163,7 +169,7 @@ def test_a_megabyte_is_shown_shortened():
     assert len(asked[0].messages[-1].content) < 6 * 2000 + len(QUESTION) + 500
 
 
-def test_beyond_the_bound_nothing_is_asked_and_that_is_said():
+def test_beyond_the_bound_nothing_is_asked_and_that_is_format_gram():
     """With a bound the nearest pairs are judged; the others are `not_asked`, never no match."""
     judge, asked = role(same)
     pairs = [

@@ -8,7 +8,7 @@ from decontamination.leaky import CLEAN, ITEMS
 from dedup.hashing import Hashing
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector
-from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, hits_of
+from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, neighbour_hits
 
 ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]
 
@@ -16,7 +16,7 @@ ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(
 def pairs_of(rows, *, step=10**9, k=5):
     near = NearestRows(ITEMS, Hashing(), k)
     for start in range(0, len(rows), step):
-        near.look(rows[start : start + step])
+        near.add_rows(rows[start : start + step])
     return near.pairs()
 
 
@@ -50,7 +50,9 @@ def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
         "bad",
         "Two ordered ledgers: merge by alternating entries; keep the surplus at the end.",
     )
-    hits = hits_of(pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), SimilarityBounds())
+    hits = neighbour_hits(
+        pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), SimilarityBounds()
+    )
     assert {(hit.row, hit.item, hit.detector) for hit in hits} == {
         ("bad", "toy/0", Detector.NEIGHBOURS)
     }
@@ -62,10 +64,15 @@ def test_a_telling_function_name_needs_less_nearness():
     for name, is_named in names.items():
         item = BenchmarkText("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
         near = NearestRows([item], Hashing())
-        near.look([("row", f"Interleave lists into a single one with `{name}`.")])
+        near.add_rows([("row", f"Interleave lists into a single one with `{name}`.")])
         (pair,) = near.pairs()
         assert pair.names is is_named
-        assert SimilarityBounds(cosine=1, named=pair.cosine, told=0, sum=2).holds(pair) is is_named
+        assert (
+            SimilarityBounds(cosine=1, named_cosine=pair.cosine, named_coverage=0, sum=2).accepts(
+                pair
+            )
+            is is_named
+        )
 
 
 @pytest.mark.parametrize(
@@ -79,5 +86,7 @@ def test_a_telling_function_name_needs_less_nearness():
 def test_a_word_that_turns_a_problem_into_another_leaves_it_to_the_judge(one, other):
     """However near two problems are, opposite words are no leak without a judge."""
     near = NearestRows([BenchmarkText("toy", "x", "python", ("f",), one, "", "")], Hashing())
-    near.look([("same", one), ("other", other)])
-    assert {hit.row for hit in hits_of(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {"same"}
+    near.add_rows([("same", one), ("other", other)])
+    assert {hit.row for hit in neighbour_hits(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {
+        "same"
+    }

@@ -6,7 +6,7 @@ import pytest
 
 from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from evolcoder.code.normalize import read
-from evolcoder.decontamination.hits import Detector, RowField, TextSpan, in_order
+from evolcoder.decontamination.hits import Detector, RowField, TextSpan, sort_hits
 from evolcoder.decontamination.ngrams import NgramDetector
 from toys import WORDS
 
@@ -17,8 +17,8 @@ def hits_of(*rows):
     """Look at rows and return all hits."""
     grams = NgramDetector(ITEMS)
     for row, task, answer in rows:
-        grams.look(row, read(task), read(answer))
-    return in_order(grams.hits())
+        grams.add_row(row, read(task), read(answer))
+    return sort_hits(grams.hits())
 
 
 def found(task="", answer=""):

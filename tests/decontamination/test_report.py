@@ -11,8 +11,8 @@ from evolcoder.decontamination.nearest import NearPair
 from evolcoder.decontamination.report import (
     DropChoice,
     ReportedHit,
+    as_dict,
     page,
-    plain,
     report_of,
     section,
     table,
@@ -21,7 +21,7 @@ from evolcoder.decontamination.report import (
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
 
-def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=SpanMark.TELLS):
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=SpanMark.CONCLUSIVE):
     return Hit(row, benchmark, item, detector, RowField.TASK, TextSpan.PROMPT, seen, 1.0, mark)
 
 
@@ -60,7 +60,7 @@ def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
     assert DropChoice("execution", 9, 1, 2) in found.choices
     assert DropChoice("execution-any", 8, 2, 2) in found.choices
     assert "w" not in found.dropped
-    assert [h["mark"] for h in plain(found)["hits"] if h["row"] == "w"] == ["weak"]
+    assert [h["mark"] for h in as_dict(found)["hits"] if h["row"] == "w"] == ["weak"]
     assert "<td>weak</td><td>weak one</td>" in section(found)
 
 
@@ -84,7 +84,7 @@ def test_the_order_of_hits_changes_no_byte():
 
 def test_json_holds_the_evidence_of_every_hit():
     """A reader of the JSON alone sees which row, which problem, who saw it and what."""
-    read = json.loads(json.dumps(plain(report())))
+    read = json.loads(json.dumps(as_dict(report())))
     assert len(read["hits"]) == len(HITS)
     assert read["hits"][0] == {
         "row": "a", "benchmark": "toy", "item": "toy/0", "detector": "ngrams", "part": "task",
@@ -169,6 +169,6 @@ def test_what_the_judge_could_not_say_is_in_the_report():
 def test_the_table_has_a_line_for_every_detector_and_choice():
     """What was counted is what is shown."""
     lines = table(report()).splitlines()
-    assert "detector   benchmark  rows  it alone  problems  weak or plain" in lines
+    assert "detector   benchmark  rows  exclusive  problems  weak or plain" in lines
     assert any(line.split() == ["together", "all", "3", "3", "3", "0"] for line in lines)
     assert any(line.split() == ["any", "7", "3", "0"] for line in lines)

@@ -24,7 +24,7 @@ RUNS = SubstringDetector([*ITEMS[2:], LONG])
 
 
 def found(task="", answer=""):
-    return {(hit.item, hit.part, hit.side) for hit in RUNS.look("row", read(task), read(answer))}
+    return {(hit.item, hit.part, hit.side) for hit in RUNS.find("row", read(task), read(answer))}
 
 
 def test_clean_rows_have_no_run():
@@ -59,7 +59,7 @@ def test_a_list_of_literals_is_no_run(literals):
     """Vowels and primes stand in any program; neither words nor tokens make them a leak."""
     item = BenchmarkText("toy", "x", "python", ("f",), f"Say {literals}.", f"f = [{literals}]", "")
     runs = SubstringDetector([item, *ITEMS])
-    assert runs.look("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
+    assert runs.find("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
 
 
 def test_a_million_equal_words_cost_seconds():
@@ -68,5 +68,5 @@ def test_a_million_equal_words_cost_seconds():
     runs = SubstringDetector([same, *ITEMS])
     row = read("spam " * 500_000)
     start = time.process_time()
-    runs.look("row", row, row)
+    runs.find("row", row, row)
     assert time.process_time() - start < 20

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from dedup.hashing import Hashing
-from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, TextSpan
 from evolcoder.dedup.rows import CleanedRow
 from evolcoder.engine.base import Role, Sampling
@@ -45,7 +45,7 @@ def report(rows=ROWS, *, judge=None, embedder=True, execution=True):
     looks = DetectorSettings(
         ITEMS, BY_TEXT, Hashing() if embedder else None, judge, passes if execution else None
     )
-    return reported(asyncio.run(look(rows, looks, seed=0)), looks, [DropRule.ANY])
+    return build_report(asyncio.run(detect_leaks(rows, looks, seed=0)), looks, [DropRule.ANY])
 
 
 def test_each_detector_brings_its_hits_into_one_report():

@@ -20,7 +20,7 @@ KEYS = ("number", "match_number")
 
 
 def clean_file(*args, **options):
-    return asyncio.run(files.in_file(*args, **options))
+    return asyncio.run(files.clean_file(*args, **options))
 
 
 def lines(path):

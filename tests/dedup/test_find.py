@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dedup.hashing import Hashing
 from evolcoder.dedup.corpus import Document
-from evolcoder.dedup.find import Similarity, find
-from evolcoder.dedup.minhash import fold, jaccard, plan, shingles
+from evolcoder.dedup.find import Similarity, find_duplicates
+from evolcoder.dedup.minhash import choose_bands, fold, jaccard, shingles
 
 LONG = [
     f"{a} {b} {c}"
@@ -26,7 +26,7 @@ ENTRIES = st.lists(
         round=st.integers(0, 3),
         ordinal=st.integers(0, 5),
         is_verified=st.booleans(),
-        is_beside=st.booleans(),
+        is_external=st.booleans(),
     ),
     max_size=25,
     unique_by=lambda entry: entry.id,
@@ -38,7 +38,7 @@ def words(n, start=0):
 
 
 def drops(entries, likeness=None, **more):
-    found = find(entries, likeness or Similarity(), seed=0, **more)
+    found = find_duplicates(entries, likeness or Similarity(), seed=0, **more)
     return {d.id: (d.match, d.kind.value, d.similarity) for d in found}
 
 
@@ -72,7 +72,7 @@ def test_no_chain_drops_a_row():
         (Document("z", "x", is_verified=True, round=3), Document("a", "x")),
         (Document("z", "x", round=1, ordinal=9), Document("a", "x", round=2, ordinal=0)),
         (Document("z", "x", ordinal=1), Document("a", "x", ordinal=2)),
-        (Document("z", "x", is_beside=True, round=9), Document("a", "x", is_verified=True)),
+        (Document("z", "x", is_external=True, round=9), Document("a", "x", is_verified=True)),
     ],
 )
 def test_the_survivor_follows_the_rule(better, worse):
@@ -83,7 +83,7 @@ def test_the_survivor_follows_the_rule(better, worse):
 
 def test_nothing_of_another_data_set_is_dropped():
     """Rows beside ours are compared with ours alone."""
-    beside = [Document("x", "same", is_beside=True), Document("y", "same", is_beside=True)]
+    beside = [Document("x", "same", is_external=True), Document("y", "same", is_external=True)]
     assert set(drops([*beside, Document("a", "same"), Document("b", "other")])) == {"a"}
 
 
@@ -150,7 +150,7 @@ def test_every_match_stays_and_is_alike(entries):
         assert match not in found
         assert similarity >= (1 if kind == "exact" else 0.6)
         assert kind == "exact" or similarity == round(jaccard(mine, theirs), 6)
-    kept = [fold(e.text) for e in entries if e.id not in found and not e.is_beside]
+    kept = [fold(e.text) for e in entries if e.id not in found and not e.is_external]
     assert len(kept) == len(set(kept))
 
 
@@ -166,7 +166,7 @@ def test_nearly_all_planted_doubles_are_found():
         entries += [Document(f"a{at}", " ".join(text)), Document(f"b{at}", " ".join(twin))]
         planted.add(f"b{at}")
     for seed in range(3):
-        found = {d.id for d in find(entries, Similarity(), seed=seed)}
+        found = {d.id for d in find_duplicates(entries, Similarity(), seed=seed)}
         assert found <= planted
         assert len(found) >= 0.97 * len(planted)
 
@@ -174,6 +174,6 @@ def test_nearly_all_planted_doubles_are_found():
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 1.0])
 def test_bands_find_pairs_at_the_threshold(threshold):
     """The plan leaves at least 99 in 100 pairs at the threshold a band in common."""
-    n_bands, width = plan(threshold, 128)
+    n_bands, width = choose_bands(threshold, 128)
     assert n_bands * width <= 128
     assert 1 - (1 - threshold**width) ** n_bands >= 0.99

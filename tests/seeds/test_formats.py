@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 
 TASK, ANSWER = "Sort it.", "    done()"
 ROWS = {
@@ -38,7 +38,7 @@ def test_formats_are_those_that_the_config_offers():
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_told_by_its_fields(name):
     """A row fits its own format; alpaca alone reads another's rows, for `input` may be missing."""
-    assert fitting(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
+    assert matching_formats(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -63,7 +63,7 @@ def test_a_stand_in_for_no_input_is_no_input(stand_in):
 def test_output_goes_before_response():
     """A row with both is alpaca, and `output` is its answer; an empty one gives way."""
     row = {"instruction": TASK, "input": "", "output": "out", "response": "resp"}
-    assert fitting(row) == {"alpaca"}
+    assert matching_formats(row) == {"alpaca"}
     assert read(row, "alpaca").answer == "out"
     assert read({**row, "output": ""}, "alpaca").answer == "resp"
     assert read(row, "response").answer == "resp"

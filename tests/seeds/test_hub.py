@@ -157,7 +157,7 @@ def test_a_data_set_streams_in(hub, read_elsewhere):
 def test_what_the_hub_refuses_is_one_line(hub, read_elsewhere):
     """A missing data set, split, subset or revision: named, with what there is."""
     url = f"http://127.0.0.1:{hub.server_port}"
-    for_all = "no such file here, and as a Hub data set: "
+    for_all = "no such file, and cannot be loaded as a Hub data set: "
     missing, split, subset, revision = read_elsewhere(
         {"path": "owner/none"},
         {"path": "owner/name", "split": "training"},

@@ -10,7 +10,7 @@ from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.seeds.formats import FORMATS
-from evolcoder.seeds.read import _Seen, read_seeds
+from evolcoder.seeds.read import _SeenTexts, read_seeds
 from evolcoder.storage.run_store import RunStore
 
 ROWS = [
@@ -125,8 +125,8 @@ def test_mixed_formats_name_the_first_row_that_differs(read, seeds_file):
     with pytest.raises(SeedsError) as caught:
         read(seeds_file("s.jsonl", rows))
     assert str(caught.value).endswith(
-        "s.jsonl: line 3 has the fields instruction, response, but the rows before it are in the "
-        "format output; split the file, or force one format with seeds.format"
+        "s.jsonl: line 3 has the fields instruction, response, but the rows before it have the "
+        "format output; split the file, or set seeds.format"
     )
 
 
@@ -240,9 +240,9 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
 
 def test_no_room_for_digests_is_an_error_of_ours(monkeypatch):
     """SQLite's fault does not pass the border of this file."""
-    seen = _Seen()
+    seen = _SeenTexts()
     seen._db.execute("PRAGMA max_page_count=2")
-    with pytest.raises(StoreError, match=r"temporary files: cannot be used: .* full"):
+    with pytest.raises(StoreError, match=r"temporary files cannot be used: .* full"):
         for row in range(10_000):
             seen.first(f"text {row}", row)
     seen.close()

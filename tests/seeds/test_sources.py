@@ -68,7 +68,7 @@ def test_a_file_of_an_unknown_kind(read, seeds_file):
     """The known kinds are named."""
     path = seeds_file("s.csv", b"a,b")
     assert fault(read, path) == (
-        "unknown kind of file '.csv'; known are .json, .jsonl, .parquet, each also with .gz"
+        "unknown file type '.csv'; known types: .json, .jsonl, .parquet, each optionally with .gz"
     )
 
 
@@ -76,7 +76,7 @@ def test_a_file_of_an_unknown_kind(read, seeds_file):
 def test_a_file_without_rows(read, seeds_file, name):
     """Empty files and empty arrays hold no rows."""
     empty = [] if ".parquet" in name else b" \n"
-    assert fault(read, seeds_file(name, empty)) == "holds no rows; name a file with at least one"
+    assert fault(read, seeds_file(name, empty)) == "contains no rows"
     if ".parquet" not in name:
         assert "no rows" in fault(read, seeds_file(name, b""))
         assert "no rows" in fault(read, seeds_file(name, b"[ ]"))
@@ -188,7 +188,7 @@ def test_a_file_goes_before_a_data_set_of_the_same_name(read, tmp_path, monkeypa
     (tmp_path / "owner").mkdir()
     (tmp_path / "owner" / "name").write_bytes(LINE)
     monkeypatch.chdir(tmp_path)
-    assert "unknown kind of file" in fault(read, "owner/name")
+    assert "unknown file type" in fault(read, "owner/name")
 
 
 def test_a_missing_file_with_a_known_suffix_is_no_data_set(read, tmp_path, monkeypatch):

@@ -80,7 +80,10 @@ def test_a_failure_leaves_the_old_file_and_no_other(run, error):
 def test_a_full_disk_is_one_line(run, write):
     """Room that lacks when buffers are written out is the user's to mend, too."""
     for size in (10, 10_000, 1_000_000):
-        with limited_files(8), pytest.raises(RunFolderError, match="File too large; free disk space"):
+        with (
+            limited_files(8),
+            pytest.raises(RunFolderError, match="File too large; free disk space"),
+        ):
             with write(run / "x", inside=run, error=RunFolderError) as file:
                 file.write("x" * size if write is atomic.open_text else b"x" * size)
         assert names(run) == []

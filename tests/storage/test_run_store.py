@@ -13,7 +13,7 @@ import pytest
 import toys
 from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
-from evolcoder.storage.database import MOST_WAITING, Database
+from evolcoder.storage.database import MAX_WAITING, Database
 from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
 
 MADE = Usage("scripted#toy", 10, 20, 2)
@@ -255,11 +255,11 @@ def test_whoever_writes_faster_than_the_disk_is_held_up(tmp_path):
     release = threading.Timer(0.5, other.execute, ("COMMIT",))
     release.start()
     most = 0
-    for n in range(3 * MOST_WAITING):
+    for n in range(3 * MAX_WAITING):
         db.write("INSERT INTO t VALUES (?)", (n,))
         most = max(most, db._queue.qsize())
     assert not release.is_alive()
-    assert most <= MOST_WAITING + 1
+    assert most <= MAX_WAITING + 1
     db.flush()
     assert db.read("SELECT COUNT(*), SUM(n) FROM t") == [(12_000, 71_994_000)]
     db.close()

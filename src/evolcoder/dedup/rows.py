@@ -1,14 +1,11 @@
-"""The rows of a data file or of a run, as cleaning sees them.
+"""Rows of a data file or a run as input of cleaning, and the records of its results.
 
-Promises: every row is one candidate, also one without a known field (its texts are then empty); the
-id of a row says what it holds, not where it stands, so that a file in another order has the same
-ids. Memory does not grow with the number of rows. A run is read as its rounds left it, whatever was
-cleaned out of it before.
+Every row of a file becomes one `CleanedRow`, with empty texts if its format is unknown. Row ids are
+content hashes, so reordering a file does not change them. Rows are streamed. A run is read as its
+rounds left it, regardless of earlier cleaning. Imports no numpy.
 
->>> next(of_file("bundled")).round
+>>> next(rows_of_file("bundled")).round
 0
-
-What a cleaning came to, and who is asked about leaks: words that need no numpy to be said.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,38 +16,38 @@ from evolcoder.config.load import SeedsConfig
 from evolcoder.dedup.corpus import Document
 from evolcoder.ids import content_id
 from evolcoder.records import Check, Row
-from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 from evolcoder.seeds.sources import rows_of
 from evolcoder.storage.run_store import RunStore
 
 Compare = Literal["task", "row"]
 LINEAGE = ("id", "root", "parent", "round")
-"""Columns by which a row of our own exports is known."""
+"""Columns that identify a row of our own exports."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanedRow:
-    """A row that may be cleaned out."""
+    """A row to be cleaned."""
 
     id: str
-    """Id of its task, or a hash of what it holds."""
+    """Id of its task, or a hash of its contents."""
     task: str
-    """The task; empty if it has none."""
+    """The task; empty if there is none."""
     answer: str
-    """The answer; empty if it has none."""
+    """The response; empty if there is none."""
     round: int
-    """The round that made it; 0 where that is not known."""
+    """Round that created it; 0 if unknown."""
     ordinal: int
-    """Ordinal of its lineage; 0 where that is not known."""
+    """Ordinal of its lineage; 0 if unknown."""
     parent: str | None
     """Id of the task that it was evolved from."""
     is_verified: bool
-    """Whether its answer passed tests."""
+    """Whether its response passed tests."""
     found: object
-    """The row as it was found; None for a row of a run."""
+    """The original row; None for a row of a run."""
 
-    def entry(self, compare: Compare, *, is_beside: bool = False) -> Document:
-        """Make what is compared with others."""
+    def document(self, compare: Compare, *, is_external: bool = False) -> Document:
+        """Return the document to compare."""
         return Document(
             self.id,
             self.task if compare == "task" else f"{self.task}\n\n{self.answer}",
@@ -58,17 +55,17 @@ class CleanedRow:
             self.ordinal,
             self.parent,
             self.is_verified,
-            is_beside,
+            is_external,
         )
 
 
-def of_file(path: str) -> Iterator[CleanedRow]:
-    """Read a file or data set, each row in the format that its fields tell."""
+def rows_of_file(path: str) -> Iterator[CleanedRow]:
+    """Read a file or data set, detecting the format of each row."""
     for raw in rows_of(SeedsConfig(path=path)):
-        yield _candidate(raw.value)
+        yield _cleaned_row(raw.value)
 
 
-def of_run(store: RunStore, *, min_round: int = 0) -> Iterator[CleanedRow]:
+def rows_of_run(store: RunStore, *, min_round: int = 0) -> Iterator[CleanedRow]:
     """Read the rows of a run in their canonical order."""
     for row in store.rows(min_round=min_round, cleaned=False):
         task = row.task
@@ -84,9 +81,9 @@ def of_run(store: RunStore, *, min_round: int = 0) -> Iterator[CleanedRow]:
         )
 
 
-def _candidate(value: object) -> CleanedRow:
-    fits = fitting(value)
-    format = next((name for name in FORMATS if name in fits), None)
+def _cleaned_row(value: object) -> CleanedRow:
+    matching = matching_formats(value)
+    format = next((name for name in FORMATS if name in matching), None)
     pair = read(value, format) if format else SeedPair("", "")
     task, answer = pair.instruction, pair.answer
     if isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in LINEAGE[:3]):
@@ -113,37 +110,37 @@ Evidence = Sequence[Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class LeakCounts:
-    """What looking for leaks came to."""
+    """The result of leak detection."""
 
     evidence: Mapping[str, Evidence]
-    """The rows that are to go, by id, each with its hits."""
+    """Hits by id of the rows to drop."""
     layers: tuple[str, ...] = ()
-    """Protections under which answers were run; empty where none was."""
+    """Sandbox layers under which responses were executed; empty if none was."""
 
 
-Leaked = Callable[[Iterable["CleanedRow"]], Awaitable[LeakCounts]]
-"""Looks for leaks in rows."""
+LeakDetector = Callable[[Iterable["CleanedRow"]], Awaitable[LeakCounts]]
+"""Detects leaks among rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleaningSummary:
-    """What came of a cleaning."""
+    """The result of cleaning."""
 
     n_rows: int
-    """Rows that went in."""
+    """Rows read."""
     dropped: dict[str, int]
-    """Rows that went, by reason."""
+    """Dropped rows by reason."""
     embedder: str | None
-    """The model that told meanings, if one was asked."""
+    """Name of the embedding model, if one was used."""
     layers: tuple[str, ...] = ()
-    """Protections under which answers were run to find leaks; empty where none was."""
+    """Sandbox layers under which responses were executed; empty if none was."""
 
     @property
     def n_kept(self) -> int:
-        """Rows that stayed."""
+        """Rows kept."""
         return self.n_rows - sum(self.dropped.values())
 
 
-def name_of(embedder: "Embedder | None") -> str | None:
-    """Name the model that told meanings, if one did."""
+def embedder_name(embedder: "Embedder | None") -> str | None:
+    """Return the name of the embedding model, if any."""
     return None if embedder is None else embedder.name

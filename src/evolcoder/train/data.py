@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 from evolcoder.seeds.sources import rows_of
 from evolcoder.train.examples import TrainingPair
 
@@ -20,7 +20,7 @@ def pair_of(row: object) -> SeedPair:
     """Take task and answer out of a row, whichever format it is in."""
     if isinstance(row, Mapping) and "prompt" in row and "completion" in row:
         return _prompt_and_completion(row["prompt"], row["completion"])
-    fits = fitting(row)
+    fits = matching_formats(row)
     return next((read(row, name) for name in FORMATS if name in fits), SeedPair("", ""))
 
 
