@@ -1,4 +1,4 @@
-"""Leakage on rows of a file: found in any order, dropped with its evidence, counted."""
+"""Leak detection on the rows of a file, independent of order."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def found_in(path):
 
 
 class Ending(Hashing):
-    """Cancels whoever embeds for the third time, and counts how often that happens."""
+    """Cancels the task on the third embedding call, and counts calls."""
 
     times = 0
 
@@ -72,7 +72,7 @@ class Ending(Hashing):
 
 @pytest.mark.parametrize(("n_items", "n_rows"), [(1000, 1), (1, 1000)])
 def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
-    """Ctrl-C need not wait until all problems or all rows are embedded."""
+    """Ctrl-C does not wait until all problems or rows are embedded."""
     path = written(tmp_path / "d.jsonl", rows(n_rows))
     embedder = Ending()
     wanted = DetectorSettings([ITEM] * n_items, frozenset(), embedder)
@@ -82,7 +82,7 @@ def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
 
 
 def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
-    """A verbatim problem is seen by n-grams and as a neighbour, and no other row is seen."""
+    """A verbatim problem is found by n-grams and embeddings, and no other row is."""
     path = written(tmp_path / "d.jsonl", rows())
     found = found_in(path)
     copy = [row.id for row in rows_of_file(path)][-1]
@@ -92,7 +92,7 @@ def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
 
 
 def test_the_order_of_rows_is_nothing(tmp_path):
-    """Reversed, the same rows leave the same report."""
+    """Reversed rows give the same report."""
     reports = [
         build_report(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
         for data in (rows(), rows()[::-1])
@@ -102,7 +102,7 @@ def test_the_order_of_rows_is_nothing(tmp_path):
 
 @pytest.mark.parametrize("out", ["out.jsonl", None])
 def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
-    """Doubles go first; of the rows that are left, those that are named go with their hits."""
+    """Duplicates are dropped first; leaks among the remaining rows are dropped with their hits."""
     data = [*rows(3), *rows(3)[:1]]
     path = written(tmp_path / "d.jsonl", data)
     asked = []
@@ -125,7 +125,7 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
 
 
 class Once:
-    """Does what it stands for, but for one row, at which it raises."""
+    """Wraps a function and raises for one row."""
 
     def __init__(self, real, word, error):
         self.real, self.word, self.error = real, word, error
@@ -142,9 +142,7 @@ class Once:
     ids=range(4),
 )
 @pytest.mark.parametrize("step", ["read", "execution"])
-def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
-    tmp_path, monkeypatch, step, error
-):
+def test_a_row_that_a_detector_fails_on_is_reported(tmp_path, monkeypatch, step, error):
     """It has no hit by that detector and stays; the report counts it and says why.
 
     The kind: one row that ends the look at all of them.
@@ -177,8 +175,8 @@ def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
 @pytest.mark.parametrize(
     "error", [SandboxError("a worker ended"), StoreError("full"), BudgetReached("end")]
 )
-def test_what_means_something_of_its_own_ends_the_look(tmp_path, error):
-    """A sandbox that failed twice is no row's finding."""
+def test_sandbox_errors_end_the_detection(tmp_path, error):
+    """A repeated sandbox failure is not a finding about a row."""
 
     async def execution(row, answer):
         raise error
@@ -208,7 +206,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_rows_are_looked_at_like_any_other(tmp_path, text):
-    """Numbers that Python cannot write, deep nesting and odd marks are read, fenced or not."""
+    """Huge numbers, deep nesting and odd characters are processed, fenced or not."""
     fenced = f"```python\n{text}\n```"
     data = [{"instruction": f"Do {n}: {t}", "output": t} for n, t in enumerate((text, fenced))]
     found = asyncio.run(

@@ -1,4 +1,4 @@
-"""Leaks that running finds, whatever they are called and however they are said."""
+"""Leaks found by executing responses, independent of names and wording."""
 
 import time
 
@@ -52,7 +52,7 @@ async def no_need(_problem):
 
 @pytest.fixture(scope="module")
 def look(sandbox):
-    """Search an answer, and say which problems it passes."""
+    """Search a response; return the problems that it passes."""
     search = sandbox.runner.run(
         ExecutionSearch.create({"small": PROBLEMS}, sandbox.sandbox, no_need)
     )
@@ -70,7 +70,7 @@ def solved(passes):
 
 @pytest.mark.parametrize("of", PROBLEMS, ids=lambda of: of.id)
 def test_every_reference_is_found(look, of):
-    """A verbatim solution is a leak, and answers further inputs as it answers the test."""
+    """A verbatim solution is a leak, with full agreement on further inputs."""
     found = {one.problem: one for one in look(f"```python\n{of.reference}```")}
     assert found[of.id].alike == 1
 
@@ -93,7 +93,7 @@ def test_every_reference_is_found(look, of):
     ],
 )
 def test_another_way_to_solve_a_problem_is_found(look, answer, problem):
-    """Other algorithms, names, orders of arguments, defaults, methods, scripts, printed answers."""
+    """Other algorithms, names, argument orders, defaults, methods, scripts, printed answers."""
     assert problem in solved(look(answer))
 
 
@@ -113,13 +113,13 @@ def test_another_way_to_solve_a_problem_is_found(look, answer, problem):
     ],
 )
 def test_what_does_not_solve_a_problem_is_none(look, answer):
-    """Wrong ones, loops, bombs, and those that try to look right pass nothing."""
+    """Wrong solutions, infinite loops, resource bombs and forgeries pass nothing."""
     assert look(answer) == ()
 
 
 @pytest.mark.parametrize(("units", "found"), [(CALL_WORK, {"p/fib"}), (CALL_WORK + 1, set())])
-def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, units, found):
-    """The last unit that a call may do is always found, the next one never: no clock has a say."""
+def test_the_prefilter_ends_at_an_exact_unit_of_work(look, units, found):
+    """The work limit is exact, whatever the machine load."""
     turns = units - 1 - 10  # one for the entry, ten for the first example
     fib = "    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n"
     for name in ("one", "two", "three"):
@@ -128,7 +128,7 @@ def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, un
 
 
 def test_endless_functions_end_by_their_work(look):
-    """None of them is left to the sandbox's clock."""
+    """None needs the wall-clock limit of the sandbox."""
     before = look.search.counts.unfinished
     look("def f(a, b=1):\n    while True:\n        a = [a]")
     look("def f(a, b=1):\n    return f(a, b) if a else sum(range(10 ** 15))")
@@ -136,7 +136,7 @@ def test_endless_functions_end_by_their_work(look):
 
 
 def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
-    """Whoever answers two asserts and little else passes, and is marked as unlike."""
+    """A function that satisfies two asserts and little else passes with low agreement."""
     answer = "def f(a, b):\n    return {2: 5, 4: 13, 3: 5, 9: 13}.get(a, 0)"
     (found,) = [one for one in look(answer) if one.problem == "p/add"]
     assert found.agreement < 0.5
@@ -144,7 +144,7 @@ def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
 
 
 def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox):
-    """Its words are short and of six letters; those that are drawn by its types are not."""
+    """Its words are short with six letters; random inputs of its types are not."""
     echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
     lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
     of = asserts("p/echo", echo, *lines)
@@ -156,15 +156,15 @@ def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox)
     assert wrong.agreement < 0.5
 
 
-def test_plain_problems_tell_nothing(look):
+def test_passes_of_plain_problems_are_inconclusive(look):
     """`a + b` solves a problem and is in every collection of exercises."""
     (found,) = look(ADD)
     assert found.agreement == 1
     assert not found.is_evidence
 
 
-def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_nothing(look):
-    """Weak, plain and telling passes are all evidence; only the last cost a row its place."""
+def test_inconclusive_passes_are_marked_and_drop_nothing(look):
+    """Weak and plain passes are reported, but only conclusive ones drop a row."""
     weak = "def f(w, n):\n    return {'house': 'hoUSE', 'abc': 'aBC'}.get(w, w)"
     hits = [
         hit
@@ -177,7 +177,7 @@ def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_noth
 
 
 def test_equal_functions_are_run_once(look):
-    """However the answer around them reads."""
+    """Whatever the text around them."""
     look("def once(q, r):\n    return q * r - 7")
     before = look.search.counts.looked_at
     look("Once more:\n```python\ndef once(q, r):\n    '''Doc.'''\n    return q * r - 7\n```")
@@ -185,7 +185,7 @@ def test_equal_functions_are_run_once(look):
 
 
 def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
-    """What one function did to its process is gone for the next one."""
+    """State that one function leaves in its process does not affect the next."""
     answers = [
         "import builtins\ndef f(a, b):\n    builtins.sorted = builtins.len = None\n    return a + b",
         *(of.reference for of in PROBLEMS),
@@ -227,7 +227,7 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
 
 
 def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
-    """In a process of the sandbox as here."""
+    """In the sandbox as in this process."""
     lines = [encode(["value", one]) for one in (1, 2.5, [3, 4], {5}, 10**5000, float("nan"))]
     others = [encode(["value", one]) for one in (1.0, 2.5, [4, 3], {5}, 10**5000, 7)]
     for exact in (True, False):
@@ -257,8 +257,8 @@ def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
     ],
     ids=range(10),
 )
-def test_whatever_the_first_look_says_only_pairs_of_its_table_are_taken(look, said):
-    """A function may write anything in its place: numbers of problems and views are read, no more."""
+def test_a_forged_prefilter_result_yields_only_valid_pairs(look, said):
+    """A function may forge the result: only valid indices of problems and views are accepted."""
     begun = time.process_time()
     pairs = list(look.search._pairs(said))
     assert time.process_time() - begun < 0.05

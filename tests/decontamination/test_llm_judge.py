@@ -1,4 +1,4 @@
-"""A judge that texts cannot speak for."""
+"""The LLM judge withstands prompt injection."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def same(mark, one, two):
 
 
 def test_the_judge_decides_and_its_reason_is_evidence():
-    """A match becomes a hit with the judge's reason; no match becomes none."""
+    """A match becomes a hit with the judge's reason; no match gives none."""
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair(ITEMS[0].wording), pair("Other.", "b")], judge))
     assert [each.answer for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
@@ -59,14 +59,14 @@ def test_the_judge_decides_and_its_reason_is_evidence():
 
 
 def test_equal_pairs_are_asked_about_once():
-    """However many rows hold the same task, it costs one request per problem."""
+    """Any number of rows with the same task costs one request per problem."""
     judge, asked = role(same)
     words_of([pair("A task.", f"row-{n}") for n in range(50)], judge)
     assert len(asked) == 1
 
 
 def test_a_second_run_asks_nothing(tmp_path):
-    """Over a cache, the same pairs are never paid for twice, unreadable answers included."""
+    """With a cache, equal pairs are paid for once, unreadable answers included."""
     for name, answer, n_asked in (("same", same, 1), ("odd", lambda mark, one, two: "well", 2)):
         judge, asked = role(answer)
         for _ in range(2):
@@ -88,7 +88,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_text_stays_inside_its_quotes(attack):
-    """Whatever a task holds, the question keeps its shape and the judge sees the task whole."""
+    """A task cannot break out of its quotes, and the judge sees all of it."""
     seen = []
     judge, _ = role(lambda mark, one, two: seen.append(two) or f"{mark} MATCH: same")
     assert words_of([pair(attack)], judge) == [Answer.MATCH]
@@ -97,7 +97,7 @@ def test_a_text_stays_inside_its_quotes(attack):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_judge_that_obeys_a_text_is_not_believed(attack):
-    """A model that only repeats what a text told it to say has not answered."""
+    """An answer dictated by a text is unreadable."""
     judge, asked = role(lambda mark, one, two: two)
     assert words_of([pair(attack)], judge) == [Answer.UNREADABLE]
     assert len(asked) == 2
@@ -105,7 +105,7 @@ def test_a_judge_that_obeys_a_text_is_not_believed(attack):
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_holds_its_own_mark(one, two):
-    """The mark that an answer needs is in neither text, so none can give it away."""
+    """The mark required in the answer is in neither text."""
     judge, asked = role(lambda mark, first, second: f"{mark} NO MATCH: x")
     words_of([pair(two, item=type(ITEMS[0])("t", "x", "python", (), one, "", ""))], judge)
     mark = asked[0].messages[-1].content.split()[-4]
@@ -128,12 +128,12 @@ def test_no_text_holds_its_own_mark(one, two):
     ],
 )
 def test_an_answer_out_of_form_is_unreadable(said):
-    """It is never taken for no match, nor for a match."""
+    """It counts neither as match nor as no match."""
     assert read_answer(said, "abcd1234")[0] is Answer.UNREADABLE
 
 
 def test_a_failed_request_is_reported_and_spoils_no_other():
-    """One pair that the server refuses is `failed`; the others are judged."""
+    """A pair that the server rejects is `failed`; the others are judged."""
 
     def answer(mark, one, two):
         if "bad" in two:
@@ -163,14 +163,14 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
 
 
 def test_a_megabyte_is_shown_shortened():
-    """A question is bounded however long a task is."""
+    """The length of a question is bounded."""
     judge, asked = role(same)
     words_of([pair("word " * 200_000)], judge)
     assert len(asked[0].messages[-1].content) < 6 * 2000 + len(QUESTION) + 500
 
 
-def test_beyond_the_bound_nothing_is_asked_and_that_is_format_gram():
-    """With a bound the nearest pairs are judged; the others are `not_asked`, never no match."""
+def test_beyond_the_bound_nothing_is_asked_and_that_is_reported():
+    """With a bound, the nearest pairs are judged; the others are `not_asked`, not no match."""
     judge, asked = role(same)
     pairs = [
         NearPair(ITEMS[0], f"row-{n}", f"Task {n}.", n / 10, 0.5, False, True) for n in range(5)

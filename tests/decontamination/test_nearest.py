@@ -22,7 +22,7 @@ def pairs_of(rows, *, step=10**9, k=5):
 
 @pytest.mark.parametrize("step", [1, 3, 64])
 def test_blocks_and_order_of_rows_decide_nothing(step):
-    """The nearest rows are the same in any order and however many come at once."""
+    """The nearest rows do not depend on order or block size."""
     shuffled = [*ROWS]
     random.Random(step).shuffle(shuffled)
     assert pairs_of(shuffled, step=step) == pairs_of(ROWS)
@@ -38,14 +38,14 @@ def test_the_nearest_are_the_nearest():
 
 
 def test_equal_rows_are_taken_by_their_id():
-    """Among more equal rows than are kept, the smallest ids are."""
+    """Among ties, the smallest row ids are kept."""
     rows = [(f"row-{n:04}", "The very same task.") for n in reversed(range(2 * BLOCK // 100))]
     kept = [pair.row for pair in pairs_of(rows) if pair.item == ITEMS[0]]
     assert kept == [f"row-{n:04}" for n in range(5)]
 
 
 def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
-    """Nearness with the rare words of a problem is a leak without a judge."""
+    """A high cosine with the problem's rare words is a leak without the judge."""
     copy = (
         "bad",
         "Two ordered ledgers: merge by alternating entries; keep the surplus at the end.",
@@ -59,7 +59,7 @@ def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
 
 
 def test_a_telling_function_name_needs_less_nearness():
-    """A name of several words gives a paraphrase away; `add` does not."""
+    """A name of several words identifies a paraphrase; `add` does not."""
     names = {"merge_by_turns": True, "add": False}
     for name, is_named in names.items():
         item = BenchmarkText("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
@@ -84,7 +84,7 @@ def test_a_telling_function_name_needs_less_nearness():
     ],
 )
 def test_a_word_that_turns_a_problem_into_another_leaves_it_to_the_judge(one, other):
-    """However near two problems are, opposite words are no leak without a judge."""
+    """Contrasting words leave even near pairs to the judge."""
     near = NearestRows([BenchmarkText("toy", "x", "python", ("f",), one, "", "")], Hashing())
     near.add_rows([("same", one), ("other", other)])
     assert {hit.row for hit in neighbour_hits(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {

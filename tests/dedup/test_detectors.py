@@ -1,4 +1,4 @@
-"""All detectors together: every row is looked at, and one report comes out."""
+"""All detectors together process every row and give one report."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ def report(rows=ROWS, *, judge=None, embedder=True, execution=True):
 
 
 def test_each_detector_brings_its_hits_into_one_report():
-    """Copies, near rows and what passed tests are dropped, clean rows are kept."""
+    """Copies, neighbours and passes of tests are dropped; clean rows are kept."""
     found = report()
     assert found.dropped == ("by running", "near", "renamed", "reordered", "wording")
     assert found.ran == ("ngrams", "substring", "neighbours", "execution")
@@ -65,7 +65,7 @@ def test_the_order_of_rows_changes_nothing(seed):
 
 
 def test_a_judge_out_of_form_is_reported_and_drops_nothing():
-    """What could not be read is counted, and no row goes for it."""
+    """Unreadable answers are counted and drop no row."""
     found = report(judge=JUDGE)
     assert set(dict(found.verdicts)) == {"unreadable"}
     assert dict(found.verdicts)["unreadable"] > 7
@@ -73,7 +73,7 @@ def test_a_judge_out_of_form_is_reported_and_drops_nothing():
 
 
 def test_without_an_embedder_the_report_says_that_nobody_looked():
-    """Neighbours that were not looked for are not in the list of what ran."""
+    """Detectors that did not run are not listed."""
     assert report(embedder=False, execution=False).ran == ("ngrams", "substring")
     assert report(embedder=False).ran == ("ngrams", "substring", "execution")
 
@@ -81,13 +81,13 @@ def test_without_an_embedder_the_report_says_that_nobody_looked():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=80), st.text(max_size=80)), max_size=4))
 def test_rows_in_any_odd_shape_end_in_a_report(pairs):
-    """No text of a row makes looking fail, and every row is counted."""
+    """No text makes detection fail, and every row is counted."""
     rows = [texts(str(n), *both) for n, both in enumerate(pairs)]
     assert report(rows).n_rows == len(rows)
 
 
 def test_five_languages_a_bomb_and_orders_to_the_judge_end_in_a_report():
-    """Text that is hostile in any of these ways is looked at like any other."""
+    """Hostile texts are processed like any other."""
     fences = "\n".join(
         f"```{name}\nx = {name};\n```" for name in ("python", "js", "rust", "go", "lua")
     )

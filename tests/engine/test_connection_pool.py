@@ -1,4 +1,4 @@
-"""What a connection does with servers that keep to HTTP/1.1 in ways that few tests of engines see."""
+"""Connection handling with less common HTTP/1.1 servers."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ MOST = 1000
 
 
 class Scripted:
-    """A server that sends the next answer for each request, and counts its connections."""
+    """A server that sends one scripted response per request and counts connections."""
 
     def __init__(self, *answers, ends=()):
         self.answers, self.ends = list(answers), set(ends)
@@ -83,7 +83,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("name", WHOLE)
 async def test_an_answer_in_any_form_is_read_and_its_connection_used_again(name):
-    """Chunks, provisional answers and packing show in nothing but the time they take."""
+    """Chunked, provisional and compressed responses are read alike."""
     script = Scripted(WHOLE[name], WHOLE[name])
     async with pool_to(script) as pool:
         assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
@@ -91,31 +91,31 @@ async def test_an_answer_in_any_form_is_read_and_its_connection_used_again(name)
 
 
 async def test_an_answer_without_a_length_ends_with_its_connection():
-    """Old servers and some proxies say how long an answer is by hanging up."""
+    """Old servers and some proxies mark the end of a response by closing the connection."""
     script = Scripted(b"HTTP/1.0 200 OK\r\n\r\nfine", answer(), ends={0})
     async with pool_to(script) as pool:
         assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
     assert script.n_connections == 2
 
 
-async def test_a_server_that_says_close_gets_a_new_connection():
-    """The next request does not go where nobody will read it."""
+async def test_connection_close_is_honoured():
+    """No request is sent on a connection that the server will close."""
     script = Scripted(answer(head=b"Connection: close\r\n"), answer())
     async with pool_to(script) as pool:
         assert [(await pool.request(ASKED, 5)).status for _ in range(2)] == [200, 200]
     assert script.n_connections == 2
 
 
-async def test_more_than_was_asked_for_is_no_answer_to_the_next_request():
-    """A second answer behind the first may be anybody's; it is thrown away with its connection."""
+async def test_unsolicited_data_does_not_answer_the_next_request():
+    """Unsolicited data is discarded together with its connection."""
     script = Scripted(answer() + answer(b"not yours"), answer(b"yours"))
     async with pool_to(script) as pool:
         assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"yours"]
     assert script.n_connections == 2
 
 
-async def test_words_on_an_idle_connection_close_it():
-    """Servers say 408 before they hang up; that is no answer to what is asked later."""
+async def test_data_on_an_idle_connection_closes_it():
+    """A 408 that a server sends before closing does not answer a later request."""
 
     async def talk(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -171,8 +171,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_is_no_whole_answer_is_said_by_kind(name):
-    """The kind decides how often the request is tried again; the next one has a new connection."""
+async def test_incomplete_responses_raise_their_error_type(name):
+    """The error type decides how often a request is retried; the retry gets a new connection."""
     sent, kind = BROKEN[name]
     script = Scripted(sent, answer(), ends={0})
     async with pool_to(script) as pool:
@@ -182,8 +182,8 @@ async def test_what_is_no_whole_answer_is_said_by_kind(name):
     assert script.n_connections == 2
 
 
-async def test_who_gives_up_leaves_no_answer_to_the_next():
-    """Neither a time-out nor a cancelled request has its answer read by somebody else."""
+async def test_a_cancelled_request_does_not_answer_the_next():
+    """After a timeout or cancellation, the late response is not read by another request."""
     script = Scripted(b"", b"", answer())
     async with pool_to(script) as pool:
         with pytest.raises(TimeoutError):
@@ -197,7 +197,7 @@ async def test_who_gives_up_leaves_no_answer_to_the_next():
 
 
 async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(monkeypatch):
-    """Fifty who connect at once ask the name service once, and not all go to one address."""
+    """Fifty concurrent connects need one DNS lookup and are spread over the addresses."""
     script, asked = Scripted(*[answer()] * 50), []
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -220,8 +220,8 @@ async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(
     assert (peers.count("127.0.0.1"), peers.count("127.0.0.2")) == (25, 25)
 
 
-async def test_an_address_that_refuses_is_passed_over(monkeypatch):
-    """`localhost` is two addresses, and many a server listens at one of them."""
+async def test_an_address_that_refuses_is_skipped(monkeypatch):
+    """`localhost` has two addresses, and many servers listen on only one."""
     script = Scripted(answer())
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -237,8 +237,8 @@ async def test_an_address_that_refuses_is_passed_over(monkeypatch):
     await script.stop(server)
 
 
-async def test_a_name_that_nobody_knows_is_no_connection(monkeypatch):
-    """What the name service says is passed on, and the name is asked for again next time."""
+async def test_an_unknown_host_name_is_a_connection_error(monkeypatch):
+    """The DNS error is reported, and the next request resolves the name again."""
     asked = []
 
     async def getaddrinfo(host, port, **_):

@@ -1,4 +1,4 @@
-"""How fast a server is asked."""
+"""Limits of requests in flight, requests per minute and tokens per minute."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ def now():
 
 
 async def turn(limiter, *, tokens=1, used=None, takes_s=0.0):
-    """Take a turn that succeeds, and say when it began."""
+    """Make a successful request; return its start time."""
     await limiter.acquire(tokens)
     began = now()
     await asyncio.sleep(takes_s)
@@ -29,7 +29,7 @@ async def turn(limiter, *, tokens=1, used=None, takes_s=0.0):
 
 
 async def refusals(limiter, n):
-    """Have n turns in flight at once, all of which the server refuses."""
+    """Have n requests in flight at once that all report overload."""
     epochs = [await limiter.acquire(1) for _ in range(n)]
     for epoch in epochs:
         limiter.record_overload(epoch, 0.0)
@@ -37,7 +37,7 @@ async def refusals(limiter, n):
 
 
 async def test_no_more_than_the_limit_are_in_flight():
-    """A hundred turns of a second pass seven at a time."""
+    """A hundred requests of one second pass seven at a time."""
     limiter = pace_for(concurrency=7)
     tasks = [asyncio.create_task(turn(limiter, takes_s=1)) for _ in range(100)]
     most = 0
@@ -50,7 +50,7 @@ async def test_no_more_than_the_limit_are_in_flight():
 
 
 async def test_the_limit_halves_once_per_round_trip():
-    """All refusals of requests that were in flight together count as one."""
+    """Overload responses to requests that were in flight together count once."""
     limiter = pace_for(concurrency=64)
     await refusals(limiter, 64)
     assert limiter.limit == 32
@@ -59,7 +59,7 @@ async def test_the_limit_halves_once_per_round_trip():
 
 
 async def test_the_limit_halves_from_what_was_in_flight():
-    """A limit that was not used says nothing about the server."""
+    """An unused limit says nothing about the server."""
     limiter = pace_for(concurrency=1000)
     await refusals(limiter, 10)
     assert limiter.limit == 5
@@ -75,7 +75,7 @@ async def test_the_limit_never_falls_below_one():
 
 
 async def test_the_limit_grows_by_one_for_a_limits_worth_of_answers():
-    """Ten answers at limit 10 make it 11, give or take rounding."""
+    """Ten successes at limit 10 raise it to 11, up to rounding."""
     limiter = pace_for(concurrency=20)
     await refusals(limiter, 20)
     for _ in range(11):
@@ -84,7 +84,7 @@ async def test_the_limit_grows_by_one_for_a_limits_worth_of_answers():
 
 
 async def test_the_limit_grows_back_to_where_it_began_and_no_further():
-    """After a storm all is as before."""
+    """After an overload the limit recovers."""
     limiter = pace_for(concurrency=16)
     await refusals(limiter, 16)
     for _ in range(200):
@@ -92,8 +92,8 @@ async def test_the_limit_grows_back_to_where_it_began_and_no_further():
     assert limiter.limit == 16
 
 
-async def test_who_waits_longest_goes_first():
-    """Turns are given in the order of asking."""
+async def test_requests_are_admitted_in_fifo_order():
+    """Requests are admitted in FIFO order."""
     limiter = pace_for(concurrency=1)
     order = []
 
@@ -107,8 +107,8 @@ async def test_who_waits_longest_goes_first():
     assert order == list(range(10))
 
 
-async def test_who_tries_again_goes_before_the_others():
-    """A request that failed is not sent to the end of a long line."""
+async def test_retries_go_to_the_front():
+    """Retries go to the front of the queue."""
     limiter = pace_for(concurrency=1)
     await limiter.acquire(1)
     first = asyncio.create_task(limiter.acquire(1))
@@ -121,8 +121,8 @@ async def test_who_tries_again_goes_before_the_others():
     await first
 
 
-async def test_who_gives_up_waiting_leaves_no_trace():
-    """A cancelled turn, waiting or just granted, does not shrink the limit."""
+async def test_a_cancelled_request_releases_its_slot():
+    """A request cancelled while waiting or just admitted releases its slot."""
     limiter = pace_for(concurrency=2)
     for _ in range(2):
         await limiter.acquire(1)
@@ -140,7 +140,7 @@ async def test_who_gives_up_waiting_leaves_no_trace():
 
 @pytest.mark.parametrize("per_minute", [1, 2, 7, 60, 61, 600, 3000])
 async def test_no_minute_holds_more_requests_than_allowed(per_minute):
-    """In any 60 s, from any turn on, also after a pause."""
+    """In any 60 s, also after a pause."""
     limiter = pace_for(concurrency=4000, requests_per_minute=per_minute)
     await asyncio.sleep(1000)
     began = [await turn(limiter) for _ in range(3 * per_minute + 1)]
@@ -150,7 +150,7 @@ async def test_no_minute_holds_more_requests_than_allowed(per_minute):
 
 
 async def test_no_minute_holds_more_tokens_than_allowed():
-    """Big requests are spread, and one larger than the allowance still passes."""
+    """Large requests are spread; one above the allowance still passes."""
     limiter = pace_for(tokens_per_minute=10_000)
     began = [await turn(limiter, tokens=2500) for _ in range(20)]
     for first, beyond in zip(began, began[4:], strict=False):
@@ -161,8 +161,8 @@ async def test_no_minute_holds_more_tokens_than_allowed():
     assert 180 <= now() - sent < 190
 
 
-async def test_tokens_that_were_not_used_are_given_back():
-    """An answer shorter than max_tokens makes room at once, also for who waits already."""
+async def test_unused_tokens_are_refunded():
+    """An answer shorter than max_tokens frees tokens at once, also for waiting requests."""
     limiter = pace_for(tokens_per_minute=1000)
     first = asyncio.create_task(turn(limiter, tokens=6000, used=100, takes_s=10))
     await asyncio.sleep(1)
@@ -170,15 +170,15 @@ async def test_tokens_that_were_not_used_are_given_back():
     await first
 
 
-async def test_tokens_that_were_used_on_top_are_paid_for():
-    """An estimate that was too low makes the next one wait."""
+async def test_tokens_above_the_estimate_are_charged():
+    """After an estimate that was too low, the next request waits longer."""
     limiter = pace_for(tokens_per_minute=1000)
     await turn(limiter, tokens=10, used=1000)
     assert await turn(limiter) > 59
 
 
 async def test_a_wait_that_the_server_asks_for_holds_for_all():
-    """Nobody begins before it is over, also those who waited already."""
+    """No request starts before it is over, those already waiting included."""
     limiter = pace_for(concurrency=1)
     epoch = await limiter.acquire(1)
     waiting = asyncio.create_task(turn(limiter))
@@ -189,7 +189,7 @@ async def test_a_wait_that_the_server_asks_for_holds_for_all():
 
 
 async def test_no_bound_means_no_wait():
-    """Without rates a thousand turns take no time at all."""
+    """Without rate limits a thousand requests start at once."""
     limiter = pace_for()
     for _ in range(1000):
         await turn(limiter)

@@ -47,13 +47,13 @@ def record(reference, test, name, check, most, largest):
     exec(reference, space)
     calls = []
     def spy(*arguments):
-        arguments_data = marshal.dumps(arguments, 2)
+        given = marshal.dumps(arguments, 2)
         answer = space[name](*arguments)
-        answer_data = marshal.dumps(answer, 2)
+        answered = marshal.dumps(answer, 2)
         if len(calls) < most:
             calls.append(None)
-            if len(arguments_data) + len(answer_data) <= largest + 10:
-                calls[-1] = encode((marshal.loads(arguments_data), marshal.loads(answer_data))).decode()
+            if len(given) + len(answered) <= largest + 10:
+                calls[-1] = encode((marshal.loads(given), marshal.loads(answered))).decode()
         return answer
     tester = {"__name__": "test", name: spy}
     exec(test, tester)
