@@ -74,7 +74,7 @@ def test_a_sound_run_is_read(capsys, run):
 
 
 @pytest.mark.parametrize("kind", damage.ANY)
-def test_a_file_that_is_no_database_of_ours(capsys, run, kind):
+def test_a_foreign_or_damaged_file_is_refused(capsys, run, kind):
     """Every verb says so, names the file, and leaves it and what is beside it alone."""
     damage.ANY[kind](run / "run.db")
     found = read_all(capsys, run)

@@ -91,7 +91,7 @@ def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
     assert build_report(found, looks(), [DropRule.ANY]).dropped == (copy,)
 
 
-def test_the_order_of_rows_is_nothing(tmp_path):
+def test_the_order_of_rows_does_not_matter(tmp_path):
     """Reversed rows give the same report."""
     reports = [
         build_report(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])

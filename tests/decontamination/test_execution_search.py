@@ -5,7 +5,8 @@ import time
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import _SANDBOX_MODULES, agreement
+from evolcoder.decontamination.execution.agreement import _SANDBOX_MODULES
+from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import DropRule, dropped, execution_hits
@@ -72,7 +73,7 @@ def solved(passes):
 def test_every_reference_is_found(look, of):
     """A verbatim solution is a leak, with full agreement on further inputs."""
     found = {one.problem: one for one in look(f"```python\n{of.reference}```")}
-    assert found[of.id].alike == 1
+    assert found[of.id].agreement == 1
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_answers_count_where_rows_are_compared(tmp_path):
     assert dropped == [{"duplicate_exact": 1}, {}]
 
 
-def test_a_child_of_our_own_export_is_not_a_double_of_its_parent(tmp_path):
+def test_a_child_in_an_export_is_not_a_duplicate_of_its_parent(tmp_path):
     """The lineage columns of an export are recognised: parent and child are kept."""
     text = TASK.format("numbers", "square", "two")
     parent = {"instruction": text, "output": "", "id": "p", "root": "p", "parent": "", "round": 0}

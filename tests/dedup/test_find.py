@@ -48,7 +48,7 @@ def test_case_and_white_space_make_no_difference():
     assert found == {"b": ("a", "exact", 1.0)}
 
 
-def test_a_near_double_names_its_match_and_the_exact_similarity():
+def test_a_near_duplicate_names_its_match_and_the_exact_similarity():
     """Similarity is the exact Jaccard index, not an estimate."""
     one, two = words(100), words(100, start=4)
     found = drops([Document("a", one), Document("b", two)])
@@ -131,7 +131,7 @@ def test_odd_texts_end_in_a_verdict():
 
 @settings(max_examples=60, deadline=None)
 @given(entries=ENTRIES, seed=st.integers(0, 2**32))
-def test_the_order_of_arrival_is_nothing(entries, seed):
+def test_the_order_of_arrival_does_not_matter(entries, seed):
     """Documents in any order give the same drops, matches and similarities."""
     shuffled = random.Random(seed).sample(entries, len(entries))
     likeness = Similarity(near=0.6, meaning=0.97)
@@ -141,7 +141,7 @@ def test_the_order_of_arrival_is_nothing(entries, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(entries=ENTRIES)
-def test_every_match_stays_and_is_alike(entries):
+def test_every_match_is_kept_and_similar(entries):
     """A match is kept, precedes the drop and is similar; no two kept rows have equal texts."""
     by_id = {entry.id: entry for entry in entries}
     found = drops(entries, Similarity(near=0.6))
@@ -154,7 +154,7 @@ def test_every_match_stays_and_is_alike(entries):
     assert len(kept) == len(set(kept))
 
 
-def test_nearly_all_planted_doubles_are_found():
+def test_nearly_all_planted_duplicates_are_found():
     """MinHash finds at least 97 % of duplicates just above the threshold, for three seeds."""
     rng = random.Random(7)
     entries, planted = [], set()

@@ -108,7 +108,7 @@ def test_jsonl_files_have_a_row_per_line(rows, facts, tmp_path, name):
 
 
 def test_trainers_are_pointed_at_the_file(rows, facts, tmp_path):
-    """LLaMA-Factory's entry and axolotl's stanza name the data file beside them."""
+    """LLaMA-Factory's entry and axolotl's stanza name the data file next to them."""
     export(lambda _: rows(), ALL, tmp_path, facts)
     for name in (name for name in ALL if FORMATS[name].axolotl):
         info = json.loads((tmp_path / name / "dataset_info.json").read_text(encoding="utf-8"))
@@ -118,14 +118,14 @@ def test_trainers_are_pointed_at_the_file(rows, facts, tmp_path):
 
 
 def test_the_same_rows_give_the_same_bytes(rows, facts, tmp_path):
-    """Neither the clock nor the folder shows in an export."""
+    """Exports do not depend on the time or the folder."""
     export(lambda _: rows(), ALL, tmp_path / "one", facts)
     export(lambda _: rows(), ALL, tmp_path / "two" / "deep", facts)
     assert digests(tmp_path / "one") == digests(tmp_path / "two" / "deep")
 
 
 def test_an_export_takes_the_place_of_the_one_before(rows, seed_rows, facts, tmp_path):
-    """Writing again leaves what a fresh export would."""
+    """Writing again gives the same files as a new export."""
     export(lambda _: rows(), ALL, tmp_path / "again", facts)
     export(lambda _: seed_rows(2), ALL, tmp_path / "again", facts)
     export(lambda _: seed_rows(2), ALL, tmp_path / "fresh", facts)
@@ -134,7 +134,7 @@ def test_an_export_takes_the_place_of_the_one_before(rows, seed_rows, facts, tmp
 
 @pytest.mark.parametrize("name", ALL)
 def test_rows_that_fail_halfway_leave_the_old_export(rows, facts, tmp_path, name):
-    """A file is replaced when all of it is written, and no part of one stays."""
+    """A file is replaced only when complete, and no partial file remains."""
     export(lambda _: rows(), [name], tmp_path, facts)
     before = digests(tmp_path)
 
@@ -149,7 +149,7 @@ def test_rows_that_fail_halfway_leave_the_old_export(rows, facts, tmp_path, name
 
 @pytest.mark.parametrize("name", ALL)
 def test_memory_is_flat(seed_rows, facts, tmp_path, name):
-    """Four times the rows take no more memory than the two batches that are alive at once."""
+    """Four times the rows need no more memory than two batches."""
 
     def peak(n_rows):
         tracemalloc.start()
@@ -164,7 +164,7 @@ def test_memory_is_flat(seed_rows, facts, tmp_path, name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_rows_give_an_empty_export(facts, tmp_path, name):
-    """A run that kept nothing exports nothing, in files that are still valid."""
+    """A run without rows exports valid empty files."""
     (path,) = export(lambda _: iter(()), [name], tmp_path, facts)
     if path.suffix == ".parquet":
         from pyarrow import parquet
@@ -176,7 +176,7 @@ def test_no_rows_give_an_empty_export(facts, tmp_path, name):
         assert path.read_bytes() == b""
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_to_mend(rows, facts, tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_user_error(rows, facts, tmp_path):
     """One line names the folder and the reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match=r"file/messages: cannot be written: Not a directory"):
@@ -184,15 +184,15 @@ def test_a_folder_that_cannot_be_made_is_the_users_to_mend(rows, facts, tmp_path
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_disk_that_takes_no_more_is_the_users_to_mend(rows, facts, tmp_path, name):
-    """One line names the file; what could not be finished is taken away."""
-    with limited_files(64), pytest.raises(RunFolderError, match="File too large; make room"):
+def test_a_full_disk_is_a_user_error(rows, facts, tmp_path, name):
+    """One line names the file; the partial file is removed."""
+    with limited_files(64), pytest.raises(RunFolderError, match="File too large; free disk space"):
         export(lambda _: rows(), [name], tmp_path, facts)
     assert list((tmp_path / name).iterdir()) == []
 
 
 def test_parquet_without_pyarrow_names_the_extra(rows, facts, monkeypatch, tmp_path):
-    """The message says what to install, and nothing is left behind."""
+    """The message says what to install, and no file is written."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'evolcoder\[parquet\]'"):
         export(lambda _: rows(), ["parquet"], tmp_path, facts)

@@ -78,7 +78,7 @@ class ModelConfig(Section):
     """A model and its sampling parameters. Every parameter is sent with every request."""
 
     model: ModelSpec = "qwen2.5-coder-0.5b"
-    """A known name, `FILE.gguf`, `openai:NAME`, `URL#NAME`, `vllm:ID`, or `scripted:FILE`."""
+    """A known name, `FILE.gguf`, `openai:NAME`, `URL#NAME` or `scripted:FILE`."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     """Sampling temperature."""
     top_p: float = Field(0.9, gt=0.0, le=1.0)
@@ -209,7 +209,7 @@ class VerifyConfig(Section):
     """`possible` verifies rows if this machine can run the sandbox and reports it otherwise;
     `always` makes a missing sandbox an error; `never` skips verification."""
     sandbox: SandboxLevel = "strict"
-    """Minimum isolation of programs: `strict`, or `processes` (separate processes only)."""
+    """Minimum isolation of programs: `strict` (bubblewrap) or `processes` (Landlock)."""
     checks: tuple[Check, ...] = (Check.RUNS,)
     """Checks to run; a check that uses the results of others runs after them."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
@@ -274,7 +274,7 @@ class BudgetConfig(Section):
     """Limits of a run. Raising a limit resumes a stopped run."""
 
     rounds: int = Field(1, ge=0, le=100)
-    """Rounds of evolution; ignored if `target` is set."""
+    """Rounds of evolution; with `target`, as many as it needs."""
     target: int | None = Field(None, ge=1)
     """Stop at exactly N accepted evolved rows, seeds not counted, over as many rounds as needed."""
     max_candidates: int | None = Field(None, ge=1)

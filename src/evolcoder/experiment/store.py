@@ -86,7 +86,7 @@ class LoopStore(Workdir):
     def steps(self) -> list[StoredStep]:
         """Read all steps, in order."""
         query = "SELECT kind, name, seconds, detail, busy FROM steps ORDER BY rowid"
-        return [StoredStep(*row) for row in self.db.each(_STEP.checked, query)]
+        return [StoredStep(*row) for row in self.db.each(_STEP.validate, query)]
 
     def run_folder(self, name: str) -> Path:
         """Return where a run is kept."""

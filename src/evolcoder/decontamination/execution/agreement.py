@@ -6,12 +6,8 @@ the reference returns a value are used. The first kind gives the agreement. The 
 reference outside its intended domain, so it only counts if agreement on it is below one half, and
 not at all if the reference always returns the same value, which chance would explain.
 
-`agreement` is Cohen's kappa, from 0 to 1. It does not bound the cost of comparing values: callers
-bound the length of the lines or run it in the sandbox. This module is sent there as text, with
-`bench.comparators` and `grading.answers`.
+Agreement is Cohen's kappa, from 0 to 1 (see `kappa`).
 
->>> agreement([b'["l","value",1]'], [b'["l","value",1]'], exact=True)
-1.0
 >>> await Agreement(sandbox).of(program, problem, examples)   # doctest: +SKIP
 0.93
 
@@ -24,21 +20,20 @@ the signature. A pass of a problem of at most `MAX_PLAIN_SIZE` is no evidence of
 """
 
 import ast
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.bench.base import Problem
-from evolcoder.bench.comparators import Comparator, compare
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function
 from evolcoder.code.instrument import counted
 from evolcoder.code.python_ast import tree_of
 from evolcoder.decontamination.execution.examples import ProblemExample, is_exact
+from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import inputs_drawn
 from evolcoder.decontamination.execution.sandbox_programs import adapted
-from evolcoder.grading.answers import CandidateAnswer, read_answer
+from evolcoder.grading.answers import read_answer
 from evolcoder.grading.calls import (
     LIGHT_BYTES,
     TooCostlyError,
@@ -46,64 +41,7 @@ from evolcoder.grading.calls import (
     call_isolated,
     costly_limits,
 )
-from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Limits, Sandbox
-
-
-def agreement(lines: Sequence[bytes], expected: Sequence[bytes], *, exact: bool) -> float:
-    """Return how often answers agree beyond chance (Cohen's kappa), from 0 to 1.
-
-    Both are encoded; expected answers are values. Calls ended for taking too long are left out.
-    """
-    answers = [read_answer(line) for line in lines[: len(expected)]]
-    given = [*answers, *[CandidateAnswer("raise", "")] * (len(expected) - len(answers))]
-    both = zip(given, map(read_answer, expected), strict=True)
-    pairs = [two for two in both if not _is_slow(two[0])]
-    if not pairs:
-        return 1.0
-    same = [_is_same_answer(one, right, exact) for one, right in pairs]
-    observed = sum(same) / len(pairs)
-    mine = Counter(
-        _comparable(right if agree else one)
-        for (one, right), agree in zip(pairs, same, strict=True)
-    )
-    theirs = Counter(_comparable(right) for _, right in pairs)
-    by_chance = sum(n * mine[answer] for answer, n in theirs.items()) / len(pairs) ** 2
-    return 1.0 if observed == 1 else max(0.0, (observed - by_chance) / (1 - by_chance))
-
-
-def agreement_in_sandbox(given: Sequence[Any]) -> float:
-    """Compute `agreement` in the sandbox, with the arguments as plain data."""
-    lines, expected, exact = given
-    return agreement(lines, expected, exact=exact)
-
-
-def _is_slow(answer: CandidateAnswer) -> bool:
-    return answer.word == "raise" and str(answer.value).startswith("Slow:")
-
-
-def _comparable(answer: CandidateAnswer) -> tuple[str, bytes]:
-    return answer.word, encode(answer.value)
-
-
-def _is_same_answer(answer: CandidateAnswer, expected: CandidateAnswer, exact: bool) -> bool:  # noqa: FBT001
-    if answer.word != "value":
-        return False
-    return _comparable(answer) == _comparable(expected) or _is_equivalent(
-        answer.value, expected.value, exact
-    )
-
-
-def _is_equivalent(answer: Any, expected: Any, exact: bool) -> bool:  # noqa: ANN401, FBT001 - plain data
-    """Whether two answers are equal, nearly equal numbers, or have the same members."""
-    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
-        if len(answer) != len(expected):
-            return False
-        if all(_is_equivalent(a, b, exact) for a, b in zip(answer, expected, strict=True)):
-            return True
-        return not exact and sorted(map(encode, answer)) == sorted(map(encode, expected))
-    return compare(Comparator.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
-
 
 LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
 """Limits of running a function on one kind of inputs; its work is counted and ends much earlier."""
@@ -116,7 +54,7 @@ ReferenceAnswers = list[tuple[tuple[Any, ...], bytes]]
 _SANDBOX_MODULES = (
     "evolcoder.bench.comparators",
     "evolcoder.grading.answers",
-    "evolcoder.decontamination.execution.agreement",
+    "evolcoder.decontamination.execution.kappa",
 )
 
 
