@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--anew", action="store_true", help="run equal functions again")
     given = parser.parse_args()
     if given.anew:
-        execution.MAX_KEPT = 1
+        execution.MAX_CACHED = 1
     with tempfile.TemporaryDirectory() as folder:
         shelf = DataFolder(SHARED, Path(folder))
         rows = corpus(shelf, n_planted=given.planted, n_clean=given.rows, seed=given.seed)

@@ -144,7 +144,7 @@ def test_a_file_without_any_instruction_is_an_error(read, seeds_file, format):
     with pytest.raises(SeedsError) as caught:
         read(seeds_file("s.json", [{"question": "?"}, {"query": "!"}]), format=format)
     assert str(caught.value).endswith(
-        "s.json: none of its 2 rows is usable (no_instruction 2); the first has the fields "
+        "s.json: none of its 2 rows is usable (no_instruction 2); the first row has the fields "
         "question; a task is read from instruction, problem, messages or conversations"
     )
 

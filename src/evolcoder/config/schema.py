@@ -319,7 +319,7 @@ def _is_host(name: str) -> str:
 
 def _is_variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise ValueError("name the variable that holds the key, and not the key")
+        raise ValueError("write the name of the environment variable, not the key itself")
     return name
 
 

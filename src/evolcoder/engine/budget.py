@@ -1,4 +1,4 @@
-"""Enforces the token, cost and time limits of a run, and holds the price table.
+"""Enforces the token, cost and time limits of a run, and contains the price table.
 
 The worst-case cost of a request is reserved before it is sent, so spending never exceeds the limits
 if servers respect max_tokens and prompts have at most one token per two bytes. A request that does

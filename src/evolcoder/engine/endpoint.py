@@ -82,7 +82,7 @@ class KeyRing:
             return Key(given, rejected=REJECTED if given else MISSING, secrets=secrets)
         shown = f'"{host}:{port}"' if ":" not in host else f'"[{host}]:{port}"'
         advice = (
-            f"name the variable that holds this server's key with "
+            f"name the variable with this server's key with "
             f"--set 'servers={{{shown}: {{key_variable: NAME}}}}'"
         )
         if given:

@@ -71,7 +71,7 @@ class Columns:
     def _check_types(self, found: tuple[type, ...]) -> None:
         for (name, allowed), kind in zip(self._kinds.items(), found, strict=True):
             if kind not in allowed:
-                raise ValueError(f"{name} holds {_TYPE_NAMES.get(kind, kind.__name__)}")
+                raise ValueError(f"{name} is {_TYPE_NAMES.get(kind, kind.__name__)}")
 
 
 TEXT = frozenset({str})
