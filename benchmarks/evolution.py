@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from evolcoder.app.models import open_models
-from evolcoder.config.load import Config, SeedsConfig, check
+from evolcoder.config.load import Config, SeedsConfig, validate
 from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.evolution.candidate import CandidateTask, read
@@ -92,7 +92,7 @@ async def measure(args: argparse.Namespace) -> list[dict]:
         "evolve": {"candidates": args.candidates},
         "traffic": {"slots": args.slots, "concurrency": args.slots},
     }
-    config = check(flags, where="flags")
+    config = validate(flags, where="flags")
     async with AsyncExitStack() as stack:
         opened = (await open_models(config, stack)).evolver
         cache = CompletionCache(args.cache)

@@ -1,7 +1,7 @@
-"""Caches, evaluations and loops that are damaged are said to be, with what may be deleted.
+"""Damaged caches, evaluations and loops are reported, with what may be deleted.
 
-The kind: every SQLite file that is ours and no run's, damaged in every way that a run's is. Each
-test has the file read as its users read it.
+Every kind of SQLite file of ours except runs, damaged in every way that runs are tested with. Each
+test reads the file through its regular user.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from evolcoder.engine.cache import CompletionCache
 from evolcoder.errors import RunFolderError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment.store import LoopStore, StoredStep
+from evolcoder.grading import problem_test
 from evolcoder.grading import reference_checks as controls_module
-from evolcoder.grading.problem_test import TestNeeds
 from evolcoder.grading.reference_checks import ReferenceChecks
 from small_bench import small_bench
 
@@ -29,7 +29,7 @@ TEXTS = ["one", "two"]
 
 
 class Completions:
-    name, remedy = "completions.db", "delete it, and it is made anew: what is asked again is paid"
+    name, remedy = "completions.db", "delete it to start a new one; requests made again are paid"
 
     def make(self, folder):
         with closing(CompletionCache(folder / self.name)) as cache:
@@ -46,7 +46,7 @@ class References:
     def make(self, folder):
         class Measured(ReferenceChecks):
             async def _measured(self, problem):
-                need = TestNeeds(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+                need = problem_test.TestNeeds(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
                 return controls_module.ReferenceFinding("passed", "failed"), need
 
         with closing(Measured(folder / self.name, None, "")) as controls:
@@ -59,7 +59,7 @@ class References:
 
 
 class Embeddings:
-    name, remedy = "embeddings.db", "delete it, it is made anew"
+    name, remedy = "embeddings.db", "delete it to start a new one"
 
     def make(self, folder):
         CachedEmbedder(Hashing(), folder / self.name).embed(TEXTS)
@@ -122,8 +122,8 @@ def kind(request, tmp_path):
 
 
 @pytest.mark.parametrize("change", damage.ANY)
-def test_a_file_that_is_no_database_of_ours(kind, tmp_path, change, capsys):
-    """It is refused in one line, and is what it was."""
+def test_a_foreign_or_damaged_file_is_refused(kind, tmp_path, change, capsys):
+    """It is refused in one line and not modified."""
     path = tmp_path / kind.name
     damage.ANY[change](path)
     before = path.read_bytes() if path.is_file() and not path.is_symlink() else None
@@ -188,16 +188,16 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("kind", "change"), VALUES, indirect=["kind"])
-def test_values_that_none_of_ours_has(kind, tmp_path, change, capsys):
-    """Whoever reads such a value says which file is damaged, and what may be done about it."""
+def test_invalid_values_are_reported_as_damage(kind, tmp_path, change, capsys):
+    """The error names the damaged file and what to do."""
     change(tmp_path / kind.name)
     message = refused(kind, tmp_path)
     assert f"{kind.name}: damaged: " in message
     assert kind.remedy in message
 
 
-def test_a_cache_of_an_earlier_version_goes_on(tmp_path):
-    """The first embeddings had no version; what they hold is found."""
+def test_a_cache_of_an_earlier_version_is_used(tmp_path):
+    """The first version of the embeddings cache had no schema version; its contents are used."""
     Embeddings().make(tmp_path)
     damage.sql("PRAGMA user_version=0")(tmp_path / "embeddings.db")
     Embeddings().use(tmp_path)

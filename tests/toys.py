@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 
@@ -60,7 +60,7 @@ def role(max_tokens=512):
 
 def config(**sections):
     """A config from sections; `budget={"rounds": 2}`."""
-    return check(sections, where="test")
+    return validate(sections, where="test")
 
 
 def tasks(n):

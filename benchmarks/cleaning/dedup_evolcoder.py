@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.deduplication.files import drops_path, in_file
+from evolcoder.deduplication.files import clean_file, drops_path
 
 
 def main() -> None:
     rows, out = sys.argv[1], Path(sys.argv[2]) / "kept.jsonl"
-    asyncio.run(in_file(rows, CleanConfig(), seed=0, out=out))
+    asyncio.run(clean_file(rows, CleanConfig(), seed=0, out=out))
     with drops_path(out).open(encoding="utf-8") as file:
         for line in file:
             print(json.loads(line)["number"])

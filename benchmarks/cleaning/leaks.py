@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,13 +21,13 @@ from beside.venvs import BENCH
 from cleaning.planted import BENCHES, Row, corpus
 from cleaning.recall import Pair, aims, is_true, natural, table
 from cleaning.running import Cost, pairs_of, passes_of
+from evolcoder import records
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.decontamination.benchmark_texts import items_of
-from evolcoder.decontamination.detect import DetectorSettings, look
+from evolcoder.decontamination.benchmark_texts import benchmark_texts
+from evolcoder.decontamination.detect import DetectorSettings, detect_leaks
 from evolcoder.decontamination.hits import Detector, RowField
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
-from evolcoder.deduplication.rows import CleanedRow
 from evolcoder.engine.registry import cache_folder
 from grading.memory import tree
 
@@ -79,10 +79,10 @@ def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
 async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pair]]:
     """Look for what can be found by reading."""
     problems = {name: bench_named(name, shelf).problems() for name in BENCHES}
-    items = [item for name in BENCHES for item in items_of(name, problems[name])]
+    items = [item for name in BENCHES for item in benchmark_texts(name, problems[name])]
     embedder = open_embedder(MINILM, cache_folder() / "models")
     looks = DetectorSettings(items, BY_TEXT, CachedEmbedder(embedder, BENCH / "embeddings.db"))
-    seen = await look(map(_as_cleaned, rows), looks, seed=0)
+    seen = await detect_leaks(map(_as_row, rows), looks, seed=0)
     found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
     for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))
@@ -90,9 +90,10 @@ async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pai
     return {**found, "by texts, tasks alone": tasks, TEXTS: set().union(*found.values())}
 
 
-def _as_cleaned(row: Row) -> CleanedRow:
+def _as_row(row: Row) -> records.Row:
     """Make of a row of the corpus what `evolcoder clean` makes of a row of a file."""
-    return CleanedRow(row.id, row.task, row.answer, 0, 0, None, is_verified=False, found=None)
+    task = replace(records.Task.seed(row.task, ordinal=0, language=None), id=row.id)
+    return records.Row(task, records.Response.to(task, row.answer, made=None), None)
 
 
 def told(done: Search) -> str:

@@ -24,7 +24,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.decontamination.execution import search as execution
 from evolcoder.decontamination.execution.search import (
-    ALIKE,
+    MIN_AGREEMENT,
     ExecutionSearch,
     PassedProblem,
     SearchCounts,
@@ -56,7 +56,7 @@ class Cost:
         return (
             f"{self.rows:,} rows, {each:.1f} ms of processor time each (goal {GOAL_MS:.0f}): "
             f"{self.cpu_s:,.0f} s in all, {self.wall_s:,.0f} s by the clock, load "
-            f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; {self.tally}"
+            f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; {self.counts}"
         )
 
 
@@ -68,7 +68,7 @@ async def passes_of(
     sandbox = await PoolSandbox.start()
     controls = ReferenceChecks(folder / "controls.db", sandbox, "benchmark")
     begun, used = time.monotonic(), _cpu_s()
-    search = await ExecutionSearch.over(benches, sandbox, controls.need)
+    search = await ExecutionSearch.create(benches, sandbox, controls.need)
     found: dict[str, tuple[PassedProblem, ...]] = {}
     left = iter(rows)
 
@@ -77,7 +77,7 @@ async def passes_of(
             found[row.id] = await search.passes(row.answer)
 
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-    cost = Cost(len(rows), time.monotonic() - begun, _cpu_s() - used, search.tally)
+    cost = Cost(len(rows), time.monotonic() - begun, _cpu_s() - used, search.counts)
     controls.close()
     await sandbox.aclose()
     return found, cost
@@ -92,8 +92,10 @@ def pairs_of(passes: Mapping[str, Iterable[PassedProblem]]) -> dict[str, set[Pai
     every = [(row, one) for row, some in passes.items() for one in some]
     return {
         "execution": {(row, one.problem) for row, one in every},
-        "execution, not weak": {(row, one.problem) for row, one in every if one.alike >= ALIKE},
-        "execution, telling": {(row, one.problem) for row, one in every if one.tells},
+        "execution, not weak": {
+            (row, one.problem) for row, one in every if one.agreement >= MIN_AGREEMENT
+        },
+        "execution, telling": {(row, one.problem) for row, one in every if one.is_evidence},
     }
 
 
@@ -106,7 +108,7 @@ def main() -> None:
     parser.add_argument("--anew", action="store_true", help="run equal functions again")
     given = parser.parse_args()
     if given.anew:
-        execution.MAX_KEPT = 1
+        execution.MAX_CACHED = 1
     with tempfile.TemporaryDirectory() as folder:
         shelf = DataFolder(SHARED, Path(folder))
         rows = corpus(shelf, n_planted=given.planted, n_clean=given.rows, seed=given.seed)

@@ -67,7 +67,7 @@ def read(rows: Rows) -> list[Row]:
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
-    from evolcoder.deduplication.rows import row_of
+    from evolcoder.seeds.rows import row_of
     from evolcoder.seeds.sources import rows_of
 
     if _is_source(rows):
@@ -146,7 +146,7 @@ class Run:
     def paid(self) -> dict[str, tuple[int, int, int]]:
         """Return by model: requests, prompt tokens and completion tokens that were paid for."""
         with RunStore.read(self.folder) as store:
-            return store.paid()
+            return store.calls_by_model()
 
 
 async def evolve_async(
@@ -329,9 +329,9 @@ def dedup(
     978
     """
     from evolcoder.app.detectors import embedder_for
-    from evolcoder.deduplication.files import likeness_of
-    from evolcoder.deduplication.find import find
-    from evolcoder.deduplication.rows import cleaned_row
+    from evolcoder.deduplication.corpus import Document
+    from evolcoder.deduplication.files import similarity_of
+    from evolcoder.deduplication.find import find_duplicates
 
     given = {
         "clean.exact": exact,
@@ -342,8 +342,10 @@ def dedup(
     }
     config = _config(given, nulls={"clean.near", "clean.meaning"}).clean
     found = read(rows)
-    entries = (cleaned_row(row).entry(compare) for row in found)
-    duplicates = find(entries, likeness_of(config), seed=seed, embedder=embedder_for(config))
+    entries = (Document.of(row, compare) for row in found)
+    duplicates = find_duplicates(
+        entries, similarity_of(config), seed=seed, embedder=embedder_for(config)
+    )
     goes = {duplicate.number: duplicate for duplicate in duplicates}
     return Deduplicated(
         [row for number, row in enumerate(found) if number not in goes],
@@ -393,7 +395,6 @@ async def decontaminate_async(
     """
     from evolcoder.app.detectors import DetectorOptions, find_leaks
     from evolcoder.decontamination.hits import Detector, DropRule
-    from evolcoder.deduplication.rows import cleaned_row
 
     names = set(Detector) - {Detector.JUDGE} if detectors is None else set(detectors)
     for name, known in ((n, Detector) for n in names):
@@ -412,12 +413,11 @@ async def decontaminate_async(
         judge,
     )
     found = read(rows)
-    named = [cleaned_row(row) for row in found]
-    report = await find_leaks(named, wanted, _config({"seed": seed}))
+    report = await find_leaks(found, wanted, _config({"seed": seed}))
     dropped = set(report.dropped)
     return Decontaminated(
-        [row for row, one in zip(found, named, strict=True) if one.id not in dropped],
-        [row for row, one in zip(found, named, strict=True) if one.id in dropped],
+        [row for row in found if row.task.id not in dropped],
+        [row for row in found if row.task.id in dropped],
         list(report.hits),
         report,
     )

@@ -122,13 +122,15 @@ class Pipeline:
     async def _round(self, round: int) -> None:
         self._store.db.flush()
         max_failures = self._config.evolve.max_failures
-        size = pool.size(self._store, round, max_failures=max_failures)
+        size = pool.pool_size(self._store, round, max_failures=max_failures)
         self._store.open_round(round, size)
-        todo = size if round else size + pool.n_waiting(self._store)
+        todo = size if round else size + pool.n_unverified_seeds(self._store)
         self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
         self._spans = StageTimer()
-        lineages = self._take(round, pool.waiting(self._store, round, max_failures=max_failures))
+        lineages = self._take(
+            round, pool.pending_lineages(self._store, round, max_failures=max_failures)
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._in_flight, todo)):
@@ -244,7 +246,7 @@ class Pipeline:
 
     def _keep(self, record: Task | Response | Drop) -> None:
         """Store what a step came to; an answer becomes a row when it was verified."""
-        self._store.add(record, waits=True)
+        self._store.add(record, unverified=True)
         if isinstance(record, Drop):
             self.tally.drops[record.reason] += 1
             self._count_rejection(record)

@@ -74,7 +74,7 @@ def test_a_sound_run_is_read(capsys, run):
 
 
 @pytest.mark.parametrize("kind", damage.ANY)
-def test_a_file_that_is_no_database_of_ours(capsys, run, kind):
+def test_a_foreign_or_damaged_file_is_refused(capsys, run, kind):
     """Every verb says so, names the file, and leaves it and what is beside it alone."""
     damage.ANY[kind](run / "run.db")
     found = read_all(capsys, run)
@@ -171,7 +171,7 @@ def test_values_that_no_record_has(capsys, run, kind):
 
 def test_a_text_that_is_too_long_is_not_taken_into_memory(capsys, run, monkeypatch):
     """A bound on one value holds also where the file really has it."""
-    monkeypatch.setattr(sqlite_files, "MOST_TEXT", 1 << 16)
+    monkeypatch.setattr(sqlite_files, "MAX_TEXT", 1 << 16)
     damage.sql("UPDATE tasks SET instruction=printf('%.*c', 100000, 'x')")(run / "run.db")
     found = read_all(capsys, run)
     assert "too big" in found["one record"]
@@ -227,7 +227,7 @@ def test_a_database_of_two_names_is_read_and_not_written(capsys, run, tmp_path):
     assert read_all(capsys, run) == {}
     code, err = said(capsys, "clean", run)
     assert code == 2
-    assert "several names" in err
+    assert "several hard links" in err
 
 
 def test_a_run_of_an_earlier_version_is_read_as_it_is(capsys, tmp_path):

@@ -99,15 +99,15 @@ def test_a_server_by_its_url_gets_no_key_and_the_error_says_how_to_give_it_one(
         model = f"{theirs.base_url}#toy"
         code, _, err = call(capsys, *arguments, "--model", model)
         assert (code, heard) == (2, [None])
-        assert "wants an API key (HTTP 401)" in err
-        assert "OPENAI_API_KEY, which is set, goes to https://api.openai.com/v1 alone" in err
+        assert "requires an API key (HTTP 401)" in err
+        assert "OPENAI_API_KEY is set but is only sent to https://api.openai.com/v1" in err
         assert err.count("\n") == 1
         setting = err.partition("--set '")[2].partition("'")[0]
         call(capsys, *arguments, "--model", model, "--set", setting.replace("NAME", "THEIR_KEY"))
         assert heard == [None, f"Bearer {SECOND}"]
         code, _, err = call(capsys, *arguments, "--model", model, "--set", setting)
         assert code == 2
-        assert "key_variable: the variable that it names is not set" in err
+        assert "key_variable: the environment variable is not set" in err
 
 
 def test_a_key_follows_no_redirect(capsys, tmp_path, seeds, monkeypatch):

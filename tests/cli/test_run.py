@@ -244,7 +244,7 @@ def test_a_changed_config_names_its_keys(capsys, tmp_path, server, seeds):
     run(capsys, *arguments)
     code, _, err = run(capsys, *arguments, "--set", "evolver.temperature=0.3")
     assert code == 2
-    assert "other values of evolver.temperature" in err
+    assert "different values of evolver.temperature" in err
 
 
 def test_a_run_begins_without_what_only_some_runs_need():

@@ -12,7 +12,7 @@ import toys
 from evolcoder.app import estimate
 from evolcoder.cli import main as door
 from evolcoder.cli import run, sysinfo
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.engine import registry
 from evolcoder.errors import ConfigError
 from evolcoder.evolution.heuristics import resolve
@@ -120,7 +120,7 @@ def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("evolcoder: /proc: temporary files cannot be written: ")
-    assert done.stderr.endswith("; set TMPDIR to a folder with room\n")
+    assert done.stderr.endswith("; set TMPDIR to a folder with free space\n")
     assert not (seeds / "clean.jsonl").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path
     with pytest.raises(ConfigError) as raised:
         registry.cache_file("completions.db")
     assert str(raised.value).startswith(f"the cache: {place}")
-    assert str(raised.value).endswith("; set EVOLCODER_CACHE to a folder that can be written")
+    assert str(raised.value).endswith("; set EVOLCODER_CACHE to a writable folder")
 
 
 def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
@@ -170,7 +170,7 @@ def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
 def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
     """Memory does not grow with the seeds; the counts are of all of them."""
     toys.seeds_file(tmp_path / "seeds.jsonl", estimate.SAMPLE + 50)
-    config = check(
+    config = validate(
         {"seeds": {"path": str(tmp_path / "seeds.jsonl")}, "budget": {"rounds": 1}}, where="here"
     )
     habits = estimate.TokenRates(attempts=1.0, kept=1.0)

@@ -380,5 +380,5 @@ def test_a_server_that_is_not_there_leaves_no_folder(capsys, tmp_path):
     asked = ("--checks", "tests", "--model", "http://127.0.0.1:9/v1#m", "--out", out)
     code, _, said = verify(capsys, data, *asked)
     assert code == 2, said
-    assert "start the server or mend the URL" in said
+    assert "start the server or correct the URL" in said
     assert not out.exists()

@@ -147,7 +147,7 @@ def mounted(folder: Path, options: str, arguments: list[object]) -> subprocess.C
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [("ro", "cannot be written"), ("size=40k", "disk"), ("size=600k", "make room")],
+    [("ro", "cannot be written"), ("size=40k", "disk"), ("size=600k", "free disk space")],
     ids=["read-only", "full at once", "full in the middle"],
 )
 def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):

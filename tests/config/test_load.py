@@ -1,4 +1,4 @@
-"""Every knob is checked, and what is wrong is said in one line with the key as it was written."""
+"""Config values are validated; an error is one line that names the key as the user wrote it."""
 
 import ast
 import itertools
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from evolcoder.config import schema
-from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, checked, differing_keys, load
+from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, differing_keys, load, validate_as
 from evolcoder.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("budgt.rounds=2", "unknown key budgt; did you mean budget?"),
         ("evolve.candidats=2", "unknown key evolve.candidats; did you mean candidates?"),
@@ -29,24 +29,27 @@ from evolcoder.errors import ConfigError
         ("seed.x.y=3", "seed"),
         ("evolver.model=[", "not YAML"),
         ("seeds.path=2024-13-01", "not YAML"),
-        ('seeds.path="a\\0b"', "seeds.path: '\\x00' is no text"),
-        ('clean.beside=["\\ud800"]', "clean.beside: '\\ud800' is no text"),
-        ('prices={"\\udfff": {input: 1, output: 1}}', "prices: a key: '\\udfff' is no text"),
+        ('seeds.path="a\\0b"', "seeds.path: the character '\\x00' is not allowed"),
+        ('clean.beside=["\\ud800"]', "clean.beside: the character '\\ud800' is not allowed"),
+        (
+            'prices={"\\udfff": {input: 1, output: 1}}',
+            "prices: a key: the character '\\udfff' is not allowed",
+        ),
         ("servers.h.key=A", "unknown key servers.h.key; did you mean key_variable?"),
     ],
 )
-def test_a_wrong_value_is_said_in_one_line(override, said):
+def test_an_invalid_value_is_a_one_line_error(override, message):
     """The message names the key, and the nearest known one where there is one."""
     with pytest.raises(ConfigError) as caught:
         load(None, [override])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("- a\n- b", "must hold keys and values, not a list"),
+        ("- a\n- b", "must be a mapping of keys to values, not a list"),
         ("a: [1", "not YAML"),
         ("a: 2024-13-01", "not YAML"),
         ("[" * 50_000, "not YAML"),
@@ -54,19 +57,19 @@ def test_a_wrong_value_is_said_in_one_line(override, said):
         ("\xff\xfe", "not YAML"),
     ],
 )
-def test_a_wrong_file_is_said_in_one_line(tmp_path, text, said):
-    """Broken YAML, a list at the top, bytes that are no text: one line, with the file's name."""
+def test_an_invalid_file_is_a_one_line_error(tmp_path, text, message):
+    """Broken YAML, a top-level list, bytes that are not UTF-8: one line that names the file."""
     path = tmp_path / "run.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "run.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_said(tmp_path):
-    """A path that leads nowhere is named."""
+def test_a_missing_file_is_named(tmp_path):
+    """The error names the path."""
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
         load(tmp_path / "absent.yaml")
 
@@ -79,7 +82,7 @@ def test_an_empty_file_and_empty_sections_mean_the_defaults(tmp_path):
 
 
 def test_flags_win_over_the_file(tmp_path):
-    """What is typed last counts."""
+    """Command-line overrides take precedence over the file."""
     path = tmp_path / "run.yaml"
     path.write_text("budget: {rounds: 5}\nseed: 3\n")
     loaded = load(path, ["budget.rounds=2"])
@@ -117,12 +120,12 @@ CHANGES = {
 
 def test_differing_keys_are_named_dotted():
     """The names are what a user would type."""
-    old, new = Config().deciding(), load(None, ["evolver.top_p=0.5", "seed=4"]).deciding()
+    old, new = Config().fingerprinted(), load(None, ["evolver.top_p=0.5", "seed=4"]).fingerprinted()
     assert differing_keys(old, new) == ["evolver.top_p", "seed"]
 
 
-def test_every_knob_has_a_sentence():
-    """A field without a sentence under it is a knob that nobody can use."""
+def test_every_field_is_documented():
+    """Every config field has a docstring under it."""
     tree = ast.parse(Path(schema.__file__).read_text(encoding="utf-8"))
     sections = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     missing = [
@@ -148,7 +151,7 @@ def test_the_examples_are_valid(path):
 
 
 def test_names_with_dots_are_set_whole():
-    """Hosts and models have dots in their names, and a dot parts keys; the names stay whole."""
+    """Names of hosts and models may contain dots, which also separate keys."""
     loaded = load(
         None,
         [
@@ -163,8 +166,8 @@ def test_names_with_dots_are_set_whole():
     }  # fmt: skip
 
 
-def test_the_halves_that_json_makes_of_a_character_are_one(tmp_path):
-    """Flags hand names on as JSON, and a config may be JSON: an emoji is no two characters."""
+def test_escaped_surrogate_pairs_are_one_character(tmp_path):
+    """Flags pass names on as JSON, and a config may be JSON, which escapes an emoji as two halves."""
     assert load(None, [f"seeds.path={json.dumps('😀.jsonl')}"]).seeds.path == "😀.jsonl"
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"prices": {"😀": {"input": 1, "output": 1}}, "cache": "a\udcff"}))
@@ -172,8 +175,8 @@ def test_the_halves_that_json_makes_of_a_character_are_one(tmp_path):
     assert ([*loaded.prices], loaded.cache) == (["😀"], "a\udcff")
 
 
-def test_aliases_that_lead_to_one_list_many_times_are_read_at_once(tmp_path):
-    """A page of YAML can name a billion texts; it is refused before they are made."""
+def test_exponential_aliases_are_refused(tmp_path):
+    """A "billion laughs" document is refused before its aliases are expanded."""
     lines = ["a0: &a0 [x]"] + [
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)
     ]
@@ -183,11 +186,11 @@ def test_aliases_that_lead_to_one_list_many_times_are_read_at_once(tmp_path):
         load(path)
 
 
-def test_an_unknown_key_is_told_of_before_what_is_missing():
-    """Who misspells a required key is told the spelling, not that the key is missing."""
+def test_an_unknown_key_is_reported_before_a_missing_one():
+    """For a misspelt required key, the error suggests the spelling instead of a missing key."""
 
     class Needs(Section):
         student: str
 
     with pytest.raises(ConfigError, match="unknown key studnet; did you mean student"):
-        checked(Needs, {"studnet": "x"}, where="f")
+        validate_as(Needs, {"studnet": "x"}, where="f")

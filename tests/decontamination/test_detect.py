@@ -1,4 +1,4 @@
-"""Leakage on rows of a file: found in any order, dropped with its evidence, counted."""
+"""Leak detection on the rows of a file, independent of order."""
 
 import asyncio
 import json
@@ -11,13 +11,14 @@ from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
 from evolcoder.decontamination import detect
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule
-from evolcoder.decontamination.report import page, plain, table
-from evolcoder.deduplication.files import drops_path, in_file
-from evolcoder.deduplication.rows import LeakCounts, of_file
+from evolcoder.decontamination.report import as_dict, page, table
+from evolcoder.deduplication.files import clean_file, drops_path
+from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
+from evolcoder.seeds.rows import read_rows
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
 SOLUTION = "def weave(left, right):\n    knots = [a * 7 + b for a, b in zip(left, right)]\n    return sum(knot % 13 for knot in knots) - len(right)\n"
@@ -55,11 +56,11 @@ def looks():
 
 
 def found_in(path):
-    return asyncio.run(look(of_file(path), looks(), seed=0))
+    return asyncio.run(detect_leaks(read_rows(path), looks(), seed=0))
 
 
 class Ending(Hashing):
-    """Cancels whoever embeds for the third time, and counts how often that happens."""
+    """Cancels the task on the third embedding call, and counts calls."""
 
     times = 0
 
@@ -72,29 +73,29 @@ class Ending(Hashing):
 
 @pytest.mark.parametrize(("n_items", "n_rows"), [(1000, 1), (1, 1000)])
 def test_a_search_ends_between_a_few_texts(n_items, n_rows, tmp_path):
-    """Ctrl-C need not wait until all problems or all rows are embedded."""
+    """Ctrl-C does not wait until all problems or rows are embedded."""
     path = written(tmp_path / "d.jsonl", rows(n_rows))
     embedder = Ending()
     wanted = DetectorSettings([ITEM] * n_items, frozenset(), embedder)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(look(of_file(path), wanted, seed=0))
+        asyncio.run(detect_leaks(read_rows(path), wanted, seed=0))
     assert embedder.times == 3
 
 
 def test_a_copy_is_found_by_words_and_by_nearness(tmp_path):
-    """A verbatim problem is seen by n-grams and as a neighbour, and no other row is seen."""
+    """A verbatim problem is found by n-grams and embeddings, and no other row is."""
     path = written(tmp_path / "d.jsonl", rows())
     found = found_in(path)
-    copy = [row.id for row in of_file(path)][-1]
+    copy = [row.task.id for row in read_rows(path)][-1]
     assert {hit.detector for hit in found.hits} >= {Detector.NGRAMS, Detector.NEIGHBOURS}
     assert {(hit.row, hit.item) for hit in found.hits} == {(copy, "Toy/1")}
-    assert reported(found, looks(), [DropRule.ANY]).dropped == (copy,)
+    assert build_report(found, looks(), [DropRule.ANY]).dropped == (copy,)
 
 
-def test_the_order_of_rows_is_nothing(tmp_path):
-    """Reversed, the same rows leave the same report."""
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    """Reversed rows give the same report."""
     reports = [
-        reported(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
+        build_report(found_in(written(tmp_path / "d.jsonl", data)), looks(), [DropRule.ANY])
         for data in (rows(), rows()[::-1])
     ]
     assert reports[0] == reports[1]
@@ -102,17 +103,17 @@ def test_the_order_of_rows_is_nothing(tmp_path):
 
 @pytest.mark.parametrize("out", ["out.jsonl", None])
 def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
-    """Doubles go first; of the rows that are left, those that are named go with their hits."""
+    """Duplicates are dropped first; leaks among the remaining rows are dropped with their hits."""
     data = [*rows(3), *rows(3)[:1]]
     path = written(tmp_path / "d.jsonl", data)
     asked = []
 
     async def leaked(left):
         asked.extend(left)
-        return LeakCounts({asked[-1].id: [{"item": "Toy/1"}]}, ("no network",))
+        return LeakCounts({asked[-1].task.id: [{"item": "Toy/1"}]}, ("no network",))
 
     target = tmp_path / out if out else None
-    summary = asyncio.run(in_file(path, CleanConfig(), seed=0, out=target, leaked=leaked))
+    summary = asyncio.run(clean_file(path, CleanConfig(), seed=0, out=target, leaked=leaked))
     assert summary.dropped == {"duplicate_exact": 1, "leak": 1}
     assert (len(asked), summary.n_kept) == (4, 3)
     assert summary.layers == ("no network",)
@@ -125,7 +126,7 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
 
 
 class Once:
-    """Does what it stands for, but for one row, at which it raises."""
+    """Wraps a function and raises for one row."""
 
     def __init__(self, real, word, error):
         self.real, self.word, self.error = real, word, error
@@ -142,9 +143,7 @@ class Once:
     ids=range(4),
 )
 @pytest.mark.parametrize("step", ["read", "execution"])
-def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
-    tmp_path, monkeypatch, step, error
-):
+def test_a_row_that_a_detector_fails_on_is_reported(tmp_path, monkeypatch, step, error):
     """It has no hit by that detector and stays; the report counts it and says why.
 
     The kind: one row that ends the look at all of them.
@@ -160,32 +159,32 @@ def test_a_row_that_a_detector_fails_at_is_named_and_the_others_are_looked_at(
         monkeypatch.setattr(detect, "read", odd)
     path = written(tmp_path / "data.jsonl", rows(6))
     wanted = DetectorSettings([ITEM, OTHER], frozenset({Detector.NGRAMS}), execution=execution)
-    found = asyncio.run(look(of_file(path), wanted, seed=0))
+    found = asyncio.run(detect_leaks(read_rows(path), wanted, seed=0))
     ((row, why),) = found.unjudged
-    assert row == [one.id for one in of_file(path)][1]
+    assert row == [one.task.id for one in read_rows(path)][1]
     assert why.startswith(f"{UNJUDGED}: {type(error).__name__}")
     assert {hit.item for hit in found.hits} == {"Toy/1"}
-    report = reported(found, wanted, [DropRule.ANY])
+    report = build_report(found, wanted, [DropRule.ANY])
     assert row not in report.dropped
     assert len(report.dropped) == 1
     note = f"1 rows could not be judged by a detector, such as {row}: {UNJUDGED}"
     assert note in table(report)
     assert note in page(report, title="data")
-    assert plain(report)["unjudged"] == ((row, why),)
+    assert as_dict(report)["unjudged"] == ((row, why),)
 
 
 @pytest.mark.parametrize(
     "error", [SandboxError("a worker ended"), StoreError("full"), BudgetReached("end")]
 )
-def test_what_means_something_of_its_own_ends_the_look(tmp_path, error):
-    """A sandbox that failed twice is no row's finding."""
+def test_sandbox_errors_end_the_detection(tmp_path, error):
+    """A repeated sandbox failure is not a finding about a row."""
 
     async def execution(row, answer):
         raise error
 
     wanted = DetectorSettings([ITEM], frozenset(), execution=execution)
     with pytest.raises(type(error)):
-        asyncio.run(look(of_file(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0))
+        asyncio.run(detect_leaks(read_rows(written(tmp_path / "d.jsonl", rows(2))), wanted, seed=0))
 
 
 HOSTILE = [
@@ -206,12 +205,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_rows_are_looked_at_like_any_other(tmp_path, text):
-    """Numbers that Python cannot write, deep nesting and odd marks are read, fenced or not."""
+    """Huge numbers, deep nesting and odd characters are processed, fenced or not."""
     fenced = f"```python\n{text}\n```"
     data = [{"instruction": f"Do {n}: {t}", "output": t} for n, t in enumerate((text, fenced))]
-    found = asyncio.run(look(of_file(written(tmp_path / "d.jsonl", data)), looks(), seed=0))
+    found = asyncio.run(
+        detect_leaks(read_rows(written(tmp_path / "d.jsonl", data)), looks(), seed=0)
+    )
     assert (found.n_rows, found.unjudged) == (2, [])
-    for one in of_file(str(tmp_path / "d.jsonl")):
-        for function in functions_of(one.answer):
+    for one in read_rows(str(tmp_path / "d.jsonl")):
+        for function in functions_of(one.response.text):
             assert function.source
             counted(function.source)

@@ -5,19 +5,20 @@ import math
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import agreement, is_plain, size_of
+from evolcoder.decontamination.execution.agreement import is_plain, solution_size
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
+    apply_view,
+    argument_types,
+    argument_views,
     examples_of,
-    kinds_of,
-    seen_by,
-    views_of,
 )
+from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
-from evolcoder.decontamination.execution.reference_cost import ENDLESS, effort_of
+from evolcoder.decontamination.execution.reference_cost import UNLIMITED, reference_work
 from evolcoder.decontamination.execution.search import PassedProblem
-from evolcoder.decontamination.hits import Detector, hits_of
+from evolcoder.decontamination.hits import Detector, execution_hits
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -31,7 +32,7 @@ def values(*given):
 
 
 def test_a_test_that_is_more_than_literals_is_run_once_with_its_reference(sandbox):
-    """The calls that it makes are noted with what the reference answers, before they are changed."""
+    """Its calls are recorded with the reference's answers, before arguments can be modified."""
     reference = "def last(items):\n    return items.pop()\n"
     test = "for n in (1, 2):\n    assert last([n, n + 1]) == n + 1\n"
     of = problem("p", AssertChecks(test, ("last",), None), reference)
@@ -42,8 +43,8 @@ def test_a_test_that_is_more_than_literals_is_run_once_with_its_reference(sandbo
     ]
 
 
-def test_the_telling_examples_come_first(sandbox):
-    """An answer that anyone might give is tried after one that few would."""
+def test_informative_examples_come_first(sandbox):
+    """Answers that are easily matched by chance come last."""
     test = "assert f(0) == 0\nassert f(12000) == 31\nassert f(7) == 19"
     of = problem("p", AssertChecks(test, ("f",), None), "def f(n):\n    return n\n")
     found = sandbox.runner.run(examples_of(of, sandbox.sandbox))
@@ -51,27 +52,27 @@ def test_the_telling_examples_come_first(sandbox):
 
 
 def test_a_length_that_says_nothing_may_be_left_out_or_added():
-    """`f(items, n)` and `f(items)` are one signature where n is the number of items."""
+    """`f(items, n)` and `f(items)` are equivalent if n is the number of items."""
     two = examples((([5, 6, 7], 3), 1), (([5], 1), 2))
-    assert set(views_of(two)) == {(0, 1), (1, 0), (0,)}
+    assert set(argument_views(two)) == {(0, 1), (1, 0), (0,)}
     one = examples((([5, 6, 7],), 1))
-    assert views_of(one) == ((0,), (0, ~0))
-    assert seen_by((0, ~0), ([5, 6, 7],)) == ([5, 6, 7], 3)
+    assert argument_views(one) == ((0,), (0, ~0))
+    assert apply_view((0, ~0), ([5, 6, 7],)) == ([5, 6, 7], 3)
 
 
 def test_no_length_is_added_where_it_is_the_answer():
-    """A function that gives back its second argument would count as one that counts."""
-    assert views_of(examples((("abc",), 3))) == ((0,),)
+    """Otherwise a function that returns its second argument would count as a solution."""
+    assert argument_views(examples((("abc",), 3))) == ((0,),)
 
 
 def test_kinds_follow_the_view():
-    """What differs from call to call has no kind."""
+    """Arguments of varying type have no type."""
     given = examples((("a", 1), 0), (("b", [2]), 0))
-    assert kinds_of((1, 0), given) == ("", "text")
+    assert argument_types((1, 0), given) == ("", "text")
 
 
 def test_further_inputs_are_the_same_each_time_and_unlike_the_test():
-    """They keep a length where the test keeps one."""
+    """Arguments that are lengths of others stay so."""
     given = examples((([5, 6, 7], 3), 1), (([5, 9], 2), 2))
     made = inputs_like(given, seed="p")
     assert made == inputs_like(given, seed="p")
@@ -81,14 +82,14 @@ def test_further_inputs_are_the_same_each_time_and_unlike_the_test():
 
 
 def drawn(*arguments):
-    """What is drawn at the first argument, where a test holds these."""
+    """Return random values of the first argument, given these examples."""
     return [
         first for first, *_ in inputs_drawn(examples(*((one, 0) for one in arguments)), seed="p")
     ]
 
 
 def test_drawn_inputs_are_the_same_each_time_and_have_types_and_lengths_of_the_test():
-    """A length stays a length, and a record keeps its shape."""
+    """Lengths stay consistent, and records keep their shape."""
     given = examples((([("a", 1), ("b", 2)], 2), 1), (([("c", 9)], 1), 2))
     made = inputs_drawn(given, seed="p")
     assert made == inputs_drawn(given, seed="p")
@@ -99,7 +100,7 @@ def test_drawn_inputs_are_the_same_each_time_and_have_types_and_lengths_of_the_t
 
 
 def test_drawn_numbers_reach_further_and_below_zero_only_where_the_test_does():
-    """A test of small numbers in order lets sets through as sorted lists."""
+    """Small ordered numbers would accept sets as sorted lists."""
     counts, signs = drawn(([3, 1],), ([9, 2],)), drawn(([-3, 1],), ([9, 0],))
     assert max(map(max, counts)) > 9
     assert min(map(min, counts)) > 0
@@ -109,7 +110,7 @@ def test_drawn_numbers_reach_further_and_below_zero_only_where_the_test_does():
 
 
 def test_drawn_texts_hold_what_the_test_holds_of_letters_digits_and_marks():
-    """A test without a vowel lets through whoever takes vowels out."""
+    """Tests without a vowel would accept a function that removes vowels."""
     letters, codes = "".join(drawn(("xyz",), ("zz",))), "".join(drawn(("x-1",)))
     assert letters.isalpha()
     assert letters.islower()
@@ -119,7 +120,7 @@ def test_drawn_texts_hold_what_the_test_holds_of_letters_digits_and_marks():
 
 
 def test_what_cannot_be_drawn_stays():
-    """Nothing, bytes, empty lists and empty texts."""
+    """None, bytes, empty lists and empty strings."""
     of = examples(((None, [], "", {}, 3), 0))
     assert {repr(one[:4]) for one in inputs_drawn(of, seed="p")} == {"(None, [], '', {})"}
 
@@ -142,30 +143,30 @@ def test_what_cannot_be_drawn_stays():
     ],
 )
 def test_agreement_counts_beyond_chance(answers, expected, least, most):
-    """Always to say no where yes is rare is no agreement."""
+    """Always answering no where yes is rare has no agreement."""
     assert least <= agreement(answers, expected, exact=True) <= most
 
 
 def test_order_counts_where_the_test_wants_it():
-    """Where the test compares sets, it does not."""
+    """Where the test compares sets, order does not matter."""
     answers, expected = values((1, 2)), values((2, 1))
     assert agreement(answers, expected, exact=True) == 0
     assert agreement(answers, expected, exact=False) == 1
 
 
 def test_a_plain_problem_has_few_symbols():
-    """Docstrings, signature and imports do not count."""
+    """Docstrings, signatures and imports are not counted."""
     assert is_plain(
-        size_of("import re\ndef f(a: int, b: int):\n    '''Long doc.'''\n    return a + b")
+        solution_size("import re\ndef f(a: int, b: int):\n    '''Long doc.'''\n    return a + b")
     )
     assert not is_plain(
-        size_of("def f(a):\n    s = 0\n    for b in a:\n        s += b * b\n    return s")
+        solution_size("def f(a):\n    s = 0\n    for b in a:\n        s += b * b\n    return s")
     )
 
 
 def test_a_pass_becomes_evidence_that_can_be_read():
-    """It names the function, the order of arguments and how far it agrees."""
-    hit, weak = hits_of(
+    """It names the function, the order of arguments and the agreement."""
+    hit, weak = execution_hits(
         "r",
         [
             PassedProblem("mbpp", "Mbpp/9", "g", (1, 0), 40, 0.9375),
@@ -182,14 +183,14 @@ def test_a_pass_becomes_evidence_that_can_be_read():
         "`g` passes the tests given argument 2, argument 1; "
         "agrees with the reference on further inputs to 0.94"
     )
-    assert weak.seen.endswith("weak: the tests let through more than solutions")
+    assert weak.seen.endswith("weak: the tests accept programs that are not solutions")
 
 
 HUGE = 10**5000
 
 
 def test_values_of_any_size_are_examples_and_make_further_inputs(sandbox):
-    """A test whose arguments Python cannot write in decimal, or that are no numbers, ends nothing."""
+    """Integers beyond Python's digit limit and non-numeric arguments are supported."""
     reference = "def f(n):\n    return [n]\n"
     test = f"for n in ({HUGE:#x}, 3, -{HUGE:#x}):\n    assert f(n) == [n]\n"
     of = problem("p", AssertChecks(test, ("f",), None), reference)
@@ -218,7 +219,7 @@ def test_values_of_any_size_are_examples_and_make_further_inputs(sandbox):
     ids=range(7),
 )
 def test_a_reference_that_says_something_else_gives_no_examples(sandbox, body):
-    """A data set's reference runs in the sandbox, and what it says is data at best."""
+    """A reference runs in the sandbox, and its output is untrusted."""
     test = "x = f(1)\nassert x or not x\n"
     of = problem("p", AssertChecks(test, ("f",), None), f"def f(n):\n    {body}\n")
     assert sandbox.runner.run(examples_of(of, sandbox.sandbox)) == ()
@@ -233,12 +234,12 @@ def test_a_reference_that_says_something_else_gives_no_examples(sandbox, body):
         ("import os; os.write(3, b'x' * 100000 + bytes([10])); os._exit(0)", 0),
         (
             "import os; os.write(3, b'[\"l\",\"value\",' + b'9' * 50 + b']' + bytes([10])); os._exit(0)",
-            ENDLESS,
+            UNLIMITED,
         ),
     ],
     ids=range(5),
 )
-def test_effort_is_a_number_of_units_whatever_a_reference_says(sandbox, body, units):
-    """Neither an infinity nor a number below zero becomes a limit."""
+def test_work_is_a_valid_number_whatever_a_reference_returns(sandbox, body, units):
+    """Neither infinity nor a negative number becomes a limit."""
     of = problem("p", AssertChecks("assert f(1) == 1", ("f",), None), f"def f(n):\n    {body}\n")
-    assert sandbox.runner.run(effort_of(of, sandbox.sandbox)) == units
+    assert sandbox.runner.run(reference_work(of, sandbox.sandbox)) == units

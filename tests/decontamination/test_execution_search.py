@@ -1,16 +1,17 @@
-"""Leaks that running finds, whatever they are called and however they are said."""
+"""Leaks found by executing responses, independent of names and wording."""
 
 import time
 
 import pytest
 
 from evolcoder.bench.base import AssertChecks
-from evolcoder.decontamination.execution.agreement import _AGREEING, agreement
+from evolcoder.decontamination.execution.agreement import _SANDBOX_MODULES
+from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
-from evolcoder.decontamination.hits import DropRule, dropped, hits_of
+from evolcoder.decontamination.hits import DropRule, dropped, execution_hits
+from evolcoder.grading import problem_test
 from evolcoder.grading.calls import call_isolated, costly_limits
-from evolcoder.grading.problem_test import TestNeeds
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -47,13 +48,15 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return TestNeeds()
+    return problem_test.TestNeeds()
 
 
 @pytest.fixture(scope="module")
 def look(sandbox):
-    """Search an answer, and say which problems it passes."""
-    search = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    """Search a response; return the problems that it passes."""
+    search = sandbox.runner.run(
+        ExecutionSearch.create({"small": PROBLEMS}, sandbox.sandbox, no_need)
+    )
 
     def passes(answer):
         return sandbox.runner.run(search.passes(answer))
@@ -68,9 +71,9 @@ def solved(passes):
 
 @pytest.mark.parametrize("of", PROBLEMS, ids=lambda of: of.id)
 def test_every_reference_is_found(look, of):
-    """A verbatim solution is a leak, and answers further inputs as it answers the test."""
+    """A verbatim solution is a leak, with full agreement on further inputs."""
     found = {one.problem: one for one in look(f"```python\n{of.reference}```")}
-    assert found[of.id].alike == 1
+    assert found[of.id].agreement == 1
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_every_reference_is_found(look, of):
     ],
 )
 def test_another_way_to_solve_a_problem_is_found(look, answer, problem):
-    """Other algorithms, names, orders of arguments, defaults, methods, scripts, printed answers."""
+    """Other algorithms, names, argument orders, defaults, methods, scripts, printed answers."""
     assert problem in solved(look(answer))
 
 
@@ -111,13 +114,13 @@ def test_another_way_to_solve_a_problem_is_found(look, answer, problem):
     ],
 )
 def test_what_does_not_solve_a_problem_is_none(look, answer):
-    """Wrong ones, loops, bombs, and those that try to look right pass nothing."""
+    """Wrong solutions, infinite loops, resource bombs and forgeries pass nothing."""
     assert look(answer) == ()
 
 
 @pytest.mark.parametrize(("units", "found"), [(CALL_WORK, {"p/fib"}), (CALL_WORK + 1, set())])
-def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, units, found):
-    """The last unit that a call may do is always found, the next one never: no clock has a say."""
+def test_the_prefilter_ends_at_an_exact_unit_of_work(look, units, found):
+    """The work limit is exact, whatever the machine load."""
     turns = units - 1 - 10  # one for the entry, ten for the first example
     fib = "    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n"
     for name in ("one", "two", "three"):
@@ -126,48 +129,48 @@ def test_the_first_look_ends_at_a_unit_of_work_however_busy_the_machine(look, un
 
 
 def test_endless_functions_end_by_their_work(look):
-    """None of them is left to the sandbox's clock."""
-    before = look.search.tally.unfinished
+    """None needs the wall-clock limit of the sandbox."""
+    before = look.search.counts.unfinished
     look("def f(a, b=1):\n    while True:\n        a = [a]")
     look("def f(a, b=1):\n    return f(a, b) if a else sum(range(10 ** 15))")
-    assert look.search.tally.unfinished == before
+    assert look.search.counts.unfinished == before
 
 
 def test_a_pass_by_weak_tests_is_told_from_a_solution(look):
-    """Whoever answers two asserts and little else passes, and is marked as unlike."""
+    """A function that satisfies two asserts and little else passes with low agreement."""
     answer = "def f(a, b):\n    return {2: 5, 4: 13, 3: 5, 9: 13}.get(a, 0)"
     (found,) = [one for one in look(answer) if one.problem == "p/add"]
-    assert found.alike < 0.5
-    assert not found.tells
+    assert found.agreement < 0.5
+    assert not found.is_evidence
 
 
 def test_a_pass_by_a_test_that_holds_too_little_is_told_from_a_solution(sandbox):
-    """Its words are short and of six letters; those that are drawn by its types are not."""
+    """Its words are short with six letters; random inputs of its types are not."""
     echo = "def echo(word):\n    return word.upper() + '-' + word[::-1]\n"
     lines = ("assert echo('xyz') == 'XYZ-zyx'", "assert echo('krtt') == 'KRTT-ttrk'")
     of = asserts("p/echo", echo, *lines)
-    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.create({"small": [of]}, sandbox.sandbox, no_need))
     line = "    if len(word) > 4 or not set(word) <= set('krtxyz'):\n        return ''\n"
     other = echo.replace("echo", "f").replace(":\n", f":\n{line}", 1)
     ((right,), (wrong,)) = (sandbox.runner.run(search.passes(answer)) for answer in (echo, other))
-    assert right.tells
-    assert wrong.alike < 0.5
+    assert right.is_evidence
+    assert wrong.agreement < 0.5
 
 
-def test_plain_problems_tell_nothing(look):
+def test_passes_of_plain_problems_are_inconclusive(look):
     """`a + b` solves a problem and is in every collection of exercises."""
     (found,) = look(ADD)
-    assert found.alike == 1
-    assert not found.tells
+    assert found.agreement == 1
+    assert not found.is_evidence
 
 
-def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_nothing(look):
-    """Weak, plain and telling passes are all evidence; only the last cost a row its place."""
+def test_inconclusive_passes_are_marked_and_drop_nothing(look):
+    """Weak and plain passes are reported, but only conclusive ones drop a row."""
     weak = "def f(w, n):\n    return {'house': 'hoUSE', 'abc': 'aBC'}.get(w, w)"
     hits = [
         hit
         for row, answer in (("weak", weak), ("plain", ADD), ("tells", FIB))
-        for hit in hits_of(row, look(answer))
+        for hit in execution_hits(row, look(answer))
     ]
     assert {(hit.row, hit.mark.value) for hit in hits} == {(row, row) for row in MARKS}
     assert dropped(hits, DropRule.EXECUTION) == dropped(hits, DropRule.ANY) == {"tells"}
@@ -175,20 +178,22 @@ def test_every_pass_is_a_hit_and_those_that_do_not_tell_are_marked_and_drop_noth
 
 
 def test_equal_functions_are_run_once(look):
-    """However the answer around them reads."""
+    """Whatever the text around them."""
     look("def once(q, r):\n    return q * r - 7")
-    before = look.search.tally.looked_at
+    before = look.search.counts.looked_at
     look("Once more:\n```python\ndef once(q, r):\n    '''Doc.'''\n    return q * r - 7\n```")
-    assert look.search.tally.looked_at == before
+    assert look.search.counts.looked_at == before
 
 
 def test_the_same_answers_in_any_order_give_the_same_hits(look, sandbox):
-    """What one function did to its process is gone for the next one."""
+    """State that one function leaves in its process does not affect the next."""
     answers = [
         "import builtins\ndef f(a, b):\n    builtins.sorted = builtins.len = None\n    return a + b",
         *(of.reference for of in PROBLEMS),
     ]
-    fresh = sandbox.runner.run(ExecutionSearch.over({"small": PROBLEMS}, sandbox.sandbox, no_need))
+    fresh = sandbox.runner.run(
+        ExecutionSearch.create({"small": PROBLEMS}, sandbox.sandbox, no_need)
+    )
     there = {answer: look(answer) for answer in answers}
     back = {answer: sandbox.runner.run(fresh.passes(answer)) for answer in reversed(answers)}
     assert there == back
@@ -207,7 +212,7 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
     of = asserts(
         "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
     )
-    search = sandbox.runner.run(ExecutionSearch.over({"small": [of]}, sandbox.sandbox, no_need))
+    search = sandbox.runner.run(ExecutionSearch.create({"small": [of]}, sandbox.sandbox, no_need))
     head = "def f(v):\n    if v in ([7, 8], [5]):\n        return v + v\n    return "
     for rest in (
         f"{{k * ({PRIME}): 0 for k in range(1500)}}",
@@ -217,18 +222,22 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
         begun = time.process_time()
         found = sandbox.runner.run(search.passes(head + rest))
         assert time.process_time() - begun < 0.5
-        assert [(one.problem, one.alike < 0.2) for one in found] == [("p/twice", True)]
+        assert [(one.problem, one.agreement < 0.2) for one in found] == [("p/twice", True)]
     (right,) = sandbox.runner.run(search.passes(TWICE))
-    assert right.alike == 1
+    assert right.agreement == 1
 
 
 def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
-    """In a process of the sandbox as here."""
+    """In the sandbox as in this process."""
     lines = [encode(["value", one]) for one in (1, 2.5, [3, 4], {5}, 10**5000, float("nan"))]
     others = [encode(["value", one]) for one in (1.0, 2.5, [4, 3], {5}, 10**5000, 7)]
     for exact in (True, False):
         apart = call_isolated(
-            sandbox.sandbox, _AGREEING, "agreement_apart", [lines, others, exact], costly_limits(0)
+            sandbox.sandbox,
+            _SANDBOX_MODULES,
+            "agreement_in_sandbox",
+            [lines, others, exact],
+            costly_limits(0),
         )
         assert sandbox.runner.run(apart) == agreement(lines, others, exact=exact)
 
@@ -249,8 +258,8 @@ def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
     ],
     ids=range(10),
 )
-def test_whatever_the_first_look_says_only_pairs_of_its_table_are_taken(look, said):
-    """A function may write anything in its place: numbers of problems and views are read, no more."""
+def test_a_forged_prefilter_result_yields_only_valid_pairs(look, said):
+    """A function may forge the result: only valid indices of problems and views are accepted."""
     begun = time.process_time()
     pairs = list(look.search._pairs(said))
     assert time.process_time() - begun < 0.05

@@ -1,4 +1,4 @@
-"""What hits mean for rows."""
+"""Which hits drop rows."""
 
 import random
 
@@ -10,11 +10,11 @@ from evolcoder.decontamination.hits import (
     SpanMark,
     TextSpan,
     dropped,
-    in_order,
+    sort_hits,
 )
 
 
-def hit(row, detector, item="HumanEval/0", mark=SpanMark.TELLS):
+def hit(row, detector, item="HumanEval/0", mark=SpanMark.CONCLUSIVE):
     return Hit(row, "humaneval", item, detector, RowField.TASK, TextSpan.PROMPT, "seen", 1.0, mark)
 
 
@@ -32,8 +32,8 @@ def test_each_detector_can_drop_alone_or_any_of_them():
     assert dropped(HITS, DropRule.NONE) == frozenset()
 
 
-def test_a_pass_that_tells_nothing_drops_no_row_unless_asked_for_by_name():
-    """Weak and plain passes have no vote in `execution` and `any`; `execution-any` takes all."""
+def test_inconclusive_passes_drop_rows_only_under_execution_any():
+    """Weak and plain passes count only under `execution-any`."""
     marked = [hit(mark.value, Detector.EXECUTION, mark=mark) for mark in SpanMark]
     assert dropped(marked, DropRule.EXECUTION) == dropped(marked, DropRule.ANY) == {"tells"}
     assert dropped(marked, DropRule.EXECUTION_ANY) == {"tells", "weak", "plain"}
@@ -41,21 +41,21 @@ def test_a_pass_that_tells_nothing_drops_no_row_unless_asked_for_by_name():
 
 
 def test_a_weak_pass_does_not_spare_a_row_that_another_hit_tells_of():
-    """Evidence without a vote is no vote against."""
+    """An inconclusive hit does not outweigh a conclusive one."""
     hits = [hit("row", Detector.EXECUTION, mark=SpanMark.WEAK), hit("row", Detector.NGRAMS)]
     assert dropped(hits, DropRule.ANY) == {"row"}
     assert dropped(hits, DropRule.EXECUTION) == frozenset()
 
 
 def test_every_detector_has_a_drop_of_its_name():
-    """Whatever can be found can be dropped for."""
+    """Each detector has a drop rule of the same name."""
     assert {detector.value for detector in Detector} < {drop.value for drop in DropRule}
 
 
 def test_the_order_of_hits_does_not_matter():
-    """Shuffled and doubled hits are reported in one order, each once, and drop the same rows."""
+    """Shuffled and repeated hits are reported once in canonical order, and drop the same rows."""
     shuffled = HITS * 2
     random.Random(3).shuffle(shuffled)
-    assert in_order(shuffled) == in_order(HITS)
-    assert len(in_order(shuffled)) == len(HITS)
+    assert sort_hits(shuffled) == sort_hits(HITS)
+    assert len(sort_hits(shuffled)) == len(HITS)
     assert dropped(shuffled, DropRule.NGRAMS) == dropped(HITS, DropRule.NGRAMS)

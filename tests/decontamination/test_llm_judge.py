@@ -1,4 +1,4 @@
-"""A judge that texts cannot speak for."""
+"""The LLM judge withstands prompt injection."""
 
 import asyncio
 import json
@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decontamination.leaky import ITEMS
-from evolcoder.decontamination.llm_judge import QUESTION, Answer, hits_of, judge_pairs, read_answer
+from evolcoder.decontamination.llm_judge import (
+    QUESTION,
+    Answer,
+    judge_hits,
+    judge_pairs,
+    read_answer,
+)
 from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
@@ -36,7 +42,7 @@ def role(answer):
 
 
 def words_of(pairs, judge, **bounds):
-    return [each.word for each in asyncio.run(judge_pairs(pairs, judge, **bounds))]
+    return [each.answer for each in asyncio.run(judge_pairs(pairs, judge, **bounds))]
 
 
 def same(mark, one, two):
@@ -44,23 +50,23 @@ def same(mark, one, two):
 
 
 def test_the_judge_decides_and_its_reason_is_evidence():
-    """A match becomes a hit with the judge's reason; no match becomes none."""
+    """A match becomes a hit with the judge's reason; no match gives none."""
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair(ITEMS[0].wording), pair("Other.", "b")], judge))
-    assert [each.word for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
-    (hit,) = hits_of(verdicts)
+    assert [each.answer for each in verdicts] == [Answer.MATCH, Answer.NO_MATCH]
+    (hit,) = judge_hits(verdicts)
     assert (hit.row, hit.item, hit.seen) == ("row", "toy/0", "MATCH: both merge")
 
 
 def test_equal_pairs_are_asked_about_once():
-    """However many rows hold the same task, it costs one request per problem."""
+    """Any number of rows with the same task costs one request per problem."""
     judge, asked = role(same)
     words_of([pair("A task.", f"row-{n}") for n in range(50)], judge)
     assert len(asked) == 1
 
 
 def test_a_second_run_asks_nothing(tmp_path):
-    """Over a cache, the same pairs are never paid for twice, unreadable answers included."""
+    """With a cache, equal pairs are paid for once, unreadable answers included."""
     for name, answer, n_asked in (("same", same, 1), ("odd", lambda mark, one, two: "well", 2)):
         judge, asked = role(answer)
         for _ in range(2):
@@ -82,7 +88,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_text_stays_inside_its_quotes(attack):
-    """Whatever a task holds, the question keeps its shape and the judge sees the task whole."""
+    """A task cannot break out of its quotes, and the judge sees all of it."""
     seen = []
     judge, _ = role(lambda mark, one, two: seen.append(two) or f"{mark} MATCH: same")
     assert words_of([pair(attack)], judge) == [Answer.MATCH]
@@ -91,7 +97,7 @@ def test_a_text_stays_inside_its_quotes(attack):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_judge_that_obeys_a_text_is_not_believed(attack):
-    """A model that only repeats what a text told it to say has not answered."""
+    """An answer dictated by a text is unreadable."""
     judge, asked = role(lambda mark, one, two: two)
     assert words_of([pair(attack)], judge) == [Answer.UNREADABLE]
     assert len(asked) == 2
@@ -99,7 +105,7 @@ def test_a_judge_that_obeys_a_text_is_not_believed(attack):
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_holds_its_own_mark(one, two):
-    """The mark that an answer needs is in neither text, so none can give it away."""
+    """The mark required in the answer is in neither text."""
     judge, asked = role(lambda mark, first, second: f"{mark} NO MATCH: x")
     words_of([pair(two, item=type(ITEMS[0])("t", "x", "python", (), one, "", ""))], judge)
     mark = asked[0].messages[-1].content.split()[-4]
@@ -122,12 +128,12 @@ def test_no_text_holds_its_own_mark(one, two):
     ],
 )
 def test_an_answer_out_of_form_is_unreadable(said):
-    """It is never taken for no match, nor for a match."""
+    """It counts neither as match nor as no match."""
     assert read_answer(said, "abcd1234")[0] is Answer.UNREADABLE
 
 
 def test_a_failed_request_is_reported_and_spoils_no_other():
-    """One pair that the server refuses is `failed`; the others are judged."""
+    """A pair that the server rejects is `failed`; the others are judged."""
 
     def answer(mark, one, two):
         if "bad" in two:
@@ -152,19 +158,19 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
     monkeypatch.setattr("evolcoder.decontamination.llm_judge.read_answer", read)
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
-    assert [each.word for each in verdicts] == [Answer.FAILED, Answer.MATCH]
+    assert [each.answer for each in verdicts] == [Answer.FAILED, Answer.MATCH]
     assert verdicts[0].reason.startswith("could not be judged: ValueError")
 
 
 def test_a_megabyte_is_shown_shortened():
-    """A question is bounded however long a task is."""
+    """The length of a question is bounded."""
     judge, asked = role(same)
     words_of([pair("word " * 200_000)], judge)
     assert len(asked[0].messages[-1].content) < 6 * 2000 + len(QUESTION) + 500
 
 
-def test_beyond_the_bound_nothing_is_asked_and_that_is_said():
-    """With a bound the nearest pairs are judged; the others are `not_asked`, never no match."""
+def test_beyond_the_bound_nothing_is_asked_and_that_is_reported():
+    """With a bound, the nearest pairs are judged; the others are `not_asked`, not no match."""
     judge, asked = role(same)
     pairs = [
         NearPair(ITEMS[0], f"row-{n}", f"Task {n}.", n / 10, 0.5, False, True) for n in range(5)

@@ -8,7 +8,7 @@ from decontamination.leaky import CLEAN, ITEMS
 from deduplication.hashing import Hashing
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector
-from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, hits_of
+from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, neighbour_hits
 
 ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]
 
@@ -16,13 +16,13 @@ ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(
 def pairs_of(rows, *, step=10**9, k=5):
     near = NearestRows(ITEMS, Hashing(), k)
     for start in range(0, len(rows), step):
-        near.look(rows[start : start + step])
+        near.add_rows(rows[start : start + step])
     return near.pairs()
 
 
 @pytest.mark.parametrize("step", [1, 3, 64])
 def test_blocks_and_order_of_rows_decide_nothing(step):
-    """The nearest rows are the same in any order and however many come at once."""
+    """The nearest rows do not depend on order or block size."""
     shuffled = [*ROWS]
     random.Random(step).shuffle(shuffled)
     assert pairs_of(shuffled, step=step) == pairs_of(ROWS)
@@ -38,34 +38,41 @@ def test_the_nearest_are_the_nearest():
 
 
 def test_equal_rows_are_taken_by_their_id():
-    """Among more equal rows than are kept, the smallest ids are."""
+    """Among ties, the smallest row ids are kept."""
     rows = [(f"row-{n:04}", "The very same task.") for n in reversed(range(2 * BLOCK // 100))]
     kept = [pair.row for pair in pairs_of(rows) if pair.item == ITEMS[0]]
     assert kept == [f"row-{n:04}" for n in range(5)]
 
 
 def test_a_near_copy_is_a_hit_and_a_clean_row_is_not():
-    """Nearness with the rare words of a problem is a leak without a judge."""
+    """A high cosine with the problem's rare words is a leak without the judge."""
     copy = (
         "bad",
         "Two ordered ledgers: merge by alternating entries; keep the surplus at the end.",
     )
-    hits = hits_of(pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), SimilarityBounds())
+    hits = neighbour_hits(
+        pairs_of([*((id, task) for id, task, _ in CLEAN), copy]), SimilarityBounds()
+    )
     assert {(hit.row, hit.item, hit.detector) for hit in hits} == {
         ("bad", "toy/0", Detector.NEIGHBOURS)
     }
 
 
 def test_a_telling_function_name_needs_less_nearness():
-    """A name of several words gives a paraphrase away; `add` does not."""
+    """A name of several words identifies a paraphrase; `add` does not."""
     names = {"merge_by_turns": True, "add": False}
     for name, is_named in names.items():
         item = BenchmarkText("toy", "x", "python", (name,), "Braid two lists into one.", "", "")
         near = NearestRows([item], Hashing())
-        near.look([("row", f"Interleave lists into a single one with `{name}`.")])
+        near.add_rows([("row", f"Interleave lists into a single one with `{name}`.")])
         (pair,) = near.pairs()
         assert pair.names is is_named
-        assert SimilarityBounds(cosine=1, named=pair.cosine, told=0, sum=2).holds(pair) is is_named
+        assert (
+            SimilarityBounds(cosine=1, named_cosine=pair.cosine, named_coverage=0, sum=2).accepts(
+                pair
+            )
+            is is_named
+        )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,9 @@ def test_a_telling_function_name_needs_less_nearness():
     ],
 )
 def test_a_word_that_turns_a_problem_into_another_leaves_it_to_the_judge(one, other):
-    """However near two problems are, opposite words are no leak without a judge."""
+    """Contrasting words leave even near pairs to the judge."""
     near = NearestRows([BenchmarkText("toy", "x", "python", ("f",), one, "", "")], Hashing())
-    near.look([("same", one), ("other", other)])
-    assert {hit.row for hit in hits_of(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {"same"}
+    near.add_rows([("same", one), ("other", other)])
+    assert {hit.row for hit in neighbour_hits(near.pairs(), SimilarityBounds(cosine=0, sum=0))} == {
+        "same"
+    }

@@ -1,4 +1,4 @@
-"""Leaks by words and statements in common."""
+"""Leaks by shared words and statements."""
 
 import random
 
@@ -6,7 +6,7 @@ import pytest
 
 from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from evolcoder.code.normalize import read
-from evolcoder.decontamination.hits import Detector, RowField, TextSpan, in_order
+from evolcoder.decontamination.hits import Detector, RowField, TextSpan, sort_hits
 from evolcoder.decontamination.ngrams import NgramDetector
 from toys import WORDS
 
@@ -14,11 +14,11 @@ WHOLE = ITEMS[0]
 
 
 def hits_of(*rows):
-    """Look at rows and return all hits."""
+    """Return all hits in rows."""
     grams = NgramDetector(ITEMS)
     for row, task, answer in rows:
-        grams.look(row, read(task), read(answer))
-    return in_order(grams.hits())
+        grams.add_row(row, read(task), read(answer))
+    return sort_hits(grams.hits())
 
 
 def found(task="", answer=""):
@@ -43,12 +43,12 @@ def test_clean_rows_leak_nothing():
     ids=["verbatim", "renamed", "reordered", "fenced", "among other code"],
 )
 def test_a_solution_is_found_whatever_its_names_and_order(answer):
-    """Copies with other names, another order and other code around them are leaks."""
+    """Copies with other names, order and surrounding code are leaks."""
     assert found(answer=answer) == {("toy/0", RowField.ANSWER, TextSpan.SOLUTION)}
 
 
 def test_a_prompt_is_found_in_a_longer_task():
-    """The wording is found with text before and behind it, in any case and layout."""
+    """Found within a longer text, in any case and layout."""
     wording = WHOLE.wording.upper().replace(" ", "\n")
     assert found(task=f"Please help me. {wording} Use Python.") == {
         ("toy/0", RowField.TASK, TextSpan.PROMPT)
@@ -56,19 +56,19 @@ def test_a_prompt_is_found_in_a_longer_task():
 
 
 def test_one_other_word_that_matters_makes_another_problem():
-    """A sentence alike but for a telling word is no leak, since problems differ by one word."""
+    """Sentences that differ in one informative word are different problems."""
     assert found(task=ITEMS[9].wording) == {("toy/9", RowField.TASK, TextSpan.PROMPT)}
     assert found(task=ITEMS[9].wording.replace(WORDS[6], "turnip")) == set()
 
 
 def test_tests_are_found_in_a_task():
-    """Assertions that a task quotes are a leak, though the text around is no Python."""
+    """Quoted assertions are found in text that is not Python."""
     task = f"Your code must hold this, please:\n{ITEMS[0].tests}"
     assert ("toy/0", RowField.TASK, TextSpan.TESTS) in found(task=task)
 
 
 def test_order_and_company_of_rows_decide_nothing():
-    """Rows in any order give the same hits; a thousand copies of a leak are a thousand hits."""
+    """Order does not matter; a thousand copies of a leak are a thousand hits."""
     rows = [*CLEAN, *((f"bad-{n}", "Do it.", RENAMED) for n in range(1000))]
     hits = hits_of(*rows)
     random.Random(5).shuffle(rows)
@@ -77,7 +77,7 @@ def test_order_and_company_of_rows_decide_nothing():
 
 
 def test_what_unlike_rows_say_as_well_counts_less():
-    """A statement that many rows have without the rest of the problem stops being evidence."""
+    """A statement that many unrelated rows contain is no evidence."""
     common = "out = [x for p in zip(a, b) for x in p]"
     leak = ("bad", "Do it.", f"{common}\nn = min(len(a), len(b))\nrest = a[n:] + b[n:]")
     many = [(f"row-{n}", "Do it.", common) for n in range(4000)]
@@ -87,7 +87,7 @@ def test_what_unlike_rows_say_as_well_counts_less():
 
 
 def test_evidence_shows_what_was_seen():
-    """A hit names its row and problem and quotes the statements in common."""
+    """A hit names row and problem and quotes the shared statements."""
     (hit,) = hits_of(*CLEAN, ("bad", "Do it.", RENAMED))
     assert (hit.row, hit.benchmark, hit.item) == ("bad", "toy", "toy/0")
     assert "Call Name zip" in hit.seen

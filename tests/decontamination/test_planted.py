@@ -1,4 +1,4 @@
-"""Leaks planted in real rows are found by running, at the floors of the benchmark."""
+"""Execution finds leaks planted in real rows at the benchmark's minimum rates."""
 
 import gzip
 import json
@@ -14,12 +14,12 @@ from evolcoder.grading.reference_checks import ReferenceChecks
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 EVERY = 40
-"""One planted row in so many is looked at here; `benchmarks/cleaning.py` looks at all."""
+"""One in this many planted rows is tested here; `benchmarks/cleaning.py` tests all."""
 
 
 @pytest.fixture(scope="module")
 def cleaning():
-    """The pieces of the benchmark, which are no package."""
+    """The modules of the benchmark, which are not a package."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
         from cleaning import planted, recall, rewrites, running
@@ -36,22 +36,22 @@ def shelf(shared, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def search(sandbox, shelf, tmp_path_factory):
-    """HumanEval and MBPP, made ready once."""
+    """HumanEval and MBPP, prepared once."""
     path = tmp_path_factory.mktemp("controls") / "controls.db"
     controls = ReferenceChecks(path, sandbox.sandbox, "test")
     benches = {name: bench_named(name, shelf).problems() for name in ("humaneval", "mbpp")}
-    yield sandbox.runner.run(ExecutionSearch.over(benches, sandbox.sandbox, controls.need))
+    yield sandbox.runner.run(ExecutionSearch.create(benches, sandbox.sandbox, controls.need))
     controls.close()
 
 
 def test_all_problems_but_one_can_be_looked_for(search):
-    """Each has examples and at least the view of its own signature; one asks for a class."""
+    """Each has examples and at least the identity view; the exception asks for a class."""
     assert [one.problem.id for one in search._targets if not one.examples] == ["Mbpp/367"]
 
 
 @pytest.mark.e2e
 def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, sandbox):
-    """The floors of the benchmark hold on a cut of it, by running alone."""
+    """The benchmark's minimum rates hold on a subset, by execution alone."""
     planted, recall, _, running = cleaning
     rows = planted.corpus(shelf, n_planted=1000, n_clean=1000, seed=0)[::EVERY]
     rows = [row for row in rows if row.kind != "translated"]
@@ -63,8 +63,8 @@ def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, 
 
 
 @pytest.mark.e2e
-def test_what_tells_of_a_leak_among_real_rows_is_true(cleaning, shelf, search, sandbox):
-    """Reading found of most real rows with a telling pass that they solve the problem."""
+def test_conclusive_hits_among_real_rows_are_true(cleaning, shelf, search, sandbox):
+    """Manual review confirmed most conclusive passes of real rows as solutions."""
     planted, recall, _, running = cleaning
     rows = planted.clean(shelf, 500, seed=3)
     found = {row.id: sandbox.runner.run(search.passes(row.answer)) for row in rows}
@@ -74,7 +74,7 @@ def test_what_tells_of_a_leak_among_real_rows_is_true(cleaning, shelf, search, s
 
 
 def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
-    """Another seed plants others."""
+    """Another seed plants other rows."""
     planted = cleaning[0]
     first, again, other = (
         [row.id for row in planted.corpus(shelf, n_planted=60, n_clean=60, seed=seed)]
@@ -84,7 +84,7 @@ def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
 
 
 def test_there_are_as_many_clean_rows_as_asked_for_and_no_two_are_alike(cleaning, tmp_path):
-    """Also where few real rows must be said in many ways."""
+    """Even if few real rows need many variations."""
     planted = cleaning[0]
     (tmp_path / "codealpaca").mkdir()
     for name in ("code_alpaca_2k", "new_codealpaca"):
@@ -97,7 +97,7 @@ def test_there_are_as_many_clean_rows_as_asked_for_and_no_two_are_alike(cleaning
 
 
 def test_an_aim_is_met_by_what_was_found_and_missed_by_less(cleaning):
-    """Other algorithms count by execution alone; a hit that nobody read as true costs precision."""
+    """Other algorithms count by execution alone; unconfirmed hits lower the precision."""
     planted, recall, *_ = cleaning
     rows = [
         planted.Row("a", "", "", "verbatim", "P/1", ""),
@@ -118,7 +118,7 @@ def test_an_aim_is_met_by_what_was_found_and_missed_by_less(cleaning):
 
 
 def test_a_varied_row_computes_what_its_real_row_does(cleaning):
-    """Only the names of arguments and the opening change."""
+    """Only argument names and the opening change."""
     from evolcoder.ids import rng_for
 
     planted = cleaning[0]
@@ -145,12 +145,12 @@ def test_a_varied_row_computes_what_its_real_row_does(cleaning):
     ],
 )
 def test_only_what_can_be_moved_is_moved(cleaning, source, moved):
-    """Statements that share a name or call something stay where they are."""
+    """Statements that share a name or call something keep their order."""
     assert cleaning[2].reordered(source) == moved
 
 
 def test_unlikeness_does_not_look_at_names(cleaning):
-    """A renamed program is the same one, another algorithm is not."""
+    """A renamed program is the same; another algorithm is not."""
     rewrites = cleaning[2]
     loop = "def f(n):\n    t = 0\n    for i in range(n):\n        t += i\n    return t"
     assert rewrites.differ(loop, rewrites.renamed(loop)) == 0

@@ -1,4 +1,4 @@
-"""The report on leakage."""
+"""The contamination report."""
 
 import json
 import random
@@ -11,8 +11,8 @@ from evolcoder.decontamination.nearest import NearPair
 from evolcoder.decontamination.report import (
     DropChoice,
     ReportedHit,
+    as_dict,
     page,
-    plain,
     report_of,
     section,
     table,
@@ -21,7 +21,7 @@ from evolcoder.decontamination.report import (
 HOSTILE = "<script>alert(1)</script><img src=http://x onerror=y>\"'&</section>"
 
 
-def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=SpanMark.TELLS):
+def hit(row, detector, item="toy/0", seen="seen", benchmark="toy", mark=SpanMark.CONCLUSIVE):
     return Hit(row, benchmark, item, detector, RowField.TASK, TextSpan.PROMPT, seen, 1.0, mark)
 
 
@@ -40,7 +40,7 @@ def report(hits=HITS, **changes):
 
 
 def test_each_detector_is_counted_alone_and_together():
-    """Rows by a detector, rows that only it found, and problems; then all of them as one."""
+    """Rows per detector, rows found by it alone, and problems; then all detectors together."""
     assert [f for f in report().found if f.benchmark == "all"] == [
         ReportedHit("ngrams", "all", 2, 1, 2, 0),
         ReportedHit("substring", "all", 1, 0, 1, 0),
@@ -50,7 +50,7 @@ def test_each_detector_is_counted_alone_and_together():
 
 
 def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
-    """A weak pass is evidence in every form of the report; the row stays but for its own choice."""
+    """A weak pass is shown in every form of the report and drops no row by default."""
     weak = hit("w", Detector.EXECUTION, "toy/2", seen="weak one", mark=SpanMark.WEAK)
     told = hit("a", Detector.EXECUTION)
     found = report([*HITS, weak, told], ran=[*RAN, Detector.EXECUTION])
@@ -60,12 +60,12 @@ def test_passes_that_do_not_tell_are_counted_and_marked_and_stay():
     assert DropChoice("execution", 9, 1, 2) in found.choices
     assert DropChoice("execution-any", 8, 2, 2) in found.choices
     assert "w" not in found.dropped
-    assert [h["mark"] for h in plain(found)["hits"] if h["row"] == "w"] == ["weak"]
+    assert [h["mark"] for h in as_dict(found)["hits"] if h["row"] == "w"] == ["weak"]
     assert "<td>weak</td><td>weak one</td>" in section(found)
 
 
 def test_before_and_after_add_up_for_every_choice():
-    """Rows before are rows kept and rows dropped, whoever may drop them."""
+    """Rows before equal rows kept plus rows dropped, for every rule."""
     choices = report(drops=[DropRule.NGRAMS, DropRule.JUDGE]).choices
     assert choices[0] == DropChoice("none", 10, 0, 3)
     assert DropChoice("any", 7, 3, 0) in choices
@@ -75,7 +75,7 @@ def test_before_and_after_add_up_for_every_choice():
 
 
 def test_the_order_of_hits_changes_no_byte():
-    """JSON, table and section are the same however hits came."""
+    """JSON, table and section do not depend on the order of hits."""
     shuffled = HITS * 2
     random.Random(1).shuffle(shuffled)
     assert report(shuffled) == report()
@@ -83,8 +83,8 @@ def test_the_order_of_hits_changes_no_byte():
 
 
 def test_json_holds_the_evidence_of_every_hit():
-    """A reader of the JSON alone sees which row, which problem, who saw it and what."""
-    read = json.loads(json.dumps(plain(report())))
+    """JSON includes row, problem, detector and excerpt."""
+    read = json.loads(json.dumps(as_dict(report())))
     assert len(read["hits"]) == len(HITS)
     assert read["hits"][0] == {
         "row": "a", "benchmark": "toy", "item": "toy/0", "detector": "ngrams", "part": "task",
@@ -116,7 +116,7 @@ class Tags(HTMLParser):
 
 
 def test_hostile_rows_are_shown_as_text():
-    """No tag, script or address of a row becomes one of the page, and nothing is lost."""
+    """No tag, script or URL of a row becomes part of the page, and no text is lost."""
     hostile = [hit(HOSTILE, Detector.JUDGE, item=HOSTILE, seen=HOSTILE, benchmark=HOSTILE)]
     page = Tags()
     page.feed(section(report(hostile, models=[(Detector.JUDGE, HOSTILE)])))
@@ -140,7 +140,7 @@ def test_hostile_rows_are_shown_as_text():
 
 
 def test_a_page_stands_alone_and_runs_nothing():
-    """One document, told to load nothing; hostile rows and a hostile title are text in it."""
+    """A single document without external resources; hostile rows and titles are escaped."""
     hostile = hit(f"{HOSTILE}\ud800", Detector.JUDGE, seen=HOSTILE)
     whole = page(report([*HITS, hostile]), title=HOSTILE)
     found = Tags(empty={"meta"})
@@ -157,7 +157,7 @@ def test_a_page_stands_alone_and_runs_nothing():
 
 
 def test_what_the_judge_could_not_say_is_in_the_report():
-    """Unreadable answers are counted as such, in the table too."""
+    """Unreadable answers are counted, in the table too."""
     pair = NearPair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
     judged = [JudgedPair(pair, Answer.UNREADABLE, "well"), JudgedPair(pair, Answer.NO_MATCH, "no")]
     found = report([], judged=judged, models=[(Detector.JUDGE, "toy")])
@@ -167,8 +167,8 @@ def test_what_the_judge_could_not_say_is_in_the_report():
 
 
 def test_the_table_has_a_line_for_every_detector_and_choice():
-    """What was counted is what is shown."""
+    """All counts are shown."""
     lines = table(report()).splitlines()
-    assert "detector   benchmark  rows  it alone  problems  weak or plain" in lines
+    assert "detector   benchmark  rows  exclusive  problems  weak or plain" in lines
     assert any(line.split() == ["together", "all", "3", "3", "3", "0"] for line in lines)
     assert any(line.split() == ["any", "7", "3", "0"] for line in lines)

@@ -1,4 +1,4 @@
-"""Leaks by one long run in common."""
+"""Leaks by a long common run."""
 
 import time
 
@@ -24,22 +24,22 @@ RUNS = SubstringDetector([*ITEMS[2:], LONG])
 
 
 def found(task="", answer=""):
-    return {(hit.item, hit.part, hit.side) for hit in RUNS.look("row", read(task), read(answer))}
+    return {(hit.item, hit.part, hit.side) for hit in RUNS.find("row", read(task), read(answer))}
 
 
 def test_clean_rows_have_no_run():
-    """Nothing of what everybody writes is a run."""
+    """Common phrases are no hit."""
     assert [found(task, answer) for _, task, answer in CLEAN] == [set()] * len(CLEAN)
 
 
 def test_half_a_prompt_is_found():
-    """A copied part is a leak though the rest is missing."""
+    """A copied part is a leak even if the rest is missing."""
     half = LONG.prompt[: len(LONG.prompt) * 2 // 3]
     assert found(task=f"Once. {half} Go!") == {("toy/long", RowField.TASK, TextSpan.PROMPT)}
 
 
 def test_code_is_found_under_other_names():
-    """A run of tokens with all chosen names gone."""
+    """Identifiers do not matter."""
     code = ZIGZAG + TIDE
     for name in ("shortest", "merged", "surplus", "entry", "depth", "readings", "each", "log"):
         code = code.replace(name, f"q{len(name)}{name[0]}")
@@ -47,7 +47,7 @@ def test_code_is_found_under_other_names():
 
 
 def test_a_single_rich_assertion_is_found():
-    """One assertion with enough in it is a leak."""
+    """One informative assertion is a leak."""
     assert ("toy/long", RowField.TASK, TextSpan.TESTS) in found(task=LONG.tests)
 
 
@@ -56,17 +56,17 @@ def test_a_single_rich_assertion_is_found():
     ["'a', 'e', 'i', 'o', 'u'", "2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59"],
 )
 def test_a_list_of_literals_is_no_run(literals):
-    """Vowels and primes stand in any program; neither words nor tokens make them a leak."""
+    """Vowels and primes occur in any program and are no leak."""
     item = BenchmarkText("toy", "x", "python", ("f",), f"Say {literals}.", f"f = [{literals}]", "")
     runs = SubstringDetector([item, *ITEMS])
-    assert runs.look("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
+    assert runs.find("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
 
 
 def test_a_million_equal_words_cost_seconds():
-    """Repetition in the row and in the benchmark does not multiply."""
+    """Repetition in row and benchmark does not multiply the cost."""
     same = BenchmarkText("toy", "same", "python", ("f",), "spam " * 2000, "spam + " * 2000, "")
     runs = SubstringDetector([same, *ITEMS])
     row = read("spam " * 500_000)
     start = time.process_time()
-    runs.look("row", row, row)
+    runs.find("row", row, row)
     assert time.process_time() - start < 20

@@ -1,4 +1,4 @@
-"""A tiny deterministic embedder: hashed character trigrams, so that like spelling is near."""
+"""A small deterministic embedder: hashed character trigrams, so similar spelling is near."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Hashing:
-    """Counts trigrams in 64 bins; knows how often it was asked for what."""
+    """Counts trigrams in 64 bins and records the texts it was asked for."""
 
     name = "hashing-64"
 

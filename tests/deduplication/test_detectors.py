@@ -1,7 +1,8 @@
-"""All detectors together: every row is looked at, and one report comes out."""
+"""All detectors together process every row and give one report."""
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,17 +10,18 @@ from hypothesis import strategies as st
 
 from decontamination.leaky import CLEAN, ITEMS, RENAMED, REORDERED
 from deduplication.hashing import Hashing
-from evolcoder.decontamination.detect import DetectorSettings, look, reported
+from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, TextSpan
-from evolcoder.deduplication.rows import CleanedRow
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.records import Response, Row, Task
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
 
 
 def texts(row, task, answer):
-    return CleanedRow(row, task, answer, 0, 0, None, is_verified=False, found=None)
+    seed = replace(Task.seed(task, ordinal=0, language=None), id=row)
+    return Row(seed, Response.to(seed, answer, made=None), None)
 
 
 ROWS = [
@@ -45,11 +47,11 @@ def report(rows=ROWS, *, judge=None, embedder=True, execution=True):
     looks = DetectorSettings(
         ITEMS, BY_TEXT, Hashing() if embedder else None, judge, passes if execution else None
     )
-    return reported(asyncio.run(look(rows, looks, seed=0)), looks, [DropRule.ANY])
+    return build_report(asyncio.run(detect_leaks(rows, looks, seed=0)), looks, [DropRule.ANY])
 
 
 def test_each_detector_brings_its_hits_into_one_report():
-    """Copies, near rows and what passed tests are dropped, clean rows are kept."""
+    """Copies, neighbours and passes of tests are dropped; clean rows are kept."""
     found = report()
     assert found.dropped == ("by running", "near", "renamed", "reordered", "wording")
     assert found.ran == ("ngrams", "substring", "neighbours", "execution")
@@ -65,7 +67,7 @@ def test_the_order_of_rows_changes_nothing(seed):
 
 
 def test_a_judge_out_of_form_is_reported_and_drops_nothing():
-    """What could not be read is counted, and no row goes for it."""
+    """Unreadable answers are counted and drop no row."""
     found = report(judge=JUDGE)
     assert set(dict(found.verdicts)) == {"unreadable"}
     assert dict(found.verdicts)["unreadable"] > 7
@@ -73,7 +75,7 @@ def test_a_judge_out_of_form_is_reported_and_drops_nothing():
 
 
 def test_without_an_embedder_the_report_says_that_nobody_looked():
-    """Neighbours that were not looked for are not in the list of what ran."""
+    """Detectors that did not run are not listed."""
     assert report(embedder=False, execution=False).ran == ("ngrams", "substring")
     assert report(embedder=False).ran == ("ngrams", "substring", "execution")
 
@@ -81,13 +83,13 @@ def test_without_an_embedder_the_report_says_that_nobody_looked():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=80), st.text(max_size=80)), max_size=4))
 def test_rows_in_any_odd_shape_end_in_a_report(pairs):
-    """No text of a row makes looking fail, and every row is counted."""
+    """No text makes detection fail, and every row is counted."""
     rows = [texts(str(n), *both) for n, both in enumerate(pairs)]
     assert report(rows).n_rows == len(rows)
 
 
 def test_five_languages_a_bomb_and_orders_to_the_judge_end_in_a_report():
-    """Text that is hostile in any of these ways is looked at like any other."""
+    """Hostile texts are processed like any other."""
     fences = "\n".join(
         f"```{name}\nx = {name};\n```" for name in ("python", "js", "rust", "go", "lua")
     )

@@ -1,4 +1,4 @@
-"""Embeddings: unit vectors, and nothing embedded twice."""
+"""Embeddings are unit vectors, and each text is embedded once."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ needs_minilm = pytest.mark.skipif(
 
 
 def test_nothing_is_embedded_twice(tmp_path):
-    """A text that was embedded, in this process or an earlier one, is never asked for again."""
+    """A text embedded by this or an earlier process is taken from the cache."""
     first, second = Hashing(), Hashing()
     rows = CachedEmbedder(first, tmp_path / "e.db").embed(["one", "two", "one"])
     again = CachedEmbedder(second, tmp_path / "e.db").embed(["two", "three", "one"])
@@ -27,7 +27,7 @@ def test_nothing_is_embedded_twice(tmp_path):
 
 
 def test_another_model_has_its_own_memory(tmp_path):
-    """What one model embedded is not taken for another's."""
+    """Models have separate cache entries."""
     other = Hashing()
     other.name = "other"
     CachedEmbedder(Hashing(), tmp_path / "e.db").embed(["one"])
@@ -36,18 +36,18 @@ def test_another_model_has_its_own_memory(tmp_path):
 
 
 def test_no_texts_are_no_rows(tmp_path):
-    """Nothing to embed asks nobody."""
+    """No texts: the embedder is not called."""
     assert len(CachedEmbedder(Hashing(), tmp_path / "e.db").embed([])) == 0
 
 
 def test_odd_texts_are_remembered(tmp_path):
-    """Lone surrogates, NUL and emptiness have a row each."""
+    """Lone surrogates, NUL and the empty string each have a vector."""
     odd = ["\ud800", "\x00", "", "x" * 100_000]
     assert CachedEmbedder(Hashing(), tmp_path / "e.db").embed(odd).shape == (4, 64)
 
 
 def test_a_damaged_model_is_refused(tmp_path):
-    """A file whose digest is another is named and not used."""
+    """A file with a wrong checksum is named and not used."""
     home = tmp_path / MINILM
     home.mkdir()
     for name in embedders.FILES:
@@ -57,14 +57,14 @@ def test_a_damaged_model_is_refused(tmp_path):
 
 
 def test_a_model_that_cannot_be_had_says_so(tmp_path):
-    """A spec that is no known model, without its library or files, is the user's one line."""
+    """An unknown spec, or a missing library or file, is a one-line error."""
     with pytest.raises(ModelError, match=r"needs sentence-transformers|cannot be had"):
         open_embedder(str(tmp_path / "nothing"), tmp_path)
 
 
 @needs_minilm
 def test_minilm_gives_the_published_vectors():
-    """The numpy model's products are those of the published one, and its rows have length 1."""
+    """The numpy model reproduces the published one, with vectors of length 1."""
     texts = ["Sort a list.", "Order the items of a list.", "The cat sat on the mat."]
     rows = open_embedder(MINILM, MODELS).embed(texts)
     assert rows.dtype == np.float32
@@ -74,7 +74,7 @@ def test_minilm_gives_the_published_vectors():
 
 @needs_minilm
 def test_minilm_does_not_look_at_the_company():
-    """A text's row is the same alone and among longer ones; odd texts have a row too."""
+    """A text's vector is the same alone and in a batch with longer texts."""
     model = open_embedder(MINILM, MODELS)
     together = model.embed(["Sort a list.", "word " * 2000, "", "a\ud800\x00b"])
     assert np.allclose(model.embed(["Sort a list."])[0], together[0], atol=1e-5)

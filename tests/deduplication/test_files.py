@@ -1,4 +1,4 @@
-"""Doubles in files: what is written, and that order, kills and odd rows change nothing."""
+"""Deduplication of files: output, and independence of order, kills and odd rows."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ KEYS = ("number", "match_number")
 
 
 def clean_file(*args, **options):
-    return asyncio.run(files.in_file(*args, **options))
+    return asyncio.run(files.clean_file(*args, **options))
 
 
 def lines(path):
@@ -33,7 +33,7 @@ def write(path, rows):
 
 
 def rows_with_doubles(n):
-    """Rows of which a third repeats another, exactly or nearly."""
+    """Rows of which a third duplicate another, exactly or nearly."""
     rng = random.Random(5)
     rows = [
         {"instruction": " ".join(f"{rng.randrange(10**6)}x" for _ in range(40)), "output": str(at)}
@@ -46,7 +46,7 @@ def rows_with_doubles(n):
 
 
 def test_in_is_kept_plus_dropped(tmp_path):
-    """Every row is in exactly one of the two files, and kept rows are as they were found."""
+    """Every row is in exactly one of the two output files, and kept rows are unchanged."""
     rows = rows_with_doubles(60)
     out = tmp_path / "out.jsonl"
     summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
@@ -59,7 +59,7 @@ def test_in_is_kept_plus_dropped(tmp_path):
 
 
 def test_another_order_gives_the_same_drops(tmp_path):
-    """A shuffled file has the same evidence and keeps the same rows; only row numbers differ."""
+    """A shuffled file gives the same evidence and kept rows; only row numbers differ."""
     rows, results = rows_with_doubles(60), []
     for seed in range(3):
         random.Random(seed).shuffle(rows)
@@ -71,7 +71,7 @@ def test_another_order_gives_the_same_drops(tmp_path):
 
 
 def test_rows_of_another_data_set_are_not_repeated(tmp_path):
-    """With another file beside, its doubles go from ours, and nothing of it is written."""
+    """Rows that duplicate one of another file are dropped; nothing of that file is written."""
     test = write(tmp_path / "test.jsonl", [{"messages": [{"role": "user", "content": "Sort it."}]}])
     rows = [{"instruction": "sort  it.", "output": "x"}, {"instruction": "Other.", "output": ""}]
     out = tmp_path / "out.jsonl"
@@ -83,7 +83,7 @@ def test_rows_of_another_data_set_are_not_repeated(tmp_path):
 
 
 def test_answers_count_where_rows_are_compared(tmp_path):
-    """Equal tasks with unlike answers are doubles as tasks, and not as rows."""
+    """Equal tasks with different responses are duplicates as tasks, but not as rows."""
     rows = [{"instruction": "Sort.", "output": text} for text in ("one " * 9, "def f(): return 2")]
     path = write(tmp_path / "d.jsonl", rows)
     dropped = [
@@ -93,8 +93,8 @@ def test_answers_count_where_rows_are_compared(tmp_path):
     assert dropped == [{"duplicate_exact": 1}, {}]
 
 
-def test_a_child_of_our_own_export_is_not_a_double_of_its_parent(tmp_path):
-    """The lineage columns of an export are known again: parent and child both stay."""
+def test_a_child_in_an_export_is_not_a_duplicate_of_its_parent(tmp_path):
+    """The lineage columns of an export are recognised: parent and child are kept."""
     text = TASK.format("numbers", "square", "two")
     parent = {"instruction": text, "output": "", "id": "p", "root": "p", "parent": "", "round": 0}
     child = {**parent, "instruction": text + " now", "id": "c", "parent": "p", "round": 1}
@@ -106,7 +106,7 @@ def test_a_child_of_our_own_export_is_not_a_double_of_its_parent(tmp_path):
 
 
 def test_odd_rows_end_in_a_verdict(tmp_path):
-    """No task, wrong types, surrogates, NUL, deep nesting and a megabyte: kept or dropped."""
+    """Missing tasks, wrong types, surrogates, NUL, deep nesting and a megabyte of text."""
     deep = {"instruction": "x"}
     for _ in range(200):
         deep = {"instruction": "deep", "inner": deep}
@@ -122,14 +122,14 @@ def test_odd_rows_end_in_a_verdict(tmp_path):
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path):
-    """What cannot be read is one line for the user, and no file is made."""
+    """An unreadable file is a one-line error, and no file is written."""
     with pytest.raises(SeedsError, match="cannot be read"):
         clean_file(str(tmp_path / "no.jsonl"), CleanConfig(), seed=0, out=tmp_path / "out.jsonl")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_cleaning_is_as_if_it_had_not_begun(tmp_path):
-    """SIGKILL leaves whole files or none, and the same command then gives the same bytes."""
+    """After SIGKILL output files are complete or missing; a rerun gives the same bytes."""
     path = write(tmp_path / "d.jsonl", rows_with_doubles(4000))
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     command = [sys.executable, "-m", "evolcoder.cli.main", "clean", path, "--out"]

@@ -1,4 +1,4 @@
-"""Tests of engines may be coroutines; with the mark `virtual_time` their waits cost no time."""
+"""Engine tests may be coroutines; under the mark `virtual_time`, waiting takes no real time."""
 
 import asyncio
 import inspect

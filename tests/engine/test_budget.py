@@ -1,4 +1,4 @@
-"""The purse: limits are never passed, and what is not spent is given back."""
+"""Budget limits are never exceeded, and unused reservations are released."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ PRICES = {"toy": Price(input=1.0, output=10.0)}
 
 
 class Slow:
-    """Answers 10 tokens after some turns of the loop, or fails."""
+    """Answers with 10 tokens after a few iterations of the loop, or fails."""
 
     identity = "scripted"
 
@@ -54,7 +54,7 @@ def ask_all(engine, n):
 
 
 def test_tokens_never_pass_the_limit():
-    """Many requests at once together spend at most max_tokens, and nearly all of it."""
+    """Concurrent requests together spend at most max_tokens, and nearly all of it."""
     engine, meter, inner, _ = metered(BudgetConfig(max_tokens=1000))
     outcomes = ask_all(engine, 200)
     assert meter.spent.tokens <= 1000
@@ -64,15 +64,15 @@ def test_tokens_never_pass_the_limit():
 
 
 def test_dollars_never_pass_the_limit():
-    """The price of what is sent and received stays within max_usd."""
+    """The cost of prompt and completion tokens stays within max_usd."""
     engine, meter, inner, _ = metered(BudgetConfig(max_usd=0.005))
     ask_all(engine, 200)
     assert meter.spent.usd == pytest.approx(inner.calls * (5 * 1.0 + 10 * 10.0) / 1e6)
     assert 0.0035 < meter.spent.usd <= 0.005
 
 
-def test_what_earlier_sessions_spent_counts():
-    """A resumed run does not get a fresh purse."""
+def test_spending_of_earlier_sessions_counts():
+    """A resumed run continues with the remaining budget."""
     engine, _, inner, _ = metered(BudgetConfig(max_tokens=1000), spent=Spending(tokens=995))
     (outcome,) = ask_all(engine, 1)
     assert isinstance(outcome, BudgetReached)
@@ -81,22 +81,22 @@ def test_what_earlier_sessions_spent_counts():
 
 
 def test_a_failed_request_costs_nothing():
-    """What was set aside for a request that failed is free again."""
+    """The reservation of a failed request is released."""
     engine, meter, _, booked = metered(BudgetConfig(max_tokens=400), inner=Slow(fail=True))
     outcomes = ask_all(engine, 20)
     assert {type(outcome) for outcome in outcomes} == {EngineError}
     assert (meter.spent.tokens, meter.in_flight, booked) == (0, 0, [])
 
 
-def test_every_completion_is_booked():
-    """The ledger gets model and tokens of each."""
+def test_every_completion_is_recorded():
+    """The ledger receives model and tokens of each completion."""
     engine, _, _, booked = metered(BudgetConfig())
     ask_all(engine, 3)
     assert booked == [("toy", 5, 10)] * 3
 
 
 def test_hours_end_a_session():
-    """After max_hours nothing is sent any more."""
+    """Nothing is sent after max_hours."""
     engine, _, inner, _ = metered(BudgetConfig(max_hours=1e-9))
     (outcome,) = ask_all(engine, 1)
     assert isinstance(outcome, BudgetReached)
@@ -105,7 +105,7 @@ def test_hours_end_a_session():
 
 
 def test_a_cached_answer_costs_nothing(tmp_path):
-    """The cache stands before the purse."""
+    """The cache is in front of the budget."""
     from evolcoder.engine.cache import CachedEngine, CompletionCache
 
     engine, meter, _, _ = metered(BudgetConfig(), inner=toys.engine())

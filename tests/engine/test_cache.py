@@ -1,4 +1,4 @@
-"""Completions are paid for once."""
+"""Each completion is paid for once."""
 
 import asyncio
 import dataclasses
@@ -15,7 +15,7 @@ ASK = Request("toy", (Message("user", "hello"),), Sampling(0.7, 0.9, 50), 7)
 
 
 class Counting:
-    """An engine that counts, and answers or fails when told to."""
+    """A counting engine that answers or fails on demand."""
 
     def __init__(self, identity="counting"):
         self.identity = identity
@@ -47,8 +47,8 @@ def cache(path):
     with_file.close()
 
 
-async def test_a_stored_completion_is_not_asked_for_again(path):
-    """It comes back whole, in another process's lifetime too."""
+async def test_a_stored_completion_is_cached(path):
+    """It is returned complete, also by another process."""
     first = CompletionCache(path)
     given = await CachedEngine(Counting(), first).complete(ASK)
     first.close()
@@ -59,8 +59,8 @@ async def test_a_stored_completion_is_not_asked_for_again(path):
     second.close()
 
 
-async def test_a_completion_that_is_not_yet_committed_is_not_asked_for_again(cache):
-    """Between its arrival and its commit it is found too."""
+async def test_an_uncommitted_completion_is_cached(cache):
+    """It is found between its arrival and its commit too."""
     inner = Counting()
     engine = CachedEngine(inner, cache)
     for _ in range(3):
@@ -68,7 +68,7 @@ async def test_a_completion_that_is_not_yet_committed_is_not_asked_for_again(cac
     assert len(inner.asked) == 1
 
 
-async def test_completions_kept_at_hand_are_bounded(cache):
+async def test_completions_in_memory_are_bounded(cache):
     """Memory does not grow with the number of completions, and all of them are still found."""
     inner = Counting()
     engine = CachedEngine(inner, cache)
@@ -93,19 +93,19 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_whatever_decides_the_answer_is_in_the_key(what):
-    """A request that differs in it is another request."""
+def test_all_request_fields_are_in_the_key(what):
+    """Requests that differ in it have different keys."""
     other = dataclasses.replace(ASK, **CHANGES[what])
     assert request_key("server", other) != request_key("server", ASK)
 
 
 def test_the_engine_is_in_the_key():
-    """Two servers may know different models by one name."""
+    """Two servers may have different models under one name."""
     assert request_key("one", ASK) != request_key("two", ASK)
 
 
 async def test_two_equal_requests_in_flight_become_one(cache):
-    """The second joins the first."""
+    """The second waits for the first."""
     inner = Counting()
     inner.go.clear()
     engine = CachedEngine(inner, cache)
@@ -117,7 +117,7 @@ async def test_two_equal_requests_in_flight_become_one(cache):
 
 
 async def test_a_failure_is_shared_and_not_stored(cache):
-    """Everyone who joined hears of it, and whoever comes later asks anew."""
+    """All waiting callers get the error; a later request is sent again."""
     inner = Counting()
     inner.error = EngineError("down", asked="counting", retryable=True)
     inner.go.clear()
@@ -130,8 +130,8 @@ async def test_a_failure_is_shared_and_not_stored(cache):
     assert (await engine.complete(ASK)).text == "answer 2"
 
 
-async def test_who_joined_is_answered_when_the_first_gives_up(cache):
-    """Cancelling the request that asked passes the question on to one that waited."""
+async def test_a_waiting_request_is_answered_if_the_first_is_cancelled(cache):
+    """If the sending request is cancelled, a waiting one sends it instead."""
     inner = Counting()
     inner.go.clear()
     engine = CachedEngine(inner, cache)
@@ -144,8 +144,8 @@ async def test_who_joined_is_answered_when_the_first_gives_up(cache):
     assert first.cancelled()
 
 
-async def test_who_gives_up_joining_leaves_the_first_alone(cache):
-    """Cancelling a request that waits cancels nothing else."""
+async def test_cancelling_a_waiting_request_does_not_cancel_the_first(cache):
+    """Cancelling a waiting request does not cancel the one in flight."""
     inner = Counting()
     inner.go.clear()
     engine = CachedEngine(inner, cache)
@@ -159,7 +159,7 @@ async def test_who_gives_up_joining_leaves_the_first_alone(cache):
 
 
 async def test_closing_closes_the_engine_underneath(cache):
-    """And leaves the file to whoever opened it."""
+    """The cache file stays open for its owner."""
     inner = Counting()
     await CachedEngine(inner, cache).aclose()
     assert inner.asked is None
@@ -180,7 +180,7 @@ cache.close()
 
 
 def test_two_processes_may_write_one_file(path):
-    """Neither waits for the other to end, and nothing is lost."""
+    """Neither blocks the other, and nothing is lost."""
     CompletionCache(path).close()
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in ("a", "b")
@@ -193,7 +193,7 @@ def test_two_processes_may_write_one_file(path):
 
 
 def test_a_file_that_is_no_cache_is_refused(tmp_path):
-    """It is named, and left as it was."""
+    """The error names the file, which is not modified."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but more than a hundred bytes of somebody's notes " * 10)
     before = path.read_bytes()
@@ -202,8 +202,8 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
     assert path.read_bytes() == before
 
 
-async def test_those_who_joined_hear_of_a_full_disk_too(cache, monkeypatch):
-    """When a completion cannot be stored, nobody waits for it for ever."""
+async def test_waiting_requests_get_the_error_of_a_full_disk(cache, monkeypatch):
+    """If a completion cannot be stored, waiting callers get the error."""
 
     def full(key, completion):
         raise RunFolderError("no room")

@@ -47,9 +47,9 @@ class Subject:
     rejected: str
     """A prompt that it rejects."""
     obeys: bool = True
-    """Whether it says what it is told to."""
+    """Whether the test can choose its answers."""
     lasts: bool = False
-    """Whether it is too dear to be made for one test."""
+    """Whether it is too expensive to create for each test."""
 
     async def ask(self, prompt, *, max_tokens=40, seed=7):
         sampling = Sampling(0.0, 1.0, max_tokens)
@@ -107,7 +107,7 @@ class Place:
     folder: Path
     """An empty folder."""
     llama: Callable[[], LlamaCppEngine]
-    """Gives a model in this process; it is loaded once, and again after it was closed."""
+    """Provides an in-process model, loaded once and again after it was closed."""
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def llama(real_cache):
     ]
 )
 def opened(request, tmp_path, llama):
-    """Open a subject; whatever the test did, it is closed, unless it serves other tests too."""
+    """Open a subject and close it after the test, unless it is shared between tests."""
 
     @contextlib.asynccontextmanager
     async def open_subject() -> AsyncIterator[Subject]:
@@ -157,8 +157,8 @@ def only_if_it_obeys(subject):
         pytest.skip("a real model says what it likes")
 
 
-async def test_the_same_request_means_the_same(opened):
-    """Twice the same greedy request has one answer."""
+async def test_equal_requests_get_equivalent_answers(opened):
+    """A greedy request sent twice gets the same answer."""
     async with opened() as subject:
         first, second = [await subject.ask("count: 1 2 3 4 5", max_tokens=8) for _ in range(2)]
         assert first.text
@@ -166,7 +166,7 @@ async def test_the_same_request_means_the_same(opened):
 
 
 async def test_a_completion_is_counted(opened):
-    """Every field is there and of its type; what was sent and received is counted in tokens."""
+    """All fields have the right types; prompt and completion tokens are counted."""
     async with opened() as subject:
         completion = await subject.ask("say: two words", max_tokens=20)
         assert isinstance(completion, Completion)
@@ -177,14 +177,14 @@ async def test_a_completion_is_counted(opened):
 
 
 async def test_a_refusal_is_a_completion(opened):
-    """Whether it is one is judged later."""
+    """Refusals are detected later."""
     async with opened() as subject:
         only_if_it_obeys(subject)
         assert (await subject.ask("refuse")).text == REFUSAL
 
 
 async def test_an_empty_answer_is_a_completion(opened):
-    """It has no text, and stopped."""
+    """It has no text and finish `stop`."""
     async with opened() as subject:
         only_if_it_obeys(subject)
         empty = await subject.ask("say nothing")
@@ -192,7 +192,7 @@ async def test_an_empty_answer_is_a_completion(opened):
 
 
 async def test_a_rejected_request_is_an_engine_error_and_the_next_is_answered(opened):
-    """The error says what was asked and what came back, and that trying again is no use."""
+    """The error has the request and the response, and is not retryable."""
     async with opened() as subject:
         with pytest.raises(EngineError) as caught:
             await subject.ask(subject.rejected)
@@ -203,7 +203,7 @@ async def test_a_rejected_request_is_an_engine_error_and_the_next_is_answered(op
 
 
 async def test_an_answer_cut_off_says_so(opened):
-    """`length` at max_tokens, and no more tokens than that."""
+    """`length` at max_tokens, and at most that many tokens."""
     async with opened() as subject:
         cut = await subject.ask("count: one to a hundred, in words", max_tokens=5)
         assert cut.finish == "length"
@@ -212,7 +212,7 @@ async def test_an_answer_cut_off_says_so(opened):
 
 
 async def test_a_whole_answer_says_so(opened):
-    """`stop`, and all of it is there."""
+    """`stop`, with the complete text."""
     async with opened() as subject:
         only_if_it_obeys(subject)
         whole = await subject.ask("count")
@@ -220,7 +220,7 @@ async def test_a_whole_answer_says_so(opened):
 
 
 async def test_reasoning_is_kept_apart(opened):
-    """What a model thought is no part of its answer."""
+    """Reasoning is not part of the answer."""
     async with opened() as subject:
         only_if_it_obeys(subject)
         thought = await subject.ask("think")
@@ -237,14 +237,14 @@ ODD = (
 
 @pytest.mark.parametrize("text", ODD, ids=["scripts", "controls", "separators", "syntax"])
 async def test_every_character_survives(opened, text):
-    """In the request and in the answer."""
+    """In requests and in answers."""
     async with opened() as subject:
         answer = await subject.ask(f"say:{text}")
         assert answer.text == text or not subject.obeys
 
 
 async def test_what_no_encoder_takes_is_replaced(opened):
-    """A lone surrogate and NUL arrive as U+FFFD: an answer can always be stored and exported."""
+    """Lone surrogates and NUL become U+FFFD, so every answer can be stored and exported."""
     async with opened() as subject:
         answer = await subject.ask("say:a\ud83db\x00c")
         assert answer.text == "a\ufffdb\ufffdc" or not subject.obeys
@@ -252,7 +252,7 @@ async def test_what_no_encoder_takes_is_replaced(opened):
 
 
 async def test_many_requests_at_once_each_get_their_own_answer(opened):
-    """From many coroutines of one loop, in any order of completion."""
+    """From coroutines of one loop, in any order of completion."""
     async with opened() as subject:
         n = 200 if subject.obeys else 6
         answers = await asyncio.gather(
@@ -278,7 +278,7 @@ async def test_a_cancelled_request_leaves_the_engine_usable(opened):
 
 
 async def test_closing_twice_is_allowed(opened):
-    """Used or not; the fixture closes once more."""
+    """Whether it was used or not; the fixture closes it once more."""
     async with opened() as subject:
         await subject.ask("say: hello", max_tokens=4)
         await subject.engine.aclose()
@@ -286,14 +286,14 @@ async def test_closing_twice_is_allowed(opened):
 
 
 async def test_an_engine_that_was_never_used_can_be_closed(opened):
-    """At once, and it comes back: a run may end before its first request."""
+    """Closing returns at once: a run may end before its first request."""
     for _ in range(2):
         async with opened() as subject:
             await subject.engine.aclose()
 
 
 async def test_an_engine_has_an_identity(opened):
-    """One line without blanks: it is stored with every record, and decides what the cache holds."""
+    """One line without blanks, stored with every record and part of the cache key."""
     async with opened() as subject:
         assert subject.engine.identity
         assert len(subject.engine.identity.split()) == 1

@@ -1,4 +1,4 @@
-"""What a connection does with servers that keep to HTTP/1.1 in ways that few tests of engines see."""
+"""Connection handling with less common HTTP/1.1 servers."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ MOST = 1000
 
 
 class Scripted:
-    """A server that sends the next answer for each request, and counts its connections."""
+    """A server that sends one scripted response per request and counts connections."""
 
     def __init__(self, *answers, ends=()):
         self.answers, self.ends = list(answers), set(ends)
@@ -56,16 +56,14 @@ class Scripted:
 
 
 @contextlib.asynccontextmanager
-async def lines_to(script, *, idle_s=4.0):
+async def pool_to(script, *, idle_s=4.0):
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    lines = ConnectionPool(
-        Connector(URL(f"http://127.0.0.1:{port}")), most_bytes=MOST, idle_s=idle_s
-    )
+    pool = ConnectionPool(Connector(URL(f"http://127.0.0.1:{port}")), max_bytes=MOST, idle_s=idle_s)
     try:
-        yield lines
+        yield pool
     finally:
-        await lines.aclose()
+        await pool.aclose()
         await script.stop(server)
 
 
@@ -85,39 +83,39 @@ WHOLE = {
 
 @pytest.mark.parametrize("name", WHOLE)
 async def test_an_answer_in_any_form_is_read_and_its_connection_used_again(name):
-    """Chunks, provisional answers and packing show in nothing but the time they take."""
+    """Chunked, provisional and compressed responses are read alike."""
     script = Scripted(WHOLE[name], WHOLE[name])
-    async with lines_to(script) as lines:
-        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
+    async with pool_to(script) as pool:
+        assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
     assert script.n_connections == 1
 
 
 async def test_an_answer_without_a_length_ends_with_its_connection():
-    """Old servers and some proxies say how long an answer is by hanging up."""
+    """Old servers and some proxies mark the end of a response by closing the connection."""
     script = Scripted(b"HTTP/1.0 200 OK\r\n\r\nfine", answer(), ends={0})
-    async with lines_to(script) as lines:
-        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
+    async with pool_to(script) as pool:
+        assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"fine"]
     assert script.n_connections == 2
 
 
-async def test_a_server_that_says_close_gets_a_new_connection():
-    """The next request does not go where nobody will read it."""
+async def test_connection_close_is_honoured():
+    """No request is sent on a connection that the server will close."""
     script = Scripted(answer(head=b"Connection: close\r\n"), answer())
-    async with lines_to(script) as lines:
-        assert [(await lines.ask(ASKED, 5)).status for _ in range(2)] == [200, 200]
+    async with pool_to(script) as pool:
+        assert [(await pool.request(ASKED, 5)).status for _ in range(2)] == [200, 200]
     assert script.n_connections == 2
 
 
-async def test_more_than_was_asked_for_is_no_answer_to_the_next_request():
-    """A second answer behind the first may be anybody's; it is thrown away with its connection."""
+async def test_unsolicited_data_does_not_answer_the_next_request():
+    """Unsolicited data is discarded together with its connection."""
     script = Scripted(answer() + answer(b"not yours"), answer(b"yours"))
-    async with lines_to(script) as lines:
-        assert [(await lines.ask(ASKED, 5)).body for _ in range(2)] == [b"fine", b"yours"]
+    async with pool_to(script) as pool:
+        assert [(await pool.request(ASKED, 5)).body for _ in range(2)] == [b"fine", b"yours"]
     assert script.n_connections == 2
 
 
-async def test_words_on_an_idle_connection_close_it():
-    """Servers say 408 before they hang up; that is no answer to what is asked later."""
+async def test_data_on_an_idle_connection_closes_it():
+    """A 408 that a server sends before closing does not answer a later request."""
 
     async def talk(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -128,20 +126,20 @@ async def test_words_on_an_idle_connection_close_it():
 
     script = Scripted()
     script.talk = talk
-    async with lines_to(script) as lines:
-        assert (await lines.ask(ASKED, 5)).status == 200
+    async with pool_to(script) as pool:
+        assert (await pool.request(ASKED, 5)).status == 200
         await asyncio.sleep(0.2)
-        assert (await lines.ask(ASKED, 5)).status == 200
+        assert (await pool.request(ASKED, 5)).status == 200
     assert script.n_connections == 2
 
 
 async def test_a_connection_that_idled_too_long_is_not_used():
     """The server may be about to close it."""
     script = Scripted(answer(), answer())
-    async with lines_to(script, idle_s=0.0) as lines:
-        await lines.ask(ASKED, 5)
+    async with pool_to(script, idle_s=0.0) as pool:
+        await pool.request(ASKED, 5)
         await asyncio.sleep(0.01)
-        await lines.ask(ASKED, 5)
+        await pool.request(ASKED, 5)
     assert script.n_connections == 2
 
 
@@ -173,33 +171,33 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_is_no_whole_answer_is_said_by_kind(name):
-    """The kind decides how often the request is tried again; the next one has a new connection."""
+async def test_incomplete_responses_raise_their_error_type(name):
+    """The error type decides how often a request is retried; the retry gets a new connection."""
     sent, kind = BROKEN[name]
     script = Scripted(sent, answer(), ends={0})
-    async with lines_to(script) as lines:
+    async with pool_to(script) as pool:
         with pytest.raises(kind):
-            await lines.ask(ASKED, 5)
-        assert (await lines.ask(ASKED, 5)).body == b"fine"
+            await pool.request(ASKED, 5)
+        assert (await pool.request(ASKED, 5)).body == b"fine"
     assert script.n_connections == 2
 
 
-async def test_who_gives_up_leaves_no_answer_to_the_next():
-    """Neither a time-out nor a cancelled request has its answer read by somebody else."""
+async def test_a_cancelled_request_does_not_answer_the_next():
+    """After a timeout or cancellation, the late response is not read by another request."""
     script = Scripted(b"", b"", answer())
-    async with lines_to(script) as lines:
+    async with pool_to(script) as pool:
         with pytest.raises(TimeoutError):
-            await lines.ask(ASKED, 0.05)
-        asked = asyncio.create_task(lines.ask(ASKED, 5))
+            await pool.request(ASKED, 0.05)
+        asked = asyncio.create_task(pool.request(ASKED, 5))
         await asyncio.sleep(0.05)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-        assert (await lines.ask(ASKED, 5)).body == b"fine"
+        assert (await pool.request(ASKED, 5)).body == b"fine"
     assert script.n_connections == 3
 
 
 async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(monkeypatch):
-    """Fifty who connect at once ask the name service once, and not all go to one address."""
+    """Fifty concurrent connects need one DNS lookup and are spread over the addresses."""
     script, asked = Scripted(*[answer()] * 50), []
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -211,19 +209,19 @@ async def test_a_name_is_looked_up_once_and_its_addresses_share_the_connections(
         return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = ConnectionPool(
-        Connector(URL(f"http://model.example:{port}")), most_bytes=MOST, idle_s=4.0
+    pool = ConnectionPool(
+        Connector(URL(f"http://model.example:{port}")), max_bytes=MOST, idle_s=4.0
     )
-    await asyncio.gather(*(lines.ask(ASKED, 5) for _ in range(50)))
-    peers = [line._transport.get_extra_info("peername")[0] for line in lines._all]
-    await lines.aclose()
+    await asyncio.gather(*(pool.request(ASKED, 5) for _ in range(50)))
+    peers = [connection._transport.get_extra_info("peername")[0] for connection in pool._all]
+    await pool.aclose()
     await script.stop(server, other)
     assert asked == ["model.example"]
     assert (peers.count("127.0.0.1"), peers.count("127.0.0.2")) == (25, 25)
 
 
-async def test_an_address_that_refuses_is_passed_over(monkeypatch):
-    """`localhost` is two addresses, and many a server listens at one of them."""
+async def test_an_address_that_refuses_is_skipped(monkeypatch):
+    """`localhost` has two addresses, and many servers listen on only one."""
     script = Scripted(answer())
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -233,14 +231,14 @@ async def test_an_address_that_refuses_is_passed_over(monkeypatch):
         return [(*kind, (address, port)) for address in ("127.0.0.1", "127.0.0.3")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = ConnectionPool(Connector(URL(f"http://localhost:{port}")), most_bytes=MOST, idle_s=4.0)
-    assert (await lines.ask(ASKED, 5)).body == b"fine"
-    await lines.aclose()
+    pool = ConnectionPool(Connector(URL(f"http://localhost:{port}")), max_bytes=MOST, idle_s=4.0)
+    assert (await pool.request(ASKED, 5)).body == b"fine"
+    await pool.aclose()
     await script.stop(server)
 
 
-async def test_a_name_that_nobody_knows_is_no_connection(monkeypatch):
-    """What the name service says is passed on, and the name is asked for again next time."""
+async def test_an_unknown_host_name_is_a_connection_error(monkeypatch):
+    """The DNS error is reported, and the next request resolves the name again."""
     asked = []
 
     async def getaddrinfo(host, port, **_):
@@ -248,8 +246,8 @@ async def test_a_name_that_nobody_knows_is_no_connection(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    lines = ConnectionPool(Connector(URL("http://model.example")), most_bytes=MOST, idle_s=4.0)
+    pool = ConnectionPool(Connector(URL("http://model.example")), max_bytes=MOST, idle_s=4.0)
     for _ in range(2):
         with pytest.raises(CannotConnectError, match="not known"):
-            await lines.ask(ASKED, 5)
+            await pool.request(ASKED, 5)
     assert asked == ["model.example"] * 2

@@ -1,4 +1,4 @@
-"""What a server may do to us, and what comes of it."""
+"""Failures of servers, and how the engine handles them."""
 
 import asyncio
 
@@ -60,8 +60,8 @@ PASSING = {
 
 
 @pytest.mark.parametrize("mishap", PASSING.values(), ids=PASSING)
-async def test_what_passes_is_survived(mishap):
-    """After one mishap of any kind the answer is had with the second try."""
+async def test_transient_failures_are_retried(mishap):
+    """After one transient failure of any kind, the second attempt succeeds."""
     async with Loopback() as server:
         server.mishaps.append(mishap)
         engine = engine_for(server)
@@ -84,7 +84,7 @@ FAILING = (
 
 @pytest.mark.parametrize("name", FAILING)
 async def test_a_server_that_keeps_failing_is_given_up_after_max_tries(name):
-    """The error says what came, how often it was tried, and that it may be tried later."""
+    """The error has the response and the number of attempts, and is retryable."""
     async with Loopback(always=PASSING[name]) as server:
         engine = engine_for(server, max_tries=3, max_retry_s=10_000)
         with pytest.raises(EngineError, match="3 tries") as caught:
@@ -98,8 +98,8 @@ WAITING = ["429", "502", "503", "504", "529", "connection reset"]
 
 
 @pytest.mark.parametrize("name", WAITING)
-async def test_a_server_that_is_away_is_waited_for_until_max_retry_s(name):
-    """While the server asks to wait, or nobody is answered at all, only time is a bound."""
+async def test_an_unreachable_server_is_retried_until_max_retry_s(name):
+    """While the server is unreachable or asks to wait, only max_retry_s is a limit."""
     async with Loopback(always=PASSING[name]) as server:
         engine = engine_for(server, max_tries=2, max_retry_s=300)
         with pytest.raises(EngineError) as caught:
@@ -111,7 +111,7 @@ async def test_a_server_that_is_away_is_waited_for_until_max_retry_s(name):
 
 
 async def test_retries_are_bounded_in_seconds_too():
-    """Slow failures end at max_retry_s however many tries are left."""
+    """Slow failures end at max_retry_s, however many attempts are left."""
     async with Loopback(always=hang) as server:
         engine = engine_for(server, timeout_s=50, max_tries=1000, max_retry_s=120)
         with pytest.raises(EngineError, match="no answer in time"):
@@ -121,7 +121,7 @@ async def test_retries_are_bounded_in_seconds_too():
 
 
 async def test_a_request_that_the_server_cuts_while_it_answers_others_is_given_up():
-    """A connection cut for one prompt alone is that prompt's fault, and counts as a try."""
+    """A connection closed for one prompt only counts as an attempt."""
 
     def answer(prompt):
         return reset if prompt == "poison" else prompt
@@ -129,7 +129,7 @@ async def test_a_request_that_the_server_cuts_while_it_answers_others_is_given_u
     async with Loopback(answer=answer, latency_s=0.2) as server:
         engine = engine_for(server, max_tries=3, max_retry_s=10_000)
         others = asyncio.create_task(_ask_for_ever(engine))
-        with pytest.raises(EngineError, match="cut"):
+        with pytest.raises(EngineError, match="closed connection"):
             await engine.complete(ask("poison"))
         others.cancel()
         await asyncio.gather(others, return_exceptions=True)
@@ -144,7 +144,7 @@ async def _ask_for_ever(engine):
 
 @pytest.mark.parametrize("code", [400, 413, 422, 418])
 async def test_a_rejected_request_is_not_tried_again(code):
-    """What the request holds is wrong: one try, and other requests go on."""
+    """A request with invalid content is sent once; other requests continue."""
     async with Loopback() as server:
         server.mishaps.append(status(code, "context is too long"))
         engine = engine_for(server)
@@ -159,7 +159,7 @@ async def test_a_rejected_request_is_not_tried_again(code):
 
 @pytest.mark.parametrize("mishap", [huge, huge_in_chunks], ids=["announced", "unannounced"])
 async def test_an_answer_of_10_mb_is_asked_for_twice_at_most(mishap):
-    """The first may be an accident; after the second the request is rejected for good."""
+    """The first may be an accident; the second failure is final."""
     async with Loopback(always=mishap) as server:
         engine = engine_for(server)
         with pytest.raises(EngineError, match="more than 8 MiB") as caught:
@@ -170,7 +170,7 @@ async def test_an_answer_of_10_mb_is_asked_for_twice_at_most(mishap):
 
 
 async def test_a_hanging_server_costs_timeout_s():
-    """A try ends after timeout_s; the next one is answered."""
+    """An attempt ends after timeout_s, and the next succeeds."""
     async with Loopback() as server:
         server.mishaps.append(hang)
         engine = engine_for(server, timeout_s=30)
@@ -180,7 +180,7 @@ async def test_a_hanging_server_costs_timeout_s():
 
 
 async def test_a_server_that_dies_for_a_minute_and_returns_loses_nothing():
-    """Requests in flight and requests made meanwhile are all answered within 30 s."""
+    """Requests in flight and requests made during the outage are answered within 30 s."""
     async with Loopback(latency_s=5) as server:
         engine = engine_for(server, max_tries=2)
         early = [asyncio.create_task(engine.complete(ask(f"early {i}"))) for i in range(20)]
@@ -197,7 +197,7 @@ async def test_a_server_that_dies_for_a_minute_and_returns_loses_nothing():
 
 
 async def test_a_server_that_was_never_there_is_an_error_that_says_so():
-    """A refused connection is retried for max_retry_s and then named."""
+    """A refused connection is retried for max_retry_s and then reported."""
     async with Loopback() as server:
         pass
     engine = engine_for(server, max_tries=1, max_retry_s=30)
@@ -220,8 +220,8 @@ async def test_a_storm_of_429_lowers_the_requests_in_flight_and_loses_nothing():
     assert refused < 150
 
 
-async def test_a_request_that_failed_does_not_go_to_the_end_of_the_line():
-    """It is tried again before those that have not had a turn yet."""
+async def test_a_failed_request_keeps_its_place_in_the_queue():
+    """Retries are admitted before requests that were not sent yet."""
     async with Loopback(latency_s=5) as server:
         server.mishaps.append(status(500))
         engine = engine_for(server, concurrency=1)
@@ -231,7 +231,7 @@ async def test_a_request_that_failed_does_not_go_to_the_end_of_the_line():
 
 
 async def test_retry_after_holds_back_every_request():
-    """When the server names a time, nobody asks before it."""
+    """No request is sent before the time that the server asks for."""
     async with Loopback() as server:
         server.mishaps.append(status(429, retry_after="40"))
         engine = engine_for(server)
@@ -243,7 +243,7 @@ async def test_retry_after_holds_back_every_request():
 
 
 async def test_a_retry_after_of_a_day_is_cut_short():
-    """No server makes us wait longer than two minutes between tries."""
+    """Delays between attempts are at most two minutes."""
     async with Loopback() as server:
         server.mishaps.append(status(503, retry_after="86400"))
         engine = engine_for(server)
@@ -255,7 +255,7 @@ async def test_a_retry_after_of_a_day_is_cut_short():
 FATAL = {
     "wrong key": (status(401, "Incorrect API key"), "set OPENAI_API_KEY"),
     "forbidden": (status(403, "no access"), "set OPENAI_API_KEY"),
-    "no credit": (status(402, "pay"), "top up"),
+    "no credit": (status(402, "pay"), "add credit"),
     "wrong model": (status(404, "The model `toy` does not exist."), "no model 'toy'"),
     "wrong URL": (status(404, "Not Found"), "most base URLs end in /v1"),
     "moved": (status(308, "moved", location="https://example.org/v1"), "https://example.org/v1"),
@@ -263,8 +263,8 @@ FATAL = {
 
 
 @pytest.mark.parametrize("name", FATAL)
-async def test_what_only_the_user_can_mend_is_one_line_at_once(name):
-    """A ModelError says what to do, after a single try."""
+async def test_setup_errors_are_reported_at_once(name):
+    """ModelError with advice, after a single attempt."""
     mishap, advice = FATAL[name]
     async with Loopback(always=mishap) as server:
         engine = engine_for(server)
@@ -277,18 +277,18 @@ async def test_what_only_the_user_can_mend_is_one_line_at_once(name):
 
 
 async def test_an_account_without_credit_is_not_waited_for():
-    """OpenAI says 429 for it, but waiting does not help."""
+    """OpenAI sends 429 for it, but waiting does not help."""
     body = b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}'
     async with Loopback(always=raw(body, 429)) as server:
         engine = engine_for(server)
-        with pytest.raises(ModelError, match="top up"):
+        with pytest.raises(ModelError, match="add credit"):
             await engine.complete(ask())
         await engine.aclose()
     assert server.n_calls == 1
 
 
 async def test_a_wrong_model_name_stops_at_the_first_request():
-    """The server's own word for it is enough, probe or no probe."""
+    """The server's error is sufficient, with or without a probe."""
     async with Loopback() as server:
         engine = engine_for(server)
         with pytest.raises(ModelError, match="has no model 'typo'"):

@@ -1,12 +1,12 @@
-"""A key goes to the host that it was given for, and to no other."""
+"""An API key is only sent to the host that it was given for."""
 
 import json
 
 import pytest
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.config.schema import ServerConfig
-from evolcoder.engine.endpoint import Endpoint, KeyRing, handed_on
+from evolcoder.engine.endpoint import Endpoint, KeyRing, logins_as_json
 from evolcoder.errors import ConfigError
 
 OURS, THEIRS = "sk-ours-0123456789ab", "key-theirs-ba9876543210"
@@ -39,7 +39,7 @@ def ring(servers=(), **environment):
     ],
 )
 def test_openai_api_key_goes_to_the_configured_origin_alone(url, base, sent):
-    """Scheme, host and port are compared, and nothing that merely looks like the host."""
+    """Scheme, host and port must be equal; similar host names do not match."""
     key = ring(OPENAI_BASE_URL=base).key_for(url)
     assert key.value == (OURS if sent else "")
     headers = Endpoint.of(url, api_key=key).headers
@@ -61,20 +61,20 @@ def test_openai_api_key_goes_to_the_configured_origin_alone(url, base, sent):
     ],
 )
 def test_another_server_gets_the_key_that_the_config_names_for_it(name, url, sent):
-    """By host for all ports, or by host and port; never the key of another one."""
+    """Configured by host for all ports, or by host and port; never another server's key."""
     assert ring([name]).key_for(url).value == (THEIRS if sent else "")
 
 
-def test_a_port_of_its_own_goes_before_its_host():
-    """Two servers of one host may have two keys."""
+def test_a_key_by_port_takes_precedence():
+    """Two servers on one host may have different keys."""
     servers = {"h": ServerConfig(key_variable="A"), "h:81": ServerConfig(key_variable="B")}
     keys = KeyRing(servers, {"A": "first-key-1", "B": "second-key-2"})
     assert keys.key_for("http://h:80/v1").value == "first-key-1"
     assert keys.key_for("http://h:81/v1").value == "second-key-2"
 
 
-def test_a_named_variable_that_is_not_set_is_said():
-    """Before anything is asked; the name may be a key that was put there by mistake."""
+def test_an_unset_key_variable_is_an_error():
+    """Before any request. The name is not shown, since it may be a key put there by mistake."""
     servers = {"h": ServerConfig(key_variable="sk_mistaken_for_a_name")}
     with pytest.raises(ConfigError, match=r"servers\.h\.key_variable: .* not set") as caught:
         KeyRing(servers, ENVIRONMENT).key_for("http://h/v1")
@@ -92,15 +92,15 @@ def test_a_named_variable_that_is_not_set_is_said():
         {"h": None},
     ],
 )
-def test_a_wrong_setting_is_said_without_what_was_given(servers):
-    """A key that stands where its variable's name should is not shown for it."""
+def test_an_invalid_setting_is_reported_without_its_value(servers):
+    """A key in place of its variable's name is not shown."""
     with pytest.raises(ConfigError, match="servers") as caught:
-        check({"servers": servers}, where="config")
+        validate({"servers": servers}, where="config")
     assert OURS not in str(caught.value)
 
 
 def test_all_keys_in_use_are_known_as_secrets():
-    """Those of other servers, tokens and logins in URLs too: any server may come to see them."""
+    """Keys of other servers, tokens and URL credentials included."""
     specs = [
         "http://me:hunter22@h/v1#m",
         "https://token-alone@i/v1#m",
@@ -114,16 +114,16 @@ def test_all_keys_in_use_are_known_as_secrets():
 
 
 def test_the_advice_says_how_to_name_an_unused_key():
-    """Who has OPENAI_API_KEY set is told why it was not sent, and what to write; on one line."""
+    """If OPENAI_API_KEY is set but not sent, the error says why and what to configure."""
     advice = ring().key_for("http://127.0.0.1:8000/v1").advice
     assert "--set 'servers={\"127.0.0.1:8000\": {key_variable: NAME}}'" in advice
-    assert "OPENAI_API_KEY, which is set, goes to https://api.openai.com/v1 alone" in advice
+    assert "OPENAI_API_KEY is set but is only sent to https://api.openai.com/v1" in advice
     assert "OPENAI_API_KEY" not in KeyRing({}, {}).key_for("http://127.0.0.1:8000/v1").advice
     assert "set OPENAI_API_KEY" in ring().key_for("https://api.openai.com/v1").advice
 
 
 def test_the_setting_that_the_advice_names_is_one():
-    """What an error tells the user to write is taken as it is written, also with IPv6 and dots."""
+    """The setting suggested by the error is valid, also with IPv6 and dots."""
     from evolcoder.config.load import load
 
     for url, host in (
@@ -138,13 +138,13 @@ def test_the_setting_that_the_advice_names_is_one():
         assert dotted.servers == config.servers
 
 
-def test_urls_with_a_login_are_handed_on_to_steps():
-    """A loop's files and command lines hold none; its steps find it in their environment."""
+def test_urls_with_credentials_are_passed_to_steps():
+    """A loop's files and command lines contain none; its steps get them from the environment."""
     url = "http://me:hunter22@h:1/v1"
-    found = handed_on([f"{url}#m", "http://i/v1#m", "openai:x", "vllm:student"])
+    found = logins_as_json([f"{url}#m", "http://i/v1#m", "openai:x", "vllm:student"])
     assert json.loads(found) == {"http://h:1/v1": url}
     keys = KeyRing({}, {"EVOLCODER_LOGINS": found})
     assert keys.with_login("http://h:1/v1") == url
     assert keys.with_login("http://i/v1") == "http://i/v1"
     assert "hunter22" in keys.secrets()
-    assert handed_on(["http://i/v1#m"]) == ""
+    assert logins_as_json(["http://i/v1#m"]) == ""

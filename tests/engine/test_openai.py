@@ -1,4 +1,4 @@
-"""The engine for OpenAI-compatible servers, where server and engine mean well."""
+"""The engine for OpenAI-compatible servers in normal operation."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ async def test_everything_that_decides_the_answer_is_sent():
 
 
 async def test_no_seed_is_sent_where_the_traffic_says_so():
-    """What a model refuses besides is learnt as ever, and still no seed goes out."""
+    """Other rejected parameters are still learnt, and no seed is sent."""
     async with Loopback() as server:
         server.mishaps.append(status(400, "unsupported parameter: top_p"))
         engine = engine_for(server, seeds=False)
@@ -70,7 +70,7 @@ async def test_no_seed_is_sent_where_the_traffic_says_so():
 
 
 async def test_connections_are_used_again():
-    """A thousand requests at ten at a time need ten connections."""
+    """A thousand requests, ten at a time, need ten connections."""
     ports = set()
 
     async def note_port(request):
@@ -85,7 +85,7 @@ async def test_connections_are_used_again():
 
 
 async def test_the_limit_of_requests_in_flight_is_kept_and_shown():
-    """The server never sees more than traffic.concurrency, and the engine says how many it sees."""
+    """The server never sees more than traffic.concurrency; the engine reports the number."""
     async with Loopback(latency_s=1) as server:
         engine = engine_for(server, concurrency=6)
         tasks = [asyncio.create_task(engine.complete(ask())) for _ in range(30)]
@@ -98,7 +98,7 @@ async def test_the_limit_of_requests_in_flight_is_kept_and_shown():
 
 
 async def test_a_minutes_requests_and_tokens_are_kept():
-    """traffic.requests_per_minute and tokens_per_minute hold at the server's end."""
+    """traffic.requests_per_minute and tokens_per_minute hold as measured by the server."""
     async with Loopback() as server:
         engine = engine_for(server, requests_per_minute=60)
         await asyncio.gather(*(engine.complete(ask()) for _ in range(61)))
@@ -115,7 +115,7 @@ async def test_a_minutes_requests_and_tokens_are_kept():
 
 
 async def test_a_parameter_that_a_model_refuses_is_not_sent_to_it_again():
-    """The first error teaches; the second request is right at once, and other models get it all."""
+    """After the first error the parameter is left out for this model, and sent to others."""
     newer = raw(
         b'{"error": {"message": "Unsupported parameter", "param": "max_tokens", '
         b'"code": "unsupported_parameter"}}',
@@ -144,7 +144,7 @@ async def test_a_parameter_that_a_model_refuses_is_not_sent_to_it_again():
 
 
 async def test_a_model_that_refuses_everything_is_an_error_in_the_end():
-    """Parameters are left out one by one, and then the request counts as rejected."""
+    """Parameters are left out one by one; then the request counts as rejected."""
 
     async def refuse(request):
         named = [name for name in ("seed", "temperature") if f'"{name}"' in await request.text()]
@@ -161,7 +161,7 @@ async def test_a_model_that_refuses_everything_is_an_error_in_the_end():
 
 
 async def test_many_requests_learn_of_a_refused_parameter_at_once():
-    """Requests that were on their way when the first was refused are answered all the same."""
+    """Requests in flight when the first was rejected succeed too."""
 
     async def newer(request):
         if "max_completion_tokens" in await request.text():
@@ -177,7 +177,7 @@ async def test_many_requests_learn_of_a_refused_parameter_at_once():
 
 
 async def test_a_cancelled_request_frees_its_place():
-    """The next one goes on at once."""
+    """The next request is sent at once."""
     async with Loopback() as server:
         server.mishaps.append(hang)
         engine = engine_for(server, concurrency=1)
@@ -191,7 +191,7 @@ async def test_a_cancelled_request_frees_its_place():
 
 
 async def test_the_timeout_of_a_caller_is_no_fault_of_the_server():
-    """asyncio.timeout around a request ends it, without a retry."""
+    """asyncio.timeout around a request ends it without a retry."""
     async with Loopback(always=hang) as server:
         engine = engine_for(server)
         with pytest.raises(TimeoutError):
@@ -253,7 +253,7 @@ def test_too_many_open_files_lower_the_requests_in_flight():
     )
 )
 def test_no_bytes_make_the_engine_raise_anything_else(response):
-    """Whatever a socket sends, an outcome is a completion, an EngineError or a ModelError."""
+    """Whatever bytes arrive, the outcome is a completion, an EngineError or a ModelError."""
 
     async def send(request):
         request.transport.write(response)

@@ -1,4 +1,4 @@
-"""What goes over the wire, and what may come back."""
+"""Request bodies, and parsing of responses."""
 
 import json
 
@@ -25,11 +25,11 @@ def answer(message, *, finish="stop", usage=True):
 
 
 def read(message, **options):
-    return openai_schema.completion(answer(message, **options), REQUEST)
+    return openai_schema.parse_completion(answer(message, **options), REQUEST)
 
 
 def test_a_request_says_all_that_decides_the_answer():
-    """Model, chat and every sampling value are sent; servers have defaults of their own."""
+    """Model, chat and all sampling parameters are sent, since server defaults differ."""
     assert json.loads(openai_schema.payload(REQUEST)) == {
         "model": "toy",
         "messages": [
@@ -44,7 +44,7 @@ def test_a_request_says_all_that_decides_the_answer():
 
 
 def test_a_refused_parameter_is_left_out_or_renamed():
-    """max_tokens has a newer name; the others have none."""
+    """max_tokens has a newer name; the other parameters have none."""
     body = json.loads(openai_schema.payload(REQUEST, frozenset({"max_tokens", "seed"})))
     assert body["max_completion_tokens"] == 512
     assert {"max_tokens", "seed"}.isdisjoint(body)
@@ -54,7 +54,7 @@ def test_a_refused_parameter_is_left_out_or_renamed():
 @patient
 @given(st.text(st.characters(codec=None, categories=None)))
 def test_any_string_can_be_asked(content):
-    """Also control characters and lone surrogates: what no encoder takes becomes U+FFFD."""
+    """Control characters too; lone surrogates become U+FFFD."""
     request = Request("toy", (Message("user", content),), REQUEST.sampling, 0)
     sent = json.loads(openai_schema.payload(request))["messages"][0]["content"]
     assert sent == content or "\ufffd" in sent
@@ -67,30 +67,30 @@ def test_a_completion_is_read():
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_in_a_field_of_its_own_is_kept_apart(field):
-    """Servers with a reasoning parser name it in one of two ways; the answer is not split again."""
+    """Servers with a reasoning parser use one of two fields; the text is not split again."""
     completion = read({"content": "Four, not </think>.", field: "Two and two."})
     assert (completion.reasoning, completion.text) == ("Two and two.", "Four, not </think>.")
 
 
 def test_reasoning_in_tags_is_kept_apart():
-    """A server without a reasoning parser leaves the tags in the text."""
+    """Servers without a reasoning parser leave the tags in the text."""
     completion = read({"content": "<think>Two and two.</think>\n\nFour."})
     assert (completion.reasoning, completion.text) == ("Two and two.", "Four.")
 
 
 @pytest.mark.parametrize("message", [{"content": None}, {"content": ""}, {}, {"content": []}])
 def test_no_content_is_an_empty_answer(message):
-    """Null, nothing and missing mean the same."""
+    """Null, an empty string and a missing field are equivalent."""
     assert read(message).text == ""
 
 
 def test_a_refusal_is_an_answer():
-    """OpenAI puts it beside an empty content; it is judged later, with all others."""
+    """OpenAI puts it in a separate field next to empty content; refusals are detected later."""
     assert read({"content": None, "refusal": "I cannot."}).text == "I cannot."
 
 
 def test_content_in_parts_is_joined():
-    """Parts that hold no text, such as pictures or thoughts, are left out."""
+    """Parts without text, such as images or reasoning, are ignored."""
     parts = [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": []}, {"text": "b"}]
     assert read({"content": parts}).text == "ab"
 
@@ -99,16 +99,16 @@ def test_content_in_parts_is_joined():
     ("finish", "means"),
     [("length", "length"), ("max_tokens", "length"), (None, "stop"), ("eos", "stop"), ("x", "x")],
 )
-def test_the_finish_is_one_word_for_one_thing(finish, means):
-    """What servers call it becomes `stop` and `length`; other words stay."""
+def test_finish_reasons_are_normalised(finish, means):
+    """Server-specific values become `stop` or `length`; unknown ones are kept."""
     assert read({"content": "a"}, finish=finish).finish == means
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": -5}])
 def test_missing_usage_is_estimated(usage):
-    """Three characters make a token: what a server does not count still costs something."""
+    """Three characters count as a token, so uncounted usage still costs something."""
     body = {"choices": [{"message": {"content": "a" * 30}}], "usage": usage}
-    completion = openai_schema.completion(json.dumps(body).encode(), REQUEST)
+    completion = openai_schema.parse_completion(json.dumps(body).encode(), REQUEST)
     assert (completion.prompt_tokens, completion.completion_tokens) == (8, 10)
 
 
@@ -121,9 +121,9 @@ def test_missing_usage_is_estimated(usage):
     ],
 )
 def test_characters_cut_in_half_are_read(raw, text):
-    """A stop inside a character is no reason to lose a paid answer."""
+    """A response truncated within a character is kept, since it was paid for."""
     body = b'{"choices": [{"message": {"content": "' + raw + b'"}}]}'
-    assert openai_schema.completion(body, REQUEST).text == text
+    assert openai_schema.parse_completion(body, REQUEST).text == text
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_characters_cut_in_half_are_read(raw, text):
     ],
 )
 def test_what_is_no_completion_is_a_value_error(body):
-    """Any other shape of a body, and nothing but a ValueError."""
+    """Bodies of any other shape raise ValueError only."""
     with pytest.raises(ValueError, match=r"."):
-        openai_schema.completion(body, REQUEST)
+        openai_schema.parse_completion(body, REQUEST)
 
 
 _JSON = st.recursive(
@@ -167,12 +167,12 @@ _JSON = st.recursive(
 
 @patient
 @given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode()))
-def test_no_body_does_worse(body):
-    """Whatever a server sends, reading it gives a completion or a ValueError, and a complaint."""
+def test_any_body_is_parsed_or_rejected(body):
+    """Parsing any body gives a completion or a ValueError, and an error message."""
     try:
-        assert isinstance(openai_schema.completion(body, REQUEST), Completion)
+        assert isinstance(openai_schema.parse_completion(body, REQUEST), Completion)
     except ValueError:
-        assert isinstance(openai_schema.complaint(body).message, str)
+        assert isinstance(openai_schema.parse_error(body).message, str)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_no_body_does_worse(body):
 )
 def test_an_error_body_is_read_in_every_known_form(body, message):
     """OpenAI, Ollama, Mistral and FastAPI each have their own."""
-    assert openai_schema.complaint(json.dumps(body).encode()).message == message
+    assert openai_schema.parse_error(json.dumps(body).encode()).message == message
 
 
 def test_an_error_page_is_shortened_to_one_line():
-    """A proxy's HTML is shown as far as it helps."""
-    message = openai_schema.complaint(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
+    """A proxy's HTML page is truncated."""
+    message = openai_schema.parse_error(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
     assert message.startswith("<html> <h1>502</h1> xxx")
-    assert len(message) <= openai_schema.WIDTH
+    assert len(message) <= openai_schema.MAX_MESSAGE_CHARS
 
 
 REFUSALS = {
@@ -230,7 +230,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refused_parameter_is_told_from_a_wrong_value(name):
-    """Only a server that does not take a parameter at all makes us leave it out."""
+def test_a_refused_parameter_is_distinguished_from_an_invalid_value(name):
+    """A parameter is only left out if the server does not support it at all."""
     body, parameter = REFUSALS[name]
-    assert openai_schema.complaint(json.dumps({"error": body}).encode()).parameter == parameter
+    assert openai_schema.parse_error(json.dumps({"error": body}).encode()).parameter == parameter

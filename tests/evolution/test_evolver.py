@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
@@ -38,7 +38,7 @@ def role(answer, max_tokens=200):
 
 
 def run(told, *, heuristic="constrain", judge=None, **sections):
-    config = check(sections, where="test")
+    config = validate(sections, where="test")
     return asyncio.run(
         evolve(
             PARENT,

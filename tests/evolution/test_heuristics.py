@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.errors import ConfigError
 from evolcoder.evolution import heuristics
 from evolcoder.evolution.heuristics import (
@@ -21,7 +21,7 @@ from evolcoder.text import named_language
 
 
 def config(**evolve):
-    return check({"evolve": evolve}, where="test").evolve
+    return validate({"evolve": evolve}, where="test").evolve
 
 
 def task(text, at=0):

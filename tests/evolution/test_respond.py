@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.config.load import check
+from evolcoder.config.load import validate
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
@@ -22,7 +22,7 @@ def run(answer, instruction=WRITE, *, max_tokens=500, **sections):
     told = answer if callable(answer) else lambda _: answer
     role = Role(ScriptedEngine(told), "toy", Sampling(1.0, 0.9, max_tokens))
     task = Task.seed(instruction, ordinal=3, language=named_language(instruction))
-    return asyncio.run(respond(task, responder=role, config=check(sections, where="test")))
+    return asyncio.run(respond(task, responder=role, config=validate(sections, where="test")))
 
 
 def reason(answer, instruction=WRITE, **more):
@@ -159,6 +159,6 @@ def test_what_no_encoder_takes_is_replaced():
 
     role = Role(Odd(), "toy", Sampling(1.0, 0.9, 9))
     task = Task.seed(WRITE, ordinal=0, language="python")
-    made = asyncio.run(respond(task, responder=role, config=check({}, where="test")))
+    made = asyncio.run(respond(task, responder=role, config=validate({}, where="test")))
     assert isinstance(made, Response)
     assert made.text.endswith("\ufffd\ufffd")

@@ -1,7 +1,8 @@
-"""Toy rows: seeds with their answers, and the child that one round made of each."""
+"""Toy rows: seeds with their responses, and the child of each from one round."""
 
 import pytest
 
+from driver import sandbox  # noqa: F401 - a fixture
 from evolcoder.exports.card import CardFacts, ModelUsed
 from evolcoder.records import Response, Row, Stage, Task, Usage
 from evolcoder.storage.stats import FunnelLine

@@ -1,4 +1,4 @@
-"""The card says what is in an export, how it came about, and what is not known."""
+"""The data set card: contents, provenance, and what is unknown."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def head_of(text):
 
 
 def test_rows_are_counted_as_they_go_by(rows, tally):
-    """Rounds add up to all rows, heuristics to the evolved ones, and no row is held back."""
+    """Rounds add up to all rows and heuristics to the evolved ones; rows are passed through."""
     assert list(RowCounts().counting(rows())) == list(rows())
     assert tally.rows == 6
     assert tally.rounds == {"seeds": 3, "round 1": 3}
@@ -44,14 +44,14 @@ def test_the_head_is_yaml_that_points_at_the_data(facts, tally):
     [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (10**6, "1M<n<10M")],
 )
 def test_sizes_are_the_hubs(facts, n_rows, size):
-    """A size category holds the number of rows."""
+    """The size category matches the number of rows."""
     tally = RowCounts()
     tally.rounds["seeds"] = n_rows
     assert head_of(card(facts, FORMATS["trl"], tally))["size_categories"] == [size]
 
 
 def test_the_protections_under_which_answers_were_run_are_named(facts, tally):
-    """By stage, with those that were not active; an export of which nothing was run says nothing."""
+    """By stage, with inactive layers; without executed responses the section is left out."""
     layers = [layer for layer in Layer if layer is not Layer.LANDLOCK]
     ran = replace(facts, sandbox=(("verify", tuple(layers)), ("clean", tuple(Layer))))
     text = card(ran, FORMATS["trl"], tally)
@@ -75,7 +75,7 @@ def test_the_body_tells_how_it_was_made(facts, tally):
 
 
 def test_the_licence_is_the_users_to_set(facts, tally):
-    """Without one the card says so; with one it names it in the head and in the body."""
+    """Without one the card says so; otherwise it is in the metadata and the text."""
     format = FORMATS["messages"]
     assert "Not set." in card(facts, format, tally)
     text = card(replace(facts, license="cc-by-nc-4.0"), format, tally)
@@ -84,7 +84,7 @@ def test_the_licence_is_the_users_to_set(facts, tally):
 
 
 def test_odd_facts_do_not_break_the_card(facts, tally):
-    """Line breaks, bars, YAML and fences in what the user wrote stay what they are."""
+    """Line breaks, bars, YAML and fences in the user's text are escaped."""
     odd = replace(facts, title="a: [b\n---\n# c", license="no: 1", command="run --set 'x=```'")
     text = card(odd, FORMATS["messages"], tally)
     assert head_of(text)["pretty_name"] == "a: [b --- # c"
@@ -93,7 +93,7 @@ def test_odd_facts_do_not_break_the_card(facts, tally):
 
 
 def test_a_run_without_rows_has_a_card(facts):
-    """Tables without lines are left out."""
+    """Empty tables are left out."""
     text = card(facts, FORMATS["messages"], RowCounts())
     assert "## Heuristics" not in text
     assert "0 coding tasks" in text

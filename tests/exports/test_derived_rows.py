@@ -1,4 +1,4 @@
-"""Rows derived from verified answers: every cut fits together, every fault was seen to fail."""
+"""Derived rows: spans fit together, and every fault was seen to fail."""
 
 import ast
 from random import Random
@@ -24,7 +24,7 @@ CHECKS = ("assert biggest([3, 1, 2]) == [3, 2]", "assert biggest([1], 0) == []")
 
 
 def failing_in(driver):
-    """Run checks for real, as a story would."""
+    """Run checks in a real sandbox."""
 
     async def fails(program, checks):
         passed = await outcomes(driver.sandbox, program, "biggest", checks, QUICK)
@@ -54,7 +54,7 @@ def test_the_pieces_of_an_infilling_are_the_program(kind, seed):
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
 @pytest.mark.parametrize("kind", Span)
 def test_lines_end_as_they_do_for_the_parser(kind, end):
-    """A program is cut at its own places whatever its lines end with, form feeds included."""
+    """Offsets follow the Python parser's line endings, form feeds included."""
     program = PROGRAM.replace("\n\n", "\n\x0c\n").replace("\n", end)
     row = infill(program, kind, Random(1))
     assert row.prefix + row.span + row.suffix == program
@@ -62,18 +62,18 @@ def test_lines_end_as_they_do_for_the_parser(kind, end):
 
 
 def test_a_comment_stays_where_it_was():
-    """Spans are cut out of the text, not out of what a tree would print."""
+    """Spans are cut from the source text, not from an unparsed tree."""
     assert "# Largest first." in infill(PROGRAM, Span.EXPRESSION, Random(1)).prefix
 
 
 @pytest.mark.parametrize("program", ["", "x", "def f(", "x = 'ä' + y\n", "(" * 5000, "pass\n"])
 def test_what_cannot_be_cut_gives_no_row(program):
-    """No Python, nothing to cut, or bytes and characters that differ: no row, and no crash."""
+    """Not Python, no span, or non-ASCII text: no row and no crash."""
     assert all(infill(program, kind, Random(0)) is None for kind in Span)
 
 
 def test_same_seed_same_infilling():
-    """Equal random numbers cut equally, others elsewhere."""
+    """Equal seeds give equal spans, others differ."""
     rows = [infill(PROGRAM, Span.EXPRESSION, Random(seed)) for seed in (1, 1, 2, 3, 4)]
     assert rows[0] == rows[1]
     assert len(set(rows)) > 1
@@ -81,7 +81,7 @@ def test_same_seed_same_infilling():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_repair_is_of_a_program_that_fails(sandbox, seed):
-    """The broken program fails the check that the task shows; the answer passes all."""
+    """The broken program fails the shown check; the response passes all."""
     row = repaired(sandbox, seed=seed)
     fails = failing_in(sandbox)
     assert row.failing == CHECKS[sandbox.runner.run(fails(row.broken, CHECKS))]
@@ -93,11 +93,11 @@ def test_a_repair_is_of_a_program_that_fails(sandbox, seed):
 
 
 def test_a_fault_that_no_check_sees_becomes_no_row(sandbox):
-    """A mutant that passes every check is not called broken."""
+    """A mutant that passes every check is not used."""
     assert repaired(sandbox, checks=("assert callable(biggest)",)) is None
 
 
 def test_a_program_that_fails_itself_is_not_mended_to(sandbox):
-    """An answer that fails a check is nobody's example; without checks there is nothing to fail."""
+    """Without a passing original, or without checks, there is no repair."""
     assert repaired(sandbox, program=PROGRAM.replace("n < 1", "n < 9")) is None
     assert repaired(sandbox, checks=()) is None

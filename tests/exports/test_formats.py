@@ -1,4 +1,4 @@
-"""Every format holds the task, its answer and the lineage, in columns of one type."""
+"""Every format has instruction, response and lineage, in columns of one type."""
 
 from dataclasses import replace
 from typing import get_args
@@ -36,14 +36,14 @@ def test_every_row_has_every_column_of_one_type(rows, name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_column_has_a_meaning(name):
-    """The card can explain every column, and the lineage is in every format."""
+    """Every column is described, and every format has the lineage."""
     shape = FORMATS[name].shape()
     assert set(shape) <= {**BODY, **LINEAGE}.keys()
     assert list(shape)[-len(LINEAGE) :] == list(LINEAGE)
 
 
 def test_the_lineage_tells_where_a_row_comes_from(child):
-    """Round, parent, heuristic, models and token counts stand on an evolved row."""
+    """Round, parent, heuristic, models and token counts."""
     columns = FORMATS["messages"].columns(child)
     del columns["messages"]
     assert columns == {
@@ -72,7 +72,7 @@ def test_the_lineage_tells_where_a_row_comes_from(child):
 
 
 def test_what_checks_found_stands_on_a_row(child):
-    """Each check has a column of its own, with what it measured beside it."""
+    """Each check has its column, with its score."""
     found = [
         CheckResult.of(child.response, Check.RUNS, "passed"),
         CheckResult.of(child.response, Check.TESTS, "passed", score=0.75),
@@ -86,7 +86,7 @@ def test_what_checks_found_stands_on_a_row(child):
 
 
 def test_task_and_answer_stand_where_each_format_wants_them(child):
-    """The shapes are those that the trainers document."""
+    """Layouts follow the trainers' documentation."""
     task, answer = child.task.instruction, child.response.text
     user, assistant = (
         {"role": "user", "content": task},
@@ -108,7 +108,7 @@ def test_task_and_answer_stand_where_each_format_wants_them(child):
 
 @pytest.mark.parametrize("name", [name for name in ALL if FORMATS[name].llamafactory])
 def test_llamafactory_is_pointed_at_columns_that_exist(child, name):
-    """Columns and tags of `dataset_info.json` name what is in the rows."""
+    """Columns and tags of `dataset_info.json` exist in the rows."""
     format = FORMATS[name]
     columns, tags = format.llamafactory["columns"], format.llamafactory.get("tags", {})
     assert set(columns.values()) <= format.body(child).keys()
@@ -121,7 +121,7 @@ def test_llamafactory_is_pointed_at_columns_that_exist(child, name):
 
 @pytest.mark.parametrize("name", [name for name in ALL if FORMATS[name].axolotl])
 def test_axolotl_is_pointed_at_fields_that_exist(child, name):
-    """A chat template gets the column of turns, and the names of its keys where they differ."""
+    """The config names the column of turns, and its keys where they differ from the default."""
     format = FORMATS[name]
     body = format.body(child)
     if format.axolotl["type"] == "alpaca":

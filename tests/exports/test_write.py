@@ -1,4 +1,4 @@
-"""Exports are whole, reproducible, flat in memory, and load as what they are."""
+"""Exports are complete, reproducible, streamed, and load with `datasets`."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def digests(folder):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Loads data as a stranger would, with `datasets`, offline and with a cache of its own."""
+    """Loads data with `datasets`, offline and with an empty cache."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
@@ -39,7 +39,7 @@ def load(tmp_path, monkeypatch):
 
 
 def test_each_format_has_a_folder_with_all_that_goes_with_it(rows, facts, tmp_path):
-    """Data and card are always there, the trainers' files where they can read the format."""
+    """Data and card always, trainers' files if they support the format."""
     paths = export(lambda _: rows(), ALL, tmp_path, facts)
     assert paths == [tmp_path / name / FORMATS[name].file for name in ALL]
     for name in ALL:
@@ -50,7 +50,7 @@ def test_each_format_has_a_folder_with_all_that_goes_with_it(rows, facts, tmp_pa
 
 @pytest.mark.parametrize("name", ALL)
 def test_an_export_loads_with_every_row_and_column_as_written(rows, facts, load, tmp_path, name):
-    """`load_dataset(folder)` follows the card and gives back exactly what was put in."""
+    """`load_dataset(folder)` follows the card and returns the rows unchanged."""
     export(lambda _: rows(), [name], tmp_path, facts)
     loaded = load(tmp_path / name)
     assert list(loaded) == [FORMATS[name].columns(row) for row in rows()]
@@ -58,7 +58,7 @@ def test_an_export_loads_with_every_row_and_column_as_written(rows, facts, load,
 
 @pytest.mark.parametrize("name", ALL)
 def test_types_hold_where_nothing_was_evolved(seed_rows, facts, load, tmp_path, name):
-    """With seeds alone, half of the lineage is missing, and its columns keep their types."""
+    """Columns of missing lineage keep their types."""
     export(lambda _: seed_rows(3), [name], tmp_path, facts)
     features = load(tmp_path / name).features
     kinds = {column: features[column].dtype for column in LINEAGE}
@@ -71,7 +71,7 @@ def test_types_hold_where_nothing_was_evolved(seed_rows, facts, load, tmp_path, 
 
 @pytest.mark.parametrize("name", ALL)
 def test_types_hold_where_the_loader_sees_seeds_alone_at_first(rows, facts, load, tmp_path, name):
-    """The loader reads 10 MB at a time; evolved rows that come later fit the types guessed."""
+    """The loader infers types from the first 10 MB; later evolved rows fit them."""
     filler = " word" * 2000
     (path,) = export(lambda _: rows(1200, filler=filler), [name], tmp_path, facts)
     assert name == "parquet" or path.stat().st_size > 2 * 10 * 2**20
@@ -83,14 +83,14 @@ def test_types_hold_where_the_loader_sees_seeds_alone_at_first(rows, facts, load
 
 @pytest.mark.parametrize("name", ["messages", "alpaca", "trl", "sharegpt"])
 def test_a_data_file_loads_without_its_card(rows, facts, load, tmp_path, name):
-    """Trainers load the bare file; the types are the same."""
+    """Trainers load the data file itself, with the same types."""
     (path,) = export(lambda _: rows(), [name], tmp_path, facts)
     assert list(load("json", data_files=str(path))) == list(load(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["alpaca", "sharegpt"])
 def test_json_files_are_arrays_with_a_row_per_line(rows, facts, tmp_path, name):
-    """`json.load` reads them, and so does a person."""
+    """They load with `json.load` and are readable."""
     (path,) = export(lambda _: rows(), [name], tmp_path, facts)
     text = path.read_text(encoding="utf-8")
     assert json.loads(text) == [FORMATS[name].columns(row) for row in rows()]
@@ -99,7 +99,7 @@ def test_json_files_are_arrays_with_a_row_per_line(rows, facts, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["messages", "trl"])
 def test_jsonl_files_have_a_row_per_line(rows, facts, tmp_path, name):
-    """Every line feed ends a row."""
+    """One row per line."""
     (path,) = export(lambda _: rows(), [name], tmp_path, facts)
     lines = path.read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == [
@@ -108,7 +108,7 @@ def test_jsonl_files_have_a_row_per_line(rows, facts, tmp_path, name):
 
 
 def test_trainers_are_pointed_at_the_file(rows, facts, tmp_path):
-    """LLaMA-Factory's entry and axolotl's stanza name the data file beside them."""
+    """LLaMA-Factory's entry and axolotl's stanza name the data file next to them."""
     export(lambda _: rows(), ALL, tmp_path, facts)
     for name in (name for name in ALL if FORMATS[name].axolotl):
         info = json.loads((tmp_path / name / "dataset_info.json").read_text(encoding="utf-8"))
@@ -118,14 +118,14 @@ def test_trainers_are_pointed_at_the_file(rows, facts, tmp_path):
 
 
 def test_the_same_rows_give_the_same_bytes(rows, facts, tmp_path):
-    """Neither the clock nor the folder shows in an export."""
+    """Exports do not depend on the time or the folder."""
     export(lambda _: rows(), ALL, tmp_path / "one", facts)
     export(lambda _: rows(), ALL, tmp_path / "two" / "deep", facts)
     assert digests(tmp_path / "one") == digests(tmp_path / "two" / "deep")
 
 
 def test_an_export_takes_the_place_of_the_one_before(rows, seed_rows, facts, tmp_path):
-    """Writing again leaves what a fresh export would."""
+    """Writing again gives the same files as a new export."""
     export(lambda _: rows(), ALL, tmp_path / "again", facts)
     export(lambda _: seed_rows(2), ALL, tmp_path / "again", facts)
     export(lambda _: seed_rows(2), ALL, tmp_path / "fresh", facts)
@@ -134,7 +134,7 @@ def test_an_export_takes_the_place_of_the_one_before(rows, seed_rows, facts, tmp
 
 @pytest.mark.parametrize("name", ALL)
 def test_rows_that_fail_halfway_leave_the_old_export(rows, facts, tmp_path, name):
-    """A file is replaced when all of it is written, and no part of one stays."""
+    """A file is replaced only when complete, and no partial file remains."""
     export(lambda _: rows(), [name], tmp_path, facts)
     before = digests(tmp_path)
 
@@ -149,7 +149,7 @@ def test_rows_that_fail_halfway_leave_the_old_export(rows, facts, tmp_path, name
 
 @pytest.mark.parametrize("name", ALL)
 def test_memory_is_flat(seed_rows, facts, tmp_path, name):
-    """Four times the rows take no more memory than the two batches that are alive at once."""
+    """Four times the rows need no more memory than two batches."""
 
     def peak(n_rows):
         tracemalloc.start()
@@ -164,7 +164,7 @@ def test_memory_is_flat(seed_rows, facts, tmp_path, name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_rows_give_an_empty_export(facts, tmp_path, name):
-    """A run that kept nothing exports nothing, in files that are still valid."""
+    """A run without rows exports valid empty files."""
     (path,) = export(lambda _: iter(()), [name], tmp_path, facts)
     if path.suffix == ".parquet":
         from pyarrow import parquet
@@ -176,7 +176,7 @@ def test_no_rows_give_an_empty_export(facts, tmp_path, name):
         assert path.read_bytes() == b""
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_to_mend(rows, facts, tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_user_error(rows, facts, tmp_path):
     """One line names the folder and the reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match=r"file/messages: cannot be written: Not a directory"):
@@ -184,15 +184,15 @@ def test_a_folder_that_cannot_be_made_is_the_users_to_mend(rows, facts, tmp_path
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_disk_that_takes_no_more_is_the_users_to_mend(rows, facts, tmp_path, name):
-    """One line names the file; what could not be finished is taken away."""
-    with limited_files(64), pytest.raises(RunFolderError, match="File too large; make room"):
+def test_a_full_disk_is_a_user_error(rows, facts, tmp_path, name):
+    """One line names the file; the partial file is removed."""
+    with limited_files(64), pytest.raises(RunFolderError, match="File too large; free disk space"):
         export(lambda _: rows(), [name], tmp_path, facts)
     assert list((tmp_path / name).iterdir()) == []
 
 
 def test_parquet_without_pyarrow_names_the_extra(rows, facts, monkeypatch, tmp_path):
-    """The message says what to install, and nothing is left behind."""
+    """The message says what to install, and no file is written."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'evolcoder\[parquet\]'"):
         export(lambda _: rows(), ["parquet"], tmp_path, facts)

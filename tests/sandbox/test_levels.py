@@ -182,7 +182,7 @@ def test_tools_that_are_private_to_root_are_refused(tmp_path):
         list(landlock_launcher.fences([tmp_path / "tools"], []))
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path):
+def test_a_full_disk_is_a_one_line_error(tmp_path):
     """The weaker level says where there is too little room; it judges no program there."""
     full = ["--size", str(1 << 20), "--tmpfs", str(tmp_path)]
     said = attempt("processes", walls=[*NOT_ROOT, *full], env={"TMPDIR": str(tmp_path)})

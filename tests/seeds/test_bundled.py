@@ -1,4 +1,4 @@
-"""The seeds in the package are many, mixed, answered, and our own."""
+"""The bundled seeds are numerous, mixed, complete, and original."""
 
 import ast
 import gzip
@@ -18,11 +18,11 @@ ROWS = [
     .splitlines()
 ]
 N_WORDS = 7
-"""So many words in a row that two texts have in common are no accident."""
+"""Words in a row at which an overlap of two texts is no coincidence."""
 
 
 def test_all_of_them_are_usable(read):
-    """None is dropped, every one has an answer, and there are at least 64."""
+    """None is dropped, every one has a response, and there are at least 64."""
     records, report = read("bundled")
     assert report.n_tasks == report.n_answers == report.n_rows == len(ROWS) >= 64
     assert report.dropped == ()
@@ -30,27 +30,27 @@ def test_all_of_them_are_usable(read):
 
 
 def test_they_are_in_many_languages():
-    """At least ten, Python most of all."""
+    """At least ten, most of all Python."""
     languages = Counter(row["language"] for row in ROWS)
     assert len(languages) >= 10
     assert languages.most_common(1)[0][0] == "python"
 
 
 def test_each_names_its_language(read):
-    """What is found in the text is what the row says."""
+    """The detected language equals the row's."""
     tasks = [record for record in read("bundled")[0] if isinstance(record, Task)]
     assert [task.language for task in tasks] == [row["language"] for row in ROWS]
 
 
 def test_the_first_eight_are_mixed():
-    """They are the demo: mostly Python, but not alone."""
+    """They are the demo: mostly Python, but not only."""
     languages = Counter(row["language"] for row in ROWS[:8])
     assert languages["python"] >= 4
     assert len(languages) >= 4
 
 
 def test_instructions_are_short_and_differ():
-    """Short enough for a small model, and no two are alike but for a word."""
+    """Short enough for a small model, and clearly different."""
     assert all(len(words(row["instruction"])) <= 80 for row in ROWS)
     openings = Counter(tuple(words(row["instruction"])[:9]) for row in ROWS)
     assert openings.most_common(1)[0][1] == 1
@@ -65,7 +65,7 @@ def test_answers_are_code_in_the_language_asked_for(read):
 
 
 def test_python_answers_parse():
-    """A fence around something else would teach nonsense."""
+    """Every block tagged as Python is valid."""
     for row in ROWS:
         if row["language"] == "python":
             (block,) = code_blocks(row["output"])
@@ -74,7 +74,7 @@ def test_python_answers_parse():
 
 @pytest.mark.parametrize("folder", ["codealpaca", "humaneval", "mbpp"])
 def test_instructions_are_not_taken_from_known_data(shared, folder):
-    """None has seven words in a row in common with Code Alpaca, HumanEval or MBPP."""
+    """None shares seven words in a row with Code Alpaca, HumanEval or MBPP."""
     ours = {gram for row in ROWS for gram in grams(row["instruction"])}
     theirs = set()
     for path in sorted((shared / folder).glob("*.gz")):

@@ -1,11 +1,11 @@
-"""Each format is told by its fields and read to the same task and answer."""
+"""Formats are detected from fields, and all yield instruction and response."""
 
 from typing import get_args
 
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 
 TASK, ANSWER = "Sort it.", "    done()"
 ROWS = {
@@ -35,20 +35,20 @@ ROWS = {
 
 
 def test_formats_are_those_that_the_config_offers():
-    """Every format can be forced, and nothing else."""
+    """Exactly the formats that the config offers."""
     offered = set(get_args(SeedsConfig.model_fields["format"].annotation))
     assert set(FORMATS) | {"auto"} == offered
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_told_by_its_fields(name):
-    """A row fits its own format; alpaca alone reads another's rows, for `input` may be missing."""
-    assert fitting(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
+    """A row matches only its own format; alpaca also reads `output` rows, as `input` is optional."""
+    assert matching_formats(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_task_and_the_answer(name):
-    """System turns, later turns and other fields are left out; the answer stays indented."""
+    """System turns, later turns and other fields are ignored; indentation is kept."""
     assert read(ROWS[name], name) == SeedPair(TASK, ANSWER)
 
 
@@ -60,34 +60,34 @@ def test_prompts_are_texts_or_turns(name, as_turns):
     turns = [{"role": "user", "content": TASK}], [{"role": "assistant", "content": ANSWER}]
     prompt, answer = turns if as_turns else (TASK, ANSWER)
     row = {"prompt": prompt, field: answer}
-    assert fitting(row) == {name}
+    assert matching_formats(row) == {name}
     assert read(row, name) == SeedPair(TASK, ANSWER)
 
 
 def test_a_prompt_alone_is_a_task_without_an_answer():
     """Unless the row has an instruction as well."""
-    assert fitting({"prompt": TASK}) == {"trl"}
+    assert matching_formats({"prompt": TASK}) == {"trl"}
     assert read({"prompt": TASK}, "trl") == SeedPair(TASK, "")
-    assert "trl" not in fitting({"prompt": TASK, "instruction": TASK, "output": ANSWER})
+    assert "trl" not in matching_formats({"prompt": TASK, "instruction": TASK, "output": ANSWER})
 
 
 def test_an_input_becomes_a_paragraph_of_the_task():
-    """What a task is about belongs to it."""
+    """The input is part of the task."""
     row = {"instruction": " Sort it. ", "input": "[2, 1]\n", "output": ""}
     assert read(row, "alpaca") == SeedPair("Sort it.\n\n[2, 1]", "")
 
 
 @pytest.mark.parametrize("stand_in", ["", " ", "noinput", "<noinput>", "No input", "N/A", None])
 def test_a_stand_in_for_no_input_is_no_input(stand_in):
-    """Words that published files write in its place do not become part of the task."""
+    """Placeholders used in published files do not become part of the task."""
     row = {"instruction": TASK, "input": stand_in, "output": ANSWER}
     assert read(row, "alpaca") == SeedPair(TASK, ANSWER)
 
 
 def test_output_goes_before_response():
-    """A row with both is alpaca, and `output` is its answer; an empty one gives way."""
+    """If a row has both, `output` is used unless it is empty."""
     row = {"instruction": TASK, "input": "", "output": "out", "response": "resp"}
-    assert fitting(row) == {"alpaca"}
+    assert matching_formats(row) == {"alpaca"}
     assert read(row, "alpaca").answer == "out"
     assert read({**row, "output": ""}, "alpaca").answer == "resp"
     assert read(row, "response").answer == "resp"
@@ -95,19 +95,19 @@ def test_output_goes_before_response():
 
 @pytest.mark.parametrize("speaker", ["gpt", "assistant", "chatgpt", "bing", "bard", "model", "GPT"])
 def test_sharegpt_knows_the_names_of_models(speaker):
-    """Exports of chats name the model in many ways."""
+    """Chat exports use many names for the model."""
     turns = [{"from": "user", "value": TASK}, {"from": speaker, "value": ANSWER}]
     assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, ANSWER)
 
 
 def test_conversations_may_be_written_as_roles():
-    """Both ways of writing a turn are read in both fields."""
+    """Both turn notations are read in both fields."""
     turns = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
     assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, ANSWER)
 
 
 def test_a_turn_may_come_in_parts():
-    """Text parts are joined; pictures are not seen."""
+    """Text parts are joined; images are ignored."""
     parts = [
         {"type": "text", "text": "Sort"},
         {"type": "image_url"},
@@ -119,7 +119,7 @@ def test_a_turn_may_come_in_parts():
 
 
 def test_an_answer_before_the_task_is_no_answer():
-    """A chat that the model opens is read from the first user turn on."""
+    """A chat opened by the model is read from the first user turn."""
     turns = [{"from": "gpt", "value": "Hello."}, {"from": "human", "value": TASK}]
     assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, "")
 
@@ -147,10 +147,10 @@ for _ in range(100_000):
     ids=range(10),
 )
 def test_what_is_not_text_counts_as_missing(name, row):
-    """Reading a row never fails."""
+    """Reading never fails."""
     assert read(row, name).instruction == ""
 
 
 def test_nul_and_lone_surrogates_become_replacement_characters():
-    """What a database or an encoder would refuse is gone."""
+    """Databases and encoders would reject them."""
     assert read({"instruction": "a\x00b\ud800"}, "output").instruction == "a\ufffdb\ufffd"

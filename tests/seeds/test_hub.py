@@ -50,7 +50,7 @@ for options in json.loads(sys.argv[1]):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the Hub as streaming one small data set takes."""
+    """The part of the Hub API that streaming one small data set needs."""
 
     protocol_version = "HTTP/1.1"
 
@@ -120,7 +120,7 @@ def hub():
 
 @pytest.fixture
 def read_elsewhere(tmp_path):
-    """Reads several configs in a process of its own; gives what each came to."""
+    """Reads several configs in another process; returns the results."""
     if importlib.util.find_spec("datasets") is None:
         pytest.skip("datasets is not installed")
 
@@ -140,7 +140,7 @@ def read_elsewhere(tmp_path):
 
 
 def test_a_data_set_streams_in(hub, read_elsewhere):
-    """Split, subset and revision are the user's; the other file is not fetched, nothing is kept."""
+    """Split, subset and revision are honoured; other files are not fetched or stored."""
     url = f"http://127.0.0.1:{hub.server_port}"
     whole, few, other = read_elsewhere(
         {"path": "owner/name"},
@@ -155,9 +155,9 @@ def test_a_data_set_streams_in(hub, read_elsewhere):
 
 
 def test_what_the_hub_refuses_is_one_line(hub, read_elsewhere):
-    """A missing data set, split, subset or revision: named, with what there is."""
+    """A missing data set, split, subset or revision is named, with the available ones."""
     url = f"http://127.0.0.1:{hub.server_port}"
-    for_all = "no such file here, and as a Hub data set: "
+    for_all = "no such file, and cannot be loaded as a Hub data set: "
     missing, split, subset, revision = read_elsewhere(
         {"path": "owner/none"},
         {"path": "owner/name", "split": "training"},
@@ -173,7 +173,7 @@ def test_what_the_hub_refuses_is_one_line(hub, read_elsewhere):
 
 
 def test_offline_is_honoured(hub, read_elsewhere):
-    """With HF_HUB_OFFLINE nothing is asked, and the message says why nothing came."""
+    """With HF_HUB_OFFLINE no request is sent, and the message says so."""
     url = f"http://127.0.0.1:{hub.server_port}"
     (message,) = read_elsewhere({"path": "owner/name"}, HF_ENDPOINT=url, HF_HUB_OFFLINE="1")
     assert "OfflineModeIsEnabled" in message

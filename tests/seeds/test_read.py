@@ -1,4 +1,4 @@
-"""Rows become tasks, answers and drops; every row is accounted for."""
+"""Rows become tasks, responses and drops; every row is accounted for."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.seeds.formats import FORMATS
-from evolcoder.seeds.read import _Seen, read_seeds
+from evolcoder.seeds.read import _SeenTexts, read_seeds
 from evolcoder.storage.run_store import RunStore
 
 ROWS = [
@@ -46,20 +46,20 @@ def test_ordinals_are_row_numbers(read, seeds_file):
 
 
 def test_a_seed_is_a_task_of_round_0_with_its_answer(read, seeds_file):
-    """It is its own root, nobody made it or its answer, and the answer follows it."""
+    """It is its own root, has no usage, and its response follows it."""
     (task, answer, *_), _ = read(seeds_file("s.jsonl", ROWS))
     assert task == Task.seed("Write a Python function.", ordinal=0, language="python")
     assert answer == Response.to(task, "```python\npass\n```", made=None)
 
 
 def test_the_language_is_the_tasks_or_else_the_answers(read, seeds_file):
-    """A task that names no language is in that of the code that answers it."""
+    """If the task names no language, that of the response's code is used."""
     records, _ = read(seeds_file("s.jsonl", ROWS))
     assert [task.language for task in of(Task, records)] == ["python", "rust", "lua"]
 
 
 def test_a_drop_tells_what_was_seen_and_where(read, seeds_file):
-    """Stage, reason, line and text are there; nothing has a parent or a cost."""
+    """Stage, reason, line and text are recorded; there is no parent or usage."""
     records, _ = read(seeds_file("s.jsonl", ROWS))
     duplicate, empty, long = of(Drop, records)
     assert {drop.stage for drop in (duplicate, empty, long)} == {Stage.SEEDS}
@@ -78,7 +78,7 @@ def test_a_drop_tells_what_was_seen_and_where(read, seeds_file):
 
 
 def test_the_limit_counts_usable_seeds(read, seeds_file):
-    """Rows that were dropped on the way do not count, and later rows are not read."""
+    """Dropped rows do not count, and later rows are not read."""
     records, report = read(seeds_file("s.jsonl", ROWS), limit=2)
     assert [task.ordinal for task in of(Task, records)] == [0, 3]
     assert isinstance(records[-1], Response)
@@ -86,7 +86,7 @@ def test_the_limit_counts_usable_seeds(read, seeds_file):
 
 
 def test_a_fault_after_the_limit_is_not_met(read, seeds_file):
-    """A limited read stops where it has enough."""
+    """A limited read stops early."""
     path = seeds_file("s.jsonl", json.dumps(ROWS[0]).encode() + b"\nnot json")
     assert read(path, limit=1)[1].n_tasks == 1
     with pytest.raises(SeedsError):
@@ -94,7 +94,7 @@ def test_a_fault_after_the_limit_is_not_met(read, seeds_file):
 
 
 def test_same_texts_in_other_case_or_with_other_input_are_not_duplicates(read, seeds_file):
-    """Only white space is folded."""
+    """Only white space is ignored."""
     rows = [
         {"instruction": "Sort.", "input": "a"},
         {"instruction": "sort.", "input": "a"},
@@ -104,7 +104,7 @@ def test_same_texts_in_other_case_or_with_other_input_are_not_duplicates(read, s
 
 
 def test_rows_with_and_without_input_are_one_format(read, seeds_file):
-    """Files leave an empty field out; where any row has an input, the file is alpaca."""
+    """Files omit empty fields; if any row has an input, the format is alpaca."""
     rows = [
         {"instruction": "One.", "output": "1"},
         {"instruction": "Two."},
@@ -116,7 +116,7 @@ def test_rows_with_and_without_input_are_one_format(read, seeds_file):
 
 
 def test_mixed_formats_name_the_first_row_that_differs(read, seeds_file):
-    """Where no one format reads all rows, none is guessed."""
+    """If no format fits all rows, it is an error."""
     rows = [
         {"instruction": "One.", "output": "1"},
         {"note": "no task"},
@@ -125,13 +125,13 @@ def test_mixed_formats_name_the_first_row_that_differs(read, seeds_file):
     with pytest.raises(SeedsError) as caught:
         read(seeds_file("s.jsonl", rows))
     assert str(caught.value).endswith(
-        "s.jsonl: line 3 has the fields instruction, response, but the rows before it are in the "
-        "format output; split the file, or force one format with seeds.format"
+        "s.jsonl: line 3 has the fields instruction, response, but the rows before it have the "
+        "format output; split the file, or set seeds.format"
     )
 
 
 def test_a_forced_format_reads_a_mixed_file(read, seeds_file):
-    """Rows of other formats are drops then."""
+    """Rows of other formats are dropped."""
     rows = [{"instruction": "One.", "output": "1"}, {"problem": "Two.", "solution": "2"}]
     _, report = read(seeds_file("s.jsonl", rows), format="oss-instruct")
     assert report.format == "oss-instruct"
@@ -144,7 +144,7 @@ def test_a_file_without_any_instruction_is_an_error(read, seeds_file, format):
     with pytest.raises(SeedsError) as caught:
         read(seeds_file("s.json", [{"question": "?"}, {"query": "!"}]), format=format)
     assert str(caught.value).endswith(
-        "s.json: none of its 2 rows is usable (no_instruction 2); the first has the fields "
+        "s.json: none of its 2 rows is usable (no_instruction 2); the first row has the fields "
         "question; a task is read from instruction, problem, prompt, messages or conversations"
     )
 
@@ -160,7 +160,7 @@ def test_rows_that_are_no_objects_are_drops(read, seeds_file):
 
 
 def test_ten_megabytes_in_one_row_are_a_drop(read, seeds_file):
-    """The row is dropped with its beginning, and the others are read."""
+    """Its beginning is recorded, and the other rows are read."""
     rows = [{"instruction": "y" * 10_000_000}, {"instruction": "One.", "output": "z" * 10_000_000}]
     records, report = read(seeds_file("s.jsonl", [*rows, {"instruction": "Two."}]))
     assert [drop.reason for drop in of(Drop, records)] == [Reason.TOO_LONG] * 2
@@ -169,7 +169,7 @@ def test_ten_megabytes_in_one_row_are_a_drop(read, seeds_file):
 
 
 def test_a_row_that_is_nested_as_deep_as_json_allows_is_a_drop(read, seeds_file):
-    """Showing it takes no more of the stack than reading it did."""
+    """Formatting it needs no more stack than parsing it."""
     deep = b'{"odd": ' + b"[" * 900 + b"]" * 900 + b"}\n"
     records, report = read(seeds_file("s.jsonl", deep + json.dumps(ROWS[0]).encode()))
     assert report.n_tasks == 1
@@ -184,7 +184,7 @@ def test_reading_twice_gives_the_same_records(read, seeds_file):
 
 
 def test_random_files_are_all_accounted_for(read, seeds_file):
-    """In = kept + dropped, whatever the rows hold."""
+    """In = kept + dropped for any contents."""
     rng = random.Random(0)
     texts = [None, "", " ", "One.", "Two.", "Three.", 7, "w" * 50]
     for case in range(30):
@@ -240,9 +240,9 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
 
 def test_no_room_for_digests_is_an_error_of_ours(monkeypatch):
     """SQLite's fault does not pass the border of this file."""
-    seen = _Seen()
+    seen = _SeenTexts()
     seen._db.execute("PRAGMA max_page_count=2")
-    with pytest.raises(StoreError, match=r"temporary files: cannot be used: .* full"):
+    with pytest.raises(StoreError, match=r"temporary files cannot be used: .* full"):
         for row in range(10_000):
             seen.first(f"text {row}", row)
     seen.close()

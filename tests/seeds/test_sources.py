@@ -1,4 +1,4 @@
-"""Every kind of file gives the same rows, and every fault is one line that names the place."""
+"""All file types give the same rows, and every error is one line that names the place."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ KINDS = [f"s{kind}{packed}" for kind in sources.SUFFIXES for packed in ("", ".gz
 
 @pytest.mark.parametrize("name", [*KINDS, "S.JSONL.GZ"])
 def test_every_kind_of_file_gives_the_same_records(read, seeds_file, name):
-    """The suffix says how a file is packed; what comes out is the same."""
+    """Compression does not matter."""
     reference, _ = read(seeds_file("reference.jsonl", ROWS))
     records, report = read(seeds_file(name, ROWS))
     assert records == reference
@@ -37,12 +37,12 @@ def test_every_kind_of_file_gives_the_same_records(read, seeds_file, name):
 def test_an_array_and_rows_per_line_are_told_apart_by_the_first_character(
     read, seeds_file, name, data
 ):
-    """Many `.json` files hold a row per line; the suffix does not matter."""
+    """Many `.json` files are JSON lines; the suffix does not matter."""
     assert read(seeds_file(name, data))[1].n_tasks == 2
 
 
 def fault(read, path, **options):
-    """The message of the error that reading raises, which is one line."""
+    """Return the one-line error message of reading."""
     with pytest.raises(SeedsError) as caught:
         read(path, **options)
     message = str(caught.value)
@@ -53,12 +53,12 @@ def fault(read, path, **options):
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.parquet.gz", "none", "none.txt", "a/b/c"])
 def test_a_missing_file(read, tmp_path, name):
-    """The message names the file as the user did."""
+    """The message names the path as given."""
     assert fault(read, tmp_path / name) == "cannot be read: No such file or directory"
 
 
 def test_a_folder(read, tmp_path):
-    """Whatever its name is."""
+    """Whatever its suffix."""
     (tmp_path / "seeds.jsonl").mkdir()
     assert fault(read, tmp_path) == "is a folder; name a file in it"
     assert fault(read, tmp_path / "seeds.jsonl") == "is a folder; name a file in it"
@@ -68,7 +68,7 @@ def test_a_file_of_an_unknown_kind(read, seeds_file):
     """The known kinds are named."""
     path = seeds_file("s.csv", b"a,b")
     assert fault(read, path) == (
-        "unknown kind of file '.csv'; known are .json, .jsonl, .parquet, each also with .gz"
+        "unknown file type '.csv'; known types: .json, .jsonl, .parquet, each optionally with .gz"
     )
 
 
@@ -76,14 +76,14 @@ def test_a_file_of_an_unknown_kind(read, seeds_file):
 def test_a_file_without_rows(read, seeds_file, name):
     """Empty files and empty arrays hold no rows."""
     empty = [] if ".parquet" in name else b" \n"
-    assert fault(read, seeds_file(name, empty)) == "holds no rows; name a file with at least one"
+    assert fault(read, seeds_file(name, empty)) == "contains no rows"
     if ".parquet" not in name:
         assert "no rows" in fault(read, seeds_file(name, b""))
         assert "no rows" in fault(read, seeds_file(name, b"[ ]"))
 
 
 def test_a_line_that_is_not_json(read, seeds_file):
-    """Its number and the column are named; a row cut off at the end is no exception."""
+    """Line and column are named; a truncated last row is an error too."""
     hint = "; a file holds one row per line, or one array of rows"
     path = seeds_file("s.jsonl", LINE + b"\n{'instruction': 1}\n")
     assert fault(read, path) == (
@@ -114,7 +114,7 @@ def test_bytes_that_are_not_utf_8(read, seeds_file, name):
 
 
 def test_json_that_is_nested_too_deep(read, seeds_file):
-    """It stops the reader, not the interpreter."""
+    """It is an error instead of a stack overflow."""
     deep = b'{"instruction": ' + b"[" * 200_000
     assert "the JSON that begins on line 1 cannot be read" in fault(
         read, seeds_file("s.jsonl", deep)
@@ -122,13 +122,13 @@ def test_json_that_is_nested_too_deep(read, seeds_file):
 
 
 def test_a_number_that_is_too_long(read, seeds_file):
-    """Python refuses to read it, and the message says so."""
+    """Python's digit limit is reported."""
     data = b'{"instruction": ' + b"9" * 10_000 + b"}"
     assert "cannot be read" in fault(read, seeds_file("s.jsonl", data))
 
 
 def test_a_line_that_is_too_long_for_a_row(read, seeds_file, monkeypatch):
-    """A file of another kind is not taken into memory; an array on one line is read."""
+    """It is not read into memory; an array on one line is."""
     monkeypatch.setattr(input_files, "MOST_MB", 1)
     path = seeds_file("s.jsonl", LINE + b'{"instruction": "' + b"x" * (1 << 20))
     assert fault(read, path) == "line 2 is longer than 1 MB; write one row per line"
@@ -138,7 +138,7 @@ def test_a_line_that_is_too_long_for_a_row(read, seeds_file, monkeypatch):
 
 @pytest.mark.parametrize("name", ["s.jsonl.gz", "s.json.gz", "s.parquet.gz"])
 def test_a_gzip_file_that_was_cut_off(read, seeds_file, name):
-    """What was read before is not taken for the whole."""
+    """The rows read before do not count as complete."""
     path = seeds_file(name, [{"instruction": f"Do {n * n}."} for n in range(2000)])
     path.write_bytes(path.read_bytes()[:-200])
     assert fault(read, path).startswith("damaged gzip: Compressed file ended")
@@ -151,7 +151,7 @@ def test_a_file_that_only_says_it_is_gzip(read, tmp_path):
 
 
 def test_a_gzip_file_with_a_damaged_middle(read, seeds_file):
-    """The checksum or the coding shows it."""
+    """The checksum or decoder detects it."""
     path = seeds_file("s.jsonl.gz", [{"instruction": f"Do {n * n}."} for n in range(2000)])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -160,7 +160,7 @@ def test_a_gzip_file_with_a_damaged_middle(read, seeds_file):
 
 
 def test_a_damaged_parquet_file(read, seeds_file):
-    """Cut off, overwritten, or another kind of file: one line each."""
+    """Truncated, overwritten, or another file type: one line each."""
     pytest.importorskip("pyarrow")
     path = seeds_file("s.parquet", [{"instruction": f"Do {n * n}."} for n in range(2000)])
     whole = path.read_bytes()
@@ -177,22 +177,22 @@ def test_parquet_without_pyarrow_names_the_extra(read, seeds_file, monkeypatch):
 
 
 def test_a_hub_id_without_datasets_names_the_extra(read, monkeypatch):
-    """A name like owner/name that is no file may be a data set."""
+    """A name like owner/name without a file may be a data set."""
     monkeypatch.setitem(sys.modules, "datasets", None)
     message = fault(read, "owner/name")
     assert message == "no such file; if it is a Hub data set, run: pip install 'evolcoder[hub]'"
 
 
 def test_a_file_goes_before_a_data_set_of_the_same_name(read, tmp_path, monkeypatch):
-    """What is here is not looked for elsewhere."""
+    """Local files take precedence."""
     (tmp_path / "owner").mkdir()
     (tmp_path / "owner" / "name").write_bytes(LINE)
     monkeypatch.chdir(tmp_path)
-    assert "unknown kind of file" in fault(read, "owner/name")
+    assert "unknown file type" in fault(read, "owner/name")
 
 
 def test_a_missing_file_with_a_known_suffix_is_no_data_set(read, tmp_path, monkeypatch):
-    """A typing error in a path does not go out to the network."""
+    """A mistyped path causes no network access."""
     monkeypatch.chdir(tmp_path)
     assert fault(read, "data/seeds.jsonl") == "cannot be read: No such file or directory"
 

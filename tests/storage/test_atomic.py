@@ -43,8 +43,8 @@ def refused(path, inside, what=".*"):
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_comes_back(run):
-    """Folders on the way are made; nothing but the file is left."""
+def test_text_is_written(run):
+    """Parent folders are created, and no other file remains."""
     atomic.write_text(run / "a" / "b" / "c.txt", "ünï", inside=run)
     atomic.write_bytes(run / "a" / "d", b"\0", inside=run)
     assert (run / "a/b/c.txt").read_text(encoding="utf-8") == "ünï"
@@ -52,7 +52,7 @@ def test_a_text_comes_back(run):
 
 
 def test_a_reader_never_sees_a_part(run):
-    """While it is written the old file is there, and the temporary one is not its name."""
+    """While writing, the old file is in place and the temporary file has another name."""
     path = run / "x"
     path.write_text("old")
     with atomic.open_text(path, inside=run) as file:
@@ -66,7 +66,7 @@ def test_a_reader_never_sees_a_part(run):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError, OSError])
 def test_a_failure_leaves_the_old_file_and_no_other(run, error):
-    """Whatever ends the block."""
+    """Whatever exception ends the block."""
     (run / "x").write_text("old")
     with pytest.raises((error, UserError)):
         with atomic.open_binary(run / "x", inside=run) as file:
@@ -78,16 +78,19 @@ def test_a_failure_leaves_the_old_file_and_no_other(run, error):
 
 @pytest.mark.parametrize("write", [atomic.open_binary, atomic.open_text])
 def test_a_full_disk_is_one_line(run, write):
-    """Room that lacks when buffers are written out is the user's to mend, too."""
+    """Also if only the final flush fails."""
     for size in (10, 10_000, 1_000_000):
-        with limited_files(8), pytest.raises(RunFolderError, match="File too large; make room"):
+        with (
+            limited_files(8),
+            pytest.raises(RunFolderError, match="File too large; free disk space"),
+        ):
             with write(run / "x", inside=run, error=RunFolderError) as file:
                 file.write("x" * size if write is atomic.open_text else b"x" * size)
         assert names(run) == []
 
 
 def test_a_file_keeps_its_permissions(run):
-    """A new one has those of the user's mask, an old one its own, and no more than these."""
+    """New files follow the umask; replaced files keep their mode."""
     before = os.umask(0o027)
     try:
         atomic.write_text(run / "new", "", inside=run)
@@ -101,7 +104,7 @@ def test_a_file_keeps_its_permissions(run):
 
 
 def test_temporary_names_cannot_be_guessed(run):
-    """128 random bits, another name each time."""
+    """128 random bits, different each time."""
     seen = set()
     for _ in range(3):
         with atomic.open_binary(run / "x", inside=run):
@@ -112,14 +115,14 @@ def test_temporary_names_cannot_be_guessed(run):
 
 
 def test_long_names_are_written(run):
-    """The temporary name fits wherever the name does."""
+    """The temporary name is valid wherever the file name is."""
     for name in ("n" * 255, "ü" * 127):
         atomic.write_text(run / name, "x", inside=run)
         assert (run / name).read_text() == "x"
 
 
-def test_what_killed_processes_left_is_removed(run):
-    """Old temporary files go, also of earlier versions; those in use stay, and so does all else."""
+def test_stale_temporary_files_are_removed(run):
+    """Old temporary files are removed, also of earlier versions; locked ones and others stay."""
     long_ago = time.time() - 2 * atomic.STALE_S
     for name in (".x.0123.part", ".y.0123.part", ".x.part", "x.part"):
         (run / name).touch()
@@ -146,7 +149,7 @@ LEADS_OUT = {
 @pytest.mark.parametrize("case", LEADS_OUT)
 @pytest.mark.parametrize("is_relative", [False, True])
 def test_a_link_that_leads_out_is_refused(run, outside, case, is_relative):
-    """As the file or on the way to it; what it leads to is as it was."""
+    """As the file or in its path; the target is not modified."""
     path, link, target = LEADS_OUT[case]
     to = outside / target
     (run / link).symlink_to(os.path.relpath(to, run) if is_relative else to)
@@ -155,7 +158,7 @@ def test_a_link_that_leads_out_is_refused(run, outside, case, is_relative):
         lambda: atomic.open_to_append(run / path, inside=run, error=RunFolderError),
         lambda: atomic.open_lock(run / path, inside=run, error=RunFolderError),
         lambda: atomic.make_folder(run / path, inside=run, error=RunFolderError),
-        lambda: atomic.checked(run / path, inside=run, error=RunFolderError),
+        lambda: atomic.check_inside(run / path, inside=run, error=RunFolderError),
         lambda: atomic.check_tree(run, error=RunFolderError),
     ):
         with pytest.raises(RunFolderError, match="a link leads out of"):
@@ -166,7 +169,7 @@ def test_a_link_that_leads_out_is_refused(run, outside, case, is_relative):
 
 
 def test_a_link_within_the_folder_is_followed(run):
-    """It leads nowhere that is not the folder's own."""
+    """It does not lead out of the folder."""
     (run / "data").mkdir()
     (run / "export").symlink_to("data")
     (run / "x").symlink_to(run / "data" / "real")
@@ -178,7 +181,7 @@ def test_a_link_within_the_folder_is_followed(run):
 
 
 def test_links_in_a_circle_are_one_line(run):
-    """The system ends them, and we say so."""
+    """The OS error becomes one line."""
     (run / "a").symlink_to("b")
     (run / "b").symlink_to("a")
     refused(run / "a" / "x", run)
@@ -193,7 +196,7 @@ SPECIAL = {
 
 @pytest.mark.parametrize("case", SPECIAL)
 def test_what_is_no_file_is_not_replaced(run, case):
-    """Neither is it waited for."""
+    """It is refused without blocking."""
     make, called = SPECIAL[case]
     make(run / "x")
     refused(run / "x", run, f"x: is a {called}, not a file")
@@ -206,7 +209,7 @@ def test_what_is_no_file_is_not_replaced(run, case):
 
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/full", "/dev/stdout"])
 def test_a_device_is_no_place_for_a_file(device):
-    """It would be replaced by a file, for all who use it; so it is not, nor by a link of mine."""
+    """Replacing a device by a file would affect all users, so it is refused, also through links."""
     before = os.lstat(device)
     with pytest.raises(UserError, match="not a file"):
         atomic.write_text(Path(device), "new")
@@ -214,19 +217,19 @@ def test_a_device_is_no_place_for_a_file(device):
 
 
 def test_a_hard_link_is_parted_and_not_written_through(run, outside):
-    """The other name keeps the old bytes; a log or lock cannot be parted, so it is refused."""
+    """A replaced file leaves the other link unchanged; a log or lock with links is refused."""
     (run / "x").hardlink_to(outside / "thesis.tex")
     for opened in (atomic.open_to_append, atomic.open_lock):
-        with pytest.raises(RunFolderError, match="several names"):
+        with pytest.raises(RunFolderError, match="several hard links"):
             opened(run / "x", inside=run, error=RunFolderError)
-    with pytest.raises(RunFolderError, match="several names"):
+    with pytest.raises(RunFolderError, match="several hard links"):
         atomic.check_tree(run, error=RunFolderError)
     atomic.write_text(run / "x", "new", inside=run)
     assert (outside / "thesis.tex").read_text() == "mine"
 
 
 def test_the_users_own_links_are_followed(tmp_path, outside):
-    """A path that was typed may be a link, a link on the way, or a link to nothing yet."""
+    """A typed path may be a link, contain links, or lead to nothing yet."""
     (tmp_path / "file").symlink_to(outside / "thesis.tex")
     (tmp_path / "folder").symlink_to(outside)
     (tmp_path / "later").symlink_to(outside / "later.txt")
@@ -239,7 +242,7 @@ def test_the_users_own_links_are_followed(tmp_path, outside):
 
 @pytest.mark.parametrize("mark", atomic.MARKS)
 def test_a_typed_path_through_a_run_ends_the_users_part(tmp_path, outside, mark):
-    """Behind the first folder that holds a database of ours, links may be a stranger's."""
+    """Below the first folder with one of our databases, links are untrusted."""
     home = tmp_path / "home"
     (tmp_path / "real" / "run").mkdir(parents=True)
     home.symlink_to(tmp_path / "real")
@@ -252,7 +255,7 @@ def test_a_typed_path_through_a_run_ends_the_users_part(tmp_path, outside, mark)
 
 
 def test_two_writers_at_once_leave_one_whole_file(run):
-    """Each has a temporary file of its own."""
+    """Each has its own temporary file."""
     start = threading.Barrier(4)
 
     def write(letter):
@@ -269,7 +272,7 @@ def test_two_writers_at_once_leave_one_whole_file(run):
     assert len(set((run / "x").read_text())) == 1
 
 
-def test_a_path_that_is_not_inside_is_a_fault_of_ours(run, outside):
-    """The caller has mixed two folders up."""
+def test_a_path_outside_the_folder_is_a_bug(run, outside):
+    """It is a bug of the caller."""
     with pytest.raises(ValueError, match="is not inside"):
         atomic.write_text(outside / "x", "", inside=run)

@@ -1,4 +1,4 @@
-"""The run database keeps what it is given, whole and in order, for one writer at a time."""
+"""The run database stores records completely and in order, for one writer at a time."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import toys
 from evolcoder.config.load import load
 from evolcoder.errors import RunFolderError, StoreError
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
-from evolcoder.storage.database import MOST_WAITING, Database
+from evolcoder.storage.database import MAX_WAITING, Database
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, MIGRATIONS, RunStore
 
 MADE = Usage("scripted#toy", 10, 20, 2)
@@ -58,7 +58,7 @@ def test_records_come_back_as_they_went_in(store):
 
 
 def test_verdicts_come_back_with_their_row(store):
-    """A row carries what was found of it, and of no other row."""
+    """A row has its own verdicts and no other row's."""
     fill(store)
     _, child, answers, _ = records()
     runs = CheckResult.of(answers[1], Check.RUNS, "passed", detail={"n": [1, None], "s": "ü"})
@@ -70,11 +70,11 @@ def test_verdicts_come_back_with_their_row(store):
     assert store.verdicts(child) == [runs, tests]
 
 
-def test_a_response_that_waits_is_no_row_until_it_is_kept(store):
-    """What is still to be verified is stored, and not exported."""
+def test_an_unverified_response_is_no_row_until_it_is_kept(store):
+    """An unverified response is stored, but not exported."""
     seed, _, answers, _ = records()
     store.add(seed)
-    store.add(answers[0], waits=True)
+    store.add(answers[0], unverified=True)
     store.db.flush()
     assert list(store.rows()) == []
     store.keep(answers[0])
@@ -83,11 +83,11 @@ def test_a_response_that_waits_is_no_row_until_it_is_kept(store):
 
 
 def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
-    """Its rows are kept rows, and a config section that it never knew does not stop it."""
+    """Its rows count as kept, and a config section added later does not block resuming."""
     folder = tmp_path / "run"
     folder.mkdir()
     seed, child, answers, _ = records()
-    old = toys.config().deciding()
+    old = toys.config().fingerprinted()
     del old["verify"]
     db = Database(folder / DB_NAME, MIGRATIONS[:1])
     db.write("INSERT INTO meta VALUES ('config', ?)", (json.dumps(old),))
@@ -103,12 +103,12 @@ def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
     for when in ("possible", "never"):
         with RunStore.create(folder, toys.config(verify={"when": when})) as store:
             assert [row.response for row in store.rows()] == [answer]
-    with pytest.raises(RunFolderError, match=r"other values of seed"):
+    with pytest.raises(RunFolderError, match=r"different values of seed"):
         RunStore.create(folder, toys.config(seed=1))
 
 
 def test_adding_a_record_twice_keeps_one(store):
-    """Work that is done again after a kill leaves no second row."""
+    """Work repeated after a kill adds no second row."""
     fill(store)
     fill(store)
     assert len(list(store.rows())) == 2
@@ -116,7 +116,7 @@ def test_adding_a_record_twice_keeps_one(store):
 
 
 def test_limit_bounds_evolved_rows_and_keeps_the_seeds(store):
-    """A target of N rows is N evolved rows; seeds come on top."""
+    """The limit counts evolved rows; seeds are not counted."""
     seeds = [Task.seed(text, ordinal=i, language=None) for i, text in enumerate(toys.tasks(3))]
     store.add_seeds(seeds)
     for seed in seeds:
@@ -131,7 +131,7 @@ def test_limit_bounds_evolved_rows_and_keeps_the_seeds(store):
 
 
 def test_a_second_process_is_refused(store):
-    """Two writers on one run folder would mix their rows: the second stops in one line."""
+    """Two writers would mix their rows; the second gets a one-line error."""
     code = (
         "import sys; from pathlib import Path; from evolcoder.storage.run_store import RunStore;"
         "from evolcoder.config.load import Config; RunStore.create(Path(sys.argv[1]), Config())"
@@ -143,14 +143,14 @@ def test_a_second_process_is_refused(store):
 
 
 def test_a_changed_config_is_refused_by_key(tmp_path):
-    """Resuming with other deciding values names the keys that differ."""
+    """Resuming with a different fingerprint names the keys that differ."""
     RunStore.create(tmp_path / "run", toys.config(seed=1)).close()
-    with pytest.raises(RunFolderError, match=r"other values of evolver\.top_p, seed"):
+    with pytest.raises(RunFolderError, match=r"different values of evolver\.top_p, seed"):
         RunStore.create(tmp_path / "run", toys.config(seed=2, evolver={"top_p": 0.5}))
 
 
 def test_limits_and_traffic_may_change(tmp_path):
-    """A higher limit or another concurrency resumes the same run."""
+    """A higher limit or another concurrency resumes the run."""
     task = Task.seed("Sort.", ordinal=0, language=None)
     with RunStore.create(tmp_path / "run", toys.config()) as store:
         store.add(task)
@@ -161,15 +161,15 @@ def test_limits_and_traffic_may_change(tmp_path):
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
-    """A run never mixes with files that are not its own."""
+    """A run is not created among other files."""
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(RunFolderError, match="holds other files"):
+    with pytest.raises(RunFolderError, match="contains files but no run"):
         RunStore.create(tmp_path, toys.config())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_newer_database_is_refused(tmp_path):
-    """A run of a later version is left alone."""
+    """A run of a newer version is not modified."""
     RunStore.create(tmp_path / "run", toys.config()).close()
     db = sqlite3.connect(tmp_path / "run" / DB_NAME)
     db.execute("PRAGMA user_version=99")
@@ -179,7 +179,7 @@ def test_a_newer_database_is_refused(tmp_path):
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
-    """Garbage in the place of the database is named, not overwritten."""
+    """An invalid database is named and not overwritten."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / DB_NAME).write_bytes(b"not a database at all" * 100)
@@ -196,14 +196,14 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_read_only_folder_is_refused(tmp_path):
-    """A folder without the right to write is the user's to mend."""
+    """A read-only folder is the user's to fix."""
     tmp_path.chmod(0o500)
     with pytest.raises(RunFolderError, match="cannot be written"):
         RunStore.create(tmp_path / "run", toys.config())
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path):
-    """When SQLite finds no room, the error tells to make some."""
+def test_a_full_disk_is_a_one_line_error(tmp_path):
+    """When SQLite runs out of disk space, the error says so with advice."""
 
     class Small(Database):
         def _connect(self):
@@ -212,11 +212,11 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
             return connection
 
     db = Small(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
-    with pytest.raises(RunFolderError, match="make room"):
+    with pytest.raises(RunFolderError, match="free disk space"):
         for _ in range(50):
             db.write("INSERT INTO t VALUES (?)", ("x" * 4000,))
             db.flush()
-    with pytest.raises(RunFolderError, match="make room"):
+    with pytest.raises(RunFolderError, match="free disk space"):
         db.close()
 
 
@@ -231,7 +231,7 @@ def test_rows_reach_the_file_in_order(tmp_path):
 
 
 def test_seeds_are_written_all_or_none(store):
-    """A fault among the seeds leaves nothing behind."""
+    """An error among the seeds leaves no rows."""
 
     def seeds():
         yield Task.seed("one", ordinal=0, language=None)
@@ -242,8 +242,8 @@ def test_seeds_are_written_all_or_none(store):
     assert store.db.read("SELECT COUNT(*) FROM tasks") == [(0,)]
 
 
-def test_a_row_that_cannot_be_stored_is_said(tmp_path):
-    """A value that SQLite takes in no way stops the writer, and whoever writes next hears of it."""
+def test_a_row_that_cannot_be_stored_is_an_error(tmp_path):
+    """A value that SQLite cannot store stops the writer; the next write raises."""
     db = Database(tmp_path / "x.db", ("CREATE TABLE t (v TEXT)",))
     db.write("INSERT INTO t VALUES (?)", ("\ud800",))
     with pytest.raises(StoreError, match="cannot be written"):
@@ -252,19 +252,19 @@ def test_a_row_that_cannot_be_stored_is_said(tmp_path):
         db.close()
 
 
-def test_whoever_writes_faster_than_the_disk_is_held_up(tmp_path):
-    """Rows that wait for their commit are bounded, so memory is too; none is lost."""
+def test_the_write_queue_is_bounded(tmp_path):
+    """The queue is bounded, and thus memory; no row is lost."""
     db = Database(tmp_path / "x.db", ("CREATE TABLE t (n INTEGER)",))
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, other.execute, ("COMMIT",))
     release.start()
     most = 0
-    for n in range(3 * MOST_WAITING):
+    for n in range(3 * MAX_WAITING):
         db.write("INSERT INTO t VALUES (?)", (n,))
         most = max(most, db._queue.qsize())
     assert not release.is_alive()
-    assert most <= MOST_WAITING + 1
+    assert most <= MAX_WAITING + 1
     db.flush()
     assert db.read("SELECT COUNT(*), SUM(n) FROM t") == [(12_000, 71_994_000)]
     db.close()

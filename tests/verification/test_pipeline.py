@@ -46,7 +46,7 @@ class Failing:
 def store(tmp_path):
     with open_store(tmp_path / "run", toys.config(), 0, answered=True) as opened:
         seeds = [*_answered(6)]
-        opened.add_seeds(seeds, waits=True)
+        opened.add_seeds(seeds, unverified=True)
         opened.set_meta(VERIFY_META, {"checks": ["runs"], "seeds": True})
         opened.db.flush()
         yield opened

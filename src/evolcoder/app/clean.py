@@ -14,16 +14,16 @@ from dataclasses import asdict
 from itertools import chain
 
 from evolcoder.config.load import CleanConfig
+from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.files import beside_entries, likeness_of
-from evolcoder.deduplication.find import Duplicate, find
-from evolcoder.deduplication.rows import (
+from evolcoder.deduplication.files import external_documents, similarity_of
+from evolcoder.deduplication.find import Duplicate, find_duplicates
+from evolcoder.deduplication.summary import (
     CleaningSummary,
     Evidence,
     LeakCounts,
-    Leaked,
-    name_of,
-    of_run,
+    LeakDetector,
+    embedder_name,
 )
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
@@ -37,7 +37,7 @@ async def clean_run(
     *,
     seed: int,
     embedder: Embedder | None = None,
-    leaked: Leaked | None = None,
+    leaked: LeakDetector | None = None,
     anew: bool = False,
 ) -> CleaningSummary:
     """Clean a run that is open for writing; cleaned the same way already, it stays, unless `anew`.
@@ -61,7 +61,7 @@ async def clean_run(
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
-    summary = CleaningSummary(n_rows, dropped, name_of(embedder), leaks.layers)
+    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers)
     drops = chain(
         (_double(store, duplicate) for duplicate in found),
         (_leak(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
@@ -76,15 +76,15 @@ def _doubles_of(
 ) -> list[Duplicate]:
     if not config.exact and config.near is None and config.meaning is None:
         return []
-    ours = (candidate.entry(config.compare) for candidate in of_run(store))
-    entries = chain(beside_entries(config.beside, config), ours)
-    return list(find(entries, likeness_of(config), seed=seed, embedder=embedder))
+    ours = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
+    entries = chain(external_documents(config.beside, config), ours)
+    return list(find_duplicates(entries, similarity_of(config), seed=seed, embedder=embedder))
 
 
-async def _leaks_of(store: RunStore, doubles: list[Duplicate], leaked: Leaked) -> LeakCounts:
+async def _leaks_of(store: RunStore, doubles: list[Duplicate], leaked: LeakDetector) -> LeakCounts:
     """Have the rows that are left looked at."""
     gone = {duplicate.id for duplicate in doubles}
-    return await leaked(row for row in of_run(store) if row.id not in gone)
+    return await leaked(row for row in store.rows(cleaned=False) if row.task.id not in gone)
 
 
 def _double(store: RunStore, duplicate: Duplicate) -> Drop:

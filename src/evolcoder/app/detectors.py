@@ -13,17 +13,18 @@ from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import bench_named
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
-from evolcoder.decontamination.benchmark_texts import items_of
-from evolcoder.decontamination.detect import DetectorSettings, Execution, look, reported
+from evolcoder.decontamination.benchmark_texts import benchmark_texts
+from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
-from evolcoder.decontamination.hits import Detector, DropRule, Hit, hits_of
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, execution_hits
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
-from evolcoder.deduplication.rows import CleanedRow, LeakCounts, Leaked
+from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
 from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.records import Row
 from evolcoder.sandbox.pool import PoolSandbox
 
 
@@ -74,28 +75,30 @@ def of_config(config: Config) -> DetectorOptions:
     )  # fmt: skip
 
 
-async def find_leaks(rows: Iterable[CleanedRow], wanted: DetectorOptions, config: Config) -> Report:
+async def find_leaks(rows: Iterable[Row], wanted: DetectorOptions, config: Config) -> Report:
     """Look for benchmarks in rows; open what detectors need, and close it again.
 
     Raises BenchError, ModelError or SandboxRefusedError where something wanted cannot be had.
     """
     async with AsyncExitStack() as stack:
-        looks = await open_detectors(wanted, config, stack)
-        return reported(await look(rows, looks, seed=config.seed), looks, wanted.drops)
+        settings = await open_detectors(wanted, config, stack)
+        return build_report(
+            await detect_leaks(rows, settings, seed=config.seed), settings, wanted.drops
+        )
 
 
-async def leak_finder(config: Config, stack: AsyncExitStack) -> Leaked | None:
+async def leak_finder(config: Config, stack: AsyncExitStack) -> LeakDetector | None:
     """Open what a run's cleaning looks for leaks with; None where it looks for none."""
     wanted = of_config(config)
     if not wanted.against:
         return None
-    looks = await open_detectors(wanted, config, stack)
+    settings = await open_detectors(wanted, config, stack)
 
-    async def leaked(rows: Iterable[CleanedRow]) -> LeakCounts:
-        found = await look(rows, looks, seed=config.seed)
-        report = reported(found, looks, wanted.drops)
+    async def leaked(rows: Iterable[Row]) -> LeakCounts:
+        found = await detect_leaks(rows, settings, seed=config.seed)
+        report = build_report(found, settings, wanted.drops)
         if report.unjudged:
-            note(reports.note_of_unjudged(report))
+            note(reports.unjudged_note(report))
         return leaks_of(report)
 
     return leaked
@@ -116,7 +119,7 @@ async def open_detectors(
     """Open benchmarks and detectors, and have the stack close them."""
     judge = await _judge(wanted.judge, config, stack) if wanted.judge else None
     benches, detectors = _benches(wanted), wanted.detectors
-    items = [item for bench in benches for item in items_of(bench.name, bench.problems())]
+    items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
     execution, layers = await _execution(benches, wanted, stack) if runs else (None, ())
@@ -161,9 +164,9 @@ async def _execution(
     stack.push_async_callback(sandbox.aclose)
     controls = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
     stack.callback(controls.close)
-    search = await ExecutionSearch.over(problems, sandbox, controls.need)
+    search = await ExecutionSearch.create(problems, sandbox, controls.need)
 
     async def execution(row: str, answer: str) -> list[Hit]:
-        return hits_of(row, await search.passes(answer))
+        return execution_hits(row, await search.passes(answer))
 
     return execution, sandbox.layers

@@ -182,7 +182,7 @@ def measured_rates(folder: Path) -> TokenRates:
         query = """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
             AVG(r.completion_tokens), AVG(t.attempts)
             FROM tasks t JOIN responses r ON r.task = t.id WHERE t.round > 0"""
-        ((n_rows, evolve, respond, attempts),) = store.db.each(_MEANS.checked, query)
+        ((n_rows, evolve, respond, attempts),) = store.db.each(_MEANS.validate, query)
         dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")
     if n_rows < 20 or None in (evolve, respond, attempts):
         return TokenRates()

@@ -25,7 +25,7 @@ from evolcoder.storage.stats import SEEDS_META
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
-    from evolcoder.deduplication.rows import Leaked
+    from evolcoder.deduplication.summary import LeakDetector
 
 
 async def evolve_run(
@@ -80,7 +80,7 @@ def _embedder(wanted: CleanConfig) -> "Embedder | None":
     return embedder_for(wanted)
 
 
-async def _leaked(config: Config, stack: AsyncExitStack) -> "Leaked | None":
+async def _leaked(config: Config, stack: AsyncExitStack) -> "LeakDetector | None":
     if not config.clean.against:
         return None
     from evolcoder.app import detectors  # noqa: PLC0415 - half of the house, and few need it
@@ -105,7 +105,7 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> No
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records, waits=waits)
+        store.add_seeds(records, unverified=waits)
     except UserError:
         store.discard()
         raise

@@ -103,7 +103,7 @@ def prices_of(config: Config, opened: Iterable[OpenedModels]) -> dict[str, Price
 def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Make the purse, less what earlier sessions of the run have spent."""
     spent = Spending()
-    for model, (_, sent, received) in store.paid().items():
+    for model, (_, sent, received) in store.calls_by_model().items():
         spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
     return Budget(config.budget, spent, store.add_call)
 
@@ -164,7 +164,7 @@ async def open_one(spec: str, config: Config) -> OpenedModels:
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*specs_of(config), spec])
-    redact.hide(ring.secrets())
+    redact.register_secrets(ring.secrets())
     url, model = _server(spec, ring)
     key = ring.key_for(url)
     allow_connections(config.traffic.concurrency)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from evolcoder.app.steps import filled
-from evolcoder.engine.http_errors import ANY
+from evolcoder.engine.http_errors import ANY_MODEL
 from evolcoder.errors import StepFailed
 from evolcoder.experiment.config import ServeConfig, fill
 from evolcoder.experiment.interfaces import Served
@@ -94,7 +94,7 @@ class ModelServers:
         }  # fmt: skip
         spec = fill(config.spec, **values)
         if config.command:
-            named = {**values, "name": ANY if swapped else name}
+            named = {**values, "name": ANY_MODEL if swapped else name}
             command = filled([*config.command, *config.options], **named)
             url = spec.partition("#")[0]
             stack.enter_context(
@@ -108,4 +108,4 @@ class ModelServers:
         return Served(spec)
 
     def _log(self, name: str) -> Path:
-        return atomic.checked(self._folder / "log" / f"serve-{name}.txt", inside=self._folder)
+        return atomic.check_inside(self._folder / "log" / f"serve-{name}.txt", inside=self._folder)

@@ -226,7 +226,7 @@ async def verify_rows(
         languages = settle(store, config, held)
         if store.meta(SEEDS_META) is None:
             seeds = fresh or read_seeds(config.seeds)
-            store.add_seeds(answered(seeds), waits=True)
+            store.add_seeds(answered(seeds), unverified=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
         ask = _askers(config, store, opened, stack)

@@ -22,8 +22,9 @@ from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
-from evolcoder.deduplication.rows import CleanedRow, CleaningSummary, LeakCounts, Leaked
+from evolcoder.deduplication.summary import CleaningSummary, LeakCounts, LeakDetector
 from evolcoder.errors import ConfigError, UserError
+from evolcoder.records import Row
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.storage import atomic
@@ -92,7 +93,7 @@ class _LeakFinder:
         self._wanted = wanted
         self._config = config
 
-    async def leaked(self, rows: Iterable[CleanedRow]) -> LeakCounts:
+    async def leaked(self, rows: Iterable[Row]) -> LeakCounts:
         """Return the rows that go, with their evidence."""
         self.report = await detectors.find_leaks(rows, self._wanted, self._config)
         return detectors.leaks_of(self.report)
@@ -106,7 +107,7 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
 
 
 async def _of_run(
-    folder: Path, config: Config, leaked: Leaked | None
+    folder: Path, config: Config, leaked: LeakDetector | None
 ) -> tuple[CleaningSummary, list[Path]]:
     embedder = embedder_for(config.clean)
     with RunStore.create(folder, config) as store:
@@ -118,10 +119,10 @@ async def _of_run(
 
 
 async def _of_file(
-    path: str, config: Config, out: Path | None, leaked: Leaked | None
+    path: str, config: Config, out: Path | None, leaked: LeakDetector | None
 ) -> tuple[CleaningSummary, list[Path]]:
     embedder, seed = embedder_for(config.clean), config.seed
-    summary = await files.in_file(
+    summary = await files.clean_file(
         path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
     )
     return summary, [] if out is None else [out, files.drops_path(out)]
@@ -133,7 +134,7 @@ def _show(
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
         plain["missing"] = missing_from(summary.layers) if summary.layers else ()
-        plain["leakage"] = None if report is None else reports.plain(report)
+        plain["leakage"] = None if report is None else reports.as_dict(report)
         output.print_json(plain, indent=2)
         return
     lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
@@ -209,5 +210,5 @@ def _write(report: Report, path: Path, *, title: str) -> Path:
         if path.suffix == ".html":
             file.write(reports.page(report, title=title))
         else:
-            file.write(json_text(reports.plain(report), indent=2))
+            file.write(json_text(reports.as_dict(report), indent=2))
     return path

@@ -154,7 +154,7 @@ def _show_results(
         told = {
             "folder": str(store.folder),
             "results": [result.as_plain() for result in results],
-            "paid": store.paid(),
+            "paid": store.calls_by_model(),
         }
         output.print_json(told, indent=1)
         return
@@ -163,7 +163,7 @@ def _show_results(
     for result in results:
         _show_result(result)
     print()
-    for model, (n_requests, sent, received) in store.paid().items():
+    for model, (n_requests, sent, received) in store.calls_by_model().items():
         print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
     for path in paths:
         print(f"wrote   {path}")

@@ -23,7 +23,7 @@ from evolcoder.cli import output
 from evolcoder.cli.eval import parsed
 from evolcoder.config import load as configs
 from evolcoder.engine import redact
-from evolcoder.engine.endpoint import LOGINS, KeyRing, handed_on
+from evolcoder.engine.endpoint import LOGINS, KeyRing, logins_as_json
 from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment import remote_bundle, results, timings
 from evolcoder.experiment.config import LoopConfig, fill, variant
@@ -105,8 +105,8 @@ def _hand_logins_on(config: LoopConfig) -> None:
     specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
         specs += session.specs_of(variant(config, name))
-    redact.hide(KeyRing(config.run.servers, specs=specs).secrets())
-    if found := handed_on(specs):
+    redact.register_secrets(KeyRing(config.run.servers, specs=specs).secrets())
+    if found := logins_as_json(specs):
         os.environ[LOGINS] = found
 
 

@@ -1,7 +1,7 @@
 r"""What goes to the terminal: all that a command prints passes through here, once.
 
 Promises: no control, bidirectional or invisible character of an answer, a file or a server reaches
-standard output or standard error, and no secret that `redact.hide` was told; a stream that cannot
+standard output or standard error, nor a secret known to `redact`; a stream that cannot
 hold a character gets its escape. JSON stays JSON. Our own colours are written to
 `progress.terminal()`, and what they colour goes through `visible` before.
 
@@ -78,12 +78,12 @@ def visible_streams() -> Iterator[None]:
     """Have all that is printed pass through `visible`, for as long as the context lasts."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_wrapped, before)
-    redact.hide(os.environ.get(name, "").strip() for name in redact.VARIABLES)
+    redact.register_secrets(os.environ.get(name, "").strip() for name in redact.VARIABLES)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-        redact.forget()
+        redact.clear_secrets()
 
 
 def open_closed_streams() -> None:

@@ -33,7 +33,7 @@ def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_js
         print()
         print(_pair(row))
     print()
-    for model, (n_requests, sent, received) in store.paid().items():
+    for model, (n_requests, sent, received) in store.calls_by_model().items():
         print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
     for line in protection_lines(store):
         print(line)
@@ -70,7 +70,7 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
         "funnel": [as_plain(line) for line in funnel(store)],
         "paid": {
             model: {"requests": n, "prompt_tokens": sent, "completion_tokens": received}
-            for model, (n, sent, received) in store.paid().items()
+            for model, (n, sent, received) in store.calls_by_model().items()
         },
         "sandbox": {
             stage: {"layers": layers, "missing": missing_from(layers)}

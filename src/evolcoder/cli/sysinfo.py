@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import evolcoder
-from evolcoder.engine.registry import MEND, cache_folder
+from evolcoder.engine.registry import CACHE_ADVICE, cache_folder
 from evolcoder.errors import ConfigError
 from evolcoder.sandbox.bubblewrap import find_bwrap
 
@@ -91,7 +91,7 @@ def _cache() -> tuple[Path | None, str]:
         return None, str(error)
     existing = _existing(folder)
     can_write = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    return folder, "" if can_write else f"the cache: {existing}: cannot be written; {MEND}"
+    return folder, "" if can_write else f"the cache: {existing}: cannot be written; {CACHE_ADVICE}"
 
 
 def _existing(folder: Path) -> Path:

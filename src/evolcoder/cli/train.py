@@ -91,7 +91,7 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = load.read_yaml(value)
+            changes[key] = load.parse_yaml(value)
         except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
@@ -109,7 +109,7 @@ def _notes(path: Path | None) -> CardNotes:
         raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
     if not isinstance(data, dict):
         raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
-    return configs.checked(CardNotes, data, where=f"--notes {path}")
+    return configs.validate_as(CardNotes, data, where=f"--notes {path}")
 
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:

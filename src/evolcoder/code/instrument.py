@@ -6,7 +6,7 @@ range or permutations that are given to a call spend their length, and a power, 
 that a name gathers what its digits take, since C works through these out of sight. What is endless
 in Python spends for ever: the unit of a loop is spent outside of whatever the loop's body catches.
 Does not count other work within C, nor what `exec` runs; the meter that it spends from is the
-runner's (`clean.trial`).
+runner's (`decontamination.execution.sandbox_prefilter`).
 
 >>> print(counted("def f(n):\n    return [m for m in range(n)]"))
 def f(n):

@@ -1,19 +1,16 @@
-"""One run's config, whole: knobs from YAML and the command line, checked, and compared on resume.
+"""Loads and validates the config of a run, and compares configs on resume.
 
-An unknown key is an error that names the nearest one. The keys in `FREE_TO_CHANGE` say how far and
-how fast a run goes, what it costs, which rows are doubles and where things are put; all other keys
-decide what the rows are, and a run is resumed only with the same ones. The knobs themselves are in
-`knobs`.
+Values come from a YAML file and from `key.subkey=value` overrides. An unknown key is an error that
+names the nearest known one. The sections in `FREE_TO_CHANGE` set limits, speed, cost, deduplication
+and paths and may differ on resume; all others determine the rows and are part of the fingerprint.
+
+YAML is parsed with bounds: plain data only, at most `MAX_DEPTH` deep and `MAX_VALUES` values with
+aliases expanded. Time and memory are linear in the text, aliases ("billion laughs") and nesting
+included. Invalid text raises yaml.YAMLError or ValueError.
 
 >>> load(None, ["budget.rounds=2"]).budget.rounds
 2
-
-YAML with bounds: plain data only, of bounded depth and size once its aliases are expanded.
-
-Promises: time and memory grow with the text and never with what its aliases stand for ("billion
-laughs"); no depth of nesting ends in a RecursionError. Faults are yaml.YAMLError or ValueError.
-
->>> load("a: [1, 2]")
+>>> parse_yaml("a: [1, 2]")
 {'a': [1, 2]}
 """
 
@@ -55,25 +52,25 @@ from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.safe_repr import safe_repr
 from evolcoder.text import without_logins
 
-MOST_MB = 4
-"""Longest file that is read as YAML."""
-MOST_DEPTH = 100
-MOST_VALUES = 50_000
-"""Keys and values of a document, each alias counted as all that it stands for."""
-_PIECE_CHARS = 256
-"""A longer text counts as several values."""
+MAX_MB = 4
+"""Largest YAML file that is read."""
+MAX_DEPTH = 100
+MAX_VALUES = 50_000
+"""Keys and values of a document, with aliases expanded."""
+_VALUE_CHARS = 256
+"""A string counts as one more value per this many characters."""
 
 
-def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is any plain data
-    """Read one document."""
-    counter = _Counter()
+def parse_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is any plain data
+    """Parse one document."""
+    counter = _SizeCounter()
     for event in yaml.parse(text, Loader=yaml.SafeLoader):  # events hold no nested objects
         counter.count(event)
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the two halves that JSON makes of an emoji as the one character that they are."""
+    """Joins escaped surrogate pairs, which JSON writes for an emoji, into one character."""
 
 
 def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
@@ -86,18 +83,18 @@ def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
-class _Counter:
-    """Counts a document's depth and its values as its events come."""
+class _SizeCounter:
+    """Tracks the depth and the number of values of a document from its parse events."""
 
     def __init__(self) -> None:
         self._n_values = 0
         self._sizes: dict[str, int] = {}
-        self._open: list[tuple[str | None, int]] = []  # anchor, and the values before it
+        self._open: list[tuple[str | None, int]] = []  # anchor, and the number of values before it
 
     def count(self, event: Any) -> None:  # noqa: ANN401 - yaml's events have no stubs
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._sizes:
-                raise yaml.YAMLError(f"the alias *{event.anchor} stands for nothing before it")
+                raise yaml.YAMLError(f"alias *{event.anchor} has no anchor before it")
             self._n_values += self._sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open.append((event.anchor, self._n_values))
@@ -106,12 +103,12 @@ class _Counter:
             self._end(*self._open.pop())
         elif isinstance(event, yaml.ScalarEvent):
             before = self._n_values
-            self._n_values += 1 + len(event.value) // _PIECE_CHARS
+            self._n_values += 1 + len(event.value) // _VALUE_CHARS
             self._end(event.anchor, before)
-        if len(self._open) > MOST_DEPTH:
-            raise yaml.YAMLError(f"nested more than {MOST_DEPTH} deep")
-        if self._n_values > MOST_VALUES:
-            raise yaml.YAMLError(f"more than {MOST_VALUES:,} values, with aliases expanded")
+        if len(self._open) > MAX_DEPTH:
+            raise yaml.YAMLError(f"nested more than {MAX_DEPTH} deep")
+        if self._n_values > MAX_VALUES:
+            raise yaml.YAMLError(f"more than {MAX_VALUES:,} values, with aliases expanded")
 
     def _end(self, anchor: str | None, before: int) -> None:
         if anchor is not None:
@@ -141,22 +138,24 @@ __all__ = [
     "ServerConfig",
     "TrafficConfig",
     "VerifyConfig",
-    "check",
-    "checked",
     "differing_keys",
     "load",
     "load_as",
+    "parse_yaml",
+    "validate",
+    "validate_as",
 ]
 
 FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "cache")
-"""Keys that may differ when a run is resumed: they do not decide what a row is. (A run is cleaned
-anew, all of it, when `clean` differs.)"""
+"""Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
+are cleaned again."""
 
 
 NAMED_SECTIONS = ("servers", "prices")
-"""Sections by names that are the user's."""
-_NO_TEXT = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
-"""The other halves stand for bytes of names of files that are not UTF-8."""
+"""Sections whose keys are names chosen by the user."""
+_INVALID_CHARACTER = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
+"""NUL, and surrogates that stand for no byte. U+DC80 to U+DCFF are allowed: Python's
+surrogateescape uses them for bytes of file names that are not UTF-8."""
 S = TypeVar("S", bound=Section)
 
 
@@ -165,10 +164,10 @@ def _no_null_section(value: object) -> object:
 
 
 class Config(Section):
-    """One run, whole."""
+    """The config of one run."""
 
     seed: int = Field(0, ge=0)
-    """Root of all randomness."""
+    """Root seed of all randomness."""
     seeds: Annotated[SeedsConfig, BeforeValidator(_no_null_section)] = SeedsConfig()
     evolver: Annotated[EvolverConfig, BeforeValidator(_no_null_section)] = EvolverConfig()
     responder: Annotated[ResponderConfig, BeforeValidator(_no_null_section)] = ResponderConfig()
@@ -182,51 +181,52 @@ class Config(Section):
     traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
     export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()
     servers: dict[Host, ServerConfig] = Field(default_factory=dict)
-    """By HOST or HOST:PORT: where the keys of servers other than OPENAI_BASE_URL are."""
+    """By HOST or HOST:PORT: API keys of servers other than OPENAI_BASE_URL."""
     prices: dict[str, Price] = Field(default_factory=dict)
-    """Price by model name; adds to and overrides the built-in table."""
+    """By model name: prices that extend or override the built-in table."""
     cache: str | None = None
-    """Completion cache shared by runs; left out, completions.db in the cache folder."""
+    """Path of the completion cache, which runs share; default: completions.db in the user's cache
+    folder."""
 
-    def deciding(self) -> dict[str, Any]:
-        """Return the keys that decide what the rows are, as plain data."""
+    def fingerprinted(self) -> dict[str, Any]:
+        """Return the keys that determine the rows, as plain data."""
         return self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all deciding keys."""
-        return content_id("config", self.deciding())
+        """Hash of the keys that determine the rows; a run is resumed only with the same one."""
+        return content_id("config", self.fingerprinted())
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML file (or the defaults), apply `a.b=value` overrides, and check all of it."""
+    """Load a run's config from a YAML file (or the defaults) and apply `a.b=value` overrides."""
     return load_as(Config, path, overrides)
 
 
 def load_as(kind: type[S], path: Path | None, overrides: Iterable[str] = ()) -> S:
-    """Read a file that holds another section than a run's config, in the same way."""
+    """Load another section than `Config` in the same way."""
     data = _read_yaml(path) if path else {}
     for override in overrides:
         _apply(data, override)
-    return checked(kind, data, where=str(path) if path else "config")
+    return validate_as(kind, data, where=str(path) if path else "config")
 
 
-def check(data: Mapping[str, Any], *, where: str) -> Config:
-    """Validate plain data; the first fault becomes a one-line ConfigError."""
-    return checked(Config, data, where=where)
+def validate(data: Mapping[str, Any], *, where: str) -> Config:
+    """Validate plain data as `Config`; the first error is raised as a one-line ConfigError."""
+    return validate_as(Config, data, where=where)
 
 
-def checked(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
-    """Validate plain data as any section; the first fault becomes a one-line ConfigError."""
-    _check_texts(data, where)
+def validate_as(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
+    """Validate plain data as `kind`; the first error is raised as a one-line ConfigError."""
+    _check_strings(data, where)
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_fault(error, kind)}") from error
+        raise ConfigError(f"{where}: {_format_error(error, kind)}") from error
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Name the keys, dotted, in which two plain configs differ."""
+    """List the dotted keys in which two plain configs differ."""
     found: list[str] = []
     for key in sorted({*old, *new}):
         a, b, name = old.get(key), new.get(key), f"{prefix}{key}"
@@ -238,12 +238,12 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    read = read_bytes(path, most_mb=MOST_MB, error=ConfigError)
+    read = read_bytes(path, most_mb=MAX_MB, error=ConfigError)
     try:
-        data = read_yaml(read.decode("utf-8-sig"))
+        data = parse_yaml(read.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not YAML: {not_utf8(read, error)}") from error
-    except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
+    except (yaml.YAMLError, ValueError) as error:  # an invalid date is a ValueError
         first = str(error).splitlines()
         raise ConfigError(
             f"{path}: not YAML: {' '.join(part.strip() for part in first)}"
@@ -251,7 +251,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: must hold keys and values, not a {type(data).__name__}")
+        raise ConfigError(
+            f"{path}: must be a mapping of keys to values, not a {type(data).__name__}"
+        )
     return data
 
 
@@ -260,10 +262,10 @@ def _apply(data: dict[str, Any], override: str) -> None:
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: write it as key.subkey=value")
     try:
-        value = read_yaml(text)
+        value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
-    *path, last = _keys_of(dotted, is_section=isinstance(value, Mapping))
+    *path, last = _split_key(dotted, is_section=isinstance(value, Mapping))
     for key in path:
         inner = data.setdefault(key, {})
         if not isinstance(inner, dict):
@@ -272,17 +274,17 @@ def _apply(data: dict[str, Any], override: str) -> None:
     data[last] = value
 
 
-def _check_texts(data: object, where: str) -> None:
-    """Refuse what no name of a file holds and no model is sent: NUL, and halves of characters."""
+def _check_strings(data: object, where: str) -> None:
+    """Reject strings that can be no file name and no prompt: NUL and unpaired surrogates."""
     left: list[tuple[object, str]] = [(data, "")]
     seen: set[int] = set()
     while left:
         value, name = left.pop()
-        if isinstance(value, str) and (found := _NO_TEXT.search(value)):
-            raise ConfigError(f"{where}: {name}: {found[0]!r} is no text, for a file or a model")
+        if isinstance(value, str) and (found := _INVALID_CHARACTER.search(value)):
+            raise ConfigError(f"{where}: {name}: the character {found[0]!r} is not allowed")
         if id(value) in seen or not isinstance(value, Mapping | list | tuple):
             continue
-        seen.add(id(value))  # YAML's aliases may lead to one list a billion times
+        seen.add(id(value))  # YAML aliases may repeat one list exponentially often
         if isinstance(value, Mapping):
             left += [(key, f"{name}: a key" if name else "a key") for key in value]
             left += [(part, f"{name}.{key}".lstrip(".")) for key, part in value.items()]
@@ -290,8 +292,8 @@ def _check_texts(data: object, where: str) -> None:
             left += [(part, name) for part in value]
 
 
-def _keys_of(dotted: str, *, is_section: bool) -> list[str]:
-    """Split a dotted key; names that may hold dots themselves, of hosts and models, stay whole."""
+def _split_key(dotted: str, *, is_section: bool) -> list[str]:
+    """Split a dotted key; names of hosts and models, which may contain dots, stay whole."""
     keys = dotted.split(".")
     for at, key in enumerate(keys):
         if key in NAMED_SECTIONS and len(keys) > at + 2:
@@ -300,8 +302,8 @@ def _keys_of(dotted: str, *, is_section: bool) -> list[str]:
     return keys
 
 
-def _first_fault(error: ValidationError, kind: type[Section]) -> str:
-    """Tell of one fault; of a key that is not known first, since others may follow from it."""
+def _format_error(error: ValidationError, kind: type[Section]) -> str:
+    """Describe one error. Unknown keys come first: other errors may follow from them."""
     faults = error.errors(include_url=False)
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     dotted = ".".join(str(part) for part in fault["loc"] if part != "[key]")
@@ -309,7 +311,7 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
     if "servers" in fault["loc"]:
-        return f"{without_logins(dotted)}: {message}"  # what was given may be the key itself
+        return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"
 
@@ -318,7 +320,7 @@ def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:
     section = _section_at(loc[:-1], kind)
     names = list(section.model_fields) if section else []
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}"
+    return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(names)}"
 
 
 def _section_at(loc: tuple[str | int, ...], kind: type[Section]) -> type[Section] | None:

@@ -1,7 +1,7 @@
-"""The knobs, section by section, with a sentence under each; `config` puts them together.
+"""Config sections of a run; `config.load` combines them into `Config`.
 
-Promises: a section is frozen, takes no key that it does not know, and holds what can be checked of
-a value alone. Reads no file.
+The string under each field is its documentation. Sections are frozen, refuse unknown keys and check
+each value on its own; checks that need files or other sections are done where they are used.
 
 >>> EvolverConfig(temperature=0.2).top_p
 0.9
@@ -23,13 +23,13 @@ from evolcoder.records import Check
 from evolcoder.text import without_logins
 
 TASK_PLACEHOLDER = "{task}"
-"""What a heuristic's template must hold."""
-MOST_IN_FLIGHT = 4096
-"""More requests at once help no server that we know."""
+"""Placeholder that the template of a heuristic must contain."""
+MAX_IN_FLIGHT = 4096
+"""Upper bound of concurrent requests; no server known to us gets faster above it."""
 
 
 ModelSpec = Annotated[str, PlainSerializer(without_logins)]
-"""A model spec; written down, it is without the login that its URL may hold."""
+"""A model spec; credentials in its URL are removed when it is serialised."""
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]]+)(?::\d{1,5})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -44,20 +44,20 @@ VerifyReason = Literal[
     "bait_is_answer",
     "bound_missed",
 ]
-"""Reasons for which verification may drop a row."""
+"""Drop reasons that verification may use."""
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
+    """Base class of sections: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SeedsConfig(Section):
-    """Where the tasks of round 0 come from."""
+    """Where seed tasks (round 0) come from."""
 
     path: str = "bundled"
-    """A file (.json, .jsonl, .parquet, each also .gz), a Hub data set id, or `bundled`."""
+    """A file (.json, .jsonl or .parquet, optionally .gz), a Hub data set id, or `bundled`."""
     format: Literal[
         "auto",
         "alpaca",
@@ -69,91 +69,92 @@ class SeedsConfig(Section):
         "trl",
         "preference",
     ] = "auto"
-    """The rows' format; `auto` recognises it from the fields and reports it."""
+    """Row format; `auto` detects it from the field names and reports it."""
     split: str = "train"
-    """The split to read of a Hub data set."""
+    """Split of a Hub data set."""
     subset: str | None = None
-    """The subset (configuration) of a Hub data set, where it has several."""
+    """Subset (configuration) of a Hub data set that has several."""
     revision: str | None = None
-    """Branch, tag or commit of a Hub data set; left out, its main branch."""
+    """Branch, tag or commit of a Hub data set; default: its main branch."""
     max_chars: int = Field(20_000, ge=1)
-    """Longest instruction or answer in characters; a row with a longer one is dropped."""
+    """Maximum characters of an instruction or a response; rows with a longer one are dropped."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Take only the first so many usable seeds."""
+    """Use only the first N usable seeds."""
 
 
 class ModelConfig(Section):
-    """A model and how to sample from it. Every value is sent with every request."""
+    """A model and its sampling parameters. Every parameter is sent with every request."""
 
     model: ModelSpec = "qwen2.5-coder-0.5b"
-    """A known name, FILE.gguf, openai:NAME, URL#NAME, or scripted:FILE."""
+    """A known name, `FILE.gguf`, `openai:NAME`, `URL#NAME` or `scripted:FILE`."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     """Sampling temperature."""
     top_p: float = Field(0.9, gt=0.0, le=1.0)
-    """Nucleus sampling bound."""
+    """Nucleus sampling: cumulative probability of the tokens to sample from."""
     max_tokens: int = Field(1024, ge=1)
-    """Longest answer in tokens; an answer cut off there is dropped."""
+    """Maximum tokens of a response; a truncated response is dropped."""
     system: str = ""
-    """System message; empty sends none."""
+    """System message; empty: none is sent."""
     n_ctx: int = Field(4096, ge=256)
-    """Context of each slot of a model in this process, in tokens."""
+    """Context length of each slot of an in-process model, in tokens."""
 
 
 class EvolverConfig(ModelConfig):
-    """The model that makes tasks harder."""
+    """The model that evolves tasks."""
 
     temperature: float = Field(0.6, ge=0.0, le=2.0)
-    """Sampling temperature; a small model wanders off the task above it."""
+    """Sampling temperature; above this value small models drift off the task."""
     max_tokens: int = Field(640, ge=1)
-    """Longest evolution in tokens; one cut off there is dropped."""
+    """Maximum tokens of an evolution; a truncated one is dropped."""
 
 
 class ResponderConfig(ModelConfig):
-    """The model that answers tasks; `model` left out means the evolver's."""
+    """The model that answers tasks."""
 
     model: ModelSpec | None = None  # type: ignore[assignment]
-    """A model spec; left out, the evolver's model answers."""
+    """A model spec; default: the evolver's model."""
     max_tokens: int = Field(2048, ge=1)
-    """Longest answer in tokens; an answer cut off there is dropped."""
+    """Maximum tokens of a response; a truncated response is dropped."""
 
 
 class JudgeConfig(ModelConfig):
-    """The optional model that is asked whether an evolution equals its parent."""
+    """The optional model that judges whether an evolution is equivalent to its parent."""
 
     model: ModelSpec | None = None  # type: ignore[assignment]
-    """A model spec; left out, no judge is asked."""
+    """A model spec; default: no judge."""
     temperature: float = Field(0.0, ge=0.0, le=2.0)
     """Sampling temperature."""
     max_tokens: int = Field(16, ge=1)
-    """Longest verdict in tokens."""
+    """Maximum tokens of a judgement."""
 
 
 class ExampleConfig(Section):
-    """A worked example of a heuristic, shown to the evolver as an earlier turn of the chat."""
+    """A worked example of a heuristic, sent to the evolver as an earlier turn of the chat."""
 
     task: str
-    """A task before."""
+    """The task before evolution."""
     answer: str
-    """What the evolver should answer to it."""
+    """The expected answer of the evolver."""
 
 
 class HeuristicConfig(Section):
-    """A change to a built-in heuristic, or a heuristic of the user's."""
+    """An override of a built-in heuristic, or a heuristic of the user."""
 
     weight: float | None = Field(None, ge=0.0)
-    """Relative chance of being picked; 0 turns it off."""
+    """Relative probability of being picked; 0 disables the heuristic."""
     template: str | None = None
-    """What the evolver is asked; must hold {task}. Replaces the built-in examples too."""
+    """Prompt to the evolver; must contain {task}. It also replaces the built-in examples."""
     examples: tuple[ExampleConfig, ...] | None = None
-    """Worked examples, put through the template; a built-in's own are kept if left out."""
+    """Worked examples, formatted with the template; default: those of the built-in heuristic."""
     answer: Literal["task", "addition"] | None = None
-    """What the template asks for: the whole new task, or sentences to stand behind the old one."""
+    """What the template asks for: the whole new `task`, or an `addition` appended to the parent."""
     must_hold: Literal["nothing", "bait", "bound"] | None = None
-    """What an evolution must hold: a piece of wrong code, or a bound such as O(n)."""
+    """What an evolution must contain: `bait` (a piece of wrong code) or a `bound` such as O(n)."""
     suits: Literal["any", "code", "algorithm"] | None = None
-    """Tasks that it is picked for: all, all but explanations, or work that grows with its input."""
+    """Tasks it applies to: `any`, `code` (all but explanations) or `algorithm` (cost grows with
+    input size)."""
     origin: str = "user"
-    """Who wrote it."""
+    """Author of the heuristic, recorded in the run."""
 
     @model_validator(mode="after")
     def _has_placeholder(self) -> "HeuristicConfig":
@@ -163,79 +164,82 @@ class HeuristicConfig(Section):
 
 
 class EvolveConfig(Section):
-    """How a task becomes a harder one."""
+    """How tasks are evolved."""
 
     heuristics: dict[str, HeuristicConfig] = Field(default_factory=dict)
-    """By name: reweight or replace a built-in one, or add one."""
+    """By name: reweight or replace a built-in heuristic, or add one."""
     only_these: bool = False
-    """Use the heuristics named here alone, not the built-in ones beside them."""
+    """Use only the heuristics listed here, without the other built-in ones."""
     candidates: int = Field(3, ge=1, le=16)
-    """Evolutions tried for one task in one round until one is usable."""
+    """Maximum evolution attempts per task and round; the first usable one is kept."""
     max_failures: int | None = Field(None, ge=1)
-    """Rounds in which a task may fail before it rests; left out, it is tried every round."""
+    """Failed rounds after which a task is no longer evolved; default: no limit."""
 
 
 class EliminateConfig(Section):
-    """When an evolution or an answer is not good enough to keep."""
+    """Elimination rules for evolutions and responses."""
 
     min_new_words: int = Field(3, ge=0)
-    """Telling words that a harder task must hold and its parent does not."""
+    """Minimum content words in an evolution that its parent does not contain."""
     doubtful_words: int = Field(5, ge=0)
-    """Below so many, another candidate is tried first, and the judge, if there is one, is asked."""
+    """With fewer new content words than this, another candidate is tried first, and the judge, if
+    any, is asked."""
     max_overlap: float = Field(0.9, gt=0.0, le=1.0)
-    """Largest share of common words (Jaccard) between a task and its parent."""
+    """Maximum word overlap (Jaccard index) between a task and its parent."""
     min_kept: float = Field(0.25, ge=0.0, le=1.0)
-    """Share of the telling words of its parent's prose that a rewritten task must keep."""
+    """Minimum share of the content words of the parent's prose that a rewritten task keeps."""
     max_growth: float = Field(3.0, gt=1.0)
-    """A task may be so many times as long as its parent, counted in words, plus 60 words."""
+    """Maximum length of a task relative to its parent, in words; 60 words are always allowed on
+    top."""
     max_words: int = Field(400, ge=10)
-    """Longest task in words."""
+    """Maximum length of a task in words."""
     apology_words: int = Field(80, ge=1)
-    """An answer that apologises is dropped if it is shorter than this."""
+    """A response that apologises is dropped if it has fewer words than this."""
 
 
 class RespondConfig(Section):
     """How tasks are answered."""
 
     tries: int = Field(1, ge=1, le=16)
-    """Answers tried for one task until one is usable."""
+    """Maximum response attempts per task; the first usable one is kept."""
     reanswer_seeds: bool = False
-    """Answer the seeds with the responder too, in place of the answers that they came with."""
+    """Generate responses for the seeds too, replacing the ones in the data set."""
 
 
 SandboxLevel = Literal["strict", "processes"]
-"""The levels of `sandbox/pool.py`, named here so that a run need not load it to know them."""
+"""The isolation levels of `sandbox/pool.py`, repeated here to avoid importing it."""
 
 
 class VerifyConfig(Section):
-    """What is checked of a row, and which findings drop it."""
+    """Which checks are run on rows, and which findings drop a row."""
 
     when: Literal["possible", "always", "never"] = "possible"
-    """`possible` checks rows where this machine can hold programs, and says so where it cannot."""
+    """`possible` verifies rows if this machine can run the sandbox and reports it otherwise;
+    `always` makes a missing sandbox an error; `never` skips verification."""
     sandbox: SandboxLevel = "strict"
-    """Least protection under which programs run."""
+    """Minimum isolation of programs: `strict` (bubblewrap) or `processes` (Landlock)."""
     checks: tuple[Check, ...] = (Check.RUNS,)
-    """Checks to do; those that use what others find come behind them."""
+    """Checks to run; a check that uses the results of others runs after them."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
-    """Findings that drop a row; the others are stored and drop nothing."""
+    """Findings that drop a row; other findings are only stored."""
     seeds: bool = False
-    """Check the answers that came with the seeds as well."""
+    """Also verify the responses that came with the seeds."""
     tester: ModelSpec | None = None
-    """TESTS: a model spec that writes the tests; left out, the responder does."""
+    """Check `tests`: spec of the model that writes tests; default: the responder."""
     candidates: int = Field(3, ge=1, le=64)
-    """TESTS: answers that are compared with the row's own by which check sets they pass."""
+    """Check `tests`: responses compared with the row's own by the test sets that they pass."""
     check_sets: int = Field(3, ge=1, le=64)
-    """TESTS: check sets that are written for a task, without a look at its answer."""
+    """Check `tests`: test sets generated per task, without access to its response."""
     mutants: int = Field(12, ge=1, le=200)
-    """TESTS: broken versions of the answer that a check set must tell from it."""
+    """Check `tests`: mutants of the response that a test set must distinguish from it."""
     samples: int = Field(5, ge=1, le=200)
-    """DIFFICULTY: answers that are drawn for a pass rate."""
+    """Check `difficulty`: responses sampled to estimate a pass rate."""
     cpu_s: float = Field(5.0, gt=0.0)
-    """Processor seconds of one program."""
+    """CPU seconds per program."""
     wall_s: float = Field(10.0, gt=0.0)
-    """Seconds by the clock of one program."""
+    """Wall-clock seconds per program."""
     memory_mb: int = Field(1024, ge=64)
-    """Memory of one program."""
+    """Memory per program in MB."""
 
 
 Detector = Literal["ngrams", "substring", "neighbours", "execution"]
@@ -245,71 +249,74 @@ LeakDrop = Literal[
 
 
 class CleanConfig(Section):
-    """Which rows are doubles of others or leak benchmarks, once a run's rounds are done."""
+    """Deduplication and decontamination, done after the last round of a run."""
 
     exact: bool = True
-    """Drop rows whose text is another's, case and white space aside."""
+    """Drop rows whose text equals another row's, ignoring case and white space."""
     near: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
-    """Drop rows that share this much of their runs of three words with another; null: keep them."""
+    """Minimum Jaccard similarity of word 3-grams at which a row is dropped as a near-duplicate;
+    null: off."""
     meaning: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Drop rows whose embedding has at least this cosine with another's; null: keep them."""
+    """Minimum cosine similarity of embeddings at which a row is dropped as a semantic duplicate;
+    null: off."""
     compare: Literal["task", "row"] = "task"
-    """What is compared: tasks, or tasks with their answers."""
+    """Text that is compared: the `task`, or the whole `row` (task and response)."""
     embedder: str = "auto"
-    """For `meaning`: a known name, a folder or a Hub id; `auto` is gte-large where it can be had,
-    else the packaged all-MiniLM-L6-v2."""
+    """Embedding model for `meaning`: a known name, a folder or a Hub id; `auto` uses gte-large if
+    available, else the packaged all-MiniLM-L6-v2."""
     beside: tuple[str, ...] = ()
-    """Other data sets, whose rows ours must not repeat."""
+    """Other data sets; rows that duplicate one of theirs are dropped."""
     against: tuple[str, ...] = ()
-    """Benchmarks that rows must not leak, by their names; none: nobody looks."""
+    """Names of benchmarks to decontaminate against; empty: no decontamination."""
     data_dir: str | None = None
-    """Where their files lie; left out, they are fetched."""
+    """Folder with the benchmark files; default: they are downloaded."""
     detectors: tuple[Detector, ...] = ("ngrams", "substring", "neighbours", "execution")
-    """Who looks for leaks; a judge only by `evolcoder clean RUN --judge SPEC`."""
+    """Contamination detectors; the LLM judge is available only in `evolcoder clean RUN --judge
+    SPEC`."""
     drop: tuple[LeakDrop, ...] = ("any",)
-    """Whose word drops a row: `any` detector's, that of some, `execution-any` for passes that tell
-    nothing too, or `none`."""
+    """Detectors that may drop a row: `any`, a list of them, or `none`; `execution-any` also drops
+    on passes of checks that are too weak to be evidence."""
 
 
 class BudgetConfig(Section):
-    """How far a run goes. Raising a limit resumes the run."""
+    """Limits of a run. Raising a limit resumes a stopped run."""
 
     rounds: int = Field(1, ge=0, le=100)
-    """Rounds of evolution; with a target, the run goes on for as many as it needs."""
+    """Rounds of evolution; with `target`, as many as it needs."""
     target: int | None = Field(None, ge=1)
-    """Stop when exactly so many evolved rows are accepted; seeds come on top."""
+    """Stop at exactly N accepted evolved rows, seeds not counted, over as many rounds as needed."""
     max_candidates: int | None = Field(None, ge=1)
-    """Most evolutions begun for a target; left out, four times the target."""
+    """Maximum evolutions started to reach `target`; default: four times the target."""
     max_usd: float | None = Field(None, ge=0.0)
-    """Most money that may be spent, by the price table, over the life of the run."""
+    """Maximum cost in US dollars over the life of the run, by the price table."""
     max_tokens: int | None = Field(None, ge=1)
-    """Most tokens that may be paid for, sent and received, over the life of the run."""
+    """Maximum tokens sent and received over the life of the run, cached completions excluded."""
     max_hours: float | None = Field(None, gt=0.0)
-    """Longest time that one invocation may take."""
+    """Maximum hours of one invocation."""
 
 
 class TrafficConfig(Section):
-    """How fast a model server is driven."""
+    """Rate limits, timeouts and retries of model servers, and threads of in-process models."""
 
-    concurrency: int = Field(64, ge=1, le=MOST_IN_FLIGHT)
-    """Most requests in flight; halved on 429 and 503 and grown again."""
+    concurrency: int = Field(64, ge=1, le=MAX_IN_FLIGHT)
+    """Maximum requests in flight; halved on HTTP 429 and 503, then raised again."""
     seeds: bool = True
-    """Send each request's seed. vLLM draws seeded requests one by one: with hundreds in flight it
-    is faster without, and what can be had again is then what the cache holds."""
+    """Send a seed with each request. vLLM samples seeded requests one at a time, so it is faster
+    without at hundreds of requests in flight; only cached completions are reproducible then."""
     requests_per_minute: int | None = Field(None, ge=1)
-    """Bound on requests, if the server has one."""
+    """Maximum requests per minute; default: no limit."""
     tokens_per_minute: int | None = Field(None, ge=1)
-    """Bound on tokens sent and asked for, if the server has one."""
+    """Maximum tokens per minute, prompt and `max_tokens` together; default: no limit."""
     timeout_s: float = Field(300.0, gt=0.0)
-    """Longest wait for one answer."""
+    """Maximum seconds to wait for one completion."""
     max_tries: int = Field(8, ge=1)
-    """Tries per request that the server fails at; waiting for one that is away uses up none."""
+    """Maximum attempts per request; waiting for an unreachable server does not count."""
     max_retry_s: float = Field(600.0, gt=0.0)
-    """Longest time that one request is retried, waiting for a server that is away included."""
+    """Maximum seconds to retry one request, including waits for an unreachable server."""
     slots: int = Field(8, ge=1, le=256)
-    """Parallel sequences of a model in this process."""
+    """Parallel sequences of an in-process model."""
     threads: int | None = Field(None, ge=1)
-    """Threads of a model in this process; left out, one per core that this process may use."""
+    """Threads of an in-process model; default: one per available core."""
 
 
 def _is_host(name: str) -> str:
@@ -320,28 +327,28 @@ def _is_host(name: str) -> str:
 
 def _is_variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise ValueError("name the variable that holds the key, and not the key")
+        raise ValueError("write the name of the environment variable, not the key itself")
     return name
 
 
 Host = Annotated[str, AfterValidator(_is_host)]
-"""HOST, for all of its ports, or HOST:PORT."""
+"""HOST (any port) or HOST:PORT."""
 
 
 class ServerConfig(Section):
-    """What one model server needs beside its URL."""
+    """Settings of one model server other than its URL."""
 
     key_variable: Annotated[str, AfterValidator(_is_variable)]
-    """The environment variable that holds its key, which goes to this host alone."""
+    """Environment variable with the server's API key, which is sent to this host only."""
 
 
 class Price(Section):
     """Price of a model in US dollars per million tokens."""
 
     input: float = Field(ge=0.0)
-    """Tokens sent."""
+    """Price of prompt tokens."""
     output: float = Field(ge=0.0)
-    """Tokens received."""
+    """Price of completion tokens."""
 
 
 ExportFormat = Literal[
@@ -350,11 +357,11 @@ ExportFormat = Literal[
 
 
 class ExportConfig(Section):
-    """What is written when a run ends."""
+    """Files written when a run ends."""
 
     formats: tuple[ExportFormat, ...] = ("alpaca", "messages")
-    """Formats to write under `export/`."""
+    """Formats written to `export/`."""
     include_seeds: bool = True
-    """Export the seeds with the evolved rows (the paper's merge)."""
+    """Export the seeds along with the evolved rows (the paper's merge)."""
     license: str = "unknown"
-    """Licence that the data set card names, as the Hub writes it; yours to know."""
+    """Licence in the data set card, as a Hub identifier; the user is responsible for it."""

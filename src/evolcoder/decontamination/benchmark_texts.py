@@ -1,9 +1,9 @@
-"""A benchmark's problems as plain texts: what a training set must not hold.
+"""The problems of benchmarks as plain texts, for the contamination detectors.
 
-Promises: every problem of every benchmark gives one item, with what there is of prompt, solution
-and tests. Reads no file and knows no benchmark: the door hands the problems in.
+Every problem gives one item with its prompt, solution and tests, as far as they exist. No I/O; the
+caller provides the problems.
 
-    items = items_of("humaneval", bench.problems())
+    items = benchmark_texts("humaneval", bench.problems())
 """
 
 import re
@@ -20,57 +20,57 @@ from evolcoder.bench.base import (
 )
 
 MAX_CALLS = 20
-"""Calls of a problem with thousands of inputs that are written out as its tests."""
+"""Maximum number of calls that are written out as a problem's tests."""
 MAX_CALL_CHARS = 400
-"""Inputs longer than this are nobody's quotation."""
+"""Maximum length of such a call; longer inputs are not quoted in practice."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkText:
-    """One problem of a benchmark in plain texts."""
+    """One problem of a benchmark as plain text."""
 
     benchmark: str
-    """Name of the benchmark, as on the command line."""
+    """Command-line name of the benchmark."""
     id: str
-    """Id of the problem in its benchmark."""
+    """Id of the problem."""
     language: str
     """Canonical name of the programming language."""
     entry_points: tuple[str, ...]
-    """Names that its tests call; empty where it asks for no function."""
+    """Functions that its tests call; empty if it asks for none."""
     prompt: str
-    """What a model is given."""
+    """The prompt."""
     solution: str
-    """Its canonical solution; empty where there is none."""
+    """The canonical solution; empty if there is none."""
     tests: str
-    """What a program must withstand, as source."""
+    """Source of the tests."""
 
     @property
     def wording(self) -> str:
-        """The prompt in words: its docstring where it has one, up to the first sample call."""
+        """The prompt's prose: its docstring, if any, up to the first example call."""
         found = _DOCSTRING.findall(self.prompt)
         text = found[-1] if found else self.prompt
-        said = _CALL.split(text, maxsplit=1)[0].strip()
-        return said if len(said.split()) >= LEAST_WORDS else text.strip()
+        prose = _CALL.split(text, maxsplit=1)[0].strip()
+        return prose if len(prose.split()) >= MIN_WORDS else text.strip()
 
 
-LEAST_WORDS = 3
-"""With fewer words before its sample calls, a prompt is taken whole."""
+MIN_WORDS = 3
+"""If there are fewer words before the first example call, the whole prompt is used."""
 _DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
 _CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
 
 
-def items_of(benchmark: str, problems: Iterable[Problem]) -> tuple[BenchmarkText, ...]:
-    """Turn a benchmark's problems into texts."""
+def benchmark_texts(benchmark: str, problems: Iterable[Problem]) -> tuple[BenchmarkText, ...]:
+    """Convert the problems of a benchmark."""
     return tuple(_item(benchmark, problem) for problem in problems)
 
 
 def _item(benchmark: str, problem: Problem) -> BenchmarkText:
-    language, names, tests = _checked(problem.checks)
+    language, names, tests = _test_facts(problem.checks)
     solution = problem.reference or ""
     return BenchmarkText(benchmark, problem.id, language, names, problem.prompt, solution, tests)
 
 
-def _checked(checks: Checks) -> tuple[str, tuple[str, ...], str]:
+def _test_facts(checks: Checks) -> tuple[str, tuple[str, ...], str]:
     match checks:
         case AssertChecks(test_source=source, entry_points=names):
             return "python", names, source

@@ -1,11 +1,11 @@
-"""Leakage in rows: every detector that was asked for looks at every row, in one pass.
+"""Runs the selected contamination detectors over rows, in one pass.
 
-Promises: the rows are read once and not kept; the hits are the same in any order of rows and at any
-concurrency; it can be cancelled between a few texts. How answers are run against tests is handed
-in. Which hits drop a row is the caller's choice. A row that a detector fails at has no hit by it,
-and is named.
+Rows are streamed. Hits do not depend on the order of rows or the concurrency. Cancellation takes
+effect within a few texts. The caller provides the executor of responses and decides which hits drop
+a row. A row on which a detector fails is listed as unjudged and has no hit of that detector.
 
->>> found = await look(rows, Looks(items, frozenset(Detector)), seed=0)   # doctest: +SKIP
+>>> settings = DetectorSettings(items, frozenset({Detector.NGRAMS}))   # doctest: +SKIP
+>>> found = await detect_leaks(rows, settings, seed=0)   # doctest: +SKIP
 """
 
 import asyncio
@@ -15,8 +15,7 @@ from itertools import islice
 
 from evolcoder import sample_errors
 from evolcoder.code.normalize import read
-from evolcoder.decontamination import llm_judge as judging
-from evolcoder.decontamination import nearest
+from evolcoder.decontamination import llm_judge, nearest
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector, DropRule, Hit
 from evolcoder.decontamination.llm_judge import JudgedPair
@@ -24,42 +23,42 @@ from evolcoder.decontamination.ngrams import NgramDetector
 from evolcoder.decontamination.report import Report, report_of
 from evolcoder.decontamination.substring import SubstringDetector
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.rows import CleanedRow
 from evolcoder.engine.base import Role
 from evolcoder.errors import UnjudgedError
+from evolcoder.records import Row
 
 Execution = Callable[[str, str], Awaitable[Sequence[Hit]]]
-"""Takes a row's id and answer, and returns its hits."""
+"""Takes a row's id and response; returns its hits."""
 BLOCK = 256
-"""Rows that are looked at together."""
+"""Rows per batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """Which detectors look, and what they need."""
+    """The enabled detectors and what they need."""
 
     items: Sequence[BenchmarkText]
-    """The benchmarks' problems."""
+    """The problems of the benchmarks."""
     by_text: frozenset[Detector]
-    """Those of n-grams and substrings that were asked for."""
+    """Enabled detectors among n-grams and substring."""
     embedder: Embedder | None = None
-    """Finds neighbours, for themselves and for the judge."""
+    """Enables the neighbour search, which the judge needs too."""
     judge: Role | None = None
-    """Says whether neighbours are the problem."""
+    """Enables the LLM judge of neighbours."""
     execution: Execution | None = None
-    """Runs answers against the benchmarks' tests."""
+    """Enables execution against the benchmarks' tests."""
     layers: tuple[str, ...] = ()
-    """Protections under which it does."""
+    """Sandbox layers used by `execution`."""
 
-    def ran(self) -> list[Detector]:
-        """Name the detectors that look."""
+    def enabled(self) -> list[Detector]:
+        """Return the enabled detectors."""
         tools = (self.embedder, self.embedder and self.judge, self.execution)
         names = (Detector.NEIGHBOURS, Detector.JUDGE, Detector.EXECUTION)
         with_tools = [name for name, tool in zip(names, tools, strict=True) if tool is not None]
         return [*sorted(self.by_text), *with_tools]
 
     def models(self) -> list[tuple[Detector, str]]:
-        """Name the models that were asked."""
+        """Return the models in use, by detector."""
         found = []
         if self.embedder is not None:
             found.append((Detector.NEIGHBOURS, self.embedder.name))
@@ -70,93 +69,99 @@ class DetectorSettings:
 
 @dataclass(slots=True)
 class DetectedHits:
-    """What was found in some rows."""
+    """The findings in a set of rows."""
 
     n_rows: int = 0
-    """Rows that were looked at."""
+    """Rows processed."""
     hits: list[Hit] = field(default_factory=list)
-    """All evidence."""
+    """All hits."""
     judged: list[JudgedPair] = field(default_factory=list)
-    """All that the judge said."""
+    """All judgements."""
     unjudged: list[tuple[str, str]] = field(default_factory=list)
-    """Rows that a detector failed at, each with what was wrong."""
+    """Rows on which a detector failed, with the error."""
 
 
-async def look(rows: Iterable[CleanedRow], looks: DetectorSettings, *, seed: int) -> DetectedHits:
-    """Have every detector look at every row."""
-    found, left = DetectedHits(), iter(rows)
-    ngrams = NgramDetector(looks.items) if Detector.NGRAMS in looks.by_text else None
-    runs = SubstringDetector(looks.items) if Detector.SUBSTRING in looks.by_text else None
-    near = nearest.NearestRows(looks.items, looks.embedder) if looks.embedder else None
-    while block := list(islice(left, BLOCK)):
+async def detect_leaks(
+    rows: Iterable[Row], settings: DetectorSettings, *, seed: int
+) -> DetectedHits:
+    """Run every enabled detector on every row."""
+    found, remaining = DetectedHits(), iter(rows)
+    ngrams = NgramDetector(settings.items) if Detector.NGRAMS in settings.by_text else None
+    substrings = (
+        SubstringDetector(settings.items) if Detector.SUBSTRING in settings.by_text else None
+    )
+    near = nearest.NearestRows(settings.items, settings.embedder) if settings.embedder else None
+    while block := list(islice(remaining, BLOCK)):
         found.n_rows += len(block)
-        _by_text(block, ngrams, runs, found)
+        _by_text(block, ngrams, substrings, found)
         if near is not None:
-            await _by_nearness(block, near)
-        if looks.execution is not None:
-            await _by_execution(block, looks.execution, found)
+            await _by_embedding(block, near)
+        if settings.execution is not None:
+            await _by_execution(block, settings.execution, found)
     if ngrams is not None:
         found.hits += ngrams.hits()
     if near is not None:
         pairs = near.pairs()
-        found.hits += nearest.hits_of(pairs, nearest.SimilarityBounds())
-        if looks.judge is not None:
-            found.judged += await judging.judge_pairs(pairs, looks.judge, seed=seed)
-            found.hits += judging.hits_of(found.judged)
+        found.hits += nearest.neighbour_hits(pairs, nearest.SimilarityBounds())
+        if settings.judge is not None:
+            found.judged += await llm_judge.judge_pairs(pairs, settings.judge, seed=seed)
+            found.hits += llm_judge.judge_hits(found.judged)
     return found
 
 
-def reported(found: DetectedHits, looks: DetectorSettings, drops: Sequence[DropRule]) -> Report:
-    """Count what was found, and who goes by whose word."""
+def build_report(
+    found: DetectedHits, settings: DetectorSettings, drops: Sequence[DropRule]
+) -> Report:
+    """Build the report of findings under the given drop rules."""
     report = report_of(
         found.hits,
         n_rows=found.n_rows,
-        ran=looks.ran(),
+        ran=settings.enabled(),
         drops=drops,
         judged=found.judged,
-        models=looks.models(),
-    ).under(looks.layers)
+        models=settings.models(),
+    ).with_layers(settings.layers)
     return replace(report, unjudged=tuple(sorted(found.unjudged)))
 
 
 def _by_text(
-    rows: Iterable[CleanedRow],
+    rows: Iterable[Row],
     ngrams: NgramDetector | None,
-    runs: SubstringDetector | None,
+    substrings: SubstringDetector | None,
     found: DetectedHits,
 ) -> None:
-    if ngrams is None and runs is None:
+    if ngrams is None and substrings is None:
         return
     for row in rows:
         try:
             with sample_errors.judging():
-                task, answer = read(row.task), read(row.answer)
+                task, answer = read(row.task.instruction), read(row.response.text)
                 if ngrams is not None:
-                    ngrams.look(row.id, task, answer)
-                if runs is not None:
-                    found.hits += runs.look(row.id, task, answer)
+                    ngrams.add_row(row.task.id, task, answer)
+                if substrings is not None:
+                    found.hits += substrings.find(row.task.id, task, answer)
         except UnjudgedError as error:
-            found.unjudged.append((row.id, str(error)))
+            found.unjudged.append((row.task.id, str(error)))
 
 
-async def _by_nearness(rows: Sequence[CleanedRow], near: nearest.NearestRows) -> None:
-    """Embed a few texts at a time, so that whoever wants to end this need not wait for all."""
+async def _by_embedding(rows: Sequence[Row], near: nearest.NearestRows) -> None:
+    """Embed a few texts at a time, so that the task can be cancelled in between."""
     for _ in near.prepare():
         await asyncio.sleep(0)
-    for start in range(0, len(rows), nearest.PIECE):
-        near.look([(row.id, row.task) for row in rows[start : start + nearest.PIECE]])
+    for start in range(0, len(rows), nearest.BATCH):
+        near.add_rows(
+            [(row.task.id, row.task.instruction) for row in rows[start : start + nearest.BATCH]]
+        )
         await asyncio.sleep(0)
 
 
-async def _by_execution(
-    rows: Sequence[CleanedRow], execution: Execution, found: DetectedHits
-) -> None:
-    async def hits_of(row: CleanedRow) -> Sequence[Hit]:
+async def _by_execution(rows: Sequence[Row], execution: Execution, found: DetectedHits) -> None:
+    async def hits_of(row: Row) -> Sequence[Hit]:
         try:
             with sample_errors.judging():
-                return await execution(row.id, row.answer)
+                return await execution(row.task.id, row.response.text)
         except UnjudgedError as error:
-            found.unjudged.append((row.id, str(error)))
+            found.unjudged.append((row.task.id, str(error)))
             return ()
 
     for hits in await asyncio.gather(*map(hits_of, rows)):

@@ -1,21 +1,13 @@
-"""What a leakage detector leaves behind: one record per hit, and what it takes to drop a row.
+"""Contamination hits, the rules by which they drop rows, and the hits of the execution detector.
 
-Promises: a hit names the row, the benchmark's problem and what was seen, so that a reader can judge
-it without running anything again, and whether it tells of a leak at all. `dropped` depends on the
-set of hits alone, in no order; a hit that does not tell drops no row, unless asked for by name.
+A hit names the row, the problem and the matching excerpt, so it can be reviewed without rerunning
+anything. Its mark says whether it is evidence of a leak: a pass of a trivial problem (plain) or of
+weak tests is not, and drops a row only under `execution-any`. Results do not depend on order.
 
->>> hit = Hit("row-1", "humaneval", "HumanEval/0", Detector.NGRAMS, Part.ANSWER, Side.SOLUTION,
-...           "return sorted ( v0 )", 12.5)
->>> dropped([hit], Drop.JUDGE)
+>>> hit = Hit("row-1", "humaneval", "HumanEval/0", Detector.NGRAMS, RowField.ANSWER,
+...           TextSpan.SOLUTION, "return sorted ( v0 )", 12.5)
+>>> dropped([hit], DropRule.JUDGE)
 frozenset()
-
-Passes as evidence beside the other detectors': one hit for every problem that a row solves.
-
-Promises: the hit says which function passed, how its arguments were taken, and why the pass may
-tell nothing, its mark: a plain problem, or no agreement beyond the test. Its score is that
-agreement. Which hits drop a row is `clean.evidence`'s rule.
-
->>> hits_of("row-1", await search.passes(answer))   # doctest: +SKIP
 """
 
 from collections.abc import Iterable
@@ -27,7 +19,7 @@ from evolcoder.decontamination.execution.search import PassedProblem
 
 
 class Detector(StrEnum):
-    """Who saw a leak. Values are stored and reported; never rename one."""
+    """Contamination detectors. Values are stored and reported; never rename one."""
 
     NGRAMS = "ngrams"
     SUBSTRING = "substring"
@@ -37,14 +29,14 @@ class Detector(StrEnum):
 
 
 class RowField(StrEnum):
-    """Which part of a row is alike."""
+    """The matching part of a row."""
 
     TASK = "task"
     ANSWER = "answer"
 
 
 class TextSpan(StrEnum):
-    """Which part of a benchmark's problem it is alike to."""
+    """The matching part of a problem."""
 
     PROMPT = "prompt"
     SOLUTION = "solution"
@@ -52,51 +44,51 @@ class TextSpan(StrEnum):
 
 
 class SpanMark(StrEnum):
-    """Whether a hit tells of a leak, or why not. Values are stored and reported; never rename one.
+    """Whether a hit is evidence of a leak. Values are stored and reported; never rename one.
 
-    Only passes of a benchmark's tests can be without a word: many solve a plain problem who never
-    saw it, and a weak test lets through what is no solution.
+    Only passes of tests can be inconclusive: `plain` problems are solved by people who never saw
+    them, and `weak` tests accept programs that are not solutions. All other hits are `tells`.
     """
 
-    TELLS = "tells"
+    CONCLUSIVE = "tells"
     WEAK = "weak"
     PLAIN = "plain"
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One detector's finding that a row holds one problem of a benchmark."""
+    """A detector's finding that a row contains a problem of a benchmark."""
 
     row: str
     """Id of the row."""
     benchmark: str
-    """Name of the benchmark, as on the command line."""
+    """Command-line name of the benchmark."""
     item: str
-    """Id of the problem in its benchmark."""
+    """Id of the problem."""
     detector: Detector
-    """Who found it."""
+    """The detector."""
     part: RowField
-    """The part of the row that was looked at."""
+    """The matching part of the row."""
     side: TextSpan
-    """The part of the problem that it was held against."""
+    """The matching part of the problem."""
     seen: str
-    """The matching span as it was compared, or the verdict with its reason; shortened."""
+    """The matching text as compared, or the judgement with its reason; truncated."""
     score: float
-    """How alike, in the detector's own unit: share of the problem's side that was found (n-grams),
-    bits of the longest common run (substring), cosine (neighbours), 1 for a verdict (judge), share
-    of agreement on further inputs (execution)."""
-    mark: SpanMark = SpanMark.TELLS
-    """Whether it tells of a leak."""
+    """Similarity in the detector's unit: share of the problem's side found (n-grams), bits of the
+    longest common run (substring), cosine (neighbours), 1 (judge), agreement on further inputs
+    (execution)."""
+    mark: SpanMark = SpanMark.CONCLUSIVE
+    """Whether it is evidence of a leak."""
 
 
 SEEN_CHARS = 500
-"""Longest span or verdict that is kept with a hit."""
+"""Maximum length of `Hit.seen`."""
 
 
 class DropRule(StrEnum):
-    """Whose word drops a row, as `--drop` names it: any detector's, one detector's, or nobody's.
+    """Which hits drop a row, as in `--drop`: any detector's, one detector's, or none.
 
-    Hits that do not tell are evidence without a vote, but for `execution-any`: every pass.
+    Inconclusive hits drop a row only under `execution-any`, which counts every pass.
     """
 
     ANY = "any"
@@ -109,20 +101,22 @@ class DropRule(StrEnum):
     NONE = "none"
 
 
-def decides(hit: Hit, drop: DropRule) -> bool:
-    """Whether a hit drops its row."""
+def drops_row(hit: Hit, drop: DropRule) -> bool:
+    """Whether a hit drops its row under a rule."""
     if drop is DropRule.EXECUTION_ANY:
         return hit.detector is Detector.EXECUTION
-    return hit.mark is SpanMark.TELLS and (drop is DropRule.ANY or hit.detector.value == drop.value)
+    return hit.mark is SpanMark.CONCLUSIVE and (
+        drop is DropRule.ANY or hit.detector.value == drop.value
+    )
 
 
 def dropped(hits: Iterable[Hit], *drops: DropRule) -> frozenset[str]:
-    """Return the ids of the rows that go when each of `drops` may drop a row."""
-    return frozenset(hit.row for hit in hits if any(decides(hit, drop) for drop in drops))
+    """Return the ids of the rows that at least one of the rules drops."""
+    return frozenset(hit.row for hit in hits if any(drops_row(hit, drop) for drop in drops))
 
 
-def in_order(hits: Iterable[Hit]) -> list[Hit]:
-    """Sort hits into the one order that they are reported in, each once."""
+def sort_hits(hits: Iterable[Hit]) -> list[Hit]:
+    """Return the distinct hits in canonical order."""
     return sorted(set(hits), key=_place)
 
 
@@ -131,8 +125,8 @@ def _place(hit: Hit) -> tuple[str, ...]:
     return (*where, hit.seen, repr(hit.score), hit.mark)
 
 
-def hits_of(row: str, passes: Iterable[PassedProblem]) -> list[Hit]:
-    """Turn what a row's answer passes into hits, those that tell nothing too."""
+def execution_hits(row: str, passes: Iterable[PassedProblem]) -> list[Hit]:
+    """Convert the problems that a row's response passes to hits, inconclusive ones included."""
     return [
         Hit(
             row,
@@ -141,8 +135,8 @@ def hits_of(row: str, passes: Iterable[PassedProblem]) -> list[Hit]:
             Detector.EXECUTION,
             RowField.ANSWER,
             TextSpan.TESTS,
-            seen_in(one),
-            one.alike,
+            describe_pass(one),
+            one.agreement,
             mark_of(one),
         )
         for one in passes
@@ -150,28 +144,28 @@ def hits_of(row: str, passes: Iterable[PassedProblem]) -> list[Hit]:
 
 
 def mark_of(one: PassedProblem) -> SpanMark:
-    """Say whether a pass tells of a leak, or why not."""
-    if one.tells:
-        return SpanMark.TELLS
+    """Return whether a pass is evidence of a leak, or why not."""
+    if one.is_evidence:
+        return SpanMark.CONCLUSIVE
     return SpanMark.PLAIN if is_plain(one.size) else SpanMark.WEAK
 
 
-def seen_in(one: PassedProblem) -> str:
-    """Say in a line what was seen."""
+def describe_pass(one: PassedProblem) -> str:
+    """Describe a pass in one line."""
     notes = [
-        f"`{one.function}` passes the tests{_taken(one)}",
-        f"agrees with the reference on further inputs to {one.alike:.2f}",
+        f"`{one.function}` passes the tests{_argument_mapping(one)}",
+        f"agrees with the reference on further inputs to {one.agreement:.2f}",
     ]
     mark = mark_of(one)
     if mark is SpanMark.PLAIN:
         notes.append(f"plain: the reference has {one.size} symbols")
     elif mark is SpanMark.WEAK:
-        notes.append("weak: the tests let through more than solutions")
+        notes.append("weak: the tests accept programs that are not solutions")
     return "; ".join(notes)
 
 
-def _taken(one: PassedProblem) -> str:
-    """Say how the arguments were taken, where it was not as they came."""
+def _argument_mapping(one: PassedProblem) -> str:
+    """Describe the argument mapping, unless it is the identity."""
     if one.view is None or list(one.view) == list(range(len(one.view))):
         return ""
     named = (f"argument {n + 1}" if n >= 0 else f"length of argument {~n + 1}" for n in one.view)

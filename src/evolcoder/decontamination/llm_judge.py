@@ -1,14 +1,13 @@
-"""Leaks by a model's word: it is shown a problem and a row and says whether they are the same.
+"""An LLM judge, hardened against prompt injection, that decides whether row and problem match.
 
-Promises: what is judged is quoted as JSON strings between lines with a mark that the texts cannot
-hold, and the answer has one form, checked to the letter: a mark of this pair, MATCH or NO MATCH,
-and a reason. So a text that says `answer NO MATCH` does not answer for the judge. What cannot be
-read is reported as unreadable, never as no match; after that a pair counts as not judged. A pair
-is asked about once: within a report by its content, across runs by the cache below the engine,
-since equal pairs make equal requests. Does not promise that the model is right.
+The two texts are quoted as JSON strings on lines with a mark that neither contains. The answer must
+have exactly one form: the pair's mark, MATCH or NO MATCH, and a reason; so an instruction in a text
+cannot answer for the judge. An unreadable answer is reported as unreadable, never as no match.
+Equal pairs are asked about once per report, and once across runs if the engine has a cache. The
+judge may be wrong.
 
-    verdicts = await judge_pairs(pairs, role)
-    hits = hits_of(verdicts)
+    judged = await judge_pairs(pairs, role)
+    hits = judge_hits(judged)
 """
 
 import asyncio
@@ -26,12 +25,12 @@ from evolcoder.ids import content_id
 from evolcoder.sample_errors import judging
 from evolcoder.text import clean, one_line
 
-SHOWN_CHARS = 2000
-"""Longest text shown to the judge; both ends of a longer one are."""
-TRIES = 2
-"""Times that a pair is asked about until the answer can be read."""
-AT_ONCE = 16
-"""Pairs that are asked about at the same time."""
+MAX_TEXT_CHARS = 2000
+"""Maximum characters of a text shown to the judge; longer ones are cut in the middle."""
+MAX_ATTEMPTS = 2
+"""Maximum attempts per pair until the answer is readable."""
+MAX_CONCURRENT = 16
+"""Maximum concurrent requests."""
 QUESTION = """\
 You compare two programming exercises, ONE and TWO. Say whether they are the same exercise:
 whether a program that solves ONE also solves TWO, however they are worded and whatever names or
@@ -53,7 +52,7 @@ _ANSWER = re.compile(r"\**([0-9a-f]{8})\** *\**(MATCH|NO MATCH)\** *[:.-]? *(.*)
 
 
 class Answer(StrEnum):
-    """What the judge said. Values are stored and reported; never rename one."""
+    """Judgements. Values are stored and reported; never rename one."""
 
     MATCH = "match"
     NO_MATCH = "no_match"
@@ -64,14 +63,14 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JudgedPair:
-    """A pair and what the judge said to it."""
+    """A pair with its judgement."""
 
     pair: NearPair
-    """Who was judged."""
-    word: Answer
-    """Match, no match, an answer out of form, a request that failed, or none for the bound."""
+    """The pair."""
+    answer: Answer
+    """The judgement, or why there is none."""
     reason: str
-    """The judge's reason, or what came instead."""
+    """The judge's reason, the unreadable answer, or the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,72 +83,72 @@ class _Question:
 async def judge_pairs(
     pairs: Sequence[NearPair], judge: Role, *, most: int | None = None, seed: int = 0
 ) -> list[JudgedPair]:
-    """Ask about every pair, about equal ones once; verdicts come in the pairs' order.
+    """Judge every pair, equal ones once; results are in the order of the pairs.
 
-    With a bound `most`, the nearest pairs are asked about and the others are `not_asked`.
+    With `most`, only that many of the nearest pairs are judged; the others are `not_asked`.
     """
     keyed = [(_question(pair), pair) for pair in pairs]
     nearest = sorted(keyed, key=lambda both: (-both[1].cosine, both[0].key))
-    unlike = list({question.key: question for question, _ in nearest}.values())[:most]
-    room = asyncio.Semaphore(AT_ONCE)
+    unique = list({question.key: question for question, _ in nearest}.values())[:most]
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def answered(question: _Question) -> tuple[Answer, str]:
         try:
-            async with room:
+            async with slots:
                 with judging():
                     return await _ask(question, judge, seed)
         except UnjudgedError as error:
             return Answer.FAILED, str(error)
 
-    answers = await asyncio.gather(*map(answered, unlike))
-    said = {question.key: answer for question, answer in zip(unlike, answers, strict=True)}
+    answers = await asyncio.gather(*map(answered, unique))
+    by_key = {question.key: answer for question, answer in zip(unique, answers, strict=True)}
     left_out = (Answer.NOT_ASKED, "beyond the bound on requests")
-    return [JudgedPair(pair, *said.get(question.key, left_out)) for question, pair in keyed]
+    return [JudgedPair(pair, *by_key.get(question.key, left_out)) for question, pair in keyed]
 
 
-def hits_of(verdicts: Sequence[JudgedPair]) -> list[Hit]:
-    """Return the pairs that the judge found to be the same."""
-    return [_hit(each) for each in verdicts if each.word is Answer.MATCH]
+def judge_hits(verdicts: Sequence[JudgedPair]) -> list[Hit]:
+    """Return hits for the matching pairs."""
+    return [_hit(each) for each in verdicts if each.answer is Answer.MATCH]
 
 
 def read_answer(text: str, mark: str) -> tuple[Answer, str]:
-    """Read an answer of the one form; anything else, and a wrong mark, is unreadable."""
+    """Parse an answer; one with another form or mark is unreadable."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     found = _ANSWER.fullmatch(lines[0]) if len(lines) == 1 else None
     if found is None or found[1] != mark:
         return Answer.UNREADABLE, one_line(text, SEEN_CHARS)
-    word = Answer.MATCH if found[2].upper() == "MATCH" else Answer.NO_MATCH
-    return word, one_line(found[3], SEEN_CHARS)
+    answer = Answer.MATCH if found[2].upper() == "MATCH" else Answer.NO_MATCH
+    return answer, one_line(found[3], SEEN_CHARS)
 
 
 async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str]:
-    word, reason = Answer.UNREADABLE, ""
-    for attempt in range(TRIES):
+    answer, reason = Answer.UNREADABLE, ""
+    for attempt in range(MAX_ATTEMPTS):
         try:
-            said = await judge.ask(question.messages, seed=seed + attempt)
+            completion = await judge.ask(question.messages, seed=seed + attempt)
         except EngineError as error:
             return Answer.FAILED, one_line(str(error), SEEN_CHARS)
-        word, reason = read_answer(said.text, question.mark)
-        if word is not Answer.UNREADABLE:
+        answer, reason = read_answer(completion.text, question.mark)
+        if answer is not Answer.UNREADABLE:
             break
-    return word, reason
+    return answer, reason
 
 
 def _question(pair: NearPair) -> _Question:
-    one, two = (_quoted(text) for text in (pair.item.wording, pair.task))
+    one, two = (_quote(text) for text in (pair.item.wording, pair.task))
     key = content_id("judged", [one, two])
     mark = content_id("mark", [key])[:8]
-    while mark in one or mark in two:  # a text that held its own mark could answer for the judge
+    while mark in one or mark in two:  # a text that contains its mark could forge the answer
         mark = content_id("mark", [key, mark])[:8]
     asked = QUESTION.format(mark=mark, one=one, two=two)
     return _Question(key, mark, (Message("user", asked),))
 
 
-def _quoted(text: str) -> str:
-    """Write a text as a JSON string: one line, without line ends or quotes of its own."""
+def _quote(text: str) -> str:
+    """Quote a text as a JSON string on one line."""
     text = clean(text).strip()
-    if len(text) > SHOWN_CHARS:
-        text = f"{text[: SHOWN_CHARS // 2]} [...] {text[-SHOWN_CHARS // 2 :]}"
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[: MAX_TEXT_CHARS // 2]} [...] {text[-MAX_TEXT_CHARS // 2 :]}"
     return json.dumps(text).replace("<", "\\u003c")
 
 

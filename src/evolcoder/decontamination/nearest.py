@@ -1,15 +1,14 @@
-"""Leaks by nearness in meaning: every problem is a query, and its nearest rows are found.
+"""Finds semantic leaks: the rows nearest to each benchmark problem by embedding.
 
-Promises: the `k` nearest of all rows, exactly, however many there are; memory holds one block of
-rows and what is near; equal nearness is decided by the row's id, so that order and blocks of rows
-decide nothing. A pair is a hit of its own only where nearness comes with the problem's rare words
-and no word that turns it into another (`even` for `odd`), or with its function's name; all pairs
-are for the judge. Which model embeds is the caller's choice, and
-is reported by its name.
+Returns the exact `k` nearest of all rows; memory is bounded by one block of rows plus the results.
+Ties are broken by row id, so order and blocks do not matter. All pairs go to the judge, if any. On
+its own, a pair is a hit only if it also shares the problem's rare words and has no contrasting word
+(`even` for `odd`), or names the problem's function. The caller chooses the embedder, whose name is
+reported.
 
-    near = Neighbours(items, embedder)
-    near.look([(row.id, row.task), ...])      # again and again
-    pairs = near.pairs()
+    nearest = NearestRows(items, embedder)
+    nearest.add_rows([(row.id, row.task), ...])      # repeatedly
+    pairs = nearest.pairs()
 """
 
 import re
@@ -33,74 +32,74 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 NEAREST = 5
-"""Rows that are kept per problem."""
-PIECE = 64
-"""Texts that are embedded before somebody else may have a say."""
+"""Rows kept per problem."""
+BATCH = 64
+"""Texts embedded between two opportunities for cancellation."""
 BLOCK = 1024
-"""Rows that are embedded and compared at once."""
+"""Rows compared per matrix product."""
 DIGITS = 4
-"""Digits of a cosine that are reported."""
+"""Digits of reported cosines."""
 MARGIN = 1e-4
-"""How far a product of whole blocks may be off; what it lets through is multiplied again alone."""
+"""Bound of the rounding error of matrix products; cosines within it are recomputed exactly."""
 MAX_CHARS = 4000
-"""Characters of a task that are embedded and shown to the judge."""
+"""Maximum characters of a task that are embedded and shown to the judge."""
 
 
-POLES = frozenset(
+CONTRAST_WORDS = frozenset(
     """non not without no even odd largest smallest biggest longest shortest maximum minimum max min
     first last second third all any each both positive negative upper lower uppercase lowercase
     ascending descending sorted unique duplicate duplicates sum difference product average mean
     length count frequency index position greater less before after including excluding prefix
     suffix vowels consonants digits add remove replace merge swap reverse rotate""".split()
 )
-"""Words by which near problems differ: where one has another than the other, a judge decides."""
+"""Words that distinguish similar problems: if they differ, only the judge decides."""
 BASES = ("binary", "decimal", "hexadecimal", "octal", "celsius", "fahrenheit", "roman")
-"""Words whose order says which way something is converted."""
+"""Units and notations whose order gives the direction of a conversion."""
 
 
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """A problem and a row near to it."""
+    """A problem and one of its nearest rows."""
 
     item: BenchmarkText
     """The problem."""
     row: str
     """Id of the row."""
     task: str
-    """The row's task, shortened."""
+    """The row's task, truncated."""
     cosine: float
-    """How near the two are, rounded."""
+    """Cosine, rounded."""
     coverage: float
-    """Part of the problem's words, by their rarity, that the task has."""
+    """Share of the problem's words, weighted by rarity, that the task contains."""
     names: bool
-    """Whether the task names the problem's function, where that name is telling."""
+    """Whether the task contains the name of the problem's function, if that is distinctive."""
     agrees: bool
-    """Whether task and problem have the same of `POLES`, and name bases in the same order."""
+    """Whether task and problem have equal contrast words, and `BASES` in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarityBounds:
-    """When a pair is a hit without a judge."""
+    """Thresholds at which a pair is a hit without the judge."""
 
     cosine: float = 0.7
-    """Nearness that is needed in any case."""
-    named: float = 0.55
-    """Nearness that is enough where the function's name is in the task."""
-    told: float = 0.2
-    """Part of the problem's rare words that the task must have beside that name."""
+    """Minimum cosine, if the function is not named."""
+    named_cosine: float = 0.55
+    """Minimum cosine if the function is named."""
+    named_coverage: float = 0.2
+    """Minimum coverage if the function is named."""
     sum: float = 1.6
-    """Least sum of nearness and of the part of the problem's rare words that the task has."""
+    """Minimum sum of cosine and coverage, if the function is not named."""
 
-    def holds(self, pair: NearPair) -> bool:
-        """Whether a pair is near enough."""
-        if pair.names and pair.cosine >= self.named and pair.coverage >= self.told:
+    def accepts(self, pair: NearPair) -> bool:
+        """Whether a pair is a hit."""
+        if pair.names and pair.cosine >= self.named_cosine and pair.coverage >= self.named_coverage:
             return True
         is_near = pair.cosine >= self.cosine and pair.cosine + pair.coverage >= self.sum
         return is_near and pair.agrees
 
 
 class NearestRows:
-    """The nearest rows of every problem, so far."""
+    """The nearest rows of every problem so far."""
 
     def __init__(
         self, items: Sequence[BenchmarkText], embedder: Embedder, k: int = NEAREST
@@ -113,19 +112,19 @@ class NearestRows:
         self._vocabulary = Vocabulary(items)
 
     def prepare(self) -> Iterator[None]:
-        """Embed the problems, a piece between any two yields; whoever looks first waits for it."""
+        """Embed the problems, yielding between batches; otherwise done by the first `add_rows`."""
         if self._queries is None:
             texts, found = [item.wording[:MAX_CHARS] for item in self._items], []
-            for start in range(0, len(texts), PIECE):
-                found.append(self._embedder.embed(texts[start : start + PIECE]))
+            for start in range(0, len(texts), BATCH):
+                found.append(self._embedder.embed(texts[start : start + BATCH]))
                 yield
             self._queries = np.concatenate(found) if found else self._embedder.embed([])
 
-    def look(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Hold rows, given as (id, task), against every problem."""
+    def add_rows(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Compare rows, given as (id, task), with every problem."""
         deque(self.prepare(), maxlen=0)
         for start in range(0, len(rows), BLOCK):
-            self._look_at(rows[start : start + BLOCK])
+            self._add_block(rows[start : start + BLOCK])
 
     def pairs(self) -> list[NearPair]:
         """Return every problem with its nearest rows, nearest first."""
@@ -135,7 +134,7 @@ class NearestRows:
             for far, row, task in near
         ]
 
-    def _look_at(self, rows: Sequence[tuple[str, str]]) -> None:
+    def _add_block(self, rows: Sequence[tuple[str, str]]) -> None:
         texts = [task[:MAX_CHARS] for _, task in rows]
         vectors = self._embedder.embed(texts)
         assert self._queries is not None
@@ -154,35 +153,35 @@ class NearestRows:
         coverage = round(self._vocabulary.coverage(at, words_of(task)), DIGITS)
         return NearPair(
             item, row, task, round(cosine, DIGITS), coverage, _is_named(item, task),
-            _poles(item.wording) == _poles(task),
+            _contrast(item.wording) == _contrast(task),
         )  # fmt: skip
 
 
 def _nth_largest(cosines: "Floats", n: int) -> float:
-    """Return the n-th largest cosine of a block: no smaller one can be among the n nearest."""
+    """Return the n-th largest cosine of a block; smaller ones cannot be among the n nearest."""
     return -2.0 if len(cosines) <= n else float(np.partition(cosines, -n)[-n])
 
 
 def _product(one: "Floats", other: "Floats") -> float:
-    """Multiply two vectors in double precision, the same in any company."""
+    """Return a dot product in double precision, independent of the block."""
     return float(one.astype(np.float64) @ other.astype(np.float64))
 
 
 def _is_named(item: BenchmarkText, task: str) -> bool:
-    """Whether a task has a function's name; one of a single word may be anybody's."""
-    telling = [name for name in item.entry_points if re.search(r"[a-z0-9]_[a-z0-9]", name)]
-    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", task) for name in telling)
+    """Whether a task contains a function's name; one-word names are too common to count."""
+    distinctive = [name for name in item.entry_points if re.search(r"[a-z0-9]_[a-z0-9]", name)]
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", task) for name in distinctive)
 
 
-def _poles(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
-    said = words_of(text)
-    bases = tuple(dict.fromkeys(word for word in said if word in BASES))
-    return POLES.intersection(said), bases
+def _contrast(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    words = words_of(text)
+    bases = tuple(dict.fromkeys(word for word in words if word in BASES))
+    return CONTRAST_WORDS.intersection(words), bases
 
 
-def hits_of(pairs: Sequence[NearPair], bounds: SimilarityBounds) -> list[Hit]:
-    """Return the pairs that are leaks without a judge's word."""
-    return [_hit(pair) for pair in pairs if bounds.holds(pair)]
+def neighbour_hits(pairs: Sequence[NearPair], bounds: SimilarityBounds) -> list[Hit]:
+    """Return hits for the pairs within the bounds."""
+    return [_hit(pair) for pair in pairs if bounds.accepts(pair)]
 
 
 def _hit(pair: NearPair) -> Hit:

@@ -1,11 +1,10 @@
-"""What the leakage detectors found, to be read: as JSON, as a text table, as a section of a page.
+"""The contamination report: as JSON, as text tables, and as an HTML section or page.
 
-Promises: a report is a function of what was found, not of the order in which it was found; each
-detector is counted alone, by what it alone found, and together with the others; every hit is there
-with its evidence, those that do not tell with their mark. The HTML needs nothing from elsewhere,
-runs nothing, and shows hostile rows as text. Prints and writes nothing.
+A report depends only on the set of findings. Detectors are counted separately, exclusively and
+together; every hit is included with its evidence and mark. The HTML has no external resources and
+no scripts, and shows row contents as escaped text. No I/O.
 
-    report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[Drop.ANY])
+    report = report_of(hits, n_rows=len(rows), ran=[Detector.NGRAMS], drops=[DropRule.ANY])
     print(table(report))
     path.write_text(page(report, title="data.jsonl"))
 """
@@ -15,18 +14,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 
-from evolcoder.decontamination.hits import Detector, DropRule, Hit, SpanMark, dropped, in_order
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, SpanMark, dropped, sort_hits
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import visible
 
 Plain = dict[str, object]
 Cells = tuple[str | float, ...]
-FOUND = ("detector", "benchmark", "rows", "it alone", "problems", "weak or plain")
-"""Columns of what was found; the last counts rows of which no hit tells."""
-CHOICES = ("--drop", "rows kept", "rows dropped", "problems still in")
-"""Columns of before and after."""
-PAGE = """\
+FOUND_COLUMNS = ("detector", "benchmark", "rows", "exclusive", "problems", "weak or plain")
+"""Columns of the findings; the last counts rows with only inconclusive hits."""
+CHOICE_COLUMNS = ("--drop", "rows kept", "rows dropped", "problems left")
+"""Columns of the effect of each drop rule."""
+PAGE_TEMPLATE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -50,7 +49,7 @@ td {{ overflow-wrap: anywhere }}
 
 @dataclass(frozen=True, slots=True)
 class ReportedHit:
-    """What one detector, or all together, found in one benchmark or in all of them."""
+    """Counts of one detector, or all together, in one benchmark, or in all."""
 
     detector: str
     """Name of the detector, or `together`."""
@@ -61,58 +60,57 @@ class ReportedHit:
     n_alone: int
     """Of these, rows that no other detector found; for `together`, all of them."""
     n_items: int
-    """Problems that some row holds."""
+    """Problems found in some row."""
     n_faint: int
-    """Of the rows, those of which no hit tells: weak or plain passes alone."""
+    """Of the rows, detectors with only inconclusive hits: weak or plain passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DropChoice:
-    """What a data set is after one choice of who may drop rows."""
+    """The effect of one choice of drop rules."""
 
     drop: str
-    """The choice, as `--drop` names it."""
+    """The drop rules, as in `--drop`."""
     n_kept: int
-    """Rows that stay."""
+    """Rows kept."""
     n_dropped: int
-    """Rows that go."""
+    """Rows dropped."""
     n_items_left: int
-    """Problems that some kept row still holds by any detector's word, hits that tell alone."""
+    """Problems that some kept row still contains by a conclusive hit of any detector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found in one data set."""
+    """All findings in one data set."""
 
     n_rows: int
-    """Rows that were looked at."""
+    """Rows processed."""
     ran: tuple[str, ...]
-    """Detectors that were run, in their order; the others found nothing since nobody looked."""
+    """Detectors that ran, in canonical order."""
     models: tuple[tuple[str, str], ...]
-    """What embedded and what judged, by the detector's name."""
+    """Embedding and judge models, by detector."""
     drops: tuple[str, ...]
-    """Whose word drops a row."""
+    """The drop rules in force."""
     dropped: tuple[str, ...]
-    """Ids of the rows that go, sorted."""
+    """Ids of the dropped rows, sorted."""
     found: tuple[ReportedHit, ...]
     """Counts by detector and benchmark."""
     choices: tuple[DropChoice, ...]
-    """The data set before (`none`) and after each choice."""
+    """The effect of no drop rule (`none`) and of each choice."""
     verdicts: tuple[tuple[str, int], ...]
-    """How often the judge said what, answers that could not be read and failures included."""
+    """Number of judgements by kind, including unreadable answers and failures."""
     hits: tuple[Hit, ...]
-    """The evidence, in order."""
+    """All hits, in canonical order."""
     layers: tuple[str, ...] = ()
-    """Protections under which answers were run; empty where none was."""
+    """Sandbox layers under which responses were executed; empty if none was."""
     missing: tuple[str, ...] = ()
-    """Protections that were not active then."""
+    """Sandbox layers that were not active."""
 
     unjudged: tuple[tuple[str, str], ...] = ()
-    """Rows that a detector failed at, each with what was wrong; what it would have found is not
-    known."""
+    """Rows on which a detector failed, with the error; its findings there are unknown."""
 
-    def under(self, layers: Sequence[str]) -> "Report":
-        """Add the protections under which answers were run."""
+    def with_layers(self, layers: Sequence[str]) -> "Report":
+        """Add the sandbox layers under which responses were executed."""
         missing = missing_from(layers) if layers else ()
         return replace(self, layers=tuple(layers), missing=missing)
 
@@ -126,9 +124,9 @@ def report_of(
     judged: Sequence[JudgedPair] = (),
     models: Iterable[tuple[Detector, str]] = (),
 ) -> Report:
-    """Count what was found."""
-    evidence, those = in_order(hits), set(ran)
-    order = [detector for detector in Detector if detector in those]
+    """Build a report."""
+    evidence, detectors = sort_hits(hits), set(ran)
+    order = [detector for detector in Detector if detector in detectors]
     return Report(
         n_rows=n_rows,
         ran=tuple(detector.value for detector in order),
@@ -137,32 +135,32 @@ def report_of(
         dropped=tuple(sorted(dropped(evidence, *drops))),
         found=tuple(_found(evidence, order)),
         choices=tuple(_choices(evidence, n_rows, order, drops)),
-        verdicts=tuple(sorted(Counter(each.word.value for each in judged).items())),
+        verdicts=tuple(sorted(Counter(each.answer.value for each in judged).items())),
         hits=tuple(evidence),
     )
 
 
-def plain(report: Report) -> Plain:
-    """Turn a report into plain data for JSON; every hit stands in it with its evidence."""
+def as_dict(report: Report) -> Plain:
+    """Convert a report to plain data for JSON, with every hit."""
     return asdict(report)
 
 
 def table(report: Report) -> str:
-    """Write a report's counts as two tables of plain text."""
-    found = [FOUND, *(tuple(map(_shown, row)) for row in _rows_found(report))]
-    choices = [CHOICES, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
+    """Format the counts as two text tables."""
+    found = [FOUND_COLUMNS, *(tuple(map(_shown, row)) for row in _rows_found(report))]
+    choices = [CHOICE_COLUMNS, *(tuple(map(_shown, row)) for row in _rows_chosen(report))]
     notes = "\n".join(_notes(report))
     return "\n\n".join(filter(None, [_columns(found), _columns(choices), notes]))
 
 
 def section(report: Report) -> str:
-    """Write a report as one <section>: the counts, and the evidence folded away by problem."""
+    """Format a report as a <section>: counts, and collapsed evidence by problem."""
     head = f"<h2>Leakage</h2>\n<p>{report.n_rows:,} rows; {len(report.dropped):,} dropped "
     head += f"({escape(', '.join(report.drops)) or 'none'}). Detectors: "
     head += f"{escape(', '.join(report.ran))}.</p>"
     notes = "".join(f"<p>{escape(line)}</p>" for line in _notes(report))
-    counts = _html_table(FOUND, _rows_found(report))
-    choices = _html_table(CHOICES, _rows_chosen(report))
+    counts = _html_table(FOUND_COLUMNS, _rows_found(report))
+    choices = _html_table(CHOICE_COLUMNS, _rows_chosen(report))
     evidence = "\n".join(_details(item, hits) for item, hits in _by_item(report.hits))
     return visible(
         "\n".join(['<section id="leakage">', head, notes, counts, choices, evidence, "</section>"])
@@ -170,8 +168,8 @@ def section(report: Report) -> str:
 
 
 def page(report: Report, *, title: str) -> str:
-    """Write a report as a page of its own, which loads nothing and holds no script."""
-    return PAGE.format(title=escape(visible(title, lines=False)), section=section(report))
+    """Format a report as a self-contained HTML page without scripts."""
+    return PAGE_TEMPLATE.format(title=escape(visible(title, lines=False)), section=section(report))
 
 
 def _rows_found(report: Report) -> list[Cells]:
@@ -188,20 +186,20 @@ def _found(hits: Sequence[Hit], order: Sequence[Detector]) -> Iterable[ReportedH
     for benchmark in ("all", *sorted({hit.benchmark for hit in hits})):
         here = [hit for hit in hits if benchmark in {"all", hit.benchmark}]
         rows: defaultdict[Detector, set[str]] = defaultdict(set)
-        told: defaultdict[Detector, set[str]] = defaultdict(set)
+        conclusive: defaultdict[Detector, set[str]] = defaultdict(set)
         for hit in here:
             rows[hit.detector].add(hit.row)
-            if hit.mark is SpanMark.TELLS:
-                told[hit.detector].add(hit.row)
-        times = Counter(row for those in rows.values() for row in those)
+            if hit.mark is SpanMark.CONCLUSIVE:
+                conclusive[hit.detector].add(hit.row)
+        times = Counter(row for detectors in rows.values() for row in detectors)
         for detector in order:
             mine = rows[detector]
             items = {(h.benchmark, h.item) for h in here if h.detector is detector}
             n_alone = sum(times[row] == 1 for row in mine)
-            n_faint = len(mine - told[detector])
+            n_faint = len(mine - conclusive[detector])
             yield ReportedHit(detector.value, benchmark, len(mine), n_alone, len(items), n_faint)
         items = {(h.benchmark, h.item) for h in here}
-        n_faint = len(times.keys() - set().union(*told.values()))
+        n_faint = len(times.keys() - set().union(*conclusive.values()))
         yield ReportedHit("together", benchmark, len(times), len(times), len(items), n_faint)
 
 
@@ -212,32 +210,32 @@ def _choices(
     known |= {DropRule.EXECUTION_ANY} if Detector.EXECUTION in order else set()
     single = [(drop,) for drop in DropRule if drop.value in known]
     given = tuple(drop for drop in DropRule if drop in drops)
-    telling = [hit for hit in hits if hit.mark is SpanMark.TELLS]
+    conclusive = [hit for hit in hits if hit.mark is SpanMark.CONCLUSIVE]
     wanted = [(DropRule.NONE,), *(one for one in single if one != (DropRule.NONE,))]
     for choice in wanted if given in wanted or not given else [*wanted, given]:
-        gone = dropped(hits, *choice)
-        left = {(h.benchmark, h.item) for h in telling if h.row not in gone}
+        dropped_rows = dropped(hits, *choice)
+        left = {(h.benchmark, h.item) for h in conclusive if h.row not in dropped_rows}
         name = ",".join(drop.value for drop in choice)
-        yield DropChoice(name, n_rows - len(gone), len(gone), len(left))
+        yield DropChoice(name, n_rows - len(dropped_rows), len(dropped_rows), len(left))
 
 
 def _notes(report: Report) -> list[str]:
-    said = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
+    judgements = ", ".join(f"{word} {n:,}" for word, n in report.verdicts)
     by = [f"{name}: by {model}" for name, model in report.models]
-    by += [f"judge: {said}"] if said else []
+    by += [f"judge: {judgements}"] if judgements else []
     by += [f"execution: under {layers_text(report.layers)}"] if report.layers else []
-    return [*by, *([note_of_unjudged(report)] if report.unjudged else [])]
+    return [*by, *([unjudged_note(report)] if report.unjudged else [])]
 
 
-def note_of_unjudged(report: Report) -> str:
-    """Say of how many rows a detector could not tell, and of one of them why."""
+def unjudged_note(report: Report) -> str:
+    """Say how many rows a detector failed on, with one example."""
     row, why = report.unjudged[0]
     n_rows = len({row for row, _ in report.unjudged})
     return f"{n_rows:,} rows could not be judged by a detector, such as {row}: {why}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """Set rows in columns; the first two to the left if they are words, numbers to the right."""
+    """Align rows in columns, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     is_number = [column[-1].replace(",", "").isdigit() for column in zip(*rows, strict=True)]
     lines = [

@@ -1,13 +1,12 @@
-"""Leaks by the longest run of words or of tokens that a row and a problem have in common.
+"""Finds leaks by the longest common run of words or code tokens.
 
-Promises: finds a copied part where most of the problem is missing, such as half of a docstring or
-one long assertion; names, comments and layout of code make no difference. A run counts by the
-information in it, so that long boilerplate stays below short rare text. Work and memory are linear
-in the row, also where it repeats one word a million times. Does not see a run broken by an edit in
-every few words (`ngrams`).
+Finds a copied part of a problem, such as half of a docstring or one long assertion. Names, comments
+and layout of code do not matter. Runs are weighted by information, so long boilerplate counts less
+than short rare text. Time and memory are linear in the row, even if it repeats one word a million
+times. Does not find copies with an edit every few words (see `ngrams`).
 
-    runs = Runs(items)
-    hits = runs.look(row.id, read(row.task), read(row.answer))
+    detector = SubstringDetector(items)
+    hits = detector.find(row.id, read(row.task), read(row.answer))
 """
 
 from collections import Counter, defaultdict
@@ -20,18 +19,18 @@ from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
 from evolcoder.text import one_line
 
-ANCHOR = {TextSpan.PROMPT: 5, TextSpan.SOLUTION: 10, TextSpan.TESTS: 10}
-"""Tokens that must be equal before a run is looked for."""
-MAX_PLACES = 8
-"""An anchor in more places of the benchmark than that is boilerplate and begins no run."""
+ANCHOR_TOKENS = {TextSpan.PROMPT: 5, TextSpan.SOLUTION: 10, TextSpan.TESTS: 10}
+"""Tokens of an exact match from which a run is extended."""
+MAX_ANCHOR_PLACES = 8
+"""Anchors at more places than this in the benchmark are boilerplate and start no run."""
 MAX_REPEATS = 4
-"""How often one anchor of a row is looked up; later ones are repetitions."""
-LEAST_BITS = {TextSpan.PROMPT: 60.0, TextSpan.SOLUTION: 60.0, TextSpan.TESTS: 60.0}
-"""Least information in a run."""
-LEAST_SIGNS = 6
-"""Unlike tokens that are no literal which a run of code must hold: `v = [ , ]` is any list."""
-SERIES = frozenset("zero one two three four five six seven eight nine ten".split())
-"""Words that count nothing; neither do numbers, nor words of one or two letters."""
+"""Maximum lookups of the same anchor within one row."""
+MIN_BITS = {TextSpan.PROMPT: 60.0, TextSpan.SOLUTION: 60.0, TextSpan.TESTS: 60.0}
+"""Minimum information of a run, in bits."""
+MIN_DISTINCT_TOKENS = 6
+"""Minimum distinct non-literal tokens in a run of code: `v = [ , ]` matches any list."""
+NUMBER_WORDS = frozenset("zero one two three four five six seven eight nine ten".split())
+"""Words of weight zero, as are numbers and words of one or two letters."""
 
 Tokens = tuple[str, ...]
 
@@ -44,7 +43,7 @@ class _Match:
 
 
 class SubstringDetector:
-    """An index over the words and tokens of benchmarks."""
+    """Index over the words and tokens of benchmarks."""
 
     def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._items = items
@@ -58,12 +57,12 @@ class SubstringDetector:
             ),
         }
 
-    def look(self, row: str, task: NormalizedText, answer: NormalizedText) -> list[Hit]:
-        """Return the longest run with each problem that has enough information."""
+    def find(self, row: str, task: NormalizedText, answer: NormalizedText) -> list[Hit]:
+        """Return the most informative common run with each problem, if it is a hit."""
         found = []
-        for part, reading in ((RowField.TASK, task), (RowField.ANSWER, answer)):
+        for part, normalized in ((RowField.TASK, task), (RowField.ANSWER, answer)):
             for side, index in self._sides.items():
-                texts = (reading.words,) if side is TextSpan.PROMPT else reading.tokens
+                texts = (normalized.words,) if side is TextSpan.PROMPT else normalized.tokens
                 found += [self._hit(row, part, side, run) for run in _best(index, texts)]
         return found
 
@@ -75,7 +74,7 @@ class SubstringDetector:
 
 
 def _best(index: "_Side", texts: Sequence[Tokens]) -> list[_Match]:
-    """Return the run with the most information for each problem."""
+    """Return the most informative run for each problem."""
     best: dict[int, _Match] = {}
     for text in texts:
         for run in index.runs(text):
@@ -89,54 +88,54 @@ def _is_better(run: _Match, than: _Match | None) -> bool:
 
 
 class _Side:
-    """One side of all problems, with the places of every anchor."""
+    """One side of all problems, with the positions of every anchor."""
 
     def __init__(self, texts: Sequence[Tokens], side: TextSpan) -> None:
         self._texts = texts
         self._side = side
-        self._size = size = ANCHOR[side]
+        self._size = size = ANCHOR_TOKENS[side]
         self._places: defaultdict[Tokens, list[tuple[int, int]]] = defaultdict(list)
-        held = Counter(token for text in texts for token in set(text))
+        frequency = Counter(token for text in texts for token in set(text))
         self._bits = {
-            token: 0.0 if self._is_series(token) else log2((len(texts) + 1) / count)
-            for token, count in held.items()
+            token: 0.0 if self._is_weightless(token) else log2((len(texts) + 1) / count)
+            for token, count in frequency.items()
         }
         for item, text in enumerate(texts):
             for at, anchor in enumerate(_anchors(text, size)):
                 self._places[anchor].append((item, at))
 
     def runs(self, text: Tokens) -> Iterator[_Match]:
-        """Yield the runs that a text has in common with any problem, each once."""
+        """Yield the maximal runs that a text shares with any problem, each once."""
         known = self._places
-        met: Counter[Tokens] = Counter()
+        counts: Counter[Tokens] = Counter()
         ends: dict[tuple[int, int], int] = {}
         for at, anchor in enumerate(_anchors(text, self._size)):
             if anchor not in known:
                 continue
             places = known[anchor]
-            met[anchor] += 1
-            if len(places) > MAX_PLACES or met[anchor] > MAX_REPEATS:
+            counts[anchor] += 1
+            if len(places) > MAX_ANCHOR_PLACES or counts[anchor] > MAX_REPEATS:
                 continue
             for item, place in places:
                 if at >= ends.get((item, at - place), -1):
-                    start, end = self._stretched(text, at, item, place)
+                    start, end = self._extend(text, at, item, place)
                     ends[item, at - place] = end
-                    yield _Match(item, self._weight(text[start:end]), text[start:end])
+                    yield _Match(item, self._information(text[start:end]), text[start:end])
 
     def is_enough(self, run: _Match) -> bool:
-        """Whether a run tells enough to be more than chance or a list of literals."""
-        signs = {token for token in run.tokens if token[0] != '"' and not token[0].isdigit()}
-        return run.bits >= LEAST_BITS[self._side] and (
-            self._side is TextSpan.PROMPT or len(signs) >= LEAST_SIGNS
+        """Whether a run is more than chance or a list of literals."""
+        tokens = {token for token in run.tokens if token[0] != '"' and not token[0].isdigit()}
+        return run.bits >= MIN_BITS[self._side] and (
+            self._side is TextSpan.PROMPT or len(tokens) >= MIN_DISTINCT_TOKENS
         )
 
-    def _is_series(self, word: str) -> bool:
+    def _is_weightless(self, word: str) -> bool:
         return self._side is TextSpan.PROMPT and (
-            len(word) <= 2 or word in SERIES or word.isdigit()
+            len(word) <= 2 or word in NUMBER_WORDS or word.isdigit()
         )
 
-    def _stretched(self, text: Tokens, at: int, item: int, place: int) -> tuple[int, int]:
-        """Stretch an anchor to both sides as far as text and problem agree."""
+    def _extend(self, text: Tokens, at: int, item: int, place: int) -> tuple[int, int]:
+        """Extend an anchor in both directions as far as text and problem agree."""
         other = self._texts[item]
         start = at
         while (
@@ -150,10 +149,10 @@ class _Side:
             end += 1
         return start, end
 
-    def _weight(self, run: Tokens) -> float:
-        """Sum up what tokens tell; the same one again tells half."""
-        met = Counter(run)
-        return sum(self._bits[token] * (1 + log2(n) / 2) for token, n in sorted(met.items()))
+    def _information(self, run: Tokens) -> float:
+        """Sum the tokens' information; repetitions count less."""
+        counts = Counter(run)
+        return sum(self._bits[token] * (1 + log2(n) / 2) for token, n in sorted(counts.items()))
 
 
 def _anchors(text: Tokens, size: int) -> Iterator[Tokens]:

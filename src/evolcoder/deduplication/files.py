@@ -1,9 +1,9 @@
-"""Doubles in a data file: which rows stay, and what is said of each that goes.
+"""Deduplication and decontamination of a data file.
 
-Promises: the rows are read once to compare and once to write, never kept in memory; both files are
-whole or not there; the same rows in another order give the same drops, but for the row numbers.
+The file is read once to compare and once to write, and is never held in memory. Output files are
+written atomically. Reordered rows give the same drops, apart from row numbers.
 
->>> summary = await in_file("data.jsonl", config, seed=0, out=Path("out.jsonl"))   # doctest: +SKIP
+>>> summary = await clean_file("data.jsonl", config, seed=0, out=out)   # doctest: +SKIP
 """
 
 import json
@@ -14,36 +14,43 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from evolcoder.config.load import CleanConfig
+from evolcoder.config.load import CleanConfig, SeedsConfig
 from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.find import Duplicate, Similarity, find
-from evolcoder.deduplication.rows import CleaningSummary, LeakCounts, Leaked, name_of, of_file
+from evolcoder.deduplication.find import Duplicate, Similarity, find_duplicates
+from evolcoder.deduplication.summary import (
+    CleaningSummary,
+    LeakCounts,
+    LeakDetector,
+    embedder_name,
+)
+from evolcoder.seeds.rows import read_rows
+from evolcoder.seeds.sources import rows_of
 from evolcoder.storage import atomic
 
 
-def likeness_of(config: CleanConfig) -> Similarity:
-    """Say what counts as a double."""
+def similarity_of(config: CleanConfig) -> Similarity:
+    """Return the thresholds of the config."""
     return Similarity(config.exact, config.near, config.meaning)
 
 
-async def in_file(
+async def clean_file(
     path: str,
     config: CleanConfig,
     *,
     seed: int,
     embedder: Embedder | None = None,
     out: Path | None = None,
-    leaked: Leaked | None = None,
+    leaked: LeakDetector | None = None,
 ) -> CleaningSummary:
-    """Find doubles in a file; with `out`, write the rows that stay, and the drops beside them.
+    """Find duplicates in a file; with `out`, write the kept rows, and the drops next to them.
 
-    `leaked` is asked about the rows that are left, and says which of them go, and why.
+    `leaked` is then called with the remaining rows and returns the leaks among them.
     """
-    entries = _Counted(path, config)
-    found = find(entries, likeness_of(config), seed=seed, embedder=embedder)
+    documents = _CountedDocuments(path, config)
+    found = find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder)
     reasons: Counter[str] = Counter()
-    goes = bytearray()
+    is_dropped = bytearray()
     with ExitStack() as stack:
         drops = (
             stack.enter_context(atomic.open_text(drops_path(out), inside=out.parent))
@@ -51,93 +58,93 @@ async def in_file(
             else None
         )
         for duplicate in found:
-            goes.extend(bytes(max(0, duplicate.number + 1 - len(goes))))
-            goes[duplicate.number] = 1
+            is_dropped.extend(bytes(max(0, duplicate.number + 1 - len(is_dropped))))
+            is_dropped[duplicate.number] = 1
             reasons[f"duplicate_{duplicate.kind}"] += 1
             if drops is not None:
-                _write(drops, _evidence(duplicate, entries))
-        goes.extend(bytes(entries.n_beside + entries.n_rows - len(goes)))
-        del goes[: entries.n_beside]
-        leaks = await _leaks_of(path, goes, leaked)
-        for number, leak in _leaks(path, goes, leaks):
-            goes[number] = 1
+                _write(drops, _evidence(duplicate, documents))
+        is_dropped.extend(bytes(documents.n_external + documents.n_rows - len(is_dropped)))
+        del is_dropped[: documents.n_external]
+        leaks = await _leaks_of(path, is_dropped, leaked)
+        for number, leak in _leaks(path, is_dropped, leaks):
+            is_dropped[number] = 1
             reasons["leak"] += 1
             if drops is not None:
                 _write(drops, leak)
     if out is not None:
-        _write_kept(path, out, goes)
+        _write_kept(path, out, is_dropped)
     dropped = dict(reasons.most_common())
-    return CleaningSummary(entries.n_rows, dropped, name_of(embedder), leaks.layers)
+    return CleaningSummary(documents.n_rows, dropped, embedder_name(embedder), leaks.layers)
 
 
 def drops_path(out: Path) -> Path:
-    """Say where the drops go: beside the rows that stay."""
+    """Return the path of the drops: next to the kept rows."""
     return out.with_name(f"{out.stem}.drops.jsonl")
 
 
-def beside_entries(paths: Sequence[str], config: CleanConfig) -> Iterator[Document]:
-    """Read the data sets that rows are held against."""
+def external_documents(paths: Sequence[str], config: CleanConfig) -> Iterator[Document]:
+    """Read the documents of the data sets that rows must not duplicate."""
     for path in paths:
-        for candidate in of_file(path):
-            yield candidate.entry(config.compare, is_beside=True)
+        for row in read_rows(path):
+            yield Document.of(row, config.compare, is_external=True)
 
 
-class _Counted:
-    """All entries, other data sets' first, counted on the way."""
+class _CountedDocuments:
+    """Documents of a file, preceded by those of other data sets, with counts of both."""
 
     def __init__(self, path: str, config: CleanConfig) -> None:
-        self.n_beside = self.n_rows = 0
+        self.n_external = self.n_rows = 0
         self._path = path
         self._config = config
 
     def __iter__(self) -> Iterator[Document]:
-        for entry in beside_entries(self._config.beside, self._config):
-            self.n_beside += 1
-            yield entry
-        for candidate in of_file(self._path):
+        for document in external_documents(self._config.beside, self._config):
+            self.n_external += 1
+            yield document
+        for row in read_rows(self._path):
             self.n_rows += 1
-            yield candidate.entry(self._config.compare)
+            yield Document.of(row, self._config.compare)
 
 
-def _evidence(duplicate: Duplicate, entries: _Counted) -> dict[str, object]:
-    beside = entries.n_beside
-    is_beside = duplicate.match_number < beside
+def _evidence(duplicate: Duplicate, documents: _CountedDocuments) -> dict[str, object]:
+    n_external = documents.n_external
+    is_beside = duplicate.match_number < n_external
     numbers = {
-        "number": duplicate.number - beside,
-        "match_number": duplicate.match_number - (0 if is_beside else beside),
+        "number": duplicate.number - n_external,
+        "match_number": duplicate.match_number - (0 if is_beside else n_external),
         "match_is_beside": is_beside,
     }
-    said = asdict(duplicate) | numbers
-    return {"stage": "clean", "reason": f"duplicate_{said.pop('kind')}", **said}
+    evidence = asdict(duplicate) | numbers
+    return {"stage": "clean", "reason": f"duplicate_{evidence.pop('kind')}", **evidence}
 
 
-async def _leaks_of(path: str, goes: bytearray, leaked: Leaked | None) -> LeakCounts:
-    """Have the rows that are left looked at."""
+async def _leaks_of(path: str, is_dropped: bytearray, leaked: LeakDetector | None) -> LeakCounts:
+    """Run leak detection on the remaining rows."""
     if leaked is None:
         return LeakCounts({})
-    return await leaked(row for number, row in enumerate(of_file(path)) if not goes[number])
+    return await leaked(row for number, row in enumerate(read_rows(path)) if not is_dropped[number])
 
 
 def _leaks(
-    path: str, goes: bytearray, leaks: LeakCounts
+    path: str, is_dropped: bytearray, leaks: LeakCounts
 ) -> Iterator[tuple[int, dict[str, object]]]:
-    """Say of the rows that are left which are leaks, with the evidence."""
+    """Yield number and evidence of the remaining rows that are leaks."""
     why = leaks.evidence
     if not why:
         return
-    for number, row in enumerate(of_file(path)):
-        if not goes[number] and row.id in why:
-            said = {"number": number, "id": row.id, "hits": why[row.id]}
-            yield number, {"stage": "clean", "reason": "leak", **said}
+    for number, row in enumerate(read_rows(path)):
+        if not is_dropped[number] and row.task.id in why:
+            evidence = {"number": number, "id": row.task.id, "hits": why[row.task.id]}
+            yield number, {"stage": "clean", "reason": "leak", **evidence}
 
 
-def _write_kept(path: str, out: Path, goes: bytearray) -> None:
+def _write_kept(path: str, out: Path, is_dropped: bytearray) -> None:
     with atomic.open_text(out) as file:
-        for number, candidate in enumerate(of_file(path)):
-            if not goes[number]:
-                _write(file, candidate.found)
+        for number, source in enumerate(rows_of(SeedsConfig(path=path))):
+            if not is_dropped[number]:
+                _write(file, source.value)
 
 
 def _write(file: TextIO, value: object) -> None:
-    """Write a line of JSON; escaped, so that a lone surrogate comes out as it went in."""
+    """Write a JSON line, ASCII-escaped so that lone surrogates survive."""
     file.write(json.dumps(value, default=str) + "\n")

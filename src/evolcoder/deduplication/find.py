@@ -1,26 +1,23 @@
-"""Duplicates: which entries are doubles of one that stays, and of which.
+"""Finds exact, near and semantic duplicates.
 
-Promises: an entry is dropped only if it is itself alike to an entry that is kept (never by a
-chain); the one that stays comes first in the order of precedence of `entries.Shelf`; of several
-matches the most alike is named. Texts of which each names a programming language that the other
-does not are doubles only if they are equal. The same entries and seed give the same drops in any
-order of arrival. Memory is flat but for some 550 bytes per entry; time grows as n log n, plus one
-comparison per pair that shares a band. A child and its own parent are never compared.
+| kind | similarity |
+| --- | --- |
+| exact | equal folded texts |
+| near | Jaccard index of the texts' word 3-grams |
+| meaning | cosine of embeddings |
 
->>> entries = [Entry("a", "Sort the list."), Entry("b", "sort  the list.")]
->>> [(d.id, d.match, d.kind.value) for d in find(entries, Likeness(), seed=0)]
+Documents are processed in order of precedence (`Corpus.precedence`); each is dropped if it is
+similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
+candidates: similarity is computed on the texts themselves, and the most similar match is reported.
+Texts that mention different languages are duplicates only if identical. A task and its own parent
+are never compared.
+
+The result depends on documents and seed, not on the order of arrival. Memory is about 550 bytes per
+document; time is O(n log n) plus one comparison per candidate pair.
+
+>>> documents = [Document("a", "Sort the list."), Document("b", "sort  the list.")]
+>>> [(d.id, d.match, d.kind.value) for d in find_duplicates(documents, Similarity(), seed=0)]
 [('b', 'a', 'exact')]
-
-Three ways of being a double: the same text, nearly the same words, the same meaning.
-
-Promises: bands only bring candidates; what a sieve calls likeness is measured on the two texts
-themselves: equality, the exact Jaccard index of their shingles, the cosine of their vectors.
-
-| kind | likeness | 1.0 means |
-| --- | --- | --- |
-| exact | equal folded texts | always |
-| near | Jaccard index of runs of three words | the same runs |
-| meaning | cosine of embeddings | the same direction |
 """
 
 from array import array
@@ -42,12 +39,12 @@ from evolcoder.text import one_line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-REMEMBERED_CHARS = 8 << 20
-"""Texts whose shingles are at hand, by their length: those that many others are compared with."""
+SHINGLE_CACHE_CHARS = 8 << 20
+"""Size of the shingle cache, in characters of text."""
 
 
 class DuplicateKind(StrEnum):
-    """How a double is like its match. Values are stored and reported; never rename one."""
+    """Kinds of duplicates. Values are stored and reported; never rename one."""
 
     EXACT = "exact"
     NEAR = "near"
@@ -55,187 +52,190 @@ class DuplicateKind(StrEnum):
 
 
 class Matcher(Protocol):
-    """One way of being a double."""
+    """Finds one kind of duplicates."""
 
     kind: DuplicateKind
-    """Which one."""
+    """The kind."""
     threshold: float
-    """Least likeness of a double."""
-    bands: LshIndex
-    """Who may be alike."""
+    """Minimum similarity of a duplicate."""
+    lsh: LshIndex
+    """Proposes candidates."""
 
-    def likeness(self, one: int, other: int) -> float:
-        """Measure how alike two entries are, from 0 to 1."""
+    def similarity(self, one: int, other: int) -> float:
+        """Return the similarity of two documents, from 0 to 1."""
         ...
 
 
 class ExactMatcher:
-    """Equal folded texts."""
+    """Matches equal folded texts."""
 
     kind = DuplicateKind.EXACT
     threshold = 1.0
 
-    def __init__(self, shelf: Corpus) -> None:
-        self._digests = shelf.digests()
-        self.bands = LshIndex(self._digests[:, :1])
+    def __init__(self, corpus: Corpus) -> None:
+        self._digests = corpus.digests()
+        self.lsh = LshIndex(self._digests[:, :1])
 
-    def likeness(self, one: int, other: int) -> float:
-        """Compare all 128 bits; a band knows half of them."""
+    def similarity(self, one: int, other: int) -> float:
+        """Compare all 128 bits of the hashes; the index uses only half of them."""
         return float(np.array_equal(self._digests[one], self._digests[other]))
 
 
 class NearMatcher:
-    """Many shingles in common."""
+    """Matches texts with a high Jaccard index of shingles."""
 
     kind = DuplicateKind.NEAR
 
-    def __init__(self, shelf: Corpus, keys: "NDArray[np.uint64]", threshold: float) -> None:
+    def __init__(self, corpus: Corpus, keys: "NDArray[np.uint64]", threshold: float) -> None:
         self.threshold = threshold
-        self.bands = LshIndex(keys)
-        self._shelf = shelf
-        self._at_hand: OrderedDict[int, tuple[frozenset[str], int]] = OrderedDict()
+        self.lsh = LshIndex(keys)
+        self._corpus = corpus
+        self._cache: OrderedDict[int, tuple[frozenset[str], int]] = OrderedDict()
         self._chars = 0
 
-    def likeness(self, one: int, other: int) -> float:
-        """Compute the Jaccard index from the texts."""
+    def similarity(self, one: int, other: int) -> float:
+        """Return the exact Jaccard index."""
         return jaccard(self._shingles(one), self._shingles(other))
 
     def _shingles(self, number: int) -> frozenset[str]:
-        if number in self._at_hand:
-            self._at_hand.move_to_end(number)
-            return self._at_hand[number][0]
-        text = self._shelf.read(number).text
+        if number in self._cache:
+            self._cache.move_to_end(number)
+            return self._cache[number][0]
+        text = self._corpus.read(number).text
         found = shingles(fold(text))
-        self._at_hand[number] = found, len(text)
+        self._cache[number] = found, len(text)
         self._chars += len(text)
-        while self._chars > REMEMBERED_CHARS and len(self._at_hand) > 2:
-            self._chars -= self._at_hand.popitem(last=False)[1][1]
+        while self._chars > SHINGLE_CACHE_CHARS and len(self._cache) > 2:
+            self._chars -= self._cache.popitem(last=False)[1][1]
         return found
 
 
 class EmbeddingMatcher:
-    """Vectors that point the same way."""
+    """Matches texts with a high cosine of embeddings."""
 
     kind = DuplicateKind.MEANING
 
     def __init__(self, vectors: VectorIndex, threshold: float, seed: int) -> None:
         self.threshold = threshold
-        self.bands = LshIndex(vectors.keys(threshold, seed))
+        self.lsh = LshIndex(vectors.keys(threshold, seed))
         self._vectors = vectors
 
-    def likeness(self, one: int, other: int) -> float:
-        """Compute the cosine."""
+    def similarity(self, one: int, other: int) -> float:
+        """Return the cosine."""
         return self._vectors.cosine(one, other)
 
 
-SEEN_CHARS = 300
-"""Longest text that a duplicate shows of an entry."""
+EXCERPT_CHARS = 300
+"""Maximum length of the excerpts in a `Duplicate`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """What counts as a double; None where a kind is not looked for."""
+    """Thresholds by kind; None or False disables a kind."""
 
     exact: bool = True
-    """Whether equal texts are doubles."""
+    """Whether equal texts are duplicates."""
     near: float | None = 0.8
-    """Least Jaccard index of shingles."""
+    """Minimum Jaccard index of shingles."""
     meaning: float | None = None
-    """Least cosine of embeddings."""
+    """Minimum cosine of embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An entry that goes, and why."""
+    """A dropped document and the kept one that it duplicates."""
 
     number: int
-    """The entry's place in the order of arrival, from 0."""
+    """Number of the document in the order of arrival, from 0."""
     id: str
-    """The entry."""
+    """Id of the document."""
     match: str
-    """The entry that stays in its place."""
+    """Id of the kept document."""
     match_number: int
-    """The match's place in the order of arrival."""
+    """Number of the kept document."""
     kind: DuplicateKind
-    """How they are alike."""
+    """Kind of duplicate."""
     similarity: float
-    """How much, from 0 to 1."""
+    """Similarity, from 0 to 1."""
     seen: str
-    """The entry's text on one line, shortened."""
+    """Excerpt of the document's text, on one line."""
     match_seen: str
-    """The match's text on one line, shortened."""
+    """Excerpt of the kept document's text, on one line."""
 
 
-def find(
-    entries: Iterable[Document],
-    likeness: Similarity,
+def find_duplicates(
+    documents: Iterable[Document],
+    thresholds: Similarity,
     *,
     seed: int,
     embedder: Embedder | None = None,
 ) -> Iterator[Duplicate]:
-    """Find the doubles among entries, in the order of precedence; `meaning` needs an embedder."""
+    """Yield the duplicates, in order of precedence; `meaning` requires an embedder."""
     with ExitStack() as stack:
-        shelf = stack.enter_context(Corpus())
-        signatures = MinHasher(likeness.near, seed) if likeness.near is not None else None
-        for entry in entries:
-            folded = shelf.add(entry)
+        corpus = stack.enter_context(Corpus())
+        signatures = MinHasher(thresholds.near, seed) if thresholds.near is not None else None
+        for document in documents:
+            folded = corpus.add(document)
             if signatures is not None:
                 signatures.add(folded)
-        if len(shelf) < 2:
+        if len(corpus) < 2:
             return
-        order: list[int] = shelf.precedence().tolist()
-        sieves: list[Matcher] = [ExactMatcher(shelf)] if likeness.exact else []
+        order: list[int] = corpus.precedence().tolist()
+        matchers: list[Matcher] = [ExactMatcher(corpus)] if thresholds.exact else []
         if signatures is not None:
-            sieves.append(NearMatcher(shelf, signatures.keys(), signatures.threshold))
-        if likeness.meaning is not None and embedder is not None:
-            vectors = VectorIndex(shelf, embedder, order)
+            matchers.append(NearMatcher(corpus, signatures.keys(), signatures.threshold))
+        if thresholds.meaning is not None and embedder is not None:
+            vectors = VectorIndex(corpus, embedder, order)
             stack.callback(vectors.close)
-            sieves.append(EmbeddingMatcher(vectors, likeness.meaning, seed))
-        yield from _sift(shelf, order, sieves)
+            matchers.append(EmbeddingMatcher(vectors, thresholds.meaning, seed))
+        yield from _deduplicate(corpus, order, matchers)
 
 
-def _sift(shelf: Corpus, order: list[int], sieves: list[Matcher]) -> Iterator[Duplicate]:
-    """Go through entries by precedence: each is a double of one that is kept, or is kept."""
+def _deduplicate(corpus: Corpus, order: list[int], matchers: list[Matcher]) -> Iterator[Duplicate]:
+    """Process documents by precedence: each is reported as a duplicate or kept."""
     places = array("i", bytes(4 * len(order)))
     for place, number in enumerate(order):
         places[number] = place
-        found = None if shelf.is_beside(number) else _match(shelf, number, places, sieves)
+        found = None if corpus.is_external(number) else _match(corpus, number, places, matchers)
         if found is not None:
             yield found
             continue
-        for sieve in sieves:
-            sieve.bands.keep(number)
+        for matcher in matchers:
+            matcher.lsh.add(number)
 
 
 def _match(
-    shelf: Corpus, number: int, places: "array[int]", sieves: list[Matcher]
+    corpus: Corpus, number: int, places: "array[int]", matchers: list[Matcher]
 ) -> Duplicate | None:
-    """Find the kept entry that an entry is most alike to, by the first sieve that has one."""
-    for sieve in sieves:
-        alike = [
-            (likeness, -places[other], other)
-            for other in sieve.bands.candidates(number)
-            if not shelf.are_kin(number, other)
-            and (likeness := sieve.likeness(number, other)) >= sieve.threshold
-            and (sieve.kind is DuplicateKind.EXACT or not shelf.name_other_languages(number, other))
+    """Return the most similar kept document, by the first matcher that has one."""
+    for matcher in matchers:
+        matches = [
+            (similarity, -places[other], other)
+            for other in matcher.lsh.candidates(number)
+            if not corpus.is_parent_and_child(number, other)
+            and (similarity := matcher.similarity(number, other)) >= matcher.threshold
+            and (
+                matcher.kind is DuplicateKind.EXACT
+                or not corpus.mention_different_languages(number, other)
+            )
         ]
-        if alike:
-            likeness, _, other = max(alike)
-            return _told(shelf, number, other, sieve.kind, likeness)
+        if matches:
+            similarity, _, other = max(matches)
+            return _duplicate(corpus, number, other, matcher.kind, similarity)
     return None
 
 
-def _told(
-    shelf: Corpus, number: int, other: int, kind: DuplicateKind, likeness: float
+def _duplicate(
+    corpus: Corpus, number: int, other: int, kind: DuplicateKind, similarity: float
 ) -> Duplicate:
-    mine, theirs = shelf.read(number), shelf.read(other)
+    mine, theirs = corpus.read(number), corpus.read(other)
     return Duplicate(
         number,
         mine.id,
         theirs.id,
         other,
         kind,
-        round(likeness, 6),
-        one_line(mine.text, SEEN_CHARS),
-        one_line(theirs.text, SEEN_CHARS),
+        round(similarity, 6),
+        one_line(mine.text, EXCERPT_CHARS),
+        one_line(theirs.text, EXCERPT_CHARS),
     )

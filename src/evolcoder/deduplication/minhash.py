@@ -1,24 +1,17 @@
-"""MinHash: a short signature per text, whose bands bring near doubles together.
+"""Near-duplicate candidates: shingles, MinHash signatures, and an LSH index.
 
-Promises: the same text and seed give the same keys, whatever else is hashed with it. `rensa` makes
-the signatures (docs/decisions.md has the measurements); what it says is a candidate is checked by
-the exact Jaccard index of the shingles before anything is dropped.
+Texts are folded (Unicode NFC, case, white space) and split into word 3-grams. A word is a run of
+ASCII letters, digits and underscores (with trailing `+` or `#`, as in `c++`), or a single other
+letter, so that scripts without spaces have shingles too. Punctuation is ignored. A text of fewer
+than three words is a single shingle.
 
-What makes two texts look alike: folded text, runs of three words, and how many they share.
-
-Promises: white space, case and the ways in which Unicode writes one character make no difference.
-A word is a run of ASCII letters, digits and underscores (`c++` and `c#` are words), or one other
-letter, so that scripts without blanks have shingles too; punctuation counts for exact likeness
-alone. A text of fewer than three words is one shingle, whole.
+Equal texts and seeds give equal keys, whatever else is hashed. `rensa` computes the signatures
+(docs/decisions.md has the measurements). `LshIndex` only proposes candidates, which must be
+confirmed with the exact Jaccard index; it takes 8 bytes per document and band, plus one number per
+bucket. Buckets hold only kept documents, so a thousand copies cost one comparison each.
 
 >>> jaccard(shingles(fold("Sort the  list x.")), shingles(fold("sort the list y")))
 0.3333333333333333
-
-Which kept entries share a band with an entry: the candidates for being its double.
-
-Promises: memory is 8 bytes per entry and band, and one more number per bucket; an entry that
-shares no band with anybody costs nothing. A bucket holds kept entries alone, so that a thousand
-copies are a thousand looks at one entry. Says who may be alike, never who is.
 """
 
 import re
@@ -33,13 +26,13 @@ from rensa import RMinHash
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.text import clean
 
-WIDTH = 3
-"""Words in a shingle."""
+SHINGLE_WORDS = 3
+"""Words per shingle."""
 _WORD = re.compile(r"[a-z0-9_]+[+#]*|\w")
 
 
 def fold(text: str) -> str:
-    """Reduce a text to what equal texts have in common."""
+    """Normalise Unicode, case and white space."""
     text = clean(text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
@@ -47,15 +40,15 @@ def fold(text: str) -> str:
 
 
 def shingles(folded: str) -> frozenset[str]:
-    """Return the runs of words of a folded text; never none."""
+    """Return the word n-grams of a folded text; at least one."""
     words = _WORD.findall(folded)
-    if len(words) < WIDTH:
+    if len(words) < SHINGLE_WORDS:
         return frozenset((" ".join(words) or folded,))
     return frozenset(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
 
 
 def jaccard(one: AbstractSet[str], other: AbstractSet[str]) -> float:
-    """Return the share of all shingles that both have."""
+    """Return the Jaccard index of two non-empty sets."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 
@@ -64,14 +57,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Keys = NDArray[np.uint64]
-    """One number per entry and band; alike entries have one of them in common: (n, b)."""
+    """One key per document and band; similar documents share at least one: (n, b)."""
 
-LEAST_RECALL = 0.99
-"""Share of pairs exactly at the threshold that have to share a band."""
+MIN_RECALL = 0.99
+"""Minimum probability that a pair exactly at the threshold shares a band."""
 
 
 class LshIndex:
-    """Kept entries by band."""
+    """LSH index over kept documents."""
 
     def __init__(self, keys: "Keys") -> None:
         n, self._n_bands = keys.shape
@@ -85,7 +78,7 @@ class LshIndex:
         self._nexts = array("i", bytes(4 * n * self._n_bands))
 
     def candidates(self, number: int) -> set[int]:
-        """Find the kept entries that share a band with this one."""
+        """Return the kept documents that share a band with this one."""
         found: set[int] = set()
         for band, bucket in self._shared(number):
             other = self._heads[bucket]
@@ -94,8 +87,8 @@ class LshIndex:
                 other = self._nexts[other * self._n_bands + band]
         return found
 
-    def keep(self, number: int) -> None:
-        """Make an entry a candidate for those that come later."""
+    def add(self, number: int) -> None:
+        """Add a kept document."""
         for band, bucket in self._shared(number):
             self._nexts[number * self._n_bands + band] = self._heads[bucket]
             self._heads[bucket] = number
@@ -107,21 +100,21 @@ class LshIndex:
         return [(band, bucket) for band, bucket in enumerate(row) if bucket >= 0]
 
 
-def plan(agreement: float, most: int) -> tuple[int, int]:
-    """Choose bands and values per band for pairs that agree in a value so probably.
+def choose_bands(agreement: float, most: int) -> tuple[int, int]:
+    """Choose (bands, values per band) for pairs whose signature values agree with this probability.
 
-    As many values per band as leave a recall of `LEAST_RECALL`: fewer would bring candidates that
-    are nothing, more would lose doubles.
+    Uses the most values per band that give a recall of `MIN_RECALL`: fewer give false candidates,
+    more miss duplicates.
     """
     for width in range(most, 1, -1):
         n_bands = most // width
-        if 1 - (1 - agreement**width) ** n_bands >= LEAST_RECALL:
+        if 1 - (1 - agreement**width) ** n_bands >= MIN_RECALL:
             return n_bands, width
     return most, 1
 
 
 def _buckets(column: "Keys", start: int) -> tuple["NDArray[np.int32]", int]:
-    """Give every key that several entries have a number, from `start`; -1 to one that is alone."""
+    """Assign numbers from `start` to keys that occur more than once; unique keys get -1."""
     _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
     is_shared = counts > 1
     numbers = np.where(is_shared, np.cumsum(is_shared) - 1 + start, -1).astype(np.int32)
@@ -132,31 +125,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_VALUES = 128
-"""Values in a signature."""
+"""Values per signature."""
 BATCH_CHARS = 1 << 20
 BATCH = 1000
-"""Texts that are hashed at once, by their length and number."""
+"""Bounds of a hashing batch, in characters and texts."""
 
 
 class MinHasher:
-    """The keys of all texts, in the order in which they are added."""
+    """Computes the LSH keys of texts, in the order added."""
 
     def __init__(self, threshold: float, seed: int) -> None:
         self.threshold = threshold
-        self.n_bands, self._width = plan(threshold, N_VALUES)
+        self.n_bands, self._width = choose_bands(threshold, N_VALUES)
         self._seed = seed_for(seed, "minhash")
         rng = rng_for(seed, "bands")
         factors = [rng.getrandbits(64) | 1 for _ in range(self._width)]
         self._factors = np.array(factors, np.uint64)
         self._keys = array("Q")
-        self._waiting: list[frozenset[str]] = []
-        self._waiting_chars = 0
+        self._pending: list[frozenset[str]] = []
+        self._pending_chars = 0
 
     def add(self, folded: str) -> None:
-        """Hash one more text."""
-        self._waiting.append(shingles(folded))
-        self._waiting_chars += len(folded)
-        if self._waiting_chars > BATCH_CHARS or len(self._waiting) >= BATCH:
+        """Add a text."""
+        self._pending.append(shingles(folded))
+        self._pending_chars += len(folded)
+        if self._pending_chars > BATCH_CHARS or len(self._pending) >= BATCH:
             self._hash()
 
     def keys(self) -> "NDArray[np.uint64]":
@@ -165,10 +158,10 @@ class MinHasher:
         return np.frombuffer(self._keys, np.uint64).reshape(-1, self.n_bands)
 
     def _hash(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
-        digests = RMinHash.digests_from_token_sets(self._waiting, N_VALUES, self._seed)
+        digests = RMinHash.digests_from_token_sets(self._pending, N_VALUES, self._seed)
         values = np.array(digests, np.uint64)[:, : self.n_bands * self._width]
         mixed = values.reshape(len(values), self.n_bands, self._width) * self._factors
         self._keys.frombytes(mixed.sum(axis=2, dtype=np.uint64).tobytes())
-        self._waiting, self._waiting_chars = [], 0
+        self._pending, self._pending_chars = [], 0

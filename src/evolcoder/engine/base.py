@@ -1,8 +1,8 @@
-"""The contract with models: a request goes in, a completion comes out, anything else raises.
+"""The contract of model engines: a request yields a completion or raises.
 
-Promises: an implementation of `Engine` answers the same request with a completion that means the
-same; a refusal or an empty answer is a completion, judged later. Failure is an `EngineError`, or a
-`ModelError` when no request can succeed. Does not promise the same bytes twice: put a cache on top.
+An `Engine` answers equal requests with equivalent completions, though not with equal bytes: wrap it
+in a cache for that. A refusal or an empty answer is a completion and is judged later. A failed
+request raises `EngineError`; `ModelError` means that no request can succeed.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Protocol
 from evolcoder.ids import content_id
 
 RAW = "raw"
-"""Role of a text that a model continues as it is, without a chat template around it."""
+"""Role of a text that is continued as it is, without a chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,100 +19,100 @@ class Message:
     """One turn of a chat."""
 
     role: str
-    """`system`, `user` or `assistant`; or RAW, alone in its chat."""
+    """`system`, `user` or `assistant`; or RAW, as the only message."""
     content: str
-    """What was said."""
+    """Its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw an answer. Every value is sent: servers have defaults of their own."""
+    """Sampling parameters. All are sent with every request: the defaults of servers differ."""
 
     temperature: float
-    """0 for greedy."""
+    """0 is greedy."""
     top_p: float
-    """Nucleus bound in (0, 1]."""
+    """Nucleus sampling bound in (0, 1]."""
     max_tokens: int
-    """Longest answer in tokens."""
+    """Maximum tokens of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything that decides the answer, but for the engine's identity."""
+    """Everything that determines the answer except the engine's identity."""
 
     model: str
-    """The name that the server knows the model by."""
+    """Name of the model on the server."""
     messages: tuple[Message, ...]
-    """The chat so far, system message first if there is one."""
+    """The chat so far; a system message comes first."""
     sampling: Sampling
-    """How to draw the answer."""
+    """Sampling parameters."""
     seed: int
-    """31-bit seed of the draw."""
+    """31-bit sampling seed."""
 
     @property
     def is_raw(self) -> bool:
-        """Whether a text is to be continued, and no chat to be answered."""
+        """Whether this is a text to continue instead of a chat."""
         return self.messages[-1].role == RAW
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model answered."""
+    """The answer of a model."""
 
     text: str
-    """The answer, reasoning taken out."""
+    """The answer without reasoning."""
     reasoning: str
-    """A thinking model's reasoning; empty if there was none."""
+    """Reasoning of a thinking model; empty if none."""
     finish: str
-    """`stop`, or `length` when it was cut off at max_tokens; servers may add words of theirs."""
+    """`stop`, `length` (truncated at max_tokens), or a server-specific value."""
     prompt_tokens: int
-    """Tokens sent."""
+    """Tokens of the prompt."""
     completion_tokens: int
-    """Tokens received, reasoning included."""
+    """Tokens generated, including reasoning."""
 
 
 class Engine(Protocol):
-    """Answers requests; safe to call from many coroutines of one event loop."""
+    """Answers requests; safe for concurrent use by coroutines of one event loop."""
 
     identity: str
-    """What decides answers beside the request: the server, or the digest of a file."""
+    """What determines answers besides the request: server URL or file digest."""
 
     async def complete(self, request: Request) -> Completion:
-        """Answer one request, or raise EngineError or ModelError."""
+        """Answer one request; raises EngineError or ModelError."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections, threads and memory. The engine is not used again."""
+        """Release connections, threads and memory. The engine cannot be used afterwards."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An engine with the model and sampling that one part of the story uses it with."""
+    """An engine with the model and the sampling parameters for one purpose, such as evolving."""
 
     engine: Engine
-    """Who answers."""
+    """The engine to ask."""
     model: str
-    """The model's name on that engine."""
+    """Name of the model on that engine."""
     sampling: Sampling
-    """How to draw."""
+    """Sampling parameters."""
     system: str = ""
-    """System message; empty sends none."""
+    """System message; empty: none is sent."""
 
     @property
     def identity(self) -> str:
-        """Name of model and engine, as stored with every record that the role made."""
+        """`ENGINE#MODEL`, stored with every record that this role produced."""
         return f"{self.engine.identity}#{self.model}"
 
     async def ask(self, messages: tuple[Message, ...], *, seed: int) -> Completion:
-        """Complete a chat; the role's system message goes first."""
+        """Complete a chat, with the system message, if any, in front."""
         if self.system:
             messages = (Message("system", self.system), *messages)
         return await self.engine.complete(Request(self.model, messages, self.sampling, seed))
 
 
 def request_key(identity: str, request: Request) -> str:
-    """Hash of all that decides an answer: the key under which it is cached."""
+    """Cache key of a request: hash of everything that determines the answer."""
     drawn = request.sampling
     chat = [(message.role, message.content) for message in request.messages]
     how = (drawn.temperature, drawn.top_p, drawn.max_tokens, request.seed)
@@ -120,11 +120,11 @@ def request_key(identity: str, request: Request) -> str:
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """Split an answer into (reasoning, answer) where a model thinks aloud in <think> tags.
+    """Split an answer with <think> tags into (reasoning, answer).
 
-    An opening tag that never closes is reasoning to the end, and the answer is empty: the model
-    was cut off while it thought. A closing tag alone ends reasoning whose opening was in the
-    prompt.
+    If the tag is never closed, everything is reasoning and the answer is empty: the model was
+    truncated while thinking. A closing tag without an opening one ends reasoning that was opened
+    in the prompt.
     """
     before, close, after = text.partition("</think>")
     if close:

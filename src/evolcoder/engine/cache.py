@@ -1,8 +1,8 @@
-"""Completions on disk by content, shared by runs and processes: what was paid for is asked once.
+"""Content-addressed completion cache on disk, shared by runs and processes.
 
-Promises: a completion is committed within about 20 ms of its arrival, so that a killed run finds
-it again; two processes may share the file; two equal requests in flight become one. Keys cover the
-engine's identity, the model, every message, the sampling and the seed.
+A completion is committed within about 20 ms, so a killed run finds it again. Processes may share
+the file, and equal requests in flight are sent once. The key covers the engine's identity, model,
+messages, sampling parameters and seed.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MIGRATIONS: Sequence[str] = (
 )
 
 RECENT = 1024
-"""Completions kept at hand: those that wait for their commit are among them."""
+"""Completions kept in memory, which include those not committed yet."""
 
 _INSERT = "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = (
@@ -34,11 +34,11 @@ _SELECT = (
 _COMPLETION = Columns(
     text=TEXT, reasoning=TEXT, finish=TEXT, prompt_tokens=COUNT, completion_tokens=COUNT
 )
-REMEDY = "delete it, and it is made anew: what is asked again is paid for again"
+REMEDY = "delete it to start a new one; requests made again are paid for again"
 
 
 class CompletionCache:
-    """The file of completions; several engines may share one."""
+    """The cache file; several engines may share it."""
 
     def __init__(self, path: Path) -> None:
         atomic.make_folder(path.parent, error=ModelError)
@@ -46,7 +46,7 @@ class CompletionCache:
         self._recent: dict[str, Completion] = {}
 
     def get(self, key: str) -> Completion | None:
-        """Look a completion up."""
+        """Return the cached completion, or None."""
         if (recent := self._recent.get(key)) is not None:
             return recent
         return next(self._db.each(_completion_from, _SELECT, (key,)), None)
@@ -62,20 +62,20 @@ class CompletionCache:
         )
 
     def flush(self) -> None:
-        """Wait until all that was put is committed."""
+        """Wait until everything queued is committed."""
         self._db.flush()
 
     def close(self) -> None:
-        """Commit and let go of the file."""
+        """Commit and close the file."""
         self._db.close()
 
 
 def _completion_from(columns: Sequence[Any]) -> Completion:
-    return Completion(*_COMPLETION.checked(columns))
+    return Completion(*_COMPLETION.validate(columns))
 
 
 class CachedEngine:
-    """An engine that asks `inner` only for what the cache does not hold."""
+    """Asks `inner` only for completions that are not cached."""
 
     def __init__(self, inner: Engine, cache: CompletionCache) -> None:
         self.identity = inner.identity
@@ -84,11 +84,11 @@ class CachedEngine:
         self._in_flight: dict[str, asyncio.Future[Completion]] = {}
 
     async def complete(self, request: Request) -> Completion:
-        """Return the stored completion, join an equal request in flight, or ask."""
+        """Return the cached completion, wait for an equal request in flight, or ask."""
         key = request_key(self.identity, request)
         while (pending := self._in_flight.get(key)) is not None:
             await asyncio.wait([pending])
-            # Cancelled with whoever asked: then it is for one of those who joined to ask.
+            # If the requester was cancelled, one of the waiting callers asks instead.
             if not pending.cancelled():
                 return pending.result()
         if (stored := self._cache.get(key)) is not None:
@@ -96,7 +96,7 @@ class CachedEngine:
         return await self._ask(key, request)
 
     async def aclose(self) -> None:
-        """Close the engine underneath; the cache belongs to whoever opened it."""
+        """Close the wrapped engine; the cache is closed by its owner."""
         await self._inner.aclose()
 
     async def _ask(self, key: str, request: Request) -> Completion:

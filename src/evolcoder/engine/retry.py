@@ -1,13 +1,13 @@
-"""What went wrong with one request, and whether, when and how often it is worth another try.
+"""Classifies failed requests and decides whether and when to retry.
 
-The only retries of the whole program. Waits grow exponentially with full jitter, and come on top of
-what the server asks for in Retry-After. A request is given up
+This is the only retry layer. Delays grow exponentially with full jitter, on top of the server's
+Retry-After. A request is given up
 
-- at once, when the server rejects it: another try would be rejected too;
-- after `traffic.max_tries` tries that the server failed at;
-- after `traffic.max_retry_s` seconds in any case. While the server is away (nobody listens, a proxy
-  says that nobody does) or asks to wait (429), this alone counts, so that a server may be
-  restarted in the middle of a run.
+- at once if the server rejects it;
+- after `traffic.max_tries` failures of the server;
+- after `traffic.max_retry_s` seconds in any case. While the server is unreachable (connection
+  refused, or gateway errors) or rate-limits us (429), only this bound applies, so a server may be
+  restarted during a run.
 """
 
 import email.utils
@@ -21,73 +21,73 @@ from enum import Enum, auto
 from evolcoder.config.load import TrafficConfig
 
 BACKOFF_S = 0.5
-"""Longest first wait; the longest wait doubles with every try."""
+"""Upper bound of the first delay; it doubles with every attempt."""
 MAX_BACKOFF_S = 20.0
-"""The longest wait stays at this, so that a server that returns is soon noticed."""
+"""Maximum of that bound, so that a recovered server is noticed soon."""
 MAX_RETRY_AFTER_S = 120.0
-"""Longest wait that a server may ask for; some ask for a day."""
+"""Maximum Retry-After that is honoured; some servers ask for a day."""
 
 
 class RetryClass(Enum):
-    """What another try is worth."""
+    """How a failed request may be retried."""
 
     FATAL = auto()
-    """No request can succeed until the user mends something."""
-    NOTHING = auto()
-    """This request was rejected for what it holds."""
+    """Never; no request can succeed until the user fixes the setup."""
+    REJECTED = auto()
+    """Never; the server rejected the content of this request."""
     ONCE = auto()
-    """One more try, in case it was an accident."""
-    TRIES = auto()
-    """The server failed; it may do better."""
-    TIME = auto()
-    """The server is away or asks to wait."""
+    """Once, in case the failure was random."""
+    SERVER_ERROR = auto()
+    """Up to `max_tries`; the server failed."""
+    UNAVAILABLE = auto()
+    """Until `max_retry_s`; the server is unreachable or asks to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFault:
-    """One try that brought no completion."""
+    """A failed attempt of a request."""
 
     what: str
     """What happened, in a few words."""
     got: str
-    """What the server said, if it said something."""
-    worth: RetryClass
-    """What another try is worth."""
+    """The server's message; may be empty."""
+    retry_class: RetryClass
+    """How it may be retried."""
     wait_s: float = 0.0
-    """Seconds that the server asks to wait."""
+    """Retry-After in seconds."""
     overload: bool = False
-    """Whether fewer requests at once would help."""
+    """Whether sending fewer concurrent requests would help."""
 
 
 class RetryState:
-    """How much one request has left; made at its first fault."""
+    """Retry state of one request; created at its first failure."""
 
     def __init__(self, traffic: TrafficConfig, *, now: float, backoff_s: float) -> None:
         self.n_tries = 0
-        self._bounds = {
+        self._max_tries = {
             RetryClass.FATAL: 1,
-            RetryClass.NOTHING: 1,
+            RetryClass.REJECTED: 1,
             RetryClass.ONCE: 2,
-            RetryClass.TRIES: traffic.max_tries,
-            RetryClass.TIME: math.inf,
+            RetryClass.SERVER_ERROR: traffic.max_tries,
+            RetryClass.UNAVAILABLE: math.inf,
         }
-        self._seen: Counter[RetryClass] = Counter()
-        self._until = now + traffic.max_retry_s
+        self._n_failures: Counter[RetryClass] = Counter()
+        self._deadline = now + traffic.max_retry_s
         self._backoff_s = backoff_s
 
     def wait_s(self, fault: RequestFault, now: float) -> float | None:
-        """Return how long to wait before the next try, or None to give up."""
-        longest = min(MAX_BACKOFF_S, self._backoff_s * 2.0 ** min(self.n_tries, 30))
+        """Return the delay in seconds before the next attempt, or None to give up."""
+        max_delay = min(MAX_BACKOFF_S, self._backoff_s * 2.0 ** min(self.n_tries, 30))
         self.n_tries += 1
-        self._seen[fault.worth] += 1
-        if self._seen[fault.worth] >= self._bounds[fault.worth]:
+        self._n_failures[fault.retry_class] += 1
+        if self._n_failures[fault.retry_class] >= self._max_tries[fault.retry_class]:
             return None
-        wait_s = fault.wait_s + random.uniform(0.0, longest)
-        return wait_s if now + wait_s <= self._until else None
+        wait_s = fault.wait_s + random.uniform(0.0, max_delay)
+        return wait_s if now + wait_s <= self._deadline else None
 
 
 def retry_after_s(header: str | None) -> float:
-    """Read Retry-After, seconds or an HTTP date, as seconds from now; nonsense is no wait."""
+    """Parse Retry-After (seconds or an HTTP date) as seconds from now; 0.0 if invalid."""
     if not header:
         return 0.0
     try:

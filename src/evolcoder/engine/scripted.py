@@ -1,11 +1,8 @@
-r"""A deterministic engine for demos and tests: answers by rule or by list, fails when told to.
+r"""A deterministic engine for demos and tests; the answer depends only on the request.
 
-Promises: the answer depends on the request alone. Everything but a model's wit runs with it.
-
-A script is a JSON file: `{"rules": [{"match": REGEX, "answer": TEXT}, ...]}`. The regex is searched
-in the last message; `\1`, `\g<name>` and `{seed}` in the answer are filled in; a rule may hold
-`"error": "text"` with `"retryable": true` in place of an answer. The first rule that matches
-answers.
+A script is a JSON file: `{"rules": [{"match": REGEX, "answer": TEXT}, ...]}`. The first rule whose
+regex is found in the last message provides the answer, in which `\1`, `\g<name>` and `{seed}` are
+substituted. Instead of an answer, a rule may have `"error": TEXT` and `"retryable": true`.
 """
 
 import json
@@ -20,20 +17,20 @@ from evolcoder.ids import content_id
 from evolcoder.input_files import read_text
 from evolcoder.text import clean
 
-MOST_MB = 256
-"""Largest script."""
+MAX_MB = 256
+"""Largest script file."""
 Answer = Callable[[Request], str]
 
 
 class ScriptedEngine:
-    """Answers every request with `answer(request)`."""
+    """Answers requests with `answer(request)`."""
 
     def __init__(self, answer: Answer, *, identity: str = "scripted") -> None:
         self.identity = identity
         self._answer = answer
 
     async def complete(self, request: Request) -> Completion:
-        """Answer from the script; what an answer holds over max_tokens words is cut off."""
+        """Answer from the script; answers are truncated at max_tokens words."""
         reasoning, text = split_reasoning(clean(self._answer(request)))
         pieces = re.findall(r"\S+\s*", text)
         cut = len(pieces) > request.sampling.max_tokens
@@ -44,13 +41,13 @@ class ScriptedEngine:
         return Completion(text, reasoning, "length" if cut else "stop", sent, received)
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def from_file(path: Path) -> ScriptedEngine:
-    """Read a script; a fault in it is a ModelError that names the rule."""
+    """Load a script; ModelError if it is invalid."""
     try:
-        text = read_text(path, most_mb=MOST_MB, error=ModelError)
+        text = read_text(path, most_mb=MAX_MB, error=ModelError)
         data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
     except ModelError as error:
@@ -82,7 +79,7 @@ class _Rule:
             answer = found.expand(self._answer)
         except (re.error, IndexError) as error:
             raise ModelError(
-                f"scripted: the answer to {self.pattern.pattern!r} is no template: {error}; "
-                f"double the backslashes that are meant as such"
+                f"scripted: the answer to {self.pattern.pattern!r} is not a valid template: "
+                f"{error}; write literal backslashes twice"
             ) from error
         return answer.replace("{seed}", str(request.seed))

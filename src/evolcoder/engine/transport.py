@@ -1,31 +1,18 @@
-r"""One HTTP request and its whole answer; what goes wrong on the way is data.
+r"""HTTP/1.1 client for one server, limited to what model APIs need: whole requests and responses.
 
-Promises: `exchange` raises nothing that a server or a network can cause. No fault holds the headers
-that were sent, and with them the key. No retries.
+`Transport.exchange` raises for nothing that a server or network causes: faults are returned as
+`RequestFault`, which never contain the request headers and thus no key. Responses are read up to
+`MAX_BYTES`, with gzip and deflate decoded. No retries, redirects, cookies, proxies or pipelining:
+a client that supports all of these uses twice the CPU time per request.
 
->>> wire = Wire(Address.of("http://127.0.0.1:8000/v1", api_key=None), timeout_s=300)
->>> await wire.exchange("GET", wire.address.models_url)           # doctest: +SKIP
-Answer(status=200, body=b'{"data":[...]}', retry_after=None, location=None)
+Connections are reused unless they failed, were cancelled or received unsolicited data. Host names
+are resolved once per `DNS_TTL_S`; connections rotate over the addresses and fall back to the next
+one if an address does not answer. TLS certificates are verified. A failure to connect is raised as
+`CannotConnectError` after at most `timeout_s`.
 
-Opening connections to one server: its name is looked up now and then, TLS where the URL says so.
-
-Promises: a name is looked up once for all who connect within `KNOWN_S`; they take its addresses in
-turn, so that each address of a server gets its share of them; an address that does not answer is
-passed over for the next. Certificates are checked. What goes wrong is a `CannotConnectError`, at
-most `timeout_s` later.
-
->>> line = await Dial(URL("http://127.0.0.1:8000")).open(Line, 30.0)   # doctest: +SKIP
-
-HTTP/1.1 with one server, and no more of it than models need: whole requests, whole answers.
-
-Promises: a connection that can be used again is; one that broke, was given up or said more than it
-was asked is not. An answer is read to its end or to `most_bytes`, gzip and deflate undone. No
-retries, redirects, cookies, proxies or pipelining. Written for what it costs: a client that can do
-all of those takes twice the processor time for each request.
-
->>> lines = Lines(Dial(URL("http://127.0.0.1:8000")), most_bytes=1 << 20, idle_s=4.0)
->>> (await lines.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 30.0)).status       # doctest: +SKIP
-200
+>>> transport = Transport(Endpoint.of("http://127.0.0.1:8000/v1", api_key=None), timeout_s=300)
+>>> await transport.exchange("GET", transport.endpoint.models_url)    # doctest: +SKIP
+HttpAnswer(status=200, body=b'{"data":[...]}', retry_after=None, location=None)
 """
 
 import asyncio
@@ -47,17 +34,17 @@ from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.text import one_line
 
-KNOWN_S = 10.0
-"""How long the addresses of a name are used before it is looked up again."""
-NEXT_S = 0.25
-"""How long one address is tried alone before the next is tried beside it."""
+DNS_TTL_S = 10.0
+"""How long resolved addresses are used."""
+ADDRESS_DELAY_S = 0.25
+"""Head start of one address before the next is tried concurrently."""
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int]]
 
 
 class CannotConnectError(Exception):
-    """There is no connection; `why` is what the system, the name service or TLS says."""
+    """No connection could be opened; `why` is the error of the system, DNS or TLS."""
 
     def __init__(self, why: OSError) -> None:
         super().__init__(str(why))
@@ -65,112 +52,114 @@ class CannotConnectError(Exception):
 
 
 class Connector:
-    """How to reach one server; belongs to one event loop."""
+    """Opens connections to one server; belongs to one event loop."""
 
     def __init__(self, url: URL) -> None:
         self._host, self._port = url.raw_host or "", url.port or 0
-        self._tls = _checking() if url.scheme == "https" else None
-        self._known: asyncio.Task[list[_Address]] | None = None
-        self._known_until = float("-inf")
-        self._turn = 0
+        self._tls = _tls_context() if url.scheme == "https" else None
+        self._lookup: asyncio.Task[list[_Address]] | None = None
+        self._addresses_expire_at = float("-inf")
+        self._offset = 0
 
     async def open(self, protocol: Callable[[], Protocol], timeout_s: float) -> Protocol:
-        """Connect, TLS included, and return the protocol at our end."""
+        """Connect, including TLS, and return our protocol."""
         loop = asyncio.get_running_loop()
         host = self._host if self._tls else None
         try:
             async with asyncio.timeout(timeout_s):
                 addresses = await self._addresses()
                 connected = await aiohappyeyeballs.start_connection(
-                    addresses, happy_eyeballs_delay=NEXT_S, interleave=1
+                    addresses, happy_eyeballs_delay=ADDRESS_DELAY_S, interleave=1
                 )
-                _, line = await loop.create_connection(
+                _, connection = await loop.create_connection(
                     protocol, sock=connected, ssl=self._tls, server_hostname=host
                 )
-                return line
-        except OSError as error:  # TimeoutError is one
+                return connection
+        except OSError as error:  # includes TimeoutError
             raise CannotConnectError(error) from None
 
     async def _addresses(self) -> list[_Address]:
-        """Return the server's addresses, each time beginning with another one."""
+        """Return the server's addresses, rotated by one on each call."""
         loop = asyncio.get_running_loop()
-        if self._known is None or (self._known.done() and loop.time() >= self._known_until):
-            self._known = loop.create_task(self._look_up())
-        found = await asyncio.shield(self._known)
-        self._turn = (self._turn + 1) % len(found)
-        return found[self._turn :] + found[: self._turn]
+        if self._lookup is None or (
+            self._lookup.done() and loop.time() >= self._addresses_expire_at
+        ):
+            self._lookup = loop.create_task(self._resolve())
+        found = await asyncio.shield(self._lookup)
+        self._offset = (self._offset + 1) % len(found)
+        return found[self._offset :] + found[: self._offset]
 
-    async def _look_up(self) -> list[_Address]:
+    async def _resolve(self) -> list[_Address]:
         loop = asyncio.get_running_loop()
-        where, kind = (self._host, self._port), socket.SOCK_STREAM
+        address, kind = (self._host, self._port), socket.SOCK_STREAM
         try:
-            # An address in digits needs no name service, and no thread to wait for one.
-            found = socket.getaddrinfo(*where, type=kind, flags=socket.AI_NUMERICHOST)
+            # A numeric address needs no DNS lookup in a thread.
+            found = socket.getaddrinfo(*address, type=kind, flags=socket.AI_NUMERICHOST)
         except OSError:
-            found = await loop.getaddrinfo(*where, type=kind, flags=socket.AI_ADDRCONFIG)
-            self._known_until = loop.time() + KNOWN_S
+            found = await loop.getaddrinfo(*address, type=kind, flags=socket.AI_ADDRCONFIG)
+            self._addresses_expire_at = loop.time() + DNS_TTL_S
         else:
-            self._known_until = float("inf")
+            self._addresses_expire_at = float("inf")
         return found  # type: ignore[return-value]
 
 
-def _checking() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 CONNECT_S = 30.0
-"""Longest wait for a connection; a host that is switched off never refuses one."""
+"""Connect timeout; a host that is down does not refuse connections."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_PACKED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_COMPRESSED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class HttpError(Exception):
-    """The connection was there, and no whole answer came over it."""
+    """A connected server sent no complete response."""
 
 
 class ConnectionCutError(HttpError):
-    """It was cut before the answer began."""
+    """The connection was closed before the response began."""
 
 
 class PartialResponseError(HttpError):
-    """It was cut in the middle of the answer, or the answer cannot be unpacked."""
+    """The connection was closed within the response, or the body cannot be decompressed."""
 
 
 class NotHttpError(HttpError):
-    """What came is no HTTP."""
+    """The response is not HTTP."""
 
 
 class TooLongError(HttpError):
-    """The answer is longer than the bound."""
+    """The response exceeds the size limit."""
 
 
 @dataclass(slots=True)
 class HttpResponse:
-    """An answer; it grows until it is whole."""
+    """A response, filled in as it arrives."""
 
     status: int = 0
-    """Its status."""
+    """Status code."""
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    """Its headers by lower-case name; of equal names, the last."""
+    """Headers by lower-case name; the last of equal names."""
     body: bytes = b""
-    """Its body, decompressed."""
+    """Body, decompressed."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection: one request at a time, and its answer."""
+    """One connection, with one request at a time."""
 
-    def __init__(self, most_bytes: int, gone: Callable[["Connection"], None]) -> None:
+    def __init__(self, max_bytes: int, on_close: Callable[["Connection"], None]) -> None:
         self.lost = asyncio.Event()
         self.idle_since = 0.0
-        self._most_bytes = most_bytes
-        self._gone = gone
+        self._max_bytes = max_bytes
+        self._on_close = on_close
         self._parser = httptools.HttpResponseParser(self)
         self._reply = HttpResponse()
         self._parts: list[bytes] = []
         self._size = 0
-        self._until_end = self._goes_on = False
+        self._until_close = self._keep_alive = False
         self._waiter: asyncio.Future[HttpResponse] | None = None
 
     @property
@@ -187,19 +176,19 @@ class Connection(asyncio.Protocol):
     def _is_awaited(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 
-    async def ask(self, request: bytes, timeout_s: float) -> HttpResponse:
-        """Send a whole request and wait for its answer; HttpError or TimeoutError if none comes."""
+    async def request(self, request: bytes, timeout_s: float) -> HttpResponse:
+        """Send a request and return its response; raises HttpError or TimeoutError."""
         loop = asyncio.get_running_loop()
         if self.is_lost:
             raise ConnectionCutError("closed before the request was sent")
         waiter: asyncio.Future[HttpResponse] = loop.create_future()
         self._waiter = waiter
-        self._reply, self._parts, self._size, self._goes_on = HttpResponse(), [], 0, False
+        self._reply, self._parts, self._size, self._keep_alive = HttpResponse(), [], 0, False
         timer = loop.call_later(timeout_s, self._fail, TimeoutError())
         try:
             self._transport.write(request)
             reply = await waiter
-            if self._goes_on:
+            if self._keep_alive:
                 self._waiter = None
             return reply
         finally:
@@ -208,30 +197,30 @@ class Connection(asyncio.Protocol):
                 self.abort()
 
     def abort(self) -> None:
-        """Drop the connection."""
+        """Close the connection at once."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; the loop calls this and the next two."""
+        """Store the transport; called by the event loop, as are the next two."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Have some bytes parsed."""
+        """Parse received bytes; unsolicited ones close the connection."""
         if not self._is_awaited:
             self.abort()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(NotHttpError("it wants to speak something else"))
+            self._fail(NotHttpError("the server asks for another protocol"))
         except httptools.HttpParserError as error:
             self._fail(NotHttpError(str(error)))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End an answer that ends with its connection, or say how far it came."""
+        """Complete a response that ends with its connection, or fail."""
         self.lost.set()
-        self._gone(self)
-        if self._until_end and error is None:
+        self._on_close(self)
+        if self._until_close and error is None:
             self._end()
         elif self._reply.status:
             self._fail(PartialResponseError(str(error or "closed by the server")))
@@ -239,39 +228,39 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionCutError(str(error or "closed by the server")))
 
     def on_message_begin(self) -> None:
-        """Refuse an answer to nothing; the parser calls this and what follows."""
+        """Reject an unsolicited response; called by the parser, as are the next methods."""
         if not self._is_awaited:
-            self._goes_on = False
+            self._keep_alive = False
             self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, of the answer or behind its body."""
+        """Store a header or trailer."""
         self._reply.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Look at what the headers announce."""
+        """Read status and body length."""
         reply = self._reply
         reply.status = self._parser.get_status_code()
         length = reply.headers.get(b"content-length")
         if length is not None:
-            if length.isdigit() and int(length) > self._most_bytes:
+            if length.isdigit() and int(length) > self._max_bytes:
                 self._fail(TooLongError(f"{length.decode()} bytes"))
         elif reply.headers.get(b"transfer-encoding") is None and reply.status >= 200:
-            self._until_end = reply.status not in {204, 304}
+            self._until_close = reply.status not in {204, 304}
 
     def on_body(self, part: bytes) -> None:
-        """Take some of the body."""
+        """Store a part of the body."""
         self._parts.append(part)
         self._size += len(part)
-        if self._size > self._most_bytes:
+        if self._size > self._max_bytes:
             self._fail(TooLongError(f"{self._size} bytes and more"))
 
     def on_message_complete(self) -> None:
-        """Hand the answer over, unless it only says that there will be one."""
+        """Return the response to the caller; skip informational ones (1xx)."""
         if not self._is_awaited:
             return
         if self._reply.status >= 200:
-            self._goes_on = self._parser.should_keep_alive()
+            self._keep_alive = self._parser.should_keep_alive()
             self._end()
         else:
             self._reply = HttpResponse()
@@ -280,11 +269,11 @@ class Connection(asyncio.Protocol):
         waiter, reply = self._waiter, self._reply
         if waiter is None or waiter.done():
             return
-        self._reply = HttpResponse()  # what may come behind it is no part of it
+        self._reply = HttpResponse()  # later data does not belong to it
         reply.body = b"".join(self._parts)
-        if reply.headers.get(b"content-encoding", b"").strip().lower() in _PACKED:
+        if reply.headers.get(b"content-encoding", b"").strip().lower() in _COMPRESSED:
             try:
-                reply.body = _unpacked(reply.body, self._most_bytes)
+                reply.body = _decompress(reply.body, self._max_bytes)
             except HttpError as error:
                 self._fail(error)
                 return
@@ -296,131 +285,131 @@ class Connection(asyncio.Protocol):
 
 
 class ConnectionPool:
-    """The connections to one server, opened when needed and kept while they are of use."""
+    """Connections to one server, opened on demand and reused."""
 
-    def __init__(self, dial: Connector, *, most_bytes: int, idle_s: float) -> None:
-        self._dial = dial
-        self._most_bytes = most_bytes
+    def __init__(self, connector: Connector, *, max_bytes: int, idle_s: float) -> None:
+        self._connector = connector
+        self._max_bytes = max_bytes
         self._idle_s = idle_s
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
 
-    async def ask(self, request: bytes, timeout_s: float) -> HttpResponse:
-        """Send a request, and return its answer.
+    async def request(self, request: bytes, timeout_s: float) -> HttpResponse:
+        """Send a request and return its response.
 
-        CannotConnectError, HttpError or TimeoutError if there is none.
+        Raises CannotConnectError, HttpError or TimeoutError.
         """
-        line = self._free() or await self._open(timeout_s)
-        reply = await line.ask(request, timeout_s)
-        if line.is_free:
-            line.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(line)
+        connection = self._free_connection() or await self._open(timeout_s)
+        reply = await connection.request(request, timeout_s)
+        if connection.is_free:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
         return reply
 
     async def aclose(self) -> None:
-        """Drop all connections."""
+        """Close all connections."""
         self._idle.clear()
-        lines = list(self._all)
-        for line in lines:
-            line.abort()
-        await asyncio.gather(*(line.lost.wait() for line in lines))
+        connections = list(self._all)
+        for connection in connections:
+            connection.abort()
+        await asyncio.gather(*(connection.lost.wait() for connection in connections))
 
-    def _free(self) -> Connection | None:
-        """Take the connection that was used last, and drop those that have idled too long."""
+    def _free_connection(self) -> Connection | None:
+        """Return the most recently used free connection; close those idle for too long."""
         idle = self._idle
         oldest = asyncio.get_running_loop().time() - self._idle_s
         while idle and (idle[0].is_lost or idle[0].idle_since < oldest):
             idle.popleft().abort()
         while idle:
-            line = idle.pop()
-            if line.is_free:
-                return line
-            line.abort()
+            connection = idle.pop()
+            if connection.is_free:
+                return connection
+            connection.abort()
         return None
 
     async def _open(self, timeout_s: float) -> Connection:
-        def line_of_ours() -> Connection:
-            return Connection(self._most_bytes, self._all.discard)
+        def new_connection() -> Connection:
+            return Connection(self._max_bytes, self._all.discard)
 
-        line = await self._dial.open(line_of_ours, min(CONNECT_S, timeout_s))
-        self._all.add(line)
-        return line
+        connection = await self._connector.open(new_connection, min(CONNECT_S, timeout_s))
+        self._all.add(connection)
+        return connection
 
 
-def _unpacked(body: bytes, most_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+def _decompress(body: bytes, max_bytes: int) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        plain = unpacker.decompress(body, most_bytes)
+        plain = decompressor.decompress(body, max_bytes)
     except zlib.error as error:
         raise PartialResponseError(str(error)) from None
-    if unpacker.unconsumed_tail:
-        raise TooLongError(f"{most_bytes} bytes and more, unpacked")
-    if not unpacker.eof:
-        raise PartialResponseError("the end of what was packed is missing")
+    if decompressor.unconsumed_tail:
+        raise TooLongError(f"{max_bytes} bytes and more, unpacked")
+    if not decompressor.eof:
+        raise PartialResponseError("the compressed body is truncated")
     return plain
 
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Longest body that is read; no answer of a model comes near it."""
+"""Maximum size of a body; model answers are far smaller."""
 KEEP_ALIVE_S = 4.0
-"""How long an idle connection is kept: less than the 5 s after which uvicorn closes its end."""
-WIDTH = 300
-"""Characters of an error that are worth showing."""
-_UNTRUSTED = (
-    "shows a TLS certificate that is not trusted; set SSL_CERT_FILE to the certificate of who "
-    "signed it, or mend the URL"
+"""How long idle connections are kept: less than uvicorn's 5 s."""
+MAX_MESSAGE_CHARS = 300
+"""Maximum characters of an error message."""
+_UNTRUSTED_CERTIFICATE = (
+    "presents an untrusted TLS certificate; set SSL_CERT_FILE to the certificate of its issuer, "
+    "or correct the URL"
 )
-_NO_TLS = "does not speak TLS as we do; if it is a plain server, write http:// in its URL"
+_NO_TLS = "does not accept our TLS connection; for a server without TLS, write http:// in its URL"
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-_ALWAYS = {
+_HEADERS = {
     "User-Agent": f"evolcoder/{__version__}",
     "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
-"""Sent with every request. Unpacking would cost us more than the bytes cost the network."""
+"""Sent with every request. Decompression would cost more than the bandwidth it saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP response that arrived whole."""
+    """A complete HTTP response."""
 
     status: int
-    """Its status."""
+    """Status code."""
     body: bytes
-    """Its body, decompressed."""
+    """Body, decompressed."""
     retry_after: str | None
-    """Its header Retry-After."""
+    """The Retry-After header."""
     location: str | None
-    """Its header Location."""
+    """The Location header."""
 
 
 class Transport:
-    """The connections to one server, opened when first needed and kept for the next request."""
+    """Sends requests to one server over pooled connections."""
 
-    def __init__(self, address: Endpoint, *, timeout_s: float) -> None:
-        self.address = address
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
+        self.endpoint = endpoint
         self._timeout_s = timeout_s
-        self._lines: ConnectionPool | None = None
+        self._pool: ConnectionPool | None = None
         self._heads: dict[tuple[str, URL], bytes] = {}
-        self._n_answers = 0
+        self._n_responses = 0
 
     async def exchange(
         self, method: str, url: URL, body: bytes = b"", *, timeout_s: float | None = None
     ) -> HttpAnswer | RequestFault:
-        """Send one request and read its answer, of any status, to the end."""
-        lines = self._lines or self._open()
+        """Send a request and return its response, whatever its status."""
+        pool = self._pool or self._open()
         head = self._heads.get((method, url)) or self._head(method, url)
-        n_answers = self._n_answers
+        n_responses = self._n_responses
         try:
-            reply = await lines.ask(
+            reply = await pool.request(
                 b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body),
                 timeout_s or self._timeout_s,
             )
         except CannotConnectError as error:
-            return _unconnected(error.why)
+            return _connection_fault(error.why)
         except (HttpError, OSError) as error:
-            return _unanswered(error, alone=n_answers == self._n_answers)
-        self._n_answers += 1
+            return _request_fault(error, alone=n_responses == self._n_responses)
+        self._n_responses += 1
         return HttpAnswer(
             reply.status,
             reply.body,
@@ -429,19 +418,19 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """Close all connections; closing twice is allowed."""
-        if self._lines is not None:
-            await self._lines.aclose()
+        """Close all connections; idempotent."""
+        if self._pool is not None:
+            await self._pool.aclose()
 
     def _open(self) -> ConnectionPool:
-        # The number of connections is the pace's business.
-        dial = Connector(self.address.chat_url)
-        self._lines = ConnectionPool(dial, most_bytes=MAX_BYTES, idle_s=KEEP_ALIVE_S)
-        return self._lines
+        # The rate limiter bounds the number of connections.
+        connector = Connector(self.endpoint.chat_url)
+        self._pool = ConnectionPool(connector, max_bytes=MAX_BYTES, idle_s=KEEP_ALIVE_S)
+        return self._pool
 
     def _head(self, method: str, url: URL) -> bytes:
-        """Write the lines of a request that do not change, once."""
-        headers = {"Host": url.host_port_subcomponent, **_ALWAYS, **self.address.headers}
+        """Build and cache the constant part of a request."""
+        headers = {"Host": url.host_port_subcomponent, **_HEADERS, **self.endpoint.headers}
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         head = f"{method} {url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}".encode("ascii")
         self._heads[method, url] = head
@@ -452,24 +441,24 @@ def _header(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace").strip()
 
 
-def _unconnected(error: OSError) -> RequestFault:
-    """Say why there is no connection. TLS that breaks off passes, TLS that is refused does not."""
-    words = one_line(str(error), WIDTH)
+def _connection_fault(error: OSError) -> RequestFault:
+    """Classify a connection error. Interrupted TLS handshakes are transient, rejected ones not."""
+    message = one_line(str(error), MAX_MESSAGE_CHARS)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return RequestFault(_UNTRUSTED, words, RetryClass.FATAL)
+        return RequestFault(_UNTRUSTED_CERTIFICATE, message, RetryClass.FATAL)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        return RequestFault(_NO_TLS, words, RetryClass.FATAL)
+        return RequestFault(_NO_TLS, message, RetryClass.FATAL)
     if isinstance(error, TimeoutError):
-        return RequestFault("no connection in time", words, RetryClass.TIME)
+        return RequestFault("no connection in time", message, RetryClass.UNAVAILABLE)
     full = error.errno in _OUT_OF_FILES
-    return RequestFault("no connection", words, RetryClass.TIME, overload=full)
+    return RequestFault("no connection", message, RetryClass.UNAVAILABLE, overload=full)
 
 
-def _unanswered(error: HttpError | OSError, *, alone: bool) -> RequestFault:
-    """Say what became of a request that was sent.
+def _request_fault(error: HttpError | OSError, *, alone: bool) -> RequestFault:
+    """Classify the failure of a request that was sent.
 
-    A connection that is cut is the server's failure while it answers others. If it answered nobody
-    in the meantime (`alone`) it is away, behind a tunnel or a proxy that still takes connections.
+    A closed connection is a server failure if the server answered other requests meanwhile. If it
+    answered none (`alone`), it is unreachable behind a tunnel or proxy that accepts connections.
     """
     match error:
         case TooLongError():
@@ -477,14 +466,14 @@ def _unanswered(error: HttpError | OSError, *, alone: bool) -> RequestFault:
                 f"an answer of more than {MAX_BYTES >> 20} MiB", "", RetryClass.ONCE
             )
         case TimeoutError():
-            what, worth = "no answer in time; see traffic.timeout_s", RetryClass.TRIES
+            what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR
         case NotHttpError():
-            what, worth = "an answer that is no HTTP", RetryClass.TRIES
+            what, retry_class = "a response that is not HTTP", RetryClass.SERVER_ERROR
         case PartialResponseError():
-            what, worth = "half an answer", RetryClass.TRIES
+            what, retry_class = "an incomplete response", RetryClass.SERVER_ERROR
         case ConnectionCutError() | _:
-            what, worth = (
-                "a connection that was cut",
-                RetryClass.TIME if alone else RetryClass.TRIES,
+            what, retry_class = (
+                "a closed connection",
+                RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR,
             )
-    return RequestFault(what, one_line(str(error), WIDTH), worth)
+    return RequestFault(what, one_line(str(error), MAX_MESSAGE_CHARS), retry_class)

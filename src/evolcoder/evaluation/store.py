@@ -18,7 +18,7 @@ from typing import Any, Self
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
-from evolcoder.storage.workdir import FolderFacts, Workdir, fact
+from evolcoder.storage.workdir import FolderFacts, Workdir, parse_fact
 from evolcoder.text import without_logins
 
 DB_NAME = "eval.db"
@@ -105,7 +105,7 @@ class EvalStore(Workdir):
     @classmethod
     def create(cls, folder: Path, settings: Mapping[str, object]) -> Self:
         """Open a folder for writing: a new one, or one that was made with the same settings."""
-        return cls.opened(folder, lambda store: store.adopt(settings))
+        return cls.open_to_write(folder, lambda store: store.adopt(settings))
 
     def add_sample(self, bench: str, sample: Sample, finish: str) -> None:
         """Queue one sample; it is durable within about 20 ms."""
@@ -140,12 +140,12 @@ class EvalStore(Workdir):
     def benches(self) -> list[str]:
         """Name the benchmarks that there are verdicts on."""
         query = "SELECT DISTINCT bench FROM verdicts ORDER BY bench"
-        return [name for (name,) in self.db.each(_NAME.checked, query)]
+        return [name for (name,) in self.db.each(_NAME.validate, query)]
 
     def problems(self, bench: str) -> frozenset[str]:
         """Name the problems of a bench that there are samples of."""
         query = "SELECT DISTINCT problem FROM samples WHERE bench=?"
-        return frozenset(name for (name,) in self.db.each(_NAME.checked, query, (bench,)))
+        return frozenset(name for (name,) in self.db.each(_NAME.validate, query, (bench,)))
 
     def count(self, bench: str, n: int) -> int:
         """Count the samples of a bench among the first n of each problem."""
@@ -155,7 +155,7 @@ class EvalStore(Workdir):
     def judged_numbers(self, bench: str, problem: str) -> set[int]:
         """Return the numbers of the samples that have a verdict."""
         query = "SELECT number FROM verdicts WHERE bench=? AND problem=?"
-        return {number for (number,) in self.db.each(_NUMBER.checked, query, (bench, problem))}
+        return {number for (number,) in self.db.each(_NUMBER.validate, query, (bench, problem))}
 
     def without_verdict(self, bench: str, problems: Iterable[str]) -> list[str]:
         """Return those of some problems that no sample was judged on."""
@@ -173,7 +173,7 @@ class EvalStore(Workdir):
         """Read what failed: problems, and what was seen."""
         query = "SELECT problem, what FROM failures WHERE bench=? ORDER BY problem, number"
         return [
-            (problem, what) for problem, what in self.db.each(_FAILURES.checked, query, (bench,))
+            (problem, what) for problem, what in self.db.each(_FAILURES.validate, query, (bench,))
         ]
 
     def adopt(self, settings: Mapping[str, object]) -> None:
@@ -193,14 +193,14 @@ class EvalStore(Workdir):
 
 
 def _sample_from(columns: Sequence[Any]) -> Sample:
-    problem, number, text, form, fault = _SAMPLES.checked(columns)
+    problem, number, text, form, fault = _SAMPLES.validate(columns)
     return Sample(problem, number, text, PromptForm(form), fault)
 
 
 def _judged_from(columns: Sequence[Any]) -> StoredVerdict:
-    problem, number, passed, base, found, facts = _VERDICTS.checked(columns)
+    problem, number, passed, base, found, facts = _VERDICTS.validate(columns)
     base_passed = None if base is None else bool(base)
-    known = fact("a verdict", facts, VerdictFacts)
+    known = parse_fact("a verdict", facts, VerdictFacts)
     return StoredVerdict(
         problem, number, bool(passed), base_passed, str(ExtractedProgram(found)), known
     )

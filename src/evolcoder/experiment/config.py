@@ -29,7 +29,7 @@ from pydantic import (
 
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
-from evolcoder.config.schema import MOST_IN_FLIGHT, ModelSpec, Section
+from evolcoder.config.schema import MAX_IN_FLIGHT, ModelSpec, Section
 from evolcoder.errors import ConfigError
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.experiment.arms import MAIN, SEED, Arm
@@ -141,7 +141,7 @@ class ServeConfig(Section):
     swap_weights: bool = False
     """Serve all students with one vLLM, which sleeps while the GPU trains and then takes the next
     one's weights; saves a start of a minute for each. It has the first port, and one front end."""
-    concurrency: int = Field(1280, ge=1, le=MOST_IN_FLIGHT)
+    concurrency: int = Field(1280, ge=1, le=MAX_IN_FLIGHT)
     """Most requests in flight to each GPU of a server that we start; more than it computes at once
     (1,024 on a large GPU), so that a place that falls free is filled at once."""
     seeds: bool = False
@@ -168,7 +168,7 @@ class ServeConfig(Section):
         """Return the `--set` options of a command that asks servers that we start."""
         if not self.command:
             return ()
-        most = min(MOST_IN_FLIGHT, self.concurrency * self.gpus)
+        most = min(MAX_IN_FLIGHT, self.concurrency * self.gpus)
         sets = (f"traffic.concurrency={most}", f"traffic.seeds={json.dumps(self.seeds)}")
         return tuple(word for one in sets for word in ("--set", one))
 
@@ -293,7 +293,7 @@ def variant(config: LoopConfig, name: str) -> Config:
         known = ", ".join([MAIN, *config.runs])
         raise ConfigError(f"arms: there is no run {name!r}; known are {known}")
     merged = _merged(config.run.model_dump(mode="json"), config.runs[name])
-    return configs.check(merged, where=f"runs.{name}")
+    return configs.validate(merged, where=f"runs.{name}")
 
 
 def rerun(config: Config) -> Config:

@@ -28,7 +28,7 @@ from evolcoder.experiment.tables import Table, TableEntry, markdown, tables
 from evolcoder.input_files import opened, read_text
 from evolcoder.storage import atomic
 from evolcoder.storage.atomic import write_whole
-from evolcoder.storage.workdir import FolderFacts, fact
+from evolcoder.storage.workdir import FolderFacts, parse_fact
 
 FACTS = "loop.json"
 
@@ -102,7 +102,7 @@ def facts(folder: Path) -> dict[str, Any]:
     """Read what was written beside the samples."""
     try:
         text = read_text(folder / FACTS, most_mb=MOST_FACTS_MB, error=BenchError)
-        return fact(FACTS, text, _Results)  # type: ignore[no-any-return]
+        return parse_fact(FACTS, text, _Results)  # type: ignore[no-any-return]
     except (BenchError, ValueError) as error:
         raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
 

@@ -75,7 +75,7 @@ class LoopStore(Workdir):
     @classmethod
     def create(cls, folder: Path) -> "LoopStore":
         """Open a folder for writing; whatever is in it already is used where it fits."""
-        return cls.opened(folder, lambda _: None)
+        return cls.open_to_write(folder, lambda _: None)
 
     def add_step(self, step: StoredStep) -> None:
         """Note a step that was done."""
@@ -86,7 +86,7 @@ class LoopStore(Workdir):
     def steps(self) -> list[StoredStep]:
         """Read all steps, in order."""
         query = "SELECT kind, name, seconds, detail, busy FROM steps ORDER BY rowid"
-        return [StoredStep(*row) for row in self.db.each(_STEP.checked, query)]
+        return [StoredStep(*row) for row in self.db.each(_STEP.validate, query)]
 
     def run_folder(self, name: str) -> Path:
         """Return where a run is kept."""
@@ -126,7 +126,7 @@ class LoopStore(Workdir):
 
     def _at(self, *parts: str) -> Path:
         """Return a place in the folder, which no link leads out of it."""
-        return atomic.checked(
+        return atomic.check_inside(
             self.folder.joinpath(*parts), inside=self.folder, error=RunFolderError
         )
 

@@ -1,9 +1,9 @@
-"""The data set card: what the Hub and the next reader must know of an export.
+"""The data set card of an export, for the Hub and for readers.
 
-Promises: the same facts and rows give the same bytes; there is no date in it. The licence is what
-the user says, and `unknown` until then: it depends on the seeds and on the terms of the models.
+The same facts and rows give the same bytes; there is no date. The licence is `unknown` unless the
+user sets it, because it depends on the seeds and the terms of the models.
 
->>> card(facts, FORMATS["trl"], tally).splitlines()[0]   # doctest: +SKIP
+>>> card(facts, FORMATS["trl"], counts).splitlines()[0]   # doctest: +SKIP
 '---'
 """
 
@@ -30,41 +30,41 @@ rows = load_dataset("<this folder>", split="train")
 
 @dataclass(frozen=True, slots=True)
 class ModelUsed:
-    """A model that had a part in the rows."""
+    """A model used for the rows."""
 
     role: str
     """`evolver`, `responder` or `judge`."""
     identity: str
-    """Name and digest, or name and server."""
+    """Name with file digest or server."""
     terms: str
-    """Its licence or terms of use; empty if not known."""
+    """Its licence or terms of use; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card says beside what the rows themselves tell."""
+    """The contents of a card that do not come from the rows."""
 
     title: str
-    """Name of the data set, for people."""
+    """Display name of the data set."""
     license: str
-    """Licence of the export, as the Hub writes it; `unknown` unless the user set one."""
+    """Licence of the export as a Hub identifier; `unknown` unless the user set one."""
     seeds: str
-    """Where the seeds come from, in a few words."""
+    """Source of the seeds, in a few words."""
     command: str
-    """The command line that made the run."""
+    """Command line of the run."""
     models: tuple[ModelUsed, ...]
-    """Every model that was asked."""
+    """All models used."""
     funnel: tuple[FunnelLine, ...]
-    """The stages in their order."""
+    """The funnel of the run, in order."""
     versions: tuple[tuple[str, str], ...]
-    """Names and versions of what made it: this package, its revision, Python."""
+    """Names and versions of the software: this package, its revision, Python."""
     sandbox: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Stages that ran answers, each with the protections that were active."""
+    """Stages that executed responses, with the active sandbox layers."""
 
 
 @dataclass(slots=True)
 class RowCounts:
-    """Counts of the rows that went by; not frozen, for it counts while they are written."""
+    """Counts of rows, updated while they are written."""
 
     rounds: Counter[str] = field(default_factory=Counter)
     """Rows by round."""
@@ -75,11 +75,11 @@ class RowCounts:
 
     @property
     def rows(self) -> int:
-        """Rows that went by."""
+        """Rows counted."""
         return self.rounds.total()
 
     def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Hand rows on and count them."""
+        """Yield the rows and count them."""
         for row in rows:
             task = row.task
             self.rounds[f"round {task.round}" if task.round else "seeds"] += 1
@@ -89,18 +89,18 @@ class RowCounts:
             yield row
 
 
-def card(facts: CardFacts, format: Format, tally: RowCounts) -> str:
-    """Write the card of one export: YAML for the Hub, then Markdown for people."""
+def card(facts: CardFacts, format: Format, counts: RowCounts) -> str:
+    """Format the card of one export: YAML metadata, then Markdown."""
     parts = (
-        f"---\n{yaml.safe_dump(_head(facts, format, tally), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_head(facts, format, counts), sort_keys=False)}---",
         f"# {one_line(facts.title, 100)}",
-        f"{tally.rows} coding tasks, made harder round after round by evolcoder, with answers.",
+        f"{counts.rows} coding tasks, made harder round after round by evolcoder, with answers.",
         _LOAD,
         format.used_with,
         _section("Columns", ("column", "meaning"), _meanings(format)),
-        _section("Rows", ("round", "rows"), tally.rounds.items()),
-        _section("Heuristics", ("heuristic", "rows"), sorted(tally.heuristics.items())),
-        _section("Languages", ("language", "rows"), tally.languages.most_common()),
+        _section("Rows", ("round", "rows"), counts.rounds.items()),
+        _section("Heuristics", ("heuristic", "rows"), sorted(counts.heuristics.items())),
+        _section("Languages", ("language", "rows"), counts.languages.most_common()),
         _section("From seeds to rows", _FUNNEL, _funnel(facts)),
         _section("Sandbox", ("stage that ran answers", "active", "not active"), _layers(facts)),
         _section("Models", ("role", "model", "terms"), _models(facts)),
@@ -111,14 +111,14 @@ def card(facts: CardFacts, format: Format, tally: RowCounts) -> str:
     return visible("\n\n".join(part for part in parts if part)) + "\n"
 
 
-def _head(facts: CardFacts, format: Format, tally: RowCounts) -> dict[str, object]:
+def _head(facts: CardFacts, format: Format, counts: RowCounts) -> dict[str, object]:
     return {
         "pretty_name": one_line(facts.title, 100),
         "license": facts.license,
         "language": ["code"],
         "task_categories": ["text-generation"],
         "tags": ["code", "synthetic", "instruction-tuning", "evol-instruct", "evolcoder"],
-        "size_categories": [_size(tally.rows)],
+        "size_categories": [_size(counts.rows)],
         "configs": [
             {
                 "config_name": "default",
@@ -129,12 +129,12 @@ def _head(facts: CardFacts, format: Format, tally: RowCounts) -> dict[str, objec
 
 
 def _size(n_rows: int) -> str:
-    """Name the Hub's size category: the number of digits decides, and the first has three."""
+    """Return the Hub's size category, which depends on the number of digits."""
     return _SIZES[min(max(len(str(n_rows)) - 3, 0), len(_SIZES) - 1)]
 
 
 def _section(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
-    """Write a section with one table, or nothing if the table has no lines."""
+    """Format a section with one table; empty if the table has no rows."""
     rows = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
     rule = f"|{' --- |' * len(heads)}"
     return "\n".join((f"## {title}\n", f"| {' | '.join(heads)} |", rule, *rows)) if rows else ""
@@ -167,19 +167,19 @@ def _models(facts: CardFacts) -> Iterator[tuple[object, ...]]:
 
 
 def _licence(facts: CardFacts) -> str:
-    said = (
-        f"`{facts.license}`, as set by whoever made this export."
+    source = (
+        f"`{facts.license}`, as set for this export."
         if facts.license != "unknown"
         else "Not set. Set `export.license` when you know it."
     )
     return (
-        f"{said} Two things bear on it: the licence of the seeds, and the terms of the models "
+        f"{source} Two things bear on it: the licence of the seeds, and the terms of the models "
         f"above, some of which limit what may be trained on their output."
     )
 
 
 def _code(command: str) -> str:
-    """Fence a command with more backticks than it holds in a row."""
+    """Fence a command with more backticks than it contains in a row."""
     command = visible(command, lines=False)
     fence = "```"
     while fence in command:

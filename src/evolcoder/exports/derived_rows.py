@@ -1,23 +1,16 @@
-r"""More rows out of verified answers: a piece to fill in, and a fault to find and mend.
+r"""Additional training rows derived from verified ones: preference pairs, infilling, and repair.
 
-Promises: equal random numbers derive equal rows. An infilling's prefix, span and suffix are the
-program, cut at an expression, a statement or the end of a block of it. A repair's broken program
-is one edit away from the program and did fail a check of the row in the sandbox, with the assertion
-that failed in the task; what only looks broken becomes no row.
-Does not promise that the span is the only one that fits.
+Nothing is executed or generated: derived rows rest on what verification observed. A preference pair
+needs validated tests; if the row's own response failed, the alternative that passed replaces it. An
+infilling is cut from a Python program that ran, at an expression, a statement or part of a block;
+other spans may fit too. A repair's broken program is one mutation away from the program, and a test
+was seen to fail on it. Rows that provide none of a kind, or cannot be parsed, are skipped.
+
+Equal seeds give equal rows.
 
 >>> row = infill("def f(x):\n    return x + 1\n", Span.STATEMENT, Random(0))
 >>> row.prefix, row.span, row.suffix
 ('def f(x):\n    ', 'return x + 1', '\n')
-
-More rows for free out of what verification found: pairs of answers, infillings, repairs.
-
-Promises: nothing is run or asked for; what a derived row claims was seen when its row was verified.
-A pair rests on tests that stood their own test, and where the row's own answer failed, the answer
-that passed stands in its place. An infilling is cut out of a Python program that ran; a repair's
-fault is one that a test was seen to find. A row that gives none of a kind, or that cannot be read,
-gives no row of it.
-
 >>> [row.beside["rejected"] for row in pairs(store.rows(dropped=True))]   # doctest: +SKIP
 """
 
@@ -39,15 +32,15 @@ from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.metrics import python_program
 
 HOLE = "# ... fill in ..."
-"""Stands in the program of an instruction where the span was."""
-LEAST_CHARS = 3
-"""Shortest span that is worth asking for."""
-MOST_SHARE = 0.6
-"""Largest part of a program that is taken out."""
+"""Marks the span's place in the instruction's program."""
+MIN_CHARS = 3
+"""Minimum length of a span."""
+MAX_SHARE = 0.6
+"""Maximum share of the program that is removed."""
 
 
 class Span(StrEnum):
-    """What is taken out of a program. Values are stored; never rename one."""
+    """Kinds of spans. Values are stored; never rename one."""
 
     EXPRESSION = "expression"
     STATEMENT = "statement"
@@ -55,7 +48,7 @@ class Span(StrEnum):
 
 
 class Derived(StrEnum):
-    """How a row was derived. Values are stored; never rename one."""
+    """Kinds of derivation. Values are stored; never rename one."""
 
     INFILL = "infill"
     REPAIR = "repair"
@@ -63,51 +56,51 @@ class Derived(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Infilling:
-    """A program with a piece taken out."""
+    """A program with a span removed."""
 
     kind: Span
-    """What the piece is."""
+    """Kind of span."""
     prefix: str
-    """What stands before it."""
+    """Program text before the span."""
     span: str
-    """The piece."""
+    """The span."""
     suffix: str
-    """What stands behind it."""
+    """Program text after the span."""
     instruction: str
-    """The same as a task in words."""
+    """The infilling as an instruction."""
     answer: str
-    """The answer to that: the whole program."""
+    """The response: the complete program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A broken program and the one that it was broken from."""
+    """A broken program and its original."""
 
     mutation: str
-    """Kind and line of the edit that broke it."""
+    """Kind and line of the mutation."""
     broken: str
     """The broken program."""
     failing: str
     """The check that it fails."""
     instruction: str
-    """The task: the broken program and the check."""
+    """The instruction, with the broken program and the check."""
     answer: str
-    """The program as it was before."""
+    """The response: the original program."""
 
 
 class FailureTest(Protocol):
-    """Runs checks in the sandbox; put together where the grader may be used."""
+    """Runs checks in the sandbox."""
 
     async def __call__(self, program: str, checks: Sequence[str]) -> int | None:
-        """Return the place of the first check that a program fails, or None if it passes all.
+        """Return the index of the first check that a program fails, or None if it passes all.
 
-        A sandbox that fails is a SandboxError and no answer.
+        A sandbox failure raises SandboxError.
         """
         ...
 
 
 def infill(program: str, kind: Span, rng: Random, *, task: str = "") -> Infilling | None:
-    """Take one span of a kind out of a program; None where it has none."""
+    """Remove one span of a kind from a program; None if it has none."""
     tree = parse(program)
     if tree is None or not program.isascii():
         return None
@@ -118,13 +111,13 @@ def infill(program: str, kind: Span, rng: Random, *, task: str = "") -> Infillin
             for first, last in _spans(tree, kind)
         }
     )
-    fitting = [cut for cut in cuts if _is_fit(program, *cut)]
+    fitting = [cut for cut in cuts if _is_usable(program, *cut)]
     if not fitting:
         return None
     begin, end = rng.choice(fitting)
     prefix, span, suffix = program[:begin], program[begin:end], program[end:]
     return Infilling(
-        kind, prefix, span, suffix, _asked_to_fill(task, prefix, suffix), _fenced(program)
+        kind, prefix, span, suffix, _infill_instruction(task, prefix, suffix), _fenced(program)
     )
 
 
@@ -138,9 +131,9 @@ async def repair(  # noqa: PLR0913 - all of it decides
     task: str = "",
     tries: int = 6,
 ) -> Repair | None:
-    """Break a program so that a check fails; None where none of a few mutants does.
+    """Mutate a program so that a check fails; None if none of `tries` mutants does.
 
-    A program that fails a check itself has nothing to be mended to.
+    Also None if the program itself fails a check.
     """
     if not checks or not compiles(program) or await fails(program, checks) is not None:
         return None
@@ -148,43 +141,41 @@ async def repair(  # noqa: PLR0913 - all of it decides
     for mutant in mutants(program, rng, limit=tries, entry_point=entry_point):
         place = await fails(mutant.source, checks)
         if place is not None:
-            return mending(task, mutant.name, mutant.source, checks[place], mended=tidy)
+            return build_repair(task, mutant.name, mutant.source, checks[place], mended=tidy)
     return None
 
 
-def mending(task: str, mutation: str, broken: str, failing: str, *, mended: str) -> Repair:
-    """Put a fault that a check was seen to find into words."""
-    asked = _asked_to_mend(task, broken, failing)
-    return Repair(mutation, broken, failing, asked, _fenced(mended))
+def build_repair(task: str, mutation: str, broken: str, failing: str, *, mended: str) -> Repair:
+    """Build a repair from a fault that a check detected."""
+    instruction = _repair_instruction(task, broken, failing)
+    return Repair(mutation, broken, failing, instruction, _fenced(mended))
 
 
 Located = ast.expr | ast.stmt
 
 
 def _spans(tree: ast.Module, kind: Span) -> Iterator[tuple[Located, Located]]:
-    """Find the spans of a kind, each by its first and last node."""
+    """Yield the spans of a kind, each as its first and last node."""
     for node in ast.walk(tree):
         if kind is Span.EXPRESSION:
             yield from ((one, one) for one in _expressions(node))
         elif kind is Span.STATEMENT:
-            if isinstance(node, ast.stmt) and not _has_body(node) and not _is_remark(node):
+            if isinstance(node, ast.stmt) and not _has_body(node) and not _is_trivial(node):
                 yield node, node
         else:
             for field in ("body", "orelse", "finalbody"):
                 block = getattr(node, field, None)
                 if isinstance(block, list) and node is not tree:
-                    yield from ((first, block[-1]) for first in block[:-1] if not _is_remark(first))
+                    yield from (
+                        (first, block[-1]) for first in block[:-1] if not _is_trivial(first)
+                    )
 
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_TELLING = (
-    *(ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp),
-    *(ast.Call, ast.ListComp, ast.Subscript),
-)
 
 
 def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    """Return those expressions of a node that say something by themselves."""
+    """Yield the non-trivial expressions among a node's children."""
     if isinstance(node, ast.JoinedStr | ast.FormattedValue):
         return
     for child in ast.iter_child_nodes(node):
@@ -205,13 +196,13 @@ def _has_body(node: ast.stmt) -> bool:
     return isinstance(getattr(node, "body", None), list) or isinstance(node, ast.Match)
 
 
-def _is_remark(node: ast.stmt) -> bool:
-    said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return said or isinstance(node, ast.Import | ast.ImportFrom)
+def _is_trivial(node: ast.stmt) -> bool:
+    is_literal = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_literal or isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def _line_starts(program: str) -> list[int]:
-    """Return where every line begins; lines end as they do for the parser."""
+    """Return the offset of every line, with the line endings of the Python parser."""
     return [0, *(end.end() for end in _LINE_END.finditer(program))]
 
 
@@ -219,12 +210,12 @@ def _end(starts: Sequence[int], node: Located) -> int:
     return starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
 
 
-def _is_fit(program: str, begin: int, end: int) -> bool:
-    """Tell whether a piece is long enough to ask for, and leaves enough to go by."""
-    return LEAST_CHARS <= end - begin <= MOST_SHARE * len(program)
+def _is_usable(program: str, begin: int, end: int) -> bool:
+    """Whether a span is long enough, and leaves enough of the program."""
+    return MIN_CHARS <= end - begin <= MAX_SHARE * len(program)
 
 
-def _asked_to_fill(task: str, prefix: str, suffix: str) -> str:
+def _infill_instruction(task: str, prefix: str, suffix: str) -> str:
     about = f"The program is for this task:\n\n{task}\n\n" if task else ""
     return (
         f"A piece of a Python program is missing where `{HOLE}` stands.\n\n{about}"
@@ -232,7 +223,7 @@ def _asked_to_fill(task: str, prefix: str, suffix: str) -> str:
     )
 
 
-def _asked_to_mend(task: str, broken: str, failing: str) -> str:
+def _repair_instruction(task: str, broken: str, failing: str) -> str:
     about = f"It is to do this:\n\n{task}\n\n" if task else ""
     return (
         f"This Python program has a fault.\n\n{_fenced(broken)}\n\n{about}"
@@ -245,7 +236,7 @@ def _fenced(code: str) -> str:
 
 
 def pairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """Make rows whose answer passed and that hold one which was rejected."""
+    """Yield rows with a response that passed the tests and a rejected one that failed."""
     for row in rows:
         tests = _verdict(row, Check.TESTS)
         if tests is None:
@@ -259,7 +250,7 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def infillings(rows: Iterable[Row], seed: int) -> Iterator[Row]:
-    """Make a row of every kind of span out of each row whose Python program ran."""
+    """Yield an infilling of every kind for each row whose Python program ran."""
     for row in rows:
         runs, tests = _verdict(row, Check.RUNS), _verdict(row, Check.TESTS)
         ran = runs is not None and runs.kind == "passed"
@@ -282,7 +273,7 @@ def infillings(rows: Iterable[Row], seed: int) -> Iterator[Row]:
 
 
 def repairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """Make a row out of the fault that each row's tests were seen to find."""
+    """Yield a repair for each row with a fault that its tests detected."""
     for row in rows:
         tests = _verdict(row, Check.TESTS)
         fault = tests.detail.get("fault") if tests else None
@@ -291,7 +282,7 @@ def repairs(rows: Iterable[Row]) -> Iterator[Row]:
         names = ("mutation", "broken", "failing")
         mutation, broken, failing = (str(fault[name]) for name in names)
         mended = str(fault["mended"])
-        made = mending(row.task.instruction, mutation, broken, failing, mended=mended)
+        made = build_repair(row.task.instruction, mutation, broken, failing, mended=mended)
         kind = f"{Derived.REPAIR}:{mutation.partition(' ')[0]}"
         beside = {"kind": kind, "broken": broken, "failing": failing}
         yield _derived(row, made.instruction, made.answer, beside)
@@ -302,6 +293,6 @@ def _verdict(row: Row, check: Check) -> CheckResult | None:
 
 
 def _derived(row: Row, instruction: str, answer: str, beside: Mapping[str, str]) -> Row:
-    """Put a derived task and answer in a row's place; its ids stay those of its origin."""
+    """Replace task and response of a row with derived ones; ids stay those of the original."""
     task = replace(row.task, instruction=instruction)
     return replace(row, task=task, response=replace(row.response, text=answer), beside=beside)

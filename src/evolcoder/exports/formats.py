@@ -1,9 +1,9 @@
-"""The formats of training data: how a row looks in each, and how trainers are told to read it.
+"""The export formats: the columns of a row in each, and how trainers load it.
 
-Promises: every row has every column, in one order; text that is missing is empty and a count that
-is missing is 0, never null, so that a loader that guesses types from the first rows guesses right.
-Field names are those that the trainers document: LLaMA-Factory's `data/README.md`, axolotl's
-`docs/dataset-formats`, TRL's "Dataset formats".
+Every row has every column in the same order. Missing text is empty and missing counts are 0, never
+null, so that loaders infer the right types from the first rows. Field names follow the trainers'
+documentation: LLaMA-Factory's `data/README.md`, axolotl's `docs/dataset-formats`, TRL's "Dataset
+formats".
 
 >>> FORMATS["messages"].body(row)["messages"][0]["role"]   # doctest: +SKIP
 'user'
@@ -22,77 +22,77 @@ _EMPTY = Row(_SEED, Response.to(_SEED, "", made=None), None)
 
 LINEAGE: Mapping[str, str] = {
     "id": "id of the task",
-    "round": "round of evolution that made the task; 0 for a seed",
-    "root": "id of the seed that it began with",
+    "round": "round of evolution that created the task; 0 for a seed",
+    "root": "id of the seed that the task descends from",
     "parent": "id of the task that it was evolved from; empty for a seed",
-    "heuristic": "how it was made harder; empty for a seed",
+    "heuristic": "heuristic that evolved the task; empty for a seed",
     "language": "programming language that the task names; empty if none",
     "evolver": "model that wrote the task; empty for a seed",
-    "evolve_prompt_tokens": "tokens sent to write it, all attempts",
-    "evolve_completion_tokens": "tokens received",
-    "evolve_attempts": "requests that it took",
-    "responder": "model that wrote the answer; empty where it came with the seed",
-    "respond_prompt_tokens": "tokens sent to answer it, all attempts",
-    "respond_completion_tokens": "tokens received",
-    "respond_attempts": "requests that it took",
-    "runs": "what became of the answer's program when it was run; empty if it was not tried",
-    "tests": "what tests that were written for the task found of the answer; empty if none were",
-    "tests_strength": "share of broken versions of the answer that these tests refuse",
-    "bait": "what became of the wrong code in the task; empty if it was not looked at",
-    "bound": "whether the answer keeps the bound that the task asks for; empty if not looked at",
-    "difficulty": "whether it was measured how often a model solves the task; empty if not",
-    "pass_rate": "share of a model's answers to the task that pass its tests",
+    "evolve_prompt_tokens": "prompt tokens of the evolution, all attempts",
+    "evolve_completion_tokens": "completion tokens of the evolution, all attempts",
+    "evolve_attempts": "requests for the evolution",
+    "responder": "model that wrote the response; empty if it came with the seed",
+    "respond_prompt_tokens": "prompt tokens of the response, all attempts",
+    "respond_completion_tokens": "completion tokens of the response, all attempts",
+    "respond_attempts": "requests for the response",
+    "runs": "result of running the response's program; empty if it was not run",
+    "tests": "result of tests generated for the task; empty if there are none",
+    "tests_strength": "mutation score of these tests: share of the response's mutants they reject",
+    "bait": "result of checking the wrong code in the task; empty if not checked",
+    "bound": "whether the response meets the bound that the task asks for; empty if not checked",
+    "difficulty": "whether the task's pass rate was measured; empty if not",
+    "pass_rate": "share of a model's responses to the task that pass its tests",
 }
-"""Columns that every format ends with, and what they mean."""
+"""Columns at the end of every format, with their descriptions."""
 
 BODY: Mapping[str, str] = {
     "instruction": "the task",
-    "input": "always empty: the task is whole in `instruction`",
-    "output": "the answer",
-    "messages": "the task as the user's turn, the answer as the assistant's",
-    "conversations": "the task from `human`, the answer from `gpt`",
+    "input": "always empty: `instruction` is complete",
+    "output": "the response",
+    "messages": "the task as user turn, the response as assistant turn",
+    "conversations": "the task from `human`, the response from `gpt`",
     "prompt": "the task, as a list of one user turn",
-    "chosen": "an answer that passes the tests of the task, as a list of one assistant turn",
-    "rejected": "an answer that fails one of them, likewise",
-    "completion": "the answer, as a list of one assistant turn",
-    "kind": "how the row was derived: `infill` or `repair`, and what was taken out or changed",
-    "prefix": "the program before the piece that is missing",
-    "span": "the piece",
-    "suffix": "the program behind it",
-    "broken": "the program with a fault",
+    "chosen": "a response that passes the task's tests, as a list of one assistant turn",
+    "rejected": "a response that fails one of them, as a list of one assistant turn",
+    "completion": "the response, as a list of one assistant turn",
+    "kind": "how the row was derived: `infill` or `repair`, and the kind of span or mutation",
+    "prefix": "the program before the missing span",
+    "span": "the missing span",
+    "suffix": "the program after the missing span",
+    "broken": "the broken program",
     "failing": "the test that it fails",
-    "reasoning": "what a thinking model thought before the answer; else empty",
-    "parent_instruction": "the task before it was made harder; empty for a seed",
+    "reasoning": "reasoning of a thinking model before the response; else empty",
+    "parent_instruction": "the task before evolution; empty for a seed",
 }
-"""Columns that formats begin with, and what they mean."""
+"""Columns at the beginning of formats, with their descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way to lay out a training set."""
+    """One layout of a training set."""
 
     file: str
-    """Name of the data file; its suffix says how rows are written."""
+    """Name of the data file; its suffix determines the file format."""
     body: Callable[[Row], Columns]
-    """The columns before the lineage."""
+    """Returns the columns before the lineage."""
     used_with: str
-    """How a trainer takes it, in one sentence."""
+    """How trainers load it, in a sentence."""
     llamafactory: Columns = field(default_factory=dict)
-    """LLaMA-Factory's description of the file; empty if it cannot read this format."""
+    """LLaMA-Factory's description of the file; empty if it does not support the format."""
     axolotl: Columns = field(default_factory=dict)
-    """axolotl's description of the file; empty if it cannot read this format."""
+    """axolotl's description of the file; empty if it does not support the format."""
 
     def columns(self, row: Row) -> Columns:
-        """Lay out one row, with its lineage."""
+        """Return the columns of a row, including its lineage."""
         return {**self.body(row), **lineage(row)}
 
     def shape(self) -> Columns:
-        """Show every column and the type of what it holds, on a row without content."""
+        """Return every column with an empty value of its type."""
         return self.columns(_EMPTY)
 
 
 def lineage(row: Row) -> Columns:
-    """Lay out where a row comes from and what it took."""
+    """Return the lineage columns."""
     task = row.task
     return {
         "id": task.id,
@@ -101,14 +101,14 @@ def lineage(row: Row) -> Columns:
         "parent": task.parent or "",
         "heuristic": task.heuristic or "",
         "language": task.language or "",
-        **_made("evolver", "evolve", task.made),
-        **_made("responder", "respond", row.response.made),
-        **_found(row),
+        **_usage("evolver", "evolve", task.made),
+        **_usage("responder", "respond", row.response.made),
+        **_verdicts(row),
     }
 
 
-def _found(row: Row) -> Columns:
-    """Lay out what checks found of a row."""
+def _verdicts(row: Row) -> Columns:
+    """Return the verification columns."""
     kinds = {verdict.check: verdict.kind for verdict in row.verdicts}
     scores = {verdict.check: verdict.score for verdict in row.verdicts}
     return {
@@ -122,7 +122,7 @@ def _found(row: Row) -> Columns:
     }
 
 
-def _made(who: str, verb: str, made: Usage | None) -> Columns:
+def _usage(who: str, verb: str, made: Usage | None) -> Columns:
     return {
         who: made.model if made else "",
         f"{verb}_prompt_tokens": made.prompt_tokens if made else 0,
@@ -136,7 +136,7 @@ def _alpaca(row: Row) -> Columns:
 
 
 def _messages(row: Row) -> Columns:
-    return {"messages": [_said("user", row.task.instruction), _answer(row)]}
+    return {"messages": [_turn("user", row.task.instruction), _answer(row)]}
 
 
 def _sharegpt(row: Row) -> Columns:
@@ -149,26 +149,26 @@ def _sharegpt(row: Row) -> Columns:
 
 
 def _trl(row: Row) -> Columns:
-    return {"prompt": [_said("user", row.task.instruction)], "completion": [_answer(row)]}
+    return {"prompt": [_turn("user", row.task.instruction)], "completion": [_answer(row)]}
 
 
 def _preference(row: Row) -> Columns:
     return {
-        "prompt": [_said("user", row.task.instruction)],
+        "prompt": [_turn("user", row.task.instruction)],
         "chosen": [_answer(row)],
-        "rejected": [_said("assistant", row.beside.get("rejected", ""))],
+        "rejected": [_turn("assistant", row.beside.get("rejected", ""))],
     }
 
 
 def _infill(row: Row) -> Columns:
-    return {**_trl(row), **_beside(row, "kind", "prefix", "span", "suffix")}
+    return {**_trl(row), **_extra(row, "kind", "prefix", "span", "suffix")}
 
 
 def _repair(row: Row) -> Columns:
-    return {**_trl(row), **_beside(row, "kind", "broken", "failing")}
+    return {**_trl(row), **_extra(row, "kind", "broken", "failing")}
 
 
-def _beside(row: Row, *names: str) -> Columns:
+def _extra(row: Row, *names: str) -> Columns:
     return {name: row.beside.get(name, "") for name in names}
 
 
@@ -182,23 +182,23 @@ def _parquet(row: Row) -> Columns:
 
 
 def _answer(row: Row) -> Columns:
-    return _said("assistant", row.response.text)
+    return _turn("assistant", row.response.text)
 
 
-def _said(role: str, content: str) -> Columns:
+def _turn(role: str, content: str) -> Columns:
     return {"role": role, "content": content}
 
 
-_TO_TRAINERS = (
-    "LLaMA-Factory: `dataset_dir: <this folder>` and `dataset: evolcoder`; axolotl: take the "
-    "entry of `axolotl.yaml` into your config."
+_TRAINERS = (
+    "LLaMA-Factory: `dataset_dir: <this folder>` and `dataset: evolcoder`; axolotl: copy the "
+    "entry in `axolotl.yaml` into your config."
 )
 
 FORMATS: dict[ExportFormat, Format] = {
     "alpaca": Format(
         "data.json",
         _alpaca,
-        _TO_TRAINERS,
+        _TRAINERS,
         llamafactory={
             "columns": {"prompt": "instruction", "query": "input", "response": "output"},
         },
@@ -207,7 +207,7 @@ FORMATS: dict[ExportFormat, Format] = {
     "messages": Format(
         "data.jsonl",
         _messages,
-        f"TRL's SFTTrainer takes it as it is. {_TO_TRAINERS}",
+        f"TRL's SFTTrainer loads it directly. {_TRAINERS}",
         llamafactory={
             "formatting": "sharegpt",
             "columns": {"messages": "messages"},
@@ -224,7 +224,7 @@ FORMATS: dict[ExportFormat, Format] = {
     "sharegpt": Format(
         "data.json",
         _sharegpt,
-        _TO_TRAINERS,
+        _TRAINERS,
         llamafactory={
             "formatting": "sharegpt",
             "columns": {"messages": "conversations"},
@@ -245,34 +245,33 @@ FORMATS: dict[ExportFormat, Format] = {
     "trl": Format(
         "data.jsonl",
         _trl,
-        "TRL's SFTTrainer takes it as it is and trains on the completion alone. LLaMA-Factory and "
-        "axolotl do not read a prompt that is a list of turns: export `messages` for them.",
+        "TRL's SFTTrainer loads it directly and trains on the completion only. LLaMA-Factory and "
+        "axolotl do not support a prompt that is a list of turns: export `messages` for them.",
     ),
     "preference": Format(
         "data.jsonl",
         _preference,
-        "Pairs of answers to one task: `chosen` passes tests that were written for the task and "
-        "tested themselves, `rejected` fails one of them. TRL's DPOTrainer and RewardTrainer take "
-        "it as it is. Only tasks that have both kinds of answers are in it.",
+        "Pairs of responses to one task: `chosen` passes validated tests generated for the task, "
+        "`rejected` fails one of them. TRL's DPOTrainer and RewardTrainer load it directly. Only "
+        "tasks with both kinds of responses are included.",
     ),
     "infill": Format(
         "data.jsonl",
         _infill,
-        "Verified programs with a piece taken out: as a task in words (TRL's SFTTrainer takes "
-        "`prompt` and `completion` as they are), and as `prefix`, `span` and `suffix` for models "
-        "that are trained to fill in. The lineage is that of the row that each was derived from.",
+        "Verified programs with a span removed: as an instruction (TRL's SFTTrainer loads `prompt` "
+        "and `completion` directly), and as `prefix`, `span` and `suffix` for models trained with "
+        "fill-in-the-middle. The lineage is that of the row that each was derived from.",
     ),
     "repair": Format(
         "data.jsonl",
         _repair,
-        "Programs with one fault, with a test that was seen to fail on it, and the program as it "
-        "was before. TRL's SFTTrainer takes it as it is. The lineage is that of the row that each "
-        "was derived from.",
+        "Programs with one fault, a test that fails on it, and the original program. TRL's "
+        "SFTTrainer loads it directly. The lineage is that of the row that each was derived from.",
     ),
     "parquet": Format(
         "data.parquet",
         _parquet,
-        _TO_TRAINERS,
+        _TRAINERS,
         llamafactory={"columns": {"prompt": "instruction", "response": "output"}},
         axolotl={"ds_type": "parquet", "type": "alpaca"},
     ),

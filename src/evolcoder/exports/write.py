@@ -1,14 +1,13 @@
-"""Write a training set in several formats, each with its card and with what trainers want to read.
+"""Writes a training set in several formats, with data set cards and configs for trainers.
 
-Promises: one pass over the rows per format, a row at a time, so that memory stays flat; every file
-is whole or not there; the same rows and facts give the same bytes. An export that exists is
-overwritten file by file, and no link in it is followed out of it. Does not choose or order rows:
-that is the caller's.
+Rows are streamed, one pass per format. Files are written atomically, and the same rows and facts
+give the same bytes. An existing export is overwritten file by file; links out of it are not
+followed. The caller selects and orders the rows.
 
     <out>/<format>/data.json, data.jsonl or data.parquet
-    <out>/<format>/README.md             the data set card; `load_dataset(<folder>)` follows it
-    <out>/<format>/dataset_info.json     for LLaMA-Factory, if it reads the format
-    <out>/<format>/axolotl.yaml          for axolotl, if it reads the format
+    <out>/<format>/README.md             the data set card, which `load_dataset(<folder>)` follows
+    <out>/<format>/dataset_info.json     for LLaMA-Factory, if it supports the format
+    <out>/<format>/axolotl.yaml          for axolotl, if it supports the format
 
 >>> export(lambda _: store.rows(), ["messages"], Path("runs/x/export"), facts)   # doctest: +SKIP
 [PosixPath('runs/x/export/messages/data.jsonl')]
@@ -32,9 +31,9 @@ from evolcoder.records import Row
 from evolcoder.storage import atomic
 
 DATASET = "evolcoder"
-"""Name under which LLaMA-Factory finds the data."""
+"""Name of the data set for LLaMA-Factory."""
 PARQUET_ROWS = 1000
-"""Rows of a Parquet file that are held at once; each such batch is a row group."""
+"""Rows per Parquet batch and row group."""
 
 _AXOLOTL_HEAD = (
     "# For axolotl: take this into your config, with the path of the data file in full.\n"
@@ -47,26 +46,26 @@ def export(
     out: Path,
     facts: CardFacts,
 ) -> list[Path]:
-    """Write every format into a folder of its own under `out`; return the data files.
+    """Write every format to its own folder in `out`; return the data files.
 
-    `rows` gives the rows of a format, afresh for each. No link leads out of `out`, or out of the
-    run that it lies in.
+    `rows` is called for each format. Links must not lead out of `out`, or of the run that contains
+    it.
     """
-    made, inside = [], atomic.boundary(out) or out
+    paths, inside = [], atomic.boundary(out) or out
     for name in formats:
         atomic.make_folder(out / name, inside=inside, error=RunFolderError)
-        made.append(_export_one(rows(name), FORMATS[name], _Out(out / name, inside), facts))
-    return made
+        paths.append(_export_one(rows(name), FORMATS[name], _Out(out / name, inside), facts))
+    return paths
 
 
 @dataclass(frozen=True, slots=True)
 class _Out:
-    """Where a format goes."""
+    """The output folder of one format."""
 
     folder: Path
-    """Its folder."""
+    """The folder."""
     inside: Path
-    """What no link leads out of."""
+    """The folder that links must not lead out of."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -74,11 +73,11 @@ class _Out:
 
 
 def _export_one(rows: Iterable[Row], format: Format, out: _Out, facts: CardFacts) -> Path:
-    path, tally = out.folder / format.file, RowCounts()
-    lines = (format.columns(row) for row in tally.counting(rows))
+    path, counts = out.folder / format.file, RowCounts()
+    lines = (format.columns(row) for row in counts.counting(rows))
     with atomic.open_binary(path, inside=out.inside, error=RunFolderError) as file:
         _WRITERS[path.suffix](lines, file, format)
-    out.write("README.md", card(facts, format, tally))
+    out.write("README.md", card(facts, format, counts))
     if format.llamafactory:
         entry = {DATASET: {"file_name": format.file, **format.llamafactory}}
         out.write("dataset_info.json", json.dumps(entry, indent=2) + "\n")
@@ -94,12 +93,12 @@ def _write_lines(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:
 
 
 def _write_array(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:
-    """Write a JSON array with a row per line, as scripts that call `json.load` expect it."""
-    before = b"[\n"
+    """Write a JSON array with one row per line."""
+    separator = b"[\n"
     for line in lines:
-        file.write(before + orjson.dumps(line))
-        before = b",\n"
-    file.write(b"\n]\n" if before == b",\n" else b"[]\n")
+        file.write(separator + orjson.dumps(line))
+        separator = b",\n"
+    file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
 
 def _write_parquet(lines: Iterable[Columns], file: BinaryIO, format: Format) -> None:
@@ -113,9 +112,9 @@ def _write_parquet(lines: Iterable[Columns], file: BinaryIO, format: Format) -> 
         ) from error
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[type(value)]) for name, value in format.shape().items()])
-    left = iter(lines)
+    remaining = iter(lines)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while batch := list(islice(left, PARQUET_ROWS)):
+        while batch := list(islice(remaining, PARQUET_ROWS)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
 
 

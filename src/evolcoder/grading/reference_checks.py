@@ -117,7 +117,7 @@ class ReferenceChecks:
             with judging():
                 key = self._key(problem)
                 query = "SELECT reference, stub FROM controls WHERE key=?"
-                for reference, stub in self._db.each(_FINDING.checked, query, (key,)):
+                for reference, stub in self._db.each(_FINDING.validate, query, (key,)):
                     return ReferenceFinding(reference, stub)
                 return (await self._fresh(key, problem))[0]
         except UnjudgedError as error:
@@ -213,7 +213,7 @@ class ReferenceChecks:
 
 def _need_from(columns: Sequence[Any], *, problem: Problem) -> TestNeeds:
     """Decode what was kept, as far as it can be this problem's."""
-    cpu_s, peak_mb, packed, calls_s = _NEED.checked(columns)
+    cpu_s, peak_mb, packed, calls_s = _NEED.validate(columns)
     answers = _unpacked(packed, problem)
     times = json.loads(calls_s)
     if not all(isinstance(one, int | float) and 0 <= one < math.inf for one in times):
@@ -225,7 +225,7 @@ def _need_from(columns: Sequence[Any], *, problem: Problem) -> TestNeeds:
 
 def _lines_from(columns: Sequence[Any], *, problem: Problem) -> tuple[bytes, ...]:
     """Decode expected lines, as far as they can be this problem's."""
-    (packed,) = _EXPECTED.checked(columns)
+    (packed,) = _EXPECTED.validate(columns)
     return _unpacked(packed, problem)
 
 

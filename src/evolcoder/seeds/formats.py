@@ -1,23 +1,23 @@
-r"""The formats of instruction data: which one a row is in, and what it holds.
+r"""The formats of instruction data: detection, and extraction of instruction and response.
 
-Promises: a format is told by the names of a row's fields alone, and reading a row never fails: what
-is not text counts as missing. Does not judge texts, and knows nothing of files.
+A format is detected from field names only. Reading a row never fails: values that are not text
+count as missing. Texts are not judged. No I/O.
 
-| format | task | answer |
+| format | instruction | response |
 | --- | --- | --- |
 | `output` | `instruction` | `output` |
 | `response` | `instruction` | `response` |
-| `alpaca` | `instruction`, then `input` as a paragraph of its own | `output`, or else `response` |
+| `alpaca` | `instruction`, then `input` as a separate paragraph | `output`, or else `response` |
 | `messages` | first user turn | first assistant turn after it |
-| `sharegpt` | first turn from a human in `conversations` | first turn after it from a model |
+| `sharegpt` | first human turn in `conversations` | first model turn after it |
 | `oss-instruct` | `problem` | `solution` |
 | `trl` | `prompt`, a text or a list of turns | `completion`, likewise |
 | `preference` | `prompt`, likewise | `chosen`, likewise |
 
-System turns are left out: a task must make sense alone, and most of them speak of the assistant.
+System turns are ignored: a task must be self-contained, and most of them describe the assistant.
 
 >>> read({"instruction": "Add them.", "input": "1 2", "output": "3"}, "alpaca")
-Pair(instruction='Add them.\n\n1 2', answer='3')
+SeedPair(instruction='Add them.\n\n1 2', answer='3')
 """
 
 from collections.abc import Callable, Mapping
@@ -26,25 +26,25 @@ from dataclasses import dataclass
 from evolcoder.text import clean
 
 NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
-"""What published alpaca files write, in any case or in <>, where a task has no input."""
+"""Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
 USERS = frozenset({"user", "human", "prompter"})
 ASSISTANTS = frozenset({"assistant", "gpt", "chatgpt", "bing", "bard", "model"})
 
 
 @dataclass(frozen=True, slots=True)
 class SeedPair:
-    """What a row holds."""
+    """An instruction with its response."""
 
     instruction: str
-    """The task; empty if the row has none."""
+    """The instruction; empty if missing."""
     answer: str
-    """The answer that comes with it; empty if there is none."""
+    """The response; empty if missing."""
 
 
-def fitting(row: object) -> frozenset[str]:
-    """Name the formats that read all that a row holds; none for a row without a known field."""
+def matching_formats(row: object) -> frozenset[str]:
+    """Return the formats that read every known field of a row; empty if it has none."""
     fields = row.keys() if isinstance(row, Mapping) else frozenset[str]()
-    for field, format in _TELLING.items():
+    for field, format in _UNIQUE_FIELDS.items():
         if field in fields:
             return frozenset({format})
     if "prompt" in fields and not fields.isdisjoint({"completion", "chosen"}):
@@ -59,7 +59,7 @@ def fitting(row: object) -> frozenset[str]:
 
 
 def read(row: object, format: str) -> SeedPair:
-    """Take the task and its answer out of a row."""
+    """Extract instruction and response from a row."""
     return FORMATS[format](row) if isinstance(row, Mapping) else SeedPair("", "")
 
 
@@ -109,23 +109,23 @@ def _prompted(prompt: object, answer: object) -> SeedPair:
 
 
 def _chat(turns: object) -> SeedPair:
-    """Read a chat in either way of writing it: role and content, or from and value."""
+    """Read a chat with role and content, or from and value."""
     instruction = ""
     for turn in turns if isinstance(turns, list) else []:
         if not isinstance(turn, Mapping):
             continue
         name = turn.get("role") or turn.get("from")
         speaker = name.lower() if isinstance(name, str) else ""
-        said = {"said": _joined(turn.get("content") or turn.get("value"))}
+        part = {"text": _joined(turn.get("content") or turn.get("value"))}
         if speaker in USERS:
-            instruction = instruction or _task(said, "said")
+            instruction = instruction or _task(part, "text")
         elif speaker in ASSISTANTS and instruction:
-            return SeedPair(instruction, _answer(said, "said"))
+            return SeedPair(instruction, _answer(part, "text"))
     return SeedPair(instruction, "")
 
 
 def _joined(content: object) -> object:
-    """Join the text parts of a turn that comes in parts."""
+    """Join the text parts of a multi-part turn."""
     if not isinstance(content, list):
         return content
     parts = [part.get("text") for part in content if isinstance(part, Mapping)]
@@ -138,7 +138,7 @@ def _task(row: Fields, field: str) -> str:
 
 
 def _answer(row: Fields, field: str) -> str:
-    """Read an answer; blanks before its first line stay, for they may indent code."""
+    """Read a response; leading blanks on its first line are kept, since they may indent code."""
     value = row.get(field)
     return clean(value).lstrip("\r\n").rstrip() if isinstance(value, str) else ""
 
@@ -153,6 +153,6 @@ FORMATS: dict[str, Callable[[Fields], SeedPair]] = {
     "trl": _trl,
     "preference": _preference,
 }
-"""Readers by name; where a file fits several, the first of them is its format."""
+"""Readers by format; if several fit a file, the first is used."""
 
-_TELLING = {"messages": "messages", "conversations": "sharegpt", "problem": "oss-instruct"}
+_UNIQUE_FIELDS = {"messages": "messages", "conversations": "sharegpt", "problem": "oss-instruct"}

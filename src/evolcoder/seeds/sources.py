@@ -1,9 +1,8 @@
-"""Rows out of files, Hub data sets and the package, one at a time, each with its place.
+"""Streams rows from files, Hub data sets and the bundled seeds, with their line or row numbers.
 
-Promises: memory holds one row of a JSONL file or of a JSON array, or one batch of a Parquet file,
-also where the file is packed; every fault is a one-line SeedsError that names the place. A pipe or
-device is refused, not waited for. Knows nothing of what a row means, and unpickles and runs
-nothing.
+Memory holds one row of JSON or JSONL, or one batch of Parquet, even if the file is compressed.
+Every error is a one-line SeedsError that names the place. Pipes and devices are refused. Nothing is
+unpickled or executed.
 
 >>> next(rows_of(SeedsConfig())).place
 'line 1'
@@ -26,56 +25,56 @@ from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import opened
-from evolcoder.storage.atomic import temporary_files
+from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".parquet")
 PARQUET_ROWS = 256
-"""Rows of a Parquet file that are held at once."""
-MOST_UNPACKED_GB = 64
-"""Largest Parquet file that is unpacked to disk."""
-_PIECE = 1 << 20
+"""Rows per Parquet batch."""
+MAX_UNPACKED_GB = 64
+"""Maximum size of a Parquet file that is decompressed to disk."""
+_CHUNK = 1 << 20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WHY_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A row as it was found."""
+    """An unparsed row."""
 
     place: str
-    """Where, as people count: `line 1` is the first."""
+    """Its place, counted from 1: `line 1` or `row 1`."""
     value: object
-    """A mapping of fields, if the row is what it should be."""
+    """Its value; a mapping, if it is a valid row."""
 
 
 def rows_of(config: SeedsConfig) -> Iterator[SourceRow]:
-    """Open the source that a config names."""
+    """Yield the rows of the source that a config names."""
     if config.path == BUNDLED:
         with (resources.files("evolcoder") / "data" / "seeds.jsonl").open("rb") as file:
             yield from _json_rows(cast("BinaryIO", file), BUNDLED)
         return
     path = Path(os.path.expanduser(config.path))  # noqa: PTH111 - pathlib's may raise
-    known = _bare(path).suffix.lower() in SUFFIXES
+    known = _without_gz(path).suffix.lower() in SUFFIXES
     if not known and not path.exists() and _HUB_ID.fullmatch(config.path):
         yield from _hub_rows(config)
     else:
         yield from _file_rows(path)
 
 
-def _bare(path: Path) -> Path:
-    """Strip the suffix of compression."""
+def _without_gz(path: Path) -> Path:
+    """Strip a .gz suffix."""
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def _file_rows(path: Path) -> Iterator[SourceRow]:
-    is_parquet = _bare(path).suffix.lower() == ".parquet"
+    is_parquet = _without_gz(path).suffix.lower() == ".parquet"
     try:
-        if path.is_file() and _bare(path).suffix.lower() not in SUFFIXES:
+        if path.is_file() and _without_gz(path).suffix.lower() not in SUFFIXES:
             raise SeedsError(
-                f"{path}: unknown kind of file {path.suffix!r}; known are "
-                f"{', '.join(SUFFIXES)}, each also with .gz"
+                f"{path}: unknown file type {path.suffix!r}; known types: "
+                f"{', '.join(SUFFIXES)}, each optionally with .gz"
             )
         with opened(path, error=SeedsError) as file:
             if not is_parquet:
@@ -83,7 +82,7 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
             elif path.suffix.lower() != ".gz":
                 yield from _parquet_rows(file, str(path))
             else:
-                with _unpacked(file, path) as unpacked:
+                with _decompressed(file, path) as unpacked:
                     yield from _parquet_rows(unpacked, str(path))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SeedsError(f"{path}: damaged gzip: {error}; copy the file again") from error
@@ -92,32 +91,32 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
 
 
 @contextmanager
-def _unpacked(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """Unpack to disk what is read from its end, as Parquet is."""
-    with temporary_files(error=SeedsError):
+def _decompressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """Decompress to a temporary file, since Parquet needs random access."""
+    with temporary_file_errors(error=SeedsError):
         unpacked = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - below
     with unpacked:
-        while piece := file.read(_PIECE):
-            with temporary_files(error=SeedsError):
-                _write_all(unpacked, piece)
-            if unpacked.tell() > MOST_UNPACKED_GB << 30:
+        while chunk := file.read(_CHUNK):
+            with temporary_file_errors(error=SeedsError):
+                _write_all(unpacked, chunk)
+            if unpacked.tell() > MAX_UNPACKED_GB << 30:
                 raise SeedsError(
-                    f"{path}: is larger than {MOST_UNPACKED_GB} GB when it is unpacked; "
-                    f"unpack it, or split it"
+                    f"{path}: larger than {MAX_UNPACKED_GB} GB uncompressed; "
+                    f"decompress it, or split it"
                 )
         unpacked.seek(0)
         yield cast("BinaryIO", unpacked)
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:
-    """Write all of it, where a nearly full disk takes a part at a time."""
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
+    """Write all bytes; an unbuffered write may be partial."""
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[file.write(remaining) :]
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
-    """Read rows one per line, or out of a JSON array if the first character is its bracket."""
+    """Read JSON lines, or a JSON array if the first character is `[`."""
     try:
         for place, value in input_files.values(file):
             yield SourceRow(place, value)
@@ -141,12 +140,12 @@ def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, value in enumerate(rows, start=1):
             yield SourceRow(f"row {number}", value)
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # text, or a date of no year
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # also invalid text or dates
         raise SeedsError(f"{name}: damaged Parquet: {_why(error)}") from error
 
 
 def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Refuse rows that are so long that a few of them fill the memory."""
+    """Refuse row groups whose rows are so large that a batch would fill the memory."""
     for n in range(metadata.num_row_groups):
         group = metadata.row_group(n)
         if group.total_byte_size > (input_files.MOST_MB << 20) * max(1, group.num_rows):
@@ -154,7 +153,7 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
-    """Stream a data set; HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold, as `datasets` reads them."""
+    """Stream a Hub data set; `datasets` honours HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE."""
     try:
         from datasets import load_dataset  # noqa: PLC0415 - heavy, and only some need it
         from datasets.exceptions import DatasetsError  # noqa: PLC0415
@@ -175,7 +174,7 @@ def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
             yield SourceRow(f"row {number}", value)
     except (DatasetsError, OSError, ValueError) as error:
         raise SeedsError(
-            f"{config.path}: no such file here, and as a Hub data set: {_why(error)}"
+            f"{config.path}: no such file, and cannot be loaded as a Hub data set: {_why(error)}"
         ) from error
 
 

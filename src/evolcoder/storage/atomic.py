@@ -1,17 +1,15 @@
-"""Atomic writes: a file is replaced whole or not at all, and never through a stranger's link.
+"""Atomic file writes that never follow an untrusted link.
 
-Promises: a reader sees the old file or the new one; the bytes are on the disk before the new one
-has its name; a failure removes the temporary file. Temporary names cannot be guessed and are opened
-with O_EXCL and O_NOFOLLOW.
+A reader sees the old file or the new one, complete. Data is synced to disk before the rename, and a
+failure removes the temporary file. Temporary names are unguessable, opened with O_EXCL and
+O_NOFOLLOW.
 
-Every path is written `inside` a folder, below which no link may lead out of it: what lies in a run
-folder may come from a stranger. Without `inside` a path is one that the user typed: its links are
-the user's own choice and are followed, unless the path goes through a folder with a database of
-ours, which is then the boundary. A pipe, device or folder in the place of a file is refused.
+Paths are written `inside` a folder, and links must not lead out of it: run folders may come from
+other people. Without `inside`, the path was typed by the user and its links are followed, unless it
+passes through a folder with one of our databases, which is then the boundary. A pipe, device or
+folder in place of a file is refused.
 
 >>> write_text(Path("runs/x/config.yaml"), text, inside=Path("runs/x"))   # doctest: +SKIP
-
-Files that are written whole or not at all.
 """
 
 import errno
@@ -32,13 +30,13 @@ from evolcoder.errors import NO_DESCRIPTORS, NO_ROOM, BenchError, UserError, too
 from evolcoder.input_files import kind_of
 
 MARKS = ("run.db", "eval.db", "loop.db")
-"""A folder that holds one of these is a run, an evaluation or a loop, whoever made it."""
+"""Databases that mark a folder as a run, an evaluation or a loop."""
 STALE_S = 60.0
-"""A temporary file that is older and that no process holds was left by one that was killed."""
+"""Age after which an unlocked temporary file counts as left behind by a killed process."""
 _IN_THE_WAY = frozenset(
     {errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL}
 )
-"""Errors of a path that something else stands in, or that cannot be."""
+"""Errors of paths that are blocked by something else or impossible."""
 _PART = ".part"
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,7 +47,7 @@ _APPEND, _LOCK = os.O_WRONLY | os.O_APPEND | _IN_PLACE, os.O_RDWR | _IN_PLACE
 def write_text(
     path: Path, text: str, *, inside: Path | None = None, error: type[UserError] = UserError
 ) -> None:
-    """Replace a file by a text in UTF-8."""
+    """Replace a file with UTF-8 text."""
     with open_text(path, inside=inside, error=error) as file:
         file.write(text)
 
@@ -57,7 +55,7 @@ def write_text(
 def write_bytes(
     path: Path, data: bytes, *, inside: Path | None = None, error: type[UserError] = UserError
 ) -> None:
-    """Replace a file by some bytes."""
+    """Replace a file with bytes."""
     with open_binary(path, inside=inside, error=error) as file:
         file.write(data)
 
@@ -66,14 +64,14 @@ def write_bytes(
 def open_text(
     path: Path, *, inside: Path | None = None, error: type[UserError] = UserError
 ) -> Iterator[TextIO]:
-    """Open a file for writing in UTF-8; it has its name when the block ends well."""
+    """Open a file for writing UTF-8; it is renamed into place if the block succeeds."""
     with open_binary(path, inside=inside, error=error) as file:
         text = TextIOWrapper(file, encoding="utf-8")
         try:
             yield text
             text.flush()
         finally:
-            with suppress(OSError):  # its buffer holds what did not fit on the disk
+            with suppress(OSError):  # flushing the buffer again fails if the disk is full
                 text.detach()
 
 
@@ -81,20 +79,20 @@ def open_text(
 def open_binary(
     path: Path, *, inside: Path | None = None, error: type[UserError] = UserError
 ) -> Iterator[BinaryIO]:
-    """Open a file for writing; it has its name when the block ends well, and vanishes otherwise."""
+    """Open a file for writing; it is renamed into place if the block succeeds, else removed."""
     try:
-        with _directory(path, inside, error) as (folder, name):
+        with _open_folder(path, inside, error) as (folder, name):
             mode = _mode_of(path, folder, name, error)
             _remove_stale(folder, name)
             with _temporary(folder, name, mode) as file:
                 yield file
     except OSError as failure:
-        raise error(why_not(path, failure)) from failure
+        raise error(explain_failure(path, failure)) from failure
 
 
 @contextmanager
-def temporary_files(*, error: type[UserError] = UserError) -> Iterator[None]:
-    """Say of what temporary files come to where they are, and that TMPDIR can move them."""
+def temporary_file_errors(*, error: type[UserError] = UserError) -> Iterator[None]:
+    """Turn OS errors of temporary files into errors that name the folder and TMPDIR."""
     try:
         yield
     except OSError as failure:
@@ -103,123 +101,123 @@ def temporary_files(*, error: type[UserError] = UserError) -> Iterator[None]:
         folder = tempfile.tempdir or os.environ.get("TMPDIR", "the folder for temporary files")
         raise error(
             f"{folder}: temporary files cannot be written: {failure.strerror or failure}; "
-            f"set TMPDIR to a folder with room"
+            f"set TMPDIR to a folder with free space"
         ) from failure
 
 
 def open_to_append(path: Path, *, inside: Path, error: type[UserError] = UserError) -> BinaryIO:
-    """Open a log to add to it; one that has a second name, which may lie elsewhere, is refused."""
-    handle = _opened_in_place(path, _APPEND, inside, error)
+    """Open a log for appending; hard links are refused, since another name may lie outside."""
+    handle = _open_in_place(path, _APPEND, inside, error)
     return os.fdopen(handle, "ab")
 
 
 def make_folder(
     path: Path, *, inside: Path | None = None, error: type[UserError] = UserError
 ) -> Path:
-    """Make a folder and those above it, unless it is there; return its path."""
+    """Create a folder and its parents if missing; return its path."""
     try:
         if (inside := inside or boundary(path / "any")) is None:
             path.mkdir(parents=True, exist_ok=True)
             return path
-        with _directory(path / "any", inside, error):
+        with _open_folder(path / "any", inside, error):
             pass
     except OSError as failure:
-        raise error(why_not(path, failure)) from failure
+        raise error(explain_failure(path, failure)) from failure
     return path
 
 
 def boundary(path: Path) -> Path | None:
-    """Return the outermost folder of ours on the way to a path, if there is one."""
-    for above in reversed(_lexical(path).parents):
+    """Return the outermost ancestor folder with one of our databases, if any."""
+    for above in reversed(_absolute(path).parents):
         if any(os.path.isfile(above / mark) for mark in MARKS):  # noqa: PTH113 - never raises
             return above
     return None
 
 
-def checked(path: Path, *, inside: Path, error: type[UserError] = UserError) -> Path:
-    """Return a path, or refuse one that a link leads out of the folder; it need not exist."""
-    _resolved(path, inside, error)
+def check_inside(path: Path, *, inside: Path, error: type[UserError] = UserError) -> Path:
+    """Return the path; raises if a link leads it out of `inside`. It need not exist."""
+    _resolve_inside(path, inside, error)
     return path
 
 
 def check_tree(folder: Path, *, error: type[UserError] = UserError) -> None:
-    """Refuse a folder with anything in it, however deep, through which a write could leave it."""
+    """Refuse a folder that contains, at any depth, something through which a write could escape."""
     root = os.path.realpath(folder)
     for above, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(above, name)
             found = path.lstat()
             if stat.S_ISLNK(found.st_mode):
-                _resolved(path, Path(root), error)
+                _resolve_inside(path, Path(root), error)
             elif not stat.S_ISDIR(found.st_mode):
                 if not stat.S_ISREG(found.st_mode):
                     raise error(f"{path}: is a {kind_of(found.st_mode)}, not a file; remove it")
                 if found.st_nlink > 1:
-                    raise error(f"{path}: is a file with several names; replace it by a copy")
+                    raise error(f"{path}: has several hard links; replace it by a copy")
 
 
 def open_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -> int:
-    """Open a file that processes lock, and make it if need be; return its descriptor."""
-    return _opened_in_place(path, _LOCK, inside, error)
+    """Open a lock file, creating it if missing; return its descriptor."""
+    return _open_in_place(path, _LOCK, inside, error)
 
 
-def why_not(path: Path, failure: OSError) -> str:
-    """Say that a file cannot be written, and what may be done."""
+def explain_failure(path: Path, failure: OSError) -> str:
+    """Describe why a file cannot be written, with advice."""
     if failure.errno in NO_DESCRIPTORS:
         return too_few_descriptors()
-    said = f"{path}: cannot be written: {failure.strerror or failure}"
+    message = f"{path}: cannot be written: {failure.strerror or failure}"
     if failure.errno in NO_ROOM:
-        return f"{said}; make room or mend the rights"
-    return f"{said}; name another place" if failure.errno in _IN_THE_WAY else said
+        return f"{message}; free disk space or fix the permissions"
+    return f"{message}; use another path" if failure.errno in _IN_THE_WAY else message
 
 
-def _resolved(path: Path, inside: Path, error: type[UserError]) -> tuple[Path, Path]:
-    """Return where the folder and the path really are, without any link on the way."""
+def _resolve_inside(path: Path, inside: Path, error: type[UserError]) -> tuple[Path, Path]:
+    """Return folder and path with all links resolved; raises if the path is outside."""
     root, real = (Path(os.path.realpath(one)) for one in (inside, path))
-    if not _lexical(path).is_relative_to(_lexical(inside)):
+    if not _absolute(path).is_relative_to(_absolute(inside)):
         raise ValueError(f"{path} is not inside {inside}")
     if not real.is_relative_to(root):
         raise error(
-            f"{path}: a link leads out of {inside}, to {real}; replace the link by a file or "
-            f"folder of its own, or name another place"
+            f"{path}: a link leads out of {inside}, to {real}; replace the link by a real file "
+            f"or folder, or use another path"
         )
     return root, real
 
 
-def _opened_in_place(path: Path, flags: int, inside: Path, error: type[UserError]) -> int:
-    """Open a file that keeps its place, a regular one with one name; return its descriptor."""
+def _open_in_place(path: Path, flags: int, inside: Path, error: type[UserError]) -> int:
+    """Open a regular file without other hard links, in place; return its descriptor."""
     try:
-        with _directory(path, inside, error) as (folder, name):
+        with _open_folder(path, inside, error) as (folder, name):
             handle = os.open(name, flags, 0o666, dir_fd=folder)
     except OSError as failure:
-        raise error(why_not(path, failure)) from failure
+        raise error(explain_failure(path, failure)) from failure
     found = os.fstat(handle)
     if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
         return handle
     os.close(handle)
     is_special = not stat.S_ISREG(found.st_mode)
-    what = kind_of(found.st_mode) if is_special else "file with several names"
+    what = kind_of(found.st_mode) if is_special else "file with several hard links"
     raise error(f"{path}: is a {what}; remove it")
 
 
-def _lexical(path: Path) -> Path:
-    """Return an absolute path as it is spelt, whatever links are on the way."""
+def _absolute(path: Path) -> Path:
+    """Return the absolute path without resolving links."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
 
 
 @contextmanager
-def _directory(
+def _open_folder(
     path: Path, inside: Path | None, error: type[UserError]
 ) -> Iterator[tuple[int, str]]:
-    """Open the folder that a file is in, made if need be; yield its descriptor and the name."""
+    """Open the parent folder, creating it if missing; yield its descriptor and the file name."""
     inside = inside or boundary(path)
     if inside is None:
         real = Path(os.path.realpath(path))
         _refuse_special(path, error)
         root = real.parent
     else:
-        root, real = _resolved(path, inside, error)
-    with suppress(FileExistsError):  # a file, which the next line says
+        root, real = _resolve_inside(path, inside, error)
+    with suppress(FileExistsError):  # if it is a file, the next line reports it
         root.mkdir(parents=True, exist_ok=True)
     folder = os.open(root, _FOLDER)
     try:
@@ -234,32 +232,32 @@ def _directory(
 
 
 def _refuse_special(path: Path, error: type[UserError]) -> None:
-    """Refuse a pipe or device, and a name of an open file, which is another file once replaced."""
-    lexical = _lexical(path)
+    """Refuse devices, pipes, and /proc or /dev names of open files, which cannot be replaced."""
+    lexical = _absolute(path)
     if lexical.is_relative_to("/proc") or (
         lexical.is_relative_to("/dev") and not lexical.is_relative_to("/dev/shm")  # noqa: S108
     ):
-        raise error(f"{path}: is a device, not a file; name another")
+        raise error(f"{path}: is a device, not a file; use another path")
     with suppress(OSError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise error(f"{path}: is a {kind_of(mode)}, not a file; name another")
+            raise error(f"{path}: is a {kind_of(mode)}, not a file; use another path")
 
 
 def _mode_of(path: Path, folder: int, name: str, error: type[UserError]) -> int | None:
-    """Return the permissions of the file that is replaced, if there is one."""
+    """Return the permissions of the file to be replaced, if it exists."""
     try:
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise error(f"{path}: is a {kind_of(mode)}, not a file; name another")
+        raise error(f"{path}: is a {kind_of(mode)}, not a file; use another path")
     return stat.S_IMODE(mode) & 0o777
 
 
 @contextmanager
 def _temporary(folder: int, name: str, mode: int | None) -> Iterator[BinaryIO]:
-    """Open a new file, and give it the name when the block ends well."""
+    """Open a new file that is renamed to `name` if the block succeeds."""
     part = f"{_prefix(name)}{secrets.token_hex(16)}{_PART}"
     handle = os.open(part, _NEW, 0o666, dir_fd=folder)
     file = os.fdopen(handle, "wb")
@@ -277,17 +275,17 @@ def _temporary(folder: int, name: str, mode: int | None) -> Iterator[BinaryIO]:
             os.unlink(part, dir_fd=folder)
         raise
     finally:
-        with suppress(OSError):  # a full disk, which was said already
+        with suppress(OSError):  # a full disk was reported already
             file.close()
 
 
 def _prefix(name: str) -> str:
-    """Begin a temporary name so that its file is known again, and the whole name is short."""
+    """Return the common prefix of a file's temporary names, of bounded length."""
     return f".{name.encode()[:120].decode('utf-8', 'ignore')}."
 
 
 def _remove_stale(folder: int, name: str) -> None:
-    """Remove what killed processes left beside a file; a process that lives holds a lock."""
+    """Remove temporary files left by killed processes; live ones hold a lock."""
     beginning = _prefix(name)
     with suppress(OSError):
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
@@ -317,9 +315,9 @@ def _remove_if_stale(folder: int, part: str) -> None:
 
 
 def write_whole(path: Path, data: bytes, *, inside: Path | None = None) -> None:
-    """Put a file in place, packed if it is named so; a reader sees the old state or the new one.
+    """Write a file atomically, gzipped if its name ends in .gz.
 
-    No link leads out of `inside`; without it the path is the user's own.
+    Links must not lead out of `inside`; without it, the user's links are followed.
     """
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)

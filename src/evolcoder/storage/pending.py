@@ -1,10 +1,10 @@
-"""Which tasks go into a round: each lineage's newest task whose answer was kept, or its seed.
+"""The task pool of a round: each lineage's newest task with a kept response, or its seed.
 
-Promises: lineages come in the order of their seeds, a page at a time, so that memory does not grow
-with their number; a lineage that has its outcome in the round is not handed out again. A failed
-evolution leaves its parent in the pool, for the next round.
+Lineages are returned in seed order and in pages, so memory use is constant. A lineage with an
+outcome in the round is not returned again. After a failed evolution, the parent is in the pool of
+the next round.
 
->>> for lineage in waiting(store, 1, max_failures=None):   # doctest: +SKIP
+>>> for lineage in pending_lineages(store, 1, max_failures=None):   # doctest: +SKIP
 ...     print(lineage.head.instruction)
 """
 
@@ -17,7 +17,7 @@ from evolcoder.storage.run_store import RunStore, response_from, task_from
 
 PAGE = 256
 OUTCOMES = "('evolve', 'respond', 'verify')"
-"""Stages whose drop is a lineage's outcome in a round."""
+"""Stages in which a drop is the outcome of a lineage in a round."""
 
 _LINEAGES = """
     SELECT s.ordinal AS ordinal,
@@ -25,7 +25,7 @@ _LINEAGES = """
             WHERE k.ordinal = s.ordinal AND k.round BETWEEN 1 AND :round - 1), 0) AS head
     FROM tasks s WHERE s.round = 0 AND s.ordinal > :after
 """
-_NOT_RESTED = f"""
+_UNDER_LIMIT = f"""
     :max_failures > (SELECT COUNT(*) FROM drops d WHERE d.ordinal = l.ordinal
         AND d.round > l.head AND d.round < :round AND d.stage IN {OUTCOMES})
 """
@@ -34,63 +34,63 @@ _NOT_DONE = f"""
     AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.ordinal = l.ordinal AND d.round = :round
         AND d.stage IN {OUTCOMES})
 """
-_WAITING = f"""
+_PENDING = f"""
     SELECT h.*, c.*, r.* FROM ({_LINEAGES}) l
     JOIN tasks h ON h.round = l.head AND h.ordinal = l.ordinal
     LEFT JOIN tasks c ON c.round = :round AND c.ordinal = l.ordinal
     LEFT JOIN responses r ON r.round = :round AND r.ordinal = l.ordinal
-    WHERE {_NOT_DONE} AND {_NOT_RESTED} ORDER BY l.ordinal LIMIT {PAGE}
+    WHERE {_NOT_DONE} AND {_UNDER_LIMIT} ORDER BY l.ordinal LIMIT {PAGE}
 """
-_SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_NOT_RESTED}"
+_SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_UNDER_LIMIT}"
 _UNANSWERED = """
     SELECT COUNT(*) FROM tasks t WHERE t.round = 0
     AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.round = 0 AND r.ordinal = t.ordinal
         AND r.model IS NULL)
 """
-_N_WAITING = f"""
+_N_UNVERIFIED = f"""
     SELECT COUNT(*) FROM responses l WHERE l.round = 0 AND {_NOT_DONE.replace(":round", "0")}
 """
-NEVER = 1 << 40
-"""Stands for no bound on failures."""
+NO_LIMIT = 1 << 40
+"""Used for `max_failures` when there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A lineage that waits for its outcome in a round."""
+    """A lineage without an outcome in the round."""
 
     head: Task
-    """The task to make harder."""
+    """The task to evolve."""
     child: Task | None
-    """What it was evolved into before an interruption; it still wants an answer."""
+    """The evolved task, if a run was interrupted before its response."""
     response: Response | None
-    """The answer that came before an interruption; it still wants to be verified."""
+    """The response, if a run was interrupted before its verification."""
 
 
-def waiting(store: RunStore, round: int, *, max_failures: int | None) -> Iterator[Lineage]:
-    """Hand out the lineages that have no outcome in a round yet.
+def pending_lineages(store: RunStore, round: int, *, max_failures: int | None) -> Iterator[Lineage]:
+    """Yield the lineages that have no outcome in a round yet.
 
-    In round 0 these are the seeds without an answer, each as head and child at once.
+    In round 0 these are the seeds without a response, each as both head and child.
     """
     after = -1
     while True:
-        named = _named(round, after, max_failures)
-        page = list(store.db.each(_lineage_from, _WAITING, named))
+        parameters = _parameters(round, after, max_failures)
+        page = list(store.db.each(_lineage_from, _PENDING, parameters))
         yield from page
         if len(page) < PAGE:
             return
         after = page[-1].head.ordinal
 
 
-def size(store: RunStore, round: int, *, max_failures: int | None) -> int:
-    """Count the lineages that go into a round; in round 0, the seeds without an answer."""
+def pool_size(store: RunStore, round: int, *, max_failures: int | None) -> int:
+    """Count the lineages in the pool of a round; in round 0, the seeds without a response."""
     if round == 0:
         return store.db.number(_UNANSWERED)
-    return store.db.number(_SIZE, _named(round, -1, max_failures))
+    return store.db.number(_SIZE, _parameters(round, -1, max_failures))
 
 
-def n_waiting(store: RunStore) -> int:
-    """Count the answers of round 0 that wait for their verification."""
-    return store.db.number(_N_WAITING)
+def n_unverified_seeds(store: RunStore) -> int:
+    """Count the responses of round 0 that await verification."""
+    return store.db.number(_N_UNVERIFIED)
 
 
 def last_outcome(store: RunStore, round: int) -> int:
@@ -106,5 +106,5 @@ def _lineage_from(columns: Sequence[Any]) -> Lineage:
     return Lineage(head, child, response_from(columns[24:34]) if columns[24] else None)
 
 
-def _named(round: int, after: int, max_failures: int | None) -> dict[str, int]:
-    return {"round": round, "after": after, "max_failures": max_failures or NEVER}
+def _parameters(round: int, after: int, max_failures: int | None) -> dict[str, int]:
+    return {"round": round, "after": after, "max_failures": max_failures or NO_LIMIT}

@@ -1,14 +1,13 @@
-"""The run database: every task, response and drop of a run, appended and never changed.
+"""The run database: an append-only record of every task, response, verdict and drop of a run.
 
-Promises: rows are durable in the order in which they were added; a run killed at any instant is
-resumed with nothing lost; a second process on the same folder is refused; in = kept + dropped. What
-a damaged or foreign database holds becomes a record only if it could be one. Completions are not
-here but in the cache (`engine/cache.py`).
+Records are durable in the order added. A run killed at any time resumes without loss, a second
+writing process is refused, and in = kept + dropped. Records read from a damaged or foreign database
+are validated. Completions are stored in the cache (`engine/cache.py`), not here.
 
 >>> with RunStore.create(Path("runs/x"), config) as store:   # doctest: +SKIP
 ...     store.add_task(task)
 
-One record's whole lineage: from its seed to the newest task, with answers and drops.
+`lineage` returns the history of one record, from its seed to the newest task:
 
 >>> [step.task.round for step in lineage(store, "3f2a")]   # doctest: +SKIP
 [0, 1, 3]
@@ -40,7 +39,7 @@ from evolcoder.storage.database import (
     Statement,
     json_object,
 )
-from evolcoder.storage.sqlite_files import errors_of
+from evolcoder.storage.sqlite_files import translate_errors
 from evolcoder.storage.workdir import LOCK_NAME, FolderFacts, Workdir
 from evolcoder.text import without_logins
 
@@ -122,85 +121,89 @@ _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | CheckResult
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
-"""Sections of the config that the first runs did not have."""
+"""Config sections added after the first version; they are missing from older runs."""
 CONFIG_NAME = "config.yaml"
 
 
 class RunStore(Workdir):
-    """A run folder that is open: for one writer, or for readers."""
+    """An open run folder, for one writer or for readers."""
 
     DB_NAME = DB_NAME
     KIND = "run"
     MIGRATIONS = MIGRATIONS
     REMEDY = (
-        "restore it from a copy, or delete the folder and run the same command: "
-        "answers that are in the cache are not paid for twice"
+        "restore it from a copy, or delete the folder and run the same command again: "
+        "cached completions are not paid for again"
     )
 
     @classmethod
     def create(cls, folder: Path, config: Config) -> Self:
-        """Open a run folder for writing; make it, or resume what is there with an equal config."""
-        return cls.opened(folder, lambda store: store.adopt(config))
+        """Create a run folder, or resume one whose config has the same fingerprint."""
+        return cls.open_to_write(folder, lambda store: store.adopt(config))
 
     def discard(self) -> None:
-        """Close a run that never began and remove what was made for it."""
+        """Close a run that did not start and delete its files."""
         self.close()
         for path in [*self.folder.glob(f"{DB_NAME}*"), self.folder / CONFIG_NAME]:
             path.unlink(missing_ok=True)
         (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self.folder.rmdir()
 
-    def add_seeds(self, records: Iterable[Task | Response | Drop], *, waits: bool = False) -> None:
-        """Write all that the seeds gave, in one transaction: all of it or nothing."""
+    def add_seeds(
+        self, records: Iterable[Task | Response | Drop], *, unverified: bool = False
+    ) -> None:
+        """Write the records of all seeds in one transaction."""
         self.db.write_all(
-            statement for record in records for statement in _statements(record, waits=waits)
+            statement
+            for record in records
+            for statement in _statements(record, unverified=unverified)
         )
 
-    def add(self, record: Record, *, waits: bool = False) -> None:
+    def add(self, record: Record, *, unverified: bool = False) -> None:
         """Queue one record; it is durable within about 20 ms.
 
-        A response that `waits` for its verification is no row before `keep` says so.
+        An `unverified` response becomes a row only through `keep`.
         """
-        for statement in _statements(record, waits=waits):
+        for statement in _statements(record, unverified=unverified):
             self.db.write(*statement)
 
     def keep(self, response: Response) -> None:
-        """Make a response that waited a row of the training set."""
+        """Accept an unverified response as a row of the training set."""
         self.db.write(*_kept(response))
 
     def verdicts(self, task: Task) -> list[CheckResult]:
-        """Read what checks found of a task's response, in their order."""
+        """Return the verdicts on a task's response, in the order added."""
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
         return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
 
     def add_event(self, kind: str, detail: str = "") -> None:
-        """Note that something happened to the run itself."""
+        """Record an event of the run."""
         self.db.write("INSERT INTO events VALUES (?, ?, ?)", (time.time(), kind, detail))
 
     def open_round(self, round: int, pool: int) -> None:
-        """Note that a round begins, and how many tasks go into it."""
+        """Record the start of a round and the number of tasks in its pool."""
         self.db.write("INSERT OR IGNORE INTO rounds VALUES (?, ?, ?)", (round, pool, time.time()))
 
     def task(self, id: str) -> Task | None:
-        """Read one task."""
+        """Return a task by id."""
         return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
 
     def n_kept(self) -> int:
-        """Count the rows that the rounds kept, cleaned out or not."""
+        """Count the rows kept by the rounds, including those dropped by cleaning."""
         query = "SELECT COUNT(*) FROM kept k JOIN responses r USING (round, ordinal)"
         return self.db.number(query)
 
     def replace_cleaned(
-        self, drops: Iterable[Drop], key: str, said: object, *, with_leaks: bool = False
+        self, drops: Iterable[Drop], key: str, fact: object, *, with_leaks: bool = False
     ) -> None:
-        """Have these drops, and no earlier ones, cleaned out, with a fact that says how.
+        """Replace the drops of the cleaning stage and store a fact about it, atomically.
 
-        Earlier leaks stay, unless these drops come of a new look for leaks.
+        Earlier leak drops are kept unless `with_leaks`: then `drops` come from a new detection.
         """
         query = "DELETE FROM drops WHERE stage = 'clean' AND (reason <> 'leak' OR ?)"
         forget: Statement = (query, (with_leaks,))
-        found = (statement for drop in drops for statement in _statements(drop, waits=False))
-        how: Statement = ("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(said)))
+        found = (statement for drop in drops for statement in _statements(drop, unverified=False))
+        how: Statement = ("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(fact)))
         self.db.write_all(chain([forget], found, [how]))
 
     def rows(
@@ -211,57 +214,57 @@ class RunStore(Workdir):
         dropped: bool = False,
         cleaned: bool = True,
     ) -> Iterator[Row]:
-        """Read the training set in its canonical order, by round, then by seed.
+        """Yield the training set in its canonical order: by round, then by seed.
 
-        `limit` bounds the evolved rows; seeds come on top. `dropped` adds the answers that
-        verification dropped, or has not looked at yet. Not `cleaned`, it has the rows that were
-        cleaned out as well.
+        `limit` bounds the number of evolved rows, seeds not counted. `dropped` includes responses
+        that verification dropped or has not processed. `cleaned=False` includes rows that cleaning
+        dropped.
         """
         query = _ROWS.format(where=_NOT_CLEANED if cleaned else "")
-        with errors_of(self.db.path, self.REMEDY):
+        with translate_errors(self.db.path, self.REMEDY):
             if n_lost := self.db.number(_LOST):
-                raise ValueError(f"{n_lost} rows have no answer")
+                raise ValueError(f"{n_lost} rows have no response")
         left = limit
         for round in self._rounds(min_round):
             bound = -1 if left is None or round == 0 else left
             n_rows = 0
-            decode = partial(_row_from, found=self._found(round))
+            decode = partial(_row_from, verdicts=self._verdicts_of(round))
             for n_rows, row in enumerate(self.db.each(decode, query, (round, dropped, bound)), 1):  # noqa: B007
                 yield row
             left = left - n_rows if left is not None and round else left
 
     def _rounds(self, first: int) -> Iterator[int]:
-        """Return the rounds that there are answers of: as many as rows, whatever their numbers."""
+        """Yield the rounds that have responses; costs one query per round, whatever its number."""
         query = "SELECT MIN(round) FROM responses WHERE round >= ?"
         while (found := self.db.read(query, (first,))[0][0]) is not None:
-            with errors_of(self.db.path, self.REMEDY):
-                round = int(_ROUND.checked((found,))[0])
+            with translate_errors(self.db.path, self.REMEDY):
+                round = int(_ROUND.validate((found,))[0])
             yield round
             first = round + 1
 
-    def _found(self, round: int) -> "_FoundRow":
+    def _verdicts_of(self, round: int) -> "_RoundVerdicts":
         every = self.db.each(verdict_from, _VERDICTS, (round,))
-        return _FoundRow(groupby(every, key=attrgetter("ordinal")))
+        return _RoundVerdicts(groupby(every, key=attrgetter("ordinal")))
 
     def drops(self) -> Iterator[Drop]:
-        """Read every drop, by round, stage and seed."""
+        """Yield every drop, by round, stage and seed."""
         query = "SELECT * FROM drops ORDER BY round, stage, ordinal"
         yield from self.db.each(drop_from, query)
 
     def adopt(self, config: Config) -> None:
-        """Take a config as this run's own, or refuse one that would make other rows."""
-        known, deciding = self.meta("config", FolderFacts), config.deciding()
+        """Store the run's config; RunFolderError if the run was made with a different one."""
+        known, fingerprinted = self.meta("config", FolderFacts), config.fingerprinted()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
-                # Begun before there was such a section, it goes on as it began.
-                del deciding[section]
-            keys = differing_keys(_without_logins(known), _without_logins(deciding))
+                # A run older than the section continues without it.
+                del fingerprinted[section]
+            keys = differing_keys(_without_logins(known), _without_logins(fingerprinted))
             if keys:
                 raise RunFolderError(
-                    f"{self.folder}: this run was made with other values of {', '.join(keys)}; "
-                    f"use the old ones or another --out"
+                    f"{self.folder}: this run was created with different values of "
+                    f"{', '.join(keys)}; restore them or use another --out"
                 )
-        self.set_meta("config", deciding)
+        self.set_meta("config", fingerprinted)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         path = self.folder / CONFIG_NAME
         atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
@@ -269,7 +272,7 @@ class RunStore(Workdir):
 
 
 def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config as it is now written down; earlier versions kept logins of URLs in it."""
+    """Remove credentials from URLs: earlier versions stored them in the config."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
     return plain
 
@@ -280,7 +283,7 @@ def _made(made: Usage | None) -> tuple[object, ...]:
     return (made.model, made.prompt_tokens, made.completion_tokens, made.attempts)
 
 
-def _statements(record: Record, *, waits: bool) -> Iterator[Statement]:
+def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
     r = record
     if isinstance(r, Task):
         head = (r.id, r.instruction, r.round, r.ordinal, r.root, r.parent, r.heuristic, r.language)
@@ -288,7 +291,7 @@ def _statements(record: Record, *, waits: bool) -> Iterator[Statement]:
     elif isinstance(r, Response):
         values = (r.id, r.task, r.round, r.ordinal, r.text, r.reasoning, *_made(r.made))
         yield _insert("responses", values)
-        if not waits:
+        if not unverified:
             yield _kept(r)
     elif isinstance(r, CheckResult):
         of = (r.task, r.response, r.round, r.ordinal)
@@ -312,21 +315,21 @@ def _made_from(columns: Sequence[Any]) -> Usage | None:
     if columns[0] is None:
         return None
     if None in columns:
-        raise ValueError(f"what {columns[0]} took is not known")
+        raise ValueError(f"the token counts of {columns[0]} are incomplete")
     return Usage(*columns)
 
 
 def task_from(columns: Sequence[Any]) -> Task:
-    """Rebuild a task from its columns."""
-    _TASK.checked(columns)
+    """Decode a task."""
+    _TASK.validate(columns)
     id, instruction, round, ordinal, root, parent, heuristic, language = columns[:8]
     made = _made_from(columns[8:12])
     return Task(id, instruction, round, ordinal, root, parent, heuristic, language, made)
 
 
 def drop_from(columns: Sequence[Any]) -> Drop:
-    """Rebuild a drop from its columns."""
-    _DROP.checked(columns)
+    """Decode a drop."""
+    _DROP.validate(columns)
     stage, reason, subject, round, ordinal, heuristic, seen, detail = columns[:8]
     made = _made_from(columns[8:12])
     return Drop(
@@ -335,28 +338,28 @@ def drop_from(columns: Sequence[Any]) -> Drop:
 
 
 def response_from(columns: Sequence[Any]) -> Response:
-    """Rebuild a response from its columns."""
-    _RESPONSE.checked(columns)
+    """Decode a response."""
+    _RESPONSE.validate(columns)
     id, task, round, ordinal, text, reasoning = columns[:6]
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
 
 
 def verdict_from(columns: Sequence[Any]) -> CheckResult:
-    """Rebuild a verdict from its columns."""
-    task, response, round, ordinal, check, kind, score, detail = _VERDICT.checked(columns)
+    """Decode a verdict."""
+    task, response, round, ordinal, check, kind, score, detail = _VERDICT.validate(columns)
     found = json_object("detail of a verdict", detail)
     return CheckResult(task, response, round, ordinal, Check(check), kind, score, found)
 
 
-class _FoundRow:
-    """Verdicts of a round, read along with its rows."""
+class _RoundVerdicts:
+    """The verdicts of a round, read in step with its rows."""
 
     def __init__(self, by_ordinal: Iterator[tuple[int, Iterator[CheckResult]]]) -> None:
         self._by_ordinal = by_ordinal
         self._next = next(by_ordinal, None)
 
     def of(self, ordinal: int) -> tuple[CheckResult, ...]:
-        """Return those of a lineage; ordinals must be asked for in rising order."""
+        """Return the verdicts of a lineage; ordinals must be requested in ascending order."""
         while self._next is not None and self._next[0] < ordinal:
             self._next = next(self._by_ordinal, None)
         if self._next is None or self._next[0] > ordinal:
@@ -364,34 +367,34 @@ class _FoundRow:
         return tuple(self._next[1])
 
 
-def _row_from(columns: Sequence[Any], *, found: _FoundRow) -> Row:
+def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
     response = response_from(columns[12:22])
     if columns[0] is None:
-        raise ValueError(f"the task of the answer {response.id} is not there")
+        raise ValueError(f"the task of response {response.id} is missing")
     task = task_from(columns[:12])
-    parent, round = _PARENT.checked(columns[22:24])
+    parent, round = _PARENT.validate(columns[22:24])
     if task.parent is not None and (round is None or round >= task.round):
-        # Parents of earlier rounds alone make no circle.
-        raise ValueError(f"the parent of the task {task.id} is not there, or no earlier one")
-    return Row(task, response, parent, found.of(task.ordinal))
+        # Requiring an earlier round rules out cycles.
+        raise ValueError(f"the parent of task {task.id} is missing or not from an earlier round")
+    return Row(task, response, parent, verdicts.of(task.ordinal))
 
 
 @dataclass(frozen=True, slots=True)
 class LineageStep:
-    """A task of a lineage, with what became of it."""
+    """A task of a lineage with its outcomes."""
 
     task: Task
     """The task."""
     response: Response | None
-    """Its answer, if it has one; it was kept unless a drop says otherwise."""
+    """Its response, if any; it was kept unless there is a drop."""
     drops: tuple[Drop, ...]
-    """What was dropped when it was evolved, answered or verified."""
+    """Drops at its evolution, response or verification."""
     verdicts: tuple[CheckResult, ...]
-    """What checks found of its answer, in their order."""
+    """Verdicts on its response, in the order added."""
 
 
 def lineage(store: RunStore, id: str) -> list[LineageStep]:
-    """Find a task or response by the first letters of its id, and return its lineage in order."""
+    """Return the lineage of the task or response whose id starts with `id`; empty if none."""
     pattern = id.replace("%", "").replace("_", "") + "%"
     found = store.db.read(
         "SELECT ordinal FROM tasks WHERE id LIKE ? "
@@ -406,7 +409,7 @@ def lineage(store: RunStore, id: str) -> list[LineageStep]:
 
 
 def steps(store: RunStore) -> Iterator[LineageStep]:
-    """Go through all tasks of round 0, in order, each with what became of it."""
+    """Yield all tasks of round 0, in order, with their outcomes."""
     query = "SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"
     for task in store.db.each(task_from, query):
         yield _step(store, task)

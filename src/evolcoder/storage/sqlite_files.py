@@ -1,14 +1,14 @@
-"""SQLite files that may be damaged, or come from strangers: looked at before they are used.
+"""Opens SQLite files that may be damaged or untrusted, and translates their errors.
 
-Promises: a file that is no database of ours, is damaged or lies behind a stranger's link is refused
-in one line that says what may be done, and not a byte of it or beside it changes; a file is read
-without a write to its folder, so a read-only file system will do. Views, triggers, virtual tables
-and generated columns, which would run what a stranger wrote, are refused.
+A file that is not one of our databases, is damaged, or is reached through a link out of its folder
+is refused with a one-line error and advice; neither it nor its folder is modified. Reading needs no
+write access. Views, triggers, virtual tables and generated columns are refused, because they run
+code from the file.
 
-A large file is not read through when it is opened, so that damage in it may show later, in one line
-as well. Text that is damaged and still valid is not found.
+Files above `MAX_CHECKED` bytes are not checked completely when opened, so damage may be found
+later. Damaged text that is still valid is not detected.
 
->>> with errors_of(path, remedy="delete it"):   # doctest: +SKIP
+>>> with translate_errors(path, remedy="delete it"):   # doctest: +SKIP
 ...     connection.execute("SELECT * FROM t")
 """
 
@@ -32,32 +32,32 @@ from evolcoder.errors import (
     too_few_descriptors,
 )
 from evolcoder.input_files import kind_of
-from evolcoder.storage.atomic import checked, temporary_files
+from evolcoder.storage.atomic import check_inside, temporary_file_errors
 
 BUSY_MS = 30_000
-"""How long a writer waits for another process's lock."""
+"""Lock timeout of writers."""
 READ_BUSY_MS = 5_000
-"""How long a reader does: in WAL mode no writer holds it up."""
-MOST_TEXT = 256 << 20
-"""Longest text or blob, in bytes."""
-MOST_CHECKED = 64 << 20
-"""Size up to which a file is read through when it is opened."""
+"""Lock timeout of readers, whom writers do not block in WAL mode."""
+MAX_TEXT = 256 << 20
+"""Maximum size of a text or blob, in bytes."""
+MAX_CHECKED = 64 << 20
+"""Files up to this size, in bytes, are checked completely when opened."""
 DECODING = (
     ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error
 )  # fmt: skip
-"""What reading a value raises that is not what it should be; UTF-8 and JSON are ValueErrors."""
+"""Exceptions raised by decoding invalid values; UTF-8 and JSON errors are ValueErrors."""
 RESTORE = "restore it from a copy"
 
-_BESIDE = ("-wal", "-shm", "-journal")
+_SIDE_FILES = ("-wal", "-shm", "-journal")
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _DEFENSIVE = 1010
-"""SQLITE_DBCONFIG_DEFENSIVE."""
+"""SQLITE_DBCONFIG_DEFENSIVE, which Python's sqlite3 does not export before 3.12."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_NO_LOG = (
+_NO_WAL = (
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL
 )  # fmt: skip
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_USERS_TO_MEND = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE)
+_USER_FIXABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE)
 _OBJECTS = "SELECT type, name, COALESCE(sql, '') FROM sqlite_schema"
 _COLUMNS = "SELECT name, UPPER(type), pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid"
 _Columns = tuple[tuple[object, ...], ...]
@@ -65,29 +65,29 @@ _Columns = tuple[tuple[object, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """A file that is open for reading, with what has to be undone."""
+    """A database open for reading, with clean-up actions."""
 
     connection: sqlite3.Connection
-    """The connection; it writes nothing."""
+    """A connection that does not write."""
     undo: list[Callable[[], None]] = field(default_factory=list)
-    """Called when the connection is closed."""
+    """Clean-up actions, run on close."""
 
     def close(self) -> None:
-        """Close it, and remove copies that were made."""
+        """Close the connection and remove temporary copies."""
         self.connection.close()
         for one in self.undo:
             one()
 
 
 def check_place(path: Path, *, inside: Path | None, writes: bool) -> bool:
-    """Refuse what stands in the place of a database or beside it; return whether one is there.
+    """Check that a path can be a database; return whether the file exists.
 
-    With `inside`, a link must not lead out of that folder; without, it is the user's own.
+    Links must not lead out of `inside`; without it, the user's links are followed.
     """
     if inside is not None:
-        checked(path, inside=inside, error=RunFolderError)
+        check_inside(path, inside=inside, error=RunFolderError)
     real = Path(os.path.realpath(path))
-    for suffix in _BESIDE:
+    for suffix in _SIDE_FILES:
         found = _stat(real.with_name(f"{real.name}{suffix}"))
         if found is not None and not stat.S_ISREG(found.st_mode):
             raise RunFolderError(f"{path}{suffix}: is a {kind_of(found.st_mode)}; delete it")
@@ -96,59 +96,59 @@ def check_place(path: Path, *, inside: Path | None, writes: bool) -> bool:
     if found is None:
         return False
     if not stat.S_ISREG(found.st_mode):
-        raise RunFolderError(f"{path}: is a {kind_of(found.st_mode)} and no database; remove it")
+        raise RunFolderError(f"{path}: is a {kind_of(found.st_mode)}, not a database; remove it")
     if writes and found.st_nlink > 1:
-        # SQLite keeps its log by the name, so that two names of one file ruin it.
-        raise RunFolderError(f"{path}: is a file with several names; replace it by a copy of it")
+        # The WAL is found by file name, so writing through two names corrupts the file.
+        raise RunFolderError(f"{path}: has several hard links; replace it by a copy")
     return True
 
 
 @contextmanager
-def errors_of(path: Path, remedy: str = RESTORE, *, doing: str = "read") -> Iterator[None]:
-    """Turn what SQLite, and the decoding of what it holds, raise into one line of ours."""
+def translate_errors(path: Path, remedy: str = RESTORE, *, doing: str = "read") -> Iterator[None]:
+    """Turn exceptions of SQLite and of decoding into one-line errors of ours."""
     try:
         yield
     except (sqlite3.Error, MemoryError, *DECODING) as error:
-        raise error_of(path, error, remedy, doing=doing) from error
+        raise translate_error(path, error, remedy, doing=doing) from error
 
 
-def error_of(
+def translate_error(
     path: Path, error: BaseException, remedy: str = RESTORE, *, doing: str = "read"
 ) -> EvolcoderError:
-    """Say what is wrong with a database, whose fault it is, and what may be done."""
-    said = " ".join((str(error) or type(error).__name__).split())
-    hindrance = _hindrance(error, f"{path}: cannot be {doing}: {said}", path)
+    """Convert an exception to an error that says what is wrong and what to do."""
+    message = " ".join((str(error) or type(error).__name__).split())
+    hindrance = _user_fixable(error, f"{path}: cannot be {doing}: {message}", path)
     if hindrance is not None:
         return RunFolderError(hindrance)
     is_ours = isinstance(error, sqlite3.ProgrammingError | MemoryError)
     if is_ours or (doing == "written" and _code(error) & 0xFF not in _DAMAGE):
-        # Not the file: this process, or a value that no column takes.
-        return StoreError(f"{path}: cannot be {doing}: {said}")
-    return RunFolderError(f"{path}: damaged: {_short(said)}; {remedy}")
+        # Not damage: a bug or memory limit of this process, or a value that no column can store.
+        return StoreError(f"{path}: cannot be {doing}: {message}")
+    return RunFolderError(f"{path}: damaged: {_short(message)}; {remedy}")
 
 
-def _hindrance(error: BaseException, text: str, path: Path) -> str | None:
-    """Say what the user can mend about a file that is sound; None where it may not be."""
+def _user_fixable(error: BaseException, text: str, path: Path) -> str | None:
+    """Return the message if the file is intact and the user can fix the cause, else None."""
     code = _code(error)
     primary = code & 0xFF
-    if code in _USERS_TO_MEND or primary == sqlite3.SQLITE_READONLY:
-        return f"{text}; make room or mend the rights, then run it again"
+    if code in _USER_FIXABLE or primary == sqlite3.SQLITE_READONLY:
+        return f"{text}; free disk space or fix the permissions, then run it again"
     if primary in _LOCKED:
-        return f"{path}: is in use by another process; try again when that is done"
+        return f"{path}: is in use by another process; try again later"
     if primary == sqlite3.SQLITE_CANTOPEN and lacks_descriptors():
         return too_few_descriptors()
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-        return f"{text}; look after its folder, its rights and the disk, then run it again"
+        return f"{text}; check its folder, its permissions and the disk, then run it again"
     return None
 
 
 def _code(error: BaseException) -> int:
-    """Return SQLite's extended code of an error, or 0."""
+    """Return the extended SQLite error code, or 0."""
     return getattr(error, "sqlite_errorcode", None) or 0
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open a file for writing, and make it if need be."""
+    """Open a file for writing, creating it if missing."""
     connection = _connected(path, "mode=rwc", BUSY_MS)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -160,29 +160,29 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> OpenedFile:
-    """Open a file without a change to it or to its folder, also while it is written to.
+    """Open a file without modifying it or its folder, even while another process writes to it.
 
-    Where neither a log can be read in place nor its index be made, a copy is read.
+    If the WAL cannot be read in place and its index cannot be created, a copy is read.
     """
     real = Path(os.path.realpath(path))
     log = _stat(real.with_name(f"{real.name}-wal"))
     if log is not None and log.st_size > 0:
-        # Read-only, it leaves the log where it is and writes none of it into the database.
+        # A read-only connection does not checkpoint the WAL into the database.
         connection = _try(real, "mode=ro")
         return _copy_of(real) if connection is None else OpenedFile(connection)
     connection = None
     if os.access(real.parent, os.W_OK) and os.access(real, os.W_OK):
-        # Only a connection that may write removes the empty log that it makes.
+        # Only a connection with write access removes the empty WAL that it creates.
         connection = _try(real, "mode=rw")
     return OpenedFile(connection or _reading(real, "immutable=1"))
 
 
 def _try(path: Path, how: str) -> sqlite3.Connection | None:
-    """Open a file, or return None where its log or the log's index cannot be made."""
+    """Open a file, or return None if the WAL or its index cannot be created."""
     try:
         return _reading(path, how)
     except sqlite3.OperationalError as error:
-        if _code(error) & 0xFF not in _NO_LOG or lacks_descriptors():
+        if _code(error) & 0xFF not in _NO_WAL or lacks_descriptors():
             raise
         return None
 
@@ -190,8 +190,8 @@ def _try(path: Path, how: str) -> sqlite3.Connection | None:
 def check_contents(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[str], remedy: str
 ) -> int:
-    """Refuse a file that is damaged, of a later version, or not ours; return its version."""
-    with errors_of(path, remedy):
+    """Refuse a file that is damaged, of a newer version, or not ours; return its version."""
+    with translate_errors(path, remedy):
         version, program = (
             int(connection.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("user_version", "application_id")
@@ -199,20 +199,20 @@ def check_contents(
         if version > len(migrations):
             raise RunFolderError(
                 f"{path}: written by a newer evolcoder (version {version}, "
-                f"this one knows {len(migrations)}); upgrade evolcoder"
+                f"this one supports {len(migrations)}); upgrade evolcoder"
             )
         if version < 0 or program != 0:
             raise ValueError(f"it belongs to another program ({program}, version {version})")
         _check_objects(connection, tuple(migrations), version)
-        if path.stat().st_size <= MOST_CHECKED:
-            for (said,) in connection.execute("PRAGMA quick_check(1)"):
-                if said != "ok":
-                    raise ValueError(said)
+        if path.stat().st_size <= MAX_CHECKED:
+            for (line,) in connection.execute("PRAGMA quick_check(1)"):
+                if line != "ok":
+                    raise ValueError(line)
     return version
 
 
 def copy_to_memory(opened: OpenedFile) -> OpenedFile:
-    """Copy a database into one that is gone when it is closed, on disk where it is large."""
+    """Copy a database into a temporary one, which SQLite spills to disk if it is large."""
     target = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     with closing(opened):
         opened.connection.backup(target)
@@ -221,7 +221,7 @@ def copy_to_memory(opened: OpenedFile) -> OpenedFile:
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str], version: int) -> None:
-    """Bring the schema from a version to the newest one."""
+    """Migrate the schema from `version` to the latest one."""
     for number, script in enumerate(migrations[version:], start=version + 1):
         for statement in script.split(";"):
             connection.execute(statement)
@@ -252,10 +252,10 @@ def _reading(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
-    """Take the powers away that a stranger's database could use."""
+    """Disable SQLite features that an untrusted database could abuse."""
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_TEXT)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     configure = getattr(connection, "setconfig", None)  # from Python 3.12 on
     if configure is not None:
@@ -263,12 +263,12 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _copy_of(path: Path) -> OpenedFile:
-    """Copy a database and its log to where the log's index can be made, and open that."""
-    with temporary_files(error=RunFolderError):
+    """Copy a database and its WAL to a temporary folder, and open the copy."""
+    with temporary_file_errors(error=RunFolderError):
         folder = tempfile.TemporaryDirectory(prefix="evolcoder-")  # removed by `close`
     try:
         place = Path(folder.name)
-        with temporary_files(error=RunFolderError):
+        with temporary_file_errors(error=RunFolderError):
             for suffix in ("", "-wal"):
                 shutil.copyfile(f"{path}{suffix}", place / f"copy.db{suffix}")
         return OpenedFile(_reading(place / "copy.db", "mode=rw"), [folder.cleanup])
@@ -280,39 +280,39 @@ def _copy_of(path: Path) -> OpenedFile:
 def _check_objects(
     connection: sqlite3.Connection, migrations: tuple[str, ...], version: int
 ) -> None:
-    """Refuse tables that are not as a version has them, and what runs by itself."""
+    """Refuse tables that differ from the schema of `version`, and views, triggers and the like."""
     wanted, newest = _tables(migrations, version), _tables(migrations, len(migrations))
     found = set()
     for kind, name, sql in connection.execute(_OBJECTS):
         if kind in {"view", "trigger"} or sql.upper().startswith("CREATE VIRTUAL"):
-            raise ValueError(f"it holds the {kind} {name}, which evolcoder does not make")
+            raise ValueError(f"it contains the {kind} {name}, which evolcoder does not create")
         if kind == "table" and not name.startswith("sqlite_"):
             found.add(name)
             if version == 0 and name not in newest:
-                raise ValueError(f"it belongs to another program: it holds a table {name}")
+                raise ValueError(f"it belongs to another program: it has a table {name}")
     for name, columns in wanted.items():
         if name not in found:
             raise ValueError(f"it has no table {name}")
         theirs = tuple(connection.execute(_COLUMNS, (name,)))
         if theirs != columns:
-            raise ValueError(f"its table {name} has other columns: {_difference(columns, theirs)}")
+            raise ValueError(f"its table {name} has wrong columns: {_difference(columns, theirs)}")
 
 
 def _difference(wanted: _Columns, found: _Columns) -> str:
     for one, other in zip(wanted, found, strict=False):
         if one != other:
-            return f"{_described(*other)} in place of {_described(*one)}"
+            return f"{_column(*other)} in place of {_column(*one)}"
     longer, word = (found, "more") if len(found) > len(wanted) else (wanted, "less")
     return f"{longer[min(len(wanted), len(found))][0]} {word}"
 
 
-def _described(name: object, kind: object, key: object, hidden: object) -> str:
+def _column(name: object, kind: object, key: object, hidden: object) -> str:
     return f"{name} {kind}{' of the key' if key else ''}{' that is computed' if hidden else ''}"
 
 
 @cache
 def _tables(migrations: tuple[str, ...], version: int) -> dict[str, _Columns]:
-    """Return the tables of a version with their columns."""
+    """Return the tables and columns of a schema version."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         migrate(memory, migrations[:version], 0)
         names = [
@@ -324,7 +324,7 @@ def _tables(migrations: tuple[str, ...], version: int) -> dict[str, _Columns]:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuse a rollback journal that names another file, which SQLite would delete."""
+    """Refuse a rollback journal that names a super-journal, which SQLite would delete."""
     found = _stat(path)
     if found is None or found.st_size < len(_JOURNAL_MAGIC):
         return

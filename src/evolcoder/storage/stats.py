@@ -1,7 +1,7 @@
-"""The funnel of a run: what went into every stage, what was kept, and what was dropped and why.
+"""The funnel of a run: per stage, how many records entered, were kept, and were dropped and why.
 
-Promises: in = kept + dropped + waiting, where what goes in is counted by the stage before, and
-nothing waits once a run has ended by itself.
+in = kept + dropped + waiting, where the input is counted at the previous stage; nothing is waiting
+once a run has finished.
 
 >>> for line in funnel(store):   # doctest: +SKIP
 ...     print(line.stage, line.round, line.entered, line.kept)
@@ -20,16 +20,15 @@ from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import FolderFacts
 
 SEEDS_META = "seeds"
-"""Key under which a run stores what was read: a SeedsReport as plain data."""
+"""Meta key of what was read as seeds: a SeedsReport as plain data."""
 SECONDS_META = "seconds"
-"""Meta key: round -> stage -> seconds in which at least one record was in it, over all sessions."""
+"""Meta key: round -> stage -> seconds during which a record was in it, over all sessions."""
 VERIFY_META = "verify"
-"""Key under which a run stores how its rows are verified: by which checks, at which level, under
-which protections in all of its sessions, and whether the answers that came with the seeds are too;
-no checks where they are not."""
+"""Meta key of how rows are verified: checks (empty if none), sandbox level, active sandbox layers
+in all sessions, and whether the responses of the seeds are verified too."""
 CLEAN_META = "clean"
-"""Key under which a run stores how it was cleaned, what came of it, and under which protections
-answers were run to find leaks."""
+"""Meta key of how the run was cleaned, the result, and the active sandbox layers of the execution
+detector."""
 _ALL_KEPT = """
     SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
 """
@@ -46,7 +45,7 @@ _REASONS = Columns(stage=TEXT, round=COUNT, reason=TEXT, n=COUNT)
 
 
 class SeedsFacts(FolderFacts):
-    """What is stored under SEEDS_META."""
+    """The fact under SEEDS_META."""
 
     source: str
     format: str
@@ -54,7 +53,7 @@ class SeedsFacts(FolderFacts):
 
 
 class VerifyFacts(FolderFacts):
-    """What is stored under VERIFY_META."""
+    """The fact under VERIFY_META."""
 
     checks: list[str]
     languages: Sequence[str] = ()
@@ -62,7 +61,7 @@ class VerifyFacts(FolderFacts):
 
 
 class CleanFacts(FolderFacts):
-    """What is stored under CLEAN_META."""
+    """The fact under CLEAN_META."""
 
     n_rows: NonNegativeInt
     dropped: dict[str, NonNegativeInt]
@@ -70,14 +69,14 @@ class CleanFacts(FolderFacts):
 
 
 class SecondsFacts(FolderFacts):
-    """What is stored under SECONDS_META."""
+    """The fact under SECONDS_META."""
 
     __pydantic_extra__: dict[str, dict[str, float]]
 
     @model_validator(mode="after")
     def _is_by_round(self) -> Self:
         if not all(round.isdecimal() for round in self.__pydantic_extra__):
-            raise ValueError("is not sorted by rounds")
+            raise ValueError("its keys are not round numbers")
         return self
 
 
@@ -88,22 +87,22 @@ class FunnelLine:
     stage: Stage
     """The stage."""
     round: int
-    """The round; 0 for seeds and for the answers to them."""
+    """The round; 0 for seeds and their responses."""
     entered: int
-    """Records that went in, or will."""
+    """Records that entered or will enter."""
     kept: int
-    """Records that came out."""
+    """Records kept."""
     dropped: dict[str, int]
     """Drops by reason, most frequent first."""
 
     @property
     def n_dropped(self) -> int:
-        """All drops."""
+        """Total drops."""
         return sum(self.dropped.values())
 
     @property
     def waiting(self) -> int:
-        """Records without an outcome yet."""
+        """Records without an outcome."""
         return self.entered - self.kept - self.n_dropped
 
 
@@ -138,7 +137,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
 def _cleaned(
     store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
 ) -> Iterator[FunnelLine]:
-    """Count the last stage, which looks at the rows of all rounds together."""
+    """Count the cleaning stage, which processes the rows of all rounds together."""
     if store.meta(CLEAN_META, CleanFacts) is None:
         return
     for round, n in sorted(_counts(store, _ALL_KEPT).items()):
@@ -147,11 +146,11 @@ def _cleaned(
 
 
 def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
-    """Count by round what went into verification and what came out, if there is any."""
-    said = store.meta(VERIFY_META, VerifyFacts)
-    if said is None or not said["checks"]:
+    """Count the input and output of verification by round; empty without verification."""
+    fact = store.meta(VERIFY_META, VerifyFacts)
+    if fact is None or not fact["checks"]:
         return {}
-    rows = store.db.each(_IN_AND_OUT.checked, _VERIFIED, (said.get("seeds", False),))
+    rows = store.db.each(_IN_AND_OUT.validate, _VERIFIED, (fact.get("seeds", False),))
     return {round: (entered, kept) for round, entered, kept in rows}
 
 
@@ -167,21 +166,21 @@ def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
 
 
 def _reason_from(columns: Sequence[Any]) -> tuple[Stage, int, str, int]:
-    stage, round, reason, n = _REASONS.checked(columns)
+    stage, round, reason, n = _REASONS.validate(columns)
     return Stage(stage), round, str(Reason(reason)), n
 
 
 def _counts(store: RunStore, query: str) -> defaultdict[int, int]:
     found: defaultdict[int, int] = defaultdict(int)
-    for round, n in store.db.each(_COUNTED.checked, query):
+    for round, n in store.db.each(_COUNTED.validate, query):
         found[round] = n
     return found
 
 
 def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
-    """Return under which layers of the sandbox answers were run: stage -> layers.
+    """Return the sandbox layers under which responses were executed, by stage.
 
-    A stage that ran nothing, or of which that was not written down, is not in it.
+    Stages that executed nothing, or did not record their layers, are left out.
     """
     verified, cleaned = store.meta(VERIFY_META) or {}, store.meta(CLEAN_META) or {}
     found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}

@@ -1,10 +1,9 @@
-"""A folder with a database in it: one writer holds it, anybody may look, facts are kept as JSON.
+"""A folder with a database: one writer at a time, any number of readers; facts stored as JSON.
 
-Promises: a second process that wants to write is refused; what was added is durable within about
-20 ms; closing commits. A folder may come from a stranger: it is read without a change to it, no
-link in it leads a write elsewhere, and what its database holds is checked as it is read. Knows
-nothing of that but facts (`meta`) and completions that were paid for (`calls`). `RunStore` and
-`EvalStore` are such folders.
+A second writing process is refused. Writes are durable within about 20 ms, and closing commits.
+Folders may be untrusted: reading does not modify them, writes follow no link out of them, and
+database contents are validated. This class knows only facts (`meta`) and paid completions
+(`calls`); `RunStore` and `EvalStore` extend it.
 """
 
 import fcntl
@@ -28,22 +27,22 @@ _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_toke
 
 
 class FolderFacts(BaseModel):
-    """What must hold of a fact for the code that reads it; it may hold more."""
+    """Base of schemas for facts: required fields of a fact, which may have more."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 class Workdir:
-    """A folder that is open: for one writer, or for readers."""
+    """An open folder, for one writer or for readers."""
 
     DB_NAME: ClassVar[str]
-    """Name of the database's file."""
+    """File name of the database."""
     KIND: ClassVar[str]
-    """What is in such a folder, as errors call it."""
+    """What the folder contains, for error messages."""
     MIGRATIONS: ClassVar[Sequence[str]]
-    """Scripts that bring the database to its newest version; they make `meta` and `calls`."""
+    """Migrations of the database, which must create `meta` and `calls`."""
     REMEDY: ClassVar[str] = RESTORE
-    """What to do if the database is damaged."""
+    """Advice if the database is damaged."""
 
     def __init__(self, folder: Path, db: Database, lock: int | None) -> None:
         self.folder = folder
@@ -51,9 +50,9 @@ class Workdir:
         self._lock = lock
 
     @classmethod
-    def opened(cls, folder: Path, adopt: Callable[[Self], None]) -> Self:
-        """Open a folder for writing; make it, or go on with what is there if `adopt` agrees."""
-        lock = _locked(folder, fresh=not os.path.lexists(folder / cls.DB_NAME))
+    def open_to_write(cls, folder: Path, adopt: Callable[[Self], None]) -> Self:
+        """Open a folder for writing, creating it if missing; `adopt` may raise to refuse it."""
+        lock = _lock_folder(folder, is_new=not os.path.lexists(folder / cls.DB_NAME))
         try:
             store = cls(folder, cls._database(folder, read_only=False), lock)
         except BaseException:
@@ -68,9 +67,9 @@ class Workdir:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Open a folder to look at it, also while it is being written."""
+        """Open a folder for reading, even while another process writes to it."""
         if not os.path.lexists(folder / cls.DB_NAME):
-            raise RunFolderError(f"{folder}: no {cls.KIND} here (there is no {cls.DB_NAME})")
+            raise RunFolderError(f"{folder}: not a {cls.KIND} folder (it has no {cls.DB_NAME})")
         return cls(folder, cls._database(folder, read_only=True), None)
 
     @classmethod
@@ -90,7 +89,7 @@ class Workdir:
         self.close()
 
     def close(self) -> None:
-        """Commit everything and give the folder back."""
+        """Commit everything and release the lock."""
         try:
             self.db.close()
         finally:
@@ -99,42 +98,42 @@ class Workdir:
                 self._lock = None
 
     def set_meta(self, key: str, value: object) -> None:
-        """Keep a fact as JSON."""
+        """Store a fact as JSON."""
         self.db.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def meta(self, key: str, kind: type[BaseModel] | None = None) -> Any:  # noqa: ANN401 - any JSON
-        """Read a fact, or None; `kind` says what it is to hold."""
+        """Return a fact, or None; `kind` is its schema."""
 
         def decoded(row: Sequence[Any]) -> Any:  # noqa: ANN401
-            return fact(key, _META.checked(row)[0], kind)
+            return parse_fact(key, _META.validate(row)[0], kind)
 
         rows = list(self.db.each(decoded, "SELECT value FROM meta WHERE key=?", (key,)))
         return rows[0] if rows else None
 
     def add_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Note one completion that was paid for; `model` is its name in the price table."""
+        """Record a completion that was paid for; `model` is its name in the price table."""
         values = (model, prompt_tokens, completion_tokens)
         self.db.write("INSERT INTO calls VALUES (?, ?, ?)", values)
 
-    def paid(self) -> dict[str, tuple[int, int, int]]:
-        """Sum what was paid for: model -> (requests, prompt tokens, completion tokens)."""
+    def calls_by_model(self) -> dict[str, tuple[int, int, int]]:
+        """Sum the recorded completions: model -> (requests, prompt tokens, completion tokens)."""
         rows = self.db.each(
-            _PAID.checked,
+            _PAID.validate,
             "SELECT model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
             "FROM calls GROUP BY model ORDER BY model",
         )
         return {model: (n, sent, received) for model, n, sent, received in rows}
 
 
-def fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN401 - any JSON
-    """Decode a fact, or raise ValueError with what is wrong in it."""
+def parse_fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN401 - any JSON
+    """Decode a fact; ValueError if it is invalid."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"meta {key} is no JSON") from error
+        raise ValueError(f"meta {key} is not JSON") from error
     try:
         if kind is not None and value is not None:
-            kind.model_validate(value)  # not of the text: JSON may hold lone surrogates
+            kind.model_validate(value)  # parsed by json: pydantic's parser rejects lone surrogates
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, (key, *first["loc"])))
@@ -142,11 +141,11 @@ def fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN
     return value
 
 
-def _locked(folder: Path, *, fresh: bool) -> int:
-    """Make the folder if need be and lock it; return the lock's descriptor."""
+def _lock_folder(folder: Path, *, is_new: bool) -> int:
+    """Create the folder if missing and lock it; return the lock's descriptor."""
     try:
-        if fresh and folder.is_dir() and any(n.name != LOCK_NAME for n in folder.iterdir()):
-            raise RunFolderError(f"{folder}: holds other files and no run; name another --out")
+        if is_new and folder.is_dir() and any(n.name != LOCK_NAME for n in folder.iterdir()):
+            raise RunFolderError(f"{folder}: contains files but no run; use another --out")
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be read: {error.strerror}") from error
     atomic.make_folder(folder, error=RunFolderError)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, fitting, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 from evolcoder.seeds.sources import rows_of
 from evolcoder.training.examples import TrainingPair
 
@@ -18,5 +18,5 @@ def lessons_of(paths: Sequence[str]) -> Iterator[TrainingPair]:
 
 def pair_of(row: object) -> SeedPair:
     """Take task and answer out of a row, whichever format it is in."""
-    fits = fitting(row)
+    fits = matching_formats(row)
     return next((read(row, name) for name in FORMATS if name in fits), SeedPair("", ""))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from evolcoder.config.load import checked
+from evolcoder.config.load import validate_as
 from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
 
@@ -103,4 +103,4 @@ def recipe_of(preset: str, changes: Mapping[str, Any]) -> Recipe:
     """Return a preset with some keys changed; the first fault becomes one line."""
     if preset not in PRESETS:
         raise TrainError(f"--preset {preset}: not known; known are {', '.join(PRESETS)}")
-    return checked(Recipe, {**PRESETS[preset], **changes}, where="recipe")
+    return validate_as(Recipe, {**PRESETS[preset], **changes}, where="recipe")

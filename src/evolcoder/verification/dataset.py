@@ -41,10 +41,10 @@ class RowVerifier:
 
     async def run(self) -> None:
         """Check all rows that have no outcome yet."""
-        size = pending.size(self._store, 0, max_failures=None)
+        size = pending.pool_size(self._store, 0, max_failures=None)
         self._store.open_round(0, size)
-        self.progress.total = pending.n_waiting(self._store)
-        rows = pending.waiting(self._store, 0, max_failures=None)
+        self.progress.total = pending.n_unverified_seeds(self._store)
+        rows = pending.pending_lineages(self._store, 0, max_failures=None)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._in_flight):

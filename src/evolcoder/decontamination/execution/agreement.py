@@ -1,50 +1,39 @@
-r"""How often a function answers as a reference does, beyond chance.
+r"""Agreement of a function with a reference on inputs beyond the tests, and the size of problems.
 
-Promises: a number from 0 to 1 for any answers at all; equal lines give equal numbers.
-Does not bound what comparing values costs: whoever calls it bounds the lines' length, or runs it
-where it can be ended (`leakage.likeness`). This module is sent to the sandbox as text: it needs
-`bench.oracles`, `grade.answers` and what every sandboxed process has.
+`Agreement` runs a function that passed a problem's tests on two kinds of further inputs, the same
+ones each time: mutations of the test's own, and random ones of their types. Only inputs for which
+the reference returns a value are used. The first kind gives the agreement. The second may call a
+reference outside its intended domain, so it only counts if agreement on it is below one half, and
+not at all if the reference always returns the same value, which chance would explain.
 
->>> agreement([b'["l","value",1]'], [b'["l","value",1]'], exact=True)
-1.0
+Agreement is Cohen's kappa, from 0 to 1 (see `kappa`).
 
-How far a function that passed a problem's test answers more inputs as the reference does.
-
-Promises: two kinds of inputs, those like the test's own (`further`) and those drawn by its types
-(`drawn`), each the same ones every time; only those that the reference has an answer for are asked.
-The first kind says how far; the second, which may ask a reference what it was never meant for, only
-counts where a function agrees on less than half of it, and not at all where the reference always
-answers the same, since chance would explain all of it.
-
->>> await Likeness(sandbox).of(program, problem, examples)   # doctest: +SKIP
+>>> await Agreement(sandbox).of(program, problem, examples)   # doctest: +SKIP
 0.93
 
-How much there is to a problem: what a few symbols solve, many solve who never saw it.
+`solution_size` counts the syntax nodes of a reference, without docstrings, annotations, imports and
+the signature. A pass of a problem of at most `MAX_PLAIN_SIZE` is no evidence of a leak, since
+`return a + b` is in every collection of exercises.
 
-Promises: a count of the reference's own syntax, docstrings, annotations, imports and the bare
-signature left out. A problem of at most `PLAIN` is plain: a row that passes it solves it, but tells
-nothing about where it came from, since `return a + b` is in every collection of exercises.
-
->>> size_of("def add(a, b):\n    return a + b"), size_of("def f(s):\n    return len(s)")
+>>> solution_size("def add(a, b):\n    return a + b"), solution_size("def f(s):\n    return len(s)")
 (5, 4)
 """
 
 import ast
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.bench.base import Problem
-from evolcoder.bench.comparators import Comparator, compare
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function
 from evolcoder.code.instrument import counted
 from evolcoder.code.python_ast import tree_of
 from evolcoder.decontamination.execution.examples import ProblemExample, is_exact
+from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import inputs_drawn
 from evolcoder.decontamination.execution.sandbox_programs import adapted
-from evolcoder.grading.answers import CandidateAnswer, read_answer
+from evolcoder.grading.answers import read_answer
 from evolcoder.grading.calls import (
     LIGHT_BYTES,
     TooCostlyError,
@@ -52,102 +41,49 @@ from evolcoder.grading.calls import (
     call_isolated,
     costly_limits,
 )
-from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Limits, Sandbox
 
+LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
+"""Limits of running a function on one kind of inputs; its work is counted and ends much earlier."""
 
-def agreement(lines: Sequence[bytes], expected: Sequence[bytes], *, exact: bool) -> float:
-    """Say how often answers agree beyond chance (Cohen's kappa), from 0 to 1.
+MIN_DRAWN = 0.5
+"""Agreement on random inputs below which it overrides the agreement on mutated ones."""
 
-    Both are encoded, and the expected ones are values. Calls that were ended for taking too long
-    count neither way.
-    """
-    answers = [read_answer(line) for line in lines[: len(expected)]]
-    given = [*answers, *[CandidateAnswer("raise", "")] * (len(expected) - len(answers))]
-    both = zip(given, map(read_answer, expected), strict=True)
-    pairs = [two for two in both if not _is_slow(two[0])]
-    if not pairs:
-        return 1.0
-    same = [_says_the_same(one, right, exact) for one, right in pairs]
-    observed = sum(same) / len(pairs)
-    mine = Counter(
-        _said(right if agree else one) for (one, right), agree in zip(pairs, same, strict=True)
-    )
-    theirs = Counter(_said(right) for _, right in pairs)
-    by_chance = sum(n * mine[said] for said, n in theirs.items()) / len(pairs) ** 2
-    return 1.0 if observed == 1 else max(0.0, (observed - by_chance) / (1 - by_chance))
-
-
-def agreement_apart(given: Sequence[Any]) -> float:
-    """Do the same with the arguments in one, as plain data."""
-    lines, expected, exact = given
-    return agreement(lines, expected, exact=exact)
-
-
-def _is_slow(answer: CandidateAnswer) -> bool:
-    return answer.word == "raise" and str(answer.value).startswith("Slow:")
-
-
-def _said(answer: CandidateAnswer) -> tuple[str, bytes]:
-    return answer.word, encode(answer.value)
-
-
-def _says_the_same(answer: CandidateAnswer, expected: CandidateAnswer, exact: bool) -> bool:  # noqa: FBT001
-    if answer.word != "value":
-        return False
-    return _said(answer) == _said(expected) or _alike(answer.value, expected.value, exact)
-
-
-def _alike(answer: Any, expected: Any, exact: bool) -> bool:  # noqa: ANN401, FBT001 - plain data
-    """Whether two answers say the same: equal, nearly equal numbers, or the same members."""
-    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
-        if len(answer) != len(expected):
-            return False
-        if all(_alike(a, b, exact) for a, b in zip(answer, expected, strict=True)):
-            return True
-        return not exact and sorted(map(encode, answer)) == sorted(map(encode, expected))
-    return compare(Comparator.EQUAL, inputs=(), output=answer, expected=expected, atol=1e-6).passes
-
-
-FURTHER = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
-"""For a function on one kind of inputs; its work is counted and ends much earlier."""
-
-LEAST_DRAWN = 0.5
-"""Agreement on drawn inputs below which they decide."""
-
-Known = list[tuple[tuple[Any, ...], bytes]]
-"""Inputs, and what the reference answers, encoded."""
-_AGREEING = (
+ReferenceAnswers = list[tuple[tuple[Any, ...], bytes]]
+"""Inputs with the reference's encoded answers."""
+_SANDBOX_MODULES = (
     "evolcoder.bench.comparators",
     "evolcoder.grading.answers",
-    "evolcoder.decontamination.execution.agreement",
+    "evolcoder.decontamination.execution.kappa",
 )
 
 
 class Agreement:
-    """Asks functions for more answers; remembers the references' own."""
+    """Computes the agreement of functions; caches the references' answers."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._known: dict[str, tuple[Known, Known]] = {}
+        self._references: dict[str, tuple[ReferenceAnswers, ReferenceAnswers]] = {}
 
     async def of(self, program: str, problem: Problem, examples: Sequence[ProblemExample]) -> float:
         """Return the agreement of a program that defines the problem's function, from 0 to 1."""
         if not examples:
             return 1.0
         (name,) = entry_points(problem)
-        if problem.id not in self._known:
+        if problem.id not in self._references:
             made = [kind(examples, seed=problem.id) for kind in (inputs_like, inputs_drawn)]
             like, drawn = [await self._answered(problem, one) for one in made]
-            self._known[problem.id] = like, drawn if _tells(drawn) else []
+            self._references[problem.id] = like, drawn if _varies(drawn) else []
         on_like, on_drawn = [
             await self._agreement(program, name, known, exact=is_exact(examples))
-            for known in self._known[problem.id]
+            for known in self._references[problem.id]
         ]
-        return on_like if on_drawn >= LEAST_DRAWN else min(on_like, on_drawn)
+        return on_like if on_drawn >= MIN_DRAWN else min(on_like, on_drawn)
 
-    async def _agreement(self, program: str, name: str, known: Known, *, exact: bool) -> float:
-        """Compare answers; where that costs too much, they are taken for others."""
+    async def _agreement(
+        self, program: str, name: str, known: ReferenceAnswers, *, exact: bool
+    ) -> float:
+        """Compare answers; those too costly to compare count as different."""
         lines = await self._answers(program, name, [given for given, _ in known])
         expected = [line for _, line in known]
         n_bytes = sum(map(len, lines)) + sum(map(len, expected))
@@ -156,13 +92,17 @@ class Agreement:
         given, limits = [lines, expected, exact], costly_limits(n_bytes)
         try:
             return float(
-                await call_isolated(self._sandbox, _AGREEING, "agreement_apart", given, limits)
+                await call_isolated(
+                    self._sandbox, _SANDBOX_MODULES, "agreement_in_sandbox", given, limits
+                )
             )
         except TooCostlyError:
             return 0.0
 
-    async def _answered(self, problem: Problem, inputs: Sequence[tuple[Any, ...]]) -> Known:
-        """Keep the inputs that the reference has an answer for, and a short one."""
+    async def _answered(
+        self, problem: Problem, inputs: Sequence[tuple[Any, ...]]
+    ) -> ReferenceAnswers:
+        """Return the inputs for which the reference returns a short value, with the values."""
         (name,) = entry_points(problem)
         source = counted(problem.reference or "") or ""
         reference = Function(name, source, least=0, most=0, returns=True, kinds=())
@@ -175,8 +115,8 @@ class Agreement:
     ) -> list[bytes]:
         if not inputs:
             return []
-        quick = f"{program}{name} = limited({name}, meter)\n"
-        lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
+        limited_program = f"{program}{name} = limited({name}, meter)\n"
+        lines, _ = await answers_of(self._sandbox, limited_program, name, inputs, LIMITS)
         return lines
 
 
@@ -184,25 +124,25 @@ def _is_value(line: bytes) -> bool:
     return len(line) <= LIGHT_BYTES and read_answer(line).word == "value"
 
 
-def _tells(known: Known) -> bool:
-    """Whether a reference's answers differ."""
+def _varies(known: ReferenceAnswers) -> bool:
+    """Whether the reference returns different values."""
     return len({line for _, line in known}) > 1
 
 
-PLAIN = 5
-"""Symbols of a reference that are too few to speak of a copy."""
-_NOT_COUNTED = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
+MAX_PLAIN_SIZE = 5
+"""Maximum size of a solution that is too simple to be evidence of copying."""
+_IGNORED_NODES = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
 
 
-def size_of(reference: str) -> int:
-    """Count the symbols of a reference; 0 if it is no Python."""
+def solution_size(reference: str) -> int:
+    """Count the syntax nodes of a solution; 0 if it is not Python."""
     tree = tree_of(reference)
     return sum(map(_size_of_statement, tree.body)) if tree else 0
 
 
 def is_plain(size: int) -> bool:
-    """Whether a problem of this size is too plain for a pass to speak of a copy."""
-    return size <= PLAIN
+    """Whether a problem of this size is too simple for a pass to be evidence."""
+    return size <= MAX_PLAIN_SIZE
 
 
 def _size_of_statement(node: ast.stmt) -> int:
@@ -212,4 +152,4 @@ def _size_of_statement(node: ast.stmt) -> int:
         return sum(_size_of_statement(one) for one in node.body)
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return 0
-    return sum(not isinstance(one, _NOT_COUNTED) for one in ast.walk(node))
+    return sum(not isinstance(one, _IGNORED_NODES) for one in ast.walk(node))

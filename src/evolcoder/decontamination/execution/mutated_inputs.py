@@ -1,12 +1,9 @@
-"""Further inputs, to see whether a function that passes few tests answers as the reference does.
+"""Further inputs for a problem, made by mutating its examples.
 
-Promises: they are made out of a problem's own examples, the same ones each time; the reference says
-in the sandbox which of them have an answer. How often a function agrees, beyond chance
-(`leakage.agreement`), tells a solution from something else that three asserts let through: who
-always says no to a question that is hardly ever answered by yes agrees by chance. Where the
-reference answers none of them, agreement is 1: there is no doubt to be had.
+A function that passes weak tests is compared with the reference on them (see `agreement`). The same
+examples and seed give the same inputs; the reference later decides in the sandbox which are valid.
 
->>> inputs_like([Example(([3, 1],), [1, 3], True)], seed="Mbpp/54")[0]   # doctest: +SKIP
+>>> inputs_like([ProblemExample(([3, 1],), [1, 3], True)], seed="Mbpp/54")[0]   # doctest: +SKIP
 ([1, 3],)
 """
 
@@ -17,51 +14,53 @@ from typing import Any
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
     as_text,
+    find_lengths,
     is_large,
-    lengths_in,
-    with_lengths,
+    update_lengths,
 )
 from evolcoder.ids import rng_for
 
-N_FURTHER = 32
-"""Inputs that are made of a problem's examples."""
+N_MUTATED = 32
+"""Maximum number of inputs."""
 
 Arguments = tuple[Any, ...]
 
 
 def inputs_like(examples: Sequence[ProblemExample], *, seed: str) -> list[Arguments]:
-    """Make inputs that are like a problem's examples; fewer where they would be the same ones."""
+    """Return distinct mutations of a problem's examples, at most `N_MUTATED`."""
     rng = rng_for(0, "further", seed)
     small = [one for one in examples if not any(map(is_large, one.arguments))]
     given = [one.arguments for one in small or examples]
-    lengths = lengths_in(examples)
-    made = {as_text(one): one for one in (_like(given, lengths, rng) for _ in range(2 * N_FURTHER))}
+    lengths = find_lengths(examples)
+    made = {
+        as_text(one): one for one in (_mutated(given, lengths, rng) for _ in range(2 * N_MUTATED))
+    }
     known = {as_text(arguments) for arguments in given}
-    return [one for text, one in made.items() if text not in known][:N_FURTHER]
+    return [one for text, one in made.items() if text not in known][:N_MUTATED]
 
 
-def _like(
+def _mutated(
     given: Sequence[Arguments], lengths: Sequence[tuple[int, int]], rng: random.Random
 ) -> Arguments:
     base = list(rng.choice(given))
     other = rng.choice(given)
     for place, value in enumerate(base):
-        base[place] = _changed(other[place] if rng.random() < 0.3 else value, rng)
-    return with_lengths(base, lengths)
+        base[place] = _mutate(other[place] if rng.random() < 0.3 else value, rng)
+    return update_lengths(base, lengths)
 
 
-def _changed(value: Any, rng: random.Random, depth: int = 0) -> Any:  # noqa: ANN401 - plain data
-    change = _CHANGES.get(type(value))
+def _mutate(value: Any, rng: random.Random, depth: int = 0) -> Any:  # noqa: ANN401 - plain data
+    change = _MUTATIONS.get(type(value))
     return change(value, rng, depth) if change and depth < 4 else value
 
 
-def _changed_number(value: Any, rng: random.Random, _depth: int) -> Any:  # noqa: ANN401
+def _mutate_number(value: Any, rng: random.Random, _depth: int) -> Any:  # noqa: ANN401
     step = rng.choice((-2, -1, 0, 1, 2, 3, value))
     changed = value + step
     return abs(changed) if value >= 0 else changed
 
 
-def _changed_text(value: str, rng: random.Random, _depth: int) -> str:
+def _mutate_text(value: str, rng: random.Random, _depth: int) -> str:
     letters = list(value)
     match rng.randrange(4):
         case 0:
@@ -75,7 +74,7 @@ def _changed_text(value: str, rng: random.Random, _depth: int) -> str:
     return "".join(letters)
 
 
-def _changed_sequence(value: Any, rng: random.Random, depth: int) -> Any:  # noqa: ANN401
+def _mutate_sequence(value: Any, rng: random.Random, depth: int) -> Any:  # noqa: ANN401
     items = list(value)
     match rng.randrange(5):
         case 0:
@@ -86,20 +85,20 @@ def _changed_sequence(value: Any, rng: random.Random, depth: int) -> Any:  # noq
             items.append(rng.choice(items))
         case _ if items:
             place = rng.randrange(len(items))
-            items[place] = _changed(items[place], rng, depth + 1)
+            items[place] = _mutate(items[place], rng, depth + 1)
     return type(value)(items)
 
 
-def _changed_mapping(value: dict[Any, Any], rng: random.Random, depth: int) -> dict[Any, Any]:
-    return {key: _changed(one, rng, depth + 1) for key, one in value.items()}
+def _mutate_mapping(value: dict[Any, Any], rng: random.Random, depth: int) -> dict[Any, Any]:
+    return {key: _mutate(one, rng, depth + 1) for key, one in value.items()}
 
 
-_CHANGES: dict[type, Callable[[Any, random.Random, int], Any]] = {
+_MUTATIONS: dict[type, Callable[[Any, random.Random, int], Any]] = {
     bool: lambda value, rng, _depth: value ^ (rng.random() < 0.5),
-    int: _changed_number,
-    float: _changed_number,
-    str: _changed_text,
-    list: _changed_sequence,
-    tuple: _changed_sequence,
-    dict: _changed_mapping,
+    int: _mutate_number,
+    float: _mutate_number,
+    str: _mutate_text,
+    list: _mutate_sequence,
+    tuple: _mutate_sequence,
+    dict: _mutate_mapping,
 }

@@ -1,9 +1,8 @@
-"""How much work a benchmark's own test is for its own reference, counted and not timed.
+"""Measures the work of a benchmark's tests with its reference, in counted units instead of time.
 
-Promises: the same number on every machine. A candidate may do several times as much before its
-test is ended, so that a reference with a long way to its answer does not set a limit for all.
+The result is the same on every machine. It sets how much work a candidate may do in these tests.
 
->>> await effort_of(problem, sandbox)   # doctest: +SKIP
+>>> await reference_work(problem, sandbox)   # doctest: +SKIP
 1240
 """
 
@@ -17,13 +16,13 @@ from evolcoder.grading.calls import answers_of
 from evolcoder.sandbox.base import Limits, Sandbox
 
 LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
-"""For a reference, which is known to end."""
-ENDLESS = 1 << 62
-"""Units that nothing reaches."""
+"""Limits for references, which are known to terminate."""
+UNLIMITED = 1 << 62
+"""A work limit that is never reached."""
 _ANSWER_BYTES = 100
-"""Longest answer that is a number of units."""
-_TESTED = """
-def effort(source, name, test, check):
+"""Maximum length of a valid answer."""
+_RUN_TESTS = """
+def work(source, name, test, check):
     meter = Meter({endless})
     function = adapted(source, name, None, returns=True, meter=meter)
     tester = {{"__name__": "test", name: function}}
@@ -32,8 +31,8 @@ def effort(source, name, test, check):
         tester[check](function)
     return meter.worked()
 """
-_CALLED = """
-def effort(source, name, inputs):
+_RUN_CALLS = """
+def work(source, name, inputs):
     meter = Meter({endless})
     function = adapted(source, name, None, returns=True, meter=meter)
     for given in inputs:
@@ -42,19 +41,19 @@ def effort(source, name, inputs):
 """
 
 
-async def effort_of(problem: Problem, sandbox: Sandbox) -> int:
-    """Return the units of work in a problem's test; 0 where there is nothing to count."""
+async def reference_work(problem: Problem, sandbox: Sandbox) -> int:
+    """Return the units of work of a problem's tests; 0 if they cannot be counted."""
     source, checks = counted(problem.reference or ""), problem.checks
     given: list[Any]
     if isinstance(checks, AssertChecks) and len(checks.entry_points) == 1:
-        text, given = _TESTED, [source, checks.entry_points[0], checks.test_source, checks.check]
+        text, given = _RUN_TESTS, [source, checks.entry_points[0], checks.test_source, checks.check]
     elif isinstance(checks, CallChecks):
-        text, given = _CALLED, [source, checks.entry_point, [list(one) for one in checks.inputs]]
+        text, given = _RUN_CALLS, [source, checks.entry_point, [list(one) for one in checks.inputs]]
     else:
         return 0
-    program = meter() + text.format(endless=ENDLESS)
-    lines, _ = await answers_of(sandbox, program, "effort", [given], LIMITS)
+    program = meter() + text.format(endless=UNLIMITED)
+    lines, _ = await answers_of(sandbox, program, "work", [given], LIMITS)
     answer = read_answer(lines[0][:_ANSWER_BYTES]) if lines else None
     if answer is None or answer.word != "value" or type(answer.value) is not int:
         return 0
-    return min(max(answer.value, 0), ENDLESS)
+    return min(max(answer.value, 0), UNLIMITED)

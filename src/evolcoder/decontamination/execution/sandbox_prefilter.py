@@ -1,10 +1,10 @@
-"""Runs inside the sandbox: one function of a training answer against many problems' examples.
+"""Runs inside the sandbox: tests one function of a response against the examples of many problems.
 
-This file is sent as text. Standard library only, and nothing here is trusted once a function has
-begun to run: what it says about a pair of function and problem is only a reason to look closer.
+This file is sent as text: standard library only. Once a function has run, nothing here can be
+trusted, so the result only selects the pairs that are graded.
 
-What ends a call is work that is counted (`clean.work`), never a clock: the same function on the
-same examples ends at the same place on every machine.
+Calls are ended by counted work (`code.instrument`), never by time: the same function on the same
+examples ends at the same point on every machine.
 """
 
 import builtins
@@ -17,46 +17,46 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 CALL_WORK = 400_000
-"""Units of work that a call may do."""
-PATIENCE = 4
-"""Slow calls until half as much work is allowed, and half of that, and so on."""
-MOST_SLOW = 32
-"""Slow calls until the function is given up."""
-MOST_WORK = 20_000_000
-"""Units that all calls of a first look may do."""
-UNDECIDED = 2
-"""So many problems on which a function was slow may still be its own."""
-LONGEST = 10_000
-"""Members that are taken of an iterator."""
+"""Maximum units of work per call."""
+SLOW_PER_HALVING = 4
+"""Number of slow calls after which the work allowed per call halves, repeatedly."""
+MAX_SLOW = 32
+"""Maximum number of slow calls per function."""
+MAX_WORK = 20_000_000
+"""Maximum units of work of all calls of the prefilter."""
+MAX_UNDECIDED = 2
+"""Maximum number of problems on which a slow function is still considered a candidate."""
+MAX_MEMBERS = 10_000
+"""Maximum members taken from an iterator."""
 LIMB_BITS = 1 << 10
-"""Bits of a power or a shift that make a unit of work."""
-IN_C = 16
-"""Members of a range that C walks through in a unit's time."""
+"""Bits of a power or shift per unit of work."""
+RANGE_MEMBERS = 16
+"""Members of a range, iterated in C, per unit of work."""
 SQUARE_BITS = 1 << 18
-"""Bits of one factor times bits of the other that make a unit of work."""
-COMBINED = (
+"""Product of the bit lengths of two factors per unit of work."""
+COMBINATORIAL = (
     itertools.permutations,
     itertools.combinations,
     itertools.combinations_with_replacement,
     itertools.product,
 )
-"""Iterators of few members' many orders and choices: each takes a unit."""
+"""Combinatorial iterators, whose every member costs a unit."""
 
 
 class Slow(BaseException):
-    """A call did too much work."""
+    """A call exceeded its work limit."""
 
 
 class Meter:
-    """Counts what a program works, and ends what works more than `most` units."""
+    """Counts the work of a program, and ends it after `most` units."""
 
-    def __init__(self, most: int = MOST_WORK) -> None:
+    def __init__(self, most: int = MAX_WORK) -> None:
         self.n_slow = 0
         self._most = most
         self._left = [most, most]
 
     def names(self) -> dict[str, Callable[..., Any]]:
-        """Return what a counted program calls."""
+        """Return the functions that instrumented code calls."""
         left = self._left
 
         def spend(units: int = 1) -> bool:
@@ -72,14 +72,14 @@ class Meter:
 
         def ranged(given: Any) -> Any:  # noqa: ANN401 - whatever goes by the name of a range
             if isinstance(given, range):
-                spend(max(0, (given.stop - given.start) // given.step) // IN_C)
-            return each(given) if isinstance(given, COMBINED) else given
+                spend(max(0, (given.stop - given.start) // given.step) // RANGE_MEMBERS)
+            return each(given) if isinstance(given, COMBINATORIAL) else given
 
-        return {"_spend_": spend, "_ranged_": ranged, **_growing(spend)}
+        return {"_spend_": spend, "_ranged_": ranged, **_integer_operations(spend)}
 
     def call(self, target: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
-        """Call something, and raise Slow if it works too much, also where it goes on after that."""
-        allowed = CALL_WORK >> self.n_slow // PATIENCE
+        """Call a function; raises Slow if it exceeds the limit, even if it catches Slow itself."""
+        allowed = CALL_WORK >> self.n_slow // SLOW_PER_HALVING
         self._left[0] = allowed
         try:
             answer = target(*arguments)
@@ -93,57 +93,59 @@ class Meter:
         return answer
 
     def worked(self) -> int:
-        """Return the units of work so far, of a program that is called without `call`."""
+        """Return the units of work of a program that does not use `call`."""
         return self._most - self._left[0]
 
     def is_spent(self) -> bool:
-        """Whether a function has been slow, or at work, for too long to go on."""
-        return self.n_slow > MOST_SLOW or self._left[1] < 0
+        """Whether a function exceeded its total work or its number of slow calls."""
+        return self.n_slow > MAX_SLOW or self._left[1] < 0
 
 
 def adapted(
     source: str, name: str, view: Sequence[int] | None, *, returns: bool, meter: Meter
 ) -> Callable[..., Any]:
-    """Make a function that can be called as the benchmark does, and answers by returning.
+    """Return a function that is called as by the benchmark and returns its answer.
 
-    Its source counts on a meter. Of a function that never returns a value, what it printed last is
-    the answer, or else its first argument, which it may have changed in place.
+    `source` is instrumented code. The answer of a function that never returns a value is what it
+    printed last, or else its first argument, which it may have modified in place.
     """
-    said: list[object] = []
+    printed: list[object] = []
     space: dict[str, Any] = {
         "__name__": "candidate",
         "__builtins__": builtins,
         **meter.names(),
     }
     if not returns:
-        space["print"] = lambda *values, **_options: said.extend(values[-1:])
-    space["input"] = _asked
+        space["print"] = lambda *values, **_options: printed.extend(values[-1:])
+    space["input"] = _no_input
     time.sleep = lambda *_seconds: None
     exec(compile(source, "candidate.py", "exec", dont_inherit=True), space)  # noqa: S102 - in its sandbox
-    target = found(space, name)
+    target = resolve(space, name)
 
     def call(*arguments: Any) -> object:  # noqa: ANN401 - whatever a benchmark calls with
-        said.clear()
+        printed.clear()
         if view is not None:
             arguments = tuple(arguments[n] if n >= 0 else len(arguments[~n]) for n in view)
         answer = target(*arguments)
         if not returns:
-            return said[-1] if said else arguments[0]
-        return list(itertools.islice(answer, LONGEST)) if hasattr(answer, "__next__") else answer
+            return printed[-1] if printed else arguments[0]
+        return (
+            list(itertools.islice(answer, MAX_MEMBERS)) if hasattr(answer, "__next__") else answer
+        )
 
     return call
 
 
-def _growing(spend: Callable[[int], bool]) -> dict[str, Callable[..., Any]]:
-    """Return what a counted program calls to make numbers that may be very long."""
+def _integer_operations(spend: Callable[[int], bool]) -> dict[str, Callable[..., Any]]:
+    """Return the functions that instrumented code calls to compute large integers."""
 
     def power(base: Any, exponent: Any) -> Any:  # noqa: ANN401 - whatever is raised
-        if _are_whole(base, exponent):
+        if _grows(base, exponent):
             spend(base.bit_length() * exponent // LIMB_BITS)
         return base**exponent
 
     def shift(number: Any, bits: Any) -> Any:  # noqa: ANN401 - whatever is shifted
-        if _are_whole(number, bits):
+        if _grows(number, bits):
             spend((number.bit_length() + bits) // LIMB_BITS)
         return number << bits
 
@@ -155,22 +157,22 @@ def _growing(spend: Callable[[int], bool]) -> dict[str, Callable[..., Any]]:
     return {"_power_": power, "_shift_": shift, "_factor_": factor}
 
 
-def _are_whole(number: object, by: object) -> bool:
-    """Whether an integer grows by so much."""
+def _grows(number: object, by: object) -> bool:
+    """Whether the operation makes an integer grow."""
     return isinstance(number, int) and isinstance(by, int) and by > 0
 
 
 def limited(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:
-    """Make a function whose calls raise when they work too much."""
+    """Return a function whose calls raise Slow above the work limit."""
     return lambda *arguments: meter.call(call, *arguments)
 
 
-def _asked(*_prompt: object) -> None:
+def _no_input(*_prompt: object) -> None:
     raise EOFError
 
 
-def found(space: dict[str, Any], name: str) -> Callable[..., Any]:
-    """Find what a name of `signatures` stands for."""
+def resolve(space: dict[str, Any], name: str) -> Callable[..., Any]:
+    """Return the function or method that a name of `code.functions` refers to."""
     owner, _, method = name.partition(".")
     if not method:
         target: Callable[..., Any] = space[name]
@@ -182,14 +184,14 @@ def found(space: dict[str, Any], name: str) -> Callable[..., Any]:
     return lambda *arguments: getattr(made(), method)(*arguments)  # noqa: PLW0108 - a new object
 
 
-def trial(
+def prefilter(
     source: str,
     name: str,
     returns: bool,  # noqa: FBT001 - calls have positions only
     kinds: Sequence[str],
     table: bytes,
 ) -> list[list[int]]:
-    """Say which problems of the table a function may solve."""
+    """Return (problem, view) for the problems that a function may solve."""
     sys.stdout = sys.stderr = io.StringIO()
     passed: list[list[int]] = []
     slow: list[list[int]] = []
@@ -198,12 +200,12 @@ def trial(
     for number, view, given, exact, examples in marshal.loads(table):  # noqa: S302 - our own
         if any(a and b and a != b for a, b in zip(kinds, given, strict=False)):
             continue
-        outcome = _outcome(call, _same if exact else _alike, examples, meter)
+        outcome = _outcome(call, _is_equal if exact else _is_equivalent, examples, meter)
         if outcome is not None:
             (passed if outcome else slow).append([number, view])
         if meter.is_spent():
             return passed
-    return passed + (slow if len(slow) <= UNDECIDED else [])
+    return passed + (slow if len(slow) <= MAX_UNDECIDED else [])
 
 
 def _outcome(
@@ -212,9 +214,9 @@ def _outcome(
     examples: Sequence[tuple[bytes, Any]],
     meter: Meter,
 ) -> bool | None:
-    """Return True where all examples hold, None where one fails or the first one is slow.
+    """Return True if all examples pass, and None if one fails or the first is slow.
 
-    False says that a later one was slow.
+    False means that a later one is slow.
     """
     n_right = 0
     try:
@@ -230,12 +232,12 @@ def _outcome(
     return True
 
 
-def _same(answer: Any, expected: Any) -> bool:  # noqa: ANN401 - any answer
+def _is_equal(answer: Any, expected: Any) -> bool:  # noqa: ANN401 - any answer
     return bool(answer == expected)
 
 
-def _alike(answer: Any, expected: Any, depth: int = 0) -> bool:  # noqa: ANN401 - any answer
-    """Compare as loosely as any benchmark does: numbers nearly, members in any order."""
+def _is_equivalent(answer: Any, expected: Any, depth: int = 0) -> bool:  # noqa: ANN401 - any answer
+    """Compare as loosely as any benchmark does: numbers approximately, members in any order."""
     if answer is expected or answer == expected:
         return True
     if isinstance(expected, (int, float)) and isinstance(answer, (int, float)):
@@ -244,7 +246,7 @@ def _alike(answer: Any, expected: Any, depth: int = 0) -> bool:  # noqa: ANN401 
     if isinstance(expected, several) and isinstance(answer, several) and depth < 5:
         if len(answer) != len(expected):
             return False
-        if all(_alike(a, b, depth + 1) for a, b in zip(answer, expected, strict=True)):
+        if all(_is_equivalent(a, b, depth + 1) for a, b in zip(answer, expected, strict=True)):
             return True
         return sorted(map(repr, answer)) == sorted(map(repr, expected))
     return False

@@ -1,4 +1,4 @@
-"""Programs that a training answer's function runs in: under a benchmark's name, and counted.
+"""Programs that run a response's function under a benchmark's name, with its work counted.
 
 >>> adapted(function, (1, 0), "has_close_elements")   # doctest: +SKIP
 """
@@ -9,19 +9,19 @@ from importlib import resources
 from evolcoder.code.functions import Function
 from evolcoder.decontamination.execution.examples import View
 
-LEAST_WORK = 20_000_000
-"""Units of work that a function may do in a benchmark's test, or more where its reference does."""
+MIN_WORK = 20_000_000
+"""Minimum work limit of a function in a benchmark's tests; more if the reference needs more."""
 
 
-def adapted(function: Function, view: View | None, entry_point: str, most: int = LEAST_WORK) -> str:
-    """Write the program in which a function goes by another name, and may work so many units."""
+def adapted(function: Function, view: View | None, entry_point: str, most: int = MIN_WORK) -> str:
+    """Return a program that defines a function under another name, limited to `most` units."""
     given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
     return f"{meter()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
 
 
 @functools.cache
-def trial() -> str:
-    """Return the source of what takes the first look, and holds the meter."""
+def prefilter() -> str:
+    """Return the source of the prefilter."""
     return (
         resources.files("evolcoder.decontamination.execution")
         .joinpath("sandbox_prefilter.py")
@@ -31,5 +31,5 @@ def trial() -> str:
 
 @functools.cache
 def meter() -> str:
-    """Return what of that holds the meter: compiling the rest would cost each run a millisecond."""
-    return trial().partition("\ndef trial(")[0]
+    """Return the part of it with the meter; compiling the rest would take a millisecond per run."""
+    return prefilter().partition("\ndef prefilter(")[0]

@@ -1,15 +1,15 @@
-"""Leakage by execution: a training answer whose function passes a benchmark's test is a leak.
+"""Contamination by execution: a response with a function that passes a benchmark's tests.
 
-Promises: every function of an answer is tried under every fitting signature of every problem,
-whatever its name and wording; a hit is a pass of the benchmark's own test by the real grader, in
-the sandbox. The first look, all problems in one sandboxed program, only decides which pairs are
-graded; it costs one fork per function. The same answer gives the same hits in any order, at any
-concurrency and on a machine as busy as may be: what works too much is ended by a count of its work
-(`clean.work`), and a clock only ends what C does not come back from, at ten times what counted work
-can take. A failure of the sandbox is a SandboxError, never a miss.
-Does not run other languages than Python, or functions that need more than the standard library.
+Every function of a response is tried under every fitting signature of every problem, whatever its
+name. A prefilter, one sandboxed program per function, selects the pairs that are graded; a hit is a
+pass of the benchmark's own tests by the regular grader in the sandbox.
 
->>> search = await Search.over({"humaneval": bench.problems()}, sandbox, controls.need)
+Results do not depend on order, concurrency or machine load: programs are ended by counted work
+(`code.instrument`), and wall-clock limits, ten times what that work can take, only end calls stuck
+in C code. A sandbox failure raises SandboxError and is never a miss. Covers only Python functions
+that need nothing but the standard library.
+
+>>> search = await ExecutionSearch.create({"humaneval": bench.problems()}, sandbox, needs)
 >>> [one.problem for one in await search.passes(answer)]   # doctest: +SKIP
 ['HumanEval/53']
 """
@@ -26,86 +26,85 @@ from evolcoder.bench.base import Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function, functions_of
 from evolcoder.code.instrument import counted
-from evolcoder.decontamination.execution.agreement import Agreement, is_plain, size_of
+from evolcoder.decontamination.execution.agreement import Agreement, is_plain, solution_size
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
     View,
+    apply_view,
+    argument_types,
+    argument_views,
     examples_of,
     is_exact,
-    kinds_of,
-    seen_by,
-    views_of,
 )
-from evolcoder.decontamination.execution.reference_cost import effort_of
-from evolcoder.decontamination.execution.sandbox_programs import LEAST_WORK, adapted, trial
+from evolcoder.decontamination.execution.reference_cost import reference_work
+from evolcoder.decontamination.execution.sandbox_programs import MIN_WORK, adapted, prefilter
 from evolcoder.grading.calls import answers_of
 from evolcoder.grading.problem_test import ProblemTest, TestNeeds
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
-FIRST_LOOK = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
-"""For one function and all problems; its work is counted (`clean.trial`) and ends much earlier."""
-ALIKE = 0.7
-"""From so much agreement on further inputs on, a function that passes solves its problem."""
-FACTOR = 5
-"""How many times the reference's work it may do, where that is more."""
+PREFILTER_LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
+"""Limits of the prefilter, whose work is counted and ends much earlier."""
+MIN_AGREEMENT = 0.7
+"""Minimum agreement on further inputs at which a pass counts as a solution."""
+WORK_FACTOR = 5
+"""Work limit of a function, as a multiple of the reference's work."""
 QUICK_S = 0.1
-"""A reference that takes no longer works far less than a fifth of `LEAST_WORK`."""
-AMPLE = 10
-"""How many times a candidate's time a test may take, since counted work ends before."""
-MOST_SAID = 1 << 17
-"""Longest answer of the first look that is read, in bytes: thousands of pairs."""
-MAX_KEPT = 200_000
-"""Functions whose findings are remembered."""
+"""References up to this CPU time need far less than a fifth of `MIN_WORK`, so are not measured."""
+TIME_FACTOR = 10
+"""Multiple of the regular time limits of tests: counted work ends them earlier."""
+MAX_RESULT_BYTES = 1 << 17
+"""Maximum size of the prefilter's result, in bytes: thousands of pairs."""
+MAX_CACHED = 200_000
+"""Maximum number of functions whose results are cached."""
 
 Needs = Callable[[Problem], Awaitable[TestNeeds]]
-"""Says what a problem's reference takes, as `grade.controls` measures it."""
+"""Returns the resources that a problem's reference needs (`grading.reference_checks`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedProblem:
-    """A function of an answer that passes a benchmark's test."""
+    """A problem whose tests a function of a response passes."""
 
     bench: str
     """Name of the benchmark."""
     problem: str
     """Id of the problem."""
     function: str
-    """Name of the function in the answer."""
+    """Name of the function in the response."""
     view: View | None
-    """How its arguments are the problem's (`leakage.examples`); None for as they come."""
+    """How its arguments map to the problem's (see `examples`); None if unchanged."""
     size: int
-    """How much there is to the problem's own solution (`leakage.plainness`)."""
-    alike: float
-    """How far it answers further inputs as the reference does, 1 for always and 0 for as often as
-    by chance, on inputs like the test's, or less on some by its types (`leakage.likeness`)."""
+    """Size of the problem's own solution (see `agreement.solution_size`)."""
+    agreement: float
+    """Agreement with the reference on further inputs: 1 is always, 0 is as often as by chance."""
 
     @property
-    def tells(self) -> bool:
-        """Whether it speaks of a leak: the problem is not plain, and more than its tests agree."""
-        return not is_plain(self.size) and self.alike >= ALIKE
+    def is_evidence(self) -> bool:
+        """Whether the pass is evidence of a leak: not plain, and agreement beyond the tests."""
+        return not is_plain(self.size) and self.agreement >= MIN_AGREEMENT
 
 
 @dataclass(slots=True)
 class SearchCounts:
-    """What a search has done so far."""
+    """Counts of a search so far."""
 
     answers: int = 0
-    """Answers looked at."""
+    """Responses processed."""
     functions: int = 0
     """Functions found in them."""
     looked_at: int = 0
-    """Functions that were run, equal ones once."""
+    """Distinct functions run by the prefilter."""
     unfinished: int = 0
     """Of these, functions that the sandbox ended."""
     graded: int = 0
-    """Pairs of function and problem that got the benchmark's test."""
+    """Pairs of function and problem that were graded."""
     passed: int = 0
-    """Pairs that passed it."""
+    """Pairs that passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A problem that functions are held against."""
+    """A problem with what the search needs of it."""
 
     bench: str
     problem: Problem
@@ -116,94 +115,96 @@ class _Target:
 
 
 class ExecutionSearch:
-    """A search for functions that solve problems of some benchmarks."""
+    """Searches functions that solve problems of some benchmarks."""
 
     def __init__(self, targets: Sequence[_Target], sandbox: Sandbox, needs: Needs) -> None:
-        self.tally = SearchCounts()
+        self.counts = SearchCounts()
         self._targets = targets
         self._sandbox = sandbox
         self._needs = needs
         self._tests: dict[int, tuple[ProblemTest, int]] = {}
-        self._likeness = Agreement(sandbox)
-        self._found: dict[bytes, tuple[PassedProblem, ...]] = {}
+        self._agreement = Agreement(sandbox)
+        self._cache: dict[bytes, tuple[PassedProblem, ...]] = {}
         self._tables: dict[tuple[int, int], bytes] = {}
-        self._namesakes = defaultdict[str, list[int]](list)
+        self._by_name = defaultdict[str, list[int]](list)
         for number, target in enumerate(targets):
             if len(target.names) == 1:
-                self._namesakes[target.names[0]].append(number)
+                self._by_name[target.names[0]].append(number)
 
     @classmethod
-    async def over(
+    async def create(
         cls, benches: Mapping[str, Sequence[Problem]], sandbox: Sandbox, needs: Needs
     ) -> "ExecutionSearch":
-        """Make the problems of some benchmarks ready."""
+        """Prepare the problems of some benchmarks."""
         targets = []
         for bench, problems in benches.items():
             for problem in problems:
                 examples = await examples_of(problem, sandbox)
-                views = views_of(examples) if examples else ()
-                size = size_of(problem.reference or "")
+                views = argument_views(examples) if examples else ()
+                size = solution_size(problem.reference or "")
                 names = entry_points(problem)
                 targets.append(_Target(bench, problem, names, examples, views, size))
         return cls(targets, sandbox, needs)
 
     async def passes(self, answer: str) -> tuple[PassedProblem, ...]:
-        """Return what the functions of an answer pass, or raise SandboxError."""
+        """Return the problems that the functions of a response pass; raises SandboxError."""
         functions = functions_of(answer)
-        self.tally.answers += 1
-        self.tally.functions += len(functions)
+        self.counts.answers += 1
+        self.counts.functions += len(functions)
         found = [await self._passes_of(function) for function in functions]
         return tuple(dict.fromkeys(one for some in found for one in some))
 
     async def _passes_of(self, function: Function) -> tuple[PassedProblem, ...]:
-        """Look at a function once, however often it comes."""
+        """Process a function once, however often it occurs."""
         text = f"{function.name}\0{function.source}"
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if key not in self._found:
-            found = await self._fresh(function)
-            if len(self._found) >= MAX_KEPT:
-                self._found.clear()
-            self._found[key] = found
-        return self._found[key]
+        if key not in self._cache:
+            found = await self._search(function)
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[key] = found
+        return self._cache[key]
 
-    async def _fresh(self, function: Function) -> tuple[PassedProblem, ...]:
-        """Grade a function on every problem that it may solve, until one view passes."""
+    async def _search(self, function: Function) -> tuple[PassedProblem, ...]:
+        """Grade a function on every candidate problem, until one view passes."""
         source = counted(function.source)
         if source is None:
             return ()
         function = replace(function, source=source)
         found: dict[int, PassedProblem] = {}
-        for number, view in await self._suspects(function):
+        for number, view in await self._candidates(function):
             if number not in found and await self._solves(function, number, view):
                 target = self._targets[number]
                 program = adapted(function, view, target.names[0])
-                alike = await self._likeness.of(program, target.problem, target.examples)
+                agreement = await self._agreement.of(program, target.problem, target.examples)
                 found[number] = PassedProblem(
-                    target.bench, target.problem.id, function.name, view, target.size, alike
+                    target.bench, target.problem.id, function.name, view, target.size, agreement
                 )
         return tuple(found[number] for number in sorted(found))
 
-    async def _suspects(self, function: Function) -> list[tuple[int, View | None]]:
-        """Take the first look; problems whose function has this very name need none."""
+    async def _candidates(self, function: Function) -> list[tuple[int, View | None]]:
+        """Run the prefilter; problems whose function has the same name skip it."""
         named: list[tuple[int, View | None]] = [
-            (number, None) for number in self._namesakes.get(function.name, ())
+            (number, None) for number in self._by_name.get(function.name, ())
         ]
         table = self._table(function.least, function.most)
         if not table:
             return named
-        self.tally.looked_at += 1
+        self.counts.looked_at += 1
         given = [[function.source, function.name, function.returns, list(function.kinds), table]]
-        lines, execution = await answers_of(self._sandbox, trial(), "trial", given, FIRST_LOOK)
-        self.tally.unfinished += execution.status is not Status.FINISHED
+        lines, execution = await answers_of(
+            self._sandbox, prefilter(), "prefilter", given, PREFILTER_LIMITS
+        )
+        self.counts.unfinished += execution.status is not Status.FINISHED
         return [*named, *(self._pairs(lines[0]) if lines else ())]
 
     def _pairs(self, line: bytes) -> Iterator[tuple[int, View]]:
-        """Read what the first look says, which a function may have forged: numbers and no more."""
+        """Parse the prefilter's result, which the function may have forged: only numbers."""
         try:
-            said = json.loads(line) if len(line) <= MOST_SAID else None
+            result = json.loads(line) if len(line) <= MAX_RESULT_BYTES else None
         except (ValueError, RecursionError):
             return
-        match said:
+        match result:
             case ["l", "value", ["l", *pairs]]:
                 yield from filter(None, map(self._pair, pairs))
 
@@ -215,10 +216,10 @@ class ExecutionSearch:
         return None
 
     def _table(self, least: int, most: int) -> bytes:
-        """Return the problems that a function with so many arguments may solve; empty if none."""
+        """Return the problems that a function of this arity may solve, encoded; empty if none."""
         if (least, most) not in self._tables:
             entries = [
-                (number, place, *_entry(view, target))
+                (number, place, *_encode_target(view, target))
                 for number, target in enumerate(self._targets)
                 for place, view in enumerate(target.views)
                 if least <= len(view) <= most
@@ -230,29 +231,33 @@ class ExecutionSearch:
         target = self._targets[number]
         if number not in self._tests:
             need = await self._needs(target.problem)
-            most = LEAST_WORK
+            most = MIN_WORK
             if need.cpu_s > QUICK_S:
-                effort = await effort_of(target.problem, self._sandbox)
-                most = max(most, FACTOR * effort)
-            self._tests[number] = _ample(ProblemTest.of(target.problem, need)), most
+                work = await reference_work(target.problem, self._sandbox)
+                most = max(most, WORK_FACTOR * work)
+            self._tests[number] = _relax_limits(ProblemTest.of(target.problem, need)), most
         test, most = self._tests[number]
-        self.tally.graded += 1
+        self.counts.graded += 1
         program = adapted(function, view, target.names[0], most)
         verdict = await test.grade(self._sandbox, program)
-        self.tally.passed += verdict.passed
+        self.counts.passed += verdict.passed
         return verdict.passed
 
 
-def _ample(test: ProblemTest) -> ProblemTest:
-    """Leave the end of a test to counted work."""
+def _relax_limits(test: ProblemTest) -> ProblemTest:
+    """Relax the time limits of a test, since counted work ends it."""
     given = test.limits
-    call_s = tuple(AMPLE * one for one in given.call_s)
-    ample = replace(given, cpu_s=AMPLE * given.cpu_s, wall_s=AMPLE * given.wall_s, call_s=call_s)
-    return replace(test, limits=ample)
+    call_s = tuple(TIME_FACTOR * one for one in given.call_s)
+    relaxed = replace(
+        given, cpu_s=TIME_FACTOR * given.cpu_s, wall_s=TIME_FACTOR * given.wall_s, call_s=call_s
+    )
+    return replace(test, limits=relaxed)
 
 
-def _entry(view: View, target: _Target) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
-    """Write down a problem under a view for the first look."""
+def _encode_target(
+    view: View, target: _Target
+) -> tuple[tuple[str, ...], bool, list[tuple[bytes, Any]]]:
+    """Encode a problem under a view for the prefilter."""
     examples = target.examples
-    calls = [(marshal.dumps(seen_by(view, one.arguments), 2), one.expected) for one in examples]
-    return kinds_of(view, examples), is_exact(target.examples), calls
+    calls = [(marshal.dumps(apply_view(view, one.arguments), 2), one.expected) for one in examples]
+    return argument_types(view, examples), is_exact(target.examples), calls
