@@ -109,7 +109,7 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
     _, _, third, child, _ = fill(store)
 
     async def leaked(rows):
-        assert {row.id for row in rows} >= {third.id, child.id}
+        assert {row.task.id for row in rows} >= {third.id, child.id}
         return LeakCounts({child.id: [{"item": "Toy/1"}]}, LAYERS)
 
     clean_run(store, CleanConfig(), seed=0, leaked=leaked)
