@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolcoder.grading.asserts import NO_FINDING, AssertTest, grade_asserts
 from evolcoder.sandbox.base import Kind
-from evolcoder.sandbox.result import MOST_BYTES, AssertFinding, read_finding
+from evolcoder.sandbox.result import FINDING_BYTES, AssertFinding, read_finding
 
 WHOLE = {"kind": "failed", "check": 2, "expected": "assert f()", "got": "1", "detail": "no"}
 
@@ -54,7 +54,7 @@ def test_a_whole_finding_is_read():
         written(detail=None),
         written(got=["x"]),
         written(expected=3),
-        written(detail="x" * MOST_BYTES),
+        written(detail="x" * FINDING_BYTES),
     ],
     ids=lambda answers: repr(answers[:40]),
 )

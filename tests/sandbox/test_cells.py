@@ -11,7 +11,7 @@ from driver import QUICK
 from evolcoder.grading.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.inside import isolate, tasks
-from evolcoder.sandbox.inside.isolate import SPARED
+from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import End
 from evolcoder.sandbox.memfds import Memfds
 from evolcoder.sandbox.pool import PoolSandbox
@@ -52,12 +52,12 @@ def test_a_program_finds_four_descriptors_and_no_more(sandbox, mode):
     found = mode(sandbox, OPEN)
     assert found[:4] == [0, 1, 2, 3]
     assert sandbox.level != "strict" or found == [0, 1, 2, 3]
-    assert all(number >= SPARED for number in found[4:])
+    assert all(number >= KEPT_FDS for number in found[4:])
 
 
 def test_a_test_that_runs_apart_holds_no_line_to_the_parent_either(sandbox):
     """Beside its streams: its line to the candidate, where its findings go, and the report."""
-    test = f"{OPEN}\nfound = [n for n in f() if 2 < n < {SPARED}]\nassert not found, found"
+    test = f"{OPEN}\nfound = [n for n in f() if 2 < n < {KEPT_FDS}]\nassert not found, found"
     task = Asserts(("g",), f"g()\n{test}", None)
     execution = sandbox.run(Program("python", "def g(): pass", task))
     detail = json.loads(execution.answers)["detail"]
@@ -107,7 +107,7 @@ def test_limits_of_one_program_are_not_those_of_the_next():
 def test_an_end_is_read_as_it_was_said():
     """The message about a job's end keeps every field."""
     end = End("timeout", -9, 1.5, 2.25, 0.125, 1 << 40)
-    assert End.read(end.said()) == end
+    assert End.from_bytes(end.to_bytes()) == end
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr", "report"])

@@ -34,7 +34,7 @@ def ours(groups):
     """Groups of this process."""
     return [
         folder
-        for place in groups.places
+        for place in groups.parents
         for folder in place.glob(f"{cgroup._owner(os.getpid())}-*")
     ]
 
@@ -133,7 +133,7 @@ def test_a_group_whose_owner_was_killed_is_removed_at_the_next_start(groups):
     mine = groups.make()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     pid = int(done.stdout)
-    left = [folder for place in groups.places for folder in place.glob(f"*-{pid}-*")]
+    left = [folder for place in groups.parents for folder in place.glob(f"*-{pid}-*")]
     assert left
     cgroup.find()
     assert not any(folder.exists() for folder in left)
@@ -174,7 +174,7 @@ def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
 ])  # fmt: skip
 def test_groups_are_looked_for_where_this_process_is(mountinfo, mine, places):
     """Beneath its own groups of version 1; of version 2 in its own group and beside it."""
-    found = list(cgroup._possible(mountinfo, mine))
+    found = list(cgroup._candidate_parents(mountinfo, mine))
     assert found == [tuple(map(Path, row)) for row in places]
 
 
@@ -183,14 +183,14 @@ def test_limits_of_version_2_are_written_to_its_files(tmp_path):
     for name in ("cgroup.controllers", "memory.max", "pids.max", "cpu.stat", "memory.stat"):
         (tmp_path / name).write_text("max")
     group = cgroup.Cgroup([tmp_path])
-    group.allow(64, 10)
+    group.raise_limits(64, 10)
     assert (tmp_path / "memory.max").read_text() == str(64 << 20)
     assert (tmp_path / "pids.max").read_text() == "10"
-    assert not group.bounds()
+    assert not group.is_complete()
     (tmp_path / "memory.current").write_text("0")
     (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
-    assert group.bounds()
-    assert group.n_ended() == 2
+    assert group.is_complete()
+    assert group.n_oom_kills() == 2
     files = group.open_files()
     assert set(files) == {"cpu", "ended", "held", "stat", "limit"}
     for fd in files.values():

@@ -158,7 +158,7 @@ def test_strict_refuses_when_a_layer_is_missing(monkeypatch):
     """A layer that the probe does not find is named in the refusal."""
     lame = tuple(layer for layer in Layer if layer is not Layer.NETWORK)
     monkeypatch.setattr(pool, "layers_of", lambda _, grouped: lame)
-    with pytest.raises(SandboxRefusedError, match="missing are no network"):
+    with pytest.raises(SandboxRefusedError, match="missing layers: no network"):
         asyncio.run(PoolSandbox.start(workers=1))
 
 

@@ -33,11 +33,11 @@ def test_every_answer_is_shown_once_and_in_order(sandbox):
     """The one who looks sees complete answers from the first on."""
     seen = []
 
-    def goes_on(number, line):
+    def should_continue(number, line):
         seen.append((number, line))
         return number < 2
 
-    task = Calls("f", calls(4), goes_on)
+    task = Calls("f", calls(4), should_continue)
     assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
     assert seen == [(0, b'["l","value",0]'), (1, b'["l","value",1]'), (2, b'["l","value",2]')]
 
@@ -140,11 +140,11 @@ class Growing:
 def looked_at(channel):
     """Look until there is no more to look for; return what was shown."""
     seen, again = [], [True]
-    lookout = EarlyStop(channel, lambda number, line: seen.append((number, line)) is None)
-    lookout._wait = again.append
+    early_stop = EarlyStop(channel, lambda number, line: seen.append((number, line)) is None)
+    early_stop._wait = again.append
     while again and channel.n >= 0:
         again.clear()
-        lookout._look(0.01)
+        early_stop._look(0.01)
     return seen
 
 

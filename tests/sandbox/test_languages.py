@@ -8,8 +8,8 @@ import pytest
 from driver import held, usable
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
-from evolcoder.sandbox.inside.protocol import opened
-from evolcoder.sandbox.job import JobSpec, job_of
+from evolcoder.sandbox.inside.protocol import unpack_message
+from evolcoder.sandbox.job import JobSpec, make_job
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
 from groups import by_language
@@ -159,8 +159,8 @@ def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
     for name, least in (("julia", 128), ("go", 256), ("rust", 1)):
         toolchain = Toolchain(LANGUAGES[name], (), ("run",), (), ())
         order = JobSpec.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
-        limits, _ = opened(job_of(order).message)
-        assert opened(limits)["run"]["bound"] == (100 + least) << 20
+        limits, _ = unpack_message(make_job(order).message)
+        assert unpack_message(limits)["run"]["bound"] == (100 + least) << 20
 
 
 @pytest.mark.toolchains

@@ -14,7 +14,7 @@ from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER, given, rows
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.sandbox import bubblewrap, landlock_launcher
-from evolcoder.sandbox.base import STRICT, Limits, Program
+from evolcoder.sandbox.base import STRICT_LAYERS, Limits, Program
 from evolcoder.sandbox.bubblewrap import FIRST_UID
 from evolcoder.sandbox.inside import landlock
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
@@ -60,7 +60,7 @@ def test_the_default_is_the_strongest():
         await sandbox.aclose()
         return set(sandbox.layers)
 
-    assert asyncio.run(layers()) >= set(STRICT)
+    assert asyncio.run(layers()) >= set(STRICT_LAYERS)
 
 
 def test_a_level_that_there_is_not_is_refused():
@@ -170,7 +170,7 @@ for what in (lambda: open("{tmp_path}/secret"), lambda: os.listdir("{tmp_path}")
 ])  # fmt: skip
 def test_programs_of_root_run_as_users_whom_nobody_is(uid_map, users):
     """Where there are few, as in a rootless container, from among those that there are."""
-    assert landlock_launcher.spare_users(uid_map) == (users and range(*users))
+    assert landlock_launcher.unused_uids(uid_map) == (users and range(*users))
 
 
 def test_tools_that_are_private_to_root_are_refused(tmp_path):
@@ -178,8 +178,8 @@ def test_tools_that_are_private_to_root_are_refused(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("nothing is private to root where we are not root")
     tmp_path.chmod(0o700)
-    with pytest.raises(SandboxRefusedError, match="private to root"):
-        list(landlock_launcher.fences([tmp_path / "tools"], []))
+    with pytest.raises(SandboxRefusedError, match="only root can read"):
+        list(landlock_launcher.landlock_launchers([tmp_path / "tools"], []))
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
@@ -247,7 +247,7 @@ def test_rooms_are_where_programs_can_come_to(tmp_path, monkeypatch):
     root, user = (
         landlock_launcher.LandlockLauncher((), (), 7, users) for users in (range(9), None)
     )
-    assert (root._place(), user._place()) == ("/tmp", str(tmp_path))
+    assert (root._scratch_parent(), user._scratch_parent()) == ("/tmp", str(tmp_path))
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])

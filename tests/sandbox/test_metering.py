@@ -5,14 +5,14 @@ import os
 import pytest
 
 from evolcoder.sandbox.inside import metering, watch
-from evolcoder.sandbox.inside.metering import OVER, GroupMeter, Ledger
-from evolcoder.sandbox.inside.process_tree import Seen
+from evolcoder.sandbox.inside.metering import OVER_LIMIT, CgroupMeter, Ledger
+from evolcoder.sandbox.inside.process_tree import ProcessInfo
 from evolcoder.sandbox.inside.protocol import KILLED
-from evolcoder.sandbox.inside.watch import LOOK_S
+from evolcoder.sandbox.inside.watch import SAMPLE_S
 
 
 def seen(pid, own_s, waited_s=0.0, started=1):
-    return Seen(pid, 1, b"R", own_s, waited_s, 1, started, 0, "")
+    return ProcessInfo(pid, 1, b"R", own_s, waited_s, 1, started, 0, "")
 
 
 LOOKS = {
@@ -48,7 +48,7 @@ def test_what_is_assumed_and_what_was_waited_for_do_not_add_up():
 STAGE = {"idle_s": 1.0, "idle_in_all_s": 3.0}
 
 
-def looked_at(n, used_s, idleness, every_s=LOOK_S):
+def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
     """How idle a program is after so many looks, between which it uses so much."""
     idle = watch._Idleness(0.0)
     for number in range(1, n + 1):
@@ -59,9 +59,9 @@ def looked_at(n, used_s, idleness, every_s=LOOK_S):
 @pytest.mark.parametrize(("n", "used_s", "idleness", "is_over"), [
     (50, 0.0, 1.0, True),  # sleeps
     (50, 0.0, 0.0, False),  # waits for a processor
-    (500, LOOK_S, 1.0, False),  # works
+    (500, SAMPLE_S, 1.0, False),  # works
     (20, 0.0, 1.0, False),  # has not slept for long
-    (500, 0.02 * LOOK_S, 1.0, True),  # sleeps, and works a little between
+    (500, 0.02 * SAMPLE_S, 1.0, True),  # sleeps, and works a little between
 ])  # fmt: skip
 def test_a_program_is_idle_that_could_work_and_does_not(n, used_s, idleness, is_over):
     """Who waits for a processor or uses it is not."""
@@ -111,7 +111,7 @@ def meter(group, monkeypatch):
     """What reads these files, beside a worker that uses no processor itself."""
     monkeypatch.setattr(metering.time, "process_time", lambda: 0.0)
     files = {path.name: os.open(path, os.O_RDWR) for path in group.iterdir()}
-    meter = GroupMeter(files, list, -1)
+    meter = CgroupMeter(files, list, -1)
     meter.begin(JOB)
     yield meter
     for fd in files.values():
@@ -128,10 +128,10 @@ def test_processor_time_of_a_group_is_in_seconds(group, meter):
     """Version 1 tells nanoseconds and version 2 microseconds."""
     text = (group / "cpu").read_text()
     (group / "cpu").write_text(text.replace("2000000", "5500000"))
-    assert meter.look(JOB["run"], 0.1, 0).cpu_s == pytest.approx(3.5)
+    assert meter.sample(JOB["run"], 0.1, 0).cpu_s == pytest.approx(3.5)
 
 
-@pytest.mark.parametrize(("at_limit", "why"), [(True, OVER), (False, KILLED)])
+@pytest.mark.parametrize(("at_limit", "why"), [(True, OVER_LIMIT), (False, KILLED)])
 def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
     group, meter, at_limit, why
 ):
@@ -140,7 +140,7 @@ def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
         for name in ("peak", "held"):
             if (group / name).exists():
                 (group / name).write_text(f"{256 * MB}\n")
-        meter.look(JOB["run"], 0.1, 0)
+        meter.sample(JOB["run"], 0.1, 0)
     text = (group / "ended").read_text().replace("oom_kill 0", "oom_kill 1")
     (group / "ended").write_text(text.replace("oom 0", "oom 1") if at_limit else text)
-    assert meter.look(JOB["run"], 0.1, 0).over == why
+    assert meter.sample(JOB["run"], 0.1, 0).over == why

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evolcoder.cli import toolchains
-from evolcoder.sandbox.toolchains import LANGUAGES, NPM, offers, wants
+from evolcoder.sandbox.toolchains import LANGUAGES, NPM, missing_packages, parse_offers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def program(folder, name, script):
 def test_every_language_that_a_debian_has_is_installed(bare, system, release, elsewhere):
     """On a bare machine the list covers each language, and what nobody brings is named."""
     system(ID="debian", **release)
-    found = wants()
+    found = missing_packages()
     assert {want.language for want in found if want.installable} == set(LANGUAGES) - set(elsewhere)
     assert {want.language: want.source for want in found if not want.installable} == elsewhere
 
@@ -58,7 +58,7 @@ def test_every_language_that_a_debian_has_is_installed(bare, system, release, el
 def test_another_systems_number_is_no_release_of_debian(bare, system):
     """Ubuntu 24 is later than Debian 13 by its number only."""
     system(ID="ubuntu", VERSION_ID="24.04")
-    (want,) = [want for want in wants() if want.language == "swift"]
+    (want,) = [want for want in missing_packages() if want.language == "swift"]
     assert (want.names, want.installable) == (("swift",), False)
 
 
@@ -70,7 +70,7 @@ def test_the_makefile_names_no_package():
     named = {
         name
         for language in LANGUAGES.values()
-        for way in offers(language.package)
+        for way in parse_offers(language.package)
         for name in way.names
     }
     assert not named & set(recipe.split())
@@ -79,14 +79,14 @@ def test_the_makefile_names_no_package():
 def test_typescript_comes_from_npm_where_there_is_npm(bare):
     """Debian's npm would bring four hundred packages for one."""
     program(bare, "npm", "exit 0")
-    (want,) = [want for want in wants() if want.language == "typescript"]
+    (want,) = [want for want in missing_packages() if want.language == "typescript"]
     assert (want.names, want.source) == (("typescript",), NPM)
 
 
 def test_tools_that_came_another_way_are_not_installed_again(bare):
     """With ruby on PATH only the library of its tests is wanted."""
     program(bare, "ruby", "exit 0")
-    (want,) = [want for want in wants() if want.language == "ruby"]
+    (want,) = [want for want in missing_packages() if want.language == "ruby"]
     assert want.names == ("ruby-test-unit",)
 
 

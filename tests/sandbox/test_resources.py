@@ -452,8 +452,8 @@ async def killed(level, times, end=signal.SIGKILL):
     sandbox = await started(workers=2, level=level)
     left, serve = [None] * times, Worker.serve
 
-    async def kills(worker, job, fds, lookout=None):
-        run = asyncio.ensure_future(serve(worker, job, fds, lookout))
+    async def kills(worker, job, fds, early_stop=None):
+        run = asyncio.ensure_future(serve(worker, job, fds, early_stop))
         if left and os.pread(fds[4], len(MARK), 0) == MARK.encode():
             while not os.pread(fds[0], 5, 0):
                 await asyncio.sleep(0.005)
@@ -506,7 +506,7 @@ def test_a_worker_that_fails_by_itself_says_nothing_of_the_program(monkeypatch):
     """What is wrong with the sandbox stays an error, however often it happens."""
     broken = "import os; os.write(2, b'out of order'); os._exit(3); "
     monkeypatch.setattr(bubblewrap, "_START", broken + bubblewrap._START)
-    sandbox = PoolSandbox(next(iter(LEVELS["strict"].holds((), (), ()))), 1, {})
+    sandbox = PoolSandbox(next(iter(LEVELS["strict"].launchers((), (), ()))), 1, {})
     with pytest.raises(SandboxError, match="out of order"):
         asyncio.run(sandbox.run(Program("python", ""), Limits()))
 

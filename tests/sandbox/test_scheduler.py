@@ -17,17 +17,17 @@ def test_the_longest_goes_first_and_equals_in_their_order():
     went = []
 
     async def go(seats, name, longest_s):
-        await seats.take(longest_s)
+        await seats.acquire(longest_s)
         went.append(name)
-        seats.give_back()
+        seats.release()
 
     async def story():
         seats = PrioritySemaphore(1)
-        await seats.take(1)
+        await seats.acquire(1)
         lengths = {"short": 1, "long": 9, "middle": 5, "also short": 1}
         tasks = [asyncio.ensure_future(go(seats, *one)) for one in lengths.items()]
         await settle()
-        seats.give_back()
+        seats.release()
         await asyncio.gather(*tasks)
 
     asyncio.run(story())
@@ -40,17 +40,17 @@ def test_who_is_cancelled_leaves_no_seat_taken(called):
 
     async def story():
         seats = PrioritySemaphore(1)
-        await seats.take(1)
-        taker = asyncio.ensure_future(seats.take(9))
+        await seats.acquire(1)
+        taker = asyncio.ensure_future(seats.acquire(9))
         await settle()
         if called:
-            seats.give_back()
+            seats.release()
         taker.cancel()
         await asyncio.gather(taker, return_exceptions=True)
         if not called:
-            seats.give_back()
-        await asyncio.wait_for(seats.take(1), 10)
-        other = asyncio.ensure_future(seats.take(1))
+            seats.release()
+        await asyncio.wait_for(seats.acquire(1), 10)
+        other = asyncio.ensure_future(seats.acquire(1))
         await settle()
         assert not other.done()
         other.cancel()
@@ -64,7 +64,7 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
     inside, most, order = [], [], []
 
     async def alone(exclusive, lull, name):
-        async with exclusive.entered(lull):
+        async with exclusive.admitted(lull):
             order.append(name)
             inside.append(name)
             most.append(len(inside))
@@ -74,7 +74,7 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
     async def story():
         seats, lull = PrioritySemaphore(2), asyncio.Event()
         exclusive = ExclusiveAccess(seats, 2, at_most)
-        await seats.take(1)
+        await seats.acquire(1)
         tasks = [asyncio.ensure_future(alone(exclusive, lull, name)) for name in "abc"]
         await settle()
         assert order == []
@@ -82,10 +82,10 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
         await settle()
         assert order == []
         order.append("given back")
-        seats.give_back()
+        seats.release()
         await asyncio.gather(*tasks)
         for _ in range(2):
-            await asyncio.wait_for(seats.take(1), 10)
+            await asyncio.wait_for(seats.acquire(1), 10)
 
     asyncio.run(story())
     assert order == ["given back", *"abc"]
@@ -98,16 +98,16 @@ def test_who_is_cancelled_before_it_is_alone_gives_every_seat_back():
     async def story():
         seats, lull = PrioritySemaphore(2), asyncio.Event()
         lull.set()
-        await seats.take(1)
+        await seats.acquire(1)
 
         async def alone():
-            async with ExclusiveAccess(seats, 2, 1).entered(lull):
+            async with ExclusiveAccess(seats, 2, 1).admitted(lull):
                 pass
 
         waiting = asyncio.ensure_future(alone())
         await settle()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await asyncio.wait_for(seats.take(1), 10)
+        await asyncio.wait_for(seats.acquire(1), 10)
 
     asyncio.run(story())

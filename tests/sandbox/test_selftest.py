@@ -9,7 +9,7 @@ from bash_bench import bash_with, part
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox import selftest
 from evolcoder.sandbox.requirements import PROBES
-from evolcoder.sandbox.selftest import SelftestState, check, look_for
+from evolcoder.sandbox.selftest import SelftestState, check, find_tools
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 
@@ -37,7 +37,7 @@ def test_every_language_has_probes():
 
 def test_a_failing_sandbox_is_never_the_languages_failure():
     """What the sandbox could not run says nothing about Perl."""
-    found = asyncio.run(selftest._bounded(Failing(), look_for("python")))
+    found = asyncio.run(selftest._check_one(Failing(), find_tools("python")))
     assert (found.state, found.run_s) == (SelftestState.SANDBOX_FAILED, None)
     assert "a worker ended" in found.detail
 
@@ -64,7 +64,7 @@ def test_what_tests_need_is_run_and_named(monkeypatch):
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
     assert (found.state, found.lacks) == (SelftestState.INCOMPLETE, ("part",))
-    assert found.detail == "there is no part; install bash-part"
+    assert found.detail == "part not found; install bash-part"
     assert found.ended_s is not None
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
@@ -80,7 +80,7 @@ def test_a_part_that_no_program_can_do_without_is_named(monkeypatch):
     found = asyncio.run(check(("bash",), level="strict")).of("bash")
     assert (found.state, found.lacks) == (SelftestState.FAILS, ("part",))
     assert found.detail == (
-        "there is no part; install bash-part; "
+        "part not found; install bash-part; "
         "a program that prints 42 ended as finished with exit code 1: stdio.h: No such file"
     )
 

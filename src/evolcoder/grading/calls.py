@@ -133,7 +133,9 @@ async def answers_of(
 async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
     """Call the candidate and compare its answers."""
     marks = _CaseResults(test)
-    program = Program("python", source, Calls(test.entry_point, test.encoded, marks.goes_on))
+    program = Program(
+        "python", source, Calls(test.entry_point, test.encoded, marks.should_continue)
+    )
     execution = await sandbox.run(program, limits)
     if not test.inputs:
         return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
@@ -187,7 +189,7 @@ class _CaseResults:
         self._left = LIGHT_BYTES_IN_ALL
         self._failure: EvolcoderError | None = None
 
-    def goes_on(self, number: int, line: bytes) -> bool:
+    def should_continue(self, number: int, line: bytes) -> bool:
         """Whether an answer leaves the verdict open: it is right, or is to be compared later.
 
         Nobody awaits this, so a failure is kept for `all` to raise.
