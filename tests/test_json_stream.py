@@ -7,7 +7,7 @@ from io import BytesIO, RawIOBase
 import pytest
 
 from evolcoder import input_files
-from evolcoder.input_files import NotJSONError, values
+from evolcoder.input_files import NotJSONError, iter_values
 
 ODD = [{"a": [1, "x, ]}"]}, -1.5e-300, True, None, "\ud83d", "\x00\u202e", {"a": {"a": {}}}, []]
 
@@ -49,7 +49,7 @@ class Endless(RawIOBase):
 
 
 def read(data):
-    return [value for _, value in values(BytesIO(data))]
+    return [value for _, value in iter_values(BytesIO(data))]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -66,7 +66,7 @@ def test_where_a_file_is_cut_into_pieces_does_not_matter():
     wanted = [*ODD, "\u00e4\U0001f600", 12345678901234567890]
     data = json.dumps(wanted, ensure_ascii=False).encode("utf-8", "surrogatepass")
     data = data.replace("\ud83d".encode("utf-8", "surrogatepass"), b"\\ud83d")
-    assert list(input_files.array(Dripping(data))) == wanted
+    assert list(input_files.iter_array(Dripping(data))) == wanted
 
 
 REFUSED = {
@@ -111,11 +111,11 @@ def test_of_a_name_that_comes_twice_the_last_counts():
 @pytest.mark.parametrize("head", [b'["', b'"', b'[{"a": "'])
 def test_a_value_without_end_is_refused_in_bounded_memory(monkeypatch, head):
     """A text that never ends is given up at the longest that a value may be."""
-    monkeypatch.setattr(input_files, "MOST_MB", 4)
+    monkeypatch.setattr(input_files, "MAX_MB", 4)
     tracemalloc.start()
     try:
         with pytest.raises(NotJSONError, match="longer than 4 MB"):
-            list(values(Endless(head, b"x")))
+            list(iter_values(Endless(head, b"x")))
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
@@ -124,8 +124,8 @@ def test_a_value_without_end_is_refused_in_bounded_memory(monkeypatch, head):
 @pytest.mark.parametrize(("head", "piece"), [(b"[[", b"[],"), (b"[", b"{},")])
 def test_parts_are_bounded_and_rows_are_not(monkeypatch, head, piece):
     """One value of very many empty lists is refused; as many values of one each are read."""
-    monkeypatch.setattr(input_files, "MOST_PARTS", 100_000)
-    found = input_files.array(Endless(head, piece))
+    monkeypatch.setattr(input_files, "MAX_PARTS", 100_000)
+    found = input_files.iter_array(Endless(head, piece))
     if head == b"[":
         assert [next(found) for _ in range(300_000)][-1] == {}
     else:

@@ -70,18 +70,18 @@ def test_the_language_that_a_task_names_is_found(task, language):
 @pytest.mark.parametrize(
     ("task", "wanted"),
     [
-        ("Write a function that adds", text.WantedLanguage.CODE),
-        ("please create a SQL query", text.WantedLanguage.CODE),
-        ("Explain the use of classes in Python", text.WantedLanguage.WORDS),
-        ("What is a class?", text.WantedLanguage.WORDS),
-        ("How does a hash map work?", text.WantedLanguage.WORDS),
-        ("How can I delete a key?", text.WantedLanguage.EITHER),
-        ("Sort these numbers: 3, 1", text.WantedLanguage.EITHER),
+        ("Write a function that adds", text.WantedOutput.CODE),
+        ("please create a SQL query", text.WantedOutput.CODE),
+        ("Explain the use of classes in Python", text.WantedOutput.WORDS),
+        ("What is a class?", text.WantedOutput.WORDS),
+        ("How does a hash map work?", text.WantedOutput.WORDS),
+        ("How can I delete a key?", text.WantedOutput.EITHER),
+        ("Sort these numbers: 3, 1", text.WantedOutput.EITHER),
     ],
 )
 def test_what_a_task_wants_is_read_from_its_opening(task, wanted):
     """Code, an explanation, or either."""
-    assert text.wants(task) is wanted
+    assert text.wanted_output(task) is wanted
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_hostile_texts_take_linear_time(hard):
     text.code_lines(hard)
     text.named_language(hard)
     text.longest_repeat(hard)
-    text.wants(hard)
+    text.wanted_output(hard)
     assert time.process_time() - began < 2.0
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evolcoder.serving.vllm_worker import Held
+from evolcoder.serving.vllm_worker import WeightsCheck
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def torch():
 
 
 def worker(model):
-    held = Held()
+    held = WeightsCheck()
     held.model_runner = SimpleNamespace(get_model=lambda: model)
     return held
 
@@ -30,8 +30,11 @@ def test_every_tensor_of_the_same_name_and_shape_is_compared(torch, tmp_path):
     weights["b.weight"] = torch.cat([weights["b.weight"]] * 2)  # padded by the worker, say
     weights["c.weight"] = torch.zeros(2, 2)
     save_file(weights, tmp_path / "model.safetensors")
-    assert worker(model).evolcoder_holds(str(tmp_path)) == {"compared": 3, "same": 3}
+    assert worker(model).evolcoder_compare_weights(str(tmp_path)) == {"compared": 3, "same": 3}
     with torch.no_grad():
         model["a"].weight[3, 3] += 0.5
-    assert worker(model).evolcoder_holds(str(tmp_path)) == {"compared": 3, "same": 2}
-    assert worker(model).evolcoder_holds(str(tmp_path / "none")) == {"compared": 0, "same": 0}
+    assert worker(model).evolcoder_compare_weights(str(tmp_path)) == {"compared": 3, "same": 2}
+    assert worker(model).evolcoder_compare_weights(str(tmp_path / "none")) == {
+        "compared": 0,
+        "same": 0,
+    }

@@ -50,7 +50,7 @@ class ScriptedEngine:
 def from_file(path: Path) -> ScriptedEngine:
     """Read a script; a fault in it is a ModelError that names the rule."""
     try:
-        text = read_text(path, most_mb=MOST_MB, error=ModelError)
+        text = read_text(path, max_mb=MOST_MB, error=ModelError)
         data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
     except ModelError as error:

@@ -22,7 +22,7 @@ from evolcoder.grading.answers import RIGHT, Case, CaseResult, is_same, mark, re
 from evolcoder.grading.assert_parser import ParsedAssert
 from evolcoder.grading.harness import module_source
 from evolcoder.grading.verdicts import ending, verdict
-from evolcoder.safe_codec import SIZE, encode, trusted
+from evolcoder.safe_codec import SIZE, encode, encode_trusted
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import (
     Calls,
@@ -275,7 +275,7 @@ _ONE_TOO_MANY = CaseResult(is_right=False, word="forged", detail="more answers t
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
     """Encode arguments, call by call."""
-    encoded = [trusted(list(arguments)) for arguments in inputs]
+    encoded = [encode_trusted(list(arguments)) for arguments in inputs]
     return b"".join(part for one in encoded for part in (SIZE.pack(len(one)), one))
 
 

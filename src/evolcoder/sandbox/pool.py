@@ -20,7 +20,7 @@ from typing import Self
 from evolcoder.errors import (
     SandboxError,
     SandboxRefusedError,
-    allow_descriptors,
+    raise_descriptor_limit,
     too_few_descriptors,
 )
 from evolcoder.sandbox import cgroup
@@ -264,7 +264,7 @@ def _check_machine(level: str, workers: int) -> None:
     """Refuse a machine without /proc, and raise the descriptor limit for this many workers."""
     if not Path("/proc", str(os.getpid())).exists():
         raise _level_error(level, NO_PROC)
-    allow_descriptors(PROCESS_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers)
+    raise_descriptor_limit(PROCESS_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers)
 
 
 def _n_descriptors() -> float:

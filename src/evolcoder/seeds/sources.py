@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO, cast
 from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
-from evolcoder.input_files import opened
+from evolcoder.input_files import open_input
 from evolcoder.storage.atomic import temporary_files
 from evolcoder.text import one_line
 
@@ -77,7 +77,7 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
                 f"{path}: unknown kind of file {path.suffix!r}; known are "
                 f"{', '.join(SUFFIXES)}, each also with .gz"
             )
-        with opened(path, error=SeedsError) as file:
+        with open_input(path, error=SeedsError) as file:
             if not is_parquet:
                 yield from _json_rows(file, str(path))
             elif path.suffix.lower() != ".gz":
@@ -119,7 +119,7 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read rows one per line, or out of a JSON array if the first character is its bracket."""
     try:
-        for place, value in input_files.values(file):
+        for place, value in input_files.iter_values(file):
             yield SourceRow(place, value)
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
@@ -149,8 +149,8 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
     """Refuse rows that are so long that a few of them fill the memory."""
     for n in range(metadata.num_row_groups):
         group = metadata.row_group(n)
-        if group.total_byte_size > (input_files.MOST_MB << 20) * max(1, group.num_rows):
-            raise SeedsError(f"{name}: has rows that are longer than {input_files.MOST_MB} MB")
+        if group.total_byte_size > (input_files.MAX_MB << 20) * max(1, group.num_rows):
+            raise SeedsError(f"{name}: has rows that are longer than {input_files.MAX_MB} MB")
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:

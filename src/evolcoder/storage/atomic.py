@@ -28,7 +28,13 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from evolcoder.errors import NO_DESCRIPTORS, NO_ROOM, BenchError, UserError, too_few_descriptors
+from evolcoder.errors import (
+    FIXABLE_ERRNOS,
+    NO_DESCRIPTORS,
+    BenchError,
+    UserError,
+    too_few_descriptors,
+)
 from evolcoder.input_files import kind_of
 
 MARKS = ("run.db", "eval.db", "loop.db")
@@ -168,7 +174,7 @@ def why_not(path: Path, failure: OSError) -> str:
     if failure.errno in NO_DESCRIPTORS:
         return too_few_descriptors()
     said = f"{path}: cannot be written: {failure.strerror or failure}"
-    if failure.errno in NO_ROOM:
+    if failure.errno in FIXABLE_ERRNOS:
         return f"{said}; make room or mend the rights"
     return f"{said}; name another place" if failure.errno in _IN_THE_WAY else said
 

@@ -28,7 +28,7 @@ from evolcoder.errors import (
     EvolcoderError,
     RunFolderError,
     StoreError,
-    lacks_descriptors,
+    descriptors_exhausted,
     too_few_descriptors,
 )
 from evolcoder.input_files import kind_of
@@ -135,7 +135,7 @@ def _hindrance(error: BaseException, text: str, path: Path) -> str | None:
         return f"{text}; make room or mend the rights, then run it again"
     if primary in _LOCKED:
         return f"{path}: is in use by another process; try again when that is done"
-    if primary == sqlite3.SQLITE_CANTOPEN and lacks_descriptors():
+    if primary == sqlite3.SQLITE_CANTOPEN and descriptors_exhausted():
         return too_few_descriptors()
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         return f"{text}; look after its folder, its rights and the disk, then run it again"
@@ -182,7 +182,7 @@ def _try(path: Path, how: str) -> sqlite3.Connection | None:
     try:
         return _reading(path, how)
     except sqlite3.OperationalError as error:
-        if _code(error) & 0xFF not in _NO_LOG or lacks_descriptors():
+        if _code(error) & 0xFF not in _NO_LOG or descriptors_exhausted():
             raise
         return None
 

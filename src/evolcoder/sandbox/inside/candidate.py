@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evolcoder.safe_codec import SIZE, NotPlainError, decode, encode, trust
+from evolcoder.safe_codec import SIZE, NotPlainError, decode, decode_trusted, encode
 
 FRAME = struct.Struct(">I")
 MESSAGE_CHARS = 500
@@ -154,7 +154,7 @@ def calls_of(calls: bytes) -> Iterator[list[Any]]:
     while place < len(view):
         begin = place + SIZE.size
         place = begin + SIZE.unpack_from(view, place)[0]
-        yield trust(view[begin:place])
+        yield decode_trusted(view[begin:place])
 
 
 def answer(function: Any, args: list[Any]) -> bytes:  # noqa: ANN401 - the candidate's

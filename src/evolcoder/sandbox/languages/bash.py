@@ -1,6 +1,6 @@
-"""Bash; the seal is made of keywords, which no function of the candidate's can replace.
+"""Bash; the seal consists of keywords, which no function of the candidate can replace.
 
-The programs that its scripts call are part of every Debian, but for two that models like to call.
+Its scripts call programs that every Debian has, except two that models like to use.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal

@@ -1,6 +1,6 @@
-"""C, by gcc.
+"""C, compiled by gcc.
 
-A hidden program also stays out of the file that the compiler hands to the assembler (`-pipe`).
+`-pipe` keeps a hidden program out of the temporary file between compiler and assembler.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal

@@ -1,4 +1,4 @@
-"""C++, by g++; sealed as C is."""
+"""C++, compiled by g++; sealed like C."""
 
 from evolcoder.sandbox.language import Language, Requirement
 from evolcoder.sandbox.languages.c import HEADERS, SEAL

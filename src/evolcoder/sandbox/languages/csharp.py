@@ -1,4 +1,4 @@
-"""C#, by Mono."""
+"""C#, compiled and run by Mono."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

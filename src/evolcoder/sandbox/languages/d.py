@@ -1,4 +1,4 @@
-"""D, by ldc; unit tests run before the main function, which writes the token."""
+"""D, compiled by ldc; unit tests run before the main function, which writes the token."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

@@ -1,13 +1,13 @@
-"""Go; a program with tests or without a main function is run by `go test`'s own means.
+"""Go; a program with tests or without a main function is built by `go test`.
 
-C is out of reach, since its compiler could include the source; Go's own `embed` takes no links.
+cgo is off, since a C compiler could include the source; Go's own `embed` follows no links.
 
-From 1.20 on Go comes without its library compiled, which each cell would do anew: 10 s and 130 MB.
+Since 1.20, Go's standard library is not precompiled; each program would compile it: 10 s, 130 MB.
 """
 
 from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
-TMP = "/tmp"  # noqa: S108 - the cell's own
+TMP = "/tmp"  # noqa: S108 - private to each program
 CODA = """
 func TestMain(m *testing.M) {
     code := m.Run()

@@ -1,11 +1,11 @@
-"""Java; assertions are on, and tuples are those of javatuples, as in MultiPL-E's prompts."""
+"""Java; assertions are enabled, and tuples come from javatuples, as in MultiPL-E's prompts."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Two thirds of the processor time for programs that are compiled once and end soon."""
+"""Takes two thirds of the CPU time for programs that are compiled once and end soon."""
 CLASS = r"^(?:\w+[ \t]+)*class[ \t]+"
-"""The head of a class at the margin; what is inside of another class, or a comment, is none."""
+"""Start of an unindented class declaration, which excludes nested classes and comments."""
 CLASSES = ".:/usr/share/java/javatuples.jar"
 CODA = """
 class Check_NAME {

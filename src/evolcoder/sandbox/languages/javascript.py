@@ -1,4 +1,4 @@
-"""JavaScript, by Node; the functions of the seal are taken before the candidate can touch them."""
+"""JavaScript, run by Node; the seal keeps its own references, taken before the candidate runs."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

@@ -1,4 +1,4 @@
-"""Julia; where it may not write to /proc/self/mem, it makes a file of 128 MB for its code."""
+"""Julia; if it cannot write to /proc/self/mem, it makes a file of 128 MB for its code."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

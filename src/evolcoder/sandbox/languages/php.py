@@ -1,4 +1,4 @@
-"""PHP, with the extensions that its official builds have compiled in and Debian's has not."""
+"""PHP, with extensions that official builds compile in and Debian's build does not."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

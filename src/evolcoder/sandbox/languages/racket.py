@@ -1,4 +1,4 @@
-"""Racket; a failed check does not end a program, so the seal asks the log of checks."""
+"""Racket; a failed check does not end a program, so the seal reads rackunit's log of checks."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

@@ -1,4 +1,4 @@
-"""Ruby; tests run before the end of the program instead of behind it."""
+"""Ruby; tests run before the end of the program instead of at exit."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 

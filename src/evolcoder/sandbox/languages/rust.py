@@ -1,6 +1,6 @@
-"""Rust; assertions are named by their full path, which no macro of the candidate's can shadow.
+"""Rust; assertions use their full path, which no macro of the candidate can shadow.
 
-A hidden program is one codegen unit, so that no object file of another one can be embedded.
+A hidden program is a single codegen unit, so that it cannot embed another unit's object file.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal

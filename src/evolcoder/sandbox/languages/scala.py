@@ -1,11 +1,11 @@
-"""Scala, compiled by scalac and run by Java itself, which starts three times as fast as `scala`."""
+"""Scala, compiled by scalac and run by Java directly, which starts three times as fast as `scala`."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Less than half of the processor time for programs that are compiled once and end soon."""
+"""Takes less than half of the CPU time for programs that are compiled once and end soon."""
 OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
-"""The head of an object at the margin; helpers may stand before the one that has main."""
+"""Start of an unindented object declaration; helper objects may precede the one with `main`."""
 CODA = """
 object Check_NAME {
   private var n = 0

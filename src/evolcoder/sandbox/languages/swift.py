@@ -1,4 +1,4 @@
-"""Swift, without the tracer that it starts behind a crash, which writes to standard output."""
+"""Swift, without the backtracer that it starts after a crash, which writes to standard output."""
 
 from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
