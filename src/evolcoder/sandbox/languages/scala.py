@@ -1,4 +1,4 @@
-"""Scala, compiled by scalac and run by Java directly, which starts three times as fast as `scala`."""
+"""Scala, compiled by scalac and run by Java, which starts three times as fast as `scala`."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
