@@ -1,4 +1,4 @@
-"""How processor time and idleness are added up from looks at a program."""
+"""CPU time and idleness are added up over samples of a program."""
 
 import os
 
@@ -27,7 +27,7 @@ LOOKS = {
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_processor_time_counts_once_whoever_waited(name):
-    """What a process used is counted at its looks, by its parent's wait, and never twice."""
+    """CPU time is counted once, whether seen in a sample or through the reaping parent."""
     looks, in_all = LOOKS[name]
     ledger = Ledger()
     for look in looks:
@@ -36,7 +36,7 @@ def test_processor_time_counts_once_whoever_waited(name):
 
 
 def test_what_is_assumed_and_what_was_waited_for_do_not_add_up():
-    """The larger of them counts, and the first not whole, so that no program pays too much."""
+    """Only the larger of both counts, the assumed time at a discount."""
     ledger = Ledger()
     ledger.add([seen(7, 1.0)])
     ledger.assume(2.0)
@@ -49,7 +49,7 @@ STAGE = {"idle_s": 1.0, "idle_in_all_s": 3.0}
 
 
 def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
-    """How idle a program is after so many looks, between which it uses so much."""
+    """Return how idle a program is after `n` samples with `used_s` CPU seconds between them."""
     idle = watch._Idleness(0.0)
     for number in range(1, n + 1):
         idle.add(number * every_s, number * used_s, lambda: idleness)
@@ -64,12 +64,12 @@ def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
     (500, 0.02 * SAMPLE_S, 1.0, True),  # sleeps, and works a little between
 ])  # fmt: skip
 def test_a_program_is_idle_that_could_work_and_does_not(n, used_s, idleness, is_over):
-    """Who waits for a processor or uses it is not."""
+    """Waiting for or using a CPU is not idle."""
     assert looked_at(n, used_s, idleness).is_over(STAGE, ran_s=0.0) is is_over
 
 
 def test_a_machine_that_stood_still_says_nothing_of_a_program():
-    """Of a long time without a look no more counts than one look may take."""
+    """After a long gap between samples only the expected interval counts."""
     assert not looked_at(3, 0.0, 1.0, every_s=100.0).is_over(STAGE, ran_s=0.0)
 
 
@@ -97,7 +97,7 @@ JOB = {"compile": {"bound": 0}, "run": {"bound": 256 * MB}}
 
 @pytest.fixture(params=["v1", "v2", "v2 without peaks"])
 def group(request, tmp_path):
-    """The files of a control group as each version has them, in a folder."""
+    """A folder with a control group's files, as in each version."""
     files = dict(V1 if request.param == "v1" else V2)
     if request.param == "v2 without peaks":
         del files["peak"]
@@ -108,7 +108,7 @@ def group(request, tmp_path):
 
 @pytest.fixture
 def meter(group, monkeypatch):
-    """What reads these files, beside a worker that uses no processor itself."""
+    """A meter of these files, in a worker that uses no CPU time itself."""
     monkeypatch.setattr(metering.time, "process_time", lambda: 0.0)
     files = {path.name: os.open(path, os.O_RDWR) for path in group.iterdir()}
     meter = CgroupMeter(files, list, -1)
@@ -119,13 +119,13 @@ def meter(group, monkeypatch):
 
 
 def test_a_group_is_given_the_limit_of_a_program(group, meter):
-    """What the worker itself holds comes on top."""
+    """The worker's own memory is added to the limit."""
     limit = int((group / "limit").read_text().split()[0])
     assert 256 * MB < limit < 256 * MB + 8 * MB
 
 
 def test_processor_time_of_a_group_is_in_seconds(group, meter):
-    """Version 1 tells nanoseconds and version 2 microseconds."""
+    """Version 1 reports nanoseconds and version 2 microseconds."""
     text = (group / "cpu").read_text()
     (group / "cpu").write_text(text.replace("2000000", "5500000"))
     assert meter.sample(JOB["run"], 0.1, 0).cpu_s == pytest.approx(3.5)
@@ -135,7 +135,7 @@ def test_processor_time_of_a_group_is_in_seconds(group, meter):
 def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
     group, meter, at_limit, why
 ):
-    """The machine's want of memory is not the program's fault."""
+    """Lack of memory on the machine is not the program's failure."""
     if at_limit:
         for name in ("peak", "held"):
             if (group / name).exists():

@@ -1,7 +1,7 @@
-"""What a toolchain lacks is found as a program would find it, and named with what brings it.
+"""Missing requirements are found by running programs, and named with their packages.
 
-The kind: tools are here, and something that programs or tests import is not. A part is taken away
-by a program that cannot load it, so that these tests hold on whole and on bare machines alike.
+The case: the tools are installed, but a library for programs or tests is not. A library is removed
+by a probe that cannot load it, so the tests work on complete and on bare machines.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ PLAIN = {
 
 
 class Counting:
-    """A sandbox that counts what it is given, and may fail."""
+    """A sandbox that counts its programs and may fail."""
 
     def __init__(self, sandbox=None, n_failures=0):
         self.sandbox = sandbox
@@ -79,7 +79,7 @@ def polyglot():
 
 
 def without(monkeypatch, language, **changes):
-    """Give a language one requirement, which no machine meets."""
+    """Give a language one requirement that no machine meets."""
     one = Requirement("no such part", invalid_source(language), "some-package")
     changed = replace(LANGUAGES[language], requirements=(replace(one, **changes),))
     monkeypatch.setitem(LANGUAGES, language, changed)
@@ -94,13 +94,13 @@ def missing(driver, language):
 
 
 def test_every_language_declares_what_its_tests_need():
-    """A language without requirements would be taken for whole whatever is missing."""
+    """A language without requirements would be considered complete."""
     assert [name for name, language in LANGUAGES.items() if not language.requirements] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_required_is_what_is_installed(language):
-    """Each package beside the tools' own is there for a requirement, and each requirement has one."""
+    """Every package besides the tools' own belongs to a requirement, and vice versa."""
     required = {name for one in LANGUAGES[language].requirements for name in names_of(one)}
     ways = {name: parse_offers(one.package) for name, one in LANGUAGES.items()}
     assert required <= {name for every in ways.values() for way in every for name in way.names}
@@ -111,7 +111,7 @@ def test_what_is_required_is_what_is_installed(language):
     "language", by_language(["bash", "c", "java", "javascript", "perl", "rust"])
 )
 def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, language):
-    """The tools work, one program cannot load what it needs: that is missing, and nothing else."""
+    """If one probe fails and the tools work, only its requirement is missing."""
     polyglot.needs(language)
     without(monkeypatch, language)
     (found,) = missing(polyglot, language)
@@ -121,7 +121,7 @@ def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, languag
 
 
 def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatch):
-    """Where not even a program that prints runs, only what was said names a part."""
+    """If no program runs, only the tools' error output identifies a requirement."""
     failing = "echo 'stdio.h: No such file' >&2; exit 1"
     monkeypatch.setitem(PROBES, "bash", (failing, "while :; do :; done"))
     without(monkeypatch, "bash", program=failing, absent=r"stdio\.h: No such")
@@ -142,20 +142,20 @@ def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatc
 
 @pytest.mark.parametrize("program", ["while :; do :; done", "sleep 60", "yes"])
 def test_what_could_not_be_found_out_is_no_lack(bash, monkeypatch, program):
-    """A probe that is slow on a busy machine, or is ended for any other reason, blames nobody."""
+    """A probe that times out or is ended is inconclusive."""
     monkeypatch.setattr(module, "PROBE_LIMITS", Limits(cpu_s=0.2, wall_s=0.5))
     without(monkeypatch, "bash", program=program)
     assert missing(bash, "bash") == ()
 
 
 def test_a_probe_may_say_more_than_its_answer(bash, monkeypatch):
-    """What a tool prints of its own accord, before, hides nothing that is there."""
+    """Other output before the answer does not make a requirement missing."""
     without(monkeypatch, "bash", program="echo 'priorities may not be set'; echo 42")
     assert missing(bash, "bash") == ()
 
 
 def test_a_failing_sandbox_is_no_lack_and_is_asked_again(bash, monkeypatch):
-    """Its failure is raised as such, and what was not found out is not remembered."""
+    """The sandbox's failure is raised, and inconclusive results are not cached."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     requirements = Requirements(Counting(bash.sandbox, n_failures=1))
     with pytest.raises(SandboxError, match="a worker ended"):
@@ -164,7 +164,7 @@ def test_a_failing_sandbox_is_no_lack_and_is_asked_again(bash, monkeypatch):
 
 
 def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monkeypatch):
-    """Many programs at once start one look; Python and languages that nobody uses start none."""
+    """Concurrent programs start one probe; Python and unused languages start none."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
     counting = Counting(bash.sandbox)
 
@@ -180,7 +180,7 @@ def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monke
 
 @pytest.mark.parametrize("language", NEEDING)
 def test_who_needs_a_part_is_read_off_the_source(language):
-    """Prompts, tests and programs as MultiPL-E and models write them; others are left alone."""
+    """Requirements are recognised in prompts, tests and programs of MultiPL-E and of models."""
     optional = [
         MissingRequirement(language, one, stops_all=False, said="")
         for one in LANGUAGES[language].requirements
@@ -197,7 +197,7 @@ def test_who_needs_a_part_is_read_off_the_source(language):
     ids=["source", "test"],
 )
 def test_what_needs_a_missing_part_is_not_run(bash, monkeypatch, program):
-    """It is the sandbox's failure with what to install, and never the program's."""
+    """It is a sandbox failure that says what to install, never the program's failure."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     checked = CheckedSandbox(bash.sandbox)
     with pytest.raises(SandboxError, match="bash: part not found; install bash-part"):
@@ -209,7 +209,7 @@ def test_what_needs_a_missing_part_is_not_run(bash, monkeypatch, program):
 
 
 def test_a_skip_names_what_is_missing(bash, monkeypatch):
-    """Tests whose language is whole but for a part are skipped with the reason, others run."""
+    """Tests that need a missing part are skipped with the reason; others run."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     with contextmanager(held)("strict", languages=["bash"]) as driver:
         driver.needs("bash", "echo 1")

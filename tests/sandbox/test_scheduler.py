@@ -1,4 +1,4 @@
-"""Who runs next where more want to run than there is room for."""
+"""Waiters are scheduled by priority, and exclusive runs wait for all others."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ async def settle():
 
 
 def test_the_longest_goes_first_and_equals_in_their_order():
-    """A long program that begins last would leave every other worker idle beside it."""
+    """A long program that starts last would leave all other workers idle."""
     went = []
 
     async def go(seats, name, longest_s):
@@ -35,8 +35,8 @@ def test_the_longest_goes_first_and_equals_in_their_order():
 
 
 @pytest.mark.parametrize("called", [False, True])
-def test_who_is_cancelled_leaves_no_seat_taken(called):
-    """Neither while it waits, nor when it has been called and not yet come."""
+def test_a_cancelled_waiter_leaves_no_slot_acquired(called):
+    """Cancelled while waiting, or after being woken but before running."""
 
     async def story():
         seats = PrioritySemaphore(1)
@@ -59,8 +59,8 @@ def test_who_is_cancelled_leaves_no_seat_taken(called):
 
 
 @pytest.mark.parametrize("at_most", [1, 2])
-def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
-    """Whoever asks to be alone waits for the lull and for every seat; then others wait for it."""
+def test_a_bounded_number_is_admitted_once_all_slots_are_free(at_most):
+    """An exclusive run waits for the idle event and all slots; then others wait for it."""
     inside, most, order = [], [], []
 
     async def alone(exclusive, lull, name):
@@ -92,8 +92,8 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
     assert max(most) == at_most
 
 
-def test_who_is_cancelled_before_it_is_alone_gives_every_seat_back():
-    """It may have taken some of them by then."""
+def test_a_cancelled_exclusive_run_releases_its_slots():
+    """Slots acquired so far are released."""
 
     async def story():
         seats, lull = PrioritySemaphore(2), asyncio.Event()

@@ -1,4 +1,4 @@
-"""A worker says which weights it runs by comparing them, not by believing that it loaded them."""
+"""A worker identifies its weights by comparing them with the files."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from evolcoder.serving.vllm_worker import WeightsCheck
 
 @pytest.fixture
 def torch():
-    """Torch, or this test is left out."""
+    """Torch; skip if it is not installed."""
     pytest.importorskip("safetensors.torch")
     return pytest.importorskip("torch")
 
@@ -21,7 +21,7 @@ def worker(model):
 
 
 def test_every_tensor_of_the_same_name_and_shape_is_compared(torch, tmp_path):
-    """In the type that the worker runs; joined and padded ones are left out."""
+    """Tensors are compared in the worker's dtype; fused and padded ones are skipped."""
     from safetensors.torch import save_file
 
     torch.manual_seed(0)

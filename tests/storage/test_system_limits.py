@@ -1,4 +1,4 @@
-"""What the system refuses is one line, wherever in an error it stands."""
+"""Operating system errors are reported in one line, wherever they occur in an exception."""
 
 import asyncio
 import errno
@@ -32,7 +32,7 @@ def refused(number, place=None):
     ],
 )
 def test_every_refusal_says_what_to_do(error, told):
-    """Room, rights, descriptors, processes, memory and disks each have their own remedy."""
+    """Space, permissions, descriptors, processes, memory and disks have their own remedies."""
     said = system_error_text(error)
     assert said.startswith(told)
     assert "\n" not in said
@@ -50,12 +50,12 @@ def test_every_refusal_says_what_to_do(error, told):
     ],
 )
 def test_a_fault_of_ours_stays_one(error):
-    """What the system did not refuse is not taken for a refusal, and keeps its traceback."""
+    """Other exceptions are not reported as system errors and keep their traceback."""
     assert system_error_text(error) is None
 
 
 def test_a_refusal_is_found_in_a_group_and_as_a_cause():
-    """A task group and whoever raises anew hide nothing."""
+    """Exception groups and causes are searched."""
 
     async def full():
         raise refused(errno.ENOSPC, "x.db")
@@ -72,7 +72,7 @@ def test_a_refusal_is_found_in_a_group_and_as_a_cause():
 
 
 def test_errors_that_cause_each_other_end():
-    """A ring of causes is gone through once."""
+    """A cycle of causes is visited once."""
     one, other = ValueError(), KeyError()
     one.__cause__, other.__cause__ = other, one
     assert system_error_text(one) is None
