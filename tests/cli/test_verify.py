@@ -283,7 +283,7 @@ def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, serve
 def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
     """Said once, by name; answers in other languages are run as ever."""
     said = "echo 'stdio.h: No such file' >&2; exit 1"
-    headers = replace(part(is_here=False), program=said, absent="stdio")
+    headers = replace(part(is_here=False), program=said, error_pattern="stdio")
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
     monkeypatch.setitem(PROBES, "bash", (said, ""))
     rows = [{"instruction": f"Do {n}.", "output": "```bash\nif\n```"} for n in range(3)]

@@ -192,7 +192,7 @@ def test_limits_of_version_2_are_written_to_its_files(tmp_path):
     assert group.is_complete()
     assert group.n_oom_kills() == 2
     files = group.open_files()
-    assert set(files) == {"cpu", "ended", "held", "stat", "limit"}
+    assert set(files) == {"cpu", "events", "usage", "stat", "limit"}
     for fd in files.values():
         os.close(fd)
 

@@ -133,7 +133,7 @@ def test_what_does_not_compile_does_not_pass(polyglot, language):
 )
 def test_the_class_that_has_main_is_found(language, source):
     """Nested and other classes and comments do not mislead the search."""
-    assert LANGUAGES[language].words(("MAIN",), source) == ("Problem",)
+    assert LANGUAGES[language].resolve_command(("MAIN",), source) == ("Problem",)
 
 
 @pytest.mark.toolchains

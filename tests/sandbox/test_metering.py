@@ -75,8 +75,8 @@ def test_a_machine_that_stood_still_says_nothing_of_a_program():
 
 V1 = {
     "cpu": "2000000000\n",
-    "ended": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
-    "held": "1000\n",
+    "events": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+    "usage": "1000\n",
     "stat": "cache 0\nshmem 0\n",
     "peak": "1000\n",
     "limit": "0\n",
@@ -84,8 +84,8 @@ V1 = {
 }
 V2 = {
     "cpu": "usage_usec 2000000\nuser_usec 1\n",
-    "ended": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
-    "held": "1000\n",
+    "events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
+    "usage": "1000\n",
     "stat": "anon 0\nfile 0\nshmem 0\nslab_reclaimable 0\n",
     "peak": "1000\n",
     "limit": "max\n",
@@ -137,10 +137,10 @@ def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
 ):
     """Lack of memory on the machine is not the program's failure."""
     if at_limit:
-        for name in ("peak", "held"):
+        for name in ("peak", "usage"):
             if (group / name).exists():
                 (group / name).write_text(f"{256 * MB}\n")
         meter.sample(JOB["run"], 0.1, 0)
-    text = (group / "ended").read_text().replace("oom_kill 0", "oom_kill 1")
-    (group / "ended").write_text(text.replace("oom 0", "oom 1") if at_limit else text)
+    text = (group / "events").read_text().replace("oom_kill 0", "oom_kill 1")
+    (group / "events").write_text(text.replace("oom 0", "oom 1") if at_limit else text)
     assert meter.sample(JOB["run"], 0.1, 0).over == why

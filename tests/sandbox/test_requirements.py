@@ -124,14 +124,14 @@ def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatc
     """If no program runs, only the tools' error output identifies a requirement."""
     failing = "echo 'stdio.h: No such file' >&2; exit 1"
     monkeypatch.setitem(PROBES, "bash", (failing, "while :; do :; done"))
-    without(monkeypatch, "bash", program=failing, absent=r"stdio\.h: No such")
+    without(monkeypatch, "bash", program=failing, error_pattern=r"stdio\.h: No such")
     (named,) = missing(bash, "bash")
-    assert (named.name, named.stops_all, named.said) == (
+    assert (named.name, named.stops_all, named.tool_message) == (
         "no such part",
         True,
         "stdio.h: No such file",
     )
-    without(monkeypatch, "bash", program=failing, absent="other words")
+    without(monkeypatch, "bash", program=failing, error_pattern="other words")
     (unnamed,) = missing(bash, "bash")
     assert (
         str(unnamed)
@@ -184,7 +184,7 @@ def test_who_needs_a_part_is_read_off_the_source(language):
     optional = [
         MissingRequirement(language, one, stops_all=False, said="")
         for one in LANGUAGES[language].requirements
-        if one.users
+        if one.used_by
     ]
     for source in NEEDING[language]:
         assert sum(lack.concerns(source) for lack in optional) == 1, source

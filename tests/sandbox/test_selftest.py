@@ -74,7 +74,7 @@ def test_what_tests_need_is_run_and_named(monkeypatch):
 def test_a_part_that_no_program_can_do_without_is_named(monkeypatch):
     """A compiler without its C library fails, and the detail begins with the reason."""
     said = "echo 'stdio.h: No such file' >&2; exit 1"
-    headers = replace(part(is_here=False), program=said, absent="stdio")
+    headers = replace(part(is_here=False), program=said, error_pattern="stdio")
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
     monkeypatch.setitem(PROBES, "bash", (said, "while :; do :; done"))
     found = asyncio.run(check(("bash",), level="strict")).of("bash")

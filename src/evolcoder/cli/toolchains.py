@@ -71,9 +71,9 @@ def _install_npm(names: Sequence[str]) -> None:
 
 def _finish(languages: Sequence[str]) -> None:
     """Do what some packages leave to be done."""
-    for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].once):
+    for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].post_install):
         variables = [f"{name}={value}" for name, value in language.environment]
-        _run("env", *variables, "sh", "-c", language.once)
+        _run("env", *variables, "sh", "-c", language.post_install)
 
 
 def _run(*command: str) -> bool:

@@ -28,8 +28,8 @@ _CONTROLLERS = ("memory", "pids", "cpuacct")
 """Version 1 controllers, memory first."""
 _FILES = {
     "cpu": ("cpuacct.usage", "cpu.stat"),
-    "ended": ("memory.oom_control", "memory.events"),
-    "held": ("memory.usage_in_bytes", "memory.current"),
+    "events": ("memory.oom_control", "memory.events"),
+    "usage": ("memory.usage_in_bytes", "memory.current"),
     "stat": ("memory.stat", "memory.stat"),
     "peak": ("memory.max_usage_in_bytes", "memory.peak"),
     "limit": ("memory.limit_in_bytes", "memory.max"),
@@ -124,7 +124,7 @@ class Cgroup:
 
     def n_oom_kills(self) -> int:
         """Return how many processes the kernel has killed in it for lack of memory."""
-        path = self._path("ended")
+        path = self._path("events")
         return n_oom_kills_in(_read(path).encode()) if path else 0
 
     def remove(self) -> None:

@@ -169,17 +169,17 @@ def _mode(program: Program) -> dict[str, Any]:
 def _commands(program: Program, toolchain: Toolchain) -> dict[str, Any]:
     language = toolchain.language
     hidden = isinstance(program.task, Script) and program.task.hidden
-    command = language.words(toolchain.command, program.source)
-    file, compiler = language.build(toolchain.compiler, program.source)
-    is_fed = hidden and bool(language.fed)
+    command = language.resolve_command(toolchain.command, program.source)
+    file, compiler = language.source_and_compiler(toolchain.compiler, program.source)
+    compile_from_stdin = hidden and bool(language.stdin_arguments)
     return {
         "mode": "commands",
         "file": file,
-        "compiler": (*compiler[:1], *language.fed) if is_fed else compiler,
-        "is_fed": is_fed,
+        "compiler": (*compiler[:1], *language.stdin_arguments) if compile_from_stdin else compiler,
+        "compile_from_stdin": compile_from_stdin,
         "is_linked": hidden and language.is_linked,
         "command": toolchain.hidden if hidden and toolchain.hidden else command,
-        "feed": command[-1] if hidden and toolchain.hidden else "",
+        "stdin_source": command[-1] if hidden and toolchain.hidden else "",
         "hidden": hidden,
         "environment": {**ENVIRONMENT, **dict(language.environment)},
     }

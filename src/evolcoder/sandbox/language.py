@@ -46,17 +46,17 @@ class Seal:
 
     prologue: str = ""
     """Inserted before the candidate."""
-    after: str = ""
+    prologue_after: str = ""
     """Regex of what must stay before the prologue."""
-    coda: str = ""
+    suffix: str = ""
     """Appended after the test."""
     check: str = ""
     """Regex of one check in the test; empty: the whole test counts as one check."""
-    counted: str = ""
+    check_replacement: str = ""
     """Replacement for a check, as a template of `re.sub`."""
     epilogue: str = ""
     """Code that writes token and count, inserted after the last check."""
-    closers: int = 0
+    closing_braces: int = 0
     """Number of the test's closing braces that follow the epilogue."""
     failed: str = r"^REFUSED (\d+) failed$"
     """Regex for a failed check in standard output or error; its group, if any, is the number of
@@ -66,15 +66,15 @@ class Seal:
         """Return candidate and test as one sealed source, and its number of checks."""
         checks = 1
         if self.check:
-            counted = words.fill_in(self.counted)
-            test, checks = re.subn(self.check, counted, test, flags=re.MULTILINE)
+            replacement = words.fill_in(self.check_replacement)
+            test, checks = re.subn(self.check, replacement, test, flags=re.MULTILINE)
         # Only in the seal's own parts: a candidate must not learn the token by writing TOKEN.
-        own = (self.prologue, self.epilogue, self.coda)
-        prologue, epilogue, coda = map(words.fill_in, own)
-        head = re.match(self.after, candidate)
+        own = (self.prologue, self.epilogue, self.suffix)
+        prologue, epilogue, suffix = map(words.fill_in, own)
+        head = re.match(self.prologue_after, candidate)
         at = head.end() if head else 0
         source = candidate[:at] + prologue + candidate[at:]
-        return f"{source}\n{_before_closers(test, epilogue, self.closers)}{coda}", checks
+        return f"{source}\n{_before_closers(test, epilogue, self.closing_braces)}{suffix}", checks
 
     def failed_check(self, words: SealWords, output: str) -> int | None:
         """Return the number of the failed check; -1 if unknown, None if none failed."""
@@ -93,7 +93,7 @@ _NUMBER_DIGITS = 9
 class Main:
     """How to compile a program with a main function, if tests are compiled differently."""
 
-    seen: str
+    pattern: str
     """Regex that matches a source with a main function."""
     file: str
     """Name of the source file."""
@@ -111,9 +111,9 @@ class Requirement:
     """A program that prints 42 if the dependency is installed and fails otherwise."""
     package: str
     """The package of `Language.package` that provides it, in the same notation."""
-    users: str = ""
+    used_by: str = ""
     """Regex of the programs, tests and prompts that need it; empty: all of them."""
-    absent: str = ""
+    error_pattern: str = ""
     """Regex of the tools' error without it, for a dependency of every program: then no program
     runs, and only this shows what is missing."""
     remedy: str = ""
@@ -121,7 +121,7 @@ class Requirement:
 
     def is_needed_by(self, source: str) -> bool:
         """Return whether a program, test or prompt needs it."""
-        return not self.users or re.search(self.users, source, re.MULTILINE) is not None
+        return not self.used_by or re.search(self.used_by, source, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Language:
     """How to compile a program with a main function, if different."""
     hidden: tuple[str, ...] = ()
     """Runs the program from standard input; empty if compiled programs need no source."""
-    fed: tuple[str, ...] = ()
+    stdin_arguments: tuple[str, ...] = ()
     """Compiler arguments to compile a hidden program from standard input; empty if programs cannot
     embed files or the compiler cannot do it. A source without a file name cannot embed itself, and
     a sealed source contains the test."""
@@ -153,28 +153,30 @@ class Language:
     only files of that folder and do not follow links."""
     seal: Seal = field(default=Seal(), repr=False)
     """How to seal a test."""
-    main: str = ""
+    main_pattern: str = ""
     """Regex whose group replaces MAIN."""
     environment: tuple[tuple[str, str], ...] = ()
     """Additional environment variables for its tools."""
     requirements: tuple[Requirement, ...] = field(default=(), repr=False)
     """Dependencies of its programs and of benchmark tests besides its tools."""
-    once: str = ""
+    post_install: str = ""
     """Shell command that root runs once after installing the tools, in `environment`."""
     file_mb: int = 0
     """Minimum for `Limits.file_mb`, for the files that its own tools write."""
 
-    def build(self, compiler: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
+    def source_and_compiler(
+        self, compiler: tuple[str, ...], source: str
+    ) -> tuple[str, tuple[str, ...]]:
         """Return the name of the source file, and the compiler with its arguments."""
-        if self.with_main is None or not re.search(self.with_main.seen, source):
+        if self.with_main is None or not re.search(self.with_main.pattern, source):
             return self.file, compiler
         return self.with_main.file, (*compiler[:1], *self.with_main.arguments)
 
-    def words(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
+    def resolve_command(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
         """Replace MAIN with the class that has the main function."""
-        if not self.main:
+        if not self.main_pattern:
             return command
-        found = re.search(self.main, source)
+        found = re.search(self.main_pattern, source)
         return tuple(word.replace("MAIN", found[1] if found else "Main") for word in command)
 
 

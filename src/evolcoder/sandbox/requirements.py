@@ -94,7 +94,7 @@ class MissingRequirement:
     """The missing requirement; None if the tools themselves fail for an unknown reason."""
     stops_all: bool
     """Whether it prevents every program of the language from running."""
-    said: str
+    tool_message: str
     """First line of the tools' error output."""
 
     @property
@@ -124,7 +124,9 @@ class MissingRequirement:
     def advice(self) -> str:
         """What is missing and what to do."""
         if self.requirement is None:
-            return f"its tools do not work here ({self.said or 'no message'}); {self.remedy}"
+            return (
+                f"its tools do not work here ({self.tool_message or 'no message'}); {self.remedy}"
+            )
         return f"{self.name} not found; {self.remedy}"
 
     def __str__(self) -> str:
@@ -167,16 +169,23 @@ class Requirements:
         plain = await self._run(language, PROBES[language][0])
         if not _fails(plain):
             return tuple(
-                MissingRequirement(language, one, stops_all=False, said=first_line(execution))
+                MissingRequirement(
+                    language, one, stops_all=False, tool_message=first_line(execution)
+                )
                 for one, execution in failed.items()
             )
         named = [
-            one for one, ran in failed.items() if one.absent and _output_matches(ran, one.absent)
+            one
+            for one, ran in failed.items()
+            if one.error_pattern and _output_matches(ran, one.error_pattern)
         ]
         found: list[Requirement | None] = [*named] or [None]
         return tuple(
             MissingRequirement(
-                language, one, stops_all=True, said=first_line(failed[one] if one else plain)
+                language,
+                one,
+                stops_all=True,
+                tool_message=first_line(failed[one] if one else plain),
             )
             for one in found
         )
@@ -232,6 +241,6 @@ def _fails(execution: Execution) -> bool:
     return execution.status is Status.FINISHED
 
 
-def _output_matches(execution: Execution, absent: str) -> bool:
+def _output_matches(execution: Execution, pattern: str) -> bool:
     output = (execution.stderr + b"\n" + execution.stdout).decode("utf-8", "replace")
-    return re.search(absent, output) is not None
+    return re.search(pattern, output) is not None

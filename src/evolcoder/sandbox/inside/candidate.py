@@ -71,7 +71,7 @@ def serve(code: types.CodeType, link: socket.socket) -> int:
         _send(link, encode(["raise", *_describe(error)]))
         return 1
     _send(link, encode(["value", None]))
-    objects = _Objects()
+    objects = _ObjectTable()
     while (request := receive(link)) is not None:
         _send(link, _reply(request, space, objects))
     return 0
@@ -83,25 +83,25 @@ def receive(link: socket.socket) -> bytes | None:
     return _receive_exactly(link, FRAME.unpack(head)[0]) if head is not None else None
 
 
-class _Objects:
+class _ObjectTable:
     """Objects that the test can refer to but not see."""
 
     def __init__(self) -> None:
-        self.held: dict[int, object] = {}
+        self.values: dict[int, object] = {}
         self._numbers = itertools.count()
 
     def refer(self, value: object) -> list[Any]:
         """Keep a value and return its reference."""
         number = next(self._numbers)
-        self.held[number] = value
+        self.values[number] = value
         return [number, type(value).__name__]
 
     def resolve(self, rest: list[Any]) -> object:
         """Return the value of a reference, or a builtin type by its name."""
-        return getattr(builtins, rest[0]) if isinstance(rest[0], str) else self.held[rest[0]]
+        return getattr(builtins, rest[0]) if isinstance(rest[0], str) else self.values[rest[0]]
 
 
-def _reply(request: bytes, space: dict[str, Any], objects: _Objects) -> bytes:
+def _reply(request: bytes, space: dict[str, Any], objects: _ObjectTable) -> bytes:
     try:
         action, target, *operands = decode(request, objects.resolve)
         target = space[target] if action == "global" else target

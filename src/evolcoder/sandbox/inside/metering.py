@@ -65,8 +65,8 @@ class Meter(Protocol):
         """Start measuring a program that has no processes yet."""
         ...
 
-    def sample(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
-        """Sample a program `since_s` after its last sample; `cell` is our process around it."""
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:
+        """Sample a program `since_s` after its last sample; `isolated_pid` is our own process."""
         ...
 
     def idleness(self) -> float:
@@ -90,7 +90,7 @@ class CgroupMeter:
     def __init__(self, files: Mapping[str, int], find: FindProcesses, proc: int) -> None:
         self._files, self._find, self._proc = files, find, proc
         self._cpu, self._peak = files["cpu"], files.get("peak")
-        self._own = self._held() - self._cached() + _SLACK_BYTES
+        self._own = self._usage() - self._cached() + _SLACK_BYTES
         self._own_at_first = self._own
         self._events = self._read_events()
         self._limit = self._before = self._seen = 0
@@ -116,7 +116,7 @@ class CgroupMeter:
         self._was_sampled = False
         self._cpu_before = self._now_s()
 
-    def sample(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:  # noqa: ARG002
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:  # noqa: ARG002
         """Sample a program; the kernel enforces its memory limit."""
         self._was_sampled = True
         return Used(self._cpu_s(), self._over(stage["bound"]))
@@ -127,12 +127,12 @@ class CgroupMeter:
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
         """Return used resources and peak memory in bytes, after all its processes have ended."""
-        cpu_s, most = rusage.ru_utime + rusage.ru_stime, rusage.ru_maxrss << 10
-        held = self._most() - self._before
-        self._needs_clearing = held > _SMALL_BYTES or self._peak is None
+        cpu_s, peak = rusage.ru_utime + rusage.ru_stime, rusage.ru_maxrss << 10
+        usage = self._peak_bytes() - self._before
+        self._needs_clearing = usage > _SMALL_BYTES or self._peak is None
         if not (self._was_sampled or self._needs_clearing or code):
-            return Used(cpu_s, ""), most
-        return Used(max(cpu_s, self._cpu_s()), self._over(job["run"]["bound"])), max(most, held)
+            return Used(cpu_s, ""), peak
+        return Used(max(cpu_s, self._cpu_s()), self._over(job["run"]["bound"])), max(peak, usage)
 
     def _cpu_s(self) -> float:
         """Return the group's CPU seconds since a program's start, without this process's."""
@@ -146,7 +146,7 @@ class CgroupMeter:
     def _over(self, limit: int) -> str:
         """Return why the kernel has killed a process since the last call, or ''."""
         if self._peak is None:
-            self._seen = max(self._seen, self._held())
+            self._seen = max(self._seen, self._usage())
         before, self._events = self._events, self._read_events()
         if self._events == before:
             return ""
@@ -155,7 +155,7 @@ class CgroupMeter:
         if ended == ended_before:
             return ""
         if at_limit is None:
-            return OVER_LIMIT if self._most() >= _NEAR_LIMIT * limit else KILLED
+            return OVER_LIMIT if self._peak_bytes() >= _NEAR_LIMIT * limit else KILLED
         return OVER_LIMIT if at_limit != at_limit_before else KILLED
 
     def _clear(self, bound: int) -> None:
@@ -165,21 +165,21 @@ class CgroupMeter:
         What remains are file caches and what this process and the kernel retain, such as directory
         entries, since nobody else is in the group. It does not count for the next program either.
         """
-        little, begun, is_asked = self._own + _LEFTOVER_SHARE * bound, time.monotonic(), False
-        while (held := self._held()) > little and held - self._cached() > little:
+        tolerated, begun, is_asked = self._own + _LEFTOVER_SHARE * bound, time.monotonic(), False
+        while (usage := self._usage()) > tolerated and usage - self._cached() > tolerated:
             time.sleep(_PAUSE_S)
             waited = time.monotonic() - begun
             if waited > _SETTLED_S:
-                self._own = held - self._cached() + _SLACK_BYTES
+                self._own = usage - self._cached() + _SLACK_BYTES
                 if self._own - self._own_at_first > bound:
-                    text = f"{held >> 20} MB of memory of ended programs were not freed"
+                    text = f"{usage >> 20} MB of memory of ended programs were not freed"
                     raise OSError(errno.EBUSY, text)
                 break
             if waited > _RECLAIM_AFTER_S and not is_asked and "reclaim" in self._files:
                 is_asked = True
                 with contextlib.suppress(OSError):
-                    os.pwrite(self._files["reclaim"], b"%d" % held, 0)
-        self._before = self._seen = held
+                    os.pwrite(self._files["reclaim"], b"%d" % usage, 0)
+        self._before = self._seen = usage
         if self._peak is not None:
             os.pwrite(self._peak, b"0", 0)
 
@@ -193,14 +193,14 @@ class CgroupMeter:
         names = [name for name in _LIMITS if name in self._files]
         return names[::-1] if rises else names
 
-    def _held(self) -> int:
-        return int(os.pread(self._files["held"], 64, 0))
+    def _usage(self) -> int:
+        return int(os.pread(self._files["usage"], 64, 0))
 
-    def _most(self) -> int:
+    def _peak_bytes(self) -> int:
         return self._seen if self._peak is None else int(os.pread(self._peak, 64, 0))
 
     def _read_events(self) -> bytes:
-        return os.pread(self._files["ended"], _EVENTS_BYTES, 0)
+        return os.pread(self._files["events"], _EVENTS_BYTES, 0)
 
     def _cached(self) -> int:
         return _cached(os.pread(self._files["stat"], 1 << 14, 0))
@@ -213,7 +213,7 @@ class TreeMeter:
         self._find, self._proc = find, proc
         self._found: Sequence[ProcessInfo] = ()
         self._ledger = Ledger()
-        self._most = 0
+        self._peak_seen = 0
         self._hidden: HiddenMemory | None = None
 
     def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:  # noqa: ARG002
@@ -222,20 +222,20 @@ class TreeMeter:
 
     def begin(self, job: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Start measuring a program that has no processes yet."""
-        self._most, self._hidden = 0, None
+        self._peak_seen, self._hidden = 0, None
 
-    def sample(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:
         """Sample a program, including memory that only `hidden_memory` finds."""
         if self._hidden is None:
             self._hidden = HiddenMemory(self._proc)
             self._ledger = Ledger()
         self._found = self._find()
         resident = sum(seen.memory for seen in self._found)
-        held = resident + self._hidden.sample(self._found, cell)
-        self._most = max(self._most, min(held, stage["memory"] + resident))
+        usage = resident + self._hidden.sample(self._found, isolated_pid)
+        self._peak_seen = max(self._peak_seen, min(usage, stage["memory"] + resident))
         new = self._ledger.add(self._found)
         self._ledger.assume(sum(since_s * self._share(seen) - seen.own_s for seen in new))
-        return Used(self._ledger.cpu_s, OVER_LIMIT if held > stage["memory"] else "")
+        return Used(self._ledger.cpu_s, OVER_LIMIT if usage > stage["memory"] else "")
 
     def idleness(self) -> float:
         """Return how idle it was at the last sample, between 0 and 1."""
@@ -245,7 +245,7 @@ class TreeMeter:
         """Return used resources and peak memory in bytes, after all its processes have ended."""
         looked = self._ledger.cpu_s if self._hidden is not None else 0.0
         used = Used(max(rusage.ru_utime + rusage.ru_stime, looked), "")
-        return used, max(rusage.ru_maxrss << 10, self._most)
+        return used, max(rusage.ru_maxrss << 10, self._peak_seen)
 
     def _share(self, seen: ProcessInfo) -> float:
         """Return the share of its time that a running process had a CPU."""

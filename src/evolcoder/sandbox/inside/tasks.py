@@ -115,25 +115,25 @@ def _commands(job: dict[str, Any]) -> int:
     source = read_all(CHANNELS.source)
     files = _write_source(job, source)
     if job["compiler"]:
-        code = _compile(job, source if job["is_fed"] else None)
+        code = _compile(job, source if job["compile_from_stdin"] else None)
         if code != 0:
             _report_compilation(compiled=False)
             return code
         _make_executable(job["command"][0])
     stdin, feed = CHANNELS.given, b""
-    if job["feed"]:
-        with open(job["feed"], "rb") as file:
+    if job["stdin_source"]:
+        with open(job["stdin_source"], "rb") as file:
             feed = file.read()
-        os.remove(job["feed"])
-    if job["hidden"] and job["feed"] != job["file"]:
+        os.remove(job["stdin_source"])
+    if job["hidden"] and job["stdin_source"] != job["file"]:
         for name in files:
             os.remove(name)
-    if job["feed"]:
+    if job["stdin_source"]:
         stdin, end = os.pipe()
     used = os.times()
     report_compiled(used.children_user + used.children_system)
     pid = spawn(lambda: _execute(job, "run", (stdin, 1, 2, ANSWERS)))
-    if job["feed"]:
+    if job["stdin_source"]:
         _feed(stdin, end, feed)
     return reap(pid)
 
@@ -141,7 +141,7 @@ def _commands(job: dict[str, Any]) -> int:
 def _write_source(job: dict[str, Any], source: bytes) -> list[str]:
     """Write the source where its compiler or interpreter reads it; return the files made."""
     name = job["file"]
-    names = [] if job["is_fed"] else [name]
+    names = [] if job["compile_from_stdin"] else [name]
     if job["is_linked"]:
         names.append(os.path.join("..", name))
         os.symlink(names[-1], name)

@@ -76,8 +76,8 @@ class Watchdog:
         now = time.monotonic()
         if stage is not self._stage_seen:
             self._stage_seen, self._idleness = stage, _Idleness(now - FIRST_SAMPLE_S)
-        cell = 0 if self.job["mode"] == "calls" else self._pid
-        self._cpu_s, why = self.meter.sample(stage, now - self._idleness.at, cell)
+        isolated_pid = 0 if self.job["mode"] == "calls" else self._pid
+        self._cpu_s, why = self.meter.sample(stage, now - self._idleness.at, isolated_pid)
         self._idleness.add(now, self._cpu_s, self.meter.idleness)
         if why:
             return why, 0.0

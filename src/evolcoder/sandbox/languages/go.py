@@ -8,7 +8,7 @@ Since 1.20, Go's standard library is not precompiled; each program would compile
 from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
 TMP = "/tmp"  # noqa: S108 - private to each program
-CODA = """
+SUFFIX = """
 func TestMain(m *testing.M) {
     code := m.Run()
     if code == 0 {
@@ -25,7 +25,7 @@ LANGUAGE = Language(
     package="golang-go",
     compiler=("go", "test", "-c", "-o", "main", "main_test.go"),
     with_main=Main(
-        seen=r"(?ms)\A(?!.*^func Test).*^package main\b.*^func main\(\)",
+        pattern=r"(?ms)\A(?!.*^func Test).*^package main\b.*^func main\(\)",
         file="main.go",
         arguments=("build", "-o", "main", "main.go"),
     ),
@@ -33,8 +33,8 @@ LANGUAGE = Language(
     command=("./main",),
     seal=Seal(
         prologue='import os_NAME "os"\n',
-        after=r"\s*package \w+[^\n]*\n",
-        coda=CODA,
+        prologue_after=r"\s*package \w+[^\n]*\n",
+        suffix=SUFFIX,
         failed=r"^--- FAIL(?![\s\S]*^panic:)",
     ),
     environment=(
@@ -44,7 +44,7 @@ LANGUAGE = Language(
         ("CGO_ENABLED", "0"),
         ("GODEBUG", "installgoroot=all"),
     ),
-    once=(
+    post_install=(
         'find "$(go env GOROOT)/pkg/" -name fmt.a | grep -q . ||'
         " { go install std && go clean -cache; }"
     ),

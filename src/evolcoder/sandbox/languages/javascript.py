@@ -19,14 +19,14 @@ PROLOGUE = """const check_NAME = (() => {
 SEAL = Seal(
     prologue=PROLOGUE,
     check=r"^(\s*)assert\.deepEqual\(",
-    counted=r"\1check_NAME.equal(",
+    check_replacement=r"\1check_NAME.equal(",
     epilogue="check_NAME.done();",
 )
 ASSERT = Requirement(
     name="node:assert",
     program='require("node:assert").deepEqual([6 * 7], [42]); console.log("42");',
     package="nodejs",
-    users=r"\bnode:assert\b",
+    used_by=r"\bnode:assert\b",
 )
 LANGUAGE = Language(
     name="javascript",

@@ -18,7 +18,7 @@ LANGUAGE = Language(
             name="Test",
             program="using Test\n@test 6 * 7 == 42\nprintln(6 * 7)",
             package="julia (julialang.org)",
-            users=r"^\s*using Test\b",
+            used_by=r"^\s*using Test\b",
         ),
     ),
 )

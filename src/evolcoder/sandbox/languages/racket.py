@@ -24,7 +24,7 @@ LANGUAGE = Language(
             program="#lang racket\n(require rackunit rackunit/log)\n"
             "(check-within (* 6 7) 42 0.001)\n(display (* 6 7))",
             package="racket",
-            users=r"\brackunit\b",
+            used_by=r"\brackunit\b",
         ),
     ),
 )

@@ -22,7 +22,7 @@ LANGUAGE = Language(
             name="test-unit",
             program='require "test/unit"\nTest::Unit::AutoRunner.need_auto_run = false\nputs 6 * 7',
             package="ruby-test-unit",
-            users=r"\btest/unit\b",
+            used_by=r"\btest/unit\b",
         ),
     ),
 )

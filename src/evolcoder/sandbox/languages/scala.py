@@ -6,7 +6,7 @@ QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Takes less than half of the CPU time for programs that are compiled once and end soon."""
 OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
 """Start of an unindented object declaration; helper objects may precede the one with `main`."""
-CODA = """
+SUFFIX = """
 object Check_NAME {
   private var n = 0
   def that(holds: Boolean): Unit = {
@@ -27,20 +27,20 @@ LANGUAGE = Language(
     compiler=("scalac", "-nowarn", "-d", ".", "Main.scala"),
     command=("java", *QUICK, "-cp", ".:/usr/share/java/scala-library.jar", "MAIN"),
     environment=(("JAVA_OPTS", " ".join(QUICK)),),
-    main=rf"(?m){OBJECT}(\w+)(?:(?!{OBJECT})[\s\S])*?\bdef\s+main\b",
+    main_pattern=rf"(?m){OBJECT}(\w+)(?:(?!{OBJECT})[\s\S])*?\bdef\s+main\b",
     seal=Seal(
-        coda=CODA,
+        suffix=SUFFIX,
         check=r"^(\s*)assert\((.*)\);\s*$",
-        counted=r"\1Check_NAME.that(\2);",
+        check_replacement=r"\1Check_NAME.that(\2);",
         epilogue="    Check_NAME.done()",
-        closers=2,
+        closing_braces=2,
     ),
     requirements=(
         Requirement(
             name="/usr/share/java/scala-library.jar",
             program="object Main { def main(a: Array[String]): Unit = println(6 * 7) }",
             package="scala-library",
-            absent=r"(?:NoClassDefFoundError|ClassNotFoundException): scala[/.]",
+            error_pattern=r"(?:NoClassDefFoundError|ClassNotFoundException): scala[/.]",
         ),
     ),
 )

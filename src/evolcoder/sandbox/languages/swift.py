@@ -8,7 +8,7 @@ LANGUAGE = Language(
     package="swiftlang (debian 13) or swift (swift.org)",
     compiler=("swiftc", "-o", "main", "main.swift"),
     with_main=Main(
-        seen=r"(?m)^@main\b",
+        pattern=r"(?m)^@main\b",
         file="program.swift",
         arguments=("-parse-as-library", "-o", "main", "program.swift"),
     ),
