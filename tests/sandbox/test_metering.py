@@ -26,7 +26,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_processor_time_counts_once_whoever_waited(name):
+def test_cpu_time_counts_once_whichever_process_reaped(name):
     """CPU time is counted once, whether seen in a sample or through the reaping parent."""
     looks, in_all = LOOKS[name]
     ledger = Ledger()
@@ -63,12 +63,12 @@ def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
     (20, 0.0, 1.0, False),  # has not slept for long
     (500, 0.02 * SAMPLE_S, 1.0, True),  # sleeps, and works a little between
 ])  # fmt: skip
-def test_a_program_is_idle_that_could_work_and_does_not(n, used_s, idleness, is_over):
+def test_a_program_that_could_use_a_cpu_and_does_not_is_idle(n, used_s, idleness, is_over):
     """Waiting for or using a CPU is not idle."""
     assert looked_at(n, used_s, idleness).is_over(STAGE, ran_s=0.0) is is_over
 
 
-def test_a_machine_that_stood_still_says_nothing_of_a_program():
+def test_a_gap_between_samples_does_not_count_as_idle():
     """After a long gap between samples only the expected interval counts."""
     assert not looked_at(3, 0.0, 1.0, every_s=100.0).is_over(STAGE, ran_s=0.0)
 
@@ -132,7 +132,7 @@ def test_processor_time_of_a_group_is_in_seconds(group, meter):
 
 
 @pytest.mark.parametrize(("at_limit", "why"), [(True, OVER_LIMIT), (False, KILLED)])
-def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
+def test_its_own_limit_is_distinguished_from_lack_of_memory_on_the_machine(
     group, meter, at_limit, why
 ):
     """Lack of memory on the machine is not the program's failure."""

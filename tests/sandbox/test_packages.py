@@ -90,7 +90,7 @@ def test_tools_that_came_another_way_are_not_installed_again(bare):
     assert want.names == ("ruby-test-unit",)
 
 
-def test_a_mirror_that_is_down_is_said_and_ends_quickly(bare, capfd):
+def test_an_unreachable_mirror_is_reported_quickly(bare, capfd):
     """Every missing package is named, and the exit code is 1."""
     program(bare, "apt-get", "exit 100")
     program(bare, "sudo", 'while [ "$1" != apt-get ]; do shift; done\nexec "$@"')

@@ -120,7 +120,7 @@ def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, languag
     assert not found.stops_all
 
 
-def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatch):
+def test_tools_that_run_nothing_are_distinguished_from_a_missing_library(bash, monkeypatch):
     """If no program runs, only the tools' error output identifies a requirement."""
     failing = "echo 'stdio.h: No such file' >&2; exit 1"
     monkeypatch.setitem(PROBES, "bash", (failing, "while :; do :; done"))
@@ -179,10 +179,10 @@ def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monke
 
 
 @pytest.mark.parametrize("language", NEEDING)
-def test_who_needs_a_part_is_read_off_the_source(language):
+def test_sources_that_need_a_requirement_are_recognised(language):
     """Requirements are recognised in prompts, tests and programs of MultiPL-E and of models."""
     optional = [
-        MissingRequirement(language, one, stops_all=False, said="")
+        MissingRequirement(language, one, stops_all=False, tool_message="")
         for one in LANGUAGES[language].requirements
         if one.used_by
     ]

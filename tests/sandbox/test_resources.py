@@ -156,7 +156,7 @@ time.sleep(1)
 
 
 @pytest.mark.parametrize("kind", first_quick(HOLDERS))
-def test_no_kind_of_memory_is_held_beyond_the_limit(metered, kind):
+def test_no_kind_of_memory_exceeds_the_limit(metered, kind):
     """The program is ended or refused the memory; the worker survives and the next one passes."""
     metered.run("")
     worker = worker_of(metered)
@@ -313,7 +313,7 @@ def spend():
 
 
 @pytest.mark.parametrize("kind", first_quick(SPENDERS))
-def test_processor_time_counts_whoever_waits_for_it(metered, kind):
+def test_cpu_time_counts_whichever_process_reaps_it(metered, kind):
     """CPU time used at the end equals the limit, within the accuracy of measurement."""
     source = f"{BURN}{SPENDERS[kind]}\nwhile True:\n    spend()"
     execution = metered.run(source, Limits(cpu_s=1, wall_s=300))
@@ -342,7 +342,7 @@ IDLERS = {
 
 
 @pytest.mark.parametrize("kind", first_quick(IDLERS))
-def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_over(metered, kind):
+def test_an_idle_program_is_ended_long_before_its_wall_clock_limit(metered, kind):
     """It is ended after about as many seconds as its CPU limit."""
     execution = metered.run(f"{BURN}{IDLERS[kind]}", Limits(cpu_s=1, wall_s=600))
     assert execution.status is Status.TIMEOUT
@@ -355,7 +355,7 @@ def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_ove
     "import subprocess\nsubprocess.run(['/bin/sleep', '1'], check=True)",
     "import threading\nt = threading.Thread(target=time.sleep, args=(1,))\nt.start()\nt.join()",
 ])  # fmt: skip
-def test_who_sleeps_a_little_passes(metered, source):
+def test_a_program_that_sleeps_briefly_passes(metered, source):
     """Honest programs may sleep or wait for children."""
     execution = metered.run(f"import time\n{source}\nprint('fine')", Limits(cpu_s=1, wall_s=60))
     assert execution.stdout == b"fine\n"
@@ -372,7 +372,7 @@ def test_a_call_that_sleeps_is_ended_by_its_own_limit(metered):
 
 
 @pytest.mark.parametrize("grade", ["calls", "asserts"])
-def test_a_candidate_that_holds_too_much_is_judged_in_every_mode(metered, grade):
+def test_a_candidate_that_uses_too_much_memory_is_judged_in_every_mode(metered, grade):
     """The memory limit applies to both processes."""
     source = "def f():\n    global x\n    x = [b'x' * (1 << 20) for _ in range(600)]"
     limits = Limits(cpu_s=4, wall_s=60, memory_mb=256, file_mb=16)
@@ -408,7 +408,7 @@ def counting_runs(sandbox):
     ("print(1)", 1),
     ("x = [b'x' * (1 << 20) for _ in range(600)]", 1),
 ])  # fmt: skip
-def test_only_what_more_processor_time_could_change_is_run_again(source, n_runs):
+def test_only_results_that_more_cpu_time_could_change_are_repeated(source, n_runs):
     """Sleeping programs and those over another limit run once."""
 
     async def use():
@@ -487,7 +487,7 @@ def test_a_program_that_has_its_worker_killed_twice_has_gone_over_its_memory(lev
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_worker_that_ends_otherwise_is_replaced_beside_others_and_alone(level):
+def test_a_worker_that_ends_otherwise_is_replaced_in_both_runs(level):
     """Two deaths in concurrent runs and one alone do not fail the program."""
     first, after = asyncio.run(killed(level, 3, signal.SIGHUP))
     assert (first.status, first.stdout) == (Status.FINISHED, b"begun\ndone\n")

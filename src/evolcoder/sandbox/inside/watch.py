@@ -105,7 +105,7 @@ class Watchdog:
     def _call_is_late(self) -> bool:
         """Whether the current call has used up its CPU time, counted from the last sample.
 
-        A candidate can write fake answers to move to the next call; that call's limit then applies.
+        Fake answers cannot gain time: `should_continue` ends a candidate that writes them.
         """
         limits = self.job["run"].get("call_s")
         if not limits:
