@@ -34,7 +34,7 @@ def part(*, is_here):
         name="part",
         program="echo 42" if is_here else "echo 'part: not found' >&2; exit 3",
         package="bash-part",
-        users="PART",
+        used_by="PART",
     )
 
 

@@ -42,10 +42,10 @@ class Driver:
         if language == "python":
             return ""
         try:
-            list(LEVELS[self.level].holds(find(language).folders, ()))
+            list(LEVELS[self.level].launchers(find(language).folders, ()))
         except SandboxRefusedError as error:
             return str(error)
-        lack = self.runner.run(self.requirements.lack_of(language, "", *sources))
+        lack = self.runner.run(self.requirements.first_missing(language, "", *sources))
         return str(lack or "")
 
     def grade(self, grader, *args, limits=QUICK):
@@ -73,7 +73,7 @@ def usable(level, languages):
     """Those languages whose tools are here and can be used at a level."""
     for name in languages:
         try:
-            list(LEVELS[level].holds(find(name).folders, ()))
+            list(LEVELS[level].launchers(find(name).folders, ()))
         except SandboxRefusedError:
             continue
         yield name

@@ -1,4 +1,4 @@
-"""Ids and randomness depend on content alone."""
+"""Ids and seeded randomness depend only on content."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_canonical_json_does_not_depend_on_key_order(value):
-    """Reversing every dictionary leaves the bytes as they were."""
+    """Reversing every dictionary does not change the bytes."""
 
     def reversed_keys(data):
         if isinstance(data, dict):
@@ -28,7 +28,7 @@ def test_canonical_json_does_not_depend_on_key_order(value):
 
 
 def test_ids_are_the_same_in_every_process():
-    """Hash randomisation does not reach ids or seeds."""
+    """Hash randomisation does not affect ids or seeds."""
     code = (
         "from evolcoder.ids import *; print(content_id('t', ['ä', 1]), rng_for(1, 'a').random(),"
         " seed_for(7, 'x', 3))"
@@ -48,7 +48,7 @@ def test_ids_are_the_same_in_every_process():
 
 
 def test_unlike_things_have_unlike_ids():
-    """The kind is part of the hash, and so is every name of a path."""
+    """The kind and every name of a path are part of the hash."""
     assert content_id("task", "x") != content_id("response", "x")
     assert rng_for(1, "a", "b").random() != rng_for(1, "ab").random()
     assert 0 <= seed_for(1, "a") < 2**31

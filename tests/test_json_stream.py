@@ -1,4 +1,4 @@
-"""A stream of JSON holds one value, whatever the file; every fault says on which line it is."""
+"""A JSON stream keeps one value in memory, and every error names the line."""
 
 import json
 import tracemalloc
@@ -7,13 +7,13 @@ from io import BytesIO, RawIOBase
 import pytest
 
 from evolcoder import input_files
-from evolcoder.input_files import NotJSONError, values
+from evolcoder.input_files import NotJSONError, iter_values
 
 ODD = [{"a": [1, "x, ]}"]}, -1.5e-300, True, None, "\ud83d", "\x00\u202e", {"a": {"a": {}}}, []]
 
 
 class Dripping(RawIOBase):
-    """Gives one byte at a time, as a slow pipe may."""
+    """Gives one byte at a time, like a slow pipe."""
 
     def __init__(self, data):
         self._left = BytesIO(data)
@@ -26,7 +26,7 @@ class Dripping(RawIOBase):
 
 
 class Endless(RawIOBase):
-    """Gives a beginning, then the same bytes for as long as anybody reads."""
+    """Gives a beginning, then the same bytes without end."""
 
     def __init__(self, head, piece, most=1 << 32):
         self._left = head
@@ -49,24 +49,24 @@ class Endless(RawIOBase):
 
 
 def read(data):
-    return [value for _, value in values(BytesIO(data))]
+    return [value for _, value in iter_values(BytesIO(data))]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("indent", [None, 2])
 def test_an_array_and_lines_give_the_same_values(mark, indent):
-    """With a byte order mark or without, spread over lines or not, with any text in them."""
+    """With or without a byte order mark, on one or many lines, with any text."""
     array = mark + json.dumps(ODD, indent=indent).encode()
     lines = mark + b"\r\n\n".join(json.dumps(one).encode() for one in ODD)
     assert read(array) == read(lines) == ODD
 
 
 def test_where_a_file_is_cut_into_pieces_does_not_matter():
-    """Escapes, numbers and letters of several bytes that a piece ends in are read whole."""
+    """Escapes, numbers and multi-byte letters across read boundaries are parsed correctly."""
     wanted = [*ODD, "\u00e4\U0001f600", 12345678901234567890]
     data = json.dumps(wanted, ensure_ascii=False).encode("utf-8", "surrogatepass")
     data = data.replace("\ud83d".encode("utf-8", "surrogatepass"), b"\\ud83d")
-    assert list(input_files.array(Dripping(data))) == wanted
+    assert list(input_files.iter_array(Dripping(data))) == wanted
 
 
 REFUSED = {
@@ -95,7 +95,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_json_says_on_which_line(name):
-    """Depth, long numbers, cuts, odd bytes and blanks are one error, of one line."""
+    """Depth, long numbers, truncation, invalid bytes and blanks raise a one-line error."""
     data, why = REFUSED[name]
     with pytest.raises(NotJSONError, match=why) as raised:
         read(data)
@@ -104,18 +104,18 @@ def test_what_is_no_json_says_on_which_line(name):
 
 
 def test_of_a_name_that_comes_twice_the_last_counts():
-    """As `json` has it."""
+    """Duplicate keys are treated as in `json`."""
     assert read(b'{"a": 1, "a": 2}') == [{"a": 2}]
 
 
 @pytest.mark.parametrize("head", [b'["', b'"', b'[{"a": "'])
 def test_a_value_without_end_is_refused_in_bounded_memory(monkeypatch, head):
-    """A text that never ends is given up at the longest that a value may be."""
-    monkeypatch.setattr(input_files, "MOST_MB", 4)
+    """An endless text is refused at the maximum length of a value."""
+    monkeypatch.setattr(input_files, "MAX_MB", 4)
     tracemalloc.start()
     try:
         with pytest.raises(NotJSONError, match="longer than 4 MB"):
-            list(values(Endless(head, b"x")))
+            list(iter_values(Endless(head, b"x")))
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
@@ -123,9 +123,9 @@ def test_a_value_without_end_is_refused_in_bounded_memory(monkeypatch, head):
 
 @pytest.mark.parametrize(("head", "piece"), [(b"[[", b"[],"), (b"[", b"{},")])
 def test_parts_are_bounded_and_rows_are_not(monkeypatch, head, piece):
-    """One value of very many empty lists is refused; as many values of one each are read."""
-    monkeypatch.setattr(input_files, "MOST_PARTS", 100_000)
-    found = input_files.array(Endless(head, piece))
+    """One value of very many empty lists is refused; many small values are read."""
+    monkeypatch.setattr(input_files, "MAX_PARTS", 100_000)
+    found = input_files.iter_array(Endless(head, piece))
     if head == b"[":
         assert [next(found) for _ in range(300_000)][-1] == {}
     else:

@@ -1,7 +1,7 @@
-"""Any value and any exception becomes a short text, and nothing that it holds gets in the way.
+"""Any value and any exception becomes a short text without running its code.
 
-The kind: a value from outside that this process writes down. Python's own `repr` raises for long
-integers and deep nesting, sorts and walks all of what it shows, and runs the value's code.
+The case: an untrusted value that this process prints. Python's own `repr` raises for long integers
+and deep nesting, visits all of the value, and runs its code.
 """
 
 import subprocess
@@ -33,13 +33,13 @@ VALUES = st.recursive(
 
 @given(VALUES, st.integers(1, 400))
 def test_every_plain_value_has_a_text_of_the_width_asked_for(value, width):
-    """No value raises, and none is longer than was asked for."""
+    """No value raises, and no text exceeds the width."""
     assert len(safe_repr(value, width)) <= width
 
 
 @given(st.recursive(st.integers() | st.text(max_size=9), lambda x: st.lists(x, max_size=3)))
 def test_what_is_short_is_written_as_python_does(value):
-    """A reader sees what he would type."""
+    """Short values look as in Python source."""
     if len(repr(value)) <= WIDTH and repr(value).count("[") <= 6:
         assert safe_repr(value) == repr(value)
 
@@ -62,7 +62,7 @@ def test_what_is_short_is_written_as_python_does(value):
     "value", [HUGE, -HUGE, 1 << 30_000_000], ids=["long", "negative", "longer"]
 )
 def test_a_huge_integer_is_shown_wherever_it_stands(hold, value):
-    """It is as long as it may be: its beginning in hex, and how many bits it has."""
+    """It is shown by its first hex digits and its number of bits."""
     shown = safe_repr(hold(value))
     assert "bits)" in shown or "..." in shown
     assert "0x" in safe_repr(hold(value)[0] if isinstance(hold(value), list | tuple) else value)
@@ -90,7 +90,7 @@ def _nested(depth):
     ids=["deep", "empty lists", "list", "set", "dict", "text", "bytes", "shared"],
 )
 def test_what_is_shown_does_not_grow_with_the_value(value, monkeypatch):
-    """However much there is, only what is shown is looked at."""
+    """Only the shown part of a value is visited."""
     monkeypatch.setattr("evolcoder.safe_repr._Writer.write", _counted(most=1000))
     assert len(safe_repr(value)) <= WIDTH
 
@@ -109,7 +109,7 @@ def _counted(most):
 
 
 class Hostile:
-    """Runs code wherever it is looked at."""
+    """Runs code on any access."""
 
     def __repr__(self):
         raise SystemExit
@@ -118,7 +118,7 @@ class Hostile:
 
 
 class HostileList(list):
-    """Is a list, and more."""
+    """A list subclass with overrides."""
 
     __repr__ = __iter__ = __len__ = Hostile.__repr__
 
@@ -127,12 +127,12 @@ class HostileList(list):
     "value", [Hostile(), HostileList([1]), [Hostile()], {1: HostileList()}], ids=range(4)
 )
 def test_what_is_no_plain_data_is_named_and_not_asked(value):
-    """Nothing of a class that is not a builtin runs."""
+    """No code of a class that is not builtin runs."""
     assert "<Hostile" in safe_repr(value)
 
 
 def test_equal_values_have_equal_texts_whatever_the_hashes_are():
-    """Sets and dicts are shown in one order, in every process."""
+    """Sets and dicts are shown in the same order in every process."""
     code = (
         "from evolcoder.safe_repr import safe_repr\n"
         "print(safe_repr([{'b', 'a', 'c'}, {('x', 1), ('y', 2), 'z'}, {'b': 1, 'a': 2}]))"
@@ -169,5 +169,5 @@ class SilentError(Exception):
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
 def test_every_exception_has_a_text(error, text):
-    """An exception that cannot say anything is named."""
+    """An exception whose message fails is shown by its type."""
     assert error_text(error) == text

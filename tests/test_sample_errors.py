@@ -1,6 +1,6 @@
-"""What fails while one answer is judged becomes its outcome, and nothing else does.
+"""A failure while judging one answer becomes its outcome, and nothing else does.
 
-The kind: one answer of many that ends the command for all of them.
+The case: one answer of many that aborts the command for all of them.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class SilentError(Exception):
     ids=lambda value: type(value).__name__,
 )
 def test_any_other_exception_is_the_answers_outcome(error, told):
-    """It says what was wrong in one bounded line, whatever the exception holds."""
+    """The outcome describes the exception in one bounded line."""
     with pytest.raises(UnjudgedError) as caught:
         judge(error)
     assert str(caught.value) == f"{UNJUDGED}: {told}"
@@ -63,7 +63,7 @@ def test_any_other_exception_is_the_answers_outcome(error, told):
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_what_means_something_of_its_own_stays_what_it_is(error):
-    """Failures of sandbox, server and database, limits, interrupts and cancellation pass through."""
+    """Sandbox, server and database failures, limits, interrupts and cancellation pass through."""
     with pytest.raises(type(error)) as caught:
         judge(error)
     assert caught.value is error
@@ -71,7 +71,7 @@ def test_what_means_something_of_its_own_stays_what_it_is(error):
 
 @pytest.mark.parametrize("error", [SandboxError("gone"), ENGINE, BudgetReached("end")])
 def test_a_group_means_what_it_holds(error):
-    """Tasks that run side by side fail in groups; a sandbox that failed in one of them did fail."""
+    """Concurrent tasks fail in groups; a sandbox failure in a group stays one."""
     with pytest.raises(type(error)) as caught:
         judge(ExceptionGroup("tasks", [ValueError("too"), ExceptionGroup("more", [error])]))
     assert caught.value is error
@@ -79,14 +79,14 @@ def test_a_group_means_what_it_holds(error):
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), BlockingIOError(11, "no")])
 def test_a_failure_of_the_machine_says_nothing_of_the_answer(error):
-    """It is a failure of the sandbox, kept apart and tried again."""
+    """It is a SandboxError, which is stored separately and retried."""
     for one in (error, ExceptionGroup("tasks", [ValueError("too"), error])):
-        with pytest.raises(SandboxError, match="this machine failed a program"):
+        with pytest.raises(SandboxError, match="a program failed on this machine"):
             judge(one)
 
 
 def test_the_outcome_names_the_line_of_ours_that_failed():
-    """Whoever reports it can say where it was."""
+    """The file and line of the failure are in the message."""
     from evolcoder.safe_codec import pack
 
     with pytest.raises(UnjudgedError, match=r"\(wire\.py:\d+\)$"), judging():
@@ -94,7 +94,7 @@ def test_the_outcome_names_the_line_of_ours_that_failed():
 
 
 def test_what_is_judged_goes_through():
-    """Where nothing fails, nothing is added."""
+    """Without a failure the context does nothing."""
 
     async def look():
         with judging():

@@ -1,10 +1,10 @@
-"""Time in which at least one of a kind is in work."""
+"""Time is counted while at least one context of a name is open."""
 
 from evolcoder.stage_timer import StageTimer
 
 
 def test_what_overlaps_counts_once_and_gaps_do_not_count():
-    """Two under one name from 0 to 3 and 2 to 5, then one from 9 to 10: six seconds."""
+    """Spans 0 to 3, 2 to 5 and 9 to 10 under one name count six seconds."""
     now = iter((0.0, 5.0, 9.0, 10.0))
     spans = StageTimer(lambda: next(now))
     first, second = spans.during("a"), spans.during("a")
@@ -18,7 +18,7 @@ def test_what_overlaps_counts_once_and_gaps_do_not_count():
 
 
 def test_names_have_clocks_of_their_own():
-    """One name's end does not end another's."""
+    """Ending one name's context does not stop another's clock."""
     now = iter((0.0, 1.0, 4.0, 6.0))
     spans = StageTimer(lambda: next(now))
     with spans.during("evolve"), spans.during("respond"):

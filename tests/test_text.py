@@ -1,4 +1,4 @@
-"""Words, fences, languages and wants are found as they stand."""
+"""Words, fences, languages and the wanted output are recognised in texts."""
 
 import time
 
@@ -8,7 +8,7 @@ from evolcoder import text
 
 
 def test_names_of_languages_stay_whole_words():
-    """`c++` and `c#` are one word each; a hyphen parts words."""
+    """`c++` and `c#` are one word each; a hyphen separates words."""
     assert text.words("C++, C# and R-lang: it's fine") == [
         "c++",
         "c#",
@@ -22,24 +22,24 @@ def test_names_of_languages_stay_whole_words():
 
 @pytest.mark.parametrize("told", ["C++ and it's 3.5 #tag a_b+", "x'+y# 'q' --", "A1 B2_c"])
 def test_a_letter_beyond_ascii_changes_no_other_word(told):
-    """Two patterns find words; they agree."""
+    """The ASCII and the Unicode pattern agree."""
     assert text.words(f"{told} é") == [*text.words(told), "é"]
 
 
 def test_lone_surrogates_and_nul_become_replacement_characters():
-    """What no encoder takes is replaced; all else is kept."""
+    """Unencodable characters are replaced; all others are kept."""
     assert text.clean("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"
 
 
 def test_a_fence_that_never_closes_ends_with_the_text():
-    """An open fence is a block, and says that it is open."""
+    """An unclosed fence is a block marked as unclosed."""
     closed, open_ = text.code_blocks("```python\nx = 1\n```\nand\n```js\nlet y")
     assert (closed.language, closed.code, closed.closed) == ("python", "x = 1", True)
     assert (open_.language, open_.code, open_.closed) == ("javascript", "let y", False)
 
 
 def test_prose_is_what_stands_around_fences():
-    """Code goes, prose stays, and an open fence swallows the rest."""
+    """Code is removed; an unclosed fence removes the rest of the text."""
     assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]
     assert text.without_code("one\n```\nx").split() == ["one"]
 
@@ -63,25 +63,25 @@ def test_prose_is_what_stands_around_fences():
     ],
 )
 def test_the_language_that_a_task_names_is_found(task, language):
-    """Names count, single letters where a language is meant, and fences."""
+    """Names, fence tags, and single letters that clearly mean a language count."""
     assert text.named_language(task) == language
 
 
 @pytest.mark.parametrize(
     ("task", "wanted"),
     [
-        ("Write a function that adds", text.WantedLanguage.CODE),
-        ("please create a SQL query", text.WantedLanguage.CODE),
-        ("Explain the use of classes in Python", text.WantedLanguage.WORDS),
-        ("What is a class?", text.WantedLanguage.WORDS),
-        ("How does a hash map work?", text.WantedLanguage.WORDS),
-        ("How can I delete a key?", text.WantedLanguage.EITHER),
-        ("Sort these numbers: 3, 1", text.WantedLanguage.EITHER),
+        ("Write a function that adds", text.WantedOutput.CODE),
+        ("please create a SQL query", text.WantedOutput.CODE),
+        ("Explain the use of classes in Python", text.WantedOutput.WORDS),
+        ("What is a class?", text.WantedOutput.WORDS),
+        ("How does a hash map work?", text.WantedOutput.WORDS),
+        ("How can I delete a key?", text.WantedOutput.EITHER),
+        ("Sort these numbers: 3, 1", text.WantedOutput.EITHER),
     ],
 )
 def test_what_a_task_wants_is_read_from_its_opening(task, wanted):
     """Code, an explanation, or either."""
-    assert text.wants(task) is wanted
+    assert text.wanted_output(task) is wanted
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_a_task_wants_is_read_from_its_opening(task, wanted):
      "x = 5", "p.info { color: red; }", "print(x)", "$total = 3", "    return f(x)", "y <- c(1, 2)"],
 )  # fmt: skip
 def test_lines_that_read_like_code_are_found(line):
-    """Code without a fence is still code."""
+    """Code without a fence is recognised."""
     assert text.code_lines(f"Some words.\n{line}\nMore words.") == [line.strip()]
     assert text.has_code(line)
 
@@ -101,12 +101,12 @@ def test_lines_that_read_like_code_are_found(line):
      "While this works, it is slow.", "The result is a tree", "- handle errors"],
 )  # fmt: skip
 def test_prose_is_not_taken_for_code(line):
-    """English that begins like a statement stays English."""
+    """English that begins like a statement is not code."""
     assert not text.has_code(line)
 
 
 def test_a_loop_at_the_end_is_found_and_ordinary_repetition_is_not():
-    """Four in a row that fill forty characters are a loop; closing tags and sayings are not."""
+    """Four repeats that fill 40 characters are a loop; closing tags and sayings are not."""
     assert text.longest_repeat("So. " + "I will do it again. " * 5) == "I will do it again."
     assert text.longest_repeat("x" + "ab-" * 40) != ""
     assert text.longest_repeat("</div>\n" * 4) == ""
@@ -115,7 +115,7 @@ def test_a_loop_at_the_end_is_found_and_ordinary_repetition_is_not():
 
 
 def test_long_lines_that_loop_are_found():
-    """A paragraph of 300 characters said six times is a loop."""
+    """A paragraph of 300 characters repeated six times is a loop."""
     line = " ".join(f"word{n}" for n in range(45)) + ".\n"
     assert text.longest_repeat(line * 6) == line.strip()
 
@@ -124,18 +124,18 @@ def test_long_lines_that_loop_are_found():
     "hard", ["a" * 200_000, "```" * 50_000, "(" * 100_000, "x = " * 50_000, "</" * 100_000]
 )
 def test_hostile_texts_take_linear_time(hard):
-    """No text makes a pattern run away."""
+    """No text causes catastrophic backtracking."""
     began = time.process_time()
     text.words(hard)
     text.code_blocks(hard)
     text.code_lines(hard)
     text.named_language(hard)
     text.longest_repeat(hard)
-    text.wants(hard)
+    text.wanted_output(hard)
     assert time.process_time() - began < 2.0
 
 
 def test_a_long_text_is_shortened_to_its_width():
-    """White space folds, and the cut is shown."""
+    """White space is collapsed, and an ellipsis marks the cut."""
     assert text.one_line("a\n  b", 10) == "a b"
     assert text.one_line("abcdef", 4) == "abc…"

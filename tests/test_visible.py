@@ -1,4 +1,4 @@
-"""What a terminal obeys, and what hides or reorders text, is shown; text of any script is not."""
+"""Characters that control a terminal, hide or reorder text are escaped; other text is unchanged."""
 
 import time
 import unicodedata
@@ -41,12 +41,12 @@ ALL_HIDDEN = [*(chr(code) for code in CODES if hidden(code)), *UNSEEN]
 
 @pytest.mark.parametrize("char", WRITTEN)
 def test_a_control_character_is_written_as_its_escape(char):
-    """The escape is the one that Python reads, whatever stands around."""
+    """The escape is Python's, in any context."""
     assert visible(f"a{char}b") == f"a{WRITTEN[char]}b"
 
 
 def test_no_control_format_surrogate_or_private_character_passes():
-    """Every character of these kinds, alone and between letters, leaves printable text alone."""
+    """Each such character becomes printable text, alone and between letters."""
     passed = [ascii(char) for char in ALL_HIDDEN if visible(f"x{char}y").isprintable() is False]
     passed += [ascii(char) for char in ALL_HIDDEN if char in visible(f"{char}{char}")]
     assert passed == []
@@ -70,7 +70,7 @@ def test_no_control_format_surrogate_or_private_character_passes():
     ],
 )
 def test_ordinary_text_of_any_script_stays_as_it_is(text):
-    """Joiners between letters that join and in emoji, selectors behind what they select: all stay."""
+    """Joiners between joining letters and in emoji, and selectors after their base, are kept."""
     assert visible(text) == text
 
 
@@ -83,7 +83,7 @@ def test_ordinary_text_of_any_script_stays_as_it_is(text):
     ],
 )  # fmt: skip
 def test_what_joins_or_selects_nothing_is_shown(text):
-    """A joiner between letters that do not join, twice, at an end; a selector of nothing."""
+    """Joiners that do not join, doubled or final ones, and stray selectors are escaped."""
     shown = visible(text)
     assert shown != text
     assert "\\" in shown
@@ -91,7 +91,7 @@ def test_what_joins_or_selects_nothing_is_shown(text):
 
 @given(st.text(st.characters(codec=None), max_size=12))
 def test_it_takes_any_string_and_done_twice_is_as_done_once(text):
-    """No string raises, what comes out can be encoded, and showing it again changes nothing."""
+    """Any string works, the result is encodable, and the function is idempotent."""
     shown = visible(text)
     shown.encode()
     assert visible(shown) == shown
@@ -100,19 +100,19 @@ def test_it_takes_any_string_and_done_twice_is_as_done_once(text):
 
 @given(st.text(st.sampled_from("a ا्ক😀\u200c\u200d\ufe0f\u180bᠠ\U000e0100葛1"), max_size=8))
 def test_joiners_and_selectors_in_any_order_are_settled_at_once(text):
-    """What one pass leaves is what two passes leave."""
+    """One pass gives the same result as two."""
     shown = visible(text)
     assert visible(shown) == shown
 
 
 def test_one_line_has_neither_tabs_nor_line_feeds():
-    """Where a text has one line, what would break it is an escape too."""
+    """For one-line texts, tabs and line feeds are escaped too."""
     assert visible("a\tb\nc\r\n", lines=False) == r"a\tb\nc\r\n"
 
 
 @pytest.mark.parametrize("char", ["\x1b", "\u200d", "\ufe0f", "\udc80", "é", "ب\u200c"])
 def test_it_takes_linear_time(char):
-    """Twice the text takes about twice the time, and none takes long."""
+    """Twice the text takes about twice the time."""
 
     def cost(n):
         text = char * n
@@ -141,13 +141,13 @@ def test_it_takes_linear_time(char):
     ],
 )  # fmt: skip
 def test_logins_are_taken_out_of_urls_and_nothing_else(text, bare):
-    """User and password go, and keys in a query; an @ elsewhere stays."""
+    """User, password and query keys are removed; an @ elsewhere is kept."""
     assert without_logins(text) == bare
     assert without_logins(bare) == bare
 
 
 def test_parameters_that_hold_keys_are_known_by_their_names():
-    """An API's version is no secret, and would be missed in answers that hold a date."""
+    """An API version is not a secret, and masking it would damage answers with dates."""
     assert all(
         map(names_secret, ["key", "api_key", "X-Api-Key", "access_token", "sig", "password"])
     )
@@ -155,7 +155,7 @@ def test_parameters_that_hold_keys_are_known_by_their_names():
 
 
 def test_a_line_of_a_program_is_kept_as_it_is_shown():
-    """What a candidate wrote into a verdict's `got` can command no terminal that reads the file."""
+    """A candidate's text in a verdict's `got` cannot control a terminal."""
     shown = sealed._shown("\x1b[31m\u202e\x00\x9bevil \ud83d".encode("utf-8", "surrogatepass"))
     assert shown.startswith("\\x1b[31m\\u202e\\x00\\x9bevil ")
     assert visible(shown) == shown

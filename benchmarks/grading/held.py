@@ -28,4 +28,4 @@ def held(command: Sequence[str], folders: Sequence[Path]) -> list[str]:
     room = ["--perms", "1777", "--tmpfs", "/tmp"]
     python = os.path.realpath(sys.executable)
     step_down = [python, str(HERE / "step_down.py"), str(UID if from_root else -1)]
-    return [bwrap, *room, *jail.walls(), *step_down, *command]
+    return [bwrap, *room, *jail.container_options(), *step_down, *command]

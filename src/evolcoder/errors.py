@@ -1,27 +1,25 @@
-"""Everything that evolcoder raises, in one tree.
+"""All exceptions of evolcoder in one tree, and messages for operating system errors.
 
     EvolcoderError
-    |-- UserError             what was asked cannot be done as asked: one line, exit 2
+    |-- UserError             the request cannot be fulfilled as made: one line, exit 2
     |   |-- ConfigError       a config file, a key or a flag
     |   |-- SeedsError        a file or data set of seeds
     |   |-- RunFolderError    a run folder that cannot be used
-    |   |-- ModelError        a model that cannot be had, or a server that says no for good
-    |   |-- BenchError        a benchmark's data, a file of samples, or scores that do not compare
-    |   |-- TrainError        data, a base model or a recipe that cannot be trained with
-    |   `-- SandboxRefusedError  this machine cannot protect as well as was asked for
-    |-- BudgetReached         a limit that the user set: exit 3, resumable
-    |-- StepFailed            a step of a loop, or a server that it needs, ended badly: resumable
-    |-- EngineError           one request failed, for good or after the last retry
+    |   |-- ModelError        an unavailable model, or a server that rejects requests permanently
+    |   |-- BenchError        a benchmark's data, a file of samples, or incomparable scores
+    |   |-- TrainError        data, a base model or a recipe unusable for training
+    |   `-- SandboxRefusedError  this machine cannot provide the requested protection
+    |-- BudgetReached         a limit set by the user: exit 3, resumable
+    |-- StepFailed            a step of a loop, or a server that it needs, failed: resumable
+    |-- EngineError           one request failed, permanently or after the last retry
     |-- SandboxError          the sandbox itself failed; says nothing about the program
-    |-- UnjudgedError         one answer could not be judged: its own outcome, and no other's
+    |-- UnjudgedError         judging one answer failed; other answers are unaffected
     `-- StoreError            a database could not be read or written
 
 A candidate's failure (a refusal, a wrong program) is data and never an exception.
 
-What the system refuses to a process for want of room, rights or descriptors, in one line.
-
->>> mendable(OSError(errno.ENOSPC, "No space left on device", "x.json"))
-'x.json: No space left on device; make room or mend the rights'
+>>> fixable_error_text(OSError(errno.ENOSPC, "No space left on device", "x.json"))
+'x.json: No space left on device; free space or fix the permissions'
 """
 
 import errno
@@ -35,7 +33,7 @@ class EvolcoderError(Exception):
 
 
 class UserError(EvolcoderError):
-    """The user can mend this; the message is one line and says how."""
+    """The user can fix this; the message is one line and says how."""
 
 
 class ConfigError(UserError):
@@ -59,19 +57,19 @@ class BenchError(UserError):
 
 
 class TrainError(UserError):
-    """Rows, a base model or a recipe cannot be trained with, or a training went wrong."""
+    """Rows, a base model or a recipe are unusable for training, or a training failed."""
 
 
 class SandboxRefusedError(UserError):
-    """Less protection is to be had here than was asked for, so nothing was run."""
+    """Less protection is available than requested, so nothing was run."""
 
 
 class BudgetReached(EvolcoderError):  # noqa: N818 - no error: the user asked for it
-    """A limit set by the user stops the run; a higher limit resumes it."""
+    """A limit set by the user stopped the run; a higher limit resumes it."""
 
 
 class StepFailed(EvolcoderError):  # noqa: N818 - it names what happened
-    """A step of a loop, or a server that it needs, ended badly; the same command goes on."""
+    """A step of a loop, or a server that it needs, failed; the same command resumes."""
 
 
 class StoreError(EvolcoderError):
@@ -79,19 +77,19 @@ class StoreError(EvolcoderError):
 
 
 class SandboxError(EvolcoderError):
-    """The sandbox failed, twice. No verdict can be drawn from it."""
+    """The sandbox failed twice. It allows no verdict on the program."""
 
 
 class UnjudgedError(EvolcoderError):
-    """What judges one answer failed at it. Raised by `guard.judging` alone."""
+    """Judging one answer failed. Raised only by `sample_errors.judging`."""
 
 
 class EngineError(EvolcoderError):
     """One request failed.
 
-    `asked` names the model and server, `got` is what came back (shortened), and
-    `retryable` says whether the same request may succeed later. A request that is not
-    retryable was rejected for what it holds; other requests may still succeed.
+    `asked` names the model and server, `got` is the response (shortened), and `retryable` says
+    whether the same request may succeed later. A request that is not retryable was rejected for
+    its content; other requests may still succeed.
     """
 
     def __init__(self, message: str, *, asked: str, got: str = "", retryable: bool) -> None:
@@ -102,53 +100,57 @@ class EngineError(EvolcoderError):
 
 
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-NO_ROOM = frozenset(
+FIXABLE_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 )
-"""Errors that more room or other permissions mend."""
-FEW = 3
+"""Errors that the user can fix by freeing space or changing permissions."""
+SQLITE_FILES = 3
 """Files that SQLite opens for one database."""
-ENOUGH = 4096
-"""Descriptors that are enough for all that is done here but very many requests at a time."""
+ENOUGH_DESCRIPTORS = 4096
+"""Enough for everything except very many concurrent requests."""
 _REMEDIES = {
-    errno.EAGAIN: "raise the limit of processes, such as by `ulimit -u 4096`",
-    errno.ENOMEM: "free some memory, and run it again",
-    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO), "look after the disk"),
+    errno.EAGAIN: "raise the process limit, for example with `ulimit -u 4096`",
+    errno.ENOMEM: "free some memory and run it again",
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO), "check the disk"),
 }
-_OTHERS = (
-    (MemoryError, "", "out of memory; free some, or raise the limit, such as by `ulimit -v`"),
-    (RuntimeError, "can't start new thread", f"no thread starts; {_REMEDIES[errno.EAGAIN]}"),
+_OTHER_REMEDIES = (
+    (
+        MemoryError,
+        "",
+        "out of memory; free some or raise the limit, for example with `ulimit -v`",
+    ),
+    (RuntimeError, "can't start new thread", f"cannot start a thread; {_REMEDIES[errno.EAGAIN]}"),
 )
 
 
-def mendable(failure: OSError) -> str | None:
-    """Say what the user can do about an error of the system; None where it is another kind."""
+def fixable_error_text(failure: OSError) -> str | None:
+    """Describe an operating system error that the user can fix; None for other errors."""
     if failure.errno in NO_DESCRIPTORS:
         return too_few_descriptors()
-    if failure.errno in NO_ROOM:
-        return f"{_place(failure)}{failure.strerror}; make room or mend the rights"
+    if failure.errno in FIXABLE_ERRNOS:
+        return f"{_place(failure)}{failure.strerror}; free space or fix the permissions"
     return None
 
 
-def told_of(error: BaseException) -> str | None:
-    """Say in a line which fault of the system an error comes from; None where it comes from none.
+def system_error_text(error: BaseException) -> str | None:
+    """Describe the operating system error behind an exception in one line; None if there is none.
 
-    An error that nobody foresaw where it was raised has it as itself, as its cause or in its group.
+    The exception itself, its causes and the members of its groups are searched.
     """
-    return next(filter(None, map(_told_of_one, _causes(error))), None)
+    return next(filter(None, map(_one_error_text, _related_errors(error))), None)
 
 
-def too_few_descriptors(needed: int = ENOUGH) -> str:
-    """Say that this process may open too few files."""
+def too_few_descriptors(needed: int = ENOUGH_DESCRIPTORS) -> str:
+    """Return the message for too few file descriptors."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return (
         f"too few file descriptors: this process may open {most} files and pipes; "
-        f"raise the limit, such as by `ulimit -n {needed}`, and run it again"
+        f"raise the limit, for example with `ulimit -n {needed}`, and run it again"
     )
 
 
-def lacks_descriptors(few: int = FEW) -> bool:
-    """Tell whether no more files can be opened here."""
+def descriptors_exhausted(few: int = SQLITE_FILES) -> bool:
+    """Return whether this process cannot open `few` more files."""
     opened: list[int] = []
     try:
         opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(few))
@@ -160,10 +162,10 @@ def lacks_descriptors(few: int = FEW) -> bool:
     return False
 
 
-def allow_descriptors(wanted: int) -> int:
-    """Let this process open so many files, as far as the system allows; return how many it may.
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the limit of open files to `wanted` as far as the system allows; return the new limit.
 
-    Shells give 1,024 and allow more.
+    The usual default is 1,024 with a higher hard limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -173,8 +175,8 @@ def allow_descriptors(wanted: int) -> int:
     return most
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Return an error, what it was raised from, and what is in it where it is a group."""
+def _related_errors(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes and the members of its groups."""
     left, seen = [error], set()
     while left:
         one = left.pop(0)
@@ -186,21 +188,21 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         left += [cause for cause in (one.__cause__,) if cause is not None]
 
 
-def _told_of_one(error: BaseException) -> str | None:
+def _one_error_text(error: BaseException) -> str | None:
     if isinstance(error, OSError):
-        return _told_of_system(error)
+        return _os_error_text(error)
     if isinstance(error, ImportError) and os.strerror(errno.EMFILE) in str(error):
         return too_few_descriptors()
-    for kind, words, remedy in _OTHERS:
+    for kind, words, remedy in _OTHER_REMEDIES:
         if isinstance(error, kind) and words in str(error):
             return remedy
     return None
 
 
-def _told_of_system(error: OSError) -> str | None:
-    if (said := mendable(error)) is not None:
-        return said
-    remedy = _REMEDIES.get(error.errno or 0, "mend that, and run it again")
+def _os_error_text(error: OSError) -> str | None:
+    if (text := fixable_error_text(error)) is not None:
+        return text
+    remedy = _REMEDIES.get(error.errno or 0, "fix that and run it again")
     is_of_place = isinstance(error.filename, str | bytes) or error.errno in _REMEDIES
     return f"{_place(error)}{error.strerror}; {remedy}" if is_of_place and error.errno else None
 

@@ -1,24 +1,24 @@
-"""Content hashes and seeded randomness: the same input gives the same id and the same choice."""
+"""Content hashes and seeded randomness: equal input gives equal ids and equal random choices."""
 
 import hashlib
 import json
 import random
 
-# Plain data holds no circle, and to look for one takes a third of the time.
+# Plain data has no cycles, and checking for them takes a third of the time.
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
 )
 ID_BYTES = 16
-"""128 bits: no collision to be expected below 10**18 records."""
+"""128 bits: no collision is expected below 10**18 records."""
 
 
 def canonical_json(value: object) -> bytes:
-    """Serialise plain data to the one byte string that stands for it."""
+    """Serialise plain data canonically: equal values give equal bytes."""
     return _ENCODER.encode(value).encode("ascii")
 
 
 def content_id(kind: str, value: object) -> str:
-    """Hash plain data to a hex id; `kind` keeps ids of unlike things apart."""
+    """Hash plain data to a hex id; `kind` separates the ids of different kinds of data."""
     digest = hashlib.sha256(kind.encode() + b"\0" + canonical_json(value))
     return digest.hexdigest()[: 2 * ID_BYTES]
 

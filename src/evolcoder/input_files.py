@@ -1,17 +1,13 @@
-"""Opens files that the user names: regular ones only, and no more of them than fits in memory.
+"""Reads files named by the user: regular files, bounded in memory, and JSON as a stream of values.
 
-Promises: nothing waits for a pipe or reads a device without end; a text is UTF-8, with or without
-its mark; what is unpacked is bounded in bytes. Every fault is one line that names the file.
+Guarantees: never waits for a pipe and never reads a device; text is UTF-8, with or without a byte
+order mark; unpacked data is bounded in bytes. JSON lines and JSON arrays of any size are read one
+value at a time, each bounded in bytes and in parts, so that neither an endless line nor a million
+empty lists exhausts memory. Numbers, texts and depth are bounded as by `json`. Every error is one
+line that names the file or the line in it.
 
->>> read_text(Path("config.yaml"), most_mb=16, error=ConfigError)   # doctest: +SKIP
-
-JSON lines and JSON arrays as a stream of values: memory holds one value, whatever the file.
-
-Promises: a value is bounded in bytes and in nested parts, so that neither a line without end nor a
-million empty lists takes the memory; every fault says on which line it is. Numbers, texts and depth
-are bounded as `json` bounds them.
-
->>> [value for _, value in values(BytesIO(b'[1, {"a": 2}]'))]
+>>> read_text(Path("config.yaml"), max_mb=16, error=ConfigError)   # doctest: +SKIP
+>>> [value for _, value in iter_values(BytesIO(b'[1, {"a": 2}]'))]
 [1, {'a': 2}]
 """
 
@@ -30,13 +26,13 @@ from typing import IO, BinaryIO, cast
 from evolcoder.errors import NO_DESCRIPTORS, UserError, too_few_descriptors
 
 GZIP_MAGIC = b"\x1f\x8b"
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_regular(path: Path, *, error: type[UserError] = UserError) -> BinaryIO:
-    """Open a regular file for reading; a folder, pipe or device is refused."""
+    """Open a regular file for reading; refuse folders, pipes and devices."""
     try:
-        found = path.stat()  # before it is opened: to open a device may do something
+        found = path.stat()  # before opening, since opening a device may have an effect
         if stat.S_ISREG(found.st_mode):
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             found = os.fstat(handle)
@@ -49,25 +45,25 @@ def open_regular(path: Path, *, error: type[UserError] = UserError) -> BinaryIO:
         why = getattr(failure, "strerror", None) or failure
         raise error(f"{path}: cannot be read: {why}") from failure
     kind = kind_of(found.st_mode)
-    hint = "name a file in it" if kind == "folder" else "name a file"
+    hint = "name a file in it" if kind == "folder" else "name a regular file"
     raise error(f"{path}: is a {kind}; {hint}")
 
 
-def read_bytes(path: Path, *, most_mb: int, error: type[UserError] = UserError) -> bytes:
-    """Read a regular file, or refuse one that is larger."""
+def read_bytes(path: Path, *, max_mb: int, error: type[UserError] = UserError) -> bytes:
+    """Read a regular file; refuse a larger one than `max_mb`."""
     try:
         with open_regular(path, error=error) as file:
-            data = file.read((most_mb << 20) + 1)
+            data = file.read((max_mb << 20) + 1)
     except OSError as failure:
         raise error(f"{path}: cannot be read: {failure.strerror or failure}") from failure
-    if len(data) > most_mb << 20:
-        raise error(f"{path}: is larger than {most_mb} MB, so it is no such file")
+    if len(data) > max_mb << 20:
+        raise error(f"{path}: is larger than {max_mb} MB, so it is not a file of this kind")
     return data
 
 
-def read_text(path: Path, *, most_mb: int, error: type[UserError] = UserError) -> str:
-    """Read a regular file as UTF-8, without its byte order mark."""
-    data = read_bytes(path, most_mb=most_mb, error=error)
+def read_text(path: Path, *, max_mb: int, error: type[UserError] = UserError) -> str:
+    """Read a regular file as UTF-8, without a byte order mark."""
+    data = read_bytes(path, max_mb=max_mb, error=error)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
@@ -75,26 +71,26 @@ def read_text(path: Path, *, most_mb: int, error: type[UserError] = UserError) -
 
 
 def not_utf8(data: bytes, failure: UnicodeDecodeError, first_line: int = 1) -> str:
-    """Say where a text is not UTF-8."""
+    """Describe where a text is not valid UTF-8."""
     line = first_line + data.count(b"\n", 0, failure.start)
-    what = ", but UTF-16" if data.startswith(_WIDE) else ""
+    what = ", but UTF-16" if data.startswith(_UTF16_MARKS) else ""
     return (
         f"line {line} is not UTF-8 (byte 0x{data[failure.start]:02x}){what}; save the file as UTF-8"
     )
 
 
-def unpack(data: bytes, *, most_mb: int, name: str, error: type[UserError] = UserError) -> bytes:
-    """Unpack gzip, or refuse what becomes larger; raises what `gzip.decompress` raises."""
+def unpack(data: bytes, *, max_mb: int, name: str, error: type[UserError] = UserError) -> bytes:
+    """Unpack gzip up to `max_mb`; also raises what `gzip.decompress` raises."""
     with gzip.GzipFile(fileobj=BytesIO(data)) as packed:
-        found = packed.read((most_mb << 20) + 1)
-    if len(found) > most_mb << 20:
-        raise error(f"{name}: is larger than {most_mb} MB when it is unpacked")
+        found = packed.read((max_mb << 20) + 1)
+    if len(found) > max_mb << 20:
+        raise error(f"{name}: is larger than {max_mb} MB when unpacked")
     return found
 
 
 @contextmanager
-def opened(path: Path, *, error: type[UserError] = UserError) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, unpacked as it is read where its name ends in .gz."""
+def open_input(path: Path, *, error: type[UserError] = UserError) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; a name that ends in .gz is unpacked while reading."""
     with open_regular(path, error=error) as file:
         if path.suffix.lower() != ".gz":
             yield file
@@ -104,7 +100,7 @@ def opened(path: Path, *, error: type[UserError] = UserError) -> Iterator[Binary
 
 
 def kind_of(mode: int) -> str:
-    """Name what a file's mode says that it is."""
+    """Name the file type in a file's mode."""
     kinds = {
         stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe",
         stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device",
@@ -112,54 +108,54 @@ def kind_of(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "special file")
 
 
-MOST_MB = 64
-"""Longest value; a longer one is no row but a file of another kind."""
-MOST_PARTS = 4_000_000
-"""Most brackets, braces and commas of one value: an empty list takes 64 bytes in memory, and two
-in the file."""
-MOST_BLANK = 1 << 20
-"""Most blanks in a row, so that a packed file of nothing else is no long wait."""
-_BEGINNING, _PIECE = 1 << 12, 1 << 20
-_MOST_AHEAD = 8 << 20
-"""Most that is read at once; MOST_PARTS is more than it can hold."""
+MAX_MB = 64
+"""Longest value; a longer one indicates a file of another kind."""
+MAX_PARTS = 4_000_000
+"""Limit for brackets, braces and commas of one value: an empty list takes 64 bytes in memory and
+two in the file."""
+MAX_BLANK = 1 << 20
+"""Longest run of blanks, which bounds the time for a compressed file of blanks."""
+_HEAD_BYTES, _READ_BYTES = 1 << 12, 1 << 20
+_MAX_READ = 8 << 20
+"""Longest single read; it cannot contain MAX_PARTS."""
 _DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\n\r]*")
-_AT_END = 12
-"""So near to the end of what was read, what is no JSON may be the beginning of it, such as `tru`
-or half an escape."""
+_NEAR_END = 12
+"""Invalid JSON this near to the end of the buffer may be the start of valid JSON, such as `tru` or
+half an escape."""
 
 
 class NotJSONError(ValueError):
-    """A file holds no JSON lines and no array of JSON; the text says where."""
+    """A file contains neither JSON lines nor a JSON array; the text says where it fails."""
 
 
-def values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
-    """Read values with their places: those of an array if it begins with one, else line by line."""
-    head = beginning(file)
+def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
+    """Read values with their positions: from an array if it begins with one, else line by line."""
+    head = read_head(file)
     if is_array(head):
-        for number, value in enumerate(array(file, head), start=1):
+        for number, value in enumerate(iter_array(file, head), start=1):
             yield f"row {number}", value
         return
-    for number, line in lines(file, head):
-        yield f"line {number}", parsed(line, number)
+    for number, line in iter_lines(file, head):
+        yield f"line {number}", parse_value(line, number)
 
 
-def array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") -> Iterator[object]:
-    """Read the values of an array, one after another; `errors` says what becomes of odd bytes.
+def iter_array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") -> Iterator[object]:
+    """Read the values of an array one at a time; `errors` is the decoder's error handler.
 
-    `head` is what was read of the file already.
+    `head` is what was already read from the file.
     """
-    return iter(_Array(file, head, errors))
+    return iter(_ArrayReader(file, head, errors))
 
 
-def lines(
-    file: IO[bytes], head: bytes = b"", *, most_mb: int | None = None
+def iter_lines(
+    file: IO[bytes], head: bytes = b"", *, max_mb: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Read the lines that are not blank, split at line feeds alone, with their numbers.
+    """Read nonblank lines with their numbers, splitting only at line feeds.
 
-    `head` is what was read of the file already.
+    `head` is what was already read from the file.
     """
-    most, n_blank = most_mb or MOST_MB, 0
+    most, n_blank = max_mb or MAX_MB, 0
     for number, line in enumerate(_split(file, head, most << 20), start=1):
         if len(line) > most << 20:
             raise NotJSONError(f"line {number} is longer than {most} MB; write one row per line")
@@ -169,19 +165,19 @@ def lines(
             yield number, row
             continue
         n_blank += len(line)
-        if n_blank > MOST_BLANK:
-            raise NotJSONError(f"line {number} ends a million blanks; write one row per line")
+        if n_blank > MAX_BLANK:
+            raise NotJSONError(f"line {number} follows a million blanks; write one row per line")
 
 
-def parsed(data: bytes, first_line: int = 1, *, errors: str = "strict") -> object:
-    """Parse one value; say on which line of the file a fault is."""
+def parse_value(data: bytes, first_line: int = 1, *, errors: str = "strict") -> object:
+    """Parse one value; errors name the line of the file."""
     check_parts(data, first_line)
     try:
         return json.loads(data.decode("utf-8", errors))
     except UnicodeDecodeError as error:
         raise NotJSONError(not_utf8(data, error, first_line)) from error
     except json.JSONDecodeError as error:
-        raise NotJSONError(_fault(error, first_line + error.lineno - 1, error.colno)) from error
+        raise NotJSONError(_not_json(error, first_line + error.lineno - 1, error.colno)) from error
     except (ValueError, RecursionError) as error:
         raise NotJSONError(
             f"the JSON that begins on line {first_line} cannot be read: {error}"
@@ -189,15 +185,15 @@ def parsed(data: bytes, first_line: int = 1, *, errors: str = "strict") -> objec
 
 
 def check_parts(data: bytes, first_line: int = 1) -> None:
-    """Refuse a value with so many parts that it would take many times its size in memory."""
-    if len(data) > MOST_PARTS and sum(data.count(sign) for sign in (b"[", b"{", b",")) > MOST_PARTS:
+    """Refuse a value with so many parts that it would take a multiple of its size in memory."""
+    if len(data) > MAX_PARTS and sum(data.count(sign) for sign in (b"[", b"{", b",")) > MAX_PARTS:
         raise NotJSONError(
-            f"the JSON that begins on line {first_line} has more than {MOST_PARTS:,} parts; "
+            f"the JSON that begins on line {first_line} has more than {MAX_PARTS:,} parts; "
             f"write one row per line"
         )
 
 
-def _fault(error: json.JSONDecodeError, line: int, column: int) -> str:
+def _not_json(error: json.JSONDecodeError, line: int, column: int) -> str:
     return (
         f"line {line} is not JSON ({error.msg} at column {column}); "
         f"a file holds one row per line, or one array of rows"
@@ -205,22 +201,22 @@ def _fault(error: json.JSONDecodeError, line: int, column: int) -> str:
 
 
 def is_array(head: bytes) -> bool:
-    """Tell whether a file that begins so holds an array."""
+    """Return whether a file with this beginning contains an array."""
     return head.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"[")
 
 
-def beginning(file: IO[bytes]) -> bytes:
-    """Read until something is not blank, or so far."""
+def read_head(file: IO[bytes]) -> bytes:
+    """Read until the first nonblank byte or MAX_BLANK bytes."""
     head = b""
-    while not head.strip(b" \t\r\n" + codecs.BOM_UTF8) and len(head) <= MOST_BLANK:
-        if not (piece := file.read(max(_BEGINNING, len(head)))):
+    while not head.strip(b" \t\r\n" + codecs.BOM_UTF8) and len(head) <= MAX_BLANK:
+        if not (piece := file.read(max(_HEAD_BYTES, len(head)))):
             break
         head += piece
     return head
 
 
 def _split(file: IO[bytes], head: bytes, most: int) -> Iterator[bytes]:
-    """Split into lines; one that is longer than `most` comes cut, one byte longer than that."""
+    """Split into lines; a line longer than `most` is cut to one byte more than that."""
     begun = BytesIO(head)
     while line := begun.readline(most + 1):
         if not line.endswith(b"\n") and len(line) <= most:
@@ -230,97 +226,99 @@ def _split(file: IO[bytes], head: bytes, most: int) -> Iterator[bytes]:
         yield line
 
 
-class _Array:
-    """The values of an array, one after another."""
+class _ArrayReader:
+    """Reads the values of an array one at a time."""
 
     def __init__(self, file: IO[bytes], head: bytes, errors: str) -> None:
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8")(errors).decode
-        self._line, self._column = 1, 0  # of the text's beginning
+        self._line, self._column = 1, 0  # position of the buffer's start
         self._text, self._at = "", 0
-        self._is_whole = False
-        self._take(head.removeprefix(codecs.BOM_UTF8))
+        self._at_eof = False
+        self._append(head.removeprefix(codecs.BOM_UTF8))
 
     def __iter__(self) -> Iterator[object]:
         self._skip("[")
-        if self._next() == "]":
+        if self._peek() == "]":
             self._skip("]")
         else:
             yield self._value()
-            while self._next() == ",":
+            while self._peek() == ",":
                 self._skip(",")
                 yield self._value()
             self._skip("]")
-        if extra := self._next():
+        if extra := self._peek():
             raise self._error(json.JSONDecodeError(f"Extra data {extra!r}", self._text, self._at))
 
-    def _next(self) -> str:
-        """Return the sign that stands next, without going on; empty at the end."""
+    def _peek(self) -> str:
+        """Return the next nonblank character without consuming it; '' at the end."""
         while True:
             found = _BLANK.match(self._text, self._at)
             self._at = found.end() if found else self._at
-            if self._at < len(self._text) or not self._more(_PIECE):
+            if self._at < len(self._text) or not self._read_more(_READ_BYTES):
                 return self._text[self._at : self._at + 1]
 
     def _skip(self, sign: str) -> None:
-        if self._next() != sign:
+        if self._peek() != sign:
             wanted = "',' delimiter" if sign == "]" else f"{sign!r}"
             raise self._error(json.JSONDecodeError(f"Expecting {wanted}", self._text, self._at))
         self._at += 1
 
     def _value(self) -> object:
-        """Parse one value; twice as much is read each time that it is not whole yet."""
-        self._next()
-        size = _PIECE
+        """Parse one value; double the amount read each time it is incomplete."""
+        self._peek()
+        size = _READ_BYTES
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 fault = self._error(error)
-                cut = error.msg.startswith("Unterminated") or error.pos + _AT_END > len(self._text)
-                if not cut or not self._more(size):
+                cut = error.msg.startswith("Unterminated") or error.pos + _NEAR_END > len(
+                    self._text
+                )
+                if not cut or not self._read_more(size):
                     raise fault from error
             except (ValueError, RecursionError) as error:
                 raise NotJSONError(
                     f"the JSON on line {self._line_at(self._at)} cannot be read: {error}"
                 ) from error
             else:
-                # A number that ends where the text ends may go on, also behind a point or an e.
+                # A number at the buffer's end may continue, even after a point or an e.
                 length = end - self._at
-                if end + _AT_END < len(self._text) or not self._more(size):
+                if end + _NEAR_END < len(self._text) or not self._read_more(size):
                     self._at += length
                     return value
             self._check_size()
-            size = min(2 * size, _MOST_AHEAD)
+            size = min(2 * size, _MAX_READ)
 
     def _check_size(self) -> None:
-        """Refuse a value that is too long, or has too many parts."""
+        """Refuse a value that is too long or has too many parts."""
         left = len(self._text) - self._at
         line = self._line_at(self._at)
-        if left > (MOST_MB << 20) + _PIECE:
+        if left > (MAX_MB << 20) + _READ_BYTES:
             raise NotJSONError(
-                f"the row that begins on line {line} is longer than {MOST_MB} MB; "
+                f"the row that begins on line {line} is longer than {MAX_MB} MB; "
                 f"write one row per line"
             )
-        if left > MOST_PARTS:
+        if left > MAX_PARTS:
             check_parts(self._text[self._at :].encode("utf-8", "surrogatepass"), line)
 
-    def _more(self, size: int) -> bool:
-        """Read on, and forget what was gone through; return whether there was more."""
-        if self._is_whole:
+    def _read_more(self, size: int) -> bool:
+        """Read on and discard consumed text; return whether there was more."""
+        if self._at_eof:
             return False
         line_begins = self._text.rfind("\n", 0, self._at) + 1
         self._line += self._text.count("\n", 0, self._at)
         self._column = self._at - line_begins + (0 if line_begins else self._column)
         self._text, self._at = self._text[self._at :], 0
         data = self._file.read(size)
-        self._is_whole = not data
-        self._take(data)
+        self._at_eof = not data
+        self._append(data)
         return bool(data)
 
-    def _take(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         try:
-            self._text += self._decode(data, final=self._is_whole)
+            self._text += self._decode(data, final=self._at_eof)
         except UnicodeDecodeError as error:
             before = self._line + self._text.count("\n")
             raise NotJSONError(not_utf8(error.object, error, before)) from error
@@ -331,4 +329,4 @@ class _Array:
     def _error(self, error: json.JSONDecodeError) -> NotJSONError:
         line_begins = self._text.rfind("\n", 0, error.pos) + 1
         column = error.pos - line_begins + (0 if line_begins else self._column) + 1
-        return NotJSONError(_fault(error, self._line_at(error.pos), column))
+        return NotJSONError(_not_json(error, self._line_at(error.pos), column))

@@ -1,6 +1,6 @@
-"""The records that flow through every stage; each is immutable, and its id is its content.
+"""The immutable records that flow through all stages, identified by content hashes.
 
-A stage turns one record into another or into a `Drop`; nothing leaves without a reason.
+A stage turns a record into another record or a `Drop`; every removal has a recorded reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import TypeAlias
 from evolcoder.ids import content_id
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
-"""Plain data, as it goes into a database or a report."""
+"""Plain data, as stored in a database or a report."""
 
 
 class Stage(StrEnum):
-    """Where a record stood when it was kept or dropped."""
+    """Stage at which a record was kept or dropped."""
 
     SEEDS = "seeds"
     EVOLVE = "evolve"
@@ -25,7 +25,7 @@ class Stage(StrEnum):
 
 
 class Check(StrEnum):
-    """What one check of a row looks at. Values are stored and reported; never rename one."""
+    """Kind of check on a row. Values are stored and reported; never rename one."""
 
     RUNS = "runs"
     TESTS = "tests"
@@ -36,7 +36,7 @@ class Check(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a record was dropped. Values are stored and reported; never rename one."""
+    """Reason of a drop. Values are stored and reported; never rename one."""
 
     DUPLICATE = "duplicate"
     NO_INSTRUCTION = "no_instruction"
@@ -79,16 +79,16 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What it took to make a record, all attempts counted, cached or not."""
+    """Cost of making a record over all attempts, cached or not."""
 
     model: str
-    """Identity of the model: a server and name, or a file and its digest."""
+    """Identity of the model: server and name, or a file and its digest."""
     prompt_tokens: int
     """Tokens sent."""
     completion_tokens: int
     """Tokens received, reasoning included."""
     attempts: int
-    """Requests that it took."""
+    """Number of requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +98,21 @@ class Task:
     id: str
     """Content hash of instruction, parent, heuristic, round and language."""
     instruction: str
-    """The task as the responder will read it."""
+    """The task text as the responder reads it."""
     round: int
-    """The round that made it; 0 for a seed."""
+    """Round that made it; 0 for a seed."""
     ordinal: int
-    """Place of the lineage's seed among the seeds; orders every export."""
+    """Position of the lineage's seed among the seeds; exports are ordered by it."""
     root: str
-    """Id of the seed that the lineage began with; its own id for a seed."""
+    """Id of the lineage's seed; its own id for a seed."""
     parent: str | None
-    """Id of the task that it was evolved from."""
+    """Id of the task from which it was evolved."""
     heuristic: str | None
-    """Name of the heuristic that made it harder."""
+    """Name of the heuristic that evolved it."""
     language: str | None
-    """Programming language that the task names, if it names one."""
+    """Programming language that the task names, if any."""
     made: Usage | None
-    """What the evolution took; None for a seed."""
+    """Cost of the evolution; None for a seed."""
 
     @classmethod
     def seed(cls, instruction: str, *, ordinal: int, language: str | None) -> "Task":
@@ -123,7 +123,7 @@ class Task:
     def child(
         self, instruction: str, *, round: int, heuristic: str, language: str | None, made: Usage
     ) -> "Task":
-        """Make the task that this one was evolved into."""
+        """Make the task evolved from this one."""
         new = _task_id(instruction, self.id, heuristic, round, language)
         return Task(
             new,
@@ -146,7 +146,7 @@ def _task_id(
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a model answered to a task, or the answer that came with a seed."""
+    """A model's answer to a task, or the answer that came with a seed."""
 
     id: str
     """Content hash of the task's id, text and model."""
@@ -159,9 +159,9 @@ class Response:
     text: str
     """The answer, without reasoning."""
     reasoning: str
-    """A thinking model's reasoning, kept apart; empty if there was none."""
+    """A thinking model's reasoning; empty if there was none."""
     made: Usage | None
-    """What the answer took; None where it came with the seed."""
+    """Cost of the answer; None if it came with the seed."""
 
     @classmethod
     def to(cls, task: Task, text: str, *, reasoning: str = "", made: Usage | None) -> "Response":
@@ -172,12 +172,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check of one row found; stored, also where it drops nothing."""
+    """Result of one check of one row; stored even if it drops nothing."""
 
     task: str
     """Id of the task."""
     response: str
-    """Id of the response that was looked at."""
+    """Id of the checked response."""
     round: int
     """Round of the task."""
     ordinal: int
@@ -185,11 +185,11 @@ class CheckResult:
     check: Check
     """The check."""
     kind: str
-    """The finding, out of the closed list of its check."""
+    """The finding, one of the check's fixed values."""
     score: float | None
-    """What was measured, where the check measures: strength of tests, pass rate, exponent."""
+    """The measured value, if the check measures one: strength of tests, pass rate, exponent."""
     detail: Mapping[str, JSON]
-    """The evidence, small."""
+    """Short evidence."""
 
     @classmethod
     def of(
@@ -201,33 +201,33 @@ class CheckResult:
         score: float | None = None,
         detail: Mapping[str, JSON] | None = None,
     ) -> "CheckResult":
-        """Say what a check found of a response."""
+        """Make the result of a check of a response."""
         r = response
         return cls(r.task, r.id, r.round, r.ordinal, check, kind, score, detail or {})
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A record that left, with all that is needed to see why."""
+    """A dropped record, with all details of why."""
 
     stage: Stage
     """The stage that dropped it."""
     reason: Reason
-    """Why, out of a closed list."""
+    """Reason, from a fixed list."""
     subject: str
-    """Id of the task that went into the stage (the parent, when an evolution failed)."""
+    """Id of the stage's input task (the parent, if an evolution failed)."""
     round: int
-    """The round that was being made."""
+    """The round in progress."""
     ordinal: int
     """Ordinal of the lineage; for a seeds row that never became a task, its row number."""
     heuristic: str | None
-    """The heuristic in use, if one was."""
+    """The heuristic used, if any."""
     seen: str
-    """The text that was judged, shortened."""
+    """The judged text, shortened."""
     detail: str
-    """What was found, such as the matching words or the reason of every candidate."""
+    """Evidence, such as the matching words or the reason of every candidate."""
     made: Usage | None
-    """What it had cost by then."""
+    """Cost up to the drop."""
 
 
 SEEN_CHARS = 4000
@@ -236,13 +236,13 @@ SEEN_CHARS = 4000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the training set: a task, its kept response, and the lineage in words."""
+    """A line of the training set: a task, its kept response, and its lineage."""
 
     task: Task
     response: Response
     parent_instruction: str | None
-    """The parent's text, to show how the task changed."""
+    """The parent's text, which shows how the task changed."""
     verdicts: tuple[CheckResult, ...] = ()
-    """What checks found of it, in their order; empty where none was done."""
+    """Check results in order; empty without checks."""
     beside: Mapping[str, str] = field(default_factory=dict)
-    """What a derived row holds beside task and answer, such as the answer that was rejected."""
+    """Further fields of a derived row, such as the rejected answer."""

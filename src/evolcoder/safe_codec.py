@@ -1,18 +1,18 @@
-"""Plain data between processes that do not trust each other: strict, typed, and never code.
+"""Encodes plain data between processes that do not trust each other, strictly typed and code-free.
 
-Promises: `decode(encode(x))` equals `x` and has the same exact types for None, bool, int, float
-(NaN and the infinities too), complex, str, bytes, list, tuple, set, frozenset and dict, nested up
-to `DEPTH`. An instance of a subclass of these is encoded as what it holds, so nothing that the
-subclass overrides takes part; a numpy scalar is the number it holds. `decode` of any bytes at all
-gives plain data or `NotPlainError`.
-Does not keep identity: two names for one list become two lists. Does not bound what bytes of
-unknown origin cost: reading them is linear in their length, but the members of a set and the keys
-of a dict can be chosen so that making it takes time quadratic in their number, and what is decoded
-takes up to fifty times the memory. So decode short ones only, or do it where it can be ended; there
-a MemoryError is told from bytes that are no data.
+Guarantees: `decode(encode(x))` equals `x` with the same exact types for None, bool, int, float
+(NaN and infinities included), complex, str, bytes, list, tuple, set, frozenset and dict, nested up
+to `DEPTH`. A subclass instance is encoded as its base type's value without running its overrides; a
+numpy scalar is encoded as its number. `decode` of arbitrary bytes returns plain data or raises
+`NotPlainError`.
+Not guaranteed: identity (two references to one list become two lists), and bounded cost for bytes
+of unknown origin. Reading is linear in their length, but set members and dict keys can be chosen so
+that building takes quadratic time, and decoded data takes up to fifty times the memory. So decode
+only short ones, or decode in a process that can be killed; there, a MemoryError is distinguished
+from invalid bytes.
 
-The text is JSON in which scalars stand for themselves and everything else is a list whose first
-member says what it is. It needs the standard library alone, since sandboxed processes load it too.
+The format is JSON in which scalars represent themselves and everything else is a list with a type
+tag first. Standard library only, since sandboxed processes load this module.
 
 >>> decode(encode((1, {2.5: "x"})))
 (1, {2.5: 'x'})
@@ -26,29 +26,29 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 DEPTH = 150
-"""Deepest nesting; the JSON reader's own recursion stays far below Python's limit."""
+"""Maximum nesting; the JSON reader's own recursion stays far below Python's limit."""
 LONG_BITS = 4096
-"""Longer integers are written in hex: Python bounds the length of decimal ones."""
+"""Longer integers are written in hex, because Python limits the length of decimal ones."""
 
 SIZE = struct.Struct(">Q")
-"""Stands before each of several things in one file."""
-_as_json = json.JSONEncoder(separators=(",", ":")).encode
+"""Length prefix of each of several values in one file."""
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 Refer = Callable[[object], list[Any]]
 Resolve = Callable[[list[Any]], object]
 
 
 class NotPlainError(ValueError):
-    """A value cannot be encoded, or bytes are no encoded value."""
+    """A value cannot be encoded, or bytes are not an encoded value."""
 
 
 def encode(value: object, refer: Refer | None = None) -> bytes:
-    """Encode a value; `refer` may stand in for what is not plain, as a list of plain data."""
-    return _as_json(pack(value, refer)).encode("ascii")
+    """Encode a value; `refer` may replace a value that is not plain by a list of plain data."""
+    return _to_json(pack(value, refer)).encode("ascii")
 
 
 def decode(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 - plain data
-    """Decode what `encode` wrote; `resolve` gets what `refer` had returned."""
+    """Decode the output of `encode`; `resolve` receives the lists that `refer` returned."""
     try:
         return unpack(json.loads(data), resolve)
     except NotPlainError:
@@ -57,30 +57,30 @@ def decode(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 
         raise NotPlainError(f"not encoded data: {type(error).__name__}") from error
 
 
-def trusted(value: Any) -> bytes:  # noqa: ANN401 - plain data
-    """Encode plain data for a process that trusts this one, and runs the same interpreter.
+def encode_trusted(value: Any) -> bytes:  # noqa: ANN401 - plain data
+    """Encode plain data for a process that trusts this one and runs the same interpreter.
 
-    It is read in a fraction of the time. What `encode` refuses is refused here too; identity is
-    not kept here either, since version 2 of the format knows no references.
+    Decoding takes a fraction of the time. Values that `encode` refuses are refused here too, and
+    identity is lost here too, since version 2 of the format has no references.
     """
     return marshal.dumps(value if _is_plain(value) else decode(encode(value)), 2)
 
 
-def trust(data: bytes | memoryview) -> Any:  # noqa: ANN401 - plain data
-    """Decode what `trusted` wrote. Never for bytes that a candidate could have touched."""
+def decode_trusted(data: bytes | memoryview) -> Any:  # noqa: ANN401 - plain data
+    """Decode what `encode_trusted` wrote. Never for bytes that a candidate may have written."""
     return marshal.loads(data)  # noqa: S302 - see above
 
 
 def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
-    """Turn a value into what JSON can hold."""
+    """Convert a value to what JSON can represent."""
     if depth > DEPTH:
         raise NotPlainError(f"nested deeper than {DEPTH}")
     packer = _PACKERS.get(type(value))
     if packer is not None:
         return packer(value, refer, depth)
-    for kind, held in _HELD.items():
+    for kind, base_value in _BASE_VALUES.items():
         if isinstance(value, kind):
-            return _PACKERS[kind](held(value), refer, depth)
+            return _PACKERS[kind](base_value(value), refer, depth)
     if type(value).__module__ == "numpy" and hasattr(value, "dtype") and value.shape == ():
         return pack(value.item(), refer, depth + 1)
     if refer is not None:
@@ -89,7 +89,7 @@ def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa
 
 
 def unpack(packed: Any, resolve: Resolve | None = None, depth: int = 0) -> Any:  # noqa: ANN401
-    """Undo `pack`."""
+    """Invert `pack`."""
     if type(packed) is not list:
         if type(packed) is dict:
             raise NotPlainError("not encoded data: an object")
@@ -106,17 +106,17 @@ def unpack(packed: Any, resolve: Resolve | None = None, depth: int = 0) -> Any: 
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:  # noqa: ANN401 - anything
-    """Whether a value has the exact types of plain data all the way down."""
+    """Whether a value consists of exact plain types at all levels."""
     kind = type(value)
     if kind in _SCALARS:
         return True
-    if kind not in _HELD or depth > DEPTH:
+    if kind not in _BASE_VALUES or depth > DEPTH:
         return False
     items = [*value, *value.values()] if kind is dict else value
     return set(map(type, items)) <= _SCALARS or all(_is_plain(one, depth + 1) for one in items)
 
 
-def _pack_same(value: object, _refer: Refer | None, _depth: int) -> object:
+def _pack_unchanged(value: object, _refer: Refer | None, _depth: int) -> object:
     return value
 
 
@@ -137,18 +137,22 @@ def _pack_bytes(value: bytes, _refer: Refer | None, _depth: int) -> object:
 
 
 def _pack_dict(value: dict[Any, Any], refer: Refer | None, depth: int) -> object:
-    return ["d", *_packed(value.keys(), refer, depth), *_packed(value.values(), refer, depth)]
+    return [
+        "d",
+        *_pack_members(value.keys(), refer, depth),
+        *_pack_members(value.values(), refer, depth),
+    ]
 
 
 def _pack_items(tag: str) -> Callable[[Any, Refer | None, int], list[Any]]:
     def packer(value: Any, refer: Refer | None, depth: int) -> list[Any]:  # noqa: ANN401
-        return [tag, *_packed(value, refer, depth)]
+        return [tag, *_pack_members(value, refer, depth)]
 
     return packer
 
 
-def _packed(values: Iterable[Any], refer: Refer | None, depth: int) -> Iterable[Any]:
-    """Pack the members; lists of short scalars, the bulk of all data, need no look at each."""
+def _pack_members(values: Iterable[Any], refer: Refer | None, depth: int) -> Iterable[Any]:
+    """Pack the members; lists of short scalars, the bulk of all data, are passed on as a whole."""
     kinds = set(map(type, values))
     if (
         kinds <= _SHORT
@@ -189,9 +193,9 @@ _SHORT = frozenset({str, bool, type(None)})
 _SCALARS = frozenset({*_SHORT, int, float, complex, bytes})
 _PACKERS: dict[type, Callable[[Any, Refer | None, int], Any]] = {
     int: _pack_int,
-    str: _pack_same,
-    bool: _pack_same,
-    type(None): _pack_same,
+    str: _pack_unchanged,
+    bool: _pack_unchanged,
+    type(None): _pack_unchanged,
     float: _pack_float,
     list: _pack_items("l"),
     tuple: _pack_items("t"),
@@ -201,7 +205,7 @@ _PACKERS: dict[type, Callable[[Any, Refer | None, int], Any]] = {
     bytes: _pack_bytes,
     complex: _pack_complex,
 }
-_HELD: dict[type, Callable[[Any], Any]] = {
+_BASE_VALUES: dict[type, Callable[[Any], Any]] = {
     int: int.__int__,
     str: str.__str__,
     float: float.__float__,
@@ -213,7 +217,7 @@ _HELD: dict[type, Callable[[Any], Any]] = {
     bytes: lambda value: bytes(memoryview(value)),
     complex: complex.__complex__,
 }
-"""Reads what an instance of a subclass holds, past anything that it overrides."""
+"""Reads the base type's value of a subclass instance without calling overrides."""
 _UNPACKERS: dict[str, Callable[[list[Any], Resolve | None, int], Any]] = {
     "l": _unpack_items(list),
     "t": _unpack_items(tuple),

@@ -1,9 +1,9 @@
-"""Values and errors of unknown origin as short text, for verdicts, reports and logs.
+"""Renders values and exceptions of unknown origin as short text for verdicts, reports and logs.
 
-Promises: never raises; the text has at most `width` characters; the time is bounded by the width
-and by one pass over a long integer, whatever the value is. Only plain data is looked into: of any
-other type the name is shown, and none of its code runs. Equal plain values give equal text in every
-process, but for large sets. Standard library only, since sandboxed processes load it too.
+Guarantees: never raises; the text has at most `width` characters; time is bounded by the width and
+one pass over a long integer. Only plain data is inspected: other types are shown by name, and none
+of their code runs. Equal plain values give equal text in every process, except large sets. Standard
+library only, since sandboxed processes load this module.
 
 >>> safe_repr([1, {"a": 10**5000}])
 "[1, {'a': 0xc78820040d9443c… (16610 bits)}]"
@@ -15,47 +15,47 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 WIDTH = 300
-"""Longest text, where nothing else is asked for."""
+"""Default maximum length."""
 LEVELS = 6
-"""Containers within each other that are shown."""
+"""Nesting levels that are shown."""
 MEMBERS = 20
-"""Members of one container that are shown."""
+"""Members per container that are shown."""
 TEXT = 120
 """Longest text or bytes that are shown whole."""
 DIGITS_BITS = 4096
-"""Longer integers are shown in hex, from their beginning: Python bounds decimal ones, and takes
-quadratic time for them."""
+"""Longer integers are shown by their first hex digits: Python limits decimal conversion, which also
+takes quadratic time."""
 MOST_SORTED = 1000
-"""Keys and members of sets are sorted up to this number; of more the first are shown as they come.
-"""
+"""Sets and dict keys are sorted up to this size; of larger ones the first members are shown in
+their own order."""
 _HEAD_BITS = 60
 _KEY = 40
-"""Characters by which keys of several types are ordered."""
+"""Length of the sort key for keys of mixed types."""
 _CUT = "…"
 
 Other = Callable[[object], str]
 
 
 def safe_repr(value: object, width: int = WIDTH, other: Other | None = None) -> str:
-    """Show a value; `other` shows what is no plain data, and must keep these promises itself."""
+    """Render a value; `other` renders what is not plain data and must give the same guarantees."""
     writer = _Writer(width, other or _type_name)
     writer.write(value, 0)
     return cut("".join(writer.parts), width)
 
 
 def error_text(error: BaseException, width: int = WIDTH) -> str:
-    """Show an exception: its type, and what it says if it can say anything."""
+    """Render an exception: its type and, if available, its message."""
     name = type(error).__name__
     if isinstance(error, SyntaxError):
-        said = error.msg if type(error.msg) is str else ""
+        message = error.msg if type(error.msg) is str else ""
     else:
-        # The standard library's own way to ask an exception that may raise when it is asked.
-        said = traceback.format_exception_only(type(error), error)[0].partition(": ")[2]
-    return cut(f"{name}: {said.strip()}" if said.strip() else name, width)
+        # The standard library handles exceptions whose __str__ raises.
+        message = traceback.format_exception_only(type(error), error)[0].partition(": ")[2]
+    return cut(f"{name}: {message.strip()}" if message.strip() else name, width)
 
 
 def cut(text: str, width: int) -> str:
-    """Shorten a text to a width of at least one character."""
+    """Shorten a text to at most `width` (at least 1) characters."""
     return text if len(text) <= width else text[: width - 1] + _CUT
 
 
@@ -80,16 +80,16 @@ class _Writer:
         else:
             begin, end = _BRACKETS[kind]
             self._put(begin)
-            for key in self._first(value, depth):
+            for key in self._shown_members(value, depth):
                 self.write(key, depth + 1)
                 if kind is dict:
                     self._put(": ")
                     self.write(value[key], depth + 1)
             self._put(",)" if kind is tuple and len(value) == 1 else end)
 
-    def _first(self, value: Any, depth: int) -> Iterator[Any]:  # noqa: ANN401 - a container
-        """Hand out the members or keys that are shown, with a comma between them."""
-        some = itertools.islice(self._in_order(value), MEMBERS if depth < LEVELS else 0)
+    def _shown_members(self, value: Any, depth: int) -> Iterator[Any]:  # noqa: ANN401 - a container
+        """Yield the shown members or keys, with commas between them."""
+        some = itertools.islice(self._ordered(value), MEMBERS if depth < LEVELS else 0)
         n_shown = 0
         for one in some:
             if self._left < 0:
@@ -100,8 +100,8 @@ class _Writer:
         if n_shown < len(value):
             self._put(", ..." if n_shown else "...")
 
-    def _in_order(self, value: Any) -> Iterable[Any]:  # noqa: ANN401 - a container
-        """Put the keys of a set or dict in an order that does not depend on their hashes."""
+    def _ordered(self, value: Any) -> Iterable[Any]:  # noqa: ANN401 - a container
+        """Order the members of a set or the keys of a dict independently of their hashes."""
         if not self._sorts or type(value) in {list, tuple} or len(value) > MOST_SORTED:
             return value  # type: ignore[no-any-return]
         kinds = set(map(type, value))

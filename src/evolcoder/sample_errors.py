@@ -1,11 +1,10 @@
-"""Whatever goes wrong while one answer is judged is that answer's own outcome.
+"""Turns any failure while judging one answer into that answer's own outcome.
 
-Promises: `judging` lets through what has a meaning of its own: errors of this package (a sandbox or
-a server that failed, a limit that was reached, the user's mistake), a database that failed, a
-cancellation, an interrupt. A failure of this machine is a SandboxError, since it says nothing of
-the answer. Everything else becomes an UnjudgedError, whose text begins with `UNJUDGED`. This is the
-only place outside of `cli` that catches every exception; steps that concern a whole set of answers
-stay outside of it, so that their faults are seen.
+`judging` passes on exceptions with a meaning of their own: errors of this package (a failed sandbox
+or server, a reached limit, a user error), database errors, cancellations and interrupts. An OSError
+becomes a SandboxError, since it says nothing about the answer. Everything else becomes an
+UnjudgedError, whose text begins with `UNJUDGED`. This is the only place outside `cli` that catches
+every exception; steps over a whole set of answers stay outside it, so that their bugs surface.
 
 >>> try:
 ...     with judging():
@@ -26,46 +25,46 @@ from evolcoder.safe_repr import error_text
 from evolcoder.text import clean, one_line
 
 UNJUDGED = "could not be judged"
-"""Begins the text of every UnjudgedError."""
+"""Prefix of every UnjudgedError's text."""
 _SHOWN = 240
 _HERE = Path(__file__).parent
 
 
 @contextmanager
 def judging() -> Iterator[None]:
-    """Run what judges one answer; see the module for what it raises."""
+    """Guard the judging of one answer; see the module for what it raises."""
     try:
         yield
     except (EvolcoderError, sqlite3.Error):
         raise
     except Exception as error:
-        raise _meaning(error) from error
+        raise _converted(error) from error
 
 
-def _meaning(error: Exception) -> EvolcoderError | sqlite3.Error:
-    """Say what an exception means for the answer that was being judged."""
-    for one in _leaves(error):
+def _converted(error: Exception) -> EvolcoderError | sqlite3.Error:
+    """Return the exception to raise instead."""
+    for one in _flatten(error):
         if isinstance(one, EvolcoderError | sqlite3.Error):
             return one
-    for one in _leaves(error):
+    for one in _flatten(error):
         if isinstance(one, OSError):
-            return SandboxError(f"this machine failed a program: {error_text(one, _SHOWN)}")
-    first = next(_leaves(error))
-    told = one_line(clean(error_text(first, _SHOWN)), _SHOWN)
-    return UnjudgedError(f"{UNJUDGED}: {told}{_place(first)}")
+            return SandboxError(f"a program failed on this machine: {error_text(one, _SHOWN)}")
+    first = next(_flatten(error))
+    text = one_line(clean(error_text(first, _SHOWN)), _SHOWN)
+    return UnjudgedError(f"{UNJUDGED}: {text}{_place(first)}")
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """Return what a group of exceptions holds; any other one is its own only member."""
+def _flatten(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, recursively; any other exception yields itself."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _leaves(one)
+            yield from _flatten(one)
     else:
         yield error
 
 
 def _place(error: BaseException) -> str:
-    """Name the last line of this package that an exception came through."""
+    """Name the last line of this package in an exception's traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if _HERE in Path(frame.filename).parents]
     if not ours or ours[-1].filename == __file__:

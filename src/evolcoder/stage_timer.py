@@ -1,12 +1,12 @@
-"""For how long something was going on, where many things go on side by side.
+"""Measures for how long each named stage was active while stages run concurrently.
 
-Promises: seconds by the clock in which at least one of a kind was in work, so that kinds which
-overlap add up to more than the time that passed.
+Counts wall-clock seconds in which at least one task of a stage was active; overlapping stages sum
+to more than the elapsed time.
 
->>> spans = Spans()
->>> with spans.during("evolve"):
+>>> timer = StageTimer()
+>>> with timer.during("evolve"):
 ...     pass
->>> list(spans.seconds())
+>>> list(timer.seconds())
 ['evolve']
 """
 
@@ -24,7 +24,7 @@ class _Span:
 
 
 class StageTimer:
-    """Clocks by name; each runs while at least one is in work under it."""
+    """Named clocks; each runs while at least one context under its name is open."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class StageTimer:
 
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
-        """Count the time of the context under a name."""
+        """Count the context's time under a name."""
         span = self._spans.setdefault(name, _Span())
         if span.n_open == 0:
             span.began = self._clock()
@@ -45,5 +45,5 @@ class StageTimer:
                 span.seconds += self._clock() - span.began
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of every name, in the order in which they first began."""
+        """Return the seconds per name, in the order of first use."""
         return {name: span.seconds for name, span in self._spans.items()}

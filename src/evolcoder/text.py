@@ -1,7 +1,6 @@
-"""Plain text work that every stage shares: words, overlap, fenced code, the language named.
+"""Text functions shared by all stages: words, fenced code, named languages, visible escapes.
 
-Nothing here judges; it only finds. English is assumed where a function speaks of what a task wants.
-
+They find and do not judge. Functions about what a task asks for assume English.
 >>> words("Sort the list, please.")
 ['sort', 'the', 'list', 'please']
 """
@@ -65,7 +64,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "html": ("html",),
     "css": ("css",),
 }
-"""Language -> the names that tasks and fences give it."""
+"""Language -> its names in tasks and fences."""
 
 _ALIASES = {alias: language for language, aliases in LANGUAGES.items() for alias in aliases}
 _AMBIGUOUS = frozenset(
@@ -97,10 +96,10 @@ _AMBIGUOUS_NAMED = re.compile(
 
 
 _MAY_BE_NAMED = re.compile(r"\s(?:C|R|D|Go|Swift|[Ss]hell)\b")
-"""What every match of `_AMBIGUOUS_NAMED` holds, found ten times as fast."""
+"""Necessary condition of `_AMBIGUOUS_NAMED`, searched ten times as fast."""
 _PLAIN_ALIASES = {name: own for name, own in _ALIASES.items() if name not in _AMBIGUOUS}
 
-_ASKS_FOR_WORDS = re.compile(
+_ASKS_FOR_PROSE = re.compile(
     r"\s*(?:what|why|which|who|when|where|is|are|does|do|can|should|explain|describe|discuss|define"
     r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will)"
     r"|show the output|suggest an? (?:\w+ )?comment|(?:you need to )?read (?:the|a|this))\b",
@@ -127,9 +126,9 @@ _CODE_LINE = re.compile(
 )
 
 
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""What of ASCII a terminal obeys, but for tab and line feed."""
-_HIDDEN = re.compile(
+_ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""ASCII control characters, except tab and line feed."""
+_INVISIBLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL, C1
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # drawn as nothing
     r"\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, joiners, directions, separators
@@ -138,31 +137,31 @@ _HIDDEN = re.compile(
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # layout of rare scripts
     r"\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe-\U0010ffff]"  # tags, private use, none
 )
-"""The same of Unicode, and what reorders text or has no shape of its own."""
+"""Unicode control characters, and characters that reorder text or are invisible."""
 _JOINERS = "\u200c\u200d"
 _EMOJI_SELECTOR = "\ufe0f"
-_KEYS = frozenset("0123456789#*")
-"""What is drawn as a key of a telephone with a selector behind it."""
+_KEYCAPS = frozenset("0123456789#*")
+"""Characters that an emoji selector turns into a keycap."""
 _SYMBOLS = frozenset({"So", "Sm"})
-_JOINED = re.compile(
+_JOINING_SCRIPTS = re.compile(
     "[\u0600-\u109f\u1780-\u18af\u1a00-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001e900-\U0001e95f]"
 )
-"""Scripts whose letters join: Arabic, Syriac, those of India and their kin, Mongolian."""
+"""Scripts with joining letters: Arabic, Syriac, Indic and related scripts, Mongolian."""
 _MONGOLIAN = re.compile("[\u1820-\u18aa]")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _VIRAMA = 9
-"""Combining class of the sign that a joiner may follow at a word's end."""
+"""Combining class of the sign that a joiner may follow at the end of a word."""
 
 
-_LOGIN = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
-_KEY_NAME = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
-_QUERIED = re.compile(rf"""([?&]{_KEY_NAME}=)[^&#\s"'<>]*""", re.IGNORECASE)
-_NAMES_SECRET = re.compile(_KEY_NAME, re.IGNORECASE)
+_CREDENTIALS = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
+_KEY_LIKE = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
+_SECRET_QUERY = re.compile(rf"""([?&]{_KEY_LIKE}=)[^&#\s"'<>]*""", re.IGNORECASE)
+_SECRET_NAME = re.compile(_KEY_LIKE, re.IGNORECASE)
 
 
-class WantedLanguage(StrEnum):
-    """What a task asks for, as far as its wording tells."""
+class WantedOutput(StrEnum):
+    """What a task asks for, judged by its wording."""
 
     CODE = "code"
     WORDS = "words"
@@ -171,18 +170,18 @@ class WantedLanguage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """A fenced part of an answer."""
+    """A fenced block of an answer."""
 
     language: str | None
-    """Language of the fence, if it is one that we know."""
+    """Language of the fence tag, if known."""
     code: str
-    """What stands between the fences."""
+    """Text between the fences."""
     closed: bool
-    """Whether the closing fence is there."""
+    """Whether the closing fence is present."""
 
 
 def clean(text: str) -> str:
-    """Make a string that any encoder takes: each lone surrogate and NUL becomes a U+FFFD."""
+    """Make a string encodable: each lone surrogate and NUL becomes U+FFFD."""
     text = text.replace("\x00", "\ufffd")
     if text.isascii():
         return text
@@ -190,45 +189,45 @@ def clean(text: str) -> str:
 
 
 def visible(text: str, *, lines: bool = True) -> str:
-    r"""Show control, bidirectional and invisible characters as escapes such as `\x1b` or `\u202e`.
+    r"""Escape control, bidirectional and invisible characters, such as `\x1b` or `\u202e`.
 
-    What is left can neither command a terminal nor hide or reorder what stands beside it; text of
-    any script stays as it is, with the joiners that its letters and emoji need. `lines` leaves
-    tabs and line feeds. Never raises, whatever the string holds; done twice it is as done once.
+    The result can neither control a terminal nor hide or reorder adjacent text; text of any script
+    is unchanged, including the joiners that its letters and emoji need. `lines` keeps tabs and line
+    feeds. Never raises; idempotent.
     """
-    text = (_OBEYED if text.isascii() else _HIDDEN).sub(_escape, text)
+    text = (_ASCII_CONTROLS if text.isascii() else _INVISIBLE).sub(_escape, text)
     return text if lines else text.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def without_logins(text: str) -> str:
-    """Take the logins out of the URLs in a text: user and password, and keys in a query.
+    """Remove credentials from the URLs in a text: user and password, and keys in the query.
 
     >>> without_logins("http://me:hunter2@host/v1?api_key=x&v=1#model")
     'http://host/v1?api_key=&v=1#model'
     """
-    return _QUERIED.sub(r"\1", _LOGIN.sub("", text)) if "://" in text else text
+    return _SECRET_QUERY.sub(r"\1", _CREDENTIALS.sub("", text)) if "://" in text else text
 
 
 def names_secret(parameter: str) -> bool:
-    """Tell whether a parameter of a URL is a key, by its name."""
-    return _NAMES_SECRET.fullmatch(parameter) is not None
+    """Return whether a URL parameter's name is that of a secret."""
+    return _SECRET_NAME.fullmatch(parameter) is not None
 
 
 def words(text: str) -> list[str]:
-    """Split into lower-case words; `c++` and `c#` stay whole."""
+    """Split into lower-case words; `c++` and `c#` are words."""
     lowered = text.lower()
-    # The same words, found in half the time.
+    # The ASCII pattern finds the same words in half the time.
     return (_ASCII_WORD if lowered.isascii() else _WORD).findall(lowered)
 
 
 def one_line(text: str, width: int) -> str:
-    """Fold white space and shorten to a width in characters."""
+    """Collapse white space and shorten to `width` characters."""
     folded = _SPACE.sub(" ", text).strip()
     return folded if len(folded) <= width else folded[: width - 1] + "…"
 
 
 def code_blocks(text: str) -> list[CodeBlock]:
-    """Find fenced code; a fence that never closes ends with the text."""
+    """Find fenced code; an unclosed fence extends to the end of the text."""
     blocks: list[CodeBlock] = []
     start: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
@@ -243,13 +242,13 @@ def code_blocks(text: str) -> list[CodeBlock]:
 
 
 def before_bare_fence(text: str) -> str:
-    """Return what stands before the first fence, if that one names no language; else nothing."""
+    """Return the text before the first fence if that has no language tag; else ''."""
     fence = _FENCE.search(text)
     return text[: fence.start()] if fence and not fence[2] else ""
 
 
 def without_code(text: str) -> str:
-    """Return the prose around fenced code."""
+    """Return the text outside fenced code."""
     kept, end, start = [], 0, None
     for fence in _FENCE.finditer(text):
         if start is None:
@@ -263,18 +262,17 @@ def without_code(text: str) -> str:
 
 
 def language_of(name: str) -> str | None:
-    """Return the language that a name or fence tag stands for."""
+    """Return the language of a name or fence tag; None if unknown."""
     return _ALIASES.get(name.lower())
 
 
 def named_languages(text: str, found: Iterable[str] | None = None) -> Counter[str]:
-    """Count how often a text names each programming language; fences count as naming.
+    """Count how often a text names each programming language, fence tags included.
 
-    SQL injection is an attack, and names none.
-    `found` are the text's words, where the caller has them already.
+    "SQL injection" does not count as naming SQL. `found` are the text's words, if already known.
     """
-    told = words(text) if found is None else found
-    named = Counter([_PLAIN_ALIASES[word] for word in told if word in _PLAIN_ALIASES])
+    all_words = words(text) if found is None else found
+    named = Counter([_PLAIN_ALIASES[word] for word in all_words if word in _PLAIN_ALIASES])
     if "sql" in named and (attacks := text.lower().count("sql injection")):
         named["sql"] -= attacks
         named = +named
@@ -286,40 +284,40 @@ def named_languages(text: str, found: Iterable[str] | None = None) -> Counter[st
 
 
 def named_language(text: str) -> str | None:
-    """Return the programming language that a task names most, the first of equals, or None."""
+    """Return the programming language that a task names most, the first if tied, or None."""
     named = named_languages(text)
     if len(named) < 2:
         return next(iter(named), None)
-    told = words(text)
-    first = {_ALIASES[word]: -at for at, word in reversed([*enumerate(told)]) if word in _ALIASES}
-    return max(named, key=lambda language: (named[language], first.get(language, -len(told))))
+    all_words = words(text)
+    first = {_ALIASES[w]: -at for at, w in reversed([*enumerate(all_words)]) if w in _ALIASES}
+    return max(named, key=lambda name: (named[name], first.get(name, -len(all_words))))
 
 
-def wants(text: str) -> WantedLanguage:
-    """Tell whether a task asks for code, for an explanation, or leaves it open."""
-    if _ASKS_FOR_WORDS.match(text):
-        return WantedLanguage.WORDS
-    return WantedLanguage.CODE if _ASKS_FOR_CODE.match(text) else WantedLanguage.EITHER
+def wanted_output(text: str) -> WantedOutput:
+    """Return whether a task asks for code, for an explanation, or for either."""
+    if _ASKS_FOR_PROSE.match(text):
+        return WantedOutput.WORDS
+    return WantedOutput.CODE if _ASKS_FOR_CODE.match(text) else WantedOutput.EITHER
 
 
 def has_code(text: str) -> bool:
-    """Whether an answer holds code: a fence, a back-quoted piece, or a line that reads like it."""
+    """Return whether an answer has code: a fence, a back-quoted part or a line like code."""
     return "```" in text or _QUOTED.search(text) is not None or _CODE_LINE.search(text) is not None
 
 
 def code_lines(text: str) -> list[str]:
-    """Return the lines outside of fences that read like code, stripped."""
+    """Return the lines outside of fences that look like code, stripped."""
     if "\n" not in text:
-        # A search would try every character of the line, and can only match at its beginning.
+        # A search would try every character of the line, but can match only at its beginning.
         return [text.strip()] if _CODE_LINE.match(text) else []
     return [found.strip() for found in _CODE_LINE.findall(text)]
 
 
 def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
-    """Return what a text says over and over at its end, or ''.
+    """Return the text that is repeated at the end of a text, or ''.
 
-    A model that loops repeats one thing until it is cut off; prose and code repeat too, so only
-    a repeat of at least `least` times in a row that fills `width` characters counts.
+    A looping model repeats one text until it is cut off. Prose and code repeat too, so only a text
+    that occurs at least `least` times in a row and fills `width` characters counts.
     """
     tail = text[-4000:].rstrip()
     end = tail[-width // 2 :]
@@ -348,14 +346,14 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _is_needed(char: str, text: str, at: int) -> bool:
-    """Tell whether what has no shape of its own gives what stands around it its right one."""
+    """Return whether an invisible character is needed to display its neighbours correctly."""
     before, after = text[max(at - 1, 0) : at], text[at + 1 : at + 2]
     if char in _JOINERS:
         if before == _EMOJI_SELECTOR:
             before = text[max(at - 2, 0) : at - 1]
         return _joins_letters(before, after) or (_is_symbol(before) and _is_symbol(after))
     if "\ufe00" <= char <= _EMOJI_SELECTOR:
-        return before in _KEYS if before.isascii() else _is_shown(before)
+        return before in _KEYCAPS if before.isascii() else _is_shown(before)
     if "\u180b" <= char <= "\u180f":
         return _MONGOLIAN.match(before) is not None
     if "\U000e0100" <= char <= "\U000e01ef":
@@ -370,21 +368,21 @@ def _joins_letters(before: str, after: str) -> bool:
 
 
 def _is_letter(char: str) -> bool:
-    is_joined = _JOINED.match(char) is not None and _HIDDEN.match(char) is None
+    is_joined = _JOINING_SCRIPTS.match(char) is not None and _INVISIBLE.match(char) is None
     return is_joined and unicodedata.category(char)[0] in "LM"
 
 
 def _is_symbol(char: str) -> bool:
-    """Tell whether it may be a part of an emoji, newer ones than Python knows included."""
+    """Return whether it may be part of an emoji, including emoji newer than Python's data."""
     return "\U0001f000" <= char <= "\U0001faff" or (
         char > "\xff" and unicodedata.category(char) in _SYMBOLS
     )
 
 
 def _is_shown(char: str) -> bool:
-    return char != "" and not char.isspace() and _HIDDEN.match(char) is None
+    return char != "" and not char.isspace() and _INVISIBLE.match(char) is None
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """Write plain data as JSON of printable ASCII alone; DEL is all that `json` leaves as it is."""
+    """Write plain data as printable ASCII JSON; `json` escapes everything except DEL."""
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")

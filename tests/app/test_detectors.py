@@ -13,7 +13,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
-from evolcoder.sandbox.base import STRICT, Layer
+from evolcoder.sandbox.base import STRICT_LAYERS, Layer
 from evolcoder.storage.run_store import RunStore
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
@@ -125,7 +125,7 @@ def test_what_ran_answers_is_named_with_its_protections(capsys, tmp_path, data, 
     _, out, _ = clean(capsys, *looked, "--report", page, "--json")
     found = json.loads(out)
     layers, missing = found["layers"], found["missing"]
-    assert set(STRICT) <= set(layers)
+    assert set(STRICT_LAYERS) <= set(layers)
     assert {*layers, *missing} == set(Layer)
     assert (found["leakage"]["layers"], found["leakage"]["missing"]) == (layers, missing)
     line = f"execution: under {', '.join(layers)}; not active: {', '.join(missing) or 'none'}"

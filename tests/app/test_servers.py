@@ -65,7 +65,7 @@ class Says(http.server.BaseHTTPRequestHandler):
             if not (folder / "refused").exists():
                 state["weights"] = (folder / "w").read_text()
             self.say(200, {"results": [None]})
-        elif body["method"] == "evolcoder_holds":
+        elif body["method"] == "evolcoder_compare_weights":
             same = (pathlib.Path(body["args"][0]) / "w").read_text() == state["weights"]
             self.say(200, {"results": [{"compared": 3, "same": 3 if same else 2}]})
         else:

@@ -8,7 +8,7 @@ import pytest
 from bash_bench import bash_with, part
 from driver import lacking
 from evolcoder.cli.main import main
-from evolcoder.sandbox.base import STRICT
+from evolcoder.sandbox.base import STRICT_LAYERS
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 
@@ -58,7 +58,7 @@ def test_what_works_is_found_by_running_it(capsys, few, monkeypatch):
         assert languages[name]["state"] == "works", languages[name]
         assert languages[name]["ended_s"] > 0
     assert languages["c"]["compile_s"] > 0
-    assert set(STRICT) <= set(found["sandbox"]["layers"])
+    assert set(STRICT_LAYERS) <= set(found["sandbox"]["layers"])
     assert not set(found["sandbox"]["layers"]) & set(found["sandbox"]["missing"])
 
 
@@ -83,10 +83,10 @@ def test_what_is_missing_is_named_with_its_package(capsys, few, monkeypatch):
     said = " ".join(out.split())
     assert code == 0
     for line in (
-        "there is no part; install bash-part",
-        "lua missing there is no lua5.3; install lua5.3 lua-unit",
-        "typescript missing there is no tsc; install typescript (npm) or node-typescript",
-        "swift missing there is no swiftc; install swiftlang (debian 13) or swift (swift.org)",
+        "part not found; install bash-part",
+        "lua missing lua5.3 not found; install lua5.3 lua-unit",
+        "typescript missing tsc not found; install typescript (npm) or node-typescript",
+        "swift missing swiftc not found; install swiftlang (debian 13) or swift (swift.org)",
         " of 20 languages work, 1 more but for some tests of benchmarks",
     ):
         assert line in said

@@ -63,7 +63,7 @@ def test_every_verb_says_that_it_may_open_too_few_files(seeds, verb):
     assert code == 2
     assert err == (
         "evolcoder: too few file descriptors: this process may open 8 files and pipes; "
-        "raise the limit, such as by `ulimit -n 4096`, and run it again\n"
+        "raise the limit, for example with `ulimit -n 4096`, and run it again\n"
     )
 
 
@@ -191,7 +191,7 @@ def test_a_refusal_that_nobody_foresaw_is_one_line_at_the_door(monkeypatch, caps
 
     monkeypatch.setattr(run, "main", full)
     assert door.main(["run"]) == 2
-    told = "evolcoder: somewhere: No space left on device; make room or mend the rights\n"
+    told = "evolcoder: somewhere: No space left on device; free space or fix the permissions\n"
     assert capsys.readouterr().err == told
     monkeypatch.setattr(run, "main", broken)
     assert door.main(["run"]) == 1

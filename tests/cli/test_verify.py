@@ -17,7 +17,7 @@ from bash_bench import bash_with, part
 from evolcoder.cli.main import main
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.sandbox import bubblewrap
-from evolcoder.sandbox.base import STRICT, Layer
+from evolcoder.sandbox.base import STRICT_LAYERS, Layer
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
@@ -177,7 +177,7 @@ def test_the_protections_of_programs_are_named(capsys, tmp_path):
     found = json.loads(verify(capsys, *flags, "--json")[1])["sandbox"]
     layers, missing = found["verify"]["layers"], found["verify"]["missing"]
     assert set(found) == {"verify"}
-    assert set(STRICT) <= set(layers)
+    assert set(STRICT_LAYERS) <= set(layers)
     assert {*layers, *missing} == set(Layer)
     line = f"sandbox verify: {', '.join(layers)}; not active: {', '.join(missing) or 'none'}"
     assert line in verify(capsys, *flags)[1]
@@ -200,7 +200,7 @@ def test_a_protection_is_named_only_if_every_session_had_it(capsys, tmp_path, mo
             patched.setattr(PoolSandbox, "layers", fewer)
             found = json.loads(verify(capsys, *flags)[1])["sandbox"]["verify"]
     assert {"seccomp", "cgroup"} <= set(found["missing"])
-    assert set(STRICT) <= set(found["layers"])
+    assert set(STRICT_LAYERS) <= set(found["layers"])
 
 
 def test_a_folder_that_did_not_write_its_protections_down_claims_none(capsys, tmp_path):
@@ -283,7 +283,7 @@ def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, serve
 def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
     """Said once, by name; answers in other languages are run as ever."""
     said = "echo 'stdio.h: No such file' >&2; exit 1"
-    headers = replace(part(is_here=False), program=said, absent="stdio")
+    headers = replace(part(is_here=False), program=said, error_pattern="stdio")
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
     monkeypatch.setitem(PROBES, "bash", (said, ""))
     rows = [{"instruction": f"Do {n}.", "output": "```bash\nif\n```"} for n in range(3)]
@@ -291,9 +291,9 @@ def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
     code, out, err = verify(capsys, data, "--out", tmp_path / "out", "--json")
     assert code == 0
     assert json.loads(out)["verdicts"] == {"runs": {"not_run": 3, "passed": 1}}
-    named = [line for line in err.splitlines() if "there is no part; install bash-part" in line]
+    named = [line for line in err.splitlines() if "part not found; install bash-part" in line]
     assert named == [
-        "evolcoder: bash: there is no part; install bash-part; answers in it are not run"
+        "evolcoder: bash: part not found; install bash-part; answers in it are not run"
     ]
 
 

@@ -122,7 +122,7 @@ def test_a_program_that_needs_it_is_not_judged(scored, written, monkeypatch):
     code, found = scored("--samples", path, "--partial")
     assert (code, found["scores"][0]["n_problems"], found["scores"][0]["value"]) == (0, 2, 1.0)
     assert any(
-        "small/1: bash: there is no part; install bash-part" in note for note in found["notes"]
+        "small/1: bash: part not found; install bash-part" in note for note in found["notes"]
     )
     install(monkeypatch, is_here=True)
     code, found = scored("--samples", path)
@@ -167,4 +167,4 @@ def test_tools_that_are_missing_altogether_are_refused_as_before(evaluate, writt
     path = written()
     monkeypatch.setenv("PATH", "")
     code, _, (line,) = evaluate("--samples", path)
-    assert (code, line) == (2, "evolcoder: bash: there is no bash; install bash bc bsdextrautils")
+    assert (code, line) == (2, "evolcoder: bash: bash not found; install bash bc bsdextrautils")

@@ -46,7 +46,7 @@ class Elsewhere:
             self.sent.append(limits)
             return self._execution(Status.TIMEOUT, b"")
         for number, line in enumerate(self.answers.split(b"\n")[:50]):
-            if not program.task.goes_on(number, line):
+            if not program.task.should_continue(number, line):
                 break
         return self._execution(Status.FINISHED, self.answers)
 

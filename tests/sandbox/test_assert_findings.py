@@ -1,7 +1,6 @@
-"""What a test's process writes about a candidate is read as data of known shape, or not at all.
+"""A test process's finding is parsed as data of a known shape or rejected.
 
-The kind: a message of ours that comes back from a process whose code we did not write. A test may
-come from a data set or a model, and its process may write anything to the channel.
+The test may come from a data set or a model, and its process may write anything to the channel.
 """
 
 import json
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from evolcoder.grading.asserts import NO_FINDING, AssertTest, grade_asserts
 from evolcoder.sandbox.base import Kind
-from evolcoder.sandbox.result import MOST_BYTES, AssertFinding, read_finding
+from evolcoder.sandbox.result import FINDING_BYTES, AssertFinding, read_finding
 
 WHOLE = {"kind": "failed", "check": 2, "expected": "assert f()", "got": "1", "detail": "no"}
 
@@ -22,7 +21,7 @@ def written(**other):
 
 
 def test_a_whole_finding_is_read():
-    """What the tester writes comes back."""
+    """A finding as the runner writes it is parsed field by field."""
     assert read_finding(written()) == AssertFinding(Kind.FAILED, 2, "assert f()", "1", "no")
     assert read_finding(written(check=None, more="ignored")).check is None
     assert read_finding(written(check=-1)).check is None
@@ -54,18 +53,18 @@ def test_a_whole_finding_is_read():
         written(detail=None),
         written(got=["x"]),
         written(expected=3),
-        written(detail="x" * MOST_BYTES),
+        written(detail="x" * FINDING_BYTES),
     ],
     ids=lambda answers: repr(answers[:40]),
 )
 def test_anything_else_is_no_finding(answers):
-    """Other JSON, other kinds, other types, too much of it, and no JSON."""
+    """Other JSON, kinds and types, too much data, and invalid JSON are rejected."""
     assert read_finding(answers) is None
 
 
 @given(st.binary() | st.dictionaries(st.sampled_from([*WHOLE]), st.none() | st.integers() | st.text() | st.lists(st.text())).map(json.dumps).map(str.encode))  # fmt: skip
 def test_any_bytes_give_a_finding_or_none(answers):
-    """Nothing that a process writes raises here."""
+    """No bytes raise an exception."""
     found = read_finding(answers)
     assert found is None or isinstance(found.kind, Kind)
 
@@ -84,7 +83,7 @@ TEST = "import os\n{before}\nassert add(1, 2) == 3\n"
     ],
 )
 def test_a_test_that_writes_for_itself_gives_an_error_and_no_pass(sandbox, before):
-    """A right candidate beside a test that breaks its own channel is not judged by what it wrote."""
+    """A test that corrupts its own channel never passes, even with a correct candidate."""
     source = "def add(a, b):\n    return a + b\n"
     test = AssertTest.of(("add",), TEST.format(before=before), check=None)
     verdict = sandbox.grade(grade_asserts, source, test)
@@ -102,7 +101,7 @@ def test_a_test_that_writes_for_itself_gives_an_error_and_no_pass(sandbox, befor
     ],
 )
 def test_a_value_that_cannot_be_written_down_fails_its_assertion(sandbox, test, kind, word):
-    """What the candidate answers changes no error of the test into one of its process."""
+    """A value that cannot be printed does not turn a failed assertion into a runner error."""
     source = "def f():\n    return 10**5000\n"
     verdict = sandbox.grade(grade_asserts, source, AssertTest.of(("f",), test, check=None))
     assert verdict.kind is kind
@@ -111,7 +110,7 @@ def test_a_value_that_cannot_be_written_down_fails_its_assertion(sandbox, test, 
 
 
 def test_memory_that_the_test_lacks_for_an_answer_is_the_candidates(sandbox):
-    """An answer that cannot be decoded under the limit is said to be too large, and not forged."""
+    """An answer too large to decode is reported as a memory failure, not as forged."""
     source = "def f():\n    return [[] for _ in range(3_000_000)]\n"
     test = AssertTest.of(("f",), "x = f()\nassert len(x) == 1\n", check=None)
     verdict = sandbox.grade(grade_asserts, source, test)

@@ -1,4 +1,4 @@
-"""What a program finds when it begins: the same in every mode, and nothing of the machinery."""
+"""A program's initial state: the same in every mode, without access to the sandbox's internals."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from driver import QUICK
 from evolcoder.grading.calls import answers_of, read_answer
 from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.inside import isolate, tasks
-from evolcoder.sandbox.inside.isolate import SPARED
+from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import End
 from evolcoder.sandbox.memfds import Memfds
 from evolcoder.sandbox.pool import PoolSandbox
@@ -36,7 +36,7 @@ def printed(sandbox, source):
 
 
 def shown_to_a_test(sandbox, source):
-    """What a test that runs apart sees its candidate answer."""
+    """Return what an `Asserts` test sees its candidate return."""
     task = Asserts(("f",), "found = f()\nassert not found, found", None)
     execution = sandbox.run(Program("python", source, task))
     detail = json.loads(execution.answers)["detail"]
@@ -45,19 +45,19 @@ def shown_to_a_test(sandbox, source):
 
 @pytest.mark.parametrize("mode", [called, printed, shown_to_a_test])
 def test_a_program_finds_four_descriptors_and_no_more(sandbox, mode):
-    """Neither the line to the parent, nor namespaces, nor another channel is left open.
+    """No control socket, namespace or other channel is left open.
 
-    Without a container an interpreter under a private home is found by folders that are kept open.
+    Without a container, folders of an interpreter in a private home stay open.
     """
     found = mode(sandbox, OPEN)
     assert found[:4] == [0, 1, 2, 3]
     assert sandbox.level != "strict" or found == [0, 1, 2, 3]
-    assert all(number >= SPARED for number in found[4:])
+    assert all(number >= KEPT_FDS for number in found[4:])
 
 
-def test_a_test_that_runs_apart_holds_no_line_to_the_parent_either(sandbox):
-    """Beside its streams: its line to the candidate, where its findings go, and the report."""
-    test = f"{OPEN}\nfound = [n for n in f() if 2 < n < {SPARED}]\nassert not found, found"
+def test_a_separate_test_process_has_no_control_socket_either(sandbox):
+    """Besides its streams it has the candidate's socket, the findings' channel and the report."""
+    test = f"{OPEN}\nfound = [n for n in f() if 2 < n < {KEPT_FDS}]\nassert not found, found"
     task = Asserts(("g",), f"g()\n{test}", None)
     execution = sandbox.run(Program("python", "def g(): pass", task))
     detail = json.loads(execution.answers)["detail"]
@@ -65,7 +65,7 @@ def test_a_test_that_runs_apart_holds_no_line_to_the_parent_either(sandbox):
 
 
 def test_mounts_do_not_pile_up(sandbox):
-    """What was mounted for a test's two processes is taken away with them."""
+    """Mounts of a test's two processes are removed after the test."""
     mounts = "def f():\n    return len(open('/proc/self/mounts').readlines())\n"
     before = printed(sandbox, mounts)
     for _ in range(30):
@@ -74,14 +74,14 @@ def test_mounts_do_not_pile_up(sandbox):
 
 
 def test_every_mode_begins_alike(sandbox):
-    """No powers, no new ones, a filter, and the same state of random, however a program is run."""
+    """Every mode has no capabilities, no new privileges, a filter and the same random state."""
     found = printed(sandbox, STATE)
     assert found[:3] == [[0, 0, 0, 0], "1", "2"]
     assert called(sandbox, STATE) == shown_to_a_test(sandbox, STATE) == found
 
 
 def test_threads_and_forks_work_in_a_forked_program(sandbox):
-    """The fork renews no locks, and needs to renew none."""
+    """The C library's fork, which renews no Python locks, is sufficient."""
     source = "import threading\nfound = []\n"
     source += "work = [threading.Thread(target=found.append, args=(n,)) for n in range(5)]\n"
     source += "[t.start() for t in work]; [t.join() for t in work]\n"
@@ -91,7 +91,7 @@ def test_threads_and_forks_work_in_a_forked_program(sandbox):
 
 
 def test_limits_of_one_program_are_not_those_of_the_next():
-    """What a worker remembers of limits is replaced when they change, and comes back with them."""
+    """A worker's cached limits are replaced when a job's limits differ."""
     source = "import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
 
     async def use():
@@ -104,15 +104,15 @@ def test_limits_of_one_program_are_not_those_of_the_next():
     assert asyncio.run(use()) == [b"50\n", b"60\n", b"50\n"]
 
 
-def test_an_end_is_read_as_it_was_said():
-    """The message about a job's end keeps every field."""
+def test_an_end_survives_encoding():
+    """Encoding and decoding a job's end keeps every field."""
     end = End("timeout", -9, 1.5, 2.25, 0.125, 1 << 40)
-    assert End.read(end.said()) == end
+    assert End.from_bytes(end.to_bytes()) == end
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr", "report"])
-def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
-    """A cell's two processes report side by side, and a lost line would be another verdict."""
+def test_concurrent_writers_do_not_overwrite_each_other(name):
+    """Two processes report concurrently, and a lost line would change the verdict."""
     each, place = 50_000, isolate.Channels._fields.index(name)
     with Memfds.open(Program("python", "")) as channels:
 
@@ -129,7 +129,7 @@ def test_two_who_write_at_a_time_do_not_overwrite_each_other(name):
 
 
 def test_what_its_linker_could_not_make_executable_is_made_so(tmp_path):
-    """Rust's and Swift's change modes by path, which a program without a user of its own may not."""
+    """Rust's and Swift's linkers chmod by path, which is refused without a separate user."""
     program = tmp_path / "main"
     program.write_bytes(b"")
     program.chmod(0o644)

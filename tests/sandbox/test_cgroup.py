@@ -1,4 +1,4 @@
-"""Control groups: made for each worker where that is allowed, and gone afterwards."""
+"""A control group is made for each worker where permitted, and removed afterwards."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ V2 = "30 25 0:26 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsde
 
 @pytest.fixture
 def groups():
-    """Where groups can be made. Those that other tests' sandboxes have here do not count."""
+    """The factory for groups, if any can be made. Groups of other tests' sandboxes do not count."""
     found = cgroup.find()
     if found is None:
         pytest.skip("no control groups can be made here")
@@ -31,17 +31,17 @@ def groups():
 
 
 def ours(groups):
-    """Groups of this process."""
+    """Control groups of this process."""
     return [
         folder
-        for place in groups.places
+        for place in groups.parents
         for folder in place.glob(f"{cgroup._owner(os.getpid())}-*")
     ]
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_worker_is_in_a_group_that_is_gone_after_it(groups, level):
-    """The layer is named, the kernel has the program's limits, and closing removes the group."""
+    """The layer is listed, the kernel has the program's limits, and closing removes the group."""
     before = ours(groups)
 
     async def use():
@@ -67,7 +67,7 @@ def test_a_worker_is_in_a_group_that_is_gone_after_it(groups, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_memory_that_belongs_to_no_process_is_bounded(groups, level):
-    """Files in memory count; the program is ended, not its worker."""
+    """Memory files count; the program is ended and its worker survives."""
     source = "import os\nfor n in range(20):\n    os.write(os.memfd_create(''), bytes(30 << 20))"
 
     async def use():
@@ -84,7 +84,7 @@ def test_memory_that_belongs_to_no_process_is_bounded(groups, level):
 
 
 def test_a_program_may_have_more_than_the_ceiling(groups, monkeypatch):
-    """The ceiling goes up with what a program is allowed."""
+    """The worker's limit rises with the program's limit."""
     monkeypatch.setattr(cgroup, "CEILING_MB", 64)
     monkeypatch.setattr(cgroup, "CEILING_PROCESSES", 8)
     source = "import threading, time\nx = b'x' * (200 << 20)\n"
@@ -101,7 +101,7 @@ def test_a_program_may_have_more_than_the_ceiling(groups, monkeypatch):
 
 
 def test_a_killed_worker_leaves_no_daemon(groups):
-    """Even where no namespace ends them: whoever is in the group is ended with it."""
+    """Removing the group kills its members even where no namespace does."""
     source = "import os, time\nif os.fork() == 0: os.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
     before = _members(groups)
 
@@ -123,7 +123,7 @@ def test_a_killed_worker_leaves_no_daemon(groups):
 
 
 def test_a_group_whose_owner_was_killed_is_removed_at_the_next_start(groups):
-    """What SIGKILL left behind is found by its name, and one of a living owner is left alone."""
+    """A group left by SIGKILL is found by name; a living owner's group is kept."""
     code = (
         "import asyncio, os\nfrom evolcoder.sandbox.pool import PoolSandbox\n"
         "async def main():\n    await PoolSandbox.start(workers=1, level='processes')\n"
@@ -133,7 +133,7 @@ def test_a_group_whose_owner_was_killed_is_removed_at_the_next_start(groups):
     mine = groups.make()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     pid = int(done.stdout)
-    left = [folder for place in groups.places for folder in place.glob(f"*-{pid}-*")]
+    left = [folder for place in groups.parents for folder in place.glob(f"*-{pid}-*")]
     assert left
     cgroup.find()
     assert not any(folder.exists() for folder in left)
@@ -143,7 +143,7 @@ def test_a_group_whose_owner_was_killed_is_removed_at_the_next_start(groups):
 
 
 def test_where_no_group_can_be_made_there_is_none(tmp_path):
-    """Neither hierarchies that are not there nor folders that are none count."""
+    """Missing hierarchies and ordinary folders are not control groups."""
     (tmp_path / "cgroup").write_text("4:memory:/\n3:pids:/\n0::/\n")
     (tmp_path / "mountinfo").write_text("")
     assert cgroup.find(tmp_path) is None
@@ -156,7 +156,7 @@ def test_where_no_group_can_be_made_there_is_none(tmp_path):
 
 
 def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
-    """A layer that was promised is not left out in silence."""
+    """A listed layer is never dropped silently."""
     with pytest.raises(SandboxError, match="control group"):
         cgroup.CgroupFactory((tmp_path / "gone",)).make()
 
@@ -173,26 +173,26 @@ def test_a_group_that_cannot_be_made_later_is_the_sandboxs_failure(tmp_path):
     (V2, "0::/\n", [("/sys/fs/cgroup",)]),
 ])  # fmt: skip
 def test_groups_are_looked_for_where_this_process_is(mountinfo, mine, places):
-    """Beneath its own groups of version 1; of version 2 in its own group and beside it."""
-    found = list(cgroup._possible(mountinfo, mine))
+    """In version 1 below this process's groups; in version 2 in its group or next to it."""
+    found = list(cgroup._candidate_parents(mountinfo, mine))
     assert found == [tuple(map(Path, row)) for row in places]
 
 
 def test_limits_of_version_2_are_written_to_its_files(tmp_path):
-    """One folder has both controllers."""
+    """Version 2 has both controllers in one folder."""
     for name in ("cgroup.controllers", "memory.max", "pids.max", "cpu.stat", "memory.stat"):
         (tmp_path / name).write_text("max")
     group = cgroup.Cgroup([tmp_path])
-    group.allow(64, 10)
+    group.raise_limits(64, 10)
     assert (tmp_path / "memory.max").read_text() == str(64 << 20)
     assert (tmp_path / "pids.max").read_text() == "10"
-    assert not group.bounds()
+    assert not group.is_complete()
     (tmp_path / "memory.current").write_text("0")
     (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
-    assert group.bounds()
-    assert group.n_ended() == 2
+    assert group.is_complete()
+    assert group.n_oom_kills() == 2
     files = group.open_files()
-    assert set(files) == {"cpu", "ended", "held", "stat", "limit"}
+    assert set(files) == {"cpu", "events", "usage", "stat", "limit"}
     for fd in files.values():
         os.close(fd)
 

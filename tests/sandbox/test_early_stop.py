@@ -1,4 +1,4 @@
-"""A program is ended when its answers have decided, or when one of its calls takes too long."""
+"""A program is ended once its answers decide the verdict, or when one call takes too long."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +21,7 @@ def calls(n):
 
 
 def test_a_program_is_ended_once_its_answers_have_decided(sandbox):
-    """What comes after the first wrong answer is not waited for, however long it would take."""
+    """Nothing after the first wrong answer is waited for."""
     test = CallTest.of("f", inputs=[(0,), (1,), (2,), (3,)], expected=[0, 5, 2, 3])
     verdict = sandbox.grade(grade_calls, SLOW_AT_3, test, limits=PATIENT)
     assert (verdict.kind, verdict.check, verdict.got) == (Kind.FAILED, 1, "1")
@@ -30,20 +30,20 @@ def test_a_program_is_ended_once_its_answers_have_decided(sandbox):
 
 
 def test_every_answer_is_shown_once_and_in_order(sandbox):
-    """The one who looks sees complete answers from the first on."""
+    """The callback gets complete answers from the first on."""
     seen = []
 
-    def goes_on(number, line):
+    def should_continue(number, line):
         seen.append((number, line))
         return number < 2
 
-    task = Calls("f", calls(4), goes_on)
+    task = Calls("f", calls(4), should_continue)
     assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
     assert seen == [(0, b'["l","value",0]'), (1, b'["l","value",1]'), (2, b'["l","value",2]')]
 
 
-def test_a_worker_goes_on_after_it_ended_a_program(sandbox):
-    """The next program knows nothing of the one before, and no late word ends it."""
+def test_a_worker_continues_after_ending_a_program(sandbox):
+    """The next program is unaffected by a stopped one."""
     for _ in range(5):
         task = Calls("f", calls(4), lambda number, _: number < 1)
         assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
@@ -53,8 +53,8 @@ def test_a_worker_goes_on_after_it_ended_a_program(sandbox):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_word_that_comes_too_late_ends_nothing(level):
-    """A program that ended by itself leaves a stop behind, and the next one is not hit by it."""
+def test_a_late_stop_message_ends_nothing(level):
+    """A stop message for a finished program does not end the next one."""
 
     async def statuses():
         sandbox = await PoolSandbox.start(workers=1, level=level)
@@ -69,7 +69,7 @@ def test_a_word_that_comes_too_late_ends_nothing(level):
 
 
 def test_one_call_has_a_limit_of_its_own(sandbox):
-    """A call that never ends costs its own limit, not the program's."""
+    """An endless call costs its own limit, not the program's."""
     limits = replace(PATIENT, call_s=(0.2,))
     answers, execution = sandbox.grade(
         answers_of, SLOW_AT_3, "f", [(n,) for n in range(9)], limits=limits
@@ -79,7 +79,7 @@ def test_one_call_has_a_limit_of_its_own(sandbox):
 
 
 def test_calls_together_may_take_longer_than_one(sandbox):
-    """The limit of a call is counted from the answer before it, and each has its own."""
+    """Each call's time starts at the previous answer."""
     busy = "import time\ndef f(n):\n    begun = time.process_time()\n"
     busy += "    while time.process_time() < begun + 0.15: pass\n    return n\n"
     inputs = [(n,) for n in range(8)]
@@ -95,7 +95,7 @@ def test_calls_together_may_take_longer_than_one(sandbox):
 
 
 def test_answers_that_are_none_do_not_buy_time(sandbox):
-    """A candidate that writes lines of its own into the channel is ended for the first."""
+    """Fake answer lines end the program at the first invalid one."""
     forger = "import os\ndef f(n):\n    while True: os.write(3, b'\\n')\n"
     test = CallTest.of("f", inputs=[(0,), (1,)], expected=[0, 1])
     verdict = sandbox.grade(
@@ -106,7 +106,7 @@ def test_answers_that_are_none_do_not_buy_time(sandbox):
 
 
 def test_what_needs_its_time_alone_waits_for_the_others():
-    """The second run of a program begins once every other has had its first."""
+    """A program's second run starts after all others have had their first."""
 
     async def order():
         sandbox = await PoolSandbox.start(workers=2)
@@ -124,7 +124,7 @@ def test_what_needs_its_time_alone_waits_for_the_others():
 
 
 class Growing:
-    """A channel that grows by a piece before every look, and counts what is read of it."""
+    """A channel that grows before every poll and counts the bytes read."""
 
     def __init__(self, piece, n):
         self.piece, self.n, self.held, self.n_read = piece, n, b"", 0
@@ -138,19 +138,19 @@ class Growing:
 
 
 def looked_at(channel):
-    """Look until there is no more to look for; return what was shown."""
+    """Poll until polling stops; return the answers passed to the callback."""
     seen, again = [], [True]
-    lookout = EarlyStop(channel, lambda number, line: seen.append((number, line)) is None)
-    lookout._wait = again.append
+    early_stop = EarlyStop(channel, lambda number, line: seen.append((number, line)) is None)
+    early_stop._wait = again.append
     while again and channel.n >= 0:
         again.clear()
-        lookout._look(0.01)
+        early_stop._look(0.01)
     return seen
 
 
 @pytest.mark.parametrize("piece", [b"x", b"ab\n", b"\n", b"a\nb", b"\n\n\nx"])
 def test_every_byte_of_the_answers_is_read_once(piece):
-    """A program that answers a byte at a time does not have its line read again for every look."""
+    """Answering one byte at a time does not cause lines to be read repeatedly."""
     channel = Growing(piece, 500)
     seen = looked_at(channel)
     whole = piece * 500
@@ -159,7 +159,7 @@ def test_every_byte_of_the_answers_is_read_once(piece):
 
 
 def test_an_answer_that_is_too_long_ends_the_looks(monkeypatch):
-    """What goes on and on is not held; what it was can be seen at the end."""
+    """An endless answer is not buffered; the final reading still gets it."""
     monkeypatch.setattr("evolcoder.sandbox.early_stop.LONGEST_BYTES", 1000)
     channel = Growing(b"x" * 300, 500)
     assert looked_at(channel) == []

@@ -1,4 +1,4 @@
-"""What a sealed program says of a failed check is read as a small number, or as none."""
+"""A failed check's number in a sealed program's output is parsed as a small number or ignored."""
 
 import pytest
 
@@ -12,5 +12,5 @@ from evolcoder.sandbox.language import Seal, SealWords
     ids=range(6),
 )  # fmt: skip
 def test_a_number_of_any_length_is_read(said, number):
-    """A program that knows its token may write more digits than Python reads."""
+    """A program that knows its token may write more digits than Python converts."""
     assert Seal().failed_check(SealWords("t0", "t1", "t2"), f"before\n{said}\nbehind") == number

@@ -1,4 +1,4 @@
-"""Every language whose tools are here runs what is right, refuses what is wrong, and is sealed."""
+"""Every installed language runs correct programs, fails wrong ones, and is sealed."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from driver import held, usable
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
-from evolcoder.sandbox.inside.protocol import opened
-from evolcoder.sandbox.job import JobSpec, job_of
+from evolcoder.sandbox.inside.protocol import unpack_message
+from evolcoder.sandbox.job import JobSpec, make_job
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
 from groups import by_language
@@ -47,13 +47,13 @@ def verdict(polyglot, language, *, total=None, early=False, apart=False):
 
 
 def test_every_language_has_a_sample():
-    """No language is added without a test."""
+    """Adding a language requires a sample here."""
     assert set(SAMPLES) == set(LANGUAGES)
 
 
 @pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_a_right_program_passes(polyglot, language):
-    """The seal vouches for every check, and the verdict says that it is the weaker kind."""
+    """The seal confirms every check, and the verdict records the weaker separation."""
     found = verdict(polyglot, language)
     assert found.kind is Kind.PASSED, (found, found.execution.stdout, found.execution.stderr)
     assert found.separation is Separation.TOKEN
@@ -61,7 +61,7 @@ def test_a_right_program_passes(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_what_is_called_missing_is(polyglot, language):
-    """A sample that does without what it is said to need was skipped for nothing."""
+    """A sample that runs without its declared requirement was skipped needlessly."""
     source, test, _ = SAMPLES[language]
     if language in polyglot.sandbox._tools and polyglot.lacking(language, source, test):
         source = source.replace("EARLY", "").replace("SUM", SUMS.get(language, "a + b"))
@@ -70,7 +70,7 @@ def test_what_is_called_missing_is(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(HARNESSES))
 def test_a_right_program_passes_by_calls(polyglot, language):
-    """The comparison stayed outside, and the verdict says so, with an outcome for every check."""
+    """The comparison runs outside, the verdict records it, and every check has an outcome."""
     found = verdict(polyglot, language, apart=True)
     assert found.kind is Kind.PASSED, (found, found.execution.stdout, found.execution.stderr)
     assert (found.separation, found.outcomes) == (Separation.PARENT, (True, True))
@@ -78,7 +78,7 @@ def test_a_right_program_passes_by_calls(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(HARNESSES))
 def test_a_wrong_program_fails_by_calls(polyglot, language):
-    """The first check that does not hold is told by number, with what came and what should have."""
+    """The first failed check is reported with its number, expected and actual values."""
     found = verdict(polyglot, language, total="3", apart=True)
     assert (found.kind, found.check, found.outcomes) == (Kind.FAILED, 1, (True, False)), found
     assert ("3" in found.got, "4" in found.expected) == (True, True)
@@ -86,7 +86,7 @@ def test_a_wrong_program_fails_by_calls(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(HARNESSES))
 def test_ending_early_by_calls_does_not_pass(polyglot, language):
-    """Exit code 0 without a line for every call is a forgery."""
+    """Exit code 0 without a line for every call counts as forged."""
     found = verdict(polyglot, language, early=True, apart=True)
     assert found.kind is Kind.FORGED, (found, found.execution.stdout, found.execution.stderr)
 
@@ -99,7 +99,7 @@ def test_a_wrong_program_fails(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
-    """Exit code 0 without the token is a forgery; Lua's test library makes an error of it."""
+    """Exit code 0 without the token counts as forged; Lua's test library makes it an error."""
     found = verdict(polyglot, language, early=True)
     wanted = Kind.ERROR if language == "lua" else Kind.FORGED
     assert found.kind is wanted, (found, found.execution.stdout, found.execution.stderr)
@@ -107,9 +107,9 @@ def test_ending_early_with_exit_code_0_does_not_pass(polyglot, language):
 
 @pytest.mark.parametrize("language", by_language(SAMPLES))
 def test_what_does_not_compile_does_not_pass(polyglot, language):
-    """Nonsense is a compile error where there is a compiler, and an error elsewhere.
+    """Invalid source is a compile error with a compiler and an error otherwise.
 
-    A shell goes on past it, and answers wrongly.
+    A shell continues after it and answers wrongly.
     """
     found = verdict(polyglot, language, total=BROKEN.get(language, "((("))
     wanted = Kind.COMPILE_ERROR if language in COMPILED else Kind.ERROR
@@ -132,13 +132,13 @@ def test_what_does_not_compile_does_not_pass(polyglot, language):
     ],
 )
 def test_the_class_that_has_main_is_found(language, source):
-    """Other classes, within it and beside it, and comments do not mislead."""
-    assert LANGUAGES[language].words(("MAIN",), source) == ("Problem",)
+    """Nested and other classes and comments do not mislead the search."""
+    assert LANGUAGES[language].resolve_command(("MAIN",), source) == ("Problem",)
 
 
 @pytest.mark.toolchains
 def test_compiling_takes_none_of_the_programs_time(polyglot):
-    """Compile time is reported apart and no limit of the program's own bounds it."""
+    """Compile time is reported separately and does not count against the program's limits."""
     polyglot.needs("cpp")
     limits = Limits(cpu_s=0.5, wall_s=0.5, compile_s=60)
     source = '#include <regex>\n#include <iostream>\nint main() { std::cout << "ok"; }'
@@ -148,24 +148,24 @@ def test_compiling_takes_none_of_the_programs_time(polyglot):
 
 
 def test_a_compiler_that_does_not_end_is_a_compile_error(polyglot):
-    """The compiler has a limit of its own."""
+    """The compiler has its own time limit."""
     polyglot.needs("cpp")
     execution = polyglot.run(Program("cpp", '#include "/dev/zero"\n'), Limits(compile_s=1))
     assert execution.status is Status.COMPILE_ERROR
 
 
 def test_what_a_languages_own_tools_write_is_beyond_a_programs_limits():
-    """Julia's code and Go's library fit into the files, and into the memory that counts them."""
+    """Files of Julia's code and Go's library fit within the file limit and its memory."""
     for name, least in (("julia", 128), ("go", 256), ("rust", 1)):
         toolchain = Toolchain(LANGUAGES[name], (), ("run",), (), ())
         order = JobSpec.of(Program(name, ""), Limits(memory_mb=100, file_mb=1), toolchain)
-        limits, _ = opened(job_of(order).message)
-        assert opened(limits)["run"]["bound"] == (100 + least) << 20
+        limits, _ = unpack_message(make_job(order).message)
+        assert unpack_message(limits)["run"]["bound"] == (100 + least) << 20
 
 
 @pytest.mark.toolchains
 def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
-    """`go test` would compile it, run nothing and end with exit code 0."""
+    """`go test` would compile it, run nothing and exit with code 0."""
     polyglot.needs("go")
     source = 'package main\nimport "fmt"\nfunc main() { fmt.Print("ok") }'
     execution = polyglot.run(Program("go", source), ROOMY)
@@ -173,7 +173,7 @@ def test_a_go_program_with_a_main_function_is_run_by_it(polyglot):
 
 
 def test_other_tools_have_another_fingerprint(tmp_path, monkeypatch):
-    """What was measured with a compiler holds for that compiler; without one there is nothing."""
+    """The fingerprint changes with the compiler and is empty without one."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert fingerprint("cpp") == fingerprint("no language") == ""
     compiler = tmp_path / "g++"

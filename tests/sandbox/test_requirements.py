@@ -1,7 +1,7 @@
-"""What a toolchain lacks is found as a program would find it, and named with what brings it.
+"""Missing requirements are found by running programs, and named with their packages.
 
-The kind: tools are here, and something that programs or tests import is not. A part is taken away
-by a program that cannot load it, so that these tests hold on whole and on bare machines alike.
+The case: the tools are installed, but a library for programs or tests is not. A library is removed
+by a probe that cannot load it, so the tests work on complete and on bare machines.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from evolcoder.sandbox.requirements import (
     CheckedSandbox,
     MissingRequirement,
     Requirements,
-    broken,
+    invalid_source,
 )
-from evolcoder.sandbox.toolchains import LANGUAGES, offers
+from evolcoder.sandbox.toolchains import LANGUAGES, parse_offers
 from groups import by_language
 
 NEEDING = {
@@ -49,7 +49,7 @@ PLAIN = {
 
 
 class Counting:
-    """A sandbox that counts what it is given, and may fail."""
+    """A sandbox that counts its programs and may fail."""
 
     def __init__(self, sandbox=None, n_failures=0):
         self.sandbox = sandbox
@@ -79,30 +79,30 @@ def polyglot():
 
 
 def without(monkeypatch, language, **changes):
-    """Give a language one requirement, which no machine meets."""
-    one = Requirement("no such part", broken(language), "some-package")
+    """Give a language one requirement that no machine meets."""
+    one = Requirement("no such part", invalid_source(language), "some-package")
     changed = replace(LANGUAGES[language], requirements=(replace(one, **changes),))
     monkeypatch.setitem(LANGUAGES, language, changed)
 
 
 def names_of(requirement):
-    return {name for way in offers(requirement.package) for name in way.names}
+    return {name for way in parse_offers(requirement.package) for name in way.names}
 
 
-def lacks(driver, language):
-    return driver.runner.run(Requirements(driver.sandbox).lacks(language))
+def missing(driver, language):
+    return driver.runner.run(Requirements(driver.sandbox).missing(language))
 
 
 def test_every_language_declares_what_its_tests_need():
-    """A language without requirements would be taken for whole whatever is missing."""
+    """A language without requirements would be considered complete."""
     assert [name for name, language in LANGUAGES.items() if not language.requirements] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_required_is_what_is_installed(language):
-    """Each package beside the tools' own is there for a requirement, and each requirement has one."""
+    """Every package besides the tools' own belongs to a requirement, and vice versa."""
     required = {name for one in LANGUAGES[language].requirements for name in names_of(one)}
-    ways = {name: offers(one.package) for name, one in LANGUAGES.items()}
+    ways = {name: parse_offers(one.package) for name, one in LANGUAGES.items()}
     assert required <= {name for every in ways.values() for way in every for name in way.names}
     assert {name for way in ways[language] for name in way.names[1:]} <= required
 
@@ -111,28 +111,28 @@ def test_what_is_required_is_what_is_installed(language):
     "language", by_language(["bash", "c", "java", "javascript", "perl", "rust"])
 )
 def test_a_missing_part_is_named_with_its_package(polyglot, monkeypatch, language):
-    """The tools work, one program cannot load what it needs: that is missing, and nothing else."""
+    """If one probe fails and the tools work, only its requirement is missing."""
     polyglot.needs(language)
     without(monkeypatch, language)
-    (found,) = lacks(polyglot, language)
-    assert str(found) == f"{language}: there is no no such part; install some-package"
+    (found,) = missing(polyglot, language)
+    assert str(found) == f"{language}: no such part not found; install some-package"
     assert found.reason == "needs no such part (install some-package)"
     assert not found.stops_all
 
 
-def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatch):
-    """Where not even a program that prints runs, only what was said names a part."""
+def test_tools_that_run_nothing_are_distinguished_from_a_missing_library(bash, monkeypatch):
+    """If no program runs, only the tools' error output identifies a requirement."""
     failing = "echo 'stdio.h: No such file' >&2; exit 1"
     monkeypatch.setitem(PROBES, "bash", (failing, "while :; do :; done"))
-    without(monkeypatch, "bash", program=failing, absent=r"stdio\.h: No such")
-    (named,) = lacks(bash, "bash")
-    assert (named.name, named.stops_all, named.said) == (
+    without(monkeypatch, "bash", program=failing, error_pattern=r"stdio\.h: No such")
+    (named,) = missing(bash, "bash")
+    assert (named.name, named.stops_all, named.tool_message) == (
         "no such part",
         True,
         "stdio.h: No such file",
     )
-    without(monkeypatch, "bash", program=failing, absent="other words")
-    (unnamed,) = lacks(bash, "bash")
+    without(monkeypatch, "bash", program=failing, error_pattern="other words")
+    (unnamed,) = missing(bash, "bash")
     assert (
         str(unnamed)
         == "bash: its tools do not work here (stdio.h: No such file); see evolcoder doctor"
@@ -142,49 +142,49 @@ def test_tools_that_run_nothing_are_told_from_a_missing_library(bash, monkeypatc
 
 @pytest.mark.parametrize("program", ["while :; do :; done", "sleep 60", "yes"])
 def test_what_could_not_be_found_out_is_no_lack(bash, monkeypatch, program):
-    """A probe that is slow on a busy machine, or is ended for any other reason, blames nobody."""
-    monkeypatch.setattr(module, "PROBE", Limits(cpu_s=0.2, wall_s=0.5))
+    """A probe that times out or is ended is inconclusive."""
+    monkeypatch.setattr(module, "PROBE_LIMITS", Limits(cpu_s=0.2, wall_s=0.5))
     without(monkeypatch, "bash", program=program)
-    assert lacks(bash, "bash") == ()
+    assert missing(bash, "bash") == ()
 
 
 def test_a_probe_may_say_more_than_its_answer(bash, monkeypatch):
-    """What a tool prints of its own accord, before, hides nothing that is there."""
+    """Other output before the answer does not make a requirement missing."""
     without(monkeypatch, "bash", program="echo 'priorities may not be set'; echo 42")
-    assert lacks(bash, "bash") == ()
+    assert missing(bash, "bash") == ()
 
 
 def test_a_failing_sandbox_is_no_lack_and_is_asked_again(bash, monkeypatch):
-    """Its failure is raised as such, and what was not found out is not remembered."""
+    """The sandbox's failure is raised, and inconclusive results are not cached."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     requirements = Requirements(Counting(bash.sandbox, n_failures=1))
     with pytest.raises(SandboxError, match="a worker ended"):
-        bash.runner.run(requirements.lacks("bash"))
-    assert [lack.name for lack in bash.runner.run(requirements.lacks("bash"))] == ["part"]
+        bash.runner.run(requirements.missing("bash"))
+    assert [lack.name for lack in bash.runner.run(requirements.missing("bash"))] == ["part"]
 
 
 def test_a_language_is_asked_once_and_only_if_something_of_it_is_run(bash, monkeypatch):
-    """Many programs at once start one look; Python and languages that nobody uses start none."""
+    """Concurrent programs start one probe; Python and unused languages start none."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=True)))
     counting = Counting(bash.sandbox)
 
     async def ask():
         requirements = Requirements(counting)
-        await requirements.lack_of("python", "import no_such_part")
+        await requirements.first_missing("python", "import no_such_part")
         assert counting.programs == []
-        return await asyncio.gather(*(requirements.lack_of("bash", "x") for _ in range(20)))
+        return await asyncio.gather(*(requirements.first_missing("bash", "x") for _ in range(20)))
 
     assert set(bash.runner.run(ask())) == {None}
     assert len(counting.programs) == 1
 
 
 @pytest.mark.parametrize("language", NEEDING)
-def test_who_needs_a_part_is_read_off_the_source(language):
-    """Prompts, tests and programs as MultiPL-E and models write them; others are left alone."""
+def test_sources_that_need_a_requirement_are_recognised(language):
+    """Requirements are recognised in prompts, tests and programs of MultiPL-E and of models."""
     optional = [
-        MissingRequirement(language, one, stops_all=False, said="")
+        MissingRequirement(language, one, stops_all=False, tool_message="")
         for one in LANGUAGES[language].requirements
-        if one.users
+        if one.used_by
     ]
     for source in NEEDING[language]:
         assert sum(lack.concerns(source) for lack in optional) == 1, source
@@ -197,10 +197,10 @@ def test_who_needs_a_part_is_read_off_the_source(language):
     ids=["source", "test"],
 )
 def test_what_needs_a_missing_part_is_not_run(bash, monkeypatch, program):
-    """It is the sandbox's failure with what to install, and never the program's."""
+    """It is a sandbox failure that says what to install, never the program's failure."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     checked = CheckedSandbox(bash.sandbox)
-    with pytest.raises(SandboxError, match="bash: there is no part; install bash-part"):
+    with pytest.raises(SandboxError, match="bash: part not found; install bash-part"):
         bash.runner.run(checked.run(program, Limits()))
     assert bash.runner.run(checked.run(Program("bash", "echo 1"), Limits())).stdout == b"1\n"
     assert (
@@ -209,12 +209,12 @@ def test_what_needs_a_missing_part_is_not_run(bash, monkeypatch, program):
 
 
 def test_a_skip_names_what_is_missing(bash, monkeypatch):
-    """Tests whose language is whole but for a part are skipped with the reason, others run."""
+    """Tests that need a missing part are skipped with the reason; others run."""
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(part(is_here=False)))
     with contextmanager(held)("strict", languages=["bash"]) as driver:
         driver.needs("bash", "echo 1")
-        with pytest.raises(pytest.skip.Exception, match="there is no part; install bash-part"):
+        with pytest.raises(pytest.skip.Exception, match="part not found; install bash-part"):
             driver.needs("bash", "# PART")
         monkeypatch.setenv("PATH", "")
-        with pytest.raises(pytest.skip.Exception, match="there is no bash; install bash"):
+        with pytest.raises(pytest.skip.Exception, match="bash not found; install bash"):
             driver.needs("bash")

@@ -1,6 +1,6 @@
-"""What a program uses counts against its limits, whatever kind it is and whoever waits for it.
+"""All resources that a program uses count against its limits, whichever process uses or reaps them.
 
-Each law is shown at every level, with a control group and without one.
+Every test runs at each level, with a control group and without one.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def is_grouped(sandbox):
 
 
 def worker_of(sandbox):
-    """The process of the only worker, which is replaced when it fails."""
+    """Return the process of the only worker, which is replaced when it fails."""
     return sandbox.sandbox._free[-1][1]._process.pid
 
 
@@ -156,8 +156,8 @@ time.sleep(1)
 
 
 @pytest.mark.parametrize("kind", first_quick(HOLDERS))
-def test_no_kind_of_memory_is_held_beyond_the_limit(metered, kind):
-    """The program is ended for it or not given it; the worker lives, and the next one passes."""
+def test_no_kind_of_memory_exceeds_the_limit(metered, kind):
+    """The program is ended or refused the memory; the worker survives and the next one passes."""
     metered.run("")
     worker = worker_of(metered)
     execution = metered.run(f"{HOLDERS[kind]}\nimport os\nos.write(1, b'held')", SMALL)
@@ -168,7 +168,7 @@ def test_no_kind_of_memory_is_held_beyond_the_limit(metered, kind):
 
 
 def test_what_is_within_the_limit_passes(metered):
-    """Most of it on the heap of one process; or in children, shared, and in files."""
+    """Memory mostly on one process's heap, or in children, shared memory and files."""
     heap = "x = [b'x' * (1 << 20) for _ in range(220)]\nprint(len(x))"
     assert metered.run(heap, SMALL).stdout == b"220\n"
     mixed = """
@@ -191,7 +191,7 @@ print(shared[:5])
 
 
 def test_a_small_file_in_memory_can_be_had_where_it_is_counted(metered):
-    """Elsewhere it is refused as by a kernel that does not know it."""
+    """Without a control group it is refused as by a kernel without memfd_create."""
     source = "import os\nfd = os.memfd_create('x')\nprint(os.write(fd, bytes(4 << 20)))"
     execution = metered.run(source, SMALL)
     if is_grouped(metered):
@@ -201,7 +201,7 @@ def test_a_small_file_in_memory_can_be_had_where_it_is_counted(metered):
 
 
 def test_forked_workers_of_a_pool_share_what_they_have_in_common(metered):
-    """Eight children of a parent with 30 MB use no more than it does, where the kernel counts."""
+    """With a group, eight children of a 30 MB parent use no more than the parent."""
     source = """
 import os, time
 x = b"x" * (30 << 20)
@@ -224,14 +224,14 @@ print("done")
     ("children", "import os\nfor n in range(3):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        break"),
 ])  # fmt: skip
 def test_the_peak_is_that_of_all_memory_together(metered, kind, source):
-    """120 MB at least, and no more than twice that."""
+    """The peak is between 120 MB and twice that."""
     execution = metered.run(f"{source}\nimport time\ntime.sleep(0.4)", SMALL)
     assert execution.status is Status.FINISHED
     assert 118 <= execution.peak_mb <= 240
 
 
 def test_a_file_in_memory_is_in_the_peak(metered):
-    """Though no process has it mapped."""
+    """It counts although no process has it mapped."""
     if not is_grouped(metered):
         pytest.skip("it is refused where no group counts it")
     source = (
@@ -313,8 +313,8 @@ def spend():
 
 
 @pytest.mark.parametrize("kind", first_quick(SPENDERS))
-def test_processor_time_counts_whoever_waits_for_it(metered, kind):
-    """What was used by the end is the limit, within what the measure can tell."""
+def test_cpu_time_counts_whichever_process_reaps_it(metered, kind):
+    """CPU time used at the end equals the limit, within the accuracy of measurement."""
     source = f"{BURN}{SPENDERS[kind]}\nwhile True:\n    spend()"
     execution = metered.run(source, Limits(cpu_s=1, wall_s=300))
     used_s = 0.01 * len(execution.stderr)
@@ -342,8 +342,8 @@ IDLERS = {
 
 
 @pytest.mark.parametrize("kind", first_quick(IDLERS))
-def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_over(metered, kind):
-    """About as long as its processor time would have lasted."""
+def test_an_idle_program_is_ended_long_before_its_wall_clock_limit(metered, kind):
+    """It is ended after about as many seconds as its CPU limit."""
     execution = metered.run(f"{BURN}{IDLERS[kind]}", Limits(cpu_s=1, wall_s=600))
     assert execution.status is Status.TIMEOUT
     assert execution.wall_s < 120
@@ -355,14 +355,14 @@ def test_who_uses_no_processor_is_ended_long_before_the_time_by_the_clock_is_ove
     "import subprocess\nsubprocess.run(['/bin/sleep', '1'], check=True)",
     "import threading\nt = threading.Thread(target=time.sleep, args=(1,))\nt.start()\nt.join()",
 ])  # fmt: skip
-def test_who_sleeps_a_little_passes(metered, source):
-    """Honest programs wait for themselves now and then."""
+def test_a_program_that_sleeps_briefly_passes(metered, source):
+    """Honest programs may sleep or wait for children."""
     execution = metered.run(f"import time\n{source}\nprint('fine')", Limits(cpu_s=1, wall_s=60))
     assert execution.stdout == b"fine\n"
 
 
 def test_a_call_that_sleeps_is_ended_by_its_own_limit(metered):
-    """Not by that of the whole program, which allows for many calls."""
+    """The program's limit, which covers many calls, is not used."""
     source = "import time\ndef f(x):\n    time.sleep(999 * x)\n    return x"
     checks = CallTest.of("f", inputs=[(0,), (1,)], expected=[0, 1])
     limits = Limits(cpu_s=100, wall_s=600, call_s=(0.5,))
@@ -372,8 +372,8 @@ def test_a_call_that_sleeps_is_ended_by_its_own_limit(metered):
 
 
 @pytest.mark.parametrize("grade", ["calls", "asserts"])
-def test_a_candidate_that_holds_too_much_is_judged_in_every_mode(metered, grade):
-    """Whichever of two processes holds it."""
+def test_a_candidate_that_uses_too_much_memory_is_judged_in_every_mode(metered, grade):
+    """The memory limit applies to both processes."""
     source = "def f():\n    global x\n    x = [b'x' * (1 << 20) for _ in range(600)]"
     limits = Limits(cpu_s=4, wall_s=60, memory_mb=256, file_mb=16)
     if grade == "calls":
@@ -384,7 +384,7 @@ def test_a_candidate_that_holds_too_much_is_judged_in_every_mode(metered, grade)
 
 
 async def started(**options):
-    """A sandbox of some workers, with all of them running."""
+    """A sandbox with several workers, all of them running."""
     sandbox = await PoolSandbox.start(**options)
     await asyncio.gather(*[sandbox.run(Program("python", ""), Limits()) for _ in range(4)])
     return sandbox
@@ -408,8 +408,8 @@ def counting_runs(sandbox):
     ("print(1)", 1),
     ("x = [b'x' * (1 << 20) for _ in range(600)]", 1),
 ])  # fmt: skip
-def test_only_what_more_processor_time_could_change_is_run_again(source, n_runs):
-    """A program that sleeps is not, nor one that went over another limit."""
+def test_only_results_that_more_cpu_time_could_change_are_repeated(source, n_runs):
+    """Sleeping programs and those over another limit run once."""
 
     async def use():
         sandbox = await started(workers=2)
@@ -423,7 +423,7 @@ def test_only_what_more_processor_time_could_change_is_run_again(source, n_runs)
 
 @pytest.mark.attacks
 def test_many_sleepers_cost_no_more_than_their_share():
-    """Each is ended once, beside others, and every honest program among them passes."""
+    """Each sleeper runs once, concurrently, and honest programs among them pass."""
     honest, sleeps = "print(sum(n * n for n in range(200_000)))", "import time\ntime.sleep(999)"
     sources = ([honest, honest, sleeps, honest, sleeps] * 55)[:264]
 
@@ -448,12 +448,12 @@ MARK = "import time\nprint('begun', flush=True)\ntime.sleep(1.5)\nprint('done')"
 
 
 async def killed(level, times, end=signal.SIGKILL):
-    """End the worker of a program so many times while it runs, and run another one after it."""
+    """Kill the worker of a running program `times` times, then run another program."""
     sandbox = await started(workers=2, level=level)
     left, serve = [None] * times, Worker.serve
 
-    async def kills(worker, job, fds, lookout=None):
-        run = asyncio.ensure_future(serve(worker, job, fds, lookout))
+    async def kills(worker, job, fds, early_stop=None):
+        run = asyncio.ensure_future(serve(worker, job, fds, early_stop))
         if left and os.pread(fds[4], len(MARK), 0) == MARK.encode():
             while not os.pread(fds[0], 5, 0):
                 await asyncio.sleep(0.005)
@@ -472,7 +472,7 @@ async def killed(level, times, end=signal.SIGKILL):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_worker_that_is_killed_once_costs_its_program_nothing(level):
-    """It is run once more, and that counts."""
+    """The program runs once more, and that result counts."""
     first, after = asyncio.run(killed(level, 1))
     assert (first.status, first.stdout) == (Status.FINISHED, b"begun\ndone\n")
     assert after.stdout == b"1\n"
@@ -487,8 +487,8 @@ def test_a_program_that_has_its_worker_killed_twice_has_gone_over_its_memory(lev
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_worker_that_ends_otherwise_is_replaced_beside_others_and_alone(level):
-    """Two deaths beside others and one alone leave a program as it is."""
+def test_a_worker_that_ends_otherwise_is_replaced_in_both_runs(level):
+    """Two deaths in concurrent runs and one alone do not fail the program."""
     first, after = asyncio.run(killed(level, 3, signal.SIGHUP))
     assert (first.status, first.stdout) == (Status.FINISHED, b"begun\ndone\n")
     assert after.stdout == b"1\n"
@@ -496,17 +496,17 @@ def test_a_worker_that_ends_otherwise_is_replaced_beside_others_and_alone(level)
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_program_that_ends_its_worker_every_time_gets_a_verdict(level):
-    """It has failed, whatever it was that ended the worker; the next program gets a worker."""
+    """The program fails, whatever ended the worker; the next program gets a worker."""
     first, after = asyncio.run(killed(level, 4, signal.SIGHUP))
     assert (first.status, first.exit_code) == (Status.FINISHED, -signal.SIGKILL)
     assert after.stdout == b"1\n"
 
 
 def test_a_worker_that_fails_by_itself_says_nothing_of_the_program(monkeypatch):
-    """What is wrong with the sandbox stays an error, however often it happens."""
+    """A sandbox fault stays a SandboxError, however often it occurs."""
     broken = "import os; os.write(2, b'out of order'); os._exit(3); "
     monkeypatch.setattr(bubblewrap, "_START", broken + bubblewrap._START)
-    sandbox = PoolSandbox(next(iter(LEVELS["strict"].holds((), (), ()))), 1, {})
+    sandbox = PoolSandbox(next(iter(LEVELS["strict"].launchers((), (), ()))), 1, {})
     with pytest.raises(SandboxError, match="out of order"):
         asyncio.run(sandbox.run(Program("python", ""), Limits()))
 
@@ -522,7 +522,7 @@ def test_a_worker_that_fails_by_itself_says_nothing_of_the_program(monkeypatch):
     "import socket\nheld = [socket.socketpair() for _ in range(100)]\nfor one, _ in held:\n    try: socket.send_fds(one, [b'x'], [one.fileno()] * 200)\n    except OSError: pass",
 ])  # fmt: skip
 def test_no_program_takes_its_worker_down(metered, source):
-    """Neither by signals, nor by what it closes, fills or asks the kernel to end first."""
+    """Signals, closed or filled descriptors and OOM scores do not end the worker."""
     metered.run("")
     worker = worker_of(metered)
     metered.run(source, SMALL)

@@ -1,4 +1,4 @@
-"""Who runs next where more want to run than there is room for."""
+"""Waiters are scheduled by priority, and exclusive runs wait for all others."""
 
 import asyncio
 
@@ -13,21 +13,21 @@ async def settle():
 
 
 def test_the_longest_goes_first_and_equals_in_their_order():
-    """A long program that begins last would leave every other worker idle beside it."""
+    """A long program that starts last would leave all other workers idle."""
     went = []
 
     async def go(seats, name, longest_s):
-        await seats.take(longest_s)
+        await seats.acquire(longest_s)
         went.append(name)
-        seats.give_back()
+        seats.release()
 
     async def story():
         seats = PrioritySemaphore(1)
-        await seats.take(1)
+        await seats.acquire(1)
         lengths = {"short": 1, "long": 9, "middle": 5, "also short": 1}
         tasks = [asyncio.ensure_future(go(seats, *one)) for one in lengths.items()]
         await settle()
-        seats.give_back()
+        seats.release()
         await asyncio.gather(*tasks)
 
     asyncio.run(story())
@@ -35,22 +35,22 @@ def test_the_longest_goes_first_and_equals_in_their_order():
 
 
 @pytest.mark.parametrize("called", [False, True])
-def test_who_is_cancelled_leaves_no_seat_taken(called):
-    """Neither while it waits, nor when it has been called and not yet come."""
+def test_a_cancelled_waiter_leaves_no_slot_acquired(called):
+    """Cancelled while waiting, or after being woken but before running."""
 
     async def story():
         seats = PrioritySemaphore(1)
-        await seats.take(1)
-        taker = asyncio.ensure_future(seats.take(9))
+        await seats.acquire(1)
+        taker = asyncio.ensure_future(seats.acquire(9))
         await settle()
         if called:
-            seats.give_back()
+            seats.release()
         taker.cancel()
         await asyncio.gather(taker, return_exceptions=True)
         if not called:
-            seats.give_back()
-        await asyncio.wait_for(seats.take(1), 10)
-        other = asyncio.ensure_future(seats.take(1))
+            seats.release()
+        await asyncio.wait_for(seats.acquire(1), 10)
+        other = asyncio.ensure_future(seats.acquire(1))
         await settle()
         assert not other.done()
         other.cancel()
@@ -59,12 +59,12 @@ def test_who_is_cancelled_leaves_no_seat_taken(called):
 
 
 @pytest.mark.parametrize("at_most", [1, 2])
-def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
-    """Whoever asks to be alone waits for the lull and for every seat; then others wait for it."""
+def test_a_bounded_number_is_admitted_once_all_slots_are_free(at_most):
+    """An exclusive run waits for the idle event and all slots; then others wait for it."""
     inside, most, order = [], [], []
 
     async def alone(exclusive, lull, name):
-        async with exclusive.entered(lull):
+        async with exclusive.admitted(lull):
             order.append(name)
             inside.append(name)
             most.append(len(inside))
@@ -74,7 +74,7 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
     async def story():
         seats, lull = PrioritySemaphore(2), asyncio.Event()
         exclusive = ExclusiveAccess(seats, 2, at_most)
-        await seats.take(1)
+        await seats.acquire(1)
         tasks = [asyncio.ensure_future(alone(exclusive, lull, name)) for name in "abc"]
         await settle()
         assert order == []
@@ -82,32 +82,32 @@ def test_only_so_many_are_alone_together_and_only_in_a_lull(at_most):
         await settle()
         assert order == []
         order.append("given back")
-        seats.give_back()
+        seats.release()
         await asyncio.gather(*tasks)
         for _ in range(2):
-            await asyncio.wait_for(seats.take(1), 10)
+            await asyncio.wait_for(seats.acquire(1), 10)
 
     asyncio.run(story())
     assert order == ["given back", *"abc"]
     assert max(most) == at_most
 
 
-def test_who_is_cancelled_before_it_is_alone_gives_every_seat_back():
-    """It may have taken some of them by then."""
+def test_a_cancelled_exclusive_run_releases_its_slots():
+    """Slots acquired so far are released."""
 
     async def story():
         seats, lull = PrioritySemaphore(2), asyncio.Event()
         lull.set()
-        await seats.take(1)
+        await seats.acquire(1)
 
         async def alone():
-            async with ExclusiveAccess(seats, 2, 1).entered(lull):
+            async with ExclusiveAccess(seats, 2, 1).admitted(lull):
                 pass
 
         waiting = asyncio.ensure_future(alone())
         await settle()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await asyncio.wait_for(seats.take(1), 10)
+        await asyncio.wait_for(seats.acquire(1), 10)
 
     asyncio.run(story())

@@ -129,7 +129,7 @@ def test_a_number_that_is_too_long(read, seeds_file):
 
 def test_a_line_that_is_too_long_for_a_row(read, seeds_file, monkeypatch):
     """It is not read into memory; an array on one line is."""
-    monkeypatch.setattr(input_files, "MOST_MB", 1)
+    monkeypatch.setattr(input_files, "MAX_MB", 1)
     path = seeds_file("s.jsonl", LINE + b'{"instruction": "' + b"x" * (1 << 20))
     assert fault(read, path) == "line 2 is longer than 1 MB; write one row per line"
     rows = json.dumps([*ROWS, {"instruction": "y" * (1 << 20)}]).encode()

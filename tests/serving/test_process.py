@@ -1,4 +1,4 @@
-"""A server is up while it is needed, and nothing of it is left afterwards."""
+"""A server runs within its context, and nothing of it is left afterwards."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def gone(pids, within_s=10.0):
 
 @pytest.fixture
 def toy(tmp_path):
-    """A command that serves, its URL, and the file in which it writes its process ids."""
+    """A command that serves, its URL, and the file to which it writes its process ids."""
     port = free_port()
     (tmp_path / "toy.py").write_text(TOY)
     pids = tmp_path / "pids"
@@ -60,7 +60,7 @@ def toy(tmp_path):
 
 
 def test_it_is_up_inside_and_gone_outside(toy, tmp_path):
-    """The server and the process that it started end with the context; the port is free again."""
+    """The server and its child end with the context; the port is free again."""
     command, url, pids = toy
     for _ in range(2):
         with server([*command, "0.3"], url, log=tmp_path / "log", ready_s=30, stop_s=5):
@@ -69,19 +69,19 @@ def test_it_is_up_inside_and_gone_outside(toy, tmp_path):
         assert gone(started)
 
 
-def test_a_server_that_ends_early_is_told_with_its_last_words(toy, tmp_path):
-    """No waiting for one that is dead already."""
+def test_a_server_that_exits_early_is_reported_with_its_last_log_line(toy, tmp_path):
+    """The wait ends as soon as the process has exited."""
     command = [sys.executable, "-c", "raise SystemExit('no such weights')"]
     with pytest.raises(StepFailed, match="before it was ready: no such weights"):
         with server(command, toy[1], log=tmp_path / "log", ready_s=60, stop_s=5):
             pass
-    with pytest.raises(StepFailed, match="nowhere: cannot be started"):
+    with pytest.raises(StepFailed, match="cannot start nowhere"):
         with server(["nowhere"], toy[1], log=tmp_path / "log", ready_s=60, stop_s=5):
             pass
 
 
 def test_a_server_that_is_never_ready_is_put_away(toy, tmp_path):
-    """The wait is bounded, and the process does not stay."""
+    """The wait is bounded, and the process is ended."""
     command, url, pids = toy
     with pytest.raises(StepFailed, match="not ready within 1 s"):
         with server([*command, "600"], url, log=tmp_path / "log", ready_s=1, stop_s=5):
@@ -90,7 +90,7 @@ def test_a_server_that_is_never_ready_is_put_away(toy, tmp_path):
 
 
 def test_a_port_in_use_is_named(toy, tmp_path):
-    """Somebody else's server is neither used nor ended."""
+    """Another process's server is neither used nor ended."""
     command, url, _ = toy
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(url.split(":")[2].split("/")[0])))
@@ -101,7 +101,7 @@ def test_a_port_in_use_is_named(toy, tmp_path):
 
 
 def test_it_dies_with_us(toy, tmp_path):
-    """SIGKILL of the process that started a server ends the server too."""
+    """SIGKILL of the process that started a server also ends the server."""
     command, url, pids = toy
     script = textwrap.dedent(f"""
         import sys, time

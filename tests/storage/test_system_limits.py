@@ -1,4 +1,4 @@
-"""What the system refuses is one line, wherever in an error it stands."""
+"""Operating system errors are reported in one line, wherever they occur in an exception."""
 
 import asyncio
 import errno
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from evolcoder.errors import told_of
+from evolcoder.errors import system_error_text
 
 
 def refused(number, place=None):
@@ -17,20 +17,23 @@ def refused(number, place=None):
     ("error", "told"),
     [
         (refused(errno.EMFILE), "too few file descriptors: this process may open "),
-        (refused(errno.ENOSPC, "x.json"), "x.json: No space left on device; make room"),
-        (refused(errno.EROFS, b"x.json"), "x.json: Read-only file system; make room"),
-        (refused(errno.EAGAIN), "Resource temporarily unavailable; raise the limit of processes"),
+        (refused(errno.ENOSPC, "x.json"), "x.json: No space left on device; free space"),
+        (refused(errno.EROFS, b"x.json"), "x.json: Read-only file system; free space"),
+        (refused(errno.EAGAIN), "Resource temporarily unavailable; raise the process limit"),
         (refused(errno.ENOMEM), "Cannot allocate memory; free some memory"),
-        (refused(errno.EIO), "Input/output error; look after the disk"),
-        (refused(errno.ENOENT, "/proc/self/x"), "/proc/self/x: No such file or directory; mend"),
+        (refused(errno.EIO), "Input/output error; check the disk"),
+        (
+            refused(errno.ENOENT, "/proc/self/x"),
+            "/proc/self/x: No such file or directory; fix that",
+        ),
         (MemoryError(), "out of memory; free some"),
-        (RuntimeError("can't start new thread"), "no thread starts; raise the limit of processes"),
+        (RuntimeError("can't start new thread"), "cannot start a thread; raise the process limit"),
         (ImportError("x.so: Too many open files"), "too few file descriptors: "),
     ],
 )
 def test_every_refusal_says_what_to_do(error, told):
-    """Room, rights, descriptors, processes, memory and disks each have their own remedy."""
-    said = told_of(error)
+    """Space, permissions, descriptors, processes, memory and disks have their own remedies."""
+    said = system_error_text(error)
     assert said.startswith(told)
     assert "\n" not in said
 
@@ -47,12 +50,12 @@ def test_every_refusal_says_what_to_do(error, told):
     ],
 )
 def test_a_fault_of_ours_stays_one(error):
-    """What the system did not refuse is not taken for a refusal, and keeps its traceback."""
-    assert told_of(error) is None
+    """Other exceptions are not reported as system errors and keep their traceback."""
+    assert system_error_text(error) is None
 
 
 def test_a_refusal_is_found_in_a_group_and_as_a_cause():
-    """A task group and whoever raises anew hide nothing."""
+    """Exception groups and causes are searched."""
 
     async def full():
         raise refused(errno.ENOSPC, "x.db")
@@ -65,11 +68,11 @@ def test_a_refusal_is_found_in_a_group_and_as_a_cause():
         asyncio.run(story())
     outer = ValueError("outer")
     outer.__cause__ = raised.value
-    assert told_of(outer).startswith("x.db: No space left")
+    assert system_error_text(outer).startswith("x.db: No space left")
 
 
 def test_errors_that_cause_each_other_end():
-    """A ring of causes is gone through once."""
+    """A cycle of causes is visited once."""
     one, other = ValueError(), KeyError()
     one.__cause__, other.__cause__ = other, one
-    assert told_of(one) is None
+    assert system_error_text(one) is None

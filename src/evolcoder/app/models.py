@@ -20,7 +20,7 @@ from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.errors import ConfigError, ModelError, allow_descriptors
+from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
 from evolcoder.text import without_logins
 
@@ -188,7 +188,7 @@ def allow_connections(n: int) -> None:
 
     Without it, the limit of the shell is where the requests in flight would end.
     """
-    allow_descriptors(n + OTHER_FILES)
+    raise_descriptor_limit(n + OTHER_FILES)
 
 
 def _open_file(path: Path, config: Config) -> OpenedModels:

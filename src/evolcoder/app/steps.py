@@ -30,7 +30,7 @@ from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import DB_NAME, EvalStore, StoredRequest
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig, fill
 from evolcoder.experiment.interfaces import Served, Training
-from evolcoder.serving.process import guarded, last_words, not_now, waited
+from evolcoder.serving.process import defer_signals, log_tail, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
 from evolcoder.text import visible, without_logins
 
@@ -56,15 +56,15 @@ def run_step(
         file.flush()
         going, process = [] if going is None else going, None
         try:
-            with not_now():
+            with defer_signals():
                 process = subprocess.Popen(
-                    guarded(command),
+                    with_subreaper(command),
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=subprocess.STDOUT,
                 )
                 going.append(process)
-            code = waited(process, timeout_s)
+            code = wait_interruptibly(process, timeout_s)
         except subprocess.TimeoutExpired as error:
             raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
         finally:
@@ -73,7 +73,7 @@ def run_step(
                 process.wait()
                 going.remove(process)
     if code != 0:
-        said = f"{log.stem}: {last_words(log).removeprefix('evolcoder: ')} (all of it in {log})"
+        said = f"{log.stem}: {log_tail(log).removeprefix('evolcoder: ')} (all of it in {log})"
         raise _ERRORS.get(code, StepFailed)(said)
 
 

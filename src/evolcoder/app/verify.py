@@ -99,7 +99,7 @@ def usable(level: str) -> Sequence[str]:
     found = []
     for name in LANGUAGES:
         try:
-            list(LEVELS[level].holds(find(name).folders, (), ()))
+            list(LEVELS[level].launchers(find(name).folders, (), ()))
         except SandboxRefusedError:
             continue
         found.append(name)
@@ -198,7 +198,7 @@ def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
     requirements, told = Requirements(sandbox), set[str]()
 
     async def works(language: str) -> bool:
-        lacks = [lack for lack in await requirements.lacks(language) if lack.stops_all]
+        lacks = [lack for lack in await requirements.missing(language) if lack.stops_all]
         if lacks and language not in told:
             told.add(language)
             note(f"{lacks[0]}; answers in it are not run")

@@ -92,14 +92,14 @@ def _find(file: DataFile, folder: Path) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    return read_bytes(path, most_mb=MOST_MB, error=BenchError)
+    return read_bytes(path, max_mb=MOST_MB, error=BenchError)
 
 
 def _unpacked(data: bytes, file: DataFile) -> bytes:
     if not data.startswith(GZIP_MAGIC):
         return data
     try:
-        return unpack(data, most_mb=MOST_MB, name=file.name, error=BenchError)
+        return unpack(data, max_mb=MOST_MB, name=file.name, error=BenchError)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BenchError(f"{file.name} is damaged: {error}; get it from {file.url}") from error
 

@@ -22,7 +22,7 @@ from evolcoder import input_files
 from evolcoder.bench.base import Problem, ProgramChecks, PromptForm, Sample, TestedProgram
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
-from evolcoder.input_files import opened
+from evolcoder.input_files import open_input
 from evolcoder.safe_repr import safe_repr
 from evolcoder.storage.atomic import write_whole
 from evolcoder.text import one_line
@@ -197,17 +197,17 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
     """Read a file that may be an array, one value, or JSON lines under the name of JSON."""
     value, has_lines = None, False
     try:
-        with opened(path, error=BenchError) as file:
-            data = input_files.beginning(file)
+        with open_input(path, error=BenchError) as file:
+            data = input_files.read_head(file)
             if input_files.is_array(data):
-                lists = input_files.array(file, data, errors=_ODD_BYTES)
+                lists = input_files.iter_array(file, data, errors=_ODD_BYTES)
                 yield from _from_lists(lists, problems)
                 return
             data += file.read(MOST_WHOLE_MB << 20)
             has_lines = len(data) > MOST_WHOLE_MB << 20
         if not has_lines:
             whole = data.removeprefix(codecs.BOM_UTF8)
-            value = input_files.parsed(whole, errors=_ODD_BYTES)
+            value = input_files.parse_value(whole, errors=_ODD_BYTES)
     except (EOFError, zlib.error, input_files.NotJSONError) as error:
         has_lines = "Extra data" in str(error) and not input_files.is_array(data)
         if not has_lines:
@@ -241,9 +241,9 @@ def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterato
 
 def _from_lines(path: Path) -> Iterator[_Entry]:
     place = 0
-    with opened(path, error=BenchError) as file:
+    with open_input(path, error=BenchError) as file:
         try:
-            for place, line in input_files.lines(file, most_mb=MOST_LINE_MB):
+            for place, line in input_files.iter_lines(file, max_mb=MOST_LINE_MB):
                 yield from _from_line(place, line)
         except (EOFError, zlib.error, input_files.NotJSONError) as error:
             yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
@@ -252,7 +252,7 @@ def _from_lines(path: Path) -> Iterator[_Entry]:
 def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
     where = f"line {place}"
     try:
-        value = input_files.parsed(line, place, errors=_ODD_BYTES)
+        value = input_files.parse_value(line, place, errors=_ODD_BYTES)
     except input_files.NotJSONError as error:
         yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:

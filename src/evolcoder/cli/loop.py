@@ -128,7 +128,7 @@ def _tokens(config: LoopConfig) -> Callable[[Row], int]:
             "run: pip install tokenizers, or leave the key out to count words"
         ) from error
     try:
-        data = read_bytes(Path(path), most_mb=MOST_TOKENIZER_MB, error=ConfigError)
+        data = read_bytes(Path(path), max_mb=MOST_TOKENIZER_MB, error=ConfigError)
         tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the package raises nothing narrower
         raise ConfigError(

@@ -53,7 +53,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 def _reported(argv: "Sequence[str]", signals: Signals) -> int:
     """Run a command line; what it raises becomes a line and an exit code."""
     from evolcoder import errors  # noqa: PLC0415 - as above
-    from evolcoder.errors import told_of  # noqa: PLC0415 - later it may not be to be had
+    from evolcoder.errors import system_error_text  # noqa: PLC0415 - later it may not be to be had
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
@@ -68,7 +68,7 @@ def _reported(argv: "Sequence[str]", signals: Signals) -> int:
         for kind, code in codes:
             if isinstance(error, kind):
                 return _say(str(error), code)
-        if (said := told_of(error)) is not None:
+        if (said := system_error_text(error)) is not None:
             return _say(said, 2)
         import traceback  # noqa: PLC0415 - as above
 
@@ -115,11 +115,11 @@ def _check_surroundings() -> None:
 
     from evolcoder.errors import (  # noqa: PLC0415
         UserError,
-        lacks_descriptors,
+        descriptors_exhausted,
         too_few_descriptors,
     )
 
-    if lacks_descriptors(FEWEST):
+    if descriptors_exhausted(FEWEST):
         raise UserError(too_few_descriptors())
     try:
         os.getcwd()  # noqa: PTH109 - pathlib has no better one

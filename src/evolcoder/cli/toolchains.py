@@ -14,7 +14,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from evolcoder.sandbox.toolchains import DEBIAN, LANGUAGES, NPM, WantedPackage, is_here, wants
+from evolcoder.sandbox.toolchains import (
+    DEBIAN,
+    LANGUAGES,
+    NPM,
+    MissingPackages,
+    is_installed,
+    missing_packages,
+)
 
 PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
 """A mirror that is down must not hold anybody up for long."""
@@ -22,12 +29,12 @@ PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
 
 def main() -> int:
     """Install what is missing, then say what still is."""
-    missing = wants()
+    missing = missing_packages()
     if any(want.installable for want in missing):
         _install_debian([want for want in missing if want.source == DEBIAN])
         _install_npm([name for want in missing if want.source == NPM for name in want.names])
-        _finish([want.language for want in missing if is_here(want.language)])
-        missing = wants()
+        _finish([want.language for want in missing if is_installed(want.language)])
+        missing = missing_packages()
     for want in missing:
         elsewhere = "" if want.installable else "; neither this Debian nor npm has it"
         print(f"missing: {want.language}: {' '.join(want.names)} ({want.source}{elsewhere})")
@@ -38,7 +45,7 @@ def main() -> int:
     return 1
 
 
-def _install_debian(missing: Sequence[WantedPackage]) -> None:
+def _install_debian(missing: Sequence[MissingPackages]) -> None:
     """Install all at once, or, if a package cannot be had, language by language."""
     names = [name for want in missing for name in want.names]
     if not names:
@@ -64,9 +71,9 @@ def _install_npm(names: Sequence[str]) -> None:
 
 def _finish(languages: Sequence[str]) -> None:
     """Do what some packages leave to be done."""
-    for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].once):
+    for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].post_install):
         variables = [f"{name}={value}" for name, value in language.environment]
-        _run("env", *variables, "sh", "-c", language.once)
+        _run("env", *variables, "sh", "-c", language.post_install)
 
 
 def _run(*command: str) -> bool:

@@ -22,7 +22,7 @@ from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
-from evolcoder.serving.process import guarded, not_now, waited
+from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
 from evolcoder.training import scale
 from evolcoder.training.base import TrustSettings
@@ -102,7 +102,7 @@ def _notes(path: Path | None) -> CardNotes:
     if path is None:
         return CardNotes()
     try:
-        data = json.loads(read_text(path, most_mb=MOST_NOTES_MB, error=TrainError))
+        data = json.loads(read_text(path, max_mb=MOST_NOTES_MB, error=TrainError))
     except TrainError as error:
         raise TrainError(f"--notes {error}; {NOTES_HOLD}") from error
     except (ValueError, RecursionError) as error:
@@ -119,11 +119,11 @@ def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
     atomic.write_text(config, text, inside=args.out, error=TrainError)
     process = None
     try:
-        with not_now():
+        with defer_signals():
             # Not in our group: Ctrl-C is ours to hear, the launcher would print a traceback.
-            command = guarded(scale.launch_command(config, sys.argv[2:]))
+            command = with_subreaper(scale.launch_command(config, sys.argv[2:]))
             process = subprocess.Popen(command, process_group=0)
-        return waited(process)
+        return wait_interruptibly(process)
     finally:
         if process is not None:
             process.terminate()

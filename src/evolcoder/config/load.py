@@ -238,7 +238,7 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    read = read_bytes(path, most_mb=MAX_MB, error=ConfigError)
+    read = read_bytes(path, max_mb=MAX_MB, error=ConfigError)
     try:
         data = parse_yaml(read.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

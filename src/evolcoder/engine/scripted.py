@@ -47,7 +47,7 @@ class ScriptedEngine:
 def from_file(path: Path) -> ScriptedEngine:
     """Load a script; ModelError if it is invalid."""
     try:
-        text = read_text(path, most_mb=MAX_MB, error=ModelError)
+        text = read_text(path, max_mb=MAX_MB, error=ModelError)
         data = json.loads(text)
         rules = [_Rule(rule) for rule in data["rules"]]
     except ModelError as error:

@@ -17,7 +17,7 @@ from evolcoder.config.load import EvolveConfig, HeuristicConfig
 from evolcoder.errors import ConfigError
 from evolcoder.ids import rng_for
 from evolcoder.records import Task
-from evolcoder.text import WantedLanguage, wants
+from evolcoder.text import WantedOutput, wanted_output
 
 
 class TaskContents(StrEnum):
@@ -249,7 +249,7 @@ def choose(heuristics: Sequence[Heuristic], seed: int, task: Task, round: int) -
 
 def kinds(task: Task) -> set[Applicability]:
     """Return the kinds of tasks that a task is, by its wording."""
-    if wants(task.instruction) is WantedLanguage.WORDS:
+    if wanted_output(task.instruction) is WantedOutput.WORDS:
         return {Applicability.ANY}
     if task.language in _NOT_ALGORITHMIC or _GROWS.search(task.instruction.lower()) is None:
         return {Applicability.ANY, Applicability.CODE}

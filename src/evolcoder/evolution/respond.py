@@ -14,13 +14,13 @@ from evolcoder.ids import seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.text import (
     STOP_WORDS,
-    WantedLanguage,
+    WantedOutput,
     clean,
     code_blocks,
     has_code,
     longest_repeat,
     one_line,
-    wants,
+    wanted_output,
     words,
 )
 
@@ -96,7 +96,7 @@ def _says_nothing(text: str, rules: EliminateConfig) -> tuple[Reason, str] | Non
 
 def _misses_the_code(task: Task, text: str) -> tuple[Reason, str] | None:
     if "```" not in text:
-        lacks = wants(task.instruction) is WantedLanguage.CODE and not has_code(text)
+        lacks = wanted_output(task.instruction) is WantedOutput.CODE and not has_code(text)
         return (Reason.NO_CODE, "asked for code, and none is there") if lacks else None
     named = {block.language for block in code_blocks(text)}
     if task.language is None or None in named or task.language in named:

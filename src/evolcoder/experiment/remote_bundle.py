@@ -26,7 +26,7 @@ from evolcoder.errors import BenchError
 from evolcoder.experiment.arms import Selection
 from evolcoder.experiment.interfaces import Training
 from evolcoder.experiment.store import LoopStore, StoredStep, lesson
-from evolcoder.input_files import opened, read_bytes
+from evolcoder.input_files import open_input, read_bytes
 from evolcoder.storage.atomic import write_whole
 
 Planned = Sequence[tuple[Training, Selection | None]]
@@ -95,9 +95,9 @@ def brought(path: Path) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, int], str] = {}
     n_chars = 0
     try:
-        with opened(path, error=BenchError) as file:
-            for number, line in input_files.lines(file):
-                where = _sample_of(input_files.parsed(line, number), number)
+        with open_input(path, error=BenchError) as file:
+            for number, line in input_files.iter_lines(file):
+                where = _sample_of(input_files.parse_value(line, number), number)
                 if where[:3] in found:
                     raise ValueError(f"line {number} repeats a sample")
                 found[where[:3]] = where[3]
@@ -145,7 +145,7 @@ def note(store: LoopStore, folder: Path) -> None:
 
 def _told(path: Path) -> Iterator[StoredStep]:
     """Read the other machine's trainings, one a line."""
-    lines = read_bytes(path, most_mb=MOST_TOLD_MB, error=BenchError).rstrip().split(b"\n")
+    lines = read_bytes(path, max_mb=MOST_TOLD_MB, error=BenchError).rstrip().split(b"\n")
     for n, line in enumerate(lines, 1):
         try:
             told = json.loads(line)

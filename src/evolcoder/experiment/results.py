@@ -25,7 +25,7 @@ from evolcoder.errors import BenchError
 from evolcoder.experiment.figures import draw
 from evolcoder.experiment.interfaces import Training
 from evolcoder.experiment.tables import Table, TableEntry, markdown, tables
-from evolcoder.input_files import opened, read_text
+from evolcoder.input_files import open_input, read_text
 from evolcoder.storage import atomic
 from evolcoder.storage.atomic import write_whole
 from evolcoder.storage.workdir import FolderFacts, parse_fact
@@ -101,7 +101,7 @@ def _encoded(text: str) -> bytes:
 def facts(folder: Path) -> dict[str, Any]:
     """Read what was written beside the samples."""
     try:
-        text = read_text(folder / FACTS, most_mb=MOST_FACTS_MB, error=BenchError)
+        text = read_text(folder / FACTS, max_mb=MOST_FACTS_MB, error=BenchError)
         return parse_fact(FACTS, text, _Results)  # type: ignore[no-any-return]
     except (BenchError, ValueError) as error:
         raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
@@ -118,9 +118,9 @@ def samples(folder: Path, bench: str) -> Iterator[Kept]:
     """Read the samples of a benchmark."""
     path = folder / "samples" / f"{bench}.jsonl.gz"
     try:
-        with opened(path, error=BenchError) as file:
-            for number, line in input_files.lines(file):
-                yield _KEPT.validate_python(input_files.parsed(line, number))
+        with open_input(path, error=BenchError) as file:
+            for number, line in input_files.iter_lines(file):
+                yield _KEPT.validate_python(input_files.parse_value(line, number))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

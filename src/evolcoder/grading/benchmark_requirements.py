@@ -37,7 +37,7 @@ async def ungradable(problems: Sequence[Problem], requirements: Requirements) ->
         if isinstance(checks := problem.checks, ProgramChecks):
             # What is graded by calls runs without the test and the library that it imports.
             sources = harness_texts(problem, checks) or (problem.prompt, checks.tests)
-            lack = await requirements.lack_of(checks.language, *sources)
+            lack = await requirements.first_missing(checks.language, *sources)
             if lack is not None:
                 found[problem.id] = f"cannot be graded here: {lack.reason}"
     return found

@@ -22,7 +22,7 @@ from evolcoder.grading.answers import RIGHT, Case, CaseResult, is_same, mark, re
 from evolcoder.grading.assert_parser import ParsedAssert
 from evolcoder.grading.harness import module_source
 from evolcoder.grading.verdicts import ending, verdict
-from evolcoder.safe_codec import SIZE, encode, trusted
+from evolcoder.safe_codec import SIZE, encode, encode_trusted
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import (
     Calls,
@@ -133,7 +133,9 @@ async def answers_of(
 async def grade_calls(sandbox: Sandbox, source: str, test: CallTest, limits: Limits) -> Verdict:
     """Call the candidate and compare its answers."""
     marks = _CaseResults(test)
-    program = Program("python", source, Calls(test.entry_point, test.encoded, marks.goes_on))
+    program = Program(
+        "python", source, Calls(test.entry_point, test.encoded, marks.should_continue)
+    )
     execution = await sandbox.run(program, limits)
     if not test.inputs:
         return verdict(Kind.NO_TESTS, Separation.PARENT, execution, detail="there are no inputs")
@@ -187,7 +189,7 @@ class _CaseResults:
         self._left = LIGHT_BYTES_IN_ALL
         self._failure: EvolcoderError | None = None
 
-    def goes_on(self, number: int, line: bytes) -> bool:
+    def should_continue(self, number: int, line: bytes) -> bool:
         """Whether an answer leaves the verdict open: it is right, or is to be compared later.
 
         Nobody awaits this, so a failure is kept for `all` to raise.
@@ -273,7 +275,7 @@ _ONE_TOO_MANY = CaseResult(is_right=False, word="forged", detail="more answers t
 
 def encoded_calls(inputs: Sequence[Sequence[Any]]) -> bytes:
     """Encode arguments, call by call."""
-    encoded = [trusted(list(arguments)) for arguments in inputs]
+    encoded = [encode_trusted(list(arguments)) for arguments in inputs]
     return b"".join(part for one in encoded for part in (SIZE.pack(len(one)), one))
 
 

@@ -96,10 +96,10 @@ async def grade_program(
         return await _grade_sealed(sandbox, source, test, limits)
     harness = HARNESSES[test.language]
 
-    def goes_on(number: int, line: bytes) -> bool:
+    def should_continue(number: int, line: bytes) -> bool:
         return number < len(test.expected) and harness.same(line, test.expected[number])
 
-    task = Script(hidden=True, goes_on=goes_on)
+    task = Script(hidden=True, should_continue=should_continue)
     program = Program(test.language, harness.calling_program(source, test.split), task)
     return _judged(test, await sandbox.run(program, limits))
 

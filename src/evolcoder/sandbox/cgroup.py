@@ -1,10 +1,10 @@
-"""A control group around each worker, where this machine lets us make one (version 1 or 2).
+"""A control group (version 1 or 2) around each worker, if this machine allows it.
 
-Promises: all memory that a worker and its programs cause counts (files in memory, shared memory,
-pipes, sockets and page tables too), and so does the processor time of whatever ran, waited for or
-not; the worker sets the limit for each program (`inside/metering`). When a worker ends nothing in
-its group is left. A group whose owner was killed is removed at the next start.
-Does not promise that there is one: `find` then gives None, and the layer is named as missing.
+Guarantees: all memory that a worker and its programs cause is counted (memory files, shared memory,
+pipes, sockets and page tables included), and so is the CPU time of every process, reaped or not.
+The worker sets the limit for each program (`inside/metering`). Removing a group kills what is left
+in it. Groups of killed owners are removed at the next start.
+Not guaranteed: that groups are available; `find` then returns None and the layer is missing.
 """
 
 import contextlib
@@ -20,38 +20,38 @@ from evolcoder.errors import SandboxError
 from evolcoder.sandbox.job import COMPILER_MB, COMPILER_PROCESSES, MB
 
 CEILING_MB = COMPILER_MB + 1024
-"""Memory of a worker until it runs its first program."""
+"""Memory limit of a worker until it runs its first program."""
 CEILING_PROCESSES = COMPILER_PROCESSES + 64
-"""Processes and threads of a worker."""
-_NAME = "evolcoder"
+"""Process and thread limit of a worker."""
+_PREFIX = "evolcoder"
 _CONTROLLERS = ("memory", "pids", "cpuacct")
-"""Of version 1, the memory's first."""
+"""Version 1 controllers, memory first."""
 _FILES = {
     "cpu": ("cpuacct.usage", "cpu.stat"),
-    "ended": ("memory.oom_control", "memory.events"),
-    "held": ("memory.usage_in_bytes", "memory.current"),
+    "events": ("memory.oom_control", "memory.events"),
+    "usage": ("memory.usage_in_bytes", "memory.current"),
     "stat": ("memory.stat", "memory.stat"),
     "peak": ("memory.max_usage_in_bytes", "memory.peak"),
     "limit": ("memory.limit_in_bytes", "memory.max"),
     "limit with swap": ("memory.memsw.limit_in_bytes", ""),
     "reclaim": ("memory.force_empty", "memory.reclaim"),
 }
-"""What a worker reads and writes of its group, with versions 1 and 2."""
-_NOT_EVERYWHERE = ("peak", "limit with swap", "reclaim")
+"""Files that a worker reads and writes, for versions 1 and 2."""
+_OPTIONAL = ("peak", "limit with swap", "reclaim")
 _WRITTEN = ("peak", "limit", "limit with swap", "reclaim")
-_WITHOUT_SWAP = {"memory.swappiness": "0", "memory.swap.max": "0"}
+_NO_SWAP = {"memory.swappiness": "0", "memory.swap.max": "0"}
 _ENTER = (
     'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; '
     '{ echo -1000 > /proc/self/oom_score_adj; } 2>/dev/null; exec "$@"'
 )
-"""A worker is not ended for want of memory, where root may say so; its programs are."""
-_LAST_S = 2.0
+"""Enters the group. Where root may set it, the OOM killer spares the worker, not its programs."""
+_EXIT_WAIT_S = 2.0
 """Longest wait for killed processes to leave a group."""
 _numbers = itertools.count()
 
 
 class Cgroup:
-    """The control group of one worker: a folder, or with version 1 one for each controller."""
+    """The control group of one worker: one folder, or one per controller with version 1."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -59,40 +59,40 @@ class Cgroup:
         self._memory_mb = self._processes = 0
 
     @classmethod
-    def make(cls, places: Sequence[Path]) -> "Cgroup":
-        """Make a group beneath the places; OSError where that is not allowed."""
+    def make(cls, parents: Sequence[Path]) -> "Cgroup":
+        """Make a group below the parents; OSError if not permitted."""
         name = f"{_owner(os.getpid())}-{next(_numbers)}"
-        folders = [place / name for place in places]
+        folders = [parent / name for parent in parents]
         try:
             for folder in folders:
                 folder.mkdir()
             group = cls(folders)
-            for setting, value in _WITHOUT_SWAP.items():
+            for setting, value in _NO_SWAP.items():
                 with contextlib.suppress(OSError):
                     group._write(setting, value)
-            group.allow(CEILING_MB, CEILING_PROCESSES)
+            group.raise_limits(CEILING_MB, CEILING_PROCESSES)
         except OSError:
             cls(folders).remove()
             raise
         return group
 
-    def bounds(self) -> bool:
-        """Whether the kernel took both limits and counts what a worker wants to know."""
+    def is_complete(self) -> bool:
+        """Whether the kernel accepted both limits and provides all required counters."""
         names = ("memory.max", "memory.limit_in_bytes", "pids.max")
-        said = [_read(folder / name).strip() for folder in self._folders for name in names]
-        counted = all(self._path(name) for name in _FILES if name not in _NOT_EVERYWHERE)
-        return {str(self._memory_mb * MB), str(self._processes)} <= set(said) and counted
+        values = [_read(folder / name).strip() for folder in self._folders for name in names]
+        counted = all(self._path(name) for name in _FILES if name not in _OPTIONAL)
+        return {str(self._memory_mb * MB), str(self._processes)} <= set(values) and counted
 
     def enter(self, command: Sequence[str]) -> list[str]:
-        """Return a command that enters the group and then becomes the given one."""
+        """Wrap a command so that it enters the group first."""
         return ["/bin/sh", "-c", _ENTER, "sh", *map(str, self._folders), "--", *command]
 
-    def holds(self, pid: int) -> bool:
-        """Whether a process is in it."""
+    def contains(self, pid: int) -> bool:
+        """Whether a process is in the group."""
         return all(str(pid) in _read(folder / "cgroup.procs").split() for folder in self._folders)
 
     def open_files(self) -> dict[str, int]:
-        """Open what a worker needs of it, which sees no control groups; return descriptors."""
+        """Open the files that a worker needs, as it cannot see the group; return descriptors."""
         files: dict[str, int] = {}
         for name in _FILES:
             path = self._path(name)
@@ -101,15 +101,15 @@ class Cgroup:
             try:
                 files |= {name: os.open(path, mode | os.O_CLOEXEC)} if path else {}
             except OSError as error:
-                if name in _NOT_EVERYWHERE:  # nor can peaks be written to everywhere
+                if name in _OPTIONAL:  # some kernels do not let "peak" be written
                     continue
                 for fd in files.values():
                     os.close(fd)
-                raise SandboxError(f"a control group cannot be read: {error}") from error
+                raise SandboxError(f"cannot open a control group's file: {error}") from error
         return files
 
-    def allow(self, memory_mb: int, processes: int) -> None:
-        """Raise the ceiling, if that is needed."""
+    def raise_limits(self, memory_mb: int, processes: int) -> None:
+        """Raise the limits if they are lower."""
         if memory_mb > self._memory_mb:
             self._memory_mb = memory_mb
             self._write("memory.max" if self._is_v2 else "memory.limit_in_bytes", memory_mb * MB)
@@ -117,19 +117,19 @@ class Cgroup:
             self._processes = processes
             self._write("pids.max", processes)
 
-    def most(self) -> int:
-        """Return the most memory that was held lately, in bytes, as far as that is counted."""
+    def peak_bytes(self) -> int:
+        """Return the peak memory in bytes; 0 if the kernel does not record it."""
         path = self._path("peak")
         return int(_read(path) or 0) if path else 0
 
-    def n_ended(self) -> int:
-        """Return how many processes the kernel has ended in it for want of memory."""
-        path = self._path("ended")
-        return ended_in(_read(path).encode()) if path else 0
+    def n_oom_kills(self) -> int:
+        """Return how many processes the kernel has killed in it for lack of memory."""
+        path = self._path("events")
+        return n_oom_kills_in(_read(path).encode()) if path else 0
 
     def remove(self) -> None:
-        """End whoever is in it, and take it away."""
-        last = time.monotonic() + _LAST_S
+        """Kill all members and remove the group."""
+        last = time.monotonic() + _EXIT_WAIT_S
         while members := self._members():
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):
@@ -142,12 +142,12 @@ class Cgroup:
                 folder.rmdir()
 
     def _members(self) -> list[int]:
-        """List its processes but for those of process ids that we do not see, which read as 0."""
+        """List its processes, except those outside our PID namespace, which read as 0."""
         found = {pid for folder in self._folders for pid in _read(folder / "cgroup.procs").split()}
         return [int(pid) for pid in found if pid != "0"]
 
     def _path(self, name: str) -> Path | None:
-        """Find the file for what a worker wants to know or set; None where there is none."""
+        """Find a file by its name in `_FILES`; None if absent."""
         file = _FILES[name][self._is_v2]
         found = (folder / file for folder in self._folders if file and (folder / file).exists())
         return next(found, None)
@@ -160,41 +160,41 @@ class Cgroup:
 
 @dataclass(frozen=True, slots=True)
 class CgroupFactory:
-    """Where groups can be made."""
+    """Makes control groups."""
 
-    places: tuple[Path, ...]
-    """Folders of control groups: one, or with version 1 one for each controller."""
+    parents: tuple[Path, ...]
+    """Parent folders of the groups: one, or one per controller with version 1."""
 
     def make(self) -> Cgroup:
         """Make a group for a worker."""
         try:
-            return Cgroup.make(self.places)
+            return Cgroup.make(self.parents)
         except OSError as error:
-            raise SandboxError(f"no control group for a worker: {error}") from error
+            raise SandboxError(f"cannot make a control group for a worker: {error}") from error
 
 
 def find(process: Path = Path("/proc/self")) -> CgroupFactory | None:
-    """Find where control groups can be made, and remove what killed owners have left there."""
-    for places in _possible(_read(process / "mountinfo"), _read(process / "cgroup")):
-        for place in places:
-            _remove_left(place)
+    """Find where control groups can be made, and remove those of killed owners."""
+    for parents in _candidate_parents(_read(process / "mountinfo"), _read(process / "cgroup")):
+        for parent in parents:
+            _remove_stale(parent)
         with contextlib.suppress(OSError):
-            trial = Cgroup.make(places)
-            complete = trial.bounds()
+            trial = Cgroup.make(parents)
+            complete = trial.is_complete()
             trial.remove()
             if complete:
-                return CgroupFactory(places)
+                return CgroupFactory(parents)
     return None
 
 
-def ended_in(events: bytes) -> int:
-    """Return how many processes `memory.events` or `memory.oom_control` say were ended."""
+def n_oom_kills_in(events: bytes) -> int:
+    """Return the OOM kills that `memory.events`, `memory.oom_control` or `vmstat` count."""
     _, found, rest = (b"\n" + events).partition(b"\noom_kill ")
     return int(rest.partition(b"\n")[0]) if found else 0
 
 
-def _possible(mountinfo: str, cgroup: str) -> Iterator[tuple[Path, ...]]:
-    """Return folders to try, best first, from what /proc says of a process."""
+def _candidate_parents(mountinfo: str, cgroup: str) -> Iterator[tuple[Path, ...]]:
+    """Yield parent folders to try, best first, from a process's /proc files."""
     mine: dict[str, str] = {}
     for line in cgroup.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -212,14 +212,14 @@ def _possible(mountinfo: str, cgroup: str) -> Iterator[tuple[Path, ...]]:
         # Controllers may share a folder; each is entered once.
         yield tuple(dict.fromkeys(found[name] for name in _CONTROLLERS))
     if "" in found:
-        # A group with processes cannot have groups with limits beneath it; its parent may.
+        # A group with processes cannot have children with limits; its parent may.
         yield (found[""],)
         if mine[""] != "/":
             yield (found[""].parent,)
 
 
-def _remove_left(place: Path) -> None:
-    for folder in place.glob(f"{_NAME}-*-*-*-*"):
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}-*-*-*-*"):
         _, space, pid, _, _ = folder.name.split("-")
         same_space = space == _owner(os.getpid()).split("-")[1]
         if same_space and not folder.name.startswith(f"{_owner(int(pid))}-"):
@@ -227,10 +227,10 @@ def _remove_left(place: Path) -> None:
 
 
 def _owner(pid: int) -> str:
-    """Name a process for good: its space of process ids, its id and when it started."""
+    """Return a unique name of a process: PID namespace, PID and start time."""
     space = Path("/proc/self/ns/pid").stat().st_ino
     fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return f"{_NAME}-{space}-{pid}-{fields[19] if fields else 'gone'}"
+    return f"{_PREFIX}-{space}-{pid}-{fields[19] if fields else 'gone'}"
 
 
 def _read(path: Path) -> str:

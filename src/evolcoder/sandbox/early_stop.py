@@ -1,8 +1,8 @@
-"""Looks at a program's answers while it runs, and has it ended when what they say is enough.
+"""Polls a running program's answers and ends it as soon as no further answer matters.
 
-Promises: every complete answer is shown once, in order, to the task's `goes_on`, up to the first
-that is longer than `LONGEST_BYTES`; every byte is read once, so that all looks take time linear
-in what the program writes. A program that ends within the first pause costs nothing here.
+Guarantees: every complete answer is passed once, in order, to the task's `should_continue`, up to
+the first that is longer than `LONGEST_BYTES`; every byte is read once, so polling is linear in the
+output. A program that ends within the first pause costs nothing.
 """
 
 import asyncio
@@ -10,30 +10,30 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from evolcoder.sandbox.base import Calls, GoesOn, Script, Task
+from evolcoder.sandbox.base import Calls, ContinueCheck, Script, Task
 from evolcoder.sandbox.memfds import Memfds
 
 FIRST_S, LONGEST_S = 0.01, 0.04
-"""Pauses between looks: the first, and the longest that they double to."""
+"""Pauses between polls: the first, and the longest that they double to."""
 LONGEST_BYTES = 1 << 22
-"""Longest answer that is waited for; with a longer one the looks end."""
+"""Longest answer; polling stops at a longer one."""
 _MOST = 1 << 20
-"""Bytes that one look reads."""
+"""Bytes read per poll."""
 
 
 class EarlyStop:
-    """The looks at one program's answers, from its start to its end."""
+    """Polls one program's answers from its start to its end."""
 
-    def __init__(self, channels: Memfds, goes_on: GoesOn) -> None:
+    def __init__(self, channels: Memfds, should_continue: ContinueCheck) -> None:
         self._channels = channels
-        self._goes_on = goes_on
+        self._should_continue = should_continue
         self._stop: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
         self._read = self._shown = 0
         self._begun = bytearray()
 
     def until_end(self, stop: Callable[[], None]) -> Self:
-        """Say how to end the program; looks go on within this context."""
+        """Poll within this context; `stop` ends the program."""
         self._stop = stop
         return self
 
@@ -59,7 +59,7 @@ class EarlyStop:
         while (end := data.find(b"\n", begin)) >= 0:
             self._begun += data[begin:end]
             begin = end + 1
-            if not self._goes_on(self._shown, bytes(self._begun)):
+            if not self._should_continue(self._shown, bytes(self._begun)):
                 self._stop()
                 return
             self._shown += 1
@@ -69,7 +69,7 @@ class EarlyStop:
             self._wait(min(2 * pause, LONGEST_S))
 
 
-def lookout_of(task: Task, channels: Memfds) -> EarlyStop | None:
-    """Make the lookout that a task asks for."""
-    goes_on = task.goes_on if isinstance(task, Calls | Script) else None
-    return goes_on and EarlyStop(channels, goes_on)
+def early_stop_of(task: Task, channels: Memfds) -> EarlyStop | None:
+    """Make the early stop that a task asks for, if any."""
+    should_continue = task.should_continue if isinstance(task, Calls | Script) else None
+    return should_continue and EarlyStop(channels, should_continue)

@@ -1,11 +1,11 @@
-"""Workers without a container, for machines where there are no namespaces.
+"""Workers without a container, for machines without namespaces.
 
-Promises: each program is a fresh process that Landlock and a filter of system calls hold, without
-powers, bound in memory, processes and time; it writes in its own folder alone, reads no home and no
-run folder, has no sockets but pairs, and leaves nothing running and nothing behind. Where we are
-root, it runs as a user whom nobody else is.
-Does not promise what only namespaces can: a program sees which processes and files there are, and
-where we are not root it runs as our user.
+Guarantees: each program is a new process restricted by Landlock and a system call filter, without
+capabilities, limited in memory, processes and time. It writes only in its own folder, reads no home
+and no run folder, has no sockets except socket pairs, and leaves no processes or files. As root,
+programs run under a UID that nobody else uses.
+Not guaranteed, since it takes namespaces: a program sees which processes and files exist, and
+without root it runs as our user.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from pathlib import Path
 import evolcoder
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.sandbox.bubblewrap import (
-    BOUND_EARLY,
+    BIND_NOW,
     DEVICES,
     ENVIRONMENT,
     FIRST_UID,
@@ -38,38 +38,38 @@ import json, sys, types
 for name, path in json.loads(sys.argv[2]):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [path]
-from evolcoder.sandbox.inside import fenced
-fenced.main(json.loads(sys.argv[1]))
+from evolcoder.sandbox.inside import landlock_zygote
+landlock_zygote.main(json.loads(sys.argv[1]))
 """
 _numbers = itertools.count()
-_MANY = 1 << 26
-_LOWEST, _SYSTEM_USERS = 20_000, 65_000
-"""Between these no system that we know of has users of its own; nobody is above."""
+_N_UIDS = 1 << 26
+_FIRST_FREE_UID, _LAST_FREE_UID = 20_000, 65_000
+"""No system that we know of has users of its own between these; `nobody` is above."""
 _MORE_SETTINGS = ("/etc/ssl/openssl.cnf",)
-"""What tools do without where it is not there, but not where it is and may not be read."""
+"""Tools work if it is missing, but not if it exists and is unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
 class LandlockLauncher:
-    """How to start workers on this machine."""
+    """Builds the commands that start workers."""
 
     folders: tuple[Path, ...]
-    """Folders beside the system's that programs may read."""
+    """Further folders that programs may read."""
     packages: tuple[Path, ...]
     """Folders of Python packages that programs may import."""
-    known: int
-    """The version of Landlock that is used."""
-    users: range | None
-    """Users whom nobody else is, for programs to run as; None where we are not root."""
+    abi: int
+    """Landlock ABI version to use."""
+    uids: range | None
+    """Unused UIDs for programs; None if we are not root."""
     warm: tuple[str, ...] = ()
-    """Modules beside WARM that a worker loads once, for all its programs."""
-    farewell_s: float = 5.0
-    """How long a worker may take to end its programs and tidy up once we hang up."""
+    """Modules that a worker imports once in addition to WARM."""
+    shutdown_s: float = 5.0
+    """How long a worker may take to end its programs and clean up after we disconnect."""
 
-    def command(self, control: int, number: int, group: Mapping[str, int]) -> list[str]:  # noqa: ARG002 - as a jail's
+    def command(self, control: int, number: int, group: Mapping[str, int]) -> list[str]:  # noqa: ARG002 - as bubblewrap's
         """Return the command that starts a worker.
 
-        It inherits its control socket and what there is of files of its control group.
+        It inherits its control socket and the open files of its control group, if any.
         """
         prefix = Path(sys.base_prefix).resolve()
         extra = [str(path) for path in (prefix, *self.folders, *self.packages)]
@@ -78,9 +78,9 @@ class LandlockLauncher:
         config = {
             "control": control,
             "group": dict(group),
-            "uid": self._user(),
-            "within": self._place(),
-            "landlock": self.known,
+            "uid": self._choose_uid(),
+            "within": self._scratch_parent(),
+            "landlock": self.abi,
             "packages": [str(path) for path in self.packages],
             "folders": [str(path) for path in (prefix, *self.packages)],
             "readable": [*system, *extra, "/proc"],
@@ -89,36 +89,36 @@ class LandlockLauncher:
         }
         package = Path(evolcoder.__file__).parent
         code = [("evolcoder", str(package)), ("evolcoder.sandbox", str(package / "sandbox"))]
-        found = (*ENVIRONMENT.items(), BOUND_EARLY)
+        found = (*ENVIRONMENT.items(), BIND_NOW)
         variables = [f"{name}={value}" for name, value in found]
         python = [interpreter(), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _START]
         return ["/usr/bin/env", "-i", *variables, *python, json.dumps(config), json.dumps(code)]
 
-    def _place(self) -> str:
-        """Choose where rooms are made: a folder that the programs' user can come to."""
+    def _scratch_parent(self) -> str:
+        """Choose the parent of scratch folders: one that the programs' user can enter."""
         place = tempfile.gettempdir()
-        return place if self.users is None or not is_private(place) else "/tmp"  # noqa: S108
+        return place if self.uids is None or not is_private(place) else "/tmp"  # noqa: S108
 
-    def _user(self) -> int | None:
-        """Choose a user whom no other worker on this machine is likely to have."""
-        if self.users is None:
+    def _choose_uid(self) -> int | None:
+        """Choose a UID that no other worker on this machine is likely to use."""
+        if self.uids is None:
             return None
-        return self.users[(os.getpid() << 10 | next(_numbers) & 1023) % len(self.users)]
+        return self.uids[(os.getpid() << 10 | next(_numbers) & 1023) % len(self.uids)]
 
 
-NO_PROC = "there is no /proc here, which the sandbox needs; mount it"
-Hold = BubblewrapLauncher | LandlockLauncher
+NO_PROC = "the sandbox needs /proc; mount it"
+Launcher = BubblewrapLauncher | LandlockLauncher
 """How to start workers."""
 
 
-def spare_users(uid_map: str) -> range | None:
-    """Find users whom nobody is; a rootless container has only those below 65536, or one."""
+def unused_uids(uid_map: str) -> range | None:
+    """Find unused UIDs; a rootless container has only those below 65536, or one."""
     for line in uid_map.splitlines():
         first, _, count = map(int, line.split())
-        if first <= FIRST_UID and first + count >= FIRST_UID + _MANY:
-            return range(FIRST_UID, FIRST_UID + _MANY)
-        if first < _LOWEST < first + count - 64:
-            return range(_LOWEST, min(first + count, _SYSTEM_USERS))
+        if first <= FIRST_UID and first + count >= FIRST_UID + _N_UIDS:
+            return range(FIRST_UID, FIRST_UID + _N_UIDS)
+        if first < _FIRST_FREE_UID < first + count - 64:
+            return range(_FIRST_FREE_UID, min(first + count, _LAST_FREE_UID))
     return None
 
 
@@ -129,17 +129,17 @@ def _uid_map() -> str:
         raise SandboxRefusedError(NO_PROC) from error
 
 
-def fences(
+def landlock_launchers(
     folders: Sequence[Path], packages: Sequence[Path], warm: Sequence[str] = ()
 ) -> Iterator[LandlockLauncher]:
-    """Return the way to hold programs without a container, if there is one here."""
-    known = landlock.version()
-    users = spare_users(_uid_map()) if os.geteuid() == 0 else None
-    for folder in folders if users else ():
+    """Yield the Landlock launcher if this machine supports it."""
+    abi = landlock.version()
+    uids = unused_uids(_uid_map()) if os.geteuid() == 0 else None
+    for folder in folders if uids else ():
         if is_private(str(folder)):
             raise SandboxRefusedError(
-                f"--sandbox processes: {folder} is under a folder that is private to root; install"
-                " these tools where everybody may read them"
+                f"--sandbox processes: {folder} is in a folder that only root can read; install"
+                " these tools in a folder that everybody can read"
             )
-    if known >= (1 if users else landlock.KNOWS_TRUNCATE):
-        yield LandlockLauncher(tuple(folders), tuple(packages), known, users, tuple(warm))
+    if abi >= (1 if uids else landlock.KNOWS_TRUNCATE):
+        yield LandlockLauncher(tuple(folders), tuple(packages), abi, uids, tuple(warm))

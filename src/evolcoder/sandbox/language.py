@@ -1,13 +1,12 @@
-"""What a programming language is to the sandbox: how to compile, run, and seal a test.
+"""How the sandbox compiles and runs a programming language, and how it seals a test.
 
-A language is data in a file of its own under `languages/`; `toolchains` lists them all.
+Each language is data in a file of `languages/`; `toolchains` lists them all.
 
-A test of another language than Python whose comparisons cannot be made outside runs in the
-candidate's process. It is sealed: its checks are counted by code under a random name, and behind
-the last check the token and the count are written to descriptor 3. Ending early, printing, or
-replacing the language's own assertions does not do that. A candidate that searches its own process
-for the seal may find it: `Separation.TOKEN` is weaker than the other separations, and its verdicts
-say so.
+If a non-Python test's comparisons cannot be made outside, the test runs in the candidate's process
+and is sealed: code under a random name counts its checks, and after the last check it writes a
+random token and the count to descriptor 3. Exiting early, printing, or replacing the language's own
+assertions does not produce them. A candidate that searches its own process may find the token:
+`Separation.TOKEN` is weaker than the other separations, and verdicts record it.
 """
 
 import re
@@ -17,170 +16,172 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SealWords:
-    """The words of one run's seal."""
+    """Random words of one run's seal."""
 
     token: str
-    """Vouches for the last check."""
+    """Confirms that the last check was reached."""
     failure: str
-    """Tells of a check that did not hold; the token cannot be had from it."""
+    """Marks a failed check; independent of the token."""
     name: str
-    """Part of the names of what counts the checks."""
+    """Part of the names of the counting code."""
 
     @classmethod
     def fresh(cls) -> "SealWords":
-        """Make up words that nobody can know."""
+        """Make unpredictable words."""
         return cls(*(f"t{secrets.token_hex(8)}" for _ in range(3)))
 
-    def put_into(self, text: str) -> str:
-        """Replace what stands for the words."""
+    def fill_in(self, text: str) -> str:
+        """Replace the placeholders with the words."""
         own = {"TOKEN": self.token, "REFUSED": self.failure, "NAME": self.name}
         return re.sub("TOKEN|REFUSED|NAME", lambda found: own[found[0]], text)
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Where the token and the count go.
+    """Where a test's counting code, token and count go.
 
-    Three words stand for ones made up anew for each run: TOKEN for what is written behind the last
-    check only, REFUSED for what tells of one that did not hold, NAME for a part of its own names.
+    Three placeholders are replaced with random words in each run: TOKEN, written only after the
+    last check; REFUSED, which marks a failed check; NAME, part of the seal's own identifiers.
     """
 
     prologue: str = ""
-    """Put before the candidate."""
-    after: str = ""
+    """Inserted before the candidate."""
+    prologue_after: str = ""
     """Regex of what must stay before the prologue."""
-    coda: str = ""
-    """Put behind the test."""
+    suffix: str = ""
+    """Appended after the test."""
     check: str = ""
-    """Regex of one check in the test; without one, the test as a whole counts as one check."""
-    counted: str = ""
-    """What a check becomes, as a template of `re.sub`."""
+    """Regex of one check in the test; empty: the whole test counts as one check."""
+    check_replacement: str = ""
+    """Replacement for a check, as a template of `re.sub`."""
     epilogue: str = ""
-    """What writes token and count, put behind the last check."""
-    closers: int = 0
-    """How many closing braces of the test stand behind the epilogue."""
+    """Code that writes token and count, inserted after the last check."""
+    closing_braces: int = 0
+    """Number of the test's closing braces that follow the epilogue."""
     failed: str = r"^REFUSED (\d+) failed$"
-    """Regex that finds on standard output or error that a check did not hold, where it can with the
-    number of those that did. It only tells a wrong answer from an error; neither passes."""
+    """Regex for a failed check in standard output or error; its group, if any, is the number of
+    checks that passed. It only distinguishes a wrong answer from an error; neither passes."""
 
     def apply(self, candidate: str, test: str, words: SealWords) -> tuple[str, int]:
-        """Return candidate and test as one sealed source, and the number of checks in it."""
+        """Return candidate and test as one sealed source, and its number of checks."""
         checks = 1
         if self.check:
-            counted = words.put_into(self.counted)
-            test, checks = re.subn(self.check, counted, test, flags=re.MULTILINE)
-        # Only in the seal's own parts: a candidate that spells TOKEN must not be told it.
-        own = (self.prologue, self.epilogue, self.coda)
-        prologue, epilogue, coda = map(words.put_into, own)
-        head = re.match(self.after, candidate)
+            replacement = words.fill_in(self.check_replacement)
+            test, checks = re.subn(self.check, replacement, test, flags=re.MULTILINE)
+        # Only in the seal's own parts: a candidate must not learn the token by writing TOKEN.
+        own = (self.prologue, self.epilogue, self.suffix)
+        prologue, epilogue, suffix = map(words.fill_in, own)
+        head = re.match(self.prologue_after, candidate)
         at = head.end() if head else 0
         source = candidate[:at] + prologue + candidate[at:]
-        return f"{source}\n{_before_closers(test, epilogue, self.closers)}{coda}", checks
+        return f"{source}\n{_before_closers(test, epilogue, self.closing_braces)}{suffix}", checks
 
-    def failed_check(self, words: SealWords, told: str) -> int | None:
-        """Return the number of the check that did not hold; -1 where that is not said."""
-        found = re.search(words.put_into(self.failed), told, re.MULTILINE)
+    def failed_check(self, words: SealWords, output: str) -> int | None:
+        """Return the number of the failed check; -1 if unknown, None if none failed."""
+        found = re.search(words.fill_in(self.failed), output, re.MULTILINE)
         if found is None:
             return None
-        said = found[1] if found.re.groups else ""
-        return int(said) if 0 < len(said) <= _NUMBER_DIGITS else -1
+        number = found[1] if found.re.groups else ""
+        return int(number) if 0 < len(number) <= _NUMBER_DIGITS else -1
 
 
 _NUMBER_DIGITS = 9
-"""Longest number of a check: who knows the token may write any."""
+"""Longest number of a check: a program that knows the token may write any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Main:
-    """How to compile a program with a main function, where a test is compiled in another way."""
+    """How to compile a program with a main function, if tests are compiled differently."""
 
-    seen: str
-    """Regex that finds a source that is one."""
+    pattern: str
+    """Regex that matches a source with a main function."""
     file: str
-    """What its file is called."""
+    """Name of the source file."""
     arguments: tuple[str, ...]
-    """What the compiler is told."""
+    """Compiler arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that programs or tests need beside a language's tools, such as a test library."""
+    """A dependency of programs or tests besides the language's tools, such as a test library."""
 
     name: str
-    """What people call it."""
+    """Its common name."""
     program: str = field(repr=False)
-    """Prints 42 where it is there, and fails where it is not."""
+    """A program that prints 42 if the dependency is installed and fails otherwise."""
     package: str
-    """Which of the language's packages brings it, written as there."""
-    users: str = ""
-    """Regex of the programs, tests and prompts that need it; empty where all of them do."""
-    absent: str = ""
-    """Regex of what the tools say where it is not there, for what no program can do without: then
-    no program runs, and only this tells what is missing."""
+    """The package of `Language.package` that provides it, in the same notation."""
+    used_by: str = ""
+    """Regex of the programs, tests and prompts that need it; empty: all of them."""
+    error_pattern: str = ""
+    """Regex of the tools' error without it, for a dependency of every program: then no program
+    runs, and only this shows what is missing."""
     remedy: str = ""
-    """What to do about it, where installing the package is not enough."""
+    """What to do if installing the package is not enough."""
 
     def is_needed_by(self, source: str) -> bool:
-        """Tell whether a program, test or prompt needs it."""
-        return not self.users or re.search(self.users, source, re.MULTILINE) is not None
+        """Return whether a program, test or prompt needs it."""
+        return not self.used_by or re.search(self.used_by, source, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How programs of a language are run."""
+    """How to compile and run programs of a language."""
 
     name: str
     """A key of `evolcoder.text.LANGUAGES`."""
     file: str
-    """What the source's file is called."""
+    """Name of the source file."""
     package: str
-    """Debian's packages, the one that brings the tools first and then those of `requirements`; or
-    `NAMES (debian 13)`, which has them from 13 on, `NAMES (npm)`, `NAMES (SITE)`; several are
-    joined by "or", best first."""
+    """Debian packages, first the one with the tools and then those of `requirements`; or
+    `NAMES (debian 13)` for packages since release 13, `NAMES (npm)`, `NAMES (SITE)`. Alternatives
+    are joined by "or", best first."""
     command: tuple[str, ...]
-    """Runs the program; the first word is looked up on PATH, MAIN is the class that has it."""
+    """Runs the program; the first word is looked up on PATH, MAIN is the class with `main`."""
     compiler: tuple[str, ...] = ()
-    """Compiles it, looked up likewise; empty where nothing is compiled."""
+    """Compiles the program, looked up likewise; empty if nothing is compiled."""
     with_main: Main | None = None
-    """How a program with a main function is compiled, if otherwise."""
+    """How to compile a program with a main function, if different."""
     hidden: tuple[str, ...] = ()
-    """Runs the program out of standard input; empty where what was compiled needs no source."""
-    fed: tuple[str, ...] = ()
-    """What the compiler is told to compile a hidden program out of standard input; empty where
-    programs cannot embed files, or where it cannot be done. A source without a name cannot be
-    embedded by itself: what is sealed holds the test."""
+    """Runs the program from standard input; empty if compiled programs need no source."""
+    stdin_arguments: tuple[str, ...] = ()
+    """Compiler arguments to compile a hidden program from standard input; empty if programs cannot
+    embed files or the compiler cannot do it. A source without a file name cannot embed itself, and
+    a sealed source contains the test."""
     is_linked: bool = False
-    """Whether a hidden program's file is a link out of its folder, where a compiler embeds files of
-    the folder alone and follows no links."""
+    """Whether a hidden program's file is a link to outside its folder, for compilers that embed
+    only files of that folder and do not follow links."""
     seal: Seal = field(default=Seal(), repr=False)
-    """How a test is sealed."""
-    main: str = ""
-    """Regex whose group is what MAIN stands for."""
+    """How to seal a test."""
+    main_pattern: str = ""
+    """Regex whose group replaces MAIN."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables that its tools need beside the usual ones."""
+    """Additional environment variables for its tools."""
     requirements: tuple[Requirement, ...] = field(default=(), repr=False)
-    """What its programs and the tests of benchmarks need beside its tools."""
-    once: str = ""
-    """Shell command for root that the installation of its tools ends with, in `environment`."""
+    """Dependencies of its programs and of benchmark tests besides its tools."""
+    post_install: str = ""
+    """Shell command that root runs once after installing the tools, in `environment`."""
     file_mb: int = 0
-    """What its own tools write to files at most; `Limits.file_mb` is never below it."""
+    """Minimum for `Limits.file_mb`, for the files that its own tools write."""
 
-    def build(self, compiler: tuple[str, ...], source: str) -> tuple[str, tuple[str, ...]]:
-        """Return what the source's file is called, and the compiler with its arguments."""
-        if self.with_main is None or not re.search(self.with_main.seen, source):
+    def source_and_compiler(
+        self, compiler: tuple[str, ...], source: str
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return the name of the source file, and the compiler with its arguments."""
+        if self.with_main is None or not re.search(self.with_main.pattern, source):
             return self.file, compiler
         return self.with_main.file, (*compiler[:1], *self.with_main.arguments)
 
-    def words(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
-        """Fill in the class that has the main function."""
-        if not self.main:
+    def resolve_command(self, command: tuple[str, ...], source: str) -> tuple[str, ...]:
+        """Replace MAIN with the class that has the main function."""
+        if not self.main_pattern:
             return command
-        found = re.search(self.main, source)
+        found = re.search(self.main_pattern, source)
         return tuple(word.replace("MAIN", found[1] if found else "Main") for word in command)
 
 
 def _before_closers(test: str, epilogue: str, closers: int) -> str:
-    """Put the epilogue before the last so many closing braces, or at the end."""
+    """Insert the epilogue before the last `closers` closing braces, or at the end."""
     if not closers:
         return f"{test}\n{epilogue}\n"
     at = len(test)

@@ -1,7 +1,7 @@
-"""Which protections are active, as a program in the sandbox itself sees them.
+"""Detects active protections from inside the sandbox.
 
-Nothing here is assumed from how a container was asked for: a probe runs as a candidate would, and
-what it finds is compared with what this process sees outside.
+Nothing is inferred from the launcher's options: a probe runs as a candidate would, and its findings
+are compared with what this process sees outside.
 """
 
 import json
@@ -43,7 +43,7 @@ _LINKS = {
 
 
 def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
-    """Read the probe's findings; a control group is seen from outside, by the worker."""
+    """Return the layers that the probe found; only the worker can see a control group."""
     seen: Mapping[str, Any] = json.loads(found)
     links, status = seen["links"], seen["status"]
     active = {
@@ -53,16 +53,16 @@ def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
     unprivileged = status["Uid"] != "0"
     active |= {
         Layer.NETWORK: active[Layer.NETWORK] or not seen["sockets"],
-        # Nothing else keeps anybody from listing the root.
+        # Nothing else prevents listing the root folder.
         Layer.LANDLOCK: not seen["root"],
         Layer.SECCOMP: status["Seccomp"] == "2",
         Layer.NO_NEW_PRIVILEGES: status["NoNewPrivs"] == "1",
         Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
         Layer.UNPRIVILEGED: unprivileged,
         Layer.CGROUP: grouped,
-        # The limit of a process's data says nothing of files in memory, nor of many processes.
+        # RLIMIT_DATA limits neither memory files nor the sum over several processes.
         Layer.MEMORY: seen["data"] > 0 and (grouped or not seen["memory files"]),
-        # The kernel does not count the processes of the real root.
+        # RLIMIT_NPROC does not limit the real root.
         Layer.PROCESSES: seen["processes"] > 0 and unprivileged,
     }
     return tuple(layer for layer in Layer if active.get(layer))

@@ -1,9 +1,9 @@
-"""Workers that run programs side by side, each in a long-lived container of its own.
+"""A pool of workers, each a long-lived container that runs programs concurrently.
 
-Promises what `base` says. A worker that fails is replaced and its program tried once more; what
-fails twice is a `SandboxError`, unless the program had begun both times: then it is the program's
-own end. A program under which two workers were killed has used more memory than there is. A level
-refuses to start below its layers; no level falls back to a weaker one.
+Implements the contract of `base`. A failed worker is replaced and its program retried once; a
+second failure is a `SandboxError`, unless the program had started both times: then it is the
+program's own outcome. A program under which two workers were killed exceeded the machine's memory.
+A level refuses to start without its required layers and never falls back to a weaker level.
 
 >>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
 """
@@ -20,13 +20,13 @@ from typing import Self
 from evolcoder.errors import (
     SandboxError,
     SandboxRefusedError,
-    allow_descriptors,
+    raise_descriptor_limit,
     too_few_descriptors,
 )
 from evolcoder.sandbox import cgroup
 from evolcoder.sandbox.base import (
-    FENCED,
-    STRICT,
+    PROCESSES_LAYERS,
+    STRICT_LAYERS,
     Execution,
     Layer,
     Limits,
@@ -34,12 +34,12 @@ from evolcoder.sandbox.base import (
     Script,
     missing_from,
 )
-from evolcoder.sandbox.bubblewrap import jails
-from evolcoder.sandbox.early_stop import lookout_of
-from evolcoder.sandbox.inside.isolate import SPARED
+from evolcoder.sandbox.bubblewrap import bubblewrap_launchers
+from evolcoder.sandbox.early_stop import early_stop_of
+from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import KILLED, End
-from evolcoder.sandbox.job import Job, JobSpec, job_of
-from evolcoder.sandbox.landlock_launcher import NO_PROC, Hold, fences
+from evolcoder.sandbox.job import Job, JobSpec, make_job
+from evolcoder.sandbox.landlock_launcher import NO_PROC, Launcher, landlock_launchers
 from evolcoder.sandbox.layer_probe import PROBE, layers_of
 from evolcoder.sandbox.memfds import Memfds
 from evolcoder.sandbox.result import RunOutcome, has_begun, outcome_of
@@ -47,42 +47,42 @@ from evolcoder.sandbox.scheduler import ExclusiveAccess, PrioritySemaphore
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker, WorkerDiedError, WorkerKilledError
 
-HASTE = 1 / 3
-"""Part of its processor time that a program gets while others run beside it."""
-OF_PROCESS, OF_WORKER = 128, 32
-"""Descriptors that this process may hold, and for each worker."""
-NEEDED = SPARED + OF_PROCESS
-"""Descriptors that a worker may need; with fewer, most come up all the same."""
-TRIES = 2
-"""How often a program is given to a worker before the sandbox's failure is final."""
+FIRST_RUN_SHARE = 1 / 3
+"""Share of its CPU time that a program gets while others run concurrently."""
+PROCESS_DESCRIPTORS, DESCRIPTORS_PER_WORKER = 128, 32
+"""Descriptors that this process may open: for itself, and for each worker."""
+WORKER_DESCRIPTORS = KEPT_FDS + PROCESS_DESCRIPTORS
+"""Descriptors that a worker may need; most workers start with fewer."""
+MAX_ATTEMPTS = 2
+"""Attempts to run a program before a sandbox failure is final."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A name for a way to hold programs, and for the least protection that it accepts."""
+    """A named isolation mechanism and the minimum protection that it accepts."""
 
     name: str
-    """As the user writes it."""
-    needs: tuple[Layer, ...]
-    """Layers without which nothing runs."""
-    holds: Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Iterable[Hold]]
-    """Finds the ways to start workers here, best first, from what `start` is given."""
-    without: str
-    """What to do where there is no way."""
-    below: str
-    """What to do where layers are missing."""
-    failed: str
-    """What to do where no worker comes up; empty where that can have many reasons."""
+    """Value of `--sandbox`."""
+    required: tuple[Layer, ...]
+    """Layers that it requires."""
+    launchers: Callable[[Sequence[Path], Sequence[Path], Sequence[str]], Iterable[Launcher]]
+    """Yields the launchers available here, best first, from the arguments of `start`."""
+    if_no_launcher: str
+    """What to do if there is no launcher."""
+    if_missing: str
+    """What to do if layers are missing."""
+    if_failed: str
+    """What to do if no worker starts; empty if that has many possible causes."""
 
 
-_ALLOW = "allow user namespaces (sysctl user.max_user_namespaces)"
+_ALLOW_NAMESPACES = "allow user namespaces (sysctl user.max_user_namespaces)"
 STRONGEST = Level(
     "strict",
-    STRICT,
-    jails,
-    "there is no bubblewrap; install the package bubblewrap",
-    _ALLOW,
-    _ALLOW,
+    STRICT_LAYERS,
+    bubblewrap_launchers,
+    "bubblewrap not found; install the package bubblewrap",
+    _ALLOW_NAMESPACES,
+    _ALLOW_NAMESPACES,
 )
 LEVELS = {
     level.name: level
@@ -90,10 +90,10 @@ LEVELS = {
         STRONGEST,
         Level(
             "processes",
-            FENCED,
-            fences,
-            "there is no Landlock; it needs Linux 5.13, or 6.2 where you are not root",
-            "run on x86-64 or ARM64, and let the machine or its container allow these",
+            PROCESSES_LAYERS,
+            landlock_launchers,
+            "Landlock is not available; it needs Linux 5.13, or 6.2 if you are not root",
+            "run on x86-64 or ARM64 and allow these layers on the machine or in its container",
             "",
         ),
     )
@@ -104,19 +104,19 @@ LEVELS = {
 class PoolSandbox:
     """A sandbox of several workers on this machine, for one event loop."""
 
-    def __init__(self, hold: Hold, workers: int, tools: Mapping[str, Toolchain]) -> None:
-        self._hold = hold
+    def __init__(self, launcher: Launcher, workers: int, tools: Mapping[str, Toolchain]) -> None:
+        self._launcher = launcher
         self._tools = tools
         self._groups = cgroup.find()
         self._layers: tuple[Layer, ...] = ()
         self._free: list[tuple[int, Worker | None]] = [(n, None) for n in reversed(range(workers))]
         self._workers = workers
-        self._seats = PrioritySemaphore(workers)
-        # Two on the two threads of one core would slow each other down.
+        self._slots = PrioritySemaphore(workers)
+        # Two programs on the two threads of one core would slow each other down.
         cores = max(1, len(os.sched_getaffinity(0)) // 2)
-        self._quiet = ExclusiveAccess(self._seats, workers, min(workers, cores))
-        self._lull = asyncio.Event()
-        self._hasty = 0
+        self._exclusive = ExclusiveAccess(self._slots, workers, min(workers, cores))
+        self._no_first_runs = asyncio.Event()
+        self._n_first_runs = 0
         self._closed = False
 
     @classmethod
@@ -129,12 +129,12 @@ class PoolSandbox:
         packages: Sequence[Path] = (),
         warm: Sequence[str] = (),
     ) -> Self:
-        """Find the best protection that this machine allows; refuse if it is below the level.
+        """Start with the best protection available here; refuse if it is below the level.
 
-        There is a worker more than processors, if no number is given: one stands ready while this
-        process compares. `languages` are those beside Python that programs will be written in;
-        `packages` are folders of Python packages that they may import, and `warm` modules of these
-        that every worker loads when it starts; they must start no thread.
+        Defaults to one worker more than CPUs, so that one is ready while this process compares
+        results. `languages` are those besides Python; `packages` are folders of Python packages
+        that programs may import; `warm` are modules that every worker imports at start. These must
+        start no threads.
         """
         if level not in LEVELS:
             raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
@@ -142,101 +142,103 @@ class PoolSandbox:
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]
         faults = []
-        for hold in LEVELS[level].holds(folders, packages, warm):
-            sandbox = cls(hold, count, tools)
+        for launcher in LEVELS[level].launchers(folders, packages, warm):
+            sandbox = cls(launcher, count, tools)
             try:
-                layers = await sandbox._look()
+                layers = await sandbox._probe_layers()
             except SandboxError as error:
-                if _n_descriptors() < NEEDED:
-                    raise _refused(level, too_few_descriptors()) from error
-                faults.append("; ".join(filter(None, (str(error), LEVELS[level].failed))))
+                if _n_descriptors() < WORKER_DESCRIPTORS:
+                    raise _level_error(level, too_few_descriptors()) from error
+                faults.append("; ".join(filter(None, (str(error), LEVELS[level].if_failed))))
                 await sandbox.aclose()
                 continue
-            lacking = missing_from(layers, LEVELS[level].needs)
+            lacking = missing_from(layers, LEVELS[level].required)
             if not lacking:
                 sandbox._layers = layers
                 return sandbox
-            faults.append(f"missing are {', '.join(lacking)}; {LEVELS[level].below}")
+            faults.append(f"missing layers: {', '.join(lacking)}; {LEVELS[level].if_missing}")
             await sandbox.aclose()
-        raise SandboxRefusedError(_refusal(LEVELS[level], faults))
+        raise SandboxRefusedError(_describe_refusal(LEVELS[level], faults))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Protections that are active."""
+        """Active protections."""
         return self._layers
 
     async def run(self, program: Program, limits: Limits) -> Execution:
-        """Run one program to its end or to its limits, or raise SandboxError.
+        """Run one program to completion or to its limits; raise SandboxError on sandbox failure.
 
-        A program gets a part of its processor time first. One that went over that is run once more
-        while no other has its first run, with all of its time, and that counts; so is one whose
-        worker was killed. It waits until no program is left that has not had its first run, so
-        that workers are not idle around it. What no more time would change is not run again. Of
-        programs that wait, the one that may take most processor time goes first.
+        The first run gets a share of the program's CPU time. If it exceeds that share, or its
+        worker was killed, the program runs once more with its full CPU time and that result counts.
+        Second runs wait until no program is in or waits for its first run, so that they run
+        without load and workers do not idle around them. Results that more time would not change
+        are final. Waiting programs with the largest CPU limit run first.
         """
         toolchain = self._toolchain(program.language)
-        order = JobSpec.of(program, limits, toolchain, 1.0 if self._workers == 1 else HASTE)
+        spec = JobSpec.of(
+            program, limits, toolchain, 1.0 if self._workers == 1 else FIRST_RUN_SHARE
+        )
         try:
-            outcome = await self._first(order)
-            if outcome.is_final or order.haste == 1.0:
+            outcome = await self._run_concurrently(spec)
+            if outcome.is_final or spec.cpu_share == 1.0:
                 return outcome.execution
         except WorkerDiedError:
             pass
-        async with self._quiet.entered(self._lull):
-            order = JobSpec.of(program, limits, toolchain)
-            return (await self._try(order, is_alone=True)).execution
+        async with self._exclusive.admitted(self._no_first_runs):
+            spec = JobSpec.of(program, limits, toolchain)
+            return (await self._run_with_retry(spec, alone=True)).execution
 
     async def aclose(self) -> None:
-        """End all workers. Closing twice is allowed."""
+        """End all workers. Idempotent."""
         self._closed = True
         for _, worker in self._free:
             if worker is not None:
                 worker.kill()
         self._free = [(number, None) for number, _ in self._free]
 
-    async def _first(self, order: JobSpec) -> RunOutcome:
-        """Run a program beside others."""
-        self._hasty += 1
-        self._lull.clear()
+    async def _run_concurrently(self, spec: JobSpec) -> RunOutcome:
+        """Run a program concurrently with others."""
+        self._n_first_runs += 1
+        self._no_first_runs.clear()
         try:
-            await self._seats.take(order.cpu_s)
+            await self._slots.acquire(spec.cpu_s)
             try:
-                return await self._try(order, is_alone=False)
+                return await self._run_with_retry(spec, alone=False)
             finally:
-                self._seats.give_back()
+                self._slots.release()
         finally:
-            self._hasty -= 1
-            if not self._hasty:
-                self._lull.set()
+            self._n_first_runs -= 1
+            if not self._n_first_runs:
+                self._no_first_runs.set()
 
-    async def _try(self, order: JobSpec, *, is_alone: bool) -> RunOutcome:
-        """Run a program, on another worker if the first one fails."""
-        job = job_of(order)
-        for tries in range(1, TRIES + 1):
-            with Memfds.open(order.program) as channels:
+    async def _run_with_retry(self, spec: JobSpec, *, alone: bool) -> RunOutcome:
+        """Run a program; retry on another worker after a failure."""
+        job = make_job(spec)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            with Memfds.open(spec.program) as channels:
                 try:
-                    end = await self._serve(job, channels, order)
-                    return outcome_of(end, channels, order, self._layers)
+                    end = await self._serve(job, channels, spec)
+                    return outcome_of(end, channels, spec, self._layers)
                 except SandboxError as error:
                     is_killed = isinstance(error, WorkerKilledError)
-                    if isinstance(error, WorkerDiedError) and is_alone and has_begun(channels):
-                        # Nothing else ran that could have caused it.
-                        if is_killed or tries == TRIES:
-                            return outcome_of(error.end, channels, order, self._layers)
-                    elif tries == TRIES or is_killed:
+                    if isinstance(error, WorkerDiedError) and alone and has_begun(channels):
+                        # No other program ran that could have caused it.
+                        if is_killed or attempt == MAX_ATTEMPTS:
+                            return outcome_of(error.end, channels, spec, self._layers)
+                    elif attempt == MAX_ATTEMPTS or is_killed:
                         raise
         raise AssertionError("unreachable")
 
-    async def _serve(self, job: Job, channels: Memfds, order: JobSpec) -> End:
-        """Give a job to a free worker; a worker that fails or is left waiting is ended."""
-        lookout = lookout_of(order.program.task, channels)
+    async def _serve(self, job: Job, channels: Memfds, spec: JobSpec) -> End:
+        """Give a job to a free worker; end the worker if it fails or the call is cancelled."""
+        early_stop = early_stop_of(spec.program.task, channels)
         if self._closed:
             raise SandboxError("the sandbox is closed")
         number, worker = self._free.pop()
         kept = None
         try:
-            worker = worker or await Worker.start(self._hold, number, self._groups)
-            end = await worker.serve(job, channels.fds, lookout)
+            worker = worker or await Worker.start(self._launcher, number, self._groups)
+            end = await worker.serve(job, channels.fds, early_stop)
             kept = worker
         finally:
             if kept is None and worker is not None:
@@ -250,34 +252,34 @@ class PoolSandbox:
         if language == "python":
             return None
         if language not in self._tools:
-            raise SandboxRefusedError(f"{language}: this sandbox was started without it")
+            raise SandboxRefusedError(f"{language}: the sandbox was started without this language")
         return self._tools[language]
 
-    async def _look(self) -> tuple[Layer, ...]:
+    async def _probe_layers(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
 
 
 def _check_machine(level: str, workers: int) -> None:
-    """Refuse a machine without /proc, and let this process hold what so many workers need."""
+    """Refuse a machine without /proc, and raise the descriptor limit for this many workers."""
     if not Path("/proc", str(os.getpid())).exists():
-        raise _refused(level, NO_PROC)
-    allow_descriptors(OF_PROCESS + OF_WORKER * workers)
+        raise _level_error(level, NO_PROC)
+    raise_descriptor_limit(PROCESS_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers)
 
 
 def _n_descriptors() -> float:
-    """Return how many descriptors a worker may come to hold."""
+    """Return the hard limit of descriptors, which applies to workers."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
-def _refused(level: str, why: str) -> SandboxRefusedError:
+def _level_error(level: str, why: str) -> SandboxRefusedError:
     return SandboxRefusedError(f"--sandbox {level}: {why}")
 
 
-def _refusal(level: Level, faults: Sequence[str]) -> str:
-    """Say in a line what is wrong with the best way that there is, and what to do."""
-    what = faults[0] if faults else level.without
+def _describe_refusal(level: Level, faults: Sequence[str]) -> str:
+    """Format the first fault of a level and what to do about it."""
+    what = faults[0] if faults else level.if_no_launcher
     weaker = list(LEVELS)[list(LEVELS).index(level.name) + 1 :]
-    ask = "".join(f", or ask for the weaker --sandbox {name}" for name in weaker)
+    ask = "".join(f", or choose the weaker --sandbox {name}" for name in weaker)
     return f"--sandbox {level.name}: {what}{ask}"

@@ -1,19 +1,14 @@
-"""What a language's tools lack on this machine, as programs in the sandbox find it.
+"""Finds which of a language's requirements are missing, by running probe programs in the sandbox.
 
-A JDK without javatuples compiles programs and fails the tests of a benchmark: every answer would be
-wrong. Promises: what is lacking is named with its package; a language is asked once per sandbox,
-when something of it is first to run, and again by the next process, for the user may have installed
-it. What could not be found out (a probe that timed out) is no lack. A failing sandbox is a
-SandboxError.
+A JDK without javatuples compiles programs but fails a benchmark's tests, so every answer would be
+graded wrong. Guarantees: a missing requirement is reported with its package. Each language is
+probed once per sandbox, before its first program; results are not cached across processes, because
+the user may install packages in between. An inconclusive probe (a timeout) is not reported as
+missing. A sandbox failure is a SandboxError.
 
->>> lacks = await Requirements(sandbox).lacks("java")   # doctest: +SKIP
->>> str(lacks[0])                                       # doctest: +SKIP
-'java: there is no javatuples; install libjavatuples-java'
-
-The programs that show whether a language works here: one that answers, one that never ends.
-
-The first one prints 42 and needs the language's own tools alone; what its tests need beside these
-is shown by the programs of `Language.requirements`.
+>>> missing = await Requirements(sandbox).missing("java")   # doctest: +SKIP
+>>> str(missing[0])                                       # doctest: +SKIP
+'java: javatuples not found; install libjavatuples-java'
 """
 
 import asyncio
@@ -27,8 +22,8 @@ from evolcoder.sandbox.language import Requirement
 from evolcoder.sandbox.toolchains import LANGUAGES
 
 ANSWER = b"42"
-BROKEN = "((("
-"""No program in any language."""
+INVALID = "((("
+"""Valid in no language."""
 
 PROBES: dict[str, tuple[str, str]] = {
     "python": ("print(6 * 7)", "while True: pass"),
@@ -76,88 +71,93 @@ PROBES: dict[str, tuple[str, str]] = {
         "void main() { while (true) {} }",
     ),
 }
-"""Language -> what answers, and what never ends."""
+"""Language -> a program that prints 42 with the language's own tools alone, and one that never
+ends."""
 
 
-def broken(language: str) -> str:
-    """Return a source that cannot be compiled or read; PHP prints what has no opening tag."""
-    return f"<?php {BROKEN}" if language == "php" else BROKEN
+def invalid_source(language: str) -> str:
+    """Return a source that fails to compile or parse; PHP needs a tag, else it prints the text."""
+    return f"<?php {INVALID}" if language == "php" else INVALID
 
 
-PROBE = Limits(cpu_s=20, wall_s=25, compile_s=60)
-"""For the program that shows whether a requirement is there."""
+PROBE_LIMITS = Limits(cpu_s=20, wall_s=25, compile_s=60)
+"""Limits of the programs that check requirements."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingRequirement:
-    """Something that a language's programs or tests need and that is not here."""
+    """A requirement of a language's programs or tests that is not installed."""
 
     language: str
-    """Which language."""
+    """Name of the language."""
     requirement: Requirement | None
-    """What is not here; None where the tools themselves do not work, for a reason not known."""
+    """The missing requirement; None if the tools themselves fail for an unknown reason."""
     stops_all: bool
-    """Whether no program of the language runs."""
-    said: str
-    """First line of what the tools said about it."""
+    """Whether it prevents every program of the language from running."""
+    tool_message: str
+    """First line of the tools' error output."""
 
     @property
     def name(self) -> str:
-        """Return what is missing, as people call it."""
-        return self.requirement.name if self.requirement else "tools that work"
+        """Name of the requirement."""
+        return self.requirement.name if self.requirement else "working tools"
 
     @property
     def remedy(self) -> str:
-        """Return what to do about it."""
+        """What to do about it."""
         if self.requirement is None:
             return "see evolcoder doctor"
         return self.requirement.remedy or f"install {self.requirement.package}"
 
     @property
     def reason(self) -> str:
-        """Say why something cannot be run."""
+        """Why something cannot run."""
         return f"needs {self.name} ({self.remedy})"
 
     def concerns(self, *sources: str) -> bool:
-        """Tell whether a program, or a problem's prompt or tests, cannot do without it."""
+        """Return whether a program, or a problem's prompt or tests, needs it."""
         if self.stops_all or self.requirement is None:
             return True
         return any(map(self.requirement.is_needed_by, sources))
 
     @property
     def advice(self) -> str:
-        """Say what is missing and what to do."""
+        """What is missing and what to do."""
         if self.requirement is None:
-            return f"its tools do not work here ({self.said or 'they say nothing'}); {self.remedy}"
-        return f"there is no {self.name}; {self.remedy}"
+            return (
+                f"its tools do not work here ({self.tool_message or 'no message'}); {self.remedy}"
+            )
+        return f"{self.name} not found; {self.remedy}"
 
     def __str__(self) -> str:
-        """Say it in one line with the language."""
+        """Format it as one line."""
         return f"{self.language}: {self.advice}"
 
 
 class Requirements:
-    """Finds out what languages lack in one sandbox, each once."""
+    """Finds missing requirements of languages in one sandbox; probes each language once."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._found: dict[str, tuple[MissingRequirement, ...]] = {}
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
-    async def lacks(self, language: str) -> tuple[MissingRequirement, ...]:
-        """Return what a language lacks, or raise SandboxError."""
+    async def missing(self, language: str) -> tuple[MissingRequirement, ...]:
+        """Return a language's missing requirements; raise SandboxError if the sandbox fails."""
         async with self._locks[language]:
             if language not in self._found:
-                self._found[language] = await self._look(language)
+                self._found[language] = await self._probe(language)
         return self._found[language]
 
-    async def lack_of(self, language: str, *sources: str) -> MissingRequirement | None:
-        """Return the first thing that is lacking for a program, or for a prompt and tests."""
+    async def first_missing(self, language: str, *sources: str) -> MissingRequirement | None:
+        """Return the first requirement that is missing for a program, or for a prompt and tests."""
         if language not in LANGUAGES or not LANGUAGES[language].requirements:
             return None
-        return next((lack for lack in await self.lacks(language) if lack.concerns(*sources)), None)
+        return next(
+            (lack for lack in await self.missing(language) if lack.concerns(*sources)), None
+        )
 
-    async def _look(self, language: str) -> tuple[MissingRequirement, ...]:
+    async def _probe(self, language: str) -> tuple[MissingRequirement, ...]:
         if language not in LANGUAGES:
             return ()
         requirements = LANGUAGES[language].requirements
@@ -169,26 +169,35 @@ class Requirements:
         plain = await self._run(language, PROBES[language][0])
         if not _fails(plain):
             return tuple(
-                MissingRequirement(language, one, stops_all=False, said=first_line(execution))
+                MissingRequirement(
+                    language, one, stops_all=False, tool_message=first_line(execution)
+                )
                 for one, execution in failed.items()
             )
-        named = [one for one, ran in failed.items() if one.absent and _says(ran, one.absent)]
+        named = [
+            one
+            for one, ran in failed.items()
+            if one.error_pattern and _output_matches(ran, one.error_pattern)
+        ]
         found: list[Requirement | None] = [*named] or [None]
         return tuple(
             MissingRequirement(
-                language, one, stops_all=True, said=first_line(failed[one] if one else plain)
+                language,
+                one,
+                stops_all=True,
+                tool_message=first_line(failed[one] if one else plain),
             )
             for one in found
         )
 
     async def _run(self, language: str, source: str) -> Execution:
-        return await self._sandbox.run(Program(language, source), PROBE)
+        return await self._sandbox.run(Program(language, source), PROBE_LIMITS)
 
 
 class CheckedSandbox:
-    """A sandbox that does not run what lacks something here: such a failure is not the program's.
+    """A sandbox that refuses programs with missing requirements, so they are not graded as wrong.
 
-    It raises SandboxError then, which says what to install.
+    It raises a SandboxError that says what to install.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -196,42 +205,42 @@ class CheckedSandbox:
         self._sandbox = sandbox
 
     async def run(self, program: Program, limits: Limits) -> Execution:
-        """Run one program to its end or to its limits, or raise SandboxError."""
+        """Run one program, or raise SandboxError if it lacks a requirement."""
         if program.language in LANGUAGES:
             test = program.task.test if isinstance(program.task, Sealed) else ""
-            lack = await self.requirements.lack_of(program.language, program.source, test)
+            lack = await self.requirements.first_missing(program.language, program.source, test)
             if lack is not None:
                 raise SandboxError(str(lack))
         return await self._sandbox.run(program, limits)
 
     async def aclose(self) -> None:
-        """End whatever still runs."""
+        """Close the sandbox."""
         await self._sandbox.aclose()
 
 
 def first_line(execution: Execution) -> str:
-    """Return the first line of what a program or its compiler complained of."""
+    """Return the first nonempty line of a program's or compiler's error output."""
     words = (execution.stderr or execution.stdout).decode("utf-8", "replace").split("\n")
     return next((line.strip() for line in words if line.strip()), "")
 
 
-def answers(execution: Execution) -> bool:
-    """Tell whether a probe printed what it must, last.
+def prints_answer(execution: Execution) -> bool:
+    """Return whether a probe printed 42 last.
 
-    Mono says first that it may not set priorities, where system calls are filtered.
+    Under a system call filter, Mono first prints that it cannot set priorities.
     """
     return execution.exit_code == 0 and execution.stdout.split()[-1:] == [ANSWER]
 
 
 def _fails(execution: Execution) -> bool:
-    """Tell whether a probe has shown that something is not there, and not only that it is slow."""
-    if answers(execution):
+    """Return whether a probe failed other than by a timeout."""
+    if prints_answer(execution):
         return False
     if execution.status is Status.COMPILE_ERROR:
-        return execution.compile_s < PROBE.compile_s
+        return execution.compile_s < PROBE_LIMITS.compile_s
     return execution.status is Status.FINISHED
 
 
-def _says(execution: Execution, absent: str) -> bool:
-    told = (execution.stderr + b"\n" + execution.stdout).decode("utf-8", "replace")
-    return re.search(absent, told) is not None
+def _output_matches(execution: Execution, pattern: str) -> bool:
+    output = (execution.stderr + b"\n" + execution.stdout).decode("utf-8", "replace")
+    return re.search(pattern, output) is not None

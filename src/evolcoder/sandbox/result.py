@@ -1,10 +1,8 @@
-"""What became of a program, put together from what its worker and its cell said.
+"""Builds an `Execution` from a finished job, and parses the finding of an `Asserts` test.
 
-What a test that ran apart from its candidate found, as its process wrote it (`Asserts`).
-
-Promises: any bytes give a finding of known kind and bounded size, or none. The process that writes
-it holds the test, which may come from a data set or a model, so nothing about it is taken for
-granted.
+An execution combines what the worker measured with what the isolated process reported.
+`read_finding` returns a finding of known kind and bounded size, or None, for any bytes: the process
+that writes it runs a test from a data set or a model and is not trusted.
 
 >>> read_finding(b'{"kind": "passed", "check": null, "expected": "", "got": "", "detail": ""}').kind
 <Kind.PASSED: 'passed'>
@@ -21,42 +19,42 @@ from evolcoder.sandbox.job import JobSpec
 from evolcoder.sandbox.memfds import Memfds
 
 REPORT_BYTES = 4096
-"""Longest report of a cell that is read."""
+"""Longest report that is read."""
 
 
-_SAID_OTHERWISE = {IDLE: Status.TIMEOUT, KILLED: Status.MEMORY}
-"""What a program is said to have gone over that ended for a reason without a limit's name. One that
-is killed again when it is run again uses more memory than there is."""
+_OTHER_REASONS = {IDLE: Status.TIMEOUT, KILLED: Status.MEMORY}
+"""Statuses for reasons that name no limit. A program that is killed again on its second run needs
+more memory than the machine has."""
 
 
 class RunOutcome(NamedTuple):
-    """What became of a program once."""
+    """Result of one run of a program."""
 
     execution: Execution
-    """What there is to say of it."""
+    """The execution."""
     is_final: bool
-    """Whether more processor time would not have changed it."""
+    """Whether more CPU time could not have changed it."""
 
 
 def has_begun(channels: Memfds) -> bool:
-    """Tell whether a program was closed in and on its way when its worker ended."""
+    """Return whether a program had started, fully isolated, when its worker ended."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     return report.ready and not report.broken
 
 
-def outcome_of(end: End, channels: Memfds, order: JobSpec, layers: Sequence[Layer]) -> RunOutcome:
-    """Put together what became of a program; raise SandboxError if it never began."""
+def outcome_of(end: End, channels: Memfds, spec: JobSpec, layers: Sequence[Layer]) -> RunOutcome:
+    """Build the outcome of a run; raise SandboxError if the program never started."""
     report = _Report(channels.read("report", REPORT_BYTES)[0].decode("utf-8", "replace"))
     if report.broken or not report.ready:
-        raise SandboxError(f"a program could not be closed in: {report.broken or 'no word'}")
-    limits = order.limits
+        raise SandboxError(f"cannot isolate a program: {report.broken or 'no report'}")
+    limits = spec.limits
     answers, flooded = channels.read("answers", limits.answers_mb << 20)
     begun = report.compiled_at or end.ended
     cpu_s = end.cpu_s - report.cpu_before
     output, flooded_out = channels.read("stdout", limits.output_kb << 10)
     errors, flooded_err = channels.read("stderr", limits.output_kb << 10)
     code = end.code if report.code is None else report.code
-    status = _status(end, report, over_cpu=cpu_s >= order.cpu_s, code=code)
+    status = _status(end, report, over_cpu=cpu_s >= spec.cpu_s, code=code)
     if status is Status.FINISHED and (flooded or flooded_out or flooded_err):
         status = Status.OUTPUT
     execution = Execution(
@@ -65,8 +63,10 @@ def outcome_of(end: End, channels: Memfds, order: JobSpec, layers: Sequence[Laye
         stdout=output,
         stderr=errors,
         answers=answers,
-        checks=order.vouched(answers),
-        failed_check=order.failed(output, errors) if status is Status.FINISHED and code else None,
+        checks=spec.confirmed_checks(answers),
+        failed_check=spec.failed_check(output, errors)
+        if status is Status.FINISHED and code
+        else None,
         cpu_s=max(cpu_s, 0.0),
         wall_s=end.ended - begun,
         peak_mb=end.peak_bytes / 2**20,
@@ -78,7 +78,7 @@ def outcome_of(end: End, channels: Memfds, order: JobSpec, layers: Sequence[Laye
 
 
 class _Report:
-    """What a cell said of its own progress."""
+    """Parsed progress report of an isolated process."""
 
     def __init__(self, text: str) -> None:
         self.ready = self.uncompiled = False
@@ -103,36 +103,36 @@ def _status(end: End, report: _Report, *, over_cpu: bool, code: int) -> Status:
     if report.uncompiled or not report.compiled_at:
         return Status.COMPILE_ERROR
     if end.why:
-        return _SAID_OTHERWISE.get(end.why) or Status(end.why)
+        return _OTHER_REASONS.get(end.why) or Status(end.why)
     if over_cpu and code < 0:
         return Status.TIMEOUT
     return Status.FINISHED
 
 
-MOST_BYTES = 1 << 14
+FINDING_BYTES = 1 << 14
 """Longest finding: three texts of a few hundred characters each."""
-MOST_CHECKS = 1 << 20
-"""Checks have smaller numbers."""
+MAX_CHECKS = 1 << 20
+"""Exclusive upper bound of check numbers."""
 
 
 class AssertFinding(NamedTuple):
-    """What a test found."""
+    """Finding of an `Asserts` test."""
 
     kind: Kind
-    """The finding."""
+    """The outcome."""
     check: int | None
-    """Number of the assertion that decided it; None where none did, or what came before all."""
+    """Number of the deciding assertion; None if none decided or the failure preceded all."""
     expected: str
-    """The line that did not hold, shortened."""
+    """The failed line, shortened."""
     got: str
-    """What the candidate had answered last, shortened."""
+    """The candidate's last answer, shortened."""
     detail: str
-    """What else there is to say."""
+    """Further detail."""
 
 
 def read_finding(answers: bytes) -> AssertFinding | None:
-    """Read a finding; None where there is none, or something else."""
-    if not answers or len(answers) > MOST_BYTES:
+    """Parse a finding; return None for anything else."""
+    if not answers or len(answers) > FINDING_BYTES:
         return None
     try:
         found: Any = json.loads(answers)
@@ -142,7 +142,7 @@ def read_finding(answers: bytes) -> AssertFinding | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     check = finding.check
-    is_number = check is None or (type(check) is int and -1 <= check < MOST_CHECKS)
+    is_number = check is None or (type(check) is int and -1 <= check < MAX_CHECKS)
     if not is_number or set(map(type, finding[2:])) != {str}:
         return None
     return finding._replace(check=None) if check == -1 else finding

@@ -1,8 +1,7 @@
-"""Who runs next where more want to run than there is room for.
+"""Priority scheduling of programs over a limited number of workers.
 
-Promises: whoever may take longest goes first, so that long programs begin early and no worker waits
-for one at the end; those that may take equally long go in the order in which they came. A taker
-that is cancelled leaves nothing taken.
+The longest limit goes first, so that no worker waits for a long program at the end; equal limits
+are FIFO. A cancelled waiter leaves nothing acquired.
 """
 
 import asyncio
@@ -14,73 +13,73 @@ from collections.abc import AsyncIterator
 
 
 class PrioritySemaphore:
-    """A number of seats, for one event loop."""
+    """A semaphore with priorities, for one event loop."""
 
     def __init__(self, count: int) -> None:
         self._free = count
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
-    async def take(self, longest_s: float) -> None:
-        """Wait for a seat; `longest_s` is how long it may be held."""
+    async def acquire(self, longest_s: float) -> None:
+        """Wait for a slot; `longest_s`, the longest time it may be in use, is the priority."""
         if self._free:
             self._free -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-longest_s, next(self._numbers), turn))
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-longest_s, next(self._numbers), waiter))
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()
+            if waiter.done() and not waiter.cancelled():
+                self.release()
             raise
 
-    def give_back(self) -> None:
-        """Give a seat to the next who still waits."""
+    def release(self) -> None:
+        """Pass the slot to the next waiter that is not cancelled."""
         while self._waiting:
-            turn = heapq.heappop(self._waiting)[2]
-            if not turn.done():
-                turn.set_result(None)
+            waiter = heapq.heappop(self._waiting)[2]
+            if not waiter.done():
+                waiter.set_result(None)
                 return
         self._free += 1
 
 
 class ExclusiveAccess:
-    """Lets a few in at a time while nobody else has a seat."""
+    """Admits up to `at_most` at a time while nobody else has a slot."""
 
-    def __init__(self, seats: PrioritySemaphore, count: int, at_most: int) -> None:
-        self._seats = seats
+    def __init__(self, slots: PrioritySemaphore, count: int, at_most: int) -> None:
+        self._slots = slots
         self._count = count
-        self._turns = asyncio.Semaphore(at_most)
-        self._door = asyncio.Lock()
-        self._inside = 0
+        self._admission = asyncio.Semaphore(at_most)
+        self._lock = asyncio.Lock()
+        self._n_admitted = 0
 
     @contextlib.asynccontextmanager
-    async def entered(self, lull: asyncio.Event) -> AsyncIterator[None]:
-        """Be in once there is a lull and nobody has a seat, or where somebody else is in."""
-        async with self._turns:
-            await lull.wait()
-            async with self._door:
-                if not self._inside:
-                    await self._take_all()
-                self._inside += 1
+    async def admitted(self, idle: asyncio.Event) -> AsyncIterator[None]:
+        """Wait for `idle` and for all slots to be free, unless another is already admitted."""
+        async with self._admission:
+            await idle.wait()
+            async with self._lock:
+                if not self._n_admitted:
+                    await self._acquire_all()
+                self._n_admitted += 1
             try:
                 yield
             finally:
-                self._inside -= 1
-                if not self._inside:
-                    self._give_back(self._count)
+                self._n_admitted -= 1
+                if not self._n_admitted:
+                    self._release(self._count)
 
-    async def _take_all(self) -> None:
-        held = 0
+    async def _acquire_all(self) -> None:
+        n_acquired = 0
         try:
-            while held < self._count:
-                await self._seats.take(math.inf)
-                held += 1
+            while n_acquired < self._count:
+                await self._slots.acquire(math.inf)
+                n_acquired += 1
         except BaseException:
-            self._give_back(held)
+            self._release(n_acquired)
             raise
 
-    def _give_back(self, held: int) -> None:
-        for _ in range(held):
-            self._seats.give_back()
+    def _release(self, n_acquired: int) -> None:
+        for _ in range(n_acquired):
+            self._slots.release()

@@ -1,11 +1,11 @@
-"""Tries whether the sandbox works here, and each language in it.
+"""Self-test of the sandbox and of each language in it.
 
-A language is made to answer, to be ended, to refuse nonsense, and to load what the tests of
-benchmarks need. Promises: every language gets a finding and takes at most `LONGEST_S`; what is
-lacking is named with its package; a sandbox that fails or refuses is never the language's failure.
-Does not promise that a benchmark's tests pass.
+For each language it runs a program that prints, one that never ends, one that cannot compile, and
+the programs of its requirements. Guarantees: every language gets a finding within `LONGEST_S`;
+missing parts are reported with their package; a failure of the sandbox is never reported as one of
+the language. Not guaranteed: that a benchmark's tests pass.
 
->>> checkup = await check(["python", "lua"], level="strict")   # doctest: +SKIP
+>>> selftest = await check(["python", "lua"], level="strict")   # doctest: +SKIP
 """
 
 import asyncio
@@ -23,25 +23,25 @@ from evolcoder.sandbox.requirements import (
     PROBES,
     MissingRequirement,
     Requirements,
-    answers,
-    broken,
     first_line,
+    invalid_source,
+    prints_answer,
 )
 from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 LONGEST_S = 60.0
-"""Longest that one language may take in all."""
-ROOMY = Limits(cpu_s=20, wall_s=25, compile_s=40)
-SHORT = Limits(cpu_s=0.3, wall_s=5, compile_s=40)
-"""For the program that never ends."""
+"""Time limit of one language."""
+PROBE_LIMITS = Limits(cpu_s=20, wall_s=25, compile_s=40)
+ENDLESS_LIMITS = Limits(cpu_s=0.3, wall_s=5, compile_s=40)
+"""Limits for the program that never ends."""
 
 
 class SelftestState(StrEnum):
-    """What was found of a language."""
+    """State of a language."""
 
     WORKS = "works"
     INCOMPLETE = "incomplete"
-    """Its programs run, but some tests of benchmarks lack what they import."""
+    """Programs run, but some benchmark tests lack a library."""
     MISSING = "missing"
     FAILS = "fails"
     TOO_SLOW = "too slow"
@@ -51,55 +51,55 @@ class SelftestState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SelftestFinding:
-    """How a language does here."""
+    """Result for one language."""
 
     language: str
-    """Which language."""
+    """Name of the language."""
     state: SelftestState
-    """What was found."""
+    """Its state."""
     detail: str
-    """What went wrong or is to be installed; empty if it works."""
+    """What failed or is to be installed; empty if it works."""
     package: str
-    """What brings its tools; empty for Python."""
+    """Package of its tools; empty for Python."""
     tools: tuple[str, ...]
     """Paths of the tools that were found."""
     compile_s: float | None
-    """Seconds by the clock to compile the program that answers; None if it did not run."""
+    """Wall-clock seconds to compile the printing program; None if it did not run."""
     run_s: float | None
-    """Seconds by the clock that it ran; None likewise."""
+    """Wall-clock seconds that it ran; None if it did not."""
     ended_s: float | None
-    """Seconds by the clock until the endless program was ended; None if it was not tried."""
+    """Wall-clock seconds until the endless program was ended; None if it was not run."""
     lacks: tuple[str, ...] = ()
-    """Names of what programs or tests need and is not here."""
+    """Names of missing requirements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selftest:
-    """What was found of the sandbox and of the languages in it."""
+    """Result for the sandbox and the languages in it."""
 
     level: str
-    """The protection that was asked for."""
+    """The requested level."""
     refused: str
     """Why the sandbox did not start at that level; empty if it did."""
     layers: tuple[Layer, ...]
-    """Protections that are active, or would be at a weaker level if this one was refused; empty if
-    nothing runs at all."""
+    """Active protections, or those of a weaker level if this one was refused; empty if no level
+    starts."""
     missing: tuple[Layer, ...]
-    """Protections that are not, as far as anything runs."""
+    """Inactive protections; empty if no level starts."""
     findings: tuple[SelftestFinding, ...]
-    """One for each language, in the order that they were asked for."""
+    """One per language, in the requested order."""
 
     def of(self, language: str) -> SelftestFinding:
-        """Return what was found of one language."""
+        """Return the finding of one language."""
         return next(finding for finding in self.findings if finding.language == language)
 
 
 async def check(languages: Sequence[str], *, level: str) -> Selftest:
-    """Start the sandbox and check languages side by side.
+    """Start the sandbox and check languages concurrently.
 
-    Each worker is a sandbox of its own: a sandbox of several runs what timed out once more alone.
+    Each worker is a sandbox of its own, because a larger sandbox repeats timed-out programs alone.
     """
-    looked = [look_for(language) for language in languages]
+    looked = [find_tools(language) for language in languages]
     here = [finding for finding in looked if finding.state is SelftestState.NOT_RUN]
     async with AsyncExitStack() as stack:
         try:
@@ -108,14 +108,14 @@ async def check(languages: Sequence[str], *, level: str) -> Selftest:
             layers = await _layers_below(level)
             missing = missing_from(layers) if layers else ()
             return Selftest(level, str(error), layers, missing, tuple(looked))
-        checked = await _share_out(here, sandboxes)
+        checked = await _check_all(here, sandboxes)
         layers = sandboxes[0].layers
     found = tuple(checked.get(finding.language, finding) for finding in looked)
     return Selftest(level, "", layers, missing_from(layers), found)
 
 
-def look_for(language: str) -> SelftestFinding:
-    """Look whether a language's tools are here, and run nothing."""
+def find_tools(language: str) -> SelftestFinding:
+    """Find a language's tools without running anything."""
     if language == "python":
         return SelftestFinding(
             language, SelftestState.NOT_RUN, "", "", (interpreter(),), None, None, None
@@ -137,7 +137,7 @@ def look_for(language: str) -> SelftestFinding:
 async def _start(
     here: Sequence[SelftestFinding], level: str, stack: AsyncExitStack
 ) -> list[PoolSandbox]:
-    """Start one sandbox per processor, but no more than there are languages."""
+    """Start one sandbox per CPU, at most one per language."""
     names = [finding.language for finding in here if finding.language in LANGUAGES]
     sandboxes = []
     for _ in range(max(1, min(len(here), len(os.sched_getaffinity(0))))):
@@ -148,7 +148,7 @@ async def _start(
 
 
 async def _layers_below(level: str) -> tuple[Layer, ...]:
-    """Return the layers that a weaker level would have, the first that starts."""
+    """Return the layers of the strongest other level that starts."""
     for weaker in LEVELS:
         if weaker == level:
             continue
@@ -161,17 +161,17 @@ async def _layers_below(level: str) -> tuple[Layer, ...]:
     return ()
 
 
-async def _share_out(
+async def _check_all(
     here: Sequence[SelftestFinding], sandboxes: Sequence[PoolSandbox]
 ) -> dict[str, SelftestFinding]:
-    """Check each language on whichever sandbox is free; those with most tools, the slow, first."""
+    """Check each language on the next free sandbox; those with most tools, the slowest, first."""
     waiting = sorted(here, key=lambda finding: len(finding.tools))
     found: dict[str, SelftestFinding] = {}
 
     async def work(sandbox: PoolSandbox) -> None:
         while waiting:
             finding = waiting.pop()
-            found[finding.language] = await _bounded(sandbox, finding)
+            found[finding.language] = await _check_one(sandbox, finding)
 
     async with asyncio.TaskGroup() as group:
         for sandbox in sandboxes:
@@ -179,44 +179,44 @@ async def _share_out(
     return found
 
 
-async def _bounded(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
-    """Check one language within its time; say whose failure it was if there is one."""
+async def _check_one(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
+    """Check one language within its time limit; convert failures to findings."""
     try:
         async with asyncio.timeout(LONGEST_S):
-            return await _examine(sandbox, finding)
+            return await _run_probes(sandbox, finding)
     except TimeoutError:
-        detail = f"not done within {LONGEST_S:.0f} s"
+        detail = f"not finished within {LONGEST_S:.0f} s"
         return replace(finding, state=SelftestState.TOO_SLOW, detail=detail)
     except SandboxError as error:
         return replace(finding, state=SelftestState.SANDBOX_FAILED, detail=str(error))
 
 
-async def _examine(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
-    """Run the probes one after the other; the first that goes wrong decides."""
+async def _run_probes(sandbox: PoolSandbox, finding: SelftestFinding) -> SelftestFinding:
+    """Run the probes in order; the first failure decides."""
     language, requirements = finding.language, Requirements(sandbox)
     answering, endless = PROBES[language]
-    answered = await sandbox.run(Program(language, answering), ROOMY)
+    answered = await sandbox.run(Program(language, answering), PROBE_LIMITS)
     finding = replace(finding, compile_s=answered.compile_s, run_s=answered.wall_s)
-    if not answers(answered):
+    if not prints_answer(answered):
         failing = _failing(finding, "a program that prints 42", answered)
-        return _lacking(failing, await requirements.lacks(language))
-    ended = await sandbox.run(Program(language, endless), SHORT)
+        return _with_missing(failing, await requirements.missing(language))
+    ended = await sandbox.run(Program(language, endless), ENDLESS_LIMITS)
     if ended.status is not Status.TIMEOUT:
         return _failing(finding, "a program without end", ended)
     finding = replace(finding, ended_s=ended.wall_s)
-    refused = await sandbox.run(Program(language, broken(language)), ROOMY)
+    refused = await sandbox.run(Program(language, invalid_source(language)), PROBE_LIMITS)
     compiles = language not in LANGUAGES or LANGUAGES[language].compiler
     wanted = Status.COMPILE_ERROR if compiles else Status.FINISHED
     if refused.status is not wanted or refused.exit_code == 0:
-        return _failing(finding, f"the nonsense {broken(language)!r}", refused)
-    lacks = await requirements.lacks(language)
-    return _lacking(
+        return _failing(finding, f"the nonsense {invalid_source(language)!r}", refused)
+    lacks = await requirements.missing(language)
+    return _with_missing(
         replace(finding, state=SelftestState.INCOMPLETE if lacks else SelftestState.WORKS), lacks
     )
 
 
-def _lacking(finding: SelftestFinding, lacks: Sequence[MissingRequirement]) -> SelftestFinding:
-    """Name what is lacking, with what brings it, before what was seen."""
+def _with_missing(finding: SelftestFinding, lacks: Sequence[MissingRequirement]) -> SelftestFinding:
+    """Put the missing requirements and their remedies before the other details."""
     known = [lack for lack in lacks if lack.requirement is not None]
     advice = dict.fromkeys(lack.advice for lack in known)
     detail = "; ".join(filter(None, (*advice, finding.detail)))
@@ -224,8 +224,8 @@ def _lacking(finding: SelftestFinding, lacks: Sequence[MissingRequirement]) -> S
 
 
 def _failing(finding: SelftestFinding, probe: str, execution: Execution) -> SelftestFinding:
-    """Say how a probe ended, with the first line of what it complained of."""
+    """Describe how a probe ended, with the first line of its error output."""
     code = "" if execution.exit_code is None else f" with exit code {execution.exit_code}"
-    said = first_line(execution)
-    detail = f"{probe} ended as {execution.status}{code}{f': {said}' if said else ''}"
+    message = first_line(execution)
+    detail = f"{probe} ended as {execution.status}{code}{f': {message}' if message else ''}"
     return replace(finding, state=SelftestState.FAILS, detail=detail)

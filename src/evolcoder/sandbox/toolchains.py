@@ -1,14 +1,11 @@
-"""Every language but Python, and where its tools are on this machine.
+"""All languages except Python, their tools on this machine, and the packages that provide them.
+
+Packages are read from `Language.package`. A tool that is installed is not reported as missing,
+whatever its origin. Nothing is installed here; `cli/toolchains` does that.
 
 >>> find("bash").command
 ('/usr/bin/bash', 'main.sh')
-
-Which packages bring the toolchains that are not here: read off `Language.package`, never listed.
-
-Promises that what is here already is not wanted again, whoever installed it. Does not install
-anything: `cli/toolchains` does.
-
->>> offers("typescript (npm) or node-typescript")[1].names
+>>> parse_offers("typescript (npm) or node-typescript")[1].names
 ('node-typescript',)
 """
 
@@ -49,40 +46,40 @@ _MODULES = (
     *(rust, scala, swift, typescript),
 )
 LANGUAGES: dict[str, Language] = {module.LANGUAGE.name: module.LANGUAGE for module in _MODULES}
-"""Every language but Python, by name."""
+"""Languages by name, without Python."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A language whose tools are here, with their paths."""
+    """A language whose tools are installed, with their paths."""
 
     language: Language
-    """What it is the toolchain of."""
+    """The language."""
     compiler: tuple[str, ...]
-    """As the language has it, with the compiler's path."""
+    """`Language.compiler` with the compiler's path."""
     command: tuple[str, ...]
-    """Likewise."""
+    """`Language.command` with the tool's path."""
     hidden: tuple[str, ...]
-    """Likewise."""
+    """`Language.hidden` with the tool's path."""
     folders: tuple[Path, ...]
-    """Folders outside of the system's that the tools need."""
+    """Folders outside the system's that the tools need."""
 
 
 def find(name: str) -> Toolchain:
-    """Find the tools of a language, or say which package brings them."""
+    """Find a language's tools; SandboxRefusedError names the package if one is missing."""
     if name not in LANGUAGES:
-        raise SandboxRefusedError(f"{name}: unknown language; known are {', '.join(LANGUAGES)}")
+        raise SandboxRefusedError(f"{name}: unknown language; known: {', '.join(LANGUAGES)}")
     language = LANGUAGES[name]
     folders: dict[Path, None] = {}
     found = [
-        _located(command, language, folders)
+        _locate(command, language, folders)
         for command in (language.compiler, language.command, language.hidden)
     ]
     return Toolchain(language, found[0], found[1], found[2], tuple(folders))
 
 
 def fingerprint(name: str) -> str:
-    """Say which tools a language has here, by path, size and date; empty where one is lacking."""
+    """Identify a language's tools by path, size and date; empty if one is missing."""
     try:
         toolchain = find(name)
     except SandboxRefusedError:
@@ -92,7 +89,7 @@ def fingerprint(name: str) -> str:
     return " ".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
 
 
-def _located(
+def _locate(
     command: tuple[str, ...], language: Language, folders: dict[Path, None]
 ) -> tuple[str, ...]:
     if not command or command[0].startswith("./"):
@@ -100,62 +97,62 @@ def _located(
     found = shutil.which(command[0])
     if found is None:
         raise SandboxRefusedError(
-            f"{language.name}: there is no {command[0]}; install {language.package}"
+            f"{language.name}: {command[0]} not found; install {language.package}"
         )
     path = Path(found).resolve()
     if path.name == "rustup":
         done = subprocess.run([found, "--print", "sysroot"], capture_output=True, check=False)
         path = Path(done.stdout.decode().strip(), "bin", command[0])
-    if _is_systems(path):
-        return (found if _is_systems(Path(found)) else str(path), *command[1:])
+    if _is_in_container(path):
+        return (found if _is_in_container(Path(found)) else str(path), *command[1:])
     folders[path.parent.parent] = None
     return (str(path), *command[1:])
 
 
-def _is_systems(path: Path) -> bool:
-    """Tell whether every container has a path, under the same name."""
+def _is_in_container(path: Path) -> bool:
+    """Return whether every container has the path under the same name."""
     return any(path.is_relative_to(folder) for folder in ("/usr", "/bin", "/etc"))
 
 
 DEBIAN: Final = "debian"
 NPM: Final = "npm"
 UNRELEASED: Final = 1000
-"""What Debian's next release, which has no number yet, counts as."""
+"""Release number of Debian testing, which has none yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackageOffer:
-    """One way to get a language's tools."""
+    """One source of a language's tools."""
 
     names: tuple[str, ...]
-    """The packages; the first one brings the tools, the others what tests import."""
+    """Packages; the first provides the tools, the others provide libraries for tests."""
     source: str
-    """`debian`, `npm`, or the site that has them."""
+    """`debian`, `npm`, or a website."""
     since: int = 0
-    """Debian's first release that has them."""
+    """First Debian release that has them."""
 
 
 @dataclass(frozen=True, slots=True)
-class WantedPackage:
-    """What a language lacks here."""
+class MissingPackages:
+    """Packages that a language lacks here."""
 
     language: str
-    """Which language."""
+    """Name of the language."""
     names: tuple[str, ...]
-    """The packages that are not here."""
+    """Packages that are not installed."""
     source: str
-    """Where they come from, as in `Offer`."""
+    """Their source, as in `PackageOffer`."""
 
     @property
     def installable(self) -> bool:
-        """Whether a package manager brings them."""
+        """Whether a package manager provides them."""
         return self.source in {DEBIAN, NPM}
 
 
-def offers(package: str) -> list[PackageOffer]:
-    """Read a language's `package`: ways that are joined by "or", each with its source in brackets.
+def parse_offers(package: str) -> list[PackageOffer]:
+    """Parse `Language.package`: alternatives joined by "or", each with its source in parentheses.
 
-    Without brackets the names are Debian's; `debian 13` has them from that release on.
+    Names without parentheses are Debian packages; `debian 13` means since release 13.
     """
     found = []
     for way in package.split(" or "):
@@ -165,22 +162,22 @@ def offers(package: str) -> list[PackageOffer]:
     return found
 
 
-def wants() -> list[WantedPackage]:
-    """Name what is not here, language by language."""
-    chosen = {name: _choose(offers(language.package)) for name, language in LANGUAGES.items()}
+def missing_packages() -> list[MissingPackages]:
+    """List the missing packages of each language."""
+    chosen = {name: _choose(parse_offers(language.package)) for name, language in LANGUAGES.items()}
     debian = [name for offer in chosen.values() if offer.source == DEBIAN for name in offer.names]
     installed = _installed(debian)
     found = []
     for language, offer in chosen.items():
-        # Tools may have come another way; what tests import comes from the packages alone.
-        names = offer.names[1:] if is_here(language) else offer.names
+        # Tools may come from elsewhere; libraries for tests come from these packages only.
+        names = offer.names[1:] if is_installed(language) else offer.names
         if lacking := tuple(name for name in names if name not in installed):
-            found.append(WantedPackage(language, lacking, offer.source))
+            found.append(MissingPackages(language, lacking, offer.source))
     return found
 
 
-def is_here(language: str) -> bool:
-    """Tell whether a language's tools are found."""
+def is_installed(language: str) -> bool:
+    """Return whether a language's tools are installed."""
     try:
         find(language)
     except SandboxRefusedError:
@@ -189,7 +186,7 @@ def is_here(language: str) -> bool:
 
 
 def _choose(ways: Sequence[PackageOffer]) -> PackageOffer:
-    """Return the first way that can be gone here; npm's needs npm, Debian's may need a release."""
+    """Return the first usable offer: npm needs npm, Debian may need a release."""
     for offer in ways:
         if offer.source == DEBIAN and offer.since <= _release():
             return offer
@@ -199,7 +196,7 @@ def _choose(ways: Sequence[PackageOffer]) -> PackageOffer:
 
 
 def _release() -> int:
-    """Return Debian's release; 0 if this is no Debian, `UNRELEASED` for the next one."""
+    """Return Debian's release; 0 for other systems, `UNRELEASED` for Debian testing."""
     try:
         system = platform.freedesktop_os_release()
     except OSError:
@@ -208,7 +205,7 @@ def _release() -> int:
 
 
 def _installed(names: Sequence[str]) -> set[str]:
-    """Ask dpkg which packages are here; none where there is no dpkg."""
+    """Return which packages dpkg has installed; none without dpkg."""
     if shutil.which("dpkg-query") is None:
         return set()
     form = "${db:Status-Status} ${Package}\n"

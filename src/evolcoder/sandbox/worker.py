@@ -1,7 +1,7 @@
-"""One container and the conversation with the process in it that forks programs.
+"""One worker: a container and the protocol with the process in it that forks programs.
 
-Promises: a job's descriptors are handed over unread and its end is reported once; whatever goes
-wrong in between is a `SandboxError`, and the worker is then not used again.
+Guarantees: a job's descriptors are passed on unread and its end is reported once. Any failure in
+between is a `SandboxError`; the worker is not used again.
 """
 
 import asyncio
@@ -15,24 +15,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evolcoder.errors import SandboxError
-from evolcoder.sandbox.cgroup import Cgroup, CgroupFactory, ended_in
+from evolcoder.sandbox.cgroup import Cgroup, CgroupFactory, n_oom_kills_in
 from evolcoder.sandbox.early_stop import EarlyStop
 from evolcoder.sandbox.inside.protocol import KILLED, STOP, End
 from evolcoder.sandbox.job import Job
-from evolcoder.sandbox.landlock_launcher import Hold
+from evolcoder.sandbox.landlock_launcher import Launcher
 
 START_S = 120.0
-"""Longest wait for a container to come up, with all that it loads."""
+"""Longest wait for a container to start, including the modules that it loads."""
 GRACE_S = 30.0
-"""How much longer than its limits a job may take before its worker is given up."""
-LAST_S = 1.0
-"""Longest wait for a worker that has hung up to end, and to say by that whether it was killed."""
-SPARE = 16
-"""Processes of a worker itself."""
+"""How much longer than its limits a job may take before its worker is abandoned."""
+EXIT_WAIT_S = 1.0
+"""Longest wait for a disconnected worker to exit; its exit code shows whether it was killed."""
+WORKER_PROCESSES = 16
+"""Processes of the worker itself."""
 _KILL_CODES = (-signal.SIGKILL, 256 - signal.SIGKILL, 128 + signal.SIGKILL)
-"""Exit codes of a process that was killed, or of one that passes on that its child was."""
-_LONGEST = 1 << 12
-"""Longest message of a worker."""
+"""Exit codes of a killed process, or of one that reports that its child was killed."""
+_MESSAGE_BYTES = 1 << 12
+"""Longest message from a worker."""
 
 
 class WorkerDiedError(SandboxError):
@@ -41,11 +41,11 @@ class WorkerDiedError(SandboxError):
     def __init__(self, message: str, end: End) -> None:
         super().__init__(message)
         self.end = end
-        """What can be said of the program all the same."""
+        """What is known about the program."""
 
 
 class WorkerKilledError(WorkerDiedError):
-    """The kernel or somebody else killed a worker or its program, for what no limit says."""
+    """A worker or its program was killed from outside, not for exceeding a limit."""
 
 
 class Worker:
@@ -58,25 +58,27 @@ class Worker:
         log: int,
         *,
         group: Cgroup | None,
-        farewell_s: float,
+        shutdown_s: float,
     ) -> None:
         self._process = process
         self._control = control
         self._log = log
         self._group = group
-        self._farewell_s = farewell_s
-        self._heard = _SocketReader(control)
-        self._n_ended = 0 if group else _n_ended()
+        self._shutdown_s = shutdown_s
+        self._reader = _SocketReader(control)
+        self._n_oom_kills = 0 if group else _n_oom_kills()
 
     @classmethod
-    async def start(cls, hold: Hold, number: int, groups: CgroupFactory | None = None) -> "Worker":
-        """Start a container, in a control group if it can be, and wait until it is ready."""
+    async def start(
+        cls, launcher: Launcher, number: int, groups: CgroupFactory | None = None
+    ) -> "Worker":
+        """Start a container, in a control group if possible, and wait until it is ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 - its only form
         log = os.memfd_create("worker-log")
         group = groups.make() if groups else None
-        with theirs, _opened(group) as files:
-            command = hold.command(theirs.fileno(), number, files)
+        with theirs, _inherited_files(group) as files:
+            command = launcher.command(theirs.fileno(), number, files)
             process = subprocess.Popen(  # noqa: ASYNC220 - returns once the program is loaded
                 group.enter(command) if group else command,
                 pass_fds=(theirs.fileno(), *files.values()),
@@ -85,43 +87,44 @@ class Worker:
                 stderr=log,
                 start_new_session=True,
             )
-        worker = cls(process, ours, log, group=group, farewell_s=hold.farewell_s)
+        worker = cls(process, ours, log, group=group, shutdown_s=launcher.shutdown_s)
         try:
-            await worker._hear(START_S)
-            if group and not group.holds(process.pid):
-                raise SandboxError("a worker is not in its control group")
+            await worker._wait_ready(START_S)
+            if group and not group.contains(process.pid):
+                raise SandboxError("a worker did not enter its control group")
         except BaseException:
             worker.kill()
             raise
         return worker
 
-    async def serve(self, job: Job, fds: Sequence[int], lookout: EarlyStop | None = None) -> End:
-        """Have one job run to its end, or until a lookout ends it; return what becomes of it."""
+    async def serve(self, job: Job, fds: Sequence[int], early_stop: EarlyStop | None = None) -> End:
+        """Run one job to its end, or until `early_stop` ends it."""
         begun = time.monotonic()
         if self._group:
-            self._group.allow(0, job.processes + SPARE)
+            self._group.raise_limits(0, job.processes + WORKER_PROCESSES)
         try:
             socket.send_fds(self._control, [job.message], list(fds))
         except OSError as error:
-            raise SandboxError(f"a worker took no job: {error.strerror}") from error
-        with lookout.until_end(self._stop) if lookout else contextlib.nullcontext():
-            message = await self._heard.next(job.longest_s + GRACE_S)
+            raise SandboxError(f"cannot send a job to a worker: {error.strerror}") from error
+        with early_stop.until_end(self._stop) if early_stop else contextlib.nullcontext():
+            message = await self._reader.next(job.longest_s + GRACE_S)
         if not message:
-            raise self._ended(begun)
-        end = End.read(message)
-        if not end.why and end.code in _KILL_CODES and self._is_short():
+            raise self._death_error(begun)
+        end = End.from_bytes(message)
+        if not end.why and end.code in _KILL_CODES and self._was_oom_killed():
             return end._replace(why=KILLED)
         return end
 
     def kill(self) -> None:
-        """End the container and everything in it.
+        """End the container and all its processes.
 
-        A bubblewrap that still builds its container is two processes that do not yet die together.
+        A bubblewrap that is still building its container is two processes that do not yet die
+        together, so the whole process group is killed.
         """
-        self._heard.close()
+        self._reader.close()
         self._control.close()
         try:
-            self._process.wait(self._farewell_s)
+            self._process.wait(self._shutdown_s)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -130,51 +133,51 @@ class Worker:
         os.close(self._log)
 
     def _stop(self) -> None:
-        """Ask for the end of the job that runs; one that has ended by itself is left alone."""
+        """Ask the worker to end the current job; no effect if it has ended by itself."""
         with contextlib.suppress(OSError):
             self._control.send(STOP)
 
-    def _is_short(self) -> bool:
-        """Whether the machine has ended processes for want of memory since this was last asked.
+    def _was_oom_killed(self) -> bool:
+        """Whether the kernel has killed processes for lack of memory since the last call.
 
-        In a control group this is for the worker to say: it knows whose limit was reached.
+        With a control group the worker itself reports this: it knows whose limit was reached.
         """
-        before, self._n_ended = self._n_ended, _n_ended()
-        return self._group is None and self._n_ended > before
+        before, self._n_oom_kills = self._n_oom_kills, _n_oom_kills()
+        return self._group is None and self._n_oom_kills > before
 
-    async def _hear(self, wait_s: float) -> bytes:
-        message = await self._heard.next(wait_s)
+    async def _wait_ready(self, wait_s: float) -> bytes:
+        message = await self._reader.next(wait_s)
         if not message:
-            raise SandboxError(f"a worker ended: {self._last_words()}")
+            raise SandboxError(f"a worker ended: {self._log_tail()}")
         return message
 
-    def _ended(self, begun: float) -> WorkerDiedError:
-        """Say of a worker that ended in the middle of a job whether it was killed."""
+    def _death_error(self, begun: float) -> WorkerDiedError:
+        """Build the error for a worker that ended during a job: killed, or exited by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(LAST_S)
-        ended = self._group.n_ended() if self._group else 0
-        peak = self._group.most() if self._group else 0
+            self._process.wait(EXIT_WAIT_S)
+        ended = self._group.n_oom_kills() if self._group else 0
+        peak = self._group.peak_bytes() if self._group else 0
         end = End(KILLED, -signal.SIGKILL, begun, time.monotonic(), 0.0, peak)
         if not ended and self._process.returncode not in _KILL_CODES:
-            return WorkerDiedError(f"a worker ended: {self._last_words()}", end._replace(why=""))
+            return WorkerDiedError(f"a worker ended: {self._log_tail()}", end._replace(why=""))
         why = "ran out of memory" if ended else "was killed"
         return WorkerKilledError(f"a worker {why} with its program", end)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         text = os.pread(self._log, 1 << 16, 0).decode("utf-8", "replace").strip()
-        return text.splitlines()[-1] if text else "it left no message"
+        return text.splitlines()[-1] if text else "no message"
 
 
-def _n_ended() -> int:
-    """Count the processes that the kernel has ended for want of memory on this machine."""
+def _n_oom_kills() -> int:
+    """Count the processes that the kernel has killed for lack of memory on this machine."""
     with contextlib.suppress(OSError):
-        return ended_in(Path("/proc/vmstat").read_bytes())
+        return n_oom_kills_in(Path("/proc/vmstat").read_bytes())
     return 0
 
 
 @contextlib.contextmanager
-def _opened(group: Cgroup | None) -> Iterator[Mapping[str, int]]:
-    """Open what a worker inherits of its control group."""
+def _inherited_files(group: Cgroup | None) -> Iterator[Mapping[str, int]]:
+    """Open the control group's files that a worker inherits."""
     files = group.open_files() if group else {}
     try:
         yield files
@@ -184,9 +187,9 @@ def _opened(group: Cgroup | None) -> Iterator[Mapping[str, int]]:
 
 
 class _SocketReader:
-    """Listens to one worker for as long as it lives, on the loop that is running.
+    """Reads one worker's messages on the running event loop for the worker's lifetime.
 
-    To listen anew for every message would cost a fifth of what this process does for a program.
+    Registering a reader for every message would cost a fifth of this process's time per program.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -197,7 +200,7 @@ class _SocketReader:
         self._loop.add_reader(control, self._read)
 
     async def next(self, wait_s: float) -> bytes:
-        """Wait for the next message; it is empty where the worker has hung up."""
+        """Wait for the next message; it is empty if the worker has disconnected."""
         if not self._messages:
             self._awaited = self._loop.create_future()
             timer = self._loop.call_later(wait_s, self._wake)
@@ -207,17 +210,17 @@ class _SocketReader:
                 timer.cancel()
                 self._awaited = None
         if not self._messages:
-            raise SandboxError(f"a worker said nothing for {wait_s:.0f} s")
+            raise SandboxError(f"no message from a worker for {wait_s:.0f} s")
         return self._messages.pop(0)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop reading."""
         if not self._loop.is_closed():
             self._loop.remove_reader(self._control)
 
     def _read(self) -> None:
         try:
-            message = self._control.recv(_LONGEST)
+            message = self._control.recv(_MESSAGE_BYTES)
         except BlockingIOError:
             return
         except OSError:

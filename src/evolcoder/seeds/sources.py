@@ -24,7 +24,7 @@ from typing import IO, Any, BinaryIO, cast
 from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError
-from evolcoder.input_files import opened
+from evolcoder.input_files import open_input
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
@@ -76,7 +76,7 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
                 f"{path}: unknown file type {path.suffix!r}; known types: "
                 f"{', '.join(SUFFIXES)}, each optionally with .gz"
             )
-        with opened(path, error=SeedsError) as file:
+        with open_input(path, error=SeedsError) as file:
             if not is_parquet:
                 yield from _json_rows(file, str(path))
             elif path.suffix.lower() != ".gz":
@@ -118,7 +118,7 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read JSON lines, or a JSON array if the first character is `[`."""
     try:
-        for place, value in input_files.values(file):
+        for place, value in input_files.iter_values(file):
             yield SourceRow(place, value)
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
@@ -148,8 +148,8 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
     """Refuse row groups whose rows are so large that a batch would fill the memory."""
     for n in range(metadata.num_row_groups):
         group = metadata.row_group(n)
-        if group.total_byte_size > (input_files.MOST_MB << 20) * max(1, group.num_rows):
-            raise SeedsError(f"{name}: has rows that are longer than {input_files.MOST_MB} MB")
+        if group.total_byte_size > (input_files.MAX_MB << 20) * max(1, group.num_rows):
+            raise SeedsError(f"{name}: has rows that are longer than {input_files.MAX_MB} MB")
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:

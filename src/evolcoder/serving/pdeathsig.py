@@ -1,9 +1,9 @@
-"""Runs a command that must not outlive its parent; a script of its own, for `python -S tether.py`.
+"""Runs a command that must not outlive its parent; a standalone script.
 
-Promises: when the parent dies, however it does, the kernel sends the command the given signal. A
-parent that was gone before that could be arranged is noticed, and nothing is run.
+Guarantees: when the parent dies for any reason, the kernel sends the command the given signal. If
+the parent has died before that could be set up, nothing is run.
 
-    python -S tether.py SIGNAL PARENT_PID COMMAND ARGUMENT...
+    python -S pdeathsig.py SIGNAL PARENT_PID COMMAND ARGUMENT...
 """
 
 import ctypes
@@ -14,7 +14,7 @@ _SET_DEATH_SIGNAL = 1
 
 
 def main() -> None:
-    """Arrange the signal, then become the command."""
+    """Set the parent death signal, then become the command."""
     signal, parent, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     ctypes.CDLL(None, use_errno=True).prctl(_SET_DEATH_SIGNAL, signal, 0, 0, 0)
     if os.getppid() != parent:
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         os.execvp(command[0], command)  # noqa: S606 - it becomes the command
     except OSError as error:
-        sys.exit(f"{command[0]}: cannot be started: {error.strerror}")
+        sys.exit(f"cannot start {command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

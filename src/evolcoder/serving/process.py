@@ -1,9 +1,8 @@
-"""A model server that we start, wait for, and put away: vLLM, or whatever serves the same API.
+"""Starts a model server, waits until it is ready, and stops it: vLLM or any compatible server.
 
-Promises: while the context lasts the server answers at its URL; afterwards its process, known by
-its own id, and what it started are gone. It does not outlive us, whatever we die of. A server that
-ends early, or is not ready in time, is a `StepFailed` with the last lines that it said.
-
+Guarantees: within the context the server answers at its URL; afterwards its process, identified by
+its PID, and those that it started are gone. It does not outlive this process, however that dies. A
+server that exits early or is not ready in time raises a `StepFailed` with its last log line.
 >>> with server(command, url, log=Path("log.txt"), ready_s=600, stop_s=30):   # doctest: +SKIP
 ...     ask(url)
 """
@@ -27,35 +26,35 @@ from evolcoder.errors import StepFailed
 from evolcoder.storage.atomic import open_to_append
 from evolcoder.text import one_line
 
-LOOK_UP_S = 0.5
-"""How often a wait for a process is interrupted, so that signals are heard."""
-TETHER = Path(__file__).with_name("pdeathsig.py")
-WARDEN = Path(__file__).with_name("subreaper.py")
-LOOK_S = 0.2
-"""How often a server that is starting is looked at."""
+INTERRUPT_S = 0.5
+"""How often waiting for a process is interrupted, so that signal handlers run."""
+PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
+SUBREAPER = Path(__file__).with_name("subreaper.py")
+POLL_S = 0.2
+"""Polling interval while a server starts."""
 TAIL_CHARS = 2000
 
 
-def tethered(command: Sequence[str], death: signal.Signals) -> list[str]:
-    """Return a command that gets a signal when this process dies."""
-    return [sys.executable, "-S", str(TETHER), str(int(death)), str(os.getpid()), *command]
+def with_death_signal(command: Sequence[str], death: signal.Signals) -> list[str]:
+    """Wrap a command so that it receives a signal when this process dies."""
+    return [sys.executable, "-S", str(PDEATHSIG), str(int(death)), str(os.getpid()), *command]
 
 
-def guarded(command: Sequence[str]) -> list[str]:
-    """Return a command that ends with all that it started, when this process dies or on SIGTERM.
+def with_subreaper(command: Sequence[str]) -> list[str]:
+    """Wrap a command so that it and all that it started end when this process dies or on SIGTERM.
 
-    SIGKILL would end the command alone.
+    SIGKILL to the wrapper ends only the command itself.
     """
-    return tethered([sys.executable, "-S", str(WARDEN), *command], signal.SIGTERM)
+    return with_death_signal([sys.executable, "-S", str(SUBREAPER), *command], signal.SIGTERM)
 
 
-def last_words(log: Path) -> str:
-    """Return the last line of a log that says something."""
+def log_tail(log: Path) -> str:
+    """Return the last nonblank line of a log."""
     with suppress(OSError):
         text = log.read_bytes()[-TAIL_CHARS:].decode("utf-8", "replace")
         lines = [line for line in text.splitlines() if line.strip()]
-        return one_line(lines[-1], 300) if lines else "it said nothing"
-    return "it left no log"
+        return one_line(lines[-1], 300) if lines else "the log is empty"
+    return "no log"
 
 
 @contextmanager
@@ -68,14 +67,14 @@ def server(
     stop_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Start a server, its environment ours and what is given, and wait until `url`/models answers.
+    """Start a server and wait until `url`/models answers; stop it at the end.
 
-    It is stopped at the end.
+    Its environment is ours plus `environment`.
     """
     _wait_for_port(url, stop_s)
     with open_to_append(log, inside=log.parent) as file:
         process = subprocess.Popen(
-            tethered(command, signal.SIGTERM),
+            with_death_signal(command, signal.SIGTERM),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -90,7 +89,7 @@ def server(
 
 
 def _wait_for_port(url: str, most_s: float) -> None:
-    """Wait until nobody listens there: an earlier session's server may still be going."""
+    """Wait until the port is free, since an earlier session's server may still be running."""
     place = urlsplit(url)
     address, ends = (place.hostname or "127.0.0.1", place.port or 80), time.monotonic() + most_s
     while True:
@@ -101,11 +100,11 @@ def _wait_for_port(url: str, most_s: float) -> None:
             except OSError as error:
                 if time.monotonic() > ends:
                     raise StepFailed(
-                        f"serve.port: {address[1]} is in use by another process; name another"
+                        f"serve.port: {address[1]} is in use by another process; set another port"
                     ) from error
             else:
                 return
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def _wait_until_ready(
@@ -115,14 +114,14 @@ def _wait_until_ready(
     while not _answers(url):
         if process.poll() is not None:
             raise StepFailed(
-                f"the server ended with code {process.returncode} before it was ready: "
-                f"{last_words(log)} (all of it in {log})"
+                f"the server exited with code {process.returncode} before it was ready: "
+                f"{log_tail(log)} (full log: {log})"
             )
         if time.monotonic() > ends:
             raise StepFailed(
-                f"the server was not ready within {ready_s:g} s (serve.ready_s): {last_words(log)}"
+                f"the server was not ready within {ready_s:g} s (serve.ready_s): {log_tail(log)}"
             )
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def _answers(url: str) -> bool:
@@ -134,7 +133,7 @@ def _answers(url: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]", stop_s: float) -> None:
-    """End the process, and at the end of its time what is left of its session."""
+    """Terminate the process, and after `stop_s` kill what is left of its session."""
     with suppress(ProcessLookupError):
         process.terminate()
     with suppress(subprocess.TimeoutExpired):
@@ -144,31 +143,31 @@ def _stop(process: "subprocess.Popen[bytes]", stop_s: float) -> None:
     process.wait()
 
 
-def waited(process: "subprocess.Popen[bytes]", timeout_s: float | None = None) -> int:
-    """Wait for a process, and look up now and then: a signal as a wait begins wakes nobody up."""
+def wait_interruptibly(process: "subprocess.Popen[bytes]", timeout_s: float | None = None) -> int:
+    """Wait for a process, waking up regularly: a signal just before a wait interrupts nothing."""
     ends = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-    while (left := ends - time.monotonic()) > LOOK_UP_S:
+    while (left := ends - time.monotonic()) > INTERRUPT_S:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(LOOK_UP_S)
+            return process.wait(INTERRUPT_S)
     return process.wait(max(left, 0.0))
 
 
 @contextmanager
-def not_now() -> Iterator[None]:
-    """Put SIGINT and SIGTERM off until the context is left, where they would raise something.
+def defer_signals() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM until the context ends, if their handlers may raise.
 
-    An exception amid `Popen` loses a process that has been started, and nobody could end it.
+    An exception within `Popen` would lose a started process, which nothing could then end.
     """
-    heard_now: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()  # no other runs handlers
-    told = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    before = {one: now for one in told if callable(now := signal.getsignal(one))}
+    deferred: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # only it runs handlers
+    handled = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {one: now for one in handled if callable(now := signal.getsignal(one))}
     for one in before:
-        signal.signal(one, lambda number, _: heard_now.append(number))
+        signal.signal(one, lambda number, _: deferred.append(number))
     try:
         yield
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-        for number in heard_now[:1]:
+        for number in deferred[:1]:
             signal.raise_signal(number)

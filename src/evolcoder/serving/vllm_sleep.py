@@ -1,10 +1,10 @@
-"""One vLLM server for many models: it sleeps while others need the GPU, then takes new weights.
+"""One vLLM server for successive models: it sleeps while others need the GPU, then loads weights.
 
-Promises: after `wake` the server answers with the weights of that folder, which its own process
-has compared with the files tensor by tensor; where it does not, or does not say so, that is a
-`StepFailed`. A server that sleeps has given its memory back but for what CUDA itself takes.
+Guarantees: after `wake` the server answers with the weights of that folder; its workers have
+compared them with the files tensor by tensor. A mismatch or a missing confirmation raises
+`StepFailed`. A sleeping server has freed its GPU memory except for CUDA's own.
 
-Needs vLLM's development endpoints, so only ever on loopback (tried with vLLM 0.24.0): `/sleep`,
+Uses vLLM's development endpoints, so only on loopback (tested with vLLM 0.24.0): `/sleep`,
 `/wake_up`, `/collective_rpc`, `/reset_prefix_cache`.
 
 >>> sleep("http://127.0.0.1:8791/v1")   # doctest: +SKIP
@@ -18,35 +18,39 @@ from pathlib import Path
 
 from evolcoder.errors import StepFailed
 
-OPTIONS = ("--enable-sleep-mode", "--worker-extension-cls", "evolcoder.serving.vllm_worker.Held")
-"""What the server's command needs beside its own."""
+OPTIONS = (
+    "--enable-sleep-mode",
+    "--worker-extension-cls",
+    "evolcoder.serving.vllm_worker.WeightsCheck",
+)
+"""Additional command-line options of the server."""
 ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_SKIP_MODEL_NAME_VALIDATION": "1"}
-"""And its environment; a model is asked for under its own name, whichever was the first."""
-MOST_S = 300.0
-"""Longest wait for one answer."""
+"""Additional environment variables; the second lets requests use each model's own name."""
+TIMEOUT_S = 300.0
+"""Longest wait for one reply."""
 
 
 def sleep(url: str) -> None:
-    """Have the server at `url` give its memory back, weights and all."""
+    """Have the server at `url` free its GPU memory, weights included."""
     _post(url, "sleep?level=2")
 
 
 def wake(url: str, weights: Path) -> None:
-    """Have the server at `url` answer with other weights of the same shape."""
+    """Have the server at `url` load other weights of the same shape."""
     folder = str(weights.resolve())
     _post(url, "wake_up?tags=weights")
     _call(url, "reload_weights", kwargs={"weights_path": folder})
     _post(url, "wake_up?tags=kv_cache")
     _post(url, "reset_prefix_cache")
-    said = _call(url, "evolcoder_holds", args=[folder])
-    if not said or not all(one["compared"] and one["same"] == one["compared"] for one in said):
-        raise StepFailed(f"the server did not take the weights of {folder}: {said}")
+    counts = _call(url, "evolcoder_compare_weights", args=[folder])
+    if not counts or not all(n["compared"] and n["same"] == n["compared"] for n in counts):
+        raise StepFailed(f"the server did not load the weights of {folder}: {counts}")
 
 
 def _call(url: str, method: str, **given: object) -> list[dict[str, int]]:
-    """Call a method of every worker; return what they said."""
-    said = _post(url, "collective_rpc", {"method": method, **given})
-    results = said.get("results") if isinstance(said, dict) else None
+    """Call a method of every worker; return their results."""
+    reply = _post(url, "collective_rpc", {"method": method, **given})
+    results = reply.get("results") if isinstance(reply, dict) else None
     return results if isinstance(results, list) else []
 
 
@@ -57,7 +61,7 @@ def _post(url: str, path: str, body: object = None) -> object:
         place, data, {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=MOST_S) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - loopback
             text = answer.read()
         return json.loads(text) if text else None
     except (urllib.error.URLError, OSError, ValueError) as error:

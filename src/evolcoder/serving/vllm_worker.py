@@ -1,21 +1,21 @@
-"""What vLLM loads into its workers, so that they can say which weights they run.
+"""A vLLM worker extension that compares the loaded weights with files.
 
-Promises: reads, changes nothing. Tensors that vLLM joins (such as query, key and value) are not
-compared; those that it keeps under the file's name and shape all are, bit by bit in its own type.
+It only reads. Tensors that vLLM fuses (such as query, key and value) are not compared; all those
+that keep the file's name and shape are, bit by bit in vLLM's dtype.
 """
 
 from pathlib import Path
 from typing import Any
 
 
-class Held:
+class WeightsCheck:
     """Mixed into vLLM's worker by `--worker-extension-cls`."""
 
     model_runner: Any
 
-    def evolcoder_holds(self, folder: str) -> dict[str, int]:
-        """Return how many tensors of a folder could be compared, and how many are the same."""
-        import torch  # noqa: PLC0415 - this is vLLM's process, which has it
+    def evolcoder_compare_weights(self, folder: str) -> dict[str, int]:
+        """Return how many tensors of a folder could be compared, and how many are equal."""
+        import torch  # noqa: PLC0415 - available in vLLM's process
         from safetensors import safe_open  # noqa: PLC0415
 
         mine = dict(self.model_runner.get_model().named_parameters())

@@ -26,7 +26,13 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from evolcoder.errors import NO_DESCRIPTORS, NO_ROOM, BenchError, UserError, too_few_descriptors
+from evolcoder.errors import (
+    FIXABLE_ERRNOS,
+    NO_DESCRIPTORS,
+    BenchError,
+    UserError,
+    too_few_descriptors,
+)
 from evolcoder.input_files import kind_of
 
 MARKS = ("run.db", "eval.db", "loop.db")
@@ -166,7 +172,7 @@ def explain_failure(path: Path, failure: OSError) -> str:
     if failure.errno in NO_DESCRIPTORS:
         return too_few_descriptors()
     message = f"{path}: cannot be written: {failure.strerror or failure}"
-    if failure.errno in NO_ROOM:
+    if failure.errno in FIXABLE_ERRNOS:
         return f"{message}; free disk space or fix the permissions"
     return f"{message}; use another path" if failure.errno in _IN_THE_WAY else message
 

@@ -28,7 +28,7 @@ from evolcoder.errors import (
     EvolcoderError,
     RunFolderError,
     StoreError,
-    lacks_descriptors,
+    descriptors_exhausted,
     too_few_descriptors,
 )
 from evolcoder.input_files import kind_of
@@ -135,7 +135,7 @@ def _user_fixable(error: BaseException, text: str, path: Path) -> str | None:
         return f"{text}; free disk space or fix the permissions, then run it again"
     if primary in _LOCKED:
         return f"{path}: is in use by another process; try again later"
-    if primary == sqlite3.SQLITE_CANTOPEN and lacks_descriptors():
+    if primary == sqlite3.SQLITE_CANTOPEN and descriptors_exhausted():
         return too_few_descriptors()
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         return f"{text}; check its folder, its permissions and the disk, then run it again"
@@ -182,7 +182,7 @@ def _try(path: Path, how: str) -> sqlite3.Connection | None:
     try:
         return _reading(path, how)
     except sqlite3.OperationalError as error:
-        if _code(error) & 0xFF not in _NO_WAL or lacks_descriptors():
+        if _code(error) & 0xFF not in _NO_WAL or descriptors_exhausted():
             raise
         return None
 

@@ -151,7 +151,7 @@ def _shards(index: Path) -> list[str]:
     if not index.exists():
         return []
     try:
-        found = json.loads(read_text(index, most_mb=MOST_INDEX_MB, error=TrainError))
+        found = json.loads(read_text(index, max_mb=MOST_INDEX_MB, error=TrainError))
         return [str(name) for name in found["weight_map"].values()]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise TrainError(f"--base {index.parent}: {INDEX} names no weights: {error!r}") from error

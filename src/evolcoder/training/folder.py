@@ -153,7 +153,7 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(read_text(path, most_mb=MOST_MB, error=TrainError))
+        data = json.loads(read_text(path, max_mb=MOST_MB, error=TrainError))
     except (ValueError, RecursionError) as error:
         raise TrainError(f"{path}: is no JSON: {error}; take another --out") from error
     if not isinstance(data, dict):

@@ -1,8 +1,8 @@
 """Runs an assert-style test that can reach the candidate only over a socket.
 
-Promises: what the candidate sends reaches the test as plain data of exact builtin types, or as a
-`Remote` that no comparison and no truth test accepts; a candidate that breaks the protocol or
-ends early cannot make the test pass, whatever the test catches. Standard library only.
+Guarantees: the candidate's values reach the test as plain data of exact builtin types, or as a
+`Remote` that no comparison and no truth test accepts. A candidate that breaks the protocol or exits
+early cannot make the test pass, whatever exceptions the test catches. Standard library only.
 """
 
 import builtins
@@ -18,31 +18,31 @@ from evolcoder.safe_codec import NotPlainError, decode, encode
 from evolcoder.safe_repr import error_text, safe_repr
 from evolcoder.sandbox.inside.candidate import FRAME, receive
 
-SHOWN = 300
-"""Longest text shown of a value or a line."""
+MAX_SHOWN = 300
+"""Longest shown text of a value or a line."""
 _BUILTIN_TYPES = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
 _TOO_LARGE = "sent more than there is memory for"
 _HAS_CHECKS = re.compile(r"\bassert|\braise\b")
 
 
 class CandidateGoneError(BaseException):
-    """The candidate ended or broke the protocol. No test is meant to catch this."""
+    """The candidate exited or broke the protocol. No test should catch this."""
 
 
 class RemoteError(Exception):
-    """The candidate raised something that is no builtin exception."""
+    """The candidate raised an exception that is not builtin."""
 
 
 class OpaqueError(TypeError):
-    """A test would have to trust the candidate's word about an object of the candidate."""
+    """A test would have to trust the candidate's own comparison of one of its objects."""
 
 
 class _NoTestError(Exception):
-    """There is nothing to run."""
+    """The test contains no checks or does not compile."""
 
 
-class Link:
-    """The line to the candidate."""
+class CandidateConnection:
+    """The connection to the candidate."""
 
     def __init__(self, line: socket.socket) -> None:
         self.line = line
@@ -51,18 +51,18 @@ class Link:
         self.last: object = None
         self.raised: BaseException | None = None
 
-    def ask(self, *request: object) -> Any:  # noqa: ANN401 - plain data or a Remote
-        """Have the candidate do something and return what came of it."""
+    def request(self, *parts: object) -> Any:  # noqa: ANN401 - plain data or a Remote
+        """Send a request to the candidate and return its reply."""
         self.calls += 1
-        frame = encode(list(request), _refer)
+        frame = encode(list(parts), _refer)
         try:
             self.line.sendall(FRAME.pack(len(frame)) + frame)
         except OSError:
             raise self._broken("ended before it answered") from None
-        return self.reply()
+        return self.receive_reply()
 
-    def reply(self) -> Any:  # noqa: ANN401 - plain data or a Remote
-        """Receive one answer; what the candidate raised is raised here."""
+    def receive_reply(self) -> Any:  # noqa: ANN401 - plain data or a Remote
+        """Receive one reply; an exception of the candidate is raised here."""
         try:
             frame = receive(self.line)
             if frame is None:
@@ -86,7 +86,7 @@ class Link:
         match rest:
             case [int(number), str(name)]:
                 return Remote(self, number, name)
-        raise NotPlainError("not encoded data: a strange reference")
+        raise NotPlainError("not encoded data: malformed reference")
 
     def _exception(self, name: str, message: str) -> BaseException:
         kind = getattr(builtins, name, None)
@@ -102,75 +102,75 @@ class Link:
 
 
 class Remote:
-    """Something that only the candidate's process has."""
+    """A reference to an object in the candidate's process."""
 
-    _link: Link
+    _connection: CandidateConnection
     _number: int
     _name: str
 
-    def __init__(self, link: Link, number: int, name: str) -> None:
-        self.__dict__.update(_link=link, _number=number, _name=name)
+    def __init__(self, candidate: CandidateConnection, number: int, name: str) -> None:
+        self.__dict__.update(_connection=candidate, _number=number, _name=name)
 
     def __call__(self, *args: object, **named: object) -> object:
         """Call it there."""
-        return self._link.ask("call", self, list(args), named)
+        return self._connection.request("call", self, list(args), named)
 
     def __getattr__(self, name: str) -> object:
         """Read an attribute there."""
-        return self._link.ask("attribute", self, name)
+        return self._connection.request("attribute", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute there: some tests link nodes to a tree."""
-        self._link.ask("assign", self, name, value)
+        """Set an attribute there; some tests link nodes of a tree this way."""
+        self._connection.request("assign", self, name, value)
 
     def __len__(self) -> int:
-        """Ask for its length."""
-        return int(self._link.ask("length", self))
+        """Get its length."""
+        return int(self._connection.request("length", self))
 
     def __getitem__(self, key: object) -> object:
-        """Ask for an item."""
-        return self._link.ask("item", self, key)
+        """Get an item."""
+        return self._connection.request("item", self, key)
 
     def __iter__(self) -> "Remote":
-        """Ask for an iterator."""
-        found = self._link.ask("iterate", self)
+        """Get an iterator."""
+        found = self._connection.request("iterate", self)
         if not isinstance(found, Remote):
             self._refuse()
         return found
 
     def __next__(self) -> object:
-        """Ask for the next item."""
-        return self._link.ask("next", self)
+        """Get the next item."""
+        return self._connection.request("next", self)
 
     def __repr__(self) -> str:
         """Name its type."""
         return f"<{self._name} of the candidate>"
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise OpaqueError(f"a {self._name} cannot be judged from outside the candidate's process")
+        raise OpaqueError(f"a {self._name} cannot be compared outside the candidate's process")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __hash__ = _refuse
 
 
 def run(source: bytes, names: list[str], check: str | None, line: socket.socket) -> bytes:
-    """Run a test against the candidate at the other end; return the findings as JSON."""
-    link = Link(line)
+    """Run a test against the connected candidate; return the finding as JSON."""
+    candidate = CandidateConnection(line)
     try:
-        link.reply()
-        code = _compiled(source)
-        _run(code, names, check, link)
+        candidate.receive_reply()
+        code = _compile_test(source)
+        _run(code, names, check, candidate)
     except _NoTestError as error:
         return _finding("no_tests", detail=str(error))
     except BaseException as error:  # noqa: BLE001 - candidate and test may raise anything
-        return _judged(error, link, source)
-    if link.fault:
-        return _broken(link.fault)
-    if not link.calls:
+        return _exception_finding(error, candidate, source)
+    if candidate.fault:
+        return _fault_finding(candidate.fault)
+    if not candidate.calls:
         return _finding("no_tests", detail="the test never called the candidate")
     return _finding("passed")
 
 
-def _compiled(source: bytes) -> types.CodeType:
+def _compile_test(source: bytes) -> types.CodeType:
     try:
         code = compile(source, "test.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -180,21 +180,23 @@ def _compiled(source: bytes) -> types.CodeType:
     return code
 
 
-def _run(code: types.CodeType, names: list[str], check: str | None, link: Link) -> None:
+def _run(
+    code: types.CodeType, names: list[str], check: str | None, candidate: CandidateConnection
+) -> None:
     module = types.ModuleType("test")
     sys.modules["test"] = module
     space = module.__dict__
     for name in names:
-        space[name] = _stand_in(name, link)
+        space[name] = _stand_in(name, candidate)
     first = space[names[0]] if names else None
     exec(code, space)  # noqa: S102 - the test, in its own process
     if check is not None:
         space[check](first)
 
 
-def _stand_in(name: str, link: Link) -> types.FunctionType:
+def _stand_in(name: str, candidate: CandidateConnection) -> types.FunctionType:
     def stand_in(*args: object, **named: object) -> object:
-        return link.ask("global", name, list(args), named)
+        return candidate.request("global", name, list(args), named)
 
     stand_in.__name__ = stand_in.__qualname__ = name
     return stand_in  # type: ignore[return-value]
@@ -208,27 +210,29 @@ def _refer(value: object) -> list[Any]:
     raise NotPlainError(f"a {type(value).__name__} cannot be passed to the candidate")
 
 
-def _judged(error: BaseException, link: Link, source: bytes) -> bytes:
-    """Say what an exception that left the test means."""
-    if link.fault:
-        return _broken(link.fault)
+def _exception_finding(
+    error: BaseException, candidate: CandidateConnection, source: bytes
+) -> bytes:
+    """Build the finding for an exception that left the test."""
+    if candidate.fault:
+        return _fault_finding(candidate.fault)
     number, text = _place(error, source)
-    told = error_text(error, SHOWN)
-    if error is link.raised:
+    message = error_text(error, MAX_SHOWN)
+    if error is candidate.raised:
         kind = "memory" if isinstance(error, MemoryError) else "error"
-        return _finding(kind, number, text, detail=f"the candidate raised {told}")
+        return _finding(kind, number, text, detail=f"the candidate raised {message}")
     if isinstance(error, AssertionError | OpaqueError):
-        return _finding("failed", number, text, got=_shown(link.last), detail=told)
-    return _finding("error", number, text, got=_shown(link.last), detail=told)
+        return _finding("failed", number, text, got=_shown(candidate.last), detail=message)
+    return _finding("error", number, text, got=_shown(candidate.last), detail=message)
 
 
-def _broken(fault: str) -> bytes:
+def _fault_finding(fault: str) -> bytes:
     kind = {"forged": "forged", _TOO_LARGE: "memory"}.get(fault, "error")
     return _finding(kind, detail=f"the candidate {fault}")
 
 
 def _place(error: BaseException, source: bytes) -> tuple[int | None, str]:
-    """Find the assertion that failed: its number among all lines that assert, and its text."""
+    """Find the failed assertion: its number among all lines with `assert`, and its text."""
     trace, line = error.__traceback__, 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "test.py":
@@ -238,15 +242,15 @@ def _place(error: BaseException, source: bytes) -> tuple[int | None, str]:
     if not 0 < line <= len(lines):
         return None, ""
     before = [text for text in lines[:line] if "assert" in text]
-    return len(before) - 1, lines[line - 1].strip()[:SHOWN]
+    return len(before) - 1, lines[line - 1].strip()[:MAX_SHOWN]
 
 
 def _shown(value: object) -> str:
-    return safe_repr(value, SHOWN, _named)
+    return safe_repr(value, MAX_SHOWN, _name_of)
 
 
-def _named(value: object) -> str:
-    """Name what is no plain data: nothing but a Remote reaches the test."""
+def _name_of(value: object) -> str:
+    """Name a value that is not plain data: only a Remote can reach the test."""
     return repr(value) if type(value) is Remote else f"<{type(value).__name__}>"
 
 

@@ -1,7 +1,7 @@
-"""What the candidate's own process does: load its source, then run, answer calls, or serve a test.
+"""Runs in the candidate's process: loads its source, then runs it, answers calls or serves a test.
 
-Nothing here is trusted once the source has begun to run: the candidate may have replaced any of
-it. What it sends is decoded strictly on the other side. Standard library only.
+Nothing here is trusted once the source has started: the candidate may have replaced any of it. Its
+output is decoded strictly on the other side. Standard library only.
 """
 
 import atexit
@@ -17,14 +17,14 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from evolcoder.safe_codec import SIZE, NotPlainError, decode, encode, trust
+from evolcoder.safe_codec import SIZE, NotPlainError, decode, decode_trusted, encode
 
 FRAME = struct.Struct(">I")
 MESSAGE_CHARS = 500
 
 
-def compiled(source: bytes) -> types.CodeType | None:
-    """Compile the source; if it cannot be, say why on standard error."""
+def compile_source(source: bytes) -> types.CodeType | None:
+    """Compile the source; on failure, write the error to standard error and return None."""
     try:
         return compile(source.decode("utf-8"), "program.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -34,10 +34,10 @@ def compiled(source: bytes) -> types.CodeType | None:
 
 
 def run_main(code: types.CodeType) -> int:
-    """Run as a main program, end as the interpreter does, and return the exit code."""
+    """Run as a main program, finish as the interpreter does, and return the exit code."""
     sys.argv = ["program.py"]
     sys.path.insert(0, "")
-    exit_code = _outcome(code, _module("__main__"))
+    exit_code = _execute(code, _module("__main__"))
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as at an exit
     atexit._run_exitfuncs()  # noqa: SLF001 - as at an exit
     for stream in (sys.stdout, sys.stderr):
@@ -49,13 +49,13 @@ def run_main(code: types.CodeType) -> int:
 
 
 def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) -> int:
-    """Call one function with every list of arguments and write one line for every answer."""
+    """Call one function with each list of arguments; write one line per answer."""
     space = _module("candidate")
     try:
         exec(code, space)  # noqa: S102 - the candidate, in its own process
         function = space[name]
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
-        _write_all(answers, encode(["raise", *_described(error)]) + b"\n")
+        _write_all(answers, encode(["raise", *_describe(error)]) + b"\n")
         return 1
     for arguments in calls_of(calls):
         _write_all(answers, answer(function, arguments) + b"\n")
@@ -63,51 +63,51 @@ def answer_calls(code: types.CodeType, name: str, calls: bytes, answers: int) ->
 
 
 def serve(code: types.CodeType, link: socket.socket) -> int:
-    """Do what the test asks for until it hangs up."""
+    """Serve the test's requests until it disconnects."""
     try:
         space = _module("candidate")
         exec(code, space)  # noqa: S102 - the candidate, in its own process
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
-        _send(link, encode(["raise", *_described(error)]))
+        _send(link, encode(["raise", *_describe(error)]))
         return 1
     _send(link, encode(["value", None]))
-    objects = _Objects()
+    objects = _ObjectTable()
     while (request := receive(link)) is not None:
         _send(link, _reply(request, space, objects))
     return 0
 
 
 def receive(link: socket.socket) -> bytes | None:
-    """Receive one frame, or None when the other side has hung up."""
+    """Receive one frame; None if the other side has disconnected."""
     head = _receive_exactly(link, FRAME.size)
     return _receive_exactly(link, FRAME.unpack(head)[0]) if head is not None else None
 
 
-class _Objects:
-    """What the test may refer to and cannot see."""
+class _ObjectTable:
+    """Objects that the test can refer to but not see."""
 
     def __init__(self) -> None:
-        self.held: dict[int, object] = {}
+        self.values: dict[int, object] = {}
         self._numbers = itertools.count()
 
     def refer(self, value: object) -> list[Any]:
-        """Keep a value for the test and return what stands for it."""
+        """Keep a value and return its reference."""
         number = next(self._numbers)
-        self.held[number] = value
+        self.values[number] = value
         return [number, type(value).__name__]
 
     def resolve(self, rest: list[Any]) -> object:
-        """Return the value that the test refers to, a builtin type by its name."""
-        return getattr(builtins, rest[0]) if isinstance(rest[0], str) else self.held[rest[0]]
+        """Return the value of a reference, or a builtin type by its name."""
+        return getattr(builtins, rest[0]) if isinstance(rest[0], str) else self.values[rest[0]]
 
 
-def _reply(request: bytes, space: dict[str, Any], objects: _Objects) -> bytes:
+def _reply(request: bytes, space: dict[str, Any], objects: _ObjectTable) -> bytes:
     try:
         action, target, *operands = decode(request, objects.resolve)
         target = space[target] if action == "global" else target
         return encode(["value", _ACTIONS[action](target, *operands)], objects.refer)
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
-        return encode(["raise", *_described(error)])
+        return encode(["raise", *_describe(error)])
 
 
 def _call(target: Any, args: list[Any], named: dict[str, Any]) -> object:  # noqa: ANN401
@@ -126,7 +126,7 @@ _ACTIONS: dict[str, Any] = {
 }
 
 
-def _outcome(code: types.CodeType, space: dict[str, Any]) -> int:
+def _execute(code: types.CodeType, space: dict[str, Any]) -> int:
     try:
         exec(code, space)  # noqa: S102 - the candidate, in its own process
     except SystemExit as exit_:
@@ -149,25 +149,25 @@ def _module(name: str) -> dict[str, Any]:
 
 
 def calls_of(calls: bytes) -> Iterator[list[Any]]:
-    """Read arguments call by call, so that no more than one call's are in memory."""
+    """Decode arguments call by call, so that only one call's are in memory."""
     place, view = 0, memoryview(calls)
     while place < len(view):
         begin = place + SIZE.size
         place = begin + SIZE.unpack_from(view, place)[0]
-        yield trust(view[begin:place])
+        yield decode_trusted(view[begin:place])
 
 
 def answer(function: Any, args: list[Any]) -> bytes:  # noqa: ANN401 - the candidate's
-    """Call a function and encode what it returns or raises."""
+    """Call a function and encode its return value or exception."""
     try:
         return encode(["value", function(*args)])
     except NotPlainError as error:
         return encode(["odd", str(error)])
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
-        return encode(["raise", *_described(error)])
+        return encode(["raise", *_describe(error)])
 
 
-def _described(error: BaseException) -> tuple[str, str]:
+def _describe(error: BaseException) -> tuple[str, str]:
     try:
         message = str(error)[:MESSAGE_CHARS]
     except BaseException:  # noqa: BLE001 - a candidate's exception may do anything

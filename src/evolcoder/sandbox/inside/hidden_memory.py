@@ -1,40 +1,40 @@
-"""Memory that processes hold and that their resident sets do not show, as far as /proc tells of it.
+"""Estimates memory that processes use outside their resident sets, as far as /proc shows it.
 
-Only where there is no control group, which counts all of it. What /proc shows the size of is taken
-as it is: page tables. Of what it shows only that it is there, the most is taken that it may hold:
-pipes, sockets, and shared mappings, of which a part can be unmapped and still be held. A process
-that hides what it holds is taken to hold more than it may.
-Does not see descriptors that are on their way through a socket; the kernel allows a user no more of
-these than a process may have open. Files in memory without a name are refused by `syscalls`, since
-nothing shows them then. Standard library only.
+Used only without a control group, which counts all of it. Page tables are counted at their size.
+For objects whose size /proc does not show, the maximum is assumed: pipes, sockets, and shared
+mappings, which may be partly unmapped and still in use. A process that hides its descriptors is
+assumed to exceed its limit.
+Not seen: descriptors in transit through a socket, of which the kernel allows a user no more than a
+process may have open. `seccomp` refuses unnamed memory files, since nothing would show them.
+Standard library only.
 """
 
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
 
-from evolcoder.sandbox.inside.process_tree import Seen, descriptors, read
+from evolcoder.sandbox.inside.process_tree import ProcessInfo, open_descriptors, read
 
 SHARED_BYTES = 64 << 20
-"""Longest shared mapping without a file that `syscalls` lets a program make."""
+"""Longest shared mapping without a file that `seccomp` allows."""
 _PIPE_BYTES = 1 << 16
 _FEW = 16
-"""So many sockets, and pipes, of a program are taken to be nearly empty."""
+"""This many sockets, and this many pipes, of a program are assumed to be nearly empty."""
 _FEW_SHARED = 4
-"""So many shared mappings are taken to be as long as they were seen to be."""
+"""This many shared mappings are counted at their largest seen length."""
 _MORE_THAN_IT_MAY = 1 << 62
 _HIDING_S = 1.0
-"""A process that has only just begun hides until it first runs, on a busy machine for long."""
+"""A new process is hidden until it first runs, on a busy machine for a long time."""
 _QUEUED = "sys/net/core/wmem_default"
 _USUALLY_QUEUED = 212_992
-"""How much a socket holds for its other end, which `syscalls` lets no program raise."""
+"""Bytes queued for a socket's other end; `seccomp` keeps programs from raising it."""
 _TABLES, _SEEN_SHARED = b"\nVmPTE:", b"\nRssShmem:"
 _SHARED = b"/dev/zero (deleted)"
-"""How `maps` names memory that processes share without a file, however they came by it."""
+"""Name in `maps` of memory that processes share without a file, however it was created."""
 
 
 class HiddenMemory:
-    """What one program's processes hold, from one look to the next."""
+    """Hidden memory of one program's processes over several samples."""
 
     def __init__(self, proc: int) -> None:
         self._proc = proc
@@ -42,8 +42,8 @@ class HiddenMemory:
         self._lengths: dict[bytes, int] = {}
         self._hiding: dict[int, float] = {}
 
-    def look(self, found: Sequence[Seen], spared: int) -> int:
-        """Return bytes that processes hold; one that hides may be `spared`, as our own does."""
+    def sample(self, found: Sequence[ProcessInfo], spared: int) -> int:
+        """Return the hidden bytes; the process `spared` may hide, as our own does."""
         tables, resident, shared = 0, 0, dict[bytes, int]()
         queues, hiding = {"socket": set[str](), "pipe": set[str]()}, set[int]()
         for seen in found:
@@ -51,8 +51,8 @@ class HiddenMemory:
             tables += _size(status, _TABLES)
             resident += _size(status, _SEEN_SHARED)
             _add_shared(self._read(seen, "maps"), shared)
-            links = descriptors(seen, self._proc)
-            # One that is about to end has no memory any more, and shows nothing either.
+            links = open_descriptors(seen, self._proc)
+            # A process that is about to end has no memory and shows no descriptors either.
             if links is None and seen.memory > 0 and seen.pid != spared:
                 hiding.add(seen.pid)
             for link, _ in links or ():
@@ -69,21 +69,21 @@ class HiddenMemory:
         hidden = max(0, _most_held(self._lengths.values()) - resident)
         return tables + hidden + n_sockets * self._socket_bytes + n_pipes * _PIPE_BYTES
 
-    def _read(self, seen: Seen, name: str) -> bytes:
-        if seen.place:
+    def _read(self, seen: ProcessInfo, name: str) -> bytes:
+        if seen.proc_path:
             with contextlib.suppress(OSError):
-                return read(f"{seen.place}/{name}", self._proc)
+                return read(f"{seen.proc_path}/{name}", self._proc)
         return b""
 
 
 def _size(status: bytes, name: bytes) -> int:
-    """Return the bytes that a process's status tells of."""
+    """Return a size in bytes from a process's status."""
     _, found, rest = status.partition(name)
     return int(rest.split(None, 1)[0]) << 10 if found else 0
 
 
 def _add_shared(maps: bytes, lengths: dict[bytes, int]) -> None:
-    """Add up the shared mappings without a file, by the number of what they show."""
+    """Add up shared mappings without a file by inode; keep the largest sum per inode."""
     if _SHARED not in maps:
         return
     seen_here: dict[bytes, int] = {}

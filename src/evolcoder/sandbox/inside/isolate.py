@@ -1,8 +1,8 @@
-"""One program's surroundings: first process of its own process ids, with a /tmp of its own.
+"""Isolates one program: first process of its own PID namespace, with its own /tmp.
 
-Promises: before any line of the candidate runs, the cell has a fresh /tmp and working folder, no
-capabilities, a system call filter and limits; nobody inside can look into or end the first
-process, and when that ends the kernel ends everybody else. Standard library only.
+Guarantees: before the candidate's first line runs, the process has a fresh /tmp and working folder,
+no capabilities, a system call filter and limits. No process inside can inspect or kill the first
+process; when that ends, the kernel kills all others. Standard library only.
 """
 
 import os
@@ -11,64 +11,64 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from evolcoder.sandbox.inside import libc
-from evolcoder.sandbox.inside.protocol import PLACES
+from evolcoder.sandbox.inside.protocol import JOB_FDS
 
-ROOM = b"/tmp"
-"""Where a cell's own folder in memory is mounted."""
-WORK = ROOM + b"/work"
-_MOST = {
-    what: libc.highest(what)
+SCRATCH = b"/tmp"
+"""Mount point of the program's own memory file system."""
+WORK = SCRATCH + b"/work"
+_HARD_LIMITS = {
+    what: libc.hard_limit(what)
     for what in (
         *(libc.CPU, libc.DATA, libc.FILE_SIZE),
         *(libc.DESCRIPTORS, libc.PROCESSES, libc.CORE),
     )
 }
-"""The limits that this container came with, beyond which none can be raised."""
-_FIRST_TO_END = b"1000"
-"""What marks a process to be ended before all others where there is no more memory."""
-SPARED = 1 << 11
-"""Descriptors from here on are a worker's gift to all its candidates, which keep them."""
+"""The hard limits of this container, which cannot be raised."""
+_MAX_OOM_SCORE = b"1000"
+"""OOM score adjustment of the processes to kill first."""
+KEPT_FDS = 1 << 11
+"""Descriptors from this number on belong to the worker and stay open in all candidates."""
 
 
 class Channels(NamedTuple):
-    """Descriptors that came with a job; the first three lie where a candidate has them."""
+    """Descriptors of a job; the first three have the numbers that a candidate uses."""
 
     stdout: int
-    """Where standard output goes."""
+    """Standard output."""
     stderr: int
-    """Where standard error and compilers' messages go."""
+    """Standard error and compiler output."""
     answers: int
-    """Where answers go."""
+    """The answer channel."""
     report: int
-    """Where the cell says how far it got; no candidate ever holds it."""
+    """The progress report; no candidate ever has it."""
     source: int
     """The program."""
     given: int
     """Standard input, the encoded calls, or the test."""
 
 
-CHANNELS = Channels(*PLACES)
-"""Where they always are."""
+CHANNELS = Channels(*JOB_FDS)
+"""Their fixed numbers."""
 
 
-class Aside(NamedTuple):
-    """Two processes where there was one, seen from one of them: the test's and the candidate's."""
+class CandidateFork(NamedTuple):
+    """Result of forking the candidate from the test, as seen by one of the two processes."""
 
     pid: int
     """The candidate's process; 0 in that process itself."""
     line: socket.socket
-    """The line to the other process."""
+    """Connection to the other process."""
 
 
-def say(words: bytes) -> None:
-    """Add a line to the report."""
+def report(words: bytes) -> None:
+    """Append a line to the report."""
     os.write(CHANNELS.report, words + b"\n")
 
 
-def limits(stage: dict[str, Any], job: dict[str, Any]) -> list[libc.Step]:
-    """Lay out what binds a process and its children to a stage's limits."""
+def limit_steps(stage: dict[str, Any], job: dict[str, Any]) -> list[libc.Step]:
+    """Return the steps that bind a process and its children to a stage's limits."""
     return [
-        libc.limit(what, min(wanted, _MOST[what]))
+        libc.rlimit_step(what, min(wanted, _HARD_LIMITS[what]))
         for what, wanted in (
             (libc.CPU, int(stage["cpu_s"]) + 2),
             (libc.DATA, stage["memory"]),
@@ -80,64 +80,65 @@ def limits(stage: dict[str, Any], job: dict[str, Any]) -> list[libc.Step]:
     ]
 
 
-def mark() -> None:
-    """Have the kernel end this process and its children, not the worker, for want of memory.
+def prefer_for_oom_kill() -> None:
+    """Have the OOM killer prefer this process and its children to the worker.
 
-    A program cannot undo it: to it, /proc is read-only.
+    A program cannot undo it: its /proc is read-only.
     """
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-    os.write(fd, _FIRST_TO_END)
+    os.write(fd, _MAX_OOM_SCORE)
     os.close(fd)
 
 
-def given_up(judge: bytes) -> list[libc.Step]:
-    """Lay out how to give up all powers, and to put a filter in force if it is not empty."""
-    return [libc.POWERS_DROPPED, *([libc.judged(judge)] if judge else [])]
+def drop_privileges(filter_code: bytes) -> list[libc.Step]:
+    """Return the steps that drop all capabilities and install the seccomp filter, if any."""
+    return [libc.DROP_CAPABILITIES, *([libc.seccomp_step(filter_code)] if filter_code else [])]
 
 
-class Doors:
-    """What shuts a program in, laid out beforehand."""
+class IsolationSteps:
+    """Isolates a process by steps that are prepared in advance."""
 
-    def __init__(self, judge: bytes) -> None:
-        # A signal to its own group must not reach the worker's, whatever the namespace.
-        entered = [libc.PROC_SHOWN, libc.OWN_GROUP, *libc.made_and_entered(WORK)]
-        self._last = given_up(judge)
-        self._first = [*entered, libc.UNSHOWN]
+    def __init__(self, filter_code: bytes) -> None:
+        # Signals to the process group must not reach the worker's, whatever the namespace.
+        entered = [libc.MOUNT_PROC_READ_ONLY, libc.NEW_SESSION, *libc.make_and_enter_steps(WORK)]
+        self._last = drop_privileges(filter_code)
+        self._first = [*entered, libc.NOT_DUMPABLE]
         self._alone = [*entered, *self._last]
 
-    def shut(self, job: dict[str, Any]) -> Aside | None:
-        """Shut the doors behind this process; for a test that runs apart, behind two.
+    def apply(self, job: dict[str, Any]) -> CandidateFork | None:
+        """Isolate this process; for an `Asserts` test, in two levels.
 
-        Nobody can look into the first process, unless the candidate itself is to be that. Return
-        what `fork_aside` did, if it was needed.
+        No process can inspect the first process, unless that is the candidate itself. Return the
+        result of `fork_candidate` for an `Asserts` test.
         """
-        mark()
+        prefer_for_oom_kill()
         if job["mode"] == "calls":
-            libc.carry_out(self._alone)
+            libc.run_steps(self._alone)
             return None
-        libc.carry_out(self._first)
-        aside = fork_aside(_fork_below) if job["mode"] == "asserts" else None
-        libc.carry_out(self._last)
-        return aside
+        libc.run_steps(self._first)
+        fork = fork_candidate(_fork_in_new_pid_namespace) if job["mode"] == "asserts" else None
+        libc.run_steps(self._last)
+        return fork
 
 
-def fork_aside(fork: Callable[[], int] = libc.fork) -> Aside:
-    """Fork a process for the candidate, and a line to it, while there is nothing to read of it."""
+def fork_candidate(fork: Callable[[], int] = libc.fork) -> CandidateFork:
+    """Fork a process for the candidate, connected by a socket, before any secret is loaded."""
     ours, theirs = socket.socketpair()
     pid = fork()
     (theirs if pid else ours).close()
-    return Aside(pid, ours if pid else theirs)
+    return CandidateFork(pid, ours if pid else theirs)
 
 
-def _fork_below() -> int:
-    """Fork a process with process ids of its own while that is still allowed.
+def _fork_in_new_pid_namespace() -> int:
+    """Fork a process with its own PID namespace while that is still permitted.
 
-    Then come back: a process whose children are to have other ids than itself can start no threads.
+    Then return to the old one: a process whose children get another PID namespace than its own
+    cannot start threads.
     """
     home = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    libc.carry_out((libc.unshared(libc.NEW_PIDS),))
+    libc.run_steps((libc.unshare_step(libc.NEW_PIDS),))
     pid = libc.fork()
     if pid:
-        libc.carry_out((libc.entered(home, libc.NEW_PIDS),))
+        libc.run_steps((libc.setns_step(home, libc.NEW_PIDS),))
     os.close(home)
     return pid

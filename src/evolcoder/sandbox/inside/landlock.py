@@ -1,9 +1,9 @@
-"""Landlock: which files a process may reach, decided by itself and for ever.
+"""Landlock: a process irrevocably restricts which files it can access.
 
-Promises: a program that is held can read and write only beneath the paths that were granted, can
-neither bind nor connect TCP, and signals or reaches by abstract sockets only what it started, as
-far as the kernel's version of Landlock knows these. Does not hide that a path exists, and does not
-keep the owner of a file from changing its mode. Standard library only.
+Guarantees: a restricted program can read and write only below the granted paths, can neither bind
+nor connect TCP, and can signal or reach by abstract sockets only what it started, as far as the
+kernel's Landlock version supports these. It does not hide that a path exists, and does not keep the
+owner of a file from changing its mode. Standard library only.
 """
 
 import ctypes
@@ -21,34 +21,34 @@ _MAKE = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12
 _REFER, _TRUNCATE, _DEVICE_IOCTL = 1 << 13, 1 << 14, 1 << 15
 READ = EXECUTE | READ_FILE | READ_DIR
 USE = READ_FILE | WRITE_FILE | _TRUNCATE
-"""What a device like /dev/null is for."""
+"""Rights for a device such as /dev/null."""
 OWN = READ | WRITE_FILE | _REMOVE | _MAKE | _REFER | _TRUNCATE
-"""Everything but making devices."""
+"""All rights except making devices."""
 _OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _DEVICE_IOCTL
 _FIRST = (1 << 13) - 1
 _NEWER = ((2, _REFER), (3, _TRUNCATE), (5, _DEVICE_IOCTL))
 _TCP, _ABSTRACT_SOCKETS, _SIGNALS = 0b11, 0b01, 0b10
 KNOWS_TRUNCATE, KNOWS_TCP, KNOWS_SIGNALS = 3, 4, 6
-"""Versions from which on Landlock has a say in these."""
+"""Versions that first restrict these."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
-    """Return the kernel's version of Landlock; 0 where there is none."""
+    """Return the kernel's Landlock version; 0 without Landlock."""
     found = _libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION))
     return max(int(found), 0)
 
 
-def ruleset(granted: Iterable[tuple[str, int]], known: int) -> int:
-    """Write down what is granted to whoever is held by it; return its descriptor.
+def ruleset(granted: Iterable[tuple[str, int]], abi: int) -> int:
+    """Make a ruleset that grants rights below paths; return its descriptor.
 
-    `known` is the version of Landlock that is used, which may be lower than the kernel's. Paths
-    that are not there are left out.
+    `abi` is the Landlock version to use, which may be lower than the kernel's. Paths that do not
+    exist are ignored.
     """
-    handled = _FIRST | sum(right for since, right in _NEWER if known >= since)
-    network = _TCP if known >= KNOWS_TCP else 0
-    scoped = _ABSTRACT_SOCKETS | _SIGNALS if known >= KNOWS_SIGNALS else 0
+    handled = _FIRST | sum(right for since, right in _NEWER if abi >= since)
+    network = _TCP if abi >= KNOWS_TCP else 0
+    scoped = _ABSTRACT_SOCKETS | _SIGNALS if abi >= KNOWS_SIGNALS else 0
     asked = struct.pack("QQQ", handled, network, scoped)
     rules = _checked(_CREATE, asked, ctypes.c_size_t(len(asked)), ctypes.c_uint(0))
     for path, rights in granted:
@@ -57,7 +57,7 @@ def ruleset(granted: Iterable[tuple[str, int]], known: int) -> int:
 
 
 def restrict(rules: int) -> None:
-    """Bind this process and all that it will start."""
+    """Restrict this process and all that it will start."""
     _checked(_RESTRICT, ctypes.c_int(rules), ctypes.c_uint(0))
 
 

@@ -1,11 +1,11 @@
 """The process that forks programs where there are no namespaces.
 
-Promises: it never holds a program, a test or an answer. A program is a fresh process without
-powers, with a folder of its own, held by Landlock and a filter of system calls; it and all that it
-started are gone, daemons too, before the next begins. It ends when its parent does, and tidies up.
-Does not promise what only namespaces can: see `Layer`. Standard library only.
+Guarantees: it never contains a program, a test or an answer. A program is a new process without
+capabilities, with its own folder, restricted by Landlock and a system call filter; it and all that
+it started, daemons included, are gone before the next begins. The zygote ends with its parent and
+cleans up. Not guaranteed: what takes namespaces (see `Layer`). Standard library only.
 
-It speaks as `zygote` does.
+It uses the same protocol as `zygote`.
 """
 
 import contextlib
@@ -30,142 +30,144 @@ from evolcoder.sandbox.inside import (
     seccomp,
     tasks,
 )
-from evolcoder.sandbox.inside.protocol import End, Line, Received, opened
-from evolcoder.sandbox.inside.scratch_dir import Room
-from evolcoder.sandbox.inside.seccomp import Crowd
-from evolcoder.sandbox.inside.watch import Watch
+from evolcoder.sandbox.inside.protocol import End, ReceivedJob, WorkerConnection, unpack_message
+from evolcoder.sandbox.inside.scratch_dir import ScratchDir
+from evolcoder.sandbox.inside.seccomp import SharedHost
+from evolcoder.sandbox.inside.watch import Watchdog
 
 _RECOUNT_S = 1.0
-"""How old a count of the user's other processes may be."""
+"""Maximum age of a count of the user's other processes."""
 
 
 def main(config: dict[str, Any]) -> NoReturn:
-    """Settle in, say so, and serve jobs for ever."""
-    line = Line(config["control"], config["group"])
-    libc.gather_orphans()
+    """Set up, announce readiness, and serve jobs until the parent disconnects."""
+    connection = WorkerConnection(config["control"], config["group"])
+    libc.become_subreaper()
     libc.set_dumpable(0)
     libc.no_new_privileges()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != "")]
     if config["uid"] is not None:
         private_paths.keep_open(config["folders"])
-    fence = _Fence(config, line)
-    fence.load(config["warm"])
+    runner = _JobRunner(config, connection)
+    runner.load(config["warm"])
     random.seed(0)
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(ConnectionError), line.taking_jobs():
-        while job := line.next_job():
-            line.say_end(fence.serve(job))
-    fence.leave()
+    with contextlib.suppress(ConnectionError), connection.accepting_jobs():
+        while job := connection.next_job():
+            connection.send_end(runner.serve(job))
+    runner.exit()
 
 
-class _Fence:
-    """What holds every program of this worker."""
+class _JobRunner:
+    """Runs this worker's jobs, each restricted by Landlock."""
 
-    def __init__(self, config: dict[str, Any], line: Line) -> None:
+    def __init__(self, config: dict[str, Any], connection: WorkerConnection) -> None:
         self.proc = os.open("/proc", os.O_RDONLY)
         found = functools.partial(process_tree.descendants, self.proc)
-        self._meter = metering.meter(line.group, found, self.proc)
-        self._watch = _Watch(line, self._meter, self)
+        self._meter = metering.meter(connection.group, found, self.proc)
+        self._watchdog = _LandlockWatchdog(connection, self._meter, self)
         self.uid: int | None = config["uid"]
-        self.room = Room.make(config["within"], self.uid)
-        os.environ.update(HOME=self.room.own, TMPDIR=self.room.own)
-        known = config["landlock"]
+        self.scratch = ScratchDir.make(config["within"], self.uid)
+        os.environ.update(HOME=self.scratch.own, TMPDIR=self.scratch.own)
+        abi = config["landlock"]
         granted = [(path, landlock.READ) for path in config["readable"]]
         granted += [(path, landlock.USE) for path in config["devices"]]
-        self.rules = landlock.ruleset([*granted, (self.room.own, landlock.OWN)], known)
-        crowd = Crowd(own_user=self.uid is not None, own_signals=known >= landlock.KNOWS_SIGNALS)
-        judge = seccomp.assemble(crowd=crowd, counted=bool(line.group))
-        self.given_up = isolate.given_up(judge)
+        self.rules = landlock.ruleset([*granted, (self.scratch.own, landlock.OWN)], abi)
+        shared_host = SharedHost(
+            own_user=self.uid is not None, own_signals=abi >= landlock.KNOWS_SIGNALS
+        )
+        filter_code = seccomp.assemble(shared_host=shared_host, counted=bool(connection.group))
+        self.drop_privileges = isolate.drop_privileges(filter_code)
         self._others, self._counted = 0, float("-inf")
-        self._known, self._most = (b"", 0), dict[str, Any]()
+        self._decoded_for, self._job_limits = (b"", 0), dict[str, Any]()
 
     def load(self, names: list[str]) -> None:
-        """Import what programs use most; some of it wants a folder of its own meanwhile."""
-        self.room.furnish()
-        os.chdir(self.room.work)
+        """Import commonly used modules; some need a writable folder meanwhile."""
+        self.scratch.make_work_dir()
+        os.chdir(self.scratch.work)
         for name in names:
             importlib.import_module(name)
         os.chdir("/")
-        self.room.clear()
+        self.scratch.empty()
 
-    def serve(self, received: Received) -> End:
-        """Run one job to its end and say how it ended."""
-        job = self._adapted(received)
+    def serve(self, received: ReceivedJob) -> End:
+        """Run one job to its end and return how it ended."""
+        job = self._prepare_job(received)
         self._meter.begin(job)
         begun = time.monotonic()
-        self.room.furnish()
+        self.scratch.make_work_dir()
         pid = libc.fork()
         if pid == 0:
-            tasks.live(job, self._close_in)
-        watch = self._watch
-        why = watch.until_end(pid, job)
+            tasks.run_job(job, self._isolate)
+        watchdog = self._watchdog
+        why = watchdog.until_end(pid, job)
         _, status, rusage = os.wait4(pid, 0)
         ended = time.monotonic()
-        process_tree.end_all(self.proc)
+        process_tree.kill_all(self.proc)
         code = os.waitstatus_to_exitcode(status)
         used, peak = self._meter.end(job, rusage, code)
-        why = why or used.over or watch.overfull(job)
-        self.room.clear()
+        why = why or used.over or watchdog.storage_exceeded(job)
+        self.scratch.empty()
         return End(why, code, begun, ended, used.cpu_s, peak)
 
-    def leave(self) -> NoReturn:
-        """End everything and leave nothing behind."""
-        process_tree.end_all(self.proc)
-        self.room.remove()
+    def exit(self) -> NoReturn:
+        """End all processes, remove the scratch folder and exit."""
+        process_tree.kill_all(self.proc)
+        self.scratch.remove()
         os._exit(0)
 
-    def _close_in(self, job: dict[str, Any]) -> isolate.Aside | None:
-        """Step down to the program's user and put up the fence; this is the new process.
+    def _isolate(self, job: dict[str, Any]) -> isolate.CandidateFork | None:
+        """Switch to the program's user and restrict this new process.
 
-        The candidate of a test that runs apart is forked behind it: a child of another fence could
-        not be ended.
+        The candidate of an `Asserts` test is forked inside the Landlock domain: a child with
+        another domain could not be killed.
         """
-        if (free := self.room.free()) < job["files"]:
-            text = f"only {free >> 20} MB are free in {self.room.within}; set TMPDIR to a folder"
-            raise OSError(errno.ENOSPC, f"{text} with more")
+        if (free := self.scratch.free_bytes()) < job["files"]:
+            text = f"only {free >> 20} MB are free in {self.scratch.parent}; set TMPDIR to a folder"
+            raise OSError(errno.ENOSPC, f"{text} with more space")
         parent = os.getppid()
         os.setsid()
         libc.set_dumpable(1)
-        isolate.mark()
+        isolate.prefer_for_oom_kill()
         if self.uid is not None:
             os.setgroups([])
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
-        libc.end_with_parent(signal.SIGKILL)
+        libc.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != parent:
-            raise OSError(0, "the worker is gone")
-        libc.gather_orphans()
-        os.chdir(self.room.work)
+            raise OSError(0, "the worker has ended")
+        libc.become_subreaper()
+        os.chdir(self.scratch.work)
         landlock.restrict(self.rules)
         libc.set_dumpable(job["mode"] == "calls")
-        libc.carry_out(self.given_up)
-        return isolate.fork_aside() if job["mode"] == "asserts" else None
+        libc.run_steps(self.drop_privileges)
+        return isolate.fork_candidate() if job["mode"] == "asserts" else None
 
-    def _adapted(self, received: Received) -> dict[str, Any]:
-        """Write this room's path for /tmp, and lay out the limits."""
-        job: dict[str, Any] = self._limits_of(received.limits) | opened(received.work)
+    def _prepare_job(self, received: ReceivedJob) -> dict[str, Any]:
+        """Decode a job, replacing /tmp with the scratch folder's path."""
+        job: dict[str, Any] = self._limits_of(received.limits) | unpack_message(received.work)
         for name, value in job.get("environment", {}).items():
-            if value == "/tmp" or value.startswith("/tmp/"):  # noqa: S108 - the room's
-                job["environment"][name] = self.room.own + value[4:]
+            if value == "/tmp" or value.startswith("/tmp/"):  # noqa: S108 - to be replaced
+                job["environment"][name] = self.scratch.own + value[4:]
         if "environment" in job:
-            job["environment"]["TMPDIR"] = self.room.own
+            job["environment"]["TMPDIR"] = self.scratch.own
         return job
 
     def _limits_of(self, limits: bytes) -> dict[str, Any]:
-        """Read limits, which are mostly those of the job before.
+        """Decode limits; most jobs have those of the previous one.
 
-        Where programs run as our user, its other processes are counted, as the kernel does.
+        If programs run as our user, its other processes are added, since the kernel counts them.
         """
         others = self._count_others() if self.uid is None else 0
-        if (limits, others) != self._known:
-            self._known, most = (limits, others), opened(limits)
+        if (limits, others) != self._decoded_for:
+            self._decoded_for, decoded = (limits, others), unpack_message(limits)
             for stage in ("compile", "run"):
-                most[stage]["processes"] += others
-                entered = self._meter.steps(stage, most)
-                most[stage]["limits"] = [*entered, *isolate.limits(most[stage], most)]
-            self._most = most
-        return self._most
+                decoded[stage]["processes"] += others
+                entered = self._meter.steps(stage, decoded)
+                decoded[stage]["limits"] = [*entered, *isolate.limit_steps(decoded[stage], decoded)]
+            self._job_limits = decoded
+        return self._job_limits
 
     def _count_others(self) -> int:
         now = time.monotonic()
@@ -174,28 +176,30 @@ class _Fence:
         return self._others
 
 
-class _Watch(Watch):
-    """Looks at descendants, and at the room, which has no limit of its own."""
+class _LandlockWatchdog(Watchdog):
+    """Samples descendants, and the scratch folder, which has no limit of its own."""
 
-    def __init__(self, line: Line, meter: metering.Meter, fence: _Fence) -> None:
-        super().__init__(line.control, meter)
-        self.fence = fence
+    def __init__(
+        self, connection: WorkerConnection, meter: metering.Meter, runner: _JobRunner
+    ) -> None:
+        super().__init__(connection.control, meter)
+        self.runner = runner
 
-    def look(self) -> tuple[str, float]:
-        """Say which limit is passed, or '', and how long to wait before looking again."""
-        why, pause = super().look()
-        return why or self.overfull(self.job, is_running=True), pause
+    def sample(self) -> tuple[str, float]:
+        """Return the exceeded limit, or '', and the pause before the next sample."""
+        why, pause = super().sample()
+        return why or self.storage_exceeded(self.job, is_running=True), pause
 
-    def leave(self) -> NoReturn:
-        """End everything and leave nothing behind."""
-        self.fence.leave()
+    def exit(self) -> NoReturn:
+        """End all processes, remove the scratch folder and exit."""
+        self.runner.exit()
 
-    def overfull(self, job: dict[str, Any], *, is_running: bool = False) -> str:
-        """Say 'output' where the room holds more than it may, or ''.
+    def storage_exceeded(self, job: dict[str, Any], *, is_running: bool = False) -> str:
+        """Return 'output' if the scratch folder exceeds its limits, else ''.
 
         While a program runs, files that it has removed and not closed count as well.
         """
-        size, count = self.fence.room.holds(job["inodes"])
+        size, count = self.runner.scratch.usage(job["inodes"])
         if is_running:
-            size += process_tree.unnamed_bytes(self.fence.proc, self.fence.room.within)
+            size += process_tree.unnamed_bytes(self.runner.proc, self.runner.scratch.parent)
         return "output" if size > job["files"] or count > job["inodes"] else ""

@@ -1,7 +1,8 @@
-"""The few system calls that Python 3.11 does not wrap, and what to ask of them.
+"""System calls that Python 3.11 does not wrap, and their constants.
 
-Everything raises OSError with the name of the call. All that a call needs is made beforehand, since
-every object that a cell makes costs it pages that it shares with its zygote. Standard library only.
+Every call raises OSError with the call's name. Arguments are prepared in advance as steps, because
+every object that an isolated process makes costs it pages shared with its zygote. Standard library
+only.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ NEW_MOUNTS, NEW_PIDS, NEW_USERS = 0x00020000, 0x20000000, 0x10000000
 READ_ONLY, NO_SUID, NO_DEVICES, NO_EXEC = 1, 2, 4, 8
 PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 CPU, FILE_SIZE, DATA, CORE, PROCESSES, DESCRIPTORS = 0, 1, 2, 4, 6, 7
-"""What can be limited."""
+"""Resources that can be limited."""
 _SET_DUMPABLE, _SET_SECCOMP, _SET_NO_NEW_PRIVILEGES = 4, 22, 38
 _SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -24,53 +25,53 @@ _LIMIT = struct.Struct("QQ")
 _NO_CAPABILITIES = (struct.pack("Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
 
 _libc = ctypes.PyDLL(None, use_errno=True)
-_int, _word, _text = ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p
+_int, _ulong, _char_p = ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p
 
 
-def _bound(name: str, *arguments: Any) -> Any:  # noqa: ANN401 - a foreign function
+def _declare(name: str, *arguments: Any) -> Any:  # noqa: ANN401 - a foreign function
     function = _libc[name]
     function.argtypes = arguments
     return function
 
 
-_mount = _bound("mount", _text, _text, _text, _word, _text)
-_prctl = _bound("prctl", _int, _word, _word, _word, _word)
-_getrlimit = _bound("getrlimit", _int, _text)
-_fork = _bound("fork")
+_mount = _declare("mount", _char_p, _char_p, _char_p, _ulong, _char_p)
+_prctl = _declare("prctl", _int, _ulong, _ulong, _ulong, _ulong)
+_getrlimit = _declare("getrlimit", _int, _char_p)
+_fork = _declare("fork")
 
 Step = tuple[Any, tuple[Any, ...], str]
-"""A system call that is to be made: the function, its arguments as they are, its name."""
+"""A prepared system call: the function, its converted arguments, and its name."""
 
 
 def step(name: str, *arguments: object) -> Step:
-    """Lay out a system call. Nothing is converted when it is made: numbers must fit in 32 bits."""
+    """Prepare a system call. Arguments are not converted later: numbers must fit in 32 bits."""
     return getattr(_libc, name), arguments, name
 
 
-def carry_out(steps: Iterable[Step]) -> None:
-    """Make system calls that were laid out before, one after the other."""
+def run_steps(steps: Iterable[Step]) -> None:
+    """Make prepared system calls in order."""
     for function, arguments, name in steps:
         if function(*arguments) < 0:
             _fail(name)
 
 
-class _Judge(ctypes.Structure):
-    """A seccomp program as the kernel reads it; it keeps the program alive."""
+class _SeccompProgram(ctypes.Structure):
+    """A seccomp program in the kernel's layout; it keeps the program's memory alive."""
 
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
-def judged(program: bytes) -> Step:
-    """Lay out how to let a seccomp program judge every system call from there on."""
-    judge = ctypes.byref(_Judge(len(program) // 8, program))
-    return step("prctl", _SET_SECCOMP, _FILTER_MODE, judge, 0, 0)
+def seccomp_step(program: bytes) -> Step:
+    """Prepare the installation of a seccomp filter."""
+    program_ref = ctypes.byref(_SeccompProgram(len(program) // 8, program))
+    return step("prctl", _SET_SECCOMP, _FILTER_MODE, program_ref, 0, 0)
 
 
 def fork() -> int:
-    """Fork this process of one thread as the C library does, and nothing more.
+    """Fork this single-threaded process as the C library does, without Python's fork handlers.
 
-    `os.fork` also renews locks and random numbers for threads that are not there, which copies some
-    170 pages: a tenth of what a short program costs altogether.
+    `os.fork` also renews locks and random state for threads that do not exist, which copies some
+    170 pages: a tenth of the total cost of a short program.
     """
     pid: int = _fork()
     if pid < 0:
@@ -78,84 +79,84 @@ def fork() -> int:
     return pid
 
 
-def unshared(what: int) -> Step:
-    """Lay out how to leave namespaces for new ones; process ids begin with the next child."""
+def unshare_step(what: int) -> Step:
+    """Prepare a move to new namespaces; a PID namespace applies from the next child on."""
     return step("unshare", what)
 
 
-def entered(namespace: int, what: int) -> Step:
-    """Lay out how to go into the namespace that a descriptor stands for."""
+def setns_step(namespace: int, what: int) -> Step:
+    """Prepare a move to the namespace of a descriptor."""
     return step("setns", namespace, what)
 
 
-def mounted(kind: bytes, where: bytes, flags: int, options: bytes = b"") -> Step:
-    """Lay out the mount of a new file system of a kind."""
+def mount_step(kind: bytes, where: bytes, flags: int, options: bytes = b"") -> Step:
+    """Prepare the mount of a new file system."""
     call, arguments, name = step("mount", kind, where, kind, flags, options)
     return call, arguments, f"{name} {kind.decode()} on {where.decode()}"
 
 
-PROC_MOUNTED = mounted(b"proc", b"/proc", NO_SUID | NO_DEVICES | NO_EXEC)
-"""Shows a process its own process ids on /proc, over what is there."""
-PROC_SHOWN = mounted(b"proc", b"/proc", READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC)
-"""The same for a process that may change nothing there."""
-OWN_GROUP = step("setsid")
-"""Leaves the group of processes that a process began in."""
-UNSHOWN = step("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
-"""Refuses that processes of the same user look into this one."""
-POWERS_DROPPED = step("capset", *_NO_CAPABILITIES)
-"""Gives up every capability, in all sets."""
+MOUNT_PROC = mount_step(b"proc", b"/proc", NO_SUID | NO_DEVICES | NO_EXEC)
+"""Mounts /proc for the process's own PID namespace."""
+MOUNT_PROC_READ_ONLY = mount_step(b"proc", b"/proc", READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC)
+"""The same, read-only."""
+NEW_SESSION = step("setsid")
+"""Leaves the process group."""
+NOT_DUMPABLE = step("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+"""Forbids processes of the same user to inspect this one."""
+DROP_CAPABILITIES = step("capset", *_NO_CAPABILITIES)
+"""Drops every capability from all sets."""
 
 
-def made_and_entered(folder: bytes) -> tuple[Step, Step]:
-    """Lay out how to make a folder and go there."""
+def make_and_enter_steps(folder: bytes) -> tuple[Step, Step]:
+    """Prepare making and entering a folder."""
     return step("mkdir", folder, 0o777), step("chdir", folder)
 
 
 def mount_proc() -> None:
-    """Show this process's own process ids on /proc, over what is there."""
-    carry_out((PROC_MOUNTED,))
+    """Mount /proc for this process's PID namespace."""
+    run_steps((MOUNT_PROC,))
 
 
-def unmounted(where: bytes) -> Step:
-    """Lay out how to take away what was mounted last at a place, even if it is still used."""
+def umount_step(where: bytes) -> Step:
+    """Prepare unmounting the topmost mount of a path, even if it is in use."""
     return step("umount2", where, _DETACH)
 
 
-def keep_mounts_private() -> None:
-    """Let no later mount show anywhere else."""
+def make_mounts_private() -> None:
+    """Keep later mounts from propagating."""
     if _mount(None, b"/", None, PRIVATE | RECURSIVE, None):
         _fail("mount private")
 
 
-def highest(what: int) -> int:
-    """Return the limit beyond which this process cannot go."""
+def hard_limit(what: int) -> int:
+    """Return the hard limit of a resource for this process."""
     both = ctypes.create_string_buffer(_LIMIT.size)
     if _getrlimit(what, both):
         _fail("getrlimit")
     return int(_LIMIT.unpack(both.raw)[1])
 
 
-def limit(what: int, most: int) -> Step:
-    """Lay out what binds a process and its children, for ever."""
+def rlimit_step(what: int, most: int) -> Step:
+    """Prepare a hard limit for a process and its children."""
     return step("setrlimit", what, _LIMIT.pack(most, most))
 
 
 def no_new_privileges() -> None:
-    """Make set-uid programs ordinary ones, for ever and for every child."""
+    """Disable set-uid programs irrevocably for this process and its children."""
     _set(_SET_NO_NEW_PRIVILEGES, 1)
 
 
 def set_dumpable(yes: int) -> None:
-    """Allow (1) or refuse (0) that processes of the same user look into this one."""
+    """Allow (1) or forbid (0) processes of the same user to inspect this one."""
     _set(_SET_DUMPABLE, yes)
 
 
-def gather_orphans() -> None:
-    """Become the parent of every descendant whose own parent has ended."""
+def become_subreaper() -> None:
+    """Become the parent of descendants whose own parent ends."""
     _set(_SET_SUBREAPER, 1)
 
 
-def end_with_parent(signal: int) -> None:
+def set_parent_death_signal(signal: int) -> None:
     """Have a signal sent to this process when its parent ends."""
     _set(_SET_DEATH_SIGNAL, signal)
 

@@ -1,10 +1,9 @@
-"""How much memory and processor time a program uses, by its control group or else by /proc.
+"""Measures a program's memory and CPU time, through its control group or else through /proc.
 
-Promises of a group: all memory that the program causes and all processor time of whatever it
-started count, and the kernel ends it at its limit. Promises of /proc: what is seen at a look
-counts, and so do processes that have ended since, waited for or not; of those that come and go
-between two looks, as much is assumed as was at work when they were looked for. Standard library
-only.
+With a control group: all memory that the program causes and all CPU time of its processes count,
+and the kernel kills it at its limit. With /proc: what a sample sees counts, and so do processes
+that have ended since, reaped or not; for processes that start and end between two samples, as much
+is assumed as was running at the samples. Standard library only.
 """
 
 import contextlib
@@ -16,57 +15,58 @@ from typing import Any, NamedTuple, Protocol
 
 from evolcoder.sandbox.inside import libc, process_tree
 from evolcoder.sandbox.inside.hidden_memory import HiddenMemory
-from evolcoder.sandbox.inside.process_tree import Seen
+from evolcoder.sandbox.inside.process_tree import ProcessInfo
 from evolcoder.sandbox.inside.protocol import KILLED
 
-OVER = "memory"
-"""Why a program ends that went over its own limit."""
-_NEAR = 0.9
-"""Part of a limit up to which memory got before the kernel ended a program for going over it."""
+OVER_LIMIT = "memory"
+"""Reason of a program that exceeded its own memory limit."""
+_NEAR_LIMIT = 0.9
+"""Share of the limit that memory reached if the kernel killed a program for exceeding it."""
 _LIMITS = ("limit", "limit with swap")
-_SLACK = 4 << 20
-"""Bytes by which a worker itself may grow."""
+_SLACK_BYTES = 4 << 20
+"""Bytes by which the worker itself may grow."""
 _EVENTS_BYTES = 512
-"""More than is told of a group's events."""
-_SMALL = 16 << 20
-"""Bytes that a program may hold beside those that it shares with its worker, and be small."""
-_LITTLE = 1 / 16
-"""Part of a limit that may still be held of programs that have ended."""
-_PAUSE_S, _ASKED_S, _SETTLED_S = 0.001, 0.05, 0.5
-"""While memory is to be given back: how often it is looked at, after how long the kernel is asked
-for it, and after how long what is left is taken for what stays."""
-_SURE = 0.9
-"""Part of what is assumed of processes that were not seen, so that no program pays too much."""
+"""Longer than a group's event file."""
+_SMALL_BYTES = 16 << 20
+"""A program is small if it uses at most this many bytes besides those shared with its worker."""
+_LEFTOVER_SHARE = 1 / 16
+"""Share of a limit that memory of ended programs may still occupy."""
+_PAUSE_S, _RECLAIM_AFTER_S, _SETTLED_S = 0.001, 0.05, 0.5
+"""While memory is being freed: interval of checks, time after which the kernel is asked to reclaim,
+and time after which the rest is considered permanent."""
+_ASSUMED_SHARE = 0.9
+"""Share of the assumed CPU time of unseen processes that counts, so that no program is overcharged.
+"""
 _RUNS = b"R"
 
 Rusage = Any
-"""What `os.wait4` returns; to import its type would map a library that every fork has to copy."""
-Find = Callable[[], Sequence[Seen]]
-"""Looks at all processes of a program."""
+"""Result of `os.wait4`; importing its type would map a library that every fork must copy."""
+FindProcesses = Callable[[], Sequence[ProcessInfo]]
+"""Returns all processes of a program."""
 
 
 class Used(NamedTuple):
-    """What a program has used so far."""
+    """Resources that a program has used so far."""
 
     cpu_s: float
-    """Processor seconds of all its processes, those that have ended included."""
+    """CPU seconds of all its processes, ended ones included."""
     over: str
-    """Why it must end, or ''."""
+    """Why it must be ended, or ''."""
 
 
 class Meter(Protocol):
-    """Meters one program after another."""
+    """Measures one program after another."""
 
     def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:
-        """Lay out what a process has to do for its memory to be bounded by a stage's limit."""
+        """Return the steps by which a process puts a stage's memory limit into force."""
         ...
 
     def begin(self, job: Mapping[str, Any]) -> None:
-        """Begin with a program, of which no process is there yet."""
+        """Start measuring a program that has no processes yet."""
         ...
 
-    def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
-        """Look at a program whose last look was `since_s` ago; `cell` is our process around it."""
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:
+        """Sample a program `since_s` after its last sample; `isolated_pid` is our own process."""
         ...
 
     def idleness(self) -> float:
@@ -74,31 +74,31 @@ class Meter(Protocol):
         ...
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
-        """Return what a program has used, and the most memory, now that all of it has ended."""
+        """Return used resources and peak memory in bytes, after all its processes have ended."""
         ...
 
 
-class GroupMeter:
-    """Reads and writes files of a control group, which were opened outside.
+class CgroupMeter:
+    """Reads and writes control group files that were opened outside.
 
-    The worker is in the group with its programs: to have every program enter another one costs it
-    a tenth of its time. The kernel ends those that `cell` has marked. Of a program that is short
-    and small two numbers are read: a function that is called, or an object that is made, for every
-    program costs pages that the worker shares with it.
+    The worker shares the group with its programs: entering another group would cost every program
+    a tenth of its time. The OOM killer prefers processes marked by `isolate`. For a short and small
+    program only two numbers are read: each function called and object made per program costs pages
+    that are shared with the worker.
     """
 
-    def __init__(self, files: Mapping[str, int], find: Find, proc: int) -> None:
+    def __init__(self, files: Mapping[str, int], find: FindProcesses, proc: int) -> None:
         self._files, self._find, self._proc = files, find, proc
         self._cpu, self._peak = files["cpu"], files.get("peak")
-        self._own = self._held() - self._cached() + _SLACK
+        self._own = self._usage() - self._cached() + _SLACK_BYTES
         self._own_at_first = self._own
-        self._events = self._told()
+        self._events = self._read_events()
         self._limit = self._before = self._seen = 0
         self._cpu_before = 0.0
-        self._is_looked_at, self._is_used = False, True
+        self._was_sampled, self._needs_clearing = False, True
 
     def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:
-        """Lay out what has the limit be that of a stage, for a job that began with another one."""
+        """Return the steps that change to a stage's limit, for jobs with two different limits."""
         if stage != "run" or not job["compile"]["bound"]:
             return ()
         limit = b"%d" % (self._own + job["run"]["bound"])
@@ -106,19 +106,19 @@ class GroupMeter:
         return [libc.step("pwrite", self._files[name], limit, len(limit), 0) for name in names]
 
     def begin(self, job: Mapping[str, Any]) -> None:
-        """Begin with a program: between two of them nobody but the worker uses the group."""
+        """Start measuring; between two programs only the worker uses the group."""
         limit = self._own + (job["compile"]["bound"] or job["run"]["bound"])
-        if self._is_used or limit != self._limit:
+        if self._needs_clearing or limit != self._limit:
             self._clear(job["run"]["bound"])
             self._allow(limit)
-            # A job in two stages lowers it by itself.
+            # A job with two stages lowers the limit by itself.
             self._limit = 0 if job["compile"]["bound"] else limit
-        self._is_looked_at = False
+        self._was_sampled = False
         self._cpu_before = self._now_s()
 
-    def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:  # noqa: ARG002
-        """Look at a program; the kernel keeps its memory within limits."""
-        self._is_looked_at = True
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:  # noqa: ARG002
+        """Sample a program; the kernel enforces its memory limit."""
+        self._was_sampled = True
         return Used(self._cpu_s(), self._over(stage["bound"]))
 
     def idleness(self) -> float:
@@ -126,28 +126,28 @@ class GroupMeter:
         return process_tree.idleness(self._find(), self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:
-        """Return what a program has used, and the most memory, now that all of it has ended."""
-        cpu_s, most = rusage.ru_utime + rusage.ru_stime, rusage.ru_maxrss << 10
-        held = self._most() - self._before
-        self._is_used = held > _SMALL or self._peak is None
-        if not (self._is_looked_at or self._is_used or code):
-            return Used(cpu_s, ""), most
-        return Used(max(cpu_s, self._cpu_s()), self._over(job["run"]["bound"])), max(most, held)
+        """Return used resources and peak memory in bytes, after all its processes have ended."""
+        cpu_s, peak = rusage.ru_utime + rusage.ru_stime, rusage.ru_maxrss << 10
+        usage = self._peak_bytes() - self._before
+        self._needs_clearing = usage > _SMALL_BYTES or self._peak is None
+        if not (self._was_sampled or self._needs_clearing or code):
+            return Used(cpu_s, ""), peak
+        return Used(max(cpu_s, self._cpu_s()), self._over(job["run"]["bound"])), max(peak, usage)
 
     def _cpu_s(self) -> float:
-        """Return processor seconds of the group without this process since a program began."""
+        """Return the group's CPU seconds since a program's start, without this process's."""
         return self._now_s() - self._cpu_before
 
     def _now_s(self) -> float:
-        # In this order: the kernel brings a process's time up to date when it is asked for.
+        # In this order: asking for a process's time updates the kernel's account of it.
         own_s = time.process_time()
         return _cpu_s(os.pread(self._cpu, 64, 0)) - own_s
 
     def _over(self, limit: int) -> str:
-        """Say why the kernel has ended a process since this was last asked, or ''."""
+        """Return why the kernel has killed a process since the last call, or ''."""
         if self._peak is None:
-            self._seen = max(self._seen, self._held())
-        before, self._events = self._events, self._told()
+            self._seen = max(self._seen, self._usage())
+        before, self._events = self._events, self._read_events()
         if self._events == before:
             return ""
         ended, at_limit = _events(self._events)
@@ -155,31 +155,31 @@ class GroupMeter:
         if ended == ended_before:
             return ""
         if at_limit is None:
-            return OVER if self._most() >= _NEAR * limit else KILLED
-        return OVER if at_limit != at_limit_before else KILLED
+            return OVER_LIMIT if self._peak_bytes() >= _NEAR_LIMIT * limit else KILLED
+        return OVER_LIMIT if at_limit != at_limit_before else KILLED
 
     def _clear(self, bound: int) -> None:
-        """Begin anew with the most memory, once what the last program held is given back.
+        """Wait until the last program's memory is freed, then reset the peak.
 
-        Part of it is given back a moment after it has ended, and must not count as the next one's.
-        What is left are files that were read, and what this process and the kernel keep, such as
-        names of files: nobody else is there. It does not count for the next program either.
+        Part of it is freed a moment after the program's end and must not count for the next one.
+        What remains are file caches and what this process and the kernel retain, such as directory
+        entries, since nobody else is in the group. It does not count for the next program either.
         """
-        little, begun, is_asked = self._own + _LITTLE * bound, time.monotonic(), False
-        while (held := self._held()) > little and held - self._cached() > little:
+        tolerated, begun, is_asked = self._own + _LEFTOVER_SHARE * bound, time.monotonic(), False
+        while (usage := self._usage()) > tolerated and usage - self._cached() > tolerated:
             time.sleep(_PAUSE_S)
             waited = time.monotonic() - begun
             if waited > _SETTLED_S:
-                self._own = held - self._cached() + _SLACK
+                self._own = usage - self._cached() + _SLACK_BYTES
                 if self._own - self._own_at_first > bound:
-                    told = f"{held >> 20} MB are held of programs that have ended"
-                    raise OSError(errno.EBUSY, told)
+                    text = f"{usage >> 20} MB of memory of ended programs were not freed"
+                    raise OSError(errno.EBUSY, text)
                 break
-            if waited > _ASKED_S and not is_asked and "reclaim" in self._files:
+            if waited > _RECLAIM_AFTER_S and not is_asked and "reclaim" in self._files:
                 is_asked = True
                 with contextlib.suppress(OSError):
-                    os.pwrite(self._files["reclaim"], b"%d" % held, 0)
-        self._before = self._seen = held
+                    os.pwrite(self._files["reclaim"], b"%d" % usage, 0)
+        self._before = self._seen = usage
         if self._peak is not None:
             os.pwrite(self._peak, b"0", 0)
 
@@ -189,66 +189,66 @@ class GroupMeter:
             os.pwrite(self._files[name], b"%d" % limit, 0)
 
     def _names(self, *, rises: bool) -> Sequence[str]:
-        """Name the limits in the order to set them: without swap may never be the higher one."""
+        """Name the limits in the order to set them: the one with swap must never be lower."""
         names = [name for name in _LIMITS if name in self._files]
         return names[::-1] if rises else names
 
-    def _held(self) -> int:
-        return int(os.pread(self._files["held"], 64, 0))
+    def _usage(self) -> int:
+        return int(os.pread(self._files["usage"], 64, 0))
 
-    def _most(self) -> int:
+    def _peak_bytes(self) -> int:
         return self._seen if self._peak is None else int(os.pread(self._peak, 64, 0))
 
-    def _told(self) -> bytes:
-        return os.pread(self._files["ended"], _EVENTS_BYTES, 0)
+    def _read_events(self) -> bytes:
+        return os.pread(self._files["events"], _EVENTS_BYTES, 0)
 
     def _cached(self) -> int:
         return _cached(os.pread(self._files["stat"], 1 << 14, 0))
 
 
 class TreeMeter:
-    """Looks at processes one by one."""
+    """Samples processes one by one."""
 
-    def __init__(self, find: Find, proc: int) -> None:
+    def __init__(self, find: FindProcesses, proc: int) -> None:
         self._find, self._proc = find, proc
-        self._found: Sequence[Seen] = ()
+        self._found: Sequence[ProcessInfo] = ()
         self._ledger = Ledger()
-        self._most = 0
+        self._peak_seen = 0
         self._hidden: HiddenMemory | None = None
 
     def steps(self, stage: str, job: Mapping[str, Any]) -> Sequence[libc.Step]:  # noqa: ARG002
-        """Lay out nothing: memory is looked at from outside."""
+        """Return nothing: memory is sampled from outside."""
         return ()
 
     def begin(self, job: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """Begin with a program, of which no process is there yet."""
-        self._most, self._hidden = 0, None
+        """Start measuring a program that has no processes yet."""
+        self._peak_seen, self._hidden = 0, None
 
-    def look(self, stage: Mapping[str, Any], since_s: float, cell: int) -> Used:
-        """Look at a program and at what of its memory cannot be seen otherwise."""
+    def sample(self, stage: Mapping[str, Any], since_s: float, isolated_pid: int) -> Used:
+        """Sample a program, including memory that only `hidden_memory` finds."""
         if self._hidden is None:
             self._hidden = HiddenMemory(self._proc)
             self._ledger = Ledger()
         self._found = self._find()
         resident = sum(seen.memory for seen in self._found)
-        held = resident + self._hidden.look(self._found, cell)
-        self._most = max(self._most, min(held, stage["memory"] + resident))
+        usage = resident + self._hidden.sample(self._found, isolated_pid)
+        self._peak_seen = max(self._peak_seen, min(usage, stage["memory"] + resident))
         new = self._ledger.add(self._found)
         self._ledger.assume(sum(since_s * self._share(seen) - seen.own_s for seen in new))
-        return Used(self._ledger.cpu_s, OVER if held > stage["memory"] else "")
+        return Used(self._ledger.cpu_s, OVER_LIMIT if usage > stage["memory"] else "")
 
     def idleness(self) -> float:
-        """Return how idle it was when it was looked at, between 0 and 1."""
+        """Return how idle it was at the last sample, between 0 and 1."""
         return process_tree.idleness(self._found, self._proc)
 
     def end(self, job: Mapping[str, Any], rusage: Rusage, code: int) -> tuple[Used, int]:  # noqa: ARG002
-        """Return what a program has used, and the most memory, now that all of it has ended."""
+        """Return used resources and peak memory in bytes, after all its processes have ended."""
         looked = self._ledger.cpu_s if self._hidden is not None else 0.0
         used = Used(max(rusage.ru_utime + rusage.ru_stime, looked), "")
-        return used, max(rusage.ru_maxrss << 10, self._most)
+        return used, max(rusage.ru_maxrss << 10, self._peak_seen)
 
-    def _share(self, seen: Seen) -> float:
-        """Return which part of its time a process had a processor, of one that is at work."""
+    def _share(self, seen: ProcessInfo) -> float:
+        """Return the share of its time that a running process had a CPU."""
         if seen.state != _RUNS:
             return 0.0
         try:
@@ -259,19 +259,19 @@ class TreeMeter:
 
 
 class Ledger:
-    """Adds up the processor time of processes that come and go, from one look to the next."""
+    """Sums the CPU time of processes that start and end between samples."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[int, int], Seen] = {}
+        self._before: dict[tuple[int, int], ProcessInfo] = {}
         self._own_s = self._unseen_s = self._assumed_s = 0.0
 
     @property
     def cpu_s(self) -> float:
-        """Processor seconds so far."""
-        return self._own_s + max(self._unseen_s, _SURE * self._assumed_s)
+        """CPU seconds so far."""
+        return self._own_s + max(self._unseen_s, _ASSUMED_SHARE * self._assumed_s)
 
-    def add(self, found: Sequence[Seen]) -> list[Seen]:
-        """Add what processes have used since they were last seen; return those that are new."""
+    def add(self, found: Sequence[ProcessInfo]) -> list[ProcessInfo]:
+        """Add the CPU time since the last sample; return the new processes."""
         now = {(seen.pid, seen.started): seen for seen in found}
         waited_s, new = 0.0, []
         for name, seen in now.items():
@@ -281,37 +281,38 @@ class Ledger:
             if before is None:
                 new.append(seen)
         gone = (seen for name, seen in self._before.items() if name not in now)
-        # What was waited for has been added up here already, as far as it was seen.
+        # Time of reaped children was already counted here, as far as it was seen.
         self._unseen_s += max(0.0, waited_s - sum(seen.own_s + seen.waited_s for seen in gone))
         self._before = now
         return new
 
     def assume(self, seconds: float) -> None:
-        """Add what processes have used that came and went between two looks."""
+        """Add the CPU time of processes that started and ended between two samples."""
         self._assumed_s += max(0.0, seconds)
 
 
-def meter(group: Mapping[str, int], find: Find, proc: int) -> Meter:
-    """Return the best way to meter programs here."""
-    return GroupMeter(group, find, proc) if group else TreeMeter(find, proc)
+def meter(group: Mapping[str, int], find: FindProcesses, proc: int) -> Meter:
+    """Return the most accurate meter available here."""
+    return CgroupMeter(group, find, proc) if group else TreeMeter(find, proc)
 
 
 def _cpu_s(text: bytes) -> float:
-    """Read nanoseconds, or the first line of `cpu.stat`, which is in microseconds."""
+    """Parse nanoseconds, or the first line of `cpu.stat`, which is in microseconds."""
     return int(text) * 1e-9 if text[:1].isdigit() else int(text.split(None, 2)[1]) * 1e-6
 
 
 def _cached(stat: bytes) -> int:
-    """Return the bytes of what the kernel remembers of files, and gives up when it wants memory."""
+    """Return the bytes of file caches and directory entries, which the kernel frees on demand."""
     words = stat.split()
-    told = dict(zip(words[::2], words[1::2], strict=False))
-    files, names = told.get(b"cache", told.get(b"file", b"0")), told.get(b"slab_reclaimable", b"0")
-    return int(files) + int(names) - int(told.get(b"shmem", b"0"))
+    sizes = dict(zip(words[::2], words[1::2], strict=False))
+    files = sizes.get(b"cache", sizes.get(b"file", b"0"))
+    entries = sizes.get(b"slab_reclaimable", b"0")
+    return int(files) + int(entries) - int(sizes.get(b"shmem", b"0"))
 
 
 def _events(text: bytes) -> tuple[int, int | None]:
-    """Return how many processes were ended, and how often a limit was why if that is told."""
+    """Return the number of OOM kills, and how often the limit was the cause if recorded."""
     words = text.split()
-    told = dict(zip(words[::2], words[1::2], strict=False))
-    at_limit = told.get(b"oom")
-    return int(told[b"oom_kill"]), None if at_limit is None else int(at_limit)
+    counts = dict(zip(words[::2], words[1::2], strict=False))
+    at_limit = counts.get(b"oom")
+    return int(counts[b"oom_kill"]), None if at_limit is None else int(at_limit)

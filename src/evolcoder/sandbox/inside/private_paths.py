@@ -1,7 +1,7 @@
-"""Folders of Python modules which the programs' user could not come to by path.
+"""Import of Python modules from folders that the programs' user cannot reach by path.
 
-An interpreter often lies under a private home. A folder that is kept open can be gone into all the
-same, by /proc/self/fd; Landlock still decides what of it may be read. Standard library only.
+An interpreter often lies in a private home. An open folder can still be entered through
+/proc/self/fd; Landlock decides what in it may be read. Standard library only.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from evolcoder.sandbox.inside import isolate
 
 
 def is_private(folder: str) -> bool:
-    """Whether others may not go through all the folders above."""
+    """Whether other users cannot traverse one of the parent folders."""
     while folder != "/":
         folder = os.path.dirname(folder)
         if not os.stat(folder).st_mode & 0o001:
@@ -23,13 +23,13 @@ def is_private(folder: str) -> bool:
 
 
 def keep_open(folders: Iterable[str]) -> None:
-    """Open those that are private, and import from there what is imported from now on."""
+    """Open the private ones, and redirect later imports to the open folders."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     moved = {}
     for number, folder in enumerate(filter(is_private, folders)):
         place = os.open(folder, os.O_PATH)
-        spared = fcntl.fcntl(place, fcntl.F_DUPFD, isolate.SPARED + number)
+        spared = fcntl.fcntl(place, fcntl.F_DUPFD, isolate.KEPT_FDS + number)
         os.close(place)
         moved[folder] = f"/proc/self/fd/{spared}"
     sys.path[:] = [_moved(path, moved) for path in sys.path]

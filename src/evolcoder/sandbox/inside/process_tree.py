@@ -1,8 +1,8 @@
-"""All processes that descend from this one: found, counted, ended.
+"""Finds, samples and kills the descendants of this process.
 
-Orphans come back to a process that gathers them (`kernel.gather_orphans`), so a daemon by double
-fork is found as well. `proc` is a descriptor of /proc, which a cell covers with its own. Standard
-library only.
+Orphans return to a subreaper (`libc.become_subreaper`), so double-forked daemons are found too.
+`proc` is a descriptor of /proc, which isolated processes cover with their own. Standard library
+only.
 """
 
 import contextlib
@@ -13,63 +13,63 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-"""The unit in which /proc counts processor time."""
+"""Unit of CPU time in /proc."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PAUSE_S = 0.0005
-_KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-"""Without it every process of the machine has to be looked at."""
+_HAS_CHILDREN_FILE = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+"""Without it, every process of the machine has to be read."""
 _RUNS, _WAITS_FOR_DISK = b"R", b"D"
 _ENDED = (b"Z", b"X")
 _REMOVED, _BLOCK = " (deleted)", 512
 _AT_DISK = 0.25
-"""How idle a program is that waits for a disk."""
+"""Idleness of a program that waits for a disk."""
 
 
-class Seen(NamedTuple):
+class ProcessInfo(NamedTuple):
     """One process, as /proc shows it."""
 
     pid: int
-    """Its id."""
+    """Its PID."""
     parent: int
-    """Its parent's."""
+    """Its parent's PID."""
     state: bytes
-    """A letter: whether its first thread runs or may run, waits, is stopped or has ended."""
+    """State letter of its first thread: running or runnable, waiting, stopped, ended."""
     own_s: float
-    """Processor seconds of its own."""
+    """Its own CPU seconds."""
     waited_s: float
-    """Processor seconds of children that it has waited for, and of theirs."""
+    """CPU seconds of children that it has reaped, and of theirs."""
     threads: int
-    """How many it has."""
+    """Number of threads."""
     started: int
-    """When, in ticks; with its id this is a name that no other process ever has."""
+    """Start in ticks; together with the PID it identifies a process uniquely."""
     memory: int
     """Resident bytes."""
-    place: str
-    """The folder of /proc that shows what it holds; empty of one that has ended."""
+    proc_path: str
+    """Folder below /proc with its descriptors and maps; empty if it has ended."""
 
 
 def read(path: str, proc: int) -> bytes:
-    """Read a whole file of /proc, or raise OSError."""
+    """Read a whole file below /proc; OSError if it is gone."""
     with open(os.open(path, os.O_RDONLY, dir_fd=proc), "rb") as file:
         return file.read()
 
 
-def descendants(proc: int) -> list[Seen]:
-    """Find everybody who descends from this process."""
+def descendants(proc: int) -> list[ProcessInfo]:
+    """Find all descendants of this process."""
     found = [os.getpid()]
     for pid in found:  # it grows as it goes
         found += _children(pid, proc)
-    return [seen for pid in found[1:] if (seen := look(pid, proc))]
+    return [seen for pid in found[1:] if (seen := read_process(pid, proc))]
 
 
-def others(proc: int) -> list[Seen]:
-    """Find everybody but this process, which is the first of its process ids."""
+def others(proc: int) -> list[ProcessInfo]:
+    """Find all processes but this one, which is the first of its PID namespace."""
     mine = os.getpid()
-    return [seen for seen in _everybody(proc) if seen.pid != mine]
+    return [seen for seen in _all_processes(proc) if seen.pid != mine]
 
 
-def look(pid: int, proc: int) -> Seen | None:
-    """Look at one process, which may be gone."""
+def read_process(pid: int, proc: int) -> ProcessInfo | None:
+    """Read one process; None if it is gone."""
     fields = _fields(f"{pid}/stat", proc)
     if not fields:
         return None
@@ -77,9 +77,9 @@ def look(pid: int, proc: int) -> Seen | None:
     n_threads = int(fields[17])
     place, memory = str(pid), int(fields[21]) * _PAGE
     if fields[0] in _ENDED:
-        # Where only the first thread has ended, the others show what the process holds.
-        place, memory = _held_by_threads(pid, proc) if n_threads > 1 else ("", 0)
-    return Seen(
+        # If only the first thread has ended, the others show the process's resources.
+        place, memory = _resources_of_threads(pid, proc) if n_threads > 1 else ("", 0)
+    return ProcessInfo(
         pid,
         int(fields[1]),
         fields[0],
@@ -92,11 +92,11 @@ def look(pid: int, proc: int) -> Seen | None:
     )
 
 
-def idleness(found: Sequence[Seen], proc: int) -> float:
-    """Return which part of a moment nobody wanted a processor: all of it, a part, or nothing.
+def idleness(found: Sequence[ProcessInfo], proc: int) -> float:
+    """Return how idle processes are now: 1 if none wants a CPU, 0 if one does.
 
-    Who waits for a disk will want one, but not for ever. A process that waits for a child that it
-    made by vfork looks the same.
+    One that waits for a disk is `_AT_DISK` idle: it will want a CPU, but cannot wait forever. A
+    process that waits for a vfork child has the same state, so parents do not count.
     """
     parents = {seen.parent for seen in found}
     idle = 1.0
@@ -112,18 +112,18 @@ def idleness(found: Sequence[Seen], proc: int) -> float:
 
 
 def threads_of_user(proc: int) -> int:
-    """Count the threads that the kernel counts against this user's limit of processes."""
+    """Count the threads that the kernel counts against this user's process limit."""
     uid, count = os.getuid(), 0
-    for seen in _everybody(proc):
+    for seen in _all_processes(proc):
         with contextlib.suppress(OSError):
             count += seen.threads if os.stat(str(seen.pid), dir_fd=proc).st_uid == uid else 0
     return count
 
 
 def unnamed_bytes(proc: int, within: str) -> int:
-    """Return how much descendants hold in files in a folder that have been removed."""
+    """Return the size of removed files below a folder that descendants keep open."""
     sizes = {}
-    links = (one for seen in descendants(proc) for one in descriptors(seen, proc) or ())
+    links = (one for seen in descendants(proc) for one in open_descriptors(seen, proc) or ())
     for link, path in links:
         if link.endswith(_REMOVED) and link.startswith(within):
             with contextlib.suppress(OSError):
@@ -132,25 +132,25 @@ def unnamed_bytes(proc: int, within: str) -> int:
     return sum(sizes.values())
 
 
-def descriptors(seen: Seen, proc: int) -> list[tuple[str, str]] | None:
-    """Return what a process's descriptors stand for, and where /proc shows each; None if hidden."""
-    if not seen.place:
+def open_descriptors(seen: ProcessInfo, proc: int) -> list[tuple[str, str]] | None:
+    """Return targets and /proc paths of a process's descriptors; None if hidden."""
+    if not seen.proc_path:
         return []
     found = []
     try:
-        names = _listed(f"{seen.place}/fd", proc)
+        names = _listed(f"{seen.proc_path}/fd", proc)
     except PermissionError:
         return None
     for name in names:
-        path = f"{seen.place}/fd/{name}"
+        path = f"{seen.proc_path}/fd/{name}"
         with contextlib.suppress(OSError):
             found.append((os.readlink(path, dir_fd=proc), path))
     return found
 
 
-def end_all(proc: int) -> None:
-    """End all descendants and wait for them; cheap where there are none."""
-    while _some_are_left():
+def kill_all(proc: int) -> None:
+    """Kill all descendants and reap them; cheap if there are none."""
+    while _has_children():
         for seen in descendants(proc):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(seen.pid, signal.SIGKILL)
@@ -158,8 +158,8 @@ def end_all(proc: int) -> None:
 
 
 def _children(pid: int, proc: int) -> list[int]:
-    if not _KNOWS_CHILDREN:
-        return [seen.pid for seen in _everybody(proc) if seen.parent == pid]
+    if not _HAS_CHILDREN_FILE:
+        return [seen.pid for seen in _all_processes(proc) if seen.parent == pid]
     children = b""
     for thread in _names(f"{pid}/task", proc):
         with contextlib.suppress(OSError):
@@ -168,7 +168,7 @@ def _children(pid: int, proc: int) -> list[int]:
 
 
 def _fields(path: str, proc: int) -> list[bytes]:
-    """Read what is behind the name of a process or thread; nothing where it is gone."""
+    """Read the fields after the name in a `stat` file; empty if the process is gone."""
     try:
         return read(path, proc).rpartition(b")")[2].split()
     except OSError:
@@ -176,15 +176,15 @@ def _fields(path: str, proc: int) -> list[bytes]:
 
 
 def _threads(pid: int, proc: int) -> Iterator[tuple[str, list[bytes]]]:
-    """Look at a process's threads."""
+    """Read a process's threads."""
     for thread in _names(f"{pid}/task", proc):
         place = f"{pid}/task/{thread}"
         if fields := _fields(f"{place}/stat", proc):
             yield place, fields
 
 
-def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
-    """Find a thread that shows what its process holds, and what it shows to be resident."""
+def _resources_of_threads(pid: int, proc: int) -> tuple[str, int]:
+    """Find a thread that shows its process's resources; return its folder and resident bytes."""
     for place, fields in _threads(pid, proc):
         if fields[0] not in _ENDED:
             return place, int(fields[21]) * _PAGE
@@ -192,7 +192,7 @@ def _held_by_threads(pid: int, proc: int) -> tuple[str, int]:
 
 
 def _names(path: str, proc: int) -> list[str]:
-    """List a folder of /proc; nothing where it is gone or hidden."""
+    """List a folder of /proc; empty if gone or hidden."""
     try:
         return _listed(path, proc)
     except PermissionError:
@@ -213,14 +213,14 @@ def _listed(path: str, proc: int) -> list[str]:
             os.close(folder)
 
 
-def _everybody(proc: int) -> Iterator[Seen]:
-    """Look at every process that can be seen."""
+def _all_processes(proc: int) -> Iterator[ProcessInfo]:
+    """Read every visible process."""
     for name in os.listdir(proc):
-        if name.isdigit() and (seen := look(int(name), proc)):
+        if name.isdigit() and (seen := read_process(int(name), proc)):
             yield seen
 
 
-def _some_are_left() -> bool:
+def _has_children() -> bool:
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,8 +1,8 @@
-"""A folder for one program after another where no file system can be mounted.
+"""A scratch folder for successive programs where no file system can be mounted.
 
-Promises: the folder is empty and the program's own when it begins, whatever modes, depth or names
-the one before it left. A room that somebody killed has left behind is removed by the next worker
-that starts. Standard library only.
+Guarantees: each program starts with an empty folder that it owns, whatever modes, depth or names
+the previous one left. Folders of killed workers are removed when the next worker starts. Standard
+library only.
 """
 
 import contextlib
@@ -13,41 +13,41 @@ import stat
 import tempfile
 from collections.abc import Iterator
 
-_NAME = "evolcoder-room-"
+_PREFIX = "evolcoder-room-"
 _BLOCK = 512
 
 
-class Room:
-    """A folder of which programs own a part: their home and, in it, their work folder."""
+class ScratchDir:
+    """A folder of which programs own a part: a home and, within it, a work folder."""
 
     def __init__(self, top: str) -> None:
         self._top = top
         self._heap = f"{top}/heap"
         self._uid = os.getuid()
-        self.within = os.path.dirname(top)
+        self.parent = os.path.dirname(top)
         self.own = f"{top}/own"
         self.work = f"{top}/own/work"
 
     @classmethod
-    def make(cls, within: str, uid: int | None) -> "Room":
-        """Make a room within a folder for programs of a user, None for ours; remove old rooms."""
-        _remove_left(within)
-        room = cls(tempfile.mkdtemp(prefix=f"{_NAME}{os.getpid()}-", dir=within))
-        os.chmod(room._top, 0o711)  # noqa: S103 - others have to go through
-        os.mkdir(room.own, 0o700)
-        os.mkdir(room._heap, 0o700)
+    def make(cls, parent: str, uid: int | None) -> "ScratchDir":
+        """Make a folder for programs of user `uid`, None for ours; remove those of dead workers."""
+        _remove_stale(parent)
+        scratch = cls(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+        os.chmod(scratch._top, 0o711)  # noqa: S103 - other users must be able to traverse it
+        os.mkdir(scratch.own, 0o700)
+        os.mkdir(scratch._heap, 0o700)
         if uid is not None:
-            room._uid = uid
-            os.chown(room.own, uid, -1)
-        return room
+            scratch._uid = uid
+            os.chown(scratch.own, uid, -1)
+        return scratch
 
-    def furnish(self) -> None:
+    def make_work_dir(self) -> None:
         """Make the next program's work folder."""
         os.mkdir(self.work, 0o700)
         os.chown(self.work, self._uid, -1)
 
-    def holds(self, most: int) -> tuple[int, int]:
-        """Return bytes and entries in it; entries beyond `most` are not looked at."""
+    def usage(self, most: int) -> tuple[int, int]:
+        """Return its bytes and entries; counting stops above `most` entries."""
         size = count = 0
         for entry in itertools.islice(_entries(self.own), most + 1):
             count += 1
@@ -55,13 +55,13 @@ class Room:
                 size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
         return size, count
 
-    def free(self) -> int:
-        """Return how many bytes there is room for."""
+    def free_bytes(self) -> int:
+        """Return the free bytes of its file system."""
         found = os.statvfs(self.own)
         return found.f_bavail * found.f_frsize
 
-    def clear(self) -> None:
-        """Empty it. Folders are first moved to one heap: a path may be longer than any can be."""
+    def empty(self) -> None:
+        """Empty it. Folders are first moved to one level, since paths may exceed the maximum."""
         numbers = itertools.count()
         os.chmod(self.own, 0o700)
         waiting = [self.own]
@@ -79,9 +79,9 @@ class Room:
             os.rmdir(place)
 
     def remove(self) -> None:
-        """Take it away with all that is in it."""
+        """Remove it with all its content."""
         with contextlib.suppress(FileNotFoundError):
-            self.clear()
+            self.empty()
         shutil.rmtree(self._top, ignore_errors=True)
 
 
@@ -95,12 +95,12 @@ def _entries(top: str) -> Iterator[os.DirEntry[str]]:
                     waiting.append(entry.path)
 
 
-def _remove_left(within: str) -> None:
-    """Remove rooms of this user whose worker is gone."""
-    for entry in os.scandir(within):
-        owner = entry.name.removeprefix(_NAME).partition("-")[0]
-        if not entry.name.startswith(_NAME) or os.path.exists(f"/proc/{owner}"):
+def _remove_stale(parent: str) -> None:
+    """Remove folders of this user whose worker has ended."""
+    for entry in os.scandir(parent):
+        owner = entry.name.removeprefix(_PREFIX).partition("-")[0]
+        if not entry.name.startswith(_PREFIX) or os.path.exists(f"/proc/{owner}"):
             continue
         with contextlib.suppress(OSError):
             if entry.is_dir(follow_symlinks=False) and entry.stat().st_uid == os.getuid():
-                Room(entry.path).remove()
+                ScratchDir(entry.path).remove()

@@ -1,14 +1,10 @@
-"""A seccomp filter, assembled here: no compiler, no library.
+"""Assembles the seccomp filter, without a compiler or a library.
 
-Promises: system calls that could reach another process, the kernel's own state, the network or a
-namespace fail with EPERM or EACCES, and those of a foreign architecture kill. Calls for memory that
-nothing counts fail. Everything else is allowed: limits, namespaces and the lack of capabilities do
-the rest. Standard library only.
-
-System calls to refuse to a program that shares the machine's processes, files and sockets.
-
-Where there are no namespaces, a program sees other processes, some of them its own user's, and the
-sockets of the machine. Standard library only.
+Guarantees: system calls that could reach other processes, kernel state, the network or namespaces
+fail with EPERM or EACCES, and those of a foreign architecture kill the process. Calls for memory
+that nothing counts fail. Everything else is allowed: limits, namespaces and missing capabilities
+cover the rest. A program that shares the host's processes, files and sockets, because there are no
+namespaces, is refused more (`SharedHost`). Standard library only.
 """
 
 import platform
@@ -19,34 +15,34 @@ from typing import NamedTuple
 from evolcoder.sandbox.inside.hidden_memory import SHARED_BYTES
 
 
-class Crowd(NamedTuple):
-    """What there is of others around a program."""
+class SharedHost(NamedTuple):
+    """How a program without namespaces is separated from the rest of the host."""
 
     own_user: bool
-    """Whether nobody else runs, and nothing else is owned, by the program's user."""
+    """Whether no other processes and files belong to the program's user."""
     own_signals: bool
-    """Whether the kernel sees to it that its signals reach only what it started."""
+    """Whether the kernel limits its signals to what it started."""
 
 
-class Calls(NamedTuple):
-    """Numbers of system calls."""
+class SharedHostCalls(NamedTuple):
+    """System call numbers to restrict on a shared host."""
 
     forbidden: tuple[int, ...]
     """Refused."""
-    of_itself: tuple[int, ...]
+    self_only: tuple[int, ...]
     """Refused unless the first argument is 0, the caller itself."""
     pairs: int
-    """socketpair: allowed for streams, which can send nowhere else."""
+    """socketpair: allowed for stream sockets, which cannot send anywhere else."""
     control: int
-    """fcntl: refused where it names somebody to signal when a file is ready."""
+    """fcntl: refused if it names a process to signal when a file is ready."""
 
 
 _SOCKETS_AND_PRIORITY = {"x86_64": (41, 141), "aarch64": (198, 140)}
-_OF_ITSELF = {
+_SELF_ONLY = {
     "x86_64": (302, 203, 142, 144, 314),  # prlimit64, sched_set: affinity, param, scheduler, attr
     "aarch64": (261, 122, 118, 119, 274),
 }
-_OF_THE_OWNER = {
+_OWNER_CALLS = {
     # chmod, chown and extended attributes by path; by descriptor they reach only what was opened.
     "x86_64": (90, 268, 452, 92, 94, 260, 188, 189, 197, 198, 463, 466),
     "aarch64": (53, 452, 54, 5, 6, 14, 15, 463, 466),
@@ -59,14 +55,14 @@ _PAIRS = {"x86_64": 53, "aarch64": 199}
 _CONTROL = {"x86_64": 72, "aarch64": 25}
 
 
-def calls(machine: str, crowd: Crowd) -> Calls:
-    """Return what to refuse on a machine."""
+def shared_host_calls(machine: str, shared_host: SharedHost) -> SharedHostCalls:
+    """Return the calls to restrict on a shared host."""
     forbidden: tuple[int, ...] = _SOCKETS_AND_PRIORITY[machine]
-    if not crowd.own_user:
-        forbidden += _OF_THE_OWNER[machine]
-    if not crowd.own_user and not crowd.own_signals:
+    if not shared_host.own_user:
+        forbidden += _OWNER_CALLS[machine]
+    if not shared_host.own_user and not shared_host.own_signals:
         forbidden += _SIGNALS[machine]
-    return Calls(forbidden, _OF_ITSELF[machine], _PAIRS[machine], _CONTROL[machine])
+    return SharedHostCalls(forbidden, _SELF_ONLY[machine], _PAIRS[machine], _CONTROL[machine])
 
 
 EPERM, ENOMEM, EACCES, ENOSYS = 1, 12, 13, 38
@@ -82,7 +78,7 @@ _NAMESPACES = 0x7E020080
 """The flags of clone that make namespaces: time, cgroup, uts, ipc, user, pid, net, mount."""
 _TYPE_INTO_TERMINAL, _DRIVE_CONSOLE = 0x5412, 0x541C
 _SHARED, _WITHOUT_FILE, _HUGE_PAGES = 0x01, 0x20, 0x40000
-"""Flags of mmap. Huge pages are set apart by the machine, and count as nobody's memory."""
+"""Flags of mmap. Huge pages come from a separate pool and count for no process."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FORBIDDEN = {
@@ -119,7 +115,7 @@ _FORBIDDEN = {
     ),
 }
 _UNCOUNTED = {"x86_64": (319, 278), "aarch64": (279, 75)}
-"""memfd_create, and vmsplice, by which pages in a pipe outlive their mapping."""
+"""memfd_create, and vmsplice, which keeps pages in a pipe after they are unmapped."""
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _SET_SOCKET = {"x86_64": 54, "aarch64": 208}
 _OF_SOCKETS, _SEND_BUFFER = 1, 7
@@ -129,10 +125,12 @@ _SPECIAL = {
 }
 
 
-def assemble(machine: str = "", crowd: Crowd | None = None, *, counted: bool = True) -> bytes:
-    """Assemble the filter for a machine; empty where the machine is not known.
+def assemble(
+    machine: str = "", shared_host: SharedHost | None = None, *, counted: bool = True
+) -> bytes:
+    """Assemble the filter for a machine; empty for an unknown machine.
 
-    With a crowd around the program more is refused, and where no control group counts its memory.
+    More is refused on a shared host (`shared_host`), and if no control group counts memory.
     """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
@@ -150,13 +148,13 @@ def assemble(machine: str = "", crowd: Crowd | None = None, *, counted: bool = T
         _step(_JUMP_EQUAL, special["clone3"], no=1),
         _step(_RETURN, _ERRNO | ENOSYS),
     ]
-    if crowd:
-        more = calls(machine, crowd)
+    if shared_host:
+        more = shared_host_calls(machine, shared_host)
         forbidden |= set(more.forbidden)
-        for number in more.of_itself:
+        for number in more.self_only:
             code += _unless_argument_is(number, 0, 0, EPERM)
         code += _unless_stream(more.pairs)
-        code += _unless_names_somebody(more.control)
+        code += _unless_signal_owner(more.control)
     else:
         code += _unless_argument_is(special["socket"], 0, _LOCAL_SOCKETS)
     code += _unless_counted(_MMAP[machine], counted=counted)
@@ -178,7 +176,7 @@ def assemble(machine: str = "", crowd: Crowd | None = None, *, counted: bool = T
 
 
 def _refuse(numbers: Sequence[int]) -> list[bytes]:
-    """Refuse sorted numbers by halving: the kernel walks the filter once for every call it has."""
+    """Refuse sorted numbers by binary search: the kernel runs the filter once per known call."""
     if len(numbers) <= 4:
         last = len(numbers)
         jumps = [_step(_JUMP_EQUAL, n, yes=last - place) for place, n in enumerate(numbers)]
@@ -191,7 +189,7 @@ def _refuse(numbers: Sequence[int]) -> list[bytes]:
 def _unless_argument_is(
     number: int, argument: int, wanted: int, error: int = EACCES
 ) -> list[bytes]:
-    """Refuse a call unless its argument, counted from 0, has one value."""
+    """Refuse a call unless its argument, counted from 0, has the wanted value."""
     return [
         _step(_JUMP_EQUAL, number, no=4),
         _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
@@ -202,7 +200,7 @@ def _unless_argument_is(
 
 
 def _unless_counted(number: int, *, counted: bool) -> list[bytes]:
-    """Refuse to map what is not counted: huge pages, and much that is shared without a file."""
+    """Refuse uncounted mappings: huge pages, and large shared ones without a file."""
     length = _ARGUMENTS_AT + 8
     code = [
         _step(_LOAD, _ARGUMENTS_AT + 24),
@@ -224,7 +222,7 @@ def _unless_counted(number: int, *, counted: bool) -> list[bytes]:
 
 
 def _unless_send_buffer(number: int) -> list[bytes]:
-    """Pretend to set how much a socket may hold: few programs look, and none relies on it."""
+    """Ignore setting a socket's send buffer but report success: no program relies on it."""
     return [
         _step(_JUMP_EQUAL, number, no=6),
         _step(_LOAD, _ARGUMENTS_AT + 8),
@@ -237,7 +235,7 @@ def _unless_send_buffer(number: int) -> list[bytes]:
 
 
 def _unless_stream(number: int) -> list[bytes]:
-    """Refuse a pair of sockets that is neither of streams nor of packets in sequence."""
+    """Refuse socket pairs other than stream and sequenced-packet sockets."""
     return [
         _step(_JUMP_EQUAL, number, no=6),
         _step(_LOAD, _ARGUMENTS_AT + 8),
@@ -249,8 +247,8 @@ def _unless_stream(number: int) -> list[bytes]:
     ]
 
 
-def _unless_names_somebody(number: int) -> list[bytes]:
-    """Refuse to name a process that is sent a signal when a file is ready."""
+def _unless_signal_owner(number: int) -> list[bytes]:
+    """Refuse naming a process to be signalled when a file is ready."""
     return [
         _step(_JUMP_EQUAL, number, no=5),
         _step(_LOAD, _ARGUMENTS_AT + 8),

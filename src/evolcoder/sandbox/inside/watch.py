@@ -1,7 +1,7 @@
-"""Looks at a running program from time to time, and ends it when it goes over a limit.
+"""Samples a running program and ends it when it exceeds a limit.
 
-Promises: a program that uses no processor is ended long before its time by the clock is over, and
-one that waits for a processor or a disk is not taken for such a one. Standard library only.
+A program that uses no CPU is ended long before its wall-clock limit; waiting for a CPU or a disk
+does not count as idle. Standard library only.
 """
 
 import os
@@ -17,23 +17,22 @@ from evolcoder.sandbox.inside.isolate import CHANNELS
 from evolcoder.sandbox.inside.metering import Meter
 from evolcoder.sandbox.inside.protocol import IDLE, STOP
 
-FIRST_LOOK_S, LOOK_S = 0.02, 0.03
-"""When a running program is looked at: first, and about how long after each look."""
-_FIRST_LOOK_MS = 1000 * FIRST_LOOK_S
+FIRST_SAMPLE_S, SAMPLE_S = 0.02, 0.03
+"""Time of the first sample, and the mean interval of further ones."""
+_FIRST_SAMPLE_MS = 1000 * FIRST_SAMPLE_S
 _ANSWERS = 1 << 22
-"""Bytes of answers that one look reads."""
+"""Bytes of answers read per sample."""
 _STOP_BYTES = 128
-_LOOKS_REST = 4
-"""How many times longer than a look the pause is that it adds."""
+_PAUSE_RATIO = 4
+"""Minimum ratio of the pause after a sample to the sample's duration."""
 _BUSY, _AT_WORK = 0.05, 0.9
-"""Part of the time for which a program uses a processor that is not idle for long, and of one that
-is not idle at all."""
+"""CPU shares: of a program that recovers from idleness, and of one that is not idle at all."""
 _pauses = random.Random()
-"""Its state is nobody else's: programs find the one of the module `random` as it was."""
+"""Separate from the module `random`, whose state programs must find unchanged."""
 
 
-class Watch:
-    """Looks at one running program after another."""
+class Watchdog:
+    """Watches one running program after another."""
 
     def __init__(self, control: socket.socket, meter: Meter) -> None:
         self.job = dict[str, Any]()
@@ -46,17 +45,17 @@ class Watch:
         self._calls = self._read = self._pid = 0
 
     def until_end(self, pid: int, job: dict[str, Any]) -> str:
-        """Wait for the cell to end; return which limit it went over, or ''."""
+        """Wait for the isolated process to end; return the limit that it exceeded, or ''."""
         process = os.pidfd_open(pid)
         self._poller.register(process, select.POLLIN)
         try:
-            events = self._poller.poll(_FIRST_LOOK_MS)
+            events = self._poller.poll(_FIRST_SAMPLE_MS)
             if not events:
-                self.job, self._pid, self._begun = job, pid, time.monotonic() - FIRST_LOOK_S
+                self.job, self._pid, self._begun = job, pid, time.monotonic() - FIRST_SAMPLE_S
                 self._calls, self._read, self._call_cpu = 0, 0, 0.0
                 self._stage_seen = {}
             while not events:
-                why, pause = self.look()
+                why, pause = self.sample()
                 if why:
                     os.kill(pid, signal.SIGKILL)
                     return why
@@ -64,21 +63,21 @@ class Watch:
             if (process, select.POLLIN) in events:
                 return ""
             if self._control.recv(_STOP_BYTES) != STOP:
-                self.leave()
+                self.exit()
             os.kill(pid, signal.SIGKILL)
             return "stopped"
         finally:
             self._poller.unregister(process)
             os.close(process)
 
-    def look(self) -> tuple[str, float]:
-        """Say which limit is passed, or '', and how long to wait before looking again."""
+    def sample(self) -> tuple[str, float]:
+        """Return the exceeded limit, or '', and the pause before the next sample."""
         stage, begun, cpu_before = self._stage()
         now = time.monotonic()
         if stage is not self._stage_seen:
-            self._stage_seen, self._idleness = stage, _Idleness(now - FIRST_LOOK_S)
-        cell = 0 if self.job["mode"] == "calls" else self._pid
-        self._cpu_s, why = self.meter.look(stage, now - self._idleness.at, cell)
+            self._stage_seen, self._idleness = stage, _Idleness(now - FIRST_SAMPLE_S)
+        isolated_pid = 0 if self.job["mode"] == "calls" else self._pid
+        self._cpu_s, why = self.meter.sample(stage, now - self._idleness.at, isolated_pid)
         self._idleness.add(now, self._cpu_s, self.meter.idleness)
         if why:
             return why, 0.0
@@ -92,21 +91,21 @@ class Watch:
         written = max(os.fstat(fd).st_size for fd in (CHANNELS.stdout, CHANNELS.stderr))
         if written > self.job["output"]:
             return "output", 0.0
-        # At times that no program can foresee, or it could rest whenever it is looked at.
-        pause = LOOK_S * (0.5 + _pauses.random())
-        # A look at many processes takes long, and is not to take most of a processor.
+        # Unpredictable, so that no program can rest whenever it is sampled.
+        pause = SAMPLE_S * (0.5 + _pauses.random())
+        # Sampling many processes takes long and must not use most of a CPU.
         took = time.monotonic() - now
-        self._idleness.at_most_s = 2 * LOOK_S + (1 + _LOOKS_REST) * took
-        return "", min(pause + _LOOKS_REST * took, left)
+        self._idleness.at_most_s = 2 * SAMPLE_S + (1 + _PAUSE_RATIO) * took
+        return "", min(pause + _PAUSE_RATIO * took, left)
 
-    def leave(self) -> NoReturn:
-        """End, because the parent has; the kernel ends the cell."""
+    def exit(self) -> NoReturn:
+        """Exit because the parent has ended; the kernel ends the isolated process."""
         os._exit(0)
 
     def _call_is_late(self) -> bool:
-        """Whether the call that was seen to run at the last look has had its processor time.
+        """Whether the current call has used up its CPU time, counted from the last sample.
 
-        The candidate could write answers that are none, and is then ended for these.
+        Fake answers cannot gain time: `should_continue` ends a candidate that writes them.
         """
         limits = self.job["run"].get("call_s")
         if not limits:
@@ -120,7 +119,7 @@ class Watch:
         return self._cpu_s - self._call_cpu >= allowed
 
     def _stage(self) -> tuple[dict[str, Any], float, float]:
-        """Return the limits of the stage that runs, and time and processor time at its start."""
+        """Return the limits of the current stage, and wall and CPU time at its start."""
         for line in os.pread(CHANNELS.report, 4096, 0).split(b"\n"):
             if line.startswith(b"compiled "):
                 begun, cpu_before = map(float, line.split()[1:3])
@@ -129,19 +128,20 @@ class Watch:
 
 
 class _Idleness:
-    """Adds up for how long a program could have used a processor and did not want to."""
+    """Sums the time for which a program could have used a CPU and did not."""
 
     def __init__(self, at: float = 0.0) -> None:
         self.at = at
-        """When it was last looked at."""
-        self.at_most_s = 2 * LOOK_S
-        """How long after that the next look may be, if the machine is not too busy for looks."""
+        """Time of the last sample."""
+        self.at_most_s = 2 * SAMPLE_S
+        """Longest interval to the next sample, unless the machine is too busy for sampling."""
         self._cpu_s = self._in_all_s = self._lately_s = 0.0
 
     def add(self, now: float, cpu_s: float, idleness: Callable[[], float]) -> None:
-        """Add the time since the last look, of which no more counts than there is by rights.
+        """Add the time since the last sample, up to the expected interval.
 
-        A machine that stood still, or was too busy for looks, says nothing of the program.
+        A longer interval means that the machine was suspended or too busy, not that the program
+        was idle.
         """
         gone_by, used = min(now - self.at, self.at_most_s), cpu_s - self._cpu_s
         if used < _AT_WORK * gone_by:
@@ -152,7 +152,7 @@ class _Idleness:
         self.at, self._cpu_s = now, cpu_s
 
     def is_over(self, stage: dict[str, Any], *, ran_s: float) -> bool:
-        """Whether it has been idle for too long; or for most of its time, where that is over."""
+        """Whether it was idle for too long, or for most of its time once that is over."""
         return (
             self._lately_s >= stage["idle_s"]
             or self._in_all_s >= stage["idle_in_all_s"]

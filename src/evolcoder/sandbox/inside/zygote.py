@@ -1,12 +1,11 @@
-"""The process that lives as long as its container and forks a cell for every program.
+"""The long-lived process of a container, which forks an isolated process for every program.
 
-Promises: it never holds a program, a test or an answer; those travel in descriptors that it hands
-on unread. A cell runs in process ids and mounts of its own and is gone, with all that it started,
-before the next begins. It ends when its parent does. Standard library only.
+Guarantees: it never contains a program, a test or an answer; those travel in descriptors that it
+passes on unread. An isolated process has its own PID and mount namespaces, and is gone with all
+that it started before the next begins. The zygote ends with its parent. Standard library only.
 
-Its configuration names the descriptor of its control socket; `line` says what comes and goes there.
-What is done here for every program is little and made of few objects: after a fork, each page that
-is written to costs a fault.
+Its configuration names the descriptor of its control socket; see `protocol` for the messages.
+The work per program uses few objects, because each page written to after a fork costs a page fault.
 """
 
 import functools
@@ -21,43 +20,42 @@ from typing import Any, NoReturn
 
 from evolcoder.sandbox.inside import isolate, libc, metering, process_tree, seccomp, tasks
 from evolcoder.sandbox.inside.isolate import CHANNELS
-from evolcoder.sandbox.inside.protocol import End, Line, Received, opened
-from evolcoder.sandbox.inside.watch import Watch
+from evolcoder.sandbox.inside.protocol import End, ReceivedJob, WorkerConnection, unpack_message
+from evolcoder.sandbox.inside.watch import Watchdog
 
-_FIRST_WORDS = 128
-"""How much of a report is read for its first lines: of two processes, either may speak first."""
+_READY_BYTES = 128
+"""Bytes of a report that are searched for `ready`; either of two processes may write first."""
 
 
 def main(config: dict[str, Any]) -> NoReturn:
-    """Settle in, say so, and serve jobs for ever."""
-    line = Line(config["control"], config["group"])
-    _become_nobody(config["uid"])
-    _own_namespaces()
+    """Set up, announce readiness, and serve jobs until the parent disconnects."""
+    connection = WorkerConnection(config["control"], config["group"])
+    _drop_root(config["uid"])
+    _enter_namespaces()
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != config["home"])]
     libc.no_new_privileges()
     _load(config["warm"])
-    nursery = _Nursery(line)
+    runner = _JobRunner(connection)
     random.seed(0)
     gc.collect()
     gc.freeze()
-    with line.taking_jobs():
-        while job := line.next_job():
-            line.say_end(nursery.serve(job))
-            nursery.tidy()
+    with connection.accepting_jobs():
+        while job := connection.next_job():
+            connection.send_end(runner.serve(job))
+            runner.clean_up()
     os._exit(0)
 
 
 def _load(names: list[str]) -> None:
-    """Import what programs use most; some of it wants a folder of its own meanwhile."""
-    room = libc.mounted(b"tmpfs", isolate.ROOM, libc.NO_SUID | libc.NO_DEVICES)
-    libc.carry_out([room])
+    """Import commonly used modules; some need a writable folder meanwhile."""
+    libc.run_steps([libc.mount_step(b"tmpfs", isolate.SCRATCH, libc.NO_SUID | libc.NO_DEVICES)])
     for name in names:
         importlib.import_module(name)
-    libc.carry_out([libc.unmounted(isolate.ROOM)])
+    libc.run_steps([libc.umount_step(isolate.SCRATCH)])
 
 
-def _become_nobody(uid: int | None) -> None:
-    """Stop being root, where the container was made by root."""
+def _drop_root(uid: int | None) -> None:
+    """Drop root if the container was made by root."""
     if uid is None:
         return
     libc.mount_proc()
@@ -67,15 +65,15 @@ def _become_nobody(uid: int | None) -> None:
     libc.set_dumpable(1)
 
 
-def _own_namespaces() -> None:
-    """Take namespaces in which this process may make cells, and nothing outside of them.
+def _enter_namespaces() -> None:
+    """Enter new namespaces, in which this process may isolate programs.
 
-    It goes on as the first process of its own process ids: only these may it leave and come back
-    to, once for every cell.
+    It continues as the first process of its PID namespace: this is the only one that it can leave
+    and re-enter, once per program.
     """
     uid, gid = os.getuid(), os.getgid()
     own = libc.NEW_USERS | libc.NEW_MOUNTS | libc.NEW_PIDS
-    libc.carry_out([libc.unshared(own)])
+    libc.run_steps([libc.unshare_step(own)])
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -86,67 +84,69 @@ def _own_namespaces() -> None:
     if child := os.fork():
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    libc.keep_mounts_private()
+    libc.make_mounts_private()
     libc.mount_proc()
     libc.set_dumpable(1)
 
 
-class _Nursery:
-    """Where cells are made, one after the other."""
+class _JobRunner:
+    """Runs one job after another in isolated processes."""
 
-    def __init__(self, line: Line) -> None:
-        self._doors = isolate.Doors(seccomp.assemble(counted=bool(line.group)))
+    def __init__(self, connection: WorkerConnection) -> None:
+        self._isolation = isolate.IsolationSteps(seccomp.assemble(counted=bool(connection.group)))
         home = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        # As it is before a cell mounts its own there.
+        # Opened before an isolated process mounts its own /proc.
         proc = os.open("/proc", os.O_RDONLY)
-        self._meter = metering.meter(line.group, functools.partial(process_tree.others, proc), proc)
-        self._watch = Watch(line.control, self._meter)
-        self._limits, self._most, self._before = b"", dict[str, Any](), list[libc.Step]()
-        self._home = [libc.entered(home, libc.NEW_PIDS)]
-        room = libc.unmounted(isolate.ROOM)
-        self._after, self._after_failure = (room, libc.unmounted(b"/proc")), (room,)
+        self._meter = metering.meter(
+            connection.group, functools.partial(process_tree.others, proc), proc
+        )
+        self._watchdog = Watchdog(connection.control, self._meter)
+        self._limits, self._job_limits, self._before = b"", dict[str, Any](), list[libc.Step]()
+        self._home = [libc.setns_step(home, libc.NEW_PIDS)]
+        unmount = libc.umount_step(isolate.SCRATCH)
+        self._after, self._after_failure = (unmount, libc.umount_step(b"/proc")), (unmount,)
         self._left: Sequence[libc.Step] = ()
 
-    def serve(self, received: Received) -> End:
-        """Run one job to its end and say how it ended."""
+    def serve(self, received: ReceivedJob) -> End:
+        """Run one job to its end and return how it ended."""
         if received.limits != self._limits:
-            self._take(received.limits)
-        self._meter.begin(self._most)
-        job = self._most | opened(received.work)
+            self._set_limits(received.limits)
+        self._meter.begin(self._job_limits)
+        job = self._job_limits | unpack_message(received.work)
         begun = time.monotonic()
-        libc.carry_out(self._before)
+        libc.run_steps(self._before)
         pid = libc.fork()
         if pid == 0:
-            tasks.live(job, self._doors.shut)
-        libc.carry_out(self._home)
-        why = self._watch.until_end(pid, job)
+            tasks.run_job(job, self._isolation.apply)
+        libc.run_steps(self._home)
+        why = self._watchdog.until_end(pid, job)
         _, status, rusage = os.wait4(pid, 0)
         ended = time.monotonic()
         code = os.waitstatus_to_exitcode(status)
         used, peak = self._meter.end(job, rusage, code)
-        is_closed_in = b"ready" in os.pread(CHANNELS.report, _FIRST_WORDS, 0)
-        self._left = self._after if is_closed_in else self._after_failure
+        is_isolated = b"ready" in os.pread(CHANNELS.report, _READY_BYTES, 0)
+        self._left = self._after if is_isolated else self._after_failure
         return End(why or used.over, code, begun, ended, used.cpu_s, peak)
 
-    def tidy(self) -> None:
-        """Take away what is left of a job whose processes are all gone.
+    def clean_up(self) -> None:
+        """Unmount what is left of a finished job.
 
-        The kernel has it wait for its other processors, so the end is said before.
+        The kernel synchronises all CPUs meanwhile, so the end is reported first.
         """
-        libc.carry_out(self._left)
+        libc.run_steps(self._left)
 
-    def _take(self, limits: bytes) -> None:
-        """Read limits, which are mostly those of the job before."""
-        self._limits, most = limits, opened(limits)
+    def _set_limits(self, limits: bytes) -> None:
+        """Decode limits; most jobs have those of the previous one."""
+        self._limits, current = limits, unpack_message(limits)
         for stage in ("compile", "run"):
-            most[stage]["limits"] = [
-                *self._meter.steps(stage, most),
-                *isolate.limits(most[stage], most),
+            current[stage]["limits"] = [
+                *self._meter.steps(stage, current),
+                *isolate.limit_steps(current[stage], current),
             ]
-        room = f"size={most['files']},nr_inodes={most['inodes']},mode=0700".encode()
+        options = f"size={current['files']},nr_inodes={current['inodes']},mode=0700".encode()
         flags = libc.NO_SUID | libc.NO_DEVICES
         self._before = [
-            libc.mounted(b"tmpfs", isolate.ROOM, flags, room),
-            libc.unshared(libc.NEW_PIDS),
+            libc.mount_step(b"tmpfs", isolate.SCRATCH, flags, options),
+            libc.unshare_step(libc.NEW_PIDS),
         ]
-        self._most = most
+        self._job_limits = current

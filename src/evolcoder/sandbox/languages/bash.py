@@ -1,6 +1,6 @@
-"""Bash; the seal is made of keywords, which no function of the candidate's can replace.
+"""Bash; the seal consists of keywords, which no function of the candidate can replace.
 
-The programs that its scripts call are part of every Debian, but for two that models like to call.
+Its scripts call programs that every Debian has, except two that models like to use.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
@@ -13,7 +13,7 @@ LANGUAGE = Language(
     hidden=("bash", "-c", 'eval "$(cat)"'),
     seal=Seal(
         check=r"^(\s*)(\[\[ .* \]\])\s*$",
-        counted=(
+        check_replacement=(
             r"\1if \2; then ((n_NAME += 1)); "
             r'else printf "REFUSED %d failed\\n" "$n_NAME" >&2; false; fi'
         ),
@@ -24,13 +24,13 @@ LANGUAGE = Language(
             name="bc",
             program="command -v bc >/dev/null && echo 42",
             package="bc",
-            users=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*bc\b",
+            used_by=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*bc\b",
         ),
         Requirement(
             name="rev",
             program="command -v rev >/dev/null && echo 42",
             package="bsdextrautils",
-            users=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*rev\b",
+            used_by=r"(?:^|[|;&(`]|\b(?:do|then|else)\b)\s*rev\b",
         ),
     ),
 )

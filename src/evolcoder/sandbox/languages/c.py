@@ -1,6 +1,6 @@
-"""C, by gcc.
+"""C, compiled by gcc.
 
-A hidden program also stays out of the file that the compiler hands to the assembler (`-pipe`).
+`-pipe` keeps a hidden program out of the temporary file between compiler and assembler.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
@@ -22,23 +22,23 @@ static void done_NAME(void) { say_NAME(3, "TOKEN %d\\n"); }
 SEAL = Seal(
     prologue=PROLOGUE,
     check=r"^(\s*)assert\((.*)\);\s*$",
-    counted=r"\1check_NAME((\2));",
+    check_replacement=r"\1check_NAME((\2));",
     epilogue="    done_NAME();",
-    closers=1,
+    closing_braces=1,
 )
 HEADERS = Requirement(
     name="C library with its headers",
     program="#include <assert.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
     'int main(void) { printf("%d\\n", 6 * 7); return 0; }',
     package="libc6-dev",
-    absent=r"\.h: No such file|\bcrt1\.o\b|cannot find -l[cm]\b",
+    error_pattern=r"\.h: No such file|\bcrt1\.o\b|cannot find -l[cm]\b",
 )
 LANGUAGE = Language(
     name="c",
     file="main.c",
     package="gcc libc6-dev",
     compiler=("gcc", "-O1", "-std=c17", "-o", "main", "main.c", "-lm"),
-    fed=("-O1", "-std=c17", "-pipe", "-o", "main", "-x", "c", "-", "-lm"),
+    stdin_arguments=("-O1", "-std=c17", "-pipe", "-o", "main", "-x", "c", "-", "-lm"),
     command=("./main",),
     seal=SEAL,
     requirements=(HEADERS,),

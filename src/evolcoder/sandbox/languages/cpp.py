@@ -1,4 +1,4 @@
-"""C++, by g++; sealed as C is."""
+"""C++, compiled by g++; sealed like C."""
 
 from evolcoder.sandbox.language import Language, Requirement
 from evolcoder.sandbox.languages.c import HEADERS, SEAL
@@ -8,7 +8,7 @@ LANGUAGE = Language(
     file="main.cpp",
     package="g++ libc6-dev",
     compiler=("g++", "-O1", "-std=c++17", "-o", "main", "main.cpp"),
-    fed=("-O1", "-std=c++17", "-pipe", "-o", "main", "-x", "c++", "-"),
+    stdin_arguments=("-O1", "-std=c++17", "-pipe", "-o", "main", "-x", "c++", "-"),
     command=("./main",),
     seal=SEAL,
     requirements=(
@@ -17,7 +17,7 @@ LANGUAGE = Language(
             name="bits/stdc++.h",
             program="#include <bits/stdc++.h>\nint main() { std::cout << 6 * 7; }",
             package="g++",
-            users=r"bits/stdc\+\+\.h",
+            used_by=r"bits/stdc\+\+\.h",
         ),
     ),
 )

@@ -1,8 +1,8 @@
-"""C#, by Mono."""
+"""C#, compiled and run by Mono."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
-CODA = """
+SUFFIX = """
 static class Check_NAME {
     static int n;
     public static void That(bool holds) {
@@ -22,11 +22,11 @@ LANGUAGE = Language(
     compiler=("mcs", "-nowarn:1717", "-d:DEBUG", "-r:System.Numerics", "-out:main.exe", "main.cs"),
     command=("mono", "main.exe"),
     seal=Seal(
-        coda=CODA,
+        suffix=SUFFIX,
         check=r"^(\s*)Debug\.Assert\((.*)\);\s*$",
-        counted=r"\1Check_NAME.That(\2);",
+        check_replacement=r"\1Check_NAME.That(\2);",
         epilogue="    Check_NAME.Done();",
-        closers=2,
+        closing_braces=2,
     ),
     requirements=(
         Requirement(
@@ -35,7 +35,7 @@ LANGUAGE = Language(
             "using System.Security.Cryptography; class Probe { static void Main() {\n"
             "System.Console.WriteLine(new BigInteger(6 * 7)); } }",
             package="libmono-system-numerics4.0-cil",
-            absent=r"CS0006: .*System\.Numerics",
+            error_pattern=r"CS0006: .*System\.Numerics",
         ),
     ),
 )

@@ -1,14 +1,14 @@
-"""Go; a program with tests or without a main function is run by `go test`'s own means.
+"""Go; a program with tests or without a main function is built by `go test`.
 
-C is out of reach, since its compiler could include the source; Go's own `embed` takes no links.
+cgo is off, since a C compiler could include the source; Go's own `embed` follows no links.
 
-From 1.20 on Go comes without its library compiled, which each cell would do anew: 10 s and 130 MB.
+Since 1.20, Go's standard library is not precompiled; each program would compile it: 10 s, 130 MB.
 """
 
 from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
-TMP = "/tmp"  # noqa: S108 - the cell's own
-CODA = """
+TMP = "/tmp"  # noqa: S108 - private to each program
+SUFFIX = """
 func TestMain(m *testing.M) {
     code := m.Run()
     if code == 0 {
@@ -25,7 +25,7 @@ LANGUAGE = Language(
     package="golang-go",
     compiler=("go", "test", "-c", "-o", "main", "main_test.go"),
     with_main=Main(
-        seen=r"(?ms)\A(?!.*^func Test).*^package main\b.*^func main\(\)",
+        pattern=r"(?ms)\A(?!.*^func Test).*^package main\b.*^func main\(\)",
         file="main.go",
         arguments=("build", "-o", "main", "main.go"),
     ),
@@ -33,8 +33,8 @@ LANGUAGE = Language(
     command=("./main",),
     seal=Seal(
         prologue='import os_NAME "os"\n',
-        after=r"\s*package \w+[^\n]*\n",
-        coda=CODA,
+        prologue_after=r"\s*package \w+[^\n]*\n",
+        suffix=SUFFIX,
         failed=r"^--- FAIL(?![\s\S]*^panic:)",
     ),
     environment=(
@@ -44,7 +44,7 @@ LANGUAGE = Language(
         ("CGO_ENABLED", "0"),
         ("GODEBUG", "installgoroot=all"),
     ),
-    once=(
+    post_install=(
         'find "$(go env GOROOT)/pkg/" -name fmt.a | grep -q . ||'
         " { go install std && go clean -cache; }"
     ),

@@ -1,13 +1,13 @@
-"""Java; assertions are on, and tuples are those of javatuples, as in MultiPL-E's prompts."""
+"""Java; assertions are enabled, and tuples come from javatuples, as in MultiPL-E's prompts."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Two thirds of the processor time for programs that are compiled once and end soon."""
+"""Takes two thirds of the CPU time for programs that are compiled once and end soon."""
 CLASS = r"^(?:\w+[ \t]+)*class[ \t]+"
-"""The head of a class at the margin; what is inside of another class, or a comment, is none."""
+"""Start of an unindented class declaration, which excludes nested classes and comments."""
 CLASSES = ".:/usr/share/java/javatuples.jar"
-CODA = """
+SUFFIX = """
 class Check_NAME {
     private static int n;
     static void that(boolean holds) {
@@ -41,13 +41,13 @@ LANGUAGE = Language(
         "Main.java",
     ),
     command=("java", "-ea", *QUICK, "-cp", CLASSES, "MAIN"),
-    main=rf"(?m){CLASS}(\w+)(?:(?!{CLASS})[\s\S])*?static\s+void\s+main\s*\(",
+    main_pattern=rf"(?m){CLASS}(\w+)(?:(?!{CLASS})[\s\S])*?static\s+void\s+main\s*\(",
     seal=Seal(
-        coda=CODA,
+        suffix=SUFFIX,
         check=r"^(\s*)assert\s*\((.*)\);\s*$",
-        counted=r"\1Check_NAME.that(\2);",
+        check_replacement=r"\1Check_NAME.that(\2);",
         epilogue="    Check_NAME.done();",
-        closers=2,
+        closing_braces=2,
     ),
     requirements=(
         Requirement(
@@ -55,7 +55,7 @@ LANGUAGE = Language(
             program="import org.javatuples.*; class Main { public static void main(String[] a) {\n"
             "System.out.println(Pair.with(6 * 7, 0).getValue0()); } }",
             package="libjavatuples-java",
-            users=r"\borg\.javatuples\b",
+            used_by=r"\borg\.javatuples\b",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""JavaScript, by Node; the functions of the seal are taken before the candidate can touch them."""
+"""JavaScript, run by Node; the seal keeps its own references, taken before the candidate runs."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -19,14 +19,14 @@ PROLOGUE = """const check_NAME = (() => {
 SEAL = Seal(
     prologue=PROLOGUE,
     check=r"^(\s*)assert\.deepEqual\(",
-    counted=r"\1check_NAME.equal(",
+    check_replacement=r"\1check_NAME.equal(",
     epilogue="check_NAME.done();",
 )
 ASSERT = Requirement(
     name="node:assert",
     program='require("node:assert").deepEqual([6 * 7], [42]); console.log("42");',
     package="nodejs",
-    users=r"\bnode:assert\b",
+    used_by=r"\bnode:assert\b",
 )
 LANGUAGE = Language(
     name="javascript",

@@ -1,4 +1,4 @@
-"""Julia; where it may not write to /proc/self/mem, it makes a file of 128 MB for its code."""
+"""Julia; if it cannot write to /proc/self/mem, it makes a file of 128 MB for its code."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -18,7 +18,7 @@ LANGUAGE = Language(
             name="Test",
             program="using Test\n@test 6 * 7 == 42\nprintln(6 * 7)",
             package="julia (julialang.org)",
-            users=r"^\s*using Test\b",
+            used_by=r"^\s*using Test\b",
         ),
     ),
 )

@@ -11,7 +11,7 @@ LANGUAGE = Language(
     seal=Seal(
         failed=r"\b[1-9]\d* failure",
         check=r"^os\.exit\(lu\.LuaUnit\.run\(\)\)\s*$",
-        counted=(
+        check_replacement=(
             "if lu.LuaUnit.run() ~= 0 then os.exit(1) end\n"
             'local done = io.open("/dev/fd/3", "w")\ndone:write("TOKEN 1\\\\n")\ndone:close()'
         ),
@@ -21,7 +21,7 @@ LANGUAGE = Language(
             name="luaunit",
             program='local lu = require("luaunit")\nlu.assertEquals(6 * 7, 42)\nprint(6 * 7)',
             package="lua-unit",
-            users=r"\bluaunit\b",
+            used_by=r"\bluaunit\b",
         ),
     ),
 )

@@ -11,7 +11,7 @@ LANGUAGE = Language(
     seal=Seal(
         prologue="$main::n_NAME = 0;\n",
         check=r'print "ok!" *\}else\{\s*exit 1;',
-        counted=(
+        check_replacement=(
             r'$main::n_NAME += 1; print "ok!" }else{ '
             r'syswrite(STDERR, "REFUSED $main::n_NAME failed\\n"); exit 1;'
         ),
@@ -22,7 +22,7 @@ LANGUAGE = Language(
             name="Test::Deep",
             program="use Test::Deep;\nprint eq_deeply([6 * 7], [42]) ? 42 : 0;",
             package="libtest-deep-perl",
-            users=r"\bTest::Deep\b",
+            used_by=r"\bTest::Deep\b",
         ),
     ),
 )

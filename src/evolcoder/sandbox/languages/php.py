@@ -1,4 +1,4 @@
-"""PHP, with the extensions that its official builds have compiled in and Debian's has not."""
+"""PHP, with extensions that official builds compile in and Debian's build does not."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -26,9 +26,9 @@ LANGUAGE = Language(
     hidden=("php", *SETTINGS),
     seal=Seal(
         prologue=PROLOGUE,
-        after=r"\s*<\?php\b",
+        prologue_after=r"\s*<\?php\b",
         check=r"^(\s*)if \((.*)\) \{ throw new Exception\(\"Test failed!\"\); \}\s*$",
-        counted=r"\1check_NAME(!(\2));",
+        check_replacement=r"\1check_NAME(!(\2));",
         epilogue="\\file_put_contents('php://fd/3', \"TOKEN $n_NAME\\n\");",
     ),
     requirements=(
@@ -36,13 +36,13 @@ LANGUAGE = Language(
             name="mbstring",
             program="<?php echo mb_strlen(str_repeat('x', 42));",
             package="php-mbstring",
-            users=r"\bmb_\w+\s*\(",
+            used_by=r"\bmb_\w+\s*\(",
         ),
         Requirement(
             name="ctype or iconv",
             program="<?php echo ctype_digit(iconv('UTF-8', 'UTF-8', '42')) ? 42 : 0;",
             package="php-common",
-            users=r"\b(?:ctype|iconv)\w*\s*\(",
+            used_by=r"\b(?:ctype|iconv)\w*\s*\(",
         ),
     ),
 )

@@ -22,7 +22,7 @@ LANGUAGE = Language(
     seal=Seal(
         prologue=PROLOGUE,
         check=r"^(\s*)stopifnot\((.*)\)\s*$",
-        counted=r"\1check_NAME(\2)",
+        check_replacement=r"\1check_NAME(\2)",
         epilogue='cat("TOKEN ", seal_NAME$n, "\\n", sep = "", file = "/dev/fd/3")',
     ),
     requirements=(

@@ -1,4 +1,4 @@
-"""Racket; a failed check does not end a program, so the seal asks the log of checks."""
+"""Racket; a failed check does not end a program, so the seal reads rackunit's log of checks."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -24,7 +24,7 @@ LANGUAGE = Language(
             program="#lang racket\n(require rackunit rackunit/log)\n"
             "(check-within (* 6 7) 42 0.001)\n(display (* 6 7))",
             package="racket",
-            users=r"\brackunit\b",
+            used_by=r"\brackunit\b",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Ruby; tests run before the end of the program instead of behind it."""
+"""Ruby; tests run before the end of the program instead of at exit."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
@@ -22,7 +22,7 @@ LANGUAGE = Language(
             name="test-unit",
             program='require "test/unit"\nTest::Unit::AutoRunner.need_auto_run = false\nputs 6 * 7',
             package="ruby-test-unit",
-            users=r"\btest/unit\b",
+            used_by=r"\btest/unit\b",
         ),
     ),
 )

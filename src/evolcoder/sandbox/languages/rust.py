@@ -1,11 +1,11 @@
-"""Rust; assertions are named by their full path, which no macro of the candidate's can shadow.
+"""Rust; assertions use their full path, which no macro of the candidate can shadow.
 
-A hidden program is one codegen unit, so that no object file of another one can be embedded.
+A hidden program is a single codegen unit, so that it cannot embed another unit's object file.
 """
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
-CODA = """
+SUFFIX = """
 mod check_NAME {
     static N: ::std::sync::atomic::AtomicUsize = ::std::sync::atomic::AtomicUsize::new(0);
     pub fn count() { N.fetch_add(1, ::std::sync::atomic::Ordering::SeqCst); }
@@ -20,17 +20,17 @@ LANGUAGE = Language(
     file="main.rs",
     package="rustc gcc libc6-dev",
     compiler=("rustc", "--edition", "2021", "-C", "opt-level=1", "-o", "main", "main.rs"),
-    fed=(
+    stdin_arguments=(
         *("--edition", "2021", "-C", "opt-level=1", "-C", "codegen-units=1"),
         *("--crate-name", "main", "-o", "main", "-"),
     ),
     command=("./main",),
     seal=Seal(
-        coda=CODA,
+        suffix=SUFFIX,
         check=r"^(\s*)assert(_eq|)!\((.*)\);\s*$",
-        counted=r"\1::std::assert\2!(\3); check_NAME::count();",
+        check_replacement=r"\1::std::assert\2!(\3); check_NAME::count();",
         epilogue="    check_NAME::done();",
-        closers=1,
+        closing_braces=1,
         failed=r"^assertion .*failed",
     ),
     requirements=(
@@ -38,14 +38,14 @@ LANGUAGE = Language(
             name="linker (cc) with the C library",
             program='fn main() { println!("{}", 6 * 7); }',
             package="gcc libc6-dev",
-            absent=r"linker `\w+` not found|\bcrt1\.o\b|cannot find -l\w+",
+            error_pattern=r"linker `\w+` not found|\bcrt1\.o\b|cannot find -l\w+",
         ),
         Requirement(
             name="standard library",
             program="use std::collections::HashMap; fn main() {\n"
             'println!("{}", 42 + HashMap::<i8, i8>::new().len()); }',
             package="rustc",
-            absent=r"can't find crate for `(?:std|core)`",
+            error_pattern=r"can't find crate for `(?:std|core)`",
         ),
     ),
 )

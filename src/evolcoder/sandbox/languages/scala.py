@@ -1,12 +1,12 @@
-"""Scala, compiled by scalac and run by Java itself, which starts three times as fast as `scala`."""
+"""Scala, compiled by scalac and run by Java, which starts three times as fast as `scala`."""
 
 from evolcoder.sandbox.language import Language, Requirement, Seal
 
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Less than half of the processor time for programs that are compiled once and end soon."""
+"""Takes less than half of the CPU time for programs that are compiled once and end soon."""
 OBJECT = r"^(?:\w+[ \t]+)*object[ \t]+"
-"""The head of an object at the margin; helpers may stand before the one that has main."""
-CODA = """
+"""Start of an unindented object declaration; helper objects may precede the one with `main`."""
+SUFFIX = """
 object Check_NAME {
   private var n = 0
   def that(holds: Boolean): Unit = {
@@ -27,20 +27,20 @@ LANGUAGE = Language(
     compiler=("scalac", "-nowarn", "-d", ".", "Main.scala"),
     command=("java", *QUICK, "-cp", ".:/usr/share/java/scala-library.jar", "MAIN"),
     environment=(("JAVA_OPTS", " ".join(QUICK)),),
-    main=rf"(?m){OBJECT}(\w+)(?:(?!{OBJECT})[\s\S])*?\bdef\s+main\b",
+    main_pattern=rf"(?m){OBJECT}(\w+)(?:(?!{OBJECT})[\s\S])*?\bdef\s+main\b",
     seal=Seal(
-        coda=CODA,
+        suffix=SUFFIX,
         check=r"^(\s*)assert\((.*)\);\s*$",
-        counted=r"\1Check_NAME.that(\2);",
+        check_replacement=r"\1Check_NAME.that(\2);",
         epilogue="    Check_NAME.done()",
-        closers=2,
+        closing_braces=2,
     ),
     requirements=(
         Requirement(
             name="/usr/share/java/scala-library.jar",
             program="object Main { def main(a: Array[String]): Unit = println(6 * 7) }",
             package="scala-library",
-            absent=r"(?:NoClassDefFoundError|ClassNotFoundException): scala[/.]",
+            error_pattern=r"(?:NoClassDefFoundError|ClassNotFoundException): scala[/.]",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Swift, without the tracer that it starts behind a crash, which writes to standard output."""
+"""Swift, without the backtracer that it starts after a crash, which writes to standard output."""
 
 from evolcoder.sandbox.language import Language, Main, Requirement, Seal
 
@@ -8,7 +8,7 @@ LANGUAGE = Language(
     package="swiftlang (debian 13) or swift (swift.org)",
     compiler=("swiftc", "-o", "main", "main.swift"),
     with_main=Main(
-        seen=r"(?m)^@main\b",
+        pattern=r"(?m)^@main\b",
         file="program.swift",
         arguments=("-parse-as-library", "-o", "main", "program.swift"),
     ),

@@ -21,7 +21,7 @@ LANGUAGE = Language(
             name="target es2022 (TypeScript 4.6)",
             program="const answer: number | undefined = [6 * 7].at(0); console.log(answer);",
             package="typescript (npm) or node-typescript",
-            absent=r"error TS(?:6046|6053)",
+            error_pattern=r"error TS(?:6046|6053)",
         ),
     ),
 )
