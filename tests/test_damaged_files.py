@@ -20,7 +20,7 @@ from evolcoder.errors import RunFolderError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.grading import reference_checks as controls_module
-from evolcoder.grading.problem_test import TestNeeds
+from evolcoder.grading.problem_test import ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from small_bench import small_bench
 
@@ -46,7 +46,7 @@ class References:
     def make(self, folder):
         class Measured(ReferenceChecks):
             async def _measured(self, problem):
-                need = TestNeeds(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+                need = ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
                 return controls_module.ReferenceFinding("passed", "failed"), need
 
         with closing(Measured(folder / self.name, None, "")) as controls:
@@ -55,7 +55,7 @@ class References:
     def use(self, folder):
         with closing(ReferenceChecks(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))
-            asyncio.run(controls.need(PROBLEM))
+            asyncio.run(controls.measurement(PROBLEM))
 
 
 class Embeddings:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, TestedProgram
+from evolcoder.bench.base import AssertChecks, CandidateProgram, ExtractedProgram, Problem
 from evolcoder.bench.scores import (
     bootstrap,
     compare,
@@ -189,7 +189,7 @@ def test_a_share_of_odd_findings_is_counted():
         ExtractedProgram.NOTHING,
         ExtractedProgram.FENCE,
     ]
-    counted = findings(TestedProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
+    counted = findings(CandidateProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
     assert (counted.n, counted.n_odd) == (5, 2)
     assert counted.by_found[0] == (ExtractedProgram.FENCE, 2)
     assert sum(n for _, n in counted.by_found) == counted.n

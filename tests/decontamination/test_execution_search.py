@@ -9,8 +9,8 @@ from evolcoder.decontamination.execution.agreement import _AGREEING, agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import DropRule, dropped, hits_of
-from evolcoder.grading.calls import call_isolated, costly_limits
-from evolcoder.grading.problem_test import TestNeeds
+from evolcoder.grading.calls import call_isolated, comparison_limits
+from evolcoder.grading.problem_test import ReferenceMeasurement
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -47,7 +47,7 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return TestNeeds()
+    return ReferenceMeasurement()
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,11 @@ def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
     others = [encode(["value", one]) for one in (1.0, 2.5, [4, 3], {5}, 10**5000, 7)]
     for exact in (True, False):
         apart = call_isolated(
-            sandbox.sandbox, _AGREEING, "agreement_apart", [lines, others, exact], costly_limits(0)
+            sandbox.sandbox,
+            _AGREEING,
+            "agreement_apart",
+            [lines, others, exact],
+            comparison_limits(0),
         )
         assert sandbox.runner.run(apart) == agreement(lines, others, exact=exact)
 

@@ -27,10 +27,10 @@ ANSWERS = {"small/0": DOUBLE, "small/1": ADD, "small/2": LAST}
 STEPS = {
     "the program is taken out": "evolcoder.bench.function_bench.python_program",
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
-    "the test is read": "evolcoder.grading.asserts.read_checks",
+    "the test is read": "evolcoder.grading.asserts.parse_asserts",
     "the test is made ready": "evolcoder.grading.problem_test.AssertTest.of",
     "calls are made ready": "evolcoder.grading.problem_test.CallTest.against",
-    "arguments are encoded": "evolcoder.grading.calls.encoded_calls",
+    "arguments are encoded": "evolcoder.grading.calls.encode_calls",
     "the candidate runs": "evolcoder.grading.calls.Program",
     "answers are split": "evolcoder.grading.calls._lines",
     "an answer is decoded": "evolcoder.grading.answers.decode",

@@ -84,7 +84,8 @@ def test_some_problems_that_need_it_are_named_before_anything_is_asked(evaluate,
         code, _, (line,) = evaluate("--model", f"{server.base_url}#toy")
         assert (code, server.calls) == (2, [])
     assert (
-        line == f"evolcoder: small-sh: 1 of 4 problems (small/3) {NAMED}; --partial leaves them out"
+        line
+        == f"evolcoder: small-sh: 1 of 4 problems (small/3) {NAMED}; use --partial to leave them out"
     )
     assert not (tmp_path / "e").exists()
 

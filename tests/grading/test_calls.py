@@ -18,13 +18,13 @@ from driver import QUICK
 from evolcoder.bench.comparators import Comparator
 from evolcoder.grading import calls
 from evolcoder.grading.calls import (
-    LIGHT_BYTES,
-    LIGHT_BYTES_IN_ALL,
+    INLINE_BYTES,
+    INLINE_BYTES_TOTAL,
     CallTest,
     TooCostlyError,
-    answers_of,
     call_isolated,
     grade_calls,
+    run_calls,
 )
 from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Execution, Kind, Limits, Status
@@ -98,7 +98,7 @@ def test_a_long_answer_is_not_decoded_here(name, oracle):
 @pytest.mark.parametrize("name", LINES)
 def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
     """Lines that are each short enough are decoded here up to a bound on all, and then elsewhere."""
-    line = LINES[name](LIGHT_BYTES * 2 // 3)
+    line = LINES[name](INLINE_BYTES * 2 // 3)
     n = 2 * MB // len(line)
     few = spent(line + b"\n", n=1, oracle=oracle)[0]
     seconds, verdict, _ = spent((line + b"\n") * n, n=n, oracle=oracle)
@@ -110,9 +110,9 @@ def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
     """The bound counts bytes of answers and expected ones, once for a line that was seen before."""
     seen = []
     monkeypatch.setattr(calls, "mark", lambda line, case: seen.append((line, case)) or calls.RIGHT)
-    line = LINES["colliding members of a set"](LIGHT_BYTES // 2)
+    line = LINES["colliding members of a set"](INLINE_BYTES // 2)
     grade((line + b"\n") * 500, n=500)
-    assert sum(len(line) + len(case.expected) for line, case in seen) <= LIGHT_BYTES_IN_ALL
+    assert sum(len(line) + len(case.expected) for line, case in seen) <= INLINE_BYTES_TOTAL
     assert len(seen) > 5
 
 
@@ -260,8 +260,8 @@ def test_a_verdict_does_not_depend_on_where_answers_are_compared(at_every_level,
     source, inputs, expected, oracle = case
     test = CallTest.of("f", inputs=[(x,) for x in inputs], expected=expected, oracle=oracle)
     found = []
-    for most in (LIGHT_BYTES, 0):
-        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+    for most in (INLINE_BYTES, 0):
+        monkeypatch.setattr(calls, "INLINE_BYTES", most)
         verdict = at_every_level.grade(grade_calls, f"def f(x):\n    {source}\n", test)
         found.append((verdict.kind, verdict.check, verdict.outcomes, verdict.expected,
                       verdict.got, verdict.detail))  # fmt: skip
@@ -272,8 +272,8 @@ def test_more_answers_than_calls_are_forged_wherever_they_are_compared(sandbox, 
     """One line too many is seen after the comparison of long ones too."""
     source = "import os\ndef f(x):\n    if x == 2: os.write(3, b'[]' + bytes([10]) * 3)\n    return 1.0\n"
     test = CallTest.of("f", inputs=[(1,), (2,)], expected=[1, 1], oracle=Comparator.NOT_NONE)
-    for most in (LIGHT_BYTES, 0):
-        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+    for most in (INLINE_BYTES, 0):
+        monkeypatch.setattr(calls, "INLINE_BYTES", most)
         assert not sandbox.grade(grade_calls, source, test).passed
 
 
@@ -311,7 +311,9 @@ def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
     modules = ("evolcoder.bench.comparators", "evolcoder.grading.answers")
 
     def call(given, limits):
-        return sandbox.runner.run(call_isolated(sandbox.sandbox, modules, "marks", given, limits))
+        return sandbox.runner.run(
+            call_isolated(sandbox.sandbox, modules, "compare_answers", given, limits)
+        )
 
     assert call(given, PATIENT) == [1, []]
     crowd = LINES["colliding members of a set"](400_000)
@@ -320,12 +322,12 @@ def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
     lists = LINES["empty lists"](3_000_000)
     with pytest.raises(TooCostlyError, match="over 64 MB"):
         call([[lists, lists + b" ", [], "equal", 0.0]], replace(PATIENT, memory_mb=64))
-    with pytest.raises(RuntimeError, match="marks: TypeError"):
+    with pytest.raises(RuntimeError, match="compare_answers: TypeError"):
         call([3], PATIENT)
 
 
 def test_answers_are_taken_apart_up_to_the_number_of_calls(sandbox):
     """Who asks for answers gets those, and one more where there are too many."""
     source = "import os\ndef f(x):\n    os.write(3, bytes([10]) * 1000)\n    return x\n"
-    lines, _ = sandbox.grade(answers_of, source, "f", [(1,), (2,)])
+    lines, _ = sandbox.grade(run_calls, source, "f", [(1,), (2,)])
     assert lines == [b"", b"", b""]

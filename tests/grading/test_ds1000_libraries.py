@@ -8,7 +8,7 @@ import pytest
 from driver import Driver
 from evolcoder.bench.ds1000 import ds1000, installed, known_failures, warm_modules
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.grading.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.sandbox.pool import PoolSandbox
 
 LIBRARIES = Path(__file__).resolve().parents[2] / ".ds1000"
@@ -41,7 +41,7 @@ def stocked():
 
 
 def judged(stocked, problem, source):
-    limits = limits_of(problem.checks.library)
+    limits = library_limits(problem.checks.library)
     return stocked.grade(grade_harness, source, problem.checks, limits=limits)
 
 

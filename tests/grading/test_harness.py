@@ -7,7 +7,7 @@ from driver import with_packages
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.grading.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.sandbox.base import Kind, Limits, Separation
 from evolcoder.sandbox.pool import LEVELS
 
@@ -136,7 +136,7 @@ def test_the_harness_may_start_threads(at_every_level):
 
 def test_heavy_libraries_get_more():
     """Two processes import the library, so limits go by it."""
-    assert limits_of("Tensorflow").memory_mb > limits_of("Numpy").memory_mb
+    assert library_limits("Tensorflow").memory_mb > library_limits("Numpy").memory_mb
 
 
 PROBLEMS = [0, 1, 36, 112, 264, 300, 323, 325, 363, 464]

@@ -4,7 +4,7 @@ import pytest
 
 from driver import QUICK
 from evolcoder.grading.asserts import AssertTest, grade_asserts
-from evolcoder.grading.calls import CallTest, answers_of, grade_calls, read_answer
+from evolcoder.grading.calls import CallTest, decode_answer, grade_calls, run_calls
 from evolcoder.sandbox.base import Kind, Separation
 
 HONEST = "def add(a, b):\n    return a + b\n"
@@ -117,9 +117,9 @@ def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
     """A reference is run like anything else, and its answers are data."""
     source = "def f(x):\n    return {x: (x, [x])} if x else 1 / 0"
     answers, _ = sandbox.runner.run(
-        answers_of(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
+        run_calls(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
     )
-    assert [(a.word, a.value) for a in map(read_answer, answers)] == [
+    assert [(a.kind, a.value) for a in map(decode_answer, answers)] == [
         ("value", {1: (1, [1])}),
         ("raise", "ZeroDivisionError: division by zero"),
     ]

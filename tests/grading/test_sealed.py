@@ -12,7 +12,7 @@ from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.grading.call_harness.registry import HARNESSES
-from evolcoder.grading.problem_test import PROGRAM, ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import PROGRAM, ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.base import Kind, Separation
 
@@ -96,7 +96,7 @@ def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeyp
 def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
     """One does more than compare; of the other what is expected does not compile."""
     need = needed(cpp, controls, tests)
-    assert need == TestNeeds()
+    assert need == ReferenceMeasurement()
     verdict = judged(cpp, tests, need, WRONG)
     assert (verdict.passed, verdict.separation) == (False, Separation.TOKEN)
 
@@ -127,7 +127,7 @@ def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
 )  # fmt: skip
 def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
     """The first wrong line decides, then how the program ended, then the number of lines."""
-    need = TestNeeds(answers=(b"i32 4", b"i32 6"))
+    need = ReferenceMeasurement(answers=(b"i32 4", b"i32 6"))
     test = ProblemTest.of(problem("one", COMPARES), need)
     test = replace(test, limits=replace(PROGRAM, cpu_s=1))
     verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
@@ -137,7 +137,7 @@ def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
 
 def test_the_first_wrong_line_ends_a_program(cpp):
     """What would go on for ever behind it takes none of its limits, nor do more lines than calls."""
-    need = TestNeeds(answers=(b"i32 4", b"i32 6"))
+    need = ReferenceMeasurement(answers=(b"i32 4", b"i32 6"))
     test = ProblemTest.of(problem("one", COMPARES), need)
     for body, kind, check in [
         ("    while (n == 3);\n    return 5;\n", Kind.FAILED, 0),

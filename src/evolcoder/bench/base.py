@@ -161,7 +161,7 @@ class ExtractedProgram(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestedProgram:
+class CandidateProgram:
     """A program taken out of a sample, ready to be graded."""
 
     problem: str
@@ -208,6 +208,6 @@ class Bench(Protocol):
         """Say the problem to a model."""
         ...
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
         """Take the program out of a sample."""
         ...

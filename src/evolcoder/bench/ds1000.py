@@ -30,13 +30,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from evolcoder.bench.base import (
+    CandidateProgram,
     ExtractedProgram,
     HarnessChecks,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.extract import Extraction, continued, defines, fenced, parses
 from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
@@ -100,14 +100,14 @@ class Ds1000:
             code += "\nWhat goes in the place of [insert]:\n<code>\n"
         return PromptSettings(instruction, code, "python", STOPS)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
         """Take the snippet out of a sample and indent it as the harness needs."""
         extract = _extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = extract.code if found is not ExtractedProgram.NOTHING else ""
         if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
             program = program.rstrip()  # a line of the harness may go on behind the gap
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from evolcoder.bench.base import (
     AssertChecks,
     CallChecks,
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.extract import Extraction, continued, python_program
 
@@ -43,12 +43,12 @@ class FunctionBench:
         """Say the problem to a model."""
         return self.ask_as(problem)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
         """Take the program out of a sample."""
         extract = self._extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = _program(problem.prompt, sample.form, extract)
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 

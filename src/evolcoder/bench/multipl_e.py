@@ -32,13 +32,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from evolcoder.bench.base import (
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     ProgramChecks,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.extract import Extraction, fenced
 from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
@@ -307,7 +307,7 @@ class MultiplE:
         )
         return PromptSettings(instruction, problem.prompt, language, self.stops)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
         """Take the program out of a sample."""
         extract = self._extract(problem, sample)
         is_empty = not extract.code.strip() and sample.form is not PromptForm.COMPLETION
@@ -317,7 +317,7 @@ class MultiplE:
             if found is ExtractedProgram.NOTHING
             else _program(problem, sample.form, extract.code)
         )
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 

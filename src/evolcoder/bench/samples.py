@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder import input_files
-from evolcoder.bench.base import Problem, ProgramChecks, PromptForm, Sample, TestedProgram
+from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import opened
@@ -126,7 +126,7 @@ def write_samples(
     path: Path,
     layout: SampleFormat,
     problems: Sequence[Problem],
-    candidates: Iterable[TestedProgram],
+    candidates: Iterable[CandidateProgram],
     *,
     inside: Path | None = None,
 ) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Protocol
 
-from evolcoder.bench.base import ExtractedProgram, Problem, TestedProgram
+from evolcoder.bench.base import CandidateProgram, ExtractedProgram, Problem
 from evolcoder.errors import BenchError
 from evolcoder.ids import rng_for
 
@@ -215,7 +215,7 @@ def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, 
     return dict(parts)
 
 
-def findings(candidates: Iterable[TestedProgram]) -> ProblemOutcomes:
+def findings(candidates: Iterable[CandidateProgram]) -> ProblemOutcomes:
     """Count how programs were found."""
     counts = Counter(candidate.found for candidate in candidates)
     n_odd = sum(n for found, n in counts.items() if found.is_odd)

@@ -112,7 +112,7 @@ def hits_of(verdicts: Sequence[JudgedPair]) -> list[Hit]:
     return [_hit(each) for each in verdicts if each.word is Answer.MATCH]
 
 
-def read_answer(text: str, mark: str) -> tuple[Answer, str]:
+def decode_answer(text: str, mark: str) -> tuple[Answer, str]:
     """Read an answer of the one form; anything else, and a wrong mark, is unreadable."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     found = _ANSWER.fullmatch(lines[0]) if len(lines) == 1 else None
@@ -129,7 +129,7 @@ async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str
             said = await judge.ask(question.messages, seed=seed + attempt)
         except EngineError as error:
             return Answer.FAILED, one_line(str(error), SEEN_CHARS)
-        word, reason = read_answer(said.text, question.mark)
+        word, reason = decode_answer(said.text, question.mark)
         if word is not Answer.UNREADABLE:
             break
     return word, reason

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from evolcoder.bench.base import (
     Bench,
     CallChecks,
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     ProgramChecks,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks, ReferenceFinding
 from evolcoder.ids import seed_for
 from evolcoder.sample_errors import judging
@@ -205,7 +205,7 @@ class _ProblemGrader:
             self._test = None
             self._verdicts.clear()
 
-    async def judge(self, candidate: TestedProgram) -> StoredVerdict:
+    async def judge(self, candidate: CandidateProgram) -> StoredVerdict:
         """Grade the program of a sample."""
         assert self.sandbox is not None
         if candidate.fault or not candidate.program.strip():
@@ -235,8 +235,8 @@ class _ProblemGrader:
     async def _make(self) -> ProblemTest:
         assert self._controls is not None
         if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
-            return ProblemTest.of(self.problem, TestNeeds())
-        return ProblemTest.of(self.problem, await self._controls.need(self.problem))
+            return ProblemTest.of(self.problem, ReferenceMeasurement())
+        return ProblemTest.of(self.problem, await self._controls.measurement(self.problem))
 
 
 async def self_check(
@@ -287,7 +287,7 @@ async def _all(lives: Iterator[Awaitable[None]], bound: int) -> None:
         raise failures.exceptions[0] from failures
 
 
-def _unrun(candidate: TestedProgram) -> StoredVerdict:
+def _unrun(candidate: CandidateProgram) -> StoredVerdict:
     """Judge what cannot be run: such a sample is wrong, and its verdict says why."""
     facts = {
         "kind": Kind.COMPILE_ERROR if candidate.fault else Kind.ERROR,
@@ -317,7 +317,7 @@ def _unjudged(sample: Sample, found: ExtractedProgram, error: UnjudgedError) -> 
     )
 
 
-def _judged(problem: Problem, candidate: TestedProgram, verdict: Verdict) -> StoredVerdict:
+def _judged(problem: Problem, candidate: CandidateProgram, verdict: Verdict) -> StoredVerdict:
     execution = verdict.execution
     facts = {
         "kind": verdict.kind,

@@ -44,13 +44,13 @@ from evolcoder.decontamination.execution.examples import ProblemExample, is_exac
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import inputs_drawn
 from evolcoder.decontamination.execution.sandbox_programs import adapted
-from evolcoder.grading.answers import CandidateAnswer, read_answer
+from evolcoder.grading.answers import CandidateAnswer, decode_answer
 from evolcoder.grading.calls import (
-    LIGHT_BYTES,
+    INLINE_BYTES,
     TooCostlyError,
-    answers_of,
     call_isolated,
-    costly_limits,
+    comparison_limits,
+    run_calls,
 )
 from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Limits, Sandbox
@@ -62,9 +62,9 @@ def agreement(lines: Sequence[bytes], expected: Sequence[bytes], *, exact: bool)
     Both are encoded, and the expected ones are values. Calls that were ended for taking too long
     count neither way.
     """
-    answers = [read_answer(line) for line in lines[: len(expected)]]
+    answers = [decode_answer(line) for line in lines[: len(expected)]]
     given = [*answers, *[CandidateAnswer("raise", "")] * (len(expected) - len(answers))]
-    both = zip(given, map(read_answer, expected), strict=True)
+    both = zip(given, map(decode_answer, expected), strict=True)
     pairs = [two for two in both if not _is_slow(two[0])]
     if not pairs:
         return 1.0
@@ -85,15 +85,15 @@ def agreement_apart(given: Sequence[Any]) -> float:
 
 
 def _is_slow(answer: CandidateAnswer) -> bool:
-    return answer.word == "raise" and str(answer.value).startswith("Slow:")
+    return answer.kind == "raise" and str(answer.value).startswith("Slow:")
 
 
 def _said(answer: CandidateAnswer) -> tuple[str, bytes]:
-    return answer.word, encode(answer.value)
+    return answer.kind, encode(answer.value)
 
 
 def _says_the_same(answer: CandidateAnswer, expected: CandidateAnswer, exact: bool) -> bool:  # noqa: FBT001
-    if answer.word != "value":
+    if answer.kind != "value":
         return False
     return _said(answer) == _said(expected) or _alike(answer.value, expected.value, exact)
 
@@ -151,9 +151,9 @@ class Agreement:
         lines = await self._answers(program, name, [given for given, _ in known])
         expected = [line for _, line in known]
         n_bytes = sum(map(len, lines)) + sum(map(len, expected))
-        if n_bytes <= LIGHT_BYTES:
+        if n_bytes <= INLINE_BYTES:
             return agreement(lines, expected, exact=exact)
-        given, limits = [lines, expected, exact], costly_limits(n_bytes)
+        given, limits = [lines, expected, exact], comparison_limits(n_bytes)
         try:
             return float(
                 await call_isolated(self._sandbox, _AGREEING, "agreement_apart", given, limits)
@@ -176,12 +176,12 @@ class Agreement:
         if not inputs:
             return []
         quick = f"{program}{name} = limited({name}, meter)\n"
-        lines, _ = await answers_of(self._sandbox, quick, name, inputs, FURTHER)
+        lines, _ = await run_calls(self._sandbox, quick, name, inputs, FURTHER)
         return lines
 
 
 def _is_value(line: bytes) -> bool:
-    return len(line) <= LIGHT_BYTES and read_answer(line).word == "value"
+    return len(line) <= INLINE_BYTES and decode_answer(line).kind == "value"
 
 
 def _tells(known: Known) -> bool:

@@ -38,8 +38,8 @@ from evolcoder.decontamination.execution.examples import (
 )
 from evolcoder.decontamination.execution.reference_cost import effort_of
 from evolcoder.decontamination.execution.sandbox_programs import LEAST_WORK, adapted, trial
-from evolcoder.grading.calls import answers_of
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.calls import run_calls
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 FIRST_LOOK = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
@@ -57,7 +57,7 @@ MOST_SAID = 1 << 17
 MAX_KEPT = 200_000
 """Functions whose findings are remembered."""
 
-Needs = Callable[[Problem], Awaitable[TestNeeds]]
+Needs = Callable[[Problem], Awaitable[ReferenceMeasurement]]
 """Says what a problem's reference takes, as `grade.controls` measures it."""
 
 
@@ -193,7 +193,7 @@ class ExecutionSearch:
             return named
         self.tally.looked_at += 1
         given = [[function.source, function.name, function.returns, list(function.kinds), table]]
-        lines, execution = await answers_of(self._sandbox, trial(), "trial", given, FIRST_LOOK)
+        lines, execution = await run_calls(self._sandbox, trial(), "trial", given, FIRST_LOOK)
         self.tally.unfinished += execution.status is not Status.FINISHED
         return [*named, *(self._pairs(lines[0]) if lines else ())]
 
