@@ -29,7 +29,7 @@ STEPS = {
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
     "the test is read": "evolcoder.grading.asserts.parse_asserts",
     "the test is made ready": "evolcoder.grading.problem_test.AssertTest.of",
-    "calls are made ready": "evolcoder.grading.problem_test.CallTest.against",
+    "calls are made ready": "evolcoder.grading.problem_test.CallTest.from_lines",
     "arguments are encoded": "evolcoder.grading.calls.encode_calls",
     "the candidate runs": "evolcoder.grading.calls.Program",
     "answers are split": "evolcoder.grading.calls._lines",
@@ -57,9 +57,9 @@ class Once:
 def once(monkeypatch, path, error):
     owner, _, name = path.rpartition(".")
     module = _found(owner)
-    told = Once(getattr(module, name), error)
-    monkeypatch.setattr(module, name, told)
-    return told
+    fake = Once(getattr(module, name), error)
+    monkeypatch.setattr(module, name, fake)
+    return fake
 
 
 def _found(path):

@@ -109,7 +109,12 @@ def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
 def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
     """The bound counts bytes of answers and expected ones, once for a line that was seen before."""
     seen = []
-    monkeypatch.setattr(calls, "mark", lambda line, case: seen.append((line, case)) or calls.RIGHT)
+
+    def compare(line, case):
+        seen.append((line, case))
+        return calls.RIGHT
+
+    monkeypatch.setattr(calls, "compare_answer", compare)
     line = LINES["colliding members of a set"](INLINE_BYTES // 2)
     grade((line + b"\n") * 500, n=500)
     assert sum(len(line) + len(case.expected) for line, case in seen) <= INLINE_BYTES_TOTAL
@@ -183,8 +188,8 @@ def test_nine_million_lists_are_held_as_bytes_alone(sandbox):
 @pytest.fixture
 def hasty(monkeypatch):
     """Comparisons elsewhere that are ended soon."""
-    monkeypatch.setattr(calls, "COSTLY_S", 0.4)
-    monkeypatch.setattr(calls, "COSTLY_S_PER_MB", 0.0)
+    monkeypatch.setattr(calls, "ISOLATED_S", 0.4)
+    monkeypatch.setattr(calls, "ISOLATED_S_PER_MB", 0.0)
 
 
 @pytest.mark.parametrize(

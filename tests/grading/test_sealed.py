@@ -60,7 +60,7 @@ def controls(box, tmp_path):
 
 
 def needed(cpp, controls, tests, name="one"):
-    return cpp.runner.run(controls.need(problem(name, tests)))
+    return cpp.runner.run(controls.measurement(problem(name, tests)))
 
 
 def judged(cpp, tests, need, body):

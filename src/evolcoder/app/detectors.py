@@ -161,7 +161,7 @@ async def _execution(
     stack.push_async_callback(sandbox.aclose)
     controls = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
     stack.callback(controls.close)
-    search = await ExecutionSearch.over(problems, sandbox, controls.need)
+    search = await ExecutionSearch.over(problems, sandbox, controls.measurement)
 
     async def execution(row: str, answer: str) -> list[Hit]:
         return hits_of(row, await search.passes(answer))

@@ -9,7 +9,7 @@ concurrency and on a machine as busy as may be: what works too much is ended by 
 can take. A failure of the sandbox is a SandboxError, never a miss.
 Does not run other languages than Python, or functions that need more than the standard library.
 
->>> search = await Search.over({"humaneval": bench.problems()}, sandbox, controls.need)
+>>> search = await Search.over({"humaneval": bench.problems()}, sandbox, controls.measurement)
 >>> [one.problem for one in await search.passes(answer)]   # doctest: +SKIP
 ['HumanEval/53']
 """
