@@ -152,7 +152,7 @@ import asyncio, resource, sys
 from evolcoder.grading import calls
 from evolcoder.sandbox.base import Limits
 from evolcoder.sandbox.pool import PoolSandbox
-calls.COSTLY_S = calls.COSTLY_S_PER_MB = 0.01
+calls.ISOLATED_S = calls.ISOLATED_S_PER_MB = 0.01
 
 async def main():
     sandbox = await PoolSandbox.start(workers=1)
