@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, ExtractedProgram
-from evolcoder.bench.extract import continued, defines, parses, python_program
+from evolcoder.bench.extract import cut_continuation, defines, parses, python_program
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
 CODE = "def f(x):\n    return x + 1"
@@ -141,7 +141,7 @@ def test_a_definition_stands_at_the_margin(code, is_defined):
 
 def test_a_continuation_ends_where_something_else_begins():
     """The function's body is kept up to the first stop."""
-    extract = continued(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
+    extract = cut_continuation(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
     assert extract.code == "    return x + 1\n"
     assert (extract.found, extract.cut) == (ExtractedProgram.WHOLE, ("continuation",))
 
@@ -150,14 +150,16 @@ def test_a_continuation_ends_where_something_else_begins():
 def test_a_repeated_signature_starts_the_function_anew(indent):
     """What comes after the repeated definition is cut, the definition itself is not."""
     again = "\n".join(indent + line for line in CODE.split("\n"))
-    extract = continued(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
+    extract = cut_continuation(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
     assert extract.found is ExtractedProgram.REPEATED_SIGNATURE
     assert extract.code == CODE
 
 
 def test_a_prompt_of_words_gets_its_first_definition():
     """Where the prompt has no signature, writing one is no repetition."""
-    extract = continued('"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS)
+    extract = cut_continuation(
+        '"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS
+    )
     assert (extract.found, extract.code) == (ExtractedProgram.WHOLE, f"import os\n{CODE}")
 
 
@@ -166,7 +168,7 @@ def test_a_prompt_of_words_gets_its_first_definition():
 def test_no_text_makes_extraction_raise(text):
     """Any text gives an extract, twice the same."""
     assert take(text) == take(text)
-    assert len(continued(PROMPT, text, ("f",), STOPS).code) <= len(text)
+    assert len(cut_continuation(PROMPT, text, ("f",), STOPS).code) <= len(text)
 
 
 @pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])

@@ -10,7 +10,7 @@ from evolcoder.bench.comparators import Comparator
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.function_bench import entry_points
-from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES, shaped
+from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES, with_python_types
 from evolcoder.bench.prompts import CHAT
 
 
@@ -110,7 +110,7 @@ def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
 )
 def test_json_becomes_the_types_of_the_problem(number, arguments, wanted):
     """One example of each shape, to the exact types."""
-    (given,) = shaped(number, [arguments])
+    (given,) = with_python_types(number, [arguments])
     assert repr(given) == repr(wanted)
 
 

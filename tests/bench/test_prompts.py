@@ -38,5 +38,5 @@ def test_a_template_makes_one_message_of_the_user():
 def test_templates_are_found_by_their_names():
     """An unknown name is answered with all known ones."""
     assert {name: template_named(name).name for name in TEMPLATES} == {n: n for n in TEMPLATES}
-    with pytest.raises(ConfigError, match="--template alpaca: not known; known are chat"):
+    with pytest.raises(ConfigError, match="--template alpaca: unknown; choose one of chat"):
         template_named("alpaca")

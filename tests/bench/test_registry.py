@@ -30,10 +30,11 @@ SOME = [
         ("x", "known are humaneval, "),
     ],
 )
-def test_an_unknown_bench_is_answered_with_the_nearest(tmp_path, name, nearest):
-    """One line that names what was probably meant."""
+def test_an_unknown_bench_suggests_the_nearest(tmp_path, name, nearest):
+    """The error is one line with the name that was probably meant."""
     with pytest.raises(
-        BenchError, match=f"not known; {nearest}".replace("+", r"\+").replace("?", r"\?")
+        BenchError,
+        match=f"unknown benchmark {name}; {nearest}".replace("+", r"\+").replace("?", r"\?"),
     ):
         bench_named(name, DataFolder(None, tmp_path))
 
@@ -85,4 +86,4 @@ def test_a_fault_has_nothing_to_run(bench, form):
     """A sample that no compiler could be given becomes a candidate with no program."""
     problem = bench.problems()[0]
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, "a\x00", form))
-    assert (candidate.program, candidate.fault) == ("", "holds a NUL byte")
+    assert (candidate.program, candidate.fault) == ("", "contains a NUL byte")

@@ -139,10 +139,10 @@ def test_an_id_may_be_anything_and_is_then_unknown(tmp_path, id):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (b"a\\u0000b", "holds a NUL byte"),
+        (b"a\\u0000b", "contains a NUL byte"),
         (b"a\xff", "is not valid UTF-8"),
         (b"a\\ud800", "is not valid UTF-8"),
-        (b"a" * (MAX_CHARS + 1), f"{MAX_CHARS + 1:,} characters; at most {MAX_CHARS:,} are run"),
+        (b"a" * (MAX_CHARS + 1), f"{MAX_CHARS + 1:,} characters; the limit is {MAX_CHARS:,}"),
     ],
 )
 def test_a_text_that_no_compiler_could_be_given_is_a_sample_with_a_fault(tmp_path, text, fault):

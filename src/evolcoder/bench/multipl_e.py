@@ -345,8 +345,8 @@ class MultiplE:
 def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:
     """Return the reader of a configuration such as `humaneval-rs`."""
 
-    def read(shelf: DataFolder) -> MultiplE:
-        found = rows(file_of(name), shelf)
+    def read(folder: DataFolder) -> MultiplE:
+        found = rows(file_of(name), folder)
         language = LANGUAGES[name.partition("-")[2]]
         stops = tuple(dict.fromkeys(stop for row in found for stop in row["stop_tokens"]))
         return MultiplE(name, tuple(_problem(row, language) for row in found), stops)
