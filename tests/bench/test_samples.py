@@ -59,7 +59,7 @@ def test_bigcode_lists_follow_the_order_of_the_problems(tmp_path):
     ]
     assert reading.missing == ("Toy/1",)
     assert reading.unknown == ("list 3",)
-    assert reading.unreadable == ("list 4: is no list of programs",)
+    assert reading.unreadable == ("list 4: not a list of programs",)
 
 
 def test_multipl_e_has_a_file_per_problem(tmp_path):
@@ -93,7 +93,7 @@ def test_missing_and_unknown_problems_are_named(tmp_path):
     assert (reading.missing, reading.unknown) == (("Toy/0", "Toy/2"), ("Toy/7",))
     assert reading.notes == [
         "2 problems have no sample (such as Toy/0; Toy/2)",
-        "1 ids are not of this benchmark (such as Toy/7)",
+        "1 ids are not in this benchmark (such as Toy/7)",
     ]
 
 
@@ -108,10 +108,10 @@ def test_repeated_samples_are_kept_and_counted(tmp_path):
     ("line", "why"),
     [
         (b"{\n", "line 1: not JSON"),
-        (b"[1]\n", "line 1: has no task_id"),
+        (b"[1]\n", "line 1: task_id is missing"),
         (b'{"task_id": "Toy/0"}\n', "line 1: has neither completion nor solution"),
-        (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: holds a int, not a string"),
-        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: holds a list, not a string"),
+        (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: text is a int, not a string"),
+        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: text is a list, not a string"),
         (b"[" * 100_000 + b"\n", "line 1: not JSON"),
         (b"\xff\xfe\n", "line 1: not JSON"),
         (b'{"task_id": "Toy/0", "completion": %s}\n' % (b"9" * 5000), "line 1: not JSON"),
@@ -190,11 +190,11 @@ def test_an_archive_that_ends_early_gives_what_it_has(tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "holds no sample"),
-        (b"{", "holds no sample; line 1: not JSON"),
+        (b"", "contains no sample"),
+        (b"{", "contains no sample; line 1: not JSON"),
         (
             b'{"task_id": "Other/0", "completion": ""}',
-            "no sample is of this benchmark; its ids look",
+            "no sample is for this benchmark; its ids look",
         ),
     ],
 )
