@@ -119,7 +119,7 @@ def test_samples_of_unequal_number_count_each_problem_once():
 
 def test_nothing_graded_is_no_score():
     """No outcome at all is one line, not a zero."""
-    with pytest.raises(BenchError, match="nothing was graded"):
+    with pytest.raises(BenchError, match="no sample was graded"):
         score({}, bench="toy", k=1)
 
 

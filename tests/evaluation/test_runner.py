@@ -65,9 +65,11 @@ def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=Non
     """Run an evaluation to its end; return its result."""
     bench = bench or small_bench()
     role = Role(engine, "toy", Sampling(0.5, 1.0, 200)) if engine else None
-    asker = SampleGenerator(role, CHAT, 0) if role else None
+    generator = SampleGenerator(role, CHAT, 0) if role else None
     with EvalStore.create(folder, SETTINGS) as store:
-        one = Evaluation(store, bench, asker=asker, n=n, in_flight=4, problems=bench.problems())
+        one = Evaluation(
+            store, bench, generator=generator, n=n, in_flight=4, problems=bench.problems()
+        )
 
         async def story():
             faults = await one.check(controls)
@@ -183,7 +185,7 @@ def test_answers_without_a_program_fail_and_are_counted_as_odd(sandbox, controls
 def test_controls_that_fail_are_named(sandbox, controls, tmp_path, bench, problem, word):
     """A reference that fails or a stub that passes takes its problem out of every score."""
     with EvalStore.create(tmp_path / "e", SETTINGS) as store:
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=bench.problems())
         faults = sandbox.runner.run(one.check(controls))
         assert list(faults) == [problem]
         assert word in faults[problem]
@@ -257,8 +259,10 @@ def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
             await task
 
     bench = small_bench()
-    asker = SampleGenerator(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
+    generator = SampleGenerator(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
     with EvalStore.create(tmp_path / "e", SETTINGS) as store:
-        one = Evaluation(store, bench, asker=asker, n=1, in_flight=1, problems=bench.problems())
+        one = Evaluation(
+            store, bench, generator=generator, n=1, in_flight=1, problems=bench.problems()
+        )
         sandbox.runner.run(story(one))
     assert evaluate(sandbox, controls, tmp_path / "f", engine=Counted()).scores[0].value == 1.0

@@ -91,7 +91,7 @@ def graded(sandbox, controls, folder, answers=ANSWERS):
             [Sample.of(id, 0, fenced(code), PromptForm.ANSWER) for id, code in answers.items()],
         )
         store.db.flush()
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=4, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=4, problems=bench.problems())
         try:
             sandbox.runner.run(one.run(sandbox.sandbox, controls))
         finally:
@@ -156,7 +156,9 @@ def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
         store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), PromptForm.ANSWER)])
         store.db.flush()
         once(monkeypatch, "evolcoder.evaluation.store.json.dumps", TypeError("no JSON"))
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=1, problems=bench.problems()[1:2])
+        one = Evaluation(
+            store, bench, generator=None, n=1, in_flight=1, problems=bench.problems()[1:2]
+        )
         sandbox.runner.run(one.run(sandbox.sandbox, controls))
         store.db.flush()
         (judged,) = store.verdicts("small")
@@ -200,7 +202,7 @@ def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
     once(monkeypatch, STEPS[step], RuntimeError("odd"))
     controls, bench = ReferenceChecks(tmp_path / "c.db", sandbox.sandbox, ""), small_bench()
     with EvalStore.create(tmp_path / "e", {"model": "stored"}) as store:
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=bench.problems())
         faults = sandbox.runner.run(one.check(controls))
         again = sandbox.runner.run(one.check(controls))
     controls.close()

@@ -159,7 +159,7 @@ def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys)
     with EvalStore.create(tmp_path / "e", {}) as store:
         samples = [Sample.of(one.id, 0, RIGHT, PromptForm.COMPLETION) for one in problems]
         store.add_samples(bench.name, samples)
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=problems)
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=problems)
         cpp.runner.run(one.run(cpp.sandbox, controls))
         result = result_of(store, bench, faults={}, partial=False)
         assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)
