@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from evolcoder.bench.base import Problem, ProgramChecks
-from evolcoder.grading.call_harness.base import RANDOM, SplitTest
+from evolcoder.grading.call_harness.base import RANDOM_SUFFIX, SplitTest
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.grading.verdicts import SHOWN, exit_verdict, verdict
 from evolcoder.sandbox.base import (
@@ -74,7 +74,7 @@ def harness_programs(problem: Problem, checks: ProgramChecks) -> tuple[str, ...]
     if split is None:
         return ()
     harness = HARNESSES[checks.language]
-    calling = re.sub(RANDOM, "", harness.calling_program(problem.stub, split))
+    calling = re.sub(RANDOM_SUFFIX, "", harness.calling_program(problem.stub, split))
     return harness.expected_program(problem.prompt, split), calling
 
 

@@ -226,13 +226,13 @@ def test_a_block_in_d_is_one_comparison():
 )
 def test_brackets_in_strings_and_comments_do_not_count(brackets, source, parts):
     """Nor do separators."""
-    found = brackets.parts(source)
+    found = brackets.split_at(source)
     assert found == parts or len(found) == parts
 
 
 def test_brackets_that_do_not_match_give_no_parts():
     """Rather than wrong ones."""
-    assert [C_LIKE.parts(text) for text in ("f(1", "f(1))", "f(1]", ")(")] == [[]] * 4
+    assert [C_LIKE.split_at(text) for text in ("f(1", "f(1))", "f(1]", ")(")] == [[]] * 4
 
 
 @pytest.mark.parametrize("code", [code for code in LANGUAGES if LANGUAGES[code] in HARNESSES])
