@@ -78,7 +78,7 @@ async def grade_harness(
     sandbox: Sandbox, source: str, checks: HarnessChecks, limits: Limits
 ) -> Verdict:
     """Run the harness with a snippet that runs in a separate process, or raise SandboxError."""
-    task = Asserts(("run", "look"), _harness_program(source, checks), None)
+    task = Asserts(("run", "query"), _harness_program(source, checks), None)
     execution = await sandbox.run(Program("python", _snippet_program(), task), limits)
     separation = _separation(checks.harness)
     if not checks.calls:
@@ -113,12 +113,12 @@ def _separation(harness: str) -> Separation:
 
 def _snippet_program() -> str:
     modules = _modules_with("snippet_process")
-    return f"{modules}\nfrom {_PACKAGE}.snippet_process import look, run\n"
+    return f"{modules}\nfrom {_PACKAGE}.snippet_process import query, run\n"
 
 
 def _harness_program(source: str, checks: HarnessChecks) -> str:
     modules = _modules_with("harness_process")
-    given = f"{checks.harness!r}, {list(checks.calls)!r}, {source!r}, run, look"
+    given = f"{checks.harness!r}, {list(checks.calls)!r}, {source!r}, run, query"
     return f"{modules}\nfrom {_PACKAGE}.harness_process import main\nmain({given})\n"
 
 
