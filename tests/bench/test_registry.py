@@ -1,4 +1,4 @@
-"""All benchmarks by name, and what every one of them promises."""
+"""All benchmarks by name, and the guarantees of every one."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_a_bench_has_its_name_and_distinct_problems(bench):
 
 
 def test_a_reference_is_its_own_candidate(bench):
-    """A whole program from a file is graded to the byte."""
+    """A complete program from a file is graded unchanged."""
     for problem in bench.problems():
         text = problem.reference or problem.stub
         candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, PromptForm.PROGRAM))
@@ -62,7 +62,7 @@ def test_a_reference_is_its_own_candidate(bench):
 
 
 def test_a_reference_is_found_in_a_chat_answer(bench):
-    """In a fence of its language, the reference is found, and not as something odd."""
+    """In a fence of its language, the reference is found, and not as odd."""
     for problem in bench.problems():
         if problem.reference is None:
             continue
@@ -75,7 +75,7 @@ def test_a_reference_is_found_in_a_chat_answer(bench):
 @pytest.mark.parametrize("form", PromptForm)
 @pytest.mark.parametrize("text", ["", "\n", "```", "<think>", "}", "é" * 3, "a\r\nb"])
 def test_any_text_makes_a_candidate(bench, form, text):
-    """Nothing that a model says makes a bench raise, twice the same."""
+    """No sample makes a benchmark raise, and the result is deterministic."""
     problem = bench.problems()[0]
     sample = Sample.of(problem.id, 0, text, form)
     assert bench.candidate(problem, sample) == bench.candidate(problem, sample)
@@ -83,7 +83,7 @@ def test_any_text_makes_a_candidate(bench, form, text):
 
 @pytest.mark.parametrize("form", PromptForm)
 def test_a_fault_has_nothing_to_run(bench, form):
-    """A sample that no compiler could be given becomes a candidate with no program."""
+    """A sample that cannot be run becomes a candidate without a program."""
     problem = bench.problems()[0]
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, "a\x00", form))
     assert (candidate.program, candidate.fault) == ("", "contains a NUL byte")

@@ -1,4 +1,4 @@
-"""What was not checked did not pass, whatever the reason."""
+"""Nothing passes without being checked."""
 
 import pytest
 
@@ -48,17 +48,17 @@ def test_a_test_that_checks_nothing_is_no_test(sandbox, test, check):
     ],
 )
 def test_a_test_that_ends_early_is_not_passed(sandbox, test):
-    """Skipping and leaving are no passes, also from the test itself."""
+    """Skipping and exiting never pass, not even from within the test."""
     assert asserts(sandbox, HONEST, test + "\nfor x in (): pass").kind is not Kind.PASSED
 
 
 def test_a_missing_check_function_is_not_passed(sandbox):
-    """A test without the function that holds its checks does not pass."""
+    """A test whose check function is missing does not pass."""
     assert not asserts(sandbox, HONEST, RUN, "check").passed
 
 
 def test_no_inputs_are_no_tests(sandbox):
-    """Zero calls are no pass."""
+    """Zero calls do not pass."""
     assert calls(sandbox, HONEST).kind is Kind.NO_TESTS
 
 
@@ -93,7 +93,7 @@ def test_verdicts_say_what_happened(sandbox, source, kind):
 
 
 def test_which_check_failed_with_what_is_said(sandbox):
-    """A failed verdict names the check, what it expected and what it got."""
+    """A failed verdict contains the check's number, the expected value and the answer."""
     verdict = calls(sandbox, HONEST, 3, 5)
     assert (verdict.kind, verdict.check, verdict.expected, verdict.got) == (
         Kind.FAILED,
@@ -107,14 +107,14 @@ def test_which_check_failed_with_what_is_said(sandbox):
 
 
 def test_every_verdict_says_what_kept_candidate_and_checks_apart(sandbox):
-    """Comparison outside is named, and so is a test that runs apart."""
+    """`PARENT` for comparison in this process, `PROXY` for a test in a separate process."""
     assert calls(sandbox, HONEST, 3).separation is Separation.PARENT
     assert asserts(sandbox, HONEST, RUN).separation is Separation.PROXY
     assert asserts(sandbox, HONEST, "assert add(1, 2) == 3").separation is Separation.PARENT
 
 
 def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
-    """A reference is run like anything else, and its answers are data."""
+    """A reference runs like any program, and its answers are data."""
     source = "def f(x):\n    return {x: (x, [x])} if x else 1 / 0"
     answers, _ = sandbox.runner.run(
         run_calls(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
@@ -126,7 +126,7 @@ def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
 
 
 def test_iterators_and_objects_stay_where_they_are(sandbox):
-    """A test may iterate over a generator and call methods; it gets plain data from both."""
+    """A test may iterate over a generator and call methods; both return plain data."""
     source = "class Box:\n    def __init__(self, x): self.x = x\n    def get(self): return self.x\n"
     source += "def add(a, b):\n    return Box(a + b)\ndef count(n):\n    yield from range(n)\n"
     test = AssertTest.of(
@@ -138,7 +138,7 @@ def test_iterators_and_objects_stay_where_they_are(sandbox):
 
 
 def test_mutated_arguments_do_not_reach_the_test(sandbox):
-    """A candidate changes copies of its arguments."""
+    """A candidate only changes copies of its arguments."""
     source = "def add(a, b):\n    a.clear()\n    return 0"
     verdict = asserts(
         sandbox, source, "given = [1]\nassert add(given, 0) == 0\nassert given == [1]"
@@ -163,7 +163,7 @@ YES += "    __lt__ = lambda *_: True\n    __hash__ = None\n"
     ],
 )
 def test_an_object_that_says_yes_is_no_answer(sandbox, test):
-    """Whatever is asserted about an answer is judged by plain data outside of the sandbox."""
+    """Every assertion about an answer is evaluated on plain data outside the sandbox."""
     verdict = asserts(sandbox, f"{YES}def add(a, b):\n    return Yes()\n", test)
     assert (verdict.kind, verdict.separation) == (Kind.FAILED, Separation.PARENT)
 
@@ -178,5 +178,5 @@ def test_an_object_that_says_yes_is_no_answer(sandbox, test):
     ],
 )
 def test_a_right_answer_passes_by_every_assertion(sandbox, answer, test):
-    """The same assertions hold for what they ask for."""
+    """The same assertions pass for correct answers."""
     assert asserts(sandbox, f"def add(a, b):\n    return {answer}\n", test).passed

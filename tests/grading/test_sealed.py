@@ -1,4 +1,4 @@
-"""Tests in other languages: what is expected stays outside, is kept, and a seal is told of."""
+"""Tests in other languages: expected values are cached outside; sealed tests are reported."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def judged(cpp, tests, need, body):
 
 
 def test_what_is_expected_is_serialised_once(cpp, box, controls):
-    """The lines of a problem's test are made by one program and kept."""
+    """The expected lines of a problem's test are computed once and cached."""
     assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
     controls._db.flush()
     assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
@@ -78,7 +78,7 @@ def test_what_is_expected_is_serialised_once(cpp, box, controls):
 
 @pytest.mark.parametrize("changed", ["tools", "expected_program", "calling_program"])
 def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeypatch, changed):
-    """What was kept holds for the tools and the programs that it was made with."""
+    """The cache key covers the toolchain and the generated programs."""
     needed(cpp, controls, COMPARES)
     controls._db.flush()
     if changed == "tools":
@@ -94,7 +94,7 @@ def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeyp
 
 @pytest.mark.parametrize("tests", [KEEPS, UNTYPED])
 def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
-    """One does more than compare; of the other what is expected does not compile."""
+    """One test does more than compare; the other's expected value does not compile."""
     need = needed(cpp, controls, tests)
     assert need == ReferenceMeasurement()
     verdict = judged(cpp, tests, need, WRONG)
@@ -102,7 +102,7 @@ def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
 
 
 def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
-    """A failure is not kept, since tools may be mended."""
+    """A failure is not cached, since the toolchain may be repaired."""
     for _ in range(2):
         needed(cpp, controls, UNTYPED)
         controls._db.flush()
@@ -136,7 +136,7 @@ def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
 
 
 def test_the_first_wrong_line_ends_a_program(cpp):
-    """What would go on for ever behind it takes none of its limits, nor do more lines than calls."""
+    """Endless code after it is stopped early, and so is a program that writes extra lines."""
     need = ReferenceMeasurement(answers=(b"i32 4", b"i32 6"))
     test = ProblemTest.of(problem("one", COMPARES), need)
     for body, kind, check in [
@@ -153,7 +153,7 @@ def test_the_first_wrong_line_ends_a_program(cpp):
 
 
 def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):
-    """In the table and as data, by number and by name."""
+    """In the table and in JSON, by number and by name."""
     problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
     bench = MultiplE("humaneval-cpp", problems, ())
     with EvalStore.create(tmp_path / "e", {}) as store:
