@@ -41,13 +41,13 @@ class Completions:
 
 
 class References:
-    name, remedy = "controls.db", "delete it, it is made anew"
+    name, remedy = "controls.db", "delete it; it is created again"
 
     def make(self, folder):
         class Measured(ReferenceChecks):
-            async def _measured(self, problem):
-                need = ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
-                return controls_module.ReferenceFinding("passed", "failed"), need
+            async def _measure(self, problem):
+                measured = ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+                return controls_module.ReferenceFinding("passed", "failed"), measured
 
         with closing(Measured(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))

@@ -98,7 +98,7 @@ def test_a_problem_may_name_its_own_tolerance(output, expected, result):
     assert match(output, expected, atol=1e-4) is result
 
 
-def test_the_tolerance_does_not_stick():
+def test_the_tolerance_does_not_carry_over():
     """A float answer does not loosen the next test of the same problem."""
     assert match(0.3 + 5e-7, 0.3) is Comparison.CLOSE
     assert match([1, 2.0000001], [1, 2.0]) is Comparison.DIFFERENT
@@ -150,7 +150,7 @@ def test_sets_compare_without_order(output, result):
         (None, object(), Comparison.DIFFERENT),
     ],
 )
-def test_a_match_object_is_told_by_not_being_none(output, expected, result):
+def test_a_bool_counts_as_a_match_object(output, expected, result):
     """Programs that return a bool are correct too."""
     assert match(output, expected, oracle=Comparator.NOT_NONE) is result
 
@@ -188,7 +188,7 @@ def test_digits_may_be_compared_from_the_right(output, result):
         (Comparator.NEAR, 0.5, [0.5, 0.5999, 0.4001], [0.6001, math.nan, "0.5", None, [0.5]]),
     ],
 )
-def test_assertions_without_equality_ask_for_what_they_say(oracle, expected, right, wrong):
+def test_assertions_without_equality_have_their_own_comparator(oracle, expected, right, wrong):
     """Truth, identity and distance: equality is neither sufficient nor necessary."""
     assert all(match(one, expected, oracle=oracle, atol=0.1).passes for one in right)
     assert not any(match(one, expected, oracle=oracle, atol=0.1).passes for one in wrong)

@@ -61,18 +61,18 @@ def test_every_test_function_is_called(bench):
 
 def test_completion_is_the_data_sets_prompt(bench):
     """A base model continues the unchanged prompt."""
-    assert all(COMPLETION.fill(bench.ask(p)) == p.prompt for p in bench.problems())
+    assert all(COMPLETION.fill(bench.prompt(p)) == p.prompt for p in bench.problems())
 
 
 def test_insertion_shows_one_gap_and_what_comes_after(named):
     """Every problem shows its gap once; required variables are printed after it."""
     bench = named("ds1000-insertion")
     for problem in bench.problems():
-        shown = CHAT.fill(bench.ask(problem))
+        shown = CHAT.fill(bench.prompt(problem))
         assert shown.count("\n[insert]\n") == 1, problem.id
         assert "put solution in th" not in shown
     assert "[insert]\n</code>\nEND SOLUTION\n<code>\nprint(result)\n</code>" in CHAT.fill(
-        bench.ask(bench.problems()[0])
+        bench.prompt(bench.problems()[0])
     )
 
 

@@ -62,7 +62,7 @@ def test_the_function_is_found_wherever_it_is(answer, found):
         ("import the list, then return it.", ExtractedProgram.NOTHING),
     ],
 )
-def test_an_answer_without_the_function_is_told(answer, found):
+def test_an_answer_without_the_function_is_classified(answer, found):
     """An empty answer and code without the function are classified differently; both are odd."""
     assert take(answer).found is found
     assert found.is_odd
@@ -92,7 +92,7 @@ def test_the_first_of_several_definitions_is_taken():
         ("\n\nprint(f(1))", ()),
     ],
 )
-def test_a_show_off_part_is_cut_and_named(tail, cut):
+def test_demonstration_code_is_removed_and_reported(tail, cut):
     """A main guard and example usage are removed; other lines stay."""
     extract = take(f"```python\n{CODE}{tail}\n```")
     assert extract.cut == cut
@@ -134,7 +134,7 @@ def test_reasoning_is_no_answer():
         ("f(1)", False),
     ],
 )
-def test_a_definition_stands_at_the_margin(code, is_defined):
+def test_a_definition_is_at_top_level(code, is_defined):
     """Functions, classes and assignments define a name; calls and nested definitions do not."""
     assert defines(code, ("f",)) is is_defined
 
@@ -155,7 +155,7 @@ def test_a_repeated_signature_starts_the_function_anew(indent):
     assert extract.code == CODE
 
 
-def test_a_prompt_of_words_gets_its_first_definition():
+def test_a_definition_after_a_prose_prompt_is_no_repetition():
     """If the prompt has no signature, writing one is not a repetition."""
     extract = cut_continuation(
         '"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS

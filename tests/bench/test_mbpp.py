@@ -46,7 +46,7 @@ def test_every_problem_has_three_assertions(benches):
             assert any(re.search(rf"\b{name}\b", line) for name in entry_points(problem))
 
 
-def test_what_a_test_borrows_from_the_program_is_named(benches):
+def test_classes_and_imports_that_tests_use_are_known(benches):
     """Classes that a test instantiates are entry points; imports that it needs are added to it."""
     wanted = {"Mbpp/367": ("Node", "is_tree_balanced"), "Mbpp/11": ("remove_Occ",)}
     problems = {problem.id: problem for problem in benches[0].problems()}
@@ -60,7 +60,7 @@ def test_a_model_is_shown_the_task_and_its_assertions(benches):
     """MBPP shows all three, MBPP+ the one of its prompt, and both contain the function's name."""
     for bench, n_asserts in zip(benches, (3, 3, 1), strict=True):
         for problem in bench.problems():
-            asked = CHAT.fill(bench.ask(problem))
+            asked = CHAT.fill(bench.prompt(problem))
             assert len(re.findall(r"^assert", asked, re.MULTILINE)) == n_asserts, problem.id
             assert all(name in asked for name in entry_points(problem))
 

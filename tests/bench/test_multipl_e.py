@@ -28,7 +28,7 @@ def test_every_language_has_both_sources():
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configuration_is_whole(named, name):
+def test_a_configuration_is_complete(named, name):
     """Ids are unique, the tests call the function, and the prompt's last lines declare it."""
     problems = named(name).problems()
     assert len({problem.id for problem in problems}) == len(problems) > 150
@@ -39,7 +39,7 @@ def test_a_configuration_is_whole(named, name):
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
-def test_stubs_are_whole_programs(named, name):
+def test_stubs_are_complete_programs(named, name):
     """With its tests, a stub closes every open bracket, so that it fails at run time."""
     bench = named(name)
     wrong = [p.id for p in bench.problems() if unclosed(f"{p.stub}\n{p.checks.tests}")]
@@ -72,7 +72,7 @@ def test_a_continuation_is_cut_where_the_function_ends(named):
     assert candidate.cut == ("continuation",)
 
 
-def test_a_completion_from_a_file_stands_as_it_is(named):
+def test_a_completion_from_a_file_is_not_truncated(named):
     """MultiPL-E has already truncated it; prompt, completion and tests form the program."""
     bench = named("mbpp-js")
     problem = bench.problems()[0]
@@ -92,7 +92,7 @@ def test_a_completion_from_a_file_stands_as_it_is(named):
         ("```python\n{name}\n```", ExtractedProgram.NO_FENCE),
     ],
 )
-def test_answers_without_the_function_are_told(named, answer, found):
+def test_answers_without_the_function_are_classified(named, answer, found):
     """No answer, code without the function, and code without a fence are classified differently."""
     bench = named("humaneval-js")
     problem = bench.problems()[0]
@@ -122,16 +122,16 @@ def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found
     assert "```" not in candidate.program
 
 
-def test_a_model_is_told_the_language(named):
+def test_prompts_name_the_language(named):
     """By its display name, with the prompt in a fence."""
     bench = named("humaneval-cpp")
     problem = bench.problems()[0]
-    asked = CHAT.fill(bench.ask(problem))
+    asked = CHAT.fill(bench.prompt(problem))
     assert "C++" in asked
     assert f"```cpp\n{problem.prompt.strip()}\n```" in asked
 
 
-def test_an_answer_that_goes_on_where_the_prompt_ends_is_read_as_such(named):
+def test_a_fence_with_the_body_alone_continues_the_prompt(named):
     """If a fence contains only the body, as with Perl's prompts, the prompt is prepended."""
     bench = named("humaneval-pl")
     problem = bench.problems()[0]

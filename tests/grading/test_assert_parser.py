@@ -15,7 +15,7 @@ def test_asserts_of_literals_become_calls():
     ]
 
 
-def test_the_check_function_of_humaneval_is_taken_apart():
+def test_the_check_function_of_humaneval_is_parsed():
     """Metadata, docstrings and `assert True` are ignored."""
     test = "METADATA = {'a': 1}\ndef check(candidate):\n    assert True, 'x'\n"
     test += "    assert candidate(1) == 2\n    assert candidate(3) == 4, 'y'\n    assert True\n"
@@ -90,7 +90,7 @@ def test_anything_more_has_to_be_run(test):
 
 
 @pytest.mark.parametrize("note", ["'why'", "FIX = 'more'", "x = [1, 2]", "print", "import math"])
-def test_what_is_only_said_does_not_matter(note):
+def test_statements_without_effect_are_ignored(note):
     """Assignments of literals and bare names of builtins have no effect."""
     assert parse_equality_asserts(f"{note}\nassert f(1) == 2", "f", None) == [((1,), 2)]
     test = f"{note}\ndef check(g):\n    {note}\n    assert g(1) == 2"

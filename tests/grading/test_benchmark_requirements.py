@@ -78,7 +78,7 @@ def test_a_benchmark_that_needs_it_throughout_is_refused_in_one_line(
     assert not (tmp_path / "e").exists()
 
 
-def test_some_problems_that_need_it_are_named_before_anything_is_asked(evaluate, tmp_path):
+def test_problems_that_need_it_are_reported_before_any_request(evaluate, tmp_path):
     """Scoring only the other problems needs --partial."""
     with in_thread(Loopback(answer=answer)) as server:
         code, _, (line,) = evaluate("--model", f"{server.base_url}#toy")

@@ -163,7 +163,7 @@ NEAR = [
 
 
 @pytest.mark.parametrize(("got", "expected", "holds"), NEAR)
-def test_numbers_in_cpp_are_near_as_the_expected_line_says(got, expected, holds):
+def test_cpp_numbers_are_compared_with_the_tolerance_of_the_expected_line(got, expected, holds):
     """Numbers of any type, or vectors of one type; an invalid number is near to nothing."""
     assert HARNESSES["cpp"].same(got.encode(), expected.encode()) is holds
 

@@ -96,7 +96,7 @@ def test_a_long_answer_is_not_decoded_here(name, oracle):
     "oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH, Comparator.NOT_NONE]
 )
 @pytest.mark.parametrize("name", LINES)
-def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
+def test_many_short_answers_have_bounded_cost(name, oracle):
     """Short lines are decoded in this process up to a total size, then in the sandbox."""
     line = LINES[name](INLINE_BYTES * 2 // 3)
     n = 2 * MB // len(line)
@@ -106,7 +106,7 @@ def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
     assert seconds < 0.05 + 8 * few
 
 
-def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
+def test_inline_decoding_is_bounded_per_program(monkeypatch):
     """The bound counts bytes of answers and expected answers, each line once."""
     seen = []
 
@@ -122,7 +122,7 @@ def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["newlines", "empty answers", "one too many"])
-def test_many_answers_are_not_taken_apart(name):
+def test_surplus_answers_are_not_split(name):
     """At most one line more than the number of calls is split off."""
     line = {
         "newlines": b"\n",
@@ -175,7 +175,7 @@ asyncio.run(main())
 """
 
 
-def test_nine_million_lists_are_held_as_bytes_alone(sandbox):
+def test_nine_million_lists_are_only_held_as_bytes(sandbox):
     """From the candidate to the verdict, as measured by the kernel."""
     ran = subprocess.run(
         [sys.executable, "-c", OVER], capture_output=True, text=True, check=False, timeout=120
@@ -200,7 +200,7 @@ def hasty(monkeypatch):
         ("return write('s', ','.join(str(k * P) for k in range(60_000)))", Comparator.TRUTH),
     ],
 )
-def test_what_takes_quadratic_time_is_ended_and_has_failed(sandbox, hasty, source, oracle):
+def test_a_comparison_in_quadratic_time_is_stopped_and_fails(sandbox, hasty, source, oracle):
     """Hash collisions stall nothing and never pass, not even where any true value passes."""
     program = (
         f"import os\nP = {PRIME}\ndef write(tag, members):\n"
@@ -239,7 +239,7 @@ SHUFFLED = random.Random(0).sample(range(20_000), 20_000)
         ("import os; os.write(3, b'x' * 100_000 + bytes([10]))", [1], Comparator.EQUAL, Kind.FORGED),
     ],
 )  # fmt: skip
-def test_long_answers_are_judged_as_short_ones_are(sandbox, source, expected, oracle, kind):
+def test_long_answers_get_the_same_verdicts_as_short_ones(sandbox, source, expected, oracle, kind):
     """A correct answer may be of any length, and in any order that its type allows."""
     test = CallTest.of("f", inputs=[(SHUFFLED,)], expected=[expected], oracle=oracle)
     verdict = sandbox.grade(grade_calls, f"def f(x):\n    {source}\n", test, limits=PATIENT)
@@ -310,7 +310,7 @@ def test_a_forged_frame_is_shown_in_bounded_length(sandbox, frame):
     assert max(map(len, (verdict.got, verdict.detail, verdict.expected))) <= 300
 
 
-def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
+def test_an_isolated_call_returns_its_result(sandbox):
     """Or raises for exceeded time, exceeded memory, or the function's own exception."""
     given = [[encode(["value", 1]), encode(["value", 1.0]), [], "equal", 0.0]]
     modules = ("evolcoder.bench.comparators", "evolcoder.grading.answers")
@@ -331,7 +331,7 @@ def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
         call([3], PATIENT)
 
 
-def test_answers_are_taken_apart_up_to_the_number_of_calls(sandbox):
+def test_answers_are_split_up_to_the_number_of_calls(sandbox):
     """`run_calls` returns at most one answer more than the number of calls."""
     source = "import os\ndef f(x):\n    os.write(3, bytes([10]) * 1000)\n    return x\n"
     lines, _ = sandbox.grade(run_calls, source, "f", [(1,), (2,)])

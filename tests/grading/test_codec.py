@@ -27,7 +27,7 @@ def test_plain_values_come_back(value):
     assert (type(back), repr(back)) == (type(value), repr(value))
 
 
-def test_subclasses_arrive_as_what_they_hold():
+def test_subclasses_are_decoded_as_their_base():
     """No overridden method of a subclass is called."""
 
     class Liar(list):
@@ -139,7 +139,7 @@ def test_sparse_matrices_come_back():
     ],
     ids=repr,
 )
-def test_made_up_values_are_refused(made_up):
+def test_forged_values_are_refused(made_up):
     """Tags, sizes and bounds are validated, and unknown names are never looked up."""
     pytest.importorskip("pandas")
     with pytest.raises(NotPlainError):

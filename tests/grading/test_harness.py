@@ -61,14 +61,14 @@ def stocked(request):
         ("import os; os._exit(0)", Kind.ERROR, "ended before it answered"),
     ],
 )
-def test_the_verdict_says_what_happened(at_every_level, source, kind, detail):
+def test_every_outcome_of_a_snippet_has_its_verdict(at_every_level, source, kind, detail):
     """Correct, wrong, raising, endless and exiting snippets have different verdicts."""
     verdict = judge(at_every_level, source)
     assert (verdict.kind, verdict.separation) == (kind, Separation.PROXY), verdict
     assert detail in verdict.detail
 
 
-def test_a_made_up_answer_is_forged(at_every_level):
+def test_a_snippet_cannot_write_its_own_answer(at_every_level):
     """A snippet that writes its own answer to the channel is rejected."""
     source = "import sys; sys.modules['candidate'].run = lambda *_: ANSWER; result = data"
     for answer in ("b'made up'", "b'[]'", "1", "None"):
@@ -76,7 +76,7 @@ def test_a_made_up_answer_is_forged(at_every_level):
         assert verdict.kind is Kind.FORGED, verdict
 
 
-def test_a_harness_that_calls_or_runs_nothing_is_no_test(sandbox):
+def test_a_harness_that_calls_or_runs_nothing_never_passes(sandbox):
     """Without calls, or if the test never runs the snippet, nothing passes."""
     nothing = HarnessChecks("def test_execution(solution): assert True", (), "")
     assert sandbox.grade(grade_harness, "result = 1", nothing).kind is Kind.NO_TESTS
@@ -99,7 +99,7 @@ def test_the_text_of_the_snippet_is_tested_too(sandbox):
         assert sandbox.grade(grade_harness, source, checks_of("text")).kind is kind
 
 
-def test_what_cannot_be_copied_answers_questions(sandbox):
+def test_objects_that_cannot_be_encoded_are_proxied(sandbox):
     """An object stays in the snippet's process; its attributes, calls and items are data."""
     source = "class Box:\n    size = data\n    def twice(self, n): return 2 * n\n    def __getitem__(self, k): return [k]\nresult = Box()"
     compare = "assert result.size == ans and result.twice(n=3) == 6 and result['k'] == ['k']"
@@ -115,7 +115,7 @@ def test_functions_of_the_harness_are_not_passed_on(sandbox):
     assert judge(sandbox, "result = max", "assert result([ans, 0]) == ans").passed
 
 
-def test_random_numbers_go_on_where_the_harness_stands(at_every_level):
+def test_random_numbers_continue_the_harness_sequence(at_every_level):
     """As in one process, a snippet draws the numbers that the harness would draw next."""
     made = "(random.seed(number), (0, random.getstate()))[1]"
     compare = "random.setstate(ans); assert result == random.random()"

@@ -33,7 +33,7 @@ def calls(sandbox, source, *expected, inputs=None):
         ("# assert add(1, 2) == 3", None),
     ],
 )
-def test_a_test_that_checks_nothing_is_no_test(sandbox, test, check):
+def test_a_test_without_checks_is_no_test(sandbox, test, check):
     """Empty, skipped, vacuous and broken tests have the verdict `no_tests`."""
     assert asserts(sandbox, HONEST, test, check).kind is Kind.NO_TESTS
 
@@ -86,13 +86,13 @@ def test_no_inputs_are_no_tests(sandbox):
         ("def add(a, b):\n    while True: yield 1", Kind.FAILED),
     ],
 )
-def test_verdicts_say_what_happened(sandbox, source, kind):
+def test_both_graders_give_the_same_kind_of_verdict(sandbox, source, kind):
     """Both graders give the same kind of verdict for the same kind of failure."""
     for verdict in (calls(sandbox, source, 3, 4), asserts(sandbox, source, RUN)):
         assert verdict.kind is kind or (kind is None and not verdict.passed), verdict
 
 
-def test_which_check_failed_with_what_is_said(sandbox):
+def test_a_failed_verdict_has_the_check_and_both_values(sandbox):
     """A failed verdict contains the check's number, the expected value and the answer."""
     verdict = calls(sandbox, HONEST, 3, 5)
     assert (verdict.kind, verdict.check, verdict.expected, verdict.got) == (
@@ -106,7 +106,7 @@ def test_which_check_failed_with_what_is_said(sandbox):
     assert (verdict.check, verdict.expected, verdict.got) == (1, "assert add(2, 2) == 5", "4")
 
 
-def test_every_verdict_says_what_kept_candidate_and_checks_apart(sandbox):
+def test_every_verdict_has_its_separation(sandbox):
     """`PARENT` for comparison in this process, `PROXY` for a test in a separate process."""
     assert calls(sandbox, HONEST, 3).separation is Separation.PARENT
     assert asserts(sandbox, HONEST, RUN).separation is Separation.PROXY
@@ -125,7 +125,7 @@ def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
     ]
 
 
-def test_iterators_and_objects_stay_where_they_are(sandbox):
+def test_iterators_and_objects_stay_in_their_process(sandbox):
     """A test may iterate over a generator and call methods; both return plain data."""
     source = "class Box:\n    def __init__(self, x): self.x = x\n    def get(self): return self.x\n"
     source += "def add(a, b):\n    return Box(a + b)\ndef count(n):\n    yield from range(n)\n"
@@ -162,7 +162,7 @@ YES += "    __lt__ = lambda *_: True\n    __hash__ = None\n"
         "assert add(1, 2) == 3",
     ],
 )
-def test_an_object_that_says_yes_is_no_answer(sandbox, test):
+def test_an_object_that_equals_everything_does_not_pass(sandbox, test):
     """Every assertion about an answer is evaluated on plain data outside the sandbox."""
     verdict = asserts(sandbox, f"{YES}def add(a, b):\n    return Yes()\n", test)
     assert (verdict.kind, verdict.separation) == (Kind.FAILED, Separation.PARENT)

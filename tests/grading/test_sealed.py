@@ -68,7 +68,7 @@ def judged(cpp, tests, need, body):
     return cpp.runner.run(test.grade(cpp.sandbox, PROMPT + body))
 
 
-def test_what_is_expected_is_serialised_once(cpp, box, controls):
+def test_expected_values_are_serialised_once(cpp, box, controls):
     """The expected lines of a problem's test are computed once and cached."""
     assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
     controls._db.flush()
@@ -77,7 +77,9 @@ def test_what_is_expected_is_serialised_once(cpp, box, controls):
 
 
 @pytest.mark.parametrize("changed", ["tools", "expected_program", "calling_program"])
-def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeypatch, changed):
+def test_other_tools_or_another_harness_invalidate_the_cache(
+    cpp, box, controls, monkeypatch, changed
+):
     """The cache key covers the toolchain and the generated programs."""
     needed(cpp, controls, COMPARES)
     controls._db.flush()
@@ -101,7 +103,7 @@ def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
     assert (verdict.passed, verdict.separation) == (False, Separation.TOKEN)
 
 
-def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
+def test_a_failed_serialisation_is_retried(cpp, box, controls):
     """A failure is not cached, since the toolchain may be repaired."""
     for _ in range(2):
         needed(cpp, controls, UNTYPED)
@@ -152,7 +154,7 @@ def test_the_first_wrong_line_ends_a_program(cpp):
         assert verdict.execution.cpu_s < PROGRAM.cpu_s / 2
 
 
-def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):
+def test_a_result_lists_sealed_tests(cpp, controls, tmp_path, capsys):
     """In the table and in JSON, by number and by name."""
     problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
     bench = MultiplE("humaneval-cpp", problems, ())

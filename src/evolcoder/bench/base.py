@@ -6,7 +6,7 @@ interprets. Does not guarantee that references pass on this machine: that depend
 versions.
 
     for problem in bench.problems():
-        prompt = bench.ask(problem)                    # a template turns it into messages
+        prompt = bench.prompt(problem)                 # a template turns it into messages
         candidate = bench.candidate(problem, sample)   # graded against problem.checks
 """
 
@@ -205,7 +205,7 @@ class Bench(Protocol):
         """Return all problems in the data set's order, on which index-based sample files rely."""
         ...
 
-    def ask(self, problem: Problem) -> PromptSettings:
+    def prompt(self, problem: Problem) -> PromptSettings:
         """Return the texts from which a template builds the prompt."""
         ...
 

@@ -83,7 +83,7 @@ class Ds1000:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
+    def prompt(self, problem: Problem) -> PromptSettings:
         """Return the texts of a problem's prompt."""
         code = _with_gap(problem.prompt) if self.shows_after else problem.prompt
         where = "goes in the place of [insert]" if self.shows_after else "comes next"

@@ -34,16 +34,16 @@ class FunctionBench:
     """The name on the command line."""
     items: tuple[Problem, ...]
     """All problems in the data set's order."""
-    ask_as: Callable[[Problem], PromptSettings]
+    prompt_of: Callable[[Problem], PromptSettings]
     """Returns the texts of a problem's prompt."""
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
+    def prompt(self, problem: Problem) -> PromptSettings:
         """Return the texts of a problem's prompt."""
-        return self.ask_as(problem)
+        return self.prompt_of(problem)
 
     def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
         """Extract the program from a sample."""
@@ -59,7 +59,9 @@ class FunctionBench:
         if sample.form is PromptForm.ANSWER:
             return python_program(sample.text, names, problem.prompt)
         if sample.form is PromptForm.CONTINUATION:
-            return cut_continuation(problem.prompt, sample.text, names, self.ask_as(problem).stops)
+            return cut_continuation(
+                problem.prompt, sample.text, names, self.prompt_of(problem).stops
+            )
         return Extraction(sample.text, ExtractedProgram.WHOLE, ())
 
 

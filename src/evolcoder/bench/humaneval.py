@@ -33,12 +33,14 @@ ORACLES = {"HumanEval/32": Comparator.ROOT}
 
 def humaneval(folder: DataFolder) -> FunctionBench:
     """Read HumanEval."""
-    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, folder))), _ask)
+    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, folder))), _prompt)
 
 
 def humaneval_plus(folder: DataFolder) -> FunctionBench:
     """Read HumanEval+."""
-    return FunctionBench("humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, folder))), _ask)
+    return FunctionBench(
+        "humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, folder))), _prompt
+    )
 
 
 def _original(row: Row) -> Problem:
@@ -77,7 +79,7 @@ def _before_function(prompt: str) -> str:
     return f"{head}\n"
 
 
-def _ask(problem: Problem) -> PromptSettings:
+def _prompt(problem: Problem) -> PromptSettings:
     (name,) = entry_points(problem)
     instruction = (
         f"Complete the Python function `{name}`. Answer with the whole function, and with the "

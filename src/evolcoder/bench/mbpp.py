@@ -131,17 +131,17 @@ TOO_LARGE = {255: lambda arguments: arguments[1] > 40}
 
 def mbpp(folder: DataFolder) -> FunctionBench:
     """Read the test split of MBPP."""
-    return FunctionBench("mbpp", _split(folder, TEST), _ask)
+    return FunctionBench("mbpp", _split(folder, TEST), _prompt)
 
 
 def mbpp_dev(folder: DataFolder) -> FunctionBench:
     """Read train and validation of MBPP as one dev set."""
-    return FunctionBench("mbpp-dev", _split(folder, DEV), _ask)
+    return FunctionBench("mbpp-dev", _split(folder, DEV), _prompt)
 
 
 def mbpp_plus(folder: DataFolder) -> FunctionBench:
     """Read MBPP+."""
-    return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, folder))), _ask)
+    return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, folder))), _prompt)
 
 
 def _split(folder: DataFolder, numbers: range) -> tuple[Problem, ...]:
@@ -211,7 +211,7 @@ def _stub(names: Iterable[str]) -> str:
     return "".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names)
 
 
-def _ask(problem: Problem) -> PromptSettings:
+def _prompt(problem: Problem) -> PromptSettings:
     names = " and ".join(f"`{name}`" for name in entry_points(problem))
     task = problem.prompt.strip().removeprefix('"""').removesuffix('"""').strip()
     words, _, asserts = task.partition("\nassert")

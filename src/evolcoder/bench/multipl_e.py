@@ -293,7 +293,7 @@ class MultiplE:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
+    def prompt(self, problem: Problem) -> PromptSettings:
         """Return the texts of a problem's prompt."""
         language = _language(problem)
         display_name = _DISPLAY_NAMES.get(language, language.capitalize())

@@ -36,13 +36,14 @@ class Template:
         """Fill the template with a task, such as a training instruction."""
         return f"{self.head}{task}{self.tail}"
 
-    def fill(self, asked: PromptSettings) -> str:
+    def fill(self, prompt: PromptSettings) -> str:
         """Fill the template with a benchmark problem."""
-        return self.wrap(asked.code if self.form is PromptForm.CONTINUATION else asked.instruction)
+        is_code = self.form is PromptForm.CONTINUATION
+        return self.wrap(prompt.code if is_code else prompt.instruction)
 
-    def messages(self, asked: PromptSettings) -> tuple[Message, ...]:
+    def messages(self, prompt: PromptSettings) -> tuple[Message, ...]:
         """Return the messages of a prompt: one user message, or the raw text."""
-        return (Message(RAW if self.raw else "user", self.fill(asked)),)
+        return (Message(RAW if self.raw else "user", self.fill(prompt)),)
 
 
 WIZARDCODER = Template(

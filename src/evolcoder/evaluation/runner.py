@@ -57,7 +57,7 @@ class SampleGenerator:
     async def generate(self, bench: Bench, problem: Problem, number: int) -> tuple[Sample, str]:
         """Generate one sample; return it with its finish reason. Raises EngineError."""
         seed = seed_for(self.seed, "sample", problem.id, number)
-        completion = await self.role.ask(self.template.messages(bench.ask(problem)), seed=seed)
+        completion = await self.role.ask(self.template.messages(bench.prompt(problem)), seed=seed)
         sample = Sample.of(problem.id, number, completion.text, self.template.form)
         return sample, completion.finish
 

@@ -105,7 +105,7 @@ class ReferenceChecks:
         tools: Callable[[str], str] = str,
     ) -> None:
         atomic.make_folder(path.parent, error=BenchError)
-        self._db = Database(path, MIGRATIONS, remedy="delete it, it is made anew")
+        self._db = Database(path, MIGRATIONS, remedy="delete it; it is created again")
         self._sandbox = sandbox
         self._environment = [RULES, sys.version, platform.machine(), _processor(), environment]
         self._tools = tools

@@ -70,7 +70,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("language", by_language(ENDINGS))
-def test_a_call_that_raises_is_told_by_its_number(polyglot, language):
+def test_a_call_that_raises_is_reported_with_its_number(polyglot, language):
     """Lines before it count, its message is shown, and the verdict is an error."""
     polyglot.needs(language)
     source, test, _ = SAMPLES[language]

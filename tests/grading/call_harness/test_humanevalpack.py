@@ -132,7 +132,7 @@ def programs(name, row):
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_so_many_are_split(shared, name):
+def test_a_minimum_of_tests_is_split(shared, name):
     """Expected values of the remaining tests enter the candidate's process."""
     split = HARNESSES[LANGUAGES[name]].split
     found = [split(row["test"]) for row in rows(shared, name)]
@@ -151,7 +151,7 @@ def test_checks_become_comparisons(name):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_computes_with_results_keeps_the_seal(name):
+def test_checks_that_compute_with_results_run_sealed(name):
     """So does a check that compares with the candidate itself or with its arguments."""
     frame, _, others = FORMS[name]
     split = HARNESSES[LANGUAGES[name]].split

@@ -82,7 +82,7 @@ def answers(polyglot, language, source):
 
 
 @pytest.mark.parametrize("language", by_language(RELATIONS))
-def test_lines_are_the_same_where_the_language_says_that_values_are_equal(polyglot, language):
+def test_lines_are_equal_if_the_language_says_so(polyglot, language):
     """For every pair of values, a result and an expected one."""
     polyglot.needs(language, RELATIONS[language].naive())
     harness, relations = HARNESSES[language], RELATIONS[language]

@@ -148,7 +148,7 @@ TESTS = dict(samples())
 
 
 @pytest.mark.parametrize("language", HARNESSES)
-def test_calls_and_values_come_apart(language):
+def test_calls_and_values_are_separated(language):
     """Both checks of a sample test are found, and calls do not contain expected values."""
     found = HARNESSES[language].split(TESTS[language])
     assert [("2" in check.call, "4" in check.expected) for check in found.comparisons] == [
@@ -177,7 +177,7 @@ def test_nothing_else_is_split(language):
 
 
 @pytest.mark.parametrize("language", HARNESSES)
-def test_what_cannot_be_read_is_no_test(language):
+def test_malformed_tests_are_not_split_wrongly(language):
     """Truncated or duplicated tests give None or complete comparisons, and never raise."""
     split, text = HARNESSES[language].split, TESTS[language]
     for place in range(len(text)):
