@@ -41,12 +41,12 @@ class Completions:
 
 
 class References:
-    name, remedy = "controls.db", "delete it, it is made anew"
+    name, remedy = "controls.db", "delete it; it is created again"
 
     def make(self, folder):
         class Measured(ReferenceChecks):
-            async def _measured(self, problem):
-                need = problem_test.TestNeeds(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+            async def _measure(self, problem):
+                need = problem_test.ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
                 return controls_module.ReferenceFinding("passed", "failed"), need
 
         with closing(Measured(folder / self.name, None, "")) as controls:
@@ -55,7 +55,7 @@ class References:
     def use(self, folder):
         with closing(ReferenceChecks(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))
-            asyncio.run(controls.need(PROBLEM))
+            asyncio.run(controls.measurement(PROBLEM))
 
 
 class Embeddings:

@@ -25,7 +25,7 @@ from evolcoder.bench.base import Problem, PromptForm, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 
@@ -103,7 +103,7 @@ async def _unfit(problem: Problem, program: str, sandbox: PoolSandbox) -> str:
             return "like the reference"
     except (SyntaxError, ValueError):
         return "no Python"
-    verdict = await ProblemTest.of(problem, TestNeeds()).grade(sandbox, program)
+    verdict = await ProblemTest.of(problem, ReferenceMeasurement()).grade(sandbox, program)
     return "" if verdict.passed else "does not pass"
 
 

@@ -68,7 +68,7 @@ async def passes_of(
     sandbox = await PoolSandbox.start()
     controls = ReferenceChecks(folder / "controls.db", sandbox, "benchmark")
     begun, used = time.monotonic(), _cpu_s()
-    search = await ExecutionSearch.create(benches, sandbox, controls.need)
+    search = await ExecutionSearch.create(benches, sandbox, controls.measurement)
     found: dict[str, tuple[PassedProblem, ...]] = {}
     left = iter(rows)
 

@@ -18,7 +18,7 @@ from said import Clock
 from evolcoder.bench.base import CallChecks, Problem
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 
@@ -35,12 +35,12 @@ async def _grade(
     problems: list[Problem], programs: list[tuple[str, str]], workers: int, controls: Path
 ) -> None:
     sandbox = await PoolSandbox.start(workers=workers)
-    needs = await _needs(problems, sandbox, controls)
+    needs = await _measurements(problems, sandbox, controls)
     by_id, tests = {problem.id: problem for problem in problems}, dict[str, ProblemTest]()
 
     async def verdict(name: str, program: str) -> bool:
         if name not in tests:
-            tests[name] = ProblemTest.of(by_id[name], needs.get(name, TestNeeds()))
+            tests[name] = ProblemTest.of(by_id[name], needs.get(name, ReferenceMeasurement()))
         return (await tests[name].grade(sandbox, program)).passed
 
     starting = Clock()
@@ -56,12 +56,14 @@ async def _grade(
     await sandbox.aclose()
 
 
-async def _needs(problems: list[Problem], sandbox: PoolSandbox, kept: Path) -> dict[str, TestNeeds]:
+async def _measurements(
+    problems: list[Problem], sandbox: PoolSandbox, kept: Path
+) -> dict[str, ReferenceMeasurement]:
     """Return what references took and answered, where the answers are not in the data."""
     if not isinstance(problems[0].checks, CallChecks):
         return {}
     controls = ReferenceChecks(kept, sandbox, "")
-    found = {problem.id: await controls.need(problem) for problem in problems}
+    found = {problem.id: await controls.measurement(problem) for problem in problems}
     controls.close()
     return found
 

@@ -281,5 +281,5 @@ def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared
     problems = steps_of.asked("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}
-    monkeypatch.setattr(benchmark_requirements, "excused", lambda bench, packages: known)
+    monkeypatch.setattr(benchmark_requirements, "failing_references", lambda bench, packages: known)
     assert [one.id for one in steps_of.asked("ds1000")] == [problems[0].id, problems[2].id]

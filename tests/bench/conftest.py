@@ -1,4 +1,4 @@
-"""Where the real data is, for the tests that read it."""
+"""Fixtures for tests that read the real benchmark data."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from evolcoder.bench.registry import bench_named
 
 @pytest.fixture(scope="session")
 def shelf(shared, tmp_path_factory):
-    """The real benchmarks, read in place."""
+    """The folder of the real benchmark data."""
     return DataFolder(shared, tmp_path_factory.mktemp("cache"))
 
 

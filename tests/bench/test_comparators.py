@@ -1,4 +1,4 @@
-"""The comparison rules of HumanEval+ and MBPP+, one law each."""
+"""The comparison rules of HumanEval+ and MBPP+."""
 
 import math
 
@@ -32,14 +32,14 @@ def match(output, expected, *, oracle=Comparator.EQUAL, inputs=(), atol=0.0):
 @settings(deadline=None)
 @given(PLAIN)
 def test_every_plain_value_equals_itself(value):
-    """Whatever the reference answers, the same answer passes exactly."""
+    """A value equal to the reference's is an exact match."""
     assert match(value, value) is Comparison.EXACT
 
 
 @settings(deadline=None)
 @given(PLAIN, PLAIN, st.sampled_from(Comparator), st.sampled_from([0.0, 1e-4]))
 def test_no_answer_makes_a_rule_raise(output, expected, oracle, atol):
-    """Every pair of plain values gets a match, whatever the rule."""
+    """Every pair of plain values gives a result, for every comparator."""
     assert (
         compare(oracle, inputs=([1, 2],), output=output, expected=expected, atol=atol) in Comparison
     )
@@ -47,13 +47,13 @@ def test_no_answer_makes_a_rule_raise(output, expected, oracle, atol):
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, 1 + 0j])
 def test_numbers_of_equal_value_are_equal_whatever_their_type(value):
-    """As `==` has it in Python, and so in EvalPlus."""
+    """As in Python's `==`, and so in EvalPlus."""
     assert match(value, 1) is Comparison.EXACT
 
 
 @pytest.mark.parametrize(("output", "expected"), [([1], (1,)), ("1", 1), (None, False), ({}, [])])
 def test_containers_and_strings_of_another_type_differ(output, expected):
-    """A list is no tuple, None is not False."""
+    """A list differs from a tuple, None from False."""
     assert match(output, expected) is Comparison.DIFFERENT
 
 
@@ -79,7 +79,7 @@ def test_containers_and_strings_of_another_type_differ(output, expected):
     ],
 )
 def test_float_answers_get_a_tolerance(output, expected, result):
-    """1e-6 where the expected value is a float or holds only floats, and the types agree."""
+    """1e-6 if the expected value is a float or contains only floats, and the types agree."""
     assert match(output, expected) is result
 
 
@@ -94,12 +94,12 @@ def test_float_answers_get_a_tolerance(output, expected, result):
     ],
 )
 def test_a_problem_may_name_its_own_tolerance(output, expected, result):
-    """It reaches into nested lists of the same shape, and into nothing else."""
+    """It applies within nested lists of the same shape, and to nothing else."""
     assert match(output, expected, atol=1e-4) is result
 
 
-def test_the_tolerance_does_not_stick():
-    """A float answer leaves the next test of the same problem as strict as it was."""
+def test_the_tolerance_does_not_carry_over():
+    """A float answer does not loosen the next test of the same problem."""
     assert match(0.3 + 5e-7, 0.3) is Comparison.CLOSE
     assert match([1, 2.0000001], [1, 2.0]) is Comparison.DIFFERENT
 
@@ -118,7 +118,7 @@ def test_the_tolerance_does_not_stick():
     ],
 )
 def test_any_zero_of_the_polynomial_is_a_root(output, result):
-    """x*x - 1 has two, and the expected value is not looked at."""
+    """x*x - 1 has two roots, and the expected value is ignored."""
     given = match(output, 1.0, oracle=Comparator.ROOT, inputs=([-1, 0, 1],), atol=1e-4)
     assert given is result
 
@@ -134,7 +134,7 @@ def test_any_zero_of_the_polynomial_is_a_root(output, result):
     ],
 )
 def test_sets_compare_without_order(output, result):
-    """Order, repetition and the kind of container do not matter."""
+    """Order, duplicates and the type of container are ignored."""
     assert match(output, (1, 3), oracle=Comparator.SAME_SET) is result
 
 
@@ -150,8 +150,8 @@ def test_sets_compare_without_order(output, result):
         (None, object(), Comparison.DIFFERENT),
     ],
 )
-def test_a_match_object_is_told_by_not_being_none(output, expected, result):
-    """True and False stand for it, as programs that return a bool are right too."""
+def test_a_bool_counts_as_a_match_object(output, expected, result):
+    """Programs that return a bool are correct too."""
     assert match(output, expected, oracle=Comparator.NOT_NONE) is result
 
 
@@ -174,7 +174,7 @@ def test_a_pyramid_has_two_readings(output, result):
     [(9, Comparison.EXACT), (18, Comparison.SPECIAL), (3, Comparison.DIFFERENT)],
 )
 def test_digits_may_be_compared_from_the_right(output, result):
-    """12 and 399 are 2 + 7 apart when the longer is cut, and 3 + 8 + 7 with a zero in front."""
+    """12 and 399 differ by 2 + 7 if 399 is truncated, and by 3 + 8 + 7 with a leading zero."""
     assert match(output, 9, oracle=Comparator.PADDED_DIGITS, inputs=(12, 399)) is result
 
 
@@ -188,7 +188,7 @@ def test_digits_may_be_compared_from_the_right(output, result):
         (Comparator.NEAR, 0.5, [0.5, 0.5999, 0.4001], [0.6001, math.nan, "0.5", None, [0.5]]),
     ],
 )
-def test_assertions_without_equality_ask_for_what_they_say(oracle, expected, right, wrong):
-    """Truth, identity and distance: equality neither suffices nor is needed."""
+def test_assertions_without_equality_have_their_own_comparator(oracle, expected, right, wrong):
+    """Truth, identity and distance: equality is neither sufficient nor necessary."""
     assert all(match(one, expected, oracle=oracle, atol=0.1).passes for one in right)
     assert not any(match(one, expected, oracle=oracle, atol=0.1).passes for one in wrong)

@@ -1,4 +1,4 @@
-"""DS-1000 as it is published, for completion and for insertion."""
+"""DS-1000 as published, for completion and for insertion."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ def bench(named):
 
 
 def test_a_thousand_problems_of_seven_libraries(bench):
-    """Each is in one group of libraries and one of perturbations."""
+    """Each is in one library group and one perturbation group."""
     groups = Counter(group for problem in bench.problems() for group in problem.groups)
     libraries = {value: n for (name, value), n in groups.items() if name == "library"}
     assert libraries == {
@@ -46,7 +46,7 @@ def test_a_thousand_problems_of_seven_libraries(bench):
 
 
 def test_references_and_stubs_fit_the_gap(bench):
-    """Put into the harness's own lines, both are Python."""
+    """Inserted into the harness's code, both are valid Python."""
     for problem in bench.problems():
         context = re.search(r'exec_context = r"""(.*?)"""', problem.checks.harness, re.DOTALL)[1]
         assert parses(context.replace("[insert]", problem.reference)), problem.id
@@ -54,25 +54,25 @@ def test_references_and_stubs_fit_the_gap(bench):
 
 
 def test_every_test_function_is_called(bench):
-    """159 problems look at the text of the solution as well."""
+    """159 problems also test the text of the solution."""
     calls = Counter(problem.checks.calls for problem in bench.problems())
     assert calls == {("test_execution",): 841, ("test_execution", "test_string"): 159}
 
 
 def test_completion_is_the_data_sets_prompt(bench):
-    """A base model continues it as it is."""
-    assert all(COMPLETION.fill(bench.ask(p)) == p.prompt for p in bench.problems())
+    """A base model continues the unchanged prompt."""
+    assert all(COMPLETION.fill(bench.prompt(p)) == p.prompt for p in bench.problems())
 
 
 def test_insertion_shows_one_gap_and_what_comes_after(named):
-    """Every problem has its gap once; variables to be set are printed behind it."""
+    """Every problem shows its gap once; required variables are printed after it."""
     bench = named("ds1000-insertion")
     for problem in bench.problems():
-        shown = CHAT.fill(bench.ask(problem))
+        shown = CHAT.fill(bench.prompt(problem))
         assert shown.count("\n[insert]\n") == 1, problem.id
         assert "put solution in th" not in shown
     assert "[insert]\n</code>\nEND SOLUTION\n<code>\nprint(result)\n</code>" in CHAT.fill(
-        bench.ask(bench.problems()[0])
+        bench.prompt(bench.problems()[0])
     )
 
 
@@ -88,12 +88,12 @@ def test_insertion_shows_one_gap_and_what_comes_after(named):
     ],
 )
 def test_the_snippet_alone_is_the_program(text, form, program):
-    """The harness brings all the rest."""
+    """The harness adds all other code."""
     assert take(text, form).program == program
 
 
 def test_lines_that_were_given_are_dropped():
-    """They would set the inputs of every test back to the example's."""
+    """They would reset the inputs of every test to the example's."""
     candidate = take("```python\nimport numpy as np\nx = 1\nresult = x\n```")
     assert (candidate.program, candidate.cut) == ("result = x", ("repeated_context",))
 
@@ -107,20 +107,20 @@ def test_lines_that_were_given_are_dropped():
     ],
 )
 def test_a_gap_in_a_function_gets_an_indented_snippet(answer, wanted):
-    """A whole function is put inside and called."""
+    """A complete function is inserted and called."""
     candidate = take(f"```python\n{answer}\n```", gap="def f(x):\n    y = 1\n[insert]\nf(1)")
     assert candidate.program == wanted
 
 
 def test_an_empty_answer_is_nothing():
-    """No snippet is told as such, and nothing is run for it."""
+    """An empty answer is reported as NOTHING, and nothing is run."""
     for answer in ("", "```python\n```", "I cannot do that.", "<code></code>"):
         candidate = take(answer)
         assert (candidate.found, candidate.program) == (ExtractedProgram.NOTHING, "")
 
 
 def test_other_library_versions_are_named():
-    """The line says what is there and what is needed; what matches is not named."""
+    """The line contains the installed and the required version; matching libraries are omitted."""
     installed = NEEDS | {"numpy": "2.0.0"}
     del installed["torch"]
     assert other_versions(installed) == [

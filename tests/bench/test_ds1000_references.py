@@ -1,4 +1,4 @@
-"""What is known of DS-1000's references, and what is installed."""
+"""Known failures of DS-1000's references, and installed library versions."""
 
 from evolcoder.bench import ds1000
 from evolcoder.bench.ds1000 import (
@@ -20,7 +20,7 @@ def make(folder, **versions):
 
 
 def test_what_is_installed_is_read_from_the_folders(tmp_path):
-    """Names in any case, versions without a build's mark; what the harnesses do not need is left out."""
+    """Names in any case, versions without local build labels; other libraries are omitted."""
     make(tmp_path / "one", NumPy="1.26.4", rich="15.0")
     make(tmp_path / "two", torch="2.13.0+cpu")
     found = installed([tmp_path / "one", tmp_path / "two"])
@@ -28,7 +28,7 @@ def test_what_is_installed_is_read_from_the_folders(tmp_path):
 
 
 def test_missing_versions_are_named(tmp_path):
-    """A library of another version and one that is not there are told apart."""
+    """Libraries of another version and missing ones have different messages."""
     make(tmp_path, numpy="2.0.0", **{k: v for k, v in NEEDS.items() if k not in {"numpy", "torch"}})
     assert missing_versions([tmp_path]) == [
         "numpy 2.0.0, needs 1.26.4",
@@ -37,14 +37,14 @@ def test_missing_versions_are_named(tmp_path):
 
 
 def test_workers_load_only_what_is_there(tmp_path):
-    """A folder with some of the libraries is good enough to start with."""
+    """Only modules of installed libraries are preloaded."""
     (tmp_path / "scipy").mkdir()
     assert warm_modules([tmp_path])[:2] == ("scipy.stats", "scipy.sparse")
     assert warm_modules([]) == ()
 
 
 def test_known_failures_have_a_reason(named):
-    """Each is a problem of the bench, and its harness says why it needs a network."""
+    """Each is a problem of the benchmark whose harness makes the call that needs a network."""
     harnesses = {problem.id: problem.checks.harness for problem in named("ds1000").problems()}
     known = known_failures({})
     assert len(known) == 15
@@ -55,7 +55,7 @@ def test_known_failures_have_a_reason(named):
 
 
 def test_a_failure_of_one_version_is_not_one_of_another(monkeypatch):
-    """What fails with a version is known where that is installed only."""
+    """A failure that depends on a version only applies if that version is installed."""
     stored = {
         "DS-1000/1": ReferenceRun(Unavailable.VERSION, "", {"numpy": "2.0"}),
         "DS-1000/2": ReferenceRun(Unavailable.NETWORK, "", {}),

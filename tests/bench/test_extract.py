@@ -1,11 +1,11 @@
-"""The program in an answer: what is found, how it is told, and what is cut."""
+"""Extracting the program from an answer, classifying where it was, and removing the rest."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, ExtractedProgram
-from evolcoder.bench.extract import continued, defines, parses, python_program
+from evolcoder.bench.extract import cut_continuation, defines, parses, python_program
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
 CODE = "def f(x):\n    return x + 1"
@@ -44,7 +44,7 @@ def take(answer):
     ],
 )
 def test_the_function_is_found_wherever_it_is(answer, found):
-    """Each shape of answer gives the same function, and says which shape it was."""
+    """Each format of answer gives the same function and its own classification."""
     extract = take(answer)
     assert (extract.found, extract.code.strip()) == (found, CODE)
 
@@ -62,22 +62,22 @@ def test_the_function_is_found_wherever_it_is(answer, found):
         ("import the list, then return it.", ExtractedProgram.NOTHING),
     ],
 )
-def test_an_answer_without_the_function_is_told(answer, found):
-    """Nothing at all and code without the name are two findings, and both are odd."""
+def test_an_answer_without_the_function_is_classified(answer, found):
+    """An empty answer and code without the function are classified differently; both are odd."""
     assert take(answer).found is found
     assert found.is_odd
 
 
 @pytest.mark.parametrize("answer", ["    return x + 1", "```python\nreturn x + 1\n```"])
 def test_a_bare_body_continues_the_prompt(answer):
-    """An answer without the signature is indented to follow it."""
+    """An answer without the signature is indented and appended."""
     extract = take(answer)
     assert extract.found is ExtractedProgram.BODY
     assert parses(PROMPT + extract.code)
 
 
 def test_the_first_of_several_definitions_is_taken():
-    """As the authors of WizardCoder do; a later block may be an alternative."""
+    """As in WizardCoder's evaluation; a later block may be an alternative."""
     extract = take(f"```python\n{CODE}\n```\nor\n```python\ndef f(x): return -~x\n```")
     assert (extract.found, extract.code) == (ExtractedProgram.FENCE, CODE)
 
@@ -92,8 +92,8 @@ def test_the_first_of_several_definitions_is_taken():
         ("\n\nprint(f(1))", ()),
     ],
 )
-def test_a_show_off_part_is_cut_and_named(tail, cut):
-    """A main guard and example usage go; other lines of the program stay."""
+def test_demonstration_code_is_removed_and_reported(tail, cut):
+    """A main guard and example usage are removed; other lines stay."""
     extract = take(f"```python\n{CODE}{tail}\n```")
     assert extract.cut == cut
     assert extract.code.strip() == (CODE if cut else CODE + tail)
@@ -109,13 +109,13 @@ def test_a_part_that_the_function_needs_is_not_cut():
 
 
 def test_blank_lines_within_strings_keep_their_blanks():
-    """Code at the margin is handed on to the byte."""
+    """Unindented code is unchanged to the byte."""
     code = 'def f(x):\n    return """a\n   \nb"""'
     assert take(f"```python\n{code}\n```").code == code
 
 
 def test_reasoning_is_no_answer():
-    """A program in the thoughts is not taken, and the cut is named."""
+    """A program in the reasoning is not used, and the cut is reported."""
     extract = take(f"<think>\n```python\ndef f(x): pass\n```\n</think>\n```python\n{CODE}\n```")
     assert (extract.code, extract.cut) == (CODE, ("reasoning",))
 
@@ -134,44 +134,46 @@ def test_reasoning_is_no_answer():
         ("f(1)", False),
     ],
 )
-def test_a_definition_stands_at_the_margin(code, is_defined):
-    """Functions, classes and assignments define a name; calls and nested ones do not."""
+def test_a_definition_is_at_top_level(code, is_defined):
+    """Functions, classes and assignments define a name; calls and nested definitions do not."""
     assert defines(code, ("f",)) is is_defined
 
 
 def test_a_continuation_ends_where_something_else_begins():
-    """The function's body is kept up to the first stop."""
-    extract = continued(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
+    """The function's body is kept up to the first stop sequence."""
+    extract = cut_continuation(PROMPT, "    return x + 1\n\ndef g():\n    pass\n", ("f",), STOPS)
     assert extract.code == "    return x + 1\n"
     assert (extract.found, extract.cut) == (ExtractedProgram.WHOLE, ("continuation",))
 
 
 @pytest.mark.parametrize("indent", ["", "    "])
 def test_a_repeated_signature_starts_the_function_anew(indent):
-    """What comes after the repeated definition is cut, the definition itself is not."""
+    """Code after the repeated definition is cut, the definition itself is not."""
     again = "\n".join(indent + line for line in CODE.split("\n"))
-    extract = continued(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
+    extract = cut_continuation(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
     assert extract.found is ExtractedProgram.REPEATED_SIGNATURE
     assert extract.code == CODE
 
 
-def test_a_prompt_of_words_gets_its_first_definition():
-    """Where the prompt has no signature, writing one is no repetition."""
-    extract = continued('"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS)
+def test_a_definition_after_a_prose_prompt_is_no_repetition():
+    """If the prompt has no signature, writing one is not a repetition."""
+    extract = cut_continuation(
+        '"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS
+    )
     assert (extract.found, extract.code) == (ExtractedProgram.WHOLE, f"import os\n{CODE}")
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="def fg(x):\n `~ python=return1\"'#\\<think>/@\t", max_size=200))
 def test_no_text_makes_extraction_raise(text):
-    """Any text gives an extract, twice the same."""
+    """Any text gives an extraction, and twice the same."""
     assert take(text) == take(text)
-    assert len(continued(PROMPT, text, ("f",), STOPS).code) <= len(text)
+    assert len(cut_continuation(PROMPT, text, ("f",), STOPS).code) <= len(text)
 
 
 @pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])
 def test_deep_and_long_programs_do_not_break_the_parser(unit):
-    """A text of the largest size that is run is read in seconds, whatever it nests."""
+    """A text of the maximum size is parsed in seconds, whatever its nesting."""
     text = unit * (MAX_CHARS // len(unit) // 32)
     assert isinstance(parses(text), bool)
     assert take(f"```python\n{text}\n```").found in ExtractedProgram
@@ -179,7 +181,7 @@ def test_deep_and_long_programs_do_not_break_the_parser(unit):
 
 @pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
 def test_long_answers_are_read_in_time(line):
-    """Many places where a program might end do not make the work quadratic."""
+    """Many possible ends of the program do not take quadratic time."""
     text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
     assert take(f"```\n{text}```").found is ExtractedProgram.FENCE
     assert take(text + "\n)").found is ExtractedProgram.AMID_PROSE

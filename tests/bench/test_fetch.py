@@ -1,4 +1,4 @@
-"""Data files: checked, cached whole, and one line for everything that can be wrong."""
+"""Data files: verified, cached atomically, with a one-line message for every error."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def place():
-    """An official place on loopback: path -> bytes, and the paths that were asked for."""
+    """A server on loopback: path -> bytes, and the requested paths."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -50,7 +50,7 @@ def file_at(url, **changes):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_file_is_fetched_once_and_then_read_from_the_cache(place, tmp_path, packed):
-    """The second reading asks nobody, and both give the same rows, packed or not."""
+    """The second read makes no request, and both give the same rows, compressed or not."""
     url, files, asked = place
     files["/toy"] = gzip.compress(CONTENT) if packed else CONTENT
     shelf = DataFolder(None, tmp_path)
@@ -60,7 +60,7 @@ def test_a_file_is_fetched_once_and_then_read_from_the_cache(place, tmp_path, pa
 
 
 def test_a_fetched_file_with_a_wrong_checksum_is_not_kept(place, tmp_path):
-    """The message names both digests, and the cache stays empty."""
+    """The message contains both digests, and the cache stays empty."""
     url, files, _ = place
     files["/toy"] = CONTENT + b"{}\n"
     with pytest.raises(BenchError, match=f"wrong checksum .*expected {DIGEST[:12]}"):
@@ -68,21 +68,21 @@ def test_a_fetched_file_with_a_wrong_checksum_is_not_kept(place, tmp_path):
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_place_that_has_no_such_file_is_one_line(place, tmp_path):
-    """The line says the address, the server's reason and the way around it."""
+def test_a_missing_remote_file_is_a_one_line_error(place, tmp_path):
+    """The line contains the URL, the server's reason and the alternative."""
     url, _, _ = place
-    with pytest.raises(BenchError, match=r"/toy cannot be fetched: .*use --data-dir") as caught:
+    with pytest.raises(BenchError, match=r"cannot download .*/toy: .*use --data-dir") as caught:
         rows(file_at(f"{url}/toy"), DataFolder(None, tmp_path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_place_that_cannot_be_reached_is_one_line(tmp_path):
-    """Nobody listens on port 9 of this machine."""
-    with pytest.raises(BenchError, match="cannot be fetched"):
+def test_an_unreachable_server_is_a_one_line_error(tmp_path):
+    """Port 9 of this machine is closed."""
+    with pytest.raises(BenchError, match="cannot download"):
         rows(file_at("http://127.0.0.1:9/toy"), DataFolder(None, tmp_path))
 
 
-def test_the_hub_can_be_elsewhere_or_off(place, tmp_path, monkeypatch):
+def test_the_hub_can_be_a_mirror_or_offline(place, tmp_path, monkeypatch):
     """HF_ENDPOINT and HF_HUB_OFFLINE are honoured."""
     url, files, _ = place
     files["/datasets/toy"] = CONTENT
@@ -96,7 +96,7 @@ def test_the_hub_can_be_elsewhere_or_off(place, tmp_path, monkeypatch):
 
 
 def test_a_damaged_cache_says_which_file_to_delete(tmp_path):
-    """A truncated archive names itself."""
+    """The message names the truncated file."""
     path = tmp_path / "a/toy.jsonl.gz"
     path.parent.mkdir()
     path.write_bytes(gzip.compress(CONTENT)[:-9])
@@ -106,7 +106,7 @@ def test_a_damaged_cache_says_which_file_to_delete(tmp_path):
 
 @pytest.mark.parametrize("name", ["a/toy.jsonl.gz", "a/toy.jsonl", "toy.jsonl.gz", "toy.jsonl"])
 def test_a_users_folder_is_read_in_place(tmp_path, name):
-    """By path or by name, packed or not; nothing is fetched or written."""
+    """By path or by name, compressed or not; nothing is downloaded or written."""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(CONTENT) if name.endswith("gz") else CONTENT)
@@ -115,8 +115,8 @@ def test_a_users_folder_is_read_in_place(tmp_path, name):
 
 
 def test_a_users_folder_without_the_file_says_where_to_get_it(tmp_path):
-    """A folder that the user named is never filled up from the network."""
-    with pytest.raises(BenchError, match=r"holds no a/toy.jsonl.gz; get it from http"):
+    """Missing files are never downloaded into the user's folder."""
+    with pytest.raises(BenchError, match=r"a/toy.jsonl.gz not found; download it from http"):
         rows(file_at("http://127.0.0.1:9/"), DataFolder(tmp_path, tmp_path))
 
 
@@ -128,7 +128,7 @@ def test_a_users_file_with_a_wrong_checksum_is_an_error(tmp_path):
 
 
 def test_a_digest_of_fields_ignores_order_and_other_fields():
-    """The same problems give the same digest, whatever file they come in."""
+    """The same problems give the same digest, whatever the file."""
     more = [row | {"extra": 1} for row in reversed(ROWS)]
     fields = ("task_id", "prompt")
     assert rows_digest(more, fields) == rows_digest(ROWS, fields)
@@ -136,7 +136,7 @@ def test_a_digest_of_fields_ignores_order_and_other_fields():
 
 
 def test_parquet_from_the_hub_becomes_json_lines(place, tmp_path):
-    """What was fetched as Parquet is cached as JSON lines with the fields of the digest."""
+    """A downloaded Parquet file is cached as JSON lines with the digest's fields."""
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -148,13 +148,13 @@ def test_parquet_from_the_hub_becomes_json_lines(place, tmp_path):
     file = file_at(f"{url}/toy.parquet", sha256=rows_digest(ROWS, fields), fields=fields)
     assert rows(file, DataFolder(None, tmp_path)) == rows(file, DataFolder(None, tmp_path)) == ROWS
     files["/toy.parquet"] = b"no parquet"
-    with pytest.raises(BenchError, match="is no Parquet file"):
+    with pytest.raises(BenchError, match="is not a Parquet file"):
         rows(file, DataFolder(None, tmp_path / "other"))
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"task_id": "a"}', b"\xff"])
 def test_rows_that_are_no_rows_are_damage(tmp_path, line):
-    """Lines that are no JSON, no object or lack a field are told as damage, on one line."""
+    """Lines that are not JSON objects or lack a field are reported as damage, on one line."""
     (tmp_path / "toy.jsonl").write_bytes(line)
     file = file_at("http://127.0.0.1:9/", fields=("task_id", "prompt"))
     with pytest.raises(BenchError, match="damaged") as caught:
@@ -163,7 +163,7 @@ def test_rows_that_are_no_rows_are_damage(tmp_path, line):
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(place, tmp_path):
-    """As when the disk is full."""
+    """Such as on a full disk."""
     url, files, _ = place
     files["/toy"] = CONTENT
     (tmp_path / "a").write_text("a file where a folder should be")

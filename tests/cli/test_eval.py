@@ -107,7 +107,7 @@ def test_partial_samples_have_no_score_until_asked_for(capsys, tmp_path, shared,
     assert found["scores"] == []
     assert "154 problems have no sample" in found["withheld"]
     notes = "\n".join(found["notes"])
-    for word in ("HumanEval/999", "entries are no samples", "repeat an earlier one"):
+    for word in ("HumanEval/999", "entries are not samples", "duplicate an earlier one"):
         assert word in notes
     code, found, _ = result(capsys, *common, "--out", tmp_path / "b", "--partial")
     assert code == 0

@@ -46,7 +46,7 @@ def evaluated(shared, tmp_path_factory, measured_controls):
             with EvalStore.create(place, {}) as store:
                 store.add_samples(name, samples(bench))
                 one = Evaluation(
-                    store, bench, asker=None, n=1, in_flight=6, problems=bench.problems()
+                    store, bench, generator=None, n=1, in_flight=6, problems=bench.problems()
                 )
                 faults = runner.run(story(one))
                 result = result_of(store, bench, faults=faults, partial=False)
@@ -57,7 +57,7 @@ def evaluated(shared, tmp_path_factory, measured_controls):
             bench = bench_named(name, shelf)
             with EvalStore.create(folder / f"check-{name}", {}) as store:
                 one = Evaluation(
-                    store, bench, asker=None, n=1, in_flight=6, problems=bench.problems()
+                    store, bench, generator=None, n=1, in_flight=6, problems=bench.problems()
                 )
                 return runner.run(one.check(controls)), one.progress.done
 

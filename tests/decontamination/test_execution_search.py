@@ -207,8 +207,8 @@ def test_further_answers_that_are_too_costly_to_compare_agree_with_nothing(sandb
 
     The kind: comparing what a function of a training row answers. It is done where it can be ended.
     """
-    monkeypatch.setattr("evolcoder.grading.calls.COSTLY_S", 0.3)
-    monkeypatch.setattr("evolcoder.grading.calls.COSTLY_S_PER_MB", 0)
+    monkeypatch.setattr("evolcoder.grading.calls.ISOLATED_S", 0.3)
+    monkeypatch.setattr("evolcoder.grading.calls.ISOLATED_S_PER_MB", 0)
     of = asserts(
         "p/twice", TWICE, "assert twice([7, 8]) == [7, 8, 7, 8]", "assert twice([5]) == [5, 5]"
     )

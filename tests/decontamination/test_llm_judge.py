@@ -12,9 +12,9 @@ from decontamination.leaky import ITEMS
 from evolcoder.decontamination.llm_judge import (
     QUESTION,
     Answer,
+    decode_answer,
     judge_hits,
     judge_pairs,
-    read_answer,
 )
 from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling
@@ -129,7 +129,7 @@ def test_no_text_holds_its_own_mark(one, two):
 )
 def test_an_answer_out_of_form_is_unreadable(said):
     """It counts neither as match nor as no match."""
-    assert read_answer(said, "abcd1234")[0] is Answer.UNREADABLE
+    assert decode_answer(said, "abcd1234")[0] is Answer.UNREADABLE
 
 
 def test_a_failed_request_is_reported_and_spoils_no_other():
@@ -153,9 +153,9 @@ def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
     def read(text, mark):
         if "differs" in text:
             raise ValueError(10**5000)
-        return read_answer(text, mark)
+        return decode_answer(text, mark)
 
-    monkeypatch.setattr("evolcoder.decontamination.llm_judge.read_answer", read)
+    monkeypatch.setattr("evolcoder.decontamination.llm_judge.decode_answer", read)
     judge, _ = role(same)
     verdicts = asyncio.run(judge_pairs([pair("Other.", "b"), pair(ITEMS[0].wording)], judge))
     assert [each.answer for each in verdicts] == [Answer.FAILED, Answer.MATCH]

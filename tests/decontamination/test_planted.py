@@ -40,7 +40,7 @@ def search(sandbox, shelf, tmp_path_factory):
     path = tmp_path_factory.mktemp("controls") / "controls.db"
     controls = ReferenceChecks(path, sandbox.sandbox, "test")
     benches = {name: bench_named(name, shelf).problems() for name in ("humaneval", "mbpp")}
-    yield sandbox.runner.run(ExecutionSearch.create(benches, sandbox.sandbox, controls.need))
+    yield sandbox.runner.run(ExecutionSearch.create(benches, sandbox.sandbox, controls.measurement))
     controls.close()
 
 

@@ -1,4 +1,4 @@
-"""Tests here run programs of a small benchmark of their own."""
+"""Fixtures for tests that run programs of a small benchmark."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from evolcoder.grading.reference_checks import ReferenceChecks
 
 @pytest.fixture
 def controls(sandbox, tmp_path):  # noqa: F811 - the fixture
-    """The controls of this test alone."""
+    """The reference checks of one test."""
     kept = ReferenceChecks(tmp_path / "controls.db", sandbox.sandbox, "")
     yield kept
     kept.close()

@@ -1,4 +1,4 @@
-"""Every sample is asked for once, graded once, and what failed is no verdict."""
+"""Every sample is generated and graded once, and a failure is not a verdict."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ SETTINGS = {"model": "scripted"}
 
 
 class Counted:
-    """A scripted engine that counts, and fails where it is told to."""
+    """A scripted engine that counts requests, and fails for some."""
 
     def __init__(self, answer=right, fail_at=()):
         self.asked = Counter()
@@ -42,14 +42,14 @@ class Counted:
 
 
 class Broke(Counted):
-    """An engine whose budget ends."""
+    """An engine whose budget is reached."""
 
     def fail_at_with(self, number):
         return BudgetReached("no more money")
 
 
 class Unreliable:
-    """A sandbox that fails for some programs, so many times each."""
+    """A sandbox that fails a given number of times for some programs."""
 
     def __init__(self, inner, word, times):
         self.inner, self.word, self.times = inner, word, times
@@ -65,9 +65,11 @@ def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=Non
     """Run an evaluation to its end; return its result."""
     bench = bench or small_bench()
     role = Role(engine, "toy", Sampling(0.5, 1.0, 200)) if engine else None
-    asker = SampleGenerator(role, CHAT, 0) if role else None
+    generator = SampleGenerator(role, CHAT, 0) if role else None
     with EvalStore.create(folder, SETTINGS) as store:
-        one = Evaluation(store, bench, asker=asker, n=n, in_flight=4, problems=bench.problems())
+        one = Evaluation(
+            store, bench, generator=generator, n=n, in_flight=4, problems=bench.problems()
+        )
 
         async def story():
             faults = await one.check(controls)
@@ -83,7 +85,7 @@ def evaluate(sandbox, controls, folder, *, engine=None, n=1, bench=None, box=Non
 
 
 def test_a_right_model_passes_everything(sandbox, controls, tmp_path):
-    """Each problem is asked n times and every sample has one verdict."""
+    """Each problem is prompted n times, and every sample has one verdict."""
     engine = Counted()
     result = evaluate(sandbox, controls, tmp_path / "e", engine=engine, n=3)
     assert result.withheld == ""
@@ -91,8 +93,8 @@ def test_a_right_model_passes_everything(sandbox, controls, tmp_path):
     assert engine.asked.total() == len(engine.asked) == 9
 
 
-def test_base_and_whole_are_told_apart(sandbox, controls, tmp_path):
-    """A program that holds on the original inputs alone passes the base and nothing else."""
+def test_base_and_full_verdicts_are_separate(sandbox, controls, tmp_path):
+    """A program that is correct only on the original inputs passes the base checks only."""
     narrow = "def double(x):\n    return x + abs(x)\n"
 
     def answer(request):
@@ -105,8 +107,8 @@ def test_base_and_whole_are_told_apart(sandbox, controls, tmp_path):
     assert (double.passed, double.base_passed) == (False, True)
 
 
-def test_a_second_session_asks_and_grades_nothing_again(sandbox, controls, tmp_path):
-    """What has a verdict is done; more samples are asked for on top."""
+def test_a_second_run_repeats_no_request_and_no_grading(sandbox, controls, tmp_path):
+    """Samples with a verdict are done; a higher n only generates the additional ones."""
     evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), n=2)
     again = Counted()
     evaluate(sandbox, controls, tmp_path / "e", engine=again, n=2, box=Unreliable(None, "", 99))
@@ -115,15 +117,15 @@ def test_a_second_session_asks_and_grades_nothing_again(sandbox, controls, tmp_p
     assert again.asked.total() == 3
 
 
-def test_samples_can_be_generated_here_and_graded_there(sandbox, controls, tmp_path):
-    """Without a sandbox samples are only stored; a later session grades them and asks nothing."""
+def test_generation_and_grading_can_be_separate_runs(sandbox, controls, tmp_path):
+    """Without a sandbox samples are only stored; a later run grades them without requests."""
     evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), grade=False)
     result = evaluate(sandbox, controls, tmp_path / "e")
     assert result.scores[0].value == 1.0
 
 
-def test_a_sandbox_failure_is_no_verdict_and_is_tried_again(sandbox, controls, tmp_path):
-    """The score is withheld and says why; the next session mends it."""
+def test_a_sandbox_failure_is_no_verdict_and_is_retried(sandbox, controls, tmp_path):
+    """The score is withheld with the reason, until the next run grades the sample."""
     box = Unreliable(sandbox.sandbox, "items[-1]", 1)
     result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), box=box)
     assert result.scores == ()
@@ -134,8 +136,8 @@ def test_a_sandbox_failure_is_no_verdict_and_is_tried_again(sandbox, controls, t
     assert (result.withheld, result.scores[0].value, result.notes) == ("", 1.0, ())
 
 
-def test_a_failed_request_is_no_verdict_and_is_asked_again(sandbox, controls, tmp_path):
-    """Other samples go on; the next session asks for that one alone."""
+def test_a_failed_request_is_no_verdict_and_is_retried(sandbox, controls, tmp_path):
+    """Other samples continue; the next run only requests the failed one."""
     engine = Counted(fail_at=[1])
     result = evaluate(sandbox, controls, tmp_path / "e", engine=engine)
     assert "could not be judged" in result.withheld
@@ -145,7 +147,7 @@ def test_a_failed_request_is_no_verdict_and_is_asked_again(sandbox, controls, tm
 
 
 def test_a_server_that_rejects_everything_ends_it(sandbox, controls, tmp_path):
-    """After twenty failures in a row nothing more is asked; a later session goes on."""
+    """After 20 consecutive failures it stops; a later run continues."""
     engine = Counted(fail_at=range(999))
     with pytest.raises(EngineError, match="failed at"):
         evaluate(sandbox, controls, tmp_path / "e", engine=engine, n=30)
@@ -155,8 +157,8 @@ def test_a_server_that_rejects_everything_ends_it(sandbox, controls, tmp_path):
     assert again.asked.total() == 90
 
 
-def test_a_budget_ends_it_and_a_higher_one_goes_on(sandbox, controls, tmp_path):
-    """BudgetReached leaves what was paid for in the folder."""
+def test_a_budget_stops_it_and_a_higher_one_resumes_it(sandbox, controls, tmp_path):
+    """BudgetReached leaves the paid samples in the folder."""
     with pytest.raises(BudgetReached):
         evaluate(sandbox, controls, tmp_path / "e", engine=Broke(fail_at=range(2, 99)), n=3)
     again = Counted()
@@ -165,7 +167,7 @@ def test_a_budget_ends_it_and_a_higher_one_goes_on(sandbox, controls, tmp_path):
 
 
 def test_answers_without_a_program_fail_and_are_counted_as_odd(sandbox, controls, tmp_path):
-    """No program is no pass, and its share is reported."""
+    """A sample without a program fails, and the share of such samples is reported."""
     engine = Counted(lambda request: "I would rather not.")
     result = evaluate(sandbox, controls, tmp_path / "e", engine=engine)
     assert result.scores[0].value == 0.0
@@ -181,9 +183,9 @@ def test_answers_without_a_program_fail_and_are_counted_as_odd(sandbox, controls
     ],
 )
 def test_controls_that_fail_are_named(sandbox, controls, tmp_path, bench, problem, word):
-    """A reference that fails or a stub that passes takes its problem out of every score."""
+    """A reference that fails or a stub that passes excludes its problem from every score."""
     with EvalStore.create(tmp_path / "e", SETTINGS) as store:
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=bench.problems())
         faults = sandbox.runner.run(one.check(controls))
         assert list(faults) == [problem]
         assert word in faults[problem]
@@ -200,7 +202,7 @@ def test_controls_that_fail_are_named(sandbox, controls, tmp_path, bench, proble
 
 
 def test_controls_are_measured_once(sandbox, controls, tmp_path):
-    """A sound control is kept: the second look runs nothing."""
+    """A valid control is cached: the second check runs nothing."""
     bench = small_bench()
 
     async def look(box_times):
@@ -224,7 +226,7 @@ class Counting:
 
 
 def test_equal_programs_are_run_once_and_all_have_verdicts(sandbox, controls, tmp_path):
-    """Ten samples with one program each time take one run; a failure is not handed on for good."""
+    """Ten samples with one program take one run; a failed run is not reused."""
     box = Counting(sandbox.sandbox)
     result = evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), n=10, box=box)
     assert (result.n_samples, result.scores[0].value, box.n) == (30, 1.0, 3)
@@ -246,7 +248,7 @@ def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
 
 
 def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
-    """Ctrl-C during an evaluation leaves a folder that goes on."""
+    """After Ctrl-C the folder can be resumed."""
     slow = Counted(lambda request: fenced("import time\ntime.sleep(5)\n" + ADD))
 
     async def story(one):
@@ -257,8 +259,10 @@ def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
             await task
 
     bench = small_bench()
-    asker = SampleGenerator(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
+    generator = SampleGenerator(Role(slow, "toy", Sampling(0.5, 1.0, 200)), CHAT, 0)
     with EvalStore.create(tmp_path / "e", SETTINGS) as store:
-        one = Evaluation(store, bench, asker=asker, n=1, in_flight=1, problems=bench.problems())
+        one = Evaluation(
+            store, bench, generator=generator, n=1, in_flight=1, problems=bench.problems()
+        )
         sandbox.runner.run(story(one))
     assert evaluate(sandbox, controls, tmp_path / "f", engine=Counted()).scores[0].value == 1.0

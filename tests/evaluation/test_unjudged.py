@@ -1,7 +1,7 @@
-"""One sample that cannot be judged is one verdict, and the evaluation goes on to its end.
+"""A sample that cannot be judged gets an error as its verdict, and the evaluation continues.
 
-The kind: anything that may go wrong in this process between an answer and its stored verdict. An
-exception is raised at every step, once, and the sample that it meets is told apart.
+Covers every step in this process between an answer and its stored verdict: each step raises an
+exception once, and only the sample that it affects gets an error.
 """
 
 import json
@@ -20,29 +20,29 @@ from evolcoder.sample_errors import UNJUDGED
 from small_bench import ADD, fenced, small_bench
 
 DOUBLE = "def double(x):\n    return x * 2.0 if x != 'a' else 'aa'\n"
-"""Right, but not to the byte."""
+"""Correct, but not byte-identical."""
 LAST = "def last(items):\n    return [10**5000, items]\n"
-"""Wrong, so that it is shown."""
+"""Wrong, so that the verdict shows it."""
 ANSWERS = {"small/0": DOUBLE, "small/1": ADD, "small/2": LAST}
 STEPS = {
-    "the program is taken out": "evolcoder.bench.function_bench.python_program",
+    "the program is extracted": "evolcoder.bench.function_bench.python_program",
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
-    "the test is read": "evolcoder.grading.asserts.read_checks",
-    "the test is made ready": "evolcoder.grading.problem_test.AssertTest.of",
-    "calls are made ready": "evolcoder.grading.problem_test.CallTest.against",
-    "arguments are encoded": "evolcoder.grading.calls.encoded_calls",
+    "the test is parsed": "evolcoder.grading.asserts.parse_asserts",
+    "the test is prepared": "evolcoder.grading.problem_test.AssertTest.of",
+    "calls are prepared": "evolcoder.grading.problem_test.CallTest.from_lines",
+    "arguments are encoded": "evolcoder.grading.calls.encode_calls",
     "the candidate runs": "evolcoder.grading.calls.Program",
     "answers are split": "evolcoder.grading.calls._lines",
     "an answer is decoded": "evolcoder.grading.answers.decode",
     "an answer is compared": "evolcoder.grading.answers.compare",
     "an answer is shown": "evolcoder.grading.answers.safe_repr",
-    "a verdict is made": "evolcoder.grading.calls.verdict",
-    "a verdict is made into facts": "evolcoder.evaluation.runner._base_passed",
+    "a verdict is built": "evolcoder.grading.calls.verdict",
+    "a verdict is converted to facts": "evolcoder.evaluation.runner._base_passed",
 }
 
 
 class Once:
-    """Does what it stands for, but for the first time, when it raises."""
+    """Wraps a function, and raises on the first call."""
 
     def __init__(self, real, error):
         self.real, self.error, self.times = real, error, 0
@@ -57,9 +57,9 @@ class Once:
 def once(monkeypatch, path, error):
     owner, _, name = path.rpartition(".")
     module = _found(owner)
-    told = Once(getattr(module, name), error)
-    monkeypatch.setattr(module, name, told)
-    return told
+    fake = Once(getattr(module, name), error)
+    monkeypatch.setattr(module, name, fake)
+    return fake
 
 
 def _found(path):
@@ -74,7 +74,7 @@ def _found(path):
 
 @pytest.fixture(scope="module")
 def controls(sandbox, tmp_path_factory):
-    """The controls of this file, measured once."""
+    """The reference checks of this file, measured once."""
     kept = ReferenceChecks(tmp_path_factory.mktemp("controls") / "controls.db", sandbox.sandbox, "")
     for problem in small_bench().problems():
         sandbox.runner.run(kept.finding(problem))
@@ -91,7 +91,7 @@ def graded(sandbox, controls, folder, answers=ANSWERS):
             [Sample.of(id, 0, fenced(code), PromptForm.ANSWER) for id, code in answers.items()],
         )
         store.db.flush()
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=4, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=4, problems=bench.problems())
         try:
             sandbox.runner.run(one.run(sandbox.sandbox, controls))
         finally:
@@ -102,7 +102,7 @@ def graded(sandbox, controls, folder, answers=ANSWERS):
 
 
 def test_without_a_failure_two_of_three_pass(sandbox, controls, tmp_path):
-    """What the steps below are held against."""
+    """The baseline of the tests below."""
     result, found = graded(sandbox, controls, tmp_path / "e")
     assert [one.passed for one in found.values()] == [True, True, False]
     assert "16610 bits" in found["small/2"].facts["got"]
@@ -113,7 +113,7 @@ def test_without_a_failure_two_of_three_pass(sandbox, controls, tmp_path):
 def test_a_failure_at_any_step_is_the_outcome_of_that_sample(
     sandbox, controls, tmp_path, monkeypatch, step
 ):
-    """It has an error for a verdict and counts as not passed; the others have their own."""
+    """Its verdict is an error and counts as not passed; other samples have their own verdicts."""
     told = once(monkeypatch, STEPS[step], RuntimeError(f"while {step}"))
     result, found = graded(sandbox, controls, tmp_path / "e")
     assert told.times
@@ -138,8 +138,8 @@ def test_a_failure_at_any_step_is_the_outcome_of_that_sample(
      UnicodeError("x"), ZeroDivisionError(), ExceptionGroup("g", [TypeError("inner")])],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-def test_any_exception_will_do(sandbox, controls, tmp_path, monkeypatch, error):
-    """Whatever it says, and if it cannot say anything, it can be stored and shown."""
+def test_any_exception_becomes_a_verdict(sandbox, controls, tmp_path, monkeypatch, error):
+    """Any exception, even one without a message, can be stored and shown."""
     once(monkeypatch, "evolcoder.grading.answers.compare", error)
     result, found = graded(sandbox, controls, tmp_path / "e")
     (odd,) = [one for one in found.values() if one.is_unjudged]
@@ -150,13 +150,15 @@ def test_any_exception_will_do(sandbox, controls, tmp_path, monkeypatch, error):
 def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
     sandbox, controls, tmp_path, monkeypatch
 ):
-    """A verdict that no column holds is replaced by one that says so."""
+    """A verdict that cannot be stored is replaced by an error."""
     bench = small_bench()
     with EvalStore.create(tmp_path / "e", {}) as store:
         store.add_samples("small", [Sample.of("small/1", 0, fenced(ADD), PromptForm.ANSWER)])
         store.db.flush()
         once(monkeypatch, "evolcoder.evaluation.store.json.dumps", TypeError("no JSON"))
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=1, problems=bench.problems()[1:2])
+        one = Evaluation(
+            store, bench, generator=None, n=1, in_flight=1, problems=bench.problems()[1:2]
+        )
         sandbox.runner.run(one.run(sandbox.sandbox, controls))
         store.db.flush()
         (judged,) = store.verdicts("small")
@@ -165,11 +167,11 @@ def test_facts_that_cannot_be_stored_are_the_outcome_of_that_sample(
 
 
 @pytest.mark.parametrize("error", [BudgetReached("end"), StoreError("full")])
-@pytest.mark.parametrize("step", ["an answer is compared", "a verdict is made"])
-def test_what_means_something_of_its_own_ends_the_evaluation(
+@pytest.mark.parametrize("step", ["an answer is compared", "a verdict is built"])
+def test_limits_and_database_errors_end_the_evaluation(
     sandbox, controls, tmp_path, monkeypatch, step, error
 ):
-    """Limits and databases are no sample's outcome; what was judged stays stored."""
+    """Limits and database errors are not a sample's outcome; earlier verdicts stay stored."""
     once(monkeypatch, STEPS[step], error)
     with pytest.raises(type(error)):
         graded(sandbox, controls, tmp_path / "e")
@@ -181,7 +183,7 @@ def test_what_means_something_of_its_own_ends_the_evaluation(
 def test_a_failure_of_sandbox_or_machine_is_tried_again(
     sandbox, controls, tmp_path, monkeypatch, error
 ):
-    """It is kept apart from verdicts, and the next session mends it."""
+    """It is stored as a failure, not a verdict, and the next run retries it."""
     once(monkeypatch, "evolcoder.grading.answers.compare", error)
     with pytest.raises(AssertionError):
         graded(sandbox, controls, tmp_path / "e")
@@ -191,16 +193,17 @@ def test_a_failure_of_sandbox_or_machine_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    "step", ["the test is read", "a verdict is made", "answers are split", "arguments are encoded"]
+    "step",
+    ["the test is parsed", "a verdict is built", "answers are split", "arguments are encoded"],
 )
 def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
     sandbox, tmp_path, monkeypatch, step
 ):
-    """The self-check goes on, and names the problem that means nothing here."""
+    """The self-check continues, and lists the problem."""
     once(monkeypatch, STEPS[step], RuntimeError("odd"))
     controls, bench = ReferenceChecks(tmp_path / "c.db", sandbox.sandbox, ""), small_bench()
     with EvalStore.create(tmp_path / "e", {"model": "stored"}) as store:
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=bench.problems())
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=bench.problems())
         faults = sandbox.runner.run(one.check(controls))
         again = sandbox.runner.run(one.check(controls))
     controls.close()
@@ -212,9 +215,9 @@ def test_a_reference_that_cannot_be_judged_is_a_fault_of_its_problem(
 def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
     sandbox, controls, tmp_path, monkeypatch
 ):
-    """The file for other tools holds an empty program in its place."""
+    """The exported file has an empty program in its place."""
     graded(sandbox, controls, tmp_path / "e")
-    once(monkeypatch, STEPS["the program is taken out"], RuntimeError("odd"))
+    once(monkeypatch, STEPS["the program is extracted"], RuntimeError("odd"))
     with EvalStore.read(tmp_path / "e") as store:
         result = result_of(store, small_bench(), faults={}, partial=False)
         paths = evaluate.write(store, [small_bench()], [result], layout=SampleFormat.EVALPLUS)

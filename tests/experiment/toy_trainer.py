@@ -33,7 +33,7 @@ def script(skill, data_dir, *, stuck):
         programs = [(problem, problem.reference) for problem in problems[:skill]]
         programs += [(problems[-1], STUCK)] if stuck else []
         for problem, program in programs:
-            asked = re.escape(bench.ask(problem).instruction)
+            asked = re.escape(bench.prompt(problem).instruction)
             answer = f"```python\n{program}\n```".replace("\\", "\\\\")
             rules.append({"match": asked, "answer": answer})
     return {"rules": [*rules, {"match": "", "answer": "I have not learnt that."}]}

@@ -1,7 +1,7 @@
-"""Lines of the channel of answers that cost whoever decodes or compares them more than they weigh."""
+"""Adversarial lines of the answer channel, which are expensive to decode or compare."""
 
 PRIME = 2**61 - 1
-"""All of its multiples have the hash 0."""
+"""All multiples of it have hash 0."""
 
 
 def _value(packed):
@@ -50,4 +50,4 @@ LINES = {
     "no data": lambda size: b"[" * size,
     "an object": lambda size: b"{" + b",".join([b'"%d":1' % n for n in range(size // 9)]) + b"}",
 }
-"""Name -> makes a line of about so many bytes."""
+"""Name -> function that builds a line of about the given size."""

@@ -1,22 +1,25 @@
-"""A test is taken apart only where the parts mean the same as the whole."""
+"""A test is parsed into calls only if these are equivalent to it."""
 
 import pytest
 
 from evolcoder.bench.comparators import Comparator
-from evolcoder.grading.assert_parser import plain_checks, read_checks
+from evolcoder.grading.assert_parser import parse_asserts, parse_equality_asserts
 
 
 def test_asserts_of_literals_become_calls():
-    """Calls with literals and literal answers come out in order."""
+    """Calls and literal expected values come out in order."""
     test = "import math\nassert f([1, (2, -3.5)], {'a': None}) == {1}\nassert f() == 'x', 'why'\n"
-    assert plain_checks(test, "f", None) == [(([1, (2, -3.5)], {"a": None}), {1}), ((), "x")]
+    assert parse_equality_asserts(test, "f", None) == [
+        (([1, (2, -3.5)], {"a": None}), {1}),
+        ((), "x"),
+    ]
 
 
-def test_the_check_function_of_humaneval_is_taken_apart():
-    """Metadata, notes and assertions of True do not matter."""
+def test_the_check_function_of_humaneval_is_parsed():
+    """Metadata, docstrings and `assert True` are ignored."""
     test = "METADATA = {'a': 1}\ndef check(candidate):\n    assert True, 'x'\n"
     test += "    assert candidate(1) == 2\n    assert candidate(3) == 4, 'y'\n    assert True\n"
-    assert plain_checks(test, "f", "check") == [((1,), 2), ((3,), 4)]
+    assert parse_equality_asserts(test, "f", "check") == [((1,), 2), ((3,), 4)]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +37,10 @@ def test_the_check_function_of_humaneval_is_taken_apart():
     ],
 )
 def test_arithmetic_on_literals_is_a_literal(written, value):
-    """What the test would work out for itself is worked out once."""
-    assert plain_checks(f"assert f({written}) == 1\nassert f(2) == {written}", "f", None) == [
+    """Constant expressions are folded."""
+    assert parse_equality_asserts(
+        f"assert f({written}) == 1\nassert f(2) == {written}", "f", None
+    ) == [
         ((value,), 1),
         ((2,), value),
     ]
@@ -45,8 +50,8 @@ def test_arithmetic_on_literals_is_a_literal(written, value):
     "written", ["2 ** 5000", "'a' * 10**9", "1 / 0", "[1] + 2", "7 % 2", "10**9 * 'a'"]
 )
 def test_arithmetic_that_is_costly_or_fails_is_left_to_the_test(written):
-    """Nothing that a data set writes can hold up whoever reads it."""
-    assert plain_checks(f"assert f({written}) == 1", "f", None) is None
+    """No test in a data set can stall the parser."""
+    assert parse_equality_asserts(f"assert f({written}) == 1", "f", None) is None
 
 
 @pytest.mark.parametrize(
@@ -80,16 +85,16 @@ def test_arithmetic_that_is_costly_or_fails_is_left_to_the_test(written):
     ],
 )
 def test_anything_more_has_to_be_run(test):
-    """A test that does anything else is left whole."""
-    assert plain_checks(test, "f", None) is None
+    """A test with any other statement is not parsed."""
+    assert parse_equality_asserts(test, "f", None) is None
 
 
 @pytest.mark.parametrize("note", ["'why'", "FIX = 'more'", "x = [1, 2]", "print", "import math"])
-def test_what_is_only_said_does_not_matter(note):
-    """Literals with a name of their own, and names of builtins, do nothing."""
-    assert plain_checks(f"{note}\nassert f(1) == 2", "f", None) == [((1,), 2)]
+def test_statements_without_effect_are_ignored(note):
+    """Assignments of literals and bare names of builtins have no effect."""
+    assert parse_equality_asserts(f"{note}\nassert f(1) == 2", "f", None) == [((1,), 2)]
     test = f"{note}\ndef check(g):\n    {note}\n    assert g(1) == 2"
-    assert plain_checks(test, "f", "check") == [((1,), 2)]
+    assert parse_equality_asserts(test, "f", "check") == [((1,), 2)]
 
 
 @pytest.mark.parametrize(
@@ -107,8 +112,8 @@ def test_what_is_only_said_does_not_matter(note):
 def test_other_assertions_about_one_call_become_calls_with_their_own_rule(
     test, expected, oracle, atol
 ):
-    """Truth, identity and nearness are judged by the parent too."""
-    assert read_checks(f"assert {test}, 'why'", "f", None) == [((1,), expected, oracle, atol)]
+    """Truth, identity and nearness are compared outside the candidate's process too."""
+    assert parse_asserts(f"assert {test}, 'why'", "f", None) == [((1,), expected, oracle, atol)]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +136,8 @@ def test_other_assertions_about_one_call_become_calls_with_their_own_rule(
     ],
 )
 def test_other_assertions_have_to_be_run(test):
-    """What could mean anything else is left whole."""
-    assert read_checks(test, "f", None) is None
+    """Assertions of other forms are not parsed."""
+    assert parse_asserts(test, "f", None) is None
 
 
 @pytest.mark.parametrize(
@@ -145,10 +150,10 @@ def test_other_assertions_have_to_be_run(test):
     ],
 )
 def test_a_check_function_that_does_more_has_to_be_run(body):
-    """Only a body of plain assertions on the parameter is taken apart."""
-    assert plain_checks(f"def check(candidate):\n    {body}\n", "f", "check") is None
+    """Only a body of plain assertions on the parameter is parsed."""
+    assert parse_equality_asserts(f"def check(candidate):\n    {body}\n", "f", "check") is None
 
 
 def test_a_missing_check_function_is_left_for_the_run_to_find():
-    """No function of that name: nothing to take apart."""
-    assert plain_checks("assert f(1) == 2", "f", "check") is None
+    """Without a function of that name, the result is None."""
+    assert parse_equality_asserts("assert f(1) == 2", "f", "check") is None

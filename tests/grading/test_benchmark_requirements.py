@@ -1,7 +1,7 @@
-"""`evolcoder eval` where a language lacks what tests import: named, never counted as wrong.
+"""`evolcoder eval` without a library that tests import: reported, never counted as wrong.
 
-The kind: what the user can mend (a package that is not installed) decides nothing for good. The
-part is taken away from Bash, which is everywhere, so that every machine can show it.
+A problem that the user can fix (a package that is not installed) has no permanent effect. The tests
+simulate a missing library for Bash, which every machine has.
 """
 
 import json
@@ -19,7 +19,7 @@ NAMED = "cannot be graded here: needs part (install bash-part)"
 
 @pytest.fixture(autouse=True)
 def bench(monkeypatch, _own_cache):
-    """Four problems, one of which needs the part that is not here."""
+    """A benchmark of four problems, one of which needs a missing library."""
     monkeypatch.setitem(BENCHES, "small-sh", bash_bench())
     install(monkeypatch, is_here=False)
 
@@ -68,7 +68,7 @@ def answer(prompt):
 def test_a_benchmark_that_needs_it_throughout_is_refused_in_one_line(
     evaluate, monkeypatch, tmp_path
 ):
-    """Before a model is asked and before there is a folder, and with --partial too."""
+    """The error comes before any request or folder, and with --partial too."""
     monkeypatch.setitem(BENCHES, "small-sh", bash_bench(all_need_part=True))
     with in_thread(Loopback(answer=answer)) as server:
         for more in ([], ["--partial"]):
@@ -78,19 +78,20 @@ def test_a_benchmark_that_needs_it_throughout_is_refused_in_one_line(
     assert not (tmp_path / "e").exists()
 
 
-def test_some_problems_that_need_it_are_named_before_anything_is_asked(evaluate, tmp_path):
-    """A score of the others alone is no score of the benchmark, unless that is asked for."""
+def test_problems_that_need_it_are_reported_before_any_request(evaluate, tmp_path):
+    """Scoring only the other problems needs --partial."""
     with in_thread(Loopback(answer=answer)) as server:
         code, _, (line,) = evaluate("--model", f"{server.base_url}#toy")
         assert (code, server.calls) == (2, [])
     assert (
-        line == f"evolcoder: small-sh: 1 of 4 problems (small/3) {NAMED}; --partial leaves them out"
+        line
+        == f"evolcoder: small-sh: 1 of 4 problems (small/3) {NAMED}; use --partial to leave them out"
     )
     assert not (tmp_path / "e").exists()
 
 
 def test_problems_that_need_it_are_left_out_of_a_partial_score(scored, written):
-    """They are named, neither wrong nor right; all others are graded as ever."""
+    """They are listed and count neither as passed nor as failed; all others are graded."""
     code, found = scored("--samples", written(wrong={0}), "--partial")
     assert code == 0
     assert (found["scores"][0]["n_problems"], round(found["scores"][0]["value"], 3)) == (3, 0.667)
@@ -99,7 +100,7 @@ def test_problems_that_need_it_are_left_out_of_a_partial_score(scored, written):
 
 
 def test_once_it_is_installed_the_same_command_grades_the_rest(scored, written, monkeypatch):
-    """Nothing that was graded is graded again, and nothing was decided for good."""
+    """Existing verdicts are kept, and the missing ones are added."""
     path = written(wrong={0})
     scored("--samples", path, "--partial")
     install(monkeypatch, is_here=True)
@@ -108,7 +109,7 @@ def test_once_it_is_installed_the_same_command_grades_the_rest(scored, written, 
 
 
 def test_verdicts_that_are_there_stay_where_it_is_missing(scored, written, monkeypatch):
-    """What was graded on a whole machine is a score on every machine."""
+    """Verdicts from a complete machine give a score on every machine."""
     install(monkeypatch, is_here=True)
     path = written(wrong={0})
     first = scored("--samples", path)
@@ -117,7 +118,7 @@ def test_verdicts_that_are_there_stay_where_it_is_missing(scored, written, monke
 
 
 def test_a_program_that_needs_it_is_not_judged(scored, written, monkeypatch):
-    """A problem may do without what an answer to it calls; that answer is wrong no more than right."""
+    """A program that uses a missing library fails for that reason, so it gets no verdict."""
     path = written(with_part={1})
     code, found = scored("--samples", path, "--partial")
     assert (code, found["scores"][0]["n_problems"], found["scores"][0]["value"]) == (0, 2, 1.0)
@@ -130,7 +131,7 @@ def test_a_program_that_needs_it_is_not_judged(scored, written, monkeypatch):
 
 
 def test_samples_of_other_problems_alone_need_nothing(scored, tmp_path):
-    """Where no sample is of a problem that needs it, nothing is refused for its sake."""
+    """If no sample is for a problem that needs the library, nothing is refused."""
     path = tmp_path / "some.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in list(samples())[:3]))
     code, found = scored("--samples", path)
@@ -139,7 +140,7 @@ def test_samples_of_other_problems_alone_need_nothing(scored, tmp_path):
 
 
 def test_generating_needs_no_toolchain(evaluate):
-    """--no-grade asks for every problem; another machine grades."""
+    """--no-grade generates samples for every problem; another machine can grade them."""
     with in_thread(Loopback(answer=answer)) as server:
         code, said, _ = evaluate("--model", f"{server.base_url}#toy", "--no-grade")
         assert (code, len(server.calls)) == (0, 4)
@@ -147,7 +148,7 @@ def test_generating_needs_no_toolchain(evaluate):
 
 
 def test_checking_a_benchmark_names_what_it_lacks(evaluate):
-    """`--check` says so beforehand, and exits 1."""
+    """`--check` lists missing libraries and exits with code 1."""
     code, said, _ = evaluate("--check")
     assert code == 1
     assert (
@@ -156,14 +157,14 @@ def test_checking_a_benchmark_names_what_it_lacks(evaluate):
 
 
 def test_problems_with_one_reason_are_one_line(evaluate, monkeypatch):
-    """A hundred problems that need the same part do not fill the screen."""
+    """A hundred problems that need the same library take one line."""
     monkeypatch.setitem(BENCHES, "small-sh", bash_bench(all_need_part=True))
     _, said, _ = evaluate("--check")
     assert said.splitlines()[1:] == [f"  small/0, small/1, small/2 and 1 more: {NAMED}"]
 
 
 def test_tools_that_are_missing_altogether_are_refused_as_before(evaluate, written, monkeypatch):
-    """In one line with the package, like a part of them."""
+    """A missing toolchain is refused in one line with its package, like a missing library."""
     path = written()
     monkeypatch.setenv("PATH", "")
     code, _, (line,) = evaluate("--samples", path)

@@ -1,4 +1,4 @@
-"""Lines are the same exactly where the language's own comparison of the values holds."""
+"""Lines are equal exactly if the language's own comparison of the values is true."""
 
 import re
 from itertools import product
@@ -30,7 +30,7 @@ def ran(polyglot, language, source):
 
 
 def lines(polyglot, language, head, expressions, *, relation="", expected=False, call="{}"):
-    """Serialise expressions as results, or as what is expected: expression -> line."""
+    """Serialise expressions as results or as expected values: expression -> line."""
     polyglot.needs(language)
     harness = HARNESSES[language]
     make = harness.expected_program if expected else harness.calling_program
@@ -41,7 +41,7 @@ def lines(polyglot, language, head, expressions, *, relation="", expected=False,
 
 
 def differing(polyglot, language, got, expected, program):
-    """Name the pairs that are compared otherwise than by a program that writes 0 or 1 for each."""
+    """Return the pairs for which a program (that prints 0 or 1 for each) and the harness differ."""
     truth = ran(polyglot, language, program).answers.decode()
     same = HARNESSES[language].same
     return [
@@ -79,7 +79,7 @@ def expressions(*tables):
 
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 def test_javascript_is_compared_as_deep_equal_does(polyglot, language):
-    """The loose one, over primitives, arrays, objects, and what a literal cannot be."""
+    """The loose `deepEqual`, over primitives, arrays, objects, and values without a literal."""
     more = JAVASCRIPT_ONLY_GOT if language == "javascript" else "new Map() | new Date(0)"
     literals, all_ = expressions(JAVASCRIPT), expressions(JAVASCRIPT, more)
     got = lines(polyglot, language, ("", "function test() {"), all_)
@@ -99,7 +99,7 @@ JAVASCRIPT_PRIMITIVES = JAVASCRIPT.partition("[]")[0] + " 1n | 10n"
 
 
 def test_javascript_is_compared_as_by_strict_equality(polyglot):
-    """Where a test says `===` of a primitive; a value that is none is refused."""
+    """If a test uses `===` with a primitive; an expected object is refused."""
     wanted = expressions(JAVASCRIPT_PRIMITIVES)
     all_ = expressions(JAVASCRIPT, JAVASCRIPT_ONLY_GOT)
     head = ("function f() {", "function test() {")
@@ -127,7 +127,7 @@ struct{}{} | new(int) | func() int { return 1 } | [][]interface{}{{1}} | make(ch
 
 
 def test_go_is_compared_as_by_deep_equality(polyglot):
-    """As testify's `assert.Equal` does, which asks `reflect.DeepEqual` unless one of both is nil."""
+    """As testify's `assert.Equal`, which calls `reflect.DeepEqual` unless one value is nil."""
     wanted, all_ = expressions(GO), expressions(GO, GO_ONLY_GOT)
     candidate = 'package main\nimport "testing"\n'
     got = lines(polyglot, "go", (candidate, ""), all_, relation="deep")
@@ -163,8 +163,8 @@ NEAR = [
 
 
 @pytest.mark.parametrize(("got", "expected", "holds"), NEAR)
-def test_numbers_in_cpp_are_near_as_the_expected_line_says(got, expected, holds):
-    """Numbers of any type, or vectors of one type; what is no number is near to nothing."""
+def test_cpp_numbers_are_compared_with_the_tolerance_of_the_expected_line(got, expected, holds):
+    """Numbers of any type, or vectors of one type; an invalid number is near to nothing."""
     assert HARNESSES["cpp"].same(got.encode(), expected.encode()) is holds
 
 
@@ -196,7 +196,7 @@ CPP_TUPLES = (
     'T(1, std::string("a")) | T(1L, "a") | T(1, std::string("b"))',
     "T(1, std::optional<long>(2)) | T(1, std::optional<long>()) | T(1, 2L) | T(1, 3)",
 )
-"""Each group can be compared within itself; T stands for `std::make_tuple`."""
+"""Values of one group can be compared with each other; T is `std::make_tuple`."""
 COMPARES = r"""
 #include <bits/stdc++.h>
 #include <unistd.h>
@@ -217,7 +217,7 @@ CPP_HEAD = ("void f() {", "}\nint main() {")
 
 
 def cpp_program(groups):
-    """Compare all of every group's results with all that is expected in it."""
+    """Compare all results of every group with all expected values in it."""
     parts = [COMPARES]
     for number, (rows, puts) in enumerate(groups):
         parts += [f"template <class A> void row{number}(const A &a) {{"]
@@ -229,7 +229,7 @@ def cpp_program(groups):
 
 @pytest.mark.toolchains
 def test_cpp_is_compared_as_its_operator_does(polyglot):
-    """Where `==` does not compile for two types, their values are not the same."""
+    """Values whose types `==` cannot compare are different."""
     all_, none = expressions(CPP), ["std::nullopt"]
     got = lines(polyglot, "cpp", ("", "int main() {"), all_)
     expected = lines(polyglot, "cpp", CPP_HEAD, all_, expected=True)
@@ -240,7 +240,7 @@ def test_cpp_is_compared_as_its_operator_does(polyglot):
 
 
 def test_cpp_tuples_are_compared_by_element(polyglot):
-    """As far as their elements can be, which need not be of the same types."""
+    """Elements of different types are compared as `==` does."""
     groups = [expressions(table.replace("T(", "std::make_tuple(")) for table in CPP_TUPLES]
     flat = list(dict.fromkeys(one for group in groups for one in group))
     got = lines(polyglot, "cpp", ("", "int main() {"), flat)
@@ -302,7 +302,7 @@ JAVA_PUT = r"""
 
 @pytest.mark.parametrize("table", JAVA_PRIMITIVES)
 def test_java_primitives_are_compared_as_by_the_operator(polyglot, table):
-    """After binary numeric promotion, a boxed one as what it holds."""
+    """After binary numeric promotion; boxed values are unboxed."""
     all_ = expressions(table)
     got = lines(polyglot, "java", (JAVA_HEAD, JAVA_MAIN), all_, relation="same")
     expected = lines(polyglot, "java", (JAVA_HEAD, JAVA_MAIN), all_, relation="same", expected=True)
@@ -312,7 +312,7 @@ def test_java_primitives_are_compared_as_by_the_operator(polyglot, table):
 
 
 def test_java_objects_are_compared_as_by_equals(polyglot):
-    """Boxed numbers by class, any list with any list, and what is made elsewhere with nothing."""
+    """Boxed numbers by class, any list with any list, and other objects with nothing."""
     literals, all_ = expressions(JAVA), expressions(JAVA, JAVA_ONLY_GOT)
     given = {"relation": "equal", "call": "((Object) ({}))"}
     got = lines(polyglot, "java", (JAVA_HEAD, JAVA_MAIN), all_, **given)
@@ -340,7 +340,7 @@ new stdClass() | (object) ["a" => 1] | fn() => 5 | fopen("php://memory", "r") | 
 
 
 def test_php_is_compared_as_by_identity(polyglot):
-    """By type and value, arrays in order, and no object with one made elsewhere."""
+    """By type and value, arrays in order; objects of other processes are never identical."""
     literals, all_ = expressions(PHP), expressions(PHP, PHP_ONLY_GOT)
     head = ("<?php\nfunction f() {", "function test(): void {\n")
     got = lines(polyglot, "php", ("<?php\n", head[1]), all_)
@@ -382,7 +382,7 @@ RUST = (
 
 
 def test_rust_is_compared_as_by_assert_eq(polyglot):
-    """Values of one type are the same where `==` holds, whatever the type."""
+    """For values of one type, lines are equal if `==` is true, for every type."""
     uses = "#![allow(warnings)]\nuse std::collections::*;\n"
     functions, calls, truth = [], [], []
     for number, (kind, table) in enumerate(RUST):
@@ -437,7 +437,7 @@ ODD += [
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_forged_line_is_the_same_as_what_is_expected(language):
-    """Nor does one raise, whatever it holds."""
+    """Nor does any line raise an exception."""
     expected = [
         b"i64 5",
         b"long 5",

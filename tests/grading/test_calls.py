@@ -1,8 +1,8 @@
-"""Answers are compared without this process paying for what they hold.
+"""Untrusted answers cost this process bounded time and memory.
 
-The kind: decoding or comparing untrusted values where others wait for it. Members of a set can be
-chosen so that making it takes quadratic time, decoded values take many times the memory of their
-bytes, and no rule about hashes tells such values from honest ones.
+Decoding or comparing them inline could block all other work: hash collisions can make building a
+set take quadratic time, decoded values take many times the memory of their bytes, and no check can
+distinguish such values from honest ones.
 """
 
 import random
@@ -18,13 +18,13 @@ from driver import QUICK
 from evolcoder.bench.comparators import Comparator
 from evolcoder.grading import calls
 from evolcoder.grading.calls import (
-    LIGHT_BYTES,
-    LIGHT_BYTES_IN_ALL,
+    INLINE_BYTES,
+    INLINE_BYTES_TOTAL,
     CallTest,
     TooCostlyError,
-    answers_of,
     call_isolated,
     grade_calls,
+    run_calls,
 )
 from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Execution, Kind, Limits, Status
@@ -35,7 +35,7 @@ PATIENT = replace(QUICK, cpu_s=10, wall_s=60, memory_mb=1024, answers_mb=64, fil
 
 
 class Elsewhere:
-    """A sandbox in which the candidate has answered, and every comparison takes too long."""
+    """A sandbox where the candidate has answered and every comparison exceeds its limits."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -55,7 +55,7 @@ class Elsewhere:
 
 
 def run(coroutine):
-    """Run what never waits for anything, with no event loop that would need time of its own."""
+    """Run a coroutine that never waits, without the overhead of an event loop."""
     try:
         coroutine.send(None)
     except StopIteration as end:
@@ -70,7 +70,7 @@ def grade(answers, *, n=1, oracle=Comparator.EQUAL, expected=(1, 2)):
 
 
 def spent(answers, **options):
-    """Least processor seconds of this process of a few tries, and the last verdict."""
+    """Least CPU seconds of this process over a few runs, and the last verdict."""
     times = []
     for _ in range(3):
         begun = time.process_time()
@@ -82,7 +82,7 @@ def spent(answers, **options):
 @pytest.mark.parametrize("oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH])
 @pytest.mark.parametrize("name", LINES)
 def test_a_long_answer_is_not_decoded_here(name, oracle):
-    """A megabyte of anything goes to a process that can be ended, and costs this one nearly nothing."""
+    """A megabyte of any content is compared in the sandbox and costs this process little."""
     line = LINES[name](MB)
     assert len(line) > MB / 2
     seconds, verdict, box = spent(line + b"\n", oracle=oracle)
@@ -96,9 +96,9 @@ def test_a_long_answer_is_not_decoded_here(name, oracle):
     "oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH, Comparator.NOT_NONE]
 )
 @pytest.mark.parametrize("name", LINES)
-def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
-    """Lines that are each short enough are decoded here up to a bound on all, and then elsewhere."""
-    line = LINES[name](LIGHT_BYTES * 2 // 3)
+def test_many_short_answers_have_bounded_cost(name, oracle):
+    """Short lines are decoded in this process up to a total size, then in the sandbox."""
+    line = LINES[name](INLINE_BYTES * 2 // 3)
     n = 2 * MB // len(line)
     few = spent(line + b"\n", n=1, oracle=oracle)[0]
     seconds, verdict, _ = spent((line + b"\n") * n, n=n, oracle=oracle)
@@ -106,19 +106,24 @@ def test_short_answers_together_cost_no_more_than_a_bound(name, oracle):
     assert seconds < 0.05 + 8 * few
 
 
-def test_this_process_decodes_so_many_bytes_of_one_program(monkeypatch):
-    """The bound counts bytes of answers and expected ones, once for a line that was seen before."""
+def test_inline_decoding_is_bounded_per_program(monkeypatch):
+    """The bound counts bytes of answers and expected answers, each line once."""
     seen = []
-    monkeypatch.setattr(calls, "mark", lambda line, case: seen.append((line, case)) or calls.RIGHT)
-    line = LINES["colliding members of a set"](LIGHT_BYTES // 2)
+
+    def compare(line, case):
+        seen.append((line, case))
+        return calls.RIGHT
+
+    monkeypatch.setattr(calls, "compare_answer", compare)
+    line = LINES["colliding members of a set"](INLINE_BYTES // 2)
     grade((line + b"\n") * 500, n=500)
-    assert sum(len(line) + len(case.expected) for line, case in seen) <= LIGHT_BYTES_IN_ALL
+    assert sum(len(line) + len(case.expected) for line, case in seen) <= INLINE_BYTES_TOTAL
     assert len(seen) > 5
 
 
 @pytest.mark.parametrize("name", ["newlines", "empty answers", "one too many"])
-def test_many_answers_are_not_taken_apart(name):
-    """However many lines there are, no more than were asked for are looked at."""
+def test_surplus_answers_are_not_split(name):
+    """At most one line more than the number of calls is split off."""
     line = {
         "newlines": b"\n",
         "empty answers": b"[]\n",
@@ -131,7 +136,7 @@ def test_many_answers_are_not_taken_apart(name):
 
 
 def test_memory_of_this_process_does_not_depend_on_what_is_decoded():
-    """Of millions of empty lists it holds the bytes, and copies for who compares them."""
+    """Answers with millions of empty lists are only held as bytes, with a few copies."""
     answers = LINES["empty lists"](6_000_000) + b"\n"
     tracemalloc.start()
     verdict, box = grade(answers)
@@ -147,7 +152,7 @@ import asyncio, resource, sys
 from evolcoder.grading import calls
 from evolcoder.sandbox.base import Limits
 from evolcoder.sandbox.pool import PoolSandbox
-calls.COSTLY_S = calls.COSTLY_S_PER_MB = 0.01
+calls.ISOLATED_S = calls.ISOLATED_S_PER_MB = 0.01
 
 async def main():
     sandbox = await PoolSandbox.start(workers=1)
@@ -170,8 +175,8 @@ asyncio.run(main())
 """
 
 
-def test_nine_million_lists_are_held_as_bytes_alone(sandbox):
-    """The same from the candidate to the verdict, as the kernel counts it."""
+def test_nine_million_lists_are_only_held_as_bytes(sandbox):
+    """From the candidate to the verdict, as measured by the kernel."""
     ran = subprocess.run(
         [sys.executable, "-c", OVER], capture_output=True, text=True, check=False, timeout=120
     )
@@ -182,9 +187,9 @@ def test_nine_million_lists_are_held_as_bytes_alone(sandbox):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Comparisons elsewhere that are ended soon."""
-    monkeypatch.setattr(calls, "COSTLY_S", 0.4)
-    monkeypatch.setattr(calls, "COSTLY_S_PER_MB", 0.0)
+    """Set low limits for sandboxed comparisons."""
+    monkeypatch.setattr(calls, "ISOLATED_S", 0.4)
+    monkeypatch.setattr(calls, "ISOLATED_S_PER_MB", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -195,8 +200,8 @@ def hasty(monkeypatch):
         ("return write('s', ','.join(str(k * P) for k in range(60_000)))", Comparator.TRUTH),
     ],
 )
-def test_what_takes_quadratic_time_is_ended_and_has_failed(sandbox, hasty, source, oracle):
-    """Colliding values stall nobody, and are never a pass, not even where anything true is."""
+def test_a_comparison_in_quadratic_time_is_stopped_and_fails(sandbox, hasty, source, oracle):
+    """Hash collisions stall nothing and never pass, not even where any true value passes."""
     program = (
         f"import os\nP = {PRIME}\ndef write(tag, members):\n"
         """    data = f'["l","value",["{tag}",{members}]]\\n'.encode()\n"""
@@ -234,8 +239,8 @@ SHUFFLED = random.Random(0).sample(range(20_000), 20_000)
         ("import os; os.write(3, b'x' * 100_000 + bytes([10]))", [1], Comparator.EQUAL, Kind.FORGED),
     ],
 )  # fmt: skip
-def test_long_answers_are_judged_as_short_ones_are(sandbox, source, expected, oracle, kind):
-    """An honest answer may be as long as it likes, and in any order that its type allows."""
+def test_long_answers_get_the_same_verdicts_as_short_ones(sandbox, source, expected, oracle, kind):
+    """A correct answer may be of any length, and in any order that its type allows."""
     test = CallTest.of("f", inputs=[(SHUFFLED,)], expected=[expected], oracle=oracle)
     verdict = sandbox.grade(grade_calls, f"def f(x):\n    {source}\n", test, limits=PATIENT)
     assert verdict.kind is kind, verdict
@@ -256,12 +261,12 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_a_verdict_does_not_depend_on_where_answers_are_compared(at_every_level, monkeypatch, case):
-    """Compared here or in the sandbox, the same answers give the same verdict in every word."""
+    """Inline and sandboxed comparison give identical verdicts."""
     source, inputs, expected, oracle = case
     test = CallTest.of("f", inputs=[(x,) for x in inputs], expected=expected, oracle=oracle)
     found = []
-    for most in (LIGHT_BYTES, 0):
-        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+    for most in (INLINE_BYTES, 0):
+        monkeypatch.setattr(calls, "INLINE_BYTES", most)
         verdict = at_every_level.grade(grade_calls, f"def f(x):\n    {source}\n", test)
         found.append((verdict.kind, verdict.check, verdict.outcomes, verdict.expected,
                       verdict.got, verdict.detail))  # fmt: skip
@@ -269,11 +274,11 @@ def test_a_verdict_does_not_depend_on_where_answers_are_compared(at_every_level,
 
 
 def test_more_answers_than_calls_are_forged_wherever_they_are_compared(sandbox, monkeypatch):
-    """One line too many is seen after the comparison of long ones too."""
+    """An extra line is detected after sandboxed comparison too."""
     source = "import os\ndef f(x):\n    if x == 2: os.write(3, b'[]' + bytes([10]) * 3)\n    return 1.0\n"
     test = CallTest.of("f", inputs=[(1,), (2,)], expected=[1, 1], oracle=Comparator.NOT_NONE)
-    for most in (LIGHT_BYTES, 0):
-        monkeypatch.setattr(calls, "LIGHT_BYTES", most)
+    for most in (INLINE_BYTES, 0):
+        monkeypatch.setattr(calls, "INLINE_BYTES", most)
         assert not sandbox.grade(grade_calls, source, test).passed
 
 
@@ -282,7 +287,7 @@ def test_more_answers_than_calls_are_forged_wherever_they_are_compared(sandbox, 
               "complex(1e300, 2)", "[[[[[[[[10**5000]]]]]]]]"],
 )  # fmt: skip
 def test_a_huge_integer_is_a_wrong_answer_like_any_other(at_every_level, value):
-    """An answer that Python cannot write in decimal is shown, and ends nothing."""
+    """An integer that Python cannot print in decimal is shown and fails."""
     test = CallTest.of("f", inputs=[(1,)], expected=[3])
     verdict = at_every_level.grade(grade_calls, f"def f(x):\n    return {value}\n", test)
     assert (verdict.kind, verdict.check) == (Kind.FAILED, 0)
@@ -297,7 +302,7 @@ def test_a_huge_integer_is_a_wrong_answer_like_any_other(at_every_level, value):
     ids=range(6),
 )  # fmt: skip
 def test_a_forged_frame_is_shown_in_bounded_length(sandbox, frame):
-    """What the candidate writes into the channel itself is shown like any answer."""
+    """What a candidate writes to the channel itself is shown in bounded length like any answer."""
     source = f"import os\ndef f(x):\n    os.write(3, {frame!r} + bytes([10]))\n    os._exit(0)\n"
     test = CallTest.of("f", inputs=[(1,)], expected=[3])
     verdict = sandbox.grade(grade_calls, source, test)
@@ -305,13 +310,15 @@ def test_a_forged_frame_is_shown_in_bounded_length(sandbox, frame):
     assert max(map(len, (verdict.got, verdict.detail, verdict.expected))) <= 300
 
 
-def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
-    """Or says that it took too long or too much, or what it raised."""
+def test_an_isolated_call_returns_its_result(sandbox):
+    """Or raises for exceeded time, exceeded memory, or the function's own exception."""
     given = [[encode(["value", 1]), encode(["value", 1.0]), [], "equal", 0.0]]
     modules = ("evolcoder.bench.comparators", "evolcoder.grading.answers")
 
     def call(given, limits):
-        return sandbox.runner.run(call_isolated(sandbox.sandbox, modules, "marks", given, limits))
+        return sandbox.runner.run(
+            call_isolated(sandbox.sandbox, modules, "compare_answers", given, limits)
+        )
 
     assert call(given, PATIENT) == [1, []]
     crowd = LINES["colliding members of a set"](400_000)
@@ -320,12 +327,12 @@ def test_a_function_that_is_called_apart_brings_back_what_it_returns(sandbox):
     lists = LINES["empty lists"](3_000_000)
     with pytest.raises(TooCostlyError, match="over 64 MB"):
         call([[lists, lists + b" ", [], "equal", 0.0]], replace(PATIENT, memory_mb=64))
-    with pytest.raises(RuntimeError, match="marks: TypeError"):
+    with pytest.raises(RuntimeError, match="compare_answers: TypeError"):
         call([3], PATIENT)
 
 
-def test_answers_are_taken_apart_up_to_the_number_of_calls(sandbox):
-    """Who asks for answers gets those, and one more where there are too many."""
+def test_answers_are_split_up_to_the_number_of_calls(sandbox):
+    """`run_calls` returns at most one answer more than the number of calls."""
     source = "import os\ndef f(x):\n    os.write(3, bytes([10]) * 1000)\n    return x\n"
-    lines, _ = sandbox.grade(answers_of, source, "f", [(1,), (2,)])
+    lines, _ = sandbox.grade(run_calls, source, "f", [(1,), (2,)])
     assert lines == [b"", b"", b""]

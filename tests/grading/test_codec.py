@@ -1,4 +1,4 @@
-"""Library values travel as plain data and arrive with exact types."""
+"""Library values are encoded as plain data and decoded with exact types."""
 
 import contextlib
 import datetime as dt
@@ -27,8 +27,8 @@ def test_plain_values_come_back(value):
     assert (type(back), repr(back)) == (type(value), repr(value))
 
 
-def test_subclasses_arrive_as_what_they_hold():
-    """Nothing that a subclass overrides takes part."""
+def test_subclasses_are_decoded_as_their_base():
+    """No overridden method of a subclass is called."""
 
     class Liar(list):
         __eq__ = __iter__ = __len__ = lambda *_: 1 / 0
@@ -62,7 +62,7 @@ def test_arrays_come_back():
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_matrices_and_masks_come_back():
-    """What is behind a mask too."""
+    """Including the values under the mask."""
     np = pytest.importorskip("numpy")
     masked = np.ma.MaskedArray([1, 2], mask=[False, True])
     back = loads(dumps(masked))
@@ -85,7 +85,7 @@ def frames():
 
 
 def test_frames_come_back():
-    """Columns, index, names and dtypes are the same, by pandas's own strict comparison."""
+    """Columns, index, names and dtypes are equal by pandas's strict comparison."""
     pd = pytest.importorskip("pandas")
     for frame in frames():
         back = loads(dumps(frame))
@@ -97,7 +97,7 @@ def test_frames_come_back():
 
 
 def test_single_values_of_pandas_come_back():
-    """Moments, spans, periods, intervals and what is missing."""
+    """Timestamps, timedeltas, periods, intervals and missing values."""
     pd = pytest.importorskip("pandas")
     values = [
         pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta("1D"), pd.Period("2024-01", "M"),
@@ -110,7 +110,7 @@ def test_single_values_of_pandas_come_back():
 
 
 def test_sparse_matrices_come_back():
-    """In their own form."""
+    """In their own format."""
     sparse = pytest.importorskip("scipy.sparse")
     for form in ("csr_matrix", "csc_array", "coo_matrix", "lil_matrix", "dok_array"):
         value = getattr(sparse, form)([[0, 1], [2, 0]])
@@ -139,8 +139,8 @@ def test_sparse_matrices_come_back():
     ],
     ids=repr,
 )
-def test_made_up_values_are_refused(made_up):
-    """Tags, sizes and bounds are checked, and names of anything else are not looked up."""
+def test_forged_values_are_refused(made_up):
+    """Tags, sizes and bounds are validated, and unknown names are never looked up."""
     pytest.importorskip("pandas")
     with pytest.raises(NotPlainError):
         loads(encode(made_up))
@@ -148,6 +148,6 @@ def test_made_up_values_are_refused(made_up):
 
 @given(st.binary())
 def test_any_bytes_are_data_or_refused(data):
-    """Nothing else can come of them."""
+    """Any bytes are either decoded or refused with NotPlainError."""
     with contextlib.suppress(NotPlainError):
         loads(data)

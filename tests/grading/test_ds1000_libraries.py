@@ -1,4 +1,4 @@
-"""DS-1000 with the libraries that it needs, where `make ds1000` has put them."""
+"""DS-1000 with its libraries, if `make ds1000` has installed them."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from driver import Driver
 from evolcoder.bench.ds1000 import ds1000, installed, known_failures, warm_modules
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.grading.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.sandbox.pool import PoolSandbox
 
 LIBRARIES = Path(__file__).resolve().parents[2] / ".ds1000"
@@ -21,7 +21,7 @@ SOME = {
     "Sklearn": (846, 908, 915),
     "Pytorch": (936, 960),
 }
-"""Some of each library: tensors, sparse matrices, figures that answer questions, files, texts."""
+"""Some problems of each library: tensors, sparse matrices, figures, files, texts."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def stocked():
 
 
 def judged(stocked, problem, source):
-    limits = limits_of(problem.checks.library)
+    limits = library_limits(problem.checks.library)
     return stocked.grade(grade_harness, source, problem.checks, limits=limits)
 
 
@@ -59,7 +59,7 @@ def test_a_library_knows_references_from_stubs(stocked, problems, library):
 
 @pytest.mark.published
 def test_known_failures_do_fail(stocked, problems):
-    """A reference that is known to fail is not known by mistake."""
+    """Every stored known failure really fails."""
     known = known_failures(installed([LIBRARIES]))
     problem = next(problem for problem in problems if problem.id in known)
     verdict = judged(stocked, problem, problem.reference)
@@ -91,7 +91,7 @@ FORGERIES = {
 @pytest.mark.published
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_figure_cannot_be_forged(stocked, problems, forgery):
-    """Pictures of the harness are out of reach, and an object that says yes to all equals nothing."""
+    """Expected images are out of reach, and an object whose `__eq__` is always true fails."""
     for number in (515, 615, 631, 636):
         verdict = judged(stocked, problems[number], FORGERIES[forgery])
         assert not verdict.passed, (number, verdict)

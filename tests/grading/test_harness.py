@@ -1,4 +1,4 @@
-"""A harness judges a snippet that runs in another process."""
+"""A harness grades a snippet that runs in another process."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from driver import with_packages
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.grading.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.sandbox.base import Kind, Limits, Separation
 from evolcoder.sandbox.pool import LEVELS
 
@@ -61,23 +61,23 @@ def stocked(request):
         ("import os; os._exit(0)", Kind.ERROR, "ended before it answered"),
     ],
 )
-def test_the_verdict_says_what_happened(at_every_level, source, kind, detail):
-    """Right, wrong, raising, looping and vanishing snippets are told apart."""
+def test_every_outcome_of_a_snippet_has_its_verdict(at_every_level, source, kind, detail):
+    """Correct, wrong, raising, endless and exiting snippets have different verdicts."""
     verdict = judge(at_every_level, source)
     assert (verdict.kind, verdict.separation) == (kind, Separation.PROXY), verdict
     assert detail in verdict.detail
 
 
-def test_a_made_up_answer_is_forged(at_every_level):
-    """A snippet that writes an answer of its own to the line is not believed."""
+def test_a_snippet_cannot_write_its_own_answer(at_every_level):
+    """A snippet that writes its own answer to the channel is rejected."""
     source = "import sys; sys.modules['candidate'].run = lambda *_: ANSWER; result = data"
     for answer in ("b'made up'", "b'[]'", "1", "None"):
         verdict = judge(at_every_level, source.replace("ANSWER", answer))
         assert verdict.kind is Kind.FORGED, verdict
 
 
-def test_a_harness_that_calls_or_runs_nothing_is_no_test(sandbox):
-    """No calls, or a test that never runs the snippet, never pass."""
+def test_a_harness_that_calls_or_runs_nothing_never_passes(sandbox):
+    """Without calls, or if the test never runs the snippet, nothing passes."""
     nothing = HarnessChecks("def test_execution(solution): assert True", (), "")
     assert sandbox.grade(grade_harness, "result = 1", nothing).kind is Kind.NO_TESTS
     idle = HarnessChecks(nothing.harness, ("test_execution",), "")
@@ -85,13 +85,13 @@ def test_a_harness_that_calls_or_runs_nothing_is_no_test(sandbox):
 
 
 def test_assertions_among_the_snippets_lines_are_weaker(sandbox):
-    """They run in the snippet's process, and the verdict says so."""
+    """They run in the snippet's process, and the verdict has `Separation.TOKEN`."""
     verdict = judge(sandbox, "result = data", behind="assert result == data")
     assert (verdict.kind, verdict.separation) == (Kind.PASSED, Separation.TOKEN)
 
 
 def test_the_text_of_the_snippet_is_tested_too(sandbox):
-    """A second test function sees the source."""
+    """A second test function receives the source."""
     for source, kind in (
         ("result = 7 * sum(data)", Kind.PASSED),
         ("result = 7 * sum([n for n in data])", Kind.FAILED),
@@ -99,8 +99,8 @@ def test_the_text_of_the_snippet_is_tested_too(sandbox):
         assert sandbox.grade(grade_harness, source, checks_of("text")).kind is kind
 
 
-def test_what_cannot_be_copied_answers_questions(sandbox):
-    """An object stays with the snippet, and its attributes, calls and items are data."""
+def test_objects_that_cannot_be_encoded_are_proxied(sandbox):
+    """An object stays in the snippet's process; its attributes, calls and items are data."""
     source = "class Box:\n    size = data\n    def twice(self, n): return 2 * n\n    def __getitem__(self, k): return [k]\nresult = Box()"
     compare = "assert result.size == ans and result.twice(n=3) == 6 and result['k'] == ['k']"
     assert judge(sandbox, source, compare).kind is Kind.PASSED
@@ -109,38 +109,38 @@ def test_what_cannot_be_copied_answers_questions(sandbox):
 
 
 def test_functions_of_the_harness_are_not_passed_on(sandbox):
-    """What a harness asks with is plain data, so its own objects stay with it."""
+    """Arguments of queries are plain data, so the harness's objects never leave its process."""
     verdict = judge(sandbox, "result = max", "assert result([ans, 0], key=lambda n: n) == ans")
     assert not verdict.passed
     assert judge(sandbox, "result = max", "assert result([ans, 0]) == ans").passed
 
 
-def test_random_numbers_go_on_where_the_harness_stands(at_every_level):
-    """As in one process, a snippet draws what the harness would draw next."""
+def test_random_numbers_continue_the_harness_sequence(at_every_level):
+    """As in one process, a snippet draws the numbers that the harness would draw next."""
     made = "(random.seed(number), (0, random.getstate()))[1]"
     compare = "random.setstate(ans); assert result == random.random()"
     assert judge(at_every_level, "import random; result = random.random()", compare, made).passed
 
 
 def test_files_of_the_harness_are_inputs(at_every_level):
-    """A table that a harness writes down is there to be read."""
+    """A table that the harness writes to disk can be read."""
     made = "(open('table.csv', 'w').write('x'), 'x')"
     assert judge(at_every_level, "result = open('table.csv').read()", made=made).passed
 
 
 def test_the_harness_may_start_threads(at_every_level):
-    """Libraries do; the process that judges can."""
+    """Libraries start threads; the harness's process allows it."""
     compare = "import threading; t = threading.Thread(target=print); t.start(); t.join(); assert result == ans"
     assert judge(at_every_level, "result = data", compare).passed
 
 
 def test_heavy_libraries_get_more():
-    """Two processes import the library, so limits go by it."""
-    assert limits_of("Tensorflow").memory_mb > limits_of("Numpy").memory_mb
+    """Two processes import the library, so limits depend on it."""
+    assert library_limits("Tensorflow").memory_mb > library_limits("Numpy").memory_mb
 
 
 PROBLEMS = [0, 1, 36, 112, 264, 300, 323, 325, 363, 464]
-"""Of pandas and numpy, with frames, lists, series, indexes, arrays and text tests among them."""
+"""Of pandas and numpy, including frames, lists, series, indexes, arrays and text tests."""
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def problems(shared, tmp_path_factory):
 
 @pytest.mark.parametrize("number", PROBLEMS)
 def test_real_problems_know_reference_from_stub(stocked, problems, number):
-    """The reference passes and the stub does not, with numpy and pandas as they are installed."""
+    """The reference passes and the stub does not, with the installed numpy and pandas."""
     pytest.importorskip("pandas")
     problem = problems[number]
     verdict = stocked.grade(grade_harness, problem.reference, problem.checks, limits=ROOMY)

@@ -1,10 +1,10 @@
-"""What was not checked did not pass, whatever the reason."""
+"""Nothing passes without being checked."""
 
 import pytest
 
 from driver import QUICK
 from evolcoder.grading.asserts import AssertTest, grade_asserts
-from evolcoder.grading.calls import CallTest, answers_of, grade_calls, read_answer
+from evolcoder.grading.calls import CallTest, decode_answer, grade_calls, run_calls
 from evolcoder.sandbox.base import Kind, Separation
 
 HONEST = "def add(a, b):\n    return a + b\n"
@@ -33,7 +33,7 @@ def calls(sandbox, source, *expected, inputs=None):
         ("# assert add(1, 2) == 3", None),
     ],
 )
-def test_a_test_that_checks_nothing_is_no_test(sandbox, test, check):
+def test_a_test_without_checks_is_no_test(sandbox, test, check):
     """Empty, skipped, vacuous and broken tests have the verdict `no_tests`."""
     assert asserts(sandbox, HONEST, test, check).kind is Kind.NO_TESTS
 
@@ -48,17 +48,17 @@ def test_a_test_that_checks_nothing_is_no_test(sandbox, test, check):
     ],
 )
 def test_a_test_that_ends_early_is_not_passed(sandbox, test):
-    """Skipping and leaving are no passes, also from the test itself."""
+    """Skipping and exiting never pass, not even from within the test."""
     assert asserts(sandbox, HONEST, test + "\nfor x in (): pass").kind is not Kind.PASSED
 
 
 def test_a_missing_check_function_is_not_passed(sandbox):
-    """A test without the function that holds its checks does not pass."""
+    """A test whose check function is missing does not pass."""
     assert not asserts(sandbox, HONEST, RUN, "check").passed
 
 
 def test_no_inputs_are_no_tests(sandbox):
-    """Zero calls are no pass."""
+    """Zero calls do not pass."""
     assert calls(sandbox, HONEST).kind is Kind.NO_TESTS
 
 
@@ -86,14 +86,14 @@ def test_no_inputs_are_no_tests(sandbox):
         ("def add(a, b):\n    while True: yield 1", Kind.FAILED),
     ],
 )
-def test_verdicts_say_what_happened(sandbox, source, kind):
+def test_both_graders_give_the_same_kind_of_verdict(sandbox, source, kind):
     """Both graders give the same kind of verdict for the same kind of failure."""
     for verdict in (calls(sandbox, source, 3, 4), asserts(sandbox, source, RUN)):
         assert verdict.kind is kind or (kind is None and not verdict.passed), verdict
 
 
-def test_which_check_failed_with_what_is_said(sandbox):
-    """A failed verdict names the check, what it expected and what it got."""
+def test_a_failed_verdict_has_the_check_and_both_values(sandbox):
+    """A failed verdict contains the check's number, the expected value and the answer."""
     verdict = calls(sandbox, HONEST, 3, 5)
     assert (verdict.kind, verdict.check, verdict.expected, verdict.got) == (
         Kind.FAILED,
@@ -106,27 +106,27 @@ def test_which_check_failed_with_what_is_said(sandbox):
     assert (verdict.check, verdict.expected, verdict.got) == (1, "assert add(2, 2) == 5", "4")
 
 
-def test_every_verdict_says_what_kept_candidate_and_checks_apart(sandbox):
-    """Comparison outside is named, and so is a test that runs apart."""
+def test_every_verdict_has_its_separation(sandbox):
+    """`PARENT` for comparison in this process, `PROXY` for a test in a separate process."""
     assert calls(sandbox, HONEST, 3).separation is Separation.PARENT
     assert asserts(sandbox, HONEST, RUN).separation is Separation.PROXY
     assert asserts(sandbox, HONEST, "assert add(1, 2) == 3").separation is Separation.PARENT
 
 
 def test_answers_of_a_reference_come_back_as_plain_data(sandbox):
-    """A reference is run like anything else, and its answers are data."""
+    """A reference runs like any program, and its answers are data."""
     source = "def f(x):\n    return {x: (x, [x])} if x else 1 / 0"
     answers, _ = sandbox.runner.run(
-        answers_of(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
+        run_calls(sandbox.sandbox, source, "f", [(1,), (0,)], limits=QUICK)
     )
-    assert [(a.word, a.value) for a in map(read_answer, answers)] == [
+    assert [(a.kind, a.value) for a in map(decode_answer, answers)] == [
         ("value", {1: (1, [1])}),
         ("raise", "ZeroDivisionError: division by zero"),
     ]
 
 
-def test_iterators_and_objects_stay_where_they_are(sandbox):
-    """A test may iterate over a generator and call methods; it gets plain data from both."""
+def test_iterators_and_objects_stay_in_their_process(sandbox):
+    """A test may iterate over a generator and call methods; both return plain data."""
     source = "class Box:\n    def __init__(self, x): self.x = x\n    def get(self): return self.x\n"
     source += "def add(a, b):\n    return Box(a + b)\ndef count(n):\n    yield from range(n)\n"
     test = AssertTest.of(
@@ -138,7 +138,7 @@ def test_iterators_and_objects_stay_where_they_are(sandbox):
 
 
 def test_mutated_arguments_do_not_reach_the_test(sandbox):
-    """A candidate changes copies of its arguments."""
+    """A candidate only changes copies of its arguments."""
     source = "def add(a, b):\n    a.clear()\n    return 0"
     verdict = asserts(
         sandbox, source, "given = [1]\nassert add(given, 0) == 0\nassert given == [1]"
@@ -162,8 +162,8 @@ YES += "    __lt__ = lambda *_: True\n    __hash__ = None\n"
         "assert add(1, 2) == 3",
     ],
 )
-def test_an_object_that_says_yes_is_no_answer(sandbox, test):
-    """Whatever is asserted about an answer is judged by plain data outside of the sandbox."""
+def test_an_object_that_equals_everything_does_not_pass(sandbox, test):
+    """Every assertion about an answer is evaluated on plain data outside the sandbox."""
     verdict = asserts(sandbox, f"{YES}def add(a, b):\n    return Yes()\n", test)
     assert (verdict.kind, verdict.separation) == (Kind.FAILED, Separation.PARENT)
 
@@ -178,5 +178,5 @@ def test_an_object_that_says_yes_is_no_answer(sandbox, test):
     ],
 )
 def test_a_right_answer_passes_by_every_assertion(sandbox, answer, test):
-    """The same assertions hold for what they ask for."""
+    """The same assertions pass for correct answers."""
     assert asserts(sandbox, f"def add(a, b):\n    return {answer}\n", test).passed

@@ -1,4 +1,4 @@
-"""Tests in other languages: what is expected stays outside, is kept, and a seal is told of."""
+"""Tests in other languages: expected values are cached outside; sealed tests are reported."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.grading.call_harness.registry import HARNESSES
-from evolcoder.grading.problem_test import PROGRAM, ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import PROGRAM, ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.base import Kind, Separation
 
@@ -60,7 +60,7 @@ def controls(box, tmp_path):
 
 
 def needed(cpp, controls, tests, name="one"):
-    return cpp.runner.run(controls.need(problem(name, tests)))
+    return cpp.runner.run(controls.measurement(problem(name, tests)))
 
 
 def judged(cpp, tests, need, body):
@@ -68,8 +68,8 @@ def judged(cpp, tests, need, body):
     return cpp.runner.run(test.grade(cpp.sandbox, PROMPT + body))
 
 
-def test_what_is_expected_is_serialised_once(cpp, box, controls):
-    """The lines of a problem's test are made by one program and kept."""
+def test_expected_values_are_serialised_once(cpp, box, controls):
+    """The expected lines of a problem's test are computed once and cached."""
     assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
     controls._db.flush()
     assert needed(cpp, controls, COMPARES).answers == (b"i32 4", b"i32 6")
@@ -77,8 +77,10 @@ def test_what_is_expected_is_serialised_once(cpp, box, controls):
 
 
 @pytest.mark.parametrize("changed", ["tools", "expected_program", "calling_program"])
-def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeypatch, changed):
-    """What was kept holds for the tools and the programs that it was made with."""
+def test_other_tools_or_another_harness_invalidate_the_cache(
+    cpp, box, controls, monkeypatch, changed
+):
+    """The cache key covers the toolchain and the generated programs."""
     needed(cpp, controls, COMPARES)
     controls._db.flush()
     if changed == "tools":
@@ -94,15 +96,15 @@ def test_other_tools_or_another_harness_make_it_anew(cpp, box, controls, monkeyp
 
 @pytest.mark.parametrize("tests", [KEEPS, UNTYPED])
 def test_a_test_that_cannot_be_split_is_sealed(cpp, controls, tests):
-    """One does more than compare; of the other what is expected does not compile."""
+    """One test does more than compare; the other's expected value does not compile."""
     need = needed(cpp, controls, tests)
-    assert need == TestNeeds()
+    assert need == ReferenceMeasurement()
     verdict = judged(cpp, tests, need, WRONG)
     assert (verdict.passed, verdict.separation) == (False, Separation.TOKEN)
 
 
-def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
-    """A failure is not kept, since tools may be mended."""
+def test_a_failed_serialisation_is_retried(cpp, box, controls):
+    """A failure is not cached, since the toolchain may be repaired."""
     for _ in range(2):
         needed(cpp, controls, UNTYPED)
         controls._db.flush()
@@ -127,7 +129,7 @@ def test_what_could_not_be_serialised_is_tried_again(cpp, box, controls):
 )  # fmt: skip
 def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
     """The first wrong line decides, then how the program ended, then the number of lines."""
-    need = TestNeeds(answers=(b"i32 4", b"i32 6"))
+    need = ReferenceMeasurement(answers=(b"i32 4", b"i32 6"))
     test = ProblemTest.of(problem("one", COMPARES), need)
     test = replace(test, limits=replace(PROGRAM, cpu_s=1))
     verdict = cpp.runner.run(test.grade(cpp.sandbox, f"#include <unistd.h>\n{PROMPT}{body}"))
@@ -136,8 +138,8 @@ def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):
 
 
 def test_the_first_wrong_line_ends_a_program(cpp):
-    """What would go on for ever behind it takes none of its limits, nor do more lines than calls."""
-    need = TestNeeds(answers=(b"i32 4", b"i32 6"))
+    """Endless code after it is stopped early, and so is a program that writes extra lines."""
+    need = ReferenceMeasurement(answers=(b"i32 4", b"i32 6"))
     test = ProblemTest.of(problem("one", COMPARES), need)
     for body, kind, check in [
         ("    while (n == 3);\n    return 5;\n", Kind.FAILED, 0),
@@ -152,14 +154,14 @@ def test_the_first_wrong_line_ends_a_program(cpp):
         assert verdict.execution.cpu_s < PROGRAM.cpu_s / 2
 
 
-def test_a_result_tells_which_tests_were_sealed(cpp, controls, tmp_path, capsys):
-    """In the table and as data, by number and by name."""
+def test_a_result_lists_sealed_tests(cpp, controls, tmp_path, capsys):
+    """In the table and in JSON, by number and by name."""
     problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
     bench = MultiplE("humaneval-cpp", problems, ())
     with EvalStore.create(tmp_path / "e", {}) as store:
         samples = [Sample.of(one.id, 0, RIGHT, PromptForm.COMPLETION) for one in problems]
         store.add_samples(bench.name, samples)
-        one = Evaluation(store, bench, asker=None, n=1, in_flight=2, problems=problems)
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=problems)
         cpp.runner.run(one.run(cpp.sandbox, controls))
         result = result_of(store, bench, faults={}, partial=False)
         assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)

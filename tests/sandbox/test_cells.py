@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from driver import QUICK
-from evolcoder.grading.calls import answers_of, read_answer
+from evolcoder.grading.calls import decode_answer, run_calls
 from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.inside import isolate, tasks
 from evolcoder.sandbox.inside.isolate import KEPT_FDS
@@ -27,8 +27,8 @@ def f():
 
 
 def called(sandbox, source):
-    answers, _ = sandbox.runner.run(answers_of(sandbox.sandbox, source, "f", [()], QUICK))
-    return read_answer(answers[0]).value
+    answers, _ = sandbox.runner.run(run_calls(sandbox.sandbox, source, "f", [()], QUICK))
+    return decode_answer(answers[0]).value
 
 
 def printed(sandbox, source):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from driver import QUICK
-from evolcoder.grading.calls import CallTest, answers_of, encoded_calls, grade_calls
+from evolcoder.grading.calls import CallTest, encode_calls, grade_calls, run_calls
 from evolcoder.sandbox.base import Calls, Kind, Program, Status
 from evolcoder.sandbox.early_stop import EarlyStop
 from evolcoder.sandbox.inside.protocol import STOP
@@ -17,7 +17,7 @@ SLOW_AT_3 = "def f(n):\n    while n == 3: pass\n    return n\n"
 
 
 def calls(n):
-    return encoded_calls([(number,) for number in range(n)])
+    return encode_calls([(number,) for number in range(n)])
 
 
 def test_a_program_is_ended_once_its_answers_have_decided(sandbox):
@@ -47,7 +47,7 @@ def test_a_worker_continues_after_ending_a_program(sandbox):
     for _ in range(5):
         task = Calls("f", calls(4), lambda number, _: number < 1)
         assert sandbox.run(Program("python", SLOW_AT_3, task), PATIENT).status is Status.STOPPED
-        answers, execution = sandbox.grade(answers_of, "f = lambda n: n", "f", [(7,)])
+        answers, execution = sandbox.grade(run_calls, "f = lambda n: n", "f", [(7,)])
         assert execution.status is Status.FINISHED
         assert answers == [b'["l","value",7]']
 
@@ -72,7 +72,7 @@ def test_one_call_has_a_limit_of_its_own(sandbox):
     """An endless call costs its own limit, not the program's."""
     limits = replace(PATIENT, call_s=(0.2,))
     answers, execution = sandbox.grade(
-        answers_of, SLOW_AT_3, "f", [(n,) for n in range(9)], limits=limits
+        run_calls, SLOW_AT_3, "f", [(n,) for n in range(9)], limits=limits
     )
     assert (execution.status, len(answers)) == (Status.TIMEOUT, 3)
     assert execution.cpu_s < 2
@@ -88,7 +88,7 @@ def test_calls_together_may_take_longer_than_one(sandbox):
         ((0.6, 0.6, 0.05), Status.TIMEOUT),
     ):
         _, execution = sandbox.grade(
-            answers_of, busy, "f", inputs, limits=replace(PATIENT, call_s=call_s)
+            run_calls, busy, "f", inputs, limits=replace(PATIENT, call_s=call_s)
         )
         assert execution.status is status
         assert execution.cpu_s > 0.3

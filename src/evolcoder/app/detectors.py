@@ -164,7 +164,7 @@ async def _execution(
     stack.push_async_callback(sandbox.aclose)
     controls = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
     stack.callback(controls.close)
-    search = await ExecutionSearch.create(problems, sandbox, controls.need)
+    search = await ExecutionSearch.create(problems, sandbox, controls.measurement)
 
     async def execution(row: str, answer: str) -> list[Hit]:
         return execution_hits(row, await search.passes(answer))

@@ -17,11 +17,11 @@ from evolcoder.app import models, provenance
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import (
     Bench,
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     ProgramChecks,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
@@ -81,7 +81,7 @@ def write(
     return [*paths, folder / SCORES]
 
 
-def _candidates(store: EvalStore, bench: Bench) -> list[TestedProgram]:
+def _candidates(store: EvalStore, bench: Bench) -> list[CandidateProgram]:
     return [
         _candidate(bench, problem, sample)
         for problem in bench.problems()
@@ -89,13 +89,13 @@ def _candidates(store: EvalStore, bench: Bench) -> list[TestedProgram]:
     ]
 
 
-def _candidate(bench: Bench, problem: Problem, sample: Sample) -> TestedProgram:
+def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgram:
     """Take the program out of a sample; one that cannot be had is written as an empty one."""
     try:
         with judging():
             return bench.candidate(problem, sample)
     except UnjudgedError as error:
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, "", ExtractedProgram.NOTHING, (), str(error)
         )
 
@@ -294,8 +294,8 @@ def controls_of(sandbox: Sandbox, args: EvaluationOptions) -> Iterator[Reference
 
 def problems_of(bench: Bench, args: EvaluationOptions) -> list[Problem]:
     """Return the problems that are asked and graded."""
-    excused = benchmark_requirements.excused(bench, args.packages)
-    return [p for p in bench.problems()[: args.limit] if p.id not in excused]
+    known_failures = benchmark_requirements.failing_references(bench, args.packages)
+    return [p for p in bench.problems()[: args.limit] if p.id not in known_failures]
 
 
 def in_flight(args: EvaluationOptions) -> int:
@@ -328,7 +328,7 @@ async def run_plan(
         opened = await _open_model(plan, args, stack, engines or {})
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
-        asker = _asker(plan, args, store, opened, stack) if opened else None
+        generator = _asker(plan, args, store, opened, stack) if opened else None
         results, limit = [], None
         for bench in plan.benches:
             reading = plan.readings.get(bench.name)
@@ -338,8 +338,8 @@ async def run_plan(
             lacking = ungradable.get(bench.name, {})
             problems = [p for p in _looked_at(bench, args, store) if p.id not in lacking]
             evaluation = Evaluation(
-                store, bench, asker=asker, n=args.n, problems=problems,
-                in_flight=_in_flight(plan, args, has_model=asker is not None),
+                store, bench, generator=generator, n=args.n, problems=problems,
+                in_flight=_in_flight(plan, args, has_model=generator is not None),
             )  # fmt: skip
             faults: dict[str, str] = {}
             try:
@@ -349,12 +349,14 @@ async def run_plan(
             partial = args.partial or args.limit is not None
             store.db.flush()
             left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
-            excused = benchmark_requirements.excused(bench, args.packages)
-            excused |= {problem: lacking[problem] for problem in left_out}
-            result = result_of(store, bench, faults=faults, excused=excused, partial=partial)
+            known_failures = benchmark_requirements.failing_references(bench, args.packages)
+            known_failures |= {problem: lacking[problem] for problem in left_out}
+            result = result_of(
+                store, bench, faults=faults, known_failures=known_failures, partial=partial
+            )
             notes = [
                 *(reading.notes if reading else ()),
-                *benchmark_requirements.notes(bench, args.packages),
+                *benchmark_requirements.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
             if limit is not None:
@@ -413,7 +415,7 @@ async def _ungradable(
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
         why = {problem: found[bench.name][problem] for problem in lacking}
-        benchmark_requirements.refuse(bench.name, why, len(wanted), partial=args.partial)
+        benchmark_requirements.require_gradable(bench.name, why, len(wanted), partial=args.partial)
     return found
 
 

@@ -1,12 +1,13 @@
-"""The contract with benchmarks: problems, how to ask them, and what a program must do to pass.
+"""The benchmark interface: problems, their prompts, and the checks that a program must pass.
 
-Promises: a bench turns data into `Problem` records and a model's text into a `Candidate`, always
-the same way. It never runs anything: what a program has to withstand is a `Checks` record, plain
-data that a grader reads. Does not promise that a reference passes here: library versions decide.
+Guarantees: a benchmark deterministically turns its data into `Problem` records and a model's text
+into a `CandidateProgram`. It never runs anything: a problem's `Checks` are plain data that a grader
+interprets. Does not guarantee that references pass on this machine: that depends on library
+versions.
 
     for problem in bench.problems():
-        asked = bench.ask(problem)                     # what a template turns into messages
-        candidate = bench.candidate(problem, sample)   # what a grader runs against problem.checks
+        prompt = bench.prompt(problem)                 # a template turns it into messages
+        candidate = bench.candidate(problem, sample)   # graded against problem.checks
 """
 
 from collections.abc import Sequence
@@ -17,25 +18,25 @@ from typing import Any, Protocol
 from evolcoder.bench.comparators import Comparator
 
 MAX_CHARS = 1 << 20
-"""The longest text that is taken for a program."""
+"""Longest sample that is run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallChecks:
-    """Call one function with every input and compare with what the reference answers."""
+    """Call one function with every input and compare its answers with the reference's."""
 
     entry_point: str
     """Name of the function."""
     inputs: tuple[tuple[Any, ...], ...]
-    """Positional arguments of every call, plain values; copy before use, a program may mutate."""
+    """Positional arguments of every call, plain values; copy them, since a program may mutate."""
     n_base: int
-    """How many of the first inputs are the original benchmark's own."""
+    """How many inputs, from the first on, are from the original benchmark."""
     atol: float
-    """Absolute tolerance; 0 leaves it to the oracle."""
+    """Absolute tolerance; 0 for the comparator's default."""
     oracle: Comparator
     """How answers are compared."""
     reference: str
-    """Whole program whose answers are the expected ones."""
+    """Complete program whose answers are the expected ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class AssertChecks:
     """Run assert statements that call the candidate's functions by name."""
 
     test_source: str
-    """Python that needs nothing from the program but the entry points; any failure raises."""
+    """Python that uses only the entry points of the program; any failure raises."""
     entry_points: tuple[str, ...]
-    """Names that the test takes from the program, functions or classes."""
+    """Functions and classes of the program that the test uses."""
     check: str | None
-    """A function of the test to be called with the first entry point; None where the test does all
-    at its top level."""
+    """A function of the test that is called with the first entry point; None if the asserts are at
+    the top level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,21 @@ class ProgramChecks:
     language: str
     """Canonical name of the language."""
     tests: str
-    """What follows the program, closing brackets that the prompt left open included."""
+    """Code appended to the program, including closing brackets that the prompt left open."""
     entry_point: str
     """Name of the function that the tests call."""
 
 
 @dataclass(frozen=True, slots=True)
 class HarnessChecks:
-    """Hand the program as a string to a harness that runs it between its own lines."""
+    """Pass the program as a string to a harness that inserts it into its own code."""
 
     harness: str
     """Python that defines the functions named in `calls`."""
     calls: tuple[str, ...]
-    """Functions to call with the program's text, in order; each raises when it fails."""
+    """Functions to call with the program's text, in order; each raises on failure."""
     library: str
-    """Library that the harness needs, as the data set names it."""
+    """Library that the harness needs, in the data set's spelling."""
 
 
 Checks = CallChecks | AssertChecks | ProgramChecks | HarnessChecks
@@ -83,21 +84,21 @@ class Problem:
     """One item of a benchmark."""
 
     id: str
-    """The data set's own id, such as `HumanEval/0`."""
+    """The data set's id, such as `HumanEval/0`."""
     prompt: str
-    """What the data set gives a model to continue."""
+    """The data set's prompt, to be continued by a model."""
     checks: Checks
-    """What a program must withstand."""
+    """The checks that a program must pass."""
     reference: str | None
-    """Whole program that must pass; None where the data set brings none."""
+    """Complete program that must pass; None if the data set has none."""
     stub: str
-    """Whole program that must not pass: the negative control."""
+    """Complete program that must fail: the negative control."""
     groups: tuple[tuple[str, str], ...]
-    """Names under which scores are reported apart, such as ("library", "Pandas")."""
+    """Groups that are also scored separately, such as ("library", "Pandas")."""
 
 
 class PromptForm(StrEnum):
-    """What a sample's text is."""
+    """What a sample's text contains."""
 
     PROGRAM = "program"
     COMPLETION = "completion"
@@ -112,26 +113,26 @@ class Sample:
     problem: str
     """Id of the problem."""
     index: int
-    """Place among the samples of that problem, from 0."""
+    """Index among the samples of the problem, from 0."""
     text: str
-    """What was generated."""
+    """Generated text; empty if there is a fault."""
     form: PromptForm
-    """A whole program, what follows the prompt (as it is, or to be cut), or a chat answer."""
+    """A complete program, a completion (as is, or to be truncated), or a chat answer."""
     fault: str | None
-    """Why it cannot be run at all (too large, not text); None for nearly all."""
+    """Why it cannot be run (too large, not valid text); None for nearly all."""
 
     @classmethod
     def of(cls, problem: str, index: int, text: str, form: PromptForm) -> "Sample":
-        """Make a sample; a text that no compiler could be given is left out, and its fault kept."""
+        """Build a sample; a text that cannot be run is replaced by its fault."""
         fault = _fault_of(text)
         return cls(problem, index, "" if fault else text, form, fault)
 
 
 def _fault_of(text: str) -> str | None:
     if len(text) > MAX_CHARS:
-        return f"{len(text):,} characters; at most {MAX_CHARS:,} are run"
+        return f"{len(text):,} characters; the limit is {MAX_CHARS:,}"
     if "\x00" in text:
-        return "holds a NUL byte"
+        return "contains a NUL byte"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -140,7 +141,7 @@ def _fault_of(text: str) -> str | None:
 
 
 class ExtractedProgram(StrEnum):
-    """Where in a sample the program was."""
+    """Where the program was found in a sample."""
 
     WHOLE = "whole"
     FENCE = "fence"
@@ -156,58 +157,58 @@ class ExtractedProgram(StrEnum):
 
     @property
     def is_odd(self) -> bool:
-        """Whether the sample was not of the shape that was asked for."""
+        """Whether the sample did not have the requested format."""
         return self not in {ExtractedProgram.WHOLE, ExtractedProgram.FENCE}
 
 
 @dataclass(frozen=True, slots=True)
-class TestedProgram:
-    """A program taken out of a sample, ready to be graded."""
+class CandidateProgram:
+    """A program extracted from a sample, ready to be graded."""
 
     problem: str
     """Id of the problem."""
     index: int
     """Index of the sample."""
     program: str
-    """All that is run before the checks; empty if there is a fault or nothing was found."""
+    """Complete code to run before the checks; empty if there is a fault or no program was found."""
     found: ExtractedProgram
-    """Where the program was."""
+    """Where the program was found."""
     cut: tuple[str, ...]
-    """What was taken away, such as `reasoning` or `main_guard`, in the order of cutting."""
+    """Parts that were removed, such as `reasoning` or `main_guard`, in order."""
     fault: str | None
-    """The sample's fault: such a program is never run and never passes."""
+    """The sample's fault; a program with one is never run and never passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """A problem as a template needs it."""
+    """A problem's texts from which a template builds a prompt."""
 
     instruction: str
-    """The problem as a request to an instruction-tuned model."""
+    """A request for instruction-tuned models."""
     code: str
-    """The problem as code to be continued by a base model."""
+    """Code to be continued by base models."""
     language: str
     """Canonical name of the language."""
     stops: tuple[str, ...]
-    """Where a continuation ends."""
+    """Stop sequences of a continuation."""
 
 
 class Bench(Protocol):
-    """A benchmark; reading its data may have raised BenchError, and nothing here raises."""
+    """A benchmark whose data has been read; its methods do not raise."""
 
     @property
     def name(self) -> str:
-        """Return the name on the command line."""
+        """The name on the command line."""
         ...
 
     def problems(self) -> Sequence[Problem]:
-        """All problems in the data set's order, which index-based sample files follow."""
+        """Return all problems in the data set's order, on which index-based sample files rely."""
         ...
 
-    def ask(self, problem: Problem) -> PromptSettings:
-        """Say the problem to a model."""
+    def prompt(self, problem: Problem) -> PromptSettings:
+        """Return the texts from which a template builds the prompt."""
         ...
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
-        """Take the program out of a sample."""
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
+        """Extract the program from a sample."""
         ...

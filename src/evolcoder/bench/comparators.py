@@ -1,12 +1,12 @@
-"""Whether an answer counts as the expected one: the rules of HumanEval+, MBPP+ and of assertions.
+"""Compares answers with expected values, by the rules of HumanEval+, MBPP+ and assertions.
 
-Promises: pure functions of plain values, the rules of EvalPlus 0.3.1 in our words, decided for each
-test alone. There, a first float answer loosens all later tests of the same problem; here it does
-not. Values must already be exact builtin types: an object with an `__eq__` of its own never gets
-here. Does not follow numpy where it broadcasts unequal shapes or gives up on uneven nesting.
+Guarantees: pure functions of plain values. They implement the rules of EvalPlus 0.3.1, except that
+each test is compared independently: in EvalPlus, one float answer loosens all later tests of the
+problem. Values must be of exact builtin types; callers exclude objects with a custom `__eq__`.
+Does not follow numpy where it broadcasts unequal shapes or rejects uneven nesting.
 
->>> compare(Oracle.EQUAL, inputs=(), output=0.30000001, expected=0.3, atol=0)
-<Match.CLOSE: 'close'>
+>>> compare(Comparator.EQUAL, inputs=(), output=0.30000001, expected=0.3, atol=0)
+<Comparison.CLOSE: 'close'>
 """
 
 import math
@@ -15,16 +15,16 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 Plain: TypeAlias = Any
-"""A value of builtin types, nested at will."""
+"""A value of builtin types, nested arbitrarily."""
 
 RTOL = 1e-7
-"""Relative tolerance, whenever a tolerance applies at all."""
+"""Relative tolerance, added to any absolute tolerance."""
 FLOAT_ATOL = 1e-6
-"""Absolute tolerance for float answers of problems that name none."""
+"""Absolute tolerance for float answers of problems that specify none."""
 
 
 class Comparator(StrEnum):
-    """How an answer is held against the expected one."""
+    """How an answer is compared with the expected value."""
 
     SAME = "same"
     EQUAL = "equal"
@@ -39,7 +39,7 @@ class Comparator(StrEnum):
 
 
 class Comparison(StrEnum):
-    """How an answer met the expected one."""
+    """Result of a comparison."""
 
     EXACT = "exact"
     CLOSE = "close"
@@ -55,7 +55,7 @@ class Comparison(StrEnum):
 def compare(
     oracle: Comparator, *, inputs: Sequence[Plain], output: object, expected: object, atol: float
 ) -> Comparison:
-    """Hold one answer against the expected one; `inputs` are the arguments as they were sent."""
+    """Compare one answer with the expected value; `inputs` are the arguments of the call."""
     if oracle is Comparator.SAME:
         return Comparison.EXACT if output == expected else Comparison.DIFFERENT
     if oracle is Comparator.EQUAL:
@@ -64,8 +64,8 @@ def compare(
         if _SPECIAL[oracle](inputs, output, expected, atol):
             return Comparison.SPECIAL
     except (TypeError, ValueError, OverflowError):
-        pass  # an answer of a type that the rule cannot read meets no special case
-    if oracle in _DECIDE_ALONE:
+        pass  # the rule does not apply to an answer of this type
+    if oracle in _WITHOUT_FALLBACK:
         return Comparison.DIFFERENT
     return _equal(output, expected, atol)
 
@@ -104,24 +104,24 @@ def _near(output: complex, expected: complex, atol: float) -> bool:
 
 
 def _is_root(inputs: Sequence[Plain], output: Plain, _expected: object, atol: float) -> bool:
-    """Take any zero of the polynomial (HumanEval/32)."""
+    """Accept any root of the polynomial (HumanEval/32)."""
     value = sum(factor * math.pow(output, power) for power, factor in enumerate(inputs[0]))
     return bool(abs(value) <= atol)
 
 
 def _is_same_set(_inputs: Sequence[Plain], output: Plain, expected: Plain, _atol: float) -> bool:
-    """Leave order and repetition out."""
+    """Ignore order and duplicates."""
     return set(output) == set(expected)
 
 
 def _is_as_none(_inputs: Sequence[Plain], output: object, expected: object, _atol: float) -> bool:
-    """Take True and False for the match object or None that the reference answers."""
-    says_yes = output if isinstance(output, bool) else output is not None
-    return says_yes == (expected is not None)
+    """Accept True or False instead of the reference's match object or None."""
+    is_match = output if isinstance(output, bool) else output is not None
+    return is_match == (expected is not None)
 
 
 def _is_pyramid(inputs: Sequence[Plain], output: Plain, _expected: object, atol: float) -> bool:
-    """Read the second number as the height instead of the slant height (Mbpp/581)."""
+    """Interpret the second number as the height instead of the slant height (Mbpp/581)."""
     base, height = inputs
     slant = math.sqrt((base / 2) ** 2 + height**2)
     return bool(abs(output - round(base**2 + 4 * (base * slant) / 2)) <= atol)
@@ -130,7 +130,7 @@ def _is_pyramid(inputs: Sequence[Plain], output: Plain, _expected: object, atol:
 def _is_padded_digits(
     inputs: Sequence[Plain], output: object, _expected: object, _a: float
 ) -> bool:
-    """Read the shorter number as if it began with zeros (Mbpp/558)."""
+    """Pad the shorter number with leading zeros (Mbpp/558)."""
     first, second = (str(number) for number in inputs)
     width = max(len(first), len(second))
     pairs = zip(first.zfill(width), second.zfill(width), strict=True)
@@ -138,17 +138,17 @@ def _is_padded_digits(
 
 
 def _is_as_true(_inputs: Sequence[Plain], output: object, expected: Plain, _atol: float) -> bool:
-    """Ask for truth alone, as an assertion without a comparison does."""
+    """Compare truth values, as an assertion without a comparison does."""
     return bool(output) is expected
 
 
 def _is_the_same(_i: Sequence[Plain], output: object, expected: object, _atol: float) -> bool:
-    """Ask for True, False or None itself, as an assertion with `is` does."""
+    """Require True, False or None itself, as an assertion with `is` does."""
     return output is expected
 
 
 def _is_nearer(_inputs: Sequence[Plain], output: Plain, expected: Plain, atol: float) -> bool:
-    """Ask for a distance below the tolerance, as an assertion with `abs` does."""
+    """Require a difference below the tolerance, as an assertion with `abs` does."""
     return bool(abs(output - expected) < atol)
 
 
@@ -163,7 +163,8 @@ _SPECIAL: dict[Comparator, Callable[[Sequence[Plain], Plain, Plain, float], bool
     Comparator.NEAR: _is_nearer,
 }
 NEED_INPUTS = frozenset({Comparator.ROOT, Comparator.PYRAMID, Comparator.PADDED_DIGITS})
-"""Rules that look at the arguments."""
-_DECIDE_ALONE = frozenset(
+"""Comparators that use the arguments of the call."""
+_WITHOUT_FALLBACK = frozenset(
     {Comparator.ROOT, Comparator.NOT_NONE, Comparator.TRUTH, Comparator.IDENTITY, Comparator.NEAR}
 )
+"""Comparators that do not accept equality as well."""

@@ -1,20 +1,16 @@
-"""DS-1000: a thousand data science problems over seven libraries, in the simplified format.
+"""DS-1000: 1000 data science problems over seven libraries, in the simplified format.
 
-The program is a snippet that the data set's harness puts between its own lines. `ds1000` asks for
-what follows the prompt; `ds1000-insertion` shows what comes after the gap as well. Scores are
-reported by library and by perturbation. References pass with the library versions of NEEDS, and
-not all of them with others.
+The program is a snippet that the data set's harness inserts into its own code. `ds1000` prompts for
+a completion; `ds1000-insertion` also shows the code after the gap. Scores are reported per library
+and per perturbation.
 
-    ds1000(Shelf(data_dir=None, cache=folder)).problems()
+References pass with the library versions in `NEEDS`; with others some fail. The module lists
+installed versions that differ, and the problems whose reference is known to fail with the reason.
+These are stored results of running all references with data/ds1000-requirements.txt
+(`make ds1000`); with other versions more may fail, which the benchmark's self-check reports.
 
-What DS-1000's references do with the libraries that are installed here.
-
-Promises: versions that differ from `NEEDS` are named, and so is every problem whose reference is
-known to fail, with the class of its reason. What is known was found by running all references with
-the libraries of data/ds1000-requirements.txt (`make ds1000`): it is stored, not guessed. With other
-versions more of them may fail, and a bench's check of itself says which.
-
-    known_failures(installed([folder]))    # {"DS-1000/819": Known(Why.NETWORK, …)}
+    ds1000(DataFolder(data_dir=None, cache=folder)).problems()
+    known_failures(installed([folder]))  # {"DS-1000/819": ReferenceRun(Unavailable.NETWORK, …)}
 """
 
 import functools
@@ -30,15 +26,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from evolcoder.bench.base import (
+    CandidateProgram,
     ExtractedProgram,
     HarnessChecks,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
-from evolcoder.bench.extract import Extraction, continued, defines, fenced, parses
+from evolcoder.bench.extract import Extraction, cut_continuation, defines, fenced, parses
 from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
 from evolcoder.engine.base import split_reasoning
 from evolcoder.text import without_code
@@ -62,11 +58,11 @@ NEEDS = {
     "torch": "2.2.0",
     "xgboost": "2.0.3",
 }
-"""Distribution -> version of the environment that the data set's authors give, on Python 3.10."""
+"""Distribution -> version in the data set authors' environment, on Python 3.10."""
 STOPS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "### END SOLUTION")
-"""Where the gap ends in the data set's own notation."""
+"""Markers of the gap's end in the data set's notation."""
 
-_PUT = re.compile(r"^(?P<names>.+?) = \.\.\. # put solution in th(?:is|ese) variables?\n", re.M)
+_RESULT = re.compile(r"^(?P<names>.+?) = \.\.\. # put solution in th(?:is|ese) variables?\n", re.M)
 _BEGIN = re.compile(r"^BEGIN SOLUTION\n<code>\s*\Z", re.MULTILINE)
 _GIVEN = re.compile(r"<code>\n(.*?)\n</code>", re.DOTALL)
 _GAP_IN_FUNCTION = re.compile(r"^def (\w+)\((.*?)\):\n(?:[ \t].*\n)*\[insert\]", re.MULTILINE)
@@ -74,21 +70,21 @@ _GAP_IN_FUNCTION = re.compile(r"^def (\w+)\((.*?)\):\n(?:[ \t].*\n)*\[insert\]",
 
 @dataclass(frozen=True, slots=True)
 class Ds1000:
-    """DS-1000, read into memory."""
+    """DS-1000, loaded into memory."""
 
     name: str
     """The name on the command line."""
     items: tuple[Problem, ...]
     """All problems in the data set's order."""
     shows_after: bool
-    """Whether a model sees what comes after the gap."""
+    """Whether the prompt includes the code after the gap."""
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
-        """Say the problem to a model."""
+    def prompt(self, problem: Problem) -> PromptSettings:
+        """Return the texts of a problem's prompt."""
         code = _with_gap(problem.prompt) if self.shows_after else problem.prompt
         where = "goes in the place of [insert]" if self.shows_after else "comes next"
         instruction = (
@@ -100,30 +96,30 @@ class Ds1000:
             code += "\nWhat goes in the place of [insert]:\n<code>\n"
         return PromptSettings(instruction, code, "python", STOPS)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
-        """Take the snippet out of a sample and indent it as the harness needs."""
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
+        """Extract the snippet from a sample and indent it as the harness needs."""
         extract = _extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = extract.code if found is not ExtractedProgram.NOTHING else ""
         if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
-            program = program.rstrip()  # a line of the harness may go on behind the gap
-        return TestedProgram(
+            program = program.rstrip()  # the harness may continue the line after the gap
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 
 
-def ds1000(shelf: DataFolder) -> Ds1000:
+def ds1000(folder: DataFolder) -> Ds1000:
     """Read DS-1000 for completion."""
-    return Ds1000("ds1000", tuple(map(_problem, rows(DS1000, shelf))), shows_after=False)
+    return Ds1000("ds1000", tuple(map(_problem, rows(DS1000, folder))), shows_after=False)
 
 
-def ds1000_insertion(shelf: DataFolder) -> Ds1000:
+def ds1000_insertion(folder: DataFolder) -> Ds1000:
     """Read DS-1000 for insertion."""
-    return Ds1000("ds1000-insertion", tuple(map(_problem, rows(DS1000, shelf))), shows_after=True)
+    return Ds1000("ds1000-insertion", tuple(map(_problem, rows(DS1000, folder))), shows_after=True)
 
 
 def other_versions(installed: Mapping[str, str]) -> list[str]:
-    """Name the libraries whose version is not the one needed; a library may be missing."""
+    """Return one line for each library that is missing or not in the version of `NEEDS`."""
     return [
         f"{library} {installed.get(library) or 'is missing'}, needs {version}"
         for library, version in NEEDS.items()
@@ -132,30 +128,33 @@ def other_versions(installed: Mapping[str, str]) -> list[str]:
 
 
 def _problem(row: Row) -> Problem:
-    about, harness = row["metadata"], row["code_context"]
+    metadata, harness = row["metadata"], row["code_context"]
     tests = ("test_execution", "test_string")
     indent = "    " if _GAP_IN_FUNCTION.search(harness) else ""
     return Problem(
-        id=f"DS-1000/{about['problem_id']}",
+        id=f"DS-1000/{metadata['problem_id']}",
         prompt=row["prompt"],
         checks=HarnessChecks(
             harness=harness,
             calls=tuple(test for test in tests if f"def {test}(" in harness),
-            library=about["library"],
+            library=metadata["library"],
         ),
         reference=row["reference_code"],
         stub=f"{indent}None",
-        groups=(("library", about["library"]), ("perturbation", about["perturbation_type"])),
+        groups=(
+            ("library", metadata["library"]),
+            ("perturbation", metadata["perturbation_type"]),
+        ),
     )
 
 
 def _with_gap(prompt: str) -> str:
-    """Show where the solution goes and what comes after it."""
-    put = _PUT.search(prompt)
-    if put:
-        prompt = prompt[: put.start()] + prompt[put.end() :]
+    """Mark the gap with `[insert]` and append the code after it."""
+    result = _RESULT.search(prompt)
+    if result:
+        prompt = prompt[: result.start()] + prompt[result.end() :]
     if _BEGIN.search(prompt):
-        after = f"\n<code>\nprint({put['names']})\n</code>" if put else ""
+        after = f"\n<code>\nprint({result['names']})\n</code>" if result else ""
         return f"{prompt.rstrip()}\n[insert]\n</code>\nEND SOLUTION{after}\n"
     if prompt.rstrip().endswith("### BEGIN SOLUTION"):
         return f"{prompt.rstrip()}\n[insert]\n    ### END SOLUTION\n</code>\n"
@@ -164,7 +163,7 @@ def _with_gap(prompt: str) -> str:
 
 def _extract(problem: Problem, sample: Sample) -> Extraction:
     if sample.form is PromptForm.CONTINUATION:
-        return continued(problem.prompt, sample.text, (), STOPS)
+        return cut_continuation(problem.prompt, sample.text, (), STOPS)
     if sample.form is not PromptForm.ANSWER:
         return Extraction(sample.text, ExtractedProgram.WHOLE, ())
     reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
@@ -174,11 +173,11 @@ def _extract(problem: Problem, sample: Sample) -> Extraction:
         code, found = _tagged(answer)
     code, repeated = _without_given(code, problem.prompt)
     cut += ["repeated_context"] if repeated else []
-    return Extraction(_fitted(code, problem), found, tuple(cut))
+    return Extraction(_indented(code, problem), found, tuple(cut))
 
 
 def _tagged(answer: str) -> tuple[str, ExtractedProgram]:
-    """Read an answer in the data set's own tags, or as bare code."""
+    """Find code in the data set's `<code>` tags, or bare code."""
     bare = without_code(answer)
     code = (bare.partition("<code>")[2] or bare).partition("</code>")[0].strip("\n")
     return (
@@ -189,7 +188,7 @@ def _tagged(answer: str) -> tuple[str, ExtractedProgram]:
 
 
 def _without_given(code: str, prompt: str) -> tuple[str, bool]:
-    """Drop the lines that the prompt gave, which would set the inputs back to the example's."""
+    """Drop repeated lines of the prompt, which would reset the inputs to the example's."""
     given = _GIVEN.search(prompt)
     lines = [line.rstrip() for line in given[1].split("\n")] if given else []
     answer = code.split("\n")
@@ -198,8 +197,8 @@ def _without_given(code: str, prompt: str) -> tuple[str, bool]:
     return code, False
 
 
-def _fitted(code: str, problem: Problem) -> str:
-    """Indent a snippet for a gap inside of a function; a whole function is called there."""
+def _indented(code: str, problem: Problem) -> str:
+    """Indent a snippet if the gap is in a function body; append a call to a complete function."""
     checks = problem.checks
     gap = isinstance(checks, HarnessChecks) and _GAP_IN_FUNCTION.search(checks.harness)
     if not gap or not code.strip() or code.strip("\n")[0].isspace():
@@ -223,18 +222,18 @@ WARM = (
     *("sklearn.cluster", "matplotlib.pyplot", "mpl_toolkits.mplot3d", "PIL.PngImagePlugin"),
     *("seaborn", "torch", "torch.testing", "torch.distributed.tensor", "tensorflow"),
 )
-"""Modules that the harnesses import; a worker that loads them once grades in tenths of a second."""
+"""Modules that harnesses import; a worker that has preloaded them grades in tenths of a second."""
 
 
 class Unavailable(StrEnum):
-    """Why a reference fails through no fault of its own. Values are reported; never rename one."""
+    """Why a reference is known to fail. Values are reported; never rename one."""
 
     NETWORK = "network"
-    """It fetches a data set, and no program has a network."""
+    """It downloads a data set, but sandboxed programs have no network."""
     VERSION = "version"
     """It needs another version of a library."""
     DATA_SET = "data set"
-    """The reference and its own harness do not agree, with the right versions too."""
+    """It fails its own harness, even with the required versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,22 +241,22 @@ class ReferenceRun:
     """A reference that is known to fail."""
 
     why: Unavailable
-    """Class of the reason."""
+    """Category of the reason."""
     detail: str
-    """What was seen, in one line."""
+    """The failure, in one line."""
     versions: Mapping[str, str]
-    """Library -> version with which it fails; empty where it fails with any."""
+    """Library -> version with which it fails; empty if it fails with any version."""
 
 
 def installed(folders: Sequence[Path]) -> dict[str, str]:
-    """Return library -> version for what is installed in folders of packages."""
+    """Return library -> version for the libraries of `NEEDS` installed in package folders."""
     found = distributions(path=[str(folder) for folder in folders])
     names = ((one.metadata["Name"].lower(), one.version.partition("+")[0]) for one in found)
     return {name: version for name, version in names if name in NEEDS}
 
 
 def warm_modules(folders: Sequence[Path]) -> tuple[str, ...]:
-    """Return the modules of WARM whose library is in the folders."""
+    """Return the modules of `WARM` whose library is in the folders."""
     return tuple(
         name
         for name in WARM
@@ -266,12 +265,12 @@ def warm_modules(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def missing_versions(folders: Sequence[Path]) -> list[str]:
-    """Name what is not there in the version that the data set's authors give."""
+    """Return one line for each library that is missing or in another version than in `NEEDS`."""
     return other_versions(installed(folders))
 
 
 def known_failures(versions: Mapping[str, str]) -> dict[str, ReferenceRun]:
-    """Return problem id -> why its reference fails with these versions of libraries."""
+    """Return problem id -> known failure of its reference with these library versions."""
     return {
         problem: known
         for problem, known in _stored().items()

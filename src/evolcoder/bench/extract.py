@@ -1,11 +1,11 @@
-r"""The program in a model's answer, and how it was found.
+r"""Extracts the program from a model's answer.
 
-Promises: nothing is run; the same text gives the same program; whatever is taken away is named.
-Does not promise that the program is right, or that it compiles: a broken program is handed on as
-it is, to fail in the grader. Finding no program at all is `Found.NOTHING`, never an error.
+Guarantees: nothing is run; the result is deterministic, and names every part that was removed.
+Does not check that the program is correct or compiles: a broken program is passed on unchanged, to
+fail in the grader. If there is no program, the result is `ExtractedProgram.NOTHING`, not an error.
 
 >>> python_program("Sure:\n```python\ndef f():\n    return 1\n```", ("f",), "").found
-<Found.FENCE: 'fence'>
+<ExtractedProgram.FENCE: 'fence'>
 """
 
 import ast
@@ -21,9 +21,9 @@ from evolcoder.engine.base import split_reasoning
 from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
 
 MAX_TRIES = 20
-"""Places that are tried for the end of the program; the work would be quadratic otherwise."""
+"""Most positions tried as the end of a program; otherwise the work would be quadratic."""
 MAX_PARSED = 4_000_000
-"""Characters that are parsed in search of one program, at most."""
+"""Most characters parsed in search of one program."""
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _HEAD = r"^(?:(?:(?:async\s+)?def|class)\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=)).*$"
@@ -40,18 +40,18 @@ _CODE_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What was taken out of an answer."""
+    """The code extracted from an answer."""
 
     code: str
     """The program, or the function's body if `found` is BODY; empty if nothing was found."""
     found: ExtractedProgram
-    """Where it was."""
+    """Where the code was found."""
     cut: tuple[str, ...]
-    """What was taken away, in order."""
+    """Parts that were removed, in order."""
 
 
 def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
-    """Take the Python that defines `names` out of an answer to `prompt`."""
+    """Extract the Python code that defines `names` from an answer to `prompt`."""
     reasoning, answer = split_reasoning(text.replace("\r\n", "\n"))
     cut = ("reasoning",) if reasoning else ()
     code, found = fenced(answer, "python", lambda block: defines(block, names))
@@ -67,36 +67,38 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
 def fenced(
     answer: str, language: str, wanted: Callable[[str], bool]
 ) -> tuple[str, ExtractedProgram]:
-    """Choose a fenced block: the first that is wanted, else the first in the language."""
+    """Return the first fenced block that `wanted` accepts, else the first in the language."""
     blocks = [block for block in code_blocks(answer) if block.language in {None, language}]
     blocks = [block for block in blocks if block.code.strip()]
     for place, block in enumerate(blocks):
-        code = _at_margin(block.code)
+        code = _dedented(block.code)
         if wanted(code):
-            return code, _where(block, place)
+            return code, _location(block, place)
     return (blocks[0].code, ExtractedProgram.NO_ENTRY) if blocks else ("", ExtractedProgram.NOTHING)
 
 
 def defines(code: str, names: Sequence[str]) -> bool:
-    """Whether code has a definition of every name at its margin; it need not parse."""
-    return not names or _end_of_heads(code, names) > 0
+    """Whether code defines every name at top level; it need not parse."""
+    return not names or _end_of_signatures(code, names) > 0
 
 
 def parses(code: str) -> bool:
-    """Whether code is Python."""
+    """Whether code is valid Python."""
     return tree_of(code) is not None
 
 
-def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extraction:
-    """Cut what a base model wrote after a prompt where it goes on to something else.
+def cut_continuation(
+    prompt: str, text: str, names: Sequence[str], stops: Sequence[str]
+) -> Extraction:
+    """Truncate a base model's continuation of a prompt at the first stop sequence.
 
-    A model that starts the function anew is read from there on.
+    If the model repeats the signature, stop sequences count from there on.
     """
     text = text.replace("\r\n", "\n")
-    fresh = _at_margin(text.strip("\n"))
+    dedented = _dedented(text.strip("\n"))
     found, start = ExtractedProgram.WHOLE, 0
-    if _CODE_LINE.match(fresh) and (start := _end_of_heads(fresh, names)):
-        text = fresh
+    if _CODE_LINE.match(dedented) and (start := _end_of_signatures(dedented, names)):
+        text = dedented
         found = (
             ExtractedProgram.REPEATED_SIGNATURE
             if defines(prompt, names)
@@ -107,14 +109,14 @@ def continued(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]
     return Extraction(text[:end], found, ("continuation",) if end < len(text) else ())
 
 
-def _where(block: CodeBlock, place: int) -> ExtractedProgram:
+def _location(block: CodeBlock, place: int) -> ExtractedProgram:
     if not block.closed:
         return ExtractedProgram.OPEN_FENCE
     return ExtractedProgram.LATER_FENCE if place else ExtractedProgram.FENCE
 
 
 def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram]:
-    """Find code that no fence marks: all of the answer, or the lines amid its prose."""
+    """Find code without a fence: the whole answer, or lines within its prose."""
     if defines(answer, names) and parses(answer):
         return answer, ExtractedProgram.NO_FENCE
     lines = answer.split("\n")
@@ -126,17 +128,17 @@ def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram]
 
 
 def _before_fence(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram] | None:
-    """Find code before a fence that only closes, since the one that would open it is missing."""
+    """Find code before a closing fence whose opening fence is missing."""
     code, found = _unfenced(before_bare_fence(answer), names)
     is_program = found in {ExtractedProgram.NO_FENCE, ExtractedProgram.AMID_PROSE} and parses(code)
     return (code, ExtractedProgram.CLOSING_FENCE) if is_program else None
 
 
 def _longest_code(lines: list[str]) -> str:
-    """Return the most lines from the first on that parse, or all lines if none do."""
-    margins = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
+    """Return the longest prefix of the lines that parses, or all lines if none does."""
+    unindented = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
     n_tries = min(MAX_TRIES, MAX_PARSED // (1 + sum(map(len, lines))))
-    for end in [len(lines), *reversed(margins[:n_tries])]:
+    for end in [len(lines), *reversed(unindented[:n_tries])]:
         code = "\n".join(lines[:end])
         if parses(code):
             return code
@@ -144,26 +146,26 @@ def _longest_code(lines: list[str]) -> str:
 
 
 def _as_body(text: str, found: ExtractedProgram, prompt: str) -> tuple[str, ExtractedProgram]:
-    """Read an answer that lacks the signature as what follows the prompt, if it can be that."""
-    body = _at_margin(text.strip("\n"))
-    asked, given = tree_of(prompt), tree_of(body)
-    asks_for_body = asked is not None and bool(asked.body) and isinstance(asked.body[-1], _SCOPES)
-    if given is not None and asks_for_body:
-        returns = any(isinstance(node, ast.Return) for node in ast.walk(given))
-        if returns and not any(isinstance(line, _SCOPES) for line in given.body):
+    """Interpret an answer without signature as the body of the prompt's function, if possible."""
+    body = _dedented(text.strip("\n"))
+    prompt_tree, tree = tree_of(prompt), tree_of(body)
+    last = prompt_tree.body[-1] if prompt_tree is not None and prompt_tree.body else None
+    if tree is not None and isinstance(last, _SCOPES):
+        returns = any(isinstance(node, ast.Return) for node in ast.walk(tree))
+        if returns and not any(isinstance(line, _SCOPES) for line in tree.body):
             return textwrap.indent(body, "    "), ExtractedProgram.BODY
     return (text, found) if found is ExtractedProgram.NO_ENTRY else ("", found)
 
 
-def _at_margin(code: str) -> str:
-    """Undo a common indent; code at the margin stays as it is to the byte, blank lines included."""
+def _dedented(code: str) -> str:
+    """Remove a common indent; code without one is returned unchanged, including blank lines."""
     return textwrap.dedent(code) if code[:1].isspace() else code
 
 
 def _trimmed(extract: Extraction, names: Sequence[str]) -> Extraction:
-    """Cut the part that only shows the program off: a main guard, example usage."""
+    """Remove demonstration code: a main guard, example usage."""
     code, cut = extract.code, list(extract.cut)
-    start = _end_of_heads(code, names)
+    start = _end_of_signatures(code, names)
     for name, pattern in (("main_guard", _GUARD), ("usage", _USAGE)):
         for match in islice(pattern.finditer(code, start), MAX_TRIES if start else 0):
             kept, rest = code[: match.start()], code[match.start() :]
@@ -175,12 +177,12 @@ def _trimmed(extract: Extraction, names: Sequence[str]) -> Extraction:
 
 
 def _needs(kept: str, rest: str) -> bool:
-    """Whether what is kept uses a function or class that the rest defines."""
+    """Whether the kept code uses a function or class that the rest defines."""
     defined = re.findall(r"^(?:async\s+)?(?:def|class)\s+(\w+)", rest, re.MULTILINE)
     return bool(defined) and not set(defined).isdisjoint(re.findall(r"\w+", kept))
 
 
-def _end_of_heads(code: str, names: Sequence[str]) -> int:
-    """Return where the first line of the last definition of `names` ends; 0 if one has none."""
+def _end_of_signatures(code: str, names: Sequence[str]) -> int:
+    """Return the largest end of a first line that defines one of `names`; 0 if one is missing."""
     heads = [re.search(_HEAD.format(name=re.escape(name)), code, re.MULTILINE) for name in names]
     return max((head.end() for head in heads if head), default=0) if all(heads) else 0

@@ -1,10 +1,10 @@
-"""The files that benchmarks come in: from the official place, or from a folder that the user names.
+"""Reads benchmark data files, downloaded from their official URLs or from a folder of the user's.
 
-Promises: rows are handed out only if their SHA-256 is the pinned one; a fetched file is in the
-cache whole or not at all; every failure is a one-line BenchError. The digest covers the content
-after gunzip, so a file may be packed anew. Does not promise that the official place still has it.
+Guarantees: rows are returned only if their SHA-256 matches the pinned one; cache files are written
+atomically; every failure is a one-line BenchError. The digest covers the decompressed content, so a
+file may be recompressed. Does not guarantee that a URL still works.
 
-    rows(HUMAN_EVAL, Shelf(data_dir=None, cache=folder))
+    rows(HUMAN_EVAL, DataFolder(data_dir=None, cache=folder))
 """
 
 import gzip
@@ -29,9 +29,9 @@ HUB = "https://huggingface.co"
 TIMEOUT_S = 60
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_MB = 1024
-"""Largest data file, packed and unpacked; the largest that we know has 40."""
+"""Maximum size of a data file, compressed and decompressed; the largest known one has 40 MB."""
 INSTEAD = "use --data-dir (in a config, the key data_dir)"
-"""What to do where nothing can be fetched."""
+"""Advice if a file cannot be downloaded."""
 
 Row = dict[str, Any]
 """One JSON object of a data file."""
@@ -39,56 +39,56 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file of JSON lines that we know by its digest."""
+    """A file of JSON lines with a pinned digest."""
 
     name: str
-    """Path below a data folder."""
+    """Path relative to a data folder."""
     url: str
-    """The official place; on the Hub, HF_ENDPOINT takes the place of its address."""
+    """Official URL; on the Hub, HF_ENDPOINT replaces the host."""
     sha256: str
     """Digest of the content, or of the chosen fields of all rows."""
     fields: tuple[str, ...]
-    """Where the official file is no JSON: the fields that the digest covers. Empty: all bytes."""
+    """Fields that the digest covers if the official file is not JSON; empty to cover all bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """Where data files are looked for."""
+    """Where data files are read from."""
 
     data_dir: Path | None
-    """A folder of the user's; if it is given, nothing is fetched."""
+    """The user's folder; if given, nothing is downloaded."""
     cache: Path
-    """Where fetched files are kept."""
+    """Folder for downloaded files."""
 
 
-def rows(file: DataFile, shelf: DataFolder) -> list[Row]:
-    """Return the checked rows of a data file, fetching it if need be."""
-    if shelf.data_dir is not None:
-        return _checked(_unpacked(_read(_find(file, shelf.data_dir)), file), file)
-    path = shelf.cache / file.name
+def rows(file: DataFile, folder: DataFolder) -> list[Row]:
+    """Return the verified rows of a data file, downloading it if necessary."""
+    if folder.data_dir is not None:
+        return _checked(_unpacked(_read(_find(file, folder.data_dir)), file), file)
+    path = folder.cache / file.name
     if not path.exists():
-        return _fetch(file, path)
+        return _download_rows(file, path)
     data = _read(path)
     try:
         return _checked(_unpacked(data, file), file)
     except BenchError as error:
-        raise BenchError(f"{path}: {error}; delete it and it is fetched again") from error
+        raise BenchError(f"{path}: {error}; delete it to download it again") from error
 
 
 def rows_digest(found: list[Row], fields: tuple[str, ...]) -> str:
-    """Hash the chosen fields of all rows, in the order of those fields' text."""
+    """Hash the chosen fields of all rows, sorted by their JSON text."""
     lines = sorted(canonical_json([row[field] for field in fields]) for row in found)
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 def _find(file: DataFile, folder: Path) -> Path:
-    """Find a file in a user's folder: by its path or its name, packed or not."""
+    """Find a file in the user's folder by its path or name, compressed or not."""
     full = Path(file.name)
     plain = full.with_suffix("")
     for name in (full, plain, Path(full.name), Path(plain.name)):
         if (folder / name).is_file():
             return folder / name
-    raise BenchError(f"{folder}: holds no {file.name}; get it from {file.url}")
+    raise BenchError(f"{folder}: {file.name} not found; download it from {file.url}")
 
 
 def _read(path: Path) -> bytes:
@@ -101,7 +101,7 @@ def _unpacked(data: bytes, file: DataFile) -> bytes:
     try:
         return unpack(data, max_mb=MOST_MB, name=file.name, error=BenchError)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BenchError(f"{file.name} is damaged: {error}; get it from {file.url}") from error
+        raise BenchError(f"{file.name} is damaged: {error}; download it from {file.url}") from error
 
 
 def _checked(content: bytes, file: DataFile) -> list[Row]:
@@ -112,7 +112,7 @@ def _checked(content: bytes, file: DataFile) -> list[Row]:
         if file.fields:
             _compare(rows_digest(found, file.fields), file)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BenchError(f"{file.name} is damaged: {error}; get it from {file.url}") from error
+        raise BenchError(f"{file.name} is damaged: {error}; download it from {file.url}") from error
     return found
 
 
@@ -120,11 +120,11 @@ def _compare(digest: str, file: DataFile) -> None:
     if digest != file.sha256:
         raise BenchError(
             f"{file.name}: wrong checksum {digest[:12]}, expected {file.sha256[:12]}; "
-            f"the right file is at {file.url}"
+            f"download it from {file.url}"
         )
 
 
-def _fetch(file: DataFile, path: Path) -> list[Row]:
+def _download_rows(file: DataFile, path: Path) -> list[Row]:
     content = _unpacked(_download(file), file)
     if file.url.endswith(".parquet"):
         content = _from_parquet(content, file)
@@ -143,14 +143,14 @@ def _download(file: DataFile) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own URLs
             data: bytes = answer.read((MOST_MB << 20) + 1)
     except (http.client.InvalidURL, ValueError):
-        # Not chained: its words may hold a login that was taken for a port.
-        raise BenchError(f"{without_logins(url)} is no URL; mend HF_ENDPOINT") from None
+        # Not chained: the message may contain a password that was parsed as a port.
+        raise BenchError(f"{without_logins(url)} is not a URL; correct HF_ENDPOINT") from None
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
         raise BenchError(
-            f"{without_logins(url)} cannot be fetched: {reason}; or {INSTEAD}"
+            f"cannot download {without_logins(url)}: {reason}; or {INSTEAD}"
         ) from error
     if len(data) > MOST_MB << 20:
         raise BenchError(
@@ -166,10 +166,10 @@ def _from_parquet(data: bytes, file: DataFile) -> bytes:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         raise BenchError(
-            f"{file.name} comes as Parquet: pip install 'evolcoder[parquet]'"
+            f"{file.name} is a Parquet file: pip install 'evolcoder[parquet]'"
         ) from error
     try:
         table = parquet.read_table(pa.BufferReader(data), columns=[*file.fields])
     except (pa.ArrowException, OSError) as error:
-        raise BenchError(f"{file.url} is no Parquet file: {error}") from error
+        raise BenchError(f"{file.url} is not a Parquet file: {error}") from error
     return b"\n".join(canonical_json(row) for row in table.to_pylist())

@@ -1,8 +1,10 @@
-"""Benchmarks that ask for a Python function: HumanEval, MBPP, and their extended versions.
+"""Benchmarks of Python functions: HumanEval, MBPP, and their extended versions.
 
-Promises: a program is the problem's prompt and what the model gave, so that imports and stub of the
-prompt are there and the model's own function overrides the stub, as the authors of WizardCoder had
-it. A whole program is left as it is.
+Guarantees: a program is the problem's prompt followed by the model's code, so that the prompt's
+imports are present and the model's function overrides the prompt's stub, as in WizardCoder's
+evaluation. A complete program is left unchanged.
+
+    FunctionBench("humaneval", problems, prompt_of).candidate(problem, sample)
 """
 
 import re
@@ -12,43 +14,43 @@ from dataclasses import dataclass
 from evolcoder.bench.base import (
     AssertChecks,
     CallChecks,
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
-from evolcoder.bench.extract import Extraction, continued, python_program
+from evolcoder.bench.extract import Extraction, cut_continuation, python_program
 
 _FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionBench:
-    """A benchmark of Python functions, read into memory."""
+    """A benchmark of Python functions, loaded into memory."""
 
     name: str
     """The name on the command line."""
     items: tuple[Problem, ...]
     """All problems in the data set's order."""
-    ask_as: Callable[[Problem], PromptSettings]
-    """How a problem is said to a model."""
+    prompt_of: Callable[[Problem], PromptSettings]
+    """Returns the texts of a problem's prompt."""
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
-        """Say the problem to a model."""
-        return self.ask_as(problem)
+    def prompt(self, problem: Problem) -> PromptSettings:
+        """Return the texts of a problem's prompt."""
+        return self.prompt_of(problem)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
-        """Take the program out of a sample."""
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
+        """Extract the program from a sample."""
         extract = self._extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = _program(problem.prompt, sample.form, extract)
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 
@@ -57,12 +59,14 @@ class FunctionBench:
         if sample.form is PromptForm.ANSWER:
             return python_program(sample.text, names, problem.prompt)
         if sample.form is PromptForm.CONTINUATION:
-            return continued(problem.prompt, sample.text, names, self.ask_as(problem).stops)
+            return cut_continuation(
+                problem.prompt, sample.text, names, self.prompt_of(problem).stops
+            )
         return Extraction(sample.text, ExtractedProgram.WHOLE, ())
 
 
 def entry_points(problem: Problem) -> tuple[str, ...]:
-    """Return the names that a program for this problem defines."""
+    """Return the names that a program for this problem must define."""
     if isinstance(problem.checks, AssertChecks):
         return problem.checks.entry_points
     return (problem.checks.entry_point,) if isinstance(problem.checks, CallChecks) else ()

@@ -1,9 +1,9 @@
 """HumanEval (OpenAI, 2021) and HumanEval+ (EvalPlus): 164 Python functions.
 
-HumanEval runs the data set's own assertions; HumanEval+ calls the function with many more inputs
-and compares with what the reference answers.
+HumanEval runs the data set's assertions; HumanEval+ calls the function with many more inputs and
+compares its answers with the reference's.
 
-    humaneval_plus(Shelf(data_dir=None, cache=folder)).problems()
+    humaneval_plus(DataFolder(data_dir=None, cache=folder)).problems()
 """
 
 from evolcoder.bench.base import AssertChecks, CallChecks, Problem, PromptSettings
@@ -26,19 +26,21 @@ HUMAN_EVAL_PLUS = DataFile(
     (),
 )
 STOPS = ("\nclass ", "\ndef ", "\n#", "\n@", "\nif ", "\nprint(")
-"""Where a base model has left the function; those of the Codex paper, and decorators."""
+"""Stop sequences: those of the Codex paper, and decorators."""
 ORACLES = {"HumanEval/32": Comparator.ROOT}
-"""Problems with more than one right answer."""
+"""Problems with more than one correct answer -> comparator."""
 
 
-def humaneval(shelf: DataFolder) -> FunctionBench:
+def humaneval(folder: DataFolder) -> FunctionBench:
     """Read HumanEval."""
-    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, shelf))), _ask)
+    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, folder))), _prompt)
 
 
-def humaneval_plus(shelf: DataFolder) -> FunctionBench:
+def humaneval_plus(folder: DataFolder) -> FunctionBench:
     """Read HumanEval+."""
-    return FunctionBench("humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, shelf))), _ask)
+    return FunctionBench(
+        "humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, folder))), _prompt
+    )
 
 
 def _original(row: Row) -> Problem:
@@ -72,12 +74,12 @@ def _problem(row: Row, checks: AssertChecks | CallChecks) -> Problem:
 
 
 def _before_function(prompt: str) -> str:
-    """Return the prompt's imports and helper functions, which some tests use as well."""
+    """Return the prompt's imports and helper functions, which some tests use too."""
     head, _, _ = prompt.rpartition("\ndef ")
     return f"{head}\n"
 
 
-def _ask(problem: Problem) -> PromptSettings:
+def _prompt(problem: Problem) -> PromptSettings:
     (name,) = entry_points(problem)
     instruction = (
         f"Complete the Python function `{name}`. Answer with the whole function, and with the "

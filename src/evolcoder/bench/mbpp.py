@@ -1,17 +1,14 @@
-"""MBPP (Google, 2021) and MBPP+ (EvalPlus): short Python tasks in one sentence.
+"""MBPP (Google, 2021) and MBPP+ (EvalPlus): Python tasks described in one sentence.
 
 MBPP runs three assertions per problem; MBPP+ calls the function with many more inputs and compares
-with what the reference answers. `mbpp` is the test split of 500. `mbpp-dev` is train and validation
-merged, 464 problems that are no part of any published score, for deciding when to stop evolving.
+its answers with the reference's. `mbpp` is the test split of 500 problems. `mbpp-dev` merges train
+and validation: 464 problems that no published score uses, for deciding when to stop evolving.
+MBPP+ stores inputs as JSON, which has no tuples and complex numbers; `with_python_types` restores
+them per problem, by the same table as EvalPlus 0.3.1.
 
-    mbpp_dev(Shelf(data_dir=None, cache=folder)).problems()
+    mbpp_dev(DataFolder(data_dir=None, cache=folder)).problems()
 
-The Python types of MBPP+ inputs, which JSON cannot tell: tuples and complex numbers.
-
-MBPP+ stores inputs as JSON; by problem, EvalPlus 0.3.1 turns some lists back into what the function
-is called with. The same table, as data. Problems that are not in it take JSON's own types.
-
->>> shaped(106, [[[5, 6], [9, 10]]])
+>>> with_python_types(106, [[[5, 6], [9, 10]]])
 (([5, 6], (9, 10)),)
 """
 
@@ -28,15 +25,15 @@ from evolcoder.errors import BenchError
 from evolcoder.text import one_line
 
 Value: TypeAlias = Any
-"""A value of JSON."""
+"""A JSON value."""
 Arguments = tuple[Value, ...]
-"""The positional arguments of one call."""
+"""Positional arguments of one call."""
 
 
-def shaped(number: int, inputs: Iterable[Sequence[Value]]) -> tuple[Arguments, ...]:
-    """Give the inputs of the problem with this number their Python types."""
-    shape = _SHAPES.get(number, tuple)
-    return tuple(shape(arguments) for arguments in inputs)
+def with_python_types(number: int, inputs: Iterable[Sequence[Value]]) -> tuple[Arguments, ...]:
+    """Convert the JSON inputs of a problem, given its task number, to their Python types."""
+    convert = _CONVERSIONS.get(number, tuple)
+    return tuple(convert(arguments) for arguments in inputs)
 
 
 def _tuples(value: Value) -> list[Value]:
@@ -79,7 +76,7 @@ def _one_level_of_tuples(arguments: Sequence[Value]) -> Arguments:
     return (tuple(tuple(item) if isinstance(item, list) else item for item in arguments[0]),)
 
 
-_BY_SHAPE: tuple[tuple[Callable[[Sequence[Value]], Arguments], str], ...] = (
+_CONVERTED_TASKS: tuple[tuple[Callable[[Sequence[Value]], Arguments], str], ...] = (
     (
         _each_a_tuple,
         "2 116 132 222 261 273 394 421 424 429 470 560 579 596 616 630 726 740 744 809",
@@ -95,8 +92,10 @@ _BY_SHAPE: tuple[tuple[Callable[[Sequence[Value]], Arguments], str], ...] = (
     (lambda arguments: (float(arguments[0]), complex(arguments[1])), "124"),
     (lambda arguments: (complex(arguments[0]),), "252"),
 )
-_SHAPES = {int(number): shape for shape, numbers in _BY_SHAPE for number in numbers.split()}
-"""Task number -> how its arguments are shaped."""
+_CONVERSIONS = {
+    int(number): convert for convert, numbers in _CONVERTED_TASKS for number in numbers.split()
+}
+"""Task number -> conversion of its arguments."""
 
 
 MBPP = DataFile(
@@ -117,43 +116,43 @@ TEST = range(11, 511)
 DEV = range(511, 975)
 """Task numbers of validation (511 to 600) and train (601 to 974)."""
 STOPS = ("\nassert", '\n"""', "\nprint(", "\nif ", "\n#")
-"""Where a base model has left the function; helper functions before it are kept."""
+"""Stop sequences; helper functions before the requested one are kept."""
 ORACLES = {
     **dict.fromkeys((737, 787, 794), Comparator.NOT_NONE),
     **dict.fromkeys((2, 7, 111, 140, 232, 579, 769), Comparator.SAME_SET),
     558: Comparator.PADDED_DIGITS,
     581: Comparator.PYRAMID,
 }
-"""Task numbers of MBPP+ with more than one right answer."""
+"""Task number of an MBPP+ problem with more than one correct answer -> comparator."""
 
 TOO_LARGE = {255: lambda arguments: arguments[1] > 40}
-"""Task number of MBPP+ -> inputs left out: five of 112, whose answers take a gigabyte each."""
+"""Task number of MBPP+ -> inputs to omit: five of 112, whose answers take a gigabyte each."""
 
 
-def mbpp(shelf: DataFolder) -> FunctionBench:
+def mbpp(folder: DataFolder) -> FunctionBench:
     """Read the test split of MBPP."""
-    return FunctionBench("mbpp", _split(shelf, TEST), _ask)
+    return FunctionBench("mbpp", _split(folder, TEST), _prompt)
 
 
-def mbpp_dev(shelf: DataFolder) -> FunctionBench:
+def mbpp_dev(folder: DataFolder) -> FunctionBench:
     """Read train and validation of MBPP as one dev set."""
-    return FunctionBench("mbpp-dev", _split(shelf, DEV), _ask)
+    return FunctionBench("mbpp-dev", _split(folder, DEV), _prompt)
 
 
-def mbpp_plus(shelf: DataFolder) -> FunctionBench:
+def mbpp_plus(folder: DataFolder) -> FunctionBench:
     """Read MBPP+."""
-    return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, shelf))), _ask)
+    return FunctionBench("mbpp+", tuple(map(_extended, rows(MBPP_PLUS, folder))), _prompt)
 
 
-def _split(shelf: DataFolder, numbers: range) -> tuple[Problem, ...]:
-    return tuple(_original(row) for row in rows(MBPP, shelf) if row["task_id"] in numbers)
+def _split(folder: DataFolder, numbers: range) -> tuple[Problem, ...]:
+    return tuple(_original(row) for row in rows(MBPP, folder) if row["task_id"] in numbers)
 
 
 def _original(row: Row) -> Problem:
     reference = row["code"].replace("\r\n", "\n") + "\n"
     setup = row["test_setup_code"].replace("\r\n", "\n")
     tests = "\n".join(line.strip() for line in row["test_list"])
-    names, imports = _taken_from(reference, f"{setup}\n{tests}")
+    names, imports = _used_names(reference, f"{setup}\n{tests}")
     source = "\n".join([*imports, setup, tests, ""]).lstrip("\n")
     return Problem(
         id=f"Mbpp/{row['task_id']}",
@@ -171,7 +170,11 @@ def _extended(row: Row) -> Problem:
     inputs = [*row["base_input"], *row["plus_input"]]
     checks = CallChecks(
         entry_point=row["entry_point"],
-        inputs=tuple(i for i in shaped(number, inputs) if not TOO_LARGE.get(number, _never)(i)),
+        inputs=tuple(
+            one
+            for one in with_python_types(number, inputs)
+            if not TOO_LARGE.get(number, _never)(one)
+        ),
         n_base=len(row["base_input"]),
         atol=row["atol"],
         oracle=ORACLES.get(number, Comparator.EQUAL),
@@ -185,11 +188,11 @@ def _never(_arguments: Arguments) -> bool:
     return False
 
 
-def _taken_from(reference: str, tests: str) -> tuple[tuple[str, ...], list[str]]:
-    """Return the names that tests need of a program, and the imports that they borrow from it."""
+def _used_names(reference: str, tests: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names that tests use of a program, and its imports that they rely on."""
     test_tree, tree = tree_of(tests), tree_of(reference)
     if test_tree is None or tree is None:
-        raise BenchError(f"MBPP is damaged: no Python: {one_line(reference, 60)}")
+        raise BenchError(f"MBPP is damaged: not valid Python: {one_line(reference, 60)}")
     used = {node.id for node in ast.walk(test_tree) if isinstance(node, ast.Name)}
     names, imports = [], []
     for node in tree.body:
@@ -208,7 +211,7 @@ def _stub(names: Iterable[str]) -> str:
     return "".join(f"def {name}(*args, **kwargs):\n    pass\n" for name in names)
 
 
-def _ask(problem: Problem) -> PromptSettings:
+def _prompt(problem: Problem) -> PromptSettings:
     names = " and ".join(f"`{name}`" for name in entry_points(problem))
     task = problem.prompt.strip().removeprefix('"""').removesuffix('"""').strip()
     words, _, asserts = task.partition("\nassert")

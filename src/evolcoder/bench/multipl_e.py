@@ -1,27 +1,20 @@
 r"""MultiPL-E: HumanEval and MBPP in 18 other languages.
 
-The tests stand in the data as a text that follows the program; there are no reference solutions.
-One problem of HumanEval has a solution of ours in every language, to show that tools are whole.
+The data contains tests to append to a program, but no reference solutions. One HumanEval problem
+has a solution of ours in every language, as a check of the toolchains. The Hub has Parquet files;
+digests cover name, prompt, tests and stop tokens of every problem, so JSON lines with the same
+problems in a folder of the user's are accepted too.
 
-    multipl_e("humaneval-rs")(Shelf(data_dir=None, cache=folder)).problems()
+The tests are made for a continued prompt: in some languages they begin by closing the function (or
+class) that the prompt left open. A chat answer is already closed, so `fit_to_tests` appends an
+empty open function for the tests to close, removes the answer's `main` and tests, and prepends
+lines of the prompt's head (imports) that are missing. It takes bounded time; a program that cannot
+be parsed or is longer than MAX_CHARS is passed on for the compiler to reject.
 
-Whole answers in other languages, made to fit the tests that MultiPL-E appends.
+    multipl_e("humaneval-rs")(DataFolder(data_dir=None, cache=folder)).problems()
 
-MultiPL-E's tests follow a continued prompt: in some languages they begin by closing the function,
-or a class too, that the prompt left open. A chat answer is closed already, so it gets an empty
-function that the tests may close; its own `main` goes, and lines of the prompt's head that it lacks
-are put first.
-
-Promises: text in, text out, in time; a program that cannot be read, or is longer than MAX_CHARS, is
-passed on for the compiler to judge.
-
->>> assembled("fn f() {}", language="rust", prompt="/// Does nothing.\nfn f() {")
+>>> fit_to_tests("fn f() {}", language="rust", prompt="/// Does nothing.\nfn f() {")
 'fn f() {}\nfn end_of_answer() {'
-
-The files of MultiPL-E: 18 languages, HumanEval and MBPP, each with the digest of its rows.
-
-The Hub has Parquet; the digest covers name, prompt, tests and stop tokens of every problem, so that
-JSON lines with the same problems in a folder of the user's pass as well.
 """
 
 import functools
@@ -32,13 +25,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from evolcoder.bench.base import (
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     ProgramChecks,
     PromptForm,
     PromptSettings,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.extract import Extraction, fenced
 from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
@@ -46,7 +39,7 @@ from evolcoder.engine.base import split_reasoning
 from evolcoder.text import before_bare_fence
 
 MAX_CHARS = 32_000
-"""Some ten times a long answer; brackets that never close cost the square of the length."""
+"""About ten times a long answer; unbalanced brackets take quadratic time."""
 
 _HEAD_LINE = re.compile(r"#include|#lang|#!|<\?php|using\s|import\s(?!\()|use\s|package\s")
 _MAIN = {
@@ -61,7 +54,7 @@ _TESTS = {
     "d": r"^unittest\s*\{",
     "go": r"^func\s+(?:(?:Test|Example|Benchmark|Fuzz)(?![a-z])\w*|main)\s*\([^)]*\)\s*\{",
 }
-"""Tests that a compiler would collect beside the benchmark's, and what calls them."""
+"""Tests in an answer, which a compiler would collect with the benchmark's, and Go's `main`."""
 _OPEN_END = {
     "bash": "end_of_answer() {\n    :",
     "cpp": "void end_of_answer() {",
@@ -83,16 +76,16 @@ _GO_IMPORTS = re.compile(
 _GO_PACKAGE = re.compile(r"^package\s+\w+[ \t]*\n?", re.MULTILINE)
 
 
-def assembled(code: str, *, language: str, prompt: str) -> str:
-    """Make a whole answer end where MultiPL-E's tests go on."""
+def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
+    """Change a complete answer so that MultiPL-E's tests can be appended to it."""
     if len(code) > MAX_CHARS:
         return code
-    whole = code
-    code = _without(code, _MAIN.get(language))
-    while (shorter := _without(code, _TESTS.get(language))) != code:
+    original = code
+    code = _without_function(code, _MAIN.get(language))
+    while (shorter := _without_function(code, _TESTS.get(language))) != code:
         code = shorter
     if language == "go":
-        return _go(code, prompt, whole)
+        return _go(code, prompt, original)
     if language == "php":
         code = code.strip().removesuffix("?>")
     if language in _IN_CLASS:
@@ -102,23 +95,23 @@ def assembled(code: str, *, language: str, prompt: str) -> str:
 
 
 def _head(code: str, prompt: str) -> str:
-    """Return the lines of the prompt's head that an answer lacks."""
-    has = {line.strip() for line in code.split("\n")}
+    """Return the lines of the prompt's head that an answer does not have."""
+    present = {line.strip() for line in code.split("\n")}
     lines = [line for line in prompt.split("\n") if _HEAD_LINE.match(line)]
-    return "".join(f"{line}\n" for line in lines if line.strip() not in has)
+    return "".join(f"{line}\n" for line in lines if line.strip() not in present)
 
 
-def _without(code: str, pattern: str | None) -> str:
-    """Take the first function of a kind out: a `main` or a test, which the tests bring."""
+def _without_function(code: str, pattern: str | None) -> str:
+    """Remove the first function that matches (a `main` or a test)."""
     found = re.search(pattern, code, re.MULTILINE) if pattern else None
     if found is None:
         return code
-    end = _closing(code, found.end() - 1)
+    end = _closing_bracket(code, found.end() - 1)
     return code if end is None else code[: found.start()] + code[end + 1 :]
 
 
 def _open_class(code: str, keyword: str) -> str:
-    """Leave the class `Problem` open at the end, making or naming it if need be."""
+    """Leave the class `Problem` open at the end; add or rename the class if necessary."""
     opening = rf"{_NO_COMMENT}\b{keyword}\s+"
     found = re.search(rf"{opening}(\w+)[^{{;]*\{{", code, re.MULTILINE)
     if found is None:
@@ -127,17 +120,17 @@ def _open_class(code: str, keyword: str) -> str:
         rest = [line for line in lines if not _HEAD_LINE.match(line)]
         return "\n".join([*head, f"{keyword} Problem {{", *rest])
     problem = re.search(rf"{opening}(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
-    end = _closing(code, problem.end() - 1)
+    end = _closing_bracket(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]
     after = "" if end is None else code[end + 1 :]
-    # What shows the class at work may stand in an answer, but not in a program.
-    whole = f"{before}{after.strip()}\n{body}" if _TYPE.search(after) else before + body
-    whole = re.sub(rf"\bpublic\s+((?:final\s+)?{keyword}\s)", r"\1", whole)
-    return re.sub(rf"\b{problem[1]}\b", "Problem", whole)
+    # Code after the class is kept only if it defines types; otherwise it is example usage.
+    program = f"{before}{after.strip()}\n{body}" if _TYPE.search(after) else before + body
+    program = re.sub(rf"\bpublic\s+((?:final\s+)?{keyword}\s)", r"\1", program)
+    return re.sub(rf"\b{problem[1]}\b", "Problem", program)
 
 
-def _closing(code: str, start: int) -> int | None:
-    """Return where the bracket that opens at `start` closes, strings and comments left out."""
+def _closing_bracket(code: str, start: int) -> int | None:
+    """Return where the bracket that opens at `start` closes, ignoring strings and comments."""
     depth = 0
     for token in _TOKEN.finditer(code, start):
         if token[0] in "{}":
@@ -147,10 +140,10 @@ def _closing(code: str, start: int) -> int | None:
     return None
 
 
-def _go(code: str, prompt: str, whole: str) -> str:
-    """Put the package and all imports of prompt and answer first, each once."""
+def _go(code: str, prompt: str, original: str) -> str:
+    """Put the package and the imports of prompt and answer first, without duplicates."""
     imports = dict.fromkeys(_go_imports(prompt))
-    imports |= dict.fromkeys(line for line in _go_imports(code) if _is_needed(line, code, whole))
+    imports |= dict.fromkeys(line for line in _go_imports(code) if _is_used(line, code, original))
     package = _GO_PACKAGE.search(prompt)
     rest = _GO_IMPORTS.sub("", _GO_PACKAGE.sub("", code)).strip("\n")
     listed = "".join(f"    {name}\n" for name in imports)
@@ -158,23 +151,27 @@ def _go(code: str, prompt: str, whole: str) -> str:
 
 
 def _go_imports(text: str) -> list[str]:
-    """Return the imports of a program, one line each."""
+    """Return the import specs of a program."""
     found = _GO_IMPORTS.findall(text)
     lines = [line for block, single in found for line in (block.split("\n") if block else [single])]
     return [line.strip() for line in lines if line.strip()]
 
 
-def _is_needed(line: str, code: str, whole: str) -> bool:
-    """Whether no part that was taken out is all that used an import; Go forbids unused ones."""
+def _is_used(line: str, code: str, original: str) -> bool:
+    """Whether to keep an import; Go rejects unused ones.
+
+    Only imports that the removed parts alone used are dropped: an import that the original answer
+    did not use is the answer's error.
+    """
     name = re.match(r'(?:(\w+)\s+)?"(?:[^"]*/)?([^"/]+)"', line)
     if name is None:
         return True
     use = re.compile(rf"\b{re.escape(name[1] or name[2])}\.")
-    return bool(use.search(code)) or not use.search(whole)
+    return bool(use.search(code)) or not use.search(original)
 
 
 FIELDS = ("name", "prompt", "tests", "stop_tokens")
-"""What of a row is used, and what the digest covers."""
+"""Fields of a row that are used and that the digest covers."""
 REVISION = "28441b6024e71d4a1c1c0f6bf171c935cd5a43f2"
 """Commit of the data set on the Hub."""
 DIGESTS = {
@@ -215,11 +212,11 @@ DIGESTS = {
     "mbpp-swift": "7fd1723e6f79db86f84766ad9e5e0b4666c8abf755eaaf8dc1b4da500de718a0",
     "mbpp-ts": "266bb4b35d1cd676df33c82be5fae2319e865466a1398bac56e588a96eedd90f",
 }
-"""Configuration of the data set -> digest of its rows."""
+"""Configuration of the data set -> SHA-256 of its rows."""
 
 
 def file_of(name: str) -> DataFile:
-    """Return the file of a configuration such as `humaneval-rs`."""
+    """Return the data file of a configuration such as `humaneval-rs`."""
     return DataFile(
         f"multipl-e/{name}.jsonl.gz",
         f"{HUB}/datasets/nuprl/MultiPL-E/resolve/{REVISION}/{name}/test-00000-of-00001.parquet",
@@ -248,16 +245,16 @@ LANGUAGES = {
     "swift": "swift",
     "ts": "typescript",
 }
-"""MultiPL-E's code of a language -> our name for it."""
+"""MultiPL-E's language code -> canonical name."""
 CODES = {language: code for code, language in LANGUAGES.items()} | {"go": "go_test.go"}
-"""Our name of a language -> what MultiPL-E writes into its files."""
+"""Canonical name of a language -> the code in MultiPL-E's files."""
 CONFIGURATIONS = tuple(DIGESTS)
-"""Names of all benches of this kind."""
+"""Names of all benchmarks of MultiPL-E."""
 
 CONTROLLED = "HumanEval_43_pairs_sum_to_zero"
-"""The problem that has a solution of ours in every language."""
+"""The problem with a solution of ours in every language."""
 
-_WRITTEN = {"cpp": "C++", "csharp": "C#", "javascript": "JavaScript", "php": "PHP"}
+_DISPLAY_NAMES = {"cpp": "C++", "csharp": "C#", "javascript": "JavaScript", "php": "PHP"}
 _FAILING_BODY = {
     "bash": "    return 1",
     "cpp": "    throw 0;",
@@ -278,37 +275,37 @@ _FAILING_BODY = {
     "swift": "    fatalError()",
     "typescript": "  throw 0;\n}",
 }
-"""What makes a prompt a function that fails when it is called, up to where the tests go on."""
+"""Language -> code that completes a prompt to a function that raises, left open for the tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class MultiplE:
-    """One configuration of MultiPL-E, read into memory."""
+    """One configuration of MultiPL-E, loaded into memory."""
 
     name: str
-    """The name on the command line, which is the configuration's."""
+    """The name on the command line: that of the configuration."""
     items: tuple[Problem, ...]
     """All problems in the data set's order."""
     stops: tuple[str, ...]
-    """Where a continuation ends in this language."""
+    """Stop sequences of a continuation."""
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems."""
         return self.items
 
-    def ask(self, problem: Problem) -> PromptSettings:
-        """Say the problem to a model."""
+    def prompt(self, problem: Problem) -> PromptSettings:
+        """Return the texts of a problem's prompt."""
         language = _language(problem)
-        written = _WRITTEN.get(language, language.capitalize())
+        display_name = _DISPLAY_NAMES.get(language, language.capitalize())
         instruction = (
-            f"Complete this {written} code. Answer with all of it, what is given included, in one "
-            f"fenced block; no main function and no tests.\n\n"
+            f"Complete this {display_name} code. Answer with all of it, what is given included, in "
+            f"one fenced block; no main function and no tests.\n\n"
             f"```{language}\n{problem.prompt.strip()}\n```"
         )
         return PromptSettings(instruction, problem.prompt, language, self.stops)
 
-    def candidate(self, problem: Problem, sample: Sample) -> TestedProgram:
-        """Take the program out of a sample."""
+    def candidate(self, problem: Problem, sample: Sample) -> CandidateProgram:
+        """Extract the program from a sample."""
         extract = self._extract(problem, sample)
         is_empty = not extract.code.strip() and sample.form is not PromptForm.COMPLETION
         found = ExtractedProgram.NOTHING if is_empty or sample.fault else extract.found
@@ -317,7 +314,7 @@ class MultiplE:
             if found is ExtractedProgram.NOTHING
             else _program(problem, sample.form, extract.code)
         )
-        return TestedProgram(
+        return CandidateProgram(
             sample.problem, sample.index, program, found, extract.cut, sample.fault
         )
 
@@ -335,7 +332,7 @@ class MultiplE:
         if signature in head and signature not in answer[len(head) :]:
             code, found = head, ExtractedProgram.CLOSING_FENCE
         if found is ExtractedProgram.NO_ENTRY and code.lstrip("\n")[:1].isspace():
-            # Indented code goes on where the prompt ends, as Perl's prompts invite a model to.
+            # Indented code continues the prompt, as models often do with Perl's prompts.
             code, found = problem.prompt + code, ExtractedProgram.BODY
         if found is ExtractedProgram.NOTHING and name.search(answer):
             code, found = answer, ExtractedProgram.NO_FENCE
@@ -343,10 +340,10 @@ class MultiplE:
 
 
 def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:
-    """Return the reader of a configuration such as `humaneval-rs`."""
+    """Return a function that reads a configuration such as `humaneval-rs`."""
 
-    def read(shelf: DataFolder) -> MultiplE:
-        found = rows(file_of(name), shelf)
+    def read(folder: DataFolder) -> MultiplE:
+        found = rows(file_of(name), folder)
         language = LANGUAGES[name.partition("-")[2]]
         stops = tuple(dict.fromkeys(stop for row in found for stop in row["stop_tokens"]))
         return MultiplE(name, tuple(_problem(row, language) for row in found), stops)
@@ -368,7 +365,7 @@ def _problem(row: Row, language: str) -> Problem:
 
 @functools.cache
 def _controls() -> dict[str, str]:
-    """Read our solutions of the controlled problem: language -> program."""
+    """Return our solutions of CONTROLLED: language -> program."""
     path = files("evolcoder") / "data" / "multipl_e_controls.json"
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return {LANGUAGES[code]: program for code, program in found.items()}
@@ -378,12 +375,12 @@ def _program(problem: Problem, form: PromptForm, code: str) -> str:
     if form is PromptForm.PROGRAM:
         return code
     if form is PromptForm.ANSWER:
-        return assembled(code, language=_language(problem), prompt=problem.prompt)
+        return fit_to_tests(code, language=_language(problem), prompt=problem.prompt)
     return problem.prompt + code
 
 
 def _called_by(tests: str, prompt: str, id: str) -> str:
-    """Return the function's name as the tests spell it; a renamed one is the prompt's last."""
+    """Return the function's name as spelled in the tests, else as in the prompt's last line."""
     plain = id.split("_", 2)[2].replace("_", "").lower()
     for found in re.finditer(r"\w+", tests):
         if found[0].replace("_", "").lower() == plain:

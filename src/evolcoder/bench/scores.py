@@ -1,9 +1,9 @@
-"""Scores with their intervals, and whether two sets of samples really differ.
+"""Computes pass@k with confidence intervals, and significance tests between two sets of samples.
 
-Promises: pass@k is the unbiased estimator of the Codex paper, exact in integers; the same outcomes
-and seed give the same interval. One sample per problem gets Wilson's interval and McNemar's exact
-test; several get a bootstrap over problems, paired where two are compared. Does not promise that a
-benchmark stands for anything but itself: the intervals are those of drawing such problems anew.
+Guarantees: pass@k is the unbiased estimator of the Codex paper, computed with exact integers; the
+same outcomes and seed give the same interval. One sample per problem gives Wilson's interval and
+McNemar's exact test; several give a bootstrap over problems, paired for comparisons. Intervals only
+cover resampling such problems; they do not say how well a benchmark represents other tasks.
 
     score({"a": [True], "b": [False]}, bench="humaneval", k=1)
 """
@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Protocol
 
-from evolcoder.bench.base import ExtractedProgram, Problem, TestedProgram
+from evolcoder.bench.base import CandidateProgram, ExtractedProgram, Problem
 from evolcoder.errors import BenchError
 from evolcoder.ids import rng_for
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 10_000
-"""Enough for the third digit of an interval; under a second for 500 problems."""
+"""Precise to the third digit of an interval; under a second for 500 problems."""
 
 Outcomes = Mapping[str, Sequence[bool]]
-"""Id of a problem -> whether each of its samples passed."""
+"""Problem id -> whether each of its samples passed."""
 BASE = "base"
-"""What the original benchmark's own checks are called, beside those that were added to them."""
+"""Group name of the original benchmark's checks, in benchmarks that extend another one."""
 
 
 class PairedVerdict(Protocol):
-    """What is known of a sample."""
+    """The verdict on a sample, with and without the checks that an extended benchmark adds."""
 
     @property
     def problem(self) -> str:
@@ -39,16 +39,16 @@ class PairedVerdict(Protocol):
 
     @property
     def passed(self) -> bool:
-        """Whether every check held."""
+        """Whether all checks passed."""
 
     @property
     def base_passed(self) -> bool | None:
-        """Whether the original checks held; None where none were added, or nothing was run."""
+        """Whether the original checks passed; None if none were added or the sample did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a value may lie, at 95 %."""
+    """A 95 % confidence interval."""
 
     low: float
     """Lower end."""
@@ -65,19 +65,19 @@ class Score:
     bench: str
     """Name of the benchmark."""
     k: int
-    """Samples of which one must pass."""
+    """Number of samples of which one must pass."""
     value: float
     """Mean over problems, from 0 to 1."""
     interval: Interval
-    """Its uncertainty over problems."""
+    """Confidence interval over problems."""
     n_problems: int
-    """Problems counted."""
+    """Number of problems."""
     n_samples: int
-    """Samples counted."""
+    """Number of samples."""
 
 
 def by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
-    """Sort outcomes by problem."""
+    """Group outcomes by problem."""
     found: dict[str, list[bool]] = {}
     for one in verdicts:
         found.setdefault(one.problem, []).append(one.passed)
@@ -85,15 +85,15 @@ def by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
 
 
 def has_base(verdicts: Iterable[PairedVerdict]) -> bool:
-    """Whether these are of a benchmark that added checks to another one's."""
+    """Whether the verdicts are of a benchmark that extends another one."""
     return any(one.base_passed is not None for one in verdicts)
 
 
 def base_by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
-    """Sort outcomes on the original checks by problem, of a benchmark that added to them.
+    """Group outcomes on the original checks by problem, for a benchmark that extends them.
 
-    A problem to which none were added counts with all it has, and a sample that was never run as
-    failed.
+    Where there is no separate base verdict, the full verdict counts: problems without added checks,
+    and samples that were never run, which have failed.
     """
     found: dict[str, list[bool]] = {}
     for one in verdicts:
@@ -104,81 +104,84 @@ def base_by_problem(verdicts: Iterable[PairedVerdict]) -> dict[str, list[bool]]:
 
 @dataclass(frozen=True, slots=True)
 class WithheldScore:
-    """Why there is no score."""
+    """Why a benchmark has no score."""
 
     bench: str
     """Name of the benchmark."""
     why: str
-    """One line."""
+    """The reason, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
-    """Two sets of samples for the same problems."""
+    """Comparison of two sets of samples on the same problems."""
 
     k: int
-    """Samples of which one must pass."""
+    """Number of samples of which one must pass."""
     first: float
     """Score of the first set on the shared problems."""
     second: float
     """Score of the second set on the shared problems."""
     interval: Interval
-    """Of second minus first, by paired bootstrap."""
+    """Confidence interval of second minus first, by paired bootstrap."""
     p_value: float
-    """Chance of a difference at least this large if neither were better; two-sided."""
+    """Two-sided p-value of the difference."""
     test: str
     """`mcnemar exact` or `paired bootstrap`."""
     gained: tuple[str, ...]
-    """Problems that the second set does better."""
+    """Problems on which the second set is better."""
     lost: tuple[str, ...]
-    """Problems that the second set does worse."""
+    """Problems on which the second set is worse."""
     n_shared: int
     """Problems compared."""
     n_left_out: int
-    """Problems that only one of the two sets has."""
+    """Problems in only one of the two sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemOutcomes:
-    """How programs were found in samples."""
+    """Counts of where programs were found in samples."""
 
     n: int
-    """Samples."""
+    """Number of samples."""
     n_odd: int
-    """Samples that were not of the shape asked for."""
+    """Samples that did not have the requested format."""
     by_found: tuple[tuple[ExtractedProgram, int], ...]
-    """Samples by finding, most first."""
+    """Samples by where the program was found, most frequent first."""
 
 
 def pass_at_k(n: int, n_passed: int, k: int) -> float:
-    """Estimate the chance that one of k samples passes, from n samples of which some passed."""
+    """Estimate the probability that at least one of k samples passes, or raise BenchError."""
     if not 0 < k <= n:
-        raise BenchError(f"pass@{k} needs at least {k} samples of every problem; one has {n}")
+        raise BenchError(f"pass@{k} needs at least {k} samples per problem; a problem has {n}")
     missed: float = math.comb(n - n_passed, k) / math.comb(n, k)
     return 1 - missed
 
 
 def wilson(n_passed: int, n: int) -> Interval:
-    """Return Wilson's score interval of a share."""
+    """Return Wilson's score interval of a proportion."""
     z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     share, scale = n_passed / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # min and max keep the ends at 0, 1 and the share where rounding would not
+    # min and max correct rounding errors: the interval stays in [0, 1] and contains the share
     return Interval(
         min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), "wilson"
     )
 
 
 def bootstrap(values: Sequence[float], rng: random.Random) -> Interval:
-    """Return the percentile interval of a mean, resampling its values."""
+    """Return the percentile bootstrap interval of a mean."""
     return _percentiles(_resampled_means(values, rng))
 
 
 def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
-    """Score all problems that there are outcomes for; a problem with none is an error."""
+    """Compute pass@k of all problems in `outcomes`, or raise BenchError.
+
+    Every problem needs at least k outcomes.
+    """
     if not outcomes:
-        raise BenchError(f"{bench}: nothing was graded, so there is no score")
+        raise BenchError(f"{bench}: no score, since no sample was graded")
     rates = _rates(outcomes, k)
     n_samples = sum(map(len, outcomes.values()))
     if n_samples == len(rates):
@@ -191,9 +194,9 @@ def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
 def withhold(
     bench: str, *, wanted: Iterable[str], outcomes: Outcomes, unjudged: Iterable[str]
 ) -> WithheldScore | None:
-    """Say why these outcomes are no score of the whole benchmark, or None if they are.
+    """Return why the outcomes do not cover the whole benchmark, or None if they do.
 
-    `unjudged` are the problems of samples that no verdict was reached on.
+    `unjudged` are the problems of samples without a verdict.
     """
     failed = sorted(set(unjudged))
     missing = [problem for problem in wanted if not outcomes.get(problem) and problem not in failed]
@@ -206,7 +209,7 @@ def withhold(
 
 
 def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, str], Outcomes]:
-    """Split outcomes by the groups of their problems, in the order of the data set."""
+    """Split outcomes by the groups of their problems, in the data set's order."""
     parts: dict[tuple[str, str], dict[str, Sequence[bool]]] = {}
     for problem in problems:
         for group in problem.groups:
@@ -215,15 +218,15 @@ def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, 
     return dict(parts)
 
 
-def findings(candidates: Iterable[TestedProgram]) -> ProblemOutcomes:
-    """Count how programs were found."""
+def findings(candidates: Iterable[CandidateProgram]) -> ProblemOutcomes:
+    """Count where programs were found."""
     counts = Counter(candidate.found for candidate in candidates)
     n_odd = sum(n for found, n in counts.items() if found.is_odd)
     return ProblemOutcomes(counts.total(), n_odd, tuple(counts.most_common()))
 
 
 def mcnemar(n_gained: int, n_lost: int) -> float:
-    """Return the exact two-sided p-value of so many changes one way and the other."""
+    """Return the exact two-sided p-value of McNemar's test for discordant pairs."""
     n = n_gained + n_lost
     tail = sum(math.comb(n, i) for i in range(min(n_gained, n_lost) + 1))
     chance: float = 2 * tail / 2**n
@@ -247,7 +250,7 @@ def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> Pair
         first=fmean(before),
         second=fmean(after),
         interval=_percentiles(means),
-        p_value=mcnemar(len(gained), len(lost)) if is_single else _sign_chance(means),
+        p_value=mcnemar(len(gained), len(lost)) if is_single else _bootstrap_p_value(means),
         test="mcnemar exact" if is_single else "paired bootstrap",
         gained=gained,
         lost=lost,
@@ -270,8 +273,8 @@ def _percentiles(means: Sequence[float]) -> Interval:
     return Interval(means[outside], means[-outside - 1], "bootstrap")
 
 
-def _sign_chance(means: Sequence[float]) -> float:
-    """Return twice the share of resamples on the rarer side of zero, never quite 0."""
+def _bootstrap_p_value(means: Sequence[float]) -> float:
+    """Return twice the share of resampled means on the rarer side of zero; always above 0."""
     rarer = min(sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means))
     return min(1.0, 2 * (rarer + 1) / (len(means) + 1))
 

@@ -111,7 +111,7 @@ def judge_hits(verdicts: Sequence[JudgedPair]) -> list[Hit]:
     return [_hit(each) for each in verdicts if each.answer is Answer.MATCH]
 
 
-def read_answer(text: str, mark: str) -> tuple[Answer, str]:
+def decode_answer(text: str, mark: str) -> tuple[Answer, str]:
     """Parse an answer; one with another form or mark is unreadable."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     found = _ANSWER.fullmatch(lines[0]) if len(lines) == 1 else None
@@ -128,7 +128,7 @@ async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str
             completion = await judge.ask(question.messages, seed=seed + attempt)
         except EngineError as error:
             return Answer.FAILED, one_line(str(error), SEEN_CHARS)
-        answer, reason = read_answer(completion.text, question.mark)
+        answer, reason = decode_answer(completion.text, question.mark)
         if answer is not Answer.UNREADABLE:
             break
     return answer, reason

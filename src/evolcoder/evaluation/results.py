@@ -1,8 +1,8 @@
-"""What an evaluation came to: scores with intervals, or why there are none, and what was seen.
+"""Computes the result of an evaluation from its stored verdicts: scores with intervals, and notes.
 
-Promises: everything is computed from the stored verdicts, so that the same folder gives the same
-result again. A score of part of a benchmark is withheld unless it was asked for; problems whose
-controls failed here are no part of any score.
+Guarantees: the result depends only on what is stored, so the same folder gives the same result. The
+score of a part of a benchmark is withheld unless `partial` is set; problems whose controls failed
+on this machine are in no score.
 
 >>> result_of(store, bench, faults={}, partial=False)   # doctest: +SKIP
 """
@@ -30,58 +30,58 @@ from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Separation
 
 KS = (1, 10, 100)
-"""The k of pass@k, as far as there are samples for it."""
+"""Values of k for pass@k; those above the number of samples are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """A score of some of the problems, or of some of the checks."""
+    """The score of a group of problems, or of the original benchmark's checks."""
 
     kind: str
-    """What the problems have in common, such as `library`; or `base`."""
+    """Property that defines the group, such as `library`; or `base`."""
     name: str
-    """Which of its values."""
+    """Value of the property."""
     score: Score
-    """The score."""
+    """pass@1 of the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """What one benchmark gave."""
+    """The result of one benchmark."""
 
     bench: str
     """Name of the benchmark."""
     scores: tuple[Score, ...]
-    """pass@k over the whole benchmark; empty if it is withheld."""
+    """pass@k over the whole benchmark; empty if withheld."""
     groups: tuple[GroupScore, ...]
-    """pass@1 of parts."""
+    """pass@1 of each group."""
     withheld: str
-    """Why there is no score; empty if there is one."""
+    """Why the score is withheld; empty if it is not."""
     notes: tuple[str, ...]
-    """What a reader of the score should know, a line each."""
+    """What a reader of the score should know, one line each."""
     kinds: tuple[tuple[str, int], ...]
-    """Samples by kind of verdict, most first; those that could not be judged are a kind here."""
+    """Samples by kind of verdict, most frequent first; unjudged samples are a kind of their own."""
     odd: tuple[tuple[str, int], ...]
-    """Samples whose program was not where it was asked for, by where it was."""
+    """Samples that did not have the requested format, by where the program was found."""
     n_samples: int
     """Samples with a verdict."""
     separations: tuple[tuple[str, int], ...]
-    """Samples by what kept candidates from their verdicts."""
+    """Samples by how candidates were separated from their tests."""
     sealed: tuple[str, ...]
-    """Problems whose test ran in the candidate's own process, where only a seal vouches for it."""
+    """Problems whose test ran in the candidate's process, protected only by a random token."""
     n_tested: int
-    """Problems that any program was run on."""
+    """Problems on which at least one program was run."""
     layers: tuple[str, ...]
-    """Protections that were active for every program."""
+    """Sandbox layers that were active for every program."""
     missing: tuple[str, ...]
-    """Protections that were not, for one program at least."""
+    """Sandbox layers that were inactive for at least one program."""
 
     def with_notes(self, more: Iterable[str]) -> "BenchmarkResult":
-        """Add notes in front."""
+        """Return a copy with more notes in front."""
         return replace(self, notes=(*more, *self.notes))
 
     def as_plain(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return the result as plain data for JSON."""
         return asdict(self)
 
 
@@ -90,30 +90,30 @@ def result_of(
     bench: Bench,
     *,
     faults: Mapping[str, str],
-    excused: Mapping[str, str] = MappingProxyType({}),
+    known_failures: Mapping[str, str] = MappingProxyType({}),
     partial: bool,
 ) -> BenchmarkResult:
-    """Compute the result of one benchmark out of its verdicts.
+    """Compute the result of one benchmark from its stored verdicts.
 
-    `faults` are problems whose controls failed, which withholds the score; `excused` are those
-    that are known to, which the score leaves out and names.
+    `faults` maps problems whose controls failed to the reason; they withhold the score unless
+    `partial`. `known_failures` maps problems that cannot be graded here to the reason; the score
+    excludes them, with a note.
     """
-    out = {*faults, *excused}
-    judged = [one for one in store.verdicts(bench.name) if one.problem not in out]
-    wanted = [problem.id for problem in bench.problems() if problem.id not in out]
+    excluded = {*faults, *known_failures}
+    judged = [one for one in store.verdicts(bench.name) if one.problem not in excluded]
+    wanted = [problem.id for problem in bench.problems() if problem.id not in excluded]
     outcomes = _outcomes(judged, wanted)
     failures = store.failures(bench.name)
-    held = withhold(
+    withheld = withhold(
         bench.name,
-        wanted=[p.id for p in bench.problems() if p.id not in excused],
+        wanted=[p.id for p in bench.problems() if p.id not in known_failures],
         outcomes=outcomes,
         unjudged=[problem for problem, _ in failures] + list(faults),
     )
-    why = held.why if held and not (partial and outcomes) else ""
-    uneven = _uneven(outcomes)
-    why = why or (uneven if not partial else "")
-    notes = [*_notes(excused, faults, failures), *_note_of_unjudged(judged)]
-    notes += [held.why] if held and not why else []
+    why = withheld.why if withheld and not (partial and outcomes) else ""
+    why = why or ("" if partial else _uneven(outcomes))
+    notes = [*_notes(known_failures, faults, failures), *_note_of_unjudged(judged)]
+    notes += [withheld.why] if withheld and not why else []
     sealed, tested = _sealed(judged)
     return BenchmarkResult(
         bench=bench.name,
@@ -133,17 +133,18 @@ def result_of(
 
 
 def outcomes_of(store: EvalStore, bench: str) -> dict[str, list[bool]]:
-    """Return whether each sample of each problem passed."""
+    """Return problem id -> whether each of its samples passed."""
     return by_problem(store.verdicts(bench))
 
 
 def _outcomes(judged: Iterable[StoredVerdict], wanted: Iterable[str]) -> dict[str, list[bool]]:
-    """Sort outcomes by problem, in the data set's order."""
+    """Group outcomes by problem, in the data set's order."""
     found = by_problem(judged)
     return {problem: found[problem] for problem in wanted if problem in found}
 
 
 def _uneven(outcomes: Outcomes) -> str:
+    """Return a message if problems have different numbers of samples."""
     sizes = {len(samples) for samples in outcomes.values()}
     if len(sizes) < 2:
         return ""
@@ -167,10 +168,10 @@ def _groups(
 
 
 def _notes(
-    excused: Mapping[str, str], faults: Mapping[str, str], failures: list[tuple[str, str]]
+    known_failures: Mapping[str, str], faults: Mapping[str, str], failures: list[tuple[str, str]]
 ) -> Iterable[str]:
-    for why in dict.fromkeys(excused.values()):
-        problems = [problem for problem, said in excused.items() if said == why]
+    for why in dict.fromkeys(known_failures.values()):
+        problems = [problem for problem, reason in known_failures.items() if reason == why]
         yield f"{len(problems)} problems are left out, {why}: {', '.join(problems)}"
     for problem, fault in faults.items():
         yield f"{problem} is left out: {fault}"
@@ -180,7 +181,7 @@ def _notes(
 
 
 def _sealed(judged: Iterable[StoredVerdict]) -> tuple[set[str], set[str]]:
-    """Return the problems with a verdict by seal, and all with a verdict of a run."""
+    """Return the problems with a sealed test, and all problems on which a program was run."""
     kept = [(one.problem, one.facts["separation"]) for one in judged if "separation" in one.facts]
     sealed = {problem for problem, separation in kept if separation == Separation.TOKEN}
     return sealed, {problem for problem, _ in kept}
@@ -190,8 +191,8 @@ def _note_of_unjudged(judged: Iterable[StoredVerdict]) -> Iterable[str]:
     found = [one for one in judged if one.is_unjudged]
     if found:
         one = found[0]
-        such = f"such as {one.problem}, sample {one.number}: {one.facts['detail']}"
-        yield f"{len(found)} samples {UNJUDGED} and count as not passed, {such}"
+        example = f"such as {one.problem}, sample {one.number}: {one.facts['detail']}"
+        yield f"{len(found)} samples {UNJUDGED} and count as not passed, {example}"
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
@@ -199,7 +200,7 @@ def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
 
 
 def _common(judged: Iterable[StoredVerdict]) -> tuple[str, ...]:
-    """Return the layers that every program that ran was held by, in their order."""
+    """Return the sandbox layers that were active for every program, in order."""
     found = [one.facts["layers"] for one in judged if "layers" in one.facts]
     shared = set(found[0]).intersection(*found) if found else set()
     return tuple(layer for layer in found[0] if layer in shared) if found else ()

@@ -1,13 +1,16 @@
-"""The story of an evaluation: every sample is generated if need be, and graded, at the same time.
+"""Runs an evaluation: generates missing samples and grades them concurrently.
 
-Promises: one sample's life is one coroutine, a bounded number of them at once; what was generated
-or graded is stored before the next step and never done again; a problem's checks are made ready
-once for all of its samples and then let go of, and equal programs are run once; a failure of the
-sandbox or of one request is kept apart and is no verdict. Whatever else goes wrong while a sample
-is judged is its verdict: an error, which counts as not passed and is reported apart. Before
-anything is asked or graded, the benchmark checks itself.
+Guarantees: each sample is one coroutine, with a bounded number at once. Each step's result is
+stored before the next step and never computed again. A problem's test is parsed once for all its
+samples, then released, and identical programs are run once. A failure of the sandbox or of a
+request is stored separately and is not a verdict; the next run retries it. Any other failure while
+a sample is judged is its verdict: an error, which counts as not passed and is reported separately.
+`check` runs the benchmark's references and stubs; call it before `run`.
 
->>> await Evaluation(store, bench, judge, asker=None, n=1, in_flight=64).run()   # doctest: +SKIP
+>>> evaluation = Evaluation(  # doctest: +SKIP
+...     store, bench, generator=None, n=1, in_flight=64, problems=bench.problems()
+... )
+>>> await evaluation.run(sandbox, controls)   # doctest: +SKIP
 """
 
 import asyncio
@@ -17,74 +20,75 @@ from dataclasses import dataclass
 from evolcoder.bench.base import (
     Bench,
     CallChecks,
+    CandidateProgram,
     ExtractedProgram,
     Problem,
     ProgramChecks,
     Sample,
-    TestedProgram,
 )
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks, ReferenceFinding
 from evolcoder.ids import seed_for
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import Kind, Sandbox, Verdict
 
 BARE_STUBS = 4
-"""About so many stubs are run of problems that have no reference."""
+"""Approximate number of stubs to run of problems without a reference."""
 FAILURES_IN_A_ROW = 20
-"""So many requests or programs that fail one after the other mean that all of them will."""
+"""Consecutive failed requests or programs after which the evaluation stops."""
 NO_PROGRAM = "there is no program in the answer"
 
 
 @dataclass(frozen=True, slots=True)
 class SampleGenerator:
-    """Who is asked for samples, and how."""
+    """Generates samples with a model."""
 
     role: Role
-    """The model with its sampling."""
+    """The model with its sampling parameters."""
     template: Template
-    """How a problem is put to it."""
+    """Prompt template."""
     seed: int
-    """Root of the draws' seeds."""
+    """Root of the samples' seeds."""
 
-    async def ask(self, bench: Bench, problem: Problem, number: int) -> tuple[Sample, str]:
-        """Draw one sample; return it with the way in which it finished."""
+    async def generate(self, bench: Bench, problem: Problem, number: int) -> tuple[Sample, str]:
+        """Generate one sample; return it with its finish reason. Raises EngineError."""
         seed = seed_for(self.seed, "sample", problem.id, number)
-        said = await self.role.ask(self.template.messages(bench.ask(problem)), seed=seed)
-        return Sample.of(problem.id, number, said.text, self.template.form), said.finish
+        completion = await self.role.ask(self.template.messages(bench.prompt(problem)), seed=seed)
+        sample = Sample.of(problem.id, number, completion.text, self.template.form)
+        return sample, completion.finish
 
 
 @dataclass(slots=True)
 class EvaluationProgress:
-    """What has been done so far, for whoever shows it."""
+    """Progress counters, updated during a run."""
 
     phase: str = ""
-    """What is being done."""
+    """Current phase."""
     done: int = 0
     """Samples with a verdict, or problems that were checked."""
     total: int = 0
-    """All of them."""
+    """Number of all samples or problems."""
     passed: int = 0
     """Samples that passed."""
     failures: int = 0
-    """Samples that no verdict was reached on."""
+    """Samples without a verdict because of a failure."""
     unjudged: int = 0
-    """Samples whose verdict says that they could not be judged."""
+    """Samples whose verdict is that judging failed."""
 
 
 class Evaluation:
-    """One benchmark, from its self-check to its last verdict."""
+    """The evaluation of one benchmark."""
 
     def __init__(
         self,
         store: EvalStore,
         bench: Bench,
         *,
-        asker: SampleGenerator | None,
+        generator: SampleGenerator | None,
         n: int,
         in_flight: int,
         problems: Sequence[Problem],
@@ -92,129 +96,130 @@ class Evaluation:
         self.progress = EvaluationProgress()
         self._store = store
         self._bench = bench
-        self._asker = asker
+        self._generator = generator
         self._n = n
         self._in_flight = in_flight
         self._problems = problems
         self._limit: BudgetReached | None = None
-        self._in_a_row = 0
+        self._consecutive_failures = 0
 
     async def check(self, controls: ReferenceChecks) -> dict[str, str]:
-        """Run references and stubs where that is still to be done: problem -> what is wrong."""
+        """Run references and stubs that are not cached; return problem -> fault."""
         return await self_check(
             self._problems, controls, in_flight=self._in_flight, progress=self.progress
         )
 
     async def generate(self) -> None:
-        """Ask for the samples that are missing, and grade nothing."""
-        await self._through(None, None)
+        """Generate the missing samples without grading; raise BudgetReached at a limit."""
+        await self._process_all(None, None)
 
     async def run(self, sandbox: Sandbox, controls: ReferenceChecks) -> None:
-        """Generate and grade what is missing; raise BudgetReached when a limit ends it early."""
-        await self._through(sandbox, controls)
+        """Generate and grade the missing samples; raise BudgetReached at a limit."""
+        await self._process_all(sandbox, controls)
 
-    async def _through(self, sandbox: Sandbox | None, controls: ReferenceChecks | None) -> None:
+    async def _process_all(self, sandbox: Sandbox | None, controls: ReferenceChecks | None) -> None:
         progress = self.progress
-        works = ("generating" if self._asker else "", "grading" if sandbox else "")
-        progress.phase = " and ".join(filter(None, works))
+        phases = ("generating" if self._generator else "", "grading" if sandbox else "")
+        progress.phase = " and ".join(filter(None, phases))
         progress.done = progress.passed = progress.failures = progress.unjudged = 0
         progress.total = self._n * len(self._problems)
-        desks = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
-        await _all((life for desk in desks for life in self._lives(desk)), self._in_flight)
+        graders = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
+        jobs = (job for grader in graders for job in self._jobs(grader))
+        await _run_bounded(jobs, self._in_flight)
         self._store.db.flush()
         if self._limit is not None:
             raise self._limit
 
-    def _lives(self, desk: "_ProblemGrader") -> Iterator[Awaitable[None]]:
-        """Hand out the samples of a problem that still want something."""
-        name, problem = self._bench.name, desk.problem
+    def _jobs(self, grader: "_ProblemGrader") -> Iterator[Awaitable[None]]:
+        """Yield a coroutine for each unfinished sample of a problem."""
+        name, problem = self._bench.name, grader.problem
         samples = self._store.samples(name, problem.id)
-        judged = self._store.judged_numbers(name, problem.id) if desk.sandbox else set(samples)
-        self.progress.done += len(judged)
-        numbers = range(self._n) if self._asker else sorted(samples)
-        wanting = [number for number in numbers if number not in judged]
-        desk.waiting = len(wanting)
-        for number in wanting:
-            yield self._live(desk, number, samples.get(number))
+        finished = self._store.judged_numbers(name, problem.id) if grader.sandbox else set(samples)
+        self.progress.done += len(finished)
+        numbers = range(self._n) if self._generator else sorted(samples)
+        unfinished = [number for number in numbers if number not in finished]
+        grader.n_pending = len(unfinished)
+        for number in unfinished:
+            yield self._process(grader, number, samples.get(number))
 
-    async def _live(self, desk: "_ProblemGrader", number: int, sample: Sample | None) -> None:
-        """Take one sample through generation and grading."""
-        name, problem = self._bench.name, desk.problem
+    async def _process(self, grader: "_ProblemGrader", number: int, sample: Sample | None) -> None:
+        """Generate and grade one sample."""
+        name, problem = self._bench.name, grader.problem
         if self._limit is not None:
             return
         try:
-            sample = sample or await self._draw(problem, number)
-            if desk.sandbox is not None:
-                self.progress.passed += (await self._judge(desk, sample)).passed
+            sample = sample or await self._generate(problem, number)
+            if grader.sandbox is not None:
+                self.progress.passed += (await self._judge(grader, sample)).passed
             self.progress.done += 1
         except BudgetReached as limit:
             self._limit = limit
         except (EngineError, SandboxError) as error:
             self.progress.failures += 1
             self._store.add_failure(name, problem.id, number, str(error))
-            self._in_a_row += 1
-            if self._in_a_row >= FAILURES_IN_A_ROW:
+            self._consecutive_failures += 1
+            if self._consecutive_failures >= FAILURES_IN_A_ROW:
                 raise
         else:
-            self._in_a_row = 0
+            self._consecutive_failures = 0
         finally:
-            desk.release()
+            grader.release()
 
-    async def _judge(self, desk: "_ProblemGrader", sample: Sample) -> StoredVerdict:
-        """Grade a sample and store its verdict; a failure at it is its verdict too."""
+    async def _judge(self, grader: "_ProblemGrader", sample: Sample) -> StoredVerdict:
+        """Grade a sample and store its verdict; if judging fails, the verdict is that error."""
         name, found = self._bench.name, ExtractedProgram.NOTHING
         try:
             with judging():
-                candidate = self._bench.candidate(desk.problem, sample)
+                candidate = self._bench.candidate(grader.problem, sample)
                 found = candidate.found
-                judged = await desk.judge(candidate)
-                self._store.add_verdict(name, judged)
+                verdict = await grader.judge(candidate)
+                self._store.add_verdict(name, verdict)
         except UnjudgedError as error:
             self.progress.unjudged += 1
-            judged = _unjudged(sample, found, error)
-            self._store.add_verdict(name, judged)
-        return judged
+            verdict = _verdict_of_error(sample, found, error)
+            self._store.add_verdict(name, verdict)
+        return verdict
 
-    async def _draw(self, problem: Problem, number: int) -> Sample:
-        assert self._asker is not None
-        sample, finish = await self._asker.ask(self._bench, problem, number)
+    async def _generate(self, problem: Problem, number: int) -> Sample:
+        assert self._generator is not None
+        sample, finish = await self._generator.generate(self._bench, problem, number)
         self._store.add_sample(self._bench.name, sample, finish)
         return sample
 
 
 class _ProblemGrader:
-    """Where the samples of one problem are graded: its checks are made ready once."""
+    """Grades the samples of one problem; parses its test once and runs equal programs once."""
 
     def __init__(
         self, problem: Problem, sandbox: Sandbox | None, controls: ReferenceChecks | None
     ) -> None:
         self.problem = problem
         self.sandbox = sandbox
-        self.waiting = 0
+        self.n_pending = 0
         self._controls = controls
         self._test: asyncio.Future[ProblemTest] | None = None
         self._verdicts: dict[str, asyncio.Future[Verdict]] = {}
 
     def release(self) -> None:
-        """Let go of the checks when the last sample is done."""
-        self.waiting -= 1
-        if self.waiting <= 0:
+        """Count one sample as done; after the last one, free the test and the verdicts."""
+        self.n_pending -= 1
+        if self.n_pending <= 0:
             for pending in (self._test, *self._verdicts.values()):
                 if pending is not None:
-                    pending.cancel()  # where those who waited were cancelled, nobody else would
+                    pending.cancel()  # shielded, so cancelling the samples did not cancel it
             self._test = None
             self._verdicts.clear()
 
-    async def judge(self, candidate: TestedProgram) -> StoredVerdict:
+    async def judge(self, candidate: CandidateProgram) -> StoredVerdict:
         """Grade the program of a sample."""
         assert self.sandbox is not None
         if candidate.fault or not candidate.program.strip():
-            return _unrun(candidate)
+            return _verdict_without_run(candidate)
         verdict = await self._verdict(candidate.program)
-        return _judged(self.problem, candidate, verdict)
+        return _stored_verdict(self.problem, candidate, verdict)
 
     async def _verdict(self, program: str) -> Verdict:
-        """Grade a program, once for all samples that hold it: it would end the same way again."""
+        """Grade a program, once for all samples with the same program."""
         if program not in self._verdicts:
             self._verdicts[program] = asyncio.ensure_future(self._grade(program))
         return await asyncio.shield(self._verdicts[program])
@@ -222,21 +227,21 @@ class _ProblemGrader:
     async def _grade(self, program: str) -> Verdict:
         assert self.sandbox is not None
         try:
-            return await (await self._ready()).grade(self.sandbox, program)
+            return await (await self._shared_test()).grade(self.sandbox, program)
         except BaseException:
             self._verdicts.pop(program, None)
             raise
 
-    async def _ready(self) -> ProblemTest:
+    async def _shared_test(self) -> ProblemTest:
         if self._test is None:
-            self._test = asyncio.ensure_future(self._make())
+            self._test = asyncio.ensure_future(self._make_test())
         return await asyncio.shield(self._test)
 
-    async def _make(self) -> ProblemTest:
+    async def _make_test(self) -> ProblemTest:
         assert self._controls is not None
         if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
-            return ProblemTest.of(self.problem, TestNeeds())
-        return ProblemTest.of(self.problem, await self._controls.need(self.problem))
+            return ProblemTest.of(self.problem, ReferenceMeasurement())
+        return ProblemTest.of(self.problem, await self._controls.measurement(self.problem))
 
 
 async def self_check(
@@ -246,49 +251,55 @@ async def self_check(
     in_flight: int,
     progress: EvaluationProgress,
 ) -> dict[str, str]:
-    """Run references and stubs where that is still to be done: problem -> what is wrong."""
-    chosen = _controlled(problems)
+    """Run references and stubs that are not cached; return problem -> fault.
+
+    Raises SandboxError.
+    """
+    chosen = _problems_to_check(problems)
     progress.phase, progress.total, progress.done = "checking itself", len(chosen), 0
     findings: dict[str, ReferenceFinding] = {}
 
-    async def look(problem: Problem) -> None:
+    async def check(problem: Problem) -> None:
         findings[problem.id] = await controls.finding(problem)
         progress.done += 1
 
-    await _all(map(look, chosen), in_flight)
+    await _run_bounded(map(check, chosen), in_flight)
     found = {problem.id: findings[problem.id] for problem in chosen}
     if found and all(one.stub.startswith(Kind.COMPILE_ERROR) for one in found.values()):
-        return dict.fromkeys(found, "its stub does not compile: are the language's tools whole?")
+        return dict.fromkeys(
+            found, "its stub does not compile: is the language's toolchain complete?"
+        )
     return {problem: one.fault for problem, one in found.items() if one.fault}
 
 
-def _controlled(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems whose controls are run: those with a reference, and a few others.
+def _problems_to_check(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems with a reference, and a few others.
 
-    A stub alone says little and may take a compiler; some of them, spread evenly, say the same.
+    A stub without reference is a weak check and may take a compiler, so an evenly spaced sample of
+    them suffices.
     """
     bare = [problem for problem in problems if problem.reference is None]
     few = {problem.id for problem in bare[:: max(1, len(bare) // BARE_STUBS)]}
     return [p for p in problems if p.reference is not None or p.id in few]
 
 
-async def _all(lives: Iterator[Awaitable[None]], bound: int) -> None:
-    """Run coroutines, at most so many at once; the iterator is asked only when there is room."""
+async def _run_bounded(jobs: Iterator[Awaitable[None]], n_workers: int) -> None:
+    """Await jobs, at most `n_workers` at once; each leaves the iterator only when it starts."""
 
     async def work() -> None:
-        for life in lives:
-            await life
+        for job in jobs:
+            await job
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(bound):
+            for _ in range(n_workers):
                 group.create_task(work())
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures
 
 
-def _unrun(candidate: TestedProgram) -> StoredVerdict:
-    """Judge what cannot be run: such a sample is wrong, and its verdict says why."""
+def _verdict_without_run(candidate: CandidateProgram) -> StoredVerdict:
+    """Build the verdict of a sample without a program that can be run: it has failed."""
     facts = {
         "kind": Kind.COMPILE_ERROR if candidate.fault else Kind.ERROR,
         "detail": candidate.fault or NO_PROGRAM,
@@ -304,8 +315,10 @@ def _unrun(candidate: TestedProgram) -> StoredVerdict:
     )
 
 
-def _unjudged(sample: Sample, found: ExtractedProgram, error: UnjudgedError) -> StoredVerdict:
-    """Make the verdict of a sample that could not be judged: it has not passed."""
+def _verdict_of_error(
+    sample: Sample, found: ExtractedProgram, error: UnjudgedError
+) -> StoredVerdict:
+    """Build the verdict of a sample that could not be judged: it has not passed."""
     facts = {"kind": Kind.ERROR, "detail": str(error), "cut": (), "unjudged": True}
     return StoredVerdict(
         problem=sample.problem,
@@ -317,7 +330,9 @@ def _unjudged(sample: Sample, found: ExtractedProgram, error: UnjudgedError) -> 
     )
 
 
-def _judged(problem: Problem, candidate: TestedProgram, verdict: Verdict) -> StoredVerdict:
+def _stored_verdict(
+    problem: Problem, candidate: CandidateProgram, verdict: Verdict
+) -> StoredVerdict:
     execution = verdict.execution
     facts = {
         "kind": verdict.kind,

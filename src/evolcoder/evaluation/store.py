@@ -1,9 +1,9 @@
-"""The folder of an evaluation: samples, verdicts and what failed, appended and never changed.
+"""An evaluation's folder with its samples, verdicts and failures in an append-only database.
 
-Promises: what is in it survives any interruption; a second process on the same folder is refused;
-samples that other settings made are not mixed with these. A sandbox failure is kept apart from
-verdicts and is tried again by the next session. What a damaged or foreign database holds becomes a
-sample or verdict only if it could be one.
+Guarantees: stored data survives any interruption; a second process on the same folder is refused;
+a folder only contains samples of one set of settings. Failures of the sandbox or a server are
+stored separately from verdicts, and the next run retries them. Rows of a damaged or foreign
+database are validated when they are read.
 
 >>> with EvalStore.create(Path("runs/e"), settings) as store:   # doctest: +SKIP
 ...     store.add_sample("humaneval", sample)
@@ -54,13 +54,13 @@ _NAME, _NUMBER = Columns(name=TEXT), Columns(number=COUNT)
 
 
 class StoredRequest(FolderFacts):
-    """What is stored of an evaluation whose samples a model gave."""
+    """The stored settings of an evaluation that generates its samples."""
 
     model: str
 
 
 class VerdictFacts(FolderFacts):
-    """What must be known of a verdict; an earlier version may not have said the rest."""
+    """Required facts of a verdict, and those that earlier versions did not store."""
 
     kind: str
     separation: str = ""
@@ -70,41 +70,41 @@ class VerdictFacts(FolderFacts):
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
-    """A verdict as it is kept."""
+    """A verdict as stored."""
 
     problem: str
     """Id of the problem."""
     number: int
-    """Place among the samples of the problem."""
+    """Index among the samples of the problem."""
     passed: bool
-    """Whether every check held."""
+    """Whether all checks passed."""
     base_passed: bool | None
-    """Whether the checks of the original benchmark held; None where there is no such part."""
+    """Whether the original benchmark's checks passed; None if they are not separate."""
     found: str
-    """Where in the sample the program was."""
+    """Where the program was found in the sample."""
     facts: dict[str, Any]
-    """All else that is known of the verdict: its kind, what was seen, times, layers."""
+    """Details of the verdict: kind, values, times, sandbox layers."""
 
     @property
     def is_unjudged(self) -> bool:
-        """Whether the sample could not be judged (`guard.judging`); its kind is then an error."""
+        """Whether judging failed (`sample_errors.judging`); the verdict's kind is then an error."""
         return self.facts.get("unjudged") is True
 
 
 class EvalStore(Workdir):
-    """An evaluation's folder that is open: for one writer, or for readers."""
+    """An open evaluation folder, for one writer or for readers."""
 
     DB_NAME = DB_NAME
     KIND = "evaluation"
     MIGRATIONS = MIGRATIONS
     REMEDY = (
         "restore it from a copy, or delete the folder and evaluate again: "
-        "answers that are in the cache are not paid for twice"
+        "cached completions are not requested again"
     )
 
     @classmethod
     def create(cls, folder: Path, settings: Mapping[str, object]) -> Self:
-        """Open a folder for writing: a new one, or one that was made with the same settings."""
+        """Open a folder for writing: a new one, or one with the same settings."""
         return cls.open_to_write(folder, lambda store: store.adopt(settings))
 
     def add_sample(self, bench: str, sample: Sample, finish: str) -> None:
@@ -112,57 +112,57 @@ class EvalStore(Workdir):
         self.db.write(*_sample_row(bench, sample, finish))
 
     def add_samples(self, bench: str, samples: Iterable[Sample]) -> None:
-        """Write many samples at once: all of them or none."""
+        """Write many samples in one transaction."""
         self.db.write_all(_sample_row(bench, sample, "") for sample in samples)
 
-    def add_verdict(self, bench: str, judged: StoredVerdict) -> None:
-        """Queue one verdict."""
-        j = judged
-        facts = json.dumps(j.facts)
-        values = (bench, j.problem, j.number, j.passed, j.base_passed, j.found, facts)
+    def add_verdict(self, bench: str, verdict: StoredVerdict) -> None:
+        """Queue one verdict, and the deletion of its sample's failure."""
+        v = verdict
+        facts = json.dumps(v.facts)
+        values = (bench, v.problem, v.number, v.passed, v.base_passed, v.found, facts)
         self.db.write("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         self.db.write(
             "DELETE FROM failures WHERE bench=? AND problem=? AND number=?",
-            (bench, j.problem, j.number),
+            (bench, v.problem, v.number),
         )
 
     def add_failure(self, bench: str, problem: str, number: int, what: str) -> None:
-        """Queue a failure of the sandbox or of a model's server: it says nothing of a program."""
+        """Queue a failure of the sandbox or of a model server, which is not a verdict."""
         values = (bench, problem, number, what)
         self.db.write("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", values)
 
     def samples(self, bench: str, problem: str) -> dict[int, Sample]:
         """Read the samples of one problem, by number."""
         query = "SELECT problem, number, text, form, fault FROM samples WHERE bench=? AND problem=?"
-        found = self.db.each(_sample_from, query, (bench, problem))
-        return {sample.index: sample for sample in found}
+        stored = self.db.each(_sample_from, query, (bench, problem))
+        return {sample.index: sample for sample in stored}
 
     def benches(self) -> list[str]:
-        """Name the benchmarks that there are verdicts on."""
+        """Return the names of the benchmarks with verdicts."""
         query = "SELECT DISTINCT bench FROM verdicts ORDER BY bench"
         return [name for (name,) in self.db.each(_NAME.validate, query)]
 
     def problems(self, bench: str) -> frozenset[str]:
-        """Name the problems of a bench that there are samples of."""
+        """Return the ids of a benchmark's problems with samples."""
         query = "SELECT DISTINCT problem FROM samples WHERE bench=?"
         return frozenset(name for (name,) in self.db.each(_NAME.validate, query, (bench,)))
 
     def count(self, bench: str, n: int) -> int:
-        """Count the samples of a bench among the first n of each problem."""
+        """Count a benchmark's samples among the first n of each problem."""
         query = "SELECT COUNT(*) FROM samples WHERE bench=? AND number<?"
         return self.db.number(query, (bench, n))
 
     def judged_numbers(self, bench: str, problem: str) -> set[int]:
-        """Return the numbers of the samples that have a verdict."""
+        """Return the indices of the samples with a verdict."""
         query = "SELECT number FROM verdicts WHERE bench=? AND problem=?"
         return {number for (number,) in self.db.each(_NUMBER.validate, query, (bench, problem))}
 
     def without_verdict(self, bench: str, problems: Iterable[str]) -> list[str]:
-        """Return those of some problems that no sample was judged on."""
+        """Return those of the problems that have no verdict."""
         return [problem for problem in problems if not self.judged_numbers(bench, problem)]
 
     def verdicts(self, bench: str) -> Iterator[StoredVerdict]:
-        """Read all verdicts of a bench, by problem and number."""
+        """Read all verdicts of a benchmark, ordered by problem and number."""
         query = (
             "SELECT problem, number, passed, base_passed, found, facts FROM verdicts"
             " WHERE bench=? ORDER BY problem, number"
@@ -170,23 +170,24 @@ class EvalStore(Workdir):
         yield from self.db.each(_judged_from, query, (bench,))
 
     def failures(self, bench: str) -> list[tuple[str, str]]:
-        """Read what failed: problems, and what was seen."""
+        """Read the failures: (problem, message) pairs."""
         query = "SELECT problem, what FROM failures WHERE bench=? ORDER BY problem, number"
         return [
             (problem, what) for problem, what in self.db.each(_FAILURES.validate, query, (bench,))
         ]
 
     def adopt(self, settings: Mapping[str, object]) -> None:
-        """Take settings as this evaluation's own, or refuse other ones."""
-        known = self.meta("settings", FolderFacts)
+        """Store the settings; raise RunFolderError if the folder has different ones."""
+        stored = self.meta("settings", FolderFacts)
         wanted = json.loads(json.dumps(settings))
-        if known is not None and known.get("model"):
-            known["model"] = without_logins(str(known["model"]))  # earlier versions kept them
-        if known is not None and known != wanted:
-            keys = sorted(k for k in {*known, *wanted} if known.get(k) != wanted.get(k))
+        if stored is not None and stored.get("model"):
+            # Earlier versions stored logins.
+            stored["model"] = without_logins(str(stored["model"]))
+        if stored is not None and stored != wanted:
+            keys = sorted(k for k in {*stored, *wanted} if stored.get(k) != wanted.get(k))
             raise RunFolderError(
-                f"{self.folder}: this evaluation was made with other values of {', '.join(keys)}; "
-                f"use the old ones or another --out"
+                f"{self.folder}: this evaluation has other values of {', '.join(keys)}; "
+                f"use the same values or another --out"
             )
         self.set_meta("settings", wanted)
         self.db.flush()

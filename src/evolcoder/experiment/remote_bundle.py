@@ -72,7 +72,7 @@ def prompts(
     """Say every problem as a student is asked it."""
     for name, (bench, problems) in benches.items():
         for problem in problems:
-            said = form.messages(bench.ask(problem))
+            said = form.messages(bench.prompt(problem))
             chat = [[one.role, one.content] for one in said]
             yield {"bench": name, "problem": problem.id, "messages": chat}
 

@@ -1,14 +1,14 @@
-"""One answer of a candidate held against the expected one, in whichever process that is done.
+"""Compares one encoded answer of a candidate with the expected answer.
 
-Promises: `mark` gives a mark for any line at all; what the line holds is decoded as data and shown
-in bounded length. An answer that is encoded to the very bytes of the expected one is right without
-being decoded.
-Does not bound time or memory: values can be chosen so that a set of them takes time quadratic in
-its size, and decoded values take many times the memory of the line. Whoever calls it bounds the
-line's length, or runs it where it can be ended (`grade.calls`). This module is sent to the sandbox
-as text: it needs `bench.oracles` and what every sandboxed process has.
+Guarantees: `compare_answer` returns a result for any input line. The line is decoded as data only,
+and shown in bounded length. An answer whose bytes equal the expected bytes is correct without being
+decoded.
+Does not bound time or memory: hash collisions can make a set quadratic in its size, and decoded
+values take many times the memory of the line. Callers bound the line's length, or run this module
+in a process that can be killed (`grading.calls`). It is sent to the sandbox as text, where it can
+import only `bench.comparators`, `safe_codec`, `safe_repr` and the standard library.
 
->>> mark(b'["l","value",4]', Case(b'["l","value",3]', (), Oracle.EQUAL, 0.0)).got
+>>> compare_answer(b'["l","value",4]', Case(b'["l","value",3]', (), Comparator.EQUAL, 0.0)).got
 '4'
 """
 
@@ -20,55 +20,55 @@ from evolcoder.safe_codec import NotPlainError, decode
 from evolcoder.safe_repr import safe_repr
 
 OPAQUE = object()
-"""Stands for an answer that is something, but no plain data."""
-DETAIL = 1000
-"""Longest message that a mark keeps."""
+"""Placeholder for a returned value that is not plain data."""
+MAX_DETAIL = 1000
+"""Maximum characters of `CaseResult.detail`."""
 _NOT_A_NUMBER = b'"nan"'
-"""Part of an encoded answer that does not equal itself."""
+"""Encoding of NaN, which does not equal itself."""
 
 
 class CandidateAnswer(NamedTuple):
-    """What one call gave."""
+    """The decoded outcome of one call."""
 
-    word: str
+    kind: str
     """`value`, `raise`, `odd` for a value that is not plain data, or `forged`."""
     value: Any
-    """The value; else what there is to say."""
+    """The returned value; for the other kinds, a message."""
 
 
 class Case(NamedTuple):
-    """What one call should give."""
+    """The expected outcome of one call and how to compare with it."""
 
     expected: bytes
     """The expected answer, encoded."""
     inputs: Sequence[Any]
-    """The arguments, for the rules that look at them."""
+    """The arguments, for comparators that need them."""
     oracle: Comparator
-    """How the two are compared."""
+    """How the two answers are compared."""
     atol: float
-    """Absolute tolerance; 0 for the oracle's own."""
+    """Absolute tolerance; 0 for the comparator's default."""
 
 
 class CaseResult(NamedTuple):
-    """Whether one answer is right, with what a verdict says if it is not."""
+    """Whether one answer is correct, and the details that a verdict reports if not."""
 
     is_right: bool
-    """Whether it counts as the expected one."""
-    word: str = "value"
-    """The answer's word, or `costly` where nobody could tell."""
+    """Whether the answer is accepted."""
+    kind: str = "value"
+    """The answer's kind, or `costly` if the comparison exceeded its limits."""
     got: str = ""
     """The answer, shortened."""
     expected: str = ""
-    """The expected one, shortened."""
+    """The expected answer, shortened."""
     detail: str = ""
-    """What the answer is, where it is no value."""
+    """A message for answers that are not values."""
 
 
 RIGHT = CaseResult(is_right=True)
 
 
-def read_answer(line: bytes) -> CandidateAnswer:
-    """Decode a line of the channel of answers; what is none is forged."""
+def decode_answer(line: bytes) -> CandidateAnswer:
+    """Decode a line of the answer channel; a malformed line is `forged`."""
     try:
         match decode(line):
             case ["value", value]:
@@ -79,46 +79,47 @@ def read_answer(line: bytes) -> CandidateAnswer:
                 return CandidateAnswer("odd", message)
     except NotPlainError:
         pass
-    return CandidateAnswer("forged", "the channel of answers holds something else")
+    return CandidateAnswer("forged", "the answer channel has a malformed line")
 
 
-def is_same(line: bytes, expected: bytes) -> bool:
-    """Whether an answer is the expected one to the byte, in time linear in their length."""
+def is_identical(line: bytes, expected: bytes) -> bool:
+    """Whether an answer is byte-identical to the expected value, in linear time."""
     return line == expected and line.startswith(b'["l","value"') and _NOT_A_NUMBER not in line
 
 
-def mark(line: bytes, case: Case) -> CaseResult:
+def compare_answer(line: bytes, case: Case) -> CaseResult:
     """Compare one answer with the expected one."""
-    if is_same(line, case.expected):
+    if is_identical(line, case.expected):
         return RIGHT
-    answer, expected = read_answer(line), _value(read_answer(case.expected))
-    if _counts(answer, case.oracle) and _matches(answer, expected, case):
+    answer, expected = decode_answer(line), _value(decode_answer(case.expected))
+    if _is_comparable(answer, case.oracle) and _matches(answer, expected, case):
         return RIGHT
-    is_value = answer.word == "value"
+    is_value = answer.kind == "value"
     return CaseResult(
         is_right=False,
-        word=answer.word,
+        kind=answer.kind,
         got=safe_repr(answer.value) if is_value else "",
         expected=safe_repr(expected),
-        detail="" if is_value else str(answer.value)[:DETAIL],
+        detail="" if is_value else str(answer.value)[:MAX_DETAIL],
     )
 
 
-def marks(given: Sequence[tuple[bytes, bytes, Sequence[Any], str, float]]) -> list[Any]:
-    """Mark lines in order up to the first wrong one: how many are right, and the mark of that one.
+def compare_answers(given: Sequence[tuple[bytes, bytes, Sequence[Any], str, float]]) -> list[Any]:
+    """Compare lines in order up to the first wrong one.
 
-    Lines and cases come as plain data, as does what is returned.
+    Returns how many are correct, and the fields of the first wrong `CaseResult` (or `[]`).
+    Arguments and result are plain data.
     """
     for number, (line, expected, inputs, oracle, atol) in enumerate(given):
-        one = mark(line, Case(expected, inputs, Comparator(oracle), atol))
-        if not one.is_right:
-            return [number, list(one)]
+        result = compare_answer(line, Case(expected, inputs, Comparator(oracle), atol))
+        if not result.is_right:
+            return [number, list(result)]
     return [len(given), []]
 
 
-def _counts(answer: CandidateAnswer, oracle: Comparator) -> bool:
-    """Whether a rule looks at such an answer at all."""
-    return answer.word == "value" or (answer.word == "odd" and oracle is Comparator.NOT_NONE)
+def _is_comparable(answer: CandidateAnswer, oracle: Comparator) -> bool:
+    """Whether the comparator applies to this kind of answer."""
+    return answer.kind == "value" or (answer.kind == "odd" and oracle is Comparator.NOT_NONE)
 
 
 def _matches(answer: CandidateAnswer, expected: object, case: Case) -> bool:
@@ -129,4 +130,4 @@ def _matches(answer: CandidateAnswer, expected: object, case: Case) -> bool:
 
 
 def _value(answer: CandidateAnswer) -> Any:  # noqa: ANN401 - plain data
-    return OPAQUE if answer.word == "odd" else answer.value
+    return OPAQUE if answer.kind == "odd" else answer.value

@@ -1,14 +1,14 @@
-"""Read calls and expected answers out of an assert-style test, where it consists of nothing else.
+"""Parses an assert-style test into calls and expected values.
 
-Promises: the test is parsed and never run; what comes out means the same as the test does. A test
-with anything beyond the assertions below gives None and has to be run; arithmetic on literals
-counts as a literal.
+Guarantees: the test is parsed, never run, and the result is equivalent to the test. A test with
+anything beyond the assertions below gives None and has to be run. Arithmetic on literals counts as
+a literal.
 
     assert f(literals) == literal           assert f(literals) is True
     assert f(literals)                      assert abs(f(literals) - literal) < literal
     assert not f(literals)
 
->>> plain_checks("assert add(1, 2) == 3", "add", None)
+>>> parse_equality_asserts("assert add(1, 2) == 3", "add", None)
 [((1, 2), 3)]
 """
 
@@ -26,13 +26,13 @@ class ParsedAssert(NamedTuple):
     """One assertion."""
 
     arguments: tuple[Any, ...]
-    """What the function is called with."""
+    """Positional arguments of the call."""
     expected: Any
-    """What its answer is held against."""
+    """Expected value."""
     oracle: Comparator
-    """How."""
+    """How the returned value is compared."""
     atol: float
-    """With what tolerance; 0 where there is none."""
+    """Absolute tolerance; 0 if the assertion has none."""
 
 
 _WITHOUT_EFFECT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Pass)
@@ -44,64 +44,66 @@ _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
-_LARGE = 10**15
-"""Largest number that arithmetic is done on."""
-_LIGHT = 1000
-"""Largest base and exponent, and longest text that is repeated, and how often."""
+_MAX_NUMBER = 10**15
+"""Largest operand of arithmetic other than powers."""
+_MAX_OPERAND = 1000
+"""Largest base, exponent, text length and repetition count."""
 
 
-class _NotPlainError(Exception):
+class _UnsupportedTestError(Exception):
     """The test does more than compare calls with literals."""
 
 
-def plain_checks(
+def parse_equality_asserts(
     test: str, entry_point: str, check: str | None
 ) -> list[tuple[tuple[Any, ...], Any]] | None:
-    """Return arguments and answers of a test that asks for equality alone, else None."""
-    found = read_checks(test, entry_point, check)
+    """Return (arguments, expected value) pairs of a test that only uses `==`, else None."""
+    found = parse_asserts(test, entry_point, check)
     if found is None or any(one.oracle is not Comparator.SAME for one in found):
         return None
     return [(one.arguments, one.expected) for one in found]
 
 
-def read_checks(test: str, entry_point: str, check: str | None) -> list[ParsedAssert] | None:
-    """Return the checks of a test in order, or None where it has to be run."""
+def parse_asserts(test: str, entry_point: str, check: str | None) -> list[ParsedAssert] | None:
+    """Return the assertions of a test in order, or None if the test has to be run."""
     try:
         tree = ast.parse(test)
-        where = (tree.body, entry_point) if check is None else _check_function(tree.body, check)
-        found = list(_checks(*where))
-        if any(one.oracle is Comparator.NEAR for one in found) and _binds(tree, "abs"):
+        body, name = (
+            (tree.body, entry_point) if check is None else _check_function(tree.body, check)
+        )
+        found = list(_asserts(body, name))
+        if any(one.oracle is Comparator.NEAR for one in found) and _rebinds(tree, "abs"):
             return None
         return found or None
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, _NotPlainError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, _UnsupportedTestError):
         return None
 
 
 def _check_function(body: Sequence[ast.stmt], name: str) -> tuple[Sequence[ast.stmt], str]:
-    """Find the function that holds the asserts, and the name that it calls the candidate by."""
+    """Return the body of the function with the asserts, and its parameter's name."""
     found: ast.FunctionDef | None = None
     for statement in body:
         if isinstance(statement, ast.FunctionDef) and statement.name == name:
             found = statement
-        elif not isinstance(statement, _WITHOUT_EFFECT) and not _is_note(statement, name):
-            raise _NotPlainError
+        elif not isinstance(statement, _WITHOUT_EFFECT) and not _is_no_op(statement, name):
+            raise _UnsupportedTestError
     if found is None or found.decorator_list or len(found.args.args) != 1:
-        raise _NotPlainError
+        raise _UnsupportedTestError
     return found.body, found.args.args[0].arg
 
 
-def _checks(body: Sequence[ast.stmt], function: str) -> Iterator[ParsedAssert]:
+def _asserts(body: Sequence[ast.stmt], function: str) -> Iterator[ParsedAssert]:
     for statement in body:
         if isinstance(statement, ast.Assert):
-            if not _always_holds(statement.test):
-                yield _check(statement.test, function)
+            if not _is_assert_true(statement.test):
+                yield _parse_assert(statement.test, function)
         elif (isinstance(statement, ast.FunctionDef) and statement.name == function) or (
-            not isinstance(statement, _WITHOUT_EFFECT) and not _is_note(statement, function)
+            not isinstance(statement, _WITHOUT_EFFECT) and not _is_no_op(statement, function)
         ):
-            raise _NotPlainError
+            raise _UnsupportedTestError
 
 
-def _check(test: ast.expr, function: str) -> ParsedAssert:
+def _parse_assert(test: ast.expr, function: str) -> ParsedAssert:
     match test:
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[expected]):
             return ParsedAssert(_arguments(left, function), _value(expected), Comparator.SAME, 0.0)
@@ -129,44 +131,45 @@ def _truth(arguments: tuple[Any, ...], *, expected: bool) -> ParsedAssert:
 
 
 def _arguments(node: ast.expr, function: str) -> tuple[Any, ...]:
-    """Return what a call of the function is given."""
+    """Return the arguments of a call of the function."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name == function:
             return tuple(map(_value, arguments))
-    raise _NotPlainError
+    raise _UnsupportedTestError
 
 
 def _value(node: ast.expr) -> Any:  # noqa: ANN401 - plain data
-    """Work out an expression of literals; powers and products of large numbers are left alone."""
+    """Evaluate an expression of literals; refuse operands above the limits."""
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return ast.literal_eval(_Folded().visit(copy.deepcopy(node)))
+        return ast.literal_eval(_ConstantFolder().visit(copy.deepcopy(node)))
 
 
-class _Folded(ast.NodeTransformer):
-    """Puts the result in place of arithmetic on short literals."""
+class _ConstantFolder(ast.NodeTransformer):
+    """Replaces arithmetic on small literals with its result."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Work out one operation whose operands are literals by then."""
+        """Fold the operands, then the operation."""
         left, right = (ast.literal_eval(self.visit(side)) for side in (node.left, node.right))
-        work = _ARITHMETIC.get(type(node.op))
-        plain = isinstance(left, int | float) and isinstance(right, int | float)
-        most = _LARGE if plain and not isinstance(node.op, ast.Pow) else _LIGHT
-        if work is None or max(_weight(left), _weight(right)) > most:
-            raise _NotPlainError
+        operation = _ARITHMETIC.get(type(node.op))
+        are_numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        is_power = isinstance(node.op, ast.Pow)
+        most = _MAX_NUMBER if are_numbers and not is_power else _MAX_OPERAND
+        if operation is None or max(_magnitude(left), _magnitude(right)) > most:
+            raise _UnsupportedTestError
         try:
-            return ast.parse(repr(work(left, right)), mode="eval").body
+            return ast.parse(repr(operation(left, right)), mode="eval").body
         except ArithmeticError:
-            raise _NotPlainError from None
+            raise _UnsupportedTestError from None
 
 
-def _weight(value: object) -> float:
+def _magnitude(value: object) -> float:
     return abs(value) if isinstance(value, int | float) else len(repr(value))
 
 
-def _is_note(statement: ast.stmt, function: str) -> bool:
-    """Whether a statement only says something: a docstring, or a literal given another name."""
+def _is_no_op(statement: ast.stmt, function: str) -> bool:
+    """Whether a statement has no effect on the test: a docstring, or a literal bound to a name."""
     match statement:
         case ast.Expr(value=ast.Constant()):
             return True
@@ -178,16 +181,16 @@ def _is_note(statement: ast.stmt, function: str) -> bool:
     return False
 
 
-def _binds(tree: ast.Module, name: str) -> bool:
-    """Whether a test could give a builtin's name to something else."""
+def _rebinds(tree: ast.Module, name: str) -> bool:
+    """Whether a test may rebind a builtin's name."""
     for node in ast.walk(tree):
-        given = {getattr(node, word, None) for word in ("name", "asname", "arg")}
-        if given & {name, "*"} or (
+        bound = {getattr(node, field, None) for field in ("name", "asname", "arg")}
+        if bound & {name, "*"} or (
             isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
         ):
             return True
     return False
 
 
-def _always_holds(test: ast.expr) -> bool:
+def _is_assert_true(test: ast.expr) -> bool:
     return isinstance(test, ast.Constant) and test.value is True

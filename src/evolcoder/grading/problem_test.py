@@ -1,9 +1,9 @@
-"""Grade the candidates of a benchmark: what each kind of checks needs, and how long it may take.
+"""Grades candidates of a benchmark problem with the grader and limits that its checks need.
 
-Promises: the limits of a candidate follow from what the problem's reference took on this machine,
-so that a slow machine gives the same verdicts.
+Guarantees: a candidate's limits scale with what the problem's reference used on this machine, so
+that slow machines give the same verdicts.
 
->>> test = ProblemTest.of(problem, control)   # doctest: +SKIP
+>>> test = ProblemTest.of(problem, measured)   # doctest: +SKIP
 >>> verdict = await test.grade(sandbox, candidate.program)   # doctest: +SKIP
 """
 
@@ -20,39 +20,39 @@ from evolcoder.bench.base import (
 )
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.grading.calls import CallTest, grade_calls
-from evolcoder.grading.harness import grade_harness, limits_of
+from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.grading.sealed import ProgramTest, grade_program
 from evolcoder.sandbox.base import Limits, Sandbox, Verdict
 
 FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
-"""For a Python function with a test of its own."""
+"""For a Python function with an assert-style test."""
 CALLED = Limits(cpu_s=20, wall_s=120, memory_mb=1024)
-"""For a Python function that is called with many inputs, on top of what its reference takes."""
+"""For a Python function called with many inputs, on top of its reference's usage."""
 CALL_S = 0.5
-"""Processor seconds for one of these calls, on top of what its reference takes for it."""
+"""CPU seconds of one such call, on top of its reference's usage."""
 PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=120)
-"""For a whole program in another language; there is no reference to go by."""
+"""For a program in another language; there is no reference to measure."""
 FACTOR = 5
-"""How many times the reference's processor time a candidate may use, on top of the base."""
+"""Multiple of the reference's CPU time that a candidate may use on top of the base limit."""
 MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class TestNeeds:
-    """What a problem's reference took on this machine, and what it answered."""
+class ReferenceMeasurement:
+    """Resource usage of a problem's reference on this machine, and the expected answers."""
 
     cpu_s: float = 0.0
-    """Processor seconds; 0 where there is no reference."""
+    """CPU seconds; 0 without a reference."""
     peak_mb: float = 0.0
-    """Most memory."""
+    """Peak memory."""
     calls_s: tuple[float, ...] = ()
-    """Processor seconds of every call; empty where all of them together are quick."""
+    """CPU seconds of each call; empty if all calls together are fast."""
     answers: tuple[bytes, ...] = field(default=(), repr=False)
-    """What it answered to every call, encoded; for a test in another language, the lines that are
-    expected; empty for checks that bring their own answers, and for a test that is sealed."""
+    """The reference's encoded answer to each call, or the lines expected by a test in another
+    language. Empty for checks that contain their answers and for sealed tests."""
 
     def limits(self, checks: Checks) -> Limits:
-        """Return what a candidate may use."""
+        """Return the limits of a candidate."""
         base = _base(checks)
         answers_mb = base.answers_mb + 2 * sum(map(len, self.answers)) // MB
         return replace(
@@ -71,36 +71,36 @@ class TestNeeds:
 
 @dataclass(frozen=True, slots=True)
 class ProblemTest:
-    """A problem made ready for all the candidates that will be graded on it."""
+    """A problem's parsed test, shared by all candidates."""
 
     checks: Checks = field(repr=False)
-    """As the benchmark has them."""
+    """The benchmark's checks."""
     limits: Limits
-    """What a candidate may use."""
+    """Limits of a candidate."""
     calls: CallTest | None = field(repr=False)
-    """Calls with the reference's answers, where that is how it is checked."""
+    """Calls with the reference's answers, for `CallChecks`."""
     asserts: AssertTest | None = field(repr=False)
-    """An assert-style test, where that is how it is checked."""
+    """Parsed assert-style test, for `AssertChecks`."""
     program: ProgramTest | None = field(default=None, repr=False)
-    """A test in another language, where that is how it is checked."""
+    """Test in another language, for `ProgramChecks`."""
 
     @classmethod
-    def of(cls, problem: Problem, need: TestNeeds) -> Self:
-        """Make a problem ready."""
-        checks, limits = problem.checks, need.limits(problem.checks)
+    def of(cls, problem: Problem, measured: ReferenceMeasurement) -> Self:
+        """Parse a problem's test."""
+        checks, limits = problem.checks, measured.limits(problem.checks)
         calls = asserts = program = None
         if isinstance(checks, CallChecks):
-            calls = CallTest.against(
+            calls = CallTest.from_lines(
                 checks.entry_point,
                 inputs=checks.inputs,
-                lines=need.answers,
+                lines=measured.answers,
                 atol=checks.atol,
                 oracle=checks.oracle,
             )
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
         elif isinstance(checks, ProgramChecks):
-            program = ProgramTest.of(checks.language, checks.tests, need.answers)
+            program = ProgramTest.of(checks.language, checks.tests, measured.answers)
         return cls(checks, limits, calls, asserts, program)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
@@ -117,7 +117,7 @@ class ProblemTest:
 
 def _base(checks: Checks) -> Limits:
     if isinstance(checks, HarnessChecks):
-        return limits_of(checks.library)
+        return library_limits(checks.library)
     if isinstance(checks, CallChecks):
         return CALLED
     return PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION

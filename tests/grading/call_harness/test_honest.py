@@ -1,4 +1,4 @@
-"""An honest program's own definitions do not get into the harness's way, nor does its output."""
+"""A correct program's own definitions and output do not interfere with the harness."""
 
 import re
 from pathlib import Path
@@ -38,7 +38,7 @@ def polyglot():
 
 @pytest.mark.parametrize(("language", "program"), by_language(PROGRAMS, lambda pair: pair[0]))
 def test_a_right_program_passes_whatever_it_defines(polyglot, language, program):
-    """By calls, with the comparison outside."""
+    """By calls, with comparison in this process."""
     polyglot.needs(language, program)
     source, test, _ = SAMPLES[language]
     prompt = source.partition("EARLY")[0].rstrip() + "\n"
@@ -70,8 +70,8 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("language", by_language(ENDINGS))
-def test_a_call_that_raises_is_told_by_its_number(polyglot, language):
-    """The lines before it count, its message is shown, and it is an error."""
+def test_a_call_that_raises_is_reported_with_its_number(polyglot, language):
+    """Lines before it count, its message is shown, and the verdict is an error."""
     polyglot.needs(language)
     source, test, _ = SAMPLES[language]
     prompt = source.partition("EARLY")[0].rstrip() + "\n"

@@ -1,7 +1,7 @@
-"""HumanEvalPack's tests are split, and what they say of right and wrong programs stays the same.
+"""HumanEvalPack's tests are split, with the same verdicts on correct and wrong programs.
 
-What keeps the seal draws its arguments by chance, calls several functions, or computes with results
-in a way that no rule reads.
+The tests that run sealed use random arguments, call several functions, or compute with results in a
+way that no rule covers.
 """
 
 import gzip
@@ -17,12 +17,12 @@ from evolcoder.sandbox.base import Kind, Limits, Separation
 ROOMY = Limits(cpu_s=20, wall_s=90, memory_mb=2048, processes=128, compile_s=240)
 LANGUAGES = {"cpp": "cpp", "go": "go", "java": "java", "js": "javascript", "rust": "rust"}
 SPLIT = {"cpp": 154, "go": 154, "java": 152, "js": 156, "rust": 155}
-"""How many of 164 are split at least."""
+"""Minimum number of the 164 tests that are split."""
 WANTING = r"js-md5|\bRegex\b|\bmd5\b|\bRtnType\b"
-"""What programs use that neither the language nor the row brings."""
+"""Imports that programs need and the data set's rows lack."""
 PACKAGES = ["crypto/md5", "fmt", "math", "math/rand", "sort", "strconv", "strings", "time"]
 N_PARTS = 16
-"""A language's rows are graded in so many tests, each of which ends in time."""
+"""Number of test cases per language, so that each ends in time."""
 FORMS = {
     "cpp": (
         "#undef NDEBUG\n#include<assert.h>\nint main(){\n    CHECKS\n}\n",
@@ -107,7 +107,7 @@ FORMS = {
         ],
     ),
 }  # fmt: skip
-"""A test around checks, checks with what they become, and checks that keep the seal."""
+"""Code around the checks, checks with their comparisons, and checks that run sealed."""
 
 
 def rows(shared, name):
@@ -122,7 +122,7 @@ def go_source(body):
 
 
 def programs(name, row):
-    """Prompt, right and wrong program, as whole sources of what is here."""
+    """Prompt, correct and wrong program, as complete sources."""
     solutions = ("", row["canonical_solution"], row["buggy_solution"])
     if name == "go":
         body = re.sub(r"(?s)^\s*import\s*\(.*?\)\n", "", row["prompt"])
@@ -132,8 +132,8 @@ def programs(name, row):
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_so_many_are_split(shared, name):
-    """Of 164; expected values of all others enter the candidate's process."""
+def test_a_minimum_of_tests_is_split(shared, name):
+    """Expected values of the remaining tests enter the candidate's process."""
     split = HARNESSES[LANGUAGES[name]].split
     found = [split(row["test"]) for row in rows(shared, name)]
     assert len(found) - found.count(None) >= SPLIT[name]
@@ -141,7 +141,7 @@ def test_so_many_are_split(shared, name):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_checks_become_comparisons(name):
-    """Of a call that holds no expected value, and what the check compares it with."""
+    """Of a call without an expected value, and the value it is compared with."""
     frame, checks, _ = FORMS[name]
     split = HARNESSES[LANGUAGES[name]].split
     found = {one: split(frame.replace("CHECKS", one)) for one in checks}
@@ -151,8 +151,8 @@ def test_checks_become_comparisons(name):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_computes_with_results_keeps_the_seal(name):
-    """So does what compares with the candidate itself or with what it was given."""
+def test_checks_that_compute_with_results_run_sealed(name):
+    """So does a check that compares with the candidate itself or with its arguments."""
     frame, _, others = FORMS[name]
     split = HARNESSES[LANGUAGES[name]].split
     assert [one for one in others if split(frame.replace("CHECKS", one))] == []
@@ -165,7 +165,7 @@ def polyglot():
 
 @pytest.mark.toolchains
 def test_a_rust_program_may_have_a_main_function(polyglot):
-    """As HumanEvalPack's prompts do; the test module is entered in its place, and can fail."""
+    """As in HumanEvalPack's prompts; the test module replaces it as entry point, and can fail."""
     polyglot.needs("rust")
     test = FORMS["rust"][0].replace("CHECKS", "assert_eq!(f(1), 2);\n        assert!(f(2) == 3);")
     prompt = "fn main(){}\nfn f(a: i32) -> i32 {\n"
@@ -184,7 +184,7 @@ def test_a_rust_program_may_have_a_main_function(polyglot):
 @pytest.mark.parametrize("part", range(N_PARTS))
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_right_programs_pass_and_wrong_ones_do_not(polyglot, shared, name, part):
-    """With all comparisons outside; the seal lets none of these wrong programs pass either."""
+    """With all comparisons in this process; no sealed test lets a wrong program pass either."""
     language = LANGUAGES[name]
     polyglot.needs(language)
     for row in rows(shared, name)[part::N_PARTS]:

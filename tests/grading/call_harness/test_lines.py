@@ -1,4 +1,4 @@
-"""Lines that a candidate forged are compared as cheaply as honest ones, and never raise."""
+"""Forged lines are compared as cheaply as honest ones, and never raise."""
 
 import time
 
@@ -24,14 +24,14 @@ GREW_FOR_TWICE_AS_MUCH = 4.0
 @pytest.mark.parametrize("language", HARNESSES)
 @given(got=LINES, expected=LINES)
 def test_no_line_raises(language, got, expected):
-    """Neither side has to be well formed."""
+    """Neither line has to be well-formed."""
     assert HARNESSES[language].same(got, expected) in {True, False}
 
 
 @pytest.mark.parametrize("language", HARNESSES)
 @given(line=LINES)
 def test_other_bytes_before_or_after_make_another_line(language, line):
-    """A line is never the same as itself with something in front."""
+    """A line with another prefix or suffix is different."""
     assert not HARNESSES[language].same(b"% " + line, line)
 
 
@@ -60,7 +60,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("language", ["cpp", "csharp", "java", "javascript", "r", "racket", "rust"])
 def test_a_line_twice_as_long_costs_twice_as_much(language, kind):
-    """Whatever it holds, and whether the expected line is like it or is short."""
+    """For any content, and whether the expected line is similar or short."""
     same, made = HARNESSES[language].same, HOSTILE[kind]
 
     def cost(size):
@@ -77,7 +77,7 @@ def test_a_line_twice_as_long_costs_twice_as_much(language, kind):
 
 
 def test_a_reference_that_csharp_compares_equals_nothing():
-    """A list in a test is another than the one that came, even if the candidate says the word."""
+    """A list in a test is another object than the result, even if the line claims otherwise."""
     same = HARNESSES["csharp"].same
     for text in ("\u2260", "( T \u2260 )"):
         assert not same(text.encode(), text.encode())

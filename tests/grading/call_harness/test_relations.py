@@ -1,7 +1,7 @@
-"""Two lines are the same where the language's own test says that the values are equal.
+"""Lines are equal exactly if the language's own test says that the values are.
 
-Every value that a candidate may return is compared with every value that a test may expect, by the
-language itself in one program, and by us.
+Every value that a candidate may return is compared with every value that a test may expect, by one
+program in the language itself and by the harness.
 """
 
 import re
@@ -21,7 +21,7 @@ ROOMY = Limits(cpu_s=30, wall_s=90, compile_s=240)
 
 @dataclass(frozen=True)
 class Relations:
-    """What relations.txt says of a language."""
+    """The section of relations.txt for a language."""
 
     parts: dict
 
@@ -82,8 +82,8 @@ def answers(polyglot, language, source):
 
 
 @pytest.mark.parametrize("language", by_language(RELATIONS))
-def test_lines_are_the_same_where_the_language_says_that_values_are_equal(polyglot, language):
-    """Of every pair of values, the one that came before the one that is expected."""
+def test_lines_are_equal_if_the_language_says_so(polyglot, language):
+    """For every pair of values, a result and an expected one."""
     polyglot.needs(language, RELATIONS[language].naive())
     harness, relations = HARNESSES[language], RELATIONS[language]
     calling = harness.calling_program(relations.candidate(), relations.test(relations.returned))

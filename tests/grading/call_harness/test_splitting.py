@@ -1,4 +1,4 @@
-"""A test is split if all that it does is to compare calls with values; any other keeps the seal."""
+"""A test is split if it only compares calls with values; any other test runs sealed."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from evolcoder.grading.call_harness.registry import HARNESSES
 DATA = Path(__file__).parents[4] / "shared/data"
 SAMPLES = Path(__file__).parents[2] / "sandbox" / "languages.txt"
 UNSPLIT = {"mbpp-cs": 1, "mbpp-scala": 4}
-"""Tests whose brackets do not match: nothing passes them, split or sealed."""
+"""Tests with unbalanced brackets: nothing passes them, split or sealed."""
 CONDITIONS = [
     "CALL != 4", "CALL == 4 && true", "CALL == 4 || CALL", "CALL == 4 ? true : true", "CALL",
     "CALL == 4 == true", "(CALL == 4) == true", "CALL == OTHER", "4 == CALL", "true", "!CALL == 4",
@@ -132,9 +132,9 @@ MORE = {
         "assert((add(a: 2, b: 2) == 4) == true)",
     ]),
 }  # fmt: skip
-"""The second check of a language's sample, and what is no comparison of a call with a value."""
+"""The second check of a language's sample, and checks that do not compare a call and a value."""
 BEHIND = {"csharp", "d", "go", "java", "php", "rust", "scala"}
-"""Languages whose serialiser stands behind the calls."""
+"""Languages whose serialiser follows the calls."""
 
 
 def samples():
@@ -148,8 +148,8 @@ TESTS = dict(samples())
 
 
 @pytest.mark.parametrize("language", HARNESSES)
-def test_calls_and_values_come_apart(language):
-    """Both checks of a sample are found, with the call and without the value in what is called."""
+def test_calls_and_values_are_separated(language):
+    """Both checks of a sample test are found, and calls do not contain expected values."""
     found = HARNESSES[language].split(TESTS[language])
     assert [("2" in check.call, "4" in check.expected) for check in found.comparisons] == [
         (True, False),
@@ -165,7 +165,7 @@ def test_calls_and_values_come_apart(language):
 
 @pytest.mark.parametrize("language", HARNESSES)
 def test_nothing_else_is_split(language):
-    """A statement in place of a check, or a check of another form, leaves the test to the seal."""
+    """A statement instead of a check, or a check of another form, makes the test run sealed."""
     check, others = MORE[language]
     assert check in TESTS[language]
     for other in others:
@@ -177,8 +177,8 @@ def test_nothing_else_is_split(language):
 
 
 @pytest.mark.parametrize("language", HARNESSES)
-def test_what_cannot_be_read_is_no_test(language):
-    """Cut or doubled at any place, a test gives None or whole comparisons, and never an error."""
+def test_malformed_tests_are_not_split_wrongly(language):
+    """Truncated or duplicated tests give None or complete comparisons, and never raise."""
     split, text = HARNESSES[language].split, TESTS[language]
     for place in range(len(text)):
         for broken in (text[:place], text[place:], text[:place] + text):
@@ -188,7 +188,7 @@ def test_what_cannot_be_read_is_no_test(language):
 
 
 def test_a_block_in_d_is_one_comparison():
-    """Results that can be null, and tuples of them, are compared as a whole."""
+    """Nullable results, and tuples of them, are compared as a whole."""
     head = "unittest\n{\n    alias candidate = f;\n\n"
     blocks = (
         "{\n auto result = candidate([]);\n assert(result.isNull);\n}\n"
@@ -225,20 +225,20 @@ def test_a_block_in_d_is_one_comparison():
     ],
 )
 def test_brackets_in_strings_and_comments_do_not_count(brackets, source, parts):
-    """Nor do separators."""
-    found = brackets.parts(source)
+    """Nor do separators in them."""
+    found = brackets.split_at(source)
     assert found == parts or len(found) == parts
 
 
 def test_brackets_that_do_not_match_give_no_parts():
-    """Rather than wrong ones."""
-    assert [C_LIKE.parts(text) for text in ("f(1", "f(1))", "f(1]", ")(")] == [[]] * 4
+    """Instead of wrong parts."""
+    assert [C_LIKE.split_at(text) for text in ("f(1", "f(1))", "f(1]", ")(")] == [[]] * 4
 
 
 @pytest.mark.parametrize("code", [code for code in LANGUAGES if LANGUAGES[code] in HARNESSES])
 @pytest.mark.parametrize("name", ["humaneval", "mbpp"])
 def test_nearly_all_of_a_benchmark_is_split(name, code, tmp_path):
-    """What is not has brackets that do not match."""
+    """The others have unbalanced brackets."""
     if not DATA.is_dir():
         pytest.skip("the benchmarks' data is not here")
     bench = bench_named(f"{name}-{code}", DataFolder(DATA, tmp_path))

@@ -33,13 +33,13 @@ from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.mutated_inputs import inputs_like
 from evolcoder.decontamination.execution.random_inputs import inputs_drawn
 from evolcoder.decontamination.execution.sandbox_programs import adapted
-from evolcoder.grading.answers import read_answer
+from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import (
-    LIGHT_BYTES,
+    INLINE_BYTES,
     TooCostlyError,
-    answers_of,
     call_isolated,
-    costly_limits,
+    comparison_limits,
+    run_calls,
 )
 from evolcoder.sandbox.base import Limits, Sandbox
 
@@ -87,9 +87,9 @@ class Agreement:
         lines = await self._answers(program, name, [given for given, _ in known])
         expected = [line for _, line in known]
         n_bytes = sum(map(len, lines)) + sum(map(len, expected))
-        if n_bytes <= LIGHT_BYTES:
+        if n_bytes <= INLINE_BYTES:
             return agreement(lines, expected, exact=exact)
-        given, limits = [lines, expected, exact], costly_limits(n_bytes)
+        given, limits = [lines, expected, exact], comparison_limits(n_bytes)
         try:
             return float(
                 await call_isolated(
@@ -116,12 +116,12 @@ class Agreement:
         if not inputs:
             return []
         limited_program = f"{program}{name} = limited({name}, meter)\n"
-        lines, _ = await answers_of(self._sandbox, limited_program, name, inputs, LIMITS)
+        lines, _ = await run_calls(self._sandbox, limited_program, name, inputs, LIMITS)
         return lines
 
 
 def _is_value(line: bytes) -> bool:
-    return len(line) <= LIGHT_BYTES and read_answer(line).word == "value"
+    return len(line) <= INLINE_BYTES and decode_answer(line).kind == "value"
 
 
 def _varies(known: ReferenceAnswers) -> bool:

@@ -20,8 +20,8 @@ from typing import Any
 from evolcoder.bench.base import AssertChecks, Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import KINDS
-from evolcoder.grading.assert_parser import plain_checks
-from evolcoder.grading.calls import answers_of
+from evolcoder.grading.assert_parser import parse_equality_asserts
+from evolcoder.grading.calls import run_calls
 from evolcoder.safe_codec import NotPlainError, decode, encode
 from evolcoder.sandbox.base import Limits, Sandbox
 
@@ -85,12 +85,12 @@ async def examples_of(problem: Problem, sandbox: Sandbox) -> tuple[ProblemExampl
     if len(names) != 1 or not isinstance(problem.checks, AssertChecks):
         return ()
     checks = problem.checks
-    found = plain_checks(checks.test_source, names[0], checks.check)
+    found = parse_equality_asserts(checks.test_source, names[0], checks.check)
     exact = found is not None
     if found is None:
         arguments = [problem.reference, checks.test_source, names[0], checks.check]
         given = [[*arguments, MAX_RECORDED, MAX_ARGUMENT_BYTES]]
-        lines, _ = await answers_of(sandbox, _RECORDER, "record", given, LIMITS)
+        lines, _ = await run_calls(sandbox, _RECORDER, "record", given, LIMITS)
         found = list(_parse_recorded(lines))
     small = [pair for pair in found if _is_small(pair)]
     arity = len(small[0][0]) if small else 0

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.bench.comparators import Comparator, compare
-from evolcoder.grading.answers import CandidateAnswer, read_answer
+from evolcoder.grading.answers import CandidateAnswer, decode_answer
 from evolcoder.safe_codec import encode
 
 
@@ -22,9 +22,9 @@ def agreement(lines: Sequence[bytes], expected: Sequence[bytes], *, exact: bool)
 
     Both are encoded; expected answers are values. Calls ended for taking too long are left out.
     """
-    answers = [read_answer(line) for line in lines[: len(expected)]]
+    answers = [decode_answer(line) for line in lines[: len(expected)]]
     given = [*answers, *[CandidateAnswer("raise", "")] * (len(expected) - len(answers))]
-    both = zip(given, map(read_answer, expected), strict=True)
+    both = zip(given, map(decode_answer, expected), strict=True)
     pairs = [two for two in both if not _is_slow(two[0])]
     if not pairs:
         return 1.0
@@ -46,15 +46,15 @@ def agreement_in_sandbox(given: Sequence[Any]) -> float:
 
 
 def _is_slow(answer: CandidateAnswer) -> bool:
-    return answer.word == "raise" and str(answer.value).startswith("Slow:")
+    return answer.kind == "raise" and str(answer.value).startswith("Slow:")
 
 
 def _comparable(answer: CandidateAnswer) -> tuple[str, bytes]:
-    return answer.word, encode(answer.value)
+    return answer.kind, encode(answer.value)
 
 
 def _is_same_answer(answer: CandidateAnswer, expected: CandidateAnswer, exact: bool) -> bool:  # noqa: FBT001
-    if answer.word != "value":
+    if answer.kind != "value":
         return False
     return _comparable(answer) == _comparable(expected) or _is_equivalent(
         answer.value, expected.value, exact

@@ -11,8 +11,8 @@ from typing import Any
 from evolcoder.bench.base import AssertChecks, CallChecks, Problem
 from evolcoder.code.instrument import counted
 from evolcoder.decontamination.execution.sandbox_programs import meter
-from evolcoder.grading.answers import read_answer
-from evolcoder.grading.calls import answers_of
+from evolcoder.grading.answers import decode_answer
+from evolcoder.grading.calls import run_calls
 from evolcoder.sandbox.base import Limits, Sandbox
 
 LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
@@ -52,8 +52,8 @@ async def reference_work(problem: Problem, sandbox: Sandbox) -> int:
     else:
         return 0
     program = meter() + text.format(endless=UNLIMITED)
-    lines, _ = await answers_of(sandbox, program, "work", [given], LIMITS)
-    answer = read_answer(lines[0][:_ANSWER_BYTES]) if lines else None
-    if answer is None or answer.word != "value" or type(answer.value) is not int:
+    lines, _ = await run_calls(sandbox, program, "work", [given], LIMITS)
+    answer = decode_answer(lines[0][:_ANSWER_BYTES]) if lines else None
+    if answer is None or answer.kind != "value" or type(answer.value) is not int:
         return 0
     return min(max(answer.value, 0), UNLIMITED)

@@ -38,8 +38,8 @@ from evolcoder.decontamination.execution.examples import (
 )
 from evolcoder.decontamination.execution.reference_cost import reference_work
 from evolcoder.decontamination.execution.sandbox_programs import MIN_WORK, adapted, prefilter
-from evolcoder.grading.calls import answers_of
-from evolcoder.grading.problem_test import ProblemTest, TestNeeds
+from evolcoder.grading.calls import run_calls
+from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 PREFILTER_LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
@@ -57,7 +57,7 @@ MAX_RESULT_BYTES = 1 << 17
 MAX_CACHED = 200_000
 """Maximum number of functions whose results are cached."""
 
-Needs = Callable[[Problem], Awaitable[TestNeeds]]
+Needs = Callable[[Problem], Awaitable[ReferenceMeasurement]]
 """Returns the resources that a problem's reference needs (`grading.reference_checks`)."""
 
 
@@ -192,7 +192,7 @@ class ExecutionSearch:
             return named
         self.counts.looked_at += 1
         given = [[function.source, function.name, function.returns, list(function.kinds), table]]
-        lines, execution = await answers_of(
+        lines, execution = await run_calls(
             self._sandbox, prefilter(), "prefilter", given, PREFILTER_LIMITS
         )
         self.counts.unfinished += execution.status is not Status.FINISHED

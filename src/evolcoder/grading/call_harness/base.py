@@ -1,12 +1,13 @@
-"""What a harness is: code that calls a candidate and leaves comparing to the parent.
+"""The call harness interface: programs call a candidate, and this process compares the results.
 
-A test that compares calls with values is split. One program holds the candidate and the calls, and
-serialises what they return; another holds the expected values and no candidate. Each writes one
-line per comparison to descriptor 3, in order, flushed before the next call begins. The lines are
-compared by us. A candidate can decide what its process reports; what is expected it never sees.
+A test that compares calls with values is split into two programs. One contains the candidate and
+the calls, and serialises their results; the other contains the expected values and no candidate.
+Each writes one line per comparison to file descriptor 3, in order, flushed before the next call.
+This process compares the lines. A candidate controls what its process reports, but it never sees
+the expected values.
 
-Promises: `split`, `calling_program` and `expected_program` never raise; `same` takes linear time
-and never raises, whatever a line holds.
+Guarantees: `split`, `calling_program` and `expected_program` never raise; `same` takes linear time
+and never raises for any line.
 
 >>> HARNESSES["cpp"].split("} int main() { assert(f(1) == (2)); }").comparisons  # doctest: +SKIP
 (Comparison(call='f(1)', expected='(2)', relation=''),)
@@ -18,36 +19,37 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 ANSWERS = 3
-"""The descriptor to which both programs write their lines."""
-LONGER = 8
-"""How many times as long as the expected line one can be that is worth reading."""
-RANDOM = "[0-9a-f]{16}"
-"""Regex of what is made up anew in every fresh name."""
-SPARE = 1 << 12
-"""Bytes that it may have on top."""
+"""File descriptor to which both programs write their lines."""
+MAX_LENGTH_RATIO = 8
+"""How many times longer than the expected line an equal line can be."""
+RANDOM_SUFFIX = "[0-9a-f]{16}"
+"""Regex of the random part of a fresh name."""
+MAX_EXTRA_BYTES = 1 << 12
+"""Bytes by which an equal line can be longer on top of MAX_LENGTH_RATIO."""
 
 
 class Comparison(NamedTuple):
-    """One check of a test: what is called, and what its result is compared with."""
+    """One check of a test: a call and the value that its result is compared with."""
 
     call: str
-    """Source of the expression that calls the candidate, as it stands in the test."""
+    """Source of the expression that calls the candidate, as in the test."""
     expected: str
     """Source of the expression that the result is compared with."""
     relation: str = ""
-    """How the test compares the two, in the harness's own words, where a language's tests do so in
-    several ways. `same` is not told it: an expected program writes it into its lines."""
+    """How the test compares them, for languages whose tests do so in several ways; names are
+    defined by each harness. `same` does not receive it: expected programs include it in their
+    lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitTest:
-    """A test taken apart."""
+    """A test split into the code before its checks and the checks."""
 
     head: str
-    """What of the test stands before its comparisons and is needed by the calls (what closes the
-    open prompt, an alias of the candidate, helpers, imports), without any expected value."""
+    """Code before the comparisons that the calls need (what closes the open prompt, an alias of the
+    candidate, helpers, imports), without any expected value."""
     comparisons: tuple[Comparison, ...]
-    """Its checks in order; at least one."""
+    """The checks, in order; at least one."""
 
 
 def equal_lines(got: bytes, expected: bytes) -> bool:
@@ -55,32 +57,31 @@ def equal_lines(got: bytes, expected: bytes) -> bool:
     return got == expected
 
 
-def is_plausible(got: bytes, expected: bytes) -> bool:
-    """Tell whether a line is no longer than one that could be the same, written otherwise."""
-    return len(got) <= LONGER * len(expected) + SPARE
+def is_plausible_length(got: bytes, expected: bytes) -> bool:
+    """Whether a line is short enough to be another spelling of the expected line."""
+    return len(got) <= MAX_LENGTH_RATIO * len(expected) + MAX_EXTRA_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class CallHarness:
-    """How tests of a language are taken apart."""
+    """Splits the tests of a language into programs, and compares the lines that they write."""
 
     language: str
     """A key of `evolcoder.text.LANGUAGES`."""
     split: Callable[[str], SplitTest | None] = field(repr=False)
-    """Takes a test apart; None where it does more than compare calls with values. Such a test keeps
-    the seal."""
+    """Splits a test; None if it does more than compare calls with values and has to run sealed."""
     calling_program: Callable[[str, SplitTest], str] = field(repr=False)
-    """Makes a whole program of a candidate's source (a prompt with its continuation, open where the
-    test goes on) that calls it and serialises the results. What it needs stands before the source,
-    fully qualified and under a name by `fresh_name`, so that no honest candidate clashes."""
+    """Builds the program that calls the candidate and serialises the results, from the candidate's
+    source (a prompt with its continuation, left open for the test). Code added before the source
+    uses fully qualified names and a `fresh_name`, so that it does not clash with the candidate."""
     expected_program: Callable[[str, SplitTest], str] = field(repr=False)
-    """Makes a whole program of the problem's prompt, for its types, that holds no candidate and
-    serialises every expected value, at the result's declared type where the language has one. The
-    same arguments give the same text, under which its lines are kept."""
+    """Builds the program that serialises the expected values, at the result's declared type if the
+    language has one. It uses the problem's prompt for its types and contains no candidate. It is
+    deterministic, since its text is part of the cache key of its lines."""
     same: Callable[[bytes, bytes], bool] = field(default=equal_lines, repr=False)
-    """Compares a line of the candidate's (first) with the expected one as the test would."""
+    """Compares a candidate's line (first) with the expected line, as the test would."""
 
 
 def fresh_name(prefix: str = "h") -> str:
-    """Make up an identifier that no program can know of."""
+    """Return a random identifier that no program can predict."""
     return f"{prefix}{secrets.token_hex(8)}"

@@ -1,7 +1,7 @@
 r"""Bash: MultiPL-E's tests compare the output of a call with a string: `[[ $(…) = "…" ]]`.
 
-Newlines at the end of an output do not count, nor does the exit code of the call, which `[[` does
-not look at even under `set -e`. A line is the output with backslash and newline escaped.
+Trailing newlines of the output are ignored, and so is the exit code of the call, which `[[` ignores
+even under `set -e`. A line is the output with backslashes and newlines escaped.
 """
 
 import re
@@ -22,15 +22,13 @@ _HEAD = re.compile(
 _TAIL = r"\s*\}}\s*{}\s*"
 _OPENING = r"\[\[ \$\("
 _ENDING = r""" ==? ("(?:\\.|[^"\\])*"|'[^']*') \]\]\s*"""
-
-
 _CALL = r"""candidate(?: +(?:"(?:\\.|[^"\\])*"|'[^']*'|[\w.+-]+))* *"""
 _SUBSTITUTED = r"""(?<!\\)(?:`|\$[({A-Za-z_])"""
-"""What in a string may depend on the candidate."""
+"""A substitution, whose value may depend on the candidate."""
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take the comparisons apart whose right side is quoted as a whole, and so is no pattern."""
+    """Split a test whose right sides are each one quoted string, so that none is a pattern."""
     head = _HEAD.match(test)
     if head is None:
         return None
@@ -46,7 +44,7 @@ def _split(test: str) -> SplitTest | None:
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Call in a function, as the test does; the calls themselves cannot write to the answers."""
+    """Call in a function, as the test does, with the answers' descriptor closed for the calls."""
     name = fresh_name()
     calls = [f'    {name} "$({check.call} 3>&-)"' for check in test.comparisons]
     run = [f"{name}_run() {{", *calls, "}", f"{name}_run", "exit 0", ""]

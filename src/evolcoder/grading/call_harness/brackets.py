@@ -1,9 +1,9 @@
-r"""Take a test apart that hands calls and values to a function: `assertEquals(call, value)`.
+r"""Splits tests that pass calls and values to an assertion function: `assertEquals(call, value)`.
 
-A language says what its strings, characters and comments look like; brackets and separators inside
-of them do not count. Never raises, and knows no grammar beyond that.
+Each language defines the syntax of its strings, characters and comments; brackets and separators
+inside of them are ignored. Uses no other grammar. Never raises.
 
->>> C_LIKE.parts('f("a,b", (1, 2)), 3')
+>>> C_LIKE.split_at('f("a,b", (1, 2)), 3')
 ['f("a,b", (1, 2))', '3']
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evolcoder.grading.call_harness.base import Comparison, SplitTest
-from evolcoder.grading.call_harness.scan import closing
+from evolcoder.grading.call_harness.scan import closing_bracket
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _STRING = r'"(?:\\.|[^"\\])*"'
@@ -20,31 +20,31 @@ _QUOTED = r"'(?:\\.|[^'\\])*'"
 
 
 class Group(NamedTuple):
-    """What stands in brackets, and what follows them."""
+    """A bracketed text."""
 
     inner: str
     """The text between the brackets."""
     ending: re.Match[str]
-    """What was found behind the closing bracket."""
+    """Match of the text after the closing bracket."""
 
 
 class Brackets:
-    """Reads the source text of one language."""
+    """Matches brackets in the source code of one language."""
 
     __slots__ = ("literal",)
 
     def __init__(self, literal: str) -> None:
-        """Take a regex of one string, character or comment."""
+        """Compile `literal`, a regex of one string, character or comment."""
         self.literal = re.compile(literal, re.DOTALL)
 
-    def parts(self, source: str, separator: str = ",") -> list[str]:
-        """Cut a text at a separator (a regex) outside of brackets; empty if they do not match."""
-        words = rf"(?P<literal>{self.literal.pattern})|[()\[\]{{}}]|(?P<cut>{separator})"
+    def split_at(self, source: str, separator: str = ",") -> list[str]:
+        """Split at a separator (a regex) outside of brackets; empty if brackets do not match."""
+        tokens = rf"(?P<literal>{self.literal.pattern})|[()\[\]{{}}]|(?P<separator>{separator})"
         found, stack, start = [], list[str](), 0
-        for match in re.finditer(words, source, re.DOTALL):
-            if match["literal"] is not None or (match["cut"] is not None and stack):
+        for match in re.finditer(tokens, source, re.DOTALL):
+            if match["literal"] is not None or (match["separator"] is not None and stack):
                 continue
-            if match["cut"] is not None:
+            if match["separator"] is not None:
                 found.append(source[start : match.start()].strip())
                 start = match.end()
             elif match[0] in _CLOSING:
@@ -54,15 +54,15 @@ class Brackets:
         return [] if stack else [*found, source[start:].strip()]
 
     def groups(self, source: str, opening: str, ending: str) -> tuple[list[Group], str]:
-        """Read one bracket group after another from the start of a text.
+        """Parse consecutive bracketed texts from the start of `source`.
 
-        `opening` is a regex that ends with the opening bracket, `ending` one of what follows the
-        closing one. Returns the groups, and the text behind the last.
+        `opening` is a regex that ends with the opening bracket; `ending` is a regex of the text
+        after the closing one. Returns the groups, and the text after the last.
         """
         found, place = list[Group](), 0
         opens, ends = re.compile(opening), re.compile(ending)
         while (opened := opens.match(source, place)) is not None:
-            closed = closing(source, opened.end() - 1, self.literal)
+            closed = closing_bracket(source, opened.end() - 1, self.literal)
             ended = None if closed is None else ends.match(source, closed + 1)
             if closed is None or ended is None:
                 break
@@ -71,45 +71,45 @@ class Brackets:
         return found, source[place:]
 
     def is_call(self, source: str, beginning: str) -> bool:
-        """Tell whether a text begins so, with an opening parenthesis, and ends where that closes.
+        """Whether a text is exactly one call that starts with `beginning`, a regex.
 
-        What else would be computed of a result could hold an expected value.
+        Code that computes something from the result could contain an expected value.
         """
         found = re.match(beginning, source)
         place = source.find("(")
-        return found is not None and closing(source, place, self.literal) == len(source) - 1
+        return found is not None and closing_bracket(source, place, self.literal) == len(source) - 1
 
     def calls_candidate(self, value: str) -> bool:
-        """Tell whether a value that is expected calls the candidate itself."""
+        """Whether an expected value calls the candidate."""
         return re.search(r"\bcandidate\b", self.literal.sub("", value)) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentForm:
-    """What such tests of a language look like, in regexes."""
+    """The form of a language's tests, as regexes."""
 
     head: str
-    """All that stands before the first check; the group `kept` is what calls need of it, and the
-    group `name` what the test is called in `tail`."""
+    """Everything before the first check. Group `kept` is the part that calls need; group `name` is
+    the name of the test."""
     opening: str
-    """What begins a check, up to its opening parenthesis."""
+    """Start of a check, up to its opening parenthesis."""
     call: str
-    """What the call begins with."""
+    """Start of the call."""
     brackets: Brackets
-    """Reads the language."""
+    """Bracket matcher of the language."""
     ending: str = r"\s*"
-    """What follows the closing parenthesis."""
+    """Text after the closing parenthesis."""
     tail: str = ""
-    """All that stands behind the last check; NAME stands for the test's name."""
+    """Everything after the last check; NAME is replaced by the test's name."""
     separator: str = ","
-    """What stands between the arguments."""
+    """Separator of arguments."""
     places: tuple[int, int] = (0, 1)
-    """Which of the arguments is the call, and which the value."""
+    """Indices of the call and the value among the arguments."""
     others: tuple[tuple[int, str], ...] = ()
-    """Places of all others, and what they are; the one that comes last is the relation."""
+    """Index and regex of each other argument; the last one is the relation."""
 
     def split(self, test: str) -> SplitTest | None:
-        """Take a test apart; other statements among the checks make it None."""
+        """Split a test; None if it has other statements."""
         head = re.match(self.head, test, re.DOTALL)
         if head is None:
             return None
@@ -124,7 +124,7 @@ class ArgumentForm:
         )
 
     def _comparison(self, text: str) -> Comparison | None:
-        parts = self.brackets.parts(text, self.separator)
+        parts = self.brackets.split_at(text, self.separator)
         if len(parts) != len(self.places) + len(self.others):
             return None
         call, value = (parts[place] for place in self.places)
@@ -139,7 +139,7 @@ class ArgumentForm:
 
 _SLASHES = r"//[^\n]*|/\*.*?\*/"
 C_LIKE = Brackets(f"{_SLASHES}|{_STRING}|'(?:\\\\[^']*|[^'\\\\])'|`[^`]*`")
-"""C#, D, Go, Scala, Swift; single quotes hold one character."""
+"""C#, D, Go, Scala, Swift; single quotes enclose one character."""
 JULIA = Brackets(rf'"{{3}}.*?"{{3}}|{_STRING}|#[^\n]*|\'(?:\\[^\']*|[^\'\\])\'')
 LISP = Brackets(rf"#\\(?:\w+|.)|{_STRING}|;[^\n]*|#\|.*?\|#|\|[^|]*\|")
 """Racket."""
@@ -149,4 +149,4 @@ LUA = Brackets(
 SCRIPT = Brackets(f"#[^\\n]*|{_STRING}|{_QUOTED}")
 """Perl, R, Ruby."""
 SHELL = Brackets(rf"{_STRING}|'[^']*'|\\.")
-"""Bash; what is substituted inside of a string counts as part of the string."""
+"""Bash; a substitution inside a string is part of the string."""

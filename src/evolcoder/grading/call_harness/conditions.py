@@ -1,7 +1,7 @@
-r"""Take a test apart that wants conditions to hold: `f(1) == 2`, `!f(1)`, `abs(f(1) - 2) < 1e-6`.
+r"""Splits tests that assert conditions: `f(1) == 2`, `!f(1)`, `abs(f(1) - 2) < 1e-6`.
 
-A rule says what stands around the candidate's call, and what is then compared with what. Never
-raises; takes time that grows with the text's length alone; what no rule reads gives None.
+A rule describes the text around the candidate's call, and the comparison that it amounts to. Never
+raises; takes linear time. A condition that matches no rule makes the result None.
 
 >>> negated = Rule(before="!", after=r"\s*", call="!CALL", expected="true")
 >>> Conditions((negated,)).split("int main() {", ["!f(1)"]).comparisons
@@ -14,74 +14,74 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evolcoder.grading.call_harness.base import Comparison, SplitTest
-from evolcoder.grading.call_harness.scan import C_LITERAL, TestForm, call_end, closing
+from evolcoder.grading.call_harness.scan import C_LITERAL, AssertForm, call_end, closing_bracket
 
 _GAP = re.compile(r"(?:\s|//[^\n]*(?:\n|$)|/\*[\s\S]*?\*/)*")
 """White space and comments of C++, Java, JavaScript and Rust."""
 _LITERALS = re.compile(r"[\s\[\]{},:.+!\w-]+")
-"""What values of literals are made of, once strings are left out."""
+"""Text of values that consist of literals, without strings."""
 _NO_LITERAL = re.compile(r"(?<![\w.])(?!(?:true|false|vec)\b)[^\W\d]|!(?!\s*\[)")
-"""What shows that a value is not made of literals alone."""
+"""Text that a value made of literals does not contain."""
 _WORDS = re.compile("CALL|VALUE|WITHIN|TYPE")
 
 
 class Rule(NamedTuple):
-    """How one kind of condition is read, and what becomes of it.
+    """Parses one kind of condition into a comparison.
 
-    CALL in `call` is the candidate's call, and other words in capitals in `expected` are the groups
-    of that name.
+    In the templates `call` and `expected`, CALL is the candidate's call, TYPE is the name of a
+    type, and VALUE and WITHIN are the regex groups of that name.
     """
 
     before: str
-    """Regex of what stands before the call."""
+    """Regex of the text before the call."""
     after: str
-    """Regex of all that stands behind it; the group `value`, here or before, is compared with."""
+    """Regex of the text after the call. Group `value`, here or in `before`, is the value."""
     call: str = "CALL"
-    """What is serialised; no value that is expected may be part of it."""
+    """Template of the expression that is serialised; it must not contain an expected value."""
     expected: str = "VALUE"
-    """What it is compared with."""
+    """Template of the expected expression."""
     relation: str = ""
-    """How."""
+    """Relation of the comparison."""
 
 
-class Read(NamedTuple):
-    """A condition that has been read."""
+class ParsedCondition(NamedTuple):
+    """A parsed condition."""
 
     name: str
-    """What the candidate is called."""
+    """Name of the candidate's function."""
     comparison: Comparison
-    """What is left to be compared."""
+    """The comparison that the condition amounts to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions that tests of a language consist of."""
+    """Parses the conditions of a language's tests."""
 
     rules: tuple[Rule, ...]
-    """Tried in order."""
+    """Rules, tried in order."""
     literal: re.Pattern[str] = C_LITERAL
     """A string, character or comment."""
     binds_less: str = r"&&|\|\||[?&|^,;]|[=!]=|\b(?:and|or|xor|bitand|bitor|not_eq)\b"
-    """What makes a value more than one operand where it stands in no bracket."""
+    """Operators that may not occur in a value outside of brackets."""
     names: str = r"\w+"
-    """Regex of what a candidate may be called, and nothing that computes with its results."""
+    """Regex of possible names of candidates; excludes functions that compute with their results."""
 
     def split(self, head: str, texts: Sequence[str], type_name: str = "") -> SplitTest | None:
-        """Read all conditions; one that cannot be read, or a second function, makes it None.
+        """Parse all conditions; None if one cannot be parsed or there are several functions.
 
-        The name of a type, if a test has one, stands for TYPE.
+        `type_name` replaces TYPE in templates.
         """
-        found = [one for text in texts if (one := self._read(text, type_name))]
+        found = [one for text in texts if (one := self._parse(text, type_name))]
         if not 0 < len(found) == len(texts) or len({one.name for one in found}) > 1:
             return None
         return SplitTest(head, tuple(one.comparison for one in found))
 
     def mentions(self, text: str, name: str) -> bool:
-        """Tell whether a name stands in a text outside of strings."""
+        """Whether a name occurs in a text outside of strings."""
         bare = self.literal.sub('""', text)
         return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", bare) is not None
 
-    def _read(self, text: str, type_name: str) -> Read | None:
+    def _parse(self, text: str, type_name: str) -> ParsedCondition | None:
         for rule in self.rules:
             before = re.match(rule.before, text)
             end = call_end(text, before.end(), self.literal) if before else None
@@ -92,39 +92,40 @@ class Conditions:
             name = call.partition("(")[0].strip()
             words = before.groupdict() | after.groupdict() | {"call": call, "type": type_name}
             if re.fullmatch(self.names, name) and self._is_value(words.get("value"), name):
-                call, expected = (_filled(one, words) for one in (rule.call, rule.expected))
-                return Read(name, Comparison(call, expected, rule.relation))
+                call, expected = (_fill(one, words) for one in (rule.call, rule.expected))
+                return ParsedCondition(name, Comparison(call, expected, rule.relation))
             return None
         return None
 
     def _is_value(self, value: str | None, name: str) -> bool:
-        form = TestForm("", "", literal=self.literal, binds_less=self.binds_less)
+        form = AssertForm("", "", literal=self.literal, binds_less=self.binds_less)
         return value is None or form.is_value(value, name)
 
 
 @dataclass(frozen=True, slots=True)
 class BodyForm:
-    """Tests that are one function of assertions and of variables made from literals."""
+    """Tests that are one function of assertions and variables initialised with literals."""
 
     head: str
-    """Regex of all that stands before the first statement."""
+    """Regex of everything before the first statement."""
     begin: str
-    """Template of `re.Match.expand` for what of it is needed by the calls."""
+    """Template (of `re.Match.expand`) for the part of the head that calls need."""
     opening: str
-    """Regex that begins an assertion, up to its opening parenthesis; conditions include it."""
+    """Regex of an assertion's start, up to its opening parenthesis; conditions include it."""
     tail: str
-    """Regex of all that stands behind the last statement; NAME is the head's group `name`."""
+    """Regex of everything after the last statement; NAME is the head's group `name`."""
     conditions: Conditions = field(repr=False)
-    """Reads an assertion without its closing parenthesis."""
+    """Parses an assertion without its closing parenthesis."""
     variable: str = r"(?!)"
     """Regex of a declaration up to its value, with the group `name`."""
     ending: str = r"\s*;"
-    """What ends a statement."""
+    """Regex of a statement's end."""
     block: str = ""
-    """An expression that declares a variable, DECLARED, and is VALUE; empty where there is none."""
+    """Template of an expression that runs the declaration DECLARED and evaluates to VALUE; empty if
+    the language has none."""
 
     def split(self, test: str) -> SplitTest | None:
-        """Take a test apart; other statements make it None."""
+        """Split a test; None if it has other statements."""
         head = re.match(self.head, test)
         if head is None:
             return None
@@ -136,15 +137,15 @@ class BodyForm:
             return None
         found = self.conditions.split(head.expand(self.begin), texts, groups.get("type") or "")
         for one in variables:
-            found = self._declared(found, one) if found else None
+            found = self._with_variable(found, one) if found else None
         return found
 
     def _statements(self, test: str, place: int) -> tuple[list[str], list[re.Match[str]], int]:
-        """Return conditions, declarations, and where the statements end."""
+        """Return conditions, declarations, and the end of the statements."""
         texts, variables = list[str](), list[re.Match[str]]()
         while True:
-            place = _after_gap(test, place)
-            if (end := self._assertion(test, place)) is not None:
+            place = _skip_gap(test, place)
+            if (end := self._assertion_end(test, place)) is not None:
                 texts.append(test[place:end].rpartition(")")[0])
             elif (declared := self._declaration(test, place)) is not None:
                 variables.append(declared)
@@ -153,10 +154,10 @@ class BodyForm:
                 return texts, variables, place
             place = end
 
-    def _declared(self, split: SplitTest, variable: re.Match[str]) -> SplitTest | None:
-        """Put a variable before the calls, or into the values where they alone mention it.
+    def _with_variable(self, split: SplitTest, variable: re.Match[str]) -> SplitTest | None:
+        """Declare a variable before the calls, or inside the values if only they use it.
 
-        What calls are given may be changed by them, so that no value can be compared with it.
+        A call may change its arguments, so a variable that calls and values use makes it None.
         """
         name, text = variable["name"], f"{variable[0].rstrip(';')};"
         in_values = any(self.conditions.mentions(one.expected, name) for one in split.comparisons)
@@ -177,15 +178,15 @@ class BodyForm:
             ),
         )
 
-    def _assertion(self, test: str, place: int) -> int | None:
-        """Return where the assertion ends that begins at a place."""
+    def _assertion_end(self, test: str, place: int) -> int | None:
+        """Return the end of the assertion that begins at `place`."""
         opened = re.compile(self.opening).match(test, place)
-        close = closing(test, opened.end() - 1, self.conditions.literal) if opened else None
+        close = closing_bracket(test, opened.end() - 1, self.conditions.literal) if opened else None
         ended = None if close is None else re.compile(self.ending).match(test, close + 1)
         return ended.end() if ended else None
 
     def _declaration(self, test: str, place: int) -> re.Match[str] | None:
-        """Find a variable that is declared at a place, with a value of literals alone."""
+        """Match a declaration at `place` whose value consists of literals."""
         form = rf"{self.variable}(?P<literals>[^;]*?){self.ending}"
         found = re.compile(form).match(test, place)
         bare = self.conditions.literal.sub("", found["literals"]) if found else ""
@@ -193,10 +194,10 @@ class BodyForm:
         return found if found and bare.strip() and is_plain else None
 
 
-def _after_gap(text: str, place: int) -> int:
+def _skip_gap(text: str, place: int) -> int:
     found = _GAP.match(text, place)
     return found.end() if found else place
 
 
-def _filled(template: str, words: Mapping[str, str | None]) -> str:
+def _fill(template: str, words: Mapping[str, str | None]) -> str:
     return _WORDS.sub(lambda word: words.get(word[0].lower()) or "", template)

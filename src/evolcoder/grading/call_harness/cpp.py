@@ -1,24 +1,30 @@
 """C++: tests of the form `assert(f(arguments) == value);` in a main function.
 
-A line says type and value, such as `vector<i64> [1,2]`. Two lines are the same where `==` compiles
-for the types and holds: numbers by their common type, strings of any kind by their characters, an
-optional with what it may hold, tuples element by element, all else at the same type. The text of a
-floating-point number stands for one number only; a NaN that is expected equals nothing. A line
-that is expected and begins with `near` says how near a number, or each one of a vector, has to be.
+Also assertions of a call, of its negation, of a difference below a tolerance, and of
+HumanEvalPack's `issame`.
 
-Also assertions of a call, of its negation, of nearness, and of `issame` as HumanEvalPack has it.
+A line contains type and value, such as `vector<i64> [1,2]`. Two lines are equal if `==` compiles
+for the types and is true: numbers by their common type, strings of any kind by their characters, an
+optional with its value type, tuples element by element, all else at the same type. The text of a
+floating-point number is unambiguous; an expected NaN equals nothing. An expected line that begins
+with `near` contains the tolerance for a number, or for each element of a vector.
 """
 
 import re
 import struct
 from decimal import Context, Decimal
 
-from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grading.call_harness.base import (
+    CallHarness,
+    SplitTest,
+    fresh_name,
+    is_plausible_length,
+)
 from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _LINES = r"(?:[ \t]*#[ \t]*(?:include|undef)[^\n]*\n|[ \t]*\n)*"
-_FORM = TestForm(
+_FORM = AssertForm(
     head=(
         rf"{_LINES}[ \t]*\}}{_LINES}\s*int\s+main\s*\([^()]*\)\s*\{{\s*"
         r"(?:auto\s+candidate\s*=\s*&?\s*\w+\s*;\s*)?"
@@ -55,7 +61,7 @@ _RULES = (
 
 
 def _conditions(issame: str, *rules: Rule) -> BodyForm:
-    """Say what tests look like that have such a function `issame`, if any."""
+    """Return the form of tests that define the helper function `issame` (a regex), if any."""
     return BodyForm(
         head=rf"{_LINES}[ \t]*(?P<close>\}}?){_LINES}{issame}\s*int\s+main\s*\([^()]*\)\s*\{{",
         begin=r"\g<close>\nint main() {\n",
@@ -223,10 +229,10 @@ template <class T> int NAME(const T &one) {
 """
 _NUMBER = re.compile(r"bool|[iuf](?:8|16|32|64|128)")
 _MOST_TYPE = 1000
-"""Characters of a type; a program can make its own as long as it likes."""
+"""Maximum characters of a type name; a candidate's own types can be of any length."""
 _INT_BITS = 32
 _LONG_DOUBLE = Context(prec=36)
-"""The digits in which a long double is written."""
+"""The number of digits with which the serialiser writes a long double."""
 
 
 def _calling_program(candidate: str, split: SplitTest) -> str:
@@ -251,7 +257,7 @@ def _expected_program(prompt: str, split: SplitTest) -> str:
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take a test of one of the forms apart."""
+    """Split a test of one of the forms."""
     found = (form.split(test) for form in _FORMS)
     return _FORM.split(test) or next(filter(None, found), None)
 
@@ -259,7 +265,7 @@ def _split(test: str) -> SplitTest | None:
 def _same(got: bytes, expected: bytes) -> bool:
     if got == expected:
         return not expected.startswith(b"near ")
-    if not is_plausible(got, expected):
+    if not is_plausible_length(got, expected):
         return False
     (kind, _, value), (wanted, _, text) = (
         line.decode("utf-8", "replace").partition(" ") for line in (got, expected)
@@ -275,14 +281,14 @@ def _equal_values(kind: str, value: str, wanted: str, text: str) -> bool:
     """Compare two values of named types as `==` does."""
     if "nullopt" in {kind, wanted} and "nullopt" == value == text:
         return f"{kind}{wanted}".removeprefix("nullopt").startswith("optional<")
-    kind, wanted = _held(kind), _held(wanted)
+    kind, wanted = _value_type(kind), _value_type(wanted)
     if _NUMBER.fullmatch(kind) and _NUMBER.fullmatch(wanted) and value != text:
         return _equal_numbers(kind, value, wanted, text)
     return value == text and _comparable(kind) == _comparable(wanted)
 
 
 def _near(kind: str, value: str, within: str, wanted: str, text: str) -> bool:
-    """Compare a number, or every one of a vector of floats, with one that it should be near to."""
+    """Compare a number, or a vector of floats, with the expected one within a tolerance."""
     if kind.startswith("vector<"):
         return kind == wanted and _all_near(value[1:-1].split(","), within, text[1:-1].split(","))
     return bool(_NUMBER.fullmatch(kind)) and _all_near([value], within, [text])
@@ -298,23 +304,23 @@ def _all_near(values: list[str], within: str, wanted: list[str]) -> bool:
         return False
 
 
-def _held(name: str) -> str:
-    """Name what an optional may hold."""
+def _value_type(name: str) -> str:
+    """Return the value type of an optional; other types unchanged."""
     return name[len("optional<") : -1] if name.startswith("optional<") else name
 
 
 def _comparable(name: str) -> str:
-    """Name a type so that all have one name that `==` takes as operands of the kind."""
-    name = _held(name)
+    """Return a name that is equal for types that `==` can compare."""
+    name = _value_type(name)
     if _NUMBER.fullmatch(name):
         return "number"
     if not name.startswith("tuple<"):
         return name
-    return f"tuple<{','.join(map(_comparable, _arguments(name[len('tuple<') : -1])))}>"
+    return f"tuple<{','.join(map(_comparable, _type_arguments(name[len('tuple<') : -1])))}>"
 
 
-def _arguments(names: str) -> list[str]:
-    """Cut a list of types at its own commas."""
+def _type_arguments(names: str) -> list[str]:
+    """Split a list of types at its top-level commas."""
     found, depth = [""], 0
     for character in names:
         depth += (character == "<") - (character == ">")
@@ -326,7 +332,7 @@ def _arguments(names: str) -> list[str]:
 
 
 def _equal_numbers(kind: str, value: str, wanted: str, text: str) -> bool:
-    """Compare two numbers after the usual arithmetic conversions; what is none equals nothing."""
+    """Compare two numbers after the usual arithmetic conversions; an invalid one equals nothing."""
     try:
         return _equal(kind, _number(kind, value), wanted, _number(wanted, text))
     except (ValueError, ArithmeticError):
@@ -347,7 +353,7 @@ def _equal(kind: str, one: Decimal, wanted: str, other: Decimal) -> bool:
 
 
 def _number(kind: str, text: str) -> Decimal:
-    """Read a number as its type writes it, a float or double exactly."""
+    """Parse a number in its type's format, a float or double exactly."""
     if kind == "bool":
         return Decimal(text == "true")
     if kind in {"f32", "f64"}:
@@ -356,9 +362,9 @@ def _number(kind: str, text: str) -> Decimal:
 
 
 def _rounded(number: Decimal, *, is_float: bool) -> float:
-    """Convert to double, or to float."""
-    whole = float(number)
-    return struct.unpack("f", struct.pack("f", whole))[0] if is_float else whole
+    """Round to double, or to float."""
+    double = float(number)
+    return struct.unpack("f", struct.pack("f", double))[0] if is_float else double
 
 
 def _bits(name: str) -> int:

@@ -1,15 +1,14 @@
 """C#: MultiPL-E's tests are `Debug.Assert` of `result == value` or of `result.Equals(value)`.
 
-`==` stands for numbers and truth values. `Equals` compares tuples item by item, and any two values
-only if their types are the same; lists, arrays and dictionaries equal nothing but themselves, so no
-result equals the one that a test makes. A result that is null is an error where its type is no
-`Nullable`.
+`==` compares numbers and booleans. `Equals` compares values of the same type, tuples item by item;
+lists, arrays and dictionaries only equal themselves, so no result equals the one that a test
+creates. A null result is an error unless its type is `Nullable`.
 """
 
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _SERIALISER = r"""
 static class NAME
@@ -115,8 +114,8 @@ _EXPECTED = {
     "REFERENCE": r'"\u2260"',
 }
 _UNEQUAL = "\u2260".encode()
-"""What a reference becomes that equals only itself; texts are ASCII, so no other value has it."""
-_FORM = TestForm(
+"""Text of an object that only equals itself; all other texts are ASCII."""
+_FORM = AssertForm(
     head=r"\s*\}\s*public static void Main\(string\[\] args\)\s*\{\s*",
     opening=r"[ \t]*Debug\.Assert\(",
     relations={
@@ -129,7 +128,7 @@ _FORM = TestForm(
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Call in the main method, with the serialiser in a class of its own."""
+    """Call in the main method, with the serialiser in a separate class."""
     name = fresh_name("H")
     calls = [f"    {name}.{check.relation}({check.call});" for check in test.comparisons]
     main = [test.head, *calls, "    }", "}"]
@@ -137,7 +136,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:
-    """Serialise the expected values, boxed as `Equals` gets them."""
+    """Serialise the expected values, boxed as they are passed to `Equals`."""
     head = re.findall(r"(?m)^using [^;]*;", prompt)
     boxed = {"Method": "Method<object>"}
     values = [
@@ -149,7 +148,7 @@ def _expected_program(prompt: str, test: SplitTest) -> str:
 
 
 def _same(got: bytes, expected: bytes) -> bool:
-    """Compare the texts; none that holds a reference equals another."""
+    """Compare the texts; one that contains a reference equals nothing."""
     return got == expected and _UNEQUAL not in expected
 
 

@@ -1,16 +1,16 @@
 """D: MultiPL-E's tests are `assert(candidate(…) == …)` in a `unittest`.
 
-Numbers, truth values and characters are equal by value, whatever their types; a `Nullable` that
-holds a value equals that value. Results that can be null are looked at in blocks of their own,
-`auto result = candidate(…); assert(!result.isNull && result.get == …);`, or item by item where they
-are tuples. A structure, a class or a pointer equals nothing.
+Numbers, booleans and characters are equal by value, whatever their types; a `Nullable` with a value
+equals that value. Nullable results are checked in separate blocks,
+`auto result = candidate(…); assert(!result.isNull && result.get == …);`, tuples of them item by
+item. A structure, a class or a pointer equals nothing.
 """
 
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
 from evolcoder.grading.call_harness.brackets import C_LIKE
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _SERIALISER = r"""
 struct NAME
@@ -101,7 +101,7 @@ struct NAME
 """
 _HEAD = re.compile(r"\s*\}?\s*unittest\s*\{\s*(alias candidate = [\w.]+;)\s*")
 _TAIL = r"\s*\}\s*void main\(\)\s*\{\s*\}\s*"
-_FORM = TestForm(
+_FORM = AssertForm(
     head=_HEAD.pattern, opening=r"[ \t]*assert\(", relations={"": r"\s*==(?!=)"}, tail=_TAIL
 )
 _RESULT = re.compile(r"\s*auto result = (.*)", re.DOTALL)
@@ -109,7 +109,7 @@ _GET = r"!result{0}\.isNull && result{0}\.get == (.*)"
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take the assertions apart, those in blocks too."""
+    """Split a test of assertions or of blocks."""
     head = _HEAD.match(test)
     if head is None:
         return None
@@ -123,14 +123,14 @@ def _split(test: str) -> SplitTest | None:
 
 
 def _block(block: str) -> Comparison | None:
-    """Read what a block says of a result that is null, or of a tuple's items that are."""
-    first, *rest = C_LIKE.parts(block, ";")
+    """Parse a block that checks a nullable result, or a tuple of nullable items."""
+    first, *rest = C_LIKE.split_at(block, ";")
     call = _RESULT.fullmatch(first)
     if call is None or not C_LIKE.is_call(call[1], r"candidate\(") or not rest or rest.pop():
         return None
-    told = [re.fullmatch(r"assert\((.*)\)", one, re.DOTALL) for one in rest]
-    texts = [one[1].strip() for one in told if one]
-    if not texts or len(texts) < len(told):
+    asserts = [re.fullmatch(r"assert\((.*)\)", one, re.DOTALL) for one in rest]
+    texts = [one[1].strip() for one in asserts if one]
+    if not texts or len(texts) < len(asserts):
         return None
     if texts[0].startswith(("result[", "!result[")):
         items = [_value(text, rf"\[{number}\]") for number, text in enumerate(texts)]
@@ -141,7 +141,7 @@ def _block(block: str) -> Comparison | None:
 
 
 def _value(text: str, item: str) -> str | None:
-    """Return the source of what a result or its item must be."""
+    """Return the source of the expected value of a result or of one of its items."""
     if re.fullmatch(rf"result{item}\.isNull", text):
         return "null"
     found = re.fullmatch(_GET.format(item), text, re.DOTALL)
@@ -149,7 +149,7 @@ def _value(text: str, item: str) -> str | None:
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Call in the main function; the serialiser sees nothing of the candidate's but its results."""
+    """Call in the main function; the serialiser uses no names of the candidate."""
     name = fresh_name()
     opaque = {"OPAQUE": 'return "?";', "NOT_A_NUMBER": 'return "?";'}
     calls = [f"    {name}.line({check.call});" for check in test.comparisons]
@@ -158,7 +158,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:
-    """Serialise the expected values; one that has no text of its own does not compile, or ends."""
+    """Serialise the expected values; unsupported ones do not compile or end the program."""
     opaque = {"OPAQUE": "static assert(0);", "NOT_A_NUMBER": "assert(0);"}
     imports = re.findall(r"(?m)^import [^;]*;", prompt)
     values = [f"    Expected.line({check.expected});" for check in test.comparisons]

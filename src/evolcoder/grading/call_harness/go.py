@@ -1,11 +1,11 @@
-"""Go: MultiPL-E's tests compare the texts that `fmt.Sprintf("%v", …)` makes of two values.
+"""Go: MultiPL-E's tests compare the texts that `fmt.Sprintf("%v", …)` returns for two values.
 
-So a line is that text, quoted. The calls stand in a `TestMain` of their own, which runs no tests;
-packages that the test's own code would have used are used once more.
+A line is that text, quoted. The calls are in a `TestMain`, which runs no tests. Packages that only
+the removed test code used are referenced, since Go rejects unused imports.
 
-HumanEvalPack's call `assert.Equal(value, f(arguments))` of testify, which compares as
-`reflect.DeepEqual` does: there a line says type and value of all parts, such as `[]int[int 1]`, a
-nil slice is no empty one, and a NaN that is expected equals nothing. Testify is not needed.
+HumanEvalPack's tests call `assert.Equal(value, f(arguments))` of testify, which compares like
+`reflect.DeepEqual`. There a line contains type and value of all parts, such as `[]int[int 1]`; a
+nil slice differs from an empty one, and an expected NaN equals nothing. Testify is not required.
 """
 
 import re
@@ -90,7 +90,7 @@ _DEEP_IMPORTS = "".join(f'NAME{name} "{name}"\n    ' for name in ("reflect", "so
 _TESTIFY = re.compile(r'(?m)^[ \t]*(?:import[ \t]+)?"github\.com/stretchr/testify/assert"[ \t]*$')
 _ASSERT = re.compile(r"\s*func Test\w*\(t \*testing\.T\) \{\s*assert := assert\.New\(t\)\s*")
 _USED = "var _, _ = fmt.Sprintf, testing.Verbose"
-"""A package that is imported must be used."""
+"""Go rejects unused imports."""
 _PACKAGE = re.compile(r"(?m)^package \w+[^\n]*$")
 _HEAD = re.compile(
     r"(\s*\}?\s*)func Test\w*\(t \*testing\.T\) \{\s*(candidate := [\w.]+)\s*"
@@ -105,12 +105,12 @@ _TAIL = (
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take a test of either form apart."""
+    """Split a test of either form."""
     return _split_table(test) or _split_assertions(test)
 
 
 def _split_assertions(test: str) -> SplitTest | None:
-    """Take calls of `assert.Equal` apart."""
+    """Split a test of calls of `assert.Equal`."""
     head = _ASSERT.match(test)
     if head is None:
         return None
@@ -122,8 +122,8 @@ def _split_assertions(test: str) -> SplitTest | None:
 
 
 def _equality(arguments: str) -> Comparison | None:
-    """Read a value, a call, and what is said if they differ."""
-    parts = C_LIKE.parts(arguments)
+    """Parse the arguments of `assert.Equal`: a value, a call, and an optional message."""
+    parts = C_LIKE.split_at(arguments)
     if len(parts) not in {2, 3} or not all(re.fullmatch(r'"[^"\\]*"', one) for one in parts[2:]):
         return None
     value, call = parts[:2]
@@ -135,7 +135,7 @@ def _equality(arguments: str) -> Comparison | None:
 
 
 def _split_table(test: str) -> SplitTest | None:
-    """Take the table of calls and values apart."""
+    """Split a test with a table of calls and values."""
     head = re.match(_HEAD, test)
     if head is None:
         return None
@@ -147,17 +147,17 @@ def _split_table(test: str) -> SplitTest | None:
 
 
 def _comparison(entry: str) -> Comparison | None:
-    parts = C_LIKE.parts(entry)
-    told = [re.fullmatch(r"(\w+):\s*(.+)", part, re.DOTALL) for part in parts]
-    named = {one[1]: one[2] for one in told if one}
-    call, value = named.get("actual", ""), named.get("expected", "")
+    parts = C_LIKE.split_at(entry)
+    matches = [re.fullmatch(r"(\w+):\s*(.+)", part, re.DOTALL) for part in parts]
+    fields = {one[1]: one[2] for one in matches if one}
+    call, value = fields.get("actual", ""), fields.get("expected", "")
     if len(parts) != 2 or not value or not C_LIKE.is_call(call, r"candidate\("):
         return None
     return None if C_LIKE.calls_candidate(value) else Comparison(call, value)
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Import under names of our own, and call before any test would run."""
+    """Import packages under fresh names, and call the candidate in `TestMain`, before any test."""
     name, is_deep = fresh_name(), _is_deep(test)
     source = _TESTIFY.sub("", candidate) if is_deep else candidate
     at = match.end() if (match := _PACKAGE.search(source)) else 0
@@ -174,7 +174,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
-    """Serialise the expected values, which the test takes as they are."""
+    """Serialise the expected values, without conversion."""
     is_deep = _is_deep(test)
     imports = _IMPORTS.replace("MORE", _DEEP_IMPORTS.rstrip() * is_deep).replace("NAME", "expected")
     serialiser = _serialiser("expected", "NaN, equal to nothing", "panic(text)", is_deep=is_deep)

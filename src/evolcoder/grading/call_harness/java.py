@@ -3,22 +3,26 @@
 Also lists of such conditions, `List<Boolean> correct = Arrays.asList(s.f(arguments) == value, …);`
 of which none may be false.
 
-A line is a primitive type and its value, such as `long 5`, where the test compares by `==`, and a
-value as Java would write it, such as `[5L, "a"]`, where it compares by `equals`. Lines are the same
-where primitives are equal after binary numeric promotion, and where the values that `equals`
-compares have the same classes, as far as it looks at them: any list equals any list. A NaN that is
-expected by `==` equals nothing.
+If the test uses `==`, a line is a primitive type and its value, such as `long 5`; lines are equal
+if the primitives are equal after binary numeric promotion, and an expected NaN equals nothing. If
+it uses `equals`, a line is a value in Java's syntax, such as `[5L, "a"]`; lines are equal if values
+and classes are, as far as `equals` distinguishes classes: any list can equal any other list.
 """
 
 import re
 import struct
 
-from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grading.call_harness.base import (
+    CallHarness,
+    SplitTest,
+    fresh_name,
+    is_plausible_length,
+)
 from evolcoder.grading.call_harness.brackets import C_LIKE
 from evolcoder.grading.call_harness.conditions import Conditions, Rule
-from evolcoder.grading.call_harness.scan import C_LITERAL, TestForm, closing
+from evolcoder.grading.call_harness.scan import C_LITERAL, AssertForm, closing_bracket
 
-_FORM = TestForm(
+_FORM = AssertForm(
     head=r"\s*\}\s*public static void main\(String\[\] args\)[^{;]*\{\s*",
     opening=r"[ \t]*assert\s*\(",
     relations={"equal": r"\s*\.equals\s*\(", "same": r"\s*==(?!=)"},
@@ -176,12 +180,12 @@ _IMPORT = re.compile(r"^[ \t]*import\s[^\n]*", re.MULTILINE)
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take a test of either form apart."""
+    """Split a test of either form."""
     head = _LIST_HEAD.match(test)
-    close = closing(test, head.end() - 1, C_LITERAL) if head else None
+    close = closing_bracket(test, head.end() - 1, C_LITERAL) if head else None
     if head is None or close is None:
         return _FORM.split(test)
-    conditions = C_LIKE.parts(test[head.end() : close])
+    conditions = C_LIKE.split_at(test[head.end() : close])
     is_whole = _LIST_TAIL.fullmatch(test, close)
     return _CONDITIONS.split(head["kept"], conditions) if is_whole else None
 
@@ -193,7 +197,7 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, split: SplitTest) -> str:
-    """Take no more of a prompt than its imports: some declare types that there are not."""
+    """Use only the imports of the prompt: some prompts declare types that do not exist."""
     imports = "".join(f"{line}\n" for line in _IMPORT.findall(prompt))
     lines = "".join(f"    Harness.{one.relation}({one.expected});\n" for one in split.comparisons)
     main = f"class Problem {{\n    public static void main(String[] args) {{\n{lines}"
@@ -214,7 +218,7 @@ def _serialiser(name: str, words: dict[str, str]) -> str:
 def _same(got: bytes, expected: bytes) -> bool:
     if got == expected:
         return True
-    if not is_plausible(got, expected):
+    if not is_plausible_length(got, expected):
         return False
     one, other = (_PRIMITIVE.fullmatch(line.decode("utf-8", "replace")) for line in (got, expected))
     if one is None or other is None:
@@ -226,7 +230,7 @@ def _same(got: bytes, expected: bytes) -> bool:
 
 
 def _equal(kind: str, value: str, wanted: str, text: str) -> bool:
-    """Compare two primitives of different types; a boolean has no other type to be equal to."""
+    """Compare two primitives of different types; a boolean only equals a boolean."""
     kinds = {kind, wanted}
     if "boolean" in kinds:
         return False
@@ -237,7 +241,7 @@ def _equal(kind: str, value: str, wanted: str, text: str) -> bool:
 
 
 def _floating(kind: str, text: str) -> float:
-    """Read a number as its type writes it."""
+    """Parse a number in its type's format."""
     if kind == "float":
         return _as_float(float(text))
     return float(text) if kind == "double" else float(int(text))

@@ -1,9 +1,10 @@
 """JavaScript: `assert.deepEqual(f(arguments), value);` or `console.assert(f(arguments) === value)`.
 
-A line is JSON, with objects of one key that begins with `$` for what JSON has not; an own key that
-begins so has one `$` more. Lines are the same where the loose `deepEqual` of Node holds: primitives
-by `==` or both NaN, arrays and objects by their own enumerable keys, whatever their class. A line
-that is expected and begins with `{"$is":` wants `===`, one with `{"$near":` nearness.
+A line is JSON; values without a JSON form are objects with one key that begins with `$`, and a real
+key that begins with `$` gets another `$`. Lines are equal if Node's loose `deepEqual` is true:
+primitives by `==` or both NaN, arrays and objects by their own enumerable keys, whatever their
+class. An expected line that begins with `{"$is":` requires `===`, one with `{"$near":` a difference
+below a tolerance.
 """
 
 import json
@@ -12,11 +13,16 @@ import re
 from enum import Enum
 from typing import Any
 
-from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grading.call_harness.base import (
+    CallHarness,
+    SplitTest,
+    fresh_name,
+    is_plausible_length,
+)
 from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, TestForm
+from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, AssertForm
 
-FORM = TestForm(
+FORM = AssertForm(
     head=(
         r"\s*(?:declare var require: any;\s*)?"
         r"const assert = require\(['\"](?:node:)?assert['\"]\);\s*"
@@ -120,7 +126,7 @@ PRELUDE = r"""const NAME = (() => {
   };
 })();
 """
-"""`/*any*/` is a type in TypeScript."""
+"""Replacing `/*any*/` with `: any` gives TypeScript."""
 _CALLING = 'special("other", stringify(name))'
 _EXPECTING = "{ throw new TypeError(`${name} is not compared`); }"
 _BODY = "\n  throw 0;\n}\n"
@@ -129,24 +135,24 @@ _RADIX = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
 _SPACE = "".join(chr(code) for code in (*range(9, 14), 32, 160, 0x1680, *range(0x2000, 0x200B)))
 _SPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
 _MOST_DIGITS = 400
-"""Longest text that is read as a number; a double has no more digits before its point."""
+"""Maximum length of a text that is parsed as a number; a double has fewer integer digits."""
 Tree = Any
-"""What JSON holds, numbers as floats."""
+"""Parsed JSON, with numbers as floats."""
 
 
-class _Mark(Enum):
-    """What is neither text nor number; OTHER equals nothing."""
+class _Special(Enum):
+    """Primitives that are neither string nor number; OTHER equals nothing."""
 
     NULLISH = "null"
     HOLE = "hole"
     OTHER = "other"
 
 
-Primitive = str | float | _Mark
+Primitive = str | float | _Special
 
 
 def calling_program(candidate: str, split: SplitTest, prelude: str = PRELUDE) -> str:
-    """Make a program that calls the candidate."""
+    """Build the program that calls the candidate."""
     name = fresh_name()
     strict = _STRICT.match(candidate)
     at = strict.end() if strict else 0
@@ -157,7 +163,7 @@ def calling_program(candidate: str, split: SplitTest, prelude: str = PRELUDE) ->
 
 
 def expected_program(prompt: str, split: SplitTest, prelude: str = PRELUDE) -> str:
-    """Make a program that serialises what is expected; the calls are parsed and not made."""
+    """Build the program that serialises the expected values; calls are parsed but not executed."""
     prelude = prelude.replace("NAME", "harness", 1).replace("OTHER", _EXPECTING, 1)
     lines = "".join(
         f"  // @ts-ignore\n  void (() => {call});\n  harness({expected}{_relation(relation)});\n"
@@ -167,29 +173,29 @@ def expected_program(prompt: str, split: SplitTest, prelude: str = PRELUDE) -> s
 
 
 def _relation(name: str) -> str:
-    """Write the argument that a relation is."""
+    """Return the argument that passes a relation to the serialiser."""
     return f', "{name}"' if name else ""
 
 
 def _function(split: SplitTest) -> str:
-    """Name the function that the comparisons stand in."""
+    """Return the name of the function that contains the comparisons."""
     found = re.match(r"const (\w+) = \(\) => ", split.head)
     return found[1] if found else "test"
 
 
 def split_test(test: str) -> SplitTest | None:
-    """Take a test of either form apart."""
+    """Split a test of either form."""
     return FORM.split(test) or _CONDITIONS.split(test)
 
 
 def same(got: bytes, expected: bytes) -> bool:
-    """Compare as the loose `deepEqual` does, or as the expected line says."""
+    """Compare like the loose `deepEqual`, or by the relation in the expected line."""
     if got == expected:
         return not expected.startswith((b'{"$is":', b'{"$near":'))
-    if not is_plausible(got, expected):
+    if not is_plausible_length(got, expected):
         return False
     try:
-        one, wanted = _read(got), _read(expected)
+        one, wanted = _parse(got), _parse(expected)
         match wanted:
             case {"$is": value}:
                 return _identical(one, value)
@@ -200,12 +206,12 @@ def same(got: bytes, expected: bytes) -> bool:
         return False
 
 
-def _read(line: bytes) -> Tree:
+def _parse(line: bytes) -> Tree:
     return json.loads(line, parse_int=float)
 
 
 def _equal(one: Tree, other: Tree) -> bool:
-    """Compare two values; what is expected bounds how deep and how far."""
+    """Compare two values; depth and time are bounded by the expected one."""
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, dict) and isinstance(other, dict) and all(map(_has_fields, (one, other))):
@@ -221,30 +227,30 @@ def _identical(one: Tree, other: Tree) -> bool:
 
 
 def _has_fields(one: dict[str, Tree]) -> bool:
-    """Tell whether a JSON object is an object or an array, and not what JSON has not."""
+    """Whether a JSON object stands for an object or array, not for a special value."""
     return "$array" in one or all(key[:1] != "$" or key[1:2] == "$" for key in one)
 
 
 def _primitive(tree: Tree) -> Primitive:
-    """Return a primitive as Python has it, a bigint as int."""
+    """Convert a primitive to Python, a bigint to int."""
     match tree:
         case None | {"$undefined": _}:
-            return _Mark.NULLISH
+            return _Special.NULLISH
         case {"$hole": _}:
-            return _Mark.HOLE
+            return _Special.HOLE
         case {"$number": str(text)}:
             return float(text)
         case {"$bigint": str(text)}:
             return int(text)
         case bool() | float():
             return float(tree)
-    return tree if isinstance(tree, str) else _Mark.OTHER
+    return tree if isinstance(tree, str) else _Special.OTHER
 
 
 def _loosely_equal(one: Primitive, other: Primitive) -> bool:
-    """Compare primitives by `==`, and NaN with itself."""
-    if isinstance(one, _Mark) or isinstance(other, _Mark):
-        return one is other is not _Mark.OTHER
+    """Compare primitives by `==`; NaN equals itself."""
+    if isinstance(one, _Special) or isinstance(other, _Special):
+        return one is other is not _Special.OTHER
     if isinstance(one, str) and isinstance(other, str):
         return one == other
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
@@ -253,7 +259,7 @@ def _loosely_equal(one: Primitive, other: Primitive) -> bool:
 
 
 def _number(one: str | float) -> float:
-    """Convert as `==` does; an int is a bigint and stays one."""
+    """Convert to a number as `==` does; an int is a bigint and is returned unchanged."""
     if not isinstance(one, str):
         return one
     text = one.strip(_SPACE)

@@ -1,14 +1,14 @@
 """Julia: MultiPL-E's tests are `@test(result == value)`.
 
-Numbers are equal by value, truth values among them, arrays by size and items, dictionaries and sets
-by content. Not-a-number, `missing` and structures equal nothing.
+Numbers (including booleans) are equal by value, arrays by size and items, dictionaries and sets by
+content. NaN, `missing` and structures equal nothing.
 """
 
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
 from evolcoder.grading.call_harness.brackets import JULIA
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _SERIALISER = r"""
 module NAME
@@ -46,7 +46,7 @@ end
 end
 """
 _ALIAS = re.compile(r"candidate = \w+!?")
-_FORM = TestForm(
+_FORM = AssertForm(
     head=rf"\s*using Test\s*@testset\s*(?:\"[^\"]*\"\s*)?begin\s*{_ALIAS.pattern};?\s*",
     opening=r"[ \t]*@test\(",
     relations={"": r"\s*==(?!=)"},
@@ -57,14 +57,14 @@ _FORM = TestForm(
 
 
 def _split(test: str) -> SplitTest | None:
-    """Leave the module of tests out, which takes a second to load."""
+    """Split a test without loading the Test module, which takes a second."""
     split = _FORM.split(test)
     alias = _ALIAS.search(split.head) if split else None
     return SplitTest(alias[0], split.comparisons) if split and alias else None
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser into a module of its own, and the calls behind the candidate."""
+    """Put the serialiser into a separate module, and the calls after the candidate."""
     name = fresh_name()
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}.line({check.call})" for check in test.comparisons]
@@ -72,7 +72,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - literals have a type
-    """Serialise the expected values; one that has no text of its own is an error."""
+    """Serialise the expected values; an unsupported value is an error."""
     serialiser = _SERIALISER.replace("NAME", "Expected").replace("OPAQUE", 'error("opaque")')
     values = [f"Expected.line({check.expected})" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])

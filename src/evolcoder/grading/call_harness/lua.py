@@ -1,7 +1,7 @@
 """Lua: MultiPL-E's tests are `assertEquals` of LuaUnit, which compares tables by their items.
 
-Numbers are equal by value (1 and 1.0). A table with a table or function among its keys equals no
-other, nor does a function or not-a-number. Only the first value of a call counts.
+Numbers are equal by value (1 and 1.0). Functions, NaN, and tables with a table or function as a key
+equal nothing. Only the first return value of a call counts.
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
@@ -54,7 +54,7 @@ _FORM = ArgumentForm(
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser before the candidate and the calls behind it."""
+    """Put the serialiser before the candidate and the calls after it."""
     name = fresh_name()
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
     calls = [f"    {name}(({check.call}))" for check in test.comparisons]
@@ -62,7 +62,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Lua has no types
-    """Serialise the expected values; one that has no text of its own ends the program."""
+    """Serialise the expected values; an unsupported value ends the program."""
     serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'error("opaque")')
     values = [f"expected(({check.expected}))" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])

@@ -1,8 +1,8 @@
-"""Perl: MultiPL-E's tests pass what a call returns to `eq_deeply` of Test::Deep.
+"""Perl: MultiPL-E's tests pass the result of a call to `eq_deeply` of Test::Deep.
 
-That compares strings, so a number is what it prints as; undef equals undef only, and a blessed
-reference never equals plain data. A call stands in list context. A list of several values is never
-equal here: `eq_deeply` takes its second value for what is expected.
+`eq_deeply` compares strings, so numbers are compared as printed; undef only equals undef, and a
+blessed reference never equals plain data. Calls are in list context. A list of several values never
+equals anything here: `eq_deeply` would take its second value for the expected one.
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
@@ -36,7 +36,7 @@ package NAME; {
 }
 package main;
 """
-"""`ref 1` is true where `use bigint` makes objects of the test's own numbers too."""
+"""`ref 1` is true if `use bigint` turns the test's numbers into objects too."""
 _FORM = ArgumentForm(
     head=(
         r"\s*use Test::Deep;\s*sub (?P<name>\w+) \{\s*"
@@ -51,7 +51,7 @@ _FORM = ArgumentForm(
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser before the candidate and the calls behind it."""
+    """Put the serialiser before the candidate and the calls after it."""
     name = fresh_name()
     calls = [f"{name}::line(ref 1, {check.call});" for check in test.comparisons]
     return "\n".join([_SERIALISER.replace("NAME", name), candidate, test.head, *calls, ""])

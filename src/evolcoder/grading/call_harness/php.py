@@ -1,14 +1,14 @@
-"""PHP: tests of the form `if (f(arguments) !== value) { throw ...; }` in a function of their own.
+"""PHP: tests of the form `if (f(arguments) !== value) { throw ...; }` in a function.
 
-A line is a value as PHP would write it, arrays with their keys where these do not count up from 0.
-Lines are the same where `===` holds: equal texts, since it wants equal types and the same order of
-keys. A NaN that is expected equals nothing; no object is the same as one made elsewhere.
+A line is a value in PHP's syntax, arrays with their keys unless these count up from 0. `===`
+requires equal types and the same order of keys, so lines are equal if their texts are. An expected
+NaN equals nothing; an object is never identical to one of another process.
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, TestForm
+from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, AssertForm
 
-_FORM = TestForm(
+_FORM = AssertForm(
     head=(
         r"\s*(?:function candidate\(\.\.\.\$args\)\s*\{\s*return \w+\(\.\.\.\$args\);\s*\}\s*)?"
         r"function test\(\)(?:\s*:\s*void)?\s*\{\s*"
@@ -19,7 +19,8 @@ _FORM = TestForm(
     tail=r"\s*\}\s*test\(\);\s*",
     literal=SCRIPT_LITERAL,
 )
-# The channel is opened for each line: a program that closed its standard output would print to it.
+# The channel is opened for each line: if the program has closed its standard output, a channel that
+# stays open could get that descriptor and receive what is printed.
 _SERIALISER = r"""
 function NAME($value): void {
     $line = NAME_text($value, 0) . "\n";
@@ -58,7 +59,7 @@ def _calling_program(candidate: str, split: SplitTest) -> str:
 
 
 def _expected_program(_: str, split: SplitTest) -> str:
-    """Leave the prompt out: values need nothing of it, and it may name a function of PHP's own."""
+    """Omit the prompt: values do not need it, and it may redeclare a builtin function of PHP."""
     lines = "".join(
         f"    fn () => {one.call};\n    harness({one.expected});\n" for one in split.comparisons
     )
@@ -72,7 +73,7 @@ def _serialiser(name: str, other: str, nan: str) -> str:
 
 
 def _whole(source: str, test: str, serialiser: str) -> str:
-    """Put the serialiser last, since a declaration may have to be a program's first statement."""
+    """Put the serialiser last, since some declarations must be a program's first statement."""
     return f"{source}\n{test}}}\n\ntest();\n{serialiser}"
 
 

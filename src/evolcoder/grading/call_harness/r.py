@@ -1,16 +1,16 @@
 """R: MultiPL-E's tests are `isTRUE(all.equal(result, expected))`.
 
-That compares modes, lengths, names, dimensions and, of numbers, the mean relative difference of
-those that differ (the mean absolute one where they are small); not-available equals
-not-available. An object of a class never equals plain data.
+`all.equal` compares modes, lengths, names and dimensions. Of numbers that differ, it compares the
+mean relative difference (the mean absolute one if they are small) with a tolerance. NA equals NA.
+An object with a class never equals plain data.
 
-A line is a mode, a length and so many items, as in `d2 1 2.5` or `names "a" l1 c1 "b"`.
+A line consists of mode, length and items, as in `d2 1 2.5` or `names "a" l1 c1 "b"`.
 """
 
 import math
 import re
 
-from evolcoder.grading.call_harness.base import SPARE, CallHarness, SplitTest, fresh_name
+from evolcoder.grading.call_harness.base import MAX_EXTRA_BYTES, CallHarness, SplitTest, fresh_name
 from evolcoder.grading.call_harness.brackets import SCRIPT, ArgumentForm
 
 _SERIALISER = r"""
@@ -57,15 +57,15 @@ _FORM = ArgumentForm(
     tail=r"\s*\}\s*NAME\(\)\s*",
 )
 _TOLERANCE = 2.0**-26
-"""What `all.equal` has: the square root of the smallest relative difference of numbers."""
+"""Tolerance of `all.equal`: the square root of the machine epsilon."""
 _LONGER = 16
-"""How many times as long a line can be that is the same: "1 " may be near 25 bytes of digits."""
+"""How many times longer an equal line can be: "1 " may be equal to 25 bytes of digits."""
 _VECTOR = re.compile(rb"d(\d{1,9})")
 _NUMBER = re.compile(rb"-?(?:\d[\d.]{0,30}(?:e[-+]?\d{1,4})?|Inf)")
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser before the candidate, in an environment that sees base R only."""
+    """Put the serialiser before the candidate, in an environment with only base R."""
     name = fresh_name()
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}({check.call})" for check in test.comparisons]
@@ -74,15 +74,15 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - R has no types
-    """Serialise the expected values; one that has no text of its own is an error."""
+    """Serialise the expected values; an unsupported value is an error."""
     serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", 'stop("opaque")')
     values = [f"expected({check.expected})" for check in test.comparisons]
     return "\n".join([serialiser, *values, ""])
 
 
 def _same(got: bytes, expected: bytes) -> bool:
-    """Compare token by token, and numbers vector by vector as `all.equal.numeric` does."""
-    if len(got) > _LONGER * len(expected) + SPARE:
+    """Compare token by token, and numeric vectors like `all.equal.numeric`."""
+    if len(got) > _LONGER * len(expected) + MAX_EXTRA_BYTES:
         return False
     mine, theirs = got.split(b" "), expected.split(b" ")
     place = 0
@@ -98,7 +98,7 @@ def _same(got: bytes, expected: bytes) -> bool:
 
 
 def _is_near(got: list[bytes], expected: list[bytes]) -> bool:
-    """Tell whether those numbers that differ do so by little, all together."""
+    """Whether the mean difference of the numbers that differ is within the tolerance."""
     differing = [pair for pair in zip(got, expected, strict=False) if pair[0] != pair[1]]
     if not all(_NUMBER.fullmatch(one) and _NUMBER.fullmatch(other) for one, other in differing):
         return False

@@ -1,17 +1,17 @@
-"""Racket: MultiPL-E's tests are `check-within` of RackUnit, `equal?` but for numbers.
+"""Racket: MultiPL-E's tests are RackUnit's `check-within`: `equal?` with a tolerance for numbers.
 
-Numbers are equal if they differ by the tolerance at most, exact or not, wherever they stand but in
-the keys of a hash; infinities and not-a-number equal nothing. Mutable hashes, and hashes that
-compare keys in another way, differ from the ones that `#hash` makes. A structure equals nothing.
+Exact and inexact numbers are equal if they differ by at most the tolerance, except in hash keys;
+infinities and NaN equal nothing. Mutable hashes, and hashes that compare keys in another way,
+differ from those that `#hash` creates. A structure equals nothing.
 
-A line is what Racket would print, with spaces around every item; the expected one begins with the
+A line is Racket's printed form, with spaces around every item; the expected line begins with the
 tolerance, as in `0.001 ( 1 2.5 "a" )`.
 """
 
 import re
 from fractions import Fraction
 
-from evolcoder.grading.call_harness.base import SPARE, CallHarness, SplitTest, fresh_name
+from evolcoder.grading.call_harness.base import MAX_EXTRA_BYTES, CallHarness, SplitTest, fresh_name
 from evolcoder.grading.call_harness.brackets import LISP, ArgumentForm
 
 _SERIALISER = r"""
@@ -75,15 +75,15 @@ _FORM = ArgumentForm(
 _LANGUAGE = re.compile(r"(?m)^#lang [^\n]*$")
 _TOLERANCE = re.compile(rb"\d{0,9}\.?\d{1,30}")
 _LONGER = 16
-"""How many times as long a line can be that is the same: "1 " may be near 25 bytes of digits."""
+"""How many times longer an equal line can be: "1 " may be equal to 25 bytes of digits."""
 _EXACT = re.compile(rb"(-?\d{1,400})(?:/(\d{1,400}))?")
 _INEXACT = re.compile(rb"-?\d{0,30}\.?\d{0,30}(?:e[-+]?\d{1,4})?")
 _ENDLESS = (b"+inf.0", b"-inf.0", b"+nan.0")
-"""Numbers whose difference from themselves is not-a-number."""
+"""Numbers whose difference from themselves is NaN."""
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser into a module of its own, out of reach of what the candidate defines."""
+    """Put the serialiser into a separate module, where the candidate cannot redefine names."""
     name = fresh_name()
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     at = match.end() if (match := _LANGUAGE.search(candidate)) else 0
@@ -94,7 +94,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Racket has no types
-    """Serialise tolerances and expected values; one that has no text of its own is an error."""
+    """Serialise tolerances and expected values; an unsupported value is an error."""
     serialiser = _SERIALISER.replace("NAME", "expected").replace("OPAQUE", '(error "opaque")')
     head = f'#lang racket\n{serialiser}(require (submod "." expected))'
     values = [f'(expected {check.expected} "{check.relation} ")' for check in test.comparisons]
@@ -102,8 +102,8 @@ def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Ra
 
 
 def _same(got: bytes, expected: bytes) -> bool:
-    """Compare two lines token by token; the expected one begins with the tolerance."""
-    if len(got) > _LONGER * len(expected) + SPARE:
+    """Compare two lines token by token, with the tolerance at the start of the expected one."""
+    if len(got) > _LONGER * len(expected) + MAX_EXTRA_BYTES:
         return False
     tolerance, _, wanted = expected.partition(b" ")
     delta = Fraction(float(tolerance)) if _TOLERANCE.fullmatch(tolerance) else Fraction(-1)
@@ -126,9 +126,9 @@ def _is_near(one: bytes, other: bytes, delta: Fraction) -> bool:
 
 
 def _number(token: bytes) -> Fraction | float:
-    """Read a number as Racket writes it.
+    """Parse a number in Racket's syntax.
 
-    Raises ValueError for what is none, and ArithmeticError for one that is too large.
+    Raises ValueError if it is not a number, and ArithmeticError if it is too large.
     """
     if exact := _EXACT.fullmatch(token):
         return Fraction(int(exact[1]), int(exact[2] or 1))

@@ -1,4 +1,4 @@
-"""The harness of every language that has one."""
+"""All call harnesses by language."""
 
 from evolcoder.grading.call_harness import (
     bash,
@@ -42,4 +42,4 @@ HARNESSES: dict[str, CallHarness] = {
     "swift": swift.HARNESS,
     "typescript": typescript.HARNESS,
 }
-"""By our name of the language; one line each."""
+"""Canonical name of the language -> harness."""

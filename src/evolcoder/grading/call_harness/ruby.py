@@ -1,7 +1,7 @@
 """Ruby: MultiPL-E's tests are `assert_equal` of Test::Unit, which is `expected == result`.
 
-Numbers are equal by value (1 and 1.0), but not as keys of a hash; strings of different encodings
-are equal if they are ASCII; objects of a candidate's own classes never equal plain data.
+Numbers are equal by value (1 and 1.0), but not as hash keys; strings of different encodings are
+equal if they are ASCII; objects of a candidate's classes never equal plain data.
 """
 
 import re
@@ -69,11 +69,11 @@ _FORM = ArgumentForm(
     places=(1, 0),
 )
 _COMMENTS = re.compile(r"(?:[ \t]*#[^\n]*\n|[ \t]*\n)*")
-"""Where a program may say how its strings are to be read, for all of the file."""
+"""Comments at the start, which may set the encoding of the file's strings."""
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Call from a method of an object of its own, as the test does."""
+    """Call from a method of a separate class, as the test does."""
     name = fresh_name("H")
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", '"?"')
     calls = [f"    {name}.line(({check.call}))" for check in test.comparisons]
@@ -84,7 +84,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:  # noqa: ARG001 - Ruby has no types
-    """Serialise the expected values; one that has no text of its own ends the program."""
+    """Serialise the expected values; an unsupported value ends the program."""
     serialiser = _SERIALISER.replace("NAME", "Expected").replace(
         "OPAQUE", "::Kernel.raise('opaque')"
     )

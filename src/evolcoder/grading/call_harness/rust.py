@@ -1,22 +1,27 @@
 """Rust: tests of the form `assert_eq!(f(arguments), value);` in the main function or a test module.
 
-In a test module also `assert!` of an equality, of a call or of its negation. What is called there
-may have a main function: the module takes its place as the program's entry.
+In a test module also `assert!` of an equality, of a call or of its negation. The candidate may have
+a main function: the test module replaces it as the program's entry point.
 
-A line is a value as Rust would write it, such as `[1, 2]` for a vector, slice or array. Lines are
-the same where the texts are: integers of any width and strings of any kind have one text, and what
-`==` does not compile for has different ones. An `f32` says so, and equals the `f64` that is nearest
-to it as a literal would. A NaN that is expected equals nothing.
+A line is a value in Rust's syntax, such as `[1, 2]` for a vector, slice or array. Lines are equal
+if their texts are: integers of any width and strings of any kind have the same text, and types that
+`==` cannot compare have different ones. An `f32` is marked as such, and equals an expected `f64`
+literal that rounds to it. An expected NaN equals nothing.
 """
 
 import re
 import struct
 
-from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name, is_plausible
+from evolcoder.grading.call_harness.base import (
+    CallHarness,
+    SplitTest,
+    fresh_name,
+    is_plausible_length,
+)
 from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
-_FORM = TestForm(
+_FORM = AssertForm(
     head=r"\s*\}\s*fn main\(\)\s*\{\s*(?:let candidate = &?\w+;\s*)?",
     opening=r"[ \t]*assert_eq!\s*\(",
     relations={"": r"\s*,"},
@@ -52,7 +57,7 @@ _CONDITIONS = BodyForm(
         literal=_FORM.literal,
     ),
 )
-"""Only the test module of such a program is entered; a main function beside it does not matter."""
+"""Only the test module of such a program runs; a main function is ignored."""
 _STD = "::std::collections"
 _PAIR = '(key, one) => [text(key), text(one)].join(": ")'
 _SOME, _OK, _ERR = (f'{name}(one) => "{name}", [text(one)];' for name in ("Some", "Ok", "Err"))
@@ -169,7 +174,7 @@ _KINDS = (
         for size in range(1, 9)
     ),
 )
-"""A regex of what a program holds whose functions return a type, and how its values are said."""
+"""Regex that matches programs that may use a type, and the implementation of its serialiser."""
 _EXPECT = r"""
     pub fn expect<A, B>(_: impl FnOnce() -> A, one: B)
     where A: ::std::cmp::PartialEq<B> + ::std::fmt::Debug + Say, B: ::std::fmt::Debug + Say {
@@ -209,12 +214,12 @@ def _closed(split: SplitTest) -> str:
 
 
 def _split(test: str) -> SplitTest | None:
-    """Take a test of either form apart."""
+    """Split a test of either form."""
     return _FORM.split(test) or _CONDITIONS.split(test)
 
 
 def _serialiser(source: str, name: str, nan: str, more: str = "") -> str:
-    """Write what the types that a program names need; each costs compile time."""
+    """Return the serialiser for the types that a program names; each type takes compile time."""
     kinds = "".join(f"    {text}\n" for word, text in _KINDS if re.search(word, source))
     text = _SERIALISER.replace("NAME", name).replace("NOT_A_NUMBER", nan)
     return text.replace("KINDS", kinds + more)
@@ -223,14 +228,14 @@ def _serialiser(source: str, name: str, nan: str, more: str = "") -> str:
 def _same(got: bytes, expected: bytes) -> bool:
     if got == expected:
         return True
-    if b"f32" not in got or not is_plausible(got, expected):
+    if b"f32" not in got or not is_plausible_length(got, expected):
         return False
     lines = [_TOKEN.findall(line.decode("utf-8", "replace")) for line in (got, expected)]
     return len(lines[0]) == len(lines[1]) and all(map(_same_token, *lines))
 
 
 def _same_token(got: str, expected: str) -> bool:
-    """Compare two words of a line; an `f32` is what the expected literal would have become."""
+    """Compare two tokens of a line; an `f32` equals the expected literal rounded to `f32`."""
     if not got.endswith("f32") or got[:1] == '"':
         return got == expected
     try:

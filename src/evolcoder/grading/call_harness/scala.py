@@ -1,14 +1,14 @@
 """Scala: MultiPL-E's tests are `assert` of `result == value` or of `result.equals(value)`.
 
-Within lists, tuples, options and maps, and with `==`, numbers and characters are equal by value; a
-number on which `equals` is called equals one of its own class only. All sequences with equal items
-are equal, whatever their class. Arrays, not-a-number and objects of other classes equal nothing.
+With `==`, and within lists, tuples, options and maps, numbers and characters are equal by value;
+`equals` on a number also compares classes. All sequences with equal items are equal, whatever their
+class. Arrays, NaN and objects of other classes equal nothing.
 """
 
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _SERIALISER = r"""
 object NAME {
@@ -74,7 +74,7 @@ object NAME {
   }
 }
 """
-_FORM = TestForm(
+_FORM = AssertForm(
     head=r"\s*\}\s*def main\(args: Array\[String\]\)(?:: Unit)? = \{\s*",
     opening=r"[ \t]*assert\(",
     relations={"operator": r"\s*==(?!=)", "method": r"\.equals\("},
@@ -84,7 +84,7 @@ _FORM = TestForm(
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Call in the main method, with the serialiser in an object of its own."""
+    """Call in the main method, with the serialiser in a separate object."""
     name = fresh_name("H")
     calls = [f"    {name}.{check.relation}({check.call});" for check in test.comparisons]
     main = [test.head, *calls, "    }", "}"]
@@ -93,7 +93,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:
-    """Serialise the expected values; one that has no text of its own is an error."""
+    """Serialise the expected values; an unsupported value is an error."""
     head = re.findall(r"(?m)^import [^\n]*", prompt)
     values = [f"    Expected.{one.relation}({one.expected});" for one in test.comparisons]
     main = ["object Problem {", "  def main(args: Array[String]): Unit = {", *values, "  }", "}"]

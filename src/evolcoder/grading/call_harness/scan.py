@@ -1,6 +1,7 @@
-"""Take a test apart that is a run of assertions, each of a call and a value; strings left out.
+"""Splits tests that are a sequence of assertions, each of which compares a call with a value.
 
-Promises: time that grows with the text's length alone; a test of another form gives None.
+Brackets and operators within strings and comments are ignored. Guarantees: linear time; a test of
+another form gives None.
 
 >>> call_end("f(g(1), ')') == 2", 0, C_LITERAL)
 12
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from evolcoder.grading.call_harness.base import Comparison, SplitTest
 
 C_LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\]){1,10}\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
-"""A string, character or comment of C++, Java and their like."""
+"""A string, character or comment of C++, Java and similar languages."""
 SCRIPT_LITERAL = re.compile(
     r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`(?:\\.|[^`\\])*`|//[^\n]*|/\*.*?\*/', re.DOTALL
 )
@@ -23,8 +24,8 @@ _BRACKETS = {")": "(", "]": "[", "}": "{"}
 _CHARACTER = re.compile(r"[()\[\]{}]")
 
 
-def closing(text: str, at: int, literal: re.Pattern[str]) -> int | None:
-    """Return where the bracket at a place closes; None where the brackets do not match."""
+def closing_bracket(text: str, at: int, literal: re.Pattern[str]) -> int | None:
+    """Return the index of the bracket that closes the one at `at`; None if they do not match."""
     tokens = re.compile(f"(?P<literal>{literal.pattern})|{_CHARACTER.pattern}", literal.flags)
     stack: list[str] = []
     for token in tokens.finditer(text, at):
@@ -40,13 +41,15 @@ def closing(text: str, at: int, literal: re.Pattern[str]) -> int | None:
     return None
 
 
-def outside(text: str, literal: re.Pattern[str]) -> str | None:
-    """Return what of a text stands in no bracket and no literal; None if brackets do not match."""
+def without_brackets(text: str, literal: re.Pattern[str]) -> str | None:
+    """Return a text without brackets' contents and literals; None if brackets do not match."""
     found, at = [], 0
     tokens = re.compile(f"(?P<literal>{literal.pattern})|{_CHARACTER.pattern}", literal.flags)
     while (token := tokens.search(text, at)) is not None:
         found.append(text[at : token.start()])
-        close = token.end() - 1 if token["literal"] else closing(text, token.start(), literal)
+        close = (
+            token.end() - 1 if token["literal"] else closing_bracket(text, token.start(), literal)
+        )
         if close is None:
             return None
         at = close + 1
@@ -54,34 +57,35 @@ def outside(text: str, literal: re.Pattern[str]) -> str | None:
 
 
 def call_end(text: str, at: int, literal: re.Pattern[str]) -> int | None:
-    """Return where the call that begins at a place ends; None where none begins there."""
+    """Return the end of the call that begins at `at`; None if there is no call."""
     called = _CALLED.match(text, at)
-    end = closing(text, called.end(), literal) if called else None
+    end = closing_bracket(text, called.end(), literal) if called else None
     return None if end is None else end + 1
 
 
 @dataclass(frozen=True, slots=True)
-class TestForm:
-    """What the tests of a language look like, in regexes."""
+class AssertForm:
+    """The form of a language's tests, as regexes."""
 
     head: str
-    """All that stands before the first assertion."""
+    """Everything before the first assertion."""
     opening: str
-    """What begins an assertion, up to its opening parenthesis."""
+    """Start of an assertion, up to its opening parenthesis."""
     relations: Mapping[str, str] = field(default_factory=dict)
-    """Relation -> what stands between call and value; one that ends with an opening parenthesis
-    is closed behind the value."""
+    """Relation -> text between call and value. If it ends with an opening parenthesis, the value
+    ends at the closing one."""
     ending: str = r"\s*;[ \t]*\n?"
-    """What follows an assertion's closing parenthesis."""
+    """Text after an assertion's closing parenthesis."""
     tail: str = ""
-    """All that stands behind the last assertion."""
+    """Everything after the last assertion."""
     literal: re.Pattern[str] = C_LITERAL
     """A string, character or comment."""
     binds_less: str = r"&&|\|\||[?&|^,;]|[=!]="
-    """What makes a condition more than a call and a value where it stands in no bracket."""
+    """Operators of lower precedence than the comparison; outside of brackets, none may occur in a
+    value."""
 
     def split(self, test: str) -> SplitTest | None:
-        """Take a test apart; other statements, and calls of several functions, make it None."""
+        """Split a test; None if it has other statements or calls more than one function."""
         found = list(self._assertions(test))
         if not found:
             return None
@@ -94,11 +98,11 @@ class TestForm:
         return SplitTest(head, tuple(comparisons))
 
     def _assertions(self, test: str) -> Iterator[tuple[int, str, int]]:
-        """Yield where each assertion begins, what is between its parentheses, and its end."""
+        """Yield the start of each assertion, the text between its parentheses, and its end."""
         begin, end = re.compile(self.opening), re.compile(self.ending)
         opened = begin.search(test)
         while opened is not None:
-            close = closing(test, opened.end() - 1, self.literal)
+            close = closing_bracket(test, opened.end() - 1, self.literal)
             ended = None if close is None else end.match(test, close + 1)
             if close is None or ended is None:
                 return
@@ -106,7 +110,7 @@ class TestForm:
             opened = begin.match(test, ended.end())
 
     def _comparison(self, text: str) -> Comparison | None:
-        """Read what an assertion compares; the value must not call the candidate as well."""
+        """Parse an assertion; None if it has another form or the value calls the candidate."""
         begin = len(text) - len(text.lstrip())
         end = call_end(text, begin, self.literal)
         if end is None:
@@ -116,7 +120,7 @@ class TestForm:
             found = re.compile(between).match(text, end)
             expected = text[found.end() :].strip() if found else ""
             if found and found[0].endswith("("):
-                close = closing(text, found.end() - 1, self.literal)
+                close = closing_bracket(text, found.end() - 1, self.literal)
                 if close is None or text[close + 1 :].strip():
                     return None
                 expected = text[found.end() : close].strip()
@@ -126,7 +130,7 @@ class TestForm:
         return None
 
     def is_value(self, text: str, name: str) -> bool:
-        """Tell whether a text is one operand, and does not call the candidate."""
-        bare = outside(text, self.literal)
+        """Whether a text is one operand and does not call the candidate."""
+        bare = without_brackets(text, self.literal)
         calls = re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", text)
         return bare is not None and not re.search(self.binds_less, bare) and not calls

@@ -1,15 +1,14 @@
 """Swift: MultiPL-E's tests are `assert(result == value)` at the top level of the program.
 
-The value takes the function's declared type, which the prompt names. Strings are equal if their
-characters are, however they are composed; numbers in an `AnyHashable` are equal by value. What is
-serialised is what `Mirror` sees of tuples, collections, optionals and enumerations; a structure or
-a class equals nothing.
+The expected value gets the function's return type, which the prompt declares. Strings are equal
+under canonical equivalence; numbers in an `AnyHashable` are equal by value. The serialiser uses
+`Mirror` for tuples, collections, optionals and enumerations; a structure or a class equals nothing.
 """
 
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import TestForm
+from evolcoder.grading.call_harness.scan import AssertForm
 
 _SERIALISER = r"""
 import Foundation
@@ -95,7 +94,7 @@ enum NAME {
     }
 }
 """
-_FORM = TestForm(
+_FORM = AssertForm(
     head=(
         r"\s*\}\s*(?:func ==\(left: \[\(Int, Int\)\], right: \[\(Int, Int\)\]\) -> Bool \{"
         r"[^=]*(?:!=[^=]*)*\n\}\s*)?"
@@ -105,12 +104,12 @@ _FORM = TestForm(
     ending=r"[ \t]*\n?",
 )
 _RESULT = re.compile(r"\)\s*(?:throws\s*)?->\s*([^{}]+?)\s*\{\s*$")
-"""The declared type of the function that a prompt leaves open."""
+"""The return type of the function that a prompt leaves open."""
 _SIGNATURE = re.compile(r"(?m)^func [^\n]*\s*\Z")
 
 
 def _calling_program(candidate: str, test: SplitTest) -> str:
-    """Put the serialiser before the candidate and the calls behind it."""
+    """Put the serialiser before the candidate and the calls after it."""
     name = fresh_name("H")
     calls = [f"{name}.line({check.call})" for check in test.comparisons]
     serialiser = _SERIALISER.replace("NAME", name).replace("OPAQUE", 'return "?"')
@@ -118,7 +117,7 @@ def _calling_program(candidate: str, test: SplitTest) -> str:
 
 
 def _expected_program(prompt: str, test: SplitTest) -> str:
-    """Serialise the expected values as the declared type; the prompt's own types stand before."""
+    """Serialise the expected values as the return type, after the prompt's own types."""
     result = _RESULT.search(prompt)
     cast = f" as {result[1]}" if result else ""
     values = [f"Expected.line(({check.expected}){cast})" for check in test.comparisons]

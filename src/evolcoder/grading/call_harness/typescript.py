@@ -1,4 +1,4 @@
-"""TypeScript: as JavaScript, with types in the harness."""
+"""TypeScript: the JavaScript harness with type annotations."""
 
 from evolcoder.grading.call_harness import javascript
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest

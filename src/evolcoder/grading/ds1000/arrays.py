@@ -1,7 +1,7 @@
-"""numpy, scipy.sparse, torch and tensorflow for the codec: dtype, shape and bytes.
+"""Codec entries for numpy, scipy.sparse, torch and tensorflow: dtype, shape and bytes.
 
-Each packer gets a value and a way to pack its parts; each unpacker gets what followed the tag.
-Constructors check sizes and bounds, so bytes that were made up become an array or an exception.
+A packer gets a value and a function that packs its parts; an unpacker gets the data after the tag.
+Constructors check sizes and bounds, so forged bytes give an array or an exception.
 """
 
 import importlib
@@ -10,8 +10,8 @@ from typing import Any
 
 Inner = Callable[[Any], Any]
 _SPARSE = ("csr", "csc", "coo", "bsr", "dia", "dok", "lil")
-_DEVICE_ONLY = ("bfloat16",)
-"""Types of torch and tensorflow that numpy lacks; they travel as float32, exactly."""
+_NOT_IN_NUMPY = ("bfloat16",)
+"""Types of torch and tensorflow that numpy lacks; encoded as float32, without loss."""
 
 
 def _library(name: str) -> Any:  # noqa: ANN401 - a module
@@ -25,7 +25,7 @@ def _pack_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
     if plain.dtype == object:
         return ("objects", shape, [inner(item) for item in plain.ravel().tolist()])
     if plain.dtype.hasobject:
-        raise TypeError("an array with fields of objects is not plain data")
+        raise TypeError("an array with object fields is not plain data")
     return ("array", _pack_dtype(plain.dtype), shape, plain.tobytes())
 
 
@@ -34,7 +34,7 @@ def _unpack_array(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
     dtype, shape, data = rest
     kind = _dtype(dtype)
     if kind.hasobject:
-        raise TypeError("objects are no bytes")
+        raise TypeError("an array of objects cannot be built from bytes")
     if kind.itemsize == 0:
         return numpy.zeros(tuple(shape), kind)
     return numpy.frombuffer(data, kind).reshape(tuple(shape)).copy()
@@ -46,9 +46,10 @@ def _unpack_objects(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
 
 
 def objects(shape: tuple[int, ...], items: list[Any]) -> Any:  # noqa: ANN401
-    """Make an array of objects, with numpy's own dtype.
+    """Build an array of objects, with numpy's own dtype instance.
 
-    An unpickled one has a dtype of its own, and old pandas then changes the array in `astype(str)`.
+    An unpickled array has its own dtype instance, for which old versions of pandas change the array
+    in place in `astype(str)`.
     """
     array = _library("numpy").empty(len(items), dtype=object)
     for place, item in enumerate(items):
@@ -90,7 +91,7 @@ def _pack_sparse(value: Any, inner: Inner) -> Any:  # noqa: ANN401
 def _unpack_sparse(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     name, shape, *parts = rest
     if name not in _SPARSE_NAMES:
-        raise ValueError("no sparse matrix")
+        raise ValueError("not a sparse matrix")
     data, row, column = map(inner, parts)
     sparse = _library("scipy.sparse")
     entries = sparse.coo_matrix((data, (row, column)), shape=tuple(shape))
@@ -101,13 +102,13 @@ _SPARSE_NAMES = {f"{form}_{kind}" for form in _SPARSE for kind in ("matrix", "ar
 
 
 def _pack_tensor(value: Any, inner: Inner) -> Any:  # noqa: ANN401
-    """Pack a tensor of torch; a sparse one stays sparse."""
+    """Pack a torch tensor; a sparse one stays sparse."""
     flat = value.detach()
     if value.is_sparse:
         flat = flat.coalesce()
         return ("sparse_tensor", inner(flat.indices()), inner(flat.values()), list(value.shape))
     dtype = str(value.dtype).removeprefix("torch.")
-    plain = (flat.float() if dtype in _DEVICE_ONLY else flat).cpu().resolve_conj().resolve_neg()
+    plain = (flat.float() if dtype in _NOT_IN_NUMPY else flat).cpu().resolve_conj().resolve_neg()
     return ("tensor", inner(plain.numpy()), dtype, bool(value.requires_grad))
 
 
@@ -116,7 +117,7 @@ def _unpack_tensor(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     array, dtype, requires_grad = rest
     kind = getattr(torch, dtype)
     if not isinstance(kind, torch.dtype):
-        raise TypeError("no dtype")
+        raise TypeError("not a dtype")
     tensor = torch.from_numpy(_library("numpy").ascontiguousarray(inner(array)))
     return tensor.reshape(tuple(array[2])).to(kind).requires_grad_(requires_grad)
 
@@ -127,16 +128,16 @@ def _unpack_sparse_tensor(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return torch.sparse_coo_tensor(indices, values, shape, check_invariants=True).coalesce()
 
 
-def _pack_flow(tag: str) -> Callable[[Any, Inner], Any]:
+def _pack_tensorflow(tag: str) -> Callable[[Any, Inner], Any]:
     def packer(value: Any, inner: Inner) -> Any:  # noqa: ANN401
         dtype = value.dtype.name
         plain = value.numpy()
-        return (tag, inner(plain.astype("float32") if dtype in _DEVICE_ONLY else plain), dtype)
+        return (tag, inner(plain.astype("float32") if dtype in _NOT_IN_NUMPY else plain), dtype)
 
     return packer
 
 
-def _unpack_flow(make: str) -> Callable[[list[Any], Inner], Any]:
+def _unpack_tensorflow(make: str) -> Callable[[list[Any], Inner], Any]:
     def unpacker(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
         flow = _library("tensorflow")
         return getattr(flow, make)(inner(rest[0]), dtype=flow.dtypes.as_dtype(rest[1]))
@@ -162,8 +163,8 @@ ARRAY_PACKERS: dict[tuple[str, str], Callable[[Any, Inner], Any]] = {
     ("scipy", "spmatrix"): _pack_sparse,
     ("scipy", "sparray"): _pack_sparse,
     ("torch", "Tensor"): _pack_tensor,
-    ("tensorflow", "_EagerTensorBase"): _pack_flow("flow"),
-    ("tensorflow", "BaseResourceVariable"): _pack_flow("variable"),
+    ("tensorflow", "_EagerTensorBase"): _pack_tensorflow("tensorflow"),
+    ("tensorflow", "BaseResourceVariable"): _pack_tensorflow("variable"),
     ("tensorflow", "RaggedTensor"): _pack_ragged,
 }
 ARRAY_UNPACKERS: dict[str, Callable[[list[Any], Inner], Any]] = {
@@ -176,7 +177,7 @@ ARRAY_UNPACKERS: dict[str, Callable[[list[Any], Inner], Any]] = {
     "sparse": _unpack_sparse,
     "tensor": _unpack_tensor,
     "sparse_tensor": _unpack_sparse_tensor,
-    "flow": _unpack_flow("constant"),
-    "variable": _unpack_flow("Variable"),
+    "tensorflow": _unpack_tensorflow("constant"),
+    "variable": _unpack_tensorflow("Variable"),
     "ragged": _unpack_ragged,
 }

@@ -1,12 +1,16 @@
-"""Values of data science libraries as plain data, for processes that do not trust each other.
+"""Encodes values of data science libraries as plain data, for exchange with untrusted processes.
 
-Promises: `unpack` of whatever `pack` gave has the exact library types (never a subclass, so nothing
-that a candidate overrides takes part), and `unpack` of anything else raises. No pickle: an array is
-a dtype, a shape and its bytes, and every constructor that is fed checks what it gets. What no table
-knows is referred to, if `refer` allows it.
+Guarantees: `unpack` of a packed value returns exact library types, never subclasses, so a
+candidate's overridden methods are never called; `unpack` of anything else raises. Uses no pickle:
+an array is encoded as dtype, shape and bytes, and the constructors that rebuild values validate
+their arguments. Values of unknown types are replaced by references if `refer` is given, else
+rejected.
 
-In a packed value a scalar stands for itself, a list is a list, and a tuple is a tag and its data;
-`wire` turns that into bytes. Libraries are only ever imported for values that belong to them.
+In a packed value, scalars and lists stand for themselves, and a tuple is a tag followed by its
+data; `safe_codec` encodes it as bytes. A library is only imported for its own values.
+
+>>> loads(dumps({(1, 2): {3.5}}))
+{(1, 2): {3.5}}
 """
 
 import datetime as dt
@@ -26,12 +30,12 @@ _SCALARS = (type(None), bool, int, float, complex, str, bytes)
 
 
 def dumps(value: Any, refer: Refer | None = None) -> bytes:  # noqa: ANN401 - a candidate's
-    """Write a value down."""
+    """Encode a value, or raise NotPlainError."""
     return encode(pack(value, refer))
 
 
 def loads(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 - a library's own
-    """Read what `dumps` wrote; anything else is a NotPlainError."""
+    """Decode the output of `dumps`; anything else raises NotPlainError."""
     try:
         return unpack(decode(data), resolve)
     except (NotPlainError, MemoryError):
@@ -41,7 +45,7 @@ def loads(data: bytes, resolve: Resolve | None = None) -> Any:  # noqa: ANN401 -
 
 
 def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa: ANN401
-    """Turn a value into plain data; `refer` may stand in for what no table knows."""
+    """Convert a value to plain data; `refer` creates references to values of unknown types."""
     if type(value) in _SCALARS:
         return value
     if depth > DEPTH // 3:
@@ -60,7 +64,7 @@ def pack(value: Any, refer: Refer | None = None, depth: int = 0) -> Any:  # noqa
 
 
 def unpack(packed: Any, resolve: Resolve | None = None) -> Any:  # noqa: ANN401
-    """Undo `pack`."""
+    """Invert `pack`; `resolve` looks references up."""
 
     def inner(part: Any) -> Any:  # noqa: ANN401
         return unpack(part, resolve)
@@ -91,7 +95,7 @@ def _unpack_dict(rest: list[Any], inner: Callable[[Any], Any]) -> Any:  # noqa: 
 
 
 def _items(tag: str, kind: Any) -> Callable[[Any, Callable[[Any], Any]], Any]:  # noqa: ANN401
-    """Make a packer for a builtin container, past what a subclass says of its members."""
+    """Return a packer for a builtin container that ignores a subclass's own iterator."""
     return lambda value, inner: (tag, [inner(item) for item in kind.__iter__(value)])
 
 
@@ -134,7 +138,7 @@ _PACKERS: dict[tuple[str, str], Callable[[Any, Callable[[Any], Any]], Any]] = {
     **ARRAY_PACKERS,
     **FRAME_PACKERS,
 }
-"""How to pack, by the name of a class (its library and its own); the nearest base counts."""
+"""(library, class name) -> packer; the first class of an object's MRO with an entry is used."""
 
 _UNPACKERS: dict[str, Callable[[list[Any], Callable[[Any], Any]], Any]] = {
     "tuple": lambda rest, inner: tuple(inner(rest[0])),

@@ -1,6 +1,6 @@
-"""pandas for the codec: frames are columns and indexes, indexes are arrays with a name.
+"""Codec entries for pandas: a frame is its columns and indexes, an index is an array and a name.
 
-Each packer gets a value and a way to pack its parts; each unpacker gets what followed the tag.
+A packer gets a value and a function that packs its parts; an unpacker gets the data after the tag.
 """
 
 import importlib
@@ -55,20 +55,20 @@ def _unpack_index(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return index
 
 
-def _pack_range(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+def _pack_range_index(value: Any, inner: Inner) -> Any:  # noqa: ANN401
     return ("range_index", value.start, value.stop, value.step, inner(value.name))
 
 
-def _unpack_range(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_range_index(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _pandas().RangeIndex(*rest[:3], name=inner(rest[3]))
 
 
-def _pack_multi(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+def _pack_multi_index(value: Any, inner: Inner) -> Any:  # noqa: ANN401
     codes = [importlib.import_module("numpy").asarray(codes) for codes in value.codes]
     return ("multi_index", inner(list(value.levels)), inner(codes), inner(list(value.names)))
 
 
-def _unpack_multi(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_multi_index(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     levels, codes, names = map(inner, rest)
     return _pandas().MultiIndex(levels, codes, names=names)
 
@@ -82,20 +82,20 @@ def _unpack_categorical(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _pandas().Categorical.from_codes(codes, categories, ordered=rest[2])
 
 
-def _pack_moments(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+def _pack_datetime_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
     unit = getattr(value, "unit", "ns")
-    return ("moments", inner(value.asi8.view(f"M8[{unit}]")), _pack_zone(value.tz))
+    return ("datetime_array", inner(value.asi8.view(f"M8[{unit}]")), _pack_zone(value.tz))
 
 
-def _unpack_moments(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_datetime_array(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _in_zone(_pandas().DatetimeIndex(inner(rest[0])), rest[1]).array
 
 
-def _pack_moment(value: Any, _: Inner) -> Any:  # noqa: ANN401
-    return ("moment", value.value, _pack_zone(value.tz))
+def _pack_timestamp(value: Any, _: Inner) -> Any:  # noqa: ANN401
+    return ("timestamp", value.value, _pack_zone(value.tz))
 
 
-def _unpack_moment(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
+def _unpack_timestamp(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
     return _in_zone(_pandas().Timestamp(rest[0]), rest[1])
 
 
@@ -115,29 +115,29 @@ def _in_zone(moments: Any, zone: Any) -> Any:  # noqa: ANN401
     return moments.tz_localize("UTC").tz_convert(zone)
 
 
-def _pack_spans(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+def _pack_timedelta_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
     unit = getattr(value, "unit", "ns")
-    return ("spans", inner(value.asi8.view(f"m8[{unit}]")))
+    return ("timedelta_array", inner(value.asi8.view(f"m8[{unit}]")))
 
 
-def _unpack_spans(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_timedelta_array(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _pandas().TimedeltaIndex(inner(rest[0])).array
 
 
-def _pack_periods(value: Any, inner: Inner) -> Any:  # noqa: ANN401
-    return ("periods", inner(value.asi8), value.freqstr)
+def _pack_period_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+    return ("period_array", inner(value.asi8), value.freqstr)
 
 
-def _unpack_periods(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_period_array(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     pandas = _pandas()
     return pandas.arrays.PeriodArray(inner(rest[0]), dtype=pandas.PeriodDtype(rest[1]))
 
 
-def _pack_intervals(value: Any, inner: Inner) -> Any:  # noqa: ANN401
-    return ("intervals", inner(value.left), inner(value.right), value.closed)
+def _pack_interval_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+    return ("interval_array", inner(value.left), inner(value.right), value.closed)
 
 
-def _unpack_intervals(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_interval_array(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     left, right = map(inner, rest[:2])
     return _pandas().arrays.IntervalArray.from_arrays(left, right, closed=rest[2])
 
@@ -150,11 +150,11 @@ def _unpack_nullable(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _pandas().array(inner(rest[0]), dtype=rest[1])
 
 
-def _pack_thin(value: Any, inner: Inner) -> Any:  # noqa: ANN401
-    return ("thin", inner(value.to_dense()), inner(value.fill_value))
+def _pack_sparse_array(value: Any, inner: Inner) -> Any:  # noqa: ANN401
+    return ("sparse_array", inner(value.to_dense()), inner(value.fill_value))
 
 
-def _unpack_thin(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
+def _unpack_sparse_array(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     dense, fill = map(inner, rest)
     return _pandas().arrays.SparseArray(dense, fill_value=fill)
 
@@ -167,9 +167,9 @@ def _unpack_interval(rest: list[Any], inner: Inner) -> Any:  # noqa: ANN401
     return _pandas().Interval(inner(rest[0]), inner(rest[1]), closed=rest[2])
 
 
-def _missing(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
+def _unpack_missing(rest: list[Any], _: Inner) -> Any:  # noqa: ANN401
     if rest[0] not in _MISSING:
-        raise ValueError("no missing value")
+        raise ValueError("not a missing value")
     return getattr(_pandas(), rest[0])
 
 
@@ -179,21 +179,21 @@ FRAME_PACKERS: dict[tuple[str, str], Callable[[Any, Inner], Any]] = {
     ("pandas", "DataFrame"): _pack_frame,
     ("pandas", "Series"): _pack_series,
     ("pandas", "Index"): _pack_index,
-    ("pandas", "RangeIndex"): _pack_range,
-    ("pandas", "MultiIndex"): _pack_multi,
+    ("pandas", "RangeIndex"): _pack_range_index,
+    ("pandas", "MultiIndex"): _pack_multi_index,
     ("pandas", "PandasArray"): lambda value, inner: inner(value.to_numpy()),
     ("pandas", "NumpyExtensionArray"): lambda value, inner: inner(value.to_numpy()),
     ("pandas", "Categorical"): _pack_categorical,
-    ("pandas", "DatetimeArray"): _pack_moments,
-    ("pandas", "TimedeltaArray"): _pack_spans,
-    ("pandas", "PeriodArray"): _pack_periods,
-    ("pandas", "IntervalArray"): _pack_intervals,
-    ("pandas", "SparseArray"): _pack_thin,
+    ("pandas", "DatetimeArray"): _pack_datetime_array,
+    ("pandas", "TimedeltaArray"): _pack_timedelta_array,
+    ("pandas", "PeriodArray"): _pack_period_array,
+    ("pandas", "IntervalArray"): _pack_interval_array,
+    ("pandas", "SparseArray"): _pack_sparse_array,
     ("pandas", "BaseMaskedArray"): _pack_nullable,
     ("pandas", "BaseStringArray"): _pack_nullable,
     ("pandas", "ArrowExtensionArray"): _pack_nullable,
-    ("pandas", "Timestamp"): _pack_moment,
-    ("pandas", "Timedelta"): lambda value, _: ("span", value.value),
+    ("pandas", "Timestamp"): _pack_timestamp,
+    ("pandas", "Timedelta"): lambda value, _: ("pandas_timedelta", value.value),
     ("pandas", "Period"): lambda value, _: ("period", value.ordinal, value.freqstr),
     ("pandas", "Interval"): _pack_interval,
     ("pandas", "NaTType"): lambda _value, _inner: ("missing", "NaT"),
@@ -203,18 +203,18 @@ FRAME_UNPACKERS: dict[str, Callable[[list[Any], Inner], Any]] = {
     "frame": _unpack_frame,
     "series": _unpack_series,
     "index": _unpack_index,
-    "range_index": _unpack_range,
-    "multi_index": _unpack_multi,
+    "range_index": _unpack_range_index,
+    "multi_index": _unpack_multi_index,
     "categorical": _unpack_categorical,
-    "moments": _unpack_moments,
-    "spans": _unpack_spans,
-    "periods": _unpack_periods,
-    "intervals": _unpack_intervals,
-    "thin": _unpack_thin,
+    "datetime_array": _unpack_datetime_array,
+    "timedelta_array": _unpack_timedelta_array,
+    "period_array": _unpack_period_array,
+    "interval_array": _unpack_interval_array,
+    "sparse_array": _unpack_sparse_array,
     "nullable": _unpack_nullable,
-    "moment": _unpack_moment,
-    "span": lambda rest, _: _pandas().Timedelta(rest[0]),
+    "timestamp": _unpack_timestamp,
+    "pandas_timedelta": lambda rest, _: _pandas().Timedelta(rest[0]),
     "period": lambda rest, _: _pandas().Period(ordinal=rest[0], freq=rest[1]),
     "interval": _unpack_interval,
-    "missing": _missing,
+    "missing": _unpack_missing,
 }

@@ -1,9 +1,9 @@
-"""Runs a harness in a process that the candidate's snippet never enters.
+"""Runs a harness in a separate process from the candidate's snippet.
 
-Promises: `exec` in the harness happens in the candidate's process, and what comes back is plain
-data of exact library types, or a `Remote`: something that stays there, answers questions with plain
-data, and is equal to nothing. Pictures that the harness draws for itself are taken off the disk
-before the snippet runs, and are back only for the harness.
+Guarantees: the harness's `exec` runs in the candidate's process. It returns plain data of exact
+library types, or a `RemoteValue`: a proxy for an object of that process, which answers queries with
+plain data and is equal to nothing. Images that the harness draws as expected values are removed
+from the disk before the snippet runs, and only the harness can open them afterwards.
 """
 
 import contextlib
@@ -24,76 +24,83 @@ from evolcoder.safe_codec import NotPlainError
 from evolcoder.safe_repr import error_text, safe_repr
 
 SHOWN = 120
-"""Longest text that is shown of a value."""
-_PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
-_DRAWING = ("matplotlib.pyplot", "matplotlib.pylab", "pylab")
-"""Modules that know a current figure."""
-_PICTURE_BYTES = 64 << 20
-_TYPED = frozenset("matplotlib mpl_toolkits seaborn sklearn scipy torch tensorflow keras".split())
-"""Libraries whose classes a `Remote` may claim to be of."""
-_CALLED = "generate_test_case"
+"""Maximum characters of a value in a message."""
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+_PLOTTING_MODULES = ("matplotlib.pyplot", "matplotlib.pylab", "pylab")
+"""Modules with a current figure."""
+_MAX_IMAGE_BYTES = 64 << 20
+_PROXIED_LIBRARIES = frozenset(
+    "matplotlib mpl_toolkits seaborn sklearn scipy torch tensorflow keras".split()
+)
+"""Libraries whose classes a `RemoteValue` may claim in `isinstance`."""
+_GENERATOR = "generate_test_case"
+"""The harness's function that creates a test case with its expected value."""
 
 Ask = Callable[..., bytes]
 
 
 class ForgedError(BaseException):
-    """What came back is no value. A harness that catches this does not pass all the same."""
+    """The candidate's process sent invalid data.
+
+    A BaseException, and checked again after each test, so that a harness that catches it does not
+    pass.
+    """
 
 
 class RemoteValue:
-    """Something that only the candidate's process has."""
+    """A proxy for an object of the candidate's process."""
 
-    def __init__(self, court: "HarnessRunner", number: int, kind: tuple[str, str]) -> None:
-        self._court = court
+    def __init__(self, runner: "HarnessRunner", number: int, kind: tuple[str, str]) -> None:
+        self._runner = runner
         self._number = number
         self._kind = kind
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # noqa: ANN401 - what isinstance asks for
-        """Return the library class that it claims, if that is loaded here."""
+    def __class__(self) -> Any:  # noqa: ANN401 - used by isinstance
+        """Return the library class that it claims, if that class is loaded in this process."""
         return _class_named(*self._kind) or RemoteValue
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Read an attribute there."""
+        """Get an attribute of the remote object."""
         if name.startswith("__"):
             raise AttributeError(name)
-        return self._court.look("attribute", self, name)
+        return self._runner.query("attribute", self, name)
 
     def __call__(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401
-        """Call it there."""
-        return self._court.look("call", self, list(args), named)
+        """Call the remote object."""
+        return self._runner.query("call", self, list(args), named)
 
     def __len__(self) -> int:
-        """Ask for its length."""
-        return int(self._court.look("length", self))
+        """Return the remote object's length."""
+        return int(self._runner.query("length", self))
 
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
-        """Ask for an item."""
-        return self._court.look("item", self, key)
+        """Get an item of the remote object."""
+        return self._runner.query("item", self, key)
 
     def __contains__(self, item: Any) -> bool:  # noqa: ANN401
-        """Look through its items: asked, an object could say yes to everything."""
+        """Compare its items here, since the remote object could return True for anything."""
         return any(item == member for member in self)
 
     def __iter__(self) -> Any:  # noqa: ANN401
-        """Ask for an iterator."""
-        found = self._court.look("iterate", self)
+        """Return an iterator of the remote object."""
+        found = self._runner.query("iterate", self)
         return found if type(found) is RemoteValue else iter(found)
 
     def __next__(self) -> Any:  # noqa: ANN401
-        """Ask for the next item."""
-        return self._court.look("next", self)
+        """Return the remote iterator's next item."""
+        return self._runner.query("next", self)
 
     def __int__(self) -> int:
-        """Ask for its value as an integer."""
-        return int(self._court.look("int", self))
+        """Return its value as an integer."""
+        return int(self._runner.query("int", self))
 
     def __float__(self) -> float:
-        """Ask for its value as a float."""
-        return float(self._court.look("float", self))
+        """Return its value as a float."""
+        return float(self._runner.query("float", self))
 
     def __repr__(self) -> str:
-        """Name its type."""
+        """Show only the type."""
         return f"<{self._kind[1]} of the candidate>"
 
     def _refuse(self, *_: object) -> NoReturn:
@@ -104,55 +111,55 @@ class RemoteValue:
 
 
 class HarnessRunner:
-    """The harness's names and the line to the candidate."""
+    """Runs a harness's tests, and forwards snippets and queries to the candidate's process."""
 
-    def __init__(self, run: Ask, look: Ask) -> None:
+    def __init__(self, run: Ask, query: Ask) -> None:
         self._run = run
-        self._look = look
-        self._pictures: dict[str, bytes] = {}
-        self._own: dict[str, Any] = {}
-        self.space: dict[str, Any] = {"__name__": "harness"}
+        self._query = query
+        self._images: dict[str, bytes] = {}
+        self._original_modules: dict[str, Any] = {}
+        self.globals: dict[str, Any] = {"__name__": "harness"}
         self.case = 0
-        self.told: tuple[Any, Any] | None = None
+        self.got_and_expected: tuple[Any, Any] | None = None
         self._forged = ""
         self._expected: Any = None
 
     def judge(self, harness: str, calls: list[str], solution: str) -> None:
-        """Load the harness and call its tests; they raise when the solution fails."""
-        self.space |= {"exec": self.execute, "type": type_of}
-        exec(compile(harness, "harness.py", "exec"), self.space)  # noqa: S102 - the harness
-        generate = self.space.get(_CALLED)
+        """Load the harness and call its tests; they raise if the solution fails."""
+        self.globals |= {"exec": self.execute, "type": type_of}
+        exec(compile(harness, "harness.py", "exec"), self.globals)  # noqa: S102 - the harness
+        generate = self.globals.get(_GENERATOR)
         if generate is not None:
-            self.space[_CALLED] = self._closed(generate)
+            self.globals[_GENERATOR] = self._with_hidden_images(generate)
         for name in calls:
-            self.told = None
+            self.got_and_expected = None
             try:
-                self.space[name](solution)
+                self.globals[name](solution)
             except AssertionError as error:
-                raise AssertionError(self._say(name, error)) from None
+                raise AssertionError(self._failure_message(name, error)) from None
             if self._forged:
                 raise ForgedError(self._forged)
 
     def execute(self, code: str, names: dict[str, Any]) -> None:
-        """Have the candidate's process run a snippet; put what came of it into the names."""
-        given = {"names": names, "random": random.getstate(), "numpy": None, "torch": None}
+        """Run a snippet in the candidate's process; store its result in `names`."""
+        state = {"names": names, "random": random.getstate(), "numpy": None, "torch": None}
         if "numpy" in sys.modules:
-            given["numpy"] = sys.modules["numpy"].random.get_state()
+            state["numpy"] = sys.modules["numpy"].random.get_state()
         if "torch" in sys.modules:
-            given["torch"] = sys.modules["torch"].get_rng_state()
-        found = self._read(self._run(code, _pickled(given)))
+            state["torch"] = sys.modules["torch"].get_rng_state()
+        found = self._decode(self._run(code, _pickled(state)))
         if type(found) is not list or len(found) > 1:
-            raise ForgedError("no result")
+            raise ForgedError("invalid result")
         if found:
             names["result"] = found[0]
-            self.told = (found[0], self._expected)
-        self._show()
+            self.got_and_expected = (found[0], self._expected)
+        self._redirect_modules()
 
-    def look(self, action: str, *operands: Any) -> Any:  # noqa: ANN401
-        """Ask the candidate's process something about what it holds."""
-        return self._read(self._look(action, dumps(list(operands), _refer)))
+    def query(self, action: str, *operands: Any) -> Any:  # noqa: ANN401
+        """Apply an operation to objects of the candidate's process."""
+        return self._decode(self._query(action, dumps(list(operands), _refer)))
 
-    def _read(self, data: Any) -> Any:  # noqa: ANN401
+    def _decode(self, data: Any) -> Any:  # noqa: ANN401
         try:
             if type(data) is bytes:
                 return loads(data, self._resolve)
@@ -165,64 +172,64 @@ class HarnessRunner:
         match rest:
             case (int(number), str(module), str(name)):
                 return RemoteValue(self, number, (module, name))
-        raise NotPlainError("a strange reference")
+        raise NotPlainError("an invalid reference")
 
-    def _closed(self, generate: Callable[..., Any]) -> Callable[..., Any]:
-        """Let the harness make a case with its own library, and take its pictures away."""
+    def _with_hidden_images(self, generate: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the harness's case generator: use local modules, and move its images to memory."""
 
-        def closed(*args: Any) -> Any:  # noqa: ANN401
+        def wrapped(*args: Any) -> Any:  # noqa: ANN401
             self.case += 1
-            self.space |= self._own
-            made = generate(*args)
+            self.globals |= self._original_modules
+            case = generate(*args)
             with contextlib.suppress(TypeError, IndexError):
-                self._expected = made[1]
+                self._expected = case[1]
             for path in Path.cwd().iterdir():
-                if path.suffix in _PICTURES:
-                    self._pictures[path.name] = path.read_bytes()
+                if path.suffix in _IMAGE_SUFFIXES:
+                    self._images[path.name] = path.read_bytes()
                     path.unlink()
-            return made
+            return case
 
-        return closed
+        return wrapped
 
-    def _show(self) -> None:
-        """Let the names of pyplot and of pictures stand for what the candidate drew."""
-        for name, value in list(self.space.items()):
+    def _redirect_modules(self) -> None:
+        """Redirect the harness's plotting modules to the candidate's process, and PIL's `open`."""
+        for name, value in list(self.globals.items()):
             module = getattr(value, "__name__", "")
-            if module in _DRAWING:
-                self._own[name] = value
-                self.space[name] = self.look("module", module)
+            if module in _PLOTTING_MODULES:
+                self._original_modules[name] = value
+                self.globals[name] = self.query("module", module)
             if module == "PIL.Image":
-                self._own[name] = value
-                self.space[name] = _Pictures(value, self._pictures)
+                self._original_modules[name] = value
+                self.globals[name] = _ImageModule(value, self._images)
 
-    def _say(self, name: str, error: AssertionError) -> str:
-        if self.told is None:
+    def _failure_message(self, name: str, error: AssertionError) -> str:
+        if self.got_and_expected is None:
             return f"{name}: {error_text(error)}"
-        got, expected = map(_shown, self.told)
+        got, expected = map(_shown, self.got_and_expected)
         return f"{name}, case {self.case}: got {got}, expected {expected}"
 
 
-class _Pictures:
-    """PIL.Image with the harness's pictures in memory and the candidate's on the disk."""
+class _ImageModule:
+    """PIL.Image with an `open` that finds the harness's images in memory."""
 
-    def __init__(self, library: Any, held: dict[str, bytes]) -> None:  # noqa: ANN401 - a module
+    def __init__(self, library: Any, images: dict[str, bytes]) -> None:  # noqa: ANN401 - a module
         self._library = library
-        self._held = held
+        self._images = images
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._library, name)
 
     def open(self, name: str) -> Any:  # noqa: ANN401 - an image
-        """Open a picture; the candidate's must be a plain file."""
-        data = self._held[name] if name in self._held else _plain_file(name)
+        """Open an image; the candidate's must be a regular file."""
+        data = self._images[name] if name in self._images else _regular_file(name)
         return self._library.open(io.BytesIO(data), formats=("PNG", "JPEG"))
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles for a process that gets the same values as if it had made them itself."""
+    """Pickles values so that they behave in the other process as if created there."""
 
     def reducer_override(self, value: Any) -> Any:  # noqa: ANN401
-        """Have arrays of objects made anew."""
+        """Rebuild arrays of objects with `objects`, which says why."""
         numpy = sys.modules.get("numpy")
         if numpy is not None and type(value) is numpy.ndarray and value.dtype == object:
             return objects, (value.shape, value.ravel().tolist())
@@ -236,7 +243,7 @@ def _pickled(value: object) -> bytes:
 
 
 def type_of(value: Any, *more: Any) -> Any:  # noqa: ANN401 - as the builtin
-    """Return what `type` does, but of a Remote the class that it claims."""
+    """Return what `type` does, but for a `RemoteValue` the class that it claims."""
     return value.__class__ if not more and type(value) is RemoteValue else type(value, *more)
 
 
@@ -247,20 +254,20 @@ def _refer(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
 
 
 def _class_named(module: str, name: str) -> Any:  # noqa: ANN401
-    """Find a class of a known library that the harness itself has loaded."""
-    if module.partition(".")[0] not in _TYPED or module not in sys.modules:
+    """Find a class of a known library that is loaded in this process."""
+    if module.partition(".")[0] not in _PROXIED_LIBRARIES or module not in sys.modules:
         return None
     found = vars(sys.modules[module]).get(name)
     return found if isinstance(found, type) else None
 
 
-def _plain_file(name: str) -> bytes:
+def _regular_file(name: str) -> bytes:
     opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(opened, "rb") as file:
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > _PICTURE_BYTES:
-            raise ForgedError(f"{name} is no picture")
-        return file.read(_PICTURE_BYTES)
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_IMAGE_BYTES:
+            raise ForgedError(f"{name} is not an image")
+        return file.read(_MAX_IMAGE_BYTES)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
@@ -270,12 +277,12 @@ def _shown(value: Any) -> str:  # noqa: ANN401
 def _library_repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:  # noqa: BLE001 - a library's repr of data that was made up
+    except Exception as error:  # noqa: BLE001 - a library's repr of forged data
         return f"<{error_text(error)} in a {type(value).__name__}>"
 
 
-def main(harness: str, calls: list[str], solution: str, run: Ask, look: Ask) -> None:
-    """Judge one solution."""
+def main(harness: str, calls: list[str], solution: str, run: Ask, query: Ask) -> None:
+    """Judge one solution; `run` and `query` call the candidate's process."""
     with contextlib.suppress(ImportError):
         importlib.import_module("numpy")
-    HarnessRunner(run, look).judge(harness, calls, solution)
+    HarnessRunner(run, query).judge(harness, calls, solution)

@@ -1,7 +1,7 @@
-"""What answers in the candidate's process: runs snippets and looks things up for the judge.
+"""Runs snippets in the candidate's process, and answers the harness process's queries on objects.
 
-Nothing here is trusted once a snippet has run. Inputs come pickled, since the judge made them; what
-goes back is plain data (`codec`), or a number that stands for something that stays here.
+Untrusted once a snippet has run. Inputs are pickled, since the trusted harness process creates
+them; results are plain data (`codec`), or a reference to an object that stays in this process.
 """
 
 import importlib
@@ -14,25 +14,26 @@ from typing import Any
 
 from evolcoder.grading.ds1000.codec import dumps, loads
 
-_held: list[Any] = []
+_objects: list[Any] = []
+"""Objects that the harness process has references to."""
 
 
-def run(code: str, given: bytes) -> bytes:
-    """Execute a snippet in the names that were given, and return its `result`, if it has one."""
-    state = pickle.loads(given)  # noqa: S301 - from the judge
+def run(code: str, pickled_state: bytes) -> bytes:
+    """Execute a snippet with the given globals; return its `result`, if any, as a list."""
+    state = pickle.loads(pickled_state)  # noqa: S301 - from the trusted harness process
     _set_random(state)
     names = state["names"]
     exec(code, names)  # noqa: S102 - the candidate, in its own process
     return dumps([names["result"]] if "result" in names else [], _refer)
 
 
-def look(action: str, operands: bytes) -> bytes:
-    """Do one thing with something that stayed here."""
-    return dumps(_ACTIONS[action](*loads(operands, lambda rest: _held[rest[0]])), _refer)
+def query(action: str, operands: bytes) -> bytes:
+    """Apply an operation of `_ACTIONS` to objects of this process."""
+    return dumps(_ACTIONS[action](*loads(operands, lambda rest: _objects[rest[0]])), _refer)
 
 
 def _set_random(state: dict[str, Any]) -> None:
-    """Go on with random numbers where the judge stands, as in one process."""
+    """Continue the harness process's random number sequences, as if in one process."""
     random.setstate(state["random"])
     if state["numpy"] is not None:
         importlib.import_module("numpy").random.set_state(state["numpy"])
@@ -41,9 +42,9 @@ def _set_random(state: dict[str, Any]) -> None:
 
 
 def _refer(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    _held.append(value)
+    _objects.append(value)
     kind = type(value)
-    return ("ref", len(_held) - 1, kind.__module__, kind.__qualname__)
+    return ("ref", len(_objects) - 1, kind.__module__, kind.__qualname__)
 
 
 def _call(target: Any, args: list[Any], named: dict[str, Any]) -> Any:  # noqa: ANN401
