@@ -14,7 +14,7 @@ from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
-from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
+from evolcoder.verify.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
 
 
 class Rule:
@@ -185,7 +185,7 @@ def test_a_sandbox_that_always_fails_ends_the_run(tmp_path):
             go(store, config, check=check, in_flight=1)
         store.db.flush()
         n = store.db.read("SELECT COUNT(*) FROM verdicts")[0][0]
-    assert n == SANDBOX_FAILURES_IN_A_ROW - 1
+    assert n == MAX_CONSECUTIVE_SANDBOX_FAILURES - 1
 
 
 def test_rows_of_an_unverified_run_say_so(tmp_path):

@@ -189,9 +189,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     code, out, err = run(capsys, *flags)
     assert code == 0, err
     assert f"runs        {UNJUDGED}" in out
-    assert (
-        f"1 findings are that a row {UNJUDGED}, such as round 0, row {len(VALUES)}, runs: " in out
-    )
+    assert f"1 finding(s) {UNJUDGED}; first: round 0, row {len(VALUES)}, runs: " in out
     monkeypatch.undo()
     code, out, _ = run(capsys, *flags, "--json")
     assert (code, json.loads(out)["verdicts"]["runs"][UNJUDGED]) == (0, 1)
