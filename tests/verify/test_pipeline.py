@@ -77,7 +77,7 @@ LOOP["loop"] = LOOP
 )  # fmt: skip
 @pytest.mark.parametrize("check", [Check.RUNS, Check.TESTS])
 def test_an_internal_failure_of_a_check_is_an_error_verdict(store, failure, check):
-    """The verdict names the failure, does not drop the row, and is count_findings as unjudged."""
+    """The verdict names the failure, does not drop the row, and is counted as unjudged."""
     rows = verify(store, Failing(failure, check))
     found = {row.task.ordinal: row.verdicts[0] for row in rows}
     assert {n: one.kind for n, one in found.items()} == {
