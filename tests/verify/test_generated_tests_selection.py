@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolcoder.verify.generated_tests.selection import (
-    TestFlaw,
+    CheckFlaw,
     best_group,
     groups,
     is_contested,
@@ -86,11 +86,11 @@ def test_a_check_that_no_answer_passes_changes_nothing(table):
     ("checks", "stubs", "mutants", "flaw", "killed"),
     [
         ((0, 1), [(F, T)], [(T, F), (T, T)], None, (0,)),
-        ((0,), [(F, T)], [(T, F), (T, T)], TestFlaw.KILLS_NOTHING, ()),
-        ((1,), [(F, T)], [(T, F), (T, T)], TestFlaw.PASSES_STUB, (0,)),
-        ((0, 1), [(F, T), (T, T)], [(F, F)], TestFlaw.PASSES_STUB, (0,)),
-        ((0,), [(F,)], [], TestFlaw.NO_MUTANTS, ()),
-        ((), [(F,)], [(F,)], TestFlaw.NOTHING, ()),
+        ((0,), [(F, T)], [(T, F), (T, T)], CheckFlaw.KILLS_NOTHING, ()),
+        ((1,), [(F, T)], [(T, F), (T, T)], CheckFlaw.PASSES_STUB, (0,)),
+        ((0, 1), [(F, T), (T, T)], [(F, F)], CheckFlaw.PASSES_STUB, (0,)),
+        ((0,), [(F,)], [], CheckFlaw.NO_MUTANTS, ()),
+        ((), [(F,)], [(F,)], CheckFlaw.NOTHING, ()),
     ],
 )
 def test_a_valid_set_fails_every_stub_and_a_mutant(checks, stubs, mutants, flaw, killed):

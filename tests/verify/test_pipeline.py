@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from test_rounds import open_store
 
 import toys
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
@@ -22,6 +21,7 @@ from evolcoder.verify.pipeline import (
     is_unjudged,
     unjudged_note,
 )
+from test_pipeline import open_store
 
 ALL_DROPS = frozenset(DROP_REASONS.values())
 

@@ -48,9 +48,9 @@ from evolcoder.verify.generated_tests.selection import (
 )
 from evolcoder.verify.generated_tests.test_parser import parse_checks
 from evolcoder.verify.generated_tests.verdict import (
-    TestedAnswer,
-    TestFinding,
-    TestMaterial,
+    GeneratedMaterial,
+    GeneratedTestsFinding,
+    ValidationResult,
     agreement_detail,
     build_verdict,
     make_verdict,
@@ -90,29 +90,29 @@ class GeneratedTestsCheck:
         subject = subject_of(response.text, task.instruction)
         if subject is None:
             return make_verdict(
-                response, TestFinding.NO_TESTS, "the response has no callable Python code"
+                response, GeneratedTestsFinding.NO_TESTS, "the response has no callable Python code"
             )
         if lacking := await missing_modules(
             self.sandbox, subject.body, reduced_limits(self._limits)
         ):
             why = f"needs {', '.join(lacking)}, which the sandbox does not have"
-            return make_verdict(response, TestFinding.NO_TESTS, why)
+            return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why)
         material, detail = await self._generate(task, subject)
         if not material.checks:
             why = "no check could be parsed from the generated tests"
-            return make_verdict(response, TestFinding.NO_TESTS, why, detail)
+            return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why, detail)
         table = await self._run_all(material)
         detail |= agreement_detail(table, material)
         group = best_group(table)
         if group is None or is_contested(table, 0, group):
             why = "no group of agreeing answers stands out"
-            return make_verdict(response, TestFinding.DISPUTED, why, detail)
+            return make_verdict(response, GeneratedTestsFinding.DISPUTED, why, detail)
         tested = await self._validate(task, material, group)
         return build_verdict(response, material, table, tested, detail)
 
     async def _generate(
         self, task: Task, subject: CallableSubject
-    ) -> tuple[TestMaterial, dict[str, JSON]]:
+    ) -> tuple[GeneratedMaterial, dict[str, JSON]]:
         """Send all requests at once and parse the usable answers and checks."""
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = prompts.for_answer(task.instruction, subject)
@@ -133,7 +133,7 @@ class GeneratedTestsCheck:
             "completion_tokens": sum(one.completion_tokens for one in completions if one),
         }
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
-        return TestMaterial.of(subject, usable, sets), detail
+        return GeneratedMaterial.of(subject, usable, sets), detail
 
     async def _ask(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
@@ -147,7 +147,7 @@ class GeneratedTestsCheck:
                 raise
             return None
 
-    async def _run_all(self, material: TestMaterial) -> list[Outcomes]:
+    async def _run_all(self, material: GeneratedMaterial) -> list[Outcomes]:
         """Run every check against every answer; identical programs run once."""
         entry, limits = material.answers[0].entry_point, reduced_limits(self._limits)
         distinct = list(dict.fromkeys(answer.source for answer in material.answers))
@@ -156,8 +156,8 @@ class GeneratedTestsCheck:
         return [found[answer.source] for answer in material.answers]
 
     async def _validate(
-        self, task: Task, material: TestMaterial, group: AgreementGroup
-    ) -> TestedAnswer:
+        self, task: Task, material: GeneratedMaterial, group: AgreementGroup
+    ) -> ValidationResult:
         """Validate the checks that a group agrees on, using the first of its answers."""
         answer = material.answers[group.answers[0]]
         agreed = [material.checks[number] for number in group.checks]
@@ -176,7 +176,7 @@ class GeneratedTestsCheck:
             for one in wrong
         ]
         found = await asyncio.gather(*runs) if checks else []
-        return TestedAnswer(
+        return ValidationResult(
             group, stable, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
         )
 

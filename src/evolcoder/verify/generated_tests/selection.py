@@ -80,7 +80,7 @@ def is_contested(table: Sequence[Outcomes], answer: int, group: AgreementGroup) 
     return answer not in group.answers and n_agreeing >= len(group.answers)
 
 
-class TestFlaw(StrEnum):
+class CheckFlaw(StrEnum):
     """Why a set of checks is invalid. Values are stored; never rename one."""
 
     NOTHING = "nothing"
@@ -98,10 +98,10 @@ class TestFlaw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestStrength:
+class CheckStrength:
     """Result of validating a set of checks."""
 
-    flaw: TestFlaw | None
+    flaw: CheckFlaw | None
     """Why the set is invalid, or None."""
     killed: tuple[int, ...]
     """Indices of the mutants that fail it."""
@@ -116,19 +116,19 @@ class TestStrength:
 
 def measure_strength(
     checks: Sequence[int], *, stubs: Sequence[Outcomes], mutants: Sequence[Outcomes]
-) -> TestStrength:
+) -> CheckStrength:
     """Validate the checks with these indices against the outcomes of stubs and mutants."""
     killed = tuple(number for number, outcomes in enumerate(mutants) if fails(outcomes, checks))
-    flaw: TestFlaw | None = None
+    flaw: CheckFlaw | None = None
     if not checks:
-        flaw = TestFlaw.NOTHING
+        flaw = CheckFlaw.NOTHING
     elif not all(fails(outcomes, checks) for outcomes in stubs):
-        flaw = TestFlaw.PASSES_STUB
+        flaw = CheckFlaw.PASSES_STUB
     elif not mutants:
-        flaw = TestFlaw.NO_MUTANTS
+        flaw = CheckFlaw.NO_MUTANTS
     elif not killed:
-        flaw = TestFlaw.KILLS_NOTHING
-    return TestStrength(flaw, killed, len(mutants))
+        flaw = CheckFlaw.KILLS_NOTHING
+    return CheckStrength(flaw, killed, len(mutants))
 
 
 def fails(outcomes: Outcomes, checks: Sequence[int]) -> bool:

@@ -17,9 +17,9 @@ from evolcoder.verify.generated_tests.mutants import Mutant
 from evolcoder.verify.generated_tests.runner import StableOutcome
 from evolcoder.verify.generated_tests.selection import (
     AgreementGroup,
+    CheckFlaw,
+    CheckStrength,
     Outcomes,
-    TestFlaw,
-    TestStrength,
     groups,
     measure_strength,
 )
@@ -30,7 +30,7 @@ MAX_STORED_GROUPS = 4
 """Most groups stored with a verdict."""
 
 
-class TestFinding(StrEnum):
+class GeneratedTestsFinding(StrEnum):
     """Finding of generated tests. Values are stored; never rename one."""
 
     PASSED = "passed"
@@ -46,7 +46,7 @@ class TestFinding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestMaterial:
+class GeneratedMaterial:
     """The usable generated answers and checks."""
 
     answers: tuple[CallableSubject, ...]
@@ -74,7 +74,7 @@ class TestMaterial:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedAnswer:
+class ValidationResult:
     """The agreeing answers and the outcomes that validate their checks."""
 
     group: AgreementGroup
@@ -90,23 +90,23 @@ class TestedAnswer:
     broken: tuple[Mutant, ...]
     """The mutants."""
 
-    def strength_of(self, numbers: Sequence[int]) -> TestStrength:
+    def strength_of(self, numbers: Sequence[int]) -> CheckStrength:
         """Validate the chosen checks among those with these indices."""
         if not numbers:
-            return TestStrength(TestFlaw.NOTHING, (), len(self.broken))
+            return CheckStrength(CheckFlaw.NOTHING, (), len(self.broken))
         agreed = set(numbers) & set(self.group.checks)
         places = [place for place, number in enumerate(self.chosen) if number in agreed]
         if not places:
-            flaw = TestFlaw.UNSTABLE if agreed else TestFlaw.NOT_AGREED
-            return TestStrength(flaw, (), len(self.broken))
+            flaw = CheckFlaw.UNSTABLE if agreed else CheckFlaw.NOT_AGREED
+            return CheckStrength(flaw, (), len(self.broken))
         return measure_strength(places, stubs=self.stubs, mutants=self.mutants)
 
 
 def build_verdict(
     response: Response,
-    material: TestMaterial,
+    material: GeneratedMaterial,
     table: Sequence[Outcomes],
-    tested: TestedAnswer,
+    tested: ValidationResult,
     detail: dict[str, JSON],
 ) -> CheckResult:
     """Merge the valid sets and judge the row's own response by them; extends `detail`."""
@@ -131,10 +131,12 @@ def build_verdict(
     }
     if total.flaw is not None:
         return make_verdict(
-            response, TestFinding.UNSOUND, f"no valid set of tests: {total.flaw}", detail
+            response, GeneratedTestsFinding.UNSOUND, f"no valid set of tests: {total.flaw}", detail
         )
     failed = [material.checks[number] for number in kept if not table[0][number]]
-    finding, message = (TestFinding.FAILED, failed[0]) if failed else (TestFinding.PASSED, "")
+    finding, message = (
+        (GeneratedTestsFinding.FAILED, failed[0]) if failed else (GeneratedTestsFinding.PASSED, "")
+    )
     if (other := _contrasting_answer(material, table, kept, passes=bool(failed))) is not None:
         detail["better" if failed else "worse"] = other
     if total.killed:
@@ -143,7 +145,7 @@ def build_verdict(
 
 
 def _contrasting_answer(
-    material: TestMaterial, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
+    material: GeneratedMaterial, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
 ) -> str | None:
     """Return the first other answer that passes all checks (`passes`) or fails one (not)."""
     for text, passed in zip(material.texts, table[1:], strict=True):
@@ -153,7 +155,7 @@ def _contrasting_answer(
 
 
 def _mutant_detail(
-    material: TestMaterial, tested: TestedAnswer, number: int, kept: Sequence[int]
+    material: GeneratedMaterial, tested: ValidationResult, number: int, kept: Sequence[int]
 ) -> dict[str, JSON]:
     """Describe a killed mutant: its source, the check it fails, and the original program."""
     passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
@@ -169,7 +171,7 @@ def _mutant_detail(
     }
 
 
-def agreement_detail(table: Sequence[Outcomes], material: TestMaterial) -> dict[str, JSON]:
+def agreement_detail(table: Sequence[Outcomes], material: GeneratedMaterial) -> dict[str, JSON]:
     """Summarise how answers and checks agree."""
     shown = groups(table)[:MAX_STORED_GROUPS]
     return {
@@ -181,7 +183,7 @@ def agreement_detail(table: Sequence[Outcomes], material: TestMaterial) -> dict[
 
 
 def _set_detail(
-    numbers: Sequence[int], found: TestStrength, tested: TestedAnswer
+    numbers: Sequence[int], found: CheckStrength, tested: ValidationResult
 ) -> dict[str, JSON]:
     return {
         "written": len(numbers),
@@ -193,7 +195,7 @@ def _set_detail(
 
 def make_verdict(
     response: Response,
-    finding: TestFinding,
+    finding: GeneratedTestsFinding,
     message: str,
     detail: Mapping[str, JSON] | None = None,
     *,
