@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.code.callables import CallableSubject, program_of, subject_of
+from evolcoder.code.callables import CallableSubject, find_compatible_in_code, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.config.load import VerifyConfig
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
@@ -73,7 +73,7 @@ class DistractorCheck:
         tests = before.get(Check.TESTS)
         checks = _validated_checks(tests)
         subject = subject_of(response.text, task.instruction)
-        program = program_of(distractor.code, subject) if subject else None
+        program = find_compatible_in_code(distractor.code, subject) if subject else None
         if tests is None or not checks or program is None:
             reason = (
                 "the distractor cannot be called like the response's program"

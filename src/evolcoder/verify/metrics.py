@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evolcoder.code.callables import CallableKind, fitting, subject_of
+from evolcoder.code.callables import CallableKind, find_compatible, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
 from evolcoder.ids import content_id, seed_for
@@ -222,7 +222,7 @@ class PassRateCheck:
         subject = subject_of(response.text, task.instruction)
 
         async def passes(answer: str, checks: Sequence[str]) -> bool:
-            found = fitting(answer, subject) if subject else None
+            found = find_compatible(answer, subject) if subject else None
             return found is not None and all(
                 await run_checks(self.sandbox, found.source, found.entry_point, checks, self.limits)
             )

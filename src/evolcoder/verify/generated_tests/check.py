@@ -22,7 +22,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from evolcoder.code.callables import CallableKind, CallableSubject, fitting, subject_of
+from evolcoder.code.callables import CallableKind, CallableSubject, find_compatible, subject_of
 from evolcoder.config.load import VerifyConfig
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
@@ -123,7 +123,7 @@ class GeneratedTestsCheck:
             *(self._ask(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
         texts = [clean(one.text) if one else "" for one in completions]
-        others = [fitting(text, subject) for text in texts[:n_answers]]
+        others = [find_compatible(text, subject) for text in texts[:n_answers]]
         sets = [parse_checks(text, subject.entry_point) for text in texts[n_answers:]]
         detail: dict[str, JSON] = {
             "entry_point": subject.entry_point,

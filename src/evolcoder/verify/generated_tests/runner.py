@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evolcoder.code.callables import imported
+from evolcoder.code.callables import imported_modules
 from evolcoder.sandbox.base import Asserts, Kind, Limits, Program, Sandbox, Script, Status
 from evolcoder.sandbox.result import read_finding
 from evolcoder.verify.generated_tests.selection import Outcomes
@@ -120,7 +120,7 @@ async def find_stable_checks(
 
 async def missing_modules(sandbox: Sandbox, source: str, limits: Limits) -> tuple[str, ...]:
     """Return the modules that a program imports and the sandbox lacks, sorted."""
-    names = sorted(imported(source) - sys.stdlib_module_names)
+    names = sorted(imported_modules(source) - sys.stdlib_module_names)
     if not names:
         return ()
     program = Program("python", _FIND_MODULES.format(names=names), Script())
