@@ -29,8 +29,8 @@ from evolcoder.ids import content_id, seed_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import code_blocks, words
-from evolcoder.verify.complexity.bound_parser import asked
-from evolcoder.verify.complexity.check import measure
+from evolcoder.verify.complexity.bound_parser import parse_bounds
+from evolcoder.verify.complexity.check import measure_complexity
 from evolcoder.verify.complexity.verdict import (
     HOLDS,
     NOT_MEASURED,
@@ -260,12 +260,12 @@ class ComplexityCheck:
         self, task: Task, response: Response, before: Mapping[Check, CheckResult]
     ) -> CheckResult:
         """Measure a function whose task asks for a bound."""
-        bounds = asked(task.instruction)
+        bounds = parse_bounds(task.instruction)
         subject = subject_of(response.text, task.instruction)
         if not bounds or subject is None or subject.form is not CallableKind.FUNCTION:
             why = "no function to measure" if bounds else "the task states no complexity bound"
             return CheckResult.of(response, self.check, NOT_MEASURED, detail={"said": why})
-        found = await measure(
+        found = await measure_complexity(
             self.sandbox,
             subject.source,
             subject.entry_point,
