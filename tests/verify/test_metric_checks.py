@@ -6,7 +6,8 @@ from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Check, CheckResult, Response, Task
-from evolcoder.verify.metrics import MetricsCheck, PassRateCheck, python_program, validated_checks
+from evolcoder.verify.generated_tests.verdict import validated_checks
+from evolcoder.verify.metrics import MetricsCheck, PassRateCheck, python_program
 
 TASK = Task.seed("Write add(a, b). Reject None, and log the sum.", ordinal=3, language="python")
 RIGHT = "Here:\n\n```python\ndef add(a, b):\n    return a + b if a else b\n```"

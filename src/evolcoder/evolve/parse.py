@@ -3,8 +3,9 @@ r"""Parses the evolver's answer into a task: removes wrapping and tails, restore
 Text is only removed or copied from the parent, never invented, and a removed tail is never part of
 the task. The result is not judged here; `rules` does that.
 
->>> whole = BUILT_IN[1]  # doctest: +SKIP
->>> parse("Sure! A harder task:\n\nSort the list.\n\n### Solution\nUse sort().", "", whole).text
+>>> from evolcoder.evolve.heuristics import BUILT_IN
+>>> answer = "Sure! A harder task:\n\nSort the list.\n\n### Solution\nUse sort()."
+>>> parse(answer, "", BUILT_IN[1]).text
 'Sort the list.'
 """
 

@@ -23,6 +23,7 @@ from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import CodeBlock, code_blocks
 from evolcoder.verify.generated_tests.runner import reduced_limits, run_checks
+from evolcoder.verify.generated_tests.verdict import validated_checks
 
 
 class DistractorFinding(StrEnum):
@@ -70,18 +71,17 @@ class DistractorCheck:
             return _result(response, DistractorFinding.IS_ANSWER, reason)
         if distractor.language == "python" and parse(distractor.code) is None:
             return _result(response, DistractorFinding.FAILS, "the distractor does not parse")
-        tests = before.get(Check.TESTS)
-        checks = _validated_checks(tests)
+        checks = validated_checks(before)
         subject = subject_of(response.text, task.instruction)
         program = find_compatible_in_code(distractor.code, subject) if subject else None
-        if tests is None or not checks or program is None:
+        if not checks or program is None:
             reason = (
                 "the distractor cannot be called like the response's program"
                 if checks
                 else "the row has no validated checks"
             )
             return _result(response, DistractorFinding.NOT_MEASURED, reason)
-        return await self._run(response, program, checks, tests.score)
+        return await self._run(response, program, checks, before[Check.TESTS].score)
 
     async def _run(
         self,
@@ -134,12 +134,6 @@ def _callable_part(code: str) -> str:
     """Return the callable of Python code with its dependencies; without one, the whole code."""
     subject = subject_of(f"~~~~~~\n{code}\n~~~~~~", "")
     return f"{subject.body}\n" if subject else code
-
-
-def _validated_checks(tests: CheckResult | None) -> list[str]:
-    """Return the validated checks; only a verdict that has them has a score."""
-    found = tests.detail.get("checks") if tests is not None and tests.score is not None else None
-    return [str(check) for check in found] if isinstance(found, Sequence) else []
 
 
 def _normalized(code: str) -> str:

@@ -39,6 +39,7 @@ from evolcoder.verify.complexity.verdict import (
     MeasuredCosts,
 )
 from evolcoder.verify.generated_tests.runner import run_checks
+from evolcoder.verify.generated_tests.verdict import validated_checks
 from evolcoder.verify.pass_rate import PassRate, measure_pass_rate
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
@@ -285,15 +286,6 @@ class ComplexityCheck:
                 "bounds": [_bound_detail(one) for one in found],
             },
         )
-
-
-def validated_checks(before: Mapping[Check, CheckResult]) -> tuple[str, ...]:
-    """Return the validated checks in the verdict of `tests`; empty without such a verdict."""
-    verdict = before.get(Check.TESTS)
-    if verdict is None or verdict.kind not in {"passed", "failed"}:
-        return ()
-    checks = verdict.detail.get("checks")
-    return tuple(map(str, checks)) if isinstance(checks, list | tuple) else ()
 
 
 def python_program(text: str) -> str | None:

@@ -4,9 +4,10 @@ Only required bounds are returned, not those that are mentioned as current or to
 in several variables is only recognised as their sum, which counts as one size. A class that is not
 in `GrowthClass` is returned without a class and cannot be measured.
 
->>> [(b.resource, b.growth) for b in parse_bounds("Sort it in O(n log n) time and O(1) extra space.")]
-[(<Resource.TIME: 'time'>, <Growth.N_LOG_N: 'n log n'>), (<Resource.SPACE: 'space'>, <Growth.ONE: '1'>)]
-"""  # noqa: E501 - interpreter output
+>>> bounds = parse_bounds("Sort it in O(n log n) time and O(1) extra space.")
+>>> [(bound.resource.value, bound.growth.value) for bound in bounds]
+[('time', 'n log n'), ('space', '1')]
+"""
 
 import math
 import re

@@ -193,7 +193,7 @@ def _worst(runs: Sequence[CostRun], bound: Bound, rng: Random) -> tuple[str, Gro
 
 
 _SLOW_GROWTH = tuple(GrowthClass)[: tuple(GrowthClass).index(GrowthClass.SQUARE) + 1]
-BYTES_SERIES = "bytes held"
+BYTES_SERIES = "peak bytes"
 _NEXT_IN_BYTES = {
     GrowthClass.ONE: GrowthClass.N,
     GrowthClass.LOG: GrowthClass.N,

@@ -5,7 +5,7 @@ class, a package line). A fragment is put into its language's template, with com
 has none; the fragment itself does not change.
 
 >>> [form.shape for form in wrap_variants("c", "int one(void) { return 1; }")]
-[<Shape.PARTS: 'parts'>, <Shape.STEPS: 'steps'>]
+[<AnswerShape.PARTS: 'parts'>, <AnswerShape.STEPS: 'steps'>]
 """
 
 import re

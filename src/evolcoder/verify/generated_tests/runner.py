@@ -27,18 +27,20 @@ HASH_SEEDS = (1, 2, 3)
 """Hash seeds of the fresh interpreters; the sandbox's own is 0."""
 SINGLE_CHECK_CPU_S = 0.5
 """CPU seconds of one check by itself, and of a stub or mutant."""
-_OUTCOMES = re.compile(r"AssertionError: told 0x([0-9a-f]+)")
+_OUTCOMES = re.compile(r"AssertionError: outcomes 0x([0-9a-f]+)")
 _HARNESS = """
-told = []
+check_outcomes = []
 for check in [{names}]:
     try:
         check()
-        told.append("1")
+        check_outcomes.append("1")
     except (Exception, SystemExit):
-        told.append("0")
+        check_outcomes.append("0")
 """
 # The outcomes are the bits of a number: the message must stay short whatever the number of checks.
-_SEPARATE_HARNESS = _HARNESS + 'raise AssertionError("told " + hex(int("1" + "".join(told), 2)))\n'
+_SEPARATE_HARNESS = (
+    _HARNESS + 'raise AssertionError("outcomes " + hex(int("1" + "".join(check_outcomes), 2)))\n'
+)
 _FRESH_INTERPRETERS = """\
 import os, subprocess, sys
 with open("row.py", "w", encoding="utf-8") as file:
@@ -63,7 +65,7 @@ exec({source!r}, space)
 names = {tests!r}
 exec(names, space)
 import os
-os.write(3, "".join(space["told"]).encode())
+os.write(3, "".join(space["check_outcomes"]).encode())
 """
 
 

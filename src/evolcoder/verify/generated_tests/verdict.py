@@ -171,6 +171,16 @@ def _mutant_detail(
     }
 
 
+def validated_checks(before: Mapping[Check, CheckResult]) -> tuple[str, ...]:
+    """Return the validated checks from the verdict of `tests` among a row's earlier verdicts."""
+    verdict = before.get(Check.TESTS)
+    decided = {GeneratedTestsFinding.PASSED, GeneratedTestsFinding.FAILED}
+    if verdict is None or verdict.kind not in decided:
+        return ()
+    checks = verdict.detail.get("checks")
+    return tuple(map(str, checks)) if isinstance(checks, list | tuple) else ()
+
+
 def agreement_detail(table: Sequence[Outcomes], material: GeneratedMaterial) -> dict[str, JSON]:
     """Summarise how answers and checks agree."""
     shown = groups(table)[:MAX_STORED_GROUPS]
