@@ -7,13 +7,13 @@ import pytest
 
 import toys
 from evolcoder.errors import EngineError, SandboxError
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 from evolcoder.ids import rng_for
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
-from evolcoder.verify.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
+from evolcoder.verification.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
 from test_pipeline import Wayward, dump, open_store
 
 

@@ -185,7 +185,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     rows = [{"instruction": f"Write {n} in Python.", "output": a} for n, a in enumerate(answers)]
     once(
         monkeypatch,
-        "evolcoder.verify.execution.check.find_program",
+        "evolcoder.verification.execution.check.find_program",
         "odd one",
         KeyError("\ud800\x00"),
     )

@@ -14,8 +14,8 @@ from evolcoder.errors import UserError
 from evolcoder.records import Check, CheckResult, Row
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
-from evolcoder.verify.compare import ChildAndParent, ComparisonRow, compare_with_parents
-from evolcoder.verify.metrics import n_tokens, python_program, row_metrics
+from evolcoder.verification.compare import ChildAndParent, ComparisonRow, compare_with_parents
+from evolcoder.verification.metrics import n_tokens, python_program, row_metrics
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"

@@ -1,0 +1,108 @@
+"""A candidate evolution with its tokenized texts, as the rules read it.
+
+Every text is tokenized once, however many rules read it.
+
+>>> tokenize("Sort the lists.").content_words == {"sort", "list"}
+True
+"""
+
+from dataclasses import dataclass
+
+from evolcoder.config.load import EliminateConfig
+from evolcoder.evolution.heuristics import Heuristic, TaskContents
+from evolcoder.evolution.patterns import EMPTY_WORDS, Phrases
+from evolcoder.records import Reason, Task
+from evolcoder.text import STOP_WORDS, CodeBlock, words
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text with its words."""
+
+    text: str
+    """The text."""
+    words: tuple[str, ...]
+    """Its words, in order."""
+    padded_words: str
+    """Its words separated and surrounded by single blanks, for phrase searches."""
+    distinct: frozenset[str]
+    """Its distinct words."""
+    content_words: frozenset[str]
+    """Its distinct words without stop words, with a plural `s` removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateTask:
+    """A proposed evolution and everything the rules need to judge it."""
+
+    parent: Task
+    """The parent task."""
+    before: TokenizedText
+    """The parent's text."""
+    after: TokenizedText
+    """The new task's text, without its distractor."""
+    added: TokenizedText | None
+    """The sentences added to the parent, if the task was made by addition."""
+    distractor: CodeBlock | None
+    """The distractor code, if any."""
+    cut_off: bool
+    """Whether the length limit truncated the task."""
+    heuristic: Heuristic
+    """The heuristic that was applied."""
+    rules: EliminateConfig
+    """Limits of the rules."""
+
+    @property
+    def new_words(self) -> frozenset[str]:
+        """Content words that the parent lacks, without filler words."""
+        return self.after.content_words - self.before.content_words - EMPTY_WORDS
+
+    def new_phrase(self, known: Phrases) -> str:
+        """Return the first of the phrases that is in the new task and not in its parent, or ''."""
+        after, before = self.after.padded_words, self.before.padded_words
+        for key in sorted(known.keys() & self.after.distinct):
+            for phrase in known[key]:
+                if phrase in after and phrase not in before:
+                    return phrase.strip()
+        return ""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it adds so little that another attempt may do better."""
+        asks_for_more = self.heuristic.holds is TaskContents.NOTHING
+        return asks_for_more and len(self.new_words) < self.rules.doubtful_words
+
+
+@dataclass(frozen=True, slots=True)
+class RuleViolation:
+    """Why a candidate is rejected."""
+
+    reason: Reason
+    """The violated rule's reason."""
+    detail: str
+    """Evidence."""
+
+
+def tokenize(text: str) -> TokenizedText:
+    """Split a text into words."""
+    split = words(text)
+    distinct = frozenset(split)
+    content = distinct - STOP_WORDS
+    plurals = [word for word in content if word[-1] == "s" and len(word) > 3 and word[-2] != "s"]
+    singular = content.difference(plurals).union([word[:-1] for word in plurals])
+    return TokenizedText(text, tuple(split), f" {' '.join(split)} ", distinct, singular)
+
+
+def concatenate(text: str, before: TokenizedText, added: TokenizedText) -> TokenizedText:
+    """Combine the tokens of a parent and of the sentences added to it; `text` is the whole.
+
+    The added words come last, also where the parent's data follows them in the text: no rule
+    depends on that order.
+    """
+    return TokenizedText(
+        text,
+        before.words + added.words,
+        f"{before.padded_words}{added.padded_words[1:]}",
+        before.distinct | added.distinct,
+        before.content_words | added.content_words,
+    )

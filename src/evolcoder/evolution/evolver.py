@@ -1,0 +1,184 @@
+"""Evolves one task into a harder one: returns the child, or a drop with its reason.
+
+A candidate is requested and checked by the rules. It is requested again, with another seed and a
+hint at the violation, until one passes without doubt or the attempts are used up; of several that
+pass, the one with the most new words is kept. The outcome depends on task, round, heuristic, config
+and completions only. A permanently rejected request is a drop; a retryable error is raised.
+
+The optional judge model is only asked about candidates that pass the rules but add little, and only
+a plain NO rejects a candidate, so the judge never decides alone.
+
+>>> result = await evolve(task, round=1, heuristic=heuristic, evolver=role, judge=None,
+...                       config=config)   # doctest: +SKIP
+"""
+
+import re
+from dataclasses import dataclass
+
+from evolcoder.config.load import Config
+from evolcoder.engine.base import Completion, Role
+from evolcoder.errors import EngineError
+from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
+from evolcoder.evolution.heuristics import Heuristic
+from evolcoder.evolution.parse import parse
+from evolcoder.evolution.prompts import build, for_judge
+from evolcoder.evolution.rules import find_violation
+from evolcoder.ids import rng_for, seed_for
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
+from evolcoder.text import clean, named_language, one_line
+
+_NO = re.compile(r"\W*no\b", re.IGNORECASE)
+
+
+async def ask_judge(
+    judge: Role, parent: str, child: str, *, seed: int
+) -> tuple[RuleViolation | None, Completion]:
+    """Return the violation if the judge answers NO, and its completion."""
+    completion = await judge.ask(for_judge(parent, child), seed=seed)
+    if _NO.match(completion.text):
+        detail = f"the judge answered {completion.text.strip()[:40]}"
+        return RuleViolation(Reason.JUDGED_EQUAL, detail), completion
+    return None, completion
+
+
+FRAMES: tuple[str, ...] = (
+    "This reference may help or mislead, so check it before you rely on it:",
+    "A first attempt looks like this; do not take for granted that it is right:",
+    "Somebody suggested the code below, without having tested it:",
+    "For orientation, here is a quick draft that may well be wrong:",
+)
+"""Sentences that introduce a distractor. None claims that the code is wrong, since it has not been
+run yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A judged candidate."""
+
+    candidate: CandidateTask
+    """The candidate."""
+    violation: RuleViolation | None
+    """Why it is rejected, or None."""
+    doubtful: bool
+    """Whether it passes but adds little."""
+
+
+class _Evolution:
+    """The attempts at one task and their cost."""
+
+    def __init__(self, parent: Task, round: int, heuristic: Heuristic, config: Config) -> None:
+        self.parent, self.round, self.heuristic, self.config = parent, round, heuristic, config
+        self.before = tokenize(parent.instruction)
+        self.attempts: list[Attempt] = []
+        self.sent = self.received = self.requests = 0
+
+    def count(self, completion: Completion) -> None:
+        self.requests += 1
+        self.sent += completion.prompt_tokens
+        self.received += completion.completion_tokens
+
+    def usage(self, identity: str) -> Usage:
+        return Usage(identity, self.sent, self.received, self.requests)
+
+    def parse_candidate(self, completion: Completion) -> CandidateTask:
+        parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
+        cut_off = completion.finish == "length" and not parsed.tail
+        added = None if parsed.addition is None else tokenize(parsed.addition)
+        after = concatenate(parsed.text, self.before, added) if added else tokenize(parsed.text)
+        return CandidateTask(
+            self.parent,
+            self.before,
+            after,
+            added,
+            parsed.distractor,
+            cut_off,
+            self.heuristic,
+            self.config.eliminate,
+        )
+
+    def hint(self) -> Reason | None:
+        """Return the problem of the last attempt; a doubtful one is too equal to its parent."""
+        if not self.attempts:
+            return None
+        last = self.attempts[-1].violation
+        return last.reason if last else Reason.EQUAL_TO_PARENT
+
+    def best(self) -> Attempt:
+        """Return the passing attempt with the most new words, or the last one if none passes."""
+        passing = [attempt for attempt in self.attempts if attempt.violation is None]
+        if not passing:
+            return self.attempts[-1]
+        return max(passing, key=lambda attempt: len(attempt.candidate.new_words))
+
+    def child(self, candidate: CandidateTask, identity: str) -> Task:
+        text = candidate.after.text
+        if (code := candidate.distractor) is not None:
+            rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
+            fenced = f"```{code.language or ''}\n{code.code}\n```"
+            text = f"{text}\n\n{rng.choice(FRAMES)}\n{fenced}"
+        return self.parent.child(
+            text,
+            round=self.round,
+            heuristic=self.heuristic.name,
+            language=self.parent.language or named_language(text),
+            made=self.usage(identity),
+        )
+
+    def drop(self, seen: str, violation: RuleViolation, identity: str) -> Drop:
+        """Make the drop; its detail lists the violations of all attempts."""
+        found = [attempt.violation for attempt in self.attempts if attempt.violation]
+        detail = "; ".join(f"{each.reason} ({one_line(each.detail, 100)})" for each in found)
+        return Drop(
+            Stage.EVOLVE,
+            violation.reason,
+            self.parent.id,
+            self.round,
+            self.parent.ordinal,
+            self.heuristic.name,
+            seen[:SEEN_CHARS],
+            detail or violation.detail,
+            self.usage(identity),
+        )
+
+
+async def evolve(
+    task: Task,
+    *,
+    round: int,
+    heuristic: Heuristic,
+    evolver: Role,
+    judge: Role | None,
+    config: Config,
+) -> Task | Drop:
+    """Make a task harder with one heuristic; raises a retryable EngineError."""
+    evolution = _Evolution(task, round, heuristic, config)
+    for attempt in range(config.evolve.candidates):
+        seed = seed_for(config.seed, "evolve", task.id, round, attempt)
+        try:
+            current = await _attempt(evolution, evolver, judge, seed)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return evolution.drop("", RuleViolation(Reason.REJECTED, str(error)), evolver.identity)
+        evolution.attempts.append(current)
+        if current.violation is None and not current.doubtful:
+            break
+    best = evolution.best()
+    if best.violation is not None:
+        return evolution.drop(best.candidate.after.text, best.violation, evolver.identity)
+    return evolution.child(best.candidate, evolver.identity)
+
+
+async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
+    messages = build(evolution.heuristic, evolution.parent.instruction, evolution.hint())
+    completion = await evolver.ask(messages, seed=seed)
+    evolution.count(completion)
+    candidate = evolution.parse_candidate(completion)
+    violation = find_violation(candidate)
+    doubtful = violation is None and candidate.is_doubtful
+    if doubtful and judge is not None:
+        violation, answer = await ask_judge(
+            judge, evolution.before.text, candidate.after.text, seed=seed
+        )
+        evolution.count(answer)
+    return Attempt(candidate, violation, doubtful)

@@ -1,0 +1,72 @@
+"""Prompts for the evolver and the judge.
+
+Text that does not depend on the task comes first, so that a server's prefix cache is used. The
+prompts are written for this project.
+
+>>> messages = build(heuristic, task.instruction, hint=None)   # doctest: +SKIP
+"""
+
+from functools import lru_cache
+
+from evolcoder.config.load import TASK_PLACEHOLDER
+from evolcoder.engine.base import Message
+from evolcoder.evolution.heuristics import Heuristic, TaskContents
+from evolcoder.records import Reason
+
+HINTS: dict[Reason, str] = {
+    Reason.EMPTY: "Leave no part out, and end with what must be done on top of the task.",
+    Reason.EQUAL_TO_PARENT: "What you add must be more than the task says already.",
+    Reason.JUDGED_EQUAL: "What you add must be more than the task says already.",
+    Reason.SOLVED: "Write no solution and no explanation, only what is asked for.",
+    Reason.NOT_A_TASK: "Begin as the task above does, as a request.",
+    Reason.PROMPT_COPIED: "Say in concrete words what must be done, and nothing about it.",
+    Reason.WRONG_LANGUAGE: "Keep the programming language of the task above, and name it.",
+    Reason.TOO_LONG: "Use at most sixty words.",
+    Reason.TRUNCATED: "Use at most sixty words.",
+    Reason.BOILERPLATE: "Write plain sentences without headings or lists.",
+    Reason.SEVERAL_TASKS: "Write one task, not several.",
+    Reason.MISSING_INPUT: "Repeat the data or code that the task works on.",
+    Reason.UNRELATED: "Stay with what the task above is about.",
+    Reason.CONTRADICTS: "It must be possible to do both what the task asks and what is new.",
+    Reason.NO_BAIT: "Say behind the code what it must do as well.",
+    Reason.NO_BOUND: "Name the bound, such as O(n) time.",
+}
+"""Sentence added to the prompt after a candidate was rejected for the reason."""
+
+CODE_FIRST = "Show the code first."
+"""Added to a hint if a distractor is requested: small models otherwise forget the code."""
+
+JUDGE = """Here are two programming tasks.
+
+First: {parent}
+
+Second: {child}
+
+Does the second ask for anything that the first does not? Answer with one word, YES or NO."""
+
+
+def build(heuristic: Heuristic, instruction: str, hint: Reason | None) -> tuple[Message, ...]:
+    """Return the chat that asks for a harder task; `hint` is why the last candidate was rejected.
+
+    Every turn repeats the template: given only once, models of 1.5B soon solve the task instead.
+    """
+    prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
+    if hint is not None and hint in HINTS:
+        prompt = f"{prompt}\n\n{HINTS[hint]}"
+        if heuristic.holds is TaskContents.BAIT:
+            prompt = f"{prompt} {CODE_FIRST}"
+    return (*_example_turns(heuristic), Message("user", prompt))
+
+
+def for_judge(parent: str, child: str) -> tuple[Message, ...]:
+    """Return the messages that ask whether a task asks for more than its parent."""
+    return (Message("user", JUDGE.format(parent=parent, child=child)),)
+
+
+@lru_cache(maxsize=64)
+def _example_turns(heuristic: Heuristic) -> tuple[Message, ...]:
+    turns: list[Message] = []
+    for example in heuristic.examples:
+        turns.append(Message("user", heuristic.template.replace(TASK_PLACEHOLDER, example.task)))
+        turns.append(Message("assistant", example.answer))
+    return tuple(turns)

@@ -1,0 +1,353 @@
+"""Rules that reject failed evolutions: one function per rule, the first violation is the reason.
+
+Rules only look at the text, so the same text always gets the same result, with evidence. Whatever
+the parent says already is never a violation. A passing candidate is not guaranteed to be harder; it
+only fails in none of the ways listed here. The optional judge model is asked elsewhere (`evolver`).
+Copies of the prompt or its examples are detected from `N_COPIED_WORDS` consecutive words upwards.
+
+>>> find_violation(candidate)   # doctest: +SKIP
+RuleViolation(reason=<Reason.EQUAL_TO_PARENT: 'equal_to_parent'>, detail='the same words')
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import islice
+
+from evolcoder.config.load import TASK_PLACEHOLDER
+from evolcoder.evolution import patterns
+from evolcoder.evolution.candidate import CandidateTask, RuleViolation, tokenize
+from evolcoder.evolution.heuristics import Heuristic, TaskContents
+from evolcoder.evolution.parse import attachment, find_reference, prose
+from evolcoder.records import Reason
+from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
+
+N_COPIED_WORDS = 7
+"""Consecutive words shared with the prompt that count as copied rather than coincidence."""
+
+
+def copies_the_prompt(candidate: CandidateTask) -> RuleViolation | None:
+    """Find talk about the rewriting, unfilled placeholders, and copied prompt text."""
+    if phrase := candidate.new_phrase(patterns.ABOUT_THE_PROMPT) or _asks_to_ask(candidate):
+        return RuleViolation(Reason.PROMPT_COPIED, phrase)
+    text = candidate.after.text
+    if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
+        return RuleViolation(Reason.PROMPT_COPIED, gap[0])
+    return _copied_run(candidate)
+
+
+def _asks_to_ask(candidate: CandidateTask) -> str:
+    after = candidate.after.padded_words
+    if " ask for " not in after or " ask for " in candidate.before.padded_words:
+        return ""
+    found = patterns.ASKS_TO_ASK.search(after)
+    return found[0] if found else ""
+
+
+def _copied_run(candidate: CandidateTask) -> RuleViolation | None:
+    """Find consecutive words of the template or an example that the parent does not contain."""
+    split, (runs, marks) = candidate.after.words, _prompt_ngrams(candidate.heuristic)
+    if candidate.added is not None:
+        # The parent's words come first, and runs of the parent's words are never copies.
+        split = split[max(0, len(candidate.before.words) - N_COPIED_WORDS + 1) :]
+    if marks.isdisjoint(zip(split, split[3:], split[N_COPIED_WORDS - 1 :], strict=False)):
+        return None
+    for at in range(len(split) - N_COPIED_WORDS + 1):
+        run = " ".join(split[at : at + N_COPIED_WORDS])
+        if run in runs and run not in candidate.before.padded_words:
+            return RuleViolation(Reason.PROMPT_COPIED, run)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _prompt_ngrams(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
+    """Return all n-grams of a prompt, and words 0, 3 and -1 of each as a fast pre-filter.
+
+    N-grams about time or space bounds are excluded, since there are few ways to word one.
+    """
+    shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
+    shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
+    runs = [
+        run
+        for split in map(words, shown)
+        for at in range(len(split) - N_COPIED_WORDS + 1)
+        if not {"time", "space"} & set(run := split[at : at + N_COPIED_WORDS])
+    ]
+    return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
+
+
+Rule = Callable[[CandidateTask], RuleViolation | None]
+
+MIN_DISTRACTOR_CHARS = 12
+"""Fewest letters and digits of a distractor."""
+ALLOWED_CODE_LINES = 2
+"""Lines of data or code that a task may add without counting as a solution."""
+
+
+def find_violation(candidate: CandidateTask) -> RuleViolation | None:
+    """Return the first rule violation of a candidate, or None."""
+    for rule in RULES:
+        if found := rule(candidate):
+            return found
+    return None
+
+
+def _is_empty(candidate: CandidateTask) -> RuleViolation | None:
+    if candidate.cut_off:
+        return RuleViolation(Reason.TRUNCATED, "ended at the length limit")
+    return None if candidate.after.content_words else RuleViolation(Reason.EMPTY, "no words")
+
+
+def _is_refusal(candidate: CandidateTask) -> RuleViolation | None:
+    found = patterns.REFUSES.match((candidate.added or candidate.after).text)
+    return RuleViolation(Reason.REFUSAL, found[0]) if found else None
+
+
+def _loops(candidate: CandidateTask) -> RuleViolation | None:
+    repeated = longest_repeat(candidate.after.text)
+    return RuleViolation(Reason.LOOPING, repeated[:80]) if repeated else None
+
+
+def _adds_foreign_script(candidate: CandidateTask) -> RuleViolation | None:
+    text = candidate.after.text
+    if text.isascii():
+        return None
+    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(candidate.before.text)
+    return (
+        RuleViolation(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40])
+        if len(foreign) > 3
+        else None
+    )
+
+
+def _is_no_task(candidate: CandidateTask) -> RuleViolation | None:
+    first = candidate.after.words[0]
+    if first in patterns.OPENINGS or candidate.before.words[:1] == (first,):
+        return None
+    if first not in patterns.WEAK_OPENINGS:
+        return RuleViolation(Reason.NOT_A_TASK, f"begins with {first}")
+    if not patterns.ASKS.search(candidate.after.text):
+        return RuleViolation(Reason.NOT_A_TASK, "asks for nothing")
+    return None
+
+
+def _contains_solution(candidate: CandidateTask) -> RuleViolation | None:
+    if phrase := candidate.new_phrase(patterns.EXPLAINS):
+        return RuleViolation(Reason.SOLVED, phrase)
+    return _only_explains(candidate) or _adds_code(candidate)
+
+
+def _only_explains(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that explains or describes and requires nothing."""
+    if candidate.added is None:
+        return None
+    text, first = candidate.added.text, candidate.added.words[:1]
+    if first and patterns.EXPLAINING_OPENINGS.issuperset(first) and not _makes_demand(text):
+        return RuleViolation(Reason.SOLVED, f"only explains: {text[:60]}")
+    if first != ("use",) or candidate.heuristic.holds is not TaskContents.NOTHING:
+        return None
+    found = patterns.MEANS.match(text)
+    return RuleViolation(Reason.SOLVED, f"prescribes the means: {found[0]}") if found else None
+
+
+def _makes_demand(text: str) -> bool:
+    """Whether a text contains a modal verb, or a later sentence that opens like a request."""
+    openings = (
+        sentence.split(maxsplit=1)[0] for sentence in patterns.SENTENCES.split(text.strip())[1:]
+    )
+    explains = all(word.strip(",:").lower() in patterns.EXPLAINING_LATER for word in openings)
+    return not explains or bool(patterns.OBLIGES.search(text))
+
+
+def _adds_code(candidate: CandidateTask) -> RuleViolation | None:
+    """Find code that the parent does not show; as many lines as it shows may be changed."""
+    text, before = candidate.after.text, candidate.before.text
+    blocks = [block.code for block in code_blocks(text)] if "```" in text else []
+    lines = [line for code in blocks for line in code.splitlines()] + code_lines(text)
+    added = [line.strip() for line in lines if line.strip() and line.strip() not in before]
+    shown = len(code_lines(before))
+    if len(added) > ALLOWED_CODE_LINES + shown:
+        return RuleViolation(Reason.SOLVED, f"{len(added)} lines of code, e.g. {added[0][:60]}")
+    return None
+
+
+def _is_boilerplate(candidate: CandidateTask) -> RuleViolation | None:
+    text, before = candidate.after.text, candidate.before.text
+    if "\n" not in text and "**" not in text and "#" not in text:
+        return None
+    if (found := patterns.HEADING.search(text)) and found[0].strip() not in before:
+        return RuleViolation(Reason.BOILERPLATE, found[0].strip()[:60])
+    if len(patterns.BULLET.findall(text)) > 4 + len(patterns.BULLET.findall(before)):
+        return RuleViolation(Reason.BOILERPLATE, "a long list")
+    return None
+
+
+def _asks_several_tasks(candidate: CandidateTask) -> RuleViolation | None:
+    text = candidate.after.text
+    n = len(patterns.NEW_REQUEST.findall(text)) if "\n" in text else 0
+    if n > max(1, len(patterns.NEW_REQUEST.findall(candidate.before.text))):
+        return RuleViolation(Reason.SEVERAL_TASKS, f"{n} tasks")
+    return None
+
+
+def _starts_another_task(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that starts another task."""
+    found = patterns.ANOTHER_TASK.match(candidate.added.text) if candidate.added else None
+    return RuleViolation(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
+
+
+def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a rewritten task that keeps too few of its parent's words."""
+    if candidate.added is not None:
+        return None
+    parent_prose = prose(candidate.before.text)
+    same = parent_prose == candidate.before.text
+    old = candidate.before if same else tokenize(parent_prose)
+    expected = old.content_words - patterns.EMPTY_WORDS
+    kept = len(expected & candidate.after.content_words)
+    if kept >= candidate.rules.min_kept * len(expected):
+        return None
+    return RuleViolation(Reason.UNRELATED, f"keeps {kept} of {len(expected)} words")
+
+
+def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that revokes the task it is added to."""
+    added = candidate.added
+    if added is None or "instead" not in added.distinct:
+        return None
+    if patterns.INSTEAD.search(added.text):
+        return RuleViolation(Reason.CONTRADICTS, "something else instead")
+    found = patterns.INSTEAD_OF.search(added.text)
+    if found is None or candidate.heuristic.holds is not TaskContents.NOTHING:
+        return None
+    replaced = tokenize(found[1]).content_words - patterns.EMPTY_WORDS
+    revoked = replaced and replaced <= candidate.before.content_words
+    return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
+
+
+def _lacks_input(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a reference to data that neither the parent nor the child shows."""
+    text = candidate.after.text if candidate.added is None else candidate.added.text
+    found = find_reference(text)
+    if not found or "\n" in text or any(mark in text for mark in "[{(\"'`:=“"):
+        return None
+    if (
+        candidate.added is not None
+        and candidate.before.content_words & tokenize(found).content_words
+    ):
+        return None
+    if candidate.added is None and not attachment(candidate.before.text):
+        return None
+    return RuleViolation(Reason.MISSING_INPUT, f"refers to missing data: {found}")
+
+
+def _loses_data(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a rewritten task with another opening that has lost most of its parent's data.
+
+    One that opens like its parent is assumed not to need the data any more.
+    """
+    rewritten = candidate.added is None and candidate.after.words[:3] != candidate.before.words[:3]
+    if not rewritten or "\n" in candidate.after.text or "\n" not in candidate.before.text:
+        return None
+    before = candidate.before.text
+    data = set(words(attachment(before))).difference(words(prose(before)))
+    kept = data & candidate.after.distinct
+    if not data or 2 * len(kept) > len(data):
+        return None
+    detail = f"keeps {len(kept)} of {len(data)} words of the data"
+    return RuleViolation(Reason.MISSING_INPUT, detail)
+
+
+def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
+    holds, distractor = candidate.heuristic.holds, candidate.distractor
+    if holds is TaskContents.BOUND:
+        text = (candidate.added or candidate.after).text
+        required = patterns.BOUND.search(text) and patterns.DEMANDS.search(text)
+        return None if required else RuleViolation(Reason.NO_BOUND, "requires no complexity bound")
+    if holds is not TaskContents.BAIT:
+        return None
+    if distractor is None:
+        return RuleViolation(Reason.NO_BAIT, "no code block")
+    if not distractor.closed or not _has_substance(distractor.code):
+        return RuleViolation(Reason.NO_BAIT, "incomplete code block")
+    if f" {' '.join(words(distractor.code))} " in candidate.before.padded_words:
+        return RuleViolation(Reason.NO_BAIT, "the parent's own code")
+    return None
+
+
+def _has_substance(code: str) -> bool:
+    """Whether code has enough letters and digits; stops reading once it has."""
+    return (
+        sum(1 for _ in islice(filter(str.isalnum, code), MIN_DISTRACTOR_CHARS))
+        == MIN_DISTRACTOR_CHARS
+    )
+
+
+def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
+    language = candidate.parent.language
+    if language is None or language in candidate.after.words:
+        return None
+    named = named_languages(candidate.after.text, candidate.after.words)
+    if language in named:
+        return None
+    if not named and language not in named_languages(candidate.before.text, candidate.before.words):
+        return None
+    seen = ", ".join(sorted(named)) or "no language"
+    return RuleViolation(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
+
+
+def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
+    if candidate.after.words == candidate.before.words:
+        return RuleViolation(Reason.EQUAL_TO_PARENT, "the same words")
+    if _only_asks_to_be_right(candidate):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, "only asks for correctness")
+    new = candidate.new_words
+    least = (
+        candidate.rules.min_new_words if candidate.heuristic.holds is TaskContents.NOTHING else 2
+    )
+    if len(new) < least:
+        return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if candidate.heuristic.holds is not TaskContents.NOTHING:
+        return None
+    common = len(candidate.after.content_words & candidate.before.content_words)
+    overlap = common / (
+        len(candidate.after.content_words) + len(candidate.before.content_words) - common
+    )
+    if overlap > candidate.rules.max_overlap:
+        return RuleViolation(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
+    return None
+
+
+def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
+    """Whether an addition asks for correctness, which every task implies."""
+    if candidate.added is None or "correct" in candidate.before.padded_words:
+        return False
+    return not candidate.added.distinct.isdisjoint(("correct", "correctly"))
+
+
+def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
+    n, rules = len(candidate.after.words), candidate.rules
+    bound = min(rules.max_growth * len(candidate.before.words) + 60, rules.max_words)
+    return RuleViolation(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
+
+
+RULES: tuple[Rule, ...] = (
+    _is_empty,
+    _is_refusal,
+    _loops,
+    _adds_foreign_script,
+    copies_the_prompt,
+    _is_no_task,
+    _contains_solution,
+    _is_boilerplate,
+    _asks_several_tasks,
+    _starts_another_task,
+    _is_unrelated,
+    _revokes_parent,
+    _lacks_input,
+    _loses_data,
+    _lacks_required_content,
+    _changes_the_language,
+    _equals_its_parent,
+    _grew_too_much,
+)
+"""All rules in order of precedence: the most informative reason comes first."""

@@ -1,0 +1,81 @@
+"""Verifies the rows of an existing data set, which come with their responses.
+
+Every row ends kept or dropped. Rows start in order, with at most `in_flight` at a time, so memory
+does not grow with the file. An interrupted run resumes with the rows that have no outcome yet.
+Rows and verdicts do not depend on the concurrency.
+
+>>> await RowVerifier(store, verifier, in_flight=8).run()   # doctest: +SKIP
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
+from evolcoder.storage import pending
+from evolcoder.storage.run_store import RunStore
+from evolcoder.verification.pipeline import Verifier
+
+
+@dataclass(slots=True)
+class VerifyProgress:
+    """Mutable progress counters of this process."""
+
+    total: int = 0
+    """Rows to verify."""
+    done: int = 0
+    """Rows with an outcome."""
+    drops: Counter[Reason] = field(default_factory=Counter)
+    """Drops by reason."""
+
+
+class RowVerifier:
+    """Verifies the pending rows of a store."""
+
+    def __init__(self, store: RunStore, verifier: Verifier, *, in_flight: int) -> None:
+        self.progress = VerifyProgress()
+        self._store = store
+        self._verifier = verifier
+        self._in_flight = in_flight
+
+    async def run(self) -> None:
+        """Verify all rows that have no outcome yet."""
+        size = pending.size(self._store, 0, max_failures=None)
+        self._store.open_round(0, size)
+        self.progress.total = pending.n_waiting(self._store)
+        rows = pending.waiting(self._store, 0, max_failures=None)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._in_flight):
+                    group.create_task(self._work(rows))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        self._store.db.flush()
+
+    async def _work(self, rows: Iterator[pending.Lineage]) -> None:
+        for row in rows:
+            if row.response is None:
+                continue
+            drop = await self._verifier.verify(row.head, row.response)
+            self.progress.done += 1
+            if drop is not None:
+                self.progress.drops[drop.reason] += 1
+
+
+def drop_unanswered(records: Iterable[Task | Response | Drop]) -> Iterator[Task | Response | Drop]:
+    """Yield the records, with a drop after every task that no response follows."""
+    last: Task | None = None
+    for record in records:
+        if last is not None and not isinstance(record, Response):
+            yield _unanswered_drop(last)
+        last = record if isinstance(record, Task) else None
+        yield record
+    if last is not None:
+        yield _unanswered_drop(last)
+
+
+def _unanswered_drop(task: Task) -> Drop:
+    seen = task.instruction[:SEEN_CHARS]
+    detail = "the row has no response"
+    return Drop(Stage.RESPOND, Reason.EMPTY, task.id, 0, task.ordinal, None, seen, detail, None)
