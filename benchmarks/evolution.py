@@ -19,10 +19,10 @@ from evolcoder.app.models import open_models
 from evolcoder.config.load import Config, SeedsConfig, validate
 from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.evolution.candidate import CandidateTask, read
+from evolcoder.evolution.candidate import CandidateTask, tokenize
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose, resolve
-from evolcoder.evolution.rules import fault
+from evolcoder.evolution.rules import find_violation
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
@@ -60,9 +60,9 @@ async def evolve_plainly(task: Task, heuristic: Heuristic, role: Role, config: C
     blocks = code_blocks(said.text) if heuristic.holds is TaskContents.BAIT else []
     text = without_code(said.text) if blocks else said.text
     bait, cut_off = (blocks[-1] if blocks else None), said.finish == "length"
-    before, after, rules = read(task.instruction), read(text), config.eliminate
+    before, after, rules = tokenize(task.instruction), tokenize(text), config.eliminate
     draft = CandidateTask(task, before, after, None, bait, cut_off, heuristic, rules)
-    found = fault(draft)
+    found = find_violation(draft)
     return {
         "text": said.text,
         "reason": found.reason.value if found else None,

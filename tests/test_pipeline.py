@@ -1,4 +1,4 @@
-"""Round after round: nothing is lost, nothing depends on the order of completion."""
+"""The pipeline loses no record and does not depend on the order of completion."""
 
 import asyncio
 import importlib
@@ -35,7 +35,7 @@ def go(store, config, *, role=None, in_flight=4):
 
 
 class Wayward:
-    """The toy model with its answers out of order, and failing when told to."""
+    """The toy model with answers out of order, failing on demand."""
 
     identity = "scripted"
 
@@ -69,7 +69,7 @@ def dump(store):
 
 
 def test_in_is_kept_plus_dropped_at_every_stage(tmp_path):
-    """After a run nothing waits, and every record that went in is accounted for."""
+    """After a run nothing is pending, and every record is accounted for."""
     config = toys.config(budget={"rounds": 3})
     with open_store(tmp_path / "run", config) as store:
         go(store, config)
@@ -84,7 +84,7 @@ def test_in_is_kept_plus_dropped_at_every_stage(tmp_path):
 
 
 def test_concurrency_does_not_change_a_row(tmp_path):
-    """One record at a time and 256 at once, answered out of order, give the same records."""
+    """One record at a time and 256 at once, completed out of order, give the same records."""
     config = toys.config(budget={"rounds": 2})
     dumps = []
     for in_flight in (1, 256):
@@ -95,7 +95,7 @@ def test_concurrency_does_not_change_a_row(tmp_path):
 
 
 def test_a_failed_evolution_leaves_its_parent_in_the_pool(tmp_path):
-    """What failed in round 1 is tried again in round 2, from the same parent."""
+    """A failure in round 1 is retried in round 2 from the same parent."""
     config = toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "run", config, 60) as store:
         go(store, config)
@@ -110,8 +110,8 @@ def test_a_failed_evolution_leaves_its_parent_in_the_pool(tmp_path):
     assert parents == {True}
 
 
-def test_a_child_without_an_answer_is_no_parent(tmp_path):
-    """Where the answer was dropped, the next round starts from the parent."""
+def test_a_child_without_a_response_is_no_parent(tmp_path):
+    """If the response was dropped, the next round starts from the parent."""
     config = toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "run", config, 60) as store:
         go(store, config)
@@ -123,8 +123,8 @@ def test_a_child_without_an_answer_is_no_parent(tmp_path):
     assert not unanswered & parents
 
 
-def test_a_task_rests_after_so_many_failures(tmp_path):
-    """evolve.max_failures bounds how often a lineage is tried without success."""
+def test_a_lineage_is_not_retried_after_max_failures(tmp_path):
+    """evolve.max_failures bounds the failed evolutions of a lineage."""
     config = toys.config(budget={"rounds": 4}, evolve={"max_failures": 1, "candidates": 1})
     with open_store(tmp_path / "run", config, 60) as store:
         go(store, config)
@@ -139,7 +139,7 @@ def test_a_task_rests_after_so_many_failures(tmp_path):
 
 
 def test_seeds_without_answers_are_answered_in_round_0(tmp_path):
-    """The merge that is exported has an answer for every seed that could be answered."""
+    """The export has a response for every seed that could be answered."""
     config = toys.config(budget={"rounds": 0})
     with open_store(tmp_path / "run", config, answered=False) as store:
         go(store, config)
@@ -148,8 +148,8 @@ def test_seeds_without_answers_are_answered_in_round_0(tmp_path):
         assert len(list(store.rows())) == line.kept > 0
 
 
-def test_a_stopped_run_goes_on_where_it_stopped(tmp_path):
-    """After a failure in the middle the resumed run ends with the rows of an undisturbed one."""
+def test_a_stopped_run_resumes_where_it_stopped(tmp_path):
+    """After a failure midway the resumed run has the rows of an uninterrupted one."""
     config = toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "whole", config, 40) as store:
         go(store, config)
@@ -166,7 +166,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path):
 
 
 def test_more_rounds_extend_a_finished_run(tmp_path):
-    """A run of one round, gone on with to two, equals a run of two."""
+    """A run of one round, extended to two, equals a run of two."""
     one, two = toys.config(budget={"rounds": 1}), toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "a", two) as store:
         go(store, two)
@@ -206,7 +206,7 @@ def test_a_target_stopped_midway_is_met_by_the_same_rows(tmp_path):
 
 
 def test_a_target_out_of_reach_stops_at_the_bound_on_candidates(tmp_path):
-    """When nothing is ever kept, a target ends with a budget, not with an endless run."""
+    """If nothing is ever kept, the run ends with BudgetReached."""
     config = toys.config(budget={"target": 10, "max_candidates": 50})
     mute = toys.ScriptedEngine(lambda request: "")
     role = Role(mute, "toy", Sampling(1.0, 0.9, 512))
@@ -218,7 +218,7 @@ def test_a_target_out_of_reach_stops_at_the_bound_on_candidates(tmp_path):
 
 
 def test_a_server_that_rejects_everything_stops_the_run(tmp_path):
-    """One rejected record is dropped; twenty in a row are the server's fault."""
+    """One rejected record is dropped; twenty in a row raise EngineError."""
     no = EngineError("unsupported parameter", asked="scripted", retryable=False)
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 60) as store:
@@ -226,8 +226,8 @@ def test_a_server_that_rejects_everything_stops_the_run(tmp_path):
             go(store, config, role=Wayward(fail_after=0, error=no).role())
 
 
-def test_a_rejected_record_is_dropped_and_the_rest_goes_on(tmp_path):
-    """A request that a server rejects costs one record, not the run."""
+def test_a_rejected_record_is_dropped_and_the_others_continue(tmp_path):
+    """A rejected request costs one record, not the run."""
 
     class Picky(Wayward):
         async def complete(self, request):
@@ -248,19 +248,16 @@ def test_a_rejected_record_is_dropped_and_the_rest_goes_on(tmp_path):
     ("step", "stage"),
     [
         ("evolcoder.evolution.evolver.parse", Stage.EVOLVE),
-        ("evolcoder.evolution.respond.fault", Stage.RESPOND),
+        ("evolcoder.evolution.respond.find_defect", Stage.RESPOND),
     ],
 )
 @pytest.mark.parametrize(
     "error", [ValueError(10**5000), RecursionError(), KeyError("\ud800")], ids=range(3)
 )
-def test_a_completion_that_cannot_be_judged_is_a_drop_of_that_lineage(
+def test_an_internal_error_on_a_completion_drops_that_lineage(
     tmp_path, monkeypatch, step, stage, error
 ):
-    """What fails at one completion ends neither the round nor the run.
-
-    The kind: one model's text of many that ends the command for all of them.
-    """
+    """It ends neither the round nor the run."""
     module, _, name = step.rpartition(".")
     module = importlib.import_module(module)
     real, times = getattr(module, name), []

@@ -1,10 +1,9 @@
-"""Verification in a run: nothing is lost, paid for twice, or different for having been stopped."""
+"""Verification within a run loses nothing, requests nothing twice, and resumes identically."""
 
 import asyncio
 import random
 
 import pytest
-from test_rounds import Wayward, dump, open_store
 
 import toys
 from evolcoder.errors import EngineError, SandboxError
@@ -14,11 +13,12 @@ from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
-from evolcoder.verification.pipeline import SANDBOX_FAILURES_IN_A_ROW
+from evolcoder.verification.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
+from test_pipeline import Wayward, dump, open_store
 
 
 class Rule:
-    """A check by rule: fails every fourth row, late and out of order, and breaks when told to."""
+    """A check that fails every fourth row, completes out of order, and raises on demand."""
 
     check = Check.RUNS
 
@@ -57,7 +57,7 @@ def full(store):
 
 
 def test_in_is_kept_plus_dropped_at_the_stage(tmp_path):
-    """Every answer that was kept goes into verification and comes out kept or dropped."""
+    """Every response enters verification and leaves it kept or dropped."""
     config = toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "run", config, 60) as store:
         go(store, config)
@@ -72,7 +72,7 @@ def test_in_is_kept_plus_dropped_at_the_stage(tmp_path):
 
 
 def test_findings_drop_as_the_config_says(tmp_path):
-    """A finding that is not among `verify.drop` stays with its row."""
+    """A finding that is not in `verify.drop` does not drop its row."""
     for drop, kinds in (
         ([], {"parse_error", "compile_error", "error", "passed"}),
         (["does_not_parse", "does_not_compile", "does_not_run"], {"passed"}),
@@ -85,7 +85,7 @@ def test_findings_drop_as_the_config_says(tmp_path):
 
 
 def test_a_child_whose_answer_fails_is_dropped_with_it(tmp_path):
-    """The next round starts from the parent, and the child is no row."""
+    """The next round starts from the parent, and the child is not a row."""
     config = toys.config(budget={"rounds": 2})
     with open_store(tmp_path / "run", config, 60) as store:
         go(store, config)
@@ -111,8 +111,8 @@ def test_concurrency_changes_no_verdict(tmp_path):
     assert dumps[0] == dumps[1]
 
 
-def test_a_run_stopped_while_it_verifies_pays_for_no_answer_again(tmp_path):
-    """Answers that waited are checked when the run goes on, and no model is asked for them."""
+def test_a_run_stopped_during_verification_requests_no_response_again(tmp_path):
+    """Pending responses are verified on resume without a model request."""
     config = toys.config(budget={"rounds": 2})
     engine = Wayward()
     with open_store(tmp_path / "whole", config, 40) as store:
@@ -136,8 +136,8 @@ def test_a_run_stopped_while_it_verifies_pays_for_no_answer_again(tmp_path):
     assert len(looked + rule.looked) == len(set(looked + rule.looked))
 
 
-def test_what_was_found_before_a_kill_decides_the_drop(tmp_path):
-    """A verdict without its outcome is not looked for again."""
+def test_a_verdict_stored_before_a_kill_is_reused(tmp_path):
+    """A verdict without an outcome is not computed again."""
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 40) as store:
         go(store, config)
@@ -152,7 +152,7 @@ def test_what_was_found_before_a_kill_decides_the_drop(tmp_path):
 
 
 def test_a_target_counts_rows_that_passed(tmp_path):
-    """--target N ends with N verified rows, the same ones at any concurrency."""
+    """--target N gives N verified rows, the same at any concurrency."""
     config = toys.config(budget={"target": 21})
     chosen = []
     for in_flight in (1, 64):
@@ -164,8 +164,8 @@ def test_a_target_counts_rows_that_passed(tmp_path):
     assert chosen[0] == chosen[1]
 
 
-def test_a_program_that_no_sandbox_survives_costs_one_verdict(tmp_path):
-    """The sandbox's failure at one row is not that row's fault, and does not end the run."""
+def test_a_program_that_crashes_the_sandbox_costs_one_verdict(tmp_path):
+    """A sandbox failure on one row does not drop it and does not end the run."""
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 40) as store:
         check = Rule(error=SandboxError("worker died twice"), ordinals=(7, 21))
@@ -177,7 +177,7 @@ def test_a_program_that_no_sandbox_survives_costs_one_verdict(tmp_path):
 
 
 def test_a_sandbox_that_always_fails_ends_the_run(tmp_path):
-    """A machine at fault is not written down as the rows'."""
+    """A broken machine is not recorded as a fault of the rows."""
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 40) as store:
         check = Rule(fail_after=0, error=SandboxError("worker died twice"))
@@ -185,11 +185,11 @@ def test_a_sandbox_that_always_fails_ends_the_run(tmp_path):
             go(store, config, check=check, in_flight=1)
         store.db.flush()
         n = store.db.read("SELECT COUNT(*) FROM verdicts")[0][0]
-    assert n == SANDBOX_FAILURES_IN_A_ROW - 1
+    assert n == MAX_CONSECUTIVE_SANDBOX_FAILURES - 1
 
 
-def test_rows_of_an_unverified_run_say_so(tmp_path):
-    """Without checks answers are rows at once, without verdicts, and there is no such stage."""
+def test_rows_of_an_unverified_run_have_no_verdicts(tmp_path):
+    """Without checks responses become rows at once, and there is no verification stage."""
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, 20) as store:
         rounds = Pipeline(

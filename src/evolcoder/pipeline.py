@@ -1,12 +1,13 @@
-"""The story of a run: round after round, every lineage is evolved, answered and verified.
+"""The pipeline of a run: in every round each lineage is evolved, answered and verified.
 
-Promises: one record's life is one coroutine, a bounded number of them at once, so memory does not
-grow with the number of tasks; every outcome goes to the store before the next step; what an
-interruption left open is gone on with, an answer that waits for its checks without asking for it
-again; in = kept + dropped in every stage of every finished round.
-The rows are the same at any concurrency.
+One coroutine processes one lineage at a time, with a bounded number of coroutines, so memory does
+not grow with the number of tasks. Every outcome is stored before the next step. An interrupted run
+resumes where it stopped; a stored response that still needs its checks is not requested again. In =
+kept + dropped holds in every stage of every finished round. The rows do not depend on the
+concurrency.
 
->>> await Rounds(store, config, cast, in_flight=64).run()   # doctest: +SKIP
+>>> await Pipeline(store, config, models, heuristics=heuristics, in_flight=64).run()
+... # doctest: +SKIP
 """
 
 import asyncio
@@ -28,11 +29,12 @@ from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
 from evolcoder.verification.pipeline import RowCheck, Verifier
 
-MOST_ROUNDS = 100
-"""Bound on the rounds of a run with a target."""
-REJECTIONS_IN_A_ROW = 20
-"""So many requests rejected one after the other mean that the server rejects all."""
+MAX_ROUNDS = 100
+"""Most rounds of a run with a target."""
+MAX_CONSECUTIVE_REJECTIONS = 20
+"""Stops the run: that many rejected requests in a row mean that the server rejects all."""
 CANDIDATES_PER_TARGET = 4
+"""Default of `budget.max_candidates` per row of the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,66 +42,66 @@ class RoleModels:
     """The models of a run."""
 
     evolver: Role
-    """Makes tasks harder."""
+    """Evolves tasks."""
     responder: Role
-    """Answers them."""
+    """Answers tasks."""
     judge: Role | None
-    """Says whether an evolution equals its parent, if anybody is asked."""
+    """Judges whether an evolution adds anything to its parent; optional."""
 
 
 @dataclass(slots=True)
 class RoundCounts:
-    """What a run has done so far in this process, for whoever shows its progress."""
+    """Mutable progress counters of this process."""
 
     round: int = 0
-    """The round in work."""
+    """Current round."""
     pool: int = 0
-    """Lineages that go into it."""
+    """Lineages due in it."""
     done: int = 0
     """Lineages with an outcome in it."""
     kept: int = 0
-    """Answers kept in it."""
+    """Responses kept in it."""
     in_flight: int = 0
-    """Records in work."""
+    """Lineages being processed."""
     verifying: int = 0
-    """Of these, answers that are being checked."""
+    """Lineages whose response is being verified."""
     drops: Counter[Reason] = field(default_factory=Counter)
-    """Drops by reason, over all rounds."""
+    """Drops by reason in all rounds."""
 
 
 class Pipeline:
-    """One run, from its first round to its last or to a limit."""
+    """Runs all rounds of a run, or stops at a limit."""
 
     def __init__(
         self,
         store: RunStore,
         config: Config,
-        cast: RoleModels,
+        models: RoleModels,
         *,
         heuristics: tuple[Heuristic, ...],
         in_flight: int,
         checks: Sequence[RowCheck] = (),
     ) -> None:
         self.tally = RoundCounts()
-        self._spans = StageTimer()
+        self._timer = StageTimer()
         self._store = store
         self._config = config
-        self._cast = cast
+        self._models = models
         self._heuristics = heuristics
         self._in_flight = in_flight
         self._verifier = Verifier(store, checks, config.verify.drop)
-        self._stopped: BudgetReached | None = None
-        self._rejected_in_a_row = 0
+        self._limit: BudgetReached | None = None
+        self._consecutive_rejections = 0
 
     async def run(self) -> None:
-        """Go through all rounds; raise BudgetReached when a limit ends them early."""
-        await self._round(0)
+        """Run all rounds; raises BudgetReached if a limit ends them early."""
+        await self._run_round(0)
         for round in self._rounds():
-            await self._round(round)
+            await self._run_round(round)
         self._store.db.flush()
 
     def accepted(self) -> int:
-        """Count evolved rows with a kept answer."""
+        """Count evolved rows with a kept response."""
         query = "SELECT COUNT(*) FROM kept WHERE round > 0"
         return self._store.db.number(query)
 
@@ -108,18 +110,18 @@ class Pipeline:
         if budget.target is None:
             yield from range(1, budget.rounds + 1)
             return
-        for round in range(1, MOST_ROUNDS + 1):
+        for round in range(1, MAX_ROUNDS + 1):
             if self._target_met():
                 return
             yield round
             self._store.db.flush()
-            if not self._target_met() and self._begun() >= self._most_candidates():
+            if not self._target_met() and self._n_candidates() >= self._max_candidates():
                 raise BudgetReached(
-                    f"stopped at {self._begun()} candidates (budget.max_candidates) with "
+                    f"stopped at {self._n_candidates()} candidates (budget.max_candidates) with "
                     f"{self.accepted()} of {budget.target} rows accepted"
                 )
 
-    async def _round(self, round: int) -> None:
+    async def _run_round(self, round: int) -> None:
         self._store.db.flush()
         max_failures = self._config.evolve.max_failures
         size = pool.pool_size(self._store, round, max_failures=max_failures)
@@ -127,24 +129,23 @@ class Pipeline:
         todo = size if round else size + pool.n_unverified_seeds(self._store)
         self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = 0
-        self._spans = StageTimer()
-        lineages = self._take(
-            round, pool.pending_lineages(self._store, round, max_failures=max_failures)
-        )
+        self._timer = StageTimer()
+        waiting = pool.pending_lineages(self._store, round, max_failures=max_failures)
+        lineages = self._until_limit(round, waiting)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._in_flight, todo)):
                     group.create_task(self._work(round, lineages))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        self._note_seconds(round)
-        if self._stopped is not None:
+        self._store_seconds(round)
+        if self._limit is not None:
             self._store.db.flush()
-            raise self._stopped
+            raise self._limit
 
-    def _note_seconds(self, round: int) -> None:
-        """Add this session's seconds of a round to those of the sessions before."""
-        found = self._spans.seconds()
+    def _store_seconds(self, round: int) -> None:
+        """Add this process's seconds per stage of a round to the stored ones."""
+        found = self._timer.seconds()
         if not found:
             return
         known = self._store.meta(SECONDS_META, SecondsFacts) or {}
@@ -157,24 +158,24 @@ class Pipeline:
         known[str(round)] = summed
         self._store.set_meta(SECONDS_META, known)
 
-    def _take(self, round: int, lineages: Iterator[pool.Lineage]) -> Iterator[pool.Lineage]:
-        """Hand lineages out in order, until a limit is reached.
+    def _until_limit(self, round: int, lineages: Iterator[pool.Lineage]) -> Iterator[pool.Lineage]:
+        """Yield lineages in order until a limit is reached.
 
-        Lineages that an interruption left open behind others that are done come first and whatever
-        the count says, so that an interrupted run ends with the rows of an uninterrupted one.
+        Lineages that an interruption left open before the last completed one are yielded regardless
+        of the target, so that a resumed run has the rows of an uninterrupted one.
         """
         gaps_until = pool.last_outcome(self._store, round) if round else -1
-        begun, accepted = self._begun(), self.accepted()
+        n_candidates, accepted = self._n_candidates(), self.accepted()
         base = self.tally.kept
         for lineage in lineages:
-            if self._stopped is not None:
+            if self._limit is not None:
                 return
             if round and self._config.budget.target and lineage.head.ordinal > gaps_until:
-                if begun >= self._most_candidates():
+                if n_candidates >= self._max_candidates():
                     return
                 if accepted + self.tally.kept - base >= self._config.budget.target:
                     return
-            begun += lineage.child is None
+            n_candidates += lineage.child is None
             yield lineage
 
     async def _work(self, round: int, lineages: Iterator[pool.Lineage]) -> None:
@@ -183,29 +184,29 @@ class Pipeline:
             try:
                 await self._advance(round, lineage)
             except BudgetReached as limit:
-                self._stopped = limit
+                self._limit = limit
                 return
             finally:
                 self.tally.in_flight -= 1
             self.tally.done += 1
 
     async def _advance(self, round: int, lineage: pool.Lineage) -> None:
-        """Take one lineage through one round."""
+        """Process one lineage in one round, starting after its last stored step."""
         child = lineage.child
         if child is None:
-            with self._spans.during(Stage.EVOLVE):
-                made = await self._evolve(lineage.head, round)
-            self._keep(made)
-            if isinstance(made, Drop):
+            with self._timer.during(Stage.EVOLVE):
+                evolved = await self._evolve(lineage.head, round)
+            self._save(evolved)
+            if isinstance(evolved, Drop):
                 return
-            child = made
-        answered: Response | Drop | None = lineage.response
-        if answered is None:
-            with self._spans.during(Stage.RESPOND):
-                answered = await self._respond(child)
-            self._keep(answered)
-        if isinstance(answered, Response):
-            await self._verify(child, answered)
+            child = evolved
+        response: Response | Drop | None = lineage.response
+        if response is None:
+            with self._timer.during(Stage.RESPOND):
+                response = await self._respond(child)
+            self._save(response)
+        if isinstance(response, Response):
+            await self._verify(child, response)
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         heuristic = choose(self._heuristics, self._config.seed, task, round)
@@ -215,8 +216,8 @@ class Pipeline:
                     task,
                     round=round,
                     heuristic=heuristic,
-                    evolver=self._cast.evolver,
-                    judge=self._cast.judge,
+                    evolver=self._models.evolver,
+                    judge=self._models.judge,
                     config=self._config,
                 )
         except UnjudgedError as error:
@@ -226,16 +227,16 @@ class Pipeline:
     async def _respond(self, task: Task) -> Response | Drop:
         try:
             with judging():
-                return await respond(task, responder=self._cast.responder, config=self._config)
+                return await respond(task, responder=self._models.responder, config=self._config)
         except UnjudgedError as error:
             head = (Stage.RESPOND, Reason.UNJUDGED, task.id, task.round, task.ordinal)
             return Drop(*head, task.heuristic, "", str(error), None)
 
     async def _verify(self, task: Task, response: Response) -> None:
-        """Make an answer a row, or drop it with its task."""
+        """Keep a response as a row, or drop it with its task."""
         self.tally.verifying += 1
         try:
-            with self._spans.during(Stage.VERIFY):
+            with self._timer.during(Stage.VERIFY):
                 drop = await self._verifier.verify(task, response)
         finally:
             self.tally.verifying -= 1
@@ -244,25 +245,25 @@ class Pipeline:
         else:
             self.tally.drops[drop.reason] += 1
 
-    def _keep(self, record: Task | Response | Drop) -> None:
-        """Store what a step came to; an answer becomes a row when it was verified."""
+    def _save(self, record: Task | Response | Drop) -> None:
+        """Store the outcome of a step; a response only becomes a row after its verification."""
         self._store.add(record, unverified=True)
         if isinstance(record, Drop):
             self.tally.drops[record.reason] += 1
             self._count_rejection(record)
             return
-        self._rejected_in_a_row = 0
+        self._consecutive_rejections = 0
 
     def _count_rejection(self, drop: Drop) -> None:
-        """Stop when the server rejects everything: that is no fault of the records."""
+        """Raise EngineError if the server rejects every request: the records are not at fault."""
         if drop.reason is not Reason.REJECTED:
-            self._rejected_in_a_row = 0
+            self._consecutive_rejections = 0
             return
-        self._rejected_in_a_row += 1
-        if self._rejected_in_a_row >= REJECTIONS_IN_A_ROW:
+        self._consecutive_rejections += 1
+        if self._consecutive_rejections >= MAX_CONSECUTIVE_REJECTIONS:
             raise EngineError(
-                f"{self._rejected_in_a_row} requests in a row were rejected",
-                asked=self._cast.evolver.identity,
+                f"{self._consecutive_rejections} requests in a row were rejected",
+                asked=self._models.evolver.identity,
                 got=drop.detail,
                 retryable=False,
             )
@@ -271,12 +272,12 @@ class Pipeline:
         target = self._config.budget.target
         return target is not None and self.accepted() >= target
 
-    def _most_candidates(self) -> int:
+    def _max_candidates(self) -> int:
         budget = self._config.budget
         return budget.max_candidates or CANDIDATES_PER_TARGET * (budget.target or 0)
 
-    def _begun(self) -> int:
-        """Count evolutions that were begun and have come to something."""
+    def _n_candidates(self) -> int:
+        """Count evolutions with an outcome."""
         query = """SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
             + (SELECT COUNT(*) FROM drops WHERE stage = 'evolve')"""
         return self._store.db.number(query)

@@ -185,7 +185,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     rows = [{"instruction": f"Write {n} in Python.", "output": a} for n, a in enumerate(answers)]
     once(
         monkeypatch,
-        "evolcoder.verification.execution.check.found",
+        "evolcoder.verification.execution.check.find_program",
         "odd one",
         KeyError("\ud800\x00"),
     )
@@ -194,9 +194,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     code, out, err = run(capsys, *flags)
     assert code == 0, err
     assert f"runs        {UNJUDGED}" in out
-    assert (
-        f"1 findings are that a row {UNJUDGED}, such as round 0, row {len(VALUES)}, runs: " in out
-    )
+    assert f"1 finding(s) {UNJUDGED}; first: round 0, row {len(VALUES)}, runs: " in out
     monkeypatch.undo()
     code, out, _ = run(capsys, *flags, "--json")
     assert (code, json.loads(out)["verdicts"]["runs"][UNJUDGED]) == (0, 1)

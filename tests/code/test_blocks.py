@@ -1,8 +1,8 @@
-"""The program of an answer is found, or it is said why there is none."""
+"""Finding the program of a response, or the reason why there is none."""
 
 import pytest
 
-from evolcoder.code.blocks import MOST_CHARS, found
+from evolcoder.code.blocks import MAX_CHARS, find_program
 
 
 def fence(language, code):
@@ -24,24 +24,24 @@ def fence(language, code):
         ("```java\nclass A {}", ["java"], "java", "class A {}"),
     ],
 )
-def test_the_fence_decides_and_then_the_task(text, named, language, first):
-    """The language is the fence's, else the task's, else what the code leaves no doubt of."""
-    program = found(text, named)
+def test_the_fence_and_then_the_task_determine_the_language(text, named, language, first):
+    """Without either, unambiguous code does."""
+    program = find_program(text, named)
     assert (program.language, program.sources[0], program.why) == (language, first, "")
 
 
 def test_blocks_are_parts_or_versions():
-    """All together are tried first, then the longest, then the last."""
-    program = found(fence("python", "a = 1\nb = 2") + "and\n" + fence("python", "c = 3"), [])
+    """All joined are tried first, then the longest, then the last."""
+    program = find_program(fence("python", "a = 1\nb = 2") + "and\n" + fence("python", "c = 3"), [])
     assert program.sources == ("a = 1\nb = 2\n\nc = 3", "a = 1\nb = 2", "c = 3")
 
 
-def test_of_five_languages_the_task_names_the_one_that_counts():
-    """The others are told beside it."""
+def test_the_task_selects_one_of_five_languages():
+    """The others are listed as other languages."""
     names = ("python", "javascript", "java", "c", "ruby")
-    program = found("".join(fence(name, f"{name};") for name in names), ["java"])
+    program = find_program("".join(fence(name, f"{name};") for name in names), ["java"])
     assert (program.language, program.sources) == ("java", ("java;",))
-    assert program.beside == ("c", "javascript", "python", "ruby")
+    assert program.other_languages == ("c", "javascript", "python", "ruby")
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_of_five_languages_the_task_names_the_one_that_counts():
         ("There is an error in this code. Write it so:\n\nx = f(1)\n", ["python"], "among_prose"),
         (fence("", "3 7 9"), [], "language_unknown"),
         ("The output of the snippet is:\n\n" + fence("", "Hello!"), ["ruby"], "shows_output"),
-        ("x" * (MOST_CHARS + 1), ["python"], "too_long"),
+        ("x" * (MAX_CHARS + 1), ["python"], "too_long"),
     ],
 )
-def test_where_there_is_no_program_it_is_said_why(text, named, why):
-    """Nothing is guessed out of prose, and nothing of unknown language is run."""
-    program = found(text, named)
+def test_a_missing_program_has_a_reason(text, named, why):
+    """Prose is not searched for code, and code of unknown language is not run."""
+    program = find_program(text, named)
     assert (program.sources, program.why) == ((), why)
 
 
-def test_a_translation_may_be_of_either_language():
-    """Where only the task says which language it is, all that it names are left to be tried."""
-    program = found("def f(x):\n    return x", ["cpp", "python"])
-    assert (program.language, program.instead) == ("cpp", ("python",))
+def test_a_translation_may_be_in_either_language():
+    """If only the task names languages, all of them are candidates."""
+    program = find_program("def f(x):\n    return x", ["cpp", "python"])
+    assert (program.language, program.alternatives) == ("cpp", ("python",))

@@ -1,4 +1,4 @@
-"""What can be tested of an answer is found without running it."""
+"""Finding the callable of a response without running it."""
 
 import ast
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.code.callables import fitting, program_of, subject_of
+from evolcoder.code.callables import find_compatible, find_compatible_in_code, subject_of
 
 STACK = """class Stack:
     \"\"\"Last in, first out.\"\"\"
@@ -55,13 +55,13 @@ def fenced(code, tag="python"):
     ],
 )
 def test_the_function_that_the_task_is_about_is_found(text, instruction, signature):
-    """By the task's words, else by who calls whom; a signature never holds a line of a body."""
+    """The task's name decides, else the call graph; a signature never has a line of a body."""
     found = subject_of(text, instruction)
     assert (found and found.signature) == signature
 
 
-def test_data_that_is_called_like_a_parameter_is_not_kept():
-    """A name within a function is its own; what it takes from outside comes along."""
+def test_data_with_the_name_of_a_parameter_is_not_kept():
+    """Local names are no dependencies; free names are."""
     code = "xs = [1, 2]\nN = 3\ndef f(xs):\n    def g(y):\n        return y * N\n    return g(xs)"
     found = subject_of(fenced(code), "")
     assert found is not None
@@ -69,16 +69,16 @@ def test_data_that_is_called_like_a_parameter_is_not_kept():
     assert "[1, 2]" not in found.source
 
 
-def test_code_that_the_task_shows_is_not_taken_for_the_answer():
-    """An answer may quote it before it gives its own; quoted alone, it is the answer."""
+def test_code_quoted_from_the_task_is_not_the_answer():
+    """Quoted code is only the answer if there is no other code."""
     shown, own = "def f(x):\n    return x", "def f(x):\n    return 2 * x"
     task = f"Mend this:\n```\n{shown}\n```"
     assert subject_of(fenced(shown) + fenced(own), task).body == own
     assert subject_of(fenced(shown), task).body == shown
 
 
-def test_a_chain_of_four_thousand_names_is_followed_to_its_end():
-    """Each step looks at what binds one name, not at the whole program again."""
+def test_a_chain_of_four_thousand_names_is_resolved():
+    """The cost of a step does not depend on the size of the program."""
     links = "".join(f"a{n} = a{n + 1}\n" for n in range(4000))
     found = subject_of(fenced(f"{links}a4000 = 7\nb = 1\ndef f(x):\n    return x + a0"), "")
     assert len(found.body.splitlines()) == 4004
@@ -86,7 +86,7 @@ def test_a_chain_of_four_thousand_names_is_followed_to_its_end():
 
 
 def test_only_what_the_entry_point_reaches_is_kept():
-    """Example usage, main guards and unused imports take no part; constants and imports do."""
+    """Example usage, main guards and unused imports are dropped; used constants and imports stay."""
     code = (
         "import math, nowhere\nimport absent\nLIMIT = 3\nn = int(input())\n"
         "def help(x):\n    return math.floor(x) + LIMIT\n"
@@ -103,7 +103,7 @@ def test_only_what_the_entry_point_reaches_is_kept():
 
 @given(st.text(alphabet="def class(x):\n    return`=1,input'\"#", max_size=150))
 def test_any_text_has_a_subject_that_parses_or_none(text):
-    """No answer is an error, whatever it looks like."""
+    """No text raises an error."""
     found = subject_of(text, text)
     if found is not None:
         ast.parse(found.source)
@@ -120,10 +120,10 @@ def test_any_text_has_a_subject_that_parses_or_none(text):
         ("x = 1", False),
     ],
 )
-def test_another_answer_fits_by_name_or_by_number_of_arguments(code, fits):
-    """A function of another name can be called by the wanted one."""
+def test_another_answer_is_compatible_by_name_or_number_of_parameters(code, fits):
+    """A function with another name is called by the expected one."""
     wanted = subject_of(fenced("def f(x):\n    return x"), "")
-    for found in (fitting(fenced(code), wanted), program_of(code, wanted)):
+    for found in (find_compatible(fenced(code), wanted), find_compatible_in_code(code, wanted)):
         assert (found is not None) == fits
         if found is not None:
             space = {}

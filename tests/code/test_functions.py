@@ -1,4 +1,4 @@
-"""Functions that could be called, taken out of answers of every shape."""
+"""Finding callable functions in responses of every form."""
 
 import textwrap
 
@@ -31,13 +31,13 @@ def only(answer):
         "\ud800def f(x):\n    return x",
     ],
 )
-def test_what_holds_no_callable_python_gives_none(answer):
-    """Prose, other languages, broken code, stubs and trees that are too deep are no functions."""
+def test_a_response_without_callable_python_gives_none(answer):
+    """Prose, other languages, broken code, stubs and too deep trees give no functions."""
     assert functions_of(answer) == ()
 
 
 def test_fences_prose_and_bare_code_give_the_same_function():
-    """Where the code stands in the answer does not matter."""
+    """The position of the code in the response does not matter."""
     code = "def f(a, b=2):\n    return a * b"
     fenced = f"Sure:\n```python\n{code}\n```\nIt multiplies."
     prose = f"Here it is:\n\n{code}\n\nIt multiplies (a and b)."
@@ -47,8 +47,8 @@ def test_fences_prose_and_bare_code_give_the_same_function():
     assert (functions_of(code)[0].least, functions_of(code)[0].most) == (1, 2)
 
 
-def test_a_function_takes_along_what_it_needs_and_nothing_else():
-    """Helpers and constants come along; what asks, prints or imports more stays behind."""
+def test_a_functions_source_has_its_dependencies_and_nothing_else():
+    """Helpers and constants are kept; statements that read, print or import more are not."""
     found = functions_of(
         textwrap.dedent("""
         import math
@@ -69,8 +69,8 @@ def test_a_function_takes_along_what_it_needs_and_nothing_else():
     )
 
 
-def test_types_that_are_not_imported_keep_no_function_from_running():
-    """Annotations are worked out where a class or a margin has them; fields stay fields."""
+def test_types_that_are_not_imported_do_not_break_a_function():
+    """Annotations that Python would evaluate are removed; fields stay fields."""
     found = functions_of(
         textwrap.dedent("""
         import dataclasses
@@ -90,18 +90,18 @@ def test_types_that_are_not_imported_keep_no_function_from_running():
     assert space["f"](1) == 3
 
 
-def test_an_import_that_was_forgotten_is_there():
-    """A snippet that uses `math` without importing it is still a function."""
+def test_an_omitted_import_is_added():
+    """A snippet that uses `math` without importing it works."""
     assert only("def f(x):\n    return math.sqrt(x)").source.startswith("import math\n")
 
 
-def test_what_needs_more_than_the_standard_library_is_left_out():
-    """Nothing else is in the sandbox."""
+def test_functions_that_need_more_than_the_standard_library_are_excluded():
+    """The sandbox has nothing else."""
     assert names("import numpy as np\ndef f(x):\n    return np.mean(x)") == []
 
 
-def test_methods_are_found_where_an_object_is_easily_had():
-    """Of an object made of nothing, or made of the arguments and asked for one value."""
+def test_methods_are_found_if_the_object_is_easy_to_make():
+    """The constructor needs no arguments, or the method needs none."""
     assert names("""
         class Solution:
             def twoSum(self, nums: list, target: int):
@@ -118,13 +118,13 @@ def test_methods_are_found_where_an_object_is_easily_had():
 
 
 def test_kinds_are_those_of_the_annotations():
-    """What an argument is annotated with is kept in the coarse."""
+    """The annotation of each parameter gives a coarse kind of value."""
     found = only("def f(self_, a: str, b: List[int], c: float, d: Foo):\n    return a")
     assert found.kinds == ("", "text", "sequence", "number", "")
 
 
-def test_a_script_becomes_a_function_of_what_it_begins_with():
-    """Literals and inputs at the beginning are arguments, one, two or three of them."""
+def test_a_script_becomes_functions_of_its_leading_values():
+    """Leading literals and inputs become one, two or three parameters."""
     found = functions_of("a = int(input())\nb = [1, 2]\nprint(a in b)")
     assert [(one.least, one.source) for one in found] == [
         (1, "def script(a):\n    b = [1, 2]\n    print(a in b)"),
@@ -132,8 +132,8 @@ def test_a_script_becomes_a_function_of_what_it_begins_with():
     ]
 
 
-def test_a_function_that_returns_nothing_says_so():
-    """Whoever calls it has to look at what it prints or changes."""
+def test_a_function_that_returns_nothing_is_marked():
+    """Its result is its output or its changed arguments."""
     assert [
         one.returns for one in functions_of("def f(x):\n    print(x)\ndef g(x):\n    yield x")
     ] == [
@@ -143,13 +143,13 @@ def test_a_function_that_returns_nothing_says_so():
 
 
 def test_an_answer_of_a_thousand_functions_ends_at_the_limit():
-    """The first ones are taken."""
+    """The first ones are returned."""
     answer = "\n".join(f"def f{n}(x):\n    return x + {n}" for n in range(1000))
     assert names(answer) == [f"f{n}" for n in range(MAX_FUNCTIONS)]
 
 
-def test_a_chain_of_three_thousand_names_is_followed_to_its_end():
-    """Sixteen functions that need all of it take no longer than it is long."""
+def test_a_chain_of_three_thousand_names_is_resolved():
+    """Sixteen functions that depend on all of it are found in linear time."""
     links = "".join(f"a{n} = a{n + 1}\n" for n in range(3000))
     functions = "".join(f"def f{n}(x):\n    return a0\n" for n in range(MAX_FUNCTIONS))
     found = functions_of(f"{links}a3000 = 7\nb = 1\n{functions}")

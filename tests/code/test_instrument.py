@@ -1,4 +1,4 @@
-"""Programs that count their own work."""
+"""Instrumented programs that count their work."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from evolcoder.decontamination.execution.sandbox_prefilter import Meter, Slow
 
 
 def work_of(source, *arguments):
-    """Run `f` of a program, and say what it answers and what it worked."""
+    """Run `f` of a program; return its result and its work."""
     meter = Meter()
     space = {"itertools": itertools, **meter.names()}
     exec(counted(source), space)
@@ -47,7 +47,7 @@ def work_of(source, *arguments):
     ],
 )
 def test_turns_entries_ranges_and_powers_are_counted(source, answer, work):
-    """The answer is what it was, and the count is the same each time."""
+    """The result does not change, and the count is deterministic."""
     assert work_of(source) == work_of(source) == (answer, work)
 
 
@@ -69,8 +69,8 @@ def test_turns_entries_ranges_and_powers_are_counted(source, answer, work):
         "def f():\n    p = itertools.product('abcdefgh', repeat=20)\n    return set(p)",
     ],
 )
-def test_what_is_endless_ends_by_its_count(source):
-    """Also where it catches whatever is raised."""
+def test_an_endless_program_is_stopped_by_its_work(source):
+    """Also if it catches every exception."""
     space = {"itertools": itertools, **(meter := Meter(1000)).names()}
     exec(counted(source), space)
     with pytest.raises((Slow, RecursionError)):
@@ -78,8 +78,8 @@ def test_what_is_endless_ends_by_its_count(source):
     assert meter.worked() > 900
 
 
-def test_who_swallows_its_end_is_slow_all_the_same():
-    """A call that goes on after its last unit has no answer."""
+def test_a_program_that_catches_the_stop_counts_as_slow():
+    """A call that continues after its last unit has no result."""
     source = "def f():\n    try:\n        for n in range(10 ** 7):\n            pass\n    except BaseException:\n        return 1"
     meter = Meter()
     space = meter.names()
@@ -89,7 +89,7 @@ def test_who_swallows_its_end_is_slow_all_the_same():
     assert meter.n_slow == 1
 
 
-def test_no_python_has_no_count():
-    """Neither has a program that is too deep to write down."""
+def test_text_that_is_not_python_is_not_instrumented():
+    """Neither is a program that is too deep to unparse."""
     assert counted("def f(:") is None
     assert counted("x = " + "-" * 5000 + "1") is None

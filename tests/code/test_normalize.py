@@ -1,4 +1,4 @@
-"""What stays of a text when its names, layout and comments are gone."""
+"""Normalization of texts and code for leak detection."""
 
 import time
 
@@ -22,15 +22,15 @@ NAMES = st.lists(
 @settings(max_examples=25)
 @given(NAMES, NAMES)
 def test_names_make_no_difference(one, other):
-    """The same program with any other names has the same statements, lines and tokens."""
+    """A renamed program has the same statements, lines and tokens."""
     a, b = (PROGRAM.format(**dict(zip("fabc", names, strict=True))) for names in (one, other))
     assert statements(a, "python") == statements(b, "python")
     assert lines(a, "python") == lines(b, "python")
     assert code_tokens(a, "python") == code_tokens(b, "python")
 
 
-def test_a_name_that_a_program_takes_over_is_a_name():
-    """`sum` called is the library's, `sum` assigned is the program's own."""
+def test_a_redefined_library_name_is_a_user_defined_name():
+    """A called `sum` is the library's; an assigned `sum` is the program's."""
     own, other = "sum = 0\nfor x in a:\n    sum += x", "s = 0\nfor x in a:\n    s += x"
     assert statements(own, "python") == statements(other, "python")
     assert statements("t = sum(a)", "python") != statements("t = f(a)", "python")
@@ -38,21 +38,21 @@ def test_a_name_that_a_program_takes_over_is_a_name():
 
 @given(st.permutations(["alpha = one * 2", "beta = two[3:]", "gamma = sorted(three)"]))
 def test_the_order_of_statements_makes_no_difference(order):
-    """Statements are a set, in Python and as lines."""
+    """Statements and lines are sets."""
     plain = "alpha = one * 2\nbeta = two[3:]\ngamma = sorted(three)"
     assert statements("\n".join(order), "python") == statements(plain, "python")
     assert lines("\n".join(order), "rust") == lines(plain, "rust")
 
 
 def test_docstrings_comments_annotations_and_quotes_make_no_difference():
-    """What does not compute is gone."""
+    """Everything that does not affect the computation is removed."""
     bare = "def f(a):\n    b = a['x']\n    return b"
     full = 'def f(a: dict) -> int:\n    """Say."""\n    # why\n    b: int = a["x"]  # take\n    return b'
     assert statements(bare, "python") == statements(full, "python")
 
 
-def test_a_fence_at_the_end_of_a_line_is_one_too():
-    """Answers run on before and after the code that they show."""
+def test_a_fence_at_the_end_of_a_line_is_recognised():
+    """Responses often have text right before and after the code."""
     code = "def f(a):\n    return a"
     for text in (f"Use this: ```python\n{code}\n```", f"```python\n{code} ```\nIt is short."):
         assert code_parts(text) == [("python", code)]
@@ -60,16 +60,16 @@ def test_a_fence_at_the_end_of_a_line_is_one_too():
     assert code_parts(kept) == [("python", f"{code}\ns = 'a```b'")]
 
 
-def test_what_is_computed_makes_a_difference():
-    """Operators, constants, attributes and which name comes again are kept."""
+def test_the_computation_makes_a_difference():
+    """Operators, constants, attributes and repeated names are kept."""
     plain = statements("a = b.low(c + 1, c)", "python")
     for other in ("a = b.low(c - 1, c)", "a = b.low(c + 2, c)", "a = b.top(c + 1, c)"):
         assert statements(other, "python") != plain
     assert statements("a = b.low(c + 1, d)", "python") != plain
 
 
-def test_broken_python_and_other_languages_are_read_by_lines():
-    """Code that does not parse keeps its lines, whatever else stands around."""
+def test_broken_python_and_other_languages_are_compared_by_lines():
+    """Code that does not parse is split into lines."""
     broken = "def f(:\n    total = total + depth * 3\n"
     assert "v0 = v0 + v1 * 3" in statements(broken, "python")
     assert "v0 = v0 + v1 * 3 ;" in statements("sum = sum + d * 3; // more", "javascript")
@@ -78,7 +78,7 @@ def test_broken_python_and_other_languages_are_read_by_lines():
 @settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text):
-    """No text makes reading fail, and the same text reads the same twice."""
+    """No text raises an error, and the result is deterministic."""
     assert read(text) == read(text)
 
 
@@ -103,8 +103,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_read_in_time_that_grows_with_its_length(name):
-    """Hostile rows cost a few seconds of processor time at most, and end in a reading."""
+def test_hostile_text_is_normalized_in_linear_time(name):
+    """Hostile rows cost a few seconds of CPU time at most."""
     start = time.process_time()
     for language in ("python", "javascript"):
         read(f"```{language}\n{BOMBS[name]}\n```")

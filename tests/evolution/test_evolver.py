@@ -1,4 +1,4 @@
-"""One task becomes a harder task or a drop, whatever the model answers."""
+"""Evolving a task gives a harder task or a drop for every model answer."""
 
 import asyncio
 
@@ -21,8 +21,8 @@ GOOD = "Skip entries that are not finite, and keep equal ones in their old order
 LITTLE = "Skip infinite and negative zeros."
 
 
-class Told:
-    """An evolver that gives the answers it was told, one after the other, and notes the requests."""
+class Scripted:
+    """An evolver that returns the given answers in order and records the requests."""
 
     def __init__(self, *answers):
         self.requests = []
@@ -52,8 +52,8 @@ def run(told, *, heuristic="constrain", judge=None, **sections):
 
 
 def test_a_good_first_answer_is_the_child():
-    """One request; the lineage, the language and the cost are the child's."""
-    told = Told(GOOD)
+    """One request; the child has the lineage, language and usage."""
+    told = Scripted(GOOD)
     child = run(told)
     assert isinstance(child, Task)
     assert child.instruction == f"{PARENT.instruction} {GOOD}"
@@ -66,15 +66,15 @@ def test_a_good_first_answer_is_the_child():
 
 def test_every_attempt_has_a_seed_of_its_own():
     """Seeds come from the config's seed, the task, the round and the attempt."""
-    told = Told("", "", "")
+    told = Scripted("", "", "")
     run(told, seed=5)
     wanted = [seed_for(5, "evolve", PARENT.id, 2, attempt) for attempt in range(3)]
     assert [request.seed for request in told.requests] == wanted
 
 
-def test_a_bad_answer_is_asked_for_again_with_a_hint():
-    """The second candidate is told what was wrong with the first, and the tokens add up."""
-    told = Told("To solve this, sort it in Python with sorted.", GOOD)
+def test_a_bad_answer_is_requested_again_with_a_hint():
+    """The second request names the problem of the first answer; tokens add up."""
+    told = Scripted("To solve this, sort it in Python with sorted.", GOOD)
     child = run(told)
     assert isinstance(child, Task)
     first, second = (request.messages[-1].content for request in told.requests)
@@ -85,9 +85,9 @@ def test_a_bad_answer_is_asked_for_again_with_a_hint():
     assert child.made.completion_tokens == sum(len(a.split()) for a in (GOOD, "x " * 9))
 
 
-def test_a_drop_tells_the_reason_of_every_candidate():
-    """In = kept + dropped: what never works is one drop that shows all attempts."""
-    drop = run(Told("", "I'm sorry, but no.", "Sort numbers properly and efficiently."))
+def test_a_drop_lists_the_reason_of_every_attempt():
+    """In = kept + dropped: if all attempts fail, one drop lists them."""
+    drop = run(Scripted("", "I'm sorry, but no.", "Sort numbers properly and efficiently."))
     assert isinstance(drop, Drop)
     assert (drop.stage, drop.subject, drop.round) == (Stage.EVOLVE, PARENT.id, 2)
     assert (drop.ordinal, drop.heuristic) == (7, "constrain")
@@ -100,33 +100,33 @@ def test_a_drop_tells_the_reason_of_every_candidate():
     assert drop.made.attempts == 3
 
 
-def test_what_adds_little_is_kept_when_nothing_better_comes():
-    """A doubtful candidate is tried to be bettered, and not thrown away."""
-    child = run(Told(LITTLE, "", "I'm sorry."))
+def test_a_doubtful_candidate_is_kept_if_no_better_one_comes():
+    """More attempts are made before it is accepted."""
+    child = run(Scripted(LITTLE, "", "I'm sorry."))
     assert isinstance(child, Task)
     assert child.instruction.endswith(LITTLE)
     assert child.made is not None
     assert child.made.attempts == 3
 
 
-def test_of_several_that_do_the_one_that_adds_most_is_kept():
-    """A later candidate with more new words wins over an earlier doubtful one."""
-    child = run(Told(LITTLE, GOOD))
+def test_the_passing_candidate_with_most_new_words_is_kept():
+    """A later candidate with more new words beats an earlier doubtful one."""
+    child = run(Scripted(LITTLE, GOOD))
     assert isinstance(child, Task)
     assert child.instruction.endswith(GOOD)
 
 
 def test_candidates_are_tried_no_more_often_than_the_config_says():
     """With one candidate there is no second request."""
-    told = Told("")
+    told = Scripted("")
     assert isinstance(run(told, evolve={"candidates": 1}), Drop)
     assert len(told.requests) == 1
 
 
-def test_a_bait_is_shown_behind_the_stricter_task():
-    """The child holds the demand, a word of caution, and the code in a fence."""
+def test_a_distractor_is_appended_to_the_stricter_task():
+    """The child has the requirement, an introduction, and the fenced code."""
     answer = "```python\ndef f(x):\n    return sorted(x)\n```\nDemand: Put NaN entries last."
-    child = run(Told(answer), heuristic="misdirect")
+    child = run(Scripted(answer), heuristic="misdirect")
     assert isinstance(child, Task)
     prose, frame, code = (
         child.instruction.partition("\n\n")[0],
@@ -137,15 +137,15 @@ def test_a_bait_is_shown_behind_the_stricter_task():
     assert code == "```python\ndef f(x):\n    return sorted(x)\n```"
 
 
-def test_an_answer_that_is_cut_off_is_not_kept():
-    """What ends at the length limit is dropped as truncated."""
+def test_a_truncated_answer_is_not_kept():
+    """An answer that ends at the length limit is dropped as truncated."""
     drop = run(role(lambda _: GOOD, max_tokens=4))
     assert isinstance(drop, Drop)
     assert drop.reason is Reason.TRUNCATED
 
 
 def test_a_rejected_request_is_a_drop():
-    """What a server refuses for what it holds costs one record."""
+    """A request that the server rejects for its content costs one record."""
 
     def reject(_):
         raise EngineError("too long", asked="toy", retryable=False)
@@ -156,8 +156,8 @@ def test_a_rejected_request_is_a_drop():
     assert "too long" in drop.detail
 
 
-def test_trouble_that_may_pass_is_not_the_tasks():
-    """An engine that may recover stops the caller; nothing is dropped."""
+def test_a_retryable_error_is_raised():
+    """An engine that may recover drops nothing."""
 
     def fail(_):
         raise EngineError("down", asked="toy", retryable=True)
@@ -169,21 +169,21 @@ def test_trouble_that_may_pass_is_not_the_tasks():
 @pytest.mark.parametrize(
     ("word", "kept"), [("NO", False), ("No.", False), ("YES", True), ("Hm", True)]
 )
-def test_the_judge_decides_only_what_is_in_doubt_already(word, kept):
-    """Its NO drops a candidate that adds little; anything else lets it pass."""
-    made = run(Told(LITTLE), judge=role(lambda _: word), evolve={"candidates": 1})
+def test_the_judge_only_decides_doubtful_candidates(word, kept):
+    """NO rejects a candidate that adds little; any other answer accepts it."""
+    made = run(Scripted(LITTLE), judge=role(lambda _: word), evolve={"candidates": 1})
     assert isinstance(made, Task) is kept
     if not kept:
         assert made.reason is Reason.JUDGED_EQUAL
 
 
-def test_the_judge_is_not_asked_about_what_is_plainly_harder():
-    """A judge that says NO to everything cannot drop a good child."""
-    judge = Told()
-    assert isinstance(run(Told(GOOD), judge=role(judge)), Task)
+def test_the_judge_is_not_asked_about_clearly_harder_tasks():
+    """A judge that always answers NO cannot drop a good child."""
+    judge = Scripted()
+    assert isinstance(run(Scripted(GOOD), judge=role(judge)), Task)
     assert judge.requests == []
 
 
 def test_the_same_answers_give_the_same_child():
     """Same seed, same bytes."""
-    assert run(Told("", GOOD)) == run(Told("", GOOD))
+    assert run(Scripted("", GOOD)) == run(Scripted("", GOOD))

@@ -1,4 +1,4 @@
-"""The heuristics are data, and the choice among them is a function of seed, task and round."""
+"""The heuristics and the choice among them, which depends on seed, task and round only."""
 
 from collections import Counter
 
@@ -37,15 +37,15 @@ def test_the_five_of_the_paper_are_built_in_and_complexity_comes_least():
 
 
 @pytest.mark.parametrize("heuristic", BUILT_IN, ids=lambda one: one.name)
-def test_every_built_in_has_a_place_for_the_task_and_worked_examples(heuristic):
-    """A template without {task}, or without an example to copy, is no use to a small model."""
+def test_every_built_in_has_a_task_placeholder_and_worked_examples(heuristic):
+    """Small models need examples to copy."""
     assert heuristic.template.count("{task}") == 1
     assert len(heuristic.examples) >= 2
     assert heuristic.template.endswith("{task}")
 
 
-def test_a_user_reweights_a_built_in_and_keeps_its_words():
-    """A weight alone changes nothing else, the origin included."""
+def test_a_user_reweights_a_built_in_and_keeps_its_prompt():
+    """A weight changes nothing else, including the origin."""
     (deepen,) = [
         h for h in resolve(config(heuristics={"deepen": {"weight": 5}})) if h.name == "deepen"
     ]
@@ -59,14 +59,14 @@ def test_a_user_reweights_a_built_in_and_keeps_its_words():
 
 
 def test_a_user_adds_a_heuristic():
-    """A name and a template are enough; it asks for a whole task and its origin is the user."""
+    """A name and a template suffice; it requests a whole task and its origin is the user."""
     found = {h.name: h for h in resolve(config(heuristics={"flip": {"template": "Flip: {task}"}}))}
     assert found["flip"] == Heuristic("flip", 1.0, "Flip: {task}", origin="user")
     assert len(found) == len(BUILT_IN) + 1
 
 
-def test_a_users_template_takes_the_built_in_examples_away():
-    """Examples that answer another template would contradict it; what must be held stays."""
+def test_a_users_template_removes_the_built_in_examples():
+    """They answer another template; the required contents stay."""
     own = {"misdirect": {"template": "Trick: {task}", "origin": "me"}}
     (misdirect,) = [h for h in resolve(config(heuristics=own)) if h.name == "misdirect"]
     assert misdirect.examples == ()
@@ -75,8 +75,8 @@ def test_a_users_template_takes_the_built_in_examples_away():
     assert misdirect.origin == "me"
 
 
-def test_a_user_gives_examples_and_says_what_must_be_held():
-    """Every part of a heuristic can be set from the config."""
+def test_a_user_sets_examples_and_required_contents():
+    """Every part of a heuristic can be configured."""
     own = {
         "fast": {
             "template": "Faster: {task}",
@@ -96,14 +96,14 @@ def test_a_user_gives_examples_and_says_what_must_be_held():
     )
 
 
-def test_only_these_leaves_the_built_in_ones_out():
-    """A built-in that is named is kept, the rest are gone."""
+def test_only_these_excludes_the_other_built_ins():
+    """A built-in that is named in the config is kept."""
     named = config(heuristics={"constrain": {}}, only_these=True)
     assert [h.name for h in resolve(named)] == ["constrain"]
 
 
 def test_a_weight_of_zero_turns_a_heuristic_off():
-    """What is turned off is never chosen."""
+    """It is never chosen."""
     off = resolve(config(heuristics={"misdirect": {"weight": 0}}))
     assert "misdirect" not in {h.name for h in off}
 
@@ -115,27 +115,27 @@ def test_a_weight_of_zero_turns_a_heuristic_off():
         {"only_these": True},
     ],
 )
-def test_weights_that_sum_to_zero_are_the_users_mistake(evolve):
-    """One line that names the key."""
+def test_weights_that_sum_to_zero_are_a_config_error(evolve):
+    """The message is one line that names the key."""
     with pytest.raises(ConfigError, match=r"^evolve\.heuristics: .*weight") as caught:
         resolve(config(**evolve))
     assert "\n" not in str(caught.value)
 
 
-def test_a_new_heuristic_without_a_template_is_the_users_mistake():
-    """One line that names the key and what is known."""
+def test_a_new_heuristic_without_a_template_is_a_config_error():
+    """The message is one line that names the key and the built-in heuristics."""
     with pytest.raises(ConfigError, match=r"^evolve\.heuristics\.depen: has no template.*deepen"):
         resolve(config(heuristics={"depen": {"weight": 1}}))
 
 
-def test_a_template_without_placeholder_is_refused_by_the_config():
-    """The check stands where the key is read."""
+def test_a_template_without_placeholder_is_a_config_error():
+    """Loading the config checks it."""
     with pytest.raises(ConfigError, match=r"template has no \{task\}"):
         config(heuristics={"mine": {"template": "Make it hard."}})
 
 
 def test_the_choice_depends_on_seed_task_and_round_alone():
-    """The same three give the same choice; each of them can change it."""
+    """Equal inputs give the same choice; each input can change it."""
     known = resolve(config())
     tasks = [task(f"Write a function that sorts list {n}.", n) for n in range(40)]
 
@@ -149,7 +149,7 @@ def test_the_choice_depends_on_seed_task_and_round_alone():
 
 
 def test_heuristics_are_chosen_by_weight():
-    """Over many tasks each comes as often as its weight says."""
+    """Over many tasks the frequencies match the weights."""
     known = resolve(config())
     chosen = Counter(
         choose(known, 0, task(f"Write a function that sorts list {n}.", n), 1).name
@@ -168,13 +168,14 @@ def test_heuristics_are_chosen_by_weight():
         ("Write a C function that sorts an array", set()),
     ],
 )
-def test_a_heuristic_is_picked_for_tasks_that_it_suits(text, unsuited):
-    """No bait for an explanation, and no bound where nothing grows."""
-    assert {h.name for h in BUILT_IN if h.suits not in heuristics.kinds(task(text))} == unsuited
+def test_a_heuristic_is_chosen_for_tasks_that_it_applies_to(text, unsuited):
+    """No distractor for an explanation, and no bound without a growing input."""
+    categories = heuristics.categories_of(task(text))
+    assert {h.name for h in BUILT_IN if h.suits not in categories} == unsuited
     assert choose(BUILT_IN, 3, task(text), 1).name not in unsuited
 
 
-def test_if_none_suits_all_are_chosen_from():
+def test_if_none_applies_all_can_be_chosen():
     """A run with one heuristic uses it for every task."""
     only = resolve(config(heuristics={"complexity": {}}, only_these=True))
     assert choose(only, 0, task("Explain classes."), 1).name == "complexity"

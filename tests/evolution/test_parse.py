@@ -1,11 +1,11 @@
-"""What small models send back becomes a task, or is left for the rules."""
+"""Answers of small models are parsed into tasks."""
 
 import time
 
 import pytest
 
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.parse import appended, attachment, parse, with_attachment
+from evolcoder.evolution.parse import append_addition, attachment, parse, restore_attachment
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 WHOLE, ADDS, BAITS = BY_NAME["specialise"], BY_NAME["constrain"], BY_NAME["misdirect"]
@@ -40,25 +40,25 @@ NEW = "Write a function that sorts version strings by their numeric parts."
         NEW[0].lower() + NEW[1:],
     ],
 )
-def test_wrapping_and_tails_are_taken_off(answer):
-    """Greetings, labels, quotes, fences, plans, solutions, comments and second tasks go."""
+def test_wrapping_and_tails_are_removed(answer):
+    """Greetings, labels, quotes, fences, plans, solutions, comments and second tasks."""
     assert parse(answer, PARENT, WHOLE).text == NEW
 
 
-def test_what_was_cut_off_is_told():
-    """A task that is whole before its tail is not cut off, even if the tail is."""
+def test_the_removed_tail_is_returned():
+    """A task that is complete before a truncated tail is not truncated."""
     parsed = parse(f"{NEW}\n\nSolution:\nUse sor", PARENT, WHOLE)
     assert parsed.tail.strip().startswith("Solution:")
     assert parse(NEW, PARENT, WHOLE).tail == ""
 
 
-def test_a_solution_alone_is_not_cut_to_nothing():
-    """Where no task stands before the tail, the rules see the whole."""
+def test_a_solution_alone_is_not_removed():
+    """Without a task before the tail, the rules see the whole text."""
     assert parse("Solution:\nUse sorted().", PARENT, WHOLE).text == "Solution:\nUse sorted()."
 
 
 def test_a_heading_of_the_parents_own_is_no_tail():
-    """What the parent says already stays."""
+    """Text of the parent stays."""
     parent = "Explain this.\nOutput:\n3"
     assert parse("Explain why.\nOutput:\n3", parent, WHOLE).text == "Explain why.\nOutput:\n3"
 
@@ -69,8 +69,8 @@ def test_words_that_only_begin_like_a_label_stay():
     assert parse(asked, PARENT, WHOLE).text == asked
 
 
-def test_an_addition_stands_behind_the_prose_and_before_the_data():
-    """Wording and data of the parent stay as they are."""
+def test_an_addition_is_inserted_between_prose_and_data():
+    """The parent's prose and data do not change."""
     parsed = parse("Skip numbers below 0.", "Sort the list\n\nx = [3, 1]", ADDS)
     assert parsed.text == "Sort the list. Skip numbers below 0.\n\nx = [3, 1]"
     assert parsed.addition == "Skip numbers below 0."
@@ -93,26 +93,26 @@ def test_an_addition_stands_behind_the_prose_and_before_the_data():
     ],
 )
 def test_additions_find_the_end_of_the_prose(parent, child):
-    """Further sentences that speak of the task are prose, all else is data."""
-    assert appended(parent, "Also that.") == child
+    """Further sentences about the task are prose; everything else is data."""
+    assert append_addition(parent, "Also that.") == child
 
 
-def test_a_whole_task_in_place_of_an_addition_is_taken_as_it_is():
-    """A model that repeats the task before adding to it does not get it twice."""
+def test_a_whole_task_instead_of_an_addition_is_accepted():
+    """A model that repeats the task and adds to it does not duplicate it."""
     answer = "Write a function that sorts numbers, the even ones first."
     parsed = parse(answer, PARENT, ADDS)
     assert (parsed.text, parsed.addition) == (answer, None)
 
 
-def test_another_task_with_the_parents_opening_does_not_take_its_place():
-    """Four words in common are no repeat: what else the parent asks for must be there too."""
+def test_another_task_with_the_parents_opening_does_not_replace_it():
+    """A shared opening alone is no repetition: most of the parent's words must be there."""
     parent = "Write a function that merges two sorted linked lists into one."
     parsed = parse("Write a function that counts vowels.", parent, ADDS)
     assert parsed.text == f"{parent} Write a function that counts vowels."
 
 
 def test_an_empty_answer_stays_empty():
-    """Nothing added is nothing, not the parent again."""
+    """It does not become the parent again."""
     assert parse(" \n", PARENT, ADDS).text == ""
     assert parse("```python\nx = 1\n```", PARENT, BAITS).text == ""
 
@@ -126,40 +126,40 @@ def test_an_empty_answer_stays_empty():
         "Demand: Sort equal numbers too.\n```python\nx = 1\n```\nThat code is wrong.",
     ],
 )
-def test_code_and_demand_are_told_apart(answer):
-    """A bait and a demand come in either order, labelled or not."""
+def test_distractor_and_requirement_are_separated(answer):
+    """They come in either order, labelled or not."""
     parsed = parse(answer, PARENT, BAITS)
-    assert parsed.bait is not None
-    assert (parsed.bait.language, parsed.bait.code) == ("python", "x = 1")
+    assert parsed.distractor is not None
+    assert (parsed.distractor.language, parsed.distractor.code) == ("python", "x = 1")
     assert parsed.text == f"{PARENT} Sort equal numbers too."
 
 
-def test_the_parents_own_code_is_no_bait():
-    """A bait must be new."""
+def test_the_parents_own_code_is_no_distractor():
+    """A distractor must be new."""
     parent = "Fix it.\n```python\nx = 1\n```"
-    assert parse("```python\nx = 1\n```\nDemand: Be quick.", parent, BAITS).bait is None
+    assert parse("```python\nx = 1\n```\nDemand: Be quick.", parent, BAITS).distractor is None
 
 
-def test_data_that_a_task_speaks_of_is_put_back():
-    """A child that says `the given list` and lost it gets it back; one that needs none does not."""
+def test_missing_data_that_a_task_refers_to_is_restored():
+    """A child that says `the given list` without it gets it back; one without a reference does not."""
     parent = "Sort the list.\n\nx = [3, 1, 2]"
-    assert with_attachment("Sort the given list twice.", parent) == (
+    assert restore_attachment("Sort the given list twice.", parent) == (
         "Sort the given list twice.\nx = [3, 1, 2]"
     )
-    assert with_attachment("Sort any pair of names.", parent) == "Sort any pair of names."
+    assert restore_attachment("Sort any pair of names.", parent) == "Sort any pair of names."
     own = "Sort the given list.\ny = [9, 8]"
-    assert with_attachment(own, parent) == own
+    assert restore_attachment(own, parent) == own
 
 
-def test_words_of_the_prose_are_no_sign_that_the_data_is_there():
-    """Code that is named in the sentence about it must still be shown."""
+def test_words_of_the_prose_do_not_count_as_data():
+    """Code that is only mentioned in the prose is restored."""
     parent = 'Edit this code so that "menu" is wider.\n.menu { width: 3em }'
     child = 'Edit this code so that "menu" is wider than its neighbour.'
-    assert with_attachment(child, parent) == f"{child}\n.menu {{ width: 3em }}"
+    assert restore_attachment(child, parent) == f"{child}\n.menu {{ width: 3em }}"
 
 
-def test_data_is_what_stands_behind_the_prose():
-    """One line of prose is the least."""
+def test_the_attachment_is_the_text_after_the_prose():
+    """The first line is always prose."""
     assert attachment("Sort it.\n\nx = 1\ny = 2") == "x = 1\ny = 2"
     assert attachment("Sort it.") == ""
 

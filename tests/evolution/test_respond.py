@@ -1,4 +1,4 @@
-"""One task becomes a response or a drop, whatever the model answers."""
+"""Answering a task gives a response or a drop for every model answer."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ def reason(answer, instruction=WRITE, **more):
 
 
 def test_the_task_alone_is_the_prompt():
-    """Nothing stands before or behind the instruction, and the seed is the task's."""
+    """The request holds only the instruction; the seed depends on the task."""
     seen = []
 
     def answer(request):
@@ -49,7 +49,7 @@ def test_the_task_alone_is_the_prompt():
 
 
 def test_reasoning_is_kept_apart_from_the_answer():
-    """A thinking model's thoughts are stored, and are no part of the text."""
+    """Reasoning is stored, and is not part of the text."""
     made = run(f"<think>add them</think>{CODE}")
     assert isinstance(made, Response)
     assert (made.text, made.reasoning) == (CODE, "add them")
@@ -71,8 +71,8 @@ def test_reasoning_is_kept_apart_from_the_answer():
         ("So. " + "Then add it once again. " * 9, Reason.LOOPING),
     ],
 )
-def test_every_fault_of_an_answer_has_its_reason(answer, wanted):
-    """One answer of each kind."""
+def test_every_defect_has_its_reason(answer, wanted):
+    """One answer for each reason."""
     assert reason(answer) is wanted
 
 
@@ -96,26 +96,26 @@ def test_every_fault_of_an_answer_has_its_reason(answer, wanted):
         ("How do I sort in Python?", "```\nsorted(x)\n```"),
     ],
 )
-def test_answers_that_will_do_are_kept(instruction, answer):
-    """What is only unusual passes."""
+def test_acceptable_answers_are_kept(instruction, answer):
+    """Unusual answers pass."""
     assert reason(answer, instruction) is None
 
 
-def test_an_answer_that_is_cut_off_is_dropped():
-    """A program without its end is no program, and a loop is called a loop."""
+def test_a_truncated_answer_is_dropped():
+    """A truncated repetition is dropped as looping."""
     assert reason(CODE, max_tokens=5) is Reason.TRUNCATED
     assert reason("go on and on " * 90, max_tokens=60) is Reason.LOOPING
 
 
 def test_the_limit_of_apologies_comes_from_the_config():
-    """A long answer may begin with an apology."""
+    """A long answer may start with an apology."""
     answer = "Sorry for the delay. " + f"{CODE} " + " ".join(f"word{n}" for n in range(40))
     assert reason(answer) is Reason.APOLOGY
     assert reason(answer, eliminate={"apology_words": 20}) is None
 
 
-def test_another_answer_is_tried_as_often_as_the_config_says():
-    """Each try has a seed of its own, and the tokens of all are counted."""
+def test_the_number_of_attempts_comes_from_the_config():
+    """Each attempt has its own seed, and the tokens of all count."""
     answers = iter(["", CODE])
     made = run(lambda _: next(answers), respond={"tries": 2})
     assert isinstance(made, Response)
@@ -124,7 +124,7 @@ def test_another_answer_is_tried_as_often_as_the_config_says():
 
 
 def test_the_last_bad_answer_names_the_reason():
-    """A drop shows what was judged, and what it had cost."""
+    """A drop shows the last answer and the total usage."""
     answers = iter(["", "I'm sorry, I can't help with that."])
     drop = run(lambda _: next(answers), respond={"tries": 2})
     assert isinstance(drop, Drop)
@@ -134,8 +134,8 @@ def test_the_last_bad_answer_names_the_reason():
     assert drop.made.attempts == 2
 
 
-def test_a_rejected_request_is_a_drop_and_other_trouble_is_not():
-    """What the server refuses for good costs one record; what may pass stops the caller."""
+def test_a_rejected_request_is_a_drop_and_a_retryable_error_is_raised():
+    """A permanent rejection costs one record."""
 
     def fail(*, retryable):
         raise EngineError("no", asked="toy", retryable=retryable)
@@ -145,7 +145,7 @@ def test_a_rejected_request_is_a_drop_and_other_trouble_is_not():
         run(lambda _: fail(retryable=True))
 
 
-def test_what_no_encoder_takes_is_replaced():
+def test_invalid_characters_are_replaced():
     """Lone surrogates and NUL never reach the store."""
 
     class Odd:

@@ -1,12 +1,12 @@
-"""Every way of failing has a reason, and what is only unusual passes."""
+"""Every kind of failed evolution has its reason; unusual but good ones pass."""
 
 import pytest
 
 from evolcoder.config.load import EliminateConfig
-from evolcoder.evolution.candidate import CandidateTask, read
+from evolcoder.evolution.candidate import CandidateTask, tokenize
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, TaskContents
 from evolcoder.evolution.parse import parse
-from evolcoder.evolution.rules import RULES, fault
+from evolcoder.evolution.rules import RULES, find_violation
 from evolcoder.records import Reason, Task
 from evolcoder.text import named_language
 
@@ -16,18 +16,18 @@ DATA = "Print the last two elements of the following array.\nlet a = [1, 2, 3];"
 
 
 def judged(answer, parent=SORT, *, heuristic="specialise", cut_off=False, **rules):
-    """Parse an answer and return the reason of its first fault, or None."""
+    """Parse an answer and return the reason of its first violation, or None."""
     chosen = BY_NAME[heuristic]
     parsed = parse(answer, parent, chosen)
     task = Task.seed(parent, ordinal=0, language=named_language(parent))
-    added = None if parsed.addition is None else read(parsed.addition)
-    found = fault(
+    added = None if parsed.addition is None else tokenize(parsed.addition)
+    found = find_violation(
         CandidateTask(
             task,
-            read(parent),
-            read(parsed.text),
+            tokenize(parent),
+            tokenize(parsed.text),
             added,
-            parsed.bait,
+            parsed.distractor,
             cut_off,
             chosen,
             EliminateConfig(**rules),
@@ -65,7 +65,7 @@ GOOD = (
     ],
 )  # fmt: skip
 def test_good_evolutions_pass(answer, parent, heuristic):
-    """Rules look for faults, not for a style."""
+    """Rules reject failures, not styles."""
     assert judged(answer, parent, heuristic=heuristic) is None
 
 
@@ -119,47 +119,47 @@ def test_good_evolutions_pass(answer, parent, heuristic):
         (" ".join([GOOD, *(f"Item{n} matters." for n in range(99))]), SORT, "specialise", Reason.TOO_LONG),
     ],
 )  # fmt: skip
-def test_every_fault_has_its_reason(answer, parent, heuristic, reason):
-    """One answer of each kind that was seen, and what it is called."""
+def test_every_violation_has_its_reason(answer, parent, heuristic, reason):
+    """One observed answer of each kind."""
     assert judged(answer, parent, heuristic=heuristic) is reason
 
 
-def test_an_answer_that_was_cut_off_is_dropped():
-    """A task that ends in the middle is no task, however good it begins."""
+def test_a_truncated_answer_is_rejected():
+    """A task without its end is rejected, however well it starts."""
     assert judged(GOOD, cut_off=True) is Reason.TRUNCATED
 
 
-def test_a_task_that_speaks_of_data_must_show_it():
-    """A parent with data has no child that points at nothing."""
+def test_a_task_that_refers_to_data_must_show_it():
+    """A child of a parent with data must not refer to missing data."""
     lost = "Print the last elements of the following array reversed, dashes between odd neighbours"
     assert judged(lost, DATA) is None
     chosen, task = BY_NAME["specialise"], Task.seed(DATA, ordinal=0, language=None)
     draft = CandidateTask(
-        task, read(DATA), read(lost), None, None, False, chosen, EliminateConfig()
+        task, tokenize(DATA), tokenize(lost), None, None, False, chosen, EliminateConfig()
     )
-    found = fault(draft)
+    found = find_violation(draft)
     assert found is not None
     assert found.reason is Reason.MISSING_INPUT
 
 
-def test_a_rewriting_that_begins_anew_must_hold_most_of_its_parents_data():
-    """Data that is shown, or a beginning that stays, says that nothing was lost."""
+def test_a_rewritten_task_with_a_new_opening_must_keep_most_of_its_parents_data():
+    """The same opening or most of the data suffices."""
     anew = "Show the last even elements of {}, the odd ones as dashes between neighbours."
     assert judged(anew.format("a list"), DATA) is Reason.MISSING_INPUT
     assert judged(anew.format("the array a = [1, 2, 3]"), DATA) is None
     assert judged(f"Print the last two {anew[5:].format('a list')}", DATA) is None
 
 
-def test_a_parent_that_speaks_of_being_correct_may_be_asked_to_be_so():
-    """Where right and wrong are the subject, the word adds something."""
+def test_correctness_is_a_requirement_if_the_parent_is_about_it():
+    """Otherwise asking for correctness adds nothing."""
     added = "Count the misspelt words, and list each with the correct spelling."
     assert judged(added, SORT, heuristic="constrain") is Reason.EQUAL_TO_PARENT
     parent = "Write a Python function that tells whether a word has its correct spelling."
     assert judged(added, parent, heuristic="constrain") is None
 
 
-def test_an_addition_that_sets_the_scene_may_demand_afterwards():
-    """A first sentence that tells is no fault where a later one asks; telling on and on is."""
+def test_an_addition_may_explain_before_it_requires_something():
+    """A text that only explains is rejected."""
     scene = "The lines arrive compressed and some are damaged. "
     asks = "Skip damaged ones, count them, and group the rest by calendar week."
     assert judged(scene + asks, SORT, heuristic="constrain") is None
@@ -167,21 +167,21 @@ def test_an_addition_that_sets_the_scene_may_demand_afterwards():
     assert judged(scene + tells, SORT, heuristic="constrain") is Reason.SOLVED
 
 
-def test_what_the_parent_says_already_is_no_fault():
-    """A parent that speaks of its solution, or of a task, may have children that do."""
+def test_text_of_the_parent_is_no_violation():
+    """A parent that mentions its solution or a task may have children that do."""
     parent = "Explain how you can use a stack in this code.\n## Stack\nx = 1"
     child = "Explain how you can use two stacks as a queue in this code, and what each push costs then.\n## Stack\nx = 1"
     assert judged(child, parent) is None
 
 
-def test_a_language_that_only_the_seeds_answer_showed_need_not_be_named():
-    """A task without a language in its words has children without one, but not in another one."""
+def test_a_language_known_only_from_the_seeds_answer_need_not_be_named():
+    """A child may name no language like its parent, but not another one."""
     task = Task.seed("Sort a list of numbers.", ordinal=0, language="ruby")
     chosen = BY_NAME["specialise"]
 
     def reason(text):
-        before, after = read(task.instruction), read(text)
-        found = fault(
+        before, after = tokenize(task.instruction), tokenize(text)
+        found = find_violation(
             CandidateTask(task, before, after, None, None, False, chosen, EliminateConfig())
         )
         return found and found.reason
@@ -190,28 +190,35 @@ def test_a_language_that_only_the_seeds_answer_showed_need_not_be_named():
     assert reason("Sort version strings by numeric parts in Java.") is Reason.WRONG_LANGUAGE
 
 
-def test_a_draft_that_adds_little_is_doubtful_and_no_fault():
-    """Between too little and enough another candidate is tried."""
+def test_a_candidate_that_adds_little_is_doubtful_and_no_violation():
+    """Another candidate is tried before it is accepted."""
     chosen, task = BY_NAME["constrain"], Task.seed(SORT, ordinal=0, language="python")
 
     def draft(addition):
         text = f"{SORT} {addition}"
         return CandidateTask(
-            task, read(SORT), read(text), read(addition), None, False, chosen, EliminateConfig()
+            task,
+            tokenize(SORT),
+            tokenize(text),
+            tokenize(addition),
+            None,
+            False,
+            chosen,
+            EliminateConfig(),
         )
 
     little, enough = (
         draft("Skip zeros, round halves."),
         draft("Skip zeros, round halves up, and warn about overflow in stderr logs."),
     )
-    assert fault(little) is None
-    assert fault(enough) is None
+    assert find_violation(little) is None
+    assert find_violation(enough) is None
     assert little.is_doubtful
     assert not enough.is_doubtful
 
 
 def test_the_limits_come_from_the_config():
-    """Every limit is read."""
+    """Every limit has an effect."""
     little = "Write a Python function that sorts a list of huge numbers."
     assert judged(little) is Reason.EQUAL_TO_PARENT
     assert judged(little, min_new_words=1) is None
@@ -224,7 +231,7 @@ def test_the_limits_come_from_the_config():
 
 @pytest.mark.parametrize("heuristic", BUILT_IN, ids=lambda one: one.name)
 def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
-    """What the evolver is shown would itself pass, but for being copied."""
+    """Worked examples pass all rules except the one against copying them."""
     for example in heuristic.examples:
         found = judged(example.answer, example.task, heuristic=heuristic.name)
         assert found in (None, Reason.PROMPT_COPIED)
@@ -232,6 +239,6 @@ def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
         assert (heuristic.form is ExampleForm.TASK) == ("New task:" in example.answer)
 
 
-def test_every_rule_is_reached():
-    """No rule stands in the table twice."""
+def test_every_rule_is_listed_once():
+    """The table has no duplicates."""
     assert len(set(RULES)) == len(RULES) == 18

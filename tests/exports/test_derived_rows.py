@@ -7,7 +7,7 @@ import pytest
 
 from driver import QUICK
 from evolcoder.exports.derived_rows import HOLE, Span, infill, repair
-from evolcoder.verification.generated_tests.runner import outcomes
+from evolcoder.verification.generated_tests.runner import run_checks
 
 PROGRAM = '''import math
 
@@ -27,7 +27,7 @@ def failing_in(driver):
     """Run checks in a real sandbox."""
 
     async def fails(program, checks):
-        passed = await outcomes(driver.sandbox, program, "biggest", checks, QUICK)
+        passed = await run_checks(driver.sandbox, program, "biggest", checks, QUICK)
         return passed.index(False) if False in passed else None
 
     return fails

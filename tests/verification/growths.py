@@ -1,6 +1,6 @@
-"""Functions whose growth is known: name, time class, space class beside the result, source, a check.
+"""Functions of known growth: name, time class, space class without the result, source, a check.
 
-The classes are those of the worst inputs. The last function of each source is meant.
+The classes are worst-case ones. The last function of each source is measured.
 """
 
 KNOWN = [

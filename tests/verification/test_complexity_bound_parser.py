@@ -1,8 +1,8 @@
-"""Bounds, read out of what tasks say."""
+"""Parsing complexity bounds from tasks."""
 
 import pytest
 
-from evolcoder.verification.complexity.bound_parser import GrowthClass, Resource, asked
+from evolcoder.verification.complexity.bound_parser import GrowthClass, Resource, parse_bounds
 
 TIME, SPACE = Resource
 
@@ -35,19 +35,19 @@ TIME, SPACE = Resource
         ("", []),
     ],
 )  # fmt: skip
-def test_what_is_demanded_is_read(text, expected):
-    """Class and resource of each demand, and none of what is only told of or to be avoided."""
-    assert [(bound.resource, bound.growth) for bound in asked(text)] == expected
+def test_required_bounds_are_parsed(text, expected):
+    """Class and resource of each; bounds that are only mentioned or to be avoided are ignored."""
+    assert [(bound.resource, bound.growth) for bound in parse_bounds(text)] == expected
 
 
 def test_an_average_is_no_worst_case():
-    """Amortised and expected bounds are marked as such."""
-    (bound,) = asked("It must take O(n) amortized time.")
+    """Amortised and expected bounds are marked."""
+    (bound,) = parse_bounds("It must take O(n) amortized time.")
     assert bound.average
-    assert not asked("in O(n) time")[0].average
+    assert not parse_bounds("in O(n) time")[0].average
 
 
-def test_a_long_text_holds_no_more_than_a_short_one():
-    """Brackets without end are no bound, and a bound stands out behind any number of words."""
-    assert asked("O(" * 200_000) == asked("O(" * 2)
-    assert asked("not " * 200_000 + "O(n) time") == asked("not " * 2 + "O(n) time")
+def test_long_texts_are_parsed_in_linear_time():
+    """Unclosed brackets are no bound, and a bound is found after any number of words."""
+    assert parse_bounds("O(" * 200_000) == parse_bounds("O(" * 2)
+    assert parse_bounds("not " * 200_000 + "O(n) time") == parse_bounds("not " * 2 + "O(n) time")

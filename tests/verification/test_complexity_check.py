@@ -1,4 +1,4 @@
-"""Functions of known growth, measured in the sandbox, and programs that want to be measured wrongly."""
+"""Functions of known growth measured in the sandbox, and programs that try to falsify their counts."""
 
 import ast
 import contextlib
@@ -13,20 +13,25 @@ import pytest
 
 from evolcoder.records import Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.verification.complexity.bound_parser import Bound, GrowthClass, Resource, asked
-from evolcoder.verification.complexity.check import (
-    MOST_BYTES,
-    NotMeasuredError,
-    measure,
-    read_counts,
+from evolcoder.verification.complexity.bound_parser import (
+    Bound,
+    GrowthClass,
+    Resource,
+    parse_bounds,
 )
-from evolcoder.verification.complexity.instrument import rewritten
+from evolcoder.verification.complexity.check import (
+    MAX_BYTES,
+    NotMeasuredError,
+    measure_complexity,
+    parse_counts,
+)
+from evolcoder.verification.complexity.instrument import add_hooks
 from evolcoder.verification.complexity.verdict import (
-    MOST_SERIES,
+    MAX_SERIES,
     N_RESAMPLES,
     CostCounts,
     CostRun,
-    judged,
+    judge_bound,
 )
 from evolcoder.verification.metrics import ComplexityCheck
 
@@ -39,18 +44,20 @@ ORDER = list(GrowthClass)
 
 def measured(sandbox, source, bounds, *, entry=None, checks=(), seed=0):
     return sandbox.runner.run(
-        measure(sandbox.sandbox, source, entry, bounds, checks=checks, limits=LIMITS, seed=seed)
+        measure_complexity(
+            sandbox.sandbox, source, entry, bounds, checks=checks, limits=LIMITS, seed=seed
+        )
     )
 
 
 def one(sandbox, source, text, **options):
-    (found,) = measured(sandbox, source, asked(text), **options)
+    (found,) = measured(sandbox, source, parse_bounds(text), **options)
     return found
 
 
 @pytest.mark.e2e
 def test_known_growths_are_never_judged_wrongly(sandbox):
-    """Of every function and every class: never a wrong word, and nearly always a word."""
+    """For every function and class: no wrong verdict, and few undecided ones."""
     judged, wrong = Counter(), []
     for name, time, space, source, *checks in KNOWN:
         bounds = [Bound(what, growth, False, "") for what in Resource for growth in GrowthClass]
@@ -72,19 +79,19 @@ QUICK = "def f(xs: list[int]) -> int:\n    return xs[0] if xs else 0\n"
 
 
 def test_work_hidden_in_c_is_seen(sandbox):
-    """A comprehension of one line with a search inside is no linear time."""
+    """A one-line comprehension with a search inside is not linear."""
     assert one(sandbox, HIDDEN, "O(n) time").kind == "ruled_out"
     assert one(sandbox, HIDDEN, "O(n^2) time").kind == "holds"
 
 
 def test_a_set_does_not_come_out_sorted(sandbox):
-    """Small numbers lie in a set in their order, which would make sorting it look linear."""
+    """Small numbers are in order in a set, which would make sorting it look linear."""
     source = "def f(a: list[int], b: list[int]) -> list[int]:\n    return sorted(set(a) & set(b))\n"
     assert one(sandbox, source, "O(n) time").kind == "ruled_out"
 
 
 def test_same_seed_same_finding(sandbox):
-    """The clock has no part in it."""
+    """Verdicts do not depend on time."""
     assert one(sandbox, HIDDEN, "O(n) time") == one(sandbox, HIDDEN, "O(n) time")
 
 
@@ -107,8 +114,8 @@ CATCHER = "def f(xs: list[int]) -> int:\n    while True:\n        try:\n        
         (CATCHER, {"ruled_out", "not_measured", "undecided"}),
     ],
 )
-def test_no_program_gets_a_better_word_by_interfering(sandbox, source, kinds):
-    """Printing, writing to the channel, ending, and taking the tracer off never make a bound hold."""
+def test_no_program_gets_a_better_verdict_by_interfering(sandbox, source, kinds):
+    """Printing, writing to the channel, exiting and removing the tracer never make a bound hold."""
     assert one(sandbox, source, "O(n) time").kind in kinds
 
 
@@ -125,23 +132,23 @@ def test_no_program_gets_a_better_word_by_interfering(sandbox, source, kinds):
         ("def f(xs: list[int]):\n    import nothing_like_it\n    return xs", "raises"),
     ],
 )
-def test_what_cannot_be_measured_says_why(sandbox, source, why):
-    """No inputs, no function, or only exceptions: there is no word on the bound, but a reason."""
+def test_not_measured_has_a_reason(sandbox, source, why):
+    """No inputs, no function, or only exceptions."""
     found = one(sandbox, source, "O(n) time")
     assert found.kind == "not_measured"
     assert why in found.why
 
 
 def test_unknown_work_never_holds(sandbox):
-    """What a library does that the table does not know may be anything."""
+    """Library calls that are not in the table have an unknown cost."""
     source = "import re\ndef f(s: str) -> int:\n    return len(re.findall('a+', s))\n"
     found = one(sandbox, source, "O(n) time")
     assert found.kind == "undecided"
     assert "re.findall" in found.why
 
 
-def test_a_class_that_we_do_not_know_is_not_measured(sandbox):
-    """An odd bound is told apart from one that was missed."""
+def test_an_unknown_class_is_not_measured(sandbox):
+    """It is not reported as missed."""
     assert one(sandbox, QUICK, "O(n log log n) time").kind == "not_measured"
 
 
@@ -174,15 +181,15 @@ print(dict(zip("abc", map(ord, "abc"))), "".join(reversed("abc")), any(x > 2 for
 """
 
 
-def test_a_rewritten_program_does_the_same():
-    """Hooks count, and change nothing that a program computes."""
+def test_an_instrumented_program_computes_the_same():
+    """Hooks count and do not change results."""
     from evolcoder.verification.complexity.op_counter import Hooks
 
     said = []
     for hooks in (None, Hooks()):
         tree = ast.parse(REWRITTEN)
         if hooks:
-            tree = rewritten(tree, "hooks").tree
+            tree = add_hooks(tree, "hooks").tree
         space = {"hooks": hooks, "__name__": "<row>"}
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(compile(ast.unparse(tree), "<row>", "exec"), space)
@@ -204,8 +211,8 @@ def verdict(sandbox, answer, instruction=TASK):
     return sandbox.runner.run(check(task, response, {Check.TESTS: tests}))
 
 
-def test_a_row_that_misses_its_bound_says_so(sandbox):
-    """The verdict names the bound, the line and the exponent; inputs come from the row's checks."""
+def test_a_row_that_misses_its_bound_is_ruled_out(sandbox):
+    """The verdict has the bound, the line and the exponent; inputs come from the row's checks."""
     found = verdict(sandbox, HIDDEN.replace(": list[int]", ""))
     assert found.kind == "ruled_out"
     assert 1.8 < found.score < 2.2
@@ -213,7 +220,7 @@ def test_a_row_that_misses_its_bound_says_so(sandbox):
 
 
 def test_a_row_without_a_bound_costs_nothing(sandbox):
-    """Nothing is run where nothing is asked."""
+    """Nothing is run if the task states no bound."""
     assert verdict(sandbox, HIDDEN, "Find what occurs once.").kind == "not_measured"
 
 
@@ -246,14 +253,11 @@ RUN = {"shape": "random", "n": 8, "counts": {"f 1": 3}, "depth": 1, "bytes": 0}
     ],
     ids=lambda other: str(other)[:40],
 )
-def test_counts_that_no_run_could_have_are_none(other):
-    """The counts are the candidate's word: of other types, sizes or signs they measure nothing.
-
-    The kind: numbers that a program made up, and arithmetic on them in this process.
-    """
+def test_impossible_counts_are_rejected(other):
+    """The candidate may forge counts: wrong types, sizes or signs are invalid."""
     body = json.dumps({"runs": [{**RUN, **other}], "unseen": []}).encode()
-    with pytest.raises(NotMeasuredError, match="something else than counts"):
-        read_counts(body, {("random", 8)})
+    with pytest.raises(NotMeasuredError, match="invalid counts"):
+        parse_counts(body, {("random", 8)})
 
 
 @pytest.mark.parametrize(
@@ -261,25 +265,25 @@ def test_counts_that_no_run_could_have_are_none(other):
     [b"", b"[]", b"3", b"{}", b'{"runs": 3}', b'{"runs": {"a": 1}}', b'{"failed": 3}', b"[" * 9999,
      b'{"runs": [3], "unseen": []}', b'{"runs": [], "unseen": [3]}', b"9" * 5000,
      b'{"runs": [%s], "unseen": []}' % b",".join([b'{"stop": "x"}'] * 2000),
-     b" " * (MOST_BYTES + 1)],
+     b" " * (MAX_BYTES + 1)],
     ids=lambda body: repr(body[:20]),
 )  # fmt: skip
-def test_what_is_no_counts_is_not_measured(body):
-    """Neither other JSON nor too much of it ends in another error."""
+def test_invalid_output_is_not_measured(body):
+    """Other JSON and too much output raise NotMeasuredError."""
     with pytest.raises(NotMeasuredError):
-        read_counts(body, {("random", 8)})
+        parse_counts(body, {("random", 8)})
 
 
-def test_counts_are_read():
-    """What the driver writes comes back."""
+def test_counts_are_parsed():
+    """The driver's output is parsed completely."""
     body = json.dumps({"runs": [RUN, {"shape": "x", "n": 1, "stop": "budget"}], "unseen": ["zip"]})
-    found = read_counts(body.encode(), {("random", 8)})
+    found = parse_counts(body.encode(), {("random", 8)})
     assert [(run.n, run.counts, run.depth) for run in found.runs] == [(8, {"f 1": 3}, 1)]
     assert (found.stops, found.unseen) == (("budget",), ("zip",))
 
 
-def test_made_up_lines_are_not_all_fitted():
-    """However many lines a program says it has, the steepest few decide, and those are enough."""
+def test_the_number_of_fitted_series_is_bounded():
+    """A program may forge any number of lines; only the steepest are fitted."""
     sizes = (8, 11, 16, 23, 32, 45, 64, 91, 128)
     flat = {f"flat {n}": n + 10 for n in range(5000)}
     runs = [CostRun("random", n, {**flat, "steep 1": n * n}, 1, 0) for n in sizes]
@@ -292,6 +296,6 @@ def test_made_up_lines_are_not_all_fitted():
 
     rng = Random(0)
     rng.choices = draw
-    judged(CostCounts(tuple(runs), (), ()), bound, rng)
-    assert n_fits["draws"] <= 2 * MOST_SERIES * N_RESAMPLES
-    assert judged(CostCounts(tuple(runs), (), ()), bound, Random(0)).kind == "ruled_out"
+    judge_bound(CostCounts(tuple(runs), (), ()), bound, rng)
+    assert n_fits["draws"] <= 2 * MAX_SERIES * N_RESAMPLES
+    assert judge_bound(CostCounts(tuple(runs), (), ()), bound, Random(0)).kind == "ruled_out"

@@ -1,4 +1,4 @@
-"""What series of counts rule out."""
+"""Fitting series of counts to complexity classes."""
 
 import math
 from random import Random
@@ -17,8 +17,8 @@ def series(growth, noise=0.0, seed=1):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_each_class_holds_beside_itself_and_above(noise):
-    """A series is never said to miss its own class, and every class below it is ruled out."""
+def test_each_class_holds_for_itself_and_above(noise):
+    """A series never misses its own class, and every class below it is ruled out."""
     polynomial = list(GrowthClass)[:7]
     for true in polynomial:
         for asked in polynomial:
@@ -27,23 +27,23 @@ def test_each_class_holds_beside_itself_and_above(noise):
 
 
 def test_much_noise_is_undecided():
-    """Where the interval holds both classes, neither is said."""
+    """If the interval contains both classes, neither is claimed."""
     assert fit(series(GrowthClass.N, noise=0.9), GrowthClass.N, Random(0)).kind == "undecided"
 
 
-def test_few_sizes_say_nothing():
+def test_few_sizes_are_undecided():
     """Four sizes are too few, however clear they look."""
     few = dict(list(series(GrowthClass.SQUARE).items())[-4:])
     assert fit(few, GrowthClass.ONE, Random(0)).kind == "undecided"
 
 
 def test_a_jump_is_no_growth():
-    """A count that jumps once and then stays is not taken for a steep one."""
+    """A count that jumps once and then stays constant is not steep."""
     jump = {n: 1.0 if n < 500 else 400.0 for n in SIZES}
     assert fit(jump, GrowthClass.N, Random(0)).kind != "ruled_out"
 
 
 def test_same_numbers_same_fit():
-    """Equal series and random numbers give equal intervals."""
+    """Equal series and seeds give equal intervals."""
     noisy = series(GrowthClass.N, noise=0.2)
     assert fit(noisy, GrowthClass.N, Random(3)) == fit(noisy, GrowthClass.N, Random(3))

@@ -1,10 +1,10 @@
-"""A bait is run against its row's checks, and compared with the answer."""
+"""A distractor is run against its row's checks and compared with the response."""
 
 import pytest
 
 from evolcoder.config.load import VerifyConfig
 from evolcoder.records import Check, CheckResult, Response, Task, Usage
-from evolcoder.verification.distractor import DistractorCheck, bait_in
+from evolcoder.verification.distractor import DistractorCheck, find_distractor
 
 FRAME = "A first attempt looks like this; do not take for granted that it is right:"
 OWN = "def total(numbers):\n    return sum(number for number in numbers if number > 0)"
@@ -12,7 +12,7 @@ CHECKS = ("assert total([1, 2]) == 3", "assert total([4, -1]) == 4")
 
 
 def run(sandbox, bait, *, own=OWN, checks=CHECKS, heuristic="misdirect", tag="python"):
-    """Look at the bait of a row whose checks are these."""
+    """Check the distractor of a row with these validated checks."""
     text = f"Add up what is above zero.\n\n{FRAME}\n```{tag}\n{bait}\n```"
     parent = Task.seed("Add up.", ordinal=1, language="python")
     made = Usage("toy", 1, 1, 1)
@@ -46,20 +46,20 @@ def run(sandbox, bait, *, own=OWN, checks=CHECKS, heuristic="misdirect", tag="py
         ("def add(a, b):\n    return a + b", "not_measured"),
     ],
 )
-def test_a_bait_works_fails_or_is_the_answer(sandbox, bait, kind):
-    """Names, comments and docstrings make no other program; whether it works is found by running."""
+def test_a_distractor_works_fails_or_is_the_answer(sandbox, bait, kind):
+    """Names, comments and docstrings do not matter; running decides whether it works."""
     assert run(sandbox, bait).kind == kind
 
 
-def test_the_bait_of_an_earlier_round_is_not_the_answer_either(sandbox):
-    """A task that was misdirected twice shows both."""
+def test_the_distractor_of_an_earlier_round_counts_as_well(sandbox):
+    """A task that was misdirected twice shows both, and the response may be neither."""
     later = "def total(numbers):\n    return 1"
     both = f"{OWN}\n```\n\n{FRAME}\n```python\n{later}"
     assert run(sandbox, both).kind == "is_answer"
 
 
-def test_an_answer_that_shows_the_bait_and_mends_it_is_not_the_bait(sandbox):
-    """What is run and compared is the code that the task does not show."""
+def test_an_answer_that_quotes_and_fixes_the_distractor_differs_from_it(sandbox):
+    """Quoted distractor code is ignored if the response adds other callable code."""
     bait = "def total(numbers):\n    return sum(numbers)"
     mended = f"{bait}\n```\nforgets the sign. Mended:\n```python\n{OWN}"
     assert run(sandbox, bait, own=mended).kind == "fails"
@@ -67,28 +67,28 @@ def test_an_answer_that_shows_the_bait_and_mends_it_is_not_the_bait(sandbox):
     assert run(sandbox, bait, own=shown).kind == "is_answer"
 
 
-def test_the_verdict_holds_how_strong_the_checks_were(sandbox):
-    """A bait that passes weak checks may be wrong all the same."""
+def test_the_score_is_the_strength_of_the_checks(sandbox):
+    """A distractor that passes weak checks may still be wrong."""
     verdict = run(sandbox, "def total(xs):\n    return sum(xs)")
     assert (verdict.check, verdict.score) == (Check.BAIT, 0.75)
     assert verdict.detail == {"said": CHECKS[1], "checks": 2, "failed": 1}
 
 
-def test_without_sound_checks_nothing_is_said(sandbox):
-    """But a bait that is the answer is found by reading."""
+def test_without_validated_checks_nothing_is_measured(sandbox):
+    """A distractor that equals the response is still found, by comparison."""
     assert run(sandbox, "def total(xs):\n    return 1", checks=()).kind == "not_measured"
     assert run(sandbox, OWN, checks=()).kind == "is_answer"
 
 
-def test_baits_in_other_languages_are_read_and_not_run(sandbox):
-    """White space makes no other program there."""
+def test_distractors_in_other_languages_are_compared_and_not_run(sandbox):
+    """The comparison ignores white space."""
     own = "function total(xs) { return 1; }"
     assert run(sandbox, own.replace(" {", "\n{"), own=own, tag="js").kind == "is_answer"
     assert run(sandbox, "let x = 1", own=own, tag="js").kind == "not_measured"
 
 
-def test_a_task_of_another_kind_has_no_bait(sandbox):
-    """Code that a user's own task shows is no bait."""
+def test_a_task_of_another_heuristic_has_no_distractor(sandbox):
+    """Code in a user's own task is not a distractor."""
     assert run(sandbox, OWN, heuristic="constrain").kind == "no_bait"
 
 
@@ -102,7 +102,7 @@ def test_a_task_of_another_kind_has_no_bait(sandbox):
         ("", None),
     ],
 )
-def test_the_bait_is_the_code_that_a_task_ends_with(text, code):
-    """Code that stands before it belongs to the task."""
-    found = bait_in(text)
+def test_the_distractor_is_the_code_that_ends_a_task(text, code):
+    """Code before it belongs to the task."""
+    found = find_distractor(text)
     assert (found and found.code) == code

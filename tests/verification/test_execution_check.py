@@ -1,4 +1,4 @@
-"""Programs are blamed for what they hold, and for nothing else."""
+"""The execution check distinguishes wrong programs from missing resources."""
 
 import json
 
@@ -57,7 +57,7 @@ PYTHON = [
 
 @pytest.mark.parametrize(("code", "kind", "why"), PYTHON)
 def test_python(sandbox, code, kind, why):
-    """Each way to end has its word; input, files, networks and waiting are no faults."""
+    """Each outcome has its kind; needing input, files, a network or time is no error."""
     verdict = look(sandbox, fence("python", code), languages=[])
     assert verdict.kind == kind
     assert why is None or verdict.detail.get("why", "") == why
@@ -132,7 +132,7 @@ OTHERS = [
     ("language", "code", "kind", "why"), by_language(OTHERS, lambda row: row[0])
 )
 def test_other_languages(every_language, language, code, kind, why):
-    """Whole programs, functions, methods and statements are taken for what they are."""
+    """Whole programs, functions, methods and statements are recognised and wrapped."""
     every_language.needs(language)
     verdict = look(every_language, fence(language, code))
     assert verdict.kind == kind, verdict.detail
@@ -141,13 +141,13 @@ def test_other_languages(every_language, language, code, kind, why):
 
 
 def test_a_language_without_tools_is_not_run(sandbox):
-    """What cannot be run here is not called wrong."""
+    """A program that cannot be run here is not an error."""
     for language in ("swift", "haskell", "sql", "html"):
         assert told(look(sandbox, fence(language, "x"), languages=[])) == ("not_run", "language")
 
 
 def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
-    """A compiler without its C library calls no row wrong, and other languages are run as ever."""
+    """A broken toolchain fails no row, and other languages still run."""
     asked = []
 
     async def works(language):
@@ -178,20 +178,20 @@ def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
     ],
     ids=lambda code: ascii(code[:8]),
 )
-def test_no_source_is_too_odd(sandbox, code):
-    """Recursion bombs, long sources, lone surrogates and NUL bytes end in a verdict."""
+def test_hostile_sources_get_a_verdict(sandbox, code):
+    """Recursion bombs, long sources, lone surrogates and NUL bytes."""
     verdict = look(sandbox, fence("python", code), languages=[])
     assert verdict.kind in {"passed", "parse_error", "error"}
 
 
-def test_a_megabyte_is_not_looked_at(sandbox):
-    """Whatever it holds, it costs next to nothing."""
+def test_a_megabyte_is_not_searched(sandbox):
+    """Its cost does not depend on its content."""
     verdict = look(sandbox, fence("python", "x = 1\n" * 180_000), languages=[])
     assert told(verdict) == ("not_run", "too_long")
 
 
 def test_a_translation_is_run_in_the_language_that_it_is_in(every_language):
-    """Code without a fence is tried in each language that its task names."""
+    """Unfenced code is tried in each language that its task names."""
     every_language.needs("java")
     text = "public static int twice(int x) {\n    return 2 * x;\n}"
     verdict = look(every_language, text, "Translate this Python code into equivalent Java code.")
@@ -199,22 +199,22 @@ def test_a_translation_is_run_in_the_language_that_it_is_in(every_language):
 
 
 def test_versions_of_one_program_are_not_run_together(every_language):
-    """Where the blocks of an answer clash, one of them by itself counts."""
+    """If the blocks of a response conflict, a single one is used."""
     every_language.needs("javascript")
     text = fence("javascript", "const x = 1;") + fence("javascript", "const x =")
     assert look(every_language, text).kind == "passed"
 
 
 def test_the_same_answer_gets_the_same_verdict(sandbox):
-    """Nothing of a verdict comes from the clock or from where things are in memory."""
+    """Verdicts contain no times or memory addresses."""
     text = fence("python", "class A: pass\nraise ValueError(A())")
     first, second = look(sandbox, text, languages=[]), look(sandbox, text, languages=[])
     assert first == second
     assert "0x…" in first.detail["said"]
 
 
-def test_a_sandbox_that_fails_is_no_verdict(sandbox):
-    """The failure is raised, for whoever called to count."""
+def test_a_failing_sandbox_is_no_verdict(sandbox):
+    """The error is raised."""
 
     class Broken:
         async def run(self, program, limits):

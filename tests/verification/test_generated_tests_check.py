@@ -1,4 +1,4 @@
-"""Rows are judged by tests that were written for them, and that were tested themselves."""
+"""Rows are judged by generated tests that were validated first."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def flaws(verdict):
 
 
 def test_a_right_answer_passes_a_sound_set(sandbox):
-    """The verdict holds the strength, and the checks that it rests on."""
+    """The verdict holds the strength and the checks."""
     verdict = verify(sandbox, RIGHT)
     assert (verdict.check, verdict.kind, verdict.score) == (Check.TESTS, "passed", 1.0)
     assert verdict.detail["checks"] == SOUND.split("\n")
@@ -69,22 +69,22 @@ def test_a_right_answer_passes_a_sound_set(sandbox):
 
 
 def test_a_wrong_answer_fails_checks_that_others_agree_on(sandbox):
-    """The first check that it fails is named."""
+    """The verdict names the first failed check."""
     verdict = verify(sandbox, WRONG)
     assert (verdict.kind, verdict.detail["said"]) == ("failed", "assert double(5) == 10")
     assert verdict.score == 1.0
 
 
-def test_a_right_answer_is_outvoted_by_those_who_agree_on_wrong_checks(sandbox):
-    """Agreement is all that is measured: this is what the verdict cannot know."""
+def test_a_right_answer_is_outvoted_by_answers_that_agree_on_wrong_checks(sandbox):
+    """Known limitation: only agreement is measured."""
     wrong = "assert double(1) == 2\nassert double(5) == 26\nassert double(-3) == 10"
     verdict = verify(sandbox, RIGHT, answers=(WRONG, WRONG, WRONG), tests=(wrong,))
     assert verdict.kind == "failed"
     assert verdict.detail["groups"][0] == [[1, 2, 3], 3]
 
 
-def test_one_wrong_check_does_not_sink_its_set(sandbox):
-    """What no group passes is left out, and the rest of its set counts."""
+def test_one_wrong_check_does_not_invalidate_its_set(sandbox):
+    """A check that no group passes is removed; the rest of its set counts."""
     verdict = verify(sandbox, RIGHT, tests=(f"{SOUND}\nassert double(7) == 15",))
     assert verdict.kind == "passed"
     assert verdict.detail["checks"] == SOUND.split("\n")
@@ -101,14 +101,14 @@ def test_one_wrong_check_does_not_sink_its_set(sandbox):
     ],
 )
 def test_a_set_that_a_stub_passes_does_not_count(sandbox, tests, flaw):
-    """Types, single values and constants are no test of what a function does."""
+    """Checks of types, single values and constants do not test a function's behaviour."""
     verdict = verify(sandbox, RIGHT, tests=(tests,))
     assert flaws(verdict) == [flaw]
     assert verdict.kind == ("unsound" if flaw else "passed")
 
 
 def test_a_set_that_no_mutant_fails_does_not_count(sandbox):
-    """Checks of what no mutant touches refuse every stub, and tell nothing of the answer."""
+    """Checks of unmutated behaviour fail every stub and still do not test the answer."""
     own = (
         "import string\nclass Key:\n    letters = string.ascii_lowercase\n"
         "    def place(self, letter):\n        return self.letters.index(letter) + 1"
@@ -121,8 +121,8 @@ def test_a_set_that_no_mutant_fails_does_not_count(sandbox):
     assert (verdict.kind, flaws(verdict)) == ("passed", [None])
 
 
-def test_an_answer_that_nothing_can_be_changed_in_has_no_tested_tests(sandbox):
-    """Without a mutant it is unknown what the checks tell."""
+def test_an_answer_without_mutants_has_no_valid_tests(sandbox):
+    """Without a mutant the strength of the checks is unknown."""
     own = (
         "import string\nclass Key:\n    letters = string.digits\n    def place(self):\n        ..."
     )
@@ -131,8 +131,8 @@ def test_an_answer_that_nothing_can_be_changed_in_has_no_tested_tests(sandbox):
     assert (verdict.kind, flaws(verdict)) == ("unsound", ["no_mutants"])
 
 
-def test_a_flaky_answer_agrees_with_nobody_twice(sandbox):
-    """What depends on chance passes in one interpreter and fails in another."""
+def test_a_flaky_answer_has_no_stable_checks(sandbox):
+    """Random results pass in one interpreter and fail in another."""
     own = "import random\ndef double(x):\n    return random.random()"
     value = sandbox.run("import random\nprint(random.random())").stdout.decode().strip()
     tests = f"assert double(1) == {value}\nassert double(2) > 0"
@@ -142,7 +142,7 @@ def test_a_flaky_answer_agrees_with_nobody_twice(sandbox):
 
 
 def test_a_check_that_depends_on_the_order_of_a_set_does_not_count(sandbox):
-    """Another hash seed gives another order, and the others of its set stay."""
+    """Another hash seed changes the order; the other checks of the set stay."""
     own = "def double(x):\n    return list({*x, 'pear', 'plum', 'fig', 'lime', 'kiwi'})"
     shown = sandbox.run(f"{own}\nprint(double(['date']))").stdout.decode().strip()
     order = f"assert double(['date']) == {shown}"
@@ -152,8 +152,8 @@ def test_a_check_that_depends_on_the_order_of_a_set_does_not_count(sandbox):
     assert verdict.detail["checks"] == steady.split("\n")
 
 
-def test_sets_too_weak_alone_may_hold_together(sandbox):
-    """One check of each set is a constant's friend, and both together are nobody's."""
+def test_sets_too_weak_alone_may_be_valid_together(sandbox):
+    """Each set passes a constant stub; no stub passes both."""
     tests = ("assert double(2) == 4", "assert double(3) == 6")
     verdict = verify(sandbox, RIGHT, tests=tests)
     assert flaws(verdict) == ["passes_stub", "passes_stub"]
@@ -161,13 +161,13 @@ def test_sets_too_weak_alone_may_hold_together(sandbox):
 
 
 def test_answers_that_all_differ_are_disputed(sandbox):
-    """Where no two answers agree, nothing is said about any."""
+    """Where no two answers agree, no answer is judged."""
     verdict = verify(sandbox, RIGHT, answers=(WRONG,))
     assert (verdict.kind, verdict.score) == ("disputed", None)
 
 
-def test_an_even_split_fails_nobody(sandbox):
-    """Where a task leaves something open, answers that took the other side are not wrong."""
+def test_an_even_split_fails_no_answer(sandbox):
+    """Either reading of an ambiguous task may be right."""
     other = "def double(x):\n    return str(2 * x)"
     tests = f"{SOUND}\nassert double(3) == '6'"
     verdict = verify(sandbox, other, answers=(other, RIGHT, ALSO), tests=(tests,))
@@ -187,7 +187,7 @@ def test_an_even_split_fails_nobody(sandbox):
     ],
 )
 def test_where_nothing_can_be_tested_there_are_no_tests(sandbox, own, tests):
-    """No program to call, or no check in what was written, is a finding of its own."""
+    """A response without callable code and texts without checks give `no_tests`."""
     assert verify(sandbox, own, tests=(tests,)).kind == "no_tests"
 
 
@@ -206,8 +206,8 @@ def test_where_nothing_can_be_tested_there_are_no_tests(sandbox, own, tests):
         "import os\ndef double(x):\n    os.write(3, b'111')\n    os._exit(0)\n    return 0",
     ],
 )
-def test_no_answer_can_vouch_for_itself(sandbox, hostile):
-    """Tricks fail the checks like any wrong answer, beside two that are right."""
+def test_no_answer_can_fake_its_outcome(sandbox, hostile):
+    """Hostile answers fail the checks like any wrong answer."""
     verdict = verify(sandbox, hostile)
     assert verdict.kind == "failed"
     assert verdict.detail["groups"][0][0] == [1, 2]
@@ -225,21 +225,21 @@ def test_no_answer_can_vouch_for_itself(sandbox, hostile):
     ],
 )
 def test_no_test_is_an_error(sandbox, text):
-    """Checks that leave, loop or reach for the harness end in a verdict beside sound ones."""
+    """Checks that exit, loop or attack the harness do not prevent a verdict from sound ones."""
     verdict = verify(sandbox, RIGHT, tests=(text, SOUND))
     assert verdict.kind == "passed"
     assert set(SOUND.split("\n")) <= set(verdict.detail["checks"])
 
 
-def test_a_check_that_hangs_one_answer_leaves_the_others(sandbox):
-    """The check counts as failed for that answer alone."""
+def test_a_check_that_hangs_one_answer_does_not_affect_the_others(sandbox):
+    """The check counts as failed for that answer only."""
     slow = "def double(x):\n    while x == 7:\n        pass\n    return 2 * x"
     verdict = verify(sandbox, slow, tests=(f"{SOUND}\nassert double(7) == 14",))
     assert (verdict.kind, verdict.detail["said"]) == ("failed", "assert double(7) == 14")
 
 
 def test_objects_are_tested_by_what_they_do(sandbox):
-    """A class is called through its methods, in the process that holds it."""
+    """Checks call the methods of a class in the program's process."""
     own = (
         "class Till:\n    def __init__(self, coins):\n        self.coins = list(coins)\n"
         "    def pay(self, amount):\n        if amount <= 0:\n            raise ValueError(amount)\n"
@@ -255,8 +255,8 @@ def test_objects_are_tested_by_what_they_do(sandbox):
     assert len(verdict.detail["checks"]) == 3
 
 
-def test_a_program_whose_packages_are_not_here_is_not_asked_about(sandbox):
-    """That the sandbox lacks something is no fault of an answer, and costs no request."""
+def test_a_program_with_missing_packages_is_not_tested(sandbox):
+    """A package that the sandbox lacks is not the response's fault and costs no request."""
     asked: Sequence = []
     own = "def double(x):\n    import nowhere.at.all as n\n    return n.double(x)"
     made = check_of(sandbox, asked=asked)
@@ -267,8 +267,8 @@ def test_a_program_whose_packages_are_not_here_is_not_asked_about(sandbox):
     assert verify(sandbox, inside).kind == "passed"
 
 
-def test_hundreds_of_checks_are_told_apart(sandbox):
-    """What comes back of a test is short, whatever the number of its checks."""
+def test_hundreds_of_checks_have_separate_outcomes(sandbox):
+    """The encoded outcomes fit into the harness's short message."""
     sets = [
         "\n".join(f"assert double({n}) == {2 * n}" for n in range(start, start + 10))
         for start in range(0, 400, 10)
@@ -278,7 +278,7 @@ def test_hundreds_of_checks_are_told_apart(sandbox):
 
 
 def test_a_main_program_is_tested_by_what_it_prints(sandbox):
-    """What is typed goes in, prompts are left out, and what is printed is looked at."""
+    """Checks pass its input and compare its output, without the input() prompts."""
     own = "n = int(input('Number: '))\nfor i in range(n):\n    print(i * i)"
     also = "import sys\nn = int(sys.stdin.read())\nprint(*(i ** 2 for i in range(n)), sep='\\n')"
     tests = (
@@ -293,7 +293,7 @@ def test_a_main_program_is_tested_by_what_it_prints(sandbox):
 
 
 def test_a_function_that_prints_is_tested_by_what_it_prints(sandbox):
-    """Calls of itself print too, and what comes back is all of it."""
+    """The output includes that of recursive calls."""
     own = "def count(n):\n    print(n)\n    if n > 1:\n        count(n - 1)\ncount(3)"
     also = "def down(n):\n    for i in range(n, 0, -1):\n        print(i)"
     tests = "assert count(2) == '2\\n1'\nassert '3' in count(3)\nassert '3' not in count(2)"
@@ -303,7 +303,7 @@ def test_a_function_that_prints_is_tested_by_what_it_prints(sandbox):
 
 
 def test_all_requests_go_out_together_and_show_no_answer(sandbox):
-    """The writer of tests sees task and signature alone, and every request has its own seed."""
+    """The tester sees only task and signature, and every request has its own seed."""
     asked: Sequence = []
     own = "def double(x):\n    secret = 2\n    return secret * x"
     made = check_of(sandbox, answers=(RIGHT, ALSO), tests=(SOUND, SOUND), asked=asked)
@@ -315,12 +315,12 @@ def test_all_requests_go_out_together_and_show_no_answer(sandbox):
 
 
 def test_the_same_requests_give_the_same_verdict(sandbox):
-    """Nothing but the completions decides."""
+    """The verdict depends on the completions only."""
     assert verify(sandbox, WRONG) == verify(sandbox, WRONG)
 
 
 def test_a_task_that_shows_code_asks_for_tests_of_what_it_misses(sandbox):
-    """Without that, few tests are about the demand, and a bait passes them."""
+    """Otherwise few tests cover the requirement, and a distractor passes them."""
     said = "about what the task demands and that code misses"
     for shown, told in (("", False), ("\n```python\ndef double(x):\n    return x\n```", True)):
         asked: Sequence = []
@@ -329,7 +329,7 @@ def test_a_task_that_shows_code_asks_for_tests_of_what_it_misses(sandbox):
         assert any(said in request.messages[-1].content for request in asked) == told
 
 
-def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):
+def test_concurrent_rows_get_the_same_verdicts_as_single_ones(sandbox):
     """Neither concurrency nor order changes a finding."""
     owns = (RIGHT, WRONG, ALSO, "def double(x):\n    return None")
 
@@ -343,8 +343,8 @@ def test_rows_beside_each_other_get_the_verdicts_that_they_get_alone(sandbox):
     assert [together[number].kind for number in range(4)] == ["passed", "failed"] * 2
 
 
-def test_a_request_that_is_refused_for_good_counts_as_nothing_said(sandbox):
-    """The others go on; a server that may come back is waited for above."""
+def test_a_permanently_rejected_request_counts_as_no_answer(sandbox):
+    """The other requests count; retryable errors are raised."""
     gone = EngineError("too long", asked="toy", retryable=False)
     verdict = verify(sandbox, RIGHT, answers=(gone, ALSO))
     assert (verdict.kind, verdict.detail["refused"]) == ("passed", 1)

@@ -1,4 +1,4 @@
-"""Mutants: small, named, different, and the same for the same seed."""
+"""Mutants are small, named, distinct, and reproducible."""
 
 import ast
 from collections import Counter
@@ -43,7 +43,7 @@ def all_of(source, **options):
 
 
 def test_every_mutant_is_another_program():
-    """Mutants parse, differ from the source and from each other, whatever the spelling."""
+    """Mutants parse and differ from the source and from each other, apart from formatting."""
     made = all_of(RICH)
     sources = {ast.unparse(ast.parse(mutant.source)) for mutant in made}
     assert len(sources) == len(made) > 40
@@ -51,40 +51,40 @@ def test_every_mutant_is_another_program():
 
 
 def test_every_kind_is_drawn():
-    """A rich program is broken in every way that there is."""
+    """A program with all constructs has mutants of every kind."""
     assert {mutant.kind for mutant in all_of(RICH)} == set(Mutation)
 
 
 def test_kinds_share_evenly():
-    """While every kind has edits left, none is drawn twice before all are drawn once."""
+    """While every kind has edits left, each round draws one of every kind."""
     drawn = Counter(mutant.kind for mutant in mutants(RICH, Random(3), limit=len(Mutation)))
     assert set(drawn.values()) == {1}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_same_seed_same_mutants(seed):
-    """Equal random numbers draw equal mutants; other ones draw others."""
+    """Equal seeds draw equal mutants; other seeds draw others."""
     first, again = (mutants(RICH, Random(seed), limit=9) for _ in range(2))
     assert first == again
     assert mutants(RICH, Random(seed + 100), limit=9) != first
 
 
 def test_only_what_the_entry_point_reaches_is_changed():
-    """Helpers and constants in use are changed, strangers and the main guard are not."""
+    """Used helpers and constants are mutated; unused code and the main guard are not."""
     changed = {mutant.line for mutant in all_of(RICH, entry_point="entry")}
     assert {4, 9, 11, 12, 18, 20} <= changed
     assert not changed & {5, 8, 19, 23, 25, 26}
 
 
 def test_an_unknown_entry_point_restricts_nothing():
-    """Without its definition everything may be changed but the main guard."""
+    """Without its definition everything but the main guard may be mutated."""
     changed = {mutant.line for mutant in all_of(RICH, entry_point="elsewhere")}
     assert 23 in changed
     assert 26 not in changed
 
 
-def test_a_mutant_says_where_it_is():
-    """The named line is the one that changed."""
+def test_a_mutant_names_its_line():
+    """The line is the one that changed."""
     (mutant,) = mutants("def f(x):\n    y = x\n    return y + x\n", Random(0), limit=1)
     before, after = (
         "def f(x):\n    y = x\n    return y + x".splitlines(),
@@ -111,11 +111,11 @@ def test_a_mutant_says_where_it_is():
     ids=range(11),
 )
 def test_odd_sources_end_in_few_mutants_or_none(source):
-    """Whatever the text is, there is an answer, and no exception or warning."""
+    """No text raises an exception or a warning."""
     assert len(mutants(source, Random(0), limit=5)) <= 5
 
 
-def test_a_source_that_warns_is_read_in_silence():
-    """Invalid escapes and odd comparisons are Python; nobody is warned of them."""
+def test_a_source_with_syntax_warnings_emits_none():
+    """Warnings about invalid escapes and odd comparisons are suppressed."""
     assert parse("x = '\\d' is 1") is not None
     assert all_of("x = '\\d' is 1")

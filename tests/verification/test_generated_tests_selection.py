@@ -1,10 +1,16 @@
-"""Answers and checks are chosen by each other, and sets are judged by what they tell apart."""
+"""Dual agreement and the strength of sets of checks."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verification.generated_tests.selection import TestFlaw, best, contests, groups, judge
+from evolcoder.verification.generated_tests.selection import (
+    CheckFlaw,
+    best_group,
+    groups,
+    is_contested,
+    measure_strength,
+)
 
 T, F = True, False
 TABLES = st.integers(1, 5).flatmap(
@@ -27,8 +33,8 @@ TABLES = st.integers(1, 5).flatmap(
     ],
 )
 def test_the_group_with_most_answers_times_checks_stands_out(table, answers, checks):
-    """One answer agrees with nobody, equal scores are undecided, and failing alike is nothing."""
-    found = best(table)
+    """A single answer, a tie, and a group that passes nothing do not stand out."""
+    found = best_group(table)
     assert (found and found.answers, found and found.checks) == (answers, checks)
 
 
@@ -42,15 +48,15 @@ def test_the_group_with_most_answers_times_checks_stands_out(table, answers, che
     ],
 )
 def test_an_answer_with_as_many_on_its_side_contests_the_group(table, contested):
-    """Fewer against it do not make it wrong, and who is in the group agrees."""
-    group = best(table)
+    """An answer is only wrong if fewer answers agree with it than are in the group."""
+    group = best_group(table)
     assert group is not None
-    assert contests(table, 0, group) == contested
+    assert is_contested(table, 0, group) == contested
 
 
 @given(TABLES)
 def test_every_answer_is_in_one_group(table):
-    """Groups share no answer and leave none out, and hold exactly the checks that all pass."""
+    """Groups partition the answers and hold exactly the checks that all members pass."""
     found = groups(table)
     assert sorted(number for group in found for number in group.answers) == list(range(len(table)))
     for group in found:
@@ -59,11 +65,11 @@ def test_every_answer_is_in_one_group(table):
 
 
 @given(TABLES, st.randoms(use_true_random=False))
-def test_the_order_of_answers_decides_nothing(table, rng):
-    """Shuffled answers choose the same answers."""
+def test_the_order_of_answers_does_not_matter(table, rng):
+    """Shuffling the answers selects the same group."""
     order = list(range(len(table)))
     rng.shuffle(order)
-    before, after = best(table), best([table[number] for number in order])
+    before, after = best_group(table), best_group([table[number] for number in order])
     assert (before is None) == (after is None)
     if before is not None and after is not None:
         assert before.checks == after.checks
@@ -71,34 +77,34 @@ def test_the_order_of_answers_decides_nothing(table, rng):
 
 
 @given(TABLES)
-def test_a_check_that_nobody_passes_changes_nothing(table):
-    """A wrong check beside the others leaves the choice as it was."""
-    assert best([(*row, False) for row in table]) == best(table)
+def test_a_check_that_no_answer_passes_changes_nothing(table):
+    """An additional wrong check does not change the selection."""
+    assert best_group([(*row, False) for row in table]) == best_group(table)
 
 
 @pytest.mark.parametrize(
     ("checks", "stubs", "mutants", "flaw", "killed"),
     [
         ((0, 1), [(F, T)], [(T, F), (T, T)], None, (0,)),
-        ((0,), [(F, T)], [(T, F), (T, T)], TestFlaw.KILLS_NOTHING, ()),
-        ((1,), [(F, T)], [(T, F), (T, T)], TestFlaw.PASSES_STUB, (0,)),
-        ((0, 1), [(F, T), (T, T)], [(F, F)], TestFlaw.PASSES_STUB, (0,)),
-        ((0,), [(F,)], [], TestFlaw.NO_MUTANTS, ()),
-        ((), [(F,)], [(F,)], TestFlaw.NOTHING, ()),
+        ((0,), [(F, T)], [(T, F), (T, T)], CheckFlaw.KILLS_NOTHING, ()),
+        ((1,), [(F, T)], [(T, F), (T, T)], CheckFlaw.PASSES_STUB, (0,)),
+        ((0, 1), [(F, T), (T, T)], [(F, F)], CheckFlaw.PASSES_STUB, (0,)),
+        ((0,), [(F,)], [], CheckFlaw.NO_MUTANTS, ()),
+        ((), [(F,)], [(F,)], CheckFlaw.NOTHING, ()),
     ],
 )
-def test_a_set_counts_that_refuses_every_stub_and_a_mutant(checks, stubs, mutants, flaw, killed):
-    """Whatever lacks one of these is named by its flaw."""
-    found = judge(checks, stubs=stubs, mutants=mutants)
+def test_a_valid_set_fails_every_stub_and_a_mutant(checks, stubs, mutants, flaw, killed):
+    """An invalid set has the matching flaw."""
+    found = measure_strength(checks, stubs=stubs, mutants=mutants)
     assert (found.flaw, found.killed) == (flaw, killed)
 
 
 @given(TABLES, st.data())
 def test_more_checks_kill_no_fewer_mutants(mutants, data):
-    """The strength grows with the checks, and is a share of the mutants."""
+    """The strength is monotone in the checks and lies between 0 and 1."""
     n = len(mutants[0])
     some = data.draw(st.lists(st.integers(0, n - 1), min_size=1, unique=True))
-    weak = judge(some, stubs=[], mutants=mutants)
-    strong = judge(range(n), stubs=[], mutants=mutants)
+    weak = measure_strength(some, stubs=[], mutants=mutants)
+    strong = measure_strength(range(n), stubs=[], mutants=mutants)
     assert set(weak.killed) <= set(strong.killed)
     assert 0 <= weak.strength <= strong.strength <= 1

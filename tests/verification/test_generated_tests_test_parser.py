@@ -1,10 +1,10 @@
-"""Checks are read out of whatever models write as tests."""
+"""Checks are parsed from model-written tests of any form."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verification.generated_tests.test_parser import MAX_CHECKS, checks_in
+from evolcoder.verification.generated_tests.test_parser import MAX_CHECKS, parse_checks
 
 
 def fenced(code):
@@ -58,9 +58,9 @@ def fenced(code):
     ],
 )
 def test_tests_in_any_form_become_checks_with_their_set_up(code, checks):
-    """Each check stands alone; a text that is no Python gives the lines that assert."""
+    """Each check is self-contained; text that does not parse gives its assert lines."""
     expected = ["assert f(1) == 2", "assert f(2) == 3"] if checks is None else checks
-    assert list(checks_in(fenced(code), "f")) == expected
+    assert list(parse_checks(fenced(code), "f")) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,29 +81,29 @@ def test_tests_in_any_form_become_checks_with_their_set_up(code, checks):
         "",
     ],
 )
-def test_what_cannot_fail_or_calls_nothing_is_no_check(code):
-    """Vacuous asserts and code that only looks like a test are left out."""
-    assert checks_in(fenced(code), "f") == ()
+def test_vacuous_asserts_and_asserts_without_a_call_are_no_checks(code):
+    """Code that only looks like a test is ignored."""
+    assert parse_checks(fenced(code), "f") == ()
 
 
-def test_the_solution_again_is_left_out():
-    """A definition of the entry point does not come along with the checks behind it."""
+def test_a_repeated_solution_is_ignored():
+    """A definition of the entry point is not part of the checks' set-up."""
     text = fenced("def f(x):\n    return 2\n\nx = 4\nassert f(x) == 2")
-    assert checks_in(text, "f") == ("x = 4\nassert f(x) == 2",)
+    assert parse_checks(text, "f") == ("x = 4\nassert f(x) == 2",)
 
 
 def test_checks_in_several_blocks_or_in_none_are_read():
-    """Fences of other languages are passed over, and a text without any is code."""
-    assert checks_in("```python\nassert f(1)\n```\n```bash\nassert f(3)\n```", "f") == (
+    """Blocks of other languages are skipped; a text without blocks is read as code."""
+    assert parse_checks("```python\nassert f(1)\n```\n```bash\nassert f(3)\n```", "f") == (
         "assert f(1)",
     )
-    assert checks_in("assert f(1)\nassert not f(2)", "f") == ("assert f(1)", "assert not f(2)")
+    assert parse_checks("assert f(1)\nassert not f(2)", "f") == ("assert f(1)", "assert not f(2)")
 
 
-def test_a_model_that_runs_on_gives_a_bounded_number():
-    """The first checks count, and the rest is not looked at."""
+def test_the_number_of_checks_is_bounded():
+    """The first checks count; the rest is ignored."""
     lines = "\n".join(f"assert f({n}) == {n}" for n in range(500))
-    assert len(checks_in(fenced(lines), "f")) == MAX_CHECKS
+    assert len(parse_checks(fenced(lines), "f")) == MAX_CHECKS
 
 
 @pytest.mark.parametrize(
@@ -118,21 +118,21 @@ def test_a_model_that_runs_on_gives_a_bounded_number():
     ],
 )
 def test_hostile_texts_end_in_some_checks_or_none(text):
-    """Depth, length and broken characters are no error."""
-    assert len(checks_in(text, "f")) <= MAX_CHECKS
+    """Deep nesting, length and invalid characters raise no error."""
+    assert len(parse_checks(text, "f")) <= MAX_CHECKS
 
 
 @given(st.text(alphabet="asert f(1)=\n:`python#'\"[],.x", max_size=120))
 def test_any_text_gives_checks_that_call_the_entry_point(text):
-    """No text is an error, and what is read can be parsed again and calls what it checks."""
-    for check in checks_in(text, "f"):
+    """No text raises an error; every check parses again and calls the entry point."""
+    for check in parse_checks(text, "f"):
         compile(check, "check", "exec")
         assert "f(" in check
 
 
-def test_a_set_up_of_two_thousand_lines_is_read_once():
-    """Every check finds in it what it needs, those that call something else too."""
+def test_a_set_up_of_two_thousand_lines_is_analysed_once():
+    """Every check gets the set-up that it needs, also where others call something else."""
     set_up = "".join(f"a{n} = {n}\n" for n in range(2000))
     others = "".join(f"assert g(a{n}) == 1\n" for n in range(0, 2000, 2))
-    found = checks_in(f"{set_up}{others}assert f(a7) == a8", "f")
+    found = parse_checks(f"{set_up}{others}assert f(a7) == a8", "f")
     assert found == ("a7 = 7\na8 = 8\nassert f(a7) == a8",)

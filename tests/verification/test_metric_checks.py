@@ -1,4 +1,4 @@
-"""Checks that measure, called as a run calls them."""
+"""The measuring checks, called as a run calls them."""
 
 import pytest
 
@@ -6,7 +6,8 @@ from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Check, CheckResult, Response, Task
-from evolcoder.verification.metrics import MetricsCheck, PassRateCheck, python_program, sound_checks
+from evolcoder.verification.generated_tests.verdict import validated_checks
+from evolcoder.verification.metrics import MetricsCheck, PassRateCheck, python_program
 
 TASK = Task.seed("Write add(a, b). Reject None, and log the sum.", ordinal=3, language="python")
 RIGHT = "Here:\n\n```python\ndef add(a, b):\n    return a + b if a else b\n```"
@@ -24,8 +25,8 @@ def model(answer):
     return Role(ScriptedEngine(answer), "m", Sampling(1.0, 1.0, 99))
 
 
-def test_a_shape_is_a_verdict(sandbox):
-    """What is counted stands in the detail by name, with the judge's number if there is a judge."""
+def test_metrics_are_a_verdict(sandbox):
+    """The detail holds every metric by name, and the judge's count if there is a judge."""
     judge = model(lambda request: f"{request.messages[-1].content.split()[-2]} 3")
     seen = []
     for one in (judge, None):
@@ -40,7 +41,7 @@ def test_a_shape_is_a_verdict(sandbox):
 
 @pytest.mark.parametrize(("answer", "rate"), [(RIGHT, 1), (RENAMED, 1), (WRONG, 0), ("no", 0)])
 def test_a_pass_rate_is_a_verdict(sandbox, answer, rate):
-    """Samples run against the row's checks, under whatever name they have."""
+    """Samples run against the row's checks, whatever their function is called."""
     check = PassRateCheck(model(lambda request: answer), sandbox.sandbox, QUICK, samples=3, seed=1)
     verdict = sandbox.runner.run(check(TASK, ANSWER, found_by_tests()))
     assert (verdict.kind, verdict.score, verdict.detail["n"]) == ("measured", rate, 3)
@@ -48,21 +49,21 @@ def test_a_pass_rate_is_a_verdict(sandbox, answer, rate):
 
 @pytest.mark.parametrize("before", [{}, found_by_tests("unsound"), found_by_tests("no_tests")])
 def test_unsound_checks_measure_nothing(sandbox, before):
-    """Checks that did not stand their own test are no measure."""
+    """Checks that failed validation give no pass rate."""
     check = PassRateCheck(model(lambda request: RIGHT), sandbox.sandbox, QUICK, samples=3, seed=1)
     verdict = sandbox.runner.run(check(TASK, ANSWER, before))
     assert (verdict.kind, verdict.score) == ("not_measured", None)
-    assert verdict.detail["said"] == "the row has no sound checks"
+    assert verdict.detail["said"] == "the row has no validated checks"
 
 
-def test_a_failed_row_still_has_sound_checks():
-    """That an answer fails its checks says nothing against them."""
-    assert sound_checks(found_by_tests("failed")) == ("assert add(1, 2) == 3",)
+def test_a_failed_row_still_has_validated_checks():
+    """A response that fails its checks does not invalidate them."""
+    assert validated_checks(found_by_tests("failed")) == ("assert add(1, 2) == 3",)
 
 
 @pytest.mark.parametrize(
     "text", ["", "prose only", "```js\nlet x = 1\n```", "```python\ndef (\n```"]
 )
 def test_no_python_no_program(text):
-    """Only a fenced block that reads as Python is a program."""
+    """Only a fenced block that parses as Python is a program."""
     assert python_program(text) is None

@@ -1,4 +1,4 @@
-"""Lengths, branches and constraints: counted alike everywhere, and no task talks its way to more."""
+"""Lengths, complexity and constraints; a task cannot manipulate the judge's count."""
 
 import asyncio
 
@@ -7,7 +7,12 @@ import pytest
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Response, Task, Usage
-from evolcoder.verification.metrics import count_constraints, cyclomatic, n_tokens, shape_of
+from evolcoder.verification.metrics import (
+    count_constraints,
+    cyclomatic_complexity,
+    n_tokens,
+    row_metrics,
+)
 
 TASK = Task.seed(
     "Sort a list, keep equal entries in order, and reject None.", ordinal=0, language=None
@@ -15,7 +20,7 @@ TASK = Task.seed(
 
 
 def counted(answer, task=TASK, seed=0):
-    """What a judge with this answer brings; {word} is the word that it was told to begin with."""
+    """Count constraints with a judge that answers so; {word} is the required prefix."""
 
     def said(request):
         asked = request.messages[-1].content
@@ -44,19 +49,19 @@ def counted(answer, task=TASK, seed=0):
     ],
 )
 def test_cyclomatic_complexity_is_mccabes(source, expected):
-    """One, and one for each place where the program may branch; no number for what is no Python."""
-    assert cyclomatic(source) == expected
+    """One plus the number of branches; None for code that does not parse as Python."""
+    assert cyclomatic_complexity(source) == expected
 
 
 def test_tokens_are_counted_without_a_tokenizer():
-    """Letters, digits and marks are told apart, blanks are not counted."""
+    """Runs of letters, runs of digits and single marks count; white space does not."""
     assert n_tokens("total_1 +=  f(x)\n") == 9
     assert n_tokens("") == 0
 
 
 @pytest.mark.parametrize("answer", ["{word} 3", "{word}: 3\n", "**{word} 3**"])
-def test_a_number_in_due_form_counts(answer):
-    """What the judge was asked for is read, with a mark around it or not."""
+def test_a_count_in_the_required_form_is_read(answer):
+    """Punctuation around it is accepted."""
     assert counted(answer) == 3
 
 
@@ -64,13 +69,13 @@ def test_a_number_in_due_form_counts(answer):
     "answer",
     ["3", "N000000 3", "CONSTRAINTS 3", "{word} many", "I think {word} 3 or 4", "{word} 99", ""],
 )
-def test_anything_else_is_no_number(answer):
-    """A judge that obeys the task, chats, or counts what there is no room for brings no number."""
+def test_other_judge_answers_give_no_count(answer):
+    """None for a wrong prefix, extra text, or more constraints than the task has room for."""
     assert counted(answer) is None
 
 
-def test_the_word_cannot_be_known_by_a_task():
-    """The word that vouches for the judge depends on seed and task."""
+def test_a_task_cannot_predict_the_prefix():
+    """The prefix that authenticates the judge's answer depends on seed and task."""
     words = set()
 
     def said(request):
@@ -83,11 +88,11 @@ def test_the_word_cannot_be_known_by_a_task():
     assert len(words) == 5
 
 
-def test_real_tokens_are_told_only_where_they_are_one_answers():
-    """The engine's count of several attempts together is no length of an answer."""
+def test_engine_tokens_need_a_single_attempt():
+    """A count summed over several attempts is not the length of a response."""
     once, twice = (Usage("m", 10, 40, attempts) for attempts in (1, 2))
     shapes = [
-        shape_of(TASK, Response.to(TASK, "if a: b", made=made), program="if a: b")
+        row_metrics(TASK, Response.to(TASK, "if a: b", made=made), program="if a: b")
         for made in (once, twice, None)
     ]
     assert [shape.engine_tokens for shape in shapes] == [40, None, None]

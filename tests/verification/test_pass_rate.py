@@ -1,4 +1,4 @@
-"""Pass rates of a model, on checks that run for real."""
+"""Pass rates of a model, with checks that run in the sandbox."""
 
 from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
@@ -6,7 +6,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.records import Task
 from evolcoder.text import code_blocks
-from evolcoder.verification.pass_rate import difficulty
+from evolcoder.verification.pass_rate import measure_pass_rate
 
 TASK = Task.seed("Write a function add(a, b).", ordinal=0, language="python")
 CHECKS = ("assert add(1, 2) == 3", "assert add(0, 0) == 0")
@@ -32,7 +32,9 @@ def measured(driver, answer, *, checks=CHECKS, k=8, temperature=1.0):
         return bool(program) and (await grade_asserts(driver.sandbox, program, test, QUICK)).passed
 
     model = Role(ScriptedEngine(said), "m", Sampling(temperature, 1.0, 99))
-    found = driver.runner.run(difficulty(TASK, checks, model=model, passes=passes, k=k, seed=5))
+    found = driver.runner.run(
+        measure_pass_rate(TASK, checks, model=model, passes=passes, k=k, seed=5)
+    )
     return found, asked
 
 
@@ -45,14 +47,14 @@ def test_the_rate_is_the_share_that_passes(sandbox):
     assert found.low <= found.rate == found.n_passed / 12 <= found.high
 
 
-def test_a_greedy_model_is_asked_once(sandbox):
-    """The same sample again says nothing new."""
+def test_a_greedy_model_is_sampled_once(sandbox):
+    """Repeating a deterministic sample adds no information."""
     found, asked = measured(sandbox, lambda seed: RIGHT, temperature=0.0)
     assert (found.n, found.rate, len(asked)) == (1, 1.0, 1)
     assert found.low < 0.3
 
 
-def test_without_sound_checks_nobody_is_asked(sandbox):
+def test_without_checks_no_request_is_sent(sandbox):
     """No checks, no rate, no cost."""
     found, asked = measured(sandbox, lambda seed: RIGHT, checks=())
     assert (found.kind, found.rate, asked) == ("not_measured", None, [])

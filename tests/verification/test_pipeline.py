@@ -1,12 +1,8 @@
-"""A check that fails at a row leaves a finding that says so, and the other rows have theirs.
-
-The kind: one row that ends the verification of all of them.
-"""
+"""Verification survives a check that fails on one row: that row gets an error verdict."""
 
 import asyncio
 
 import pytest
-from test_rounds import open_store
 
 import toys
 from evolcoder.errors import BudgetReached, EngineError, SandboxError
@@ -18,19 +14,20 @@ from evolcoder.verification.dataset import RowVerifier
 from evolcoder.verification.execution.check import ExecutionCheck
 from evolcoder.verification.metrics import ComplexityCheck, MetricsCheck
 from evolcoder.verification.pipeline import (
-    FAULTS,
+    DROP_REASONS,
     Verifier,
-    counted,
-    fault,
+    count_findings,
+    drop_reason,
     is_unjudged,
-    note_of_unjudged,
+    unjudged_note,
 )
+from test_pipeline import open_store
 
-ALL_DROPS = frozenset(FAULTS.values())
+ALL_DROPS = frozenset(DROP_REASONS.values())
 
 
 class Failing:
-    """A check that fails at one row, by raising or by a verdict that cannot be stored."""
+    """A check that fails on one row, by raising or by a verdict that cannot be stored."""
 
     def __init__(self, failure, check=Check.RUNS):
         self.failure, self.check = failure, check
@@ -79,8 +76,8 @@ LOOP["loop"] = LOOP
     ids=range(11),
 )  # fmt: skip
 @pytest.mark.parametrize("check", [Check.RUNS, Check.TESTS])
-def test_a_check_that_fails_at_a_row_is_that_rows_finding(store, failure, check):
-    """It is an error that says what failed; it has not passed, is not dropped for it, and counts."""
+def test_an_internal_failure_of_a_check_is_an_error_verdict(store, failure, check):
+    """The verdict names the failure, does not drop the row, and is counted as unjudged."""
     rows = verify(store, Failing(failure, check))
     found = {row.task.ordinal: row.verdicts[0] for row in rows}
     assert {n: one.kind for n, one in found.items()} == {
@@ -90,18 +87,18 @@ def test_a_check_that_fails_at_a_row_is_that_rows_finding(store, failure, check)
     assert found[3].detail["said"].startswith(f"{UNJUDGED}: ")
     assert found[3].detail["said"].isprintable()
     assert found[3].score is None
-    assert fault(found[3], ALL_DROPS) is None
+    assert drop_reason(found[3], ALL_DROPS) is None
     assert not list(store.drops())
-    assert counted(store) == {(check.value, "passed"): 5, (check.value, UNJUDGED): 1}
-    assert note_of_unjudged(store).startswith(
-        f"1 findings are that a row {UNJUDGED}, such as round 0, row 3, {check.value}: {UNJUDGED}: "
+    assert count_findings(store) == {(check.value, "passed"): 5, (check.value, UNJUDGED): 1}
+    assert unjudged_note(store).startswith(
+        f"1 finding(s) {UNJUDGED}; first: round 0, row 3, {check.value}: {UNJUDGED}: "
     )
     again = verify(store, Failing(SandboxError("not asked again"), check))
     assert again == rows
 
 
-def test_an_error_of_the_answer_is_told_from_one_of_the_check(store):
-    """A program that fails by itself is dropped where that is asked for, whatever it prints."""
+def test_an_error_of_the_response_is_not_an_internal_failure(store):
+    """A failing program is dropped if configured, even if it prints the marker of a check failure."""
 
     class Erring(Failing):
         async def __call__(self, task, response, before):
@@ -110,8 +107,8 @@ def test_an_error_of_the_answer_is_told_from_one_of_the_check(store):
 
     assert verify(store, Erring(None), drop={Reason.DOES_NOT_RUN}) != []
     assert {drop.reason for drop in store.drops()} == {Reason.DOES_NOT_RUN}
-    assert counted(store) == {("runs", "error"): 6}
-    assert note_of_unjudged(store) == ""
+    assert count_findings(store) == {("runs", "error"): 6}
+    assert unjudged_note(store) == ""
 
 
 @pytest.mark.parametrize(
@@ -120,8 +117,8 @@ def test_an_error_of_the_answer_is_told_from_one_of_the_check(store):
      ExceptionGroup("tasks", [EngineError("down", asked="toy", retryable=True)])],
     ids=["budget", "server", "group"],
 )  # fmt: skip
-def test_what_means_something_of_its_own_ends_the_verification(store, error):
-    """A server that is down or a limit is no row's finding, and the row is looked at again."""
+def test_budget_and_server_errors_end_the_verification(store, error):
+    """They are not verdicts; the row is checked again on resume."""
     with pytest.raises((BudgetReached, EngineError)):
         verify(store, Failing(error))
     store.db.flush()
@@ -130,15 +127,15 @@ def test_what_means_something_of_its_own_ends_the_verification(store, error):
 
 
 @pytest.mark.parametrize("error", [SandboxError("gone"), OSError(24, "Too many open files")])
-def test_a_sandbox_or_machine_that_fails_says_nothing_of_the_row(store, error):
-    """The row was not run, and the run remembers why."""
+def test_a_failing_sandbox_or_machine_gives_not_run(store, error):
+    """The row was not run, and an event records why."""
     rows = verify(store, Failing(error))
     assert {row.task.ordinal: row.verdicts[0].kind for row in rows}[3] == "not_run"
     assert [kind for _, kind, _ in store.db.read("SELECT * FROM events")] == ["sandbox"]
 
 
-def test_what_a_check_says_can_be_stored_and_read_by_any_encoder(store):
-    """Lone surrogates in a detail become visible marks, before and after an interruption."""
+def test_verdict_details_contain_no_lone_surrogates(store):
+    """They become replacement characters, both in fresh verdicts and in those read back."""
     import orjson
 
     class Odd(Failing):
@@ -170,7 +167,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_answers_have_findings(sandbox, store, text):
-    """Whatever an answer holds, every check that runs it comes to a finding of its own."""
+    """Every check reaches a verdict on hostile responses."""
     task, _ = _answered(1)
     task = task.seed(f"{task.instruction} It takes O(n) time.", ordinal=0, language="python")
     response = Response.to(task, text, made=None)

@@ -29,7 +29,7 @@ from evolcoder.storage import atomic
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
-from evolcoder.verification.dataset import RowVerifier, VerifyProgress, answered
+from evolcoder.verification.dataset import RowVerifier, VerifyProgress, drop_unanswered
 from evolcoder.verification.pipeline import RowCheck, Verifier
 
 FEWEST_MB = 1024
@@ -226,7 +226,7 @@ async def verify_rows(
         languages = settle(store, config, held)
         if store.meta(SEEDS_META) is None:
             seeds = fresh or read_seeds(config.seeds)
-            store.add_seeds(answered(seeds), unverified=True)
+            store.add_seeds(drop_unanswered(seeds), unverified=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
         ask = _askers(config, store, opened, stack)

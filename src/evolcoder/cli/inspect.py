@@ -14,8 +14,8 @@ from evolcoder.errors import UserError
 from evolcoder.records import Check, CheckResult, Row
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
-from evolcoder.verification.compare import ChildAndParent, ComparisonRow, harder
-from evolcoder.verification.metrics import n_tokens, python_program, shape_of
+from evolcoder.verification.compare import ChildAndParent, ComparisonRow, compare_with_parents
+from evolcoder.verification.metrics import n_tokens, python_program, row_metrics
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
@@ -23,7 +23,7 @@ HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
 
 def show_harder(store: RunStore, *, as_json: bool) -> None:
     """Print the table of what is counted now and of what verification measured."""
-    lines = harder(_pairs(store))
+    lines = compare_with_parents(_pairs(store))
     if as_json:
         output.print_json([asdict(line) for line in lines], indent=1)
         return
@@ -51,7 +51,7 @@ def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
 
 def measures_of(row: Row) -> dict[str, float]:
     """Return all that can be compared of a row: what is counted, and what checks measured."""
-    shape = shape_of(row.task, row.response, program=python_program(row.response.text))
+    shape = row_metrics(row.task, row.response, program=python_program(row.response.text))
     found = shape.numbers()
     for verdict in row.verdicts:
         constraints = verdict.detail.get("constraints")

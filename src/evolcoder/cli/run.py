@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)
-        if note := pipeline.note_of_unjudged(store):
+        if note := pipeline.unjudged_note(store):
             print(f"evolcoder: {note}", file=sys.stderr)
     if limit is not None:
         raise limit

@@ -84,7 +84,7 @@ def _known(names: list[str]) -> list[str]:
 
 
 def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
-    counts = pipeline.counted(store)
+    counts = pipeline.count_findings(store)
     if as_json:
         found: dict[str, dict[str, int]] = {}
         for (check, kind), n in counts.items():
@@ -98,7 +98,7 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     print()
     for line in show.protection_lines(store):
         print(line)
-    if note := pipeline.note_of_unjudged(store):
+    if note := pipeline.unjudged_note(store):
         print(f"note    {note}")
     for path in paths:
         print(f"written {path}")

@@ -1,13 +1,12 @@
-r"""Which program an answer holds, in which language; or why it holds none that can be looked at.
+r"""Finds the program in a response and its language, or the reason why there is none.
 
-Promises: any text ends in a `Found`, in time that grows with its length alone. The language is that
-of the fence; where a fence names none, the first that the task names, and where the program is not
-of that language, the others that it names (`instead`). Of an answer with several languages the
-program is the part in the task's language, else the longest. Several blocks of one language may
-be parts of one program or versions of it, so there are several ways to read them, best first.
-Prose with code between its lines and no fence is not taken apart.
+Every text gives a `FoundProgram`, in linear time. The language is that of the fence; without one it
+is the first that the task names, with the others that it names as alternatives. In a response with
+several languages the program is the part in the task's language, otherwise the longest part.
+Several blocks of one language may be parts of one program or versions of it, so there are several
+candidate sources, best first. Unfenced code between lines of prose is not extracted.
 
->>> found("```python\nx = 1\n```", []).sources
+>>> find_program("```python\nx = 1\n```", []).sources
 ('x = 1',)
 """
 
@@ -20,129 +19,135 @@ from dataclasses import dataclass, field
 from evolcoder.code.python_ast import tree_of
 from evolcoder.text import CodeBlock, code_blocks, code_lines, has_code
 
-MOST_CHARS = 200_000
-"""Longest text that is looked at."""
-_GUESSED_CHARS = 20_000
-"""Longest source whose language is guessed by parsing it."""
-_BESIDE = frozenset({"bash", "sql", "css", "html"})
-"""Languages of commands, data and pages; beside another language they are not the program."""
-_MARKS: Mapping[str, re.Pattern[str]] = {
+MAX_CHARS = 200_000
+"""Longest text that is searched."""
+_MAX_GUESSED_CHARS = 20_000
+"""Longest source that is parsed to guess its language."""
+_AUXILIARY = frozenset({"bash", "sql", "css", "html"})
+"""Languages of shell commands, queries and pages; not the program if there is another language."""
+_SIGNATURES: Mapping[str, re.Pattern[str]] = {
     "php": re.compile(r"\s*<\?php"),
     "html": re.compile(r"\s*<(?:!DOCTYPE|html|head|body|div|form|script|table|ul|p|h\d)\b", re.I),
     "bash": re.compile(r"\s*#!.*\b(?:ba|z)?sh\b"),
     "python": re.compile(r"\s*#!.*\bpython"),
 }
-"""Beginnings that leave no doubt."""
-_REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
+"""Unambiguous first characters of a program by language."""
+_COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
 _PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
 _SHOWS_OUTPUT = re.compile(r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M)
-"""Words right before a fence of no language by which it holds what a program prints."""
-_TELLING = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.For, ast.Assign)
+"""Text before an untagged fence that announces a program's output."""
+_PROGRAM_STATEMENTS = (
+    ast.FunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.For,
+    ast.Assign,
+)
+"""Top-level statements that tell Python from prose that happens to parse."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundProgram:
-    """The program of an answer."""
+    """The program of a response."""
 
     language: str | None
-    """Its language, if it is known."""
+    """Its language, if known."""
     sources: tuple[str, ...] = field(repr=False)
-    """Ways to read the program out of the answer, best first; empty where there is none."""
-    instead: tuple[str, ...]
-    """Other languages that it may be of, where only the task says which."""
-    beside: tuple[str, ...]
-    """Other languages that the answer has blocks in."""
+    """Candidate sources, best first; empty without a program."""
+    alternatives: tuple[str, ...]
+    """Other possible languages, if only the task names languages."""
+    other_languages: tuple[str, ...]
+    """Languages of the response's other blocks."""
     why: str
-    """Why there is no program; else empty."""
+    """Why there is no program; otherwise empty."""
 
 
-def found(text: str, named: Sequence[str]) -> FoundProgram:
-    """Find the program of an answer to a task that names these languages, the main one first."""
+def find_program(text: str, named: Sequence[str]) -> FoundProgram:
+    """Find the program of a response to a task that names these languages, the main one first."""
     language = named[0] if named else None
-    if len(text) > MOST_CHARS:
+    if len(text) > MAX_CHARS:
         return _none(language, "too_long")
     blocks = [block for block in code_blocks(text) if block.code.strip()]
     if len(blocks) == 1 and _is_output(text, blocks[0]):
         return _none(language, "shows_output")
-    return _in_blocks(blocks, named) if blocks else _unfenced(text, named)
+    return _fenced(blocks, named) if blocks else _unfenced(text, named)
 
 
 def _is_output(text: str, block: CodeBlock) -> bool:
-    """Tell whether a fence of no language holds what a program prints, and not the program."""
-    told = block.language is None and _SHOWS_OUTPUT.search(text) is not None
-    return told and not code_lines(block.code)
+    """Whether an untagged block shows a program's output rather than the program."""
+    announced = block.language is None and _SHOWS_OUTPUT.search(text) is not None
+    return announced and not code_lines(block.code)
 
 
-def _in_blocks(blocks: list[CodeBlock], named: Sequence[str]) -> FoundProgram:
+def _fenced(blocks: list[CodeBlock], named: Sequence[str]) -> FoundProgram:
     by_language: dict[str, list[str]] = {}
     for block in blocks:
+        # A list or quotation may indent the whole block.
         if block.language is not None:
-            by_language.setdefault(block.language, []).append(_flush(block.code))
+            by_language.setdefault(block.language, []).append(textwrap.dedent(block.code))
     if not by_language:
-        return _unnamed([_flush(block.code) for block in blocks], named)
+        return _untagged([textwrap.dedent(block.code) for block in blocks], named)
     main = named[0] if named and named[0] in by_language else _longest(by_language)
-    beside = tuple(sorted(by_language.keys() - {main}))
-    return FoundProgram(main, _readings(by_language[main]), (), beside, "")
+    others = tuple(sorted(by_language.keys() - {main}))
+    return FoundProgram(main, _candidates(by_language[main]), (), others, "")
 
 
-def _unnamed(codes: list[str], named: Sequence[str]) -> FoundProgram:
-    """Say of which language code may be that no fence names."""
+def _untagged(codes: list[str], named: Sequence[str]) -> FoundProgram:
+    """Determine the language of code without a language tag."""
     longest = max(codes, key=len)
-    marked = _mark(longest)
-    may_be = [marked] if marked else named or _guess(longest)
-    if not may_be:
+    recognised = _language_by_signature(longest)
+    languages = [recognised] if recognised else named or _guess(longest)
+    if not languages:
         return _none(None, "language_unknown")
-    return FoundProgram(may_be[0], _readings(codes), tuple(may_be[1:]), (), "")
+    return FoundProgram(languages[0], _candidates(codes), tuple(languages[1:]), (), "")
 
 
 def _longest(by_language: dict[str, list[str]]) -> str:
-    """Name the language with most code, those that stand beside programs last."""
+    """Return the language with the most code; an auxiliary one only if there is no other."""
     sizes = {name: sum(map(len, codes)) for name, codes in by_language.items()}
-    return max(sizes, key=lambda name: (name not in _BESIDE, sizes[name]))
+    return max(sizes, key=lambda name: (name not in _AUXILIARY, sizes[name]))
 
 
-def _readings(codes: list[str]) -> tuple[str, ...]:
-    """Read blocks as parts of one program, then as versions: the longest, and the last."""
+def _candidates(codes: list[str]) -> tuple[str, ...]:
+    """Return all blocks joined (parts of one program), the longest and the last (versions)."""
     return tuple(dict.fromkeys(("\n\n".join(codes), max(codes, key=len), codes[-1])))
 
 
-def _mark(code: str) -> str | None:
-    return next((name for name, mark in _MARKS.items() if mark.match(code)), None)
+def _language_by_signature(code: str) -> str | None:
+    return next((name for name, start in _SIGNATURES.items() if start.match(code)), None)
 
 
 def _unfenced(text: str, named: Sequence[str]) -> FoundProgram:
     language = named[0] if named else None
-    if _mark(text) is None and not has_code(text):
+    recognised = _language_by_signature(text)
+    if recognised is None and not has_code(text):
         return _none(language, "no_code")
-    if _mark(text) is None and not _is_all_code(text):
+    if recognised is None and not _is_all_code(text):
         return _none(language, "among_prose" if code_lines(text) else "no_code")
-    return _unnamed([_flush(text.strip("\n"))], named)
+    return _untagged([textwrap.dedent(text.strip("\n"))], named)
 
 
 def _is_all_code(text: str) -> bool:
-    """Tell whether no line reads as a sentence and most read as code."""
+    """Whether no line looks like a sentence and at least half look like code."""
     lines = [line for line in text.splitlines() if line.strip()]
-    bare = [line for line in lines if not _REMARK.match(line)]
-    if any(_PROSE.match(line) for line in bare):
+    uncommented = [line for line in lines if not _COMMENT.match(line)]
+    if any(_PROSE.match(line) for line in uncommented):
         return False
     known = set(code_lines(text))
-    n_code = sum(line[:1].isspace() or line.strip() in known for line in bare)
-    return 2 * n_code >= len(bare) > 0
+    n_code = sum(line[:1].isspace() or line.strip() in known for line in uncommented)
+    return 2 * n_code >= len(uncommented) > 0
 
 
 def _guess(source: str) -> list[str]:
-    """Recognise Python, which reads least like anything else once it parses."""
-    if len(source) > _GUESSED_CHARS:
+    """Recognise Python by parsing: text in other languages rarely parses as Python."""
+    if len(source) > _MAX_GUESSED_CHARS:
         return []
     tree = tree_of(source)
     if tree is None:
         return []
-    return ["python"] if any(isinstance(node, _TELLING) for node in tree.body) else []
-
-
-def _flush(code: str) -> str:
-    """Take away the margin that a list or quotation gave to all lines."""
-    return textwrap.dedent(code)
+    is_program = any(isinstance(node, _PROGRAM_STATEMENTS) for node in tree.body)
+    return ["python"] if is_program else []
 
 
 def _none(language: str | None, why: str) -> FoundProgram:

@@ -1,12 +1,11 @@
-r"""What of a Python answer can be called by tests: a function or a class, with all that it needs.
+r"""Finds the callable in a Python response that tests can exercise, with its dependencies.
 
-Promises: nothing is run. Of the answer's program only what calling the entry point can reach is
-kept (and the imports that this uses), so that example usage at the bottom, `input()` and prints do
-not take part; the same text gives the same subject. The signature holds names and parameters, with
-their defaults and annotations, and no line of a body or docstring: who reads it, and is told
-whether a call prints or returns, has not seen the answer. A main program that reads its input is
-called with what is typed, and gives what it prints.
-Does not promise that the program as a whole runs; that is another check's question.
+Nothing is run, and the same text gives the same subject. Of the program only what the entry point
+can reach is kept, with the imports that this uses, so example usage, `input()` and prints at the
+bottom are dropped. The signature has names, parameters, defaults and annotations but no body or
+docstring, so that a tester who sees it has not seen the answer. A main program that reads input is
+called with its input and returns its output.
+Whether the program as a whole runs is not checked here.
 
 >>> text = "```python\ndef double(x):\n    return 2 * x\n\nprint(double(4))\n```"
 >>> subject_of(text, "Write a function that doubles.").signature
@@ -23,25 +22,25 @@ from evolcoder.code.python_ast import Definition, definitions, parse, reachable
 from evolcoder.text import code_blocks
 
 MAX_BLOCKS = 40
-"""Pieces of code of one answer that are looked at."""
+"""Code blocks of a response that are searched."""
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _NOT_TESTED = re.compile(r"test|main$|_", re.IGNORECASE)
-"""Names that are tests, drivers, or private."""
+"""Names of tests, drivers and private functions."""
 
 
 class CallableKind(StrEnum):
-    """How tests use a subject."""
+    """How tests call a subject."""
 
     FUNCTION = "function"
     CLASS = "class"
     PRINTER = "printer"
-    """A function that prints and returns nothing: a call gives what it prints."""
+    """A function that prints and returns nothing: a call returns its output."""
     PROGRAM = "program"
-    """A main program: a call takes what is typed, and gives what it prints."""
+    """A main program: a call takes its input and returns its output."""
 
 
 PROGRAM = "program"
-"""What tests call a main program by."""
+"""Entry point of a main program."""
 _PROGRAM = """\
 CODE = {code!r}
 def program(typed):
@@ -76,28 +75,28 @@ def {entry_point}(*given, **named):
 
 @dataclass(frozen=True, slots=True)
 class CallableSubject:
-    """A program cut down to what its tests need."""
+    """A callable with the part of its program that it needs."""
 
     body: str = field(repr=False)
-    """The program, without what calling the entry point cannot reach."""
+    """The part of the program that the entry point can reach."""
     name: str
-    """What the program itself calls the entry point."""
+    """Name in the program."""
     entry_point: str
-    """What tests call it."""
+    """Name that tests call."""
     signature: str
     """Name and parameters of the function, or of the class and its methods."""
     form: CallableKind
-    """How tests use it."""
+    """How tests call it."""
     n_params: int
-    """Parameters that a call has to give; of a class, those of `__init__` without the object."""
+    """Required parameters; of a class those of `__init__` without `self`."""
 
     @property
     def source(self) -> str:
-        """The program as tests call it."""
+        """The program that defines the entry point."""
         return self.around(self.body)
 
     def around(self, body: str) -> str:
-        """Make another body callable as this one is: a mutant's, for one."""
+        """Return another body, e.g. a mutant's, with this subject's entry point."""
         if self.form is CallableKind.PROGRAM:
             return _PROGRAM.format(code=body)
         if self.form is CallableKind.PRINTER:
@@ -110,14 +109,12 @@ class CallableSubject:
 def subject_of(
     text: str, instruction: str, entry_point: str | None = None
 ) -> CallableSubject | None:
-    """Find what can be tested in an answer; if a name is wanted and there, that.
+    """Find the callable to test in a response: `entry_point` if it is defined, else by heuristics.
 
-    A function that only changes what it is given is none: tests run apart and have copies.
-
-    The first block counts that has something to test, code that the task shows itself only where
-    there is no other. Among several functions that is the one
-    that the task names, else the last that no other one uses. Without any, it is the first block
-    that reads what is typed.
+    The first block with a callable is used; code that the task shows comes last. Of several
+    callables it is the one that the task names, else the last one that no other uses. Without a
+    callable it is the first program that reads input. Functions that only modify their arguments do
+    not count, since tests run in another process and pass copies.
     """
     programs = _programs(text)
     shown = " ".join(instruction.split())
@@ -125,14 +122,14 @@ def subject_of(
     trees = [tree for tree in map(parse, programs) if tree is not None]
     for tree in trees:
         if (node := _chosen(tree, instruction, entry_point)) is not None:
-            return _cut_down(tree, node)
+            return _subject(tree, node)
     return _main_program(trees)
 
 
-def fitting(text: str, wanted: CallableSubject) -> CallableSubject | None:
-    """Find in another answer to the same task what can be called as the wanted subject is.
+def find_compatible(text: str, wanted: CallableSubject) -> CallableSubject | None:
+    """Find the callable in another response that can be called like `wanted`.
 
-    A function of another name fits if it takes as many arguments.
+    A function with another name is compatible if it has as many required parameters.
     """
     if wanted.form is CallableKind.PROGRAM:
         return _main_program(filter(None, map(parse, _programs(text))))
@@ -143,30 +140,30 @@ def fitting(text: str, wanted: CallableSubject) -> CallableSubject | None:
     return replace(found, entry_point=wanted.entry_point) if same else None
 
 
-def program_of(code: str, wanted: CallableSubject) -> CallableSubject | None:
-    """Do the same as `fitting` for bare code."""
-    return fitting(f"~~~~~~\n{code}\n~~~~~~", wanted)
+def find_compatible_in_code(code: str, wanted: CallableSubject) -> CallableSubject | None:
+    """Do the same as `find_compatible` for code without a fence."""
+    return find_compatible(f"~~~~~~\n{code}\n~~~~~~", wanted)
 
 
-def imported(source: str) -> frozenset[str]:
-    """Return the packages and modules that a program imports anywhere, by their first name."""
+def imported_modules(source: str) -> frozenset[str]:
+    """Return the top-level names of all modules that a program imports anywhere."""
     tree = parse(source) or ast.Module([], [])
-    named = [
+    names = [
         alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.Import)
         for alias in node.names
     ]
-    named += [
+    names += [
         node.module or ""
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and not node.level
     ]
-    return frozenset(name.partition(".")[0] for name in named)
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _programs(text: str) -> list[str]:
-    """Return what may be the program: fenced blocks in order, or all of an unfenced text."""
+    """Return candidate programs: fenced blocks in order, or the whole of an unfenced text."""
     blocks = [block for block in code_blocks(text) if block.language in {None, "python"}]
     codes = [block.code for block in blocks[:MAX_BLOCKS]]
     return codes if codes or "```" in text else [text]
@@ -191,10 +188,10 @@ def _chosen(tree: ast.Module, instruction: str, wanted: str | None) -> Definitio
 
 
 def _is_named(name: str, instruction: str) -> bool:
-    """Whether a task speaks of code by this name, and not of a thing that is called so."""
-    before, behind = r"(?:\b(?:function|method|class|called|named)\s+[`'\"]?|`)", r"\s*\("
-    told = rf"{before}{re.escape(name)}\b|\b{re.escape(name)}{behind}"
-    return re.search(told, instruction) is not None
+    """Whether a task names code so, rather than using the name as an ordinary word."""
+    before, after = r"(?:\b(?:function|method|class|called|named)\s+[`'\"]?|`)", r"\s*\("
+    pattern = rf"{before}{re.escape(name)}\b|\b{re.escape(name)}{after}"
+    return re.search(pattern, instruction) is not None
 
 
 def _is_testable(node: Definition) -> bool:
@@ -210,17 +207,17 @@ def _prints(node: ast.AST) -> bool:
 
 
 def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    gives = ast.Return | ast.Yield
-    return any(isinstance(part, gives) and part.value is not None for part in ast.walk(node))
+    results = ast.Return | ast.Yield
+    return any(isinstance(part, results) and part.value is not None for part in ast.walk(node))
 
 
-def _cut_down(tree: ast.Module, node: Definition) -> CallableSubject:
+def _subject(tree: ast.Module, node: Definition) -> CallableSubject:
     kept = reachable(tree, node.name)
     used = {part.id for root in kept for part in ast.walk(root) if isinstance(part, ast.Name)}
     body = [
         one
         for one in tree.body
-        if any(one is root for root in kept) or (isinstance(one, _IMPORTS) and _used(one, used))
+        if any(one is root for root in kept) or (isinstance(one, _IMPORTS) and _is_used(one, used))
     ]
     source = ast.unparse(ast.Module(body, []))
     return CallableSubject(
@@ -235,7 +232,7 @@ def _form(node: Definition) -> CallableKind:
 
 
 def _main_program(trees: Iterable[ast.Module]) -> CallableSubject | None:
-    """Take the first program that reads; one that does not always does the same."""
+    """Return the first program that reads input; one that does not has a constant output."""
     for tree in trees:
         if any(_reads(node) for node in ast.walk(tree)):
             body = ast.unparse(tree)
@@ -251,7 +248,7 @@ def _reads(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id == "input"
 
 
-def _used(node: ast.Import | ast.ImportFrom, names: Iterable[str]) -> bool:
+def _is_used(node: ast.Import | ast.ImportFrom, names: Iterable[str]) -> bool:
     bound = {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return True

@@ -1,11 +1,11 @@
-r"""What one definition needs of the program around it, and no more.
+r"""Extracts a definition from a program together with its dependencies.
 
-Promises: the parts that come out, in the program's order, bind every name that the definition
-reaches and that the program binds at its margin. Annotations and docstrings are gone, since they
-name types that snippets forget to import; well known names that were forgotten are imported.
+The extracted statements, in the program's order, bind every name that the definition reaches and
+that the program binds at top level. Annotations and docstrings are removed, since annotations often
+name types that snippets do not import; missing imports of well-known names are added.
 
 >>> parts = parts_of(ast.parse("import re\nx = 1\ndef f():\n    return x\nprint(f())"))
->>> [part.source for part in needed("f", parts)]
+>>> [part.source for part in dependencies_of("f", parts)]
 ['x = 1', 'def f():\n    return x']
 """
 
@@ -22,7 +22,7 @@ _BINDING = (
     ast.Assign,
     ast.AnnAssign,
 )
-_FORGOTTEN = {
+_IMPLIED_IMPORTS = {
     **{name: f"import {name}" for name in "math re itertools collections functools string".split()},
     **{name: f"import {name}" for name in "heapq bisect random datetime operator sys".split()},
     **dict.fromkeys(
@@ -31,30 +31,32 @@ _FORGOTTEN = {
     ),
     "reduce": "from functools import reduce",
 }
-"""Name -> the import that snippets leave out."""
+"""Name -> the import that snippets often omit."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePart:
-    """A statement at the margin that binds names."""
+    """A top-level statement that binds names."""
 
     source: str
-    """Its text, made anew."""
+    """Its source after unparsing."""
     binds: frozenset[str]
-    """Names that it gives a value."""
+    """Names that it binds."""
     uses: frozenset[str]
-    """Names that it reads anywhere in it."""
+    """Names that it reads anywhere."""
     modules: frozenset[str]
     """Top-level modules that it imports."""
 
 
 def parts_of(tree: ast.Module) -> tuple[SourcePart, ...]:
-    """Take the statements at the margin that only bind names; what prints or asks is left out."""
-    return tuple(_part(node) for node in tree.body if isinstance(node, _BINDING) and _is_calm(node))
+    """Return the top-level statements that only bind names, without those that read input."""
+    return tuple(
+        _part(node) for node in tree.body if isinstance(node, _BINDING) and not _reads_input(node)
+    )
 
 
-def needed(name: str, parts: Sequence[SourcePart]) -> tuple[SourcePart, ...]:
-    """Return the parts that a name needs, in their order, with imports that were forgotten."""
+def dependencies_of(name: str, parts: Sequence[SourcePart]) -> tuple[SourcePart, ...]:
+    """Return the parts that a name depends on, in order, after imports that the program omits."""
     binders: dict[str, list[int]] = {}
     for n, part in enumerate(parts):
         for bound in part.binds:
@@ -67,14 +69,13 @@ def needed(name: str, parts: Sequence[SourcePart]) -> tuple[SourcePart, ...]:
         wanted |= used
         waiting += used
     kept = [parts[n] for n in sorted(chosen)]
-    free = sorted(wanted - binders.keys())
-    imports = dict.fromkeys(_FORGOTTEN[one] for one in free if one in _FORGOTTEN)
+    unbound = sorted(wanted - binders.keys())
+    imports = dict.fromkeys(_IMPLIED_IMPORTS[one] for one in unbound if one in _IMPLIED_IMPORTS)
     return (*(_part(ast.parse(line).body[0]) for line in imports), *kept)
 
 
 def _part(node: ast.stmt) -> SourcePart:
-    bare = _Bare()
-    found = bare.visit(node)
+    found = _AnnotationStripper().visit(node)
     inside = list(ast.walk(found))
     uses = {one.id for one in inside if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
     modules = {name for one in inside for name in _imported(one)}
@@ -105,19 +106,19 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield (node.module or ".").split(".")[0]
 
 
-def _is_calm(node: ast.stmt) -> bool:
-    """Whether a statement does not wait for a person or a file when it is loaded."""
+def _reads_input(node: ast.stmt) -> bool:
+    """Whether an assignment calls `input` or `open`."""
     if not isinstance(node, ast.Assign | ast.AnnAssign):
-        return True
+        return False
     calls = (one.func for one in ast.walk(node) if isinstance(one, ast.Call))
-    return not any(isinstance(call, ast.Name) and call.id in {"input", "open"} for call in calls)
+    return any(isinstance(call, ast.Name) and call.id in {"input", "open"} for call in calls)
 
 
-class _Bare(ast.NodeTransformer):
-    """Takes annotations and docstrings away."""
+class _AnnotationStripper(ast.NodeTransformer):
+    """Removes annotations and docstrings."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        """Bare a function and what is in it."""
+        """Remove the docstring and all annotations of a function."""
         self.generic_visit(node)
         node.returns = None
         body = node.body
@@ -128,12 +129,12 @@ class _Bare(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - a name that ast calls
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        """Keep that a name is annotated, which makes it a field, but not with what."""
+        """Replace the annotation by `object`: the name must stay a field of its class."""
         self.generic_visit(node)
         node.annotation = ast.Name("object", ast.Load())
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
-        """Bare an argument."""
+        """Remove the annotation of a parameter."""
         node.annotation = None
         return node

@@ -1,20 +1,17 @@
-r"""The Python functions in a training answer that a benchmark's test could call.
+r"""Finds the Python functions in a training response that a benchmark's test could call.
 
-Promises: nothing is run; the same answer gives the same functions in the same order; a function's
-source holds what it needs of the answer and nothing else, so neither a script around it nor an
-input that it waits for gets in the way. Text that is no Python gives none, whatever it is.
-Does not read other languages, and leaves out what imports more than the standard library.
+Nothing is run, and the same response gives the same functions in the same order. A function's
+source has its dependencies and nothing else, so a script around it cannot wait for input or print.
+Text that is not Python gives no functions. Other languages are not read, and functions that import
+more than the standard library are excluded.
+
+A script becomes functions whose parameters are its leading literals or inputs: one function of the
+first, one of the first two, and so on, since it is unknown which of them are its input. Its result
+is what it prints last; the caller has to capture that.
 
 >>> [(found.name, found.least) for found in functions_of("def f(a, b=1):\n    return a")]
 [('f', 1)]
-
-Scripts read as functions: the values that they begin with become arguments.
-
-Promises: nothing is run. A script that gives names to literals, or asks for them, and then works
-with them gives a function of its first name, of its first two, and so on: no one can tell which of
-them are its input. What it prints last is what it answers; whoever calls it has to see to that.
-
->>> [ast.unparse(one) for one in as_functions(ast.parse("x = [1]\nprint(max(x))").body)]
+>>> [ast.unparse(one) for one in script_functions(ast.parse("x = [1]\nprint(max(x))").body)]
 ['def script(x):\n    print(max(x))']
 """
 
@@ -23,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evolcoder.code.dependencies import SourcePart, needed, parts_of
+from evolcoder.code.dependencies import SourcePart, dependencies_of, parts_of
 from evolcoder.code.normalize import blocks_of
 from evolcoder.code.python_ast import tree_of
 
@@ -32,21 +29,21 @@ MAX_STATEMENTS = 60
 _LITERAL = (ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Constant, ast.UnaryOp, ast.USub, ast.Load)
 
 
-def as_functions(body: Sequence[ast.stmt]) -> Iterator[ast.FunctionDef]:
-    """Make functions of the statements of a script that prints something."""
+def script_functions(body: Sequence[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    """Turn the statements of a script that prints into functions of its leading inputs."""
     if len(body) > MAX_STATEMENTS or not _prints(body):
         return
-    given = [(place, name) for place, node in enumerate(body) if (name := _given(node))]
-    for count in range(1, min(len(given), MAX_ARGUMENTS) + 1):
-        places = {place for place, _ in given[:count]}
-        names = [name for _, name in given[:count]]
+    inputs = [(place, name) for place, node in enumerate(body) if (name := _input_name(node))]
+    for count in range(1, min(len(inputs), MAX_ARGUMENTS) + 1):
+        places = {place for place, _ in inputs[:count]}
+        names = [name for _, name in inputs[:count]]
         rest = [node for place, node in enumerate(body) if place not in places]
         if len(set(names)) == count and rest:
-            yield _scripted_function(names, rest)
+            yield _script_function(names, rest)
 
 
-def _given(node: ast.stmt) -> str:
-    """Return the name that a statement gives to a literal or to what a person types."""
+def _input_name(node: ast.stmt) -> str:
+    """Return the name that a statement binds to a literal or to `input`, or ''."""
     match node:
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_input(value):
             return name
@@ -68,7 +65,7 @@ def _prints(body: Sequence[ast.stmt]) -> bool:
     )
 
 
-def _scripted_function(names: Sequence[str], body: list[ast.stmt]) -> ast.FunctionDef:
+def _script_function(names: Sequence[str], body: list[ast.stmt]) -> ast.FunctionDef:
     made = ast.parse(f"def script({', '.join(names)}):\n    pass").body[0]
     assert isinstance(made, ast.FunctionDef)
     made.body = body
@@ -76,13 +73,13 @@ def _scripted_function(names: Sequence[str], body: list[ast.stmt]) -> ast.Functi
 
 
 MAX_CHARS = 60_000
-"""Longer code is not looked at: a program of a benchmark has hundreds of characters."""
+"""Longest code that is read; a benchmark's program has hundreds of characters."""
 MAX_FUNCTIONS = 16
-"""Functions of one answer that are tried, first come first."""
-MAX_TRIES = 12
-"""Places that are tried for the end of code that no fence marks."""
-STAR = 3
-"""Arguments that `*args` is taken to stand for, at most."""
+"""Most functions per response, in order."""
+MAX_ENDS = 12
+"""Lines tried as the end of unfenced code."""
+MAX_VARARGS = 3
+"""Arguments that `*args` is assumed to accept."""
 
 Definition = ast.FunctionDef | ast.ClassDef
 _STARTS = ("def ", "class ", "import ", "from ", "@")
@@ -93,31 +90,32 @@ KINDS = {
     **dict.fromkeys(("dict", "Dict"), "mapping"),
     "str": "text",
 }
-"""Name of an annotation, or of a value's type -> the kind of value that it allows."""
+"""Name of an annotation or of a value's type -> kind of value."""
 _CACHES = frozenset({"cache", "lru_cache", "functools"})
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that could be called."""
+    """A callable function."""
 
     name: str
-    """As it is called: `f`, `Class().method`, `Class(*).method` where the class takes the
-    arguments, or `script` for statements that were made into a function."""
+    """Call expression: `f`, `Class().method`, `Class(*).method` where the class takes the
+    arguments, or `script` for a script."""
     source: str
     """The program that defines it, without annotations and docstrings."""
     least: int
-    """Positional arguments that it must get."""
+    """Required positional arguments."""
     most: int
-    """Positional arguments that it can get."""
+    """Accepted positional arguments."""
     returns: bool
-    """Whether it returns a value anywhere; else what it prints or changes is its answer."""
+    """Whether it returns a value anywhere; otherwise its result is its output or changed
+    arguments."""
     kinds: tuple[str, ...]
-    """Kind of value that each argument is annotated with; empty where it is not known."""
+    """Kind of value by each parameter's annotation; empty if unknown."""
 
 
 def functions_of(answer: str) -> tuple[Function, ...]:
-    """Find the functions of an answer, each definition once."""
+    """Find the distinct functions of a response."""
     found: dict[tuple[str, str], Function] = {}
     for code in python_of(answer):
         tree = tree_of(code)
@@ -129,7 +127,7 @@ def functions_of(answer: str) -> tuple[Function, ...]:
 
 
 def python_of(answer: str) -> Iterator[str]:
-    """Find what may be Python in an answer: its fenced blocks, or else the code amid its prose."""
+    """Yield possible Python code of a response: its fenced blocks, or code within its prose."""
     blocks = blocks_of(answer) if "```" in answer or "~~~" in answer else []
     for block in blocks:
         if block.language in {None, "python"} and len(block.code) <= MAX_CHARS:
@@ -138,15 +136,15 @@ def python_of(answer: str) -> Iterator[str]:
         if tree_of(answer):
             yield answer
         elif "def " in answer:
-            yield _amid_prose(answer)
+            yield _code_within_prose(answer)
 
 
-def _amid_prose(answer: str) -> str:
-    """Return the most lines from the first definition on that parse, or nothing."""
+def _code_within_prose(answer: str) -> str:
+    """Return the longest run of lines from the first definition on that parses, or ''."""
     lines = answer.split("\n")
     first = next((n for n, line in enumerate(lines) if line.startswith(_STARTS)), len(lines))
-    margins = [n for n, line in enumerate(lines) if n > first and line[:1].strip()]
-    for end in [len(lines), *margins[: -MAX_TRIES - 1 : -1]]:
+    unindented = [n for n, line in enumerate(lines) if n > first and line[:1].strip()]
+    for end in [len(lines), *unindented[: -MAX_ENDS - 1 : -1]]:
         code = "\n".join(lines[first:end])
         if tree_of(code):
             return code
@@ -162,17 +160,17 @@ def _of_tree(tree: ast.Module) -> Iterator[Function]:
             for node in definitions:
                 yield from _of_definition(node, parts, annotated)
         else:
-            for script in as_functions(tree.body):
+            for script in script_functions(tree.body):
                 source = ast.unparse(ast.fix_missing_locations(script))
                 yield _function("script", source, script, bound=0)
-    except (RecursionError, ValueError):  # too deep, or a number too long to be written anew
+    except (RecursionError, ValueError):  # too deep, or a number too long to unparse
         return
 
 
 def _of_definition(
     node: Definition, parts: Sequence[SourcePart], annotated: Mapping[int, tuple[str, ...]]
 ) -> Iterator[Function]:
-    chosen = needed(node.name, parts)
+    chosen = dependencies_of(node.name, parts)
     if not _importable(chosen) or not _is_plain(node):
         return
     source = "\n".join(part.source for part in chosen)
@@ -180,29 +178,29 @@ def _of_definition(
         if not _is_empty(node):
             yield _function(node.name, source, node, bound=0, kinds=annotated[id(node)])
         return
-    made = next((one for one in _methods(node) if one.name == "__init__"), None)
+    init = next((one for one in _methods(node) if one.name == "__init__"), None)
     for method in _methods(node):
         if not method.name.startswith("_") and not _is_empty(method):
             yield from _of_method(
-                node.name, made, method, source=source, kinds=annotated[id(method)]
+                node.name, init, method, source=source, kinds=annotated[id(method)]
             )
 
 
 def _of_method(
     owner: str,
-    made: ast.FunctionDef | None,
+    init: ast.FunctionDef | None,
     method: ast.FunctionDef,
     *,
     source: str,
     kinds: Sequence[str],
 ) -> Iterator[Function]:
-    """Call a method of an object that needs nothing, or one that needs nothing of an object."""
+    """Yield a method if the constructor or the method itself requires no arguments."""
     bound = 0 if "staticmethod" in _decorators(method) else 1
-    if made is None or _arity(made.args, bound=1)[0] == 0:
+    if init is None or _arity(init.args, bound=1)[0] == 0:
         name = f"{owner}().{method.name}"
         yield _function(name, source, method, bound=bound, kinds=kinds[bound:])
     elif _arity(method.args, bound=bound)[0] == 0:
-        least, most = _arity(made.args, bound=1)
+        least, most = _arity(init.args, bound=1)
         name = f"{owner}(*).{method.name}"
         yield Function(name, source, least, most, _returns(method), ())
 
@@ -224,12 +222,15 @@ def _returns(node: ast.FunctionDef) -> bool:
 
 
 def _arity(args: ast.arguments, *, bound: int) -> tuple[int, int]:
-    """Return how many positional arguments a call must and can have."""
+    """Return the numbers of required and accepted positional arguments, without `bound` first ones.
+
+    (99, 0) if a keyword argument is required.
+    """
     most = len(args.posonlyargs) + len(args.args) - bound
     least = max(0, most - len(args.defaults))
     if any(default is None for default in args.kw_defaults):
         return 99, 0
-    return least, max(most, STAR) if args.vararg else most
+    return least, max(most, MAX_VARARGS) if args.vararg else most
 
 
 def _kinds(args: ast.arguments) -> tuple[str, ...]:
@@ -252,7 +253,7 @@ def _methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
 
 
 def _is_plain(node: Definition) -> bool:
-    """Whether nothing stands around a definition that we do not know."""
+    """Whether a class has no bases and a function no decorators but caches."""
     if isinstance(node, ast.ClassDef):
         return not node.bases or [ast.unparse(base) for base in node.bases] == ["object"]
     return _decorators(node) <= _CACHES
@@ -264,7 +265,7 @@ def _decorators(node: ast.FunctionDef) -> set[str]:
 
 
 def _is_empty(node: ast.FunctionDef) -> bool:
-    """Whether a body does nothing: a stub."""
+    """Whether a function is a stub."""
     return all(
         isinstance(line, ast.Pass)
         or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))

@@ -1,12 +1,12 @@
-r"""Python rewritten so that it counts its own work, and can be ended by a count instead of a clock.
+r"""Instruments Python source so that it counts its work and can be stopped by a work limit.
 
-Promises: the same program on the same input does the same work on every machine, under any load.
-Every turn of a loop or a comprehension and every entry of a function or lambda spends one unit; a
-range or permutations that are given to a call spend their length, and a power, a shift or a product
-that a name gathers what its digits take, since C works through these out of sight. What is endless
-in Python spends for ever: the unit of a loop is spent outside of whatever the loop's body catches.
-Does not count other work within C, nor what `exec` runs; the meter that it spends from is the
-runner's (`decontamination.execution.sandbox_prefilter`).
+The same program on the same input does the same work on every machine and under any load. Every
+iteration of a loop or comprehension and every call of a function or lambda costs one unit. A range
+or permutations passed to a call cost their length; powers, shifts and accumulated products cost
+according to their size, since C code does that work. An endless loop in Python always exceeds its
+limit: the unit of an iteration is spent outside of what the loop's body can catch.
+Other work in C, and code run by `exec`, is not counted. The functions that spend units are provided
+by the runner (`decontamination.execution.sandbox_prefilter`).
 
 >>> print(counted("def f(n):\n    return [m for m in range(n)]"))
 def f(n):
@@ -19,25 +19,27 @@ import ast
 from evolcoder.code.python_ast import tree_of
 
 SPEND, RANGED = "_spend_", "_ranged_"
-"""Names that the rewritten program calls: a unit of work, and the work in a range."""
+"""Functions that instrumented code calls: spend one unit, and spend the length of an iterable."""
 POWER, SHIFT, FACTOR = "_power_", "_shift_", "_factor_"
-"""Names of what makes numbers that may be very long: powers, shifts, and factors of products."""
-LONG = frozenset("range permutations combinations combinations_with_replacement product".split())
-"""Calls whose members C may walk through."""
-TAKERS = frozenset("list tuple set frozenset sorted".split())
-"""Calls that walk through what a name stands for, once."""
-PLAIN_POWER = 8
-"""A literal exponent up to this is left as it is."""
+"""Functions that replace powers, shifts and factors of products, whose results may be huge."""
+LONG_ITERABLES = frozenset(
+    "range permutations combinations combinations_with_replacement product".split()
+)
+"""Calls whose results C code may iterate over."""
+CONSUMERS = frozenset("list tuple set frozenset sorted".split())
+"""Calls that iterate over their argument."""
+MAX_PLAIN_EXPONENT = 8
+"""Largest literal exponent that is not instrumented."""
 
 
 def counted(source: str) -> str | None:
-    """Rewrite a program; None if it is no Python, or none that can be written anew."""
+    """Return the instrumented program; None if it does not parse or cannot be unparsed."""
     tree = tree_of(source)
     if tree is None:
         return None
     try:
-        return ast.unparse(ast.fix_missing_locations(_Counted().visit(tree)))
-    except (RecursionError, ValueError):  # the latter of a number too long to be written
+        return ast.unparse(ast.fix_missing_locations(_Instrumenter().visit(tree)))
+    except (RecursionError, ValueError):  # ValueError: a number too long to unparse
         return None
 
 
@@ -45,8 +47,8 @@ def _call(name: str, *arguments: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), [*arguments], [])
 
 
-class _Counted(ast.NodeTransformer):
-    """Puts the spending in."""
+class _Instrumenter(ast.NodeTransformer):
+    """Inserts the calls that spend work."""
 
     def _body(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
@@ -60,34 +62,36 @@ class _Counted(ast.NodeTransformer):
     visit_For = visit_AsyncFor = visit_While = _body  # noqa: N815 - names that ast calls
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        """Spend one unit, which is true, and go on."""
+        """Spend one unit before the body; the call returns True."""
         self.generic_visit(node)
         node.body = ast.BoolOp(ast.And(), [_call(SPEND), node.body])
         return node
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
-        """Spend one unit for every member, which passes for a condition that holds."""
+        """Spend one unit per member, as a condition that is always true."""
         self.generic_visit(node)
         node.ifs.insert(0, _call(SPEND))
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Charge what something in C may walk through."""
+        """Spend the length of arguments that C code may iterate over."""
         self.generic_visit(node)
-        is_taker = _name_of(node) in TAKERS
+        is_consumer = _name_of(node) in CONSUMERS
         node.args = [
-            _call(RANGED, one) if _name_of(one) in LONG or (is_taker and _is_name(one)) else one
+            _call(RANGED, one)
+            if _name_of(one) in LONG_ITERABLES or (is_consumer and isinstance(one, ast.Name))
+            else one
             for one in node.args
         ]
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """Charge powers and shifts, which can take as long as one likes."""
+        """Replace powers and shifts, whose cost is unbounded."""
         self.generic_visit(node)
-        return _grown(node.op, node.left, node.right) or node
+        return _power_or_shift(node.op, node.left, node.right) or node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        """Do so where a name takes the result, and charge a product that it gathers."""
+        """Replace powers and shifts, and charge factors of accumulated products."""
         self.generic_visit(node)
         if not isinstance(node.target, ast.Name):
             return node
@@ -95,11 +99,11 @@ class _Counted(ast.NodeTransformer):
         if isinstance(node.op, ast.Mult):
             node.value = _call(FACTOR, before, node.value)
             return node
-        grown = _grown(node.op, before, node.value)
-        return ast.Assign([node.target], grown) if grown else node
+        replacement = _power_or_shift(node.op, before, node.value)
+        return ast.Assign([node.target], replacement) if replacement else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        """Charge a product of which a name's own value is a factor, and that it takes."""
+        """Charge factors of products of the form `x = x * y` and `x = y * x`."""
         self.generic_visit(node)
         match node:
             case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(one), ast.Mult()) as made) if (
@@ -114,7 +118,7 @@ class _Counted(ast.NodeTransformer):
 
 
 def _name_of(node: ast.expr) -> str:
-    """Return the last name of what a call calls; empty for anything else."""
+    """Return the last part of a called function's name; empty for other expressions."""
     if not isinstance(node, ast.Call):
         return ""
     match node.func:
@@ -123,20 +127,18 @@ def _name_of(node: ast.expr) -> str:
     return ""
 
 
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name)
-
-
-def _grown(op: ast.operator, left: ast.expr, right: ast.expr) -> ast.Call | None:
-    """Write the call that stands for a power or a shift; None for all else."""
+def _power_or_shift(op: ast.operator, left: ast.expr, right: ast.expr) -> ast.Call | None:
+    """Return the call that replaces a power or a left shift; None for other operators."""
     if isinstance(op, ast.LShift):
         return _call(SHIFT, left, right)
-    return _call(POWER, left, right) if isinstance(op, ast.Pow) and not _is_plain(right) else None
+    if isinstance(op, ast.Pow) and not _is_small_literal(right):
+        return _call(POWER, left, right)
+    return None
 
 
-def _is_plain(exponent: ast.expr) -> bool:
+def _is_small_literal(exponent: ast.expr) -> bool:
     return (
         isinstance(exponent, ast.Constant)
         and isinstance(exponent.value, int | float)
-        and exponent.value <= PLAIN_POWER
+        and exponent.value <= MAX_PLAIN_EXPONENT
     )

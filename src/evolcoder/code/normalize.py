@@ -1,8 +1,8 @@
-r"""Texts in the form in which leaks are looked for: words, tokens of code, and statements of code.
+r"""Normalizes texts for leak detection: into words, code tokens and code statements.
 
-Promises: names, comments, docstrings, annotations, layout and kind of quotes are gone, so that code
-with other names gives the same; every step is linear in the text and takes any text, broken code
-and bombs included. Does not promise that unlike code never looks alike: who compares weighs.
+Names, comments, docstrings, annotations, layout and the kind of quotes are removed, so that renamed
+code gives the same result. Every step is linear in the text and accepts any text, including broken
+and hostile code. Different code may normalize to the same form; the comparison has to weigh that.
 
 >>> code_tokens("x = foo(y)  # call", "python") == code_tokens("total = foo( n )", "python")
 True
@@ -21,7 +21,7 @@ from evolcoder.code.python_ast import tree_of
 from evolcoder.text import CodeBlock, code_blocks
 
 MAX_PARSED = 100_000
-"""Longest code in characters that is parsed; longer code is only cut into tokens."""
+"""Longest code in characters that is parsed; longer code is only tokenized."""
 _WORD = re.compile(r"[^\W_]+")
 _LATE_FENCE = re.compile(r"(?<=[^\s`])[ \t]*(?=```[\w+#.-]*[ \t\r]*$)", re.MULTILINE)
 _TEXT = r'"(?:[^"\\\n]++|\\.)*+"?' + r"|'(?:[^'\\\n]++|\\.)*+'?"
@@ -49,7 +49,7 @@ _LEXERS = {
     **dict.fromkeys(("lua", "sql", "haskell"), _lexer(_DASH)),
     "racket": _lexer(_SEMICOLON),
 }
-"""Language -> how its comments are told; all others have those of Python."""
+"""Language -> lexer with its comment syntax; other languages use Python's."""
 
 _KEYWORDS = frozenset(
     [
@@ -59,7 +59,7 @@ _KEYWORDS = frozenset(
         struct namespace template typename unsigned int float double char bool""".split(),
     ]
 )
-"""Words that no program can choose for a name of its own, in one language or another."""
+"""Reserved words of all languages together."""
 _LIBRARY = frozenset(
     [
         *(name for name in dir(builtins) if not name.startswith("_")),
@@ -68,36 +68,36 @@ _LIBRARY = frozenset(
         length size println printf math re collections itertools functools heapq np pd""".split(),
     ]
 )
-"""Names that mean the same in all programs, where a program has not chosen them itself."""
+"""Library names, which are kept unless a program redefines them."""
 
 
 @dataclass(frozen=True, slots=True)
 class NormalizedText:
-    """A text in all of its normal forms."""
+    """A text in its normal forms."""
 
     words: tuple[str, ...]
-    """Lower-case words; parts of a name in snake case are words."""
+    """Lower-case words; a name in snake case is split into words."""
     tokens: tuple[tuple[str, ...], ...]
-    """Tokens of each piece of code."""
+    """Tokens of each code block."""
     statements: frozenset[str]
     """Statements of all code."""
 
 
 def read(text: str) -> NormalizedText:
-    """Read a task or an answer; code is what stands in fences, or all of it where none do."""
+    """Normalize a task or a response; code is the fenced text, or the whole text without fences."""
     parts = code_parts(text)
-    said = frozenset[str]().union(*(statements(code, language) for language, code in parts))
+    found = frozenset[str]().union(*(statements(code, language) for language, code in parts))
     tokens = tuple(code_tokens(code, language) for language, code in parts)
-    return NormalizedText(words_of(text), tokens, said)
+    return NormalizedText(words_of(text), tokens, found)
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """Split a text into lower-case words; parts of a name in snake case are words."""
+    """Split a text into lower-case words; a name in snake case is split into words."""
     return tuple(_WORD.findall(text.lower()))
 
 
 def code_parts(text: str) -> list[tuple[str, str]]:
-    """Return the pieces of code in a text as (language, code); without a fence, all of it."""
+    """Return the code blocks of a text as (language, code); without a fence, the whole text."""
     blocks = [(block.language or "python", block.code) for block in blocks_of(text)]
     return blocks or [("python", text)]
 
@@ -108,25 +108,27 @@ def blocks_of(text: str) -> list[CodeBlock]:
 
 
 def code_tokens(code: str, language: str) -> tuple[str, ...]:
-    """Cut code into tokens; a chosen name is `v`, so that runs may begin anywhere."""
+    """Tokenize code; every user-defined name is `v`, so that matches may start anywhere."""
     return tuple("v" if name else word for word, name in _tokens(code, language) if word != "\n")
 
 
 def statements(code: str, language: str) -> frozenset[str]:
-    """Return code's statements, each with its names counted from its own beginning.
+    """Return the statements of code, with names numbered within each statement.
 
-    Where Python cannot be parsed, and in other languages, lines stand for statements.
+    For Python that does not parse, and for other languages, lines are used as statements.
     """
     tree = _tree(code) if language == "python" else None
     return lines(code, language) if tree is None else frozenset(_statements(tree))
 
 
-_HEADS = frozenset(["import", "from", "def", "class", "using", "package", "use", "require"])
-"""Beginnings of lines that say nothing about how a problem is solved."""
+_IGNORED_STARTS = frozenset(
+    ["import", "from", "def", "class", "using", "package", "use", "require"]
+)
+"""First tokens of lines that do not contribute to a solution."""
 
 
 def lines(code: str, language: str) -> frozenset[str]:
-    """Return code's lines as tokens, each with its names counted from its own beginning."""
+    """Return the lines of code as tokens, with names numbered within each line."""
     found: set[str] = set()
     line: list[str] = []
     names: dict[str, str] = {}
@@ -134,18 +136,18 @@ def lines(code: str, language: str) -> frozenset[str]:
         if word != "\n":
             line.append(names.setdefault(word, f"v{len(names)}") if name else word)
             continue
-        if len(line) > 1 and line[0] not in _HEADS:
+        if len(line) > 1 and line[0] not in _IGNORED_STARTS:
             found.add(" ".join(line))
         line, names = [], {}
     return frozenset(found)
 
 
 def _tokens(code: str, language: str) -> Iterator[tuple[str, bool]]:
-    """Yield tokens, each with whether it is a name that somebody chose."""
+    """Yield tokens, each with whether it is a user-defined name."""
     for found in _LEXERS.get(language, _BY_HASH).finditer(code):
         match found.lastgroup:
             case "name":
-                yield found[0], _is_chosen(found[0], code, found.start(), found.end())
+                yield found[0], _is_user_defined(found[0], code, found.start(), found.end())
             case "text":
                 yield f'"{found[0][1:].rstrip(found[0][0])}"', False
             case "comment":
@@ -154,8 +156,8 @@ def _tokens(code: str, language: str) -> Iterator[tuple[str, bool]]:
                 yield found[0], False
 
 
-def _is_chosen(name: str, code: str, start: int, end: int) -> bool:
-    """Whether a name is a program's own: what is called or comes behind a dot may be known."""
+def _is_user_defined(name: str, code: str, start: int, end: int) -> bool:
+    """Whether a name is user-defined; a library name is, unless it is called or an attribute."""
     if name in _KEYWORDS:
         return False
     return name not in _LIBRARY or (code[end : end + 1] != "(" and code[start - 1 : start] != ".")
@@ -166,19 +168,19 @@ def _tree(code: str) -> ast.Module | None:
 
 
 def _statements(tree: ast.Module) -> Iterator[str]:
-    """Walk over all statements without recursion, and write down each without its body."""
+    """Yield all statements, each without its body; not recursive."""
     known = _LIBRARY - _bound(tree)
     waiting: list[ast.stmt] = [*tree.body]
     while waiting:
         node = waiting.pop()
-        written = _written(node, waiting, known)
+        text = _statement_text(node, waiting, known)
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if not is_docstring and not isinstance(node, _WITHOUT_NEWS):
-            yield written
+        if not is_docstring and not isinstance(node, _IGNORED_STATEMENTS):
+            yield text
 
 
 def _bound(tree: ast.Module) -> set[str]:
-    """Return the names that a program gives a meaning of its own."""
+    """Return the names that a program binds."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
@@ -188,16 +190,16 @@ def _bound(tree: ast.Module) -> set[str]:
     return found
 
 
-_WITHOUT_NEWS = (
+_IGNORED_STATEMENTS = (
     ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Pass
 )
-"""Statements that say nothing about how a problem is solved."""
-_LEFT_OUT = (ast.expr_context, ast.TypeIgnore, ast.alias)
+"""Statements that do not contribute to a solution."""
+_IGNORED_NODES = (ast.expr_context, ast.TypeIgnore, ast.alias)
 
 
-def _written(statement: ast.stmt, bodies: list[ast.stmt], known: frozenset[str]) -> str:
-    """Write a statement as words in the order of its parts; statements in it go to `bodies`."""
-    said: list[str] = []
+def _statement_text(statement: ast.stmt, bodies: list[ast.stmt], known: frozenset[str]) -> str:
+    """Return a statement's nodes in pre-order as words; nested statements go to `bodies`."""
+    parts: list[str] = []
     names: dict[str, str] = {}
     waiting: list[ast.AST] = [statement]
     while waiting:
@@ -205,15 +207,15 @@ def _written(statement: ast.stmt, bodies: list[ast.stmt], known: frozenset[str])
         if isinstance(node, ast.stmt) and node is not statement:
             bodies.append(node)
             continue
-        if isinstance(node, _LEFT_OUT):
+        if isinstance(node, _IGNORED_NODES):
             continue
-        said.append("Assign" if isinstance(node, ast.AnnAssign) else type(node).__name__)
-        said.extend(_leaf(node, names, known))
-        waiting.extend(reversed(_parts(node)))
-    return " ".join(said)
+        parts.append("Assign" if isinstance(node, ast.AnnAssign) else type(node).__name__)
+        parts.extend(_leaf(node, names, known))
+        waiting.extend(reversed(_children(node)))
+    return " ".join(parts)
 
 
-def _parts(node: ast.AST) -> list[ast.AST]:
+def _children(node: ast.AST) -> list[ast.AST]:
     if isinstance(node, ast.AnnAssign):
         return [node.target] if node.value is None else [node.target, node.value]
     return list(ast.iter_child_nodes(node))
@@ -234,5 +236,5 @@ def _leaf(node: ast.AST, names: dict[str, str], known: frozenset[str]) -> tuple[
 def _number(value: float) -> str:
     try:
         return repr(value)
-    except ValueError:  # an integer of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python converts
         return "huge"

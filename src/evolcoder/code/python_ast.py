@@ -1,13 +1,10 @@
-"""Python source that nobody vouches for, read as a tree and never run.
+"""Parses untrusted Python source without running it.
+
+Any text, including huge or deeply nested ones, gives a tree or None, never an exception or a
+warning. `parse` also rejects sources over `MAX_CHARS`, and trees that cannot be unparsed.
 
 >>> tree_of("x = 1") is None, tree_of("x = ") is None
 (False, True)
-
-Read Python source that nobody vouches for, as a tree, without running it.
-
-Promises: whatever the text is (not Python, a megabyte, nested a thousand deep), the answer is a
-tree or None, never an exception, and nothing is warned of. Sources over `MAX_CHARS` are
-not looked at.
 """
 
 import ast
@@ -17,7 +14,7 @@ from collections.abc import Iterator
 
 
 def tree_of(code: str) -> ast.Module | None:
-    """Parse Python without a word about its odd escapes; None if it is no Python."""
+    """Parse Python without syntax warnings; None if it does not parse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -27,16 +24,16 @@ def tree_of(code: str) -> ast.Module | None:
 
 
 MAX_CHARS = 60_000
-"""Longest source that is read; answers are a few thousand characters long."""
+"""Longest source that `parse` accepts; responses have a few thousand characters."""
 MAX_NODES = 40_000
-"""Most nodes of a tree that is worked on."""
+"""Most nodes of a tree that `parse` accepts."""
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def parse(source: str) -> ast.Module | None:
-    """Return the tree of a source, or None where it is not Python, too long or too deep."""
+    """Parse a source; None if it is not Python, too long, too large or too deeply nested."""
     if len(source) > MAX_CHARS:
         return None
     tree = tree_of(source)
@@ -50,7 +47,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def compiles(source: str) -> bool:
-    """Tell whether Python's compiler takes a source; nothing of it runs."""
+    """Whether a source compiles; it is not run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -61,7 +58,7 @@ def compiles(source: str) -> bool:
 
 
 def definitions(tree: ast.Module) -> dict[str, Definition]:
-    """Return the functions and classes at the top level; of one name the last counts."""
+    """Return the top-level functions and classes by name; later definitions replace earlier."""
     return {
         node.name: node
         for node in tree.body
@@ -70,15 +67,14 @@ def definitions(tree: ast.Module) -> dict[str, Definition]:
 
 
 def is_main_guard(node: ast.stmt) -> bool:
-    """Tell whether a statement is `if __name__ == "__main__":`."""
+    """Whether a statement is `if __name__ == "__main__":`."""
     return isinstance(node, ast.If) and "__name__" in _names(node.test)
 
 
 def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
-    """Return the top-level statements that calling an entry point can reach, in source order.
+    """Return the top-level statements that an entry point depends on by name, in source order.
 
-    Reached is by name: a function that is named in one that is reached is reached too. Where the
-    entry point is not defined, that is everything but the main guard.
+    If the entry point is not defined, these are all statements but the main guard.
     """
     body = [node for node in tree.body if not is_main_guard(node)]
     binders: dict[str, list[int]] = {}
@@ -92,7 +88,7 @@ def reachable(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
     while waiting:
         found = set(binders.get(waiting.pop(), ())) - reached
         reached |= found
-        names = {name for place in found for name in _free(body[place])} - wanted
+        names = {name for place in found for name in _free_names(body[place])} - wanted
         wanted |= names
         waiting += names
     return [body[place] for place in sorted(reached)]
@@ -107,8 +103,8 @@ def _bound(node: ast.stmt) -> Iterator[str]:
             yield part.id
 
 
-def _free(node: ast.stmt) -> set[str]:
-    """Return the names that a statement takes from outside; a parameter called alike is another."""
+def _free_names(node: ast.stmt) -> set[str]:
+    """Return the free names of a statement, without parameters and local variables."""
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return _names(node)
     try:

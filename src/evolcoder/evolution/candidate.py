@@ -1,6 +1,9 @@
-"""A draft: what came back, made into a task, with the words that the rules look at.
+"""A candidate evolution with its tokenized texts, as the rules read it.
 
-Promises: a text is split into words once, whatever number of rules look at it.
+Every text is tokenized once, however many rules read it.
+
+>>> tokenize("Sort the lists.").content_words == {"sort", "list"}
+True
 """
 
 from dataclasses import dataclass
@@ -13,92 +16,93 @@ from evolcoder.text import STOP_WORDS, CodeBlock, words
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedReply:
+class TokenizedText:
     """A text with its words."""
 
     text: str
     """The text."""
     words: tuple[str, ...]
     """Its words, in order."""
-    said: str
-    """Its words with one blank between, before and behind: phrases are looked up in it."""
+    padded_words: str
+    """Its words separated and surrounded by single blanks, for phrase searches."""
     distinct: frozenset[str]
-    """Its words, each once."""
-    telling: frozenset[str]
-    """Its words that say something, in a crude singular."""
+    """Its distinct words."""
+    content_words: frozenset[str]
+    """Its distinct words without stop words, with a plural `s` removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateTask:
-    """An evolution before it is judged, with what it is judged by."""
+    """A proposed evolution and everything the rules need to judge it."""
 
     parent: Task
-    """The task that it was made from."""
-    before: ParsedReply
+    """The parent task."""
+    before: TokenizedText
     """The parent's text."""
-    after: ParsedReply
-    """The new task's text, without a bait."""
-    added: ParsedReply | None
-    """The sentences that were put behind the parent's, if it was made so."""
-    bait: CodeBlock | None
-    """The piece of wrong code that came with it."""
+    after: TokenizedText
+    """The new task's text, without its distractor."""
+    added: TokenizedText | None
+    """The sentences added to the parent, if the task was made by addition."""
+    distractor: CodeBlock | None
+    """The distractor code, if any."""
     cut_off: bool
-    """Whether the answer ended at the length limit, and the task with it."""
+    """Whether the length limit truncated the task."""
     heuristic: Heuristic
-    """What was asked for."""
+    """The heuristic that was applied."""
     rules: EliminateConfig
-    """The limits."""
+    """Limits of the rules."""
 
     @property
     def new_words(self) -> frozenset[str]:
-        """The words that the new task says and its parent does not, empty phrases left out."""
-        return self.after.telling - self.before.telling - EMPTY_WORDS
+        """Content words that the parent lacks, without filler words."""
+        return self.after.content_words - self.before.content_words - EMPTY_WORDS
 
-    def newly_says(self, known: Phrases) -> str:
-        """Return the first phrase that the new task says and its parent does not, or ''."""
-        said, before = self.after.said, self.before.said
+    def new_phrase(self, known: Phrases) -> str:
+        """Return the first of the phrases that is in the new task and not in its parent, or ''."""
+        after, before = self.after.padded_words, self.before.padded_words
         for key in sorted(known.keys() & self.after.distinct):
             for phrase in known[key]:
-                if phrase in said and phrase not in before:
+                if phrase in after and phrase not in before:
                     return phrase.strip()
         return ""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it adds so little that another candidate may do better."""
+        """Whether it adds so little that another attempt may do better."""
         asks_for_more = self.heuristic.holds is TaskContents.NOTHING
         return asks_for_more and len(self.new_words) < self.rules.doubtful_words
 
 
 @dataclass(frozen=True, slots=True)
 class RuleViolation:
-    """Why a draft cannot be kept."""
+    """Why a candidate is rejected."""
 
     reason: Reason
-    """Which rule."""
+    """The violated rule's reason."""
     detail: str
-    """What was seen."""
+    """Evidence."""
 
 
-def read(text: str) -> ParsedReply:
-    """Split a text for the rules."""
+def tokenize(text: str) -> TokenizedText:
+    """Split a text into words."""
     split = words(text)
     distinct = frozenset(split)
-    said = distinct - STOP_WORDS
-    plurals = [word for word in said if word[-1] == "s" and len(word) > 3 and word[-2] != "s"]
-    telling = said.difference(plurals).union([word[:-1] for word in plurals])
-    return ParsedReply(text, tuple(split), f" {' '.join(split)} ", distinct, telling)
+    content = distinct - STOP_WORDS
+    plurals = [word for word in content if word[-1] == "s" and len(word) > 3 and word[-2] != "s"]
+    singular = content.difference(plurals).union([word[:-1] for word in plurals])
+    return TokenizedText(text, tuple(split), f" {' '.join(split)} ", distinct, singular)
 
 
-def joined(text: str, before: ParsedReply, added: ParsedReply) -> ParsedReply:
-    """Make the reading of a text that is a parent with sentences put into it.
+def concatenate(text: str, before: TokenizedText, added: TokenizedText) -> TokenizedText:
+    """Combine the tokens of a parent and of the sentences added to it; `text` is the whole.
 
-    The sentences' words come last, though data may stand behind them: no rule minds.
+    The added words come last, also where the parent's data follows them in the text: no rule
+    depends on that order.
     """
-    return ParsedReply(
+    return TokenizedText(
         text,
         before.words + added.words,
-        f"{before.said}{added.said[1:]}",
+        f"{before.padded_words}{added.padded_words[1:]}",
         before.distinct | added.distinct,
-        before.telling | added.telling,
+        before.content_words | added.content_words,
     )

@@ -1,11 +1,12 @@
-"""The heuristics as data: what each asks for, its worked examples, and the tasks it suits.
+"""The heuristics of Code Evol-Instruct as data, and the choice among them.
 
-The ideas are those of Code Evol-Instruct (arXiv 2306.08568); every word here is our own. A small
-model copies what it is shown rather than what it is told, so each heuristic comes with two worked
-examples, and those hold what goes wrong most: data that must stay, a language that must not change.
+The ideas are those of the paper (arXiv 2306.08568); the prompts are written for this project. Small
+models copy examples rather than follow instructions, so each heuristic has worked examples that
+cover the most frequent mistakes: lost input data, a changed programming language.
+The choice depends on seed, task and round only. A model may not follow the heuristic; `rules`
+checks that.
 
-Promises: the choice depends on seed, task and round alone. Does not promise that a model does what
-a heuristic asks; `eliminate` looks at that.
+>>> heuristic = choose(resolve(config.evolve), config.seed, task, round=1)   # doctest: +SKIP
 """
 
 import re
@@ -21,7 +22,7 @@ from evolcoder.text import WantedOutput, wanted_output
 
 
 class TaskContents(StrEnum):
-    """What an evolution must hold to be what its heuristic says."""
+    """What an evolution must contain to satisfy its heuristic. Values are config values."""
 
     NOTHING = "nothing"
     BAIT = "bait"
@@ -29,16 +30,16 @@ class TaskContents(StrEnum):
 
 
 class ExampleForm(StrEnum):
-    """What the evolver answers with."""
+    """Form of the evolver's answer. Values are config values."""
 
     TASK = "task"
-    """The whole new task, after a `New task:` if a plan stands before it."""
+    """The whole new task, after `New task:` if a plan precedes it."""
     ADDITION = "addition"
-    """Sentences to be put behind the parent's prose; for a bait, after its code."""
+    """Sentences to insert after the parent's prose; with a distractor, its code comes first."""
 
 
 class Applicability(StrEnum):
-    """The tasks that a heuristic makes sense for."""
+    """The tasks that a heuristic applies to. Values are config values."""
 
     ANY = "any"
     CODE = "code"
@@ -47,12 +48,12 @@ class Applicability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkedExample:
-    """A task and the evolver's answer to it, shown as an earlier turn of the chat."""
+    """A few-shot example: a task and the evolver's answer to it."""
 
     task: str
-    """A task before."""
+    """The original task."""
     answer: str
-    """The answer in the form that the heuristic asks for."""
+    """The answer in the form of the heuristic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +61,21 @@ class Heuristic:
     """One way to make a task harder."""
 
     name: str
-    """As stored with every task that it made."""
+    """Name, stored with every task that it made."""
     weight: float
-    """Relative chance of being picked."""
+    """Relative probability of being chosen."""
     template: str
-    """What the evolver is asked; `{task}` stands for the task."""
+    """Prompt; `{task}` is replaced by the task."""
     examples: tuple[WorkedExample, ...] = ()
-    """Worked examples, put through the template."""
+    """Worked examples, rendered with the template."""
     form: ExampleForm = ExampleForm.TASK
-    """What it asks the evolver to answer with."""
+    """Requested form of the answer."""
     holds: TaskContents = TaskContents.NOTHING
-    """What its evolutions must hold."""
+    """What its evolutions must contain."""
     suits: Applicability = Applicability.ANY
-    """The tasks that it is picked for."""
+    """The tasks that it applies to."""
     origin: str = "evolcoder"
-    """Who wrote it."""
+    """Author of the template."""
 
 
 BUILT_IN: tuple[Heuristic, ...] = (
@@ -222,33 +223,36 @@ _GROWS = re.compile(
     r"|duplicate|sequence|series|fibonacci|prime|palindrome|permutation|substring|median|maximum"
     r"|minimum|merge|anagram|linked|stack|queue|subset|divisor|rotat\w+|revers\w+|travers\w+)s?\b"
 )
-"""Looked for in lower case, which takes half the time of a search without regard to case."""
+"""Searched for in lower-cased text, which is twice as fast as a case-insensitive search."""
 _NOT_ALGORITHMIC = frozenset({"html", "css", "sql"})
 
 
 def resolve(config: EvolveConfig) -> tuple[Heuristic, ...]:
-    """Merge the built-in heuristics with the user's, by name; turned-off ones are left out."""
+    """Merge the built-in heuristics with the config's by name, without those of weight 0.
+
+    Raises ConfigError if no heuristic has a weight, or a new one has no template.
+    """
     known = {heuristic.name: heuristic for heuristic in BUILT_IN}
     named = {name: _merged(name, known.get(name), own) for name, own in config.heuristics.items()}
     merged = named if config.only_these else known | named
     if not any(heuristic.weight for heuristic in merged.values()):
         raise ConfigError(
-            "evolve.heuristics: no heuristic has a weight above 0; give one a weight, "
-            "or leave evolve.only_these out"
+            "evolve.heuristics: no heuristic has a weight above 0; set a weight, "
+            "or remove evolve.only_these"
         )
     return tuple(heuristic for heuristic in merged.values() if heuristic.weight)
 
 
 def choose(heuristics: Sequence[Heuristic], seed: int, task: Task, round: int) -> Heuristic:
-    """Pick by weight among the heuristics that suit a task; among all, if none does."""
-    suited = kinds(task)
-    fitting = [heuristic for heuristic in heuristics if heuristic.suits in suited] or heuristics
+    """Choose by weight among the heuristics that apply to a task; among all, if none does."""
+    categories = categories_of(task)
+    fitting = [one for one in heuristics if one.suits in categories] or heuristics
     rng = rng_for(seed, "heuristic", task.id, round)
     return rng.choices(fitting, [heuristic.weight for heuristic in fitting])[0]
 
 
-def kinds(task: Task) -> set[Applicability]:
-    """Return the kinds of tasks that a task is, by its wording."""
+def categories_of(task: Task) -> set[Applicability]:
+    """Classify a task by its wording."""
     if wanted_output(task.instruction) is WantedOutput.WORDS:
         return {Applicability.ANY}
     if task.language in _NOT_ALGORITHMIC or _GROWS.search(task.instruction.lower()) is None:
@@ -260,7 +264,7 @@ def _merged(name: str, built_in: Heuristic | None, own: HeuristicConfig) -> Heur
     if own.template is None and built_in is None:
         names = ", ".join(heuristic.name for heuristic in BUILT_IN)
         raise ConfigError(
-            f"evolve.heuristics.{name}: has no template, and is none of the built-in {names}"
+            f"evolve.heuristics.{name}: has no template and is not built in (built in: {names})"
         )
     old = built_in or Heuristic(name, 1.0, "")
     examples = () if own.template is not None else old.examples

@@ -1,10 +1,11 @@
-r"""What comes back from the evolver, made into a task: wrapping off, tails cut, data put back.
+r"""Parses the evolver's answer into a task: removes wrapping and tails, restores the parent's data.
 
-Promises: words are taken away or taken over from the parent, and never invented. What was cut is
-never needed to read the task. Does not judge what is left; `eliminate` does.
+Text is only removed or copied from the parent, never invented, and a removed tail is never part of
+the task. The result is not judged here; `rules` does that.
 
->>> whole = BUILT_IN[1]  # doctest: +SKIP
->>> parse("Sure! A harder task:\n\nSort the list.\n\n### Solution\nUse sort().", "", whole).text
+>>> from evolcoder.evolution.heuristics import BUILT_IN
+>>> answer = "Sure! A harder task:\n\nSort the list.\n\n### Solution\nUse sort()."
+>>> parse(answer, "", BUILT_IN[1]).text
 'Sort the list.'
 """
 
@@ -59,84 +60,88 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 
-_POINTERS = ("this", "these", "given", "following", "provided", "below", "above", "as follows")
-"""One of these is in every match of `_REFERS`; to look for them takes a tenth of the time."""
+_REFERENCE_WORDS = (
+    "this", "these", "given", "following", "provided", "below", "above", "as follows",
+)  # fmt: skip
+"""Every match of `_REFERS` contains one of these; searching for them first is ten times faster."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """An evolver's answer, taken apart."""
+class ParsedAnswer:
+    """The parts of an evolver's answer."""
 
     text: str
-    """The new task, without a bait."""
+    """The new task, without a distractor."""
     addition: str | None
-    """What was put behind the parent's prose, if the task was made so."""
-    bait: CodeBlock | None
-    """The piece of wrong code that came as a part of its own."""
+    """Text added after the parent's prose, if the task was made by addition."""
+    distractor: CodeBlock | None
+    """The distractor code."""
     tail: str
-    """What was cut off behind the task."""
+    """Text removed after the task."""
 
 
-def parse(answer: str, parent: str, heuristic: Heuristic) -> Parsed:
-    """Take the new task out of an answer, in the form that the heuristic asks for."""
-    text, bait = _SPECIAL.sub("", answer).strip(), None
+def parse(answer: str, parent: str, heuristic: Heuristic) -> ParsedAnswer:
+    """Extract the new task from an answer in the form that the heuristic requests."""
+    text, distractor = _SPECIAL.sub("", answer).strip(), None
     if heuristic.holds is TaskContents.BAIT:
-        text, bait = _split_bait(text, parent)
+        text, distractor = _split_distractor(text, parent)
     if "new task" in text.lower() and (label := _NEW_TASK.search(text)):
         text = text[label.end() :]
     text, tail = _without_tail(_unwrapped(text), parent)
     text = _unquoted(text)
     if not text:
-        return Parsed("", None, bait, tail)
+        return ParsedAnswer("", None, distractor, tail)
     if heuristic.form is ExampleForm.ADDITION and not _repeats(text, parent):
-        return Parsed(appended(parent, text), text, bait, tail)
-    return Parsed(with_attachment(text[:1].upper() + text[1:], parent), None, bait, tail)
+        return ParsedAnswer(append_addition(parent, text), text, distractor, tail)
+    return ParsedAnswer(
+        restore_attachment(text[:1].upper() + text[1:], parent), None, distractor, tail
+    )
 
 
 def attachment(parent: str) -> str:
-    """Return the data or code that a task brings along: all behind its prose."""
+    """Return the data or code of a task: all text after its prose."""
     return _prose_and_data(parent)[1].strip()
 
 
 def prose(parent: str) -> str:
-    """Return what stands before a task's data or code."""
+    """Return the text before a task's data or code."""
     return _prose_and_data(parent)[0]
 
 
-def refers(text: str) -> str:
-    """Return the words by which a task points at something shown with it, or ''."""
+def find_reference(text: str) -> str:
+    """Return the phrase by which a task refers to attached data or code, or ''."""
     lowered = text.lower()
-    if not any(word in lowered for word in _POINTERS):
+    if not any(word in lowered for word in _REFERENCE_WORDS):
         return ""
     found = _REFERS.search(text)
     return found[0] if found else ""
 
 
-def with_attachment(text: str, parent: str) -> str:
-    """Put the parent's data back where a task speaks of it and does not hold it.
+def restore_attachment(text: str, parent: str) -> str:
+    """Append the parent's data to a task that refers to it and does not contain it.
 
-    A task of several lines is taken to have brought its own. Words that the parent's prose says
-    too are no sign of its data.
+    A task of several lines is assumed to contain its own data. Words that the parent's prose
+    contains as well do not count as its data.
     """
     data = attachment(parent)
-    if not data or not text or "\n" in text or not refers(text):
+    if not data or not text or "\n" in text or not find_reference(text):
         return text
-    own = set(words(data)).difference(words(prose(parent)))
-    n_held = len(own.intersection(words(text)))
-    return text if not own or n_held * 2 > len(own) else f"{text}\n{data}"
+    data_words = set(words(data)).difference(words(prose(parent)))
+    n_found = len(data_words.intersection(words(text)))
+    return text if not data_words or n_found * 2 > len(data_words) else f"{text}\n{data}"
 
 
-def appended(parent: str, addition: str) -> str:
-    """Put sentences behind a parent's prose and before its data."""
-    told, data = _prose_and_data(parent)
-    if told.endswith(":"):
+def append_addition(parent: str, addition: str) -> str:
+    """Insert sentences after a parent's prose and before its data."""
+    before, data = _prose_and_data(parent)
+    if before.endswith(":"):
         return f"{parent.rstrip()}\n\n{addition}"
-    stop = "" if told.endswith((".", "?", "!", ";")) else "."
-    return f"{told}{stop} {addition}{data}"
+    stop = "" if before.endswith((".", "?", "!", ";")) else "."
+    return f"{before}{stop} {addition}{data}"
 
 
 def _prose_and_data(parent: str) -> tuple[str, str]:
-    """Split behind the first line, and behind whole sentences in the lines that follow it."""
+    """Split after the first line and any lines after it that are whole sentences."""
     end = len(parent.partition("\n")[0])
     for line in _SENTENCES.finditer(parent, end):
         if line.start() != end:
@@ -146,11 +151,11 @@ def _prose_and_data(parent: str) -> tuple[str, str]:
 
 
 def _repeats(text: str, parent: str) -> bool:
-    """Whether a text is the parent's task again: its opening, and most words of its prose."""
+    """Whether a text repeats the parent's task: the same opening and most words of its prose."""
     if _opening(text) != _opening(parent):
         return False
-    told = set(words(prose(parent)))
-    return len(told & set(words(text))) * 2 > len(told)
+    prose_words = set(words(prose(parent)))
+    return len(prose_words & set(words(text))) * 2 > len(prose_words)
 
 
 def _opening(text: str) -> list[str]:
@@ -158,7 +163,7 @@ def _opening(text: str) -> list[str]:
 
 
 def _unwrapped(text: str) -> str:
-    """Take away greetings and labels, and a fence or quotes around the whole."""
+    """Remove greetings, labels, and a fence or quotes around the whole text."""
     for _ in range(3):
         before = text
         text = _PREAMBLE.sub("", text, count=1)
@@ -180,21 +185,24 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _split_bait(text: str, parent: str) -> tuple[str, CodeBlock | None]:
-    """Take the first fence that the parent does not hold as the bait, and the rest as prose."""
+def _split_distractor(text: str, parent: str) -> tuple[str, CodeBlock | None]:
+    """Split into prose and distractor: the first code block that the parent does not contain."""
     blocks = [block for block in code_blocks(text) if block.code.strip() not in parent]
-    bait = blocks[0] if blocks else None
+    distractor = blocks[0] if blocks else None
     if label := _DEMAND.search(text):
-        return text[label.end() :].partition("```")[0], bait
-    if bait is None:
+        return text[label.end() :].partition("```")[0], distractor
+    if distractor is None:
         return text, None
-    at = text.index(bait.code)
-    before, after = text[:at].rpartition("```")[0], text[at + len(bait.code) :].partition("```")[2]
-    return (after.strip() or before.strip()), bait
+    at = text.index(distractor.code)
+    before, after = (
+        text[:at].rpartition("```")[0],
+        text[at + len(distractor.code) :].partition("```")[2],
+    )
+    return (after.strip() or before.strip()), distractor
 
 
 def _without_tail(text: str, parent: str) -> tuple[str, str]:
-    """Cut where a solution, a comment or another task begins, if a task stands before it."""
+    """Split off a solution, comment or second task, if there is a task before it."""
     if "\n" not in text:
         return text, ""
     for found in _TAIL.finditer(text):

@@ -1,13 +1,16 @@
-"""The words and marks by which a failed evolution shows itself, as data for the rules.
+"""Word lists and regular expressions that the rules use to recognise failed evolutions.
 
-All were seen in what models of 0.5 to 1.5 billion parameters answered. Phrases are written as
-`text.words` leaves them: lower case, one blank between words, no marks.
+All were observed in answers of models with 0.5 to 1.5 billion parameters. Phrases are written in
+the output form of `text.words`: lower case, single blanks, no punctuation.
+
+>>> candidate.new_phrase(ABOUT_THE_PROMPT)   # doctest: +SKIP
+'more challenging'
 """
 
 import re
 
 Phrases = dict[str, tuple[str, ...]]
-"""Phrases under their longest word, so that a text is searched for few of them."""
+"""Phrases by their longest word, so that only few are searched for in a text."""
 
 
 def _phrases(text: str) -> Phrases:
@@ -28,7 +31,7 @@ EMPTY_WORDS = frozenset(
     within perform process processing way approach method use used generate specified original
     desired performance scalable scalability maintainable user-friendly""".split()
 )
-"""Words that make a task longer and not harder."""
+"""Filler words that make a task longer but not harder."""
 
 OPENINGS = frozenset(
     """write create implement generate build design construct develop make find convert rewrite
@@ -46,27 +49,27 @@ OPENINGS = frozenset(
     repeat produce demonstrate illustrate recommend program code call run estimate summarize
     """.split()
 )
-"""Words that a request may begin with."""
+"""Words that can begin a request."""
 
 WEAK_OPENINGS = frozenset(
     """in for using use after based a an the when given if from as on with there each your
     students""".split()
 )
-"""Words that a request may begin with if a request follows."""
+"""Words that can begin a task if a request follows."""
 
 ANOTHER_TASK = re.compile(
     r"(?:write|create|implement|build|develop|design|construct|generate|provide|define)"
     r" an? (?:[\w+#]+ ){0,3}?(?:function|program|algorithm|script|class|method|query|code)\b",
     re.IGNORECASE,
 )
-"""An addition that opens a task of its own."""
+"""Start of an addition that is another task."""
 
 DEMANDS = re.compile(
     r"\b(?:must|should|shall|needs?|has to|within|at most|no more than|in [OΘ]\b|use|using|with"
     r"|require|run|achieve|ensure|reduce|improve|optimi[sz]e|avoid)\b",
     re.IGNORECASE,
 )
-"""A word by which a bound is demanded and not only told."""
+"""Words that require a bound rather than state it."""
 
 ASKS = re.compile(
     r"\?|(?:^|[.;:,]\s+|\bthen\s+|\band\s+)(?:please\s+)?(?:write|create|implement|generate|build"
@@ -83,7 +86,7 @@ REFUSES = re.compile(
     r"|unfortunately, i|as an ai)",
     re.IGNORECASE,
 )
-"""An opening that declines."""
+"""Opening of a refusal."""
 
 ABOUT_THE_PROMPT = _phrases("""
 original task
@@ -158,13 +161,14 @@ something harder
 you could ask
 ask for the specific
 """)
-"""Speech about the rewriting, in place of a task."""
+"""Talk about the rewriting instead of a task."""
 
 ASKS_TO_ASK = re.compile(
     r"\bask for (?:the \w+ of|an? (?:\w+ )?(?:function|script|program|query|class|method))\b",
     re.IGNORECASE,
 )
-"""An order to ask, in place of the demand itself. Asking a user for input is no such order."""
+"""An instruction to ask for something instead of the requirement itself. Asking a user for input
+does not match."""
 
 EXPLAINS = _phrases("""
 to solve this
@@ -232,19 +236,21 @@ i will
 i would
 i have
 """)
-"""Speech of one who solves."""
+"""Phrases of a solution or explanation."""
 
-TELLING_OPENINGS = frozenset(["the", "this", "to", "a", "an"])
-"""Words that an addition begins with which tells how things are, if it demands nothing."""
+EXPLAINING_OPENINGS = frozenset(["the", "this", "to", "a", "an"])
+"""First words of an addition that explains, unless it contains a requirement."""
 
-TELLING_ON = TELLING_OPENINGS | set("if it it's its these those that there here so then".split())
-"""Words that sentences begin with which go on telling."""
+EXPLAINING_LATER = EXPLAINING_OPENINGS | set(
+    "if it it's its these those that there here so then".split()
+)
+"""First words of later sentences that continue an explanation."""
 
 SENTENCES = re.compile(r"(?<=[.!?])\s+")
-"""What stands between two sentences."""
+"""Separator of sentences."""
 
 OBLIGES = re.compile(r"\b(?:must|may|should|shall|needs?|ha(?:s|ve) to|allow)\b", re.IGNORECASE)
-"""A word by which even a sentence that tells makes a demand."""
+"""Modal verbs that turn an explanation into a requirement."""
 
 MEANS = re.compile(
     r"use (?:an?|the) (?!built-in)(?:(?!to\b)\S*[^\s.,] ){0,3}?"
@@ -252,39 +258,39 @@ MEANS = re.compile(
     r"|(?<=[)'\"`] )(?:method|function))\b",
     re.IGNORECASE,
 )
-"""An opening that names the means by which to do what was asked for already.
+"""An opening that prescribes how to do what the parent asks for.
 
-A function or method without its name in code may be the one that the parent asked for.
+A function or method without a name in code may be the one that the parent asks for.
 """
 
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
-"""A demand that takes back what stands before it."""
+"""A requirement that replaces an earlier one."""
 
 INSTEAD_OF = re.compile(r"\binstead of ([\w'`-]+(?: [\w'`-]+){0,4})", re.IGNORECASE)
-"""What a demand gives up."""
+"""A requirement with the thing that it replaces (group 1)."""
 
 HEADING = re.compile(
     r"^[ \t]*(?:#{1,6} +\S|\*\*[^*\n]+\*\*:?[ \t]*$|\*\*[^*\n]+:\*\*)", re.MULTILINE
 )
-"""A line that is a heading."""
+"""A heading line."""
 
 BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)]) +\S", re.MULTILINE)
-"""An entry of a list."""
+"""A list item."""
 
 PLACEHOLDER = re.compile(
     r"\{task\}|\[(?:insert|your|task|code)[^\]]*\]|<(?:insert|your)[^>]*>", re.IGNORECASE
 )
-"""A gap that was to be filled in."""
+"""An unfilled placeholder."""
 
 BOUND = re.compile(
     r"\b[OΘ]\s?\(\s*[^)]{1,40}\)|\b(?:linear|logarithmic|constant|quadratic|linearithmic)"
     r"[- ](?:time|space)"
 )
-"""A complexity, in signs or words."""
+"""A complexity bound in symbols or words."""
 
 NEW_REQUEST = re.compile(
     r"^[ \t]*(?:(?:\d+[.)]|[-*•]|(?:task|problem|question|version) \d+ *[:.])[ \t]*)?"
     r"(?:write|create|implement|design|develop|build|construct|generate) an?\b",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A line that begins a task of its own."""
+"""A line that starts a task."""

@@ -1,7 +1,9 @@
-"""What the evolver and the judge are asked, word for word.
+"""Prompts for the evolver and the judge.
 
-Promises: what does not change between tasks stands first, so that a server with a prefix cache
-reads it once. The words are our own.
+Text that does not depend on the task comes first, so that a server's prefix cache is used. The
+prompts are written for this project.
+
+>>> messages = build(heuristic, task.instruction, hint=None)   # doctest: +SKIP
 """
 
 from functools import lru_cache
@@ -29,10 +31,10 @@ HINTS: dict[Reason, str] = {
     Reason.NO_BAIT: "Say behind the code what it must do as well.",
     Reason.NO_BOUND: "Name the bound, such as O(n) time.",
 }
-"""What is added when an earlier candidate failed for that reason."""
+"""Sentence added to the prompt after a candidate was rejected for the reason."""
 
 CODE_FIRST = "Show the code first."
-"""Stands behind a hint where a bait is asked for: without it a small model forgets the code."""
+"""Added to a hint if a distractor is requested: small models otherwise forget the code."""
 
 JUDGE = """Here are two programming tasks.
 
@@ -44,25 +46,25 @@ Does the second ask for anything that the first does not? Answer with one word, 
 
 
 def build(heuristic: Heuristic, instruction: str, hint: Reason | None) -> tuple[Message, ...]:
-    """Make the chat that asks for a harder task; a reason to try again becomes a last sentence.
+    """Return the chat that asks for a harder task; `hint` is why the last candidate was rejected.
 
-    The instruction is said in every turn: said once, a model of 1.5B soon solves instead of asking.
+    Every turn repeats the template: given only once, models of 1.5B soon solve the task instead.
     """
-    asked = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
+    prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     if hint is not None and hint in HINTS:
-        asked = f"{asked}\n\n{HINTS[hint]}"
+        prompt = f"{prompt}\n\n{HINTS[hint]}"
         if heuristic.holds is TaskContents.BAIT:
-            asked = f"{asked} {CODE_FIRST}"
-    return (*_shown(heuristic), Message("user", asked))
+            prompt = f"{prompt} {CODE_FIRST}"
+    return (*_example_turns(heuristic), Message("user", prompt))
 
 
 def for_judge(parent: str, child: str) -> tuple[Message, ...]:
-    """Make the question that asks whether a task is more than its parent."""
+    """Return the messages that ask whether a task asks for more than its parent."""
     return (Message("user", JUDGE.format(parent=parent, child=child)),)
 
 
 @lru_cache(maxsize=64)
-def _shown(heuristic: Heuristic) -> tuple[Message, ...]:
+def _example_turns(heuristic: Heuristic) -> tuple[Message, ...]:
     turns: list[Message] = []
     for example in heuristic.examples:
         turns.append(Message("user", heuristic.template.replace(TASK_PLACEHOLDER, example.task)))

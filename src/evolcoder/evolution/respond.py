@@ -1,8 +1,10 @@
-"""One task becomes a response, or a drop that says why not.
+"""Answers a task: returns a response, or a drop with its reason.
 
-Promises: the task alone is the prompt. An answer is dropped for what it plainly lacks (nothing
-said, cut off, a refusal, no code where code was asked for); whether it is right is looked at later,
-by running it. The last of several bad answers names the reason.
+The prompt is the instruction and nothing else. Answers are rejected for obvious defects: empty,
+truncated, looping, a refusal, no code where code is requested, another language. Correctness is
+checked later by running them (`verify`). If all attempts fail, the drop has the last one's reason.
+
+>>> result = await respond(task, responder=role, config=config)   # doctest: +SKIP
 """
 
 import re
@@ -32,8 +34,8 @@ _REFUSES = re.compile(
 )
 _APOLOGISES = re.compile(r"\b(?:sorry|apologi[sz]e|apologies)\b", re.IGNORECASE)
 _OPENING = 300
-"""Characters in which a refusal shows; later in an answer the same words speak of the program."""
-_KIN: dict[str, frozenset[str]] = {
+"""Characters searched for a refusal; later in an answer the same words describe the program."""
+_ACCEPTED_LANGUAGES: dict[str, frozenset[str]] = {
     "javascript": frozenset({"typescript", "html", "css"}),
     "html": frozenset({"css", "javascript", "php"}),
     "css": frozenset({"html"}),
@@ -43,47 +45,52 @@ _KIN: dict[str, frozenset[str]] = {
     "sql": frozenset({"python", "php"}),
     "java": frozenset({"scala", "kotlin"}),
 }
-"""Languages that an answer may well use for a task that names another."""
-_BESIDE = frozenset({"bash", "sql", "css", "html"})
-"""Languages of commands, data and pages that stand beside a program and decide nothing."""
+"""Other languages accepted for a task that names the key."""
+_AUXILIARY_LANGUAGES = frozenset({"bash", "sql", "css", "html"})
+"""Languages of shell commands, queries and pages that accompany a program; ignored."""
 
 
 async def respond(task: Task, *, responder: Role, config: Config) -> Response | Drop:
-    """Answer a task; see the module for what is promised."""
+    """Answer a task, with up to `respond.tries` attempts.
+
+    A request that the server rejects permanently is a drop; raises a retryable EngineError.
+    """
     sent = received = 0
     for attempt in range(config.respond.tries):
         seed = seed_for(config.seed, "respond", task.id, attempt)
         try:
-            said = await responder.ask((Message("user", task.instruction),), seed=seed)
+            answer = await responder.ask((Message("user", task.instruction),), seed=seed)
         except EngineError as error:
             if error.retryable:
                 raise
-            made = Usage(responder.identity, sent, received, attempt + 1)
-            return _drop(task, Reason.REJECTED, str(error), "", made)
-        sent, received = sent + said.prompt_tokens, received + said.completion_tokens
-        made = Usage(responder.identity, sent, received, attempt + 1)
-        text, found = clean(said.text).strip(), fault(task, said, config.eliminate)
-        if found is None:
-            return Response.to(task, text, reasoning=clean(said.reasoning), made=made)
-    assert found is not None
-    return _drop(task, found[0], found[1], text, made)
+            usage = Usage(responder.identity, sent, received, attempt + 1)
+            return _drop(task, Reason.REJECTED, str(error), "", usage)
+        sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
+        usage = Usage(responder.identity, sent, received, attempt + 1)
+        text, defect = clean(answer.text).strip(), find_defect(task, answer, config.eliminate)
+        if defect is None:
+            return Response.to(task, text, reasoning=clean(answer.reasoning), made=usage)
+    assert defect is not None
+    return _drop(task, defect[0], defect[1], text, usage)
 
 
-def fault(task: Task, said: Completion, rules: EliminateConfig) -> tuple[Reason, str] | None:
-    """Return why an answer cannot be kept, with what was seen, or None."""
-    text = said.text.strip()
-    if said.finish == "length":
+def find_defect(
+    task: Task, answer: Completion, rules: EliminateConfig
+) -> tuple[Reason, str] | None:
+    """Return the reason to reject an answer with its evidence, or None."""
+    text = answer.text.strip()
+    if answer.finish == "length":
         if repeated := longest_repeat(text):
             return Reason.LOOPING, repeated[:80]
-        return Reason.TRUNCATED, f"cut off after {said.completion_tokens} tokens"
+        return Reason.TRUNCATED, f"truncated after {answer.completion_tokens} tokens"
     if not text:
-        return Reason.EMPTY, "nothing said"
+        return Reason.EMPTY, "empty answer"
     if repeated := longest_repeat(text):
         return Reason.LOOPING, repeated[:80]
-    return _says_nothing(text, rules) or _misses_the_code(task, text)
+    return _is_refusal_or_filler(text, rules) or _lacks_code(task, text)
 
 
-def _says_nothing(text: str, rules: EliminateConfig) -> tuple[Reason, str] | None:
+def _is_refusal_or_filler(text: str, rules: EliminateConfig) -> tuple[Reason, str] | None:
     opening = text[:_OPENING]
     if "```" not in text and (found := _REFUSES.search(opening)):
         return Reason.REFUSAL, found[0]
@@ -94,20 +101,21 @@ def _says_nothing(text: str, rules: EliminateConfig) -> tuple[Reason, str] | Non
     return None
 
 
-def _misses_the_code(task: Task, text: str) -> tuple[Reason, str] | None:
+def _lacks_code(task: Task, text: str) -> tuple[Reason, str] | None:
     if "```" not in text:
         lacks = wanted_output(task.instruction) is WantedOutput.CODE and not has_code(text)
-        return (Reason.NO_CODE, "asked for code, and none is there") if lacks else None
+        return (Reason.NO_CODE, "the task asks for code and the answer has none") if lacks else None
     named = {block.language for block in code_blocks(text)}
     if task.language is None or None in named or task.language in named:
         return None
-    wrong = named - _KIN.get(task.language, frozenset()) - _BESIDE
-    if not wrong or len(wrong) < len(named - _BESIDE):
+    accepted = _ACCEPTED_LANGUAGES.get(task.language, frozenset())
+    wrong = named - accepted - _AUXILIARY_LANGUAGES
+    if not wrong or len(wrong) < len(named - _AUXILIARY_LANGUAGES):
         return None
     return Reason.WRONG_LANGUAGE, f"{', '.join(sorted(filter(None, wrong)))}, not {task.language}"
 
 
-def _drop(task: Task, reason: Reason, detail: str, seen: str, made: Usage) -> Drop:
+def _drop(task: Task, reason: Reason, detail: str, seen: str, usage: Usage) -> Drop:
     return Drop(
         Stage.RESPOND,
         reason,
@@ -117,5 +125,5 @@ def _drop(task: Task, reason: Reason, detail: str, seen: str, made: Usage) -> Dr
         task.heuristic,
         seen[:SEEN_CHARS],
         detail,
-        made,
+        usage,
     )

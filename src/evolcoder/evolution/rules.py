@@ -1,14 +1,12 @@
-"""When an evolution has failed: one rule a function, and the first fault found is the reason.
+"""Rules that reject failed evolutions: one function per rule, the first violation is the reason.
 
-Promises: rules look at words and marks alone, so the same text meets the same fate; every fault
-says what was seen. What the parent says already is never a fault of its child. Does not promise
-that what passes is harder, only that it fails in none of the ways listed here. A model that judges
-is asked elsewhere, and never alone decides.
+Rules only look at the text, so the same text always gets the same result, with evidence. Whatever
+the parent says already is never a violation. A passing candidate is not guaranteed to be harder; it
+only fails in none of the ways listed here. The optional judge model is asked elsewhere (`evolver`).
+Copies of the prompt or its examples are detected from `N_COPIED_WORDS` consecutive words upwards.
 
-The rule that an evolution must not speak with the words of the prompt that asked for it.
-
-Promises: what the parent says already is no copy. Does not look for what a model took from an
-example in fewer than seven words.
+>>> find_violation(candidate)   # doctest: +SKIP
+RuleViolation(reason=<Reason.EQUAL_TO_PARENT: 'equal_to_parent'>, detail='the same words')
 """
 
 from collections.abc import Callable
@@ -17,103 +15,103 @@ from itertools import islice
 
 from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.evolution import patterns
-from evolcoder.evolution.candidate import CandidateTask, RuleViolation, read
+from evolcoder.evolution.candidate import CandidateTask, RuleViolation, tokenize
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
-from evolcoder.evolution.parse import attachment, prose, refers
+from evolcoder.evolution.parse import attachment, find_reference, prose
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
 
-COPIED_WORDS = 7
-"""So many words in a row, taken from the prompt, are copied and no coincidence."""
+N_COPIED_WORDS = 7
+"""Consecutive words shared with the prompt that count as copied rather than coincidence."""
 
 
-def copies_the_prompt(draft: CandidateTask) -> RuleViolation | None:
-    """Look for speech about the rewriting, gaps left open, and the words of prompt and examples."""
-    if phrase := draft.newly_says(patterns.ABOUT_THE_PROMPT) or _asks_to_ask(draft):
+def copies_the_prompt(candidate: CandidateTask) -> RuleViolation | None:
+    """Find talk about the rewriting, unfilled placeholders, and copied prompt text."""
+    if phrase := candidate.new_phrase(patterns.ABOUT_THE_PROMPT) or _asks_to_ask(candidate):
         return RuleViolation(Reason.PROMPT_COPIED, phrase)
-    text = draft.after.text
+    text = candidate.after.text
     if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
         return RuleViolation(Reason.PROMPT_COPIED, gap[0])
-    return _copies_in_a_row(draft)
+    return _copied_run(candidate)
 
 
-def _asks_to_ask(draft: CandidateTask) -> str:
-    said = draft.after.said
-    if " ask for " not in said or " ask for " in draft.before.said:
+def _asks_to_ask(candidate: CandidateTask) -> str:
+    after = candidate.after.padded_words
+    if " ask for " not in after or " ask for " in candidate.before.padded_words:
         return ""
-    found = patterns.ASKS_TO_ASK.search(said)
+    found = patterns.ASKS_TO_ASK.search(after)
     return found[0] if found else ""
 
 
-def _copies_in_a_row(draft: CandidateTask) -> RuleViolation | None:
-    """Look for a run of words that the template or an example holds and the parent does not."""
-    split, (runs, marks) = draft.after.words, _asked(draft.heuristic)
-    if draft.added is not None:
-        # The parent's words stand first, and no run of them alone is a fault.
-        split = split[max(0, len(draft.before.words) - COPIED_WORDS + 1) :]
-    if marks.isdisjoint(zip(split, split[3:], split[COPIED_WORDS - 1 :], strict=False)):
+def _copied_run(candidate: CandidateTask) -> RuleViolation | None:
+    """Find consecutive words of the template or an example that the parent does not contain."""
+    split, (runs, marks) = candidate.after.words, _prompt_ngrams(candidate.heuristic)
+    if candidate.added is not None:
+        # The parent's words come first, and runs of the parent's words are never copies.
+        split = split[max(0, len(candidate.before.words) - N_COPIED_WORDS + 1) :]
+    if marks.isdisjoint(zip(split, split[3:], split[N_COPIED_WORDS - 1 :], strict=False)):
         return None
-    for at in range(len(split) - COPIED_WORDS + 1):
-        run = " ".join(split[at : at + COPIED_WORDS])
-        if run in runs and run not in draft.before.said:
+    for at in range(len(split) - N_COPIED_WORDS + 1):
+        run = " ".join(split[at : at + N_COPIED_WORDS])
+        if run in runs and run not in candidate.before.padded_words:
             return RuleViolation(Reason.PROMPT_COPIED, run)
     return None
 
 
 @lru_cache(maxsize=64)
-def _asked(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
-    """Collect all runs of words that a prompt shows, and three words of each to look up first.
+def _prompt_ngrams(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
+    """Return all n-grams of a prompt, and words 0, 3 and -1 of each as a fast pre-filter.
 
-    Bounds are left out, since there are few ways to word one.
+    N-grams about time or space bounds are excluded, since there are few ways to word one.
     """
     shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
     shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
     runs = [
         run
         for split in map(words, shown)
-        for at in range(len(split) - COPIED_WORDS + 1)
-        if not {"time", "space"} & set(run := split[at : at + COPIED_WORDS])
+        for at in range(len(split) - N_COPIED_WORDS + 1)
+        if not {"time", "space"} & set(run := split[at : at + N_COPIED_WORDS])
     ]
     return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
 
 
 Rule = Callable[[CandidateTask], RuleViolation | None]
 
-LEAST_BAIT = 12
-"""Letters and digits below which a fence holds no code to speak of."""
-FREE_LINES = 2
-"""Lines of data or code that a task may add without being a solution."""
+MIN_DISTRACTOR_CHARS = 12
+"""Fewest letters and digits of a distractor."""
+ALLOWED_CODE_LINES = 2
+"""Lines of data or code that a task may add without counting as a solution."""
 
 
-def fault(draft: CandidateTask) -> RuleViolation | None:
-    """Return the first fault that the rules find, or None."""
+def find_violation(candidate: CandidateTask) -> RuleViolation | None:
+    """Return the first rule violation of a candidate, or None."""
     for rule in RULES:
-        if found := rule(draft):
+        if found := rule(candidate):
             return found
     return None
 
 
-def _is_empty(draft: CandidateTask) -> RuleViolation | None:
-    if draft.cut_off:
+def _is_empty(candidate: CandidateTask) -> RuleViolation | None:
+    if candidate.cut_off:
         return RuleViolation(Reason.TRUNCATED, "ended at the length limit")
-    return None if draft.after.telling else RuleViolation(Reason.EMPTY, "no words")
+    return None if candidate.after.content_words else RuleViolation(Reason.EMPTY, "no words")
 
 
-def _is_refusal(draft: CandidateTask) -> RuleViolation | None:
-    found = patterns.REFUSES.match((draft.added or draft.after).text)
+def _is_refusal(candidate: CandidateTask) -> RuleViolation | None:
+    found = patterns.REFUSES.match((candidate.added or candidate.after).text)
     return RuleViolation(Reason.REFUSAL, found[0]) if found else None
 
 
-def _loops(draft: CandidateTask) -> RuleViolation | None:
-    repeated = longest_repeat(draft.after.text)
+def _loops(candidate: CandidateTask) -> RuleViolation | None:
+    repeated = longest_repeat(candidate.after.text)
     return RuleViolation(Reason.LOOPING, repeated[:80]) if repeated else None
 
 
-def _speaks_another_tongue(draft: CandidateTask) -> RuleViolation | None:
-    text = draft.after.text
+def _adds_foreign_script(candidate: CandidateTask) -> RuleViolation | None:
+    text = candidate.after.text
     if text.isascii():
         return None
-    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(draft.before.text)
+    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(candidate.before.text)
     return (
         RuleViolation(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40])
         if len(foreign) > 3
@@ -121,59 +119,59 @@ def _speaks_another_tongue(draft: CandidateTask) -> RuleViolation | None:
     )
 
 
-def _is_no_task(draft: CandidateTask) -> RuleViolation | None:
-    first = draft.after.words[0]
-    if first in patterns.OPENINGS or draft.before.words[:1] == (first,):
+def _is_no_task(candidate: CandidateTask) -> RuleViolation | None:
+    first = candidate.after.words[0]
+    if first in patterns.OPENINGS or candidate.before.words[:1] == (first,):
         return None
     if first not in patterns.WEAK_OPENINGS:
         return RuleViolation(Reason.NOT_A_TASK, f"begins with {first}")
-    if not patterns.ASKS.search(draft.after.text):
+    if not patterns.ASKS.search(candidate.after.text):
         return RuleViolation(Reason.NOT_A_TASK, "asks for nothing")
     return None
 
 
-def _solves(draft: CandidateTask) -> RuleViolation | None:
-    if phrase := draft.newly_says(patterns.EXPLAINS):
+def _contains_solution(candidate: CandidateTask) -> RuleViolation | None:
+    if phrase := candidate.new_phrase(patterns.EXPLAINS):
         return RuleViolation(Reason.SOLVED, phrase)
-    return _tells(draft) or _holds_code(draft)
+    return _only_explains(candidate) or _adds_code(candidate)
 
 
-def _tells(draft: CandidateTask) -> RuleViolation | None:
-    """Look for an addition that says how things are or are done, and demands nothing."""
-    if draft.added is None:
+def _only_explains(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that explains or describes and requires nothing."""
+    if candidate.added is None:
         return None
-    text, first = draft.added.text, draft.added.words[:1]
-    if first and patterns.TELLING_OPENINGS.issuperset(first) and not _demands(text):
-        return RuleViolation(Reason.SOLVED, f"only tells: {text[:60]}")
-    if first != ("use",) or draft.heuristic.holds is not TaskContents.NOTHING:
+    text, first = candidate.added.text, candidate.added.words[:1]
+    if first and patterns.EXPLAINING_OPENINGS.issuperset(first) and not _makes_demand(text):
+        return RuleViolation(Reason.SOLVED, f"only explains: {text[:60]}")
+    if first != ("use",) or candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
     found = patterns.MEANS.match(text)
-    return RuleViolation(Reason.SOLVED, f"names the means: {found[0]}") if found else None
+    return RuleViolation(Reason.SOLVED, f"prescribes the means: {found[0]}") if found else None
 
 
-def _demands(text: str) -> bool:
-    """Whether a word obliges, or a later sentence opens as one that demands may."""
-    later = (
+def _makes_demand(text: str) -> bool:
+    """Whether a text contains a modal verb, or a later sentence that opens like a request."""
+    openings = (
         sentence.split(maxsplit=1)[0] for sentence in patterns.SENTENCES.split(text.strip())[1:]
     )
-    tells = all(word.strip(",:").lower() in patterns.TELLING_ON for word in later)
-    return not tells or bool(patterns.OBLIGES.search(text))
+    explains = all(word.strip(",:").lower() in patterns.EXPLAINING_LATER for word in openings)
+    return not explains or bool(patterns.OBLIGES.search(text))
 
 
-def _holds_code(draft: CandidateTask) -> RuleViolation | None:
-    """Look for code that the parent does not show; a parent that shows code may see it changed."""
-    text, before = draft.after.text, draft.before.text
+def _adds_code(candidate: CandidateTask) -> RuleViolation | None:
+    """Find code that the parent does not show; as many lines as it shows may be changed."""
+    text, before = candidate.after.text, candidate.before.text
     blocks = [block.code for block in code_blocks(text)] if "```" in text else []
     lines = [line for code in blocks for line in code.splitlines()] + code_lines(text)
     added = [line.strip() for line in lines if line.strip() and line.strip() not in before]
     shown = len(code_lines(before))
-    if len(added) > FREE_LINES + shown:
-        return RuleViolation(Reason.SOLVED, f"{len(added)} lines of code, as {added[0][:60]}")
+    if len(added) > ALLOWED_CODE_LINES + shown:
+        return RuleViolation(Reason.SOLVED, f"{len(added)} lines of code, e.g. {added[0][:60]}")
     return None
 
 
-def _is_boilerplate(draft: CandidateTask) -> RuleViolation | None:
-    text, before = draft.after.text, draft.before.text
+def _is_boilerplate(candidate: CandidateTask) -> RuleViolation | None:
+    text, before = candidate.after.text, candidate.before.text
     if "\n" not in text and "**" not in text and "#" not in text:
         return None
     if (found := patterns.HEADING.search(text)) and found[0].strip() not in before:
@@ -183,139 +181,152 @@ def _is_boilerplate(draft: CandidateTask) -> RuleViolation | None:
     return None
 
 
-def _asks_several(draft: CandidateTask) -> RuleViolation | None:
-    text = draft.after.text
+def _asks_several_tasks(candidate: CandidateTask) -> RuleViolation | None:
+    text = candidate.after.text
     n = len(patterns.NEW_REQUEST.findall(text)) if "\n" in text else 0
-    if n > max(1, len(patterns.NEW_REQUEST.findall(draft.before.text))):
+    if n > max(1, len(patterns.NEW_REQUEST.findall(candidate.before.text))):
         return RuleViolation(Reason.SEVERAL_TASKS, f"{n} tasks")
     return None
 
 
-def _asks_something_else(draft: CandidateTask) -> RuleViolation | None:
-    """Look for an addition that opens a task of its own."""
-    found = patterns.ANOTHER_TASK.match(draft.added.text) if draft.added else None
+def _starts_another_task(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that starts another task."""
+    found = patterns.ANOTHER_TASK.match(candidate.added.text) if candidate.added else None
     return RuleViolation(Reason.SEVERAL_TASKS, f"another task: {found[0]}") if found else None
 
 
-def _is_unrelated(draft: CandidateTask) -> RuleViolation | None:
-    """Look for a rewritten task that keeps too little of its parent's words."""
-    if draft.added is not None:
+def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a rewritten task that keeps too few of its parent's words."""
+    if candidate.added is not None:
         return None
-    told = prose(draft.before.text)
-    old = draft.before if told == draft.before.text else read(told)
-    wanted = old.telling - patterns.EMPTY_WORDS
-    kept = len(wanted & draft.after.telling)
-    if kept >= draft.rules.min_kept * len(wanted):
+    parent_prose = prose(candidate.before.text)
+    same = parent_prose == candidate.before.text
+    old = candidate.before if same else tokenize(parent_prose)
+    expected = old.content_words - patterns.EMPTY_WORDS
+    kept = len(expected & candidate.after.content_words)
+    if kept >= candidate.rules.min_kept * len(expected):
         return None
-    return RuleViolation(Reason.UNRELATED, f"keeps {kept} of {len(wanted)} words")
+    return RuleViolation(Reason.UNRELATED, f"keeps {kept} of {len(expected)} words")
 
 
-def _takes_back(draft: CandidateTask) -> RuleViolation | None:
-    """Look for an addition that revokes the task that it stands behind."""
-    added = draft.added
+def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition that revokes the task it is added to."""
+    added = candidate.added
     if added is None or "instead" not in added.distinct:
         return None
     if patterns.INSTEAD.search(added.text):
         return RuleViolation(Reason.CONTRADICTS, "something else instead")
     found = patterns.INSTEAD_OF.search(added.text)
-    if found is None or draft.heuristic.holds is not TaskContents.NOTHING:
+    if found is None or candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
-    given_up = read(found[1]).telling - patterns.EMPTY_WORDS
-    revoked = given_up and given_up <= draft.before.telling
+    replaced = tokenize(found[1]).content_words - patterns.EMPTY_WORDS
+    revoked = replaced and replaced <= candidate.before.content_words
     return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
 
 
-def _lacks_its_input(draft: CandidateTask) -> RuleViolation | None:
-    """Look for words that point at data which neither the parent nor the child shows."""
-    text = draft.after.text if draft.added is None else draft.added.text
-    found = refers(text)
+def _lacks_input(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a reference to data that neither the parent nor the child shows."""
+    text = candidate.after.text if candidate.added is None else candidate.added.text
+    found = find_reference(text)
     if not found or "\n" in text or any(mark in text for mark in "[{(\"'`:=“"):
         return None
-    if draft.added is not None and draft.before.telling & read(found).telling:
+    if (
+        candidate.added is not None
+        and candidate.before.content_words & tokenize(found).content_words
+    ):
         return None
-    if draft.added is None and not attachment(draft.before.text):
+    if candidate.added is None and not attachment(candidate.before.text):
         return None
-    return RuleViolation(Reason.MISSING_INPUT, f"shows no {found}")
+    return RuleViolation(Reason.MISSING_INPUT, f"refers to missing data: {found}")
 
 
-def _loses_its_data(draft: CandidateTask) -> RuleViolation | None:
-    """Look for a rewritten task that begins in another way and holds little of its parent's data.
+def _loses_data(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a rewritten task with another opening that has lost most of its parent's data.
 
-    One that begins as its parent does is taken to need the data no more.
+    One that opens like its parent is assumed not to need the data any more.
     """
-    rewritten = draft.added is None and draft.after.words[:3] != draft.before.words[:3]
-    if not rewritten or "\n" in draft.after.text or "\n" not in draft.before.text:
+    rewritten = candidate.added is None and candidate.after.words[:3] != candidate.before.words[:3]
+    if not rewritten or "\n" in candidate.after.text or "\n" not in candidate.before.text:
         return None
-    own = set(words(attachment(draft.before.text))).difference(words(prose(draft.before.text)))
-    held = own & draft.after.distinct
-    if not own or 2 * len(held) > len(own):
+    before = candidate.before.text
+    data = set(words(attachment(before))).difference(words(prose(before)))
+    kept = data & candidate.after.distinct
+    if not data or 2 * len(kept) > len(data):
         return None
-    return RuleViolation(Reason.MISSING_INPUT, f"holds {len(held)} of {len(own)} words of the data")
+    detail = f"keeps {len(kept)} of {len(data)} words of the data"
+    return RuleViolation(Reason.MISSING_INPUT, detail)
 
 
-def _lacks_what_it_must_hold(draft: CandidateTask) -> RuleViolation | None:
-    holds, bait = draft.heuristic.holds, draft.bait
+def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
+    holds, distractor = candidate.heuristic.holds, candidate.distractor
     if holds is TaskContents.BOUND:
-        said = (draft.added or draft.after).text
-        asked = patterns.BOUND.search(said) and patterns.DEMANDS.search(said)
-        return None if asked else RuleViolation(Reason.NO_BOUND, "demands no bound")
+        text = (candidate.added or candidate.after).text
+        required = patterns.BOUND.search(text) and patterns.DEMANDS.search(text)
+        return None if required else RuleViolation(Reason.NO_BOUND, "requires no complexity bound")
     if holds is not TaskContents.BAIT:
         return None
-    if bait is None:
+    if distractor is None:
         return RuleViolation(Reason.NO_BAIT, "no code block")
-    if not bait.closed or not _has_substance(bait.code):
-        return RuleViolation(Reason.NO_BAIT, "not a whole piece of code")
-    if f" {' '.join(words(bait.code))} " in draft.before.said:
+    if not distractor.closed or not _has_substance(distractor.code):
+        return RuleViolation(Reason.NO_BAIT, "incomplete code block")
+    if f" {' '.join(words(distractor.code))} " in candidate.before.padded_words:
         return RuleViolation(Reason.NO_BAIT, "the parent's own code")
     return None
 
 
 def _has_substance(code: str) -> bool:
-    """Whether code has letters and digits enough; it is read no further than that."""
-    return sum(1 for _ in islice(filter(str.isalnum, code), LEAST_BAIT)) == LEAST_BAIT
+    """Whether code has enough letters and digits; stops reading once it has."""
+    return (
+        sum(1 for _ in islice(filter(str.isalnum, code), MIN_DISTRACTOR_CHARS))
+        == MIN_DISTRACTOR_CHARS
+    )
 
 
-def _changes_the_language(draft: CandidateTask) -> RuleViolation | None:
-    language = draft.parent.language
-    if language is None or language in draft.after.words:
+def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
+    language = candidate.parent.language
+    if language is None or language in candidate.after.words:
         return None
-    named = named_languages(draft.after.text, draft.after.words)
+    named = named_languages(candidate.after.text, candidate.after.words)
     if language in named:
         return None
-    if not named and language not in named_languages(draft.before.text, draft.before.words):
+    if not named and language not in named_languages(candidate.before.text, candidate.before.words):
         return None
     seen = ", ".join(sorted(named)) or "no language"
     return RuleViolation(Reason.WRONG_LANGUAGE, f"names {seen}, not {language}")
 
 
-def _equals_its_parent(draft: CandidateTask) -> RuleViolation | None:
-    if draft.after.words == draft.before.words:
+def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
+    if candidate.after.words == candidate.before.words:
         return RuleViolation(Reason.EQUAL_TO_PARENT, "the same words")
-    if _only_asks_to_be_right(draft):
-        return RuleViolation(Reason.EQUAL_TO_PARENT, "asks to be right")
-    new = draft.new_words
-    least = draft.rules.min_new_words if draft.heuristic.holds is TaskContents.NOTHING else 2
+    if _only_asks_to_be_right(candidate):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, "only asks for correctness")
+    new = candidate.new_words
+    least = (
+        candidate.rules.min_new_words if candidate.heuristic.holds is TaskContents.NOTHING else 2
+    )
     if len(new) < least:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
-    if draft.heuristic.holds is not TaskContents.NOTHING:
+    if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
-    common = len(draft.after.telling & draft.before.telling)
-    overlap = common / (len(draft.after.telling) + len(draft.before.telling) - common)
-    if overlap > draft.rules.max_overlap:
+    common = len(candidate.after.content_words & candidate.before.content_words)
+    overlap = common / (
+        len(candidate.after.content_words) + len(candidate.before.content_words) - common
+    )
+    if overlap > candidate.rules.max_overlap:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
     return None
 
 
-def _only_asks_to_be_right(draft: CandidateTask) -> bool:
-    """Whether an addition wants something done correctly, as every task does unsaid."""
-    if draft.added is None or "correct" in draft.before.said:
+def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
+    """Whether an addition asks for correctness, which every task implies."""
+    if candidate.added is None or "correct" in candidate.before.padded_words:
         return False
-    return not draft.added.distinct.isdisjoint(("correct", "correctly"))
+    return not candidate.added.distinct.isdisjoint(("correct", "correctly"))
 
 
-def _grew_too_much(draft: CandidateTask) -> RuleViolation | None:
-    n, rules = len(draft.after.words), draft.rules
-    bound = min(rules.max_growth * len(draft.before.words) + 60, rules.max_words)
+def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
+    n, rules = len(candidate.after.words), candidate.rules
+    bound = min(rules.max_growth * len(candidate.before.words) + 60, rules.max_words)
     return RuleViolation(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
 
 
@@ -323,20 +334,20 @@ RULES: tuple[Rule, ...] = (
     _is_empty,
     _is_refusal,
     _loops,
-    _speaks_another_tongue,
+    _adds_foreign_script,
     copies_the_prompt,
     _is_no_task,
-    _solves,
+    _contains_solution,
     _is_boilerplate,
-    _asks_several,
-    _asks_something_else,
+    _asks_several_tasks,
+    _starts_another_task,
     _is_unrelated,
-    _takes_back,
-    _lacks_its_input,
-    _loses_its_data,
-    _lacks_what_it_must_hold,
+    _revokes_parent,
+    _lacks_input,
+    _loses_data,
+    _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,
     _grew_too_much,
 )
-"""In the order in which faults are told: what explains the most comes first."""
+"""All rules in order of precedence: the most informative reason comes first."""

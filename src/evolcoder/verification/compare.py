@@ -1,12 +1,14 @@
-"""Are children harder than their parents? Paired differences, by heuristic and round.
+"""Compares evolved tasks with their parents: paired differences by heuristic and round.
 
-Promises: only pairs are compared of which both sides were measured; each line says how many. The
-interval is a percentile bootstrap over pairs at 95 %, equal for equal pairs and seed, in any order.
-Does not promise a cause: a heuristic is given to what earlier ones left.
+A measure is compared only over pairs that have it on both sides; each row gives the number of
+pairs. The interval is a 95 % percentile bootstrap over pairs. It depends on the pairs and the seed,
+not on their order. A difference is not a causal effect of a heuristic: which tasks a heuristic gets
+depends on what earlier rounds kept.
 
->>> (line,) = harder([Pair("deepen", 1, {"tokens": 3.0}, {"tokens": 5.0})])
->>> line.difference
-2.0
+>>> pairs = [ChildAndParent("deepen", 1, {"tokens": 3.0}, {"tokens": 5.0})]
+>>> rows = compare_with_parents(pairs)
+>>> rows[0].heuristic, rows[0].round, rows[0].difference
+('all', None, 2.0)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,20 +18,20 @@ from statistics import fmean
 
 from evolcoder.ids import rng_for
 
-MOST_DRAWS = 3_000_000
-"""Values drawn for one interval, at most; large groups need fewer resamples."""
+MAX_BOOTSTRAP_DRAWS = 3_000_000
+"""Most values drawn for one interval; larger groups get fewer resamples."""
 ALL = "all"
-"""Stands for every heuristic."""
+"""Group of all heuristics."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildAndParent:
-    """A task and the one it was evolved from, measured."""
+    """Measures of an evolved task and of its parent."""
 
     heuristic: str
-    """What made the child."""
+    """Heuristic that evolved the child."""
     round: int
-    """The round that made it."""
+    """Round of the child."""
     parent: Mapping[str, float]
     """Measures of the parent, by name."""
     child: Mapping[str, float]
@@ -45,9 +47,9 @@ class ComparisonRow:
     heuristic: str
     """The heuristic, or `all`."""
     round: int | None
-    """The round; None for all of them."""
+    """The round; None for all rounds."""
     n: int
-    """Pairs of which both sides were measured."""
+    """Pairs with the measure on both sides."""
     parent: float
     """Mean of the parents."""
     child: float
@@ -55,15 +57,15 @@ class ComparisonRow:
     difference: float
     """Mean of child minus parent."""
     low: float
-    """Lower end of the difference's interval."""
+    """Lower end of the 95 % interval of the difference."""
     high: float
-    """Upper end of it."""
+    """Upper end of the 95 % interval of the difference."""
     share_higher: float
-    """Share of pairs whose child is above its parent."""
+    """Share of pairs whose child exceeds its parent."""
 
 
-def harder(pairs: Iterable[ChildAndParent], *, seed: int = 0) -> list[ComparisonRow]:
-    """Compare children with parents: each measure, for all and by heuristic and by round."""
+def compare_with_parents(pairs: Iterable[ChildAndParent], *, seed: int = 0) -> list[ComparisonRow]:
+    """Compare every measure over all pairs, by heuristic, by round and by both."""
     groups: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
     for pair in pairs:
         for measure in pair.parent.keys() & pair.child.keys():
@@ -72,15 +74,15 @@ def harder(pairs: Iterable[ChildAndParent], *, seed: int = 0) -> list[Comparison
                 for round in (0, pair.round):
                     groups.setdefault((measure, heuristic, round), []).append(values)
     order = sorted(groups, key=lambda key: (key[0], key[1] != ALL, *key[1:]))
-    return [_line(key, sorted(groups[key]), seed) for key in order]
+    return [_comparison(key, sorted(groups[key]), seed) for key in order]
 
 
-def _line(
+def _comparison(
     key: tuple[str, str, int], values: Sequence[tuple[float, float]], seed: int
 ) -> ComparisonRow:
     measure, heuristic, round = key
     differences = [child - parent for parent, child in values]
-    low, high = interval(differences, rng_for(seed, "harder", *key))
+    low, high = bootstrap_interval(differences, rng_for(seed, "harder", *key))
     return ComparisonRow(
         measure=measure,
         heuristic=heuristic,
@@ -91,13 +93,13 @@ def _line(
         difference=fmean(differences),
         low=low,
         high=high,
-        share_higher=sum(one > 0 for one in differences) / len(differences),
+        share_higher=sum(value > 0 for value in differences) / len(differences),
     )
 
 
-def interval(values: Sequence[float], rng: Random) -> tuple[float, float]:
-    """Return the ends of a mean's bootstrap interval at 95 %."""
-    n_resamples = max(200, min(4000, MOST_DRAWS // len(values)))
+def bootstrap_interval(values: Sequence[float], rng: Random) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean."""
+    n_resamples = max(200, min(4000, MAX_BOOTSTRAP_DRAWS // len(values)))
     means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(n_resamples))
-    outside = n_resamples // 40
-    return means[outside], means[-outside - 1]
+    n_outside = n_resamples // 40
+    return means[n_outside], means[-n_outside - 1]

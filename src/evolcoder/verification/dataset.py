@@ -1,10 +1,10 @@
-"""Rows that came with their answers, checked one and all: a data set instead of a run.
+"""Verifies the rows of an existing data set, which come with their responses.
 
-Promises: every row that was read ends kept or dropped; rows are read and checked in their order, a
-bounded number at once, so that memory does not grow with the file; what an interruption left is
-gone on with. The rows and verdicts are the same at any concurrency.
+Every row ends kept or dropped. Rows start in order, with at most `in_flight` at a time, so memory
+does not grow with the file. An interrupted run resumes with the rows that have no outcome yet.
+Rows and verdicts do not depend on the concurrency.
 
->>> await Rows(store, verifier, in_flight=8).run()   # doctest: +SKIP
+>>> await RowVerifier(store, verifier, in_flight=8).run()   # doctest: +SKIP
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from evolcoder.verification.pipeline import Verifier
 
 @dataclass(slots=True)
 class VerifyProgress:
-    """How far it has come, for whoever shows it; not frozen, for it counts."""
+    """Mutable progress counters of this process."""
 
     total: int = 0
-    """Rows to be checked, in this session."""
+    """Rows to verify."""
     done: int = 0
     """Rows with an outcome."""
     drops: Counter[Reason] = field(default_factory=Counter)
@@ -31,7 +31,7 @@ class VerifyProgress:
 
 
 class RowVerifier:
-    """The rows of a store that wait for their verification."""
+    """Verifies the pending rows of a store."""
 
     def __init__(self, store: RunStore, verifier: Verifier, *, in_flight: int) -> None:
         self.progress = VerifyProgress()
@@ -40,7 +40,7 @@ class RowVerifier:
         self._in_flight = in_flight
 
     async def run(self) -> None:
-        """Check all rows that have no outcome yet."""
+        """Verify all rows that have no outcome yet."""
         size = pending.pool_size(self._store, 0, max_failures=None)
         self._store.open_round(0, size)
         self.progress.total = pending.n_unverified_seeds(self._store)
@@ -63,19 +63,19 @@ class RowVerifier:
                 self.progress.drops[drop.reason] += 1
 
 
-def answered(records: Iterable[Task | Response | Drop]) -> Iterator[Task | Response | Drop]:
-    """Hand on what was read of a data set, with a drop for every task without an answer."""
+def drop_unanswered(records: Iterable[Task | Response | Drop]) -> Iterator[Task | Response | Drop]:
+    """Yield the records, with a drop after every task that no response follows."""
     last: Task | None = None
     for record in records:
         if last is not None and not isinstance(record, Response):
-            yield _unanswered(last)
+            yield _unanswered_drop(last)
         last = record if isinstance(record, Task) else None
         yield record
     if last is not None:
-        yield _unanswered(last)
+        yield _unanswered_drop(last)
 
 
-def _unanswered(task: Task) -> Drop:
+def _unanswered_drop(task: Task) -> Drop:
     seen = task.instruction[:SEEN_CHARS]
-    detail = "it came without an answer"
+    detail = "the row has no response"
     return Drop(Stage.RESPOND, Reason.EMPTY, task.id, 0, task.ordinal, None, seen, detail, None)

@@ -1,13 +1,13 @@
-r"""Whether the wrong code that a task holds is wrong, and is not the answer itself.
+r"""Checks that the distractor code in a task is wrong, and is not the response itself.
 
-`misdirect` puts a piece of code behind a task, as a reference that may mislead. It comes out of the
-task again here, is compared with the answer (as trees, whatever their names, comments and
-docstrings), and is run against the checks that `tests` chose and tested for the row.
-Promises: nothing is claimed of a bait that could not be run against sound checks: that is
-`not_measured`. Does not promise that a bait which fails is wrong in the way that its task says, nor
-that one which passes weak checks is right: the score is the strength of the checks.
+The heuristic `misdirect` appends a possibly misleading piece of code to a task. This module
+extracts it, compares it with the response (as syntax trees, ignoring names, comments and
+docstrings), and runs it against the row's validated generated tests.
+A distractor that cannot be run against validated checks is `not_measured`. A failing distractor is
+not guaranteed to be wrong in the way the task describes, nor is a passing one guaranteed to be
+right: the score is the strength of the checks.
 
->>> bait_in("Add.\n\nA draft:\n```python\nx = 1\n```").code
+>>> find_distractor("Add.\n\nA draft:\n```python\nx = 1\n```").code
 'x = 1'
 """
 
@@ -16,130 +16,128 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.code.callables import CallableSubject, program_of, subject_of
+from evolcoder.code.callables import CallableSubject, find_compatible_in_code, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.config.load import VerifyConfig
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import CodeBlock, code_blocks
-from evolcoder.verification.generated_tests.runner import hurried, outcomes
+from evolcoder.verification.generated_tests.runner import reduced_limits, run_checks
+from evolcoder.verification.generated_tests.verdict import validated_checks
 
 
 class DistractorFinding(StrEnum):
-    """What became of a bait. Values are stored; never rename one."""
+    """Finding about a distractor. Values are stored; never rename one."""
 
     NO_BAIT = "no_bait"
-    """The task holds none."""
+    """The task has no distractor."""
     IS_ANSWER = "is_answer"
-    """The answer's program is the bait, or other code that the task shows."""
+    """The response's program is the distractor, or other code shown in the task."""
     WORKS = "works"
-    """It passes all the checks of the row."""
+    """The distractor passes all checks of the row."""
     FAILS = "fails"
-    """It does not parse, or fails a check."""
+    """The distractor does not parse, or fails a check."""
     NOT_MEASURED = "not_measured"
-    """The row has no sound checks, or they cannot call it."""
+    """The row has no validated checks, or they cannot call the distractor."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistractorCheck:
-    """The check, with all that it needs bound into it."""
+    """A `RowCheck` that judges the distractor of a task."""
 
     sandbox: Sandbox
-    """Runs the bait."""
+    """Runs the distractor."""
     config: VerifyConfig
-    """What a program may use."""
+    """Resource limits of a program."""
     heuristics: frozenset[str] = frozenset({"misdirect"})
-    """Names of the heuristics whose tasks end with a bait."""
+    """Heuristics whose tasks end with a distractor."""
 
     @property
     def check(self) -> Check:
-        """Which check this is."""
+        """The kind of check."""
         return Check.BAIT
 
     async def __call__(
         self, task: Task, response: Response, before: Mapping[Check, CheckResult]
     ) -> CheckResult:
-        """Look at a row's bait; the row's checks are taken from the verdict of `tests`."""
-        bait = bait_in(task.instruction) if task.heuristic in self.heuristics else None
-        if bait is None:
+        """Judge a row's distractor by the validated checks in the verdict of `tests`."""
+        has_distractor = task.heuristic in self.heuristics
+        distractor = find_distractor(task.instruction) if has_distractor else None
+        if distractor is None:
             return CheckResult.of(response, Check.BAIT, DistractorFinding.NO_BAIT)
-        # A task that was misdirected before holds the earlier baits as well.
-        if any(is_same(shown, response.text) for shown in code_blocks(task.instruction)):
-            said = "the answer's program is code that the task shows"
-            return CheckResult.of(
-                response, Check.BAIT, DistractorFinding.IS_ANSWER, detail={"said": said}
+        # A task evolved by `misdirect` more than once also shows the earlier distractors.
+        if any(is_same_program(shown, response.text) for shown in code_blocks(task.instruction)):
+            reason = "the response's program is code shown in the task"
+            return _result(response, DistractorFinding.IS_ANSWER, reason)
+        if distractor.language == "python" and parse(distractor.code) is None:
+            return _result(response, DistractorFinding.FAILS, "the distractor does not parse")
+        checks = validated_checks(before)
+        subject = subject_of(response.text, task.instruction)
+        program = find_compatible_in_code(distractor.code, subject) if subject else None
+        if not checks or program is None:
+            reason = (
+                "the distractor cannot be called like the response's program"
+                if checks
+                else "the row has no validated checks"
             )
-        if bait.language == "python" and parse(bait.code) is None:
-            said = "it does not parse"
-            return CheckResult.of(
-                response, Check.BAIT, DistractorFinding.FAILS, detail={"said": said}
-            )
-        tests = before.get(Check.TESTS)
-        checks = _checks_of(tests)
-        wanted = subject_of(response.text, task.instruction)
-        program = program_of(bait.code, wanted) if wanted else None
-        if tests is None or not checks or program is None:
-            said = "it cannot be called as the answer is" if checks else "there are no sound checks"
-            return CheckResult.of(
-                response, Check.BAIT, DistractorFinding.NOT_MEASURED, detail={"said": said}
-            )
-        return await self._ran(response, program, checks, tests.score)
+            return _result(response, DistractorFinding.NOT_MEASURED, reason)
+        return await self._run(response, program, checks, before[Check.TESTS].score)
 
-    async def _ran(
+    async def _run(
         self,
         response: Response,
-        bait: CallableSubject,
+        distractor: CallableSubject,
         checks: Sequence[str],
         strength: float | None,
     ) -> CheckResult:
         config = self.config
-        limits = hurried(Limits(config.cpu_s, config.wall_s, config.memory_mb))
-        found = await outcomes(self.sandbox, bait.source, bait.entry_point, checks, limits)
-        failed = [check for check, passed in zip(checks, found, strict=True) if not passed]
+        limits = reduced_limits(Limits(config.cpu_s, config.wall_s, config.memory_mb))
+        outcomes = await run_checks(
+            self.sandbox, distractor.source, distractor.entry_point, checks, limits
+        )
+        failed = [check for check, passed in zip(checks, outcomes, strict=True) if not passed]
         finding = DistractorFinding.FAILS if failed else DistractorFinding.WORKS
         detail: dict[str, JSON] = {
-            "said": failed[0] if failed else f"it passes all of {len(checks)} checks",
+            "said": failed[0] if failed else f"the distractor passes all {len(checks)} checks",
             "checks": len(checks),
             "failed": len(failed),
         }
         return CheckResult.of(response, Check.BAIT, finding, score=strength, detail=detail)
 
 
-def bait_in(instruction: str) -> CodeBlock | None:
-    """Return the fenced code that a task ends with."""
+def _result(response: Response, finding: DistractorFinding, reason: str) -> CheckResult:
+    return CheckResult.of(response, Check.BAIT, finding, detail={"said": reason})
+
+
+def find_distractor(instruction: str) -> CodeBlock | None:
+    """Return the fenced code block that ends a task, or None."""
     blocks = code_blocks(instruction)
     ends = instruction.rstrip().endswith(("```", "~~~"))
     return blocks[-1] if blocks and ends and blocks[-1].code.strip() else None
 
 
-def is_same(bait: CodeBlock, answer: str) -> bool:
-    """Whether an answer's program is the bait, whatever both call things.
+def is_same_program(distractor: CodeBlock, response: str) -> bool:
+    """Whether a response's program equals the distractor up to names, comments and docstrings.
 
-    An answer that shows the bait and then mends it is not. In Python only what can be called is
-    compared, so that an example of its use hides nothing.
+    A response that repeats the distractor and then corrects it differs. In Python only definitions
+    and their dependencies are compared; usage examples are ignored.
     """
-    blocks = code_blocks(answer)
-    tagged = [block for block in blocks if block.language == bait.language]
-    written = [block.code for block in tagged or blocks]
-    callable_ = [code for code in written if _core(code) != code]
-    found = {_normal(_core(code)) for code in callable_ or written}
-    return found == {_normal(_core(bait.code))}
+    blocks = code_blocks(response)
+    tagged = [block for block in blocks if block.language == distractor.language]
+    programs = [block.code for block in tagged or blocks]
+    with_callable = [code for code in programs if _callable_part(code) != code]
+    found = {_normalized(_callable_part(code)) for code in with_callable or programs}
+    return found == {_normalized(_callable_part(distractor.code))}
 
 
-def _core(code: str) -> str:
-    """Return what of Python code can be called, with all that it needs; else the code."""
+def _callable_part(code: str) -> str:
+    """Return the callable of Python code with its dependencies; without one, the whole code."""
     subject = subject_of(f"~~~~~~\n{code}\n~~~~~~", "")
     return f"{subject.body}\n" if subject else code
 
 
-def _checks_of(tests: CheckResult | None) -> list[str]:
-    """Return the checks that stood their test; a verdict has a strength only then."""
-    found = tests.detail.get("checks") if tests is not None and tests.score is not None else None
-    return [str(check) for check in found] if isinstance(found, Sequence) else []
-
-
-def _normal(code: str) -> str:
-    """Write code in a form that comments, white space, docstrings and own names do not change."""
+def _normalized(code: str) -> str:
+    """Return code without comments, docstrings and layout, with its own names numbered."""
     tree = parse(code)
     if tree is None:
         return " ".join(code.split())

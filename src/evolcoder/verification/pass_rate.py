@@ -1,12 +1,12 @@
-"""How hard a task is for a chosen model: the share of its samples that pass the row's sound checks.
+"""Measures how hard a task is for a model: the share of samples that pass the validated checks.
 
-Promises: samples are independent draws, each with a seed of its own, and every one counts, empty
-and cut off ones too, so the share is an unbiased estimate of pass@1; its interval is Wilson's. A
-model that draws greedily is asked once: more of the same would only look like more. Without sound
-checks nothing is measured and nobody is asked.
-Does not promise that the checks are complete: a rate is at least what complete checks would give.
+Samples are independent draws with distinct seeds. All of them count, also empty and truncated ones,
+so the share is an unbiased estimate of pass@1; its interval is Wilson's. A model that decodes
+greedily is sampled once, since repeats would narrow the interval without new information. Without
+validated checks nothing is measured and no request is sent.
+The checks may be incomplete: complete checks would give the same rate or a lower one.
 
->>> found = await difficulty(   # doctest: +SKIP
+>>> found = await measure_pass_rate(   # doctest: +SKIP
 ...     task, checks, model=role, passes=passes, k=8, seed=0)
 """
 
@@ -24,64 +24,64 @@ MEASURED = "measured"
 NOT_MEASURED = "not_measured"
 
 
-class PassCounts(Protocol):
-    """Runs checks in the sandbox; put together where the grader may be used."""
+class PassesChecks(Protocol):
+    """Runs checks against a response in the sandbox."""
 
     async def __call__(self, answer: str, checks: Sequence[str]) -> bool:
-        """Tell whether the program of an answer is there and passes every check.
+        """Whether the response contains a program that passes every check.
 
-        A sandbox that fails is a SandboxError and no verdict.
+        Raises SandboxError where the sandbox fails.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """How often a model solves a task."""
+    """Pass rate of a model on a task."""
 
     kind: str
     """`measured` or `not_measured`."""
     model: str
-    """Identity of the model that was asked."""
+    """Identity of the model."""
     n: int
     """Samples drawn."""
     n_passed: int
     """Samples that passed every check."""
     rate: float | None
-    """Share that passed; None where nothing was measured."""
+    """Share that passed; None if not measured."""
     low: float
-    """Lower end of its interval at 95 %."""
+    """Lower end of its 95 % interval."""
     high: float
-    """Upper end."""
+    """Upper end of its 95 % interval."""
     why: str
-    """Why nothing was measured; else empty."""
+    """Why nothing was measured; otherwise empty."""
 
 
-async def difficulty(
+async def measure_pass_rate(
     task: Task,
     checks: Sequence[str],
     *,
     model: Role,
-    passes: PassCounts,
+    passes: PassesChecks,
     k: int,
     seed: int,
 ) -> PassRate:
-    """Draw k samples of a task and run the checks against each."""
+    """Draw k samples of a task (one if decoding is greedy) and run the checks against each."""
     if not checks:
         return PassRate(
-            NOT_MEASURED, model.identity, 0, 0, None, 0.0, 1.0, "the row has no sound checks"
+            NOT_MEASURED, model.identity, 0, 0, None, 0.0, 1.0, "the row has no validated checks"
         )
     n = 1 if model.sampling.temperature == 0 else k
 
     async def sample(number: int) -> bool:
-        asked = (Message("user", task.instruction),)
-        said = await model.ask(asked, seed=seed_for(seed, "difficulty", task.id, number))
-        return await passes(said.text, checks)
+        messages = (Message("user", task.instruction),)
+        completion = await model.ask(messages, seed=seed_for(seed, "difficulty", task.id, number))
+        return await passes(completion.text, checks)
 
     async with asyncio.TaskGroup() as group:
-        drawn = [group.create_task(sample(number)) for number in range(n)]
-    n_passed = sum(one.result() for one in drawn)
-    within = wilson(n_passed, n)
+        samples = [group.create_task(sample(number)) for number in range(n)]
+    n_passed = sum(one.result() for one in samples)
+    interval = wilson(n_passed, n)
     return PassRate(
-        MEASURED, model.identity, n, n_passed, n_passed / n, within.low, within.high, ""
+        MEASURED, model.identity, n, n_passed, n_passed / n, interval.low, interval.high, ""
     )

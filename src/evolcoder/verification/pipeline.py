@@ -1,16 +1,14 @@
-"""The stage that looks at an answered task: checks one after the other, each leaving a verdict.
+"""The verification stage: runs the checks of a row in order and stores a verdict for each.
 
-A check is any `RowCheck`: it is handed a task and its response, and the verdicts that earlier
-checks left on the same row. What it needs beside these (a sandbox, models, the config) was bound
-into it by whoever made it, so that checks of several rooms stand in one list. A check keeps nothing
-and drops nothing: which findings drop a row is `FAULTS` and the config's choice. All that is random
-in it comes from `rng_for(seed, task.id, ...)`, so that a row gets the same verdicts in any order.
+A check is any `RowCheck`. It gets a task, its response, and the verdicts of earlier checks on the
+same row; its dependencies (sandbox, models, config) are bound at construction. A check neither
+keeps nor drops a row: `DROP_REASONS` lists the findings that can drop one, and the config selects
+among them. Randomness comes from `rng_for(seed, task.id, ...)`, so the verdicts of a row do not
+depend on the processing order.
 
->>> reason = fault(verdict, config.verify.drop)   # doctest: +SKIP
-
-What checks found in a run, counted over its rows.
-
->>> note_of_unjudged(store)   # doctest: +SKIP
+>>> drop = await Verifier(store, checks, config.verify.drop).verify(task, response)
+... # doctest: +SKIP
+>>> unjudged_note(store)   # doctest: +SKIP
 ''
 """
 
@@ -27,10 +25,10 @@ from evolcoder.storage.run_store import RunStore, verdict_from
 from evolcoder.text import clean
 
 CHECK_FAILED = "unjudged"
-"""The `why` of an error that is a check's own: the row could not be judged by it."""
+"""`why` of an error inside a check, which says nothing about the row."""
 NOT_RUN = "not_run"
-"""The finding of a check that had nothing to run, or could not run it; `why` in its detail."""
-FAULTS: Mapping[tuple[Check, str], Reason] = {
+"""Finding of a check that had nothing to run, or could not run it; `why` is in its detail."""
+DROP_REASONS: Mapping[tuple[Check, str], Reason] = {
     (Check.RUNS, "parse_error"): Reason.DOES_NOT_PARSE,
     (Check.RUNS, "compile_error"): Reason.DOES_NOT_COMPILE,
     (Check.RUNS, "error"): Reason.DOES_NOT_RUN,
@@ -45,51 +43,51 @@ FAULTS: Mapping[tuple[Check, str], Reason] = {
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
     (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
 }
-"""Findings that can drop a row, and the reason that the drop then has."""
+"""Findings that can drop a row, with the reason of the drop."""
 
 
-SANDBOX_FAILURES_IN_A_ROW = 5
-"""So many mean that the machine is at fault, and not one program that no sandbox survives."""
+MAX_CONSECUTIVE_SANDBOX_FAILURES = 5
+"""Stops the run: that many failures mean a broken machine, not one program that kills sandboxes."""
 
 
 class RowCheck(Protocol):
-    """One check of a row, with all that it needs bound into it."""
+    """One check of a row; dependencies are bound at construction."""
 
     @property
     def check(self) -> Check:
-        """Which check this is."""
+        """The kind of check."""
         ...
 
     async def __call__(
         self, task: Task, response: Response, before: Mapping[Check, CheckResult], /
     ) -> CheckResult:
-        """Look at a row; `before` holds what earlier checks found of it.
+        """Check a row; `before` holds the verdicts of earlier checks on it.
 
-        Raises SandboxError or a retryable EngineError where nothing can be said.
+        Raises SandboxError or a retryable EngineError where it cannot reach a verdict.
         """
         ...
 
 
-def fault(verdict: CheckResult, drop: Collection[str]) -> Reason | None:
-    """Return the reason for which a verdict drops its row, or None.
+def drop_reason(verdict: CheckResult, drop: Collection[str]) -> Reason | None:
+    """Return the reason to drop a row for a verdict, or None.
 
-    A row that could not be judged is not dropped for that: it says nothing of the answer.
+    A check that failed internally drops no row: it says nothing about the response.
     """
     if is_unjudged(verdict):
         return None
-    reason = FAULTS.get((verdict.check, verdict.kind))
+    reason = DROP_REASONS.get((verdict.check, verdict.kind))
     return reason if reason in drop else None
 
 
 def is_unjudged(verdict: CheckResult) -> bool:
-    """Whether a check failed at a row, which then has neither passed nor failed it."""
+    """Whether the check itself failed, so that the row neither passed nor failed it."""
     return verdict.kind == Kind.ERROR and verdict.detail.get("why") == CHECK_FAILED
 
 
-def dropped(task: Task, response: Response, verdict: CheckResult, reason: Reason) -> Drop:
-    """Make the drop of a row that failed a check."""
-    said = verdict.detail.get("said")
-    found = f"{verdict.check}: {verdict.kind}{f': {said}' if said else ''}"
+def drop_row(task: Task, response: Response, verdict: CheckResult, reason: Reason) -> Drop:
+    """Build the drop of a row that failed a check."""
+    message = verdict.detail.get("said")
+    detail = f"{verdict.check}: {verdict.kind}{f': {message}' if message else ''}"
     return Drop(
         Stage.VERIFY,
         reason,
@@ -98,90 +96,92 @@ def dropped(task: Task, response: Response, verdict: CheckResult, reason: Reason
         task.ordinal,
         task.heuristic,
         response.text[:SEEN_CHARS],
-        found,
+        detail,
         response.made,
     )
 
 
 class Verifier:
-    """Takes answers through the checks of a run and stores what comes of it.
+    """Runs the checks of a run on its responses and stores the outcomes.
 
-    Every verdict is stored before the next check begins, and a verdict that is there already, from
-    before an interruption, is not looked for again.
+    Every verdict is stored before the next check starts. A verdict that an interrupted run already
+    stored is reused.
     """
 
     def __init__(self, store: RunStore, checks: Sequence[RowCheck], drop: Collection[str]) -> None:
         self._store = store
         self._checks = checks
         self._drop = drop
-        self._failed_in_a_row = 0
+        self._consecutive_failures = 0
 
     async def verify(self, task: Task, response: Response) -> Drop | None:
-        """Make a response a row, or drop it and return the drop."""
+        """Keep a response as a row, or store and return its drop."""
         found: dict[Check, CheckResult] = {}
         if self._checks:
             found = {verdict.check: verdict for verdict in self._store.verdicts(task)}
         for check in self._checks:
             if check.check not in found:
-                found[check.check] = await self._look(check, task, response, found)
-            if reason := fault(found[check.check], self._drop):
-                drop = dropped(task, response, found[check.check], reason)
+                found[check.check] = await self._run_check(check, task, response, found)
+            if reason := drop_reason(found[check.check], self._drop):
+                drop = drop_row(task, response, found[check.check], reason)
                 self._store.add(drop)
                 return drop
         self._store.keep(response)
         return None
 
-    async def _look(
+    async def _run_check(
         self, check: RowCheck, task: Task, response: Response, found: Mapping[Check, CheckResult]
     ) -> CheckResult:
-        """Do one check and store its verdict, also where the check or the sandbox failed at it.
+        """Run one check and store its verdict.
 
-        A sandbox that fails at one program alone says nothing of it.
+        A failing check gives an `error` verdict and a failing sandbox a `not_run` verdict; neither
+        counts against the response.
         """
         try:
             with judging():
                 verdict = _storable(await check(task, response, found))
                 self._store.add(verdict)
-            self._failed_in_a_row = 0
+            self._consecutive_failures = 0
             return verdict
         except SandboxError as error:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= SANDBOX_FAILURES_IN_A_ROW:
+            self._consecutive_failures += 1
+            if self._consecutive_failures >= MAX_CONSECUTIVE_SANDBOX_FAILURES:
                 raise
             self._store.add_event("sandbox", f"{task.id}: {error}")
             verdict = CheckResult.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
         except UnjudgedError as error:
             self._store.add_event(CHECK_FAILED, f"{task.id}: {check.check}: {error}")
-            told = {"why": CHECK_FAILED, "said": str(error)}
-            verdict = CheckResult.of(response, check.check, Kind.ERROR, detail=told)
+            detail = {"why": CHECK_FAILED, "said": str(error)}
+            verdict = CheckResult.of(response, check.check, Kind.ERROR, detail=detail)
         self._store.add(verdict)
         return verdict
 
 
 def _storable(verdict: CheckResult) -> CheckResult:
-    """Return a verdict as it will be read back, in text that any encoder takes."""
+    """Return a verdict as it reads back from JSON, with lone surrogates replaced."""
     detail = json.loads(clean(json.dumps(verdict.detail, ensure_ascii=False)))
     return replace(verdict, detail=detail)
 
 
-_KIND = (
+_KIND_SQL = (
     f"""CASE WHEN kind = '{Kind.ERROR}' AND detail LIKE '%"why": "{CHECK_FAILED}"%' """
     f"THEN '{UNJUDGED}' ELSE kind END"
 )
-"""SQL for a finding, in which a failure of the check is told from an error of the answer."""
+"""SQL for the kind of a finding, with internal failures of a check as a kind of their own."""
 
 
-def counted(store: RunStore) -> dict[tuple[str, str], int]:
-    """Count findings by check and kind, most first; that a row could not be judged is a kind."""
-    query = f"SELECT check_name, {_KIND}, COUNT(*) FROM verdicts GROUP BY 1, 2 ORDER BY 3 DESC"
+def count_findings(store: RunStore) -> dict[tuple[str, str], int]:
+    """Count findings by check and kind, most frequent first."""
+    query = f"SELECT check_name, {_KIND_SQL}, COUNT(*) FROM verdicts GROUP BY 1, 2 ORDER BY 3 DESC"
     return {(str(check), str(kind)): int(str(n)) for check, kind, n in store.db.read(query)}
 
 
-def note_of_unjudged(store: RunStore) -> str:
-    """Say how many findings are that a row could not be judged, and name one; empty if none."""
-    n = sum(n for (_, kind), n in counted(store).items() if kind == UNJUDGED)
-    query = f"SELECT * FROM verdicts WHERE {_KIND} = '{UNJUDGED}' ORDER BY round, ordinal LIMIT 1"
+def unjudged_note(store: RunStore) -> str:
+    """Return a note with the number of internal check failures and the first; empty if none."""
+    n = sum(n for (_, kind), n in count_findings(store).items() if kind == UNJUDGED)
+    where = f"WHERE {_KIND_SQL} = '{UNJUDGED}'"
+    query = f"SELECT * FROM verdicts {where} ORDER BY round, ordinal LIMIT 1"
     for one in map(verdict_from, store.db.read(query)):
-        such = f"round {one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
-        return f"{n} findings are that a row {UNJUDGED}, such as {such}"
+        example = f"round {one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
+        return f"{n} finding(s) {UNJUDGED}; first: {example}"
     return ""

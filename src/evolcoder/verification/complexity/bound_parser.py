@@ -1,12 +1,13 @@
-"""The bounds that a task asks for, read out of its text.
+"""Parses the complexity bounds that a task requires from its text.
 
-Promises: only a bound that is demanded is read, not one that is told of or to be avoided; a bound
-in several sizes counts as one only where it is their sum. Does not promise to know every class:
-what is not in `Growth` is `unknown`, and cannot be measured.
+Only required bounds are returned, not those that are mentioned as current or to be avoided. A bound
+in several variables is only recognised as their sum, which counts as one size. A class that is not
+in `GrowthClass` is returned without a class and cannot be measured.
 
->>> [(b.resource, b.growth) for b in asked("Sort it in O(n log n) time and O(1) extra space.")]
-[(<Resource.TIME: 'time'>, <Growth.N_LOG_N: 'n log n'>), (<Resource.SPACE: 'space'>, <Growth.ONE: '1'>)]
-"""  # noqa: E501 - what an interpreter prints
+>>> bounds = parse_bounds("Sort it in O(n log n) time and O(1) extra space.")
+>>> [(bound.resource.value, bound.growth.value) for bound in bounds]
+[('time', 'n log n'), ('space', '1')]
+"""
 
 import math
 import re
@@ -16,14 +17,14 @@ from enum import StrEnum
 
 
 class Resource(StrEnum):
-    """What is bounded."""
+    """Bounded resource. Values are stored; never rename one."""
 
     TIME = "time"
     SPACE = "space"
 
 
 class GrowthClass(StrEnum):
-    """Classes of growth, slowest first. Values are stored; never rename one."""
+    """Complexity classes, slowest growth first. Values are stored; never rename one."""
 
     ONE = "1"
     LOG = "log n"
@@ -41,13 +42,13 @@ class GrowthClass(StrEnum):
 
     @property
     def next(self) -> "GrowthClass":
-        """The class after it; the last is after itself."""
+        """The next class; the last class is its own successor."""
         classes = list(GrowthClass)
         return classes[min(classes.index(self) + 1, len(classes) - 1)]
 
 
 _LOGS: dict[GrowthClass, Callable[[float], float]] = {
-    GrowthClass.ONE: lambda n: 0.0,  # noqa: ARG005 - as the others
+    GrowthClass.ONE: lambda n: 0.0,  # noqa: ARG005 - same signature as the others
     GrowthClass.LOG: lambda n: math.log(math.log(n)),
     GrowthClass.ROOT: lambda n: math.log(n) / 2,
     GrowthClass.N: math.log,
@@ -61,26 +62,25 @@ _LOGS: dict[GrowthClass, Callable[[float], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One demand."""
+    """A required complexity bound."""
 
     resource: Resource
-    """What is bounded."""
+    """Bounded resource."""
     growth: GrowthClass | None
-    """The class that it may grow with; None for one that we do not know, and for a bound on each
-    step of many."""
+    """Allowed class; None if unknown, or if each single operation is bounded."""
     average: bool
     """Whether only the average, expected or amortised case is bounded."""
     text: str
-    """The words that say so."""
+    """The bound as written."""
 
 
-_SIGNS = re.compile(r"\b[OΘ]\s?\(((?:[^()]|\([^()]*\)){1,40})\)")
+_BIG_O = re.compile(r"\b[OΘ]\s?\(((?:[^()]|\([^()]*\)){1,40})\)")
 _WORDS = re.compile(
     r"\b(constant|logarithmic|linear|linearithmic|quadratic|cubic|exponential)[- ]"
     r"(time|space|memory)\b",
     re.IGNORECASE,
 )
-_NAMED = {
+_BY_NAME = {
     "constant": GrowthClass.ONE,
     "logarithmic": GrowthClass.LOG,
     "linear": GrowthClass.N,
@@ -89,7 +89,7 @@ _NAMED = {
     "cubic": GrowthClass.CUBE,
     "exponential": GrowthClass.EXPONENTIAL,
 }
-_WRITTEN = {
+_BY_FORMULA = {
     "1": GrowthClass.ONE,
     "logn": GrowthClass.LOG,
     "sqrtn": GrowthClass.ROOT,
@@ -100,7 +100,7 @@ _WRITTEN = {
     "2^n": GrowthClass.EXPONENTIAL,
     "n!": GrowthClass.FACTORIAL,
 }
-_AVOIDED = re.compile(
+_NOT_REQUIRED = re.compile(
     r"\b(?:avoid\w*|instead of|rather than|not|n't|no longer|current\w*|from|was|currently|than"
     r"|naive|reduce|worse)\s+(?:[\w-]+\s+){0,4}$",
     re.IGNORECASE,
@@ -108,41 +108,41 @@ _AVOIDED = re.compile(
 _SPACE = re.compile(r"\b(?:space|memory|storage)\b", re.IGNORECASE)
 _TIME = re.compile(r"\b(?:time|runtime|run|runs|fast|operations|steps)\b", re.IGNORECASE)
 _AVERAGE = re.compile(r"\b(?:average|expected|amorti[sz]ed)\b", re.IGNORECASE)
-_ONE_STEP = re.compile(
+_PER_OPERATION = re.compile(
     r"\b(?:each|every|per|look-?ups?|accesses|access|insert\w*|delet\w*|quer(?:y|ies)|push|pop)\b",
     re.IGNORECASE,
 )
-"""Words of a bound that is one step's of many, and not the whole function's."""
-_CLAUSE = re.compile(r"[,;:.\n]")
-_NEAR = 45
-"""Characters around a bound in which what it bounds is named."""
+"""Words of a bound on a single operation rather than on the whole function."""
+_CLAUSE_END = re.compile(r"[,;:.\n]")
+_CONTEXT_CHARS = 45
+"""Characters around a bound that are searched for its resource."""
 
 
-def asked(text: str) -> tuple[Bound, ...]:
-    """Read the bounds that a text demands, in its order, each once."""
-    found = [(match.start(), match.end(), _written(match[1])) for match in _SIGNS.finditer(text)]
+def parse_bounds(text: str) -> tuple[Bound, ...]:
+    """Return the distinct bounds that a text requires, in order."""
+    found = [(match.start(), match.end(), _growth(match[1])) for match in _BIG_O.finditer(text)]
     spans = [(begin, end) for begin, end, _ in found]
     found += [
-        (match.start(), match.end(), _NAMED[match[1].lower()]) for match in _WORDS.finditer(text)
+        (match.start(), match.end(), _BY_NAME[match[1].lower()]) for match in _WORDS.finditer(text)
     ]
     bounds: dict[tuple[Resource, GrowthClass | None], Bound] = {}
     for begin, end, growth in sorted(found, key=lambda one: one[:2]):
-        if _AVOIDED.search(text[max(0, begin - 60) : begin]):
+        if _NOT_REQUIRED.search(text[max(0, begin - 60) : begin]):
             continue
-        after = min((at for at, _ in spans if at >= end), default=len(text))
-        before = max((to for _, to in spans if to <= begin), default=0)
-        ahead = text[max(before, begin - _NEAR) : begin]
-        behind = _CLAUSE.split(text[begin : min(after, end + _NEAR)][end - begin :])[0]
-        resource = _resource(text[begin:end] + behind, ahead)
-        of_all = None if _ONE_STEP.search(ahead + behind) else growth
-        average = _AVERAGE.search(ahead + behind) is not None
+        next_begin = min((at for at, _ in spans if at >= end), default=len(text))
+        previous_end = max((to for _, to in spans if to <= begin), default=0)
+        before = text[max(previous_end, begin - _CONTEXT_CHARS) : begin]
+        after = _CLAUSE_END.split(text[end : min(next_begin, end + _CONTEXT_CHARS)])[0]
+        resource = _resource(text[begin:end] + after, before)
+        of_all = None if _PER_OPERATION.search(before + after) else growth
+        average = _AVERAGE.search(before + after) is not None
         bounds.setdefault((resource, of_all), Bound(resource, of_all, average, text[begin:end]))
     return tuple(bounds.values())
 
 
-def _resource(behind: str, ahead: str) -> Resource:
-    """Tell what is bounded, first from what stands behind; where nothing tells, time is meant."""
-    for text, nearest in ((behind, 0), (ahead, -1)):
+def _resource(after: str, before: str) -> Resource:
+    """Return the resource named after the bound, else before it; time if none is named."""
+    for text, nearest in ((after, 0), (before, -1)):
         named = [
             (match.start(), resource)
             for resource, words in ((Resource.SPACE, _SPACE), (Resource.TIME, _TIME))
@@ -153,8 +153,8 @@ def _resource(behind: str, ahead: str) -> Resource:
     return Resource.TIME
 
 
-def _written(inner: str) -> GrowthClass | None:
-    """Return the class of what stands in the brackets of an O."""
+def _growth(inner: str) -> GrowthClass | None:
+    """Return the class for the content of O(...)."""
     text = inner.lower().replace("²", "^2").replace("³", "^3").replace("**", "^")
     text = re.sub(r"len\(\w+\)|\|\w+\|", "n", text)
     text = re.sub(r"log_?2\b|log₂|\bln\b|lg", "log", text)
@@ -165,4 +165,4 @@ def _written(inner: str) -> GrowthClass | None:
     if len(letters) == 1:
         text = text.replace("log", "L").replace("sqrt", "S").replace(letters.pop(), "n")
         text = text.replace("L", "log").replace("S", "sqrt")
-    return _WRITTEN.get(text)
+    return _BY_FORMULA.get(text)

@@ -1,23 +1,24 @@
-"""Does an answer keep the bound on time or space that its task asks for? Counted, not clocked.
+"""Checks whether a response meets the time or space bound of its task, by counting operations.
 
-The answer's function is rewritten so that work within C is seen (`rewrite`), and run in the sandbox
-under a tracer on inputs of growing size and several shapes (`sized`, `inside/counting`); what it
-counts is fitted (`growth`). Time is lines begun and steps within C; space is the most bytes held
-beside arguments and result, and the depth of calls.
+The response's function is instrumented so that work in C is visible (`instrument`), and run in the
+sandbox under a tracer on inputs of growing size and several shapes (`inputs`, `op_counter`); the
+counts are fitted (`verdict`). Time is executed lines plus steps in C. Space is the peak of bytes
+besides arguments and result, and the call depth.
 
-Promises: the verdict says which classes the data rule out: `holds`, `ruled_out`, `undecided`, or
-`not_measured` with the reason; never by the clock, so equal seeds give equal verdicts. `holds` means
-that no input that was tried grows faster; `ruled_out` that at least one did, at every size.
-What is trusted: the sandbox's limits, and the inputs and the fit, which are made here. The counts
-are the candidate's word, since it runs in the process that counts: a random token keeps what it
-prints from being taken for them, but a program that looks for the tracer could change them. So an
-answer is not paid for keeping a bound; it is only dropped for missing it.
-What cannot be measured: functions of no sized argument or of several sizes, work of libraries that
-the table of `counting` does not know (such a bound is never said to hold), arithmetic on numbers of
-growing length (a step is a step), growth of a few bytes for every doubling.
+Verdicts are `holds` (no tried input grows faster), `ruled_out` (at least one does, at every size),
+`undecided`, and `not_measured` with the reason. No time is measured, so equal seeds give equal
+verdicts.
+Trust: limits, inputs and fit are ours. The counts come from the process that the candidate runs in:
+a random token keeps its output from being taken for counts, but a program that looks for the tracer
+could change them. A bound that holds is therefore never rewarded; a row is only dropped for missing
+one.
+Limitations: functions without a sized argument or with several sizes are not measured; a bound
+never holds if the function calls libraries of unknown cost; arithmetic on growing numbers counts as
+one step; growth of a few bytes per doubling is not detected.
 
->>> found = await measure(sandbox, source, "f", bounds, checks=[], limits=Limits(), seed=0)  # doctest: +SKIP
-"""  # noqa: E501 - a call
+>>> found = await measure_complexity(   # doctest: +SKIP
+...     sandbox, source, "f", bounds, checks=[], limits=Limits(), seed=0)
+"""
 
 import ast
 import json
@@ -33,20 +34,25 @@ from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean
 from evolcoder.verification.complexity.bound_parser import Bound
-from evolcoder.verification.complexity.inputs import SizedCall, UnsizedError, arguments_of, calls
-from evolcoder.verification.complexity.instrument import rewritten
+from evolcoder.verification.complexity.inputs import (
+    SizedCall,
+    UnsizedError,
+    infer_arguments,
+    sized_calls,
+)
+from evolcoder.verification.complexity.instrument import add_hooks
 from evolcoder.verification.complexity.verdict import (
-    LEAST_SIZES,
+    MIN_SIZES,
     NOT_MEASURED,
     CostCounts,
     CostRun,
     MeasuredCosts,
     by_shape,
-    judged,
+    judge_bound,
 )
 
-_INSIDE = "evolcoder.verification.complexity"
-_LOAD = """\
+_PACKAGE = "evolcoder.verification.complexity"
+_LOADER = """\
 import sys, types
 for name, text in {texts!r}:
     sys.modules[name] = types.ModuleType(name)
@@ -55,22 +61,22 @@ sys.modules[name].main()
 """
 
 
-MOST_BYTES = 1 << 22
-"""Longest text of counts that is read; a program of a thousand lines writes half of it."""
-MOST_RUNS, MOST_LINES = 1000, 1000
-"""Runs, and lines of one run with a count of their own, that are read; no function has so many."""
-MOST_COUNT = 1e15
-"""No count of a run that ended within its budget comes near it."""
-NAME_CHARS = 200
-"""Longest name of a line, a function or a stop that is shown."""
-UNKNOWN = "a class that we do not know, or a bound on single steps"
+MAX_BYTES = 1 << 22
+"""Longest accepted output of the driver; a program of a thousand lines needs half of it."""
+MAX_RUNS, MAX_LINES = 1000, 1000
+"""Most accepted runs, and most counted lines per run; far more than any function has."""
+MAX_COUNT = 1e15
+"""Largest accepted count, far above that of any run within the budget."""
+MAX_NAME_CHARS = 200
+"""Longest accepted name of a line, function or stop."""
+_UNKNOWN_BOUND = "unknown complexity class, or a bound on single operations"
 
 
 class NotMeasuredError(Exception):
-    """Nothing can be said, for the reason that it tells."""
+    """The complexity cannot be measured; the message is the reason."""
 
 
-async def measure(  # noqa: PLR0913 - all of it decides
+async def measure_complexity(  # noqa: PLR0913 - all inputs affect the result
     sandbox: Sandbox,
     source: str,
     entry_point: str | None,
@@ -80,12 +86,10 @@ async def measure(  # noqa: PLR0913 - all of it decides
     limits: Limits,
     seed: int,
 ) -> list[MeasuredCosts]:
-    """Measure a function against bounds; without an entry point it is the last one defined."""
+    """Judge a function by bounds; without an entry point the last function is used."""
     known = [bound for bound in bounds if bound.growth is not None]
     others = [
-        MeasuredCosts(
-            NOT_MEASURED, bound, "a class that we do not know, or a bound on single steps", "", None
-        )
+        MeasuredCosts(NOT_MEASURED, bound, _UNKNOWN_BOUND, "", None)
         for bound in bounds
         if bound.growth is None
     ]
@@ -94,7 +98,7 @@ async def measure(  # noqa: PLR0913 - all of it decides
     except (NotMeasuredError, UnsizedError) as error:
         return [MeasuredCosts(NOT_MEASURED, bound, str(error), "", None) for bound in bounds]
     rng = rng_for(seed, "bound", content_id("source", source))
-    return [judged(counts, bound, rng) for bound in known] + others
+    return [judge_bound(counts, bound, rng) for bound in known] + others
 
 
 async def count(
@@ -106,30 +110,31 @@ async def count(
     limits: Limits,
     seed: int,
 ) -> CostCounts:
-    """Run a function at growing sizes; where it grows too fast for that, at small ones."""
+    """Count operations at growing sizes, or at small sizes if the function is too slow for that.
+
+    Raises NotMeasuredError or UnsizedError.
+    """
     tree = parse(source)
     if tree is None:
         raise NotMeasuredError("no Python source")
     name = entry_point or _last_function(tree)
     function = definitions(tree).get(name)
     if function is None or isinstance(function, ast.ClassDef):
-        raise NotMeasuredError(f"there is no function {name}" if name else "there is no function")
-    arguments = arguments_of(function, checks)
+        raise NotMeasuredError(f"no function {name}" if name else "no function")
+    arguments = infer_arguments(function, checks)
     counts = CostCounts((), (), ())
     for small in (False, True):
         rng = rng_for(seed, "sized", name, int(small))
-        made = calls(arguments, rng, small=small)
+        made = sized_calls(arguments, rng, small=small)
         token = f"{rng.getrandbits(128):032x}"
         counts = await _run(sandbox, _job(source, name, made, token), token, limits)
-        if any(len(runs) >= LEAST_SIZES for runs in by_shape(counts).values()):
+        if any(len(runs) >= MIN_SIZES for runs in by_shape(counts).values()):
             return counts
-    raise NotMeasuredError(
-        f"too few sizes could be run: {', '.join(counts.stops[:5]) or 'too slow'}"
-    )
+    raise NotMeasuredError(f"too few sizes completed: {', '.join(counts.stops[:5]) or 'too slow'}")
 
 
 def _last_function(tree: ast.Module) -> str:
-    """Return the last function that no other one names, or the last of all."""
+    """Return the last function that no other one uses, or the last of all."""
     names = [name for name, node in definitions(tree).items() if not isinstance(node, ast.ClassDef)]
     used = {
         part.id
@@ -142,7 +147,7 @@ def _last_function(tree: ast.Module) -> str:
 
 
 def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[str, Any]:
-    """Cut a program down to what the function reaches, plain and with hooks."""
+    """Make the driver's input: the part of the program that the function needs, and the calls."""
     tree = parse(source)
     assert tree is not None
     kept = {id(node) for node in reachable(tree, name)}
@@ -154,7 +159,7 @@ def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[
     ]
     plain = ast.unparse(tree)
     hooks = f"evolcoder_{token[:8]}"
-    with_hooks = rewritten(tree, hooks)
+    with_hooks = add_hooks(tree, hooks)
     return {
         "plain": plain,
         "rewritten": ast.unparse(with_hooks.tree),
@@ -168,63 +173,65 @@ def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[
 
 @cache
 def _driver() -> str:
-    """Return the program that counts: its modules as text, since the sandbox has none of them."""
+    """Return the counting program with its modules as text, since the sandbox lacks the package."""
     texts = [
-        (f"{_INSIDE}.{name}", files(_INSIDE).joinpath(f"{name}.py").read_text("utf-8"))
+        (f"{_PACKAGE}.{name}", files(_PACKAGE).joinpath(f"{name}.py").read_text("utf-8"))
         for name in ("op_costs", "op_counter")
     ]
-    return _LOAD.format(texts=texts)
+    return _LOADER.format(texts=texts)
 
 
 async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits) -> CostCounts:
     program = Program("python", _driver(), Script(stdin=marshal.dumps(job, 2)))
     execution = await sandbox.run(program, limits)
     if execution.status is not Status.FINISHED:
-        raise NotMeasuredError(f"the runs ended with {execution.status}")
-    mark = token.encode()
-    begin, middle, end = execution.answers.partition(mark)
-    body, closed, rest = end.partition(mark)
-    if not middle or not closed or begin or rest:
-        raise NotMeasuredError("the runs brought no counts, or more than counts")
+        raise NotMeasuredError(f"the counting program ended with {execution.status}")
+    before, start, rest = execution.answers.partition(token.encode())
+    body, end, after = rest.partition(token.encode())
+    if not start or not end or before or after:
+        raise NotMeasuredError("the counting program returned no counts or extra output")
     sizes = {(one[0], one[1]) for one in job["calls"]}
-    counts = read_counts(body, sizes)
+    counts = parse_counts(body, sizes)
     return replace(counts, unseen=(*job["unseen"], *counts.unseen))
 
 
-def read_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> CostCounts:
-    """Read the counts of runs of these shapes and sizes, which the candidate may have written."""
-    if len(body) > MOST_BYTES:
-        raise NotMeasuredError("the runs brought more than counts")
+def parse_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> CostCounts:
+    """Parse and validate counts, which the candidate may have forged.
+
+    `sizes` has the (shape, size) pairs of the calls. Raises NotMeasuredError.
+    """
+    if len(body) > MAX_BYTES:
+        raise NotMeasuredError("the counting program returned too much output")
     try:
         found = json.loads(body)
         if "failed" in found:
-            raise NotMeasuredError(f"the runs failed: {_name(found['failed'])}")
-        if len(found["runs"]) > MOST_RUNS:
+            raise NotMeasuredError(f"the counting program failed: {_name(found['failed'])}")
+        if len(found["runs"]) > MAX_RUNS:
             raise ValueError("too many runs")
-        ended = [_run_of(run, sizes) for run in found["runs"] if "stop" not in run]
+        completed = [_cost_run(run, sizes) for run in found["runs"] if "stop" not in run]
         stops = {_name(run["stop"]) for run in found["runs"] if "stop" in run}
         unseen = tuple(map(_name, found["unseen"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotMeasuredError("the runs brought something else than counts") from error
-    return CostCounts(tuple(ended), tuple(sorted(stops)), unseen)
+        raise NotMeasuredError("the counting program returned invalid counts") from error
+    return CostCounts(tuple(completed), tuple(sorted(stops)), unseen)
 
 
-def _run_of(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> CostRun:
-    """Check one run; anything that no run could be raises."""
-    where = (run["shape"], run["n"])
-    if type(where[1]) is not int or where not in sizes or len(run["counts"]) > MOST_LINES:
-        raise ValueError("no run")
+def _cost_run(run: dict[str, Any], sizes: Collection[tuple[str, int]]) -> CostRun:
+    """Validate one run."""
+    call = (run["shape"], run["n"])
+    if type(call[1]) is not int or call not in sizes or len(run["counts"]) > MAX_LINES:
+        raise ValueError("invalid run")
     counts = {_name(line): _count(count) for line, count in run["counts"].items()}
-    return CostRun(*where, counts, int(_count(run["depth"])), _count(run["bytes"]))
+    return CostRun(*call, counts, int(_count(run["depth"])), _count(run["bytes"]))
 
 
 def _count(value: object) -> float:
-    if type(value) not in {int, float} or not 0 <= value <= MOST_COUNT:  # type: ignore[operator]
-        raise ValueError("no count")
+    if type(value) not in {int, float} or not 0 <= value <= MAX_COUNT:  # type: ignore[operator]
+        raise ValueError("invalid count")
     return value  # type: ignore[return-value]
 
 
 def _name(text: object) -> str:
-    if type(text) is not str or len(text) > NAME_CHARS:
-        raise ValueError("no name")
+    if type(text) is not str or len(text) > MAX_NAME_CHARS:
+        raise ValueError("invalid name")
     return clean(text)

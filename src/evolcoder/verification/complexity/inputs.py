@@ -1,9 +1,12 @@
-"""Inputs of growing size for a function, made from its annotations and from calls in the checks.
+"""Makes inputs of growing size for a function from its annotations and from calls in the checks.
 
-Promises: equal seeds make equal inputs; every shape holds inputs of the same sizes, smallest first.
-A function whose arguments say nothing of a size, or more than one, gets none, with the reason.
-Does not promise that the inputs are the worst ones, nor that they are such as the task allows:
-elements are taken from the checks' alphabet where they show one.
+Equal seeds make equal inputs. Every shape has inputs of the same sizes, smallest first. A function
+without a sized argument, or with more than one size, raises UnsizedError with the reason.
+The inputs are not guaranteed to be the worst ones or to be valid for the task; text is made of the
+letters in the checks' calls, if there are any.
+
+>>> sized_calls(infer_arguments(function, checks=()), Random(0))[0].n   # doctest: +SKIP
+8
 """
 
 import ast
@@ -19,17 +22,17 @@ from typing import Any
 from evolcoder.code.python_ast import Function
 
 SIZES = tuple(sorted({round(8 * 2 ** (half / 2)) for half in range(19)}))
-"""Sizes of sequences: from 8 to 4096, two for every doubling."""
-VALUES = SIZES + tuple(2**power for power in range(13, 18))
-"""Sizes where the argument is a number."""
-SMALL = tuple(range(3, 17))
-"""Sizes for what grows too fast for the others."""
+"""Sizes of sequences: from 8 to 4096, two per doubling."""
+NUMBER_SIZES = SIZES + tuple(2**power for power in range(13, 18))
+"""Sizes if the argument is a number."""
+SMALL_SIZES = tuple(range(3, 17))
+"""Sizes for functions that are too slow for the others."""
 N_RANDOM = 3
-"""Random inputs of every size."""
+"""Random inputs per size."""
 
 
 class InputShape(StrEnum):
-    """How the elements of an input lie."""
+    """Order and distribution of the elements of an input."""
 
     RANDOM = "random"
     SORTED = "sorted"
@@ -40,7 +43,7 @@ class InputShape(StrEnum):
 
 
 class ArgumentKind(StrEnum):
-    """What an argument is."""
+    """Type of an argument."""
 
     INTS = "list of numbers"
     TEXTS = "list of texts"
@@ -52,40 +55,43 @@ class ArgumentKind(StrEnum):
 
 
 class UnsizedError(ValueError):
-    """There is no input of growing size, for the reason that it tells."""
+    """No inputs of growing size can be made; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizedArgument:
     """One argument of a function."""
 
-    sort: ArgumentKind
-    """What it is."""
+    kind: ArgumentKind
+    """Its type."""
     container: type
-    """list, tuple or set, for the sorts that are lists."""
+    """list, tuple or set, for the kinds that are lists."""
     examples: tuple[Any, ...]
-    """Values that the checks have for it."""
+    """Its values in the checks' calls."""
 
 
-def arguments_of(function: Function, checks: Sequence[str]) -> tuple[SizedArgument, ...]:
-    """Read what a function wants from its annotations and from calls with literals."""
+def infer_arguments(function: Function, checks: Sequence[str]) -> tuple[SizedArgument, ...]:
+    """Infer the arguments of a function from calls with literals in checks, and annotations.
+
+    Raises UnsizedError.
+    """
     if isinstance(function, ast.AsyncFunctionDef):
         raise UnsizedError("the function is async")
     calls = list(example_calls(function.name, checks))
     spec = function.args
-    given = [*spec.posonlyargs, *spec.args]
-    needed = given[: len(given) - len(spec.defaults)] if spec.defaults else given
-    wanted = max([len(needed), *map(len, calls)]) if calls else len(needed)
-    if not wanted or any(default is None for default in spec.kw_defaults):
-        raise UnsizedError("the function takes no argument that could grow")
+    parameters = [*spec.posonlyargs, *spec.args]
+    required = parameters[: len(parameters) - len(spec.defaults)] if spec.defaults else parameters
+    n_arguments = max([len(required), *map(len, calls)]) if calls else len(required)
+    if not n_arguments or any(default is None for default in spec.kw_defaults):
+        raise UnsizedError("the function takes no argument of growing size")
     return tuple(
         _argument(one, tuple(call[at] for call in calls if at < len(call)))
-        for at, one in enumerate(given[:wanted])
+        for at, one in enumerate(parameters[:n_arguments])
     )
 
 
 def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
-    """Find the calls of a function with literals in checks."""
+    """Yield the arguments of a function's calls with literals in checks."""
     for check in checks:
         try:
             nodes = list(ast.walk(ast.parse(check)))
@@ -101,52 +107,55 @@ def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class SizedCall:
-    """One input of a known size."""
+    """The arguments of a call of known size."""
 
     shape: InputShape
-    """How its elements lie."""
+    """Order and distribution of its elements."""
     n: int
     """Its size."""
     arguments: list[Any]
     """The arguments."""
 
 
-def calls(
+def sized_calls(
     arguments: Sequence[SizedArgument], rng: Random, *, small: bool = False
 ) -> list[SizedCall]:
-    """Make inputs of every shape, the smallest first; of the random shape several."""
-    scaled = [one for one in arguments if one.sort is not ArgumentKind.INT]
-    if not scaled and len(arguments) > 1:
+    """Make calls of every shape and size, smallest first; `N_RANDOM` of the random shape.
+
+    Raises UnsizedError.
+    """
+    sized = [one for one in arguments if one.kind is not ArgumentKind.INT]
+    if not sized and len(arguments) > 1:
         raise UnsizedError("more than one number could be the size")
-    if not scaled:
-        numbers = {
-            (shape, _number(shape, n)) for shape in InputShape for n in (SMALL if small else VALUES)
-        }
+    if not sized:
+        sizes = SMALL_SIZES if small else NUMBER_SIZES
+        numbers = {(shape, _number(shape, n)) for shape in InputShape for n in sizes}
         return [SizedCall(shape, n, [n]) for n, shape in sorted((n, shape) for shape, n in numbers)]
-    tiles = any(any(one.examples) for one in scaled)
-    drawn = [shape for shape in InputShape if shape is not InputShape.TILED or tiles]
-    drawn = [InputShape.RANDOM] * (N_RANDOM - 1) + drawn
+    can_tile = any(any(one.examples) for one in sized)
+    shapes = [shape for shape in InputShape if shape is not InputShape.TILED or can_tile]
+    shapes = [InputShape.RANDOM] * (N_RANDOM - 1) + shapes
     return [
         SizedCall(shape, n, [_value(one, shape, n, rng) for one in arguments])
-        for n in (SMALL if small else SIZES)
-        for shape in drawn
+        for n in (SMALL_SIZES if small else SIZES)
+        for shape in shapes
     ]
 
 
 def _argument(node: ast.arg, examples: tuple[Any, ...]) -> SizedArgument:
-    told = ast.unparse(node.annotation).lower() if node.annotation is not None else ""
-    for sort, container, fits, written in _KNOWN:
+    annotation = ast.unparse(node.annotation).lower() if node.annotation is not None else ""
+    bare = annotation.replace("typing.", "")
+    for kind, container, fits, prefixes in _KNOWN:
         if examples and all(fits(example) for example in examples if example):
-            if any(examples) or sort is ArgumentKind.INT:
-                return SizedArgument(sort, _container(examples, container), examples)
-        elif not examples and any(told.replace("typing.", "").startswith(one) for one in written):
-            return SizedArgument(sort, tuple if told.startswith("tuple") else container, ())
-    raise UnsizedError(f"the argument {node.arg} has no size that we know")
+            if any(examples) or kind is ArgumentKind.INT:
+                return SizedArgument(kind, _container(examples, container), examples)
+        elif not examples and any(bare.startswith(prefix) for prefix in prefixes):
+            return SizedArgument(kind, tuple if annotation.startswith("tuple") else container, ())
+    raise UnsizedError(f"no size is known for the argument {node.arg}")
 
 
-def _container(examples: tuple[Any, ...], usual: type) -> type:
+def _container(examples: tuple[Any, ...], default: type) -> type:
     kinds = {type(example) for example in examples}
-    return kinds.pop() if len(kinds) == 1 and kinds <= {list, tuple, set} else usual
+    return kinds.pop() if len(kinds) == 1 and kinds <= {list, tuple, set} else default
 
 
 def _all(kinds: type | tuple[type, ...]) -> Callable[[Any], bool]:
@@ -190,13 +199,13 @@ _KNOWN: tuple[tuple[ArgumentKind, type, Callable[[Any], bool], tuple[str, ...]],
 
 
 def _value(one: SizedArgument, shape: InputShape, n: int, rng: Random) -> Any:  # noqa: ANN401
-    if one.sort is ArgumentKind.INT:
-        return _companion(one, shape, n)
+    if one.kind is ArgumentKind.INT:
+        return _secondary_number(one, shape, n)
     if shape is InputShape.TILED and any(one.examples):
         example = max((example for example in one.examples), key=len)
         if not isinstance(example, dict):
             tiled = list(islice(cycle(example), n))
-            return "".join(tiled) if one.sort is ArgumentKind.TEXT else one.container(tiled)
+            return "".join(tiled) if one.kind is ArgumentKind.TEXT else one.container(tiled)
     order = list(range(1, n + 1))
     if shape in {InputShape.RANDOM, InputShape.SPREAD}:
         rng.shuffle(order)
@@ -204,20 +213,20 @@ def _value(one: SizedArgument, shape: InputShape, n: int, rng: Random) -> Any:  
         order.reverse()
     elif shape is InputShape.EQUAL:
         order = [n] * n
-    if shape is InputShape.SPREAD and one.sort is ArgumentKind.INTS:
-        # Far apart, so that a set of them does not come out sorted.
+    if shape is InputShape.SPREAD and one.kind is ArgumentKind.INTS:
+        # Small numbers would come out of a set in sorted order.
         order = [_scattered(k) for k in order]
-    return _MAKERS[one.sort](one, order)
+    return _MAKERS[one.kind](one, order)
 
 
 def _scattered(k: int) -> int:
     return int.from_bytes(hashlib.blake2b(b"%d" % k, digest_size=4).digest())
 
 
-def _companion(one: SizedArgument, shape: InputShape, n: int) -> int:
-    """Return a number beside what grows: something to search for or to count with."""
+def _secondary_number(one: SizedArgument, shape: InputShape, n: int) -> int:
+    """Return a number argument next to a sized one: a value to search for, or a count."""
     shown = [example for example in one.examples if isinstance(example, int)]
-    usual: Mapping[InputShape, int] = {
+    values: Mapping[InputShape, int] = {
         InputShape.RANDOM: n // 2,
         InputShape.SORTED: n,
         InputShape.REVERSED: max(1, n // 3),
@@ -225,11 +234,11 @@ def _companion(one: SizedArgument, shape: InputShape, n: int) -> int:
         InputShape.SPREAD: n,
         InputShape.TILED: max(shown, default=1),
     }
-    return usual[shape]
+    return values[shape]
 
 
 def _number(shape: InputShape, n: int) -> int:
-    """Make a number near n: itself, the power of two below, one less than that, the prime below."""
+    """Return n, the power of two below, that minus one, or the prime below, by shape."""
     power = 1 << (n.bit_length() - 1)
     if shape is InputShape.REVERSED:
         return next((p for p in range(n, 2, -1) if _is_prime(p)), 3)
@@ -249,7 +258,7 @@ def _numbers(one: SizedArgument, order: list[int]) -> Any:  # noqa: ANN401
 
 
 def _texts(one: SizedArgument, order: list[int]) -> Any:  # noqa: ANN401
-    """Make words of equal length, no two of which hold the same letters."""
+    """Make words of equal length, no two of which are anagrams."""
     counts = [[k // 8**place % 8 for place in range(5)] for k in order]
     words = ["".join(letter * n for letter, n in zip("abcde", c, strict=True)) for c in counts]
     return one.container(word.ljust(35, "z") for word in words)
@@ -273,7 +282,7 @@ def _table(one: SizedArgument, order: list[int]) -> dict[Any, int]:
 
 
 def _graph_of(one: SizedArgument, order: list[int]) -> dict[Any, list[Any]]:
-    """Make a chain in the order given, each node with the next two."""
+    """Make a chain in the given order, each node linked to the next two."""
     textual = any(isinstance(key, str) for example in one.examples for key in example)
     nodes = [str(k) if textual else k for k in dict.fromkeys([*range(len(order)), *order])]
     return {node: nodes[at + 1 : at + 3] for at, node in enumerate(nodes)}

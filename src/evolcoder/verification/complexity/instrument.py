@@ -1,10 +1,10 @@
-"""Rewrite a program so that work hidden in C is counted: calls, searches, copies.
+"""Instruments a program so that work in C is counted: calls, searches, copies.
 
-Promises: the program computes what it computed, and every call of something that is not its own
-function, every `in` and `==`, every slice, sum of sequences and unpacking passes through a hook
-that `inside/counting` brings; what only an interpreter could follow (`eval`) is named.
+The program's results do not change. Every call of a function that is not its own, every `in` and
+`==`, every slice, concatenation and unpacking goes through a hook of `op_counter.Hooks`. Calls that
+cannot be followed (`eval`) are listed.
 
->>> print(ast.unparse(rewritten(ast.parse("y = sorted(xs)"), "H").tree))
+>>> print(ast.unparse(add_hooks(ast.parse("y = sorted(xs)"), "H").tree))
 y = H.call(1, sorted, xs)
 """
 
@@ -12,33 +12,33 @@ import ast
 from dataclasses import dataclass
 from typing import cast
 
-_LEFT = {"super", "locals", "globals", "vars", "dir"}
-"""Functions that look at the frame that calls them."""
-_UNSEEN = {"eval", "exec", "compile", "__import__"}
-"""Functions whose work nobody can foresee."""
-_SUMS = ast.Add | ast.Mult | ast.Mod
-_SETS = {ast.Sub: "-", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
+_FRAME_FUNCTIONS = {"super", "locals", "globals", "vars", "dir"}
+"""Functions that inspect the calling frame and must be called directly."""
+_UNKNOWN_COST = {"eval", "exec", "compile", "__import__"}
+"""Functions whose cost cannot be determined."""
+_CONCATENATIONS = ast.Add | ast.Mult | ast.Mod
+_SET_OPERATORS = {ast.Sub: "-", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A program with hooks in it."""
+class HookedProgram:
+    """An instrumented program."""
 
     tree: ast.Module
     """The program."""
     unseen: tuple[str, ...]
-    """Names that it uses and that no hook can follow."""
+    """Functions of unknown cost that it calls."""
 
 
-def rewritten(tree: ast.Module, hooks: str) -> Rewritten:
-    """Put hooks into a tree, which is changed; `hooks` is the name of what brings them."""
+def add_hooks(tree: ast.Module, hooks: str) -> HookedProgram:
+    """Instrument a tree in place; `hooks` is the global name of the `Hooks` object."""
     visitor = _Hooks(hooks, _own_functions(tree))
     tree = ast.fix_missing_locations(cast("ast.Module", visitor.visit(tree)))
-    return Rewritten(tree, tuple(sorted(visitor.unseen)))
+    return HookedProgram(tree, tuple(sorted(visitor.unseen)))
 
 
 def _own_functions(tree: ast.Module) -> set[str]:
-    """Return names that stand for functions of the program and for nothing else."""
+    """Return names that only ever stand for functions of the program."""
     functions = {
         node.name
         for node in ast.walk(tree)
@@ -53,7 +53,7 @@ def _own_functions(tree: ast.Module) -> set[str]:
 
 
 class _Hooks(ast.NodeTransformer):
-    """Puts the hooks in."""
+    """Inserts the hooks."""
 
     def __init__(self, hooks: str, own: set[str]) -> None:
         self._hooks = hooks
@@ -68,9 +68,9 @@ class _Hooks(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name in _UNSEEN:
+        if name in _UNKNOWN_COST:
             self.unseen.add(name)
-        if name in _LEFT | _UNSEEN | self._own:
+        if name in _FRAME_FUNCTIONS | _UNKNOWN_COST | self._own:
             return node
         call = self._hook("call", node, node.func, *node.args)
         call.keywords = node.keywords
@@ -91,9 +91,9 @@ class _Hooks(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
-        if isinstance(node.op, _SUMS):
+        if isinstance(node.op, _CONCATENATIONS):
             return self._hook("value", node, node)
-        sign = _SETS.get(type(node.op))
+        sign = _SET_OPERATORS.get(type(node.op))
         if sign is None:
             return node
         return self._hook("sets", node, ast.Constant(sign), node.left, node.right)
@@ -102,7 +102,7 @@ class _Hooks(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.target, ast.Name):
             old = ast.Name(node.target.id, ast.Load())
-            node.value = self._hook("grown", node, old, node.value)
+            node.value = self._hook("augmented", node, old, node.value)
         else:
             node.value = self._hook("value", node, node.value)
         return node
@@ -113,9 +113,9 @@ class _Hooks(ast.NodeTransformer):
         if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Slice):
             return self._hook("value", node, node)
         if isinstance(node.ctx, ast.Store) and isinstance(node.slice, ast.Slice):
-            node.value = self._hook("touch", node, node.value)
+            node.value = self._hook("resized", node, node.value)
         if isinstance(node.ctx, ast.Del) and not last:
-            node.value = self._hook("touch", node, node.value)
+            node.value = self._hook("resized", node, node.value)
         return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:

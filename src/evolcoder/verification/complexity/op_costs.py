@@ -1,11 +1,13 @@
-"""What calls cost within C: a table of names, and what to look at for the steps they take.
+"""Costs of builtin and library calls in C: a table of cost kinds by name, with helper functions.
 
-Sent to the sandbox as text beside `counting`, and loaded there under this name; standard library
-only. The costs are CPython's: what is amortised is taken as such, what depends on where something
-is found is taken from where it is found, and what a sort compares is counted on the spot. A call
-that is not here is not known.
+Sent to the sandbox as text with `op_counter`, and loaded there under this name; standard library
+only. Costs are CPython's: amortised costs as such, searches by the position of the item, sorts by
+counting their comparisons. A call that is not in the table has an unknown cost.
+
+>>> KIND_OF["list.append"], KIND_OF["sorted"]
+('one', 'sort')
 """
-# ruff: noqa: ANN401 - values are the candidate's, and may be anything
+# ruff: noqa: ANN401 - values are the candidate's and have any type
 
 import functools
 import types
@@ -13,7 +15,7 @@ from collections import deque
 from typing import Any
 
 ROW = "<row>"
-"""Name of the module and file that the measured program is loaded as."""
+"""Module and file name of the measured program."""
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 SIZED: Any = (list, tuple, str, bytes, bytearray, set, frozenset, dict, deque, *VIEWS)
 
@@ -84,8 +86,8 @@ KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()
 CALLS_BACK = set(KINDS["lazy"].split()) | set("sorted list.sort min max functools.reduce".split())
 
 
-class Counted:
-    """A key that counts comparisons."""
+class CountingKey:
+    """A sort key that counts comparisons."""
 
     n = 0
     __slots__ = ("value",)
@@ -93,21 +95,21 @@ class Counted:
     def __init__(self, value: Any) -> None:
         self.value = value
 
-    def __lt__(self, other: "Counted") -> bool:
-        Counted.n += 1
+    def __lt__(self, other: "CountingKey") -> bool:
+        CountingKey.n += 1
         return bool(self.value < other.value)
 
 
 def comparisons(items: Any, key: Any) -> int:
-    """Count what sorting compares, and one step for every item."""
-    Counted.n = 0
+    """Return the comparisons of sorting items, plus one step per item."""
+    CountingKey.n = 0
     keys = items if key is None else [key(item) for item in items]
-    sorted(map(Counted, keys))
-    return Counted.n + len(items)
+    sorted(map(CountingKey, keys))
+    return CountingKey.n + len(items)
 
 
-def place_of(item: Any, items: Any) -> int:
-    """Count what a search looks at."""
+def search_steps(item: Any, items: Any) -> int:
+    """Return the number of items that a linear search visits."""
     try:
         return int(items.index(item)) + 1
     except ValueError:
@@ -115,12 +117,12 @@ def place_of(item: Any, items: Any) -> int:
 
 
 def size(value: Any) -> int:
-    """Return the length of a container, 0 for anything else."""
+    """Return the length of a container, 0 for other values."""
     return len(value) if isinstance(value, SIZED) else 0
 
 
 def owner_of(function: Any) -> Any:
-    """Return what a bound method is bound to."""
+    """Return the object of a bound method, or None."""
     owner = getattr(function, "__self__", None)
     return None if isinstance(owner, types.ModuleType) else owner
 
@@ -133,8 +135,8 @@ ALIASES = {
 }
 
 
-def named_as(function: Any) -> str | None:
-    """Return the name by which the table knows a function; None for the row's own."""
+def table_name(function: Any) -> str | None:
+    """Return the name of a function in the cost table; None for the program's own functions."""
     module = getattr(function, "__module__", None)
     if isinstance(function, functools.partial) or module == ROW:
         return None

@@ -1,16 +1,16 @@
-"""Count what a function does, inside the sandbox: lines, hidden work, depth and memory.
+"""Counts the work of a function inside the sandbox: lines, steps in C, call depth and memory.
 
 Sent to the sandbox as text and run there as the main program, with the function's source; standard
-library only. What it writes is the candidate's word: the candidate runs in this process, and one
-that set out to could find this module and change its counts. It is told apart from anything that
-a candidate prints by a random token, which is read and closed before the candidate is loaded.
+library only. The counts cannot be trusted: the candidate runs in this process and could find this
+module and change them. A random token distinguishes them from the candidate's output; it is read,
+and its file closed, before the candidate is loaded.
 
-Unit of time: a line begun, a function entered, or one step within C that grows with its operands
-(an element copied, compared or moved), by the table below. `"".join` and `s += x` are taken for
-what they cost in CPython. What the table does not know is named in `unseen`.
+Unit of time: an executed line, an entered function, or one step in C that depends on the size of
+its operands (an element copied, compared or moved), by the table in `op_costs`. `"".join` and
+`s += x` have their cost in CPython. Calls that are not in the table are listed in `unseen`.
 """
 
-# ruff: noqa: ANN401 - values are the candidate's, and may be anything
+# ruff: noqa: ANN401 - values are the candidate's and have any type
 
 import functools
 import gc
@@ -32,48 +32,48 @@ from evolcoder.verification.complexity.op_costs import (
     SIZED,
     VIEWS,
     comparisons,
-    named_as,
     owner_of,
-    place_of,
+    search_steps,
     size,
+    table_name,
 )
 
-HERE = (lambda: 0).__code__.co_filename
-BUDGET, BUDGET_OF_ALL = 80_000, 700_000
+OWN_FILE = (lambda: 0).__code__.co_filename
+RUN_BUDGET, TOTAL_BUDGET = 80_000, 700_000
 
 
-class Stop(BaseException):
-    """The budget is used up."""
+class BudgetExceeded(BaseException):
+    """The budget of a run is used up."""
 
 
 class Hooks:
-    """Counts, and does what the rewritten program asks for."""
+    """The counters, and the functions that the instrumented program calls."""
 
     def __init__(self) -> None:
         self.unseen: set[str] = set()
-        self.spent_in_all = 0
-        self.begin()
+        self.total_spent = 0
+        self.reset()
 
-    def begin(self) -> None:
-        """Forget what was counted."""
+    def reset(self) -> None:
+        """Start a new run."""
         self.counts: dict[tuple[str, int], float] = {}
         self.spent = self.depth = self.deepest = 0
 
     def charge(self, line: int, steps: float, what: str = "copies") -> None:
-        """Count steps within C at a line."""
+        """Count steps in C at a line."""
         key = (what, -line)
         self.counts[key] = self.counts.get(key, 0) + steps
-        self.pay(1 + int(steps) // 64)
+        self.spend(1 + int(steps) // 64)
 
-    def pay(self, price: int = 1) -> None:
-        """Use up the budget."""
-        self.spent += price
-        if self.spent > BUDGET:
-            raise Stop
+    def spend(self, units: int = 1) -> None:
+        """Use the budget; raises BudgetExceeded at its end."""
+        self.spent += units
+        if self.spent > RUN_BUDGET:
+            raise BudgetExceeded
 
     def trace(self, frame: types.FrameType, _event: str, _arg: object) -> Any:
-        """Follow every function that is not one of these."""
-        if frame.f_code.co_filename == HERE:
+        """Trace calls of functions outside of this module (global trace function)."""
+        if frame.f_code.co_filename == OWN_FILE:
             return None
         self.depth += 1
         self.deepest = max(self.deepest, self.depth)
@@ -81,7 +81,7 @@ class Hooks:
         return self.follow
 
     def follow(self, frame: types.FrameType, event: str, _arg: object) -> Any:
-        """Count the lines of a function, and its end."""
+        """Count the lines and the return of a function (local trace function)."""
         if event == "line":
             self.line(frame.f_code, frame.f_lineno)
         elif event == "return":
@@ -89,14 +89,14 @@ class Hooks:
         return self.follow
 
     def line(self, code: types.CodeType, number: int) -> None:
-        """Count a line, or a function entered."""
+        """Count an executed line or an entered function."""
         key = (code.co_name if code.co_filename == ROW else code.co_filename, number)
         self.counts[key] = self.counts.get(key, 0) + 1
-        self.pay()
+        self.spend()
 
     def call(self, line: int, function: Any, /, *args: Any, **named: Any) -> Any:
-        """Call a function; charge what it does in C."""
-        name = named_as(function)
+        """Call a function and charge its steps in C."""
+        name = table_name(function)
         if name is None:
             return function(*args, **named)
         kind = KIND_OF.get(name)
@@ -104,32 +104,34 @@ class Hooks:
             self.unseen.add(name)
             kind = "linear"
         if name in CALLS_BACK:
-            args = tuple(self.followed(line, one) for one in args)
+            args = tuple(self.wrap_callback(line, one) for one in args)
             for word in named.keys() & {"key"}:
-                named[word] = self.followed(line, named[word])
+                named[word] = self.wrap_callback(line, named[word])
         if kind in {"linear", "argument", "sort"}:
-            args = tuple(self.ticking(line, one) for one in args)
+            args = tuple(self.wrap_iterator(line, one) for one in args)
         owner = owner_of(function)
-        before = self.before(kind, owner, args, named)
+        before = self.steps_before(kind, owner, args, named)
         result = function(*args, **named)
         self.charge(line, self.steps(kind, args, result, before), name)
         return result
 
-    def before(self, kind: str, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> float:
-        """Note what can only be known before the call."""
+    def steps_before(
+        self, kind: str, owner: Any, args: tuple[Any, ...], named: dict[str, Any]
+    ) -> float:
+        """Return the part of the cost that must be determined before the call."""
         if kind == "sort":
             items = owner if isinstance(owner, list) else args[-1] if args else owner
             items = items if isinstance(items, SIZED) else ()
             return comparisons(items, named.get("key"))
         if kind == "search":
-            return place_of(args[0], owner) if args else 0
+            return search_steps(args[0], owner) if args else 0
         if kind == "tail":
             at = args[0] if args else -1
             return max(0, len(owner) - at) if at >= 0 else min(len(owner), -at)
         return size(owner) if kind == "linear" else 0
 
     def steps(self, kind: str, args: tuple[Any, ...], result: Any, before: float) -> float:
-        """Say how many steps a call took."""
+        """Return the steps of a call."""
         if kind in {"one", "lazy"}:
             return 1
         if kind in {"sort", "search", "tail"}:
@@ -140,71 +142,71 @@ class Hooks:
             return 1 + len(args[0])
         return 1 + before + sum(map(size, args)) + (size(result) if kind == "linear" else 0)
 
-    def followed(self, line: int, function: Any) -> Any:
-        """Charge what a builtin does that another builtin calls."""
-        if named_as(function) is None or not callable(function):
+    def wrap_callback(self, line: int, function: Any) -> Any:
+        """Wrap a builtin that another builtin calls, so that its steps are charged."""
+        if table_name(function) is None or not callable(function):
             return function
         return functools.partial(self.call, line, function)
 
-    def ticking(self, line: int, items: Any) -> Any:
-        """Count what C draws from an iterator of C."""
+    def wrap_iterator(self, line: int, items: Any) -> Any:
+        """Wrap an iterator implemented in C, so that every item is charged."""
         if not hasattr(items, "__next__") or isinstance(items, types.GeneratorType):
             return items
-        return self.ticks(line, items)
+        return self.charged_items(line, items)
 
-    def ticks(self, line: int, items: Any) -> Iterator[Any]:
-        """Hand items on, one step for each."""
+    def charged_items(self, line: int, items: Any) -> Iterator[Any]:
+        """Yield the items and charge a step for each."""
         for item in items:
             self.charge(line, 1)
             yield item
 
     def contains(self, line: int, item: Any, items: Any) -> bool:
-        """Charge what `in` looks at."""
+        """Evaluate `in` and charge the items that it visits."""
         if isinstance(items, (list, tuple, deque)):
-            self.charge(line, place_of(item, items))
+            self.charge(line, search_steps(item, items))
         elif isinstance(items, (str, bytes)):
             found = items.find(item)
             self.charge(line, len(items) if found < 0 else found + 1)
         elif isinstance(items, VIEWS[1]):
             self.charge(line, len(items))
-        return item in self.ticking(line, items)
+        return item in self.wrap_iterator(line, items)
 
     def against(self, line: int, other: Any) -> Any:
-        """Make the other side of == tell how far it was compared."""
+        """Wrap the right side of == or != so that the comparison is charged."""
         if isinstance(other, (list, tuple, str)) and len(other) > 8:
-            return Compared(self, line, other)
+            return ChargedComparison(self, line, other)
         return other
 
     def value(self, line: int, value: Any) -> Any:
-        """Charge a value that was copied together, or what will be drawn from it."""
+        """Charge the length of a new value, or the items that will be taken from an iterator."""
         if isinstance(value, SIZED):
             self.charge(line, 1 + len(value))
             return value
-        return self.ticking(line, value)
+        return self.wrap_iterator(line, value)
 
     def sets(self, line: int, sign: str, left: Any, right: Any) -> Any:
-        """Charge what an operation on sets looks at."""
+        """Evaluate a set operator and charge the items that it visits."""
         if isinstance(left, SIZED):
             self.charge(line, 1 + size(left) + (size(right) if sign in "|^" else 0))
         if sign == "-":
             return left - right
         return left & right if sign == "&" else left | right if sign == "|" else left ^ right
 
-    def grown(self, line: int, old: Any, more: Any) -> Any:
-        """Charge what is added to a value in place; a tuple is copied whole."""
+    def augmented(self, line: int, old: Any, more: Any) -> Any:
+        """Charge the operand of an augmented assignment; tuples and bytes are copied whole."""
         if isinstance(old, SIZED) or isinstance(more, SIZED):
             self.charge(line, 1 + size(more) + (len(old) if isinstance(old, (tuple, bytes)) else 0))
-        return self.ticking(line, more)
+        return self.wrap_iterator(line, more)
 
-    def touch(self, line: int, items: Any) -> Any:
-        """Charge what moves when a part of a list is put in or taken out."""
+    def resized(self, line: int, items: Any) -> Any:
+        """Charge the length of a list from which a slice is replaced or deleted."""
         if isinstance(items, list):
             self.charge(line, 1 + len(items))
         return items
 
 
-class Compared:
-    """Stands on the right of == and charges the common beginning."""
+class ChargedComparison:
+    """Right operand of == that charges the length of the common prefix."""
 
     def __init__(self, hooks: Hooks, line: int, other: Any) -> None:
         self.hooks, self.line, self.other = hooks, line, other
@@ -223,7 +225,7 @@ class Compared:
 
 
 def load(code: types.CodeType, hooks: Hooks | None = None, name: str = "") -> dict[str, Any]:
-    """Load the row anew, so that nothing is remembered from the run before."""
+    """Load the program afresh, so that no state is left from the previous run."""
     module = types.ModuleType(ROW)
     sys.modules[ROW] = module
     if hooks is not None:
@@ -232,74 +234,74 @@ def load(code: types.CodeType, hooks: Hooks | None = None, name: str = "") -> di
     return module.__dict__
 
 
-def drained(result: Any) -> Any:
-    """Draw everything from a generator, since making one is no work."""
+def exhaust(result: Any) -> Any:
+    """Run a generator to its end, since creating one costs nothing."""
     if isinstance(result, types.GeneratorType):
         for _ in result:
             pass
     return result
 
 
-def counted(hooks: Hooks, job: dict[str, Any], args: list[Any]) -> dict[str, Any]:
-    """Run once under the tracer; return counts and depth, or what stopped it."""
+def count_operations(hooks: Hooks, job: dict[str, Any], args: list[Any]) -> dict[str, Any]:
+    """Run once under the tracer; return counts and depth, or the reason why it stopped."""
     function = load(job["rewritten"], hooks, job["hooks"])[job["entry"]]
-    hooks.begin()
+    hooks.reset()
     sys.settrace(hooks.trace)
     own = sys.gettrace()
     try:
-        drained(function(*args))
+        exhaust(function(*args))
         lost = sys.gettrace() is not own
-    except Stop:
+    except BudgetExceeded:
         return {"stop": "budget"}
     except Exception as error:  # noqa: BLE001 - a candidate may raise anything
         return {"stop": f"raises {type(error).__name__}"}
     finally:
         sys.settrace(None)
-        hooks.spent_in_all += hooks.spent
+        hooks.total_spent += hooks.spent
     if lost:
-        return {"stop": "the tracer was taken off"}
+        return {"stop": "the program replaced the tracer"}
     named = {" ".join(map(str, key)): round(value) for key, value in hooks.counts.items()}
     return {"counts": named, "depth": hooks.deepest}
 
 
-def remembered(job: dict[str, Any], data: bytes) -> int:
-    """Run once plainly; return the most bytes held beside arguments and result."""
+def peak_memory(job: dict[str, Any], data: bytes) -> int:
+    """Run once without hooks; return the peak bytes besides arguments and result."""
     function = load(job["plain"])[job["entry"]]
     gc.collect()
     tracemalloc.start()
     args = marshal.loads(data)  # noqa: S302 - made outside of the sandbox
     base = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    result = drained(function(*args))
-    held, peak = tracemalloc.get_traced_memory()
+    result = exhaust(function(*args))
+    with_result, peak = tracemalloc.get_traced_memory()
     del result
-    left = tracemalloc.get_traced_memory()[0]
+    without_result = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    return max(0, peak - base - (held - left))
+    return max(0, peak - base - (with_result - without_result))
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Run every shape at growing sizes, each until it takes too long."""
+    """Run every shape at growing sizes until its run or the total exceeds its budget."""
     hooks, runs = Hooks(), []
     stopped: set[str] = set()
     for shape, n, data in job["calls"]:
-        if shape in stopped or hooks.spent_in_all > BUDGET_OF_ALL:
+        if shape in stopped or hooks.total_spent > TOTAL_BUDGET:
             continue
-        run = counted(hooks, job, marshal.loads(data))  # noqa: S302 - as above
+        run = count_operations(hooks, job, marshal.loads(data))  # noqa: S302 - as above
         if "stop" in run:
             stopped.add(shape)
         else:
-            run["bytes"] = remembered(job, data)
+            run["bytes"] = peak_memory(job, data)
         runs.append({"shape": shape, "n": n, **run})
     return {"runs": runs, "unseen": sorted(hooks.unseen)}
 
 
 def main() -> None:
-    """Read the job, shut what it came by, measure, and write what was found."""
+    """Read the job, close the standard streams, measure, and write the counts to descriptor 3."""
     job = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 - made outside of the sandbox
-    nothing = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
-        os.dup2(nothing, fd)
+        os.dup2(null, fd)
     sys.setrecursionlimit(5000)
     for which in ("plain", "rewritten"):
         job[which] = compile(job[which], ROW, "exec", dont_inherit=True)

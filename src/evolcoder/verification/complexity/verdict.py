@@ -1,23 +1,20 @@
-"""From counts at growing sizes to what they rule out, and what they do not.
+"""Fits operation counts at growing sizes and decides whether a complexity bound holds.
 
-Promises: one shape of inputs on which one count outgrows the class is enough to rule it out; a
-class holds only for the worst of all shapes together, at every size that none of them stopped short
-of. A count is followed by its highest value so far, since the worst input of a size may be a
-smaller one. Where bytes are too few to be told from noise, nothing is said.
+A series is one count (of a line, of a line's work in C, of call depth, of bytes) at growing sizes.
+It is divided by the class's function, and a line is fitted to the rest in log-log scale. Its slope,
+the excess, is about 0 if the class is right, negative if the count grows slower, and close to a
+known slope (`step`) if it grows like the next class. Every line is fitted separately, so that a
+steep line is not hidden by many shallow ones. A count is replaced by its running maximum, since the
+worst input of a size may be a smaller one.
 
-Does a count grow faster than a class allows? Slopes in logarithms, with intervals.
+One input shape and one series that outgrow the class rule it out. A class holds only for the worst
+of all shapes together, up to the largest size that all of them completed. `ruled_out` and `holds`
+need the whole bootstrap interval on one side; bytes that cannot be distinguished from noise are
+undecided. Classes closer together than those in `GrowthClass` are not distinguished, and nothing is
+claimed about sizes beyond the measured ones.
 
-A series is one count (of one line, of the hidden work of one line, of depth, of bytes) at growing
-sizes; it is divided by the class's function, and what is left is fitted with a line in logarithms:
-its slope, the excess, is about 0 where the class is right, below it where the count grows slower,
-and near a slope known in advance (`step`) where it grows like the next class. Counts of single
-lines are fitted each by itself, so that a steep line does not hide behind many shallow ones.
-
-Promises: `ruled_out` and `holds` are said only where the whole interval lies on one side; classes
-nearer to each other than those in `Growth` are not told apart. Does not promise anything about
-sizes beyond those that were measured.
-
->>> fit({16: 16, 32: 32, 64: 64, 128: 128, 256: 256}, Growth.ONE, Random(0)).kind
+>>> from random import Random
+>>> fit({16: 16, 32: 32, 64: 64, 128: 128, 256: 256}, GrowthClass.ONE, Random(0)).kind
 'ruled_out'
 """
 
@@ -32,14 +29,13 @@ from statistics import fmean
 from evolcoder.verification.complexity.bound_parser import Bound, GrowthClass, Resource
 
 HOLDS, RULED_OUT, UNDECIDED = "holds", "ruled_out", "undecided"
-LEAST_SIZES = 5
-"""Sizes without which nothing is said."""
-MOST_SIZES = 9
-"""The largest sizes are fitted, where a count's lower terms weigh least."""
+MIN_SIZES = 5
+"""Fewest sizes for a decision."""
+MAX_SIZES = 9
+"""Only the largest sizes are fitted, where lower-order terms matter least."""
 N_RESAMPLES = 400
 LOW, HIGH = 0.3, 0.5
-"""Parts of the step to the next class: up to the first the class holds, from the second it does
-not."""
+"""Fractions of `step`: the class holds up to the first and is ruled out from the second."""
 
 Series = Mapping[int, float]
 """Size -> the highest count at that size or a smaller one."""
@@ -47,36 +43,36 @@ Series = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class GrowthFit:
-    """How a series grows beside a class."""
+    """Growth of a series relative to a class."""
 
     kind: str
     """`holds`, `ruled_out` or `undecided`."""
     excess: float
-    """Slope of the logarithm of count / class over the logarithm of the size."""
+    """Log-log slope of count / class over size."""
     low: float
-    """Lower end of its bootstrap interval at 95 %."""
+    """Lower end of the 95 % bootstrap interval of the excess."""
     high: float
-    """Upper end."""
+    """Upper end of that interval."""
     step: float
-    """What the excess would be if the count grew like the next class."""
+    """The excess if the count grew like the next class."""
     exponent: float
-    """Slope of the logarithm of the count itself."""
+    """Log-log slope of the count."""
 
 
 def fit(
     series: Series, growth: GrowthClass, rng: Random, *, beyond: GrowthClass | None = None
 ) -> GrowthFit:
-    """Fit a series beside a class; `beyond` is the class to tell it from, by default the next."""
-    sizes = sorted(series)[-MOST_SIZES:]
+    """Fit a series relative to a class; `beyond` is the next class to distinguish from."""
+    sizes = sorted(series)[-MAX_SIZES:]
     points = [(math.log(n), math.log(max(series[n], 1.0)), n) for n in sizes]
-    left = [(x, y - growth.log_at(n)) for x, y, n in points]
+    residual = [(x, y - growth.log_at(n)) for x, y, n in points]
     other = beyond or growth.next
     step = slope([(x, other.log_at(n) - growth.log_at(n)) for x, _, n in points])
-    excess, exponent = slope(left), slope([(x, y) for x, y, _ in points])
-    low, high = _interval(left, rng)
+    excess, exponent = slope(residual), slope([(x, y) for x, y, _ in points])
+    low, high = _interval(residual, rng)
     kind = UNDECIDED
-    if len(sizes) >= LEAST_SIZES:
-        if low >= HIGH * step and _goes_on(left, HIGH * step):
+    if len(sizes) >= MIN_SIZES:
+        if low >= HIGH * step and _is_sustained(residual, HIGH * step):
             kind = RULED_OUT
         elif high <= LOW * step:
             kind = HOLDS
@@ -84,7 +80,7 @@ def fit(
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the least squares slope; 0 where all points stand above one another."""
+    """Return the least squares slope; 0 if all x are equal."""
     x_mean, y_mean = (fmean(values) for values in zip(*points, strict=True))
     spread = sum((x - x_mean) ** 2 for x, _ in points)
     return sum((x - x_mean) * (y - y_mean) for x, y in points) / spread if spread else 0.0
@@ -93,149 +89,150 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def _interval(points: Sequence[tuple[float, float]], rng: Random) -> tuple[float, float]:
     n = len(points)
     slopes = sorted(slope(rng.choices(points, k=n)) for _ in range(N_RESAMPLES))
-    outside = N_RESAMPLES // 40
-    return slopes[outside], slopes[-outside - 1]
+    n_outside = N_RESAMPLES // 40
+    return slopes[n_outside], slopes[-n_outside - 1]
 
 
-def _goes_on(points: Sequence[tuple[float, float]], least: float) -> bool:
-    """Tell whether the growth is still there in the upper half, and in most of its doublings."""
-    rising = sum(after[1] > before[1] for before, after in zip(points, points[2:], strict=False))
-    return slope(points[len(points) // 2 :]) >= least and rising >= (len(points) - 2) * 0.7
+def _is_sustained(points: Sequence[tuple[float, float]], min_slope: float) -> bool:
+    """Whether the growth continues in the upper half and in most doublings: no single jump."""
+    n_rising = sum(after[1] > before[1] for before, after in zip(points, points[2:], strict=False))
+    return slope(points[len(points) // 2 :]) >= min_slope and n_rising >= (len(points) - 2) * 0.7
 
 
 NOT_MEASURED = "not_measured"
-LEAST_COUNT = 8
-"""Count that a line must reach in order to be fitted by itself."""
-LEAST_SIZE = 64
-"""Size that inputs must reach for a class up to n^2 to hold: below it, constants hide much."""
-MOST_SERIES = 64
-"""Series of a function that are fitted, the steepest ones; few functions have as many lines."""
+MIN_COUNT = 8
+"""Largest count below which a line is not fitted separately."""
+MIN_SIZE = 64
+"""Size that inputs must reach for a class up to n^2 to hold: constants dominate below it."""
+MAX_SERIES = 64
+"""Most series fitted per function, steepest first; few functions have that many lines."""
 NOISE_BYTES = 128
-"""Added to what is held: a few objects more or less are no growth."""
+"""Added to the peak bytes, so that a few more objects do not count as growth."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCosts:
-    """What was found of one bound."""
+    """Result for one bound."""
 
     kind: str
     """`holds`, `ruled_out`, `undecided` or `not_measured`."""
     bound: Bound
     """The bound."""
     why: str
-    """What decided it, in a line."""
+    """The deciding series, or the reason."""
     shape: str
-    """The shape of the inputs that decided it; empty where none did."""
+    """The deciding input shape; empty if there is none."""
     fit: GrowthFit | None
-    """The fit that decided it."""
+    """The deciding fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostRun:
-    """What one input took."""
+    """Costs of one call."""
 
     shape: str
-    """Shape of the input."""
+    """Input shape."""
     n: int
-    """Its size."""
+    """Input size."""
     counts: Mapping[str, float]
-    """How often each line began, and the steps within C at each."""
+    """Executions of each line, and the steps in C by line."""
     depth: int
-    """Most calls within each other."""
-    held: float
-    """Most bytes held beside arguments and result."""
+    """Largest call depth."""
+    peak_bytes: float
+    """Peak bytes besides arguments and result."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostCounts:
-    """What came back from the sandbox."""
+    """Counts returned from the sandbox."""
 
     runs: tuple[CostRun, ...]
-    """Every run that came to its end."""
+    """Completed runs."""
     stops: tuple[str, ...]
-    """What stopped others."""
+    """Reasons why other runs stopped."""
     unseen: tuple[str, ...]
-    """Functions whose work is not known."""
+    """Functions whose cost is unknown."""
 
 
-def judged(counts: CostCounts, bound: Bound, rng: Random) -> MeasuredCosts:
-    """Judge a bound: one shape that misses it is enough; to hold it takes all of them together."""
+def judge_bound(counts: CostCounts, bound: Bound, rng: Random) -> MeasuredCosts:
+    """Judge a bound: one shape can rule it out; it holds only for all shapes together."""
     usable = {
         shape: runs
         for shape, runs in by_shape(counts).items()
-        if len(runs) >= LEAST_SIZES and not (bound.average and shape != "random")
+        if len(runs) >= MIN_SIZES and not (bound.average and shape != "random")
     }
     if not usable:
-        return MeasuredCosts(
-            NOT_MEASURED, bound, "no shape of inputs ran at enough sizes", "", None
-        )
+        return MeasuredCosts(NOT_MEASURED, bound, "no input shape completed enough sizes", "", None)
     for shape, runs in usable.items():
         worst = _worst(runs, bound, rng)
         if worst[1].kind == RULED_OUT:
             return MeasuredCosts(RULED_OUT, bound, worst[0], shape, worst[1])
-    why, found = _worst(_together(list(usable.values())), bound, rng)
+    why, found = _worst(_merge(list(usable.values())), bound, rng)
     kind = found.kind
     largest = min(runs[-1].n for runs in usable.values())
-    if kind == HOLDS and largest < LEAST_SIZE and bound.growth in _SMALL:
+    if kind == HOLDS and largest < MIN_SIZE and bound.growth in _SLOW_GROWTH:
         kind, why = UNDECIDED, f"no input was larger than {largest}"
     elif kind == HOLDS and counts.unseen and bound.resource is Resource.TIME:
-        kind, why = UNDECIDED, f"the work of {', '.join(counts.unseen[:5])} is not known"
+        kind, why = UNDECIDED, f"the cost of {', '.join(counts.unseen[:5])} is unknown"
     return MeasuredCosts(kind, bound, why, "all", found)
 
 
 def _worst(runs: Sequence[CostRun], bound: Bound, rng: Random) -> tuple[str, GrowthFit]:
-    """Fit every series; return the name and the fit of the one that is furthest from holding."""
+    """Fit every series; return the name and fit of the one furthest from holding."""
     assert bound.growth is not None
     fits = []
     for name, series, beyond in _series(runs, bound):
         found = fit(series, bound.growth, rng, beyond=beyond)
-        if name == HELD and found.kind == HOLDS and beyond is not None:
+        if name == BYTES_SERIES and found.kind == HOLDS and beyond is not None:
             n = max(series)
-            seen = beyond.log_at(n) >= math.log(8 * NOISE_BYTES)
-            found = found if seen else replace(found, kind=UNDECIDED)
+            above_noise = beyond.log_at(n) >= math.log(8 * NOISE_BYTES)
+            found = found if above_noise else replace(found, kind=UNDECIDED)
         fits.append((name, found))
     order = (HOLDS, UNDECIDED, RULED_OUT)
     return max(fits, key=lambda one: (order.index(one[1].kind), one[1].excess))
 
 
-_SMALL = tuple(GrowthClass)[: tuple(GrowthClass).index(GrowthClass.SQUARE) + 1]
-HELD = "bytes held"
-_FROM = {
+_SLOW_GROWTH = tuple(GrowthClass)[: tuple(GrowthClass).index(GrowthClass.SQUARE) + 1]
+BYTES_SERIES = "peak bytes"
+_NEXT_IN_BYTES = {
     GrowthClass.ONE: GrowthClass.N,
     GrowthClass.LOG: GrowthClass.N,
     GrowthClass.ROOT: GrowthClass.N,
     GrowthClass.N: GrowthClass.SQUARE,
     GrowthClass.N_LOG_N: GrowthClass.SQUARE,
 }
-"""What a class is told from by bytes: they come in whole items, a few more or less."""
+"""The next class that bytes can distinguish: they vary by whole items."""
 
 
 def _series(runs: Sequence[CostRun], bound: Bound) -> list[tuple[str, Series, GrowthClass | None]]:
-    """Split runs into series that are fitted each by itself, with what each can be told from."""
+    """Split runs into series to fit separately, each with the class to distinguish from."""
     assert bound.growth is not None
     if bound.resource is Resource.SPACE:
-        held = {run.n: run.held + NOISE_BYTES for run in runs}
+        peak = {run.n: run.peak_bytes + NOISE_BYTES for run in runs}
         depth = {run.n: float(run.depth) for run in runs}
-        beyond = _FROM.get(bound.growth, bound.growth.next)
-        return [(HELD, _rising(held), beyond), ("depth of calls", _rising(depth), None)]
+        beyond = _NEXT_IN_BYTES.get(bound.growth, bound.growth.next)
+        return [
+            (BYTES_SERIES, _running_max(peak), beyond),
+            ("depth of calls", _running_max(depth), None),
+        ]
     totals = {run.n: sum(run.counts.values()) for run in runs}
     found: dict[tuple[float, ...], tuple[str, Series, GrowthClass | None]] = {}
     for key in ["", *sorted(runs[-1].counts)]:
         counts = {run.n: run.counts.get(key, 0.0) for run in runs} if key else totals
-        series = _rising(counts)
-        if len(series) >= LEAST_SIZES and max(series.values()) >= LEAST_COUNT:
-            name = _spoken(key) if key else "all counts"
+        series = _running_max(counts)
+        if len(series) >= MIN_SIZES and max(series.values()) >= MIN_COUNT:
+            name = _series_name(key) if key else "all counts"
             found.setdefault(tuple(series.values()), (name, series, None))
-    return _steepest(list(found.values())) or [("all counts", _rising(totals), None)]
+    return _steepest(list(found.values())) or [("all counts", _running_max(totals), None)]
 
 
 def _steepest(
     found: list[tuple[str, Series, GrowthClass | None]],
 ) -> list[tuple[str, Series, GrowthClass | None]]:
-    """Leave out the flattest where there are too many to be fitted: who counts may make them up."""
-    if len(found) <= MOST_SERIES:
+    """Keep at most `MAX_SERIES`, steepest first: a candidate may forge any number of series."""
+    if len(found) <= MAX_SERIES:
         return found
-    return heapq.nlargest(MOST_SERIES, found, key=lambda one: _steepness(one[1]))
+    return heapq.nlargest(MAX_SERIES, found, key=lambda one: _steepness(one[1]))
 
 
 def _steepness(series: Series) -> float:
@@ -243,19 +240,19 @@ def _steepness(series: Series) -> float:
     return math.log(max(series[last], 1.0) / max(series[first], 1.0)) / math.log(last / first)
 
 
-def _rising(series: Series) -> Series:
-    """Take the highest count so far for the count, since the worst input may be a smaller one."""
+def _running_max(series: Series) -> Series:
+    """Replace every count by the highest up to its size, without leading zeros."""
     highest = accumulate((series[n] for n in sorted(series)), max)
     return {n: count for n, count in zip(sorted(series), highest, strict=True) if count > 0}
 
 
-def _spoken(key: str) -> str:
+def _series_name(key: str) -> str:
     what, _, line = key.rpartition(" ")
     return f"{what} at line {line[1:]}" if line.startswith("-") else f"line {line} of {what}"
 
 
 def by_shape(counts: CostCounts) -> dict[str, list[CostRun]]:
-    """Return the runs that came to their end, by shape and smallest first, one for a size."""
+    """Return the completed runs by shape, smallest first, merged to one per size."""
     found: dict[str, dict[int, list[CostRun]]] = {}
     for run in counts.runs:
         found.setdefault(run.shape, {}).setdefault(run.n, []).append(run)
@@ -264,19 +261,19 @@ def by_shape(counts: CostCounts) -> dict[str, list[CostRun]]:
     }
 
 
-def _together(shapes: Sequence[Sequence[CostRun]]) -> list[CostRun]:
-    """Take the worst of all shapes at every size that none of them stopped short of."""
-    least = min(runs[-1].n for runs in shapes)
+def _merge(shapes: Sequence[Sequence[CostRun]]) -> list[CostRun]:
+    """Merge all shapes to the worst run per size, up to the largest size that all completed."""
+    largest = min(runs[-1].n for runs in shapes)
     by_size: dict[int, list[CostRun]] = {}
     for runs in shapes:
         for run in runs:
             by_size.setdefault(run.n, []).append(run)
-    sizes = [n for n in sorted(by_size) if n <= least]
+    sizes = [n for n in sorted(by_size) if n <= largest]
     return [_highest(by_size[n]) for n in sizes]
 
 
 def _highest(runs: Sequence[CostRun]) -> CostRun:
     keys = {key for run in runs for key in run.counts}
     counts = {key: max(run.counts.get(key, 0.0) for run in runs) for key in keys}
-    depth, held = max(run.depth for run in runs), max(run.held for run in runs)
-    return CostRun(runs[0].shape, runs[0].n, counts, depth, held)
+    depth, peak = max(run.depth for run in runs), max(run.peak_bytes for run in runs)
+    return CostRun(runs[0].shape, runs[0].n, counts, depth, peak)

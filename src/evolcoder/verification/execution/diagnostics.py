@@ -1,19 +1,18 @@
-r"""What compilers and interpreters say when a program cannot be blamed, and when it can.
+r"""Classifies the output of compilers and interpreters: the program's fault, or a missing resource.
 
-Promises: a program is called wrong only by what it holds. A library that is not here, a name that
-a fragment takes from elsewhere, a dialect that our compiler does not speak, standard input, files,
-a network, a display, a browser: none of these is its fault, and each has a word of its own.
-Expressions here are searched in the first `SAID_CHARS` of what was said.
+Not the program's fault: a library that is not installed, a name that a fragment expects from its
+context, a dialect that the compiler does not support, and missing input, files, network, display or
+browser. The patterns are searched in the first `MAX_DIAGNOSTIC_CHARS` of the output.
 
->>> missing("c", "main.c:1:10: fatal error: curl/curl.h: No such file or directory")
+>>> missing_resource("c", "main.c:1:10: fatal error: curl/curl.h: No such file or directory")
 'library'
 """
 
 import re
 from collections.abc import Mapping
 
-SAID_CHARS = 20_000
-"""How much of what a compiler or program says is looked at."""
+MAX_DIAGNOSTIC_CHARS = 20_000
+"""Bytes of output that are searched."""
 
 
 def _any(*parts: str) -> re.Pattern[str]:
@@ -37,7 +36,7 @@ SYNTAX: Mapping[str, re.Pattern[str]] = {
     "julia": _any(r"ParseError|syntax: "),
     "racket": _any(r"read-syntax: |: bad syntax|unbound identifier"),
 }
-"""How an interpreter says that a source is not of its language."""
+"""Syntax errors of interpreters."""
 _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "python": _any(r"ModuleNotFoundError|ImportError"),
     "c": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
@@ -60,7 +59,7 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "racket": _any(r"collection not found|cannot open module file"),
     "bash": _any(r"command not found"),
 }
-_ELSEWHERE: Mapping[str, re.Pattern[str]] = {
+_UNDEFINED_NAME: Mapping[str, re.Pattern[str]] = {
     "c": _any(r"undeclared|unknown type name|implicit declaration|has no type or storage class"),
     "cpp": _any(
         r"was not declared|does not name a type|has not been declared"
@@ -76,7 +75,7 @@ _ELSEWHERE: Mapping[str, re.Pattern[str]] = {
     "swift": _any(r"cannot find (?:type )?'?\w+'? in scope"),
     "python": _any(r"'(?:return|yield|await|async with|async for)' outside"),
 }
-"""How a compiler says that a fragment uses a name that it does not define."""
+"""Compiler errors for names that a fragment uses and does not define."""
 _DIALECT: Mapping[str, re.Pattern[str]] = {
     "csharp": _any(
         r"\brecord\b|\w\?\s+\w+\s*[;=,)]|\binit;|= new\(|\bis not\b|\busing var\b|\?\?="
@@ -98,8 +97,8 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
 }
-"""Source that is of a dialect which the compiler or interpreter here may not speak."""
-_WANTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+"""Source in a dialect that the installed compiler or interpreter may not support."""
+_RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "input",
         _any(
@@ -157,46 +156,46 @@ _READS_ARGUMENTS = re.compile(
     r"\bargv\b|\bARGV\b|\bargs\s*[\[(]|\$[1-9@#]|\bos\.Args\b|\bargparse\b|\bargs\.length\b"
     r"|std::env::args"
 )
-_STAYS = re.compile(
+_RUNS_FOREVER = re.compile(
     r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
     r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
 )
 
 
-def missing(language: str, said: str) -> str:
-    """Name what a program lacks through no fault of its own, going by what was said; or ''."""
-    if (sign := _LIBRARY.get(language)) and sign.search(said):
+def missing_resource(language: str, output: str) -> str:
+    """Return the resource that a program lacks according to its output, or ''."""
+    if (pattern := _LIBRARY.get(language)) and pattern.search(output):
         return "library"
-    return next((name for name, sign in _WANTS if sign.search(said)), "")
+    return next((name for name, pattern in _RESOURCES if pattern.search(output)), "")
 
 
-def is_of_elsewhere(language: str, said: str) -> bool:
-    """Tell whether a compiler stumbled over a name that a fragment does not define."""
-    sign = _ELSEWHERE.get(language)
-    return sign is not None and sign.search(said) is not None
+def is_undefined_name(language: str, output: str) -> bool:
+    """Whether a compiler reports a name that the source does not define."""
+    pattern = _UNDEFINED_NAME.get(language)
+    return pattern is not None and pattern.search(output) is not None
 
 
-def may_be_dialect(language: str, source: str) -> bool:
-    """Tell whether a source may be of a dialect that is not spoken here."""
-    sign = _DIALECT.get(language)
-    return sign is not None and sign.search(source) is not None
+def may_be_unsupported_dialect(language: str, source: str) -> bool:
+    """Whether a source may be in a dialect that the installed tools do not support."""
+    pattern = _DIALECT.get(language)
+    return pattern is not None and pattern.search(source) is not None
 
 
-def is_no_syntax(language: str, said: str) -> bool:
-    """Tell whether an interpreter says that a source is not of its language."""
-    sign = SYNTAX.get(language)
-    return sign is not None and sign.search(said) is not None
+def is_syntax_error(language: str, output: str) -> bool:
+    """Whether an interpreter reports a syntax error."""
+    pattern = SYNTAX.get(language)
+    return pattern is not None and pattern.search(output) is not None
 
 
-def waits_for(source: str) -> str:
-    """Name what a program that did not end by itself may have waited for, or ''."""
+def likely_waiting_for(source: str) -> str:
+    """Return what a program that did not end by itself probably waited for, or ''."""
     if _READS_INPUT.search(source):
         return "input"
-    return "to_be_stopped" if _STAYS.search(source) else ""
+    return "to_be_stopped" if _RUNS_FOREVER.search(source) else ""
 
 
-def asks_for(source: str) -> str:
-    """Name what a program that ended with an error reads from its user, or ''."""
+def requested_input(source: str) -> str:
+    """Return what a program that ended with an error reads from its user, or ''."""
     if _READS_INPUT.search(source):
         return "input"
     return "arguments" if _READS_ARGUMENTS.search(source) else ""

@@ -1,11 +1,11 @@
-r"""Makes something that compiles alone out of what answers hold: functions, methods, statements.
+r"""Wraps the code of responses (functions, methods, statements) into programs that compile.
 
-Promises: a source that is a whole program is tried first, as it is but for what only the name of
-its file or folder needs (a public class, a package line). A fragment gets what its language wants
-around it, and the usual imports where it has none; nothing inside of it is changed.
+A complete program is kept, except for declarations that depend on its file or folder name (a public
+class, a package line). A fragment is put into its language's template, with common imports if it
+has none; the fragment itself does not change.
 
->>> [form.shape for form in forms("c", "int one(void) { return 1; }")]
-[<Shape.PARTS: 'parts'>, <Shape.STEPS: 'steps'>]
+>>> [form.shape for form in wrap_variants("c", "int one(void) { return 1; }")]
+[<AnswerShape.PARTS: 'parts'>, <AnswerShape.STEPS: 'steps'>]
 """
 
 import re
@@ -16,51 +16,51 @@ from enum import StrEnum
 
 
 class AnswerShape(StrEnum):
-    """What an answer's code is. Values are stored; never rename one."""
+    """Shape of a response's code. Values are stored; never rename one."""
 
     WHOLE = "whole"
-    """A program."""
+    """A complete program."""
     PARTS = "parts"
-    """Functions or classes without an entry."""
+    """Functions or classes without an entry point."""
     MEMBERS = "members"
     """Methods without their class."""
     STEPS = "steps"
-    """Statements without a function around them."""
+    """Statements outside of a function."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedForm:
-    """One way to make a program of a source."""
+    """A candidate program made from a source."""
 
     shape: AnswerShape
-    """What the source is taken for."""
+    """Shape assumed for the source."""
     source: str = field(repr=False)
     """The program."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What a compiled language wants around a fragment; CODE stands for it."""
+class LanguageTemplate:
+    """Templates of a compiled language for fragments; CODE is replaced by the fragment."""
 
     whole: str
-    """Regex of a source that has an entry of its own."""
+    """Regex of a source with an entry point."""
     declares: str
-    """Regex of a source that holds what may stand at the top level."""
+    """Regex of a source with top-level declarations."""
     parts: str
-    """Around functions or classes."""
+    """Template for functions or classes."""
     steps: str
-    """Around statements."""
+    """Template for statements."""
     members: str = ""
-    """Around methods; empty where there are none."""
+    """Template for methods; empty if the language has none."""
     imports: str = r"(?m)^\s*#\s*include\b.*$"
-    """Regex of the lines that must stay at the top."""
-    usual: str = ""
-    """Imports for a fragment that has none."""
-    unwanted: str = ""
-    """Regex of what only names files and folders."""
+    """Regex of lines that must stay at the top."""
+    common_imports: str = ""
+    """Imports for a fragment without imports."""
+    removed: str = ""
+    """Regex of declarations that depend on file or folder names."""
 
 
-_EVERY = "CODE"
+_PLACEHOLDER = "CODE"
 _JAVA_TYPE = (
     r"(?m)^(?:(?:public|final|abstract|sealed|static|strictfp) +)*"
     r"(?:class|interface|enum|record|@interface) +\w+"
@@ -73,162 +73,154 @@ _C_DECLARES = (
     r"(?m)^(?:[\w:<>,*&\[\] ]+[ *&]+)?[\w:~]+ *\([^;]*\)[^;]*\{"
     r"|^(?:struct|class|enum|template|typedef|union)\b"
 )
-_C = Frame(
+_C = LanguageTemplate(
     whole=r"\bmain\s*\(",
     declares=_C_DECLARES,
     parts="CODE\nint main(void) { return 0; }\n",
     steps="int main(void) {\nCODE\nreturn 0;\n}\n",
-    usual="".join(
+    common_imports="".join(
         f"#include <{name}.h>\n"
         for name in ("stdio", "stdlib", "string", "stdbool", "stdint", "math", "ctype", "limits")
     ),
 )
-FRAMES: dict[str, Frame] = {
+TEMPLATES: dict[str, LanguageTemplate] = {
     "c": _C,
-    "cpp": Frame(
+    "cpp": LanguageTemplate(
         whole=_C.whole,
         declares=_C.declares,
         parts=_C.parts,
         steps=_C.steps,
         imports=r"(?m)^\s*(?:#\s*include\b.*|using namespace \w+;)$",
-        usual="#include <bits/stdc++.h>\nusing namespace std;\n",
+        common_imports="#include <bits/stdc++.h>\nusing namespace std;\n",
     ),
-    "java": Frame(
+    "java": LanguageTemplate(
         whole=r"\bstatic\s+void\s+main\s*\(",
         declares=_JAVA_TYPE,
         parts="CODE\nclass Entry_ { public static void main(String[] a) {} }\n",
         members="class Entry_ {\nCODE\npublic static void main(String[] a) {}\n}\n",
         steps="class Entry_ { public static void main(String[] a) throws Exception {\nCODE\n} }\n",
         imports=r"(?m)^import [\w.* ]+;",
-        usual="".join(
+        common_imports="".join(
             f"import java.{name}.*;\n"
             for name in ("util", "util.function", "util.stream", "io", "math", "time")
         ),
-        unwanted=r"(?m)^package [\w.]+;|^public (?=(?:\w+ +)*(?:class|interface|enum|record) )",
+        removed=r"(?m)^package [\w.]+;|^public (?=(?:\w+ +)*(?:class|interface|enum|record) )",
     ),
-    "csharp": Frame(
+    "csharp": LanguageTemplate(
         whole=r"\bstatic\s+(?:async\s+)?(?:void|int|Task(?:<int>)?)\s+Main\s*\(",
         declares=_CSHARP_TYPE,
         parts="CODE\nstatic class Entry_ { static void Main() {} }\n",
         members="class Entry_ {\nCODE\nstatic void Main() {}\n}\n",
         steps="class Entry_ { static void Main() {\nCODE\n} }\n",
         imports=r"(?m)^using [\w.= ]+;",
-        usual="using System;\nusing System.Collections.Generic;\nusing System.IO;\n"
+        common_imports="using System;\nusing System.Collections.Generic;\nusing System.IO;\n"
         "using System.Linq;\nusing System.Text;\n",
     ),
-    "go": Frame(
+    "go": LanguageTemplate(
         whole=r"(?m)^func main\(\)",
         declares=r"(?m)^(?:func|type|const|var)\b",
         parts="package main\nCODE\nfunc main() {}\n",
         steps="package main\nfunc main() {\nCODE\n}\n",
         imports=r"(?ms)^import (?:\(.*?^\)|[^\n]+)",
-        unwanted=r"(?m)^package \w+",
+        removed=r"(?m)^package \w+",
     ),
-    "rust": Frame(
+    "rust": LanguageTemplate(
         whole=r"\bfn\s+main\s*\(",
         declares=r"(?m)^(?:pub |async |unsafe |const )*(?:fn|struct|enum|trait|impl|mod)\b",
         parts="CODE\nfn main() {}\n",
         steps="fn main() {\nCODE\n}\n",
         imports=r"(?m)^(?:#!\[.*\]|use [^;]+;)",
     ),
-    "scala": Frame(
+    "scala": LanguageTemplate(
         whole=r"\bdef\s+main\b",
         declares=r"(?m)^(?:case |abstract |sealed )*(?:class|object|trait)\b",
         parts="CODE\nobject Entry_ { def main(a: Array[String]): Unit = {} }\n",
         members="object Entry_ {\nCODE\ndef main(a: Array[String]): Unit = {}\n}\n",
         steps="object Entry_ { def main(a: Array[String]): Unit = {\nCODE\n} }\n",
         imports=r"(?m)^import [^\n]+",
-        unwanted=r"(?m)^package [\w.]+$",
+        removed=r"(?m)^package [\w.]+$",
     ),
-    "d": Frame(
+    "d": LanguageTemplate(
         whole=r"\bmain\s*\(",
         declares=_C_DECLARES,
         parts="CODE\nvoid main() {}\n",
         steps="void main() {\nCODE\n}\n",
         imports=r"(?m)^import [^;]+;|^module [\w.]+;",
-        usual="import std;\n",
+        common_imports="import std;\n",
     ),
 }
-"""Languages whose programs are more than a file of statements."""
+"""Languages whose programs need an entry point."""
 _APP = re.compile(r"(?m)^object +(\w+) +extends +App\b")
 _IS_MODULE = re.compile(r"(?m)^\s*(?:import\b(?!\s*\()|export\b)")
 _SHELL_LINE = re.compile(r"(?m)^(?:[!%]\s*\w.*|>>> |\.\.\. )")
 
 
-def forms(language: str, source: str) -> tuple[WrappedForm, ...]:
-    """Return the programs that a source may be meant as, likeliest first."""
-    if language in FRAMES:
-        return tuple(_framed(FRAMES[language], source))
-    return tuple(
-        WrappedForm(AnswerShape.WHOLE, text) for text in _LOOSE.get(language, _as_is)(source)
-    )
+def wrap_variants(language: str, source: str) -> tuple[WrappedForm, ...]:
+    """Return the programs that a source may stand for, most likely first."""
+    if language in TEMPLATES:
+        return tuple(_wrap(TEMPLATES[language], source))
+    variants = _SCRIPT_VARIANTS.get(language, _unchanged)(source)
+    return tuple(WrappedForm(AnswerShape.WHOLE, text) for text in variants)
 
 
-def _framed(frame: Frame, source: str) -> Iterator[WrappedForm]:
-    if frame.unwanted:
-        source = re.sub(frame.unwanted, "", source)
-    declares = re.search(frame.declares, source) is not None
-    if re.search(frame.whole, source):
-        if declares or not frame.members:
-            yield WrappedForm(AnswerShape.WHOLE, _inside(frame, _EVERY, source, usual=False))
+def _wrap(template: LanguageTemplate, source: str) -> Iterator[WrappedForm]:
+    if template.removed:
+        source = re.sub(template.removed, "", source)
+    declares = re.search(template.declares, source) is not None
+    if re.search(template.whole, source):
+        if declares or not template.members:
+            head = "package main\n" if template is TEMPLATES["go"] else ""
+            yield WrappedForm(AnswerShape.WHOLE, head + source)
             return
-        around = frame.members.replace(_entry(frame.members), "")
-        yield WrappedForm(AnswerShape.MEMBERS, _inside(frame, around, source, usual=True))
+        entry_point = template.members.splitlines()[2]
+        around = template.members.replace(entry_point, "")
+        yield WrappedForm(AnswerShape.MEMBERS, _fill(template, around, source))
         return
     if app := _APP.search(source):
         call = f"object Entry_ {{ def main(a: Array[String]): Unit = {app[1]}.main(a) }}\n"
         yield WrappedForm(AnswerShape.WHOLE, f"{source}\n{call}")
         return
     shapes = {
-        AnswerShape.PARTS: frame.parts,
-        AnswerShape.MEMBERS: frame.members,
-        AnswerShape.STEPS: frame.steps,
+        AnswerShape.PARTS: template.parts,
+        AnswerShape.MEMBERS: template.members,
+        AnswerShape.STEPS: template.steps,
     }
-    if not declares and not frame.members:
-        shapes = {AnswerShape.STEPS: frame.steps, AnswerShape.PARTS: frame.parts}
+    if not declares and not template.members:
+        shapes = {AnswerShape.STEPS: template.steps, AnswerShape.PARTS: template.parts}
     for shape, around in shapes.items():
-        if around and (shape is not AnswerShape.PARTS or declares or not frame.members):
-            yield WrappedForm(shape, _inside(frame, around, source, usual=True))
+        if around and (shape is not AnswerShape.PARTS or declares or not template.members):
+            yield WrappedForm(shape, _fill(template, around, source))
 
 
-def _entry(members: str) -> str:
-    """Return the line that gives a class an entry."""
-    return members.splitlines()[2]
-
-
-def _inside(frame: Frame, around: str, source: str, *, usual: bool) -> str:
-    """Put a source into its frame, with its imports, or the usual ones, above."""
-    imports = [found[0].strip() for found in re.finditer(frame.imports, source)]
-    package = around.startswith("package")
-    if around == _EVERY:
-        head = "package main\n" if frame is FRAMES["go"] else ""
-        return head + source
-    body = re.sub(frame.imports, "", source)
-    top = "".join(f"{line}\n" for line in imports) or (frame.usual if usual else "")
-    if package:
+def _fill(template: LanguageTemplate, around: str, source: str) -> str:
+    """Put a source into a template, with its imports, or the common ones, at the top."""
+    imports = [found[0].strip() for found in re.finditer(template.imports, source)]
+    body = re.sub(template.imports, "", source)
+    top = "".join(f"{line}\n" for line in imports) or template.common_imports
+    if around.startswith("package"):
         first, _, rest = around.partition("\n")
-        return f"{first}\n{top}{rest.replace(_EVERY, body)}"
-    return top + around.replace(_EVERY, body)
+        return f"{first}\n{top}{rest.replace(_PLACEHOLDER, body)}"
+    return top + around.replace(_PLACEHOLDER, body)
 
 
-def _as_is(source: str) -> tuple[str, ...]:
+def _unchanged(source: str) -> tuple[str, ...]:
     return (source,)
 
 
 def _python(source: str) -> tuple[str, ...]:
-    """Read it as it is, then without a notebook's commands and a session's prompts."""
+    """Return the source, then a version without notebook commands and interactive prompts."""
     return tuple(dict.fromkeys((source, _SHELL_LINE.sub("", source))))
 
 
 def _javascript(source: str) -> tuple[str, ...]:
-    """Read it as a script, then as a module, which Node takes from a URL as well as from a file."""
+    """Return the source as a script, then as a module in a data URL, which Node can import."""
     coded = b64encode(source.encode("utf-8", "replace")).decode()
     module = f'import("data:text/javascript;base64,{coded}");'
     return (module,) if _IS_MODULE.search(source) else (source, module)
 
 
 def _typescript(source: str) -> tuple[str, ...]:
-    """Keep its names apart from those of a browser, which scripts share."""
+    """Make the source a module, so that its names do not clash with a browser's globals."""
     return (source if _IS_MODULE.search(source) else f"{source}\nexport {{}};\n",)
 
 
@@ -240,7 +232,7 @@ def _racket(source: str) -> tuple[str, ...]:
     return (source if "#lang" in source or "(module " in source else f"#lang racket\n{source}",)
 
 
-_LOOSE = {
+_SCRIPT_VARIANTS = {
     "python": _python,
     "javascript": _javascript,
     "typescript": _typescript,

@@ -1,19 +1,18 @@
-"""Whether an answer is right, as far as tests tell that a model wrote and that were tested too.
+"""Checks a response with model-written tests that are themselves validated.
 
-The writer gets the task and a signature, never an answer, and writes several sets of checks; the
-responder answers the task several times more. All run against all; answers and checks are chosen
-by each other (`agreement`). What is left of each set is then tested on the answers that agree: it
-must pass again and under other hash seeds, refuse stubs, and refuse at least one mutant
-(`strength`). Sets that hold are put together, and the row's own answer is judged by them.
+The tester gets the task and a signature, never a response, and writes several sets of checks; the
+responder answers the task several more times. Every check runs against every answer, and dual
+agreement selects answers and checks (`selection`). The selected checks of each set are then
+validated on an agreeing answer: they must pass again and under other hash seeds, fail every stub,
+and fail at least one mutant. The valid sets are merged and judge the row's own response.
 
-Promises: all requests of a row go out together; same seed, same completions, same verdict, at any
-concurrency. A check counts by itself, so that a wrong one does not sink its set. A failure of the
-sandbox or of a server is raised, never a verdict.
-Does not promise that what passes is right: a model that makes one mistake in answers and in tests
-agrees with itself. What cannot be called (programs that read nothing, other languages) has no
-tests here.
+All requests of a row are sent at once. The verdict depends on the seed and the completions only,
+not on the concurrency. Checks count one by one, so a wrong check does not invalidate its set.
+Failures of the sandbox or a server are raised and never become a verdict.
+A pass is not a proof: a model that makes the same mistake in answers and tests agrees with itself.
+Programs that read no input and languages other than Python get no tests.
 
->>> check = WrittenTests(responder, responder, sandbox, config.seed, config.verify)
+>>> check = GeneratedTestsCheck(tester, responder, sandbox, config.seed, config.verify)
 ... # doctest: +SKIP
 >>> (await check(task, response, {})).kind   # doctest: +SKIP
 'passed'
@@ -23,7 +22,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from evolcoder.code.callables import CallableKind, CallableSubject, fitting, subject_of
+from evolcoder.code.callables import CallableKind, CallableSubject, find_compatible, subject_of
 from evolcoder.config.load import VerifyConfig
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
@@ -34,109 +33,112 @@ from evolcoder.text import clean
 from evolcoder.verification.generated_tests import prompts
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.generated_tests.runner import (
-    failing,
-    hurried,
-    missing,
-    outcomes,
-    stable,
+    find_stable_checks,
+    missing_modules,
+    reduced_limits,
+    run_checks,
+    run_checks_on_mutant,
 )
 from evolcoder.verification.generated_tests.selection import (
     AgreementGroup,
     Outcomes,
-    best,
-    contests,
+    best_group,
+    is_contested,
     stubs_for,
 )
-from evolcoder.verification.generated_tests.test_parser import checks_in
+from evolcoder.verification.generated_tests.test_parser import parse_checks
 from evolcoder.verification.generated_tests.verdict import (
-    TestedAnswer,
-    TestFinding,
-    TestMaterial,
-    judged,
-    told_of,
-    verdict_of,
+    GeneratedMaterial,
+    GeneratedTestsFinding,
+    ValidationResult,
+    agreement_detail,
+    build_verdict,
+    make_verdict,
 )
 
-TESTS_TOKENS = 512
-"""Longest set in tokens: a small model that has begun to count does not end by itself."""
+MAX_TEST_SET_TOKENS = 512
+"""Most tokens of a set of checks; small models that start to enumerate do not stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedTestsCheck:
-    """The check, with all that it needs bound into it."""
+    """A `RowCheck` that judges a response by generated tests."""
 
     writer: Role
     """Writes the tests."""
     responder: Role
     """Writes further answers."""
     sandbox: Sandbox
-    """Runs both."""
+    """Runs answers and tests."""
     seed: int
     """Root of all randomness."""
     config: VerifyConfig
-    """How many answers, sets and mutants, and what a program may use."""
+    """Numbers of answers, sets and mutants; resource limits of a program."""
 
     @property
     def check(self) -> Check:
-        """Which check this is."""
+        """The kind of check."""
         return Check.TESTS
 
     async def __call__(
         self,
         task: Task,
         response: Response,
-        before: Mapping[Check, CheckResult],  # noqa: ARG002 - as every check is called
+        before: Mapping[Check, CheckResult],  # noqa: ARG002 - part of the RowCheck signature
     ) -> CheckResult:
-        """Have tests written for a row, test them, and judge the row's answer by them."""
+        """Generate tests for a row, validate them, and judge its response by them."""
         subject = subject_of(response.text, task.instruction)
         if subject is None:
-            return verdict_of(
-                response, TestFinding.NO_TESTS, "nothing in Python that could be called"
+            return make_verdict(
+                response, GeneratedTestsFinding.NO_TESTS, "the response has no callable Python code"
             )
-        if lacking := await missing(self.sandbox, subject.body, hurried(self._limits)):
+        if lacking := await missing_modules(
+            self.sandbox, subject.body, reduced_limits(self._limits)
+        ):
             why = f"needs {', '.join(lacking)}, which the sandbox does not have"
-            return verdict_of(response, TestFinding.NO_TESTS, why)
-        material, told = await self._material(task, subject)
+            return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why)
+        material, detail = await self._generate(task, subject)
         if not material.checks:
-            return verdict_of(response, TestFinding.NO_TESTS, "no check could be read", told)
-        table = await self._table(material)
-        told |= told_of(table, material)
-        group = best(table)
-        if group is None or contests(table, 0, group):
-            why = "no two answers agree more than others do"
-            return verdict_of(response, TestFinding.DISPUTED, why, told)
-        tested = await self._tested(task, material, group)
-        return judged(response, material, table, tested, told)
+            why = "no check could be parsed from the generated tests"
+            return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why, detail)
+        table = await self._run_all(material)
+        detail |= agreement_detail(table, material)
+        group = best_group(table)
+        if group is None or is_contested(table, 0, group):
+            why = "no group of agreeing answers stands out"
+            return make_verdict(response, GeneratedTestsFinding.DISPUTED, why, detail)
+        tested = await self._validate(task, material, group)
+        return build_verdict(response, material, table, tested, detail)
 
-    async def _material(
+    async def _generate(
         self, task: Task, subject: CallableSubject
-    ) -> tuple[TestMaterial, dict[str, JSON]]:
-        """Ask for everything at once, and read what can be used."""
+    ) -> tuple[GeneratedMaterial, dict[str, JSON]]:
+        """Send all requests at once and parse the usable answers and checks."""
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = prompts.for_answer(task.instruction, subject)
         for_tests = prompts.for_tests(task.instruction, subject)
-        writer = _bounded(self.writer)
-        said = await asyncio.gather(
-            *(self._said(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
-            *(self._said(writer, for_tests, task, "tests", n) for n in range(n_sets)),
+        writer = _with_token_limit(self.writer)
+        completions = await asyncio.gather(
+            *(self._ask(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
+            *(self._ask(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
-        texts = [clean(one.text) if one else "" for one in said]
-        others = [fitting(text, subject) for text in texts[:n_answers]]
-        sets = [checks_in(text, subject.entry_point) for text in texts[n_answers:]]
-        told: dict[str, JSON] = {
+        texts = [clean(one.text) if one else "" for one in completions]
+        others = [find_compatible(text, subject) for text in texts[:n_answers]]
+        sets = [parse_checks(text, subject.entry_point) for text in texts[n_answers:]]
+        detail: dict[str, JSON] = {
             "entry_point": subject.entry_point,
-            "requests": len(said),
-            "refused": said.count(None),
-            "prompt_tokens": sum(one.prompt_tokens for one in said if one),
-            "completion_tokens": sum(one.completion_tokens for one in said if one),
+            "requests": len(completions),
+            "refused": completions.count(None),
+            "prompt_tokens": sum(one.prompt_tokens for one in completions if one),
+            "completion_tokens": sum(one.completion_tokens for one in completions if one),
         }
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
-        return TestMaterial.of(subject, usable, sets), told
+        return GeneratedMaterial.of(subject, usable, sets), detail
 
-    async def _said(
+    async def _ask(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
     ) -> Completion | None:
-        """Ask once; a request that the server will never answer counts as nothing said."""
+        """Send one request; None if the server rejects it permanently."""
         seed = seed_for(self.seed, "verify", what, task.id, number)
         try:
             return await role.ask(messages, seed=seed)
@@ -145,32 +147,37 @@ class GeneratedTestsCheck:
                 raise
             return None
 
-    async def _table(self, material: TestMaterial) -> list[Outcomes]:
-        """Run every check against every answer, equal programs once."""
-        entry, limits = material.answers[0].entry_point, hurried(self._limits)
+    async def _run_all(self, material: GeneratedMaterial) -> list[Outcomes]:
+        """Run every check against every answer; identical programs run once."""
+        entry, limits = material.answers[0].entry_point, reduced_limits(self._limits)
         distinct = list(dict.fromkeys(answer.source for answer in material.answers))
-        runs = [outcomes(self.sandbox, one, entry, material.checks, limits) for one in distinct]
+        runs = [run_checks(self.sandbox, one, entry, material.checks, limits) for one in distinct]
         found = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
         return [found[answer.source] for answer in material.answers]
 
-    async def _tested(
-        self, task: Task, material: TestMaterial, group: AgreementGroup
-    ) -> TestedAnswer:
-        """Test the checks that a group agrees on, on the first of its answers."""
+    async def _validate(
+        self, task: Task, material: GeneratedMaterial, group: AgreementGroup
+    ) -> ValidationResult:
+        """Validate the checks that a group agrees on, using the first of its answers."""
         answer = material.answers[group.answers[0]]
         agreed = [material.checks[number] for number in group.checks]
-        always = await stable(self.sandbox, answer.source, answer.entry_point, agreed, self._limits)
-        chosen = [n for n, holds in zip(group.checks, always.outcomes, strict=True) if holds]
+        stable = await find_stable_checks(
+            self.sandbox, answer.source, answer.entry_point, agreed, self._limits
+        )
+        chosen = [n for n, holds in zip(group.checks, stable.outcomes, strict=True) if holds]
         checks = [material.checks[number] for number in chosen]
         rng = rng_for(self.seed, "mutants", task.id)
-        called = None if answer.form is CallableKind.PROGRAM else answer.name
-        broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=called)
+        entry_point = None if answer.form is CallableKind.PROGRAM else answer.name
+        broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=entry_point)
         stubs = stubs_for(answer, checks)
-        bad = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
-        runs = [failing(self.sandbox, one, answer.entry_point, checks, self._limits) for one in bad]
+        wrong = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
+        runs = [
+            run_checks_on_mutant(self.sandbox, one, answer.entry_point, checks, self._limits)
+            for one in wrong
+        ]
         found = await asyncio.gather(*runs) if checks else []
-        return TestedAnswer(
-            group, always, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
+        return ValidationResult(
+            group, stable, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
         )
 
     @property
@@ -179,6 +186,6 @@ class GeneratedTestsCheck:
         return Limits(config.cpu_s, config.wall_s, config.memory_mb, output_kb=64, file_mb=16)
 
 
-def _bounded(role: Role) -> Role:
-    most = min(TESTS_TOKENS, role.sampling.max_tokens)
-    return replace(role, sampling=replace(role.sampling, max_tokens=most))
+def _with_token_limit(role: Role) -> Role:
+    max_tokens = min(MAX_TEST_SET_TOKENS, role.sampling.max_tokens)
+    return replace(role, sampling=replace(role.sampling, max_tokens=max_tokens))

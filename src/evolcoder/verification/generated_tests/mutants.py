@@ -1,19 +1,15 @@
-r"""Break a Python program a little: mutants, each one edit away from it.
+r"""Mutates a Python program: each mutant is one edit away from the original.
 
-Promises: every mutant parses, differs from the program and from every other mutant (compared as
-`ast.unparse` writes them), is named by its kind and line, and is drawn evenly over the kinds; equal
-random numbers draw equal mutants. Only what the entry point can reach is changed; docstrings,
-annotations, decorators and what an exception says are left alone. A source that is not Python, too
-long or nested too deep has no mutants.
-Does not promise that a mutant behaves otherwise: `i <= n` may do what `i < n` does.
+Every mutant parses and differs from the program and from every other mutant (compared after
+`ast.unparse`); its name is its kind and line. Mutants are drawn evenly over the kinds, and the same
+random generator state draws the same mutants. Only code reachable from the entry point is changed;
+docstrings, annotations, decorators and raised exceptions are not. A source that is not Python, too
+long or nested too deeply has no mutants.
+A mutant may be equivalent to the original: `i <= n` may behave as `i < n` does.
 
 >>> from random import Random
 >>> [(m.name, m.source) for m in mutants("def f(x):\n    return x + 1", Random(0), limit=1)]
 [('arithmetic:2', 'def f(x):\n    return x - 1')]
-
-The changes that can be made to a Python tree, one node at a time; none of them is made here.
-
-Promises: docstrings, annotations, decorators and what an exception says are left alone.
 """
 
 import ast
@@ -27,7 +23,7 @@ from evolcoder.code.python_ast import compiles, is_main_guard, parse, reachable
 
 
 class Mutation(StrEnum):
-    """What was changed. Values are stored; never rename one."""
+    """Kind of a mutation. Values are stored; never rename one."""
 
     ARITHMETIC = "arithmetic"
     COMPARISON = "comparison"
@@ -44,43 +40,43 @@ class Mutation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MutationSite:
-    """Where a node hangs in its tree."""
+    """Position of a node in its tree."""
 
-    holder: ast.AST
-    """The node above."""
+    parent: ast.AST
+    """Parent of the node."""
     field: str
-    """The field of it."""
+    """Field of the parent."""
     index: int | None
-    """The place in that field, where it is a list."""
+    """Index in the field, if it is a list."""
     node: ast.AST
-    """What hangs there."""
+    """The node."""
 
     def put(self, node: ast.AST | None) -> None:
-        """Hang another node there."""
+        """Replace the node in the tree."""
         if self.index is None:
-            setattr(self.holder, self.field, node)
+            setattr(self.parent, self.field, node)
         else:
-            getattr(self.holder, self.field)[self.index] = node
+            getattr(self.parent, self.field)[self.index] = node
 
 
 @dataclass(frozen=True, slots=True)
 class TreeEdit:
-    """One change of a tree, not made yet."""
+    """A possible edit of a tree."""
 
     kind: Mutation
-    """What is changed."""
-    place: MutationSite
-    """Where."""
+    """Kind of the edit."""
+    site: MutationSite
+    """Position of the node to replace."""
     new: ast.AST
-    """What hangs there instead."""
+    """Its replacement."""
 
     @property
     def line(self) -> int:
-        """The line of the changed node, or of the one that holds it."""
-        return int(getattr(self.place.node, "lineno", getattr(self.place.holder, "lineno", 1)))
+        """Line of the replaced node, or of its parent."""
+        return int(getattr(self.site.node, "lineno", getattr(self.site.parent, "lineno", 1)))
 
 
-_LEFT_ALONE = {
+_UNCHANGED_FIELDS = {
     "annotation",
     "returns",
     "decorator_list",
@@ -91,8 +87,8 @@ _LEFT_ALONE = {
 }
 
 
-def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[MutationSite]:
-    """Walk what may be changed, in source order."""
+def _sites(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[MutationSite]:
+    """Yield the nodes that may be changed, in source order."""
     kept = {id(root) for root in roots}
     stack = [
         MutationSite(tree, "body", index, node)
@@ -100,37 +96,37 @@ def _places(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[MutationSit
         if id(node) in kept
     ][::-1]
     while stack:
-        place = stack.pop()
-        if _is_remark(place.node):
+        site = stack.pop()
+        if _has_no_effect(site.node):
             continue
-        yield place
-        below: list[MutationSite] = []
-        for name, value in ast.iter_fields(place.node):
-            if name in _LEFT_ALONE:
+        yield site
+        children: list[MutationSite] = []
+        for name, value in ast.iter_fields(site.node):
+            if name in _UNCHANGED_FIELDS:
                 continue
             if isinstance(value, ast.AST):
-                below.append(MutationSite(place.node, name, None, value))
+                children.append(MutationSite(site.node, name, None, value))
             elif isinstance(value, list):
-                below += [
-                    MutationSite(place.node, name, index, node)
+                children += [
+                    MutationSite(site.node, name, index, node)
                     for index, node in enumerate(value)
                     if isinstance(node, ast.AST)
                 ]
-        stack += below[::-1]
+        stack += children[::-1]
 
 
-def _is_remark(node: ast.AST) -> bool:
-    """Tell what a program says but does not do: docstrings, imports."""
+def _has_no_effect(node: ast.AST) -> bool:
+    """Whether a statement is a docstring, import or scope declaration, which is never mutated."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     return isinstance(node, ast.Import | ast.ImportFrom | ast.Global | ast.Nonlocal)
 
 
-def edits_of(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[TreeEdit]:
-    """Find every change of what hangs below these statements, in source order."""
-    for place in _places(tree, roots):
+def find_edits(tree: ast.Module, roots: Sequence[ast.stmt]) -> Iterator[TreeEdit]:
+    """Yield every possible edit below these statements, in source order."""
+    for site in _sites(tree, roots):
         for propose in (_operators, _constants, _branches, _statements, _boundaries, _returns):
-            yield from propose(place)
+            yield from propose(site)
 
 
 _OPERATORS: dict[type[ast.AST], tuple[Mutation, tuple[type[ast.AST], ...]]] = {
@@ -161,53 +157,53 @@ _OPERATORS: dict[type[ast.AST], tuple[Mutation, tuple[type[ast.AST], ...]]] = {
 }
 
 
-def _operators(place: MutationSite) -> Iterator[TreeEdit]:
-    kind, others = _OPERATORS.get(type(place.node), (Mutation.ARITHMETIC, ()))
-    left = getattr(place.holder, "left", None)
-    formats = isinstance(place.node, ast.Mod) and (
+def _operators(site: MutationSite) -> Iterator[TreeEdit]:
+    kind, others = _OPERATORS.get(type(site.node), (Mutation.ARITHMETIC, ()))
+    left = getattr(site.parent, "left", None)
+    formats = isinstance(site.node, ast.Mod) and (
         isinstance(left, ast.Constant) and isinstance(left.value, str)
     )
     if not formats:
         for other in others:
-            yield TreeEdit(kind, place, other())
-    if isinstance(place.node, ast.UnaryOp):
-        if isinstance(place.node.op, ast.Not):
-            yield TreeEdit(Mutation.BOOLEAN, place, place.node.operand)
-        elif isinstance(place.node.op, ast.USub):
-            yield TreeEdit(Mutation.ARITHMETIC, place, place.node.operand)
+            yield TreeEdit(kind, site, other())
+    if isinstance(site.node, ast.UnaryOp):
+        if isinstance(site.node.op, ast.Not):
+            yield TreeEdit(Mutation.BOOLEAN, site, site.node.operand)
+        elif isinstance(site.node.op, ast.USub):
+            yield TreeEdit(Mutation.ARITHMETIC, site, site.node.operand)
 
 
-def _constants(place: MutationSite) -> Iterator[TreeEdit]:
-    if not isinstance(place.node, ast.Constant):
+def _constants(site: MutationSite) -> Iterator[TreeEdit]:
+    if not isinstance(site.node, ast.Constant):
         return
-    value = place.node.value
+    value = site.node.value
     if isinstance(value, bool):
-        yield TreeEdit(Mutation.TRUTH, place, ast.Constant(not value))
+        yield TreeEdit(Mutation.TRUTH, site, ast.Constant(not value))
     elif isinstance(value, int | float):
         for other in (value + 1, value - 1):
-            yield TreeEdit(Mutation.NUMBER, place, ast.Constant(other))
+            yield TreeEdit(Mutation.NUMBER, site, ast.Constant(other))
     elif isinstance(value, str):
-        yield TreeEdit(Mutation.STRING, place, ast.Constant("" if value else "x"))
-        yield TreeEdit(Mutation.STRING, place, ast.Constant(value + "x"))
+        yield TreeEdit(Mutation.STRING, site, ast.Constant("" if value else "x"))
+        yield TreeEdit(Mutation.STRING, site, ast.Constant(value + "x"))
 
 
-def _branches(place: MutationSite) -> Iterator[TreeEdit]:
-    """Negate a condition, or take an else away."""
-    node = place.node
-    if isinstance(place.holder, ast.comprehension) and place.field == "ifs":
-        yield TreeEdit(Mutation.CONDITION, place, _not(node))
+def _branches(site: MutationSite) -> Iterator[TreeEdit]:
+    """Negate a condition or remove an else branch."""
+    node = site.node
+    if isinstance(site.parent, ast.comprehension) and site.field == "ifs":
+        yield TreeEdit(Mutation.CONDITION, site, _not(node))
     if isinstance(node, ast.If | ast.While | ast.IfExp):
         test = MutationSite(node, "test", None, node.test)
         yield TreeEdit(Mutation.CONDITION, test, _not(node.test))
     if isinstance(node, ast.If) and node.orelse:
-        yield TreeEdit(Mutation.ELSE, place, ast.If(node.test, node.body, []))
+        yield TreeEdit(Mutation.ELSE, site, ast.If(node.test, node.body, []))
     if isinstance(node, ast.IfExp):
-        yield TreeEdit(Mutation.ELSE, place, node.body)
+        yield TreeEdit(Mutation.ELSE, site, node.body)
 
 
-def _statements(place: MutationSite) -> Iterator[TreeEdit]:
-    """Take a statement away; an assignment that makes a name stays, since all would then fail."""
-    node = place.node
+def _statements(site: MutationSite) -> Iterator[TreeEdit]:
+    """Remove a statement; not an assignment that binds a name, since every check would fail."""
+    node = site.node
     writes = isinstance(node, ast.Assign) and not any(
         isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
         for target in node.targets
@@ -216,16 +212,16 @@ def _statements(place: MutationSite) -> Iterator[TreeEdit]:
     guard = isinstance(node, ast.If) and not node.orelse
     removable = ast.Expr | ast.AugAssign | ast.Break | ast.Continue | ast.Delete
     if writes or guard or isinstance(node, removable):
-        yield TreeEdit(Mutation.STATEMENT, place, ast.Pass())
+        yield TreeEdit(Mutation.STATEMENT, site, ast.Pass())
     if isinstance(node, ast.Break):
-        yield TreeEdit(Mutation.STATEMENT, place, ast.Continue())
+        yield TreeEdit(Mutation.STATEMENT, site, ast.Continue())
     elif isinstance(node, ast.Continue):
-        yield TreeEdit(Mutation.STATEMENT, place, ast.Break())
+        yield TreeEdit(Mutation.STATEMENT, site, ast.Break())
 
 
-def _boundaries(place: MutationSite) -> Iterator[TreeEdit]:
-    """Move an end of a range, a slice or an index by one."""
-    node = place.node
+def _boundaries(site: MutationSite) -> Iterator[TreeEdit]:
+    """Shift an end of a range or a slice by one."""
+    node = site.node
     called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     if isinstance(node, ast.Call) and called and getattr(node.func, "id", "") == "range":
         ends = [
@@ -244,9 +240,9 @@ def _boundaries(place: MutationSite) -> Iterator[TreeEdit]:
             yield TreeEdit(Mutation.BOUNDARY, end, ast.BinOp(end.node, other, ast.Constant(1)))
 
 
-def _returns(place: MutationSite) -> Iterator[TreeEdit]:
-    """Give back another value than the one that was worked out."""
-    node = place.node
+def _returns(site: MutationSite) -> Iterator[TreeEdit]:
+    """Return a value other than the computed one."""
+    node = site.node
     if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
         return
     value = MutationSite(node, "value", None, node.value)
@@ -268,22 +264,22 @@ class Mutant:
     """A program that is one edit away from another."""
 
     kind: Mutation
-    """What was changed."""
+    """Kind of the edit."""
     line: int
-    """The line of the original where it was."""
+    """Line of the edit in the original."""
     source: str
-    """The whole changed program, as `ast.unparse` writes it: without comments."""
+    """The whole mutated program as `ast.unparse` writes it, without comments."""
 
     @property
     def name(self) -> str:
-        """Kind and line, for a reader."""
+        """Kind and line."""
         return f"{self.kind}:{self.line}"
 
 
 def mutants(
     source: str, rng: Random, *, limit: int = 20, entry_point: str | None = None
 ) -> tuple[Mutant, ...]:
-    """Draw at most `limit` mutants of a program, as many of each kind as there are."""
+    """Draw at most `limit` mutants of a program, evenly over the kinds."""
     if limit < 1 or (tree := parse(source)) is None:
         return ()
     if entry_point is not None:
@@ -291,8 +287,8 @@ def mutants(
     else:
         roots = [node for node in tree.body if not is_main_guard(node)]
     seen, made = {ast.unparse(tree)}, []
-    for edit in _evenly(edits_of(tree, roots), rng):
-        changed = _changed(tree, edit)
+    for edit in _round_robin(find_edits(tree, roots), rng):
+        changed = _apply(tree, edit)
         if changed is not None and changed not in seen:
             seen.add(changed)
             made.append(Mutant(edit.kind, edit.line, changed))
@@ -301,25 +297,26 @@ def mutants(
     return tuple(made)
 
 
-def _evenly(edits: Iterator[TreeEdit], rng: Random) -> Iterator[TreeEdit]:
-    """Deal out edits, one of each kind in turn, the kinds and what they hold shuffled."""
+def _round_robin(edits: Iterator[TreeEdit], rng: Random) -> Iterator[TreeEdit]:
+    """Yield one edit of each kind in turn, with the kinds and the edits of each kind shuffled."""
     by_kind: dict[Mutation, list[TreeEdit]] = {}
     for edit in edits:
         by_kind.setdefault(edit.kind, []).append(edit)
-    hands = [by_kind[kind] for kind in sorted(by_kind)]
-    rng.shuffle(hands)
-    for hand in hands:
-        rng.shuffle(hand)
-    for deal in zip_longest(*hands):
-        yield from (edit for edit in deal if edit is not None)
+    groups = [by_kind[kind] for kind in sorted(by_kind)]
+    rng.shuffle(groups)
+    for group in groups:
+        rng.shuffle(group)
+    for turn in zip_longest(*groups):
+        yield from (edit for edit in turn if edit is not None)
 
 
-def _changed(tree: ast.Module, edit: TreeEdit) -> str | None:
-    edit.place.put(edit.new)
+def _apply(tree: ast.Module, edit: TreeEdit) -> str | None:
+    """Return the source of the edited tree, or None if it does not compile; restores the tree."""
+    edit.site.put(edit.new)
     try:
         changed = ast.unparse(tree)
     except (ValueError, RecursionError):
         return None
     finally:
-        edit.place.put(edit.place.node)
+        edit.site.put(edit.site.node)
     return changed if compiles(changed) else None

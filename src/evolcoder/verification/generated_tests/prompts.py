@@ -1,15 +1,17 @@
-"""What models are asked for when a row is verified: tests of a signature, and further answers.
+"""Prompts of verification: tests for a signature, and further answers to a task.
 
-The writer of tests reads the task and a signature (names and parameters, never a body), and sees no
-answer. A small model copies what it is shown rather than what it is told, so an earlier turn of the
-chat shows what tests look like. Every word here is our own.
+The tester sees the task and a signature (names and parameters, no body), never an answer. Small
+models copy examples rather than follow instructions, so an earlier chat turn shows example tests.
+The prompts are written for this project.
+
+>>> messages = for_tests(task.instruction, subject)   # doctest: +SKIP
 """
 
 from evolcoder.code.callables import CallableKind, CallableSubject
 from evolcoder.engine.base import Message
 
 N_TESTS = 6
-"""Tests that a set is asked for; more are read, but small models then begin to repeat."""
+"""Tests requested per set; small models start to repeat themselves beyond this."""
 _WRITE = (
     "A programming task:\n\n{task}\n\nIt will be solved by code with this signature:\n\n"
     "```python\n{signature}\n```\n\nDo not write the code. Write {n} tests for it, each a line "
@@ -21,7 +23,7 @@ _SHOWS_CODE = (
     " The code that the task itself shows may be wrong: let half of the tests be about what the "
     "task demands and that code misses."
 )
-"""Stands at the end for a task with a bait, whose demand few tests would be about otherwise."""
+"""Appended for a task that shows code, since few tests would otherwise cover its requirements."""
 _FUNCTION = "def second_largest(numbers)"
 _FUNCTION_TASK = (
     "Write a Python function that returns the second largest of the distinct numbers in a list, or "
@@ -96,7 +98,7 @@ _SHOWN = {
 
 
 def for_tests(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
-    """Ask for tests of a signature."""
+    """Return the messages that ask for tests of a signature."""
     task, signature, tests = _SHOWN[subject.form]
     own = {CallableKind.PROGRAM: _PROGRAM, CallableKind.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
     return (
@@ -107,7 +109,7 @@ def for_tests(instruction: str, subject: CallableSubject) -> tuple[Message, ...]
 
 
 def for_answer(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
-    """Ask for another answer that can be called as the row's own is."""
+    """Return the messages that ask for another answer with the row's interface."""
     if subject.form is CallableKind.PROGRAM:
         wanted = "Answer with a whole Python program that reads what it needs with input()."
     else:

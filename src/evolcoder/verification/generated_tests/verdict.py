@@ -1,6 +1,9 @@
-"""What tests that were tested say of an answer: the verdict, with all that it rests on.
+"""Builds the verdict from validated generated tests, with its evidence.
 
-Promises: pure functions of what models wrote and of which checks each program passed.
+All functions are pure: the verdict depends on the generated texts and on the check outcomes only.
+
+>>> build_verdict(response, material, table, tested, {}).kind   # doctest: +SKIP
+'passed'
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,46 +17,46 @@ from evolcoder.verification.generated_tests.mutants import Mutant
 from evolcoder.verification.generated_tests.runner import StableOutcome
 from evolcoder.verification.generated_tests.selection import (
     AgreementGroup,
+    CheckFlaw,
+    CheckStrength,
     Outcomes,
-    TestFlaw,
-    TestStrength,
     groups,
-    judge,
+    measure_strength,
 )
 
-OTHER_CHARS = 8000
-"""Longest answer that a verdict keeps, to set beside the row's own."""
-SHOWN_GROUPS = 4
-"""Groups that a verdict tells of."""
+MAX_STORED_CHARS = 8000
+"""Longest other answer stored with a verdict."""
+MAX_STORED_GROUPS = 4
+"""Most groups stored with a verdict."""
 
 
-class TestFinding(StrEnum):
-    """What tests found of a row. Values are stored; never rename one."""
+class GeneratedTestsFinding(StrEnum):
+    """Finding of generated tests. Values are stored; never rename one."""
 
     PASSED = "passed"
     FAILED = "failed"
-    """It fails checks that other answers agree on."""
+    """The response fails checks that other answers agree on."""
     DISPUTED = "disputed"
-    """No two answers agree more than any others do."""
+    """No group of agreeing answers stands out."""
     UNSOUND = "unsound"
-    """No set of checks stood its own test."""
+    """No set of checks is valid."""
     NO_TESTS = "no_tests"
-    """There is nothing to call, or not without packages that are not here; or no check was
-    written."""
+    """The response has no callable code or needs packages that are not installed, or no check was
+    generated."""
 
 
 @dataclass(frozen=True, slots=True)
-class TestMaterial:
-    """What models wrote, as far as it can be used."""
+class GeneratedMaterial:
+    """The usable generated answers and checks."""
 
     answers: tuple[CallableSubject, ...]
-    """The row's own answer first."""
+    """Callables of the answers; the row's own comes first."""
     texts: tuple[str, ...]
-    """What the other answers' subjects were read out of."""
+    """Texts of the other answers."""
     checks: tuple[str, ...]
-    """All checks, each once."""
+    """All distinct checks."""
     sets: tuple[tuple[int, ...], ...]
-    """Numbers of the checks of every set."""
+    """Indices of the checks of each set."""
 
     @classmethod
     def of(
@@ -62,103 +65,103 @@ class TestMaterial:
         others: Sequence[tuple[CallableSubject, str]],
         sets: Sequence[Sequence[str]],
     ) -> Self:
-        """Give every check that sets hold a number, each once."""
+        """Assign indices to the distinct checks of all sets."""
         checks = list(dict.fromkeys(check for one in sets for check in one))
-        place = {check: number for number, check in enumerate(checks)}
-        numbered = [tuple(place[check] for check in one) for one in sets]
+        index = {check: number for number, check in enumerate(checks)}
+        indexed = [tuple(index[check] for check in one) for one in sets]
         answers, texts = [one for one, _ in others], tuple(text for _, text in others)
-        return cls((own, *answers), texts, tuple(checks), tuple(numbered))
+        return cls((own, *answers), texts, tuple(checks), tuple(indexed))
 
 
 @dataclass(frozen=True, slots=True)
-class TestedAnswer:
-    """What testing the checks that a group agrees on brought."""
+class ValidationResult:
+    """The agreeing answers and the outcomes that validate their checks."""
 
     group: AgreementGroup
-    """The answers that agree, and all checks that they pass."""
-    always: StableOutcome
-    """Which of these pass every time."""
+    """The agreeing answers and all checks that they pass."""
+    stable: StableOutcome
+    """Which of these checks pass in every run."""
     chosen: tuple[int, ...]
-    """Numbers of those."""
+    """Indices of the checks that do."""
     stubs: Sequence[Outcomes]
-    """Which of the chosen each stub passes."""
+    """Outcomes of the chosen checks for each stub."""
     mutants: Sequence[Outcomes]
-    """Which of the chosen each mutant passes."""
+    """Outcomes of the chosen checks for each mutant."""
     broken: tuple[Mutant, ...]
     """The mutants."""
 
-    def judge(self, numbers: Sequence[int]) -> TestStrength:
-        """Judge those of the chosen checks that have these numbers."""
+    def strength_of(self, numbers: Sequence[int]) -> CheckStrength:
+        """Validate the chosen checks among those with these indices."""
         if not numbers:
-            return TestStrength(TestFlaw.NOTHING, (), len(self.broken))
+            return CheckStrength(CheckFlaw.NOTHING, (), len(self.broken))
         agreed = set(numbers) & set(self.group.checks)
         places = [place for place, number in enumerate(self.chosen) if number in agreed]
         if not places:
-            flaw = TestFlaw.UNSTABLE if agreed else TestFlaw.NOT_AGREED
-            return TestStrength(flaw, (), len(self.broken))
-        return judge(places, stubs=self.stubs, mutants=self.mutants)
+            flaw = CheckFlaw.UNSTABLE if agreed else CheckFlaw.NOT_AGREED
+            return CheckStrength(flaw, (), len(self.broken))
+        return measure_strength(places, stubs=self.stubs, mutants=self.mutants)
 
 
-def judged(
+def build_verdict(
     response: Response,
-    material: TestMaterial,
+    material: GeneratedMaterial,
     table: Sequence[Outcomes],
-    tested: TestedAnswer,
-    told: dict[str, JSON],
+    tested: ValidationResult,
+    detail: dict[str, JSON],
 ) -> CheckResult:
-    """Put together the sets that hold, and judge the row's own answer by them."""
-    single = [tested.judge(numbers) for numbers in material.sets]
-    sound = [s for s, found in zip(material.sets, single, strict=True) if found.flaw is None]
-    # Sets of which little is left may each be too weak, and still hold together.
-    counted = {number for one in sound or material.sets for number in one}
-    together = tested.judge(sorted(counted))
-    kept = [number for number in tested.chosen if number in counted]
-    told |= {
+    """Merge the valid sets and judge the row's own response by them; extends `detail`."""
+    strengths = [tested.strength_of(numbers) for numbers in material.sets]
+    valid = [s for s, found in zip(material.sets, strengths, strict=True) if found.flaw is None]
+    # Sets that are too weak one by one may be strong enough together.
+    merged = {number for one in valid or material.sets for number in one}
+    total = tested.strength_of(sorted(merged))
+    kept = [number for number in tested.chosen if number in merged]
+    detail |= {
         "checks": [material.checks[number] for number in kept],
         "agreeing": len(tested.group.answers),
-        "hash_seeds": tested.always.n_hash_seeds,
+        "hash_seeds": tested.stable.n_hash_seeds,
         "mutants": len(tested.broken),
         "missed": [
-            mutant.name
-            for number, mutant in enumerate(tested.broken)
-            if number not in together.killed
+            mutant.name for number, mutant in enumerate(tested.broken) if number not in total.killed
         ],
         "sets": [
-            _told_of_set(numbers, found, tested)
-            for numbers, found in zip(material.sets, single, strict=True)
+            _set_detail(numbers, found, tested)
+            for numbers, found in zip(material.sets, strengths, strict=True)
         ],
     }
-    if together.flaw is not None:
-        return verdict_of(
-            response, TestFinding.UNSOUND, f"tests are unsound: {together.flaw}", told
+    if total.flaw is not None:
+        return make_verdict(
+            response, GeneratedTestsFinding.UNSOUND, f"no valid set of tests: {total.flaw}", detail
         )
     failed = [material.checks[number] for number in kept if not table[0][number]]
-    finding, said = (TestFinding.FAILED, failed[0]) if failed else (TestFinding.PASSED, "")
-    if (other := _other(material, table, kept, passes=bool(failed))) is not None:
-        told["better" if failed else "worse"] = other
-    if together.killed:
-        told["fault"] = _fault(material, tested, together.killed[0], kept)
-    return verdict_of(response, finding, said, told, score=together.strength)
+    finding, message = (
+        (GeneratedTestsFinding.FAILED, failed[0]) if failed else (GeneratedTestsFinding.PASSED, "")
+    )
+    if (other := _contrasting_answer(material, table, kept, passes=bool(failed))) is not None:
+        detail["better" if failed else "worse"] = other
+    if total.killed:
+        detail["fault"] = _mutant_detail(material, tested, total.killed[0], kept)
+    return make_verdict(response, finding, message, detail, score=total.strength)
 
 
-def _other(
-    material: TestMaterial, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
+def _contrasting_answer(
+    material: GeneratedMaterial, table: Sequence[Outcomes], kept: Sequence[int], *, passes: bool
 ) -> str | None:
-    """Return the first of the other answers that passes all checks, or that does not."""
+    """Return the first other answer that passes all checks (`passes`) or fails one (not)."""
     for text, passed in zip(material.texts, table[1:], strict=True):
-        if len(text) <= OTHER_CHARS and all(passed[number] for number in kept) is passes:
+        if len(text) <= MAX_STORED_CHARS and all(passed[number] for number in kept) is passes:
             return text
     return None
 
 
-def _fault(
-    material: TestMaterial, tested: TestedAnswer, number: int, kept: Sequence[int]
+def _mutant_detail(
+    material: GeneratedMaterial, tested: ValidationResult, number: int, kept: Sequence[int]
 ) -> dict[str, JSON]:
-    """Tell of a mutant that the checks refuse, by which of them, and what it was made of."""
+    """Describe a killed mutant: its source, the check it fails, and the original program."""
     passed = dict(zip(tested.chosen, tested.mutants[number], strict=True))
     failing = next(material.checks[check] for check in kept if not passed[check])
     answer, mutant = material.answers[tested.group.answers[0]], tested.broken[number]
-    if answer.form is CallableKind.PROGRAM or len(answer.source) > OTHER_CHARS:
+    if answer.form is CallableKind.PROGRAM or len(answer.source) > MAX_STORED_CHARS:
         return {}
     return {
         "mutation": mutant.name,
@@ -168,9 +171,19 @@ def _fault(
     }
 
 
-def told_of(table: Sequence[Outcomes], material: TestMaterial) -> dict[str, JSON]:
-    """Tell how answers and checks agree."""
-    shown = groups(table)[:SHOWN_GROUPS]
+def validated_checks(before: Mapping[Check, CheckResult]) -> tuple[str, ...]:
+    """Return the validated checks from the verdict of `tests` among a row's earlier verdicts."""
+    verdict = before.get(Check.TESTS)
+    decided = {GeneratedTestsFinding.PASSED, GeneratedTestsFinding.FAILED}
+    if verdict is None or verdict.kind not in decided:
+        return ()
+    checks = verdict.detail.get("checks")
+    return tuple(map(str, checks)) if isinstance(checks, list | tuple) else ()
+
+
+def agreement_detail(table: Sequence[Outcomes], material: GeneratedMaterial) -> dict[str, JSON]:
+    """Summarise how answers and checks agree."""
+    shown = groups(table)[:MAX_STORED_GROUPS]
     return {
         "answers": len(material.answers),
         "distinct_answers": len({answer.source for answer in material.answers}),
@@ -179,8 +192,8 @@ def told_of(table: Sequence[Outcomes], material: TestMaterial) -> dict[str, JSON
     }
 
 
-def _told_of_set(
-    numbers: Sequence[int], found: TestStrength, tested: TestedAnswer
+def _set_detail(
+    numbers: Sequence[int], found: CheckStrength, tested: ValidationResult
 ) -> dict[str, JSON]:
     return {
         "written": len(numbers),
@@ -190,14 +203,14 @@ def _told_of_set(
     }
 
 
-def verdict_of(
+def make_verdict(
     response: Response,
-    finding: TestFinding,
-    said: str,
-    told: Mapping[str, JSON] | None = None,
+    finding: GeneratedTestsFinding,
+    message: str,
+    detail: Mapping[str, JSON] | None = None,
     *,
     score: float | None = None,
 ) -> CheckResult:
-    """Make the verdict, with what was said first in its detail."""
-    detail = {**({"said": said} if said else {}), **(told or {})}
+    """Make the verdict, with the message first in its detail."""
+    detail = {**({"said": message} if message else {}), **(detail or {})}
     return CheckResult.of(response, Check.TESTS, finding, score=score, detail=detail)
