@@ -111,7 +111,7 @@ def test_a_name_is_looked_up_to_its_last_part(name, there):
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_file_that_a_document_names_is_there(path):
     """README, CONTRIBUTING, the build files and the documents name no file that is gone."""
-    if path.name in {"CHANGELOG.md", "log.md"}:
+    if path.name in {"CHANGELOG.md"}:
         pytest.skip("history: it names files as they were then")
     names = set(PATHS.findall(path.read_text(encoding="utf-8")))
     assert sorted(name for name in names if not (CHECKOUT / name).exists()) == []
