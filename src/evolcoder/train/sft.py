@@ -106,7 +106,8 @@ def attention_of_any_shape() -> Iterator[None]:
     """Leave cuDNN's attention out: it makes a plan for each new shape, and each part has its own.
 
     PyTorch takes it first on a Hopper GPU. A plan costs near 60 ms of the processor, once forward
-    and once backward (`docs/experiments/2026-11-27-one-round-on-one-h200.md`); flash attention needs none.
+    and once backward; flash attention needs none. Measured in
+    `docs/experiments/2026-11-27-one-round-on-one-h200.md`.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
