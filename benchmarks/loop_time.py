@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.experiment.store import DB_NAME, LoopStore, StoredStep
-from evolcoder.experiment.timings import table, watching
+from evolcoder.experiment.timings import monitor_gpus, table
 
 TARGET_S = 600.0
 ONE_ROUND = (
@@ -32,7 +32,7 @@ def main() -> int:
         sys.exit(f"--out {args.out}: holds a loop already; what is done would not be timed")
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with watching() as watch:
+    with monitor_gpus() as watch:
         code = _loop(args)
     seconds = time.monotonic() - began
     if not (args.out / DB_NAME).exists():
