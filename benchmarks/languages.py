@@ -1,11 +1,11 @@
-"""What grading a program of another language costs, sealed and by calls, as a Markdown table.
+"""Measures the cost of grading a program in other languages, sealed and by calls.
 
-    python benchmarks/languages.py                      five passes of each language that is here
+    python benchmarks/languages.py                      five passes of each available language
     python benchmarks/languages.py --only cpp,php --passes 20
 
 Each language's own solution of one problem of HumanEval is graded in both ways in turn, by one
-worker, so that a machine that slows down slows both. What a test expects is serialised once for a
-problem and kept: that is the last column.
+worker, so that a machine that slows down slows both. The last column of the Markdown table is the
+serialisation of the expected values, which happens once per problem.
 """
 
 import argparse

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.train.base import load_tokenizer
-from evolcoder.train.data import lessons_of
-from evolcoder.train.examples import TokenizedRow, TrainingPair, example_of
+from evolcoder.train.data import read_pairs
+from evolcoder.train.examples import TokenizedRow, TrainingPair, tokenize
 
 LONGEST = 1024
 
@@ -30,8 +30,8 @@ def order_of(args: argparse.Namespace) -> Order:
     base = _toy() if args.base == "toy" else args.base
     tokenizer = load_tokenizer(base)
     pairs = [
-        (lesson, example_of(lesson, WIZARDCODER, tokenizer))
-        for lesson in lessons_of([args.data])
+        (lesson, tokenize(lesson, WIZARDCODER, tokenizer))
+        for lesson in read_pairs([args.data])
         if lesson.task.strip() and lesson.answer.strip()
     ]
     fitting = islice((pair for pair in pairs if pair[1].n_tokens <= LONGEST), args.rows)

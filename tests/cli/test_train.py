@@ -7,7 +7,7 @@ import pytest
 import toy_model
 from evolcoder.cli.main import main
 from evolcoder.seeds.formats import SeedPair
-from evolcoder.train.data import lessons_of, pair_of
+from evolcoder.train.data import pair_of, read_pairs
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
 TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
@@ -45,7 +45,7 @@ def test_a_lesson_knows_its_file_and_line(tmp_path):
     """Several files are one training, and each row says where it stood."""
     one = written(tmp_path / "one.jsonl", [{"instruction": TASK, "output": ANSWER}])
     two = written(tmp_path / "two.jsonl", [{"text": "no column of ours"}, {"messages": TURNS}])
-    lessons = list(lessons_of([one, two]))
+    lessons = list(read_pairs([one, two]))
     assert [lesson.place for lesson in lessons] == [
         f"{one} line 1",
         f"{two} line 1",

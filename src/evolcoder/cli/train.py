@@ -30,7 +30,7 @@ from evolcoder.storage import atomic
 from evolcoder.train import scale
 from evolcoder.train.base import PACKAGES, TrustSettings
 from evolcoder.train.card import CardNotes
-from evolcoder.train.data import lessons_of
+from evolcoder.train.data import read_pairs
 from evolcoder.train.folder import TrainingOutcome
 from evolcoder.train.log import LoggedStep
 from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
@@ -69,21 +69,21 @@ def main(args: argparse.Namespace) -> int:
     """Train here, or start a process for each GPU."""
     recipe, notes = recipe_of(args.preset, _changes(args)), _notes(args.notes)
     for path in args.data:
-        next(lessons_of([path]), None)  # what is not there is told of before the base is fetched
+        next(read_pairs([path]), None)  # what is not there is told of before the base is fetched
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
     job = TrainingJob(
         base=_base(args.base),
         out=args.out,
         recipe=recipe,
-        lessons=lessons_of(args.data),
+        pairs=read_pairs(args.data),
         data=tuple(args.data),
         notes=notes,
         versions=_versions(),
         trust=TrustSettings(
             pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
         ),
-        tell=_tell,
+        on_step=_tell,
     )
     outcome = train(job)
     if scale.is_first():

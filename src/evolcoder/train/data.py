@@ -1,4 +1,4 @@
-"""Rows of data files as lessons: every format of seeds, and TRL's prompt and completion."""
+"""Reads training data: every seed format, and TRL's prompt/completion rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,8 +8,8 @@ from evolcoder.seeds.sources import rows_of
 from evolcoder.train.examples import TrainingPair
 
 
-def lessons_of(paths: Sequence[str]) -> Iterator[TrainingPair]:
-    """Read files, or Hub data sets, one after another; a row that no format fits has no task."""
+def read_pairs(paths: Sequence[str]) -> Iterator[TrainingPair]:
+    """Read files or Hub data sets in order; a row in no known format gives an empty task."""
     for path in paths:
         for raw in rows_of(SeedsConfig(path=path)):
             pair = pair_of(raw.value)
@@ -17,7 +17,7 @@ def lessons_of(paths: Sequence[str]) -> Iterator[TrainingPair]:
 
 
 def pair_of(row: object) -> SeedPair:
-    """Take task and answer out of a row, whichever format it is in."""
+    """Return the task and answer of a row in any format."""
     if isinstance(row, Mapping) and "prompt" in row and "completion" in row:
         return _prompt_and_completion(row["prompt"], row["completion"])
     fits = fitting(row)
