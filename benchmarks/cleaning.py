@@ -23,11 +23,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from beside.table import Target, at_least, below, markdown
-from beside.table import targets as target_table
-from beside.venvs import BENCH
 from cleaning import corpus, leaks
 from cleaning.speed import TOOLS, Cleaning, clean
+from harness.table import Target, at_least, below, markdown
+from harness.table import targets as target_table
+from harness.venvs import BENCH
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MOST_MB = 2048

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from beside.table import targets as target_table
-from beside.venvs import BENCH, VenvError, python_of
 from grading import jobs, rows
 from grading.graders import GRADERS
 from grading.measure import Pass, measure
+from harness.table import targets as target_table
+from harness.venvs import BENCH, VenvError, python_of
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

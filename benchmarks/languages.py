@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from beside.table import markdown
 from evolcoder.bench.base import Problem, ProgramChecks
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONTROLLED, LANGUAGES, multipl_e
@@ -29,6 +28,7 @@ from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program,
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.toolchains import find
+from harness.table import markdown
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CODES = {language: code for code, language in LANGUAGES.items()}

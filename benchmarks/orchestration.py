@@ -19,10 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from beside import process
-from beside.table import below
-from beside.table import targets as target_table
-from beside.venvs import BENCH, VenvError, python_of
+from harness import process
+from harness.table import below
+from harness.table import targets as target_table
+from harness.venvs import BENCH, VenvError, python_of
 from orchestration import table, targets
 from orchestration.clients import BIN, CLIENTS
 from orchestration.measure import Load, Pass, measure

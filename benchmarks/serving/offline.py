@@ -1,4 +1,4 @@
-"""vLLM by itself: one process, one call with all prompts."""
+"""vLLM itself: one process, one call with all prompts."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""evolcoder's way: the server that it starts, and a run's engine with meter and cache."""
+"""evolcoder's way: the server that it starts, and a run's engine with budget and cache."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""What every way trains: one base, and rows that no way has to cut."""
+"""The input of every configuration: one base, and rows that none has to cut."""
 
 import argparse
 import sys

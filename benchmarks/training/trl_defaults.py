@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer as its documentation's first example has it: a model's name and rows."""
+"""TRL's SFTTrainer as in its documentation's first example: a model's name and rows."""
 
 import tempfile
 import time
