@@ -1,12 +1,12 @@
-"""Every attack of `tests/attacks` by level and user: how many were tried, judged and held.
+"""Counts the attacks of `tests/attacks` by level and user: tried, judged and held.
 
     python benchmarks/attacks.py --write            # run them all, and write docs/attacks.md
     python benchmarks/attacks.py --root results.xml # read a run of pytest --junitxml instead
 
-Promises: the numbers are those of the tests, which run real attacks in the real sandbox. An attack
-is held if it got nothing, and judged if it ended in a verdict and not in a failure of the sandbox.
-What a level cannot hold is named in `tests/attacks/escapes.py` with the layer that is missing, and
-counts as not held. `as a user` runs the tests in a user namespace, where nobody is root.
+The numbers come from the tests, which run real attacks in the real sandbox. An attack is held if it
+gained nothing, and judged if it ended in a verdict and not in a failure of the sandbox. Attacks
+that a level cannot stop are listed in `tests/attacks/escapes.py` with the missing layer, and count
+as not held. `as a user` runs the tests in a user namespace, without root.
 """
 
 import argparse
@@ -42,22 +42,22 @@ KINDS = {
     ),
     "test_the_seal_is_not_forged": "a forged verdict, other languages, sealed test",
 }
-"""The tests that an attack must not pass, by what it is after."""
+"""Tests of attacks -> kind of attack."""
 LEVELS = ("strict", "processes")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What became of the attacks of a kind at one level."""
+    """Results of the attacks of one kind at one level."""
 
     tried: int
     """Attacks that were run."""
     judged: int
     """Those that ended in a verdict."""
     held: int
-    """Those that got nothing."""
+    """Those that gained nothing."""
     skipped: int
-    """Those whose language or level is not here."""
+    """Those whose language or level is not available."""
 
     def __str__(self) -> str:
         if not self.tried:
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def table(runs: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
-    """Lay out tried / judged / held by kind, level and user."""
+    """Format tried / judged / held by kind, level and user."""
     columns = [(user, level) for user in runs for level in LEVELS]
     heads = [f"`{level}`, {user}" for user, level in columns]
     lines = [
@@ -102,15 +102,15 @@ def table(runs: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
 
 
 def _as_user() -> tuple[str, ...]:
-    """Return what runs a command in a user namespace, where it is no longer root."""
+    """Return a command prefix that runs a command in a user namespace, without root."""
     bwrap = find_bwrap()
     if bwrap is None:
-        sys.exit("there is no bubblewrap to become a user with")
+        sys.exit("bubblewrap is missing, which runs the tests as a user; install it")
     return (bwrap, "--dev-bind", "/", "/", "--unshare-user", "--uid", "1000", "--gid", "1000")
 
 
 def _ran(path: Path, before: Sequence[str]) -> Path:
-    """Run all attacks and leave the results at a path."""
+    """Run all attacks and write the results to a path."""
     options = ["-q", "-p", "no:cacheprovider", f"--junitxml={path}", "tests/attacks"]
     subprocess.run([*before, sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False)
     return path

@@ -1,16 +1,16 @@
-"""Near doubles by evolcoder and others on the same rows and at growing sizes; or planted leaks.
+"""Compares near duplicates of evolcoder and other tools at growing sizes; or finds planted leaks.
 
     python benchmarks/cleaning.py              about ten minutes on a quiet machine
     python benchmarks/cleaning.py --quick      1,000 and 10,000 rows
     python benchmarks/cleaning.py --planted    1,000 leaks in 20,000 rows, about as long
 
-The rows are real texts recombined, with planted doubles (`cleaning/corpus.py`); every tool gets the
-same file, runs of three words and a threshold of 0.8, and does all of its work: reading, comparing,
-writing. Each competitor has a venv under .bench/, made when it is first needed. Judge by processor
-time: the clock depends on who else is at work.
+The rows are recombined real texts with planted duplicates (`cleaning/corpus.py`). Every tool gets
+the same file, runs of three words and a threshold of 0.8, and does all of its work: reading,
+comparing, writing. Each competitor has a venv under .bench/, made when it is first needed. Compare
+processor time: clock time depends on the machine's load.
 
 Leaks are HumanEval's and MBPP's test problems, planted in six ways (`cleaning/planted.py`) among
-rows of Code Alpaca; every detector but the judge looks for them (`cleaning/leaks.py`).
+rows of Code Alpaca. Every detector except the judge looks for them (`cleaning/leaks.py`).
 """
 
 import argparse
@@ -23,11 +23,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from beside.table import Target, at_least, below, markdown
-from beside.table import targets as target_table
-from beside.venvs import BENCH
 from cleaning import corpus, leaks
 from cleaning.speed import TOOLS, Cleaning, clean
+from harness.table import Target, at_least, below, markdown
+from harness.table import targets as target_table
+from harness.venvs import BENCH
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MOST_MB = 2048

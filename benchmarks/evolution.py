@@ -1,9 +1,9 @@
-"""How many tasks get a usable harder version, with a plain template and with ours, as one table.
+"""Measures how many tasks get a usable harder version, with a plain template and with ours.
 
     python benchmarks/evolution.py --model qwen2.5-coder-1.5b --seeds code_alpaca_2k.json.gz --n 200
 
-`--plain` asks with one paragraph and takes what comes back as it is, judged by the same rules.
-The rules are a program's: they miss what only a reader sees, so read the rows of `--rows` too.
+`--plain` uses one paragraph as the prompt and takes the answer as it is, judged by the same rules.
+The rules miss what only a reader notices, so read the rows of `--rows` too.
 """
 
 import argparse

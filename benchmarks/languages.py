@@ -1,11 +1,11 @@
-"""What grading a program of another language costs, sealed and by calls, as a Markdown table.
+"""Measures the cost of grading a program in other languages, sealed and by calls.
 
-    python benchmarks/languages.py                      five passes of each language that is here
+    python benchmarks/languages.py                      five passes of each available language
     python benchmarks/languages.py --only cpp,php --passes 20
 
 Each language's own solution of one problem of HumanEval is graded in both ways in turn, by one
-worker, so that a machine that slows down slows both. What a test expects is serialised once for a
-problem and kept: that is the last column.
+worker, so that a machine that slows down slows both. The last column of the Markdown table is the
+serialisation of the expected values, which happens once per problem.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from beside.table import markdown
 from evolcoder.bench.base import Problem, ProgramChecks
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONTROLLED, LANGUAGES, multipl_e
@@ -29,6 +28,7 @@ from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program,
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.toolchains import find
+from harness.table import markdown
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CODES = {language: code for code, language in LANGUAGES.items()}

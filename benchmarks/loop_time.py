@@ -1,12 +1,12 @@
-"""How long one round of the whole loop takes: evolve, answer, verify, train, score; as a table.
+"""Times one round of the whole loop: evolve, answer, verify, train, score; as a table.
 
     python benchmarks/loop_time.py examples/h200/loop.yaml --out runs/timed --json loop-time.json \
         --set run.evolver.model=vllm:weights/1.5b --set student.path=weights/0.5b
 
-Runs `evolcoder loop` on a fresh folder with its own cache of completions, for one round and one
-training seed and with no arm beside the merges; so two models are trained and scored: on the seeds,
-which the decision needs, and on seeds and round 1. The steps and the GPU's share are what the loop
-keeps in its database. The whole is by the command's clock, so what lies between steps is in it.
+Runs `evolcoder loop` in a fresh folder with its own completion cache, for one round and one
+training seed and with no arms except the merges; so two models are trained and scored: on the
+seeds, which the decision needs, and on seeds and round 1. Steps and GPU utilization come from the
+loop's database. The total is the command's clock time, so it includes the time between steps.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.experiment.store import DB_NAME, LoopStore, StoredStep
-from evolcoder.experiment.timings import table, watching
+from evolcoder.experiment.timings import monitor_gpus, table
 
 TARGET_S = 600.0
 ONE_ROUND = (
@@ -32,7 +32,7 @@ def main() -> int:
         sys.exit(f"--out {args.out}: holds a loop already; what is done would not be timed")
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with watching() as watch:
+    with monitor_gpus() as watch:
         code = _loop(args)
     seconds = time.monotonic() - began
     if not (args.out / DB_NAME).exists():

@@ -1,11 +1,11 @@
-"""evolcoder beside distilabel, curator, the openai SDK and bare aiohttp, as Markdown tables.
+"""Compares evolcoder with distilabel, curator, the openai SDK and bare aiohttp.
 
     python benchmarks/orchestration.py                       half an hour on a quiet machine
     python benchmarks/orchestration.py --quick --only aiohttp,openai
 
-All of them drive a loopback server of fixed latency, one after the other, pass after pass, so that
-a machine that slows down slows all. Each competitor has a venv under .bench/, made when it is first
-needed. Nothing leaves loopback but the downloads of pip.
+All of them drive a loopback server of fixed latency in turn, pass by pass, so that a machine that
+slows down slows all. Each competitor has a venv under .bench/, made when it is first needed. Only
+pip's downloads leave loopback. Prints Markdown tables.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from beside import process
-from beside.table import below
-from beside.table import targets as target_table
-from beside.venvs import BENCH, VenvError, python_of
+from harness import process
+from harness.table import below
+from harness.table import targets as target_table
+from harness.venvs import BENCH, VenvError, python_of
 from orchestration import table, targets
 from orchestration.clients import BIN, CLIENTS
 from orchestration.measure import Load, Pass, measure
@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _make_venvs(names: list[str]) -> None:
-    """Make what is missing before anything is timed; what fails is told again in the table."""
+    """Make missing venvs before anything is timed; the table repeats failures."""
     for venv in dict.fromkeys(CLIENTS[name].venv for name in names):
         try:
             if venv:

@@ -1,13 +1,13 @@
-"""Tokens per second of vLLM by itself, and of the same prompts through evolcoder and its server.
+"""Measures tokens per second of vLLM itself, and of the same prompts through evolcoder.
 
     python benchmarks/serving.py --model DIR --seeds seeds.jsonl --json serving.json     on a GPU
 
-First `LLM.chat` answers all prompts in a process of its own; when that has ended and its memory is
-free, `evolcoder loop`'s server is started and the same prompts go through the engine, the meter and
-a fresh cache, as a run's do. Model, messages, sampling, longest answer, sequences at once, tokens
-per step and share of the memory are the same. Each way answers some prompts unmeasured first, then
-pass after pass; medians are compared. Only generated tokens count. GPU busy is the share of time in
-which a kernel ran. What was measured before a failure or the limit is kept.
+First `LLM.chat` answers all prompts in its own process. When that has ended and its memory is free,
+`evolcoder loop`'s server is started, and the same prompts go through the engine, the budget and a
+fresh cache, as in a run. Model, messages, sampling, maximum answer length, concurrent sequences,
+tokens per step and memory share are equal. Each way first answers some prompts without measurement,
+then pass by pass; medians are compared. Only generated tokens count. GPU busy is the share of time
+in which a kernel ran. Measurements before a failure or the time limit are kept.
 """
 
 import argparse

@@ -1,14 +1,15 @@
-"""Training by evolcoder beside TRL's default settings: tokens per second, MFU, memory, as a table.
+"""Compares training by evolcoder with TRL's default settings: tokens per second, MFU, memory.
 
     python benchmarks/training.py --base model.gguf --data rows.jsonl          on a GPU
     python benchmarks/training.py --base toy --rows 64 --steps 6               anywhere, in a minute
 
-Every way trains the same base on the same rows with the same prompts, each in a process of its own,
-one after the other, pass after pass. Tokens are those of rows, prompts included, padding not; the
-first steps are left out everywhere. Rows longer than TRL's default of 1,024 tokens are left out for
-all, since TRL would cut them. MFU is of the arithmetic that the rows need, as `train.measure` says.
-Both keep float32 weights under bf16 autocast, TRL by its default; the table shows what was found. A
-way that fails, for memory or time, is told in its line and the others go on.
+Every configuration trains the same base on the same rows with the same prompts, each in its own
+process, in turn, pass by pass. Tokens are those of rows, with prompts and without padding; the
+first steps are excluded everywhere. Rows longer than TRL's default of 1,024 tokens are excluded for
+all, since TRL would cut them. MFU counts the arithmetic that the rows need (see the module
+docstring of the trainer, `sft.py`). Both keep float32 weights under bf16 autocast, TRL by default;
+the table shows the weights' format. A configuration that fails, for memory or time, is reported in
+its line, and the others continue.
 """
 
 import argparse

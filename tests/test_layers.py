@@ -37,7 +37,7 @@ ALLOWED = {
     "experiment": "ids errors text input_files records config storage bench evolution",
     "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation experiment",
     "api": "ids errors records config storage engine sandbox seeds bench evolution deduplication decontamination exports training evaluation app",
-    "cli": "errors text input_files records config storage engine serving sandbox bench evolution grading deduplication decontamination verification training evaluation experiment app",
+    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")

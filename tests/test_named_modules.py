@@ -89,6 +89,12 @@ def test_a_module_that_a_string_names_is_there():
     assert wrong == []
 
 
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md")
+    for path in CHECKOUT.glob(pattern)
+)
+LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 PATHS = re.compile(r"\b(?:src/evolcoder|tests|benchmarks|docs|examples)/[\w/.+-]*\w")
 
 
@@ -111,7 +117,29 @@ def test_a_name_is_looked_up_to_its_last_part(name, there):
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_file_that_a_document_names_is_there(path):
     """README, CONTRIBUTING, the build files and the documents name no file that is gone."""
-    if path.name in {"CHANGELOG.md", "log.md"}:
+    if path.name in {"CHANGELOG.md"}:
         pytest.skip("history: it names files as they were then")
     names = set(PATHS.findall(path.read_text(encoding="utf-8")))
     assert sorted(name for name in names if not (CHECKOUT / name).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_a_link_between_pages_resolves(page):
+    """Every relative link of a document leads to a file, and its anchor to a heading there."""
+    broken = []
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        path = page.parent / target if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(f"{target}#{anchor}")
+    assert broken == []
+
+
+def anchors(path):
+    """Name the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", path.read_text(encoding="utf-8"))
+    names = [re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings]
+    return {
+        name if not (n := names[:i].count(name)) else f"{name}-{n}" for i, name in enumerate(names)
+    }

@@ -3,12 +3,19 @@
 import json
 from importlib import resources
 
-from evolcoder.training.examples import TrainingPair
+from evolcoder.records import Response, Row, Task
+from evolcoder.seeds.rows import PlacedRow
 
 TURNS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def placed(task, answer, place):
+    """A row with its location."""
+    seed = Task.seed(task, ordinal=0, language=None)
+    return PlacedRow(place, Row(seed, Response.to(seed, answer, made=None), None))
 
 
 def lessons(n=24):
@@ -17,9 +24,7 @@ def lessons(n=24):
     rows = [json.loads(line) for line in text.splitlines()][:n]
     tasks = [row["instruction"] for row in rows]
     return [
-        TrainingPair(
-            task[:60], f"def answer_{at % 3}():\n    return {at % 3}", f"seeds line {at + 1}"
-        )
+        placed(task[:60], f"def answer_{at % 3}():\n    return {at % 3}", f"seeds line {at + 1}")
         for at, task in enumerate(tasks)
     ]
 

@@ -1,9 +1,9 @@
-"""Rows with planted doubles: real texts recombined, so that every near double is known.
+"""Makes rows with planted duplicates: recombined real texts, so that every duplicate is known.
 
-Promises: the same size and seed give the same file; every row has about 300 words, which are whole
-lines of Code Alpaca's tasks and answers in a random order. One row in twenty is followed, some
-hundred rows later, by a double of it in which up to ten words were replaced, but no more than leave
-them a Jaccard index of 0.8 in their runs of three words; one double in ten is an exact copy.
+The same size and seed give the same file. Every row has about 300 words: whole lines of Code
+Alpaca's tasks and answers in random order. One row in twenty is followed, at most some hundred rows
+later, by a duplicate with up to ten replaced words, which keeps a Jaccard index of at least 0.8 in
+runs of three words; one duplicate in ten is an exact copy.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Clean a file with datasketch as its documentation does: a row that its LSH finds is dropped."""
+"""Cleans a file with datasketch as in its documentation: drops rows that its LSH finds."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Clean a file with evolcoder: `python dedup_evolcoder.py ROWS OUT`; prints dropped row numbers."""
+"""Cleans a file with evolcoder (`dedup_evolcoder.py ROWS OUT`); prints dropped row numbers."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
-"""Clean a file with semhash as its documentation does; prints the numbers of the rows it drops.
+"""Cleans a file with semhash as in its documentation; prints the numbers of dropped rows.
 
-Its default model lies on a hub. Static vectors of the same kind that a package brings (WordLlama's,
-256 numbers a token) take its place, pooled by model2vec as semhash's own are.
+Its default model is on a hub. Static vectors of the same kind from a package (WordLlama's, 256
+numbers a token) replace it, pooled by model2vec as semhash's own are.
 """
 
 import json

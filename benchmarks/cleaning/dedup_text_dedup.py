@@ -1,4 +1,4 @@
-"""Clean a file with text-dedup's own command; prints the numbers of the rows that are gone."""
+"""Cleans a file with text-dedup's own command; prints the numbers of dropped rows."""
 
 import json
 import subprocess

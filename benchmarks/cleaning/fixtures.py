@@ -1,11 +1,11 @@
-"""Makes the two fixtures of planted leaks out of what models wrote: run once, kept in data/.
+"""Makes the two fixtures of planted leaks from model outputs; run once, stored in data/.
 
     .venv/bin/python -m cleaning.fixtures algorithms SAMPLES.jsonl... --origin "MODEL, DATE"
     .venv/bin/python -m cleaning.fixtures paraphrases OUT.jsonl --origin "MODEL, DATE"
 
-An algorithm stays if it passes its benchmark's test in the sandbox and is unlike the reference in
-its syntax whatever the names are. A paraphrase stays if it asks for a function, holds no code and
-does not say its problem's own sentences again. How many went, and why, is printed.
+An algorithm is kept if it passes its benchmark's test in the sandbox and its syntax differs from
+the reference under any names. A paraphrase is kept if it asks for a function, contains no code and
+does not repeat its problem's own sentences. The number of rejected ones is printed by reason.
 """
 
 import argparse

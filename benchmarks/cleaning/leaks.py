@@ -1,8 +1,8 @@
-"""Planted leaks among real rows, under every detector that asks no judge.
+"""Finds planted leaks among real rows, with every detector except the judge.
 
-Promises: the detectors see a row's texts as `evolcoder clean --against` does, and know nothing of
-what was planted. Vectors are kept in a file, so that a second search embeds nothing anew. Times are
-processor seconds of this process and of all under it.
+The detectors see a row's texts as in `evolcoder clean --against`, without knowledge of what was
+planted. Vectors are stored in a file, so that a second search embeds nothing again. Times are
+processor seconds of this process and its descendants.
 
     print(told(search(data, n_planted=1000, n_clean=20000, seed=0)))
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from beside.venvs import BENCH
 from cleaning.planted import BENCHES, Row, corpus
 from cleaning.recall import Pair, aims, is_true, natural, table
 from cleaning.running import Cost, pairs_of, passes_of
@@ -30,6 +29,7 @@ from evolcoder.decontamination.hits import Detector, RowField
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.engine.registry import cache_folder
 from grading.memory import tree
+from harness.venvs import BENCH
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
 """Detectors that read a row; an embedder looks for neighbours beside them."""

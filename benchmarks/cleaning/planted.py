@@ -1,9 +1,9 @@
 """Training rows that leak a benchmark's problems, of six kinds, among rows that do not.
 
-Promises: the same seed gives the same rows in the same order. A planted row's id says nothing about
-it; its kind and problem stand beside it. Clean rows are real rows of Code Alpaca, each as it is and
-then in recombinations that keep task and answer together (other names, another opening), so that
-no leak is made that was not there; those that are there are named in `data/natural.json`.
+The same seed gives the same rows in the same order. A planted row's id does not identify it; its
+kind and problem are stored separately. Clean rows are real rows of Code Alpaca, unchanged and in
+recombinations that keep task and answer together (other names, another opening), so that no new
+leak is made; existing ones are listed in `data/natural.json`.
 
     rows = corpus(shelf, n_planted=1000, n_clean=20000, seed=0)
 """

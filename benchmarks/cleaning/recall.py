@@ -1,17 +1,17 @@
-"""What detectors found of the planted leaks, by kind and detector, and how much of it is true.
+"""Recall of the detectors on planted leaks by kind, and their precision.
 
-Promises: recall counts planted rows for which the planted problem itself is named. Precision counts
-rows that have a hit: true are those that were planted, and those whose real row does what a problem
-asks that the hit names, as reading found (`data/natural.json`: the `same` exercise, or another one
-with a `function` that does it). What was not read counts as false.
+Recall counts planted rows for which the planted problem itself is named. Precision counts rows with
+a hit. True are planted rows, and those whose real row does what a problem of the hit asks, as
+reading found (`data/natural.json`: the `same` exercise, or another one with a `function` that does
+it). Unread rows count as false.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from beside.table import markdown
 from cleaning.planted import DATA, KINDS, Row
+from harness.table import markdown
 
 Pair = tuple[str, str]
 """Id of a row, id of a problem."""

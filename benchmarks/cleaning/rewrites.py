@@ -1,7 +1,6 @@
-"""A program said in other symbols: names changed, statements in another order.
+"""Rewrites a program with other names, or with its statements in another order.
 
-Promises: the program that comes out computes the same. Where nothing can be moved safely, there is
-no reordered one.
+The result computes the same. If nothing can be moved safely, there is no reordered program.
 """
 
 import ast

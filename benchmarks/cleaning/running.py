@@ -1,12 +1,12 @@
-"""Leakage by execution over many rows: recall of planted ones, and what a row costs.
+"""Measures leakage by execution over many rows: recall of planted ones, and the cost per row.
 
     python -m cleaning.running --rows 100000 --anew             # speed, real rows and variations
     python -m cleaning.running --planted 1000 --rows 20000      # recall by kind, precision
 
-Promises: every row gets its passes from the search that users run; a few rows are in flight at
-once, so that every worker of the sandbox is busy. Processor time is that of this process and of all
-under it, containers included. With `--anew` no function is remembered: the few thousand real rows
-that 100,000 are made of cost as much each time as rows that never came before.
+Every row goes through the search that users run; a few rows are in flight at once, so that every
+sandbox worker is busy. Processor time is that of this process and its descendants, with containers.
+With `--anew` no function is cached: the few thousand real rows that 100,000 are made of cost as
+much each time as new rows.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One cleaning of one file by one tool: what it cost, and which planted doubles it found."""
+"""Measures one cleaning of one file by one tool: its cost, and its recall of planted duplicates."""
 
 import shutil
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside import process
-from beside.venvs import VenvError, python_of
 from cleaning.corpus import Corpus
+from harness import process
+from harness.venvs import VenvError, python_of
 
 HERE = Path(__file__).parent
 LIMIT_S = 3600.0

@@ -2,8 +2,8 @@
 
     python grade_evalplus.py PROBLEMS SAMPLES WORKERS TESTS
 
-Grading alone: computing reference answers comes before, and the thread that makes its command's
-time come in steps of 20 s is left out.
+Grading only: reference answers are computed before, and the thread that quantizes its command's
+time to steps of 20 s is left out.
 """
 
 import os

@@ -2,8 +2,8 @@
 
     python grade_evolcoder.py BENCH DATA SAMPLES WORKERS CONTROLS
 
-What the references take and answer is measured before, once per machine, and kept in CONTROLS; a
-benchmark that brings its own answers needs none of that.
+Times and answers of the references are measured before, once per machine, and stored in CONTROLS; a
+benchmark with its own answers does not need this.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""The least that grading in a fresh process can cost: a warm interpreter forks and runs.
+"""The floor of grading in a fresh process: a warm interpreter forks and runs.
 
     python grade_floor.py PROBLEMS SAMPLES WORKERS WARM,...
 
-Nothing is isolated, so it runs in `held`. With PROBLEMS and SAMPLES of `-` and a number it forks so
-often and runs nothing.
+It isolates nothing, so it runs in the container of `held.py`. With PROBLEMS `-` and SAMPLES a
+number it forks that often and runs nothing.
 """
 
 import gc

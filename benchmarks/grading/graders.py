@@ -1,14 +1,14 @@
-"""The graders that are measured: the command of each, and what holds it."""
+"""The measured graders: the command of each, and its container."""
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside.venvs import BENCH, python_of
 from evolcoder.sandbox.bubblewrap import WARM, interpreter
 from grading.held import held
 from grading.jobs import Files
+from harness.venvs import BENCH, python_of
 
 HERE = Path(__file__).parent
 WORKERS = 2

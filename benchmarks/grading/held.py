@@ -1,9 +1,9 @@
 """A container around a whole tool that runs candidates without isolating them.
 
-Promises: no network, system and data read-only, /tmp in memory and thrown away, a uid that nobody
-uses, no way to gain powers, bounds on processes and memory. It is made once for a whole pass, so it
-costs nothing per program: `grading.py` measures that with programs of our own.
-Does not keep one candidate from another's files or verdict: that is the tool's business.
+No network, system and data read-only, a temporary /tmp in memory, an unused uid, no way to gain
+privileges, limits on processes and memory. It is made once for a whole pass, so it costs nothing
+per program: `grading.py` measures that with programs of our own. It does not separate candidates
+from each other's files or verdicts; that is the tool's task.
 """
 
 import os

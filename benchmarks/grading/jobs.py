@@ -1,4 +1,4 @@
-"""The programs that every grader gets: published outputs, so many copies of each.
+"""The programs for every grader: published outputs, copied a number of times.
 
 The data is that of the tests: HumanEval's problems, HumanEval+'s, and WizardCoder-15B's outputs.
 """

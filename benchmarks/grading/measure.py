@@ -1,4 +1,4 @@
-"""One pass of one grader, and what was seen of it."""
+"""Measures one pass of one grader."""
 
 import json
 import math
@@ -6,11 +6,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside.process import Ended, run
-from beside.venvs import VenvError
 from grading.graders import Grader
 from grading.jobs import Files
 from grading.memory import Peaks
+from harness.process import Ended, run
+from harness.venvs import VenvError
 
 
 @dataclass(frozen=True, slots=True)

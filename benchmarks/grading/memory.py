@@ -1,7 +1,7 @@
-"""What a command and all processes under it hold, looked at from outside while they run.
+"""Measures the memory of a command and its descendants from outside while they run.
 
-Promises: shared pages count once (proportional set size) where the kernel tells, which it does to
-root and to the processes' owner; else resident size. Peaks are of what was seen, four times a
+Shared pages count once (proportional set size) where the kernel permits it, which it does for root
+and for the processes' owner; otherwise the resident size is used. Peaks are sampled four times a
 second.
 """
 

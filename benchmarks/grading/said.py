@@ -1,4 +1,4 @@
-"""What a grader's script prints as its last line. Standard library only: others' venvs load it."""
+"""The last output line of a grader's script. Standard library only: other tools' venvs load it."""
 
 import json
 import resource

@@ -1,9 +1,9 @@
-"""The first process in the container around a tool that isolates nothing: step down, then run it.
+"""The first process in the container of a tool: drops privileges, then runs the tool.
 
     python step_down.py UID COMMAND...
 
-UID is -1 where the container was not made by root. Needs nothing but the standard library and what
-`held` puts into the container.
+UID is -1 if the container was not made by root. Needs only the standard library and the contents of
+the container of `held.py`.
 """
 
 import os

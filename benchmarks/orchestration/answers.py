@@ -1,9 +1,8 @@
-"""What the loopback server answers: deterministic, plausible, about 200 tokens.
+"""Answers of the loopback server: deterministic, plausible, about 200 tokens.
 
-Promises: the same chat gets the same text. A chat with worked examples, in which a harder task is
-asked for, gets one in the form that its first message names; any other chat gets an explanation
-around a fenced block of code, with words of the prompt and some that it has not. Does not promise
-that the code does what the words ask.
+The same chat gets the same text. A chat with worked examples that asks for a harder task gets one
+in the form of its first message; any other chat gets an explanation around a fenced block of code,
+with words of the prompt and new ones. The code need not do what the words ask.
 """
 
 import re

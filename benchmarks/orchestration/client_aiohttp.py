@@ -1,4 +1,4 @@
-"""Bare aiohttp: the least that a client in Python can do. Answers are read, parsed and forgotten.
+"""Bare aiohttp: the minimum of a client in Python. Answers are read, parsed and discarded.
 
 python client_aiohttp.py BASE_URL PROMPTS OUT IN_FLIGHT
 """

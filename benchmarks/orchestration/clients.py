@@ -1,4 +1,4 @@
-"""The clients that are measured: the command of each, and how to count what it stored."""
+"""The measured clients: the command of each, and how to count its stored answers."""
 
 import sqlite3
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside.venvs import BENCH, python_of
+from harness.venvs import BENCH, python_of
 
 HERE = Path(__file__).parent
 _TOKENS = "curator/lib/*/site-packages/litellm/litellm_core_utils/tokenizers"

@@ -1,9 +1,8 @@
-"""The work that every client gets: as many requests, and prompts of the same sizes.
+"""The load of every client: equally many requests, with prompts of the same sizes.
 
-evolcoder gets seeds, and asks twice about each: for a harder task, in a chat with worked examples,
-and for its answer. The others get single prompts, as long as evolcoder's requests are in the mean;
-so they are spared the second request's wait for the first. Promises the same files for the same
-numbers.
+evolcoder gets seeds, and sends two requests for each: for a harder task, in a chat with worked
+examples, and for its answer. The others get single prompts, as long as evolcoder's requests on
+average; so their second request need not wait for the first. The same numbers give the same files.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One pass of one client against a fresh server, and what both of them saw."""
+"""Measures one pass of one client against a fresh server, on both sides."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside.process import Ended, run
-from beside.venvs import VenvError
+from harness.process import Ended, run
+from harness.venvs import VenvError
 from orchestration import load
 from orchestration.clients import Client, Job, variables
 

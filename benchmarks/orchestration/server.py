@@ -1,9 +1,9 @@
 """A loopback chat-completions server that answers every request after a fixed time.
 
-Promises: the same messages get the same answer, of about 200 tokens; an answer leaves `latency_s`
-after its request arrived, or as soon as the processor allows. Counts what it saw and prints that
-as one JSON line when it is told to end (SIGTERM). Does not promise speed: it shares the machine
-with the client, so its own processor time is among the counts.
+The same messages get the same answer, of about 200 tokens. An answer is sent `latency_s` after its
+request arrived, or as soon as the processor allows. The server counts requests and answers, and
+prints the counts as one JSON line on SIGTERM. It shares the machine with the client, so its own
+processor time is among the counts; its speed is not guaranteed.
 
     python server.py LATENCY_S     prints its port on the first line
 """

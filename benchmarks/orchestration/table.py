@@ -1,11 +1,11 @@
-"""Passes into Markdown: one table of medians for each latency."""
+"""Formats passes as Markdown: one table of medians for each latency."""
 
 import os
 import platform
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from beside.table import markdown
+from harness.table import markdown
 from orchestration.clients import CLIENTS
 from orchestration.measure import Pass
 

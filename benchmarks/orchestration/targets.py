@@ -1,13 +1,13 @@
-"""What evolcoder is to reach beside the others, computed from passes of one invocation.
+"""The targets of evolcoder against other clients, computed from passes of one invocation.
 
-Promises: a ratio is the median of the ratios of passes that ran one after the other. What was not
-measured has no target.
+A ratio is the median of the ratios of consecutive passes. A value that was not measured has no
+target.
 """
 
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from beside.table import Target, at_least, below
+from harness.table import Target, at_least, below
 from orchestration.measure import Pass
 from orchestration.table import Figure, of
 

@@ -1,10 +1,10 @@
-"""vLLM by itself: one process, one call with all prompts."""
+"""vLLM itself: one process, one call with all prompts."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-from evolcoder.experiment.timings import watching
+from evolcoder.experiment.timings import monitor_gpus
 from serving.order import MODES, N_WARM, Order, Pass, turns
 
 
@@ -26,7 +26,7 @@ def run(order: Order) -> None:
     for mode in turns(order, began):
         sampling = _sampling(order, mode, len(chats))
         at, cpu = time.monotonic(), time.process_time()
-        with watching() as watch:
+        with monitor_gpus() as watch:
             answers = llm.chat(chats, sampling, use_tqdm=False)
         seconds = time.monotonic() - at
         outputs = [answer.outputs[0] for answer in answers]

@@ -1,4 +1,4 @@
-"""What both ways are asked to do, and what each pass of them came to."""
+"""The request to both ways, and the measurements of their passes."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""evolcoder's way: the server that it starts, and a run's engine with meter and cache."""
+"""evolcoder's way: the server that it starts, and a run's engine with budget and cache."""
 
 import asyncio
 import tempfile
@@ -12,7 +12,7 @@ from evolcoder.config.load import Config, load
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.experiment.config import ServeConfig
-from evolcoder.experiment.timings import watching
+from evolcoder.experiment.timings import monitor_gpus
 from serving.order import MODES, N_WARM, Order, Pass, turns
 
 
@@ -28,7 +28,7 @@ def run(order: Order) -> None:
         started = time.monotonic() - began
         for n, mode in enumerate(turns(order, began)):
             at, cpu = time.monotonic(), time.process_time()
-            with watching() as watch:
+            with monitor_gpus() as watch:
                 said = _pass(order, mode, tasks, served[0].spec, Path(caches) / f"{n}.db")
             Pass(
                 way="evolcoder", mode=mode, n_prompts=len(tasks), busy=watch.busy,

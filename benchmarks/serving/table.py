@@ -1,4 +1,4 @@
-"""Passes as a table, and what is wanted of them."""
+"""Formats passes as a table, and computes the targets."""
 
 import statistics
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Our ways: the trainer of `evolcoder train` with the preset `small`."""
+"""Training with evolcoder: the trainer of `evolcoder train` with the preset `small`."""
 
 import tempfile
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What every way trains: one base, and rows that no way has to cut."""
+"""The input of every configuration: one base, and rows that none has to cut."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from evolcoder.bench.prompts import WIZARDCODER
+from evolcoder.seeds.rows import PlacedRow, read_placed_rows
 from evolcoder.training.base import load_tokenizer
-from evolcoder.training.data import lessons_of
-from evolcoder.training.examples import TokenizedRow, TrainingPair, example_of
+from evolcoder.training.examples import TokenizedRow, tokenize
 
 LONGEST = 1024
 
@@ -20,7 +20,7 @@ class Order:
     """What one way is asked to do."""
 
     base: str
-    lessons: tuple[TrainingPair, ...]
+    lessons: tuple[PlacedRow, ...]
     examples: tuple[TokenizedRow, ...]
     steps: int
     micro_tokens: int
@@ -30,9 +30,9 @@ def order_of(args: argparse.Namespace) -> Order:
     base = _toy() if args.base == "toy" else args.base
     tokenizer = load_tokenizer(base)
     pairs = [
-        (lesson, example_of(lesson, WIZARDCODER, tokenizer))
-        for lesson in lessons_of([args.data])
-        if lesson.task.strip() and lesson.answer.strip()
+        (lesson, tokenize(lesson, WIZARDCODER, tokenizer))
+        for lesson in read_placed_rows([args.data])
+        if lesson.row.task.instruction.strip() and lesson.row.response.text.strip()
     ]
     fitting = islice((pair for pair in pairs if pair[1].n_tokens <= LONGEST), args.rows)
     lessons, examples = zip(*fitting, strict=True)

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer as its documentation's first example has it: a model's name and rows."""
+"""TRL's SFTTrainer as in its documentation's first example: a model's name and rows."""
 
 import tempfile
 import time
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.training.base import save_plain
-from evolcoder.training.sft import WARM_STEPS, device_and_peak, flops_of, peak_memory_mb
+from evolcoder.training.base import save_float32
+from evolcoder.training.sft import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
 from training.ours import ROWS_PER_STEP
 from training.rows import Order
 
@@ -22,7 +22,10 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
     on_gpu = torch.cuda.is_available()
     n_steps = order.steps * ROWS_PER_STEP // rows_per_step
     rows = [
-        {"prompt": WIZARDCODER.wrap(lesson.task), "completion": lesson.answer}
+        {
+            "prompt": WIZARDCODER.wrap(lesson.row.task.instruction),
+            "completion": lesson.row.response.text,
+        }
         for lesson in order.lessons
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +42,7 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
         base = order.base
         if base.endswith(".gguf"):
             base = f"{folder}/base"
-            save_plain(order.base, Path(base))
+            save_float32(order.base, Path(base))
         trainer = SFTTrainer(model=base, args=settings, train_dataset=Dataset.from_list(rows))
         clock = _clock(trainer, n_warm(n_steps, rows_per_step))
         trainer.add_callback(clock)
@@ -53,7 +56,7 @@ def run_in_64(order: Order) -> dict[str, object]:
 
 def n_warm(n_steps: int, rows_per_step: int) -> int:
     """Return the steps that are left out: as many rows as evolcoder leaves out."""
-    return min(WARM_STEPS * ROWS_PER_STEP // rows_per_step, n_steps // 2)
+    return min(WARMUP_STEPS * ROWS_PER_STEP // rows_per_step, n_steps // 2)
 
 
 def _clock(trainer: Any, warm: int) -> Any:

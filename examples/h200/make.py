@@ -1,12 +1,12 @@
-"""Train the models of packs, some per GPU at a time, as far as the time goes; then have them asked.
+"""Trains the models of packs, several per GPU, until a time limit; then samples them.
 
     python examples/h200/make.py PACK [PACK ...] --work DIR --out DIR --student DIR --gpus 0,1
 
-A PACK is what `evolcoder loop --pack` wrote; several may ask the same models in several ways.
-Models go to WORK/models/KEY, samples to OUT/PACK's name/KEY.jsonl.gz and what each training said to
-OUT/PACK's name/trainings.jsonl. What is there, or in PACK/done, is not made again, so a later visit
-brings its earlier samples along in PACK/done and goes on. Jobs are taken in the order of the pack:
-main arms with all seeds, then the others as the config has them.
+A PACK is the output of `evolcoder loop --pack`; several may sample the same models differently.
+Models are written to WORK/models/KEY, samples to OUT/PACK/KEY.jsonl.gz, and the outcome of each
+training to OUT/PACK/trainings.jsonl. Existing results, also in PACK/done, are not made again, so a
+later session puts earlier samples into PACK/done and continues. Jobs run in the order of the pack:
+main arms with all seeds, then the others in the order of the config.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from evolcoder.experiment.config import fill
 
 
 def train(job, rows, pack, args, gpu):
-    """Train one model; the folder has its name when the training has ended well."""
+    """Train one model; its folder gets its name when the training has succeeded."""
     work = args.work
     model, making = work / "models" / job["key"], work / "models" / f"{job['key']}.making"
     if model.exists():
@@ -44,24 +44,24 @@ def train(job, rows, pack, args, gpu):
     if job["steps"] is not None:
         parts += how["steps"]
     command = [fill(part, **values) for part in parts]
-    said, began = work / f"{job['key']}.txt", time.monotonic()
-    with said.open("w") as log:
+    log_path, began = work / f"{job['key']}.txt", time.monotonic()
+    with log_path.open("w") as log:
         done = subprocess.run(
             [*command, "--json"], stdout=subprocess.PIPE, stderr=log, text=True, env=on(gpu)
         )
-    told = {**job, "rows": len(job["rows"]), "seconds": round(time.monotonic() - began, 1)}
+    record = {**job, "rows": len(job["rows"]), "seconds": round(time.monotonic() - began, 1)}
     if done.returncode:
-        told["failed"] = said.read_text()[-2000:]
+        record["failed"] = log_path.read_text()[-2000:]
     else:
-        told["outcome"] = json.loads(done.stdout)
+        record["outcome"] = json.loads(done.stdout)
         making.rename(model)
     with (args.out / pack.name / "trainings.jsonl").open("a") as file:
-        file.write("\n" * is_cut(file.name) + json.dumps(told) + "\n")
-    print(job["arm"], job["seed"], told["seconds"], "s", told.get("failed", ""), flush=True)
+        file.write("\n" * is_truncated(file.name) + json.dumps(record) + "\n")
+    print(job["arm"], job["seed"], record["seconds"], "s", record.get("failed", ""), flush=True)
 
 
-def is_cut(path):
-    """Whether the last line of a file was cut off by a kill."""
+def is_truncated(path):
+    """Whether the last line of a file is incomplete."""
     data = Path(path).read_bytes()
     return bool(data) and not data.endswith(b"\n")
 
@@ -70,8 +70,8 @@ def on(gpu):
     return {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
 
 
-def ask(models, args, gpu):
-    """Ask models in one engine if its weights can be swapped, else in one engine after another."""
+def sample(models, args, gpu):
+    """Sample models in one engine if its weights can be swapped, else in one engine per model."""
     script = Path(__file__).with_name("ask.py")
     command = [sys.executable, str(script), "--out", str(args.out), "--student", str(args.student)]
     packs = [word for pack in args.packs for word in ("--pack", str(pack))]
@@ -84,7 +84,7 @@ def ask(models, args, gpu):
 
 
 def jobs_of(packs, out):
-    """Return what is to be trained, with its rows and its pack."""
+    """Return the jobs to train, each with its rows and its pack."""
     found = {}
     for pack in packs:
         rows = lines(pack / "rows.jsonl.gz")
@@ -99,9 +99,9 @@ def main():
     parser.add_argument("packs", type=Path, nargs="+")
     for name in ("work", "out", "student"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--until", type=float, default=1200, help="seconds; then none is begun")
-    parser.add_argument("--gpus", default="0", help="their numbers: 0,1,2")
-    parser.add_argument("--per-gpu", type=int, default=1, help="processes that share a GPU")
+    parser.add_argument("--until", type=float, default=1200, help="seconds until the last start")
+    parser.add_argument("--gpus", default="0", help="GPU indices: 0,1,2")
+    parser.add_argument("--per-gpu", type=int, default=1, help="trainings that share a GPU")
     args = parser.parse_args()
     for folder in (
         args.work / "models",
@@ -124,11 +124,11 @@ def main():
     with ThreadPoolExecutor(len(places)) as pool:
         list(pool.map(work_on, places))
         print(f"trained for {time.monotonic() - began:.0f} s", flush=True)
-        there = [path for path in sorted((args.work / "models").iterdir()) if not path.suffix]
-        there.sort(key=lambda model: sum(is_done(model, pack, args.out) for pack in args.packs))
-        shares = [there[place :: len(places)] for place in range(len(places))]
-        codes = list(pool.map(ask, shares, [args] * len(places), places))
-    print(f"all of it {time.monotonic() - began:.0f} s; {waiting.qsize()} not begun", flush=True)
+        models = [path for path in sorted((args.work / "models").iterdir()) if not path.suffix]
+        models.sort(key=lambda model: sum(is_done(model, pack, args.out) for pack in args.packs))
+        shares = [models[place :: len(places)] for place in range(len(places))]
+        codes = list(pool.map(sample, shares, [args] * len(places), places))
+    print(f"total {time.monotonic() - began:.0f} s; {waiting.qsize()} not started", flush=True)
     sys.exit(max(codes))
 
 

@@ -1,10 +1,10 @@
-"""De-quantize a GGUF file of Qwen2's kind into bfloat16 safetensors, in seconds with many cores.
+"""De-quantizes a GGUF file of a Qwen2 model into bfloat16 safetensors, in seconds with many cores.
 
     python examples/h200/weights.py FILE.gguf OUT_DIR --like DIR
 
-DIR holds the model's config.json and tokenizer. `evolcoder train --base FILE.gguf` needs none of
-this: it de-quantizes any architecture that transformers knows, in a minute or two. Output and
-embedding weights were quantized each by itself, so they stay two matrices.
+DIR holds the model's config.json and tokenizer. `evolcoder train --base FILE.gguf` does not need
+this: it de-quantizes any architecture that transformers supports, in a minute or two. Output and
+embedding weights were quantized separately, so they stay two matrices.
 """
 
 import argparse
@@ -37,8 +37,8 @@ def named(name):
     return f"model.layers.{parts[1]}.{IN_LAYER[parts[2]]}.{parts[3]}"
 
 
-def plain(job):
-    """De-quantize every `step`-th tensor; the numbers travel as the bits of bfloat16."""
+def dequantized(job):
+    """De-quantize every `step`-th tensor; values are returned as the bits of bfloat16."""
     path, first, step = job
     found = {}
     for tensor in GGUFReader(path).tensors[first::step]:
@@ -60,7 +60,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     jobs = [(str(args.file), n, args.workers) for n in range(args.workers)]
     with ProcessPoolExecutor(args.workers) as pool:
-        found = {name: bits for part in pool.map(plain, jobs) for name, bits in part.items()}
+        found = {name: bits for part in pool.map(dequantized, jobs) for name, bits in part.items()}
     weights = {name: torch.from_numpy(bits).view(torch.bfloat16) for name, bits in found.items()}
     save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
     for path in args.like.iterdir():

@@ -174,7 +174,7 @@ def test_a_run_is_served_beside_the_sleeping_student(sleeper, tmp_path):
 
 def test_weights_are_swapped_on_one_gpu_only():
     """Several were not tried."""
-    with pytest.raises(ValueError, match="is for one GPU"):
+    with pytest.raises(ValueError, match="works with one GPU only"):
         ServeConfig(swap_weights=True, gpus=2)
 
 

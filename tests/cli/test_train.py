@@ -6,8 +6,7 @@ import pytest
 
 import toy_model
 from evolcoder.cli.main import main
-from evolcoder.seeds.formats import SeedPair
-from evolcoder.training.data import lessons_of, pair_of
+from evolcoder.seeds.rows import read_placed_rows, row_of
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
 TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
@@ -38,20 +37,21 @@ def written(path, rows):
 )
 def test_every_format_of_rows_is_read(row):
     """Our exports, TRL's and the seeds' formats hold the same task and answer."""
-    assert pair_of(row) == SeedPair(TASK, ANSWER)
+    found = row_of(row)
+    assert (found.task.instruction, found.response.text) == (TASK, ANSWER)
 
 
 def test_a_lesson_knows_its_file_and_line(tmp_path):
     """Several files are one training, and each row says where it stood."""
     one = written(tmp_path / "one.jsonl", [{"instruction": TASK, "output": ANSWER}])
     two = written(tmp_path / "two.jsonl", [{"text": "no column of ours"}, {"messages": TURNS}])
-    lessons = list(lessons_of([one, two]))
+    lessons = list(read_placed_rows([one, two]))
     assert [lesson.place for lesson in lessons] == [
         f"{one} line 1",
         f"{two} line 1",
         f"{two} line 2",
     ]
-    assert [lesson.task for lesson in lessons] == [TASK, "", TASK]
+    assert [lesson.row.task.instruction for lesson in lessons] == [TASK, "", TASK]
 
 
 @pytest.mark.train

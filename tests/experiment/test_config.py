@@ -30,8 +30,8 @@ def loaded(*overrides):
         ("arms=[othr/merge-0..1]", "arm othr/merge-0..1: there is no run 'othr'; known are main"),
         ("arms_once=[x/seed-reanswered]", "there is no run 'x'"),
         ("arms=[merge-0..1~misdirekt]", "no heuristic is called misdirekt; known are "),
-        ("train.options=['{modle}']", "nothing is known for {modle}; there are {python} {data}"),
-        ("serve.spec='http://127.0.0.1:{prot}/v1'", "nothing is known for {prot}"),
+        ("train.options=['{modle}']", "unknown placeholder {modle}; known are {python} {data}"),
+        ("serve.spec='http://127.0.0.1:{prot}/v1'", "unknown placeholder {prot}"),
     ],
 )
 def test_a_fault_is_named_by_its_key(override, words):

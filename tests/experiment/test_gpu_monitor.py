@@ -46,22 +46,22 @@ def test_busy_is_the_mean_over_the_cards_that_may_be_used(visible, busy):
 def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
     """Samples are taken while the context lasts; afterwards nobody looks."""
     library = Library()
-    with timings.watching(lambda: timings.GpuMonitor(library, None), every_s=0.001) as watch:
+    with timings.monitor_gpus(lambda: timings.GpuMonitor(library, None), every_s=0.001) as usage:
         assert library.asked.wait(10)
-    assert watch.busy == pytest.approx(0.65)
+    assert usage.busy == pytest.approx(0.65)
     assert not [thread for thread in threading.enumerate() if thread.name == "gpu-gauge"]
 
 
 def test_without_a_gpu_nothing_is_known_and_nothing_fails(monkeypatch):
     """No library, one that does not start and one that refuses to tell: the share is None."""
     monkeypatch.setattr(timings, "LIBRARY", "libno-such-thing.so.1")
-    assert timings.cards() is None
-    with timings.watching() as watch:
+    assert timings.find_gpus() is None
+    with timings.monitor_gpus() as usage:
         pass
-    assert watch.busy is None
+    assert usage.busy is None
     with pytest.raises(OSError, match="does not start"):
         timings.GpuMonitor(Library(refuses=("init",)), None)
     library = Library(refuses=("rates",))
-    with timings.watching(lambda: timings.GpuMonitor(library, None), every_s=0.001) as watch:
+    with timings.monitor_gpus(lambda: timings.GpuMonitor(library, None), every_s=0.001) as usage:
         assert library.asked.wait(10)
-    assert watch.busy is None
+    assert usage.busy is None

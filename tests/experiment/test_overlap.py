@@ -6,14 +6,14 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import ConfigError
 from evolcoder.experiment import stop
-from evolcoder.experiment.stop import dev_problems, only
+from evolcoder.experiment.stop import dev_problems, restrict
 
 
 def test_problems_are_the_same_by_id_or_by_words():
     """Case, blanks and punctuation do not make another problem."""
     dev = {"a": "Add two numbers.", "b": "Sort a list.", "c": "Reverse it."}
     test = {"x": "add  two NUMBERS", "b": "Something else.", "y": "Reverse them."}
-    assert stop.shared(dev, test) == ("a", "b")
+    assert stop.shared_problems(dev, test) == ("a", "b")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_mbpp_plus_holds_a_part_of_the_dev_set(words):
     left = dev_problems("mbpp-dev", dev, tests, leave_out=True)
     assert len(left) == 317
     assert not left & tests["mbpp+"].keys()
-    assert only({"Mbpp/511": [True], "Mbpp/601": [True]}, left).keys() <= left
+    assert restrict({"Mbpp/511": [True], "Mbpp/601": [True]}, left).keys() <= left
 
 
 def test_a_benchmark_cannot_be_its_own_dev_set(words):

@@ -8,7 +8,7 @@ import pytest
 
 from evolcoder.errors import BenchError
 from evolcoder.experiment import remote_bundle
-from evolcoder.experiment.remote_bundle import brought, files_in, note
+from evolcoder.experiment.remote_bundle import read_samples, sample_files, store_trainings
 from evolcoder.experiment.store import LoopStore
 
 FIRST = {"arm": "seed", "seed": 0, "seconds": 61.5, "outcome": {"folder": "/there", "n_steps": 3}}
@@ -23,7 +23,7 @@ def noted(tmp_path):
     def note_text(text):
         (tmp_path / "trainings.jsonl").write_bytes(text)
         with LoopStore.create(tmp_path / "loop") as store:
-            note(store, tmp_path)
+            store_trainings(store, tmp_path)
             return kept(store)
 
     return note_text
@@ -37,7 +37,7 @@ def kept(store):
 def test_a_training_is_noted_once_and_without_its_place(noted, tmp_path):
     """Taken in again, with the rest of the lines, it is not counted twice; no file is no training."""
     with LoopStore.create(tmp_path / "loop") as store:
-        note(store, tmp_path)
+        store_trainings(store, tmp_path)
         assert store.steps() == []
     moved = WHOLE.replace(b"/there", b"/elsewhere")
     assert noted(b"\n".join([WHOLE, moved, b""])) == [("seed, seed 0", 61.5)]
@@ -97,9 +97,9 @@ def test_samples_come_back_as_they_were_sent(tmp_path):
     sent = [{**SAMPLE, "number": n, "text": f"é{n}"} for n in range(3)]
     (tmp_path / "k.jsonl.gz").write_bytes(gzip.compress(lines(*sent)))
     (tmp_path / "notes.txt").touch()
-    files = files_in(tmp_path)
+    files = sample_files(tmp_path)
     assert list(files) == ["k"]
-    found = brought(files["k"])
+    found = read_samples(files["k"])
     assert [(one["number"], one["text"]) for one in found] == [(0, "é0"), (1, "é1"), (2, "é2")]
 
 
@@ -118,7 +118,7 @@ NO_SAMPLES = {
     "a number that is true": gzip.compress(lines({**SAMPLE, "number": True})),
     **{
         f"no {name}": gzip.compress(lines({k: v for k, v in SAMPLE.items() if k != name}))
-        for name in remote_bundle.SAMPLE
+        for name in remote_bundle.SAMPLE_KEYS
     },
     "a text that is a list": gzip.compress(lines({**SAMPLE, "text": ["x"]})),
 }
@@ -130,10 +130,10 @@ def test_what_is_no_file_of_samples_is_one_line(tmp_path, case):
     path = tmp_path / "k.jsonl.gz"
     path.write_bytes(NO_SAMPLES[case])
     if case == "nothing packed":
-        assert brought(path) == []
+        assert read_samples(path) == []
         return
     with pytest.raises(BenchError, match=r"k\.jsonl\.gz: no samples of a model: ") as caught:
-        brought(path)
+        read_samples(path)
     assert "\n" not in str(caught.value)
 
 
@@ -154,14 +154,14 @@ BOMBS = {
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, case, monkeypatch):
     """What is unpacked is bounded: as a line, in texts, in samples and in parts of one value."""
-    monkeypatch.setattr(remote_bundle, "MOST_MB", 16)
-    monkeypatch.setattr(remote_bundle, "MOST_SAMPLES", 1000)
+    monkeypatch.setattr(remote_bundle, "MAX_MB", 16)
+    monkeypatch.setattr(remote_bundle, "MAX_SAMPLES", 1000)
     path = tmp_path / "k.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         for piece in BOMBS[case]():
             file.write(piece)
     with pytest.raises(BenchError, match="no samples of a model"):
-        brought(path)
+        read_samples(path)
 
 
 @pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
@@ -177,6 +177,6 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path, kind, name
     }
     makes[kind](folder / name)
     with LoopStore.create(tmp_path / "loop") as store, pytest.raises(BenchError, match=kind):
-        note(store, folder)
-        for path in files_in(folder).values():
-            brought(path)
+        store_trainings(store, folder)
+        for path in sample_files(folder).values():
+            read_samples(path)

@@ -1,7 +1,7 @@
 """Verdicts become outcomes: by arm, by benchmark, and by the original benchmark's own checks."""
 
 from evolcoder.experiment.interfaces import Training
-from evolcoder.experiment.results import Kept, entries
+from evolcoder.experiment.results import StoredSample, entries
 
 
 def training(arm, key):
@@ -9,7 +9,7 @@ def training(arm, key):
 
 
 def kept(problem, model, passed, base, *, number=0):
-    return Kept(problem, model, number, "", "answer", passed, base, "")
+    return StoredSample(problem, model, number, "", "answer", passed, base, "")
 
 
 def test_a_problem_without_added_checks_and_an_empty_answer_count_on_the_base():

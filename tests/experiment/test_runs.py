@@ -113,7 +113,7 @@ def test_an_arm_is_there_if_its_newest_round_has_rows(runs, tmp_path):
     made, evolve = make(folders={"main": str(tmp_path / "elsewhere")})
     evolve(4)
     names = ("student", "seed", "merge-0..2", "merge-0..3", "round-3", "seed-reanswered")
-    assert [str(arm) for arm in made.there([*map(Arm.read, names)])] == [
+    assert [str(arm) for arm in made.available([*map(Arm.read, names)])] == [
         "student", "seed", "merge-0..2",
     ]  # fmt: skip
     assert made.last_round("main") == 2

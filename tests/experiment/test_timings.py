@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from evolcoder.experiment.store import DB_NAME, MIGRATIONS, LoopStore, StoredStep
-from evolcoder.experiment.timings import BESIDE, StepTimer, busy_share, table
+from evolcoder.experiment.timings import CONCURRENT, StepTimer, busy_share, table
 
 STEPS = [
     StoredStep("serve", "main, round 1", 50.0, "", 0.1),
@@ -27,9 +27,9 @@ def test_the_share_of_the_gpus_is_weighed_by_time_and_the_table_adds_up():
 
 def test_a_step_beside_others_is_told_and_not_added():
     """Its seconds are those of the steps that it went on beside."""
-    beside = [*STEPS[:3], StoredStep("grade", "seed, seed 0", 90.0, BESIDE, 1.0)]
+    beside = [*STEPS[:3], StoredStep("grade", "seed, seed 0", 90.0, CONCURRENT, 1.0)]
     lines = table(beside).splitlines()
-    assert f"| grade | seed, seed 0 ({BESIDE}) | 90.0 | 100 % |" in lines
+    assert f"| grade | seed, seed 0 ({CONCURRENT}) | 90.0 | 100 % |" in lines
     assert lines[-1] == "| all | | 200.0 | 72 % |"
 
 

@@ -16,7 +16,7 @@ import pytest
 from evolcoder.cli.main import main
 from evolcoder.experiment import results
 from evolcoder.experiment.store import LoopStore
-from evolcoder.experiment.timings import BESIDE
+from evolcoder.experiment.timings import CONCURRENT
 
 pytestmark = pytest.mark.e2e
 
@@ -63,7 +63,7 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     assert len(list((tmp_path / "out" / "models").iterdir())) == 2, "the best merge of both seeds"
     shutil.rmtree(tmp_path / "out")
     before = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
-    results.present(target, figures=False)
+    results.write_tables(target, figures=False)
     assert before == {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
     code, out, _ = loop(capsys, config, *smaller, "--results", target, "--regrade", "--json")
     assert code == 0
@@ -77,7 +77,7 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     assert (after / "tables.json").read_bytes() == before["tables.json"]
     steps = results.facts(after)["steps"]
     beside = [step for step in steps if step["kind"] in {"check", "grade", "train"}]
-    assert {step["detail"] for step in beside} == {BESIDE}
+    assert {step["detail"] for step in beside} == {CONCURRENT}
     ended = [(step["kind"], step["name"]) for step in steps]
     graded = next(n for n, (kind, _) in enumerate(ended) if kind == "grade")
     assert ended.index(("check", "mbpp-dev, humaneval")) < graded
@@ -90,7 +90,7 @@ def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_
     config = write(tests=["mbpp-dev"])
     code, _, err = loop(capsys, config, "--out", tmp_path / "out")
     assert code == 2
-    assert "mbpp-dev shares problems with what is reported (12 with mbpp-dev)" in err
+    assert "mbpp-dev shares problems with the reported benchmarks (12 with mbpp-dev)" in err
     code, _, err = loop(
         capsys, config, "--out", tmp_path / "out", "--set", "dev.leave_out_tests=true"
     )

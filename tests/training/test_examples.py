@@ -6,10 +6,11 @@ import toy_model
 from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
-from evolcoder.training.examples import TrainingPair, example_of, read_lessons
+from evolcoder.training.examples import tokenize, tokenize_all
+from toy_model import placed
 
 TASK = "Write `f(x)`.\nIt returns <x>, twice."
-LESSON = TrainingPair(TASK, "    def f(x):\n        return 2 * x", "data.jsonl line 1")
+LESSON = placed(TASK, "    def f(x):\n        return 2 * x", "data.jsonl line 1")
 
 
 def as_served(template, tokenizer):
@@ -25,15 +26,15 @@ def as_served(template, tokenizer):
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_a_training_prompt_is_the_evaluations_token_by_token(template, tokenizer):
     """What is learnt after is what is asked with."""
-    example = example_of(LESSON, template, tokenizer)
+    example = tokenize(LESSON, template, tokenizer)
     assert list(example.prompt) == as_served(template, tokenizer)
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_an_answer_is_learnt_whole_and_ends(template, tokenizer):
     """The answer's tokens spell the answer, its indent included, and one end token follows."""
-    example = example_of(LESSON, template, tokenizer)
-    assert tokenizer.decode(example.answer[:-1]) == LESSON.answer
+    example = tokenize(LESSON, template, tokenizer)
+    assert tokenizer.decode(example.answer[:-1]) == LESSON.row.response.text
     assert example.answer[-1] == tokenizer.eos_token_id
     assert tokenizer.eos_token_id not in example.answer[:-1]
 
@@ -42,11 +43,11 @@ def test_read_is_examples_and_bad_rows(tokenizer):
     """Dropping, every row is one or the other, and says why."""
     rows = [
         LESSON,
-        TrainingPair("", "x", "a 2"),
-        TrainingPair("x", " \n", "a 3"),
-        TrainingPair("x " * 99, "y", "a 4"),
+        placed("", "x", "a 2"),
+        placed("x", " \n", "a 3"),
+        placed("x " * 99, "y", "a 4"),
     ]
-    read = read_lessons(rows, WIZARDCODER, tokenizer, max_length=120, drop=True)
+    read = tokenize_all(rows, WIZARDCODER, tokenizer, max_length=120, drop=True)
     assert [example.place for example in read.examples] == ["data.jsonl line 1"]
     assert [(bad.place, bad.why) for bad in read.bad] == [
         ("a 2", "no task"), ("a 3", "empty answer"), ("a 4", "too long"),
@@ -58,12 +59,12 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
     """Unless they are to be dropped, one message counts, places and suggests."""
     rows = [
         LESSON,
-        TrainingPair("", "x", "a 2"),
-        TrainingPair("x", "", "a 3"),
-        TrainingPair("x " * 99, "y", "a 4"),
+        placed("", "x", "a 2"),
+        placed("x", "", "a 3"),
+        placed("x " * 99, "y", "a 4"),
     ]
     with pytest.raises(TrainError) as caught:
-        read_lessons(rows, WIZARDCODER, tokenizer, max_length=120, drop=False)
+        tokenize_all(rows, WIZARDCODER, tokenizer, max_length=120, drop=False)
     said = str(caught.value)
     assert "3 of 4 rows" in said
     for part in (
@@ -80,17 +81,17 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
 
 def test_data_without_a_usable_row_is_refused(tokenizer):
     """Nothing to learn is an error, not an empty training."""
-    for rows in ([], [TrainingPair("", "", "a 1")]):
+    for rows in ([], [placed("", "", "a 1")]):
         with pytest.raises(TrainError, match="no row can be trained on"):
-            read_lessons(rows, WIZARDCODER, tokenizer, max_length=99, drop=True)
+            tokenize_all(rows, WIZARDCODER, tokenizer, max_length=99, drop=True)
 
 
 def test_a_base_without_a_chat_template_is_named(tmp_path):
     """The chat form needs one; the message says what to take instead."""
     tokenizer = toy_model.make_tokenizer(tmp_path)
     tokenizer.chat_template = None
-    with pytest.raises(TrainError, match="take --template wizardcoder"):
-        example_of(LESSON, CHAT, tokenizer)
+    with pytest.raises(TrainError, match="use --template wizardcoder"):
+        tokenize(LESSON, CHAT, tokenizer)
 
 
 def test_a_chat_template_that_rewrites_the_question_is_refused(tmp_path):
@@ -98,7 +99,7 @@ def test_a_chat_template_that_rewrites_the_question_is_refused(tmp_path):
     tokenizer = toy_model.make_tokenizer(tmp_path)
     tokenizer.chat_template = "{{ messages|length }}" + toy_model.TURNS
     with pytest.raises(TrainError, match="would not match evaluation"):
-        example_of(LESSON, CHAT, tokenizer)
+        tokenize(LESSON, CHAT, tokenizer)
 
 
 UNENDED = toy_model.TURNS.replace("<|im_end|>", "")
@@ -114,8 +115,8 @@ def test_a_chat_template_that_leaves_an_answer_open_is_refused(turns, tmp_path):
     tokenizer = toy_model.make_tokenizer(tmp_path)
     tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>"]})
     tokenizer.chat_template = turns
-    with pytest.raises(TrainError, match="would never end; take --template wizardcoder"):
-        example_of(LESSON, CHAT, tokenizer)
+    with pytest.raises(TrainError, match="would never end; use --template wizardcoder"):
+        tokenize(LESSON, CHAT, tokenizer)
 
 
 def test_an_end_that_the_tokenizer_gives_no_role_is_an_end(tmp_path):
@@ -124,6 +125,6 @@ def test_an_end_that_the_tokenizer_gives_no_role_is_an_end(tmp_path):
     tokenizer.eos_token = "<|endoftext|>"
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert end not in tokenizer.all_special_ids
-    example = example_of(LESSON, CHAT, tokenizer)
+    example = tokenize(LESSON, CHAT, tokenizer)
     assert example.answer[-1] == end
-    assert tokenizer.decode(example.answer[:-1]) == LESSON.answer
+    assert tokenizer.decode(example.answer[:-1]) == LESSON.row.response.text

@@ -32,7 +32,10 @@ def test_the_launcher_understands_its_config(preset, kind, tmp_path):
 def test_two_gpus_give_the_losses_of_one(preset, toy_base, tmp_path):
     """FSDP2 and copies take the same steps as one GPU, but for rounding in bf16."""
     rows = tmp_path / "rows.jsonl"
-    pairs = [{"instruction": row.task, "output": row.answer} for row in toy_model.lessons()]
+    pairs = [
+        {"instruction": row.task.instruction, "output": row.response.text}
+        for _, row in toy_model.lessons()
+    ]
     rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
     curves = []
     for n_gpus in ("1", "2"):

@@ -67,11 +67,11 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(toy_base)
     tokenizer = AutoTokenizer.from_pretrained(toy_base)
     from evolcoder.bench.prompts import WIZARDCODER
-    from evolcoder.training.examples import example_of
+    from evolcoder.training.examples import tokenize
 
     total = count = 0.0
     for lesson in toy_model.lessons():
-        row = example_of(lesson, WIZARDCODER, tokenizer)
+        row = tokenize(lesson, WIZARDCODER, tokenizer)
         with torch.no_grad():
             logits_tv = model(torch.tensor([[*row.prompt, *row.answer]])).logits[0]
         at = len(row.prompt) - 1
@@ -98,7 +98,7 @@ def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
         allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
 
     before = torch.backends.cuda.cudnn_sdp_enabled()
-    train(replace(job(toy_base, tmp_path / "out", steps=2), tell=tell))
+    train(replace(job(toy_base, tmp_path / "out", steps=2), on_step=tell))
     assert before
     assert allowed == [False, False]
     assert torch.backends.cuda.cudnn_sdp_enabled()
@@ -128,7 +128,7 @@ from test_sft import job, train
 def end(step):
     if step.step == {KILLED_AT}:
         os.kill(os.getpid(), signal.SIGKILL)
-train(replace(job(sys.argv[1], sys.argv[2], save_every=3), tell=end))
+train(replace(job(sys.argv[1], sys.argv[2], save_every=3), on_step=end))
 """
 
 
@@ -257,14 +257,17 @@ def test_out_of_memory_says_what_to_lower(toy_base, tmp_path):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
     with pytest.raises(TrainError, match=r"halve micro_tokens.*checkpointing=true.*method=lora"):
-        train(replace(job(toy_base, tmp_path / "out"), tell=full))
+        train(replace(job(toy_base, tmp_path / "out"), on_step=full))
 
 
 @pytest.mark.train
 def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
     """The plan is the same, so the curve is too, but for rounding."""
     rows = tmp_path / "rows.jsonl"
-    pairs = [{"instruction": row.task, "output": row.answer} for row in toy_model.lessons()]
+    pairs = [
+        {"instruction": row.task.instruction, "output": row.response.text}
+        for _, row in toy_model.lessons()
+    ]
     rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     verb = ["-m", "evolcoder.cli.main", "train", str(rows), "--base", str(toy_base)]

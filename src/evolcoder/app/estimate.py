@@ -2,7 +2,7 @@
 
 Prompts are counted on a sample of the real seeds with the real templates; what models will answer
 is taken from the rows that the run folder holds already, else from our own measurements
-(`docs/log.md`). The output says which.
+(`docs/experiments`). The output says which.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class TokenRates:
     """Share of answers that hold something for written tests to call."""
     tests_tokens: float = 170.0
     """Tokens of one set of written tests."""
-    source: str = "our own measurements of small models (docs/log.md)"
+    source: str = "our own measurements of small models (docs/experiments)"
     """Where these figures come from."""
 
 

@@ -16,19 +16,19 @@ from evolcoder.errors import StepFailed
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment import results
 from evolcoder.experiment.config import LoopConfig
-from evolcoder.experiment.results import Kept
+from evolcoder.experiment.results import StoredSample
 
 STORED = "stored"
 """Stands for the model where samples are graded again: nobody is asked."""
 
 
-def kept(models: Mapping[str, Path], bench: str) -> Iterator[Kept]:
+def kept(models: Mapping[str, Path], bench: str) -> Iterator[StoredSample]:
     """Read all samples of a benchmark with their verdicts; models: key -> evaluation's folder."""
     for key, folder in models.items():
         with EvalStore.read(folder) as store:
             for judged in store.verdicts(bench):
                 sample = store.samples(bench, judged.problem)[judged.number]
-                yield Kept(
+                yield StoredSample(
                     judged.problem, key, judged.number, sample.text, sample.form,
                     judged.passed, judged.base_passed, judged.facts["kind"],
                 )  # fmt: skip
@@ -42,7 +42,7 @@ def regraded(
     *,
     only: frozenset[str] | None = None,
     models: frozenset[str] | None = None,
-) -> list[Kept]:
+) -> list[StoredSample]:
     """Grade the stored samples of a benchmark, or of some of its problems or models, again.
 
     They come back in the order in which they are stored, with what was found now; a text that
@@ -89,6 +89,6 @@ def _verdicts(
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
 
 
-def tabled(one: Kept) -> tuple[bool, bool | None]:
+def tabled(one: StoredSample) -> tuple[bool, bool | None]:
     """Return what tables take of a verdict."""
     return one.passed, one.base_passed

@@ -7,9 +7,9 @@ from pathlib import Path
 from evolcoder.app import provenance
 from evolcoder.app.progress import Download, line
 from evolcoder.engine import registry
+from evolcoder.seeds.rows import read_placed_rows
 from evolcoder.training.base import PACKAGES, TrustSettings
 from evolcoder.training.card import CardNotes
-from evolcoder.training.data import lessons_of
 from evolcoder.training.folder import TrainingOutcome
 from evolcoder.training.log import LoggedStep
 from evolcoder.training.recipe import Recipe
@@ -36,12 +36,12 @@ def train_model(
         base=_base(base),
         out=out,
         recipe=recipe,
-        lessons=lessons_of(data),
+        rows=read_placed_rows(data),
         data=tuple(data),
         notes=notes or CardNotes(),
         versions=_versions(),
         trust=trust or TrustSettings(),
-        tell=_tell,
+        on_step=_tell,
     )
     return train(job)
 

@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
             return _pack(loop, config, scorer, args.pack)
         if args.take:
             _take(loop, config, scorer, args.take)
-            remote_bundle.note(store, args.take)
+            remote_bundle.store_trainings(store, args.take)
         outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
             print(
@@ -95,7 +95,7 @@ def main(args: argparse.Namespace) -> int:
             raise StepFailed(f"{folder}: no model was asked yet, so there is nothing to report")
         _keep(target, config, loop, store, outcome)
         steps = store.steps()
-    paths = results.present(target, figures=not args.no_figures)
+    paths = results.write_tables(target, figures=not args.no_figures)
     _show(target, outcome, paths, steps, as_json=args.json)
     return 0
 
@@ -154,14 +154,16 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
     """Put samples that were made elsewhere where this loop looks for them."""
     planned, _ = loop.plan(config.run.budget.rounds, make=False)
     known = {training.key: training for training, _ in planned}
-    files = remote_bundle.files_in(folder)
+    files = remote_bundle.sample_files(folder)
     strangers = sorted(files.keys() - known)
     if strangers or not files:
         what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"
         raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
     for key, path in files.items():
         spec = fill(config.serve.spec, model=key, name=key, port=config.serve.port)
-        scorer.take(loop.evaluation(known[key]), spec, loop.benches, remote_bundle.brought(path))
+        scorer.take(
+            loop.evaluation_folder(known[key]), spec, loop.benches, remote_bundle.read_samples(path)
+        )
     _say(f"took in the samples of {len(files)} models of {len(known)}")
 
 
@@ -178,7 +180,7 @@ def _keep(
         "steps": [asdict(step) for step in store.steps()],
         "versions": provenance.versions(),
     }
-    models = {one.key: loop.evaluation(one) for one in outcome.trainings}
+    models = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
     samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
 

@@ -22,12 +22,12 @@ from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
+from evolcoder.seeds.rows import read_placed_rows
 from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
 from evolcoder.training import scale
 from evolcoder.training.base import TrustSettings
 from evolcoder.training.card import CardNotes
-from evolcoder.training.data import lessons_of
 from evolcoder.training.folder import TrainingOutcome
 from evolcoder.training.recipe import PRESETS, Recipe, recipe_of
 
@@ -63,7 +63,9 @@ def main(args: argparse.Namespace) -> int:
     """Train here, or start a process for each GPU."""
     recipe, notes = recipe_of(args.preset, _changes(args)), _notes(args.notes)
     for path in args.data:
-        next(lessons_of([path]), None)  # what is not there is told of before the base is fetched
+        next(
+            read_placed_rows([path]), None
+        )  # what is not there is told of before the base is fetched
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
     outcome = train_model(

@@ -1,25 +1,20 @@
-"""Work that goes on behind the loop's back: a few things at a time, while the loop does another.
+"""Background threads of the experiment loop, which train and grade models while it continues.
 
-Promises: so many calls at a time, one of each group, the most urgent first, then in the order in
-which they were handed in; a name is done once, whoever hands it in again; what a call raised is
-raised to whoever waits for it. When the context is left on an error, the calls that go on are
-stopped and the others are dropped; when it is left well, all are done. A wait can be interrupted.
+`BackgroundJobs` runs a bounded number of calls concurrently, at most one of each group, ordered by
+priority and then by submission. A name runs once, however often it is submitted. `wait` raises what
+the call raised, and a signal can interrupt it. Leaving the context normally completes all jobs;
+leaving it on an error stops running calls and drops the others.
 
->>> with Behind(stop=lambda: None) as behind:
-...     behind.hand_in("a", lambda: print("done"), urgency=0)
-...     behind.wait("a")
+`GradingJobs` and `TrainingJobs` do their work when it is needed, or in the background if the config
+says so (`ask.grade_beside`, `train.beside`). Models with verdicts are not graded again, and
+finished models are not trained again. Background grading runs the benchmarks' references first,
+then the benchmarks of the stopping decision. One model is trained at a time, in the order of need,
+and gets its final folder name only when it is complete.
+
+>>> with BackgroundJobs(stop=lambda: None) as jobs:
+...     jobs.submit("a", lambda: print("done"), priority=0)
+...     jobs.wait("a")
 done
-
-When a loop's models are graded: at once, or beside what the loop does next.
-
-Promises: a model that has its verdicts is not graded again; what the decision needs goes first.
-Where models are graded beside, so many are at once, and the benchmarks' own references are run
-first, for all of them.
-
-When a loop's models are trained: at once, or beside what the loop does next.
-
-Promises: a model that is there is not trained again, and has its name only when it is whole; one
-training at a time, in the order in which the loop comes to need them.
 """
 
 import threading
@@ -34,32 +29,32 @@ from evolcoder.experiment.arms import Selection
 from evolcoder.experiment.config import AskConfig
 from evolcoder.experiment.interfaces import Scorer, Trainer, Training
 from evolcoder.experiment.store import LoopStore
-from evolcoder.experiment.timings import BESIDE, StepTimer
+from evolcoder.experiment.timings import CONCURRENT, StepTimer
 
-LOOK_UP_S = 0.5
-"""How often who waits looks whether a signal has come."""
+POLL_S = 0.5
+"""Interval at which a waiting thread can handle a signal."""
 
 
 @dataclass(order=True)
 class _BackgroundJob:
-    urgency: int
+    priority: int
     place: int
     call: Callable[[], None] = field(compare=False)
     group: str = field(compare=False)
     done: threading.Event = field(default_factory=threading.Event, compare=False)
     error: BaseException | None = field(default=None, compare=False)
 
-    def until_done(self) -> None:
-        """Wait, and look up now and then: a signal that comes as a wait begins wakes nobody up."""
-        while not self.done.wait(LOOK_UP_S):
+    def wait(self) -> None:
+        """Wait with a timeout: a signal that arrives as a wait begins does not interrupt it."""
+        while not self.done.wait(POLL_S):
             pass
 
 
 class BackgroundJobs:
-    """Threads with a list of things to do."""
+    """A priority queue of calls, run by threads."""
 
-    def __init__(self, stop: Callable[[], None], *, at_once: int = 1) -> None:
-        """Take what ends the calls that go on; it may be called when none does."""
+    def __init__(self, stop: Callable[[], None], *, n_threads: int = 1) -> None:
+        """Take a function that stops the running calls; it may be called when none runs."""
         self._stop = stop
         self._jobs: dict[str, _BackgroundJob] = {}
         self._waiting: list[_BackgroundJob] = []
@@ -67,7 +62,8 @@ class BackgroundJobs:
         self._changed = threading.Condition()
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._work, name="behind", daemon=True) for _ in range(at_once)
+            threading.Thread(target=self._work, name="background", daemon=True)
+            for _ in range(n_threads)
         ]
 
     def __enter__(self) -> Self:
@@ -84,7 +80,7 @@ class BackgroundJobs:
         try:
             if kind is None:
                 for job in self._jobs.values():
-                    job.until_done()
+                    job.wait()
                 for name in self._jobs:
                     self.wait(name)
         finally:
@@ -96,26 +92,26 @@ class BackgroundJobs:
                 self._stop()
                 alive[0].join(0.2)
 
-    def hand_in(
-        self, name: str, call: Callable[[], None], *, urgency: int, group: str = ""
+    def submit(
+        self, name: str, call: Callable[[], None], *, priority: int, group: str = ""
     ) -> None:
-        """Have something done; a lower urgency goes first, and two of a group never together."""
+        """Queue a call: lower priorities run first, two calls of one group never concurrently."""
         with self._changed:
             if name in self._jobs:
                 return
-            job = _BackgroundJob(urgency, len(self._jobs), call, group)
+            job = _BackgroundJob(priority, len(self._jobs), call, group)
             self._jobs[name] = job
             self._waiting.append(job)
             self._changed.notify_all()
 
-    def was_handed_in(self, name: str) -> bool:
-        """Whether it can be waited for."""
+    def is_submitted(self, name: str) -> bool:
+        """Whether `wait` can be called for this name."""
         return name in self._jobs
 
     def wait(self, name: str) -> None:
-        """Wait until it is done; raise what it raised."""
+        """Wait until the call is done; raise what it raised."""
         job = self._jobs[name]
-        job.until_done()
+        job.wait()
         if job.error is not None:
             raise job.error
 
@@ -130,7 +126,7 @@ class BackgroundJobs:
                 self._busy.add(job.group)
             try:
                 job.call()
-            except BaseException as error:  # noqa: BLE001 - raised again to whoever waits
+            except BaseException as error:  # noqa: BLE001 - `wait` raises it again
                 job.error = error
             finally:
                 with self._changed:
@@ -158,42 +154,42 @@ class GradingJobs(BackgroundJobs):
         evaluation: Callable[[Training], Path],
         name: Callable[[Training], str],
     ) -> None:
-        """Take the benchmarks in parts, the most urgent first, and where a model's samples are."""
-        super().__init__(scorer.stop, at_once=ask.grade_at_once)
+        """Take groups of benchmarks, by priority, and a function that locates a model's samples."""
+        super().__init__(scorer.stop, n_threads=ask.grade_at_once)
         self._parts = [tuple(part) for part in parts if part]
-        self._beside = ask.grade_beside
+        self._in_background = ask.grade_beside
         self._scorer = scorer
         self._clock = clock
         self._evaluation = evaluation
         self._name = name
 
-    def check_soon(self) -> None:
-        """Have the benchmarks' references run while the loop goes on, where that is wanted."""
-        if self._beside:
-            self.hand_in(CHECK, self._check, urgency=0, group=CHECK)
+    def queue_check(self) -> None:
+        """Queue a run of the benchmarks' references, if grading is in the background."""
+        if self._in_background:
+            self.submit(CHECK, self._check, priority=0, group=CHECK)
 
     def _check(self) -> None:
         benches = tuple(dict.fromkeys(bench for part in self._parts for bench in part))
         with self._clock.timed("check", ", ".join(benches)) as step:
             self._scorer.check(benches)
-            step.detail = BESIDE
+            step.detail = CONCURRENT
 
-    def soon(self, training: Training) -> None:
-        """Have a model graded while the loop goes on, where that is wanted."""
-        for urgency, part in enumerate(self._parts if self._beside else ()):
-            # Asked now, since only what was handed in before is sure to be begun before.
-            call = partial(self._grade, training, part, waits=self.was_handed_in(CHECK))
-            self.hand_in(_job(training, part), call, urgency=urgency, group=training.key)
+    def queue(self, training: Training) -> None:
+        """Queue the grading of a model, if grading is in the background."""
+        for priority, part in enumerate(self._parts if self._in_background else ()):
+            # Looked up now: only a check that was submitted earlier is certain to start earlier.
+            call = partial(self._grade, training, part, waits=self.is_submitted(CHECK))
+            self.submit(_job(training, part), call, priority=priority, group=training.key)
 
-    def see_to(self, training: Training, benches: Sequence[str]) -> None:
+    def ensure_graded(self, training: Training, benches: Sequence[str]) -> None:
         """Return when a model has its verdicts on these benchmarks."""
-        if not self._beside:
+        if not self._in_background:
             self._grade(training, benches)
             return
-        self.soon(training)
+        self.queue(training)
         for part in self._parts:
             if set(part) & set(benches):
-                with self._clock.waited(f"{self._name(training)} is graded on {', '.join(part)}"):
+                with self._clock.waiting(f"{self._name(training)} is graded on {', '.join(part)}"):
                     self.wait(_job(training, part))
 
     def _grade(self, training: Training, benches: Sequence[str], *, waits: bool = False) -> None:
@@ -204,7 +200,7 @@ class GradingJobs(BackgroundJobs):
             what = f"{self._name(training)} on {', '.join(benches)}"
             with self._clock.timed("grade", what) as step:
                 self._scorer.grade(folder, training.key, benches)
-                step.detail = BESIDE if self._beside else ""
+                step.detail = CONCURRENT if self._in_background else ""
 
 
 def _job(training: Training, benches: Sequence[str]) -> str:
@@ -217,29 +213,29 @@ class TrainingJobs(BackgroundJobs):
     def __init__(
         self,
         *,
-        beside: bool,
+        in_background: bool,
         trainer: Trainer,
         store: LoopStore,
         clock: StepTimer,
         name: Callable[[Training], str],
     ) -> None:
         super().__init__(trainer.stop)
-        self._beside = beside
+        self._in_background = in_background
         self._trainer = trainer
         self._store = store
         self._clock = clock
         self._name = name
 
-    def soon(self, training: Training, selection: Selection) -> None:
-        """Have a model trained while the loop goes on, where that is wanted."""
-        if self._beside:
-            self.hand_in(training.key, partial(self._train, training, selection), urgency=0)
+    def queue(self, training: Training, selection: Selection) -> None:
+        """Queue a training, if training is in the background."""
+        if self._in_background:
+            self.submit(training.key, partial(self._train, training, selection), priority=0)
 
-    def see_to(self, training: Training, selection: Selection) -> Path:
-        """Return a model's folder when the model is there."""
-        if self._beside:
-            self.soon(training, selection)
-            with self._clock.waited(f"{self._name(training)} is trained"):
+    def ensure_trained(self, training: Training, selection: Selection) -> Path:
+        """Return a model's folder when the model is complete."""
+        if self._in_background:
+            self.queue(training, selection)
+            with self._clock.waiting(f"{self._name(training)} is trained"):
                 self.wait(training.key)
         else:
             self._train(training, selection)
@@ -250,6 +246,6 @@ class TrainingJobs(BackgroundJobs):
             return
         data = self._store.data(training.data, selection.rows)
         with self._clock.timed("train", self._name(training)) as step:
-            self._trainer.train(training, data, self._store.making(training.key))
-            step.detail = BESIDE if self._beside else ""
-        self._store.made(training.key)
+            self._trainer.train(training, data, self._store.partial_model(training.key))
+            step.detail = CONCURRENT if self._in_background else ""
+        self._store.complete_model(training.key)

@@ -1,13 +1,10 @@
-"""The knobs of a loop: one YAML file holds the run, the student, the arms and when to stop.
+"""The config of a loop: one YAML file with the run, the student, the arms and the stopping rule.
 
-Promises: a section is frozen and takes no key that it does not know. A loop's folder takes a
-changed config: what it holds is named by what decides it, so what still fits is found again.
+Sections are frozen and refuse unknown keys. A loop folder accepts a changed config: artifacts are
+named by what decides them, so those that still fit are reused.
 
 >>> LoopConfig(student={"path": "models/small"}).stop.patience
 1
-
-The runs and the arms that a loop's config stands for.
-
 >>> str(merge(2)), str(merge(0))
 ('merge-0..2', 'seed')
 """
@@ -37,16 +34,16 @@ from evolcoder.experiment.stop import StopRule
 from evolcoder.text import without_logins
 
 T = TypeVar("T", str, tuple[str, ...])
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def fill(text: str, **values: object) -> str:
-    """Fill the places {name} of a text in; other braces stay as they are."""
-    return _PLACE.sub(lambda found: str(values.get(found[1], found[0])), text)
+    """Replace the placeholders {name} of a text; other braces stay unchanged."""
+    return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), text)
 
 
-def _bare(runs: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
-    """Return runs as they are written down: without the logins of URLs."""
+def _without_logins(runs: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
+    """Remove the logins of URLs before runs are stored."""
     return json.loads(without_logins(json.dumps(runs)))
 
 
@@ -54,73 +51,73 @@ def _no_null(value: object) -> object:
     return {} if value is None else value
 
 
-def _with_places(*names: str) -> AfterValidator:
-    """Refuse places that nothing is put into."""
+def _placeholders(*names: str) -> AfterValidator:
+    """Refuse unknown placeholders."""
 
     def check(value: T) -> T:
         for text in [value] if isinstance(value, str) else value:
-            if unknown := set(_PLACE.findall(text)) - set(names):
+            if unknown := set(_PLACEHOLDER.findall(text)) - set(names):
                 known = " ".join(f"{{{name}}}" for name in names)
-                raise ValueError(f"nothing is known for {{{min(unknown)}}}; there are {known}")
+                raise ValueError(f"unknown placeholder {{{min(unknown)}}}; known are {known}")
         return value
 
     return AfterValidator(check)
 
 
-TRAINING = _with_places("python", "data", "base", "out", "seed", "epochs", "batch")
-SERVING = _with_places("python", "model", "name", "port", "gpus", "front_ends")
+TRAINING = _placeholders("python", "data", "base", "out", "seed", "epochs", "batch")
+SERVING = _placeholders("python", "model", "name", "port", "gpus", "front_ends")
 
 
 class StudentConfig(Section):
     """The model that is trained."""
 
     path: str
-    """Folder of its weights, or what the training command knows it by."""
+    """Folder of its weights, or the name that the training command accepts."""
     name: str | None = None
-    """What stands for it in names of results; left out, its path. Other weights, other name."""
+    """Identifies its weights in result names (default: its path); change it with the weights."""
     tokenizer: str | None = None
-    """Its tokenizer.json, to count tokens by; left out, words and signs are counted."""
+    """Its tokenizer.json, to count tokens; left out, words and signs are counted."""
 
 
 class TrainConfig(Section):
-    """How the student is fine-tuned, every time from its own weights."""
+    """How the student is fine-tuned, each time from its original weights."""
 
     command: Annotated[tuple[str, ...], TRAINING] = (
         "{python}", "-m", "evolcoder.cli.main", "train", "{data}",
         "--base", "{base}", "--out", "{out}", "--set", "seed={seed}",
         "--set", "epochs={epochs}", "--set", "batch_rows={batch}",
     )  # fmt: skip
-    """The command; {data} {base} {out} {seed} {epochs} {batch} are filled in. It must leave the
-    model in {out}."""
+    """The command, with the placeholders {data} {base} {out} {seed} {epochs} {batch}. It must write
+    the model to {out}."""
     options: Annotated[tuple[str, ...], TRAINING] = ()
-    """What follows the command, such as --preset small."""
-    steps: Annotated[tuple[str, ...], _with_places("python", "steps")] = ("--set", "steps={steps}")
-    """What sets the optimiser's steps, for step-matched arms; {steps} is filled in."""
+    """Options appended to the command, such as --preset small."""
+    steps: Annotated[tuple[str, ...], _placeholders("python", "steps")] = ("--set", "steps={steps}")
+    """Options that set the optimiser steps of step-matched arms, with the placeholder {steps}."""
     batch: int = Field(64, ge=1)
-    """Rows per optimiser step, whatever a preset says; a command of your own is told by {batch}."""
+    """Rows per optimiser step; overrides a preset. Your own command gets it as {batch}."""
     epochs: float = Field(2.0, gt=0.0)
-    """Passes over the rows, whatever a preset says; a command of your own is told by {epochs}."""
+    """Passes over the rows; overrides a preset. Your own command gets it as {epochs}."""
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     """Training seeds; every arm is trained once with each."""
     beside: bool = False
-    """Train while round 1 is made and while models that are there are asked, one at a time: for a
-    GPU with room for a server and a training. Give the server its share in serve.options, of vLLM
-    by --gpu-memory-utilization and --kv-cache-memory-bytes: left to measure what is free, it takes
-    what the training needs for its own."""
+    """Train in the background, one model at a time, while round 1 is made and finished models are
+    sampled: for a GPU with memory for a server and a training. Limit the server in serve.options,
+    vLLM by --gpu-memory-utilization and --kv-cache-memory-bytes: by default it measures free memory
+    and takes what the training needs."""
     keep: Literal["all", "best"] = "all"
-    """Whether the weights of all models stay, or of the best merge alone; samples always do."""
+    """Keep the weights of all models, or of the best merge only; samples are always kept."""
     timeout_s: float | None = Field(None, gt=0.0)
-    """Longest time of one training; left out, it may take as long as it likes."""
+    """Maximum time of one training; left out, unlimited."""
 
     @property
     def how(self) -> tuple[str, ...]:
-        """Return what of it decides a model beside its rows, steps and seed."""
+        """Return the parts that decide a model, besides its rows, steps and seed."""
         values = {"epochs": self.epochs, "batch": self.batch}
         return tuple(fill(word, **values) for word in (*self.command, *self.options))
 
 
 class ServeConfig(Section):
-    """How a folder of weights becomes a model that answers, and how hard it is asked."""
+    """The model server, and the load on it."""
 
     command: Annotated[tuple[str, ...], SERVING] = (
         "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
@@ -129,43 +126,44 @@ class ServeConfig(Section):
         "--generation-config", "vllm", "--disable-log-stats", "--disable-uvicorn-access-log",
         "--uvicorn-log-level", "warning",
     )  # fmt: skip
-    """The server's command; {model} {name} {port} {gpus} {front_ends} are filled in. Empty: nothing
-    is started."""
+    """The server's command, with the placeholders {model} {name} {port} {gpus} {front_ends}. If
+    empty, no server is started."""
     options: Annotated[tuple[str, ...], SERVING] = ()
-    """What follows the command, such as --gpu-memory-utilization 0.8. Samples that are there stay
-    when it changes: take another folder for what changes answers, such as --quantization."""
+    """Options appended to the command, such as --gpu-memory-utilization 0.8. Existing samples stay
+    when this changes: use another folder for options that change answers (--quantization)."""
     gpus: int = Field(1, ge=1)
-    """GPUs of this machine that each hold the whole model, with requests spread over them."""
+    """GPUs of this machine that each hold the whole model and share the requests."""
     front_ends: int = Field(4, ge=1)
-    """Processes of the server that read requests and put answers together; one per GPU at least."""
+    """Front-end processes of the server, at least one per GPU."""
     swap_weights: bool = False
-    """Serve all students with one vLLM, which sleeps while the GPU trains and then takes the next
-    one's weights; saves a start of a minute for each. It has the first port, and one front end."""
+    """Serve all students with one vLLM, which sleeps while the GPU trains and then loads the next
+    weights; saves a start of a minute for each. It uses the first port, and one front end."""
     concurrency: int = Field(1280, ge=1, le=MAX_IN_FLIGHT)
-    """Most requests in flight to each GPU of a server that we start; more than it computes at once
-    (1,024 on a large GPU), so that a place that falls free is filled at once."""
+    """Maximum requests in flight per GPU of a server that evolcoder starts; more than it computes
+    concurrently (1,024 on a large GPU), so that a free slot is filled at once."""
     seeds: bool = False
-    """Send a seed with each request to a server that we start; vLLM draws such requests one by one,
-    which with a thousand at once takes longer than the model, and gives no equal bytes."""
+    """Send a seed with each request to a server that evolcoder starts; vLLM samples such requests
+    one by one, which takes longer than the model with a thousand in flight, and gives no equal
+    bytes."""
     spec: Annotated[ModelSpec, SERVING] = "http://127.0.0.1:{port}/v1#{name}"
-    """The model spec that it answers under."""
+    """The model spec of the server."""
     port: int = Field(8791, ge=1, le=65535)
-    """Its port on loopback; further servers of one step take the next ones."""
+    """Its loopback port; further servers of one step use the following ones."""
     ready_s: float = Field(600.0, gt=0.0)
-    """Longest wait until it answers."""
+    """Maximum wait until it answers."""
     stop_s: float = Field(30.0, gt=0.0)
-    """How long it may take to end before it is killed."""
+    """Time to end before it is killed."""
 
     @field_validator("swap_weights")
     @classmethod
     def _is_for_one_gpu(cls, swap: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
         if swap and info.data.get("gpus", 1) > 1:
-            raise ValueError("is for one GPU; leave it out with gpus over 1")
+            raise ValueError("works with one GPU only; remove it, or set gpus to 1")
         return swap
 
     @property
     def traffic(self) -> tuple[str, ...]:
-        """Return the `--set` options of a command that asks servers that we start."""
+        """Return the `--set` options of a command that queries servers that evolcoder starts."""
         if not self.command:
             return ()
         most = min(MAX_IN_FLIGHT, self.concurrency * self.gpus)
@@ -174,42 +172,42 @@ class ServeConfig(Section):
 
 
 class AskConfig(Section):
-    """How a trained student is asked."""
+    """How a trained student is sampled."""
 
     template: str = "wizardcoder"
-    """The prompt, the same that training uses."""
+    """The prompt, the same as in training."""
     n: int = Field(1, ge=1)
-    """Samples of each problem."""
+    """Samples per problem."""
     temperature: float = Field(0.0, ge=0.0, le=2.0)
     """0 for greedy."""
     top_p: float = Field(0.95, gt=0.0, le=1.0)
-    """Nucleus bound."""
+    """Nucleus sampling bound."""
     max_tokens: int = Field(512, ge=1)
-    """Longest answer in tokens."""
+    """Maximum length of an answer in tokens."""
     limit: int | None = Field(None, ge=1)
-    """The first so many problems of each benchmark only, for trying things out."""
+    """Use only the first so many problems of each benchmark, to try a config."""
     data_dir: str | None = None
     """Read benchmark data here and fetch nothing."""
     sandbox: Literal["strict", "processes"] = "strict"
-    """Least protection under which answers are graded."""
+    """Minimum sandbox isolation for grading."""
     grade_beside: bool = False
-    """Grade a model while the next one is trained and asked: for machines whose GPU does that, with
-    processors to spare; where the processor trains, both would be slower."""
+    """Grade a model in the background while the next one is trained and sampled: for machines whose
+    GPU does that, with free processors; if the processor trains, both would be slower."""
     grade_at_once: int = Field(1, ge=1)
-    """So many models are graded at once where they are graded beside: one slow program keeps one
-    processor for minutes, while the others have nothing to do. A program that is run once more
-    alone is then alone among its own model's."""
+    """Models graded concurrently in the background: one slow program occupies one processor for
+    minutes, while the others idle. A program that is run once more alone is then alone only among
+    those of its own model."""
     options: tuple[str, ...] = ()
     """Further options of `evolcoder eval`, such as --workers 4."""
 
 
 class DevConfig(Section):
-    """What decides whether a round helped."""
+    """The dev set, which decides whether a round helped."""
 
     bench: str | None = "mbpp-dev"
-    """The benchmark; null: nothing decides, all rounds are made."""
+    """The benchmark; null: no decision, all rounds are made."""
     leave_out_tests: bool = False
-    """Take problems that a reported test has out of the dev set, in place of refusing."""
+    """Remove problems of reported benchmarks from the dev set, instead of refusing."""
 
 
 class StopConfig(Section):
@@ -218,27 +216,29 @@ class StopConfig(Section):
     level: float = Field(0.05, gt=0.0, lt=1.0)
     """Largest p-value at which a difference counts as proven."""
     patience: int = Field(1, ge=1)
-    """So many rounds in a row that count against it end evolution."""
+    """Rounds in a row without help that end evolution."""
     strict: bool = False
-    """Whether a tie or a dip within noise counts too, as in the paper."""
+    """Count a tie or a loss within noise as no help, as in the paper."""
     go_on: bool = False
-    """Make all rounds nevertheless, for an experiment, and say where it would have stopped."""
+    """Make all rounds nevertheless, for an experiment, and report where it would have stopped."""
 
     @property
     def rule(self) -> StopRule:
-        """Return the rule as the decision takes it."""
+        """Return these values as a `StopRule`."""
         return StopRule(self.level, self.patience, self.strict)
 
 
 class LoopConfig(Section):
-    """A loop, whole."""
+    """The config of a loop."""
 
     run: Annotated[Config, BeforeValidator(_no_null)] = Config()
     """The run that evolves; all keys of `evolcoder run`. `vllm:DIR` as a model is served here."""
-    runs: Annotated[dict[str, dict[str, Any]], PlainSerializer(_bare)] = Field(default_factory=dict)
-    """Further runs by name: what differs from `run`, such as another evolver."""
+    runs: Annotated[dict[str, dict[str, Any]], PlainSerializer(_without_logins)] = Field(
+        default_factory=dict
+    )
+    """Further runs by name: keys that differ from `run`, such as another evolver."""
     folders: dict[str, str] = Field(default_factory=dict)
-    """Run folders made elsewhere, by name (`main`, `main-reanswered`): read, never written."""
+    """Run folders made elsewhere, by name (`main`, `main-reanswered`): read only."""
     student: StudentConfig
     """The model that is trained."""
     train: Annotated[TrainConfig, BeforeValidator(_no_null)] = TrainConfig()
@@ -251,9 +251,9 @@ class LoopConfig(Section):
     arms: tuple[str, ...] = ("student", "seed", "seed-reanswered")
     """Arms that are trained with every seed, besides the merges of all rounds."""
     arms_once: tuple[str, ...] = ()
-    """Arms that are trained with the first seed alone."""
+    """Arms that are trained with the first seed only."""
     min_verified: float = Field(0.0, ge=0.0, le=1.0)
-    """Least strength of the tests that a +verified row has passed."""
+    """Minimum strength of the tests that a +verified row has passed."""
 
     @field_validator("arms", "arms_once")
     @classmethod
@@ -261,7 +261,7 @@ class LoopConfig(Section):
         return tuple(dict.fromkeys(str(Arm.read(name)) for name in names))
 
     @model_validator(mode="after")
-    def _has_the_runs_of_its_arms(self) -> "LoopConfig":
+    def _knows_runs_and_heuristics(self) -> "LoopConfig":
         ours = (MAIN, *self.runs)
         for arm in map(Arm.read, (*self.arms, *self.arms_once)):
             needed = [arm.run, *([f"{arm.run}-reanswered"] if arm.is_reanswered else [])]
@@ -281,12 +281,12 @@ class LoopConfig(Section):
 
 
 def merge(round: int) -> Arm:
-    """Return the arm of the seeds and all rounds so far."""
+    """Return the arm of the seeds and the rounds up to this one."""
     return Arm.read(f"merge-0..{round}" if round else SEED)
 
 
 def variant(config: LoopConfig, name: str) -> Config:
-    """Return the config of a run: the main one, or the main one with what its name changes."""
+    """Return the config of a run: the main one, with the changes under this name."""
     if name == MAIN:
         return config.run
     if name not in config.runs:
@@ -297,13 +297,13 @@ def variant(config: LoopConfig, name: str) -> Config:
 
 
 def rerun(config: Config) -> Config:
-    """Return the config of a run that only answers the seeds again."""
+    """Return the config of a run that only re-answers the seeds."""
     respond = config.respond.model_copy(update={"reanswer_seeds": True})
     return config.model_copy(update={"respond": respond})
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one mapping over another, section by section."""
+    """Merge one mapping into another, recursively."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -1,7 +1,7 @@
-"""One figure per question, as SVG: readable in black and white, the same bytes every time.
+"""One SVG figure per question, readable in black and white and byte-for-byte reproducible.
 
-Promises: arms are rows with a marker of their own and their interval; the control's interval is a
-hatched band behind them, so that nothing depends on colour. Needs matplotlib, imported late.
+Each arm is a row with its own marker and interval; the control's interval is a hatched band behind
+them, so nothing depends on colour. Needs matplotlib, imported late.
 
 >>> draw(table, file)   # doctest: +SKIP
 """
@@ -28,9 +28,9 @@ STYLE: Any = {
 
 
 def draw(table: Table, file: BinaryIO) -> None:
-    """Draw a table: a panel per benchmark, a row per arm."""
+    """Draw a table: one panel per benchmark, one row per arm."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - heavy, and only some need it
+        import matplotlib as mpl  # noqa: PLC0415 - heavy and optional
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(

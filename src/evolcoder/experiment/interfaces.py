@@ -1,7 +1,7 @@
-"""What a loop asks of others: to evolve, to train, to serve a model, to score it.
+"""Protocols of the loop's services: evolving, training, serving and scoring.
 
-Promises: contracts only. The door hands implementations in; each can be killed at any instant and
-called again with the same words, and goes on where it was.
+The application layer provides implementations. Each can be killed at any moment and resumes when it
+is called again with the same arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,32 +23,32 @@ class Training:
     seed: int
     """Training seed."""
     key: str
-    """Hash of all that decides the model: rows, student, options, steps and seed."""
+    """Hash of what decides the model: rows, student, options, steps and seed."""
     data: str
     """Digest of the rows."""
     n_rows: int
-    """How many there are."""
+    """Number of rows."""
     n_tokens: int
     """Tokens of their answers."""
     steps: int | None
-    """Optimiser steps, where they are set; None leaves them to the rows."""
+    """Optimiser steps; None derives them from the rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that answers."""
+    """A model that is being served."""
 
     spec: str
-    """What `--model` calls it."""
+    """Its spec for `--model`."""
 
 
 class Evolver(Protocol):
     """Makes rounds of harder tasks."""
 
     def evolve(self, config: Config, folder: Path, models: Mapping[str, str]) -> None:
-        """Bring a run folder to the rounds that the config says.
+        """Evolve a run folder up to the rounds of the config.
 
-        `models` are specs that stand in for those of the config, such as of a server.
+        `models` maps a role to the spec that replaces the config's, such as that of a server.
         """
         ...
 
@@ -57,79 +57,79 @@ class Trainer(Protocol):
     """Fine-tunes the student."""
 
     def train(self, training: Training, data: Path, out: Path) -> None:
-        """Leave the model in `out`; a folder that is there already is gone on with."""
+        """Train a model into `out`; an existing folder is resumed."""
         ...
 
     def stop(self) -> None:
-        """End a training that goes on in another thread, if one does; it raises there."""
+        """Stop a training in another thread, if there is one; `train` raises there."""
         ...
 
 
 class Servers(Protocol):
-    """Puts models up and away, one after the other."""
+    """Starts and stops model servers."""
 
     def serving(self, models: Sequence[tuple[str, str]]) -> AbstractContextManager[list[Served]]:
         """Serve models, each (weights, name), while the context lasts."""
         ...
 
     def student(self, weights: str, name: str) -> AbstractContextManager[Served]:
-        """Serve one student while the context lasts; the server of the one before may do it."""
+        """Serve one student while the context lasts; may reuse the previous student's server."""
         ...
 
     def close(self) -> None:
-        """End what is kept between students."""
+        """Stop a server that is kept between students."""
         ...
 
 
 class Scorer(Protocol):
-    """Asks a model for samples, and grades them."""
+    """Samples a model, and grades the samples."""
 
     def check(self, benches: Sequence[str]) -> None:
-        """Run the benchmarks' own references here, so that no grading has to."""
+        """Run the benchmarks' own references, so that gradings need not."""
         ...
 
     def is_sampled(self, folder: Path, benches: Sequence[str]) -> bool:
-        """Whether every sample of these benchmarks is there."""
+        """Whether all samples of these benchmarks exist."""
         ...
 
     def is_graded(self, folder: Path, benches: Sequence[str]) -> bool:
-        """Whether every sample that is there has a verdict."""
+        """Whether every existing sample has a verdict."""
         ...
 
     def sample(self, folder: Path, name: str, model: Served, benches: Sequence[str]) -> None:
-        """Ask for the samples that are missing."""
+        """Generate the missing samples."""
         ...
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
-        """Grade what has no verdict."""
+        """Grade samples without a verdict."""
         ...
 
     def stop(self) -> None:
-        """End a grading that goes on in another thread, if one does; it raises there."""
+        """Stop a grading in another thread, if there is one; `grade` raises there."""
         ...
 
     def outcomes(self, folder: Path, bench: str) -> Outcomes:
-        """Return what the samples of a benchmark came to."""
+        """Return the outcomes of a benchmark's samples."""
         ...
 
     def decided(self) -> Mapping[str, object]:
-        """Return what its options decide of a sample, beside the keys of `ask`."""
+        """Return the options that decide a sample, besides the keys of `ask`."""
         ...
 
     def problems(self, bench: str) -> Mapping[str, str]:
-        """Return the problems of a benchmark: id -> its words."""
+        """Return the problems of a benchmark: id -> text."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LoopServices:
-    """All of them."""
+    """The services of one loop."""
 
     evolver: Evolver
     """Makes rounds."""
     trainer: Trainer
-    """Trains."""
+    """Trains students."""
     servers: Servers
-    """Serves."""
+    """Serves models."""
     scorer: Scorer
-    """Scores."""
+    """Scores students."""

@@ -1,9 +1,9 @@
-"""Intervals over problems and over training seeds at once: a hierarchical bootstrap.
+"""Confidence intervals over problems and training seeds: a hierarchical bootstrap.
 
-Promises: every resample draws problems anew, the same ones for all arms of a benchmark, and
-training seeds anew for each arm; so a difference between two arms is paired by problem. The same
-outcomes and seed give the same numbers. Does not promise much with few seeds: three of them are
-resampled as if they were all there is, which makes the seeds' part of the interval too narrow.
+Every resample draws problems, the same for all arms of a benchmark, and training seeds, separately
+for each arm; so a difference between two arms is paired by problem. The same outcomes and seed give
+the same numbers. With few seeds the seeds' part of the interval is too narrow, since the bootstrap
+treats three seeds as the whole population.
 
 >>> one = {0: {"a": [True], "b": [False]}}
 >>> Resampler(["a", "b"], seed=0).estimate("arm", one).value
@@ -53,11 +53,11 @@ class Difference:
     high: float
     """Upper end."""
     p_value: float
-    """Twice the share of resamples on the rarer side of zero."""
+    """Twice the share of resamples on the smaller side of zero."""
 
 
 class Resampler:
-    """Draws the problems of one benchmark, once for all arms."""
+    """Bootstrap of one benchmark, with the same draws of problems for all arms."""
 
     def __init__(self, problems: Sequence[str], *, seed: int, n: int = N_RESAMPLES) -> None:
         if not problems:
@@ -72,31 +72,31 @@ class Resampler:
 
     def estimate(self, name: str, arm: BySeed) -> Estimate:
         """Return the mean of an arm with its interval."""
-        low, high = _ends(self._means(name, arm))
+        low, high = _interval(self._means(name, arm))
         return Estimate(self._value(name, arm), low, high, len(self._problems), len(arm))
 
     def difference(self, name: str, arm: BySeed, control_name: str, control: BySeed) -> Difference:
-        """Return an arm less its control."""
+        """Return the difference of an arm to its control."""
         pairs = zip(self._means(name, arm), self._means(control_name, control), strict=True)
         changes = [mine - theirs for mine, theirs in pairs]
         sides = (sum(change <= 0 for change in changes), sum(change >= 0 for change in changes))
         p_value = min(1.0, 2 * (min(sides) + 1) / (self._n + 1))
         value = self._value(name, arm) - self._value(control_name, control)
-        return Difference(value, *_ends(changes), p_value)
+        return Difference(value, *_interval(changes), p_value)
 
     def _value(self, name: str, arm: BySeed) -> float:
         """Return the mean of an arm over seeds and problems."""
         return fmean(fmean(self._rates(name, one)) for one in arm.values())
 
     def _means(self, name: str, arm: BySeed) -> list[float]:
-        """Return the arm's mean in every resample; an arm is resampled once for all its pairs."""
+        """Return the arm's mean in every resample, cached for all its pairs."""
         rates = tuple(self._rates(name, one) for _, one in sorted(arm.items()))
         if (name, rates) not in self._known:
-            self._known[name, rates] = self._drawn(name, rates)
+            self._known[name, rates] = self._over_seeds(name, rates)
         return self._known[name, rates]
 
-    def _drawn(self, name: str, rates: Sequence[Sequence[float]]) -> list[float]:
-        """Return the mean of each resample, with training seeds drawn for it."""
+    def _over_seeds(self, name: str, rates: Sequence[Sequence[float]]) -> list[float]:
+        """Return the mean of each resample, over training seeds drawn for it."""
         by_seed = list(map(self._resampled, rates))
         rng = rng_for(self._seed, "seeds", name)
         return [
@@ -105,7 +105,7 @@ class Resampler:
         ]
 
     def _resampled(self, rates: Sequence[float]) -> list[float]:
-        """Return the mean of each draw; the last of what a draw holds is its first again."""
+        """Return the mean of each draw of problems; a draw repeats its first element at the end."""
         n = len(rates)
         return [(sum(found) - found[-1]) / n for found in (draw(rates) for draw in self._draws)]
 
@@ -116,7 +116,7 @@ class Resampler:
         return tuple(fmean(outcomes[problem]) for problem in self._problems)
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
+def _interval(values: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(values)
     outside = round(len(ordered) * (1 - CONFIDENCE) / 2)
     return ordered[outside], ordered[-outside - 1]

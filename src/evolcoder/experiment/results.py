@@ -1,13 +1,13 @@
-"""The results of a loop in a small folder: every sample with its verdict, and what they come to.
+"""The results folder of a loop: every sample with its verdict, tables and figures.
 
-    loop.json               config, decision, what each model was trained on, seconds of each step
-    samples/BENCH.jsonl.gz  problem by problem: model, number, text, verdict
+    loop.json               config, decision, training data of each model, seconds of each step
+    samples/BENCH.jsonl.gz  by problem: model, number, text, verdict
     tables.md tables.json   every question that the arms answer
     figures/NAME.svg        the same as figures
 
-Promises: tables and figures are computed from loop.json and the samples alone; the same results
-give the same bytes. Samples of one problem stand side by side, where they pack best. Results that
-are damaged, or no results, are told in one line.
+Tables and figures are computed from loop.json and the samples alone; the same results give the same
+bytes. Samples of one problem are adjacent, which compresses best. Damaged or missing results are a
+BenchError of one line.
 """
 
 import json
@@ -34,23 +34,23 @@ FACTS = "loop.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredSample:
     """A sample with its verdict."""
 
     problem: str
     """Id of the problem."""
     model: str
-    """Key of the model that gave it."""
+    """Key of the model that generated it."""
     number: int
-    """Place among this model's samples of the problem."""
+    """Index among this model's samples of the problem."""
     text: str
-    """What was generated."""
+    """The generated text."""
     form: str
-    """What the text is, as `bench.base.Form` names it."""
+    """Kind of text, a value of `bench.base.PromptForm`."""
     passed: bool
-    """Whether every check held."""
+    """Whether every check passed."""
     base_passed: bool | None
-    """Whether the original benchmark's checks held; None where there is no such part."""
+    """Whether the original benchmark's checks passed; None if there are none."""
     kind: str
     """How the program ended."""
 
@@ -70,19 +70,21 @@ class _Config(FolderFacts):
 
 
 class _Results(FolderFacts):
-    """What loop.json must hold."""
+    """Required fields of loop.json."""
 
     config: _Config
     trainings: list[dict[str, Any]]
 
 
-MOST_FACTS_MB = 64
-_KEPT = TypeAdapter(Kept)
+MAX_FACTS_MB = 64
+_SAMPLE = TypeAdapter(StoredSample)
 _TRAINING = TypeAdapter(Training)
 
 
-def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[Kept]]) -> None:
-    """Write what cannot be computed; see `present` for the rest."""
+def write(
+    folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable[StoredSample]]
+) -> None:
+    """Write loop.json and the samples; `write_tables` computes the rest from them."""
     inside = atomic.boundary(folder) or folder
     text = json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True)
     write_whole(folder / FACTS, _encoded(f"{text}\n"), inside=inside)
@@ -94,33 +96,33 @@ def write(folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Iterable
 
 
 def _encoded(text: str) -> bytes:
-    """Encode JSON; a lone surrogate becomes the escape that JSON has for it."""
+    """Encode JSON text as UTF-8, with lone surrogates as JSON escapes."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """Read what was written beside the samples."""
+    """Read loop.json."""
     try:
-        text = read_text(folder / FACTS, max_mb=MOST_FACTS_MB, error=BenchError)
+        text = read_text(folder / FACTS, max_mb=MAX_FACTS_MB, error=BenchError)
         return parse_fact(FACTS, text, _Results)  # type: ignore[no-any-return]
     except (BenchError, ValueError) as error:
         raise BenchError(f"{folder}: holds no results of a loop ({FACTS}: {error})") from error
 
 
 def benches(folder: Path) -> list[str]:
-    """Return the benchmarks that there are samples of: what is reported, and what decided."""
+    """Return the reported benchmarks and the dev set, as far as they have samples."""
     config = facts(folder)["config"]
     named = dict.fromkeys([*config["tests"], *filter(None, [config["dev"]["bench"]])])
     return [name for name in named if (folder / "samples" / f"{name}.jsonl.gz").exists()]
 
 
-def samples(folder: Path, bench: str) -> Iterator[Kept]:
+def samples(folder: Path, bench: str) -> Iterator[StoredSample]:
     """Read the samples of a benchmark."""
     path = folder / "samples" / f"{bench}.jsonl.gz"
     try:
         with open_input(path, error=BenchError) as file:
             for number, line in input_files.iter_lines(file):
-                yield _KEPT.validate_python(input_files.parse_value(line, number))
+                yield _SAMPLE.validate_python(input_files.parse_value(line, number))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -130,18 +132,20 @@ def samples(folder: Path, bench: str) -> Iterator[Kept]:
 
 
 def trainings(found: Mapping[str, Any]) -> list[Training]:
-    """Return the models of a loop, out of its facts."""
+    """Return the models of a loop from its loop.json."""
     try:
         return [_TRAINING.validate_python(one) for one in found["trainings"]]
     except ValidationError as error:
-        raise BenchError(f"{FACTS}: holds a training that is none") from error
+        raise BenchError(f"{FACTS}: holds an invalid training") from error
 
 
-def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> list[TableEntry]:
-    """Sort outcomes by arm, benchmark and training seed; equal models of two arms count in both."""
+def entries(
+    models: Sequence[Training], kept: Mapping[str, Iterable[StoredSample]]
+) -> list[TableEntry]:
+    """Group outcomes by arm, benchmark and training seed; a model of two arms counts in both."""
     by_key: dict[str, dict[str, Outcomes]] = {model.key: {} for model in models}
     for bench, rows in kept.items():
-        by_model: dict[str, list[Kept]] = {}
+        by_model: dict[str, list[StoredSample]] = {}
         for row in rows:
             by_model.setdefault(row.model, []).append(row)
         with_base = any(map(has_base, by_model.values()))
@@ -158,8 +162,10 @@ def entries(models: Sequence[Training], kept: Mapping[str, Iterable[Kept]]) -> l
     return found
 
 
-def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) -> tuple[Table, ...]:
-    """Compute the tables of the reported benchmarks, from these verdicts or the stored ones."""
+def tables_of(
+    folder: Path, kept: Mapping[str, Sequence[StoredSample]] | None = None
+) -> tuple[Table, ...]:
+    """Compute the tables of the reported benchmarks, from `kept` or the stored verdicts."""
     found = facts(folder)
     tests: list[str] = found["config"]["tests"]
     kept = kept or {bench: list(samples(folder, bench)) for bench in tests}
@@ -170,8 +176,8 @@ def tables_of(folder: Path, kept: Mapping[str, Sequence[Kept]] | None = None) ->
     return tables(arms, benches=benches, seed=found["config"]["run"]["seed"])
 
 
-def present(folder: Path, *, figures: bool) -> list[Path]:
-    """Write tables and figures out of what is stored; return their paths."""
+def write_tables(folder: Path, *, figures: bool) -> list[Path]:
+    """Write tables and figures from the stored results; return their paths."""
     found, inside = tables_of(folder), atomic.boundary(folder) or folder
     paths = [folder / "tables.md", folder / "tables.json"]
     write_whole(paths[0], markdown(found).encode(), inside=inside)

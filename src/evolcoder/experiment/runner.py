@@ -1,14 +1,16 @@
-"""The story of a loop: evolve, fine-tune from scratch, score on dev, decide; then all arms.
+"""The experiment loop: evolve, fine-tune from scratch, score on dev, decide; then all arms.
 
-Promises: a step whose result is there is not done again, whatever killed the session before; a
-model is served only while it is asked, so that one GPU does; every training begins with the
-student's own weights; the decision reads the dev set alone; an arm whose rounds have no rows is not
-made, and is named. With `grade=False` nothing is graded,
-so nothing is decided and all rounds are made: another machine grades later in the same folder.
-With `ask.grade_beside` one model is graded while the next one is trained; with `train.beside`
-models are trained, in order, while round 1 is made and models that are there are asked.
+A step whose result exists is not repeated, whatever ended the previous session. A model is served
+only while it is sampled, so one GPU is enough. Every training starts from the student's own
+weights. The decision uses the dev set alone. An arm whose rounds have no rows is skipped, and
+reported.
 
->>> Loop(store, config, parts, tokens=len_of, say=print).run()   # doctest: +SKIP
+With `grade=False` nothing is graded, so there is no decision and all rounds are made: another
+machine grades later in the same folder. With `ask.grade_beside` one model is graded while the next
+one is trained; with `train.beside` models are trained, in order, while round 1 is made and finished
+models are sampled.
+
+>>> Loop(store, config, services, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
 
 import math
@@ -35,50 +37,50 @@ from evolcoder.records import Row
 
 @dataclass(frozen=True, slots=True)
 class LoopOutcome:
-    """What a loop came to."""
+    """The outcome of a loop."""
 
     decision: StopDecision | None
-    """Evol Stop's word; None where nothing was graded."""
+    """Evol Stop's decision; None if nothing was graded."""
     n_dev: int
-    """Problems that it was taken on."""
+    """Problems of the dev set."""
     trainings: tuple[Training, ...]
-    """All models, arm by arm, then seed by seed."""
+    """All models, by arm, then by seed."""
     skipped: tuple[str, ...]
-    """Arms whose rounds were never made, and models that were not to be made now."""
+    """Arms whose rounds were not made, and models that were not to be made in this session."""
 
 
 class Loop:
-    """One loop, from its first step to its last."""
+    """One loop in one folder."""
 
     def __init__(
         self,
         store: LoopStore,
         config: LoopConfig,
-        parts: LoopServices,
+        services: LoopServices,
         *,
         tokens: Callable[[Row], int],
         say: Callable[[str], None],
     ) -> None:
         self._store = store
         self._config = config
-        self._parts = parts
+        self._services = services
         self._say = say
         self._clock = StepTimer(store, say)
         dev = (config.dev.bench,) if config.dev.bench else ()
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
-        self._runs = EvolutionRuns(store, config, parts, clock=self._clock, tokens=tokens)
+        self._runs = EvolutionRuns(store, config, services, clock=self._clock, tokens=tokens)
         self._grading = GradingJobs(
-            (dev, config.tests), ask=config.ask, scorer=parts.scorer, clock=self._clock,
-            evaluation=self.evaluation, name=_name,
+            (dev, config.tests), ask=config.ask, scorer=services.scorer, clock=self._clock,
+            evaluation=self.evaluation_folder, name=_name,
         )  # fmt: skip
         self._trainings = TrainingJobs(
-            beside=config.train.beside, trainer=parts.trainer, store=store, clock=self._clock,
-            name=_name,
+            in_background=config.train.beside, trainer=services.trainer, store=store,
+            clock=self._clock, name=_name,
         )  # fmt: skip
 
     def run(self, *, grade: bool = True, make: bool = True) -> LoopOutcome:
-        """Go through all steps that are left; with `make=False`, of the models that were asked."""
-        with self._grading, self._trainings, closing(self._parts.servers):
+        """Do all remaining steps; with `make=False`, only those of models that were sampled."""
+        with self._grading, self._trainings, closing(self._services.servers):
             return self._run(grade=grade, make=make)
 
     def _run(self, *, grade: bool, make: bool) -> LoopOutcome:
@@ -88,22 +90,22 @@ class Loop:
         trainings = [one for one in planned if make or self._is_sampled(one[0])]
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
-            self._train_soon(training, selection)
+            self._queue_training(training, selection)
         for training, selection in trainings:
             self._sample(training, selection, grade=grade)
         if self._config.train.keep == "best" and decision and make:
-            self._put_away([training for training, _ in trainings], decision)
+            self._delete_other_weights([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
         for training in models if grade else ():
-            self._grading.see_to(training, self.benches)
+            self._grading.ensure_graded(training, self.benches)
         return LoopOutcome(decision, len(dev), models, skipped)
 
     def plan(
         self, rounds: int, *, make: bool = True
     ) -> tuple[list[tuple[Training, Selection | None]], tuple[str, ...]]:
-        """Return every model of all arms with its rows, and the arms that cannot be made.
+        """Return the models of all arms with their rows, and the arms that cannot be made.
 
-        With `make=False` those of runs that are there already.
+        With `make=False` only those of existing runs.
         """
         merges = [merge(k) for k in range(rounds + 1)]
         often = [*merges, *map(Arm.read, self._config.arms)]
@@ -111,7 +113,7 @@ class Loop:
         arms = [arm for arm in wanted if arm.run != MAIN or arm.last_round <= rounds]
         if make:
             self._runs.make_for(arms)
-        arms = self._runs.there(arms)
+        arms = self._runs.available(arms)
         chosen = self._runs.select(arms)
         seeds = self._config.train.seeds
         pairs = [(arm, seed) for arm in arms for seed in (seeds if arm in often else seeds[:1])]
@@ -122,15 +124,15 @@ class Loop:
         ]
         return found, tuple(str(arm) for arm in wanted if arm not in arms)
 
-    def _put_away(self, models: Sequence[Training], decision: StopDecision) -> None:
-        """Remove the weights of all models but those of the best merge."""
+    def _delete_other_weights(self, models: Sequence[Training], decision: StopDecision) -> None:
+        """Delete the weights of all models except those of the best merge."""
         best = str(merge(decision.best))
         kept = {model.key for model in models if model.arm == best}
         for key in {model.key for model in models} - kept:
             shutil.rmtree(self._store.model(key), ignore_errors=True)
 
     def training(self, arm: Arm, seed: int, selection: Selection | None) -> Training:
-        """Say what a model is made of."""
+        """Describe the training of an arm with a seed."""
         config, student = self._config.train, self._config.student
         name = student.name or student.path
         if selection is None:
@@ -146,24 +148,24 @@ class Loop:
     def _rounds(
         self, dev: frozenset[str], *, grade: bool, make: bool
     ) -> tuple[StopDecision | None, int]:
-        """Make round after round until one does not help; return the decision and the rounds.
+        """Make rounds until one does not help; return the decision and the number of rounds.
 
-        A round that has no rows, or is not there where none is to be made, is the end too.
+        Also ends at a round without rows, or at a missing one with `make=False`.
         """
         history: list[DevScore] = []
         decision = None
         for k in range(self._config.run.budget.rounds + 1):
-            # One point decides nothing, so round 1 is always made: with round 0, by one server.
+            # One score decides nothing, so round 1 is always made: with round 0, by one server.
             at_least = max(k, min(1, self._config.run.budget.rounds))
             ahead = make and self._config.train.beside
-            meanwhile = partial(self._train_merge_soon, 0) if ahead else None
+            meanwhile = partial(self._queue_merge, 0) if ahead else None
             if make:
                 self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
             if self._runs.last_round(MAIN) < k:
-                self._say(f"round {k} has no rows, so it is not looked at")
+                self._say(f"round {k} has no rows, so it is skipped")
                 return decision, k - 1
-            for there in range(k, at_least + 1) if ahead else ():
-                self._train_merge_soon(there)
+            for made in range(k, at_least + 1) if ahead else ():
+                self._queue_merge(made)
             selection, models = self._merge(k)
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
@@ -171,7 +173,7 @@ class Loop:
             bench = self._config.dev.bench
             if not grade or not models or bench is None:
                 continue
-            history.append(DevScore(k, self._on_dev(bench, models, dev)))
+            history.append(DevScore(k, self._dev_outcomes(bench, models, dev)))
             decision = should_stop(history, self._config.stop.rule)
             self._say(decision.reason)
             if decision.stop and not self._config.stop.go_on:
@@ -184,23 +186,25 @@ class Loop:
         seeds = self._config.train.seeds
         return selection, [self.training(merge(k), seed, selection) for seed in seeds]
 
-    def _train_merge_soon(self, k: int) -> None:
+    def _queue_merge(self, k: int) -> None:
         selection, models = self._merge(k)
         for training in models:
-            self._train_soon(training, selection)
+            self._queue_training(training, selection)
 
-    def _on_dev(self, bench: str, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
-        """Put the dev samples of all training seeds together, problem by problem."""
+    def _dev_outcomes(
+        self, bench: str, models: Iterable[Training], dev: frozenset[str]
+    ) -> Outcomes:
+        """Combine the dev outcomes of all training seeds by problem."""
         found: dict[str, list[bool]] = {}
         for training in models:
-            self._grading.see_to(training, [bench])
-            scored = self._parts.scorer.outcomes(self.evaluation(training), bench)
-            for problem, passed in stop.only(scored, dev).items():
+            self._grading.ensure_graded(training, [bench])
+            scored = self._services.scorer.outcomes(self.evaluation_folder(training), bench)
+            for problem, passed in stop.restrict(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
         return found
 
     def _dev_problems(self) -> frozenset[str]:
-        config, scorer = self._config.dev, self._parts.scorer
+        config, scorer = self._config.dev, self._services.scorer
         if config.bench is None:
             return frozenset()
         tests = {test: scorer.problems(test) for test in self._config.tests}
@@ -208,42 +212,44 @@ class Loop:
         return stop.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
 
     def _is_sampled(self, training: Training) -> bool:
-        return self._parts.scorer.is_sampled(self.evaluation(training), self.benches)
+        return self._services.scorer.is_sampled(self.evaluation_folder(training), self.benches)
 
     def _sample(self, training: Training, selection: Selection | None, *, grade: bool) -> None:
-        """Train a model and ask it, unless its samples are there; have it graded where wanted."""
+        """Train and sample a model unless its samples exist; queue its grading if `grade`."""
         if not self._is_sampled(training):
             if grade:
-                self._grading.check_soon()
-            self._train_and_ask(training, selection)
+                self._grading.queue_check()
+            self._train_and_sample(training, selection)
         if grade:
-            self._grading.soon(training)
+            self._grading.queue(training)
 
-    def _train_and_ask(self, training: Training, selection: Selection | None) -> None:
-        folder, scorer = self.evaluation(training), self._parts.scorer
+    def _train_and_sample(self, training: Training, selection: Selection | None) -> None:
+        folder, scorer = self.evaluation_folder(training), self._services.scorer
         weights = self._config.student.path
         if selection is not None:
-            weights = str(self._trainings.see_to(training, selection))
+            weights = str(self._trainings.ensure_trained(training, selection))
         name = _name(training)
         with (
-            self._clock.up(self._parts.servers.student(weights, training.key), name) as served,
+            self._clock.serving(
+                self._services.servers.student(weights, training.key), name
+            ) as served,
             self._clock.timed("sample", name),
         ):
             scorer.sample(folder, training.key, served, self.benches)
 
-    def _train_soon(self, training: Training, selection: Selection | None) -> None:
+    def _queue_training(self, training: Training, selection: Selection | None) -> None:
         if selection is not None and not self._is_sampled(training):
-            self._trainings.soon(training, selection)
+            self._trainings.queue(training, selection)
 
-    def evaluation(self, training: Training) -> Path:
-        """Return where the samples and verdicts of a model are."""
-        asked = self._config.ask.model_dump(mode="json", include=set(DECIDING))
-        decided = self._parts.scorer.decided()
+    def evaluation_folder(self, training: Training) -> Path:
+        """Return the folder of a model's samples and verdicts."""
+        asked = self._config.ask.model_dump(mode="json", include=set(SAMPLING_KEYS))
+        decided = self._services.scorer.decided()
         how = {**asked, "options": dict(decided)} if decided else asked
-        return self._store.evaluation(content_id("eval", [training.key, how]))
+        return self._store.evaluation_folder(content_id("eval", [training.key, how]))
 
 
-DECIDING = ("template", "temperature", "top_p", "max_tokens")
+SAMPLING_KEYS = ("template", "temperature", "top_p", "max_tokens")
 """Keys of `ask` that decide a sample."""
 
 

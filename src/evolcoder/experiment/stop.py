@@ -1,20 +1,18 @@
-"""Evol Stop: whether another round of evolution still helps, by a dev set and a paired test.
+"""Evol Stop: decides on a dev set, by a paired test, whether another round of evolution helps.
 
-Promises: the decision depends on the outcomes of every round and on the rule alone. Each round is
-held against the best one so far on the same problems, by McNemar's exact test where there is one
-sample of each and by a paired bootstrap otherwise. A round that is lower but within noise is not
-called worse, and one that is higher within noise is not called better: the reason says which.
+The decision depends only on the outcomes of the rounds and on the rule. Each round is compared with
+the best one so far on the same problems, by McNemar's exact test with one sample per problem and by
+a paired bootstrap otherwise. A loss within noise is `lower`, not `worse`; a gain within noise is
+`higher`, not `better`.
+
+The dev set must not share problems with the reported benchmarks. Problems are equal if their ids
+are, or their texts without case, blanks and punctuation. MBPP+ contains problems of all of MBPP's
+splits, so it shares 147 of mbpp-dev's 464.
 
 >>> right, wrong = {"a": [True], "b": [True]}, {"a": [True], "b": [False]}
->>> should_stop([Point(0, right), Point(1, wrong)], Rule()).reason
+>>> should_stop([DevScore(0, right), DevScore(1, wrong)], StopRule()).reason
 'round 1 is lower by 50.0 points than round 0, within noise (p = 1.000): kept'
-
-A dev set decides when to stop, so none of its problems may be among those that are reported.
-
-Promises: problems are the same if their ids are, or their words with case, blanks and punctuation
-taken away. MBPP+ holds problems of all of MBPP's splits, so it shares 147 of mbpp-dev's 464.
-
->>> shared({"Mbpp/601": "Add."}, {"Mbpp/601": "Add two numbers."})
+>>> shared_problems({"Mbpp/601": "Add."}, {"Mbpp/601": "Add two numbers."})
 ('Mbpp/601',)
 """
 
@@ -28,7 +26,7 @@ from evolcoder.errors import BenchError, ConfigError
 
 
 class StopState(StrEnum):
-    """How a round stands beside the best before it. Values are stored; never rename one."""
+    """A round compared with the best one before it. Values are stored; never rename one."""
 
     FIRST = "first"
     BETTER = "better"
@@ -39,21 +37,21 @@ class StopState(StrEnum):
 
     @property
     def is_kept(self) -> bool:
-        """Whether the round stays in the merge: all do that are not proven worse."""
+        """Whether the round stays in the merge: unless it is proven worse."""
         return self is not StopState.WORSE
 
     @property
     def is_new_best(self) -> bool:
-        """Whether the round takes the place of the best one; a tie does not, it costs more data."""
+        """Whether the round is the new best; a tie is not, since it costs more data."""
         return self in {StopState.FIRST, StopState.BETTER, StopState.HIGHER}
 
 
 @dataclass(frozen=True, slots=True)
 class DevScore:
-    """The dev set as the model of one round answered it."""
+    """The dev set outcomes of one round's model."""
 
     round: int
-    """The newest round that the model was trained on."""
+    """The last round that the model was trained on."""
     outcomes: Outcomes
     """Problem -> whether each of its samples passed, over all training seeds."""
 
@@ -65,39 +63,39 @@ class StopRule:
     level: float = 0.05
     """Largest p-value at which a difference counts as proven; two-sided."""
     patience: int = 1
-    """So many rounds in a row that count against it end evolution."""
+    """Rounds in a row without help that end evolution."""
     strict: bool = False
-    """Whether a tie or a dip within noise counts too, as in the paper; else only a proven loss."""
+    """Count a tie or a loss within noise as no help, as in the paper; else only a proven loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundDecision:
-    """One round beside the best one before it."""
+    """One round compared with the best one before it."""
 
     round: int
     """The round."""
     standing: StopState
-    """How it stands."""
+    """Result of the comparison."""
     score: float
     """Its pass@1, from 0 to 1."""
     beside: int
-    """The best round before it; itself if it is the first."""
+    """The best round before it; itself for the first."""
     change: float
-    """Its score less the best one's."""
+    """Its score minus the best one's."""
     p_value: float
-    """Chance of so large a difference if there were none."""
+    """Probability of such a difference under the null hypothesis."""
     test: str
-    """The test that gave it; empty for the first round."""
+    """Name of the test; empty for the first round."""
     reason: str
-    """All of it in one line."""
+    """The result in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopDecision:
-    """Whether to stop, and what is kept."""
+    """Whether to stop, and which round is kept."""
 
     stop: bool
-    """Whether another round is not worth making."""
+    """Whether evolution ends here."""
     best: int
     """The round whose merge is kept: the highest score, the earliest of equals."""
     judgements: tuple[RoundDecision, ...]
@@ -107,7 +105,7 @@ class StopDecision:
 
 
 def should_stop(history: Sequence[DevScore], rule: StopRule) -> StopDecision:
-    """Judge every round of a history, and say whether to go on after the last."""
+    """Compare every round of a history, and decide whether to continue after the last."""
     if not history:
         raise BenchError("evolution cannot be judged before a round was scored")
     best, against, judged = history[0], 0, [_first(history[0])]
@@ -147,7 +145,7 @@ def _judge(best: DevScore, point: DevScore, rule: StopRule) -> RoundDecision:
             f"{found.n_left_out} are in one of them alone"
         )
     standing, change = _standing(found, rule), found.second - found.first
-    reason = _said(point.round, best.round, found, standing)
+    reason = _reason(point.round, best.round, found, standing)
     return RoundDecision(
         point.round, standing, found.second, best.round, change, found.p_value, found.test, reason
     )
@@ -162,10 +160,10 @@ def _standing(found: PairedComparison, rule: StopRule) -> StopState:
     return StopState.WORSE if proven else StopState.LOWER
 
 
-def _said(round: int, best: int, found: PairedComparison, standing: StopState) -> str:
+def _reason(round: int, best: int, found: PairedComparison, standing: StopState) -> str:
     points = f"by {abs(100 * (found.second - found.first)):.1f} points"
     chance = f"p = {found.p_value:.3f}"
-    says = {
+    results = {
         StopState.BETTER: f"is better {points} than round {best} ({chance}): kept, the new best",
         StopState.HIGHER: f"is higher {points} than round {best}, within noise ({chance}): "
         "kept, the new best",
@@ -173,16 +171,16 @@ def _said(round: int, best: int, found: PairedComparison, standing: StopState) -
         StopState.LOWER: f"is lower {points} than round {best}, within noise ({chance}): kept",
         StopState.WORSE: f"is worse {points} than round {best} ({chance}): not kept",
     }
-    return f"round {round} {says[standing]}"
+    return f"round {round} {results[standing]}"
 
 
-_NO_WORDS = re.compile(r"[\W_]+")
+_NON_WORDS = re.compile(r"[\W_]+")
 
 
-def shared(dev: Mapping[str, str], test: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the problems of the dev set that a test has too, by id or by words."""
-    ids, texts = set(test), {_plain(text) for text in test.values()}
-    return tuple(id for id, text in dev.items() if id in ids or _plain(text) in texts)
+def shared_problems(dev: Mapping[str, str], test: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the problems of the dev set that a test also contains, by id or by text."""
+    ids, texts = set(test), {_normalized(text) for text in test.values()}
+    return tuple(id for id, text in dev.items() if id in ids or _normalized(text) in texts)
 
 
 def dev_problems(
@@ -192,14 +190,17 @@ def dev_problems(
     *,
     leave_out: bool,
 ) -> frozenset[str]:
-    """Return the problems that may decide, or refuse: a run is not reported on its dev set."""
-    found = {test: shared(dev, problems) for test, problems in tests.items()}
+    """Return the problems of the dev set that no reported benchmark contains.
+
+    Raises ConfigError if there are shared problems and not `leave_out`, or if none is left.
+    """
+    found = {test: shared_problems(dev, problems) for test, problems in tests.items()}
     found = {test: problems for test, problems in found.items() if problems}
     left = frozenset(dev).difference(*found.values())
     if found and not leave_out:
         counts = ", ".join(f"{len(problems)} with {test}" for test, problems in found.items())
         raise ConfigError(
-            f"dev.bench: {name} shares problems with what is reported ({counts}); "
+            f"dev.bench: {name} shares problems with the reported benchmarks ({counts}); "
             f"dev.leave_out_tests=true decides on the other {len(left)}"
         )
     if not left:
@@ -207,10 +208,10 @@ def dev_problems(
     return left
 
 
-def only(outcomes: Outcomes, problems: frozenset[str]) -> Outcomes:
-    """Keep the outcomes of some problems."""
+def restrict(outcomes: Outcomes, problems: frozenset[str]) -> Outcomes:
+    """Keep the outcomes of these problems."""
     return {problem: found for problem, found in outcomes.items() if problem in problems}
 
 
-def _plain(text: str) -> str:
-    return _NO_WORDS.sub("", text.lower())
+def _normalized(text: str) -> str:
+    return _NON_WORDS.sub("", text.lower())

@@ -1,18 +1,17 @@
-"""The folder of a loop: what was made is named by what decides it, and found again.
+"""The folder of a loop, whose artifacts are named by a hash of what decides them.
 
     run-NAME/                         run folders, each with its database
     data/DIGEST.jsonl                 rows that a model is trained on
     models/KEY/                       a trained model; KEY.making/ while it is being trained
     evals/KEY/                        samples and verdicts of one model
-    loop.db                           which step took how long, and what was decided
+    loop.db                           seconds of each step, and the decision
 
-Promises: a file or folder has its name only when it is whole; a second process is refused; no link
-in the folder leads what is written out of it.
+A file or folder gets its final name only when it is complete. A second process is refused. No
+symbolic link in the folder redirects writes out of it.
 
-Which weights a folder holds, told by a look into its files and not by where it lies.
-
-Promises: the same files give the same id under another path, and two fine-tunes of one model give
-two, without all of it being read. What is not here, such as a Hub id, is known by its name.
+`weights_id` fingerprints weights by content, not path: the same files give the same id elsewhere,
+and two fine-tunes of one model differ, without reading the files completely. A name that is no
+local path, such as a Hub id, is its own fingerprint.
 """
 
 import hashlib
@@ -50,23 +49,23 @@ _STEP = Columns(kind=TEXT, name=TEXT, seconds=NUMBER, detail=TEXT, busy=MAYBE_NU
 
 @dataclass(frozen=True, slots=True)
 class StoredStep:
-    """Something that a session of the loop did."""
+    """A completed step of the loop."""
 
     kind: str
     """`serve`, `evolve`, `train`, `sample`, `check`, `grade` or `wait`: `serve` is the start of
-    servers alone, `check` benchmarks' own references, `wait` for what goes on beside."""
+    servers only, `check` the benchmarks' references, `wait` a wait for a background step."""
     name: str
-    """What it was done to."""
+    """The run, model or benchmarks of the step."""
     seconds: float
-    """How long it took by the clock."""
+    """Duration by the clock."""
     detail: str
-    """More in words; empty for most."""
+    """More information; mostly empty."""
     busy: float | None = None
-    """Share of that time in which the GPUs computed, 0 to 1; None where none can be looked at."""
+    """Share of that time in which the GPUs computed, 0 to 1; None if it cannot be read."""
 
 
 class LoopStore(Workdir):
-    """A loop's folder that is open: for one writer, or for readers."""
+    """An open loop folder: for one writer, or for readers."""
 
     DB_NAME = DB_NAME
     KIND = "loop"
@@ -74,11 +73,11 @@ class LoopStore(Workdir):
 
     @classmethod
     def create(cls, folder: Path) -> "LoopStore":
-        """Open a folder for writing; whatever is in it already is used where it fits."""
+        """Open a folder for writing; existing artifacts are reused where they fit."""
         return cls.open_to_write(folder, lambda _: None)
 
     def add_step(self, step: StoredStep) -> None:
-        """Note a step that was done."""
+        """Store a completed step."""
         values = (step.kind, step.name, step.seconds, step.detail, step.busy)
         self.db.write("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", values)
         self.db.flush()
@@ -89,50 +88,50 @@ class LoopStore(Workdir):
         return [StoredStep(*row) for row in self.db.each(_STEP.validate, query)]
 
     def run_folder(self, name: str) -> Path:
-        """Return where a run is kept."""
+        """Return the folder of a run."""
         return self._at(f"run-{name}")
 
     def data(self, digest: str, rows: Iterable[Row]) -> Path:
-        """Return the file of an arm's rows; write it unless it is there."""
+        """Return the file of an arm's rows; write it if it is missing."""
         path = self._at("data", f"{digest}.jsonl")
         if not path.exists():
             with atomic.open_text(path, inside=self.folder, error=RunFolderError) as file:
                 for row in rows:
-                    file.write(json.dumps(lesson(row), ensure_ascii=False) + "\n")
+                    file.write(json.dumps(training_row(row), ensure_ascii=False) + "\n")
         return path
 
     def model(self, key: str) -> Path:
-        """Return where a trained model is, once it is whole."""
+        """Return the folder of a completed model."""
         return self._at("models", key)
 
-    def making(self, key: str) -> Path:
-        """Return where a model is while it is being trained."""
+    def partial_model(self, key: str) -> Path:
+        """Return the folder of a model while it is being trained."""
         path = self._at("models", f"{key}.making")
         atomic.make_folder(path.parent, inside=self.folder, error=RunFolderError)
         return path
 
-    def made(self, key: str) -> None:
-        """Give a trained model its name."""
-        making = self.making(key)
-        if not making.is_dir() or not any(making.iterdir()):
-            raise RunFolderError(f"{making}: the training ended well and left no model there")
-        making.replace(self.model(key))
+    def complete_model(self, key: str) -> None:
+        """Rename a trained model to its final folder."""
+        partial = self.partial_model(key)
+        if not partial.is_dir() or not any(partial.iterdir()):
+            raise RunFolderError(f"{partial}: the training succeeded but left no model there")
+        partial.replace(self.model(key))
 
-    def evaluation(self, key: str) -> Path:
-        """Return where a model's samples and verdicts are."""
+    def evaluation_folder(self, key: str) -> Path:
+        """Return the folder of a model's samples and verdicts."""
         path = self._at("evals", key)
         atomic.make_folder(path.parent, inside=self.folder, error=RunFolderError)
         return path
 
     def _at(self, *parts: str) -> Path:
-        """Return a place in the folder, which no link leads out of it."""
+        """Return a path in the folder; refuse one that a link redirects out of it."""
         return atomic.check_inside(
             self.folder.joinpath(*parts), inside=self.folder, error=RunFolderError
         )
 
 
-def lesson(row: Row) -> dict[str, Any]:
-    """Return a row as a trainer reads it, with its lineage beside."""
+def training_row(row: Row) -> dict[str, Any]:
+    """Return a row in the trainer's format, with its lineage."""
     return {
         "instruction": row.task.instruction,
         "output": row.response.text,
@@ -144,23 +143,23 @@ def lesson(row: Row) -> dict[str, Any]:
 
 
 def model_key(data: str, steps: int | None, student: str, how: Sequence[object], seed: int) -> str:
-    """Hash all that decides a trained model."""
+    """Hash what decides a trained model."""
     return content_id("model", [data, steps, student, list(how), seed])
 
 
-DECIDING = frozenset({".safetensors", ".bin", ".gguf"})
-"""Endings of files that hold weights."""
-BESIDE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-"""Files that decide an answer beside them."""
-LOOKS = 256
-BLOCK = 16_384
-"""So many blocks of so many bytes are read of a file, spread over it: some in every layer."""
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})
+"""Suffixes of weight files."""
+MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+"""Other files that decide answers."""
+N_BLOCKS = 256
+BLOCK_BYTES = 16_384
+"""Number and size of the blocks that are read of a file, spread evenly: some in every layer."""
 
 
 def weights_id(path: str) -> str:
-    """Hash what decides the answers of a model."""
+    """Fingerprint the files that decide a model's answers."""
     folder = Path(path)
-    found = [_seen(file) for file in _files(folder)]
+    found = [_fingerprint(file) for file in _files(folder)]
     return content_id("weights", found or path)
 
 
@@ -169,18 +168,18 @@ def _files(folder: Path) -> Iterator[Path]:
         yield folder
     elif folder.is_dir():
         for file in sorted(folder.iterdir()):
-            if file.suffix in DECIDING or file.name in BESIDE:
+            if file.suffix in WEIGHT_SUFFIXES or file.name in MODEL_FILES:
                 yield file
 
 
-def _seen(file: Path) -> list[Any]:
+def _fingerprint(file: Path) -> list[Any]:
     """Return a file's size and the hash of some of its blocks."""
     size = file.stat().st_size
     digest = hashlib.sha256()
     with file.open("rb") as data:
-        for look in range(LOOKS):
-            data.seek(look * max(0, size - BLOCK) // (LOOKS - 1), os.SEEK_SET)
-            digest.update(data.read(BLOCK))
-            if size <= BLOCK:
+        for block in range(N_BLOCKS):
+            data.seek(block * max(0, size - BLOCK_BYTES) // (N_BLOCKS - 1), os.SEEK_SET)
+            digest.update(data.read(BLOCK_BYTES))
+            if size <= BLOCK_BYTES:
                 break
     return [size, digest.hexdigest()]

@@ -1,17 +1,13 @@
-"""From outcomes to tables: every number with its interval, and the difference to its control.
+"""Result tables: every score with its interval, and the difference to its control.
 
-Promises: computed from stored outcomes alone; the same outcomes give the same bytes. A benchmark
-that an arm was not asked on is an error, never an empty cell.
-
->>> print(markdown(tables(outcome_rows, seed=0)))   # doctest: +SKIP
-
-What the arms of a loop can answer: which are held against which, and what the paper asked.
-
-Promises: every question follows from the arms that there are; an arm that has no control is in no
-question. The order of arms is theirs.
+`questions` derives the comparisons from the available arms, with those of the paper named; an arm
+without a control is in no question, and arms keep their order. `tables` computes them from stored
+outcomes alone; the same outcomes give the same bytes. An arm without samples of a benchmark is an
+error, never an empty cell.
 
 >>> [question.name for question in questions(["seed-reanswered", "merge-0..1"])]
 ['rounds']
+>>> print(markdown(tables(entries, benches=["humaneval+"], seed=0)))   # doctest: +SKIP
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,22 +21,22 @@ from evolcoder.text import visible
 
 @dataclass(frozen=True, slots=True)
 class ArmPair:
-    """An arm and what it is held against."""
+    """An arm and its control."""
 
     arm: str
     """The arm."""
     control: str
-    """Its control; the arm itself where it is the control of others."""
+    """Its control; the arm itself if it is a control."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something that arms answer."""
+    """A comparison of arms."""
 
     name: str
-    """Short, for files."""
+    """Short name, for files."""
     title: str
-    """In words, with what in the paper it stands beside."""
+    """The question, with the paper's table or figure."""
     pairs: tuple[ArmPair, ...]
     """Arms with their controls, controls first."""
 
@@ -64,26 +60,26 @@ def _rounds(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
 
 
 def _untouched(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
-    """Hold all arms of the first question against the student that learnt nothing."""
+    """Compare all arms of the first question with the untrained student."""
     students = [arm for arm in arms if arm.base == STUDENT]
     ordered = [*students, *(arm for arm in _plain(arms) if arm not in students)]
     return tuple(ArmPair(str(arm), str(students[0])) for arm in ordered) if students else ()
 
 
 def _plain(arms: Sequence[Arm]) -> list[Arm]:
-    """Return those of the main run, whole; not a round alone."""
-    plain = [a for a in arms if (a.run, a.match, a.proof, a.without) == (MAIN, None, None, ())]
+    """Return the unfiltered arms of the main run, except single rounds."""
+    plain = [a for a in arms if (a.run, a.match, a.row_filter, a.without) == (MAIN, None, None, ())]
     return [arm for arm in plain if arm.base in {STUDENT, SEED, REANSWERED} or arm.rounds[1:]]
 
 
 def _quantity(arms: Sequence[Arm], match: MatchedOn) -> Question:
-    mine = [arm for arm in arms if arm.match is match and not arm.proof and not arm.without]
+    mine = [arm for arm in arms if arm.match is match and not arm.row_filter and not arm.without]
     title = f"Complexity or quantity, at equal {match}? (the paper's Table 5)"
     return Question(f"equal-{match}", title, _against(mine))
 
 
 def _against(arms: Sequence[Arm]) -> tuple[ArmPair, ...]:
-    """Hold all arms against the re-answered seeds, or the seeds where those are not there."""
+    """Compare all arms with the re-answered seeds, or with the seeds if those are missing."""
     controls = [arm for base in (REANSWERED, SEED) for arm in arms if arm.base == base]
     if not controls:
         return ()
@@ -100,14 +96,14 @@ def _heuristic(arm: Arm) -> Arm:
 
 
 def _verification(arm: Arm) -> Arm:
-    return replace(arm, proof=None)
+    return replace(arm, row_filter=None)
 
 
-def _without(arms: Sequence[Arm], plainer: Callable[[Arm], Arm]) -> tuple[ArmPair, ...]:
-    """Hold each arm against the one that lacks what is asked about."""
+def _without(arms: Sequence[Arm], to_control: Callable[[Arm], Arm]) -> tuple[ArmPair, ...]:
+    """Compare each arm with the one that lacks the feature in question."""
     found: dict[ArmPair, None] = {}
     for arm in arms:
-        control = plainer(arm)
+        control = to_control(arm)
         if control != arm and control in arms:
             found[ArmPair(str(control), str(control))] = None
             found[ArmPair(str(arm), str(control))] = None
@@ -119,7 +115,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True, slots=True)
 class TableEntry:
-    """What is known of one arm."""
+    """The data of one arm."""
 
     arm: str
     """Its name."""
@@ -138,7 +134,7 @@ class TableCell:
     estimate: Estimate
     """Its score."""
     difference: Difference | None
-    """Less its control; None for the control itself."""
+    """Difference to its control; None for the control itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +144,7 @@ class TableRow:
     arm: str
     """Its name."""
     control: str
-    """What it is held against."""
+    """Its control."""
     n_rows: int
     """Rows that it was trained on."""
     n_tokens: int
@@ -159,24 +155,24 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The answer to one question."""
+    """The table of one question."""
 
     question: Question
-    """What was asked."""
+    """The question."""
     benches: tuple[str, ...]
     """Its columns."""
     lines: tuple[TableRow, ...]
     """Its arms."""
 
     def as_plain(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return the table as plain data."""
         return asdict(self)
 
 
 def tables(
     entries: Sequence[TableEntry], *, benches: Sequence[str], seed: int
 ) -> tuple[Table, ...]:
-    """Answer every question that these arms answer, on these benchmarks."""
+    """Compute a table for every question of these arms, on these benchmarks."""
     by_name = {entry.arm: entry for entry in entries}
     resamplers = {bench: _resampler(entries, bench, seed) for bench in benches}
     cells: dict[tuple[ArmPair, str], TableCell] = {}
@@ -198,7 +194,7 @@ def tables(
 
 
 def _resampler(entries: Sequence[TableEntry], bench: str, seed: int) -> Resampler:
-    """Draw the problems that the first arm has; an arm that lacks one of them is an error."""
+    """Return a resampler over the first arm's problems; another arm must have all of them."""
     first = entries[0].outcomes[bench]
     problems = sorted(next(iter(first.values())))
     return Resampler(problems, seed=seed)
@@ -223,12 +219,12 @@ def markdown(found: Sequence[Table]) -> str:
 def _markdown(table: Table) -> str:
     seeds = sorted({c.estimate.n_seeds for line in table.lines for c in line.cells.values()})
     heads = ["arm", "rows", "tokens", "seeds", *table.benches]
-    said = (
+    caption = (
         f"pass@1 in % with its 95 % interval over problems{_over(seeds)}; below it the difference "
         "to the control named in brackets, paired by problem."
     )
     bars = f"| --- | {' | '.join(['---:'] * (len(heads) - 1))} |"
-    top = [f"### {table.question.title}", "", said, "", f"| {' | '.join(heads)} |", bars]
+    top = [f"### {table.question.title}", "", caption, "", f"| {' | '.join(heads)} |", bars]
     lines = [*top, *map(_row, table.lines), ""]
     return "\n".join(lines)
 
@@ -241,10 +237,10 @@ def _over(seeds: Sequence[int]) -> str:
 
 def _row(line: TableRow) -> str:
     n_seeds = {cell.estimate.n_seeds for cell in line.cells.values()}
-    held = "" if line.arm == line.control else f"<br>[{line.control}]"
+    control = "" if line.arm == line.control else f"<br>[{line.control}]"
     cells = [_text(cell) for cell in line.cells.values()]
     counts = [f"{line.n_rows:,}", f"{line.n_tokens:,}", "/".join(map(str, sorted(n_seeds)))]
-    return f"| {' | '.join([f'{line.arm}{held}', *counts, *cells])} |"
+    return f"| {' | '.join([f'{line.arm}{control}', *counts, *cells])} |"
 
 
 def _text(cell: TableCell) -> str:

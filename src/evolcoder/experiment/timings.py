@@ -1,21 +1,18 @@
-"""How long each step of a loop took, how busy the GPUs were in it, and both as a table.
+"""Duration and GPU utilization of the steps of a loop, and both as a table.
 
-Promises: a step is noted when it has ended well, and not before; a share of the GPUs is None on a
-machine without one. Stages of one run go on side by side, so their seconds are told within the
-step that holds them and never added up; nor are those of a step that went on beside others.
+A step is stored when it has succeeded. Stages of one run overlap, so their seconds are shown within
+their step and never added up; concurrent steps are excluded from the total.
 
->>> with Clock(store, print).timed("train", "merge-0..1, seed 0"):   # doctest: +SKIP
+Utilization is read from NVML twice a second, as the mean over all GPUs that this process may use:
+the share of time in which at least one kernel ran, which says nothing about its efficiency. NVML
+settings are never changed. Without an NVIDIA GPU, or if NVML refuses, utilization is None and
+nothing fails.
+
+>>> with StepTimer(store, print).timed("train", "merge-0..1, seed 0"):   # doctest: +SKIP
 ...     train()
-
-How busy the GPUs of this machine are, read from NVIDIA's own library twice a second.
-
-Promises: reads and never changes a setting; without such a GPU, or where the library refuses, the
-share is None and nothing fails. Busy is what NVML calls utilization: the share of time in which at
-least one kernel ran, not how well it ran; the mean over all GPUs that this process may use.
-
->>> with watching() as watch:   # doctest: +SKIP
+>>> with monitor_gpus() as usage:   # doctest: +SKIP
 ...     work()
->>> watch.busy                  # doctest: +SKIP
+>>> usage.busy                      # doctest: +SKIP
 0.93
 """
 
@@ -33,9 +30,9 @@ from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
 
-EVERY_S = 0.5
+POLL_S = 0.5
 LIBRARY = "libnvidia-ml.so.1"
-_FINE = 0
+_NVML_SUCCESS = 0
 
 
 class _Utilization(ctypes.Structure):
@@ -47,21 +44,22 @@ class GpuMonitor:
 
     def __init__(self, library: Any, visible: str | None) -> None:  # noqa: ANN401 - a C library
         self._library = library
-        n_cards = ctypes.c_uint()
-        if library.nvmlInit_v2() != _FINE or library.nvmlDeviceGetCount_v2(ctypes.byref(n_cards)):
+        n_gpus = ctypes.c_uint()
+        if library.nvmlInit_v2() or library.nvmlDeviceGetCount_v2(ctypes.byref(n_gpus)):
             raise OSError("NVML does not start")
-        self._handles = [self._handle(n) for n in _wanted(visible, n_cards.value)]
+        self._handles = [self._handle(n) for n in _gpu_indices(visible, n_gpus.value)]
 
     def __len__(self) -> int:
         return len(self._handles)
 
     def busy(self) -> float | None:
-        """Return the mean share of the last moment in which a kernel ran, in 0 to 1."""
+        """Return the current mean utilization, 0 to 1."""
         found = []
         for handle in self._handles:
-            seen = _Utilization()
-            if self._library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(seen)) == _FINE:
-                found.append(seen.gpu / 100)
+            rates = _Utilization()
+            code = self._library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(rates))
+            if code == _NVML_SUCCESS:
+                found.append(rates.gpu / 100)
         return sum(found) / len(found) if found else None
 
     def _handle(self, index: int) -> ctypes.c_void_p:
@@ -71,7 +69,7 @@ class GpuMonitor:
         return handle
 
 
-def cards() -> GpuMonitor | None:
+def find_gpus() -> GpuMonitor | None:
     """Return the GPUs of this machine, or None."""
     try:
         found = GpuMonitor(ctypes.CDLL(LIBRARY), os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -80,70 +78,69 @@ def cards() -> GpuMonitor | None:
     return found if len(found) else None
 
 
-class GpuWatch:
-    """What was seen so far."""
+class GpuUsage:
+    """Samples of GPU utilization."""
 
     def __init__(self) -> None:
-        self.seen: list[float] = []
+        self.samples: list[float] = []
 
     @property
     def busy(self) -> float | None:
-        """Mean share in 0 to 1; None where nothing was seen."""
-        seen = self.seen[:]
-        return sum(seen) / len(seen) if seen else None
+        """Mean utilization, 0 to 1; None without samples."""
+        samples = self.samples[:]
+        return sum(samples) / len(samples) if samples else None
 
 
 @contextmanager
-def watching(
-    find: Callable[[], GpuMonitor | None] = cards, *, every_s: float = EVERY_S
-) -> Iterator[GpuWatch]:
-    """Look at the GPUs again and again, in a thread, while the context lasts."""
-    watch, found = GpuWatch(), find()
+def monitor_gpus(
+    find: Callable[[], GpuMonitor | None] = find_gpus, *, every_s: float = POLL_S
+) -> Iterator[GpuUsage]:
+    """Poll GPU utilization in a thread while the context lasts."""
+    usage, found = GpuUsage(), find()
     if found is None:
-        yield watch
+        yield usage
         return
     ended = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not ended.wait(every_s):
             if (share := found.busy()) is not None:
-                watch.seen.append(share)
+                usage.samples.append(share)
 
-    thread = threading.Thread(target=look, name="gpu-gauge", daemon=True)
+    thread = threading.Thread(target=poll, name="gpu-monitor", daemon=True)
     thread.start()
     try:
-        yield watch
+        yield usage
     finally:
         ended.set()
         thread.join()
 
 
-def _wanted(visible: str | None, n_cards: int) -> Sequence[int]:
-    """Read CUDA_VISIBLE_DEVICES where it lists indices; where it names cards, take them all."""
+def _gpu_indices(visible: str | None, n_gpus: int) -> Sequence[int]:
+    """Parse the indices of CUDA_VISIBLE_DEVICES; return all GPUs if it contains UUIDs."""
     parts = [part.strip() for part in visible.split(",")] if visible else []
     if not parts or not all(part.isdigit() for part in parts):
-        return range(n_cards)
-    return [int(part) for part in parts if int(part) < n_cards]
+        return range(n_gpus)
+    return [int(part) for part in parts if int(part) < n_gpus]
 
 
 T = TypeVar("T")
-BESIDE = "beside other steps"
-"""Detail of a step that went on while others did: its time is part of theirs."""
-
-MOMENT_S = 0.5
-"""Waits that are shorter are not told."""
+CONCURRENT = "beside other steps"
+"""Detail of a concurrent step, whose time is part of other steps' time. Stored; never change it."""
+MIN_WAIT_S = 0.5
+"""Shorter waits are not stored."""
 
 
 @dataclass(slots=True)
 class StepTime:
-    """What a step says of itself, beside its time."""
+    """What a step adds to its record."""
 
     detail: str = ""
-    """More in words."""
+    """More information."""
 
 
 class StepTimer:
-    """Notes the steps of one loop in its database."""
+    """Stores the steps of one loop in its database."""
 
     def __init__(self, store: LoopStore, say: Callable[[str], None]) -> None:
         self._store = store
@@ -151,35 +148,35 @@ class StepTimer:
 
     @contextmanager
     def timed(self, kind: str, name: str) -> Iterator[StepTime]:
-        """Say that a step begins, and note it when it has ended well."""
+        """Report the start of a step, and store it when it has succeeded."""
         self._say(f"{kind} {name}")
-        began, noted = time.monotonic(), StepTime()
-        with watching() as watch:
-            yield noted
+        began, step = time.monotonic(), StepTime()
+        with monitor_gpus() as usage:
+            yield step
         seconds = round(time.monotonic() - began, 2)
-        self._store.add_step(StoredStep(kind, name, seconds, noted.detail, watch.busy))
+        self._store.add_step(StoredStep(kind, name, seconds, step.detail, usage.busy))
 
     @contextmanager
-    def up(self, serving: AbstractContextManager[T], what: str) -> Iterator[T]:
-        """Serve while the context lasts; how long it takes to start is a step."""
+    def serving(self, server: AbstractContextManager[T], what: str) -> Iterator[T]:
+        """Keep a server running while the context lasts; its start is stored as a step."""
         with ExitStack() as stack:
             with self.timed("serve", what):
-                served = stack.enter_context(serving)
+                served = stack.enter_context(server)
             yield served
 
     @contextmanager
-    def waited(self, until: str) -> Iterator[None]:
-        """Note a wait for something that goes on beside, if it took a moment."""
+    def waiting(self, until: str) -> Iterator[None]:
+        """Store a wait for a background step, unless it is short."""
         began = time.monotonic()
-        with watching() as watch:
+        with monitor_gpus() as usage:
             yield
         seconds = round(time.monotonic() - began, 2)
-        if seconds >= MOMENT_S:
-            self._store.add_step(StoredStep("wait", f"until {until}", seconds, "", watch.busy))
+        if seconds >= MIN_WAIT_S:
+            self._store.add_step(StoredStep("wait", f"until {until}", seconds, "", usage.busy))
 
 
-def stages_of(folder: Path) -> str:
-    """Say how long a run was at each stage of its newest round."""
+def stage_seconds(folder: Path) -> str:
+    """Describe the seconds of each stage of a run's last round."""
     with RunStore.read(folder) as store:
         rounds = store.meta(SECONDS_META, SecondsFacts) or {}
     stages = rounds[max(rounds, key=int)] if rounds else {}
@@ -187,20 +184,20 @@ def stages_of(folder: Path) -> str:
 
 
 def table(steps: Sequence[StoredStep]) -> str:
-    """Return steps as a table, with the whole time and the GPUs' idle share of it at the end."""
+    """Return steps as a table; the last line has the total time and GPU utilization."""
     lines = ["| step | of | seconds | GPU busy |", "| --- | --- | ---: | ---: |"]
     for step in steps:
-        told = step.kind == "evolve" or step.detail == BESIDE
-        name = f"{step.name} ({step.detail})" if told and step.detail else step.name
+        has_detail = step.detail and (step.kind == "evolve" or step.detail == CONCURRENT)
+        name = f"{step.name} ({step.detail})" if has_detail else step.name
         lines.append(f"| {step.kind} | {name} | {step.seconds:.1f} | {_percent(step.busy)} |")
-    whole = sum(step.seconds for step in steps if step.detail != BESIDE)
-    lines.append(f"| all | | {whole:.1f} | {_percent(busy_share(steps))} |")
+    total = sum(step.seconds for step in steps if step.detail != CONCURRENT)
+    lines.append(f"| all | | {total:.1f} | {_percent(busy_share(steps))} |")
     return "\n".join(lines)
 
 
 def busy_share(steps: Sequence[StoredStep]) -> float | None:
-    """Return the share of all steps' time in which the GPUs computed; None where not known."""
-    known = [(s.busy, s.seconds) for s in steps if s.busy is not None and s.detail != BESIDE]
+    """Return the GPU utilization over all steps; None if unknown."""
+    known = [(s.busy, s.seconds) for s in steps if s.busy is not None and s.detail != CONCURRENT]
     seconds = sum(seconds for _, seconds in known)
     return sum(busy * seconds for busy, seconds in known) / seconds if seconds else None
 

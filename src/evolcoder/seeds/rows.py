@@ -8,8 +8,9 @@ does not change it. Rows are streamed.
 0
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from evolcoder.config.load import SeedsConfig
 from evolcoder.ids import content_id
@@ -24,6 +25,22 @@ LINEAGE = ("id", "root", "parent")
 def read_rows(path: str) -> Iterator[Row]:
     """Read a file or Hub data set, detecting the format of each row; raises SeedsError."""
     return (row_of(source.value) for source in rows_of(SeedsConfig(path=path)))
+
+
+class PlacedRow(NamedTuple):
+    """A row with its location."""
+
+    place: str
+    """Location, such as `data.jsonl line 7`."""
+    row: Row
+    """The row."""
+
+
+def read_placed_rows(paths: Sequence[str]) -> Iterator[PlacedRow]:
+    """Read several files or Hub data sets in order; raises SeedsError."""
+    for path in paths:
+        for source in rows_of(SeedsConfig(path=path)):
+            yield PlacedRow(f"{path} {source.place}", row_of(source.value))
 
 
 def row_of(value: object) -> Row:

@@ -1,8 +1,9 @@
-"""The model that training starts from: a folder, a Hub id or a GGUF file, ready for its method.
+"""Loads the base model of a training: a folder, a Hub id or a GGUF file.
 
-Promises: full weights come in float32, which the optimizer needs to add small steps; a GGUF file is
-de-quantized and is then an ordinary model that can be saved. What cannot be loaded is one line. A
-pickle is not read, and code that a model brings is not run, unless the user trusts it by name.
+Full weights are loaded in float32, which the optimizer needs for small updates. A GGUF file is
+de-quantized into an ordinary model that can be saved. A base that cannot be loaded is a TrainError
+of one line. Pickled weights are not read, and a model's own Python code is not run, unless
+`TrustSettings` allows it.
 """
 
 import json
@@ -24,25 +25,25 @@ from evolcoder.training.recipe import Recipe
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-"""Endings of weights that are pickles, which can run what their maker wants."""
+"""Suffixes of pickled weights, which can run arbitrary code."""
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
-MOST_INDEX_MB = 64
+MAX_INDEX_MB = 64
 WHY_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class TrustSettings:
-    """What a base may do that its maker could misuse."""
+    """Features of a base that allow arbitrary code."""
 
     pickled_weights: bool = False
-    """Read weights that are a pickle, by PyTorch's restricted reader."""
+    """Read pickled weights, with PyTorch's restricted unpickler."""
     remote_code: bool = False
     """Run Python code that comes with the model or its tokenizer."""
 
 
-WARY = TrustSettings()
-"""None of it."""
+NO_TRUST = TrustSettings()
+"""The default: neither pickles nor code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,15 @@ class BaseModel:
     """A model and its tokenizer."""
 
     spec: str
-    """How the user named it."""
+    """Its name as given by the user."""
     model: Any
-    """The causal language model, an adapter on it where the method asks for one."""
+    """The causal language model, with an adapter for the methods `lora` and `qlora`."""
     tokenizer: Any
-    """Its tokenizer, with a token to pad with."""
+    """Its tokenizer, with a padding token."""
 
 
 def need_packages() -> None:
-    """Say what to install, if something is missing."""
+    """Raise TrainError with what to install, if a package is missing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise TrainError(
@@ -67,19 +68,19 @@ def need_packages() -> None:
         )
 
 
-def load_tokenizer(spec: str, trust: TrustSettings = WARY) -> Any:
-    """Load the base's tokenizer alone."""
+def load_tokenizer(spec: str, trust: TrustSettings = NO_TRUST) -> Any:
+    """Load the base's tokenizer."""
     from transformers import AutoTokenizer
 
-    place, named = _place_of(spec)
+    place, named = _loader_arguments(spec)
     with _loading(spec, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
             place, trust_remote_code=trust.remote_code, **named
         )
         if named:
-            tokenizer.eos_token = _end_in_gguf(spec, tokenizer)
-    if not trust.remote_code and _stands_in(tokenizer):
-        raise TrainError(_has_code(spec, "tokenizer"))
+            tokenizer.eos_token = _gguf_eos_token(spec, tokenizer)
+    if not trust.remote_code and _is_substitute(tokenizer):
+        raise TrainError(_remote_code_refused(spec, "tokenizer"))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -90,9 +91,9 @@ def load(
     recipe: Recipe,
     *,
     on_gpu: bool,
-    trust: TrustSettings = WARY,
+    trust: TrustSettings = NO_TRUST,
 ) -> BaseModel:
-    """Load the base and put an adapter on it where the recipe asks for one."""
+    """Load the base, and add an adapter for the methods `lora` and `qlora`."""
     import torch
     from transformers import AutoModelForCausalLM, set_seed
 
@@ -100,8 +101,8 @@ def load(
     check_weights(spec, trust)
     tokenizer = load_tokenizer(spec, trust)
     dtype = torch.float32 if recipe.method == "full" or not on_gpu else torch.bfloat16
-    place, named = _place_of(spec)
-    more = {"quantization_config": _four_bits()} if recipe.method == "qlora" else {}
+    place, named = _loader_arguments(spec)
+    more = {"quantization_config": _four_bit_config()} if recipe.method == "qlora" else {}
     with _loading(spec, "model"):
         model = AutoModelForCausalLM.from_pretrained(
             place,
@@ -114,7 +115,7 @@ def load(
             **more,
         )
         if named:
-            model = _plain(model)
+            model = _unquantized_copy(model)
     model.config.use_cache = False
     if recipe.method != "full":
         model = _with_adapter(model, recipe, spec)
@@ -122,21 +123,21 @@ def load(
 
 
 def check_weights(spec: str, trust: TrustSettings) -> None:
-    """Refuse a base whose weights, or whose adapter's, are a pickle."""
-    place, named = _place_of(spec)
+    """Refuse a base with pickled weights, or with a pickled adapter."""
+    place, named = _loader_arguments(spec)
     if trust.pickled_weights or named:
         return
     folder = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib's may raise
     name = _pickle_in(folder) if folder.is_dir() else _pickle_on_hub(spec)
     if name is not None:
         raise TrainError(
-            f"--base {spec}: its weights are a pickle ({name}), which could run what its maker "
-            f"wants; convert it to safetensors, or trust it with --allow-pickled-weights"
+            f"--base {spec}: its weights are a pickle ({name}), which can run arbitrary code; "
+            f"convert it to safetensors, or allow it with --allow-pickled-weights"
         )
 
 
 def _pickle_in(folder: Path) -> str | None:
-    """Name the pickle that a loader would take the weights of a folder from, if there is one."""
+    """Return the pickle that a loader would read the weights of a folder from, if any."""
     names = sorted(path.name for path in folder.iterdir())
     pickles = [name for name in names if name.endswith(PICKLES)]
     if ADAPTER in names and ADAPTER_WEIGHTS not in names:
@@ -147,18 +148,18 @@ def _pickle_in(folder: Path) -> str | None:
 
 
 def _shards(index: Path) -> list[str]:
-    """Return the files that an index of weights names."""
+    """Return the files of a weights index."""
     if not index.exists():
         return []
     try:
-        found = json.loads(read_text(index, max_mb=MOST_INDEX_MB, error=TrainError))
+        found = json.loads(read_text(index, max_mb=MAX_INDEX_MB, error=TrainError))
         return [str(name) for name in found["weight_map"].values()]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise TrainError(f"--base {index.parent}: {INDEX} names no weights: {error!r}") from error
 
 
 def _pickle_on_hub(spec: str) -> str | None:
-    """Name the pickle of an adapter on the Hub, which transformers would take by itself."""
+    """Return the pickle of an adapter on the Hub, which transformers would load by itself."""
     from transformers.utils import cached_file
 
     quietly = {"_raise_exceptions_for_missing_entries": False}
@@ -166,12 +167,12 @@ def _pickle_on_hub(spec: str) -> str | None:
         is_adapter = cached_file(spec, ADAPTER, **quietly) is not None
         is_safe = not is_adapter or cached_file(spec, ADAPTER_WEIGHTS, **quietly) is not None
     except (OSError, ValueError):
-        return None  # to load it fails as well, and says why
+        return None  # loading fails too, with the reason
     return None if is_safe else "adapter_model.bin"
 
 
-def save_plain(spec: str, folder: Path) -> None:
-    """Write a base as an ordinary model in float32, so that a GGUF file is de-quantized once."""
+def save_float32(spec: str, folder: Path) -> None:
+    """Write a base as an ordinary float32 model, so that a GGUF file is de-quantized once."""
     need_packages()
     base = load(spec, Recipe(), on_gpu=False)
     base.model.config.use_cache = True
@@ -180,7 +181,7 @@ def save_plain(spec: str, folder: Path) -> None:
 
 
 def cast_files(folder: Path, dtype: str) -> None:
-    """Bring saved weights to another number format; a sharded model is saved as it is trained."""
+    """Convert saved weights to another dtype; FSDP saves a model in its training dtype."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -196,13 +197,13 @@ def cast_files(folder: Path, dtype: str) -> None:
         atomic.write_text(config, text, inside=folder, error=TrainError)
 
 
-def without_adapter(model: Any) -> Any:
-    """Add an adapter into the weights that it stands on."""
+def merge_adapter(model: Any) -> Any:
+    """Merge an adapter into its base weights."""
     return model.merge_and_unload()
 
 
-def _place_of(spec: str) -> tuple[str, dict[str, str]]:
-    """Return what a loader takes: a folder or Hub id, and the GGUF file in it where it is one."""
+def _loader_arguments(spec: str) -> tuple[str, dict[str, str]]:
+    """Return the folder or Hub id for a loader, and the option that names a GGUF file in it."""
     if not spec.endswith(".gguf"):
         return spec, {}
     path = Path(os.path.realpath(os.path.expanduser(spec)))  # noqa: PTH111 - pathlib's may raise
@@ -213,8 +214,8 @@ def _place_of(spec: str) -> tuple[str, dict[str, str]]:
     return str(path.parent), {"gguf_file": path.name}
 
 
-def _end_in_gguf(spec: str, tokenizer: Any) -> str:
-    """Return the token that the file itself names as the end; the loader does not ask it."""
+def _gguf_eos_token(spec: str, tokenizer: Any) -> str:
+    """Return the end token of a GGUF file, which the loader does not read."""
     from gguf import GGUFReader
 
     path = os.path.expanduser(spec)  # noqa: PTH111 - pathlib's may raise
@@ -224,8 +225,8 @@ def _end_in_gguf(spec: str, tokenizer: Any) -> str:
     return str(tokenizer.convert_ids_to_tokens(int(field.contents())))
 
 
-def _plain(model: Any) -> Any:
-    """Copy de-quantized weights into a model that does not remember where they came from."""
+def _unquantized_copy(model: Any) -> Any:
+    """Copy de-quantized weights into a model without quantization state, which can be saved."""
     from transformers import AutoModelForCausalLM
 
     config = model.config
@@ -237,11 +238,11 @@ def _plain(model: Any) -> Any:
     return plain
 
 
-def _four_bits() -> Any:
+def _four_bit_config() -> Any:
     if find_spec("bitsandbytes") is None:
         raise TrainError(
             "method qlora needs bitsandbytes, which is not installed: pip install bitsandbytes, "
-            "or take --set method=lora"
+            "or use --set method=lora"
         )
     import torch
     from transformers import BitsAndBytesConfig
@@ -275,8 +276,8 @@ def _with_adapter(model: Any, recipe: Recipe, spec: str) -> Any:
     return get_peft_model(model, config)
 
 
-def _stands_in(tokenizer: Any) -> bool:
-    """Tell whether this is not the tokenizer that a base names, which needs code to be run."""
+def _is_substitute(tokenizer: Any) -> bool:
+    """Whether the loader substituted another class for a tokenizer that needs its own code."""
     auto_map = tokenizer.init_kwargs.get("auto_map")
     found = auto_map.get("AutoTokenizer") if isinstance(auto_map, dict) else auto_map
     named = [found] if isinstance(found, str) else found if isinstance(found, list | tuple) else []
@@ -284,24 +285,24 @@ def _stands_in(tokenizer: Any) -> bool:
     return bool(wanted) and type(tokenizer).__name__.removesuffix("Fast") not in wanted
 
 
-def _has_code(spec: str, part: str) -> str:
+def _remote_code_refused(spec: str, part: str) -> str:
     return (
-        f"--base {spec}: its {part} comes with Python code of its own; name another base, "
-        f"or have the code run with --allow-remote-code"
+        f"--base {spec}: its {part} comes with Python code of its own; use another base, "
+        f"or allow the code with --allow-remote-code"
     )
 
 
 @contextmanager
 def _loading(spec: str, part: str) -> Iterator[None]:
-    """Turn what loaders raise into one line."""
+    """Turn a loader's exception into a TrainError of one line."""
     try:
         yield
     except Exception as error:
-        said = str(error) or type(error).__name__
-        if "trust_remote_code" in said:
-            raise TrainError(_has_code(spec, part)) from error
-        hint = "name a folder with config.json and safetensors, a Hub id, or a GGUF file"
-        if "safetensors" in said and part == "model":
+        message = str(error) or type(error).__name__
+        if "trust_remote_code" in message:
+            raise TrainError(_remote_code_refused(spec, part)) from error
+        hint = "use a folder with config.json and safetensors, a Hub id, or a GGUF file"
+        if "safetensors" in message and part == "model":
             hint += "; --allow-pickled-weights reads pickles"
-        why = one_line(said, WHY_CHARS)
+        why = one_line(message, WHY_CHARS)
         raise TrainError(f"--base {spec}: its {part} cannot be loaded: {why}; {hint}") from error

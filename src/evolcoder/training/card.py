@@ -1,8 +1,8 @@
-"""The model card: what the next reader must know of a trained model.
+"""Writes the model card of a trained model.
 
-Promises: everything in it is data that was handed in or measured; the same facts give the same
-bytes. The licence is what the user says, and `unknown` until then: base, data and the models that
-wrote the data bear on it.
+The card contains only given or measured facts; the same facts give the same bytes. The user states
+the licence, since base, data and the models that wrote the data bear on it; otherwise it is
+`unknown`.
 """
 
 from collections.abc import Iterable
@@ -31,53 +31,53 @@ class ScoreLine(Section):
 
 
 class CardNotes(Section):
-    """What only the one who ordered the training knows; a file may hold it."""
+    """Facts that the training cannot know; may be read from a file (`--notes`)."""
 
     run: str = ""
     """Id or folder of the run that made the rows."""
     arms: tuple[str, ...] = ()
-    """Names of the experiment's arms that these rows stand for, such as `merge-0..3`."""
+    """The experiment's arms with these rows, such as `merge-0..3`."""
     scores: tuple[ScoreLine, ...] = ()
-    """Scores of this model, if it has been scored."""
+    """Scores of this model, if any."""
     license: str = "unknown"
     """Licence of the weights, as the Hub writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCardFacts:
-    """What the training itself knows."""
+    """Facts that the training knows."""
 
     title: str
     """Name of the model."""
     base: str
-    """What it was trained from."""
+    """The base model."""
     method: str
     """`full`, `lora` or `qlora`."""
     is_adapter: bool
-    """Whether the folder holds an adapter alone, to be loaded on top of the base."""
+    """Whether the folder holds only an adapter, to be loaded on top of the base."""
     template: Template
-    """How it has to be asked."""
+    """Its prompt template."""
     data: tuple[tuple[str, object], ...]
-    """Names and values that say what it was trained on."""
+    """Names and values that describe the training data."""
     recipe: tuple[tuple[str, object], ...]
-    """Every knob."""
+    """Every setting."""
     result: tuple[tuple[str, object], ...]
-    """What was measured."""
+    """Measurements."""
     versions: tuple[tuple[str, str], ...]
-    """Names and versions of what made it."""
+    """Names and versions of packages."""
 
 
 def card(facts: ModelCardFacts, notes: CardNotes) -> str:
-    """Write the card: YAML for the Hub, then Markdown for people."""
+    """Write the card: YAML for the Hub, then Markdown."""
     parts = (
         f"---\n{yaml.safe_dump(_head(facts, notes), sort_keys=False)}---",
         f"# {one_line(facts.title, 100)}",
         f"`{facts.base}`, fine-tuned ({facts.method}) on coding tasks by evolcoder. "
         + ("This folder holds an adapter; load it on top of the base." if facts.is_adapter else ""),
         _table("Scores", ("benchmark", "metric", "score", "95 %"), _scores(notes)),
-        _asking(facts.template),
+        _prompt(facts.template),
         _table("Data", ("what", "value"), [*_origin(notes), *facts.data]),
-        _table("Training", ("knob", "value"), facts.recipe),
+        _table("Training", ("setting", "value"), facts.recipe),
         _table("Measured", ("what", "value"), facts.result),
         _table("Versions", ("what", "version"), facts.versions),
     )
@@ -94,12 +94,12 @@ def _head(facts: ModelCardFacts, notes: CardNotes) -> dict[str, object]:
     }
 
 
-def _asking(template: Template) -> str:
-    """Show the prompt that the model was trained with."""
+def _prompt(template: Template) -> str:
+    """Describe the prompt that the model was trained with."""
     shown = template.wrap("{task}").replace("```", "'''")
     around = "" if template.raw else ", inside the chat template of the tokenizer"
     return (
-        f"## How to ask it\n\nTemplate `{template.name}`{around}; score it with "
+        f"## Prompt\n\nTemplate `{template.name}`{around}; score it with "
         f"`evolcoder eval --template {template.name}`.\n\n```text\n{shown}\n```"
     )
 

@@ -1,9 +1,10 @@
-"""The folder of a training: whose it is, whether it is finished, and its card.
+"""The folder of a training: its settings, its outcome and its model card.
 
-Promises: a folder belongs to one training; other rows, another base or another recipe are refused
-by name. The outcome is written when the weights are all there, so a folder that has one is whole.
+A folder belongs to one training: other rows, another base or another recipe are refused, and the
+error names the differing keys. The outcome is written after the weights, so a folder with an
+outcome is complete.
 
->>> finish(Path("out"), outcome, Notes(scores=scores))   # doctest: +SKIP
+>>> finish(Path("out"), outcome, CardNotes(scores=scores))   # doctest: +SKIP
 """
 
 import json
@@ -23,34 +24,34 @@ from evolcoder.training.card import CardNotes, ModelCardFacts, card
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
 CARD_NAME = "README.md"
-MOST_MB = 16
-"""Largest file of settings or of an outcome."""
+MAX_MB = 16
+"""Maximum size of a settings or outcome file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What a training is."""
+    """The settings of a training; `base`, `rows` and `recipe` identify it."""
 
     base: str
-    """What it starts from."""
+    """The base model."""
     rows: str
     """Hash of all rows' tokens, in order."""
     recipe: Mapping[str, Any]
-    """Every knob."""
+    """Every setting of the recipe."""
     facts: tuple[tuple[str, object], ...]
-    """Names and values about the data, for the card; they do not decide."""
+    """Names and values about the data, for the card."""
     versions: tuple[tuple[str, str], ...]
-    """Names and versions, for the card; they do not decide."""
+    """Names and versions of packages, for the card."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """What came of it."""
+    """The outcome of a training."""
 
     folder: str
-    """Where the model is."""
+    """Folder of the model."""
     n_rows: int
-    """Rows that were learnt."""
+    """Rows that were trained on."""
     n_bad: int
     """Rows that were left out."""
     n_steps: int
@@ -62,19 +63,19 @@ class TrainingOutcome:
     last_loss: float
     """Mean loss of the last tenth of the steps."""
     tokens_per_s: float
-    """Rows' tokens per second, first steps left out."""
+    """Rows' tokens per second, without the first steps."""
     mfu: float | None
-    """Share of the device's peak; None where it is not known."""
+    """Model FLOPs utilization, 0 to 1; None if the device's peak is unknown."""
     peak_mb: int
-    """Most memory in use at once."""
+    """Peak memory."""
     waste: float
     """Share of the computed tokens that was padding."""
     device: str
-    """What it ran on."""
+    """Name of the device."""
 
 
 def claim(folder: Path, settings: TrainingSettings) -> None:
-    """Take a folder for this training, or refuse one that another training has."""
+    """Store the settings in a new folder; refuse a folder with another training."""
     path = folder / SETTINGS_NAME
     if not path.exists():
         _write(path, asdict(settings))
@@ -85,17 +86,17 @@ def claim(folder: Path, settings: TrainingSettings) -> None:
     if differing:
         raise TrainError(
             f"{folder}: holds a training with other values of {', '.join(differing)}; "
-            f"give the same ones to go on with it, or another --out"
+            f"use the same values to resume it, or another --out"
         )
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the training in a folder has ended and its model is there."""
+    """Whether the training in a folder is finished."""
     return (folder / OUTCOME_NAME).exists()
 
 
-def finished(folder: Path) -> TrainingOutcome:
-    """Return the outcome of the finished training in a folder."""
+def read_outcome(folder: Path) -> TrainingOutcome:
+    """Return the outcome of a finished training."""
     data = _read(folder / OUTCOME_NAME)
     try:
         return TypeAdapter(TrainingOutcome).validate_python(data)
@@ -106,7 +107,7 @@ def finished(folder: Path) -> TrainingOutcome:
 
 
 def finish(folder: Path, outcome: TrainingOutcome, notes: CardNotes) -> None:
-    """Write outcome and card; call it again with scores, and the card has them."""
+    """Write outcome and card; a later call with scores adds them to the card."""
     _write(folder / OUTCOME_NAME, asdict(outcome))
     text = card(_facts(folder, outcome), notes)
     atomic.write_text(folder / CARD_NAME, text, inside=folder, error=TrainError)
@@ -153,11 +154,11 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(read_text(path, max_mb=MOST_MB, error=TrainError))
+        data = json.loads(read_text(path, max_mb=MAX_MB, error=TrainError))
     except (ValueError, RecursionError) as error:
-        raise TrainError(f"{path}: is no JSON: {error}; take another --out") from error
+        raise TrainError(f"{path}: is no JSON: {error}; use another --out") from error
     if not isinstance(data, dict):
-        raise TrainError(f"{path}: holds a {type(data).__name__}; take another --out")
+        raise TrainError(f"{path}: holds a {type(data).__name__}; use another --out")
     return data
 
 

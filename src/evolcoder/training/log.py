@@ -1,7 +1,7 @@
-"""What a training leaves while it goes on: a line per step, and checkpoints known to be whole.
+"""The log and the checkpoints of a running training.
 
-Promises: a step is in the log once, whatever was killed and gone on with; a checkpoint counts only
-when all of it was on the disk.
+The log has one line per step; a step is in it once, however often the training was resumed. A
+checkpoint counts only when all of it was synced to disk.
 
 >>> [step.loss for step in read_log(Path("out"))]   # doctest: +SKIP
 [1.31, 1.12]
@@ -23,7 +23,7 @@ from evolcoder.storage import atomic
 
 LOG_NAME = "train-log.jsonl"
 COMPLETE = "complete"
-"""A file that stands in a checkpoint that was written to its end."""
+"""Marker file of a complete checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +33,28 @@ class LoggedStep:
     step: int
     """Its number, from 1."""
     n_steps: int
-    """How many there will be."""
+    """Total number of steps."""
     loss: float
-    """Mean loss of the step's answer tokens, before the step."""
+    """Mean loss of the step's answer tokens, before the update."""
     learning_rate: float
-    """Rate that it was taken with."""
+    """Learning rate of the step."""
     grad_norm: float
-    """Norm of the gradient before it was scaled down."""
+    """Norm of the gradient before clipping."""
     seconds: float
-    """Time since this session's first step began."""
+    """Seconds since this session's first step began."""
 
 
-MOST_LINE = 1 << 16
-"""Longest line of the log."""
+MAX_LINE = 1 << 16
+"""Maximum length of a log line in bytes."""
 _STEP = TypeAdapter(LoggedStep)
 
 
-def silent(step: LoggedStep) -> None:
-    """Tell nobody."""
+def ignore_step(step: LoggedStep) -> None:
+    """Do nothing."""
 
 
-def log_to(folder: Path, tell: Callable[[LoggedStep], None]) -> Any:
-    """Return a callback that writes each step's loss, and marks each checkpoint that is whole."""
+def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
+    """Return a TrainerCallback that logs each step and marks complete checkpoints."""
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -63,7 +63,7 @@ def log_to(folder: Path, tell: Callable[[LoggedStep], None]) -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.began = time.monotonic()
             if state.is_world_process_zero:
-                _keep_until(folder / LOG_NAME, state.global_step)
+                _truncate_after(folder / LOG_NAME, state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             logs = kwargs["logs"]
@@ -79,25 +79,25 @@ def log_to(folder: Path, tell: Callable[[LoggedStep], None]) -> Any:
             )
             with atomic.open_to_append(folder / LOG_NAME, inside=folder, error=TrainError) as file:
                 file.write(f"{json.dumps(asdict(step))}\n".encode())
-            tell(step)
+            on_step(step)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.is_world_process_zero:
                 path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                _sync(path)
+                _sync_files(path)
                 (path / COMPLETE).touch()
 
     return Log()
 
 
 def read_log(folder: Path) -> list[LoggedStep]:
-    """Return what the log says of each step; a line that a kill cut off is left out."""
+    """Return the logged steps; truncated lines are ignored."""
     steps = []
     path = folder / LOG_NAME
     if not path.exists():
         return []
     with open_regular(path, error=TrainError) as file:
-        while line := file.readline(MOST_LINE):
+        while line := file.readline(MAX_LINE):
             try:
                 steps.append(_STEP.validate_python(json.loads(line)))
             except (ValueError, RecursionError):
@@ -106,24 +106,24 @@ def read_log(folder: Path) -> list[LoggedStep]:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end."""
-    whole = {
+    """Return the latest complete checkpoint."""
+    complete = {
         int(number): path.parent
         for path in folder.glob(f"checkpoint-*/{COMPLETE}")
         if (number := path.parent.name.rpartition("-")[2]).isdecimal()
     }
-    return whole[max(whole)] if whole else None
+    return complete[max(complete)] if complete else None
 
 
-def _keep_until(path: Path, step: int) -> None:
-    """Take away what an earlier session logged behind the checkpoint that is gone on from."""
+def _truncate_after(path: Path, step: int) -> None:
+    """Remove lines that an earlier session logged after the checkpoint that is resumed from."""
     kept = [asdict(line) for line in read_log(path.parent) if line.step <= step]
     text = "".join(json.dumps(line) + "\n" for line in kept)
     atomic.write_text(path, text, inside=path.parent, error=TrainError)
 
 
-def _sync(folder: Path) -> None:
-    """Bring a checkpoint to the disk before it is called complete."""
+def _sync_files(folder: Path) -> None:
+    """Sync a checkpoint to disk before it is marked complete."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

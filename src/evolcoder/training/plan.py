@@ -1,19 +1,19 @@
-"""Which rows go together: steps of the optimizer, cut into parts that one device computes at once.
+"""Plans the batches of a training, and collates them into tensors.
 
-Promises: every row is seen once per epoch, in an order that the seed alone decides, and which rows
-share a step does not depend on the number of devices. All steps have the same number of parts, a
-multiple of the devices; a part holds rows of like length within the bound of tokens, or one row
-that is longer by itself, or none where a step has too few rows. Knows lengths only, and no torch.
+`plan` assigns rows to optimizer steps and cuts each step into parts (micro-batches). Every row is
+seen once per epoch, in an order that only the seed decides, and the rows of a step do not depend on
+the number of devices. All steps have the same number of parts, a multiple of the devices. A part
+has rows of similar length within the token bound, or one longer row, or no row if a step has too
+few. Planning uses lengths only, without torch.
 
->>> plan(steps_of(4, n_seen=4, rows_per_step=4, seed=0), [3, 9, 4, 8], max_tokens=18).n_parts
+`Collator` makes tensors. Tokens of one row never attend to another row. `padded`: padding follows a
+row, where causal attention does not look, so no mask is needed and the fastest kernels apply.
+`packed`: positions restart at 0 with each row, which sets the attention borders. Prompts, padding
+and filler rows have no loss.
+
+>>> steps = rows_by_step(4, n_seen=4, rows_per_step=4, seed=0)
+>>> plan(steps, [3, 9, 4, 8], max_tokens=18).n_parts
 2
-
-Parts of a plan become tensors: rows side by side, or one after another.
-
-Promises: a row's tokens never see another row's. Side by side (`padded`), what is added stands
-behind a row, where causal attention cannot look, so no mask is needed and the fastest kernels
-serve. One after another (`packed`), positions begin again at 0 with each row, and attention draws
-its borders there. No loss on prompts, padding and fillers.
 """
 
 import math
@@ -26,37 +26,38 @@ from evolcoder.ids import rng_for
 from evolcoder.training.examples import TokenizedRow
 from evolcoder.training.recipe import Layout
 
-ALIKE = 0.8
-"""A row shorter than this share of a part's longest begins a new part, if the old one is filled"""
-LEAST_FILL = 0.25
-"""to this share of the bound: padding costs less than devices that are not busy."""
+MIN_LENGTH_RATIO = 0.8
+"""A row shorter than this share of a part's longest row starts a new part, if the old one is filled
+to `MIN_FILL`."""
+MIN_FILL = 0.25
+"""Share of the token bound; below it padding costs less than idle devices."""
 Part = tuple[int, ...]
-"""Indices of the rows that one device computes at once."""
+"""Indices of the rows of one micro-batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """The whole training's order, before it begins."""
+    """The batches of a whole training."""
 
     parts: tuple[Part, ...]
-    """All parts, step after step."""
+    """All parts, by step."""
     n_parts: int
-    """Parts of each step, over all devices."""
+    """Parts per step, over all devices."""
     n_steps: int
-    """Steps of the optimizer."""
+    """Optimizer steps."""
     n_tokens: int
     """Tokens of all parts, without padding."""
     n_padded: int
-    """Tokens of all parts, padding included, where rows are padded."""
+    """Tokens of all parts in the layout `padded`, with padding."""
 
     @property
     def waste(self) -> float:
-        """Share of the computed tokens that is padding, where rows are padded."""
+        """Share of padding in the computed tokens, in the layout `padded`."""
         return 1 - self.n_tokens / self.n_padded
 
 
-def steps_of(n_rows: int, *, n_seen: int, rows_per_step: int, seed: int) -> list[list[int]]:
-    """Say which rows each step takes, until `n_seen` were seen; the last step may have fewer."""
+def rows_by_step(n_rows: int, *, n_seen: int, rows_per_step: int, seed: int) -> list[list[int]]:
+    """Return the rows of each step, `n_seen` in all; the last step may have fewer."""
     rows = list(islice(_stream(n_rows, seed), n_seen))
     return [rows[at : at + rows_per_step] for at in range(0, n_seen, rows_per_step)]
 
@@ -74,7 +75,7 @@ def plan(
 
 
 def _stream(n_rows: int, seed: int) -> Iterator[int]:
-    """Yield rows for ever, each epoch in an order of its own."""
+    """Yield rows endlessly, each epoch in another order."""
     epoch = 0
     while True:
         rows = list(range(n_rows))
@@ -84,14 +85,14 @@ def _stream(n_rows: int, seed: int) -> Iterator[int]:
 
 
 def _parts(step: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[Part]:
-    """Cut the rows of a step, longest first, into parts within the bound."""
+    """Cut the rows of a step, longest first, into parts within the token bound."""
     parts: list[Part] = []
     part: list[int] = []
     for row in sorted(step, key=lambda row: (-lengths[row], row)):
         longest = lengths[part[0]] if part else lengths[row]
         full = longest * (len(part) + 1) > max_tokens
-        unlike = lengths[row] < ALIKE * longest and longest * len(part) >= LEAST_FILL * max_tokens
-        if part and (full or unlike):
+        shorter = lengths[row] < MIN_LENGTH_RATIO * longest
+        if part and (full or (shorter and longest * len(part) >= MIN_FILL * max_tokens)):
             parts.append(tuple(part))
             part = []
         part.append(row)
@@ -99,7 +100,7 @@ def _parts(step: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list
 
 
 def _split_to(parts: list[Part], n_parts: int, lengths: Sequence[int]) -> list[Part]:
-    """Halve the parts with most tokens until there are so many; add empty ones if none is left."""
+    """Halve the largest parts until there are `n_parts`; halves of a single row may be empty."""
     parts = list(parts)
     while len(parts) < n_parts:
         at = max(range(len(parts)), key=lambda i: (len(parts[i]) > 1, _size(parts[i], lengths)))
@@ -109,7 +110,7 @@ def _split_to(parts: list[Part], n_parts: int, lengths: Sequence[int]) -> list[P
 
 
 def _size(part: Part, lengths: Sequence[int]) -> int:
-    """Count a part's tokens, padding included."""
+    """Return a part's tokens with padding."""
     return len(part) * max((lengths[row] for row in part), default=0)
 
 
@@ -119,13 +120,13 @@ if TYPE_CHECKING:
     Batch = dict[str, torch.Tensor]
 
 PART = "part"
-"""Name of the one column that a loader reads: the rows of a part."""
+"""Name of the data set's only column: the rows of a part."""
 IGNORED = -100
-"""Label without loss, as PyTorch has it."""
+"""PyTorch's label without loss."""
 
 
 class Collator:
-    """Makes the tensors of one part."""
+    """Collates one part into tensors."""
 
     def __init__(self, examples: Sequence[TokenizedRow], layout: Layout, pad_id: int) -> None:
         self._examples = examples
@@ -133,7 +134,7 @@ class Collator:
         self._pad_id = pad_id
 
     def __call__(self, items: "list[dict[str, Part]]") -> "Batch":
-        """Make tensors out of the one part that a loader hands over."""
+        """Collate the single part of a loader's batch; `rows` holds the row indices."""
         part = items[0][PART]
         rows = [self._examples[index] for index in part] or [self._examples[0]]
         batch = self._packed(rows) if self._layout == "packed" else self._padded(rows)
@@ -142,7 +143,7 @@ class Collator:
         return {**batch, "rows": _tensor(list(part))}
 
     def _padded(self, rows: Sequence[TokenizedRow]) -> "Batch":
-        """ids, positions and labels, each rows x longest."""
+        """Ids, positions and labels, each of shape (rows, longest row)."""
         longest = max(row.n_tokens for row in rows)
         ids, labels = [], []
         for row in rows:
@@ -157,7 +158,7 @@ class Collator:
         }
 
     def _packed(self, rows: Sequence[TokenizedRow]) -> "Batch":
-        """ids, positions and labels, each 1 x all tokens; the first of a row is never a target."""
+        """Ids, positions and labels, each of shape (1, tokens); a row's first token has no loss."""
         ids = [token for row in rows for token in (*row.prompt, *row.answer)]
         places = [place for row in rows for place in range(row.n_tokens)]
         labels = [label for row in rows for label in (IGNORED, *_labels(row)[1:])]

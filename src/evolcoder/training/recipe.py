@@ -1,7 +1,7 @@
-"""How a model is trained, as data: presets by name, and every knob with what it means.
+"""The recipe of a training: its settings, and presets by name.
 
-Promises: a recipe decides a training whole, together with the base, the rows and the packages'
-versions. What it does not decide is how fast the training goes on a given machine.
+Recipe, base, rows and package versions decide a training completely, except its speed on a given
+machine.
 
 >>> recipe_of("wizardcoder", {"seed": 1}).batch_rows
 512
@@ -21,52 +21,52 @@ Layout = Literal["padded", "packed"]
 
 
 class Recipe(Section):
-    """Every knob of one training."""
+    """The settings of one training."""
 
     method: Method = "full"
-    """All weights, a low-rank adapter, or such an adapter over a base in four bits."""
+    """All weights, a low-rank adapter, or such an adapter on a base in four bits."""
     template: str = "wizardcoder"
-    """Name of the evaluation's template that stands around each task."""
+    """Name of evaluation's prompt template."""
     epochs: float = Field(3.0, gt=0)
-    """How often each row is seen; not read where `steps` is set."""
+    """Passes over the rows; ignored if `steps` is set."""
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; left out, `epochs` decides."""
     batch_rows: int = Field(64, ge=1)
     """Rows per optimizer step, over all devices."""
     learning_rate: float = Field(1e-5, gt=0)
-    """Highest learning rate."""
+    """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    """How the rate falls after the warm-up."""
+    """Learning rate schedule after the warm-up."""
     warmup_steps: int = Field(10, ge=0)
-    """Optimizer steps in which the rate rises from 0."""
+    """Optimizer steps in which the learning rate rises from 0."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this norm."""
+    """Gradient clipping norm."""
     max_length: int = Field(2048, ge=8)
-    """Longest row in tokens, prompt and answer together."""
+    """Maximum tokens of a row, prompt and answer together."""
     bad_rows: Literal["refuse", "drop"] = "refuse"
-    """Whether a row without answer, or with too many tokens, ends the training or is left out."""
+    """Refuse or drop rows without task or answer, or with too many tokens."""
     layout: Layout = "padded"
-    """Rows of like length side by side, or one after another in a row with masks between them."""
+    """Pad rows of similar length to a batch, or pack rows into one sequence with masks between."""
     micro_tokens: int = Field(16_384, ge=8)
-    """Most tokens, padding included, that one device computes at once."""
+    """Maximum tokens of a micro-batch, with padding."""
     checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, a third slower."""
+    """Gradient checkpointing: less memory, a third slower."""
     kernels: Literal["auto", "none"] = "auto"
-    """Use liger-kernel's layers on a GPU where it is installed."""
+    """`auto` uses liger-kernel's layers on a GPU if it is installed."""
     deterministic: bool = False
-    """Use only GPU kernels that give the same bits each time; slower."""
+    """Use only deterministic GPU kernels; slower."""
     lora_rank: int = Field(32, ge=1)
     """Rank of the adapter; its scale is twice the rank."""
     merge: bool = False
-    """Whether an adapter is added into the base's weights when it is done."""
+    """Merge the adapter into the base's weights at the end."""
     save_every: int = Field(100, ge=1)
     """Optimizer steps between checkpoints."""
     save_dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Number format of the weights that are written in the end."""
+    """Number format of the saved weights."""
     seed: int = Field(0, ge=0)
-    """Root of all randomness: order of rows, adapter's first weights, dropout."""
+    """Root of all randomness: order of rows, initial adapter weights, dropout."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -85,9 +85,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_length": 2048,
         "checkpointing": True,
     },
-    # Up to about 3B parameters: a few thousand rows shall make a hundred steps and more.
+    # Up to about 3B parameters: a few thousand rows should give a hundred steps or more.
     "small": {"epochs": 2.0, "batch_rows": 64, "learning_rate": 1e-5, "warmup_steps": 10},
-    # Adapters take a higher rate.
+    # Adapters need a higher learning rate.
     "small-lora": {
         "method": "lora",
         "epochs": 2.0,
@@ -100,7 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def recipe_of(preset: str, changes: Mapping[str, Any]) -> Recipe:
-    """Return a preset with some keys changed; the first fault becomes one line."""
+    """Return a preset with some keys changed; an invalid value is a ConfigError of one line."""
     if preset not in PRESETS:
-        raise TrainError(f"--preset {preset}: not known; known are {', '.join(PRESETS)}")
+        raise TrainError(f"--preset {preset}: unknown; known are {', '.join(PRESETS)}")
     return validate_as(Recipe, {**PRESETS[preset], **changes}, where="recipe")

@@ -1,8 +1,8 @@
-"""Several GPUs: the launcher's configuration that we write, and the command that starts it.
+"""Training on several GPUs of one machine: accelerate's configuration and launch command.
 
-Promises: full weights are sharded (FSDP2), adapters are copied to every GPU (their gradients are
-small); the plan of rows is the same on any number of devices, so losses agree but for rounding.
-Starts nothing by itself, and speaks of one machine.
+Full weights are sharded (FSDP2); adapters are replicated on every GPU, since their gradients are
+small. The batch plan does not depend on the number of devices, so losses agree except for rounding.
+Starts no process itself.
 """
 
 import os
@@ -18,17 +18,17 @@ CONFIG_NAME = "accelerate.yaml"
 
 
 def n_devices() -> int:
-    """Return how many processes train together; the launcher says it to each."""
+    """Return the number of training processes, which the launcher sets."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes the files (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def launcher_config(recipe: Recipe, n_gpus: int) -> str:
-    """Write what `accelerate launch` reads."""
+    """Return the YAML configuration of `accelerate launch`."""
     sharded = recipe.method == "full"
     config: dict[str, object] = {
         "compute_environment": "LOCAL_MACHINE",
@@ -52,6 +52,6 @@ def launcher_config(recipe: Recipe, n_gpus: int) -> str:
 
 
 def launch_command(config: Path, arguments: Sequence[str]) -> list[str]:
-    """Return the command that runs this program's `train` once per device."""
+    """Return the command that runs `evolcoder train` once per device."""
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
     return [*launch, "-m", "evolcoder.cli.main", "train", *arguments]

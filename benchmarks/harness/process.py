@@ -1,8 +1,8 @@
-"""Runs one command to its end, with what it cost.
+"""Runs one command to its end, and measures its cost.
 
-Promises: processor time is that of the whole process tree, as far as its processes were waited for;
-memory is the largest resident size of any one process of it. A command that fails, or takes longer
-than its limit, has a `failure`; nothing is raised.
+Processor time is that of the whole process tree, as far as its processes were waited for; memory is
+the largest resident size of any one of its processes. A command that fails, or exceeds its time
+limit, has a `failure`; nothing is raised.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A venv of its own for every competitor, under .bench/, made once with venv and pip.
+"""Makes a venv for every competitor under .bench/, once, with venv and pip.
 
-Promises: what `*/pins/NAME.txt` says is what is in the venv; changed pins make it anew. A
-competitor that cannot be installed is a `VenvError` with pip's last line.
+A venv contains what `*/pins/NAME.txt` lists; changed pins rebuild it. A competitor that cannot be
+installed is a `VenvError` with pip's last line.
 """
 
 import hashlib

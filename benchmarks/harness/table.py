@@ -1,4 +1,4 @@
-"""Markdown tables, and targets with what was reached of them."""
+"""Markdown tables, and targets with the measured values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
