@@ -20,9 +20,14 @@ from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
 from evolcoder.seeds.sources import rows_of
 from evolcoder.storage.run_store import RunStore
 
+if TYPE_CHECKING:
+    from evolcoder.dedup.embedders import Embedder
+
 Compare = Literal["task", "row"]
 LINEAGE = ("id", "root", "parent", "round")
 """Columns that identify a row of our own exports."""
+Evidence = Sequence[Mapping[str, object]]
+"""Hits of a row, as plain data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +104,6 @@ def _passed(row: Row) -> bool:
     return any(
         verdict.check is Check.TESTS and verdict.kind == "passed" for verdict in row.verdicts
     )
-
-
-if TYPE_CHECKING:
-    from evolcoder.dedup.embedders import Embedder
-
-Evidence = Sequence[Mapping[str, object]]
-"""Hits of a row, as plain data."""
 
 
 @dataclass(frozen=True, slots=True)
