@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from test_rounds import Wayward, dump, open_store
 
 import toys
 from evolcoder.errors import EngineError, SandboxError
@@ -14,7 +15,6 @@ from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
 from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
-from test_pipeline import Wayward, dump, open_store
 
 
 class Rule:
