@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.files import clean_file, drops_path
+from evolcoder.deduplication.files import clean_file, drops_path
 
 
 def main() -> None:

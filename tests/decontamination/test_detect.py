@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dedup.hashing import Hashing
+from deduplication.hashing import Hashing
 from evolcoder.code.functions import functions_of
 from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
@@ -14,8 +14,8 @@ from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import as_dict, page, table
-from evolcoder.dedup.files import clean_file, drops_path
-from evolcoder.dedup.rows import LeakCounts, rows_of_file
+from evolcoder.deduplication.files import clean_file, drops_path
+from evolcoder.deduplication.rows import LeakCounts, rows_of_file
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 

@@ -14,10 +14,10 @@ from dataclasses import asdict
 from itertools import chain
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.files import external_documents, similarity_of
-from evolcoder.dedup.find import Duplicate, find_duplicates
-from evolcoder.dedup.rows import (
+from evolcoder.deduplication.embedders import Embedder
+from evolcoder.deduplication.files import external_documents, similarity_of
+from evolcoder.deduplication.find import Duplicate, find_duplicates
+from evolcoder.deduplication.rows import (
     CleaningSummary,
     Evidence,
     LeakCounts,

@@ -1,0 +1,239 @@
+"""Finds exact, near and semantic duplicates.
+
+| kind | similarity |
+| --- | --- |
+| exact | equal folded texts |
+| near | Jaccard index of the texts' word 3-grams |
+| meaning | cosine of embeddings |
+
+Documents are processed in order of precedence (`Corpus.precedence`); each is dropped if it is
+similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
+candidates: similarity is computed on the texts themselves, and the most similar match is reported.
+Texts that mention different languages are duplicates only if identical. A task and its own parent
+are never compared.
+
+The result depends on documents and seed, not on the order of arrival. Memory is about 550 bytes per
+document; time is O(n log n) plus one comparison per candidate pair.
+
+>>> documents = [Document("a", "Sort the list."), Document("b", "sort  the list.")]
+>>> [(d.id, d.match, d.kind.value) for d in find_duplicates(documents, Similarity(), seed=0)]
+[('b', 'a', 'exact')]
+"""
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from evolcoder.deduplication.corpus import Corpus, Document
+from evolcoder.deduplication.embedders import Embedder
+from evolcoder.deduplication.minhash import LshIndex, MinHasher, fold, jaccard, shingles
+from evolcoder.deduplication.vector_index import VectorIndex
+from evolcoder.text import one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHINGLE_CACHE_CHARS = 8 << 20
+"""Size of the shingle cache, in characters of text."""
+EXCERPT_CHARS = 300
+"""Maximum length of the excerpts in a `Duplicate`."""
+
+
+class DuplicateKind(StrEnum):
+    """Kinds of duplicates. Values are stored and reported; never rename one."""
+
+    EXACT = "exact"
+    NEAR = "near"
+    MEANING = "meaning"
+
+
+class Matcher(Protocol):
+    """Finds one kind of duplicates."""
+
+    kind: DuplicateKind
+    """The kind."""
+    threshold: float
+    """Minimum similarity of a duplicate."""
+    lsh: LshIndex
+    """Proposes candidates."""
+
+    def similarity(self, one: int, other: int) -> float:
+        """Return the similarity of two documents, from 0 to 1."""
+        ...
+
+
+class ExactMatcher:
+    """Matches equal folded texts."""
+
+    kind = DuplicateKind.EXACT
+    threshold = 1.0
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._digests = corpus.digests()
+        self.lsh = LshIndex(self._digests[:, :1])
+
+    def similarity(self, one: int, other: int) -> float:
+        """Compare all 128 bits of the hashes; the index uses only half of them."""
+        return float(np.array_equal(self._digests[one], self._digests[other]))
+
+
+class NearMatcher:
+    """Matches texts with a high Jaccard index of shingles."""
+
+    kind = DuplicateKind.NEAR
+
+    def __init__(self, corpus: Corpus, keys: "NDArray[np.uint64]", threshold: float) -> None:
+        self.threshold = threshold
+        self.lsh = LshIndex(keys)
+        self._corpus = corpus
+        self._cache: OrderedDict[int, tuple[frozenset[str], int]] = OrderedDict()
+        self._chars = 0
+
+    def similarity(self, one: int, other: int) -> float:
+        """Return the exact Jaccard index."""
+        return jaccard(self._shingles(one), self._shingles(other))
+
+    def _shingles(self, number: int) -> frozenset[str]:
+        if number in self._cache:
+            self._cache.move_to_end(number)
+            return self._cache[number][0]
+        text = self._corpus.read(number).text
+        found = shingles(fold(text))
+        self._cache[number] = found, len(text)
+        self._chars += len(text)
+        while self._chars > SHINGLE_CACHE_CHARS and len(self._cache) > 2:
+            self._chars -= self._cache.popitem(last=False)[1][1]
+        return found
+
+
+class EmbeddingMatcher:
+    """Matches texts with a high cosine of embeddings."""
+
+    kind = DuplicateKind.MEANING
+
+    def __init__(self, vectors: VectorIndex, threshold: float, seed: int) -> None:
+        self.threshold = threshold
+        self.lsh = LshIndex(vectors.keys(threshold, seed))
+        self._vectors = vectors
+
+    def similarity(self, one: int, other: int) -> float:
+        """Return the cosine."""
+        return self._vectors.cosine(one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """Thresholds by kind; None or False disables a kind."""
+
+    exact: bool = True
+    """Whether equal texts are duplicates."""
+    near: float | None = 0.8
+    """Minimum Jaccard index of shingles."""
+    meaning: float | None = None
+    """Minimum cosine of embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A dropped document and the kept one that it duplicates."""
+
+    number: int
+    """Number of the document in the order of arrival, from 0."""
+    id: str
+    """Id of the document."""
+    match: str
+    """Id of the kept document."""
+    match_number: int
+    """Number of the kept document."""
+    kind: DuplicateKind
+    """Kind of duplicate."""
+    similarity: float
+    """Similarity, from 0 to 1."""
+    seen: str
+    """Excerpt of the document's text, on one line."""
+    match_seen: str
+    """Excerpt of the kept document's text, on one line."""
+
+
+def find_duplicates(
+    documents: Iterable[Document],
+    thresholds: Similarity,
+    *,
+    seed: int,
+    embedder: Embedder | None = None,
+) -> Iterator[Duplicate]:
+    """Yield the duplicates, in order of precedence; `meaning` requires an embedder."""
+    with ExitStack() as stack:
+        corpus = stack.enter_context(Corpus())
+        signatures = MinHasher(thresholds.near, seed) if thresholds.near is not None else None
+        for document in documents:
+            folded = corpus.add(document)
+            if signatures is not None:
+                signatures.add(folded)
+        if len(corpus) < 2:
+            return
+        order: list[int] = corpus.precedence().tolist()
+        matchers: list[Matcher] = [ExactMatcher(corpus)] if thresholds.exact else []
+        if signatures is not None:
+            matchers.append(NearMatcher(corpus, signatures.keys(), signatures.threshold))
+        if thresholds.meaning is not None and embedder is not None:
+            vectors = VectorIndex(corpus, embedder, order)
+            stack.callback(vectors.close)
+            matchers.append(EmbeddingMatcher(vectors, thresholds.meaning, seed))
+        yield from _deduplicate(corpus, order, matchers)
+
+
+def _deduplicate(corpus: Corpus, order: list[int], matchers: list[Matcher]) -> Iterator[Duplicate]:
+    """Process documents by precedence: each is reported as a duplicate or kept."""
+    places = array("i", bytes(4 * len(order)))
+    for place, number in enumerate(order):
+        places[number] = place
+        found = None if corpus.is_external(number) else _match(corpus, number, places, matchers)
+        if found is not None:
+            yield found
+            continue
+        for matcher in matchers:
+            matcher.lsh.add(number)
+
+
+def _match(
+    corpus: Corpus, number: int, places: "array[int]", matchers: list[Matcher]
+) -> Duplicate | None:
+    """Return the most similar kept document, by the first matcher that has one."""
+    for matcher in matchers:
+        matches = [
+            (similarity, -places[other], other)
+            for other in matcher.lsh.candidates(number)
+            if not corpus.is_parent_and_child(number, other)
+            and (similarity := matcher.similarity(number, other)) >= matcher.threshold
+            and (
+                matcher.kind is DuplicateKind.EXACT
+                or not corpus.mention_different_languages(number, other)
+            )
+        ]
+        if matches:
+            similarity, _, other = max(matches)
+            return _duplicate(corpus, number, other, matcher.kind, similarity)
+    return None
+
+
+def _duplicate(
+    corpus: Corpus, number: int, other: int, kind: DuplicateKind, similarity: float
+) -> Duplicate:
+    mine, theirs = corpus.read(number), corpus.read(other)
+    return Duplicate(
+        number,
+        mine.id,
+        theirs.id,
+        other,
+        kind,
+        round(similarity, 6),
+        one_line(mine.text, EXCERPT_CHARS),
+        one_line(theirs.text, EXCERPT_CHARS),
+    )
