@@ -122,7 +122,7 @@ def kind(request, tmp_path):
 
 
 @pytest.mark.parametrize("change", damage.ANY)
-def test_a_foreign_or_damaged_file_is_refused(kind, tmp_path, change, capsys):
+def test_a_foreign_or_invalid_file_is_refused(kind, tmp_path, change, capsys):
     """It is refused in one line and not modified."""
     path = tmp_path / kind.name
     damage.ANY[change](path)
@@ -134,7 +134,7 @@ def test_a_foreign_or_damaged_file_is_refused(kind, tmp_path, change, capsys):
     message = refused(kind, tmp_path)
     if before is not None:
         assert path.read_bytes() == before
-    if "damaged" in message:
+    if ": damaged: " in message:
         assert kind.remedy in message
 
 

@@ -229,8 +229,8 @@ def test_a_login_in_the_address_of_a_hub_is_not_shown(
     said += call(capsys, "clean", seeds, "--against", "mbpp", "--detectors", "ngrams")
     said += call(capsys, "clean", seeds, "--against", "ds1000", "--detectors", "ngrams")
     assert (said[0], said[6]) == (2, 2)
-    assert "HF_ENDPOINT" in said[2]
-    assert "HF_ENDPOINT" in said[8]
+    assert "correct HF_ENDPOINT" in said[2]
+    assert "correct HF_ENDPOINT" in said[8]
     assert [text for text in said if LOGIN in str(text) or "Traceback" in str(text)] == []
 
 

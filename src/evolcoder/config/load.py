@@ -52,6 +52,47 @@ from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.safe_repr import safe_repr
 from evolcoder.text import without_logins
 
+__all__ = [
+    "FREE_TO_CHANGE",
+    "TASK_PLACEHOLDER",
+    "BudgetConfig",
+    "CleanConfig",
+    "Config",
+    "EliminateConfig",
+    "EvolveConfig",
+    "EvolverConfig",
+    "ExampleConfig",
+    "ExportConfig",
+    "ExportFormat",
+    "HeuristicConfig",
+    "JudgeConfig",
+    "ModelConfig",
+    "Price",
+    "RespondConfig",
+    "ResponderConfig",
+    "Section",
+    "SeedsConfig",
+    "ServerConfig",
+    "TrafficConfig",
+    "VerifyConfig",
+    "differing_keys",
+    "load",
+    "load_as",
+    "parse_yaml",
+    "validate",
+    "validate_as",
+]
+
+FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "cache")
+"""Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
+are cleaned again."""
+
+NAMED_SECTIONS = ("servers", "prices")
+"""Sections whose keys are names chosen by the user."""
+_INVALID_CHARACTER = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
+"""NUL, and surrogates that stand for no byte. U+DC80 to U+DCFF are allowed: Python's
+surrogateescape uses them for bytes of file names that are not UTF-8."""
+S = TypeVar("S", bound=Section)
 MAX_MB = 4
 """Largest YAML file that is read."""
 MAX_DEPTH = 100
@@ -113,50 +154,6 @@ class _SizeCounter:
     def _end(self, anchor: str | None, before: int) -> None:
         if anchor is not None:
             self._sizes[anchor] = self._n_values - before
-
-
-__all__ = [
-    "FREE_TO_CHANGE",
-    "TASK_PLACEHOLDER",
-    "BudgetConfig",
-    "CleanConfig",
-    "Config",
-    "EliminateConfig",
-    "EvolveConfig",
-    "EvolverConfig",
-    "ExampleConfig",
-    "ExportConfig",
-    "ExportFormat",
-    "HeuristicConfig",
-    "JudgeConfig",
-    "ModelConfig",
-    "Price",
-    "RespondConfig",
-    "ResponderConfig",
-    "Section",
-    "SeedsConfig",
-    "ServerConfig",
-    "TrafficConfig",
-    "VerifyConfig",
-    "differing_keys",
-    "load",
-    "load_as",
-    "parse_yaml",
-    "validate",
-    "validate_as",
-]
-
-FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "cache")
-"""Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
-are cleaned again."""
-
-
-NAMED_SECTIONS = ("servers", "prices")
-"""Sections whose keys are names chosen by the user."""
-_INVALID_CHARACTER = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
-"""NUL, and surrogates that stand for no byte. U+DC80 to U+DCFF are allowed: Python's
-surrogateescape uses them for bytes of file names that are not UTF-8."""
-S = TypeVar("S", bound=Section)
 
 
 def _no_null_section(value: object) -> object:

@@ -23,6 +23,10 @@ MAX_CALLS = 20
 """Maximum number of calls that are written out as a problem's tests."""
 MAX_CALL_CHARS = 400
 """Maximum length of such a call; longer inputs are not quoted in practice."""
+MIN_WORDS = 3
+"""If there are fewer words before the first example call, the whole prompt is used."""
+_DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
+_CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,6 @@ class BenchmarkText:
         text = found[-1] if found else self.prompt
         prose = _CALL.split(text, maxsplit=1)[0].strip()
         return prose if len(prose.split()) >= MIN_WORDS else text.strip()
-
-
-MIN_WORDS = 3
-"""If there are fewer words before the first example call, the whole prompt is used."""
-_DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
-_CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
 
 
 def benchmark_texts(benchmark: str, problems: Iterable[Problem]) -> tuple[BenchmarkText, ...]:

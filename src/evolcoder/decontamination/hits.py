@@ -17,6 +17,9 @@ from enum import StrEnum
 from evolcoder.decontamination.execution.agreement import is_plain
 from evolcoder.decontamination.execution.search import PassedProblem
 
+SEEN_CHARS = 500
+"""Maximum length of `Hit.seen`."""
+
 
 class Detector(StrEnum):
     """Contamination detectors. Values are stored and reported; never rename one."""
@@ -79,10 +82,6 @@ class Hit:
     (execution)."""
     mark: SpanMark = SpanMark.CONCLUSIVE
     """Whether it is evidence of a leak."""
-
-
-SEEN_CHARS = 500
-"""Maximum length of `Hit.seen`."""
 
 
 class DropRule(StrEnum):

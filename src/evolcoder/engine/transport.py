@@ -41,6 +41,28 @@ ADDRESS_DELAY_S = 0.25
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int]]
+CONNECT_S = 30.0
+"""Connect timeout; a host that is down does not refuse connections."""
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_COMPRESSED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+MAX_BYTES = 8 * 1024 * 1024
+"""Maximum size of a body; model answers are far smaller."""
+KEEP_ALIVE_S = 4.0
+"""How long idle connections are kept: less than uvicorn's 5 s."""
+MAX_MESSAGE_CHARS = 300
+"""Maximum characters of an error message."""
+_UNTRUSTED_CERTIFICATE = (
+    "presents an untrusted TLS certificate; set SSL_CERT_FILE to the certificate of its issuer, "
+    "or correct the URL"
+)
+_NO_TLS = "does not accept our TLS connection; for a server without TLS, write http:// in its URL"
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_HEADERS = {
+    "User-Agent": f"evolcoder/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+"""Sent with every request. Decompression would cost more than the bandwidth it saves."""
 
 
 class CannotConnectError(Exception):
@@ -107,12 +129,6 @@ def _tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-CONNECT_S = 30.0
-"""Connect timeout; a host that is down does not refuse connections."""
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_COMPRESSED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class HttpError(Exception):
@@ -347,26 +363,6 @@ def _decompress(body: bytes, max_bytes: int) -> bytes:
     if not decompressor.eof:
         raise PartialResponseError("the compressed body is truncated")
     return plain
-
-
-MAX_BYTES = 8 * 1024 * 1024
-"""Maximum size of a body; model answers are far smaller."""
-KEEP_ALIVE_S = 4.0
-"""How long idle connections are kept: less than uvicorn's 5 s."""
-MAX_MESSAGE_CHARS = 300
-"""Maximum characters of an error message."""
-_UNTRUSTED_CERTIFICATE = (
-    "presents an untrusted TLS certificate; set SSL_CERT_FILE to the certificate of its issuer, "
-    "or correct the URL"
-)
-_NO_TLS = "does not accept our TLS connection; for a server without TLS, write http:// in its URL"
-_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-_HEADERS = {
-    "User-Agent": f"evolcoder/{__version__}",
-    "Accept": "*/*",
-    "Accept-Encoding": "identity",
-}
-"""Sent with every request. Decompression would cost more than the bandwidth it saves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ _SANDBOX_MODULES = (
     "evolcoder.grading.answers",
     "evolcoder.decontamination.execution.kappa",
 )
+MAX_PLAIN_SIZE = 5
+"""Maximum size of a solution that is too simple to be evidence of copying."""
+_IGNORED_NODES = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
 
 
 class Agreement:
@@ -127,11 +130,6 @@ def _is_value(line: bytes) -> bool:
 def _varies(known: ReferenceAnswers) -> bool:
     """Whether the reference returns different values."""
     return len({line for _, line in known}) > 1
-
-
-MAX_PLAIN_SIZE = 5
-"""Maximum size of a solution that is too simple to be evidence of copying."""
-_IGNORED_NODES = (ast.Module, ast.Load, ast.Store, ast.Del, ast.arguments, ast.arg, ast.FunctionDef)
 
 
 def solution_size(reference: str) -> int:
