@@ -1,4 +1,4 @@
-"""Arms are what their names say, whatever the order in which rows came."""
+"""An arm's rows follow from its name, in any order of the input rows."""
 
 import random
 from dataclasses import replace
@@ -46,7 +46,7 @@ def rows_of(n_seeds, n_rounds, *, said="own"):
 
 
 FOUND = (("passed", 0.9), ("failed", 0.9), ("passed", 0.2), ("passed", 0.5))
-"""What tests found of every fourth lineage: sound, failed, too weak, just strong enough."""
+"""Test verdicts of every fourth lineage: validated, failed, too weak, just strong enough."""
 
 RAN = ("passed", "error", "passed")
 """How the programs of every third lineage ended."""
@@ -82,7 +82,7 @@ def chosen(*names, sources=None, seed=0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_reads_back_to_itself(name):
-    """An arm's name says all that it is."""
+    """An arm's name describes it completely."""
     assert Arm.read(str(Arm.read(name))) == Arm.read(name)
     assert sorted(str(Arm.read(name)).split("~")) == sorted(name.split("~"))
 
@@ -102,13 +102,13 @@ def test_a_name_reads_back_to_itself(name):
     ],
 )
 def test_what_is_no_arm_is_refused(name):
-    """The error shows how an arm is written."""
+    """The error shows the syntax of arms."""
     with pytest.raises(ConfigError, match="arms: "):
         Arm.read(name)
 
 
 def test_each_arm_holds_the_rows_that_it_names():
-    """Rounds, answers, verification and heuristics are as the name says."""
+    """Rounds, answers, verification and heuristics follow from the name."""
     found = chosen(
         "seed",
         "seed-reanswered",
@@ -139,7 +139,7 @@ def test_each_arm_holds_the_rows_that_it_names():
 
 
 def test_sample_matched_arms_have_equal_sizes_and_share_lineages():
-    """Every one has as many rows as the smallest, of the same seeds where it has them."""
+    """Each has as many rows as the smallest arm, of the same seeds where it has them."""
     found = chosen(
         "seed@samples", "round-1@samples", "round-3@samples", "merge-0..3@samples", "round-2"
     )
@@ -155,7 +155,7 @@ def test_sample_matched_arms_have_equal_sizes_and_share_lineages():
 @given(n_seeds=st.integers(5, 40), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_token_matched_arms_are_within_a_row_of_the_smallest(n_seeds, seed):
-    """None is over the smallest arm's tokens, and none is short of them by a whole row."""
+    """No arm exceeds the smallest arm's tokens, or is short of them by a whole row."""
     names = [f"{base}@tokens" for base in ("seed-reanswered", "round-1", "round-2", "merge-0..2")]
     sources = source(n_seeds, 2)
     found = chosen(*names, sources=sources, seed=seed)
@@ -167,7 +167,7 @@ def test_token_matched_arms_are_within_a_row_of_the_smallest(n_seeds, seed):
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one():
-    """Cutting an arm further takes rows away and adds none."""
+    """A smaller sample is a subset of a larger one."""
     small = chosen("merge-0..3@samples", "round-3@samples", sources=source(30))
     large = chosen("merge-0..3@samples", sources=source(30))
     fewer, more = (one["merge-0..3@samples"] for one in (small, large))
@@ -176,7 +176,7 @@ def test_a_smaller_draw_is_part_of_a_larger_one():
 
 
 def test_step_matched_arms_keep_their_rows():
-    """All rows are there; the steps are those of the smallest arm of this match."""
+    """Step-matched arms keep all rows; the steps are those of the smallest one."""
     found = chosen("merge-0..3@steps", "round-1@steps")
     assert len(found["merge-0..3@steps"].rows) > len(found["round-1@steps"].rows)
     assert {one.steps_of for one in found.values()} == {len(found["round-1@steps"].rows)}
@@ -185,7 +185,7 @@ def test_step_matched_arms_keep_their_rows():
 @given(shuffled=st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
 def test_the_order_of_rows_does_not_matter(shuffled):
-    """The same rows in any order give the same arms, to the byte that is trained on."""
+    """The same rows in any order give the same arms, byte for byte."""
     names = ("merge-0..3", "merge-0..3@samples", "round-2@samples", "round-2@tokens", "seed@tokens")
     plain, mixed = chosen(*names), chosen(*names, sources=source(shuffled=shuffled))
     assert plain == mixed
@@ -195,7 +195,7 @@ def test_the_order_of_rows_does_not_matter(shuffled):
 
 
 def test_another_seed_draws_other_rows_of_the_same_number():
-    """The draw depends on the seed; whole arms do not."""
+    """A sample depends on the seed; complete arms do not."""
     names = ("merge-0..3@samples", "round-1@samples", "merge-0..3")
     a, b = chosen(*names, seed=1), chosen(*names, seed=2)
     assert a["merge-0..3@samples"].digest != b["merge-0..3@samples"].digest
@@ -204,7 +204,7 @@ def test_another_seed_draws_other_rows_of_the_same_number():
 
 
 def test_an_arm_without_rows_or_run_is_named():
-    """A round that was never made and a run that is not there are the user's to mend."""
+    """A missing round or run is a ConfigError."""
     with pytest.raises(ConfigError, match="round-9 has no rows"):
         chosen("round-9")
     with pytest.raises(ConfigError, match="no run 'other'"):

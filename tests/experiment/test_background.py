@@ -1,4 +1,4 @@
-"""What goes on jobs a loop is done once, in order, and ends with the loop."""
+"""Background jobs run once, in order, and end with the loop."""
 
 import threading
 
@@ -8,7 +8,7 @@ from evolcoder.experiment.background import BackgroundJobs
 
 
 class Work:
-    """Calls that note their names, and one that goes on until it is stopped."""
+    """Calls that record their names, and one that runs until it is stopped."""
 
     def __init__(self):
         self.done, self.begun, self.stopped = [], threading.Event(), threading.Event()
@@ -23,7 +23,7 @@ class Work:
 
 
 def test_the_most_urgent_goes_first_and_each_once():
-    """Equal ones keep their order; a name that was handed in before is not done again."""
+    """Equal priorities keep their order; a name that was submitted before does not run again."""
     work, gate = Work(), threading.Event()
     with BackgroundJobs(work.stopped.set) as jobs:
         jobs.submit("gate", gate.wait, priority=0)
@@ -36,7 +36,7 @@ def test_the_most_urgent_goes_first_and_each_once():
 
 
 def test_an_error_reaches_who_waits_and_who_leaves():
-    """Waiting raises it; so does the end, where nobody has waited."""
+    """`wait` raises the error; so does leaving the context without a wait."""
     work = Work()
     with pytest.raises(ZeroDivisionError), BackgroundJobs(work.stopped.set) as jobs:
         jobs.submit("bad", lambda: 1 / 0, priority=0)
@@ -47,7 +47,7 @@ def test_an_error_reaches_who_waits_and_who_leaves():
 
 
 def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
-    """The loop does not wait for a grading of minutes."""
+    """On an error the loop does not wait for a running job."""
     work = Work()
     with pytest.raises(KeyboardInterrupt), BackgroundJobs(work.stopped.set) as jobs:
         jobs.submit("endless", work.endless, priority=0)
@@ -59,7 +59,7 @@ def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
 
 
 def test_several_go_on_at_once_but_never_two_of_a_group():
-    """The second of a busy group waits, and one of another group that was handed in later does not."""
+    """A job of a busy group waits; a later one of another group does not."""
     work, gate = Work(), threading.Event()
     with BackgroundJobs(work.stopped.set, n_threads=2) as jobs:
         jobs.submit("a1", gate.wait, priority=0, group="a")

@@ -1,4 +1,4 @@
-"""A loop's config is checked whole, and its runs differ by what their names say."""
+"""A loop's config is checked completely, and its runs differ only by their changes."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def loaded(*overrides):
     ],
 )
 def test_a_fault_is_named_by_its_key(override, words):
-    """Unknown keys and impossible values end it before anything is made."""
+    """Unknown keys and invalid values are errors before anything is made."""
     with pytest.raises(ConfigError) as raised:
         loaded(override)
     assert words in str(raised.value)
@@ -43,7 +43,7 @@ def test_a_fault_is_named_by_its_key(override, words):
 
 @pytest.mark.parametrize("text", [None, "{", "not a tokenizer", "PIPE"])
 def test_a_tokenizer_that_cannot_be_read_is_one_line(text, tmp_path, capsys):
-    """Missing, broken or a pipe, its file is named with its key, and nothing is made."""
+    """A missing file, a broken one or a pipe is named with its key, and nothing is made."""
     pytest.importorskip("tokenizers")
     config, path = tmp_path / "loop.yaml", tmp_path / "tokenizer.json"
     config.write_text(json.dumps({"student": {"path": "weights", "tokenizer": str(path)}}))
@@ -59,7 +59,7 @@ def test_a_tokenizer_that_cannot_be_read_is_one_line(text, tmp_path, capsys):
 
 
 def test_another_run_is_the_main_one_with_what_differs():
-    """Who evolves is config: another evolver, another responder, the student itself."""
+    """A run may change the evolver or the responder, also to the student."""
     config = loaded(
         "run.evolver.model=vllm:big", "run.evolver.temperature=0.3",
         "runs.self.evolver.model=vllm:student", "runs.other.responder.model=vllm:other",
@@ -75,7 +75,7 @@ def test_another_run_is_the_main_one_with_what_differs():
 
 
 def test_arms_may_be_of_a_run_that_is_only_a_folder():
-    """And of heuristics that another run adds; what is no place of a command stays as it is."""
+    """Heuristics that another run adds are known; other braces of a command stay unchanged."""
     config = loaded(
         "arms=[old/merge-0..1~whatever, main/merge-0..1~mine]", "folders.old=runs/old",
         "runs.b.evolve.heuristics.mine={template: 'Do {task}', must_hold: nothing}",
@@ -86,7 +86,7 @@ def test_arms_may_be_of_a_run_that_is_only_a_folder():
 
 
 def test_the_control_answers_the_same_seeds_anew():
-    """Nothing but who answers round 0 changes, so its tasks are the same."""
+    """Only the responder of round 0 changes, so its tasks are the same."""
     config = loaded("run.seeds.limit=7").run
     again = rerun(config)
     assert configs.differing_keys(config.fingerprinted(), again.fingerprinted()) == [
@@ -96,7 +96,7 @@ def test_the_control_answers_the_same_seeds_anew():
 
 
 def test_the_example_is_a_valid_config():
-    """What the experiment ran with can be loaded."""
+    """The config of the experiment can be loaded."""
     config = configs.load_as(LoopConfig, EXAMPLE, [])
     assert config.run.budget.rounds == 4
     assert len(config.arms_once) == len(set(config.arms_once))

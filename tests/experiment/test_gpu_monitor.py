@@ -1,4 +1,4 @@
-"""The share of time in which the GPUs were busy, from a library that says what it is told."""
+"""GPU utilization, read from a fake NVML."""
 
 import threading
 
@@ -10,7 +10,7 @@ N_CARDS = 2
 
 
 class Library:
-    """Stands for NVIDIA's library: two cards, busy for 40 and 90 of 100."""
+    """A fake NVML: two GPUs with 40 and 90 % utilization."""
 
     def __init__(self, refuses=()):
         self.refuses = refuses
@@ -39,12 +39,12 @@ class Library:
     ("visible", "busy"), [(None, 0.65), ("1", 0.9), ("0,1", 0.65), ("GPU-abc", 0.65)]
 )
 def test_busy_is_the_mean_over_the_cards_that_may_be_used(visible, busy):
-    """Indices in CUDA_VISIBLE_DEVICES choose; names of cards choose none, so all are read."""
+    """Indices in CUDA_VISIBLE_DEVICES select GPUs; with UUIDs all are read."""
     assert timings.GpuMonitor(Library(), visible).busy() == pytest.approx(busy)
 
 
 def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
-    """Samples are taken while the context lasts; afterwards nobody looks."""
+    """Utilization is sampled only while the context lasts."""
     library = Library()
     with timings.monitor_gpus(lambda: timings.GpuMonitor(library, None), every_s=0.001) as usage:
         assert library.asked.wait(10)
@@ -53,7 +53,7 @@ def test_a_watch_keeps_what_it_sees_and_its_thread_ends():
 
 
 def test_without_a_gpu_nothing_is_known_and_nothing_fails(monkeypatch):
-    """No library, one that does not start and one that refuses to tell: the share is None."""
+    """Without NVML, or if it does not start or refuses, utilization is None."""
     monkeypatch.setattr(timings, "LIBRARY", "libno-such-thing.so.1")
     assert timings.find_gpus() is None
     with timings.monitor_gpus() as usage:

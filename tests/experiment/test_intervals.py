@@ -21,7 +21,7 @@ def by_skill(*skills):
 
 
 def test_one_seed_has_the_interval_of_a_plain_bootstrap():
-    """With nothing to draw but problems, the interval is the one that scores have."""
+    """With one training seed the interval equals that of a score."""
     mine = Resampler(PROBLEMS, seed=0).estimate("a", by_skill(24))
     plain = bootstrap([1.0] * 24 + [0.0] * 36, random.Random(0))
     assert mine.value == 0.4
@@ -42,7 +42,7 @@ def test_seeds_that_disagree_widen_the_interval():
 
 
 def test_a_difference_is_paired_by_problem():
-    """Arms that differ on four problems alone differ surely, however uncertain each score is."""
+    """Arms that differ on four problems only have a narrow difference, despite wide intervals."""
     resampler = Resampler(PROBLEMS, seed=0)
     found = resampler.difference("a", by_skill(34), "b", by_skill(24))
     alone = resampler.estimate("a", by_skill(34))
@@ -53,13 +53,13 @@ def test_a_difference_is_paired_by_problem():
 
 
 def test_an_arm_beside_its_equal_differs_by_nothing():
-    """No difference anywhere gives zero and no doubt about it."""
+    """Equal outcomes give a difference of zero with an empty interval."""
     found = Resampler(PROBLEMS, seed=0).difference("a", by_skill(24), "b", by_skill(24))
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1.0)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
-    """Numbers in a table can be made again."""
+    """The same outcomes and seed give the same numbers."""
     arms = by_skill(10, 30)
     first, again = (Resampler(PROBLEMS, seed=3).estimate("a", arms) for _ in range(2))
     assert first == again
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
 
 
 def test_a_missing_verdict_is_an_error():
-    """A problem without an outcome is never taken for a failure."""
+    """A problem without an outcome is an error, not a failure."""
     short = {0: {problem: [True] for problem in PROBLEMS[1:]}}
     with pytest.raises(BenchError, match="1 problems have no verdict"):
         Resampler(PROBLEMS, seed=0).estimate("a", short)

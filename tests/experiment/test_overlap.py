@@ -1,4 +1,4 @@
-"""The dev set shares no problem with what is reported, by id or by words."""
+"""The dev set shares no problem with the reported benchmarks, by id or by text."""
 
 import pytest
 

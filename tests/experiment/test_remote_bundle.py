@@ -1,4 +1,4 @@
-"""What another machine says of its trainings is kept, once and whole, and what it sends is bounded."""
+"""Another machine's trainings are stored once, and its files are bounded."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ WHOLE, LAST = (json.dumps(one, ensure_ascii=False).encode() for one in (FIRST, S
 
 @pytest.fixture
 def noted(tmp_path):
-    """Write what another machine says, and return the names and seconds that are kept of it."""
+    """Write another machine's trainings, and return the stored names and seconds."""
 
     def note_text(text):
         (tmp_path / "trainings.jsonl").write_bytes(text)
@@ -35,7 +35,7 @@ def kept(store):
 
 
 def test_a_training_is_noted_once_and_without_its_place(noted, tmp_path):
-    """Taken in again, with the rest of the lines, it is not counted twice; no file is no training."""
+    """Read again with further lines, a training is stored once; a missing file is no training."""
     with LoopStore.create(tmp_path / "loop") as store:
         store_trainings(store, tmp_path)
         assert store.steps() == []
@@ -47,7 +47,7 @@ def test_a_training_is_noted_once_and_without_its_place(noted, tmp_path):
 
 @pytest.mark.parametrize("n_bytes", [1, len(LAST) - 3, len(LAST) - 1])
 def test_a_last_line_that_a_kill_has_cut_is_left_out(noted, n_bytes):
-    """Also amid a letter of several bytes; what was written before it is kept."""
+    """A truncated line is ignored, also within a multi-byte character; earlier lines are stored."""
     assert noted(WHOLE + b"\n" + LAST[:n_bytes]) == [("seed, seed 0", 61.5)]
 
 
@@ -77,7 +77,7 @@ def test_a_last_line_that_a_kill_has_cut_is_left_out(noted, n_bytes):
     ],
 )
 def test_another_broken_line_is_named_and_nothing_is_noted(noted, tmp_path, text):
-    """A line that no kill can have left says where it stands."""
+    """An invalid line that is not truncated is an error with its line number."""
     with pytest.raises(BenchError) as caught:
         noted(text)
     assert str(caught.value).startswith(f"{tmp_path / 'trainings.jsonl'} line 1: no training: ")
@@ -93,7 +93,7 @@ def lines(*samples):
 
 
 def test_samples_come_back_as_they_were_sent(tmp_path):
-    """Those of a model are in a file of its name."""
+    """The samples of a model are in a file of its key."""
     sent = [{**SAMPLE, "number": n, "text": f"é{n}"} for n in range(3)]
     (tmp_path / "k.jsonl.gz").write_bytes(gzip.compress(lines(*sent)))
     (tmp_path / "notes.txt").touch()
@@ -126,7 +126,7 @@ NO_SAMPLES = {
 
 @pytest.mark.parametrize("case", NO_SAMPLES)
 def test_what_is_no_file_of_samples_is_one_line(tmp_path, case):
-    """It names the file, and the line where there are lines."""
+    """The error names the file, and the line if there are lines."""
     path = tmp_path / "k.jsonl.gz"
     path.write_bytes(NO_SAMPLES[case])
     if case == "nothing packed":
@@ -153,7 +153,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, case, monkeypatch):
-    """What is unpacked is bounded: as a line, in texts, in samples and in parts of one value."""
+    """Unpacked data is bounded: lines, texts, samples and parts of one value."""
     monkeypatch.setattr(remote_bundle, "MAX_MB", 16)
     monkeypatch.setattr(remote_bundle, "MAX_SAMPLES", 1000)
     path = tmp_path / "k.jsonl.gz"
@@ -167,7 +167,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, case, monkeypatc
 @pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
 @pytest.mark.parametrize("name", ["k.jsonl.gz", "trainings.jsonl"])
 def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path, kind, name):
-    """A folder of another machine's needs files alone."""
+    """A link in another machine's folder is refused."""
     folder = tmp_path / "back"
     folder.mkdir()
     makes = {

@@ -13,7 +13,7 @@ def kept(problem, model, passed, base, *, number=0):
 
 
 def test_a_problem_without_added_checks_and_an_empty_answer_count_on_the_base():
-    """They have no word on the base: all checks say it of the one, and the other was never run."""
+    """Samples without a base verdict count by all checks, or as failed if they were not run."""
     rows = [
         kept("plus", "a", passed=False, base=True),
         kept("plus", "b", passed=False, base=None),

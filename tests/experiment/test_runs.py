@@ -1,4 +1,4 @@
-"""A loop's runs are made once, made again where what decides them is another, and read as they are."""
+"""A loop's runs are made once, and made again if their inputs change."""
 
 from contextlib import contextmanager
 
@@ -31,7 +31,7 @@ def fill(folder, rounds):
 
 
 class Evolver:
-    """Writes a run folder, and notes what it was asked for."""
+    """Writes a run folder, and records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -43,7 +43,7 @@ class Evolver:
 
 
 class Servers:
-    """Serves nothing under the names that it is given."""
+    """Returns specs for the given names without serving."""
 
     @contextmanager
     def serving(self, models):
@@ -52,7 +52,7 @@ class Servers:
 
 @pytest.fixture
 def runs(tmp_path):
-    """Return the runs of a loop with this config, and what they asked the evolver for."""
+    """Return the runs of a loop with this config, and the calls of their evolver."""
     evolver = Evolver()
     with LoopStore.create(tmp_path / "loop") as store:
 
@@ -67,7 +67,7 @@ def runs(tmp_path):
 
 
 def test_a_run_is_looked_at_again_where_its_config_is_another(runs):
-    """Also in what decides no task, such as what is cleaned; the rounds alone are no difference."""
+    """A changed key makes a run again, also one that decides no task; the number of rounds does not."""
     make, calls = runs
     make()[1](1)
     make(run={"budget": {"rounds": 4}})[1](1)
@@ -78,7 +78,7 @@ def test_a_run_is_looked_at_again_where_its_config_is_another(runs):
 
 
 def test_weights_of_one_name_are_served_under_two(runs, tmp_path):
-    """So answers of the one are never taken for the other's; the same weights keep their name."""
+    """Different weights have different names, and equal weights keep theirs."""
     make, calls = runs
     for place in ("a", "b", "c"):
         folder = tmp_path / place / "final"
@@ -95,7 +95,7 @@ def test_weights_of_one_name_are_served_under_two(runs, tmp_path):
 
 
 def test_weights_are_told_apart_by_any_layer(tmp_path):
-    """A change of a block's length is seen wherever it is; what is no folder is its name."""
+    """A changed block is detected at any position; a name that is no path is its own fingerprint."""
     path = tmp_path / "model.safetensors"
     whole = bytes(3_000_000)
     seen = set()

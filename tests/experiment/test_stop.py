@@ -1,4 +1,4 @@
-"""Evolution ends when a paired test says that a round did harm, and every reason names the case."""
+"""Evolution ends when a paired test finds that a round did harm; every reason names the case."""
 
 import pytest
 
@@ -65,14 +65,14 @@ def test_the_test_is_paired():
 
 
 def test_several_samples_are_held_together_by_a_paired_bootstrap():
-    """With more than one sample of each problem the test is another, and it is named."""
+    """With several samples per problem another test is used, and named."""
     found = should_stop([point(0, 40, n=3), point(1, 20, n=3)], StopRule())
     assert found.judgements[1].test == "paired bootstrap"
     assert found.stop
 
 
 def test_what_comes_after_the_stop_is_not_judged():
-    """A history that went on is judged up to the round at which it would have ended."""
+    """A continued history is judged up to the round at which it would have ended."""
     found = should_stop(history(40, 20, 90), StopRule())
     assert [one.round for one in found.judgements] == [0, 1]
     assert found.best == 0

@@ -1,4 +1,4 @@
-"""Each question is answered by the arms that there are, with every number beside its interval."""
+"""Questions follow from the available arms, and every number has its interval."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def entries():
 
 
 def test_questions_follow_from_the_arms():
-    """Every arm is held against the one that lacks what is asked about."""
+    """Every arm is compared with the one that lacks the feature in question."""
     found = {q.name: [(pair.arm, pair.control) for pair in q.pairs] for q in questions(ARMS)}
     control = "seed-reanswered"
     assert found["rounds"] == [
@@ -41,7 +41,7 @@ def test_questions_follow_from_the_arms():
 
 
 def test_without_the_control_the_seeds_own_answers_are_one():
-    """An experiment that lacks the re-answered seeds is held against the seeds as they came."""
+    """Without re-answered seeds the control is the seeds as they came."""
     (rounds,) = questions(["seed", "merge-0..1"])
     assert {pair.control for pair in rounds.pairs} == {"seed"}
     (untouched,) = questions(["student", "merge-0..1", "round-1"])
@@ -52,7 +52,7 @@ def test_without_the_control_the_seeds_own_answers_are_one():
 
 
 def test_a_table_has_scores_intervals_and_differences():
-    """What is shown is what was measured; the control has no difference to itself."""
+    """The table shows the measured values; the control has no difference."""
     text = markdown(tables(entries(), benches=BENCHES, seed=0))
     (line,) = [
         line for line in text.splitlines() if line.startswith("| merge-0..1<br>[seed-reanswered]")

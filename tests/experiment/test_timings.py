@@ -1,4 +1,4 @@
-"""Steps of a loop, what is kept of them, and their table."""
+"""Steps of a loop, as stored and as a table."""
 
 import sqlite3
 
@@ -16,7 +16,7 @@ STEPS = [
 
 
 def test_the_share_of_the_gpus_is_weighed_by_time_and_the_table_adds_up():
-    """Steps of which nothing is known count as time and not as busy or idle."""
+    """Steps without utilization count in the total time only."""
     assert busy_share(STEPS) == pytest.approx((5 + 90 + 50) / 200)
     lines = table(STEPS).splitlines()
     assert "| evolve | main, round 1 (evolve 60.0 s, respond 90.0 s) | 100.0 | 90 % |" in lines
@@ -26,7 +26,7 @@ def test_the_share_of_the_gpus_is_weighed_by_time_and_the_table_adds_up():
 
 
 def test_a_step_beside_others_is_told_and_not_added():
-    """Its seconds are those of the steps that it went on beside."""
+    """Concurrent steps are excluded from the total."""
     beside = [*STEPS[:3], StoredStep("grade", "seed, seed 0", 90.0, CONCURRENT, 1.0)]
     lines = table(beside).splitlines()
     assert f"| grade | seed, seed 0 ({CONCURRENT}) | 90.0 | 100 % |" in lines
@@ -34,7 +34,7 @@ def test_a_step_beside_others_is_told_and_not_added():
 
 
 def test_a_step_that_fails_is_not_kept(tmp_path):
-    """Only what has ended well is a step; it is said when it begins."""
+    """Only a successful step is stored; its start is reported."""
     said = []
     with LoopStore.create(tmp_path) as store:
         clock = StepTimer(store, said.append)
@@ -48,7 +48,7 @@ def test_a_step_that_fails_is_not_kept(tmp_path):
 
 
 def test_steps_of_an_older_loop_are_read(tmp_path):
-    """They were kept before anybody looked at the GPUs, so no share is known of them."""
+    """Steps of older databases have no utilization."""
     with sqlite3.connect(tmp_path / DB_NAME) as db:
         db.executescript(MIGRATIONS[0])
         db.execute("PRAGMA user_version = 1")

@@ -85,7 +85,7 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
 
 
 def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_loop):
-    """Before anything is made; --set takes the shared problems out of the dev set instead."""
+    """A shared problem is refused before anything is made; an option removes it from the dev set."""
     _, write, _ = toy_loop
     config = write(tests=["mbpp-dev"])
     code, _, err = loop(capsys, config, "--out", tmp_path / "out")
@@ -99,7 +99,7 @@ def test_a_run_that_is_reported_on_its_dev_set_is_refused(capsys, tmp_path, toy_
 
 
 def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, toy_loop):
-    """What was packed is enough to make the same models elsewhere; the loop takes in what they said."""
+    """A pack is enough to make the same models elsewhere, and the loop reads their samples."""
     _, write, _ = toy_loop
     config, one = write(), ["--set", "run.budget.rounds=1"]
     here, there, out = tmp_path / "here", tmp_path / "there", tmp_path / "pack"
@@ -127,7 +127,7 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
 
 
 def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
-    """Where nobody was asked there is nothing to report, and nobody is asked for it."""
+    """Without samples there is no report, and no model is sampled for it."""
     server, write, student = toy_loop
     code, _, err = loop(capsys, write(), "--out", tmp_path / "out", "--as-it-is")
     assert code == 1
@@ -137,7 +137,7 @@ def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
 
 
 def _sampled(there, back):
-    """Write the samples of each model of a loop as another machine would bring them."""
+    """Write the samples of each model of a loop in the files of another machine."""
     from evolcoder.evaluation.store import EvalStore
     from evolcoder.storage.atomic import write_whole
 
@@ -169,7 +169,7 @@ def _student_key():
 def test_sigterm_amid_what_goes_on_beside_ends_both_and_is_gone_on_with(
     tmp_path, toy_loop, kind, key, marker
 ):
-    """Nobody grades or trains on after the loop has gone; the same command comes to the same tables."""
+    """No grading or training outlives a killed loop; the same command gives the same tables."""
     _, write, student = toy_loop
     command = [*_command(write(), tmp_path / "out"), "--set", f"{key}=true"]
     (student / marker).touch()
@@ -193,7 +193,7 @@ def test_sigterm_amid_what_goes_on_beside_ends_both_and_is_gone_on_with(
 
 
 def _graders(folder):
-    """Return the processes that have this folder among their words."""
+    """Return the processes with this folder in their command line."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -206,7 +206,7 @@ N_KILLS = 9
 
 
 def test_sigkill_at_any_step_is_gone_on_with(tmp_path, toy_loop):
-    """Killed while it evolves, trains, asks and grades, a loop ends as an undisturbed one does."""
+    """A loop that is killed while it evolves, trains, samples and grades gives the same result."""
     server, write, student = toy_loop
     config = write()
     subprocess.run(_command(config, tmp_path / "whole"), check=True, capture_output=True)
@@ -226,7 +226,7 @@ def test_sigkill_at_any_step_is_gone_on_with(tmp_path, toy_loop):
 
 
 def _killed(command, n_steps, delay_s):
-    """Kill a loop a moment after it has begun so many steps and one; return the step's kind."""
+    """Kill a loop shortly after the start of step n + 1; return the step's kind."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -246,7 +246,7 @@ def _command(config, out):
 
 
 def test_the_trainer_of_this_program_makes_the_models(capsys, tmp_path, toy_loop):
-    """The default training command is understood by `evolcoder train`, seed and steps included."""
+    """`evolcoder train` accepts the default training command, with seed and steps."""
     pytest.importorskip("torch")
     from toy_model import make_base
 

@@ -1,4 +1,4 @@
-"""A trainer that takes no GPU: its model answers the more problems the better its rows are.
+"""A trainer without a GPU: the better its rows, the more problems its model solves.
 
     python toy_trainer.py DATA BASE OUT SEED [STEPS]
 

@@ -1,4 +1,4 @@
-"""One toy base for all tests of this room."""
+"""One toy base for all tests of this package."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ import toy_model
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """A toy is too small to be shared among threads."""
+    """A toy is too small for several threads."""
     torch.set_num_threads(1)
 
 

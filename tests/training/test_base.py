@@ -1,4 +1,4 @@
-"""Bases: what training starts from."""
+"""Loading base models."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_full_weights_are_float32(toy_base, tmp_path):
     [("nowhere/at-all/", "cannot be loaded"), ("nothing.gguf", "no such file")],
 )
 def test_a_base_that_is_not_there_is_one_line(spec, said, monkeypatch):
-    """It names what was given, and what could be."""
+    """The error names the given spec, and the accepted ones."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(TrainError, match=said):
         load_tokenizer(spec)

@@ -53,7 +53,7 @@ def test_without_positions_rows_would_see_each_other(model):
 
 
 def test_a_padded_row_has_the_logits_that_it_has_alone(model):
-    """What stands behind a row changes nothing, though there is no mask."""
+    """Padding after a row changes nothing, without a mask."""
     batch = Collator(ROWS, "padded", 0)([{"part": [0, 1, 2]}])
     assert batch["input_ids"].shape == (3, 4)
     assert "attention_mask" not in batch
@@ -64,7 +64,7 @@ def test_a_padded_row_has_the_logits_that_it_has_alone(model):
 
 @pytest.mark.parametrize("layout", ["padded", "packed"])
 def test_only_answers_are_learnt(layout):
-    """Labels are the answers' tokens, each once; prompts and padding have none."""
+    """Only answer tokens have labels, each once."""
     batch = Collator(ROWS, layout, 0)([{"part": [0, 1, 2]}])
     learnt = batch["labels"][batch["labels"] != IGNORED]
     assert learnt.tolist() == [13, 14, 22, 23, 33]
@@ -73,7 +73,7 @@ def test_only_answers_are_learnt(layout):
 
 @pytest.mark.parametrize("layout", ["padded", "packed"])
 def test_a_filler_teaches_nothing(layout):
-    """A part without rows computes something, so that devices keep step, and learns nothing."""
+    """An empty part computes a row without loss, so that devices stay in step."""
     batch = Collator(ROWS, layout, 0)([{"part": []}])
     assert batch["labels"].eq(IGNORED).all()
     assert batch["rows"].tolist() == []

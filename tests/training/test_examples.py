@@ -1,4 +1,4 @@
-"""Rows become tokens: those that evaluation asks with, then the answer."""
+"""Rows become evaluation's prompt tokens, then the answer's."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def as_served(template, tokenizer):
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_a_training_prompt_is_the_evaluations_token_by_token(template, tokenizer):
-    """What is learnt after is what is asked with."""
+    """The prompt in training is that of evaluation."""
     example = tokenize(LESSON, template, tokenizer)
     assert list(example.prompt) == as_served(template, tokenizer)
 
@@ -40,7 +40,7 @@ def test_an_answer_is_learnt_whole_and_ends(template, tokenizer):
 
 
 def test_read_is_examples_and_bad_rows(tokenizer):
-    """Dropping, every row is one or the other, and says why."""
+    """With drop, every row is tokenized or bad with a reason."""
     rows = [
         LESSON,
         placed("", "x", "a 2"),
@@ -56,7 +56,7 @@ def test_read_is_examples_and_bad_rows(tokenizer):
 
 
 def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
-    """Unless they are to be dropped, one message counts, places and suggests."""
+    """Without drop, one error has counts, locations and advice."""
     rows = [
         LESSON,
         placed("", "x", "a 2"),
@@ -80,14 +80,14 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
 
 
 def test_data_without_a_usable_row_is_refused(tokenizer):
-    """Nothing to learn is an error, not an empty training."""
+    """A training without rows is an error."""
     for rows in ([], [placed("", "", "a 1")]):
         with pytest.raises(TrainError, match="no row can be trained on"):
             tokenize_all(rows, WIZARDCODER, tokenizer, max_length=99, drop=True)
 
 
 def test_a_base_without_a_chat_template_is_named(tmp_path):
-    """The chat form needs one; the message says what to take instead."""
+    """The chat form needs a template; the error names an alternative."""
     tokenizer = toy_model.make_tokenizer(tmp_path)
     tokenizer.chat_template = None
     with pytest.raises(TrainError, match="use --template wizardcoder"):
@@ -95,7 +95,7 @@ def test_a_base_without_a_chat_template_is_named(tmp_path):
 
 
 def test_a_chat_template_that_rewrites_the_question_is_refused(tmp_path):
-    """Where an answered chat does not begin as the asked one, training would not match."""
+    """A template that changes the prompt once it is answered is refused."""
     tokenizer = toy_model.make_tokenizer(tmp_path)
     tokenizer.chat_template = "{{ messages|length }}" + toy_model.TURNS
     with pytest.raises(TrainError, match="would not match evaluation"):

@@ -17,7 +17,7 @@ def laid(n_devices=1, *, max_tokens=64, n_seen=22, rows_per_step=4, seed=0):
 
 
 def test_every_epoch_sees_every_row_once():
-    """Two epochs hold each row twice, and each half holds each row once."""
+    """Two epochs contain each row twice, and each half contains it once."""
     rows = [row for step in rows_by_step(11, n_seen=22, rows_per_step=4, seed=3) for row in step]
     assert sorted(rows[:11]) == sorted(rows[11:]) == list(range(11))
     assert rows[:11] != rows[11:]
@@ -37,7 +37,7 @@ def test_the_order_is_the_seeds():
 )
 @settings(max_examples=60, deadline=None)
 def test_parts_hold_what_their_step_holds(lengths, rows_per_step, max_tokens, n_devices):
-    """A step's parts hold its rows exactly, within the bound, as many for each step and device."""
+    """A step's parts contain its rows exactly, within the bound, equally many for each device."""
     steps = rows_by_step(len(lengths), n_seen=2 * len(lengths), rows_per_step=rows_per_step, seed=0)
     made = plan(steps, lengths, max_tokens=max_tokens, n_devices=n_devices)
     assert len(made.parts) == made.n_parts * made.n_steps
@@ -52,7 +52,7 @@ def test_parts_hold_what_their_step_holds(lengths, rows_per_step, max_tokens, n_
 
 @pytest.mark.parametrize("n_devices", [1, 2, 4])
 def test_devices_share_steps(n_devices):
-    """Which rows a step learns from does not depend on how many devices compute it."""
+    """The rows of a step do not depend on the number of devices."""
     made = laid(n_devices)
     alone = laid(1)
     for at in range(made.n_steps):
@@ -62,7 +62,7 @@ def test_devices_share_steps(n_devices):
 
 
 def test_rows_of_like_length_lie_together():
-    """A step's rows by length waste less than the same rows as they come."""
+    """Sorting a step's rows by length reduces padding."""
     lengths = [(7 * at) % 97 + 3 for at in range(64)]
     steps = rows_by_step(64, n_seen=64, rows_per_step=64, seed=0)
     made = plan(steps, lengths, max_tokens=800)

@@ -1,4 +1,4 @@
-"""Recipes: presets by name, faults in one line."""
+"""Recipes: presets by name, errors of one line."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_every_preset_is_valid(preset):
     ],
 )
 def test_a_fault_is_one_line_that_names_the_key(preset, changes, said):
-    """What is wrong is said with the key and the value seen."""
+    """An error names the key and the value."""
     with pytest.raises((ConfigError, TrainError)) as caught:
         recipe_of(preset, changes)
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""Several GPUs: what the launcher reads, and the same losses on two as on one."""
+"""Several GPUs: the launcher's configuration, and the same losses on two as on one."""
 
 import json
 import os

@@ -82,7 +82,7 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
-    """Bit for bit; another seed sees rows in another order."""
+    """Losses repeat bit for bit; another seed changes the order of rows."""
     train(job(toy_base, tmp_path / "same"))
     train(job(toy_base, tmp_path / "other", seed=1))
     assert losses(tmp_path / "same") == losses(trained[0])
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
 
 @pytest.mark.train
 def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
-    """CuDNN's attention is out of the choice while steps are taken, and in it again afterwards."""
+    """CuDNN's attention is disabled during steps, and enabled again afterwards."""
     allowed = []
 
     def tell(_):
@@ -106,7 +106,7 @@ def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
 
 @pytest.mark.train
 def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
-    """How rows lie in memory does not change what is learnt."""
+    """Padded and packed layouts give the same losses."""
     outcome = train(job(toy_base, tmp_path / "out", layout="packed"))
     assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
     assert outcome.waste == 0
@@ -114,7 +114,7 @@ def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
 
 @pytest.mark.train
 def test_checkpointing_and_small_parts_give_the_same_losses(trained, toy_base, tmp_path):
-    """What saves memory changes rounding alone."""
+    """Options that save memory change rounding only."""
     train(job(toy_base, tmp_path / "out", checkpointing=True, micro_tokens=130))
     assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
 
@@ -134,7 +134,7 @@ train(replace(job(sys.argv[1], sys.argv[2], save_every=3), on_step=end))
 
 @pytest.mark.train
 def test_a_killed_training_goes_on_with_the_same_losses(trained, toy_base, tmp_path):
-    """SIGKILL in step 7, the same order again: the loss curve is that of a training left alone."""
+    """A training that is killed in step 7 and resumed has the loss curve of an undisturbed one."""
     out = tmp_path / "out"
     done = subprocess.run([sys.executable, "-c", KILL, str(toy_base), str(out)], check=False)
     assert done.returncode == -9
@@ -145,7 +145,7 @@ def test_a_killed_training_goes_on_with_the_same_losses(trained, toy_base, tmp_p
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_gone_on_from(tmp_path):
-    """Only the mark that is written last makes a checkpoint count."""
+    """A checkpoint counts only with its marker, which is written last."""
     for step in (3, 20, 100):
         (tmp_path / f"checkpoint-{step}").mkdir()
     assert last_checkpoint(tmp_path) is None
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_was_not_finished_is_not_gone_on_from(tmp_path):
 
 
 def test_a_finished_training_is_not_done_again(trained, toy_base):
-    """The same order returns what is there, and a card with scores."""
+    """The same job returns the stored outcome, and writes a card with scores."""
     out, outcome = trained
     before = (out / "model.safetensors").stat().st_mtime_ns
     line = ScoreLine(bench="humaneval", metric="pass@1, greedy", score=0.5, low=0.42, high=0.58)
@@ -171,7 +171,7 @@ def test_a_finished_training_is_not_done_again(trained, toy_base):
 
 
 def test_a_folder_of_another_training_is_refused(trained, toy_base):
-    """The message names what differs."""
+    """The error names the differing keys."""
     out, _ = trained
     with pytest.raises(TrainError, match="other values of learning_rate"):
         train(job(toy_base, out, save_dtype="float32", learning_rate=1e-3))

@@ -1,4 +1,4 @@
-"""A base from outside runs nothing of its maker's, unless the user says so by name.
+"""A base from outside runs no code, unless the user allows it.
 
 The kind: every way in which a model folder can bring code, as a pickle or as Python, in the place
 of the weights, of an adapter's, of the configuration or of the tokenizer.
@@ -79,7 +79,7 @@ def coded(base, mark, where):
 
 @pytest.mark.parametrize("ending", PICKLES)
 def test_pickled_weights_are_refused_by_name(base, ending):
-    """The line names the file, and the flag that trusts it."""
+    """The error names the file, and the flag that allows it."""
     (base / "model.safetensors").rename(base / f"pytorch_model{ending}")
     with pytest.raises(TrainError, match=rf"pytorch_model\{ending}.*--allow-pickled-weights"):
         load(str(base), SMALL, on_gpu=False)
@@ -122,7 +122,7 @@ def test_an_index_cannot_lead_to_a_pickle(base):
 
 
 def test_safetensors_beside_a_pickle_are_taken(base):
-    """A folder with both, as many on the Hub are, is none to refuse."""
+    """A folder with both, as many on the Hub, is not refused."""
     (base / "pytorch_model.bin").write_bytes(b"never read")
     (base / "training_args.bin").write_bytes(b"never read")
     load(str(base), SMALL, on_gpu=False)
@@ -130,7 +130,7 @@ def test_safetensors_beside_a_pickle_are_taken(base):
 
 @pytest.mark.parametrize("where", ["model", "tokenizer"])
 def test_code_that_a_base_brings_is_not_run(base, mark, where):
-    """The line names the flag that runs it, and nobody is asked on the terminal."""
+    """The error names the flag, and there is no prompt on the terminal."""
     coded(base, mark, where)
     with pytest.raises(TrainError, match=r"Python code of its own.*--allow-remote-code"):
         load(str(base), SMALL, on_gpu=False)
