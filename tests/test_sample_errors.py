@@ -89,7 +89,7 @@ def test_the_outcome_names_the_line_of_ours_that_failed():
     """The file and line of the failure are in the message."""
     from evolcoder.safe_codec import pack
 
-    with pytest.raises(UnjudgedError, match=r"\(wire\.py:\d+\)$"), judging():
+    with pytest.raises(UnjudgedError, match=r"\(safe_codec\.py:\d+\)$"), judging():
         pack(1, None, "x")
 
 

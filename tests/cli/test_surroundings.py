@@ -92,7 +92,7 @@ def test_a_full_standard_output_is_named(seeds):
     with open("/dev/full", "wb") as full:
         code, err = command(seeds, "clean", "seeds.jsonl", stdout=full)
     assert code == 2
-    assert err.startswith("evolcoder: standard output: No space left on device; make room")
+    assert err.startswith("evolcoder: standard output: No space left on device; free space")
 
 
 def test_a_folder_that_is_gone_is_told(seeds):
