@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.train.base import load_tokenizer
-from evolcoder.train.data import lessons_of
-from evolcoder.train.examples import TokenizedRow, TrainingPair, example_of
+from evolcoder.training.base import load_tokenizer
+from evolcoder.training.data import lessons_of
+from evolcoder.training.examples import TokenizedRow, TrainingPair, example_of
 
 LONGEST = 1024
 

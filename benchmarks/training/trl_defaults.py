@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.train.base import save_plain
-from evolcoder.train.sft import WARM_STEPS, device_and_peak, flops_of, peak_memory_mb
+from evolcoder.training.base import save_plain
+from evolcoder.training.sft import WARM_STEPS, device_and_peak, flops_of, peak_memory_mb
 from training.ours import ROWS_PER_STEP
 from training.rows import Order
 
