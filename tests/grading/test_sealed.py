@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from driver import held, usable
-from evolcoder.app import evaluate
 from evolcoder.bench.base import Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.multipl_e import MultiplE
+from evolcoder.cli import eval as command
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
@@ -155,7 +155,7 @@ def test_the_first_wrong_line_ends_a_program(cpp):
 
 
 def test_a_result_lists_sealed_tests(cpp, controls, tmp_path, capsys):
-    """In the table and in JSON, by number and by name."""
+    """In the table and in the result, by number and by name."""
     problems = (problem("compares", COMPARES), problem("keeps", KEEPS))
     bench = MultiplE("humaneval-cpp", problems, ())
     with EvalStore.create(tmp_path / "e", {}) as store:
@@ -165,5 +165,5 @@ def test_a_result_lists_sealed_tests(cpp, controls, tmp_path, capsys):
         cpp.runner.run(one.run(cpp.sandbox, controls))
         result = result_of(store, bench, faults={}, partial=False)
         assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)
-        evaluate.show(store, [result], [], as_json=False)
+    command._show_result(result)
     assert "1 of 2 tests by seal: keeps" in capsys.readouterr().out
