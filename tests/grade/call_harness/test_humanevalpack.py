@@ -184,7 +184,7 @@ def test_a_rust_program_may_have_a_main_function(polyglot):
 @pytest.mark.parametrize("part", range(N_PARTS))
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_right_programs_pass_and_wrong_ones_do_not(polyglot, shared, name, part):
-    """With all comparisons outside; the seal lets none of these wrong programs pass either."""
+    """With all comparisons outside."""
     language = LANGUAGES[name]
     polyglot.needs(language)
     for row in rows(shared, name)[part::N_PARTS]:
