@@ -11,7 +11,7 @@ from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import DropRule, dropped, execution_hits
 from evolcoder.grading import problem_test
-from evolcoder.grading.calls import call_isolated, costly_limits
+from evolcoder.grading.calls import call_isolated, comparison_limits
 from evolcoder.safe_codec import encode
 from small_bench import problem
 
@@ -237,7 +237,7 @@ def test_agreement_is_the_same_wherever_it_is_counted(sandbox):
             _SANDBOX_MODULES,
             "agreement_in_sandbox",
             [lines, others, exact],
-            costly_limits(0),
+            comparison_limits(0),
         )
         assert sandbox.runner.run(apart) == agreement(lines, others, exact=exact)
 
