@@ -19,10 +19,10 @@ from evolcoder.app.models import open_models
 from evolcoder.config.load import Config, SeedsConfig, check
 from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.evolve.candidate import CandidateTask, read
-from evolcoder.evolve.evolver import evolve
-from evolcoder.evolve.heuristics import Heuristic, TaskContents, choose, resolve
-from evolcoder.evolve.rules import fault
+from evolcoder.evolution.candidate import CandidateTask, read
+from evolcoder.evolution.evolver import evolve
+from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose, resolve
+from evolcoder.evolution.rules import fault
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds

@@ -10,10 +10,10 @@ from contextlib import closing
 import pytest
 
 import damage
-from dedup.hashing import Hashing
+from deduplication.hashing import Hashing
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli import eval as eval_verb
-from evolcoder.dedup.embedders import CachedEmbedder
+from evolcoder.deduplication.embedders import CachedEmbedder
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache
 from evolcoder.errors import RunFolderError

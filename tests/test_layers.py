@@ -25,18 +25,18 @@ ALLOWED = {
     "code": "text",
     "seeds": "errors text safe_repr input_files records config storage",
     "bench": "ids errors text safe_repr input_files storage engine code",
-    "evolve": "ids errors text records config engine",
+    "evolution": "ids errors text records config engine",
     "grading": "ids errors text safe_codec safe_repr sample_errors storage sandbox bench",
-    "dedup": "ids errors text records config storage engine seeds",
-    "decontamination": "ids errors text safe_codec sample_errors engine sandbox code bench grading dedup",
-    "verify": "ids errors text records sample_errors config storage engine sandbox code bench",
-    "export": "ids errors text records sample_errors config storage sandbox code verify",
-    "train": "ids errors text input_files config storage seeds bench",
-    "pipeline": "errors stage_timer records sample_errors config storage engine evolve verify",
+    "deduplication": "ids errors text records config storage engine seeds",
+    "decontamination": "ids errors text safe_codec sample_errors engine sandbox code bench grading deduplication",
+    "verification": "ids errors text records sample_errors config storage engine sandbox code bench",
+    "exports": "ids errors text records sample_errors config storage sandbox code verification",
+    "training": "ids errors text input_files config storage seeds bench",
+    "pipeline": "errors stage_timer records sample_errors config storage engine evolution verification",
     "evaluation": "ids errors text sample_errors storage engine sandbox bench grading",
-    "experiment": "ids errors text input_files records config storage bench evolve",
-    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolve grading dedup decontamination verify export pipeline evaluation experiment",
-    "cli": "errors text input_files records config storage engine serving sandbox bench evolve grading dedup decontamination verify train evaluation experiment app",
+    "experiment": "ids errors text input_files records config storage bench evolution",
+    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports pipeline evaluation experiment",
+    "cli": "errors text input_files records config storage engine serving sandbox bench evolution grading deduplication decontamination verification training evaluation experiment app",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
@@ -118,7 +118,7 @@ def test_workflows_choose_no_implementation():
     wrong = [
         f"{name} imports {target}"
         for name, tree in modules()
-        if package_of(name) in {"pipeline", "evaluation", "experiment", "verify", "evolve"}
+        if package_of(name) in {"pipeline", "evaluation", "experiment", "verification", "evolution"}
         for target in imports_of(tree)
         if target.startswith(CHOSEN)
     ]

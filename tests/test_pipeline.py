@@ -9,7 +9,7 @@ import pytest
 import toys
 from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.errors import BudgetReached, EngineError
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Reason, Response, Stage, Task
 from evolcoder.sample_errors import UNJUDGED
@@ -247,8 +247,8 @@ def test_a_rejected_record_is_dropped_and_the_rest_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("step", "stage"),
     [
-        ("evolcoder.evolve.evolver.parse", Stage.EVOLVE),
-        ("evolcoder.evolve.respond.fault", Stage.RESPOND),
+        ("evolcoder.evolution.evolver.parse", Stage.EVOLVE),
+        ("evolcoder.evolution.respond.fault", Stage.RESPOND),
     ],
 )
 @pytest.mark.parametrize(

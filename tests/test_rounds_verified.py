@@ -8,13 +8,13 @@ from test_rounds import Wayward, dump, open_store
 
 import toys
 from evolcoder.errors import EngineError, SandboxError
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 from evolcoder.ids import rng_for
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Check, CheckResult, Reason, Stage
 from evolcoder.storage.run_store import RunStore, lineage
 from evolcoder.storage.stats import VERIFY_META, funnel
-from evolcoder.verify.pipeline import SANDBOX_FAILURES_IN_A_ROW
+from evolcoder.verification.pipeline import SANDBOX_FAILURES_IN_A_ROW
 
 
 class Rule:

@@ -3,7 +3,7 @@
 import json
 from importlib import resources
 
-from evolcoder.train.examples import TrainingPair
+from evolcoder.training.examples import TrainingPair
 
 TURNS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolcoder.dedup.minhash import fold, jaccard, shingles
+from evolcoder.deduplication.minhash import fold, jaccard, shingles
 
 FILE = "codealpaca/new_codealpaca.json.gz"
 N_WORDS = 300

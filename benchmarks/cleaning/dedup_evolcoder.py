@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.files import drops_path, in_file
+from evolcoder.deduplication.files import drops_path, in_file
 
 
 def main() -> None:

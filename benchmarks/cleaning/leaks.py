@@ -25,8 +25,8 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.decontamination.benchmark_texts import items_of
 from evolcoder.decontamination.detect import DetectorSettings, look
 from evolcoder.decontamination.hits import Detector, RowField
-from evolcoder.dedup.embedders import MINILM, CachedEmbedder, open_embedder
-from evolcoder.dedup.rows import CleanedRow
+from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
+from evolcoder.deduplication.rows import CleanedRow
 from evolcoder.engine.registry import cache_folder
 from grading.memory import tree
 from harness.venvs import BENCH

@@ -4,9 +4,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.train.card import CardNotes
-from evolcoder.train.recipe import recipe_of
-from evolcoder.train.sft import TrainingJob, train
+from evolcoder.training.card import CardNotes
+from evolcoder.training.recipe import recipe_of
+from evolcoder.training.sft import TrainingJob, train
 from training.rows import LONGEST, Order
 
 ROWS_PER_STEP = 64

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.train.base import load_tokenizer
-from evolcoder.train.data import read_pairs
-from evolcoder.train.examples import TokenizedRow, TrainingPair, tokenize
+from evolcoder.training.base import load_tokenizer
+from evolcoder.training.data import read_pairs
+from evolcoder.training.examples import TokenizedRow, TrainingPair, tokenize
 
 LONGEST = 1024
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.train.base import save_float32
-from evolcoder.train.sft import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
+from evolcoder.training.base import save_float32
+from evolcoder.training.sft import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
 from training.ours import ROWS_PER_STEP
 from training.rows import Order
 

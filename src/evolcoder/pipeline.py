@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, UnjudgedError
-from evolcoder.evolve.evolver import evolve
-from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.evolve.respond import respond
+from evolcoder.evolution.evolver import evolve
+from evolcoder.evolution.heuristics import Heuristic, choose
+from evolcoder.evolution.respond import respond
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import judging
 from evolcoder.stage_timer import StageTimer
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
-from evolcoder.verify.pipeline import RowCheck, Verifier
+from evolcoder.verification.pipeline import RowCheck, Verifier
 
 MOST_ROUNDS = 100
 """Bound on the rounds of a run with a target."""

@@ -24,8 +24,8 @@ from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig
 from evolcoder.experiment.interfaces import Training
 from evolcoder.grading import benchmark_requirements
-from evolcoder.train import scale
-from evolcoder.train.recipe import recipe_of
+from evolcoder.training import scale
+from evolcoder.training.recipe import recipe_of
 
 
 def ends(code, said="it went so"):

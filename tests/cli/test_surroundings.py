@@ -15,7 +15,7 @@ from evolcoder.cli import run, sysinfo
 from evolcoder.config.load import check
 from evolcoder.engine import registry
 from evolcoder.errors import ConfigError
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 
 ENTRY = "import sys; from evolcoder.cli.main import main; sys.exit(main())"
 FEW, SOME = 8, 64

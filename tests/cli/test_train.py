@@ -7,7 +7,7 @@ import pytest
 import toy_model
 from evolcoder.cli.main import main
 from evolcoder.seeds.formats import SeedPair
-from evolcoder.train.data import pair_of, read_pairs
+from evolcoder.training.data import pair_of, read_pairs
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
 TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
@@ -145,8 +145,8 @@ def test_several_gpus_get_the_launchers_config(tmp_path):
     """Full weights are sharded by FSDP2, adapters are copied; the command is the same verb."""
     import yaml
 
-    from evolcoder.train.recipe import recipe_of
-    from evolcoder.train.scale import launch_command, launcher_config
+    from evolcoder.training.recipe import recipe_of
+    from evolcoder.training.scale import launch_command, launcher_config
 
     full = yaml.safe_load(launcher_config(recipe_of("small", {}), 2))
     lora = yaml.safe_load(launcher_config(recipe_of("small-lora", {}), 2))

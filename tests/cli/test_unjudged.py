@@ -183,7 +183,12 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     answers = [f"```python\nprint(len(str([{value}])))\n```" for value in VALUES]
     answers += ["```python\nx = 'odd one'\n```", "```python\nx = 0x" + "f" * 9000 + "\n```"]
     rows = [{"instruction": f"Write {n} in Python.", "output": a} for n, a in enumerate(answers)]
-    once(monkeypatch, "evolcoder.verify.execution.check.found", "odd one", KeyError("\ud800\x00"))
+    once(
+        monkeypatch,
+        "evolcoder.verification.execution.check.found",
+        "odd one",
+        KeyError("\ud800\x00"),
+    )
     flags = ["verify", write(tmp_path / "rows.jsonl", rows), "--out", tmp_path / "out"]
     flags += ["--checks", "runs,shape", "--set", "verify.cpu_s=3"]
     code, out, err = run(capsys, *flags)

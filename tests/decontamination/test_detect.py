@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dedup.hashing import Hashing
+from deduplication.hashing import Hashing
 from evolcoder.code.functions import functions_of
 from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
@@ -14,8 +14,8 @@ from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.detect import DetectorSettings, look, reported
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import page, plain, table
-from evolcoder.dedup.files import drops_path, in_file
-from evolcoder.dedup.rows import LeakCounts, of_file
+from evolcoder.deduplication.files import drops_path, in_file
+from evolcoder.deduplication.rows import LeakCounts, of_file
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 

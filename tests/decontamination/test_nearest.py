@@ -5,7 +5,7 @@ import random
 import pytest
 
 from decontamination.leaky import CLEAN, ITEMS
-from dedup.hashing import Hashing
+from deduplication.hashing import Hashing
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import Detector
 from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, hits_of

@@ -14,10 +14,10 @@ from dataclasses import asdict
 from itertools import chain
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.files import beside_entries, likeness_of
-from evolcoder.dedup.find import Duplicate, find
-from evolcoder.dedup.rows import (
+from evolcoder.deduplication.embedders import Embedder
+from evolcoder.deduplication.files import beside_entries, likeness_of
+from evolcoder.deduplication.find import Duplicate, find
+from evolcoder.deduplication.rows import (
     CleaningSummary,
     Evidence,
     LeakCounts,

@@ -18,8 +18,8 @@ from evolcoder.decontamination.detect import DetectorSettings, Execution, look, 
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, hits_of
 from evolcoder.decontamination.report import Report
-from evolcoder.dedup.embedders import CachedEmbedder, Embedder, open_embedder
-from evolcoder.dedup.rows import CleanedRow, LeakCounts, Leaked
+from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
+from evolcoder.deduplication.rows import CleanedRow, LeakCounts, Leaked
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder

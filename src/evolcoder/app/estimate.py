@@ -11,8 +11,8 @@ from statistics import fmean
 
 from evolcoder.config.load import Config
 from evolcoder.engine.budget import price_of, usd
-from evolcoder.evolve.heuristics import Heuristic, choose
-from evolcoder.evolve.prompts import build
+from evolcoder.evolution.heuristics import Heuristic, choose
+from evolcoder.evolution.prompts import build
 from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage.database import COUNT, MAYBE_NUMBER, Columns

@@ -16,7 +16,7 @@ from evolcoder.app.models import Engines
 from evolcoder.app.progress import shown
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, UserError
-from evolcoder.evolve.heuristics import Heuristic
+from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import Pipeline
 from evolcoder.records import Response
 from evolcoder.seeds.read import Seeds, read_seeds
@@ -24,8 +24,8 @@ from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import SEEDS_META
 
 if TYPE_CHECKING:
-    from evolcoder.dedup.embedders import Embedder
-    from evolcoder.dedup.rows import Leaked
+    from evolcoder.deduplication.embedders import Embedder
+    from evolcoder.deduplication.rows import Leaked
 
 
 async def evolve_run(

@@ -6,8 +6,8 @@ from typing import Any
 
 from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
-from evolcoder.export.card import CardFacts, ModelUsed
-from evolcoder.export.write import export
+from evolcoder.exports.card import CardFacts, ModelUsed
+from evolcoder.exports.write import export
 from evolcoder.records import Row
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel, protections
@@ -33,7 +33,7 @@ def write_to(
         kept = store.rows(min_round=first, limit=config.budget.target)
         if format not in DERIVED:
             return kept
-        from evolcoder.export import derived_rows  # noqa: PLC0415 - slow to load, and few ask for it
+        from evolcoder.exports import derived_rows  # noqa: PLC0415 - slow to load, and few ask for it
 
         if format == "preference":
             return derived_rows.pairs(store.rows(min_round=first, dropped=True))

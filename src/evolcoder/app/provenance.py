@@ -17,7 +17,7 @@ from evolcoder.config.load import Config
 from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.registry import KNOWN
-from evolcoder.evolve.heuristics import Heuristic
+from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import RoleModels
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import FolderFacts

@@ -29,8 +29,8 @@ from evolcoder.storage import atomic
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
-from evolcoder.verify.dataset import RowVerifier, VerifyProgress, answered
-from evolcoder.verify.pipeline import RowCheck, Verifier
+from evolcoder.verification.dataset import RowVerifier, VerifyProgress, answered
+from evolcoder.verification.pipeline import RowCheck, Verifier
 
 FEWEST_MB = 1024
 """Compilers and virtual machines need so much, whatever is left to the program."""
@@ -167,10 +167,10 @@ def checks_of(
     """Make the checks that a config names, each behind those whose findings it uses."""
     if held.sandbox is None or not languages:
         return ()
-    from evolcoder.verify.distractor import DistractorCheck  # noqa: PLC0415 - as above
-    from evolcoder.verify.execution.check import ExecutionCheck  # noqa: PLC0415
-    from evolcoder.verify.generated_tests.check import GeneratedTestsCheck  # noqa: PLC0415
-    from evolcoder.verify.metrics import ComplexityCheck, MetricsCheck, PassRateCheck  # noqa: PLC0415
+    from evolcoder.verification.distractor import DistractorCheck  # noqa: PLC0415 - as above
+    from evolcoder.verification.execution.check import ExecutionCheck  # noqa: PLC0415
+    from evolcoder.verification.generated_tests.check import GeneratedTestsCheck  # noqa: PLC0415
+    from evolcoder.verification.metrics import ComplexityCheck, MetricsCheck, PassRateCheck  # noqa: PLC0415
 
     sandbox, wanted, seed = held.sandbox, config.verify, config.seed
     limits = limits_of(wanted)

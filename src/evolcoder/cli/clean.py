@@ -21,8 +21,8 @@ from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
-from evolcoder.dedup import files
-from evolcoder.dedup.rows import CleanedRow, CleaningSummary, LeakCounts, Leaked
+from evolcoder.deduplication import files
+from evolcoder.deduplication.rows import CleanedRow, CleaningSummary, LeakCounts, Leaked
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.sandbox.pool import LEVELS

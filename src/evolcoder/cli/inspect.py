@@ -14,8 +14,8 @@ from evolcoder.errors import UserError
 from evolcoder.records import Check, CheckResult, Row
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
-from evolcoder.verify.compare import ChildAndParent, ComparisonRow, harder
-from evolcoder.verify.metrics import n_tokens, python_program, shape_of
+from evolcoder.verification.compare import ChildAndParent, ComparisonRow, harder
+from evolcoder.verification.metrics import n_tokens, python_program, shape_of
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"

@@ -19,9 +19,9 @@ from evolcoder.cli.cancellation import until_told
 from evolcoder.config import load as configs
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.engine.budget import PRICES_AS_OF
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 from evolcoder.storage.run_store import RunStore
-from evolcoder.verify import pipeline
+from evolcoder.verification import pipeline
 
 if TYPE_CHECKING:
     from evolcoder.app.estimate import CostLine, TokenRates

@@ -27,14 +27,14 @@ from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.serving.process import guarded, not_now, waited
 from evolcoder.storage import atomic
-from evolcoder.train import scale
-from evolcoder.train.base import PACKAGES, TrustSettings
-from evolcoder.train.card import CardNotes
-from evolcoder.train.data import read_pairs
-from evolcoder.train.folder import TrainingOutcome
-from evolcoder.train.log import LoggedStep
-from evolcoder.train.recipe import PRESETS, Recipe, recipe_of
-from evolcoder.train.sft import TrainingJob, train
+from evolcoder.training import scale
+from evolcoder.training.base import PACKAGES, TrustSettings
+from evolcoder.training.card import CardNotes
+from evolcoder.training.data import read_pairs
+from evolcoder.training.folder import TrainingOutcome
+from evolcoder.training.log import LoggedStep
+from evolcoder.training.recipe import PRESETS, Recipe, recipe_of
+from evolcoder.training.sft import TrainingJob, train
 
 EVERY_STEPS = 10
 MOST_NOTES_MB = 16

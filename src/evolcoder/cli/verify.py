@@ -18,7 +18,7 @@ from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.verify import pipeline
+from evolcoder.verification import pipeline
 
 FLAGS = {
     "sandbox": "verify.sandbox",

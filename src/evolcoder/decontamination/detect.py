@@ -23,8 +23,8 @@ from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.decontamination.ngrams import NgramDetector
 from evolcoder.decontamination.report import Report, report_of
 from evolcoder.decontamination.substring import SubstringDetector
-from evolcoder.dedup.embedders import Embedder
-from evolcoder.dedup.rows import CleanedRow
+from evolcoder.deduplication.embedders import Embedder
+from evolcoder.deduplication.rows import CleanedRow
 from evolcoder.engine.base import Role
 from evolcoder.errors import UnjudgedError
 

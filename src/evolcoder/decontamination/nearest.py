@@ -24,7 +24,7 @@ from evolcoder.code.normalize import words_of
 from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
 from evolcoder.decontamination.ngrams import Vocabulary
-from evolcoder.dedup.embedders import Embedder
+from evolcoder.deduplication.embedders import Embedder
 from evolcoder.text import one_line
 
 if TYPE_CHECKING:

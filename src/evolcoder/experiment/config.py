@@ -28,7 +28,7 @@ from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.config.schema import MOST_IN_FLIGHT, ModelSpec, Section
 from evolcoder.errors import ConfigError
-from evolcoder.evolve.heuristics import resolve
+from evolcoder.evolution.heuristics import resolve
 from evolcoder.experiment.arms import MAIN, SEED, Arm
 from evolcoder.experiment.stop import StopRule
 from evolcoder.text import without_logins

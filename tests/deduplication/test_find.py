@@ -1,0 +1,179 @@
+"""Duplicates: what is alike goes, what stays is chosen by rule, and order is nothing."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deduplication.hashing import Hashing
+from evolcoder.deduplication.corpus import Document
+from evolcoder.deduplication.find import Similarity, find
+from evolcoder.deduplication.minhash import fold, jaccard, plan, shingles
+
+LONG = [
+    f"{a} {b} {c}"
+    for a in "sort merge split".split()
+    for b in "list tree".split()
+    for c in "fast twice backwards".split()
+]
+PIECES = st.lists(st.sampled_from(LONG), min_size=0, max_size=12).map(" then ".join)
+ENTRIES = st.lists(
+    st.builds(
+        Document,
+        id=st.integers(0, 10**6).map(str),
+        text=PIECES,
+        round=st.integers(0, 3),
+        ordinal=st.integers(0, 5),
+        is_verified=st.booleans(),
+        is_beside=st.booleans(),
+    ),
+    max_size=25,
+    unique_by=lambda entry: entry.id,
+)
+
+
+def words(n, start=0):
+    return " ".join(f"w{at}" for at in range(start, start + n))
+
+
+def drops(entries, likeness=None, **more):
+    found = find(entries, likeness or Similarity(), seed=0, **more)
+    return {d.id: (d.match, d.kind.value, d.similarity) for d in found}
+
+
+def test_case_and_white_space_make_no_difference():
+    """Texts that differ in case, blanks or Unicode's ways of writing are exact doubles."""
+    found = drops([Document("a", "Café: sort  it"), Document("b", "cafe\u0301:\nSORT it")])
+    assert found == {"b": ("a", "exact", 1.0)}
+
+
+def test_a_near_double_names_its_match_and_the_exact_similarity():
+    """A dropped row has the Jaccard index of the two texts, not an estimate."""
+    one, two = words(100), words(100, start=4)
+    found = drops([Document("a", one), Document("b", two)])
+    assert found == {"b": ("a", "near", round(jaccard(shingles(one), shingles(two)), 6))}
+
+
+def test_below_the_threshold_both_stay():
+    """Texts that share fewer shingles than the threshold are no doubles, though bands meet."""
+    assert drops([Document("a", words(100)), Document("b", words(100, start=20))]) == {}
+
+
+def test_no_chain_drops_a_row():
+    """A is like B and B like C, but C is not like A: C stays, since B does not."""
+    chain = [Document(f"{at}", words(100, start=8 * at), ordinal=at) for at in range(3)]
+    assert set(drops(chain)) == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (Document("z", "x", is_verified=True, round=3), Document("a", "x")),
+        (Document("z", "x", round=1, ordinal=9), Document("a", "x", round=2, ordinal=0)),
+        (Document("z", "x", ordinal=1), Document("a", "x", ordinal=2)),
+        (Document("z", "x", is_beside=True, round=9), Document("a", "x", is_verified=True)),
+    ],
+)
+def test_the_survivor_follows_the_rule(better, worse):
+    """Another data set's row, then a verified one, an earlier round, a smaller ordinal stays."""
+    for pair in ([better, worse], [worse, better]):
+        assert drops(pair) == {"a": ("z", "exact", 1.0)}
+
+
+def test_nothing_of_another_data_set_is_dropped():
+    """Rows beside ours are compared with ours alone."""
+    beside = [Document("x", "same", is_beside=True), Document("y", "same", is_beside=True)]
+    assert set(drops([*beside, Document("a", "same"), Document("b", "other")])) == {"a"}
+
+
+def test_a_child_is_not_compared_with_its_parent():
+    """Parent and child may be equal here; a stranger equal to them goes all the same."""
+    family = [Document("p", "same"), Document("c", "same", round=1, parent="p")]
+    assert drops(family) == {}
+    assert drops([*family, Document("s", "same", round=2)])["s"][0] in {"p", "c"}
+
+
+def test_meaning_drops_what_words_do_not_show():
+    """With an embedder, texts of one direction are doubles, and the cosine is told."""
+    entries = [Document("a", "abc" * 9 + " xyz"), Document("b", "abc" * 9 + " xyz!")]
+    found = drops(entries, Similarity(exact=False, near=None, meaning=0.9), embedder=Hashing())
+    assert found["b"][:2] == ("a", "meaning")
+    assert 0.9 <= found["b"][2] < 1
+
+
+def test_another_language_is_another_task():
+    """The same task for another programming language is no near double of it."""
+    task = "Write a {} program that reads a file of numbers and prints how often each occurs, sorted by number, one per line, and then the sum of all"
+    tasks = [Document(name, task.format(name)) for name in ("C", "C++", "Python", "Java")]
+    assert drops(tasks, Similarity(near=0.6)) == {}
+    assert set(
+        drops([*tasks, Document("x", task.format("Python script or"))], Similarity(near=0.6))
+    ) == {"x"}
+
+
+def test_odd_texts_end_in_a_verdict():
+    """Empty texts, lone surrogates, NUL, punctuation and a megabyte are compared as any others."""
+    odd = [
+        "",
+        "\ud800",
+        "\x00\x00",
+        "!!!",
+        "…",
+        "语言 模型 训练",
+        "a" * 1_000_000,
+        "x y " * 250_000,
+    ]
+    entries = [Document(f"{at}{copy}", text) for at, text in enumerate(odd) for copy in "ab"]
+    found = drops(entries, Similarity(meaning=0.99), embedder=Hashing())
+    assert {id for id in found if id.endswith("b")} == {f"{at}b" for at in range(len(odd))}
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=ENTRIES, seed=st.integers(0, 2**32))
+def test_the_order_of_arrival_is_nothing(entries, seed):
+    """The same entries in any order give the same drops, matches and similarities."""
+    shuffled = random.Random(seed).sample(entries, len(entries))
+    likeness = Similarity(near=0.6, meaning=0.97)
+    first, second = (drops(some, likeness, embedder=Hashing()) for some in (entries, shuffled))
+    assert first == second
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=ENTRIES)
+def test_every_match_stays_and_is_alike(entries):
+    """What a drop names is kept, comes before it, and is alike; no two kept rows share a text."""
+    by_id = {entry.id: entry for entry in entries}
+    found = drops(entries, Similarity(near=0.6))
+    for id, (match, kind, similarity) in found.items():
+        mine, theirs = (shingles(fold(by_id[one].text)) for one in (id, match))
+        assert match not in found
+        assert similarity >= (1 if kind == "exact" else 0.6)
+        assert kind == "exact" or similarity == round(jaccard(mine, theirs), 6)
+    kept = [fold(e.text) for e in entries if e.id not in found and not e.is_beside]
+    assert len(kept) == len(set(kept))
+
+
+def test_nearly_all_planted_doubles_are_found():
+    """Of doubles just above the threshold, MinHash finds 97 in 100, under each of three seeds."""
+    rng = random.Random(7)
+    entries, planted = [], set()
+    for at in range(300):
+        text = [f"v{rng.randrange(10**6)}" for _ in range(120)]
+        twin = [*text]
+        for place in (10, 40, 70, 100):
+            twin[place] = "changed"
+        entries += [Document(f"a{at}", " ".join(text)), Document(f"b{at}", " ".join(twin))]
+        planted.add(f"b{at}")
+    for seed in range(3):
+        found = {d.id for d in find(entries, Similarity(), seed=seed)}
+        assert found <= planted
+        assert len(found) >= 0.97 * len(planted)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 1.0])
+def test_bands_find_pairs_at_the_threshold(threshold):
+    """The plan leaves at least 99 in 100 pairs at the threshold a band in common."""
+    n_bands, width = plan(threshold, 128)
+    assert n_bands * width <= 128
+    assert 1 - (1 - threshold**width) ** n_bands >= 0.99

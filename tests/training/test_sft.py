@@ -1,0 +1,276 @@
+"""Training for real: a two-layer model on this machine's processor."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import toy_model
+from evolcoder.errors import TrainError
+from evolcoder.training.card import CardNotes, ScoreLine
+from evolcoder.training.log import COMPLETE, last_checkpoint, read_log
+from evolcoder.training.recipe import recipe_of
+from evolcoder.training.sft import TrainingJob, train
+
+FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
+
+
+def job(base, out, *, lessons=None, preset="small", notes=None, **changes):
+    recipe = recipe_of(preset, {**FAST, **changes})
+    rows = toy_model.lessons() if lessons is None else lessons
+    return TrainingJob(
+        str(base), Path(out), recipe, rows, ("seeds.jsonl",), notes or CardNotes(), ()
+    )
+
+
+def losses(folder):
+    return [step.loss for step in read_log(folder)]
+
+
+@pytest.fixture(scope="module")
+def trained(toy_base, tmp_path_factory):
+    """A finished training, and its outcome."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    return out, train(job(toy_base, out, save_dtype="float32"))
+
+
+def test_the_loss_falls(trained):
+    """Twelve steps teach the toy something, and every step is in the log."""
+    out, outcome = trained
+    assert outcome.last_loss < outcome.first_loss - 0.5
+    assert [step.step for step in read_log(out)] == list(range(1, 13))
+    assert outcome.n_rows == 24
+    assert outcome.tokens_per_s > 0
+
+
+def test_the_folder_is_a_model_that_loads(trained):
+    """Transformers loads weights and tokenizer, and knows the token that ends an answer."""
+    out, _ = trained
+    model = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert tokenizer.eos_token_id in model.generation_config.eos_token_id
+    assert model.config.use_cache
+    assert not list(out.glob("*.bin"))
+    assert not (out / "checkpoints").exists()
+
+
+def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
+    """The first step's loss is what a plain forward pass over the same rows gives, in any parts."""
+    ours = job(toy_base, tmp_path / "out", batch_rows=24, steps=1, micro_tokens=200)
+    train(ours)
+    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    tokenizer = AutoTokenizer.from_pretrained(toy_base)
+    from evolcoder.bench.prompts import WIZARDCODER
+    from evolcoder.training.examples import tokenize
+
+    total = count = 0.0
+    for lesson in toy_model.lessons():
+        row = tokenize(lesson, WIZARDCODER, tokenizer)
+        with torch.no_grad():
+            logits_tv = model(torch.tensor([[*row.prompt, *row.answer]])).logits[0]
+        at = len(row.prompt) - 1
+        target = torch.tensor(row.answer)
+        total += torch.nn.functional.cross_entropy(logits_tv[at:-1], target, reduction="sum").item()
+        count += len(row.answer)
+    assert losses(tmp_path / "out") == pytest.approx([total / count], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
+    """Losses repeat bit for bit; another seed changes the order of rows."""
+    train(job(toy_base, tmp_path / "same"))
+    train(job(toy_base, tmp_path / "other", seed=1))
+    assert losses(tmp_path / "same") == losses(trained[0])
+    assert losses(tmp_path / "other") != losses(trained[0])
+
+
+@pytest.mark.train
+def test_no_step_builds_kernels_for_its_shape(toy_base, tmp_path):
+    """CuDNN's attention is disabled during steps, and enabled again afterwards."""
+    allowed = []
+
+    def tell(_):
+        allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    train(replace(job(toy_base, tmp_path / "out", steps=2), on_step=tell))
+    assert before
+    assert allowed == [False, False]
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.train
+def test_packing_gives_the_losses_of_padding(trained, toy_base, tmp_path):
+    """Padded and packed layouts give the same losses."""
+    outcome = train(job(toy_base, tmp_path / "out", layout="packed"))
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
+    assert outcome.waste == 0
+
+
+@pytest.mark.train
+def test_checkpointing_and_small_parts_give_the_same_losses(trained, toy_base, tmp_path):
+    """Options that save memory change rounding only."""
+    train(job(toy_base, tmp_path / "out", checkpointing=True, micro_tokens=130))
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
+
+
+KILLED_AT = 7
+KILL = f"""
+import os, signal, sys
+from dataclasses import replace
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
+from test_sft import job, train
+def end(step):
+    if step.step == {KILLED_AT}:
+        os.kill(os.getpid(), signal.SIGKILL)
+train(replace(job(sys.argv[1], sys.argv[2], save_every=3), on_step=end))
+"""
+
+
+@pytest.mark.train
+def test_a_killed_training_goes_on_with_the_same_losses(trained, toy_base, tmp_path):
+    """A training that is killed in step 7 and resumed has the loss curve of an undisturbed one."""
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", KILL, str(toy_base), str(out)], check=False)
+    assert done.returncode == -9
+    assert [step.step for step in read_log(out)] == list(range(1, KILLED_AT + 1))
+    assert last_checkpoint(out / "checkpoints").name == "checkpoint-6"
+    train(job(toy_base, out, save_every=3))
+    assert losses(out) == losses(trained[0])
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_gone_on_from(tmp_path):
+    """A checkpoint counts only with its marker, which is written last."""
+    for step in (3, 20, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    assert last_checkpoint(tmp_path) is None
+    for step in (3, 20):
+        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+    assert last_checkpoint(tmp_path).name == "checkpoint-20"
+
+
+def test_a_finished_training_is_not_done_again(trained, toy_base):
+    """The same job returns the stored outcome, and writes a card with scores."""
+    out, outcome = trained
+    before = (out / "model.safetensors").stat().st_mtime_ns
+    line = ScoreLine(bench="humaneval", metric="pass@1, greedy", score=0.5, low=0.42, high=0.58)
+    notes = CardNotes(run="r1", arms=("merge-0..3",), scores=(line,), license="mit")
+    assert train(job(toy_base, out, save_dtype="float32", notes=notes)) == outcome
+    assert (out / "model.safetensors").stat().st_mtime_ns == before
+    card = (out / "README.md").read_text()
+    assert "| humaneval | pass@1, greedy | 50.0 | 42.0 to 58.0 |" in card
+    assert "| run | r1 |" in card
+    assert "merge-0..3" in card
+    assert "license: mit" in card
+    assert "`evolcoder eval --template wizardcoder`" in card
+
+
+def test_a_folder_of_another_training_is_refused(trained, toy_base):
+    """The error names the differing keys."""
+    out, _ = trained
+    with pytest.raises(TrainError, match="other values of learning_rate"):
+        train(job(toy_base, out, save_dtype="float32", learning_rate=1e-3))
+    with pytest.raises(TrainError, match="other values of rows"):
+        train(job(toy_base, out, save_dtype="float32", lessons=toy_model.lessons(5)))
+
+
+def test_a_loss_that_is_no_number_ends_it_with_step_and_rows(toy_base, tmp_path):
+    """Weights gone wrong: the first step stops, names its rows, and nothing is saved."""
+    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    model.model.norm.weight.data[:] = float("nan")
+    broken = tmp_path / "broken"
+    model.save_pretrained(broken)
+    AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
+    with pytest.raises(TrainError) as caught:
+        train(job(broken, tmp_path / "out", batch_rows=3))
+    said = str(caught.value)
+    assert said.startswith("step 1: the loss is not a number; the rows of that batch: seeds line")
+    assert "learning_rate" in said
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_gradient_that_is_no_number_ends_it_before_the_weights_take_it(toy_base, tmp_path):
+    """A loss may be finite where its gradient is not."""
+    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    model.model.layers[0].self_attn.v_proj.weight.data[:] = 1e-38
+    model.model.layers[0].self_attn.o_proj.weight.data[:] = 3e38
+    broken = tmp_path / "broken"
+    model.save_pretrained(broken)
+    AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
+    with pytest.raises(TrainError, match="step 1: the gradient is not a number"):
+        train(job(broken, tmp_path / "out", batch_rows=3))
+
+
+@pytest.mark.train
+def test_a_lora_is_merged_into_an_ordinary_model(toy_base, tmp_path):
+    """Only the adapter is trained; merged, the folder holds the base's shape with other weights."""
+    out = tmp_path / "out"
+    outcome = train(
+        job(toy_base, out, preset="small-lora", learning_rate=2e-2, save_dtype="float32")
+    )
+    assert outcome.last_loss < outcome.first_loss
+    base, merged = (AutoModelForCausalLM.from_pretrained(path) for path in (toy_base, out))
+    changed = {
+        name.rpartition(".")[0].rpartition(".")[2]
+        for (name, old), new in zip(base.named_parameters(), merged.parameters(), strict=True)
+        if not torch.equal(old, new)
+    }
+    assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+@pytest.mark.train
+def test_a_lora_left_apart_is_an_adapter(toy_base, tmp_path):
+    """Unmerged, the folder holds the adapter alone, which peft puts on the base it names."""
+    from peft import AutoPeftModelForCausalLM
+
+    out = tmp_path / "out"
+    train(job(toy_base, out, method="lora"))
+    assert not (out / "model.safetensors").exists()
+    assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        toy_base
+    )
+    assert AutoPeftModelForCausalLM.from_pretrained(out) is not None
+    assert "library_name: peft" in (out / "README.md").read_text()
+
+
+def test_qlora_without_its_package_says_what_to_install(toy_base, tmp_path, monkeypatch):
+    """One line, before anything is loaded."""
+    from importlib.util import find_spec
+
+    monkeypatch.setattr(
+        "evolcoder.training.base.find_spec",
+        lambda name: None if name == "bitsandbytes" else find_spec(name),
+    )
+    with pytest.raises(TrainError, match="pip install bitsandbytes"):
+        train(job(toy_base, tmp_path / "out", method="qlora"))
+
+
+def test_out_of_memory_says_what_to_lower(toy_base, tmp_path):
+    """The device's own error becomes advice with the values in force."""
+
+    def full(step):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    with pytest.raises(TrainError, match=r"halve micro_tokens.*checkpointing=true.*method=lora"):
+        train(replace(job(toy_base, tmp_path / "out"), on_step=full))
+
+
+@pytest.mark.train
+def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
+    """The plan is the same, so the curve is too, but for rounding."""
+    rows = tmp_path / "rows.jsonl"
+    pairs = [{"instruction": row.task, "output": row.answer} for row in toy_model.lessons()]
+    rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    verb = ["-m", "evolcoder.cli.main", "train", str(rows), "--base", str(toy_base)]
+    values = [part for key, value in FAST.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, *launch, *verb, "--out", str(tmp_path / "out"), *values]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
