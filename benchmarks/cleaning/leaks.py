@@ -28,7 +28,7 @@ from evolcoder.decontamination.detect import DetectorSettings, detect_leaks
 from evolcoder.decontamination.hits import Detector, RowField
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.engine.registry import cache_folder
-from grading.memory import tree
+from harness.memory import tree
 from harness.venvs import BENCH
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})

@@ -31,7 +31,7 @@ from evolcoder.decontamination.execution.search import (
 )
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
-from grading.memory import tree
+from harness.memory import tree
 
 IN_FLIGHT = 6
 GOAL_MS = 18.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grading.graders import Grader
 from grading.jobs import Files
-from grading.memory import Peaks
+from harness.memory import Peaks
 from harness.process import Ended, run
 from harness.venvs import VenvError
 

@@ -174,7 +174,7 @@ def test_compare_pairs_two_evaluations(capsys, tmp_path, shared, humaneval):
         (["--bench", "humaneval", "--samples", "none.jsonl"], "there is no such file"),
         (["--bench", "humaneval", "--model", "m.gguf", "--n", "0"], "at least 1"),
         (["--bench", "humaneval", "--model", "m.gguf", "--n", "5"], "greedy samples are all alike"),
-        (["--bench", "humaneval", "--model", "m.gguf", "--template", "x"], "known are chat"),
+        (["--bench", "humaneval", "--model", "m.gguf", "--template", "x"], "choose one of chat"),
         (["--bench", "humaneval", "--model", "m.gguf", "--sandbox", "x"], "known levels are"),
         (["--bench", "humaneval", "--model", "nothing.gguf"], "nothing.gguf"),
         (["--bench", "humaneval", "--model", "m.gguf", "--no-ask"], "there is nothing to grade"),
@@ -184,7 +184,7 @@ def test_compare_pairs_two_evaluations(capsys, tmp_path, shared, humaneval):
         ),
         (["--bench", "humaneval", "--model", "m.gguf", "--check"], "no model and no samples"),
         (["--check"], "--bench is missing"),
-        (["--compare", "a", "b"], "no evaluation here"),
+        (["--compare", "a", "b"], "holds no evaluation"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(capsys, tmp_path, shared, monkeypatch, arguments, said):

@@ -15,6 +15,7 @@ from evolcoder.app.regrade import _verdicts
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
+from evolcoder.cli.eval import parsed
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.experiment import results
@@ -101,7 +102,7 @@ def test_hostile_answers_have_verdicts_in_an_evaluation(capsys, tmp_path, shared
     assert "16610 bits" in found[problems[2].id].facts["got"]
 
 
-@pytest.mark.parametrize("step", ["bench.functions._program", "grade.answers.decode"])
+@pytest.mark.parametrize("step", ["bench.function_bench._program", "grading.answers.decode"])
 def test_an_exception_is_one_samples_verdict_in_an_evaluation(
     capsys, tmp_path, shared, problems, monkeypatch, step
 ):
@@ -134,7 +135,7 @@ def test_hostile_samples_of_a_loop_are_graded_again(tmp_path, shared, problems):
         Sample.of(row["task_id"], 0, row["solution"], PromptForm.PROGRAM)
         for row in hostile(problems)
     ]
-    found = _verdicts(tmp_path, "humaneval", config, samples)
+    found = _verdicts(tmp_path, "humaneval", config, samples, parsed)
     assert len(found) == len(samples)
     assert sum(one.passed for one in found.values()) == 2
 

@@ -48,7 +48,7 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return problem_test.TestNeeds()
+    return problem_test.ReferenceMeasurement()
 
 
 @pytest.fixture(scope="module")

@@ -243,7 +243,7 @@ def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
             EvalStore.create(tmp_path / "e", SETTINGS)
     with pytest.raises(RunFolderError, match="other values of model"):
         EvalStore.create(tmp_path / "e", {"model": "other"})
-    with pytest.raises(RunFolderError, match="no evaluation here"):
+    with pytest.raises(RunFolderError, match="holds no evaluation"):
         EvalStore.read(tmp_path / "nothing")
 
 

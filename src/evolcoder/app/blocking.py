@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
+LOOK_UP_S = 0.5
+"""How often a wait for another thread is interrupted, so that signals are heard."""
 
 
 def _blocking(work: Coroutine[Any, Any, T]) -> T:
@@ -47,7 +49,8 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
     thread = threading.Thread(target=run, name="evolcoder", daemon=True)
     thread.start()
     try:
-        thread.join()
+        while thread.is_alive():
+            thread.join(LOOK_UP_S)
     except KeyboardInterrupt:
         for task in tasks:
             task.get_loop().call_soon_threadsafe(task.cancel)

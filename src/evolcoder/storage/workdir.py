@@ -69,7 +69,7 @@ class Workdir:
     def read(cls, folder: Path) -> Self:
         """Open a folder for reading, even while another process writes to it."""
         if not os.path.lexists(folder / cls.DB_NAME):
-            raise RunFolderError(f"{folder}: not a {cls.KIND} folder (it has no {cls.DB_NAME})")
+            raise RunFolderError(f"{folder}: holds no {cls.KIND} (there is no {cls.DB_NAME})")
         return cls(folder, cls._database(folder, read_only=True), None)
 
     @classmethod

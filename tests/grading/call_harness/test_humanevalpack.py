@@ -189,7 +189,7 @@ def test_right_programs_pass_and_wrong_ones_do_not(polyglot, shared, name, part)
     """With all comparisons outside."""
     language = LANGUAGES[name]
     polyglot.needs(language)
-    for row in rows(shared, name)[part :: N_PARTS][:: STRIDES[name]]:
+    for row in rows(shared, name)[part::N_PARTS][:: STRIDES[name]]:
         prompt, right, wrong = programs(name, row)
         is_split = HARNESSES[language].split(row["test"]) is not None
         if not is_split or re.search(WANTING, row["canonical_solution"] + row["test"]):
