@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses 9 --dist
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
 GROUPS := attacks or e2e or gpu or published or toolchains or train
 
-.PHONY: run test test-all check fix bench bench-orchestration bench-grading bench-languages bench-cleaning toolchains image ds1000 clean help
+.PHONY: run test test-all check fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -51,6 +51,9 @@ bench-grading: $(READY) ## programs graded per second
 
 bench-languages: $(READY) ## programs in other languages, sealed and by calls
 	$(BIN)/python benchmarks/languages.py
+
+bench-attacks: $(READY) ## run all attacks as root and as a user, and write their table into docs/attacks.md
+	$(BIN)/python benchmarks/attack_table.py --write
 
 bench-cleaning: $(READY) ## near doubles beside others, and up to a million rows
 	$(BIN)/python benchmarks/cleaning.py

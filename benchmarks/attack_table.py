@@ -1,7 +1,7 @@
 """Counts the attacks of `tests/attacks` by level and user: tried, judged and held.
 
-    python benchmarks/attacks.py --write            # run them all, and write docs/attacks.md
-    python benchmarks/attacks.py --root results.xml # read a run of pytest --junitxml instead
+    python benchmarks/attack_table.py --write            # run them all, and write docs/attacks.md
+    python benchmarks/attack_table.py --root results.xml # read a run of pytest --junitxml instead
 
 The numbers come from the tests, which run real attacks in the real sandbox. An attack is held if it
 gained nothing, and judged if it ended in a verdict and not in a failure of the sandbox. Attacks
