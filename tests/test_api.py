@@ -1,9 +1,9 @@
 """The public API: the verbs of the command line as functions, on rows."""
 
-import _thread
 import asyncio
 import inspect
 import json
+import signal
 import threading
 
 import pytest
@@ -91,7 +91,8 @@ def test_an_interrupt_ends_a_verb_and_the_same_call_goes_on(place, inside):
         async def complete(self, request):
             asked.append(request)
             if len(asked) == 4:
-                threading.Timer(0.05, _thread.interrupt_main).start()
+                main = threading.main_thread().ident
+                threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
                 await asyncio.sleep(60)
             return await super().complete(request)
 

@@ -221,7 +221,7 @@ print("done")
 @pytest.mark.parametrize(("kind", "source"), [
     ("heap", "x = b'x' * (120 << 20)"),
     ("shared", "import mmap\nm = mmap.mmap(-1, 60 << 20)\nm[::4096] = b'x' * len(m[::4096])\nx = b'x' * (60 << 20)"),
-    ("children", "import os\nfor n in range(3):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        break"),
+    ("children", "import os, time\nr, w = os.pipe()\nfor n in range(3):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        os.write(w, b'x')\n        time.sleep(9)\nfor n in range(3): os.read(r, 1)"),
 ])  # fmt: skip
 def test_the_peak_is_that_of_all_memory_together(metered, kind, source):
     """The peak is between 120 MB and twice that."""

@@ -48,10 +48,13 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
 
     thread = threading.Thread(target=run, name="evolcoder", daemon=True)
     thread.start()
+    caller = asyncio.current_task()
     try:
         while thread.is_alive():
             thread.join(LOOK_UP_S)
-    except KeyboardInterrupt:
+            if caller is not None and caller.cancelling():  # `asyncio.run` handles SIGINT so
+                raise asyncio.CancelledError
+    except (KeyboardInterrupt, asyncio.CancelledError):
         for task in tasks:
             task.get_loop().call_soon_threadsafe(task.cancel)
         thread.join()
