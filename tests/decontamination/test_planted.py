@@ -73,6 +73,7 @@ def test_conclusive_hits_among_real_rows_are_true(cleaning, shelf, search, sandb
     assert recall.precision(rows, telling, recall.natural()) >= 0.85
 
 
+@pytest.mark.e2e
 def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
     """Another seed plants other rows."""
     planted = cleaning[0]

@@ -62,6 +62,7 @@ def test_a_list_of_literals_is_no_run(literals):
     assert runs.find("row", read(f"Take {literals} now."), read(f"vowels = [{literals}]")) == []
 
 
+@pytest.mark.e2e
 def test_a_million_equal_words_cost_seconds():
     """Repetition in row and benchmark does not multiply the cost."""
     same = BenchmarkText("toy", "same", "python", ("f",), "spam " * 2000, "spam + " * 2000, "")

@@ -112,6 +112,7 @@ def test_another_language_is_another_task():
     ) == {"x"}
 
 
+@pytest.mark.e2e
 def test_odd_texts_end_in_a_verdict():
     """Empty texts, lone surrogates, NUL, punctuation and a megabyte are compared like others."""
     odd = [

@@ -76,6 +76,7 @@ def test_expected_values_are_serialised_once(cpp, box, controls):
     assert box.n == 1
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("changed", ["tools", "expected_program", "calling_program"])
 def test_other_tools_or_another_harness_invalidate_the_cache(
     cpp, box, controls, monkeypatch, changed
