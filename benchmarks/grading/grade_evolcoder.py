@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from memory import tree
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from said import Clock
 
 from evolcoder.bench.base import CallChecks, Problem
@@ -21,6 +22,7 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
+from harness.memory import tree
 
 
 def main() -> None:
