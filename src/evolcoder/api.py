@@ -276,7 +276,7 @@ async def verify_async(
         given["seeds.path"] = _source(rows if originals is None else originals, place)
         loaded = _config(given, config)
         if verification.needs_model(loaded.verify) and model is None and config is None:
-            asking = ", ".join(sorted(verification.ASKING & set(loaded.verify.checks)))
+            asking = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
             raise ConfigError(f"checks {asking}: a model writes these; name it with model=")
         reached = await verification.verify_rows(
             loaded, folder, workers=workers, engines=engines.opened
@@ -614,7 +614,7 @@ async def open_model(
     """
     from evolcoder.app import models
 
-    opened = await models.open_one(spec, _config(settings or {}))
+    opened = await models.open_model(spec, _config(settings or {}))
     try:
         yield Model(opened.engine, opened.model)
     finally:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("--bench", metavar="NAME,...", help="such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")
-    add("--model", metavar="SPEC", help=f"who answers: {models.FORMS}")
+    add("--model", metavar="SPEC", help=f"who answers: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples; no model is asked")
     add("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two evaluations, paired")
     add("--n", type=int, default=1, help="samples of each problem (1)")

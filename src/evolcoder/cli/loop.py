@@ -102,9 +102,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _hand_logins_on(config: LoopConfig) -> None:
     """Give the steps what URLs hold of logins, which no file and no command line of theirs does."""
-    specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
+    specs = [*session.model_specs(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
-        specs += session.specs_of(variant(config, name))
+        specs += session.model_specs(variant(config, name))
     redact.register_secrets(KeyRing(config.run.servers, specs=specs).secrets())
     if found := logins_as_json(specs):
         os.environ[LOGINS] = found
