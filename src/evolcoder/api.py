@@ -503,11 +503,11 @@ async def evaluate_async(
         set=tuple(_override(key, value) for key, value in (settings or {}).items()),
         **options,
     )
-    plan = evaluation.plan_of(chosen)
+    plan = evaluation.make_plan(chosen)
     results, reached = await evaluation.run_plan(plan, chosen, engines.opened)
     if not chosen.no_grade:
         with EvalStore.read(plan.folder) as store:
-            evaluation.write(store, plan.benches, results, layout=None)
+            evaluation.write_results(store, plan.benches, results, layout=None)
     return EvaluationResult(plan.folder, tuple(results), str(reached or ""))
 
 
