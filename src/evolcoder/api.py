@@ -187,7 +187,7 @@ async def evolve_async(
     from evolcoder.evolution.heuristics import resolve
 
     engines = _Engines()
-    given = {
+    overrides = {
         "evolver.model": engines.spec(model),
         "responder.model": engines.spec(responder),
         "judge.model": engines.spec(judge),
@@ -201,8 +201,8 @@ async def evolve_async(
         "verify.sandbox": sandbox,
         **(settings or {}),
     }
-    given["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
-    loaded = _config(given, config)
+    overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
+    loaded = _config(overrides, config)
     folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
     reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
     return Run(folder, str(reached or ""))
@@ -258,7 +258,7 @@ async def verify_async(
         if name not in list(Check):
             raise ConfigError(f"checks {name!r}: known checks: {', '.join(Check)}")
     engines = _Engines()
-    given = {
+    overrides = {
         "evolver.model": engines.spec(model),
         "verify.checks": list(checks),
         "verify.sandbox": sandbox,
@@ -274,8 +274,8 @@ async def verify_async(
     with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
         folder = Path(out) if out is not None else Path(temporary, "verified")
         parent = Path(temporary) if out is None else folder.parent
-        given["seeds.path"] = _source(rows if originals is None else originals, parent)
-        loaded = _config(given, config)
+        overrides["seeds.path"] = _source(rows if originals is None else originals, parent)
+        loaded = _config(overrides, config)
         if verification.needs_model(loaded.verify) and model is None and config is None:
             names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
             raise ConfigError(f"checks {names} need a model; set model=")
@@ -335,14 +335,14 @@ def dedup(
     from evolcoder.deduplication.files import similarity_of
     from evolcoder.deduplication.find import find_duplicates
 
-    given = {
+    overrides = {
         "clean.exact": exact,
         "clean.near": near,
         "clean.meaning": meaning,
         "clean.compare": compare,
         "clean.embedder": embedder,
     }
-    config = _config(given, nulls={"clean.near", "clean.meaning"}).clean
+    config = _config(overrides, nulls={"clean.near", "clean.meaning"}).clean
     originals = read(rows)
     documents = (Document.of(row, compare) for row in originals)
     duplicates = find_duplicates(
@@ -498,7 +498,7 @@ async def evaluate_async(
             raise ConfigError(
                 f"evaluate: unknown option {name!r}; known: {', '.join(sorted(known))}"
             )
-    chosen = evaluation.EvaluationOptions(
+    args = evaluation.EvaluationOptions(
         bench=bench if isinstance(bench, str) else ",".join(bench),
         model=engines.spec(model),
         samples=None if samples is None else Path(samples),
@@ -508,9 +508,9 @@ async def evaluate_async(
         set=tuple(_override(key, value) for key, value in (settings or {}).items()),
         **options,
     )
-    plan = evaluation.make_plan(chosen)
-    results, reached = await evaluation.run_plan(plan, chosen, engines.opened)
-    if not chosen.no_grade:
+    plan = evaluation.make_plan(args)
+    results, reached = await evaluation.run_plan(plan, args, engines.opened)
+    if not args.no_grade:
         with EvalStore.read(plan.folder) as store:
             evaluation.write_results(store, plan.benches, results, layout=None)
     return EvaluationResult(plan.folder, tuple(results), str(reached or ""))
@@ -709,14 +709,14 @@ class _Engines:
 
 
 def _config(
-    given: Mapping[str, object],
+    values: Mapping[str, object],
     path: str | os.PathLike[str] | None = None,
     *,
     nulls: frozenset[str] | set[str] = frozenset(),
 ) -> Config:
     """Load a config and set keys; a value of None is ignored unless the key is in `nulls`."""
     overrides = [
-        _override(key, value) for key, value in given.items() if value is not None or key in nulls
+        _override(key, value) for key, value in values.items() if value is not None or key in nulls
     ]
     return configs.load(None if path is None else Path(path), overrides)
 

@@ -346,8 +346,8 @@ async def run_plan(
             if sample_file is not None:
                 store.add_samples(bench.name, sample_file.samples)
                 store.db.flush()
-            lacking = ungradable.get(bench.name, {})
-            problems = [p for p in _problems_to_run(bench, args, store) if p.id not in lacking]
+            unmet = ungradable.get(bench.name, {})
+            problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
             evaluation = Evaluation(
                 store, bench, generator=generator, n=args.n, problems=problems,
                 in_flight=_in_flight(plan, args, has_model=generator is not None),
@@ -359,9 +359,9 @@ async def run_plan(
                 limit = reached
             partial = args.partial or args.limit is not None
             store.db.flush()
-            excluded = store.without_verdict(bench.name, _graded(plan, bench, lacking))
+            excluded = store.without_verdict(bench.name, _graded(plan, bench, unmet))
             known_failures = benchmark_requirements.failing_references(bench, args.packages)
-            known_failures |= {problem: lacking[problem] for problem in excluded}
+            known_failures |= {problem: unmet[problem] for problem in excluded}
             result = result_of(
                 store, bench, faults=faults, known_failures=known_failures, partial=partial
             )
@@ -419,18 +419,19 @@ async def _ungradable(
 
     Raises BenchError if the remaining problems give no score.
     """
-    found = {}
+    ungradable = {}
     for bench in plan.benches:
         problems = select_problems(bench, args)
-        found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+        unmet = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+        ungradable[bench.name] = unmet
         graded = _graded(plan, bench, (problem.id for problem in problems))
-        lacking = _graded(plan, bench, found[bench.name])
+        lacking = _graded(plan, bench, unmet)
         if lacking and (plan.folder / DB_NAME).exists():
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
-        why = {problem: found[bench.name][problem] for problem in lacking}
+        why = {problem: unmet[problem] for problem in lacking}
         benchmark_requirements.require_gradable(bench.name, why, len(graded), partial=args.partial)
-    return found
+    return ungradable
 
 
 def _graded(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:

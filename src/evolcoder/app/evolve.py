@@ -102,7 +102,7 @@ def _verifier_models(
 
 
 def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) -> None:
-    """Write the seeds into a new run; an invalid one deletes the run folder."""
+    """Write the seeds into a new run; delete the run folder if one is invalid."""
     records = (
         record
         for record in seeds

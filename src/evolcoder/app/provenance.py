@@ -98,15 +98,15 @@ def command() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of evolcoder, its git revision, Python and `PACKAGES`."""
-    found = {"evolcoder": evolcoder.__version__, "python": platform.python_version()}
+    result = {"evolcoder": evolcoder.__version__, "python": platform.python_version()}
     if revision := _revision():
-        found["revision"] = revision
+        result["revision"] = revision
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            result[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def _revision() -> str | None:
@@ -116,10 +116,10 @@ def _revision() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+        process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return process.stdout.strip() or None
 
 
 def _model(name: str, role: Role) -> dict[str, object]:

@@ -113,11 +113,11 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
     or SandboxRefusedError is raised. If verification is enabled but the run does not verify, prints
     the reason on stderr.
     """
-    known = store.meta(VERIFY_META, VerifyFacts)
-    if known is None:
+    recorded = store.meta(VERIFY_META, VerifyFacts)
+    if recorded is None:
         is_older = "verify" not in (store.meta("config", FolderFacts) or {})
         why_not = "an older version created it" if is_older else handle.why_not
-        known = {
+        recorded = {
             "level": "" if why_not else config.verify.sandbox,
             "checks": [] if why_not else [check.value for check in config.verify.checks],
             "languages": [] if why_not else handle.languages,
@@ -125,29 +125,29 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
             "seeds": config.verify.seeds and not why_not,
             "why_not": why_not,
         }
-        store.set_meta(VERIFY_META, known)
+        store.set_meta(VERIFY_META, recorded)
         store.db.flush()
-    if not known["checks"]:
+    if not recorded["checks"]:
         if config.verify.when != "never":
-            print_note(f"rows of this run are not verified: {known['why_not']}")
+            print_note(f"rows of this run are not verified: {recorded['why_not']}")
         return ()
     if handle.sandbox is None:
         raise SandboxRefusedError(f"this run verifies its rows, but: {handle.why_not}")
-    missing = [name for name in known["languages"] if name not in handle.languages]
+    missing = [name for name in recorded["languages"] if name not in handle.languages]
     if missing:
         raise SandboxRefusedError(
             f"this run verifies programs in {', '.join(missing)}, but their toolchains are not "
             f"installed; run evolcoder doctor to see what to install"
         )
-    _intersect_layers(store, known, handle)
-    return tuple(known["languages"])
+    _intersect_layers(store, recorded, handle)
+    return tuple(recorded["languages"])
 
 
-def _intersect_layers(store: RunStore, known: dict[str, Any], handle: SandboxHandle) -> None:
+def _intersect_layers(store: RunStore, recorded: dict[str, Any], handle: SandboxHandle) -> None:
     """Reduce the run's stored layers to those active in every session."""
-    layers = [layer for layer in known.get("layers", ()) if layer in handle.layers]
-    if layers != known.get("layers", []):
-        store.set_meta(VERIFY_META, {**known, "layers": layers})
+    layers = [layer for layer in recorded.get("layers", ()) if layer in handle.layers]
+    if layers != recorded.get("layers", []):
+        store.set_meta(VERIFY_META, {**recorded, "layers": layers})
         store.db.flush()
 
 
@@ -180,21 +180,21 @@ def make_checks(
     from evolcoder.verification.generated_tests.check import GeneratedTestsCheck  # noqa: PLC0415
     from evolcoder.verification.metrics import ComplexityCheck, MetricsCheck, PassRateCheck  # noqa: PLC0415
 
-    sandbox, verify, seed, asked = handle.sandbox, config.verify, config.seed, verifier_models
-    limits = program_limits(verify)
+    sandbox, settings, seed = handle.sandbox, config.verify, config.seed
+    limits = program_limits(settings)
     checks: dict[Check, RowCheck] = {
         Check.RUNS: ExecutionCheck(
             sandbox, languages=languages, limits=limits, works=_toolchain_probe(sandbox)
         ),
-        Check.BAIT: DistractorCheck(sandbox, verify),
-        Check.BOUND: ComplexityCheck(sandbox, seed, verify.memory_mb),
-        Check.SHAPE: MetricsCheck(asked.judge if asked else None, seed),
+        Check.BAIT: DistractorCheck(sandbox, settings),
+        Check.BOUND: ComplexityCheck(sandbox, seed, settings.memory_mb),
+        Check.SHAPE: MetricsCheck(verifier_models.judge if verifier_models else None, seed),
     }
-    if asked is not None:
-        writer, responder = asked.writer, asked.responder
-        checks[Check.TESTS] = GeneratedTestsCheck(writer, responder, sandbox, seed, verify)
-        checks[Check.DIFFICULTY] = PassRateCheck(responder, sandbox, limits, verify.samples, seed)
-    return tuple(checks[check] for check in Check if check in verify.checks)
+    if verifier_models is not None:
+        writer, responder = verifier_models.writer, verifier_models.responder
+        checks[Check.TESTS] = GeneratedTestsCheck(writer, responder, sandbox, seed, settings)
+        checks[Check.DIFFICULTY] = PassRateCheck(responder, sandbox, limits, settings.samples, seed)
+    return tuple(checks[check] for check in Check if check in settings.checks)
 
 
 def _toolchain_probe(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
