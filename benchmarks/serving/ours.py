@@ -68,7 +68,7 @@ async def _answers(
         stack.push_async_callback(opened.engine.aclose)
         budget = Budget(config.budget, Spending(), lambda *_: None)
         role = models.ModelFactory(config, budget, {}, stack).role(opened, drawn, "")
-        n_workers = models.in_flight(config, models.Models(opened, opened, None, None))
+        n_workers = models.max_in_flight(config, models.Models(opened, opened, None, None))
         return await _in_turn(role, tasks, n_workers)
 
 
