@@ -1,7 +1,7 @@
 """Exports a run: selects the rows for each format and collects the facts for the data set card.
 
->>> write(store, config)   # doctest: +SKIP
-[PosixPath('runs/a/export/messages/data.jsonl')]
+>>> write(store, config)[0]   # doctest: +SKIP
+PosixPath('runs/a/export/alpaca/data.json')
 """
 
 from collections.abc import Iterator, Sequence
