@@ -110,7 +110,7 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
 
 
 def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
-    """Create the budget, with what the store's earlier sessions spent already subtracted."""
+    """Create the budget; earlier sessions of the store count towards its limits."""
     spent = Spending()
     for model, (_, sent, received) in store.calls_by_model().items():
         spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
