@@ -64,11 +64,11 @@ async def _answers(
     """Answer tasks as a run's round does: so many at once, each taken when one is done."""
     drawn = Sampling(MODES[mode].temperature, MODES[mode].top_p, order.max_tokens)
     async with AsyncExitStack() as stack:
-        opened = await models.open_one(spec, config)
+        opened = await models.open_model(spec, config)
         stack.push_async_callback(opened.engine.aclose)
-        meter = Budget(config.budget, Spending(), lambda *_: None)
-        role = models.ModelFactory(config, meter, {}, stack).role(opened, drawn, "")
-        n_workers = models.in_flight(config, models.Models(opened, opened, None, None))
+        budget = Budget(config.budget, Spending(), lambda *_: None)
+        role = models.ModelFactory(config, budget, {}, stack).role(opened, drawn, "")
+        n_workers = models.max_in_flight(config, models.Models(opened, opened, None, None))
         return await _in_turn(role, tasks, n_workers)
 
 

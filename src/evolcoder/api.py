@@ -1,8 +1,8 @@
-"""The public API: the verbs of the command line as functions, on `Row` objects.
+"""The public API: the commands of the command line as functions on `Row` objects.
 
-Each verb is synchronous, also inside a running event loop (a notebook), and has an `_async` twin.
-A verb that is interrupted stores what was paid for; the same call resumes. Progress goes to
-standard error. `rows` stands for `Row` objects, a path or Hub id in any format that is read, or a
+Functions block, also inside a running event loop (a notebook), and have `_async` versions. An
+interrupted call keeps everything that was paid for; the same call resumes. Progress goes to stderr.
+`rows` arguments accept `Row` objects, a path or Hub id in any supported format, or a
 `datasets.Dataset`.
 
 >>> import evolcoder as ec
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from evolcoder.training.folder import TrainingOutcome
 
 Rows: TypeAlias = "Iterable[Row] | str | os.PathLike[str] | Dataset"
-"""What verbs take: `Row` objects, a path or Hub id in any format that is read, a Dataset."""
+"""Input of the functions: `Row` objects, a path or Hub id in any supported format, or a Dataset."""
 Level = Literal["strict", "processes"]
 """Minimum sandbox isolation."""
 
@@ -61,9 +61,9 @@ def _is_source(rows: object) -> bool:
 
 
 def read(rows: Rows) -> list[Row]:
-    """Read rows: a path or Hub id in any format that `evolve` takes seeds in, a Dataset, or Rows.
+    """Read rows from a path or Hub id (in any seed format), a Dataset, or an iterable of rows.
 
-    Raises SeedsError where a file cannot be read.
+    Raises SeedsError for a file that cannot be read.
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
@@ -73,14 +73,14 @@ def read(rows: Rows) -> list[Row]:
     if _is_source(rows):
         config = _config({"seeds.path": os.fspath(cast("str", rows))})
         return [row_of(raw.value) for raw in rows_of(config.seeds)]
-    found = cast("Iterable[object]", rows)
-    return [one if isinstance(one, Row) else row_of(one) for one in found]
+    values = cast("Iterable[object]", rows)
+    return [value if isinstance(value, Row) else row_of(value) for value in values]
 
 
 def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":
-    """Make a `datasets.Dataset` of rows, laid out as an export format with its lineage columns.
+    """Convert rows to a `datasets.Dataset` with the columns of an export format, lineage included.
 
-    Needs the package `datasets`.
+    Raises ConfigError if the package `datasets` is not installed.
 
     >>> ec.to_dataset(rows, "trl").column_names[:2]   # doctest: +SKIP
     ['prompt', 'completion']
@@ -104,8 +104,8 @@ def export(
 ) -> list[Path]:
     """Write rows as training data; return the data files.
 
-    Each format gets a folder of its own under `out`, with a data set card and the files that
-    trainers read (LLaMA-Factory, axolotl, TRL).
+    Each format gets its own folder under `out`, with a data set card and configuration files for
+    LLaMA-Factory, axolotl and TRL. Raises ConfigError for an unknown format.
 
     >>> ec.export(rows, "out", format="trl")   # doctest: +SKIP
     [PosixPath('out/trl/data.jsonl')]
@@ -118,7 +118,7 @@ def export(
     formats = [format] if isinstance(format, str) else list(format)
     for name in formats:
         if name not in FORMATS:
-            raise ConfigError(f"format {name!r}: known formats are {', '.join(FORMATS)}")
+            raise ConfigError(f"format {name!r}: known formats: {', '.join(FORMATS)}")
     kept = read(rows)
     facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
     return write.export(lambda _: kept, formats, Path(out), facts)
@@ -129,22 +129,22 @@ class Run:
     """A run folder."""
 
     folder: Path
-    """The folder; the command line reads and resumes it as well."""
+    """The folder; the command line can read and resume it too."""
     stopped: str = ""
-    """The budget that ended it early, in words; empty where it is complete."""
+    """Message about the budget limit that stopped the run; empty if it is complete."""
 
     def rows(self, *, seeds: bool = True) -> list[Row]:
-        """Read its training set by round, then by seed; without `seeds`, evolved rows alone."""
+        """Read the training set, ordered by round and seed; without `seeds`, only evolved rows."""
         with RunStore.read(self.folder) as store:
             return list(store.rows(min_round=0 if seeds else 1))
 
     def stats(self) -> list[FunnelLine]:
-        """Count, for each stage of each round, what entered, was kept, and was dropped and why."""
+        """Return for each stage and round the rows entered, kept, and dropped by reason."""
         with RunStore.read(self.folder) as store:
             return funnel(store)
 
     def paid(self) -> dict[str, tuple[int, int, int]]:
-        """Return by model: requests, prompt tokens and completion tokens that were paid for."""
+        """Return paid requests, prompt tokens and completion tokens by model."""
         with RunStore.read(self.folder) as store:
             return store.calls_by_model()
 
@@ -167,16 +167,16 @@ async def evolve_async(
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Run:
-    """Evolve seeds into harder tasks with answers, over rounds (Code Evol-Instruct).
+    """Evolve seeds into harder tasks with answers, in rounds (Code Evol-Instruct).
 
     `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
-    `openai:NAME`, `http://HOST/v1#NAME`) or an `Engine` of your own. `out` is the run folder, which
-    is resumed where it exists. `limit` takes the first so many seeds; `target` stops at so many
-    evolved rows. `max_usd` (dollars), `max_tokens` and `max_hours` are budgets. `config` is a YAML
-    file; `settings` sets any config key.
+    `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
+    one is resumed. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
+    (dollars), `max_tokens` and `max_hours` are budget limits. `config` is a YAML file; `settings`
+    sets any config key.
 
-    Returns a `Run`; a budget that was reached is in `Run.stopped`. Raises UserError (wrong values
-    or files), EngineError (a model that failed for good) or SandboxError.
+    Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which. Raises UserError (wrong
+    values or files), EngineError (a model failed permanently) or SandboxError.
 
     >>> run = ec.evolve("seeds.jsonl", model="http://localhost:8000/v1#qwen", rounds=2,
     ...                 out="runs/a", max_usd=5)   # doctest: +SKIP
@@ -187,7 +187,7 @@ async def evolve_async(
     from evolcoder.evolution.heuristics import resolve
 
     engines = _Engines()
-    given = {
+    overrides = {
         "evolver.model": engines.spec(model),
         "responder.model": engines.spec(responder),
         "judge.model": engines.spec(judge),
@@ -201,8 +201,8 @@ async def evolve_async(
         "verify.sandbox": sandbox,
         **(settings or {}),
     }
-    given["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
-    loaded = _config(given, config)
+    overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
+    loaded = _config(overrides, config)
     folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
     reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
     return Run(folder, str(reached or ""))
@@ -213,16 +213,16 @@ evolve = blocking_twin(evolve_async)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result of a verification; every row that went in is in `kept` or has a drop."""
+    """The result of a verification; every checked row is in `kept` or has a drop."""
 
     kept: list[Row]
-    """Rows that no check dropped, in order, with what the checks found in `Row.verdicts`."""
+    """Rows that no check dropped, in input order, with findings in `Row.verdicts`."""
     drops: list[Drop]
-    """One for every other row: its number in `ordinal`, the reason, and the evidence."""
+    """One per dropped row: its input index in `ordinal`, reason and evidence."""
     layers: tuple[str, ...]
-    """Sandbox protections under which programs ran."""
+    """Sandbox isolation layers under which programs ran."""
     stopped: str = ""
-    """The budget that ended it early, in words; empty where every row was checked."""
+    """Message about the budget limit that stopped it; empty if every row was checked."""
 
 
 async def verify_async(
@@ -241,9 +241,10 @@ async def verify_async(
 ) -> Verified:
     """Check every row by running its answer in the sandbox.
 
-    `checks`, of `runs`, `tests`, `bait`, `bound`, `difficulty`
-    and `shape`; `model`, who writes tests; `out`, a folder that is resumed where it exists;
-    `sandbox`; `workers`, programs at a time; `max_usd`; `max_tokens`; `seed`; `config`; `settings`.
+    `checks` are any of `runs`, `tests`, `bait`, `bound`, `difficulty` and `shape`; `tests` and
+    `difficulty` need a `model`, which writes tests and further answers. `out` is a run folder; an
+    existing one is resumed. `workers` is the number of concurrent programs. `max_usd`,
+    `max_tokens`, `config` and `settings` are as in `evolve`.
 
     Rows keep their lineage. Raises UserError, EngineError or SandboxError.
 
@@ -255,9 +256,9 @@ async def verify_async(
 
     for name in checks:
         if name not in list(Check):
-            raise ConfigError(f"checks {name!r}: known checks are {', '.join(Check)}")
+            raise ConfigError(f"checks {name!r}: known checks: {', '.join(Check)}")
     engines = _Engines()
-    given = {
+    overrides = {
         "evolver.model": engines.spec(model),
         "verify.checks": list(checks),
         "verify.sandbox": sandbox,
@@ -270,14 +271,14 @@ async def verify_async(
         **(settings or {}),
     }
     originals = None if _is_source(rows) else read(rows)
-    with tempfile.TemporaryDirectory(prefix="evolcoder-") as spare:
-        folder = Path(out) if out is not None else Path(spare, "verified")
-        place = Path(spare) if out is None else folder.parent
-        given["seeds.path"] = _source(rows if originals is None else originals, place)
-        loaded = _config(given, config)
+    with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
+        folder = Path(out) if out is not None else Path(temporary, "verified")
+        parent = Path(temporary) if out is None else folder.parent
+        overrides["seeds.path"] = _source(rows if originals is None else originals, parent)
+        loaded = _config(overrides, config)
         if verification.needs_model(loaded.verify) and model is None and config is None:
-            asking = ", ".join(sorted(verification.ASKING & set(loaded.verify.checks)))
-            raise ConfigError(f"checks {asking}: a model writes these; name it with model=")
+            names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
+            raise ConfigError(f"checks {names} need a model; set model=")
         reached = await verification.verify_rows(
             loaded, folder, workers=workers, engines=engines.opened
         )
@@ -304,9 +305,9 @@ class Deduplicated:
     """The result of a deduplication: in = kept + dropped."""
 
     kept: list[Row]
-    """Rows that stay, in order."""
+    """Kept rows, in input order."""
     dropped: "list[tuple[Row, Duplicate]]"
-    """Every other row, with what it repeats and how similar the two are."""
+    """Every other row, with the row that it duplicates and their similarity."""
 
 
 def dedup(
@@ -319,11 +320,12 @@ def dedup(
     embedder: str | None = None,
     seed: int = 0,
 ) -> Deduplicated:
-    """Drop duplicates: equal texts, near ones (MinHash), and ones of the same meaning (embeddings).
+    """Drop exact, near (MinHash) and semantic (embedding) duplicates.
 
-    `near` is the least Jaccard index of word 3-grams and `meaning` the least cosine, both from 0 to
-    1, None for off. `compare` looks at tasks, or at tasks with their answers. Of duplicates the
-    verified row stays, then the one of the earlier round. Raises ConfigError for wrong values.
+    `near` is the minimum Jaccard similarity of word 3-grams and `meaning` the minimum cosine
+    similarity, both from 0 to 1; None disables the method. `compare` selects tasks alone, or tasks
+    with their answers. Of duplicates the verified row is kept, then the row of the earlier round.
+    Raises ConfigError for wrong values.
 
     >>> len(ec.dedup(rows, near=0.8).kept)   # doctest: +SKIP
     978
@@ -333,23 +335,23 @@ def dedup(
     from evolcoder.deduplication.files import similarity_of
     from evolcoder.deduplication.find import find_duplicates
 
-    given = {
+    overrides = {
         "clean.exact": exact,
         "clean.near": near,
         "clean.meaning": meaning,
         "clean.compare": compare,
         "clean.embedder": embedder,
     }
-    config = _config(given, nulls={"clean.near", "clean.meaning"}).clean
-    found = read(rows)
-    entries = (Document.of(row, compare) for row in found)
+    config = _config(overrides, nulls={"clean.near", "clean.meaning"}).clean
+    originals = read(rows)
+    documents = (Document.of(row, compare) for row in originals)
     duplicates = find_duplicates(
-        entries, similarity_of(config), seed=seed, embedder=embedder_for(config)
+        documents, similarity_of(config), seed=seed, embedder=embedder_for(config)
     )
-    goes = {duplicate.number: duplicate for duplicate in duplicates}
+    dropped = {duplicate.number: duplicate for duplicate in duplicates}
     return Deduplicated(
-        [row for number, row in enumerate(found) if number not in goes],
-        [(found[number], duplicate) for number, duplicate in sorted(goes.items())],
+        [row for number, row in enumerate(originals) if number not in dropped],
+        [(originals[number], duplicate) for number, duplicate in sorted(dropped.items())],
     )
 
 
@@ -361,13 +363,13 @@ class Decontaminated:
     """The result of a decontamination: in = kept + dropped."""
 
     kept: list[Row]
-    """Rows that stay, in order."""
+    """Kept rows, in input order."""
     dropped: list[Row]
-    """Rows that the chosen detectors drop."""
+    """Rows with a hit of a detector in `drop`."""
     hits: "list[Hit]"
-    """All evidence, also of hits that drop nothing: row id, benchmark, problem, detector, text."""
+    """All hits, including those that drop no row: row id, benchmark, problem, detector, text."""
     report: "Report"
-    """Counts by detector and benchmark, for `evolcoder.decontamination.report`."""
+    """Counts by detector and benchmark; `evolcoder.decontamination.report` formats it."""
 
 
 async def decontaminate_async(
@@ -382,14 +384,15 @@ async def decontaminate_async(
     workers: int | None = None,
     seed: int = 0,
 ) -> Decontaminated:
-    """Find and drop rows that hold a benchmark's problems, by text, meaning and execution.
+    """Drop rows that contain benchmark problems, found by text, meaning and execution.
 
-    `against`, names of benchmarks; `detectors`, of
-    `ngrams`, `substring`, `neighbours`, `execution` (all of them by default); `judge`, spec of a
-    model that judges the nearest rows; `drop`, the detectors that may drop a row; `data_dir`, a
-    folder of benchmark files, which are fetched otherwise; `sandbox`; `workers`; `seed`.
+    `against` names benchmarks. `detectors` are any of `ngrams`, `substring`, `neighbours` and
+    `execution` (default: all). `judge` is the spec of a model that judges the nearest neighbours.
+    `drop` names the detectors whose hits drop a row. `data_dir` is a folder of benchmark files,
+    downloaded by default. `workers` is the number of concurrent programs.
 
-    Raises BenchError, ModelError or SandboxRefusedError where something wanted cannot be had.
+    Raises ConfigError for unknown names; BenchError, ModelError or SandboxRefusedError if a
+    benchmark, model or sandbox is unavailable.
 
     >>> ec.decontaminate(rows, against=["humaneval+", "mbpp+"]).hits[:3]   # doctest: +SKIP
     """
@@ -397,13 +400,13 @@ async def decontaminate_async(
     from evolcoder.decontamination.hits import Detector, DropRule
 
     names = set(Detector) - {Detector.JUDGE} if detectors is None else set(detectors)
-    for name, known in ((n, Detector) for n in names):
-        if name not in set(known):
-            raise ConfigError(f"detectors {name!r}: known detectors are {', '.join(Detector)}")
+    for name in names:
+        if name not in set(Detector):
+            raise ConfigError(f"detectors {name!r}: known detectors: {', '.join(Detector)}")
     for name in drop:
         if name not in set(DropRule):
-            raise ConfigError(f"drop {name!r}: known rules are {', '.join(DropRule)}")
-    wanted = DetectorOptions(
+            raise ConfigError(f"drop {name!r}: known rules: {', '.join(DropRule)}")
+    options = DetectorOptions(
         tuple(against),
         None if data_dir is None else Path(data_dir),
         frozenset(map(Detector, names)) | ({Detector.JUDGE} if judge else frozenset()),
@@ -412,12 +415,12 @@ async def decontaminate_async(
         workers,
         judge,
     )
-    found = read(rows)
-    report = await find_leaks(found, wanted, _config({"seed": seed}))
+    originals = read(rows)
+    report = await find_leaks(originals, options, _config({"seed": seed}))
     dropped = set(report.dropped)
     return Decontaminated(
-        [row for row in found if row.task.id not in dropped],
-        [row for row in found if row.task.id in dropped],
+        [row for row in originals if row.task.id not in dropped],
+        [row for row in originals if row.task.id in dropped],
         list(report.hits),
         report,
     )
@@ -428,37 +431,35 @@ decontaminate = blocking_twin(decontaminate_async)
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The result of an evaluation, of one benchmark or several."""
+    """The result of an evaluation on one or more benchmarks."""
 
     folder: Path
-    """The evaluation's folder, with samples, verdicts and scores; resumed by the same call."""
+    """The evaluation's folder, with samples, verdicts and scores; the same call resumes it."""
     results: "tuple[BenchmarkResult, ...]"
-    """What each benchmark gave, in the order asked for."""
+    """Results by benchmark, in the order of the call."""
     stopped: str = ""
-    """The budget that ended it early, in words; empty where it is complete."""
+    """Message about the budget limit that stopped it; empty if it is complete."""
 
     @property
     def pass_at_1(self) -> float:
-        """pass@1 of the first benchmark, from 0 to 1; UserError where it gave no score."""
+        """pass@1 of the first benchmark, from 0 to 1; raises UserError if there is no score."""
         return self.score().value
 
     @property
     def interval(self) -> "Interval":
-        """Its 95 % interval over problems, from 0 to 1."""
+        """95 % interval of `pass_at_1` over problems, from 0 to 1."""
         return self.score().interval
 
     def score(self, bench: str | None = None, k: int = 1) -> "Score":
-        """Return pass@k of a benchmark, by default the first; UserError where there is none."""
+        """Return pass@k of a benchmark (default: the first); raises UserError if there is none."""
         for result in self.results:
             if bench in {None, result.bench}:
                 for score in result.scores:
                     if score.k == k:
                         return score
                 raise UserError(f"{result.bench}: no pass@{k}: {result.withheld or 'not sampled'}")
-        raise UserError(f"{bench}: was not evaluated; evaluated were {self._names()}")
-
-    def _names(self) -> str:
-        return ", ".join(result.bench for result in self.results)
+        evaluated = ", ".join(result.bench for result in self.results)
+        raise UserError(f"{bench} was not evaluated; evaluated benchmarks: {evaluated}")
 
 
 async def evaluate_async(
@@ -474,13 +475,15 @@ async def evaluate_async(
 ) -> EvaluationResult:
     """Score a model, or a file of samples, on benchmarks (`humaneval+`, `mbpp+`, `ds1000` ...).
 
-    `model`, a spec or an `Engine`, or `samples`, a file;
-    `out`; `data_dir`, a folder of benchmark files, which are fetched otherwise; `n` samples of each
-    problem; `temperature`, `top_p`, `max_tokens`, `template`, `system`, `seed`; `limit`, the first
-    so many problems, with `partial=True` for a score of them; `sandbox`; `workers`; `max_usd`.
+    Give `model`, a spec or an `Engine`, or `samples`, a file. `out` is the evaluation's folder; an
+    existing one is resumed. `packages` are folders of Python packages that programs may import.
+    `data_dir` is a folder of benchmark files, downloaded by default. `options` are fields of
+    `EvaluationOptions`: `n` samples per problem; `temperature`, `top_p`, `max_tokens`, `template`,
+    `system`, `seed`; `limit`, the first N problems, with `partial=True` to score them; `sandbox`;
+    `workers`; `max_usd`; and others. `settings` sets any config key.
 
-    Raises UserError, BenchError (a benchmark that fails its own check here), EngineError or
-    SandboxError; a sandbox failure is never a wrong answer.
+    Raises UserError, BenchError (a benchmark that fails its self-check), EngineError or
+    SandboxError; a sandbox failure never counts as a wrong answer.
 
     >>> a = ec.evaluate("humaneval+", model="qwen2.5-coder-0.5b")   # doctest: +SKIP
     >>> a.pass_at_1, a.interval   # doctest: +SKIP
@@ -489,11 +492,13 @@ async def evaluate_async(
     from evolcoder.evaluation.store import EvalStore
 
     engines = _Engines()
-    known = {one for one in evaluation.EvaluationOptions.__slots__ if one != "set"}
+    known = {name for name in evaluation.EvaluationOptions.__slots__ if name != "set"}
     for name in options:
         if name not in known:
-            raise ConfigError(f"evaluate has no option {name!r}; it has {', '.join(sorted(known))}")
-    chosen = evaluation.EvaluationOptions(
+            raise ConfigError(
+                f"evaluate: unknown option {name!r}; known: {', '.join(sorted(known))}"
+            )
+    args = evaluation.EvaluationOptions(
         bench=bench if isinstance(bench, str) else ",".join(bench),
         model=engines.spec(model),
         samples=None if samples is None else Path(samples),
@@ -503,11 +508,11 @@ async def evaluate_async(
         set=tuple(_override(key, value) for key, value in (settings or {}).items()),
         **options,
     )
-    plan = evaluation.plan_of(chosen)
-    results, reached = await evaluation.run_plan(plan, chosen, engines.opened)
-    if not chosen.no_grade:
+    plan = evaluation.make_plan(args)
+    results, reached = await evaluation.run_plan(plan, args, engines.opened)
+    if not args.no_grade:
         with EvalStore.read(plan.folder) as store:
-            evaluation.write(store, plan.benches, results, layout=None)
+            evaluation.write_results(store, plan.benches, results, layout=None)
     return EvaluationResult(plan.folder, tuple(results), str(reached or ""))
 
 
@@ -521,10 +526,11 @@ def compare(
     bench: str | None = None,
     k: int = 1,
 ) -> "PairedComparison":
-    """Compare two evaluations, or their folders, on the problems that both graded, paired.
+    """Compare two evaluations, or their folders, paired on the problems graded in both.
 
-    `bench` is the benchmark, by default the first that both have; one sample of each problem gets
-    McNemar's exact test, several a paired bootstrap. Raises BenchError where they share none.
+    `bench` is the benchmark (default: the first shared one). With one sample per problem the test
+    is McNemar's exact test, with several a paired bootstrap. Raises BenchError if the evaluations
+    share no benchmark or problem.
 
     >>> ec.compare(a, b).p_value   # doctest: +SKIP
     0.031
@@ -535,7 +541,8 @@ def compare(
     from evolcoder.evaluation.store import EvalStore
 
     folders = [
-        one.folder if isinstance(one, EvaluationResult) else Path(one) for one in (first, second)
+        result.folder if isinstance(result, EvaluationResult) else Path(result)
+        for result in (first, second)
     ]
     with EvalStore.read(folders[0]) as before, EvalStore.read(folders[1]) as after:
         shared = [name for name in before.benches() if name in after.benches()]
@@ -557,11 +564,11 @@ def train(
     preset: str = "small",
     **recipe: Any,  # noqa: ANN401 - the fields of Recipe
 ) -> "TrainingOutcome":
-    """Fine-tune a base model on rows; needs the extra `train`.
+    """Fine-tune a base model on rows into the folder `out`; needs the extra `train`.
 
-    `base` is a folder, a Hub id, `FILE.gguf` or a known name; `recipe` changes keys of the preset,
-    such as `epochs=1` or `method="lora"`. Steps are printed on standard error; a training that was
-    interrupted resumes from its last checkpoint. Raises TrainError.
+    `base` is a folder, a Hub id, `FILE.gguf` or a known name. `recipe` overrides fields of the
+    preset, such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted
+    training resumes from its last checkpoint. Raises TrainError.
 
     >>> ec.train(rows, "qwen2.5-coder-0.5b", "models/a", epochs=1).last_loss   # doctest: +SKIP
     0.41
@@ -569,8 +576,8 @@ def train(
     from evolcoder.app import train as training
     from evolcoder.training.recipe import recipe_of
 
-    with tempfile.TemporaryDirectory(prefix="evolcoder-") as spare:
-        data = _source(rows, Path(spare))
+    with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
+        data = _source(rows, Path(temporary))
         return training.train_model([data], base, Path(out), recipe=recipe_of(preset, recipe))
 
 
@@ -578,13 +585,13 @@ train_async = async_twin(train)
 
 
 class Model:
-    """A model that is open."""
+    """An open model."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine = engine
-        """The engine that answers."""
+        """The engine."""
         self.name = name
-        """The model's name on that engine."""
+        """The model's name on the engine."""
 
     async def complete(
         self,
@@ -595,7 +602,7 @@ class Model:
         max_tokens: int = 1024,
         seed: int = 0,
     ) -> Completion:
-        """Answer one chat; raises EngineError or ModelError."""
+        """Complete a prompt or a list of chat messages; raises EngineError or ModelError."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
         role = Role(self.engine, self.name, Sampling(temperature, top_p, max_tokens))
         return await role.ask(messages, seed=seed)
@@ -605,16 +612,16 @@ class Model:
 async def open_model(
     spec: str, *, settings: Mapping[str, object] | None = None
 ) -> AsyncIterator[Model]:
-    """Open the model of a spec for the length of an `async with` block.
+    """Open a model for the duration of an `async with` block.
 
-    Raises ModelError where it cannot be had.
+    Raises ModelError if it is unavailable.
 
     >>> async with ec.open_model("http://localhost:8000/v1#qwen") as model:   # doctest: +SKIP
     ...     print((await model.complete("Write a haiku.")).text)
     """
     from evolcoder.app import models
 
-    opened = await models.open_one(spec, _config(settings or {}))
+    opened = await models.open_model(spec, _config(settings or {}))
     try:
         yield Model(opened.engine, opened.model)
     finally:
@@ -622,13 +629,14 @@ async def open_model(
 
 
 class Sandbox:
-    r"""A sandbox for untrusted programs, open for the length of an `async with` block.
+    r"""A sandbox for untrusted programs, open for the duration of an `async with` block.
 
-    `level` is the minimum isolation; entering raises SandboxRefusedError where this machine cannot
-    give it. `languages` are those beside Python that programs will be written in.
+    `level` is the minimum isolation; entering raises SandboxRefusedError if this machine does not
+    support it. `languages` are the programs' languages besides Python. `workers` is the number of
+    concurrent programs; `limits` are the default resource limits of a program.
 
-    >>> async with ec.Sandbox() as box:   # doctest: +SKIP
-    ...     print((await box.run("print(1)")).stdout)
+    >>> async with ec.Sandbox() as sandbox:   # doctest: +SKIP
+    ...     print((await sandbox.run("print(1)")).stdout)
     b'1\n'
     """
 
@@ -661,7 +669,7 @@ class Sandbox:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Protections that are active."""
+        """Active isolation layers."""
         return tuple(map(str, self._opened().layers))
 
     async def run(
@@ -672,24 +680,24 @@ class Sandbox:
         stdin: bytes = b"",
         limits: Limits | None = None,
     ) -> Execution:
-        """Run a program; its failure is data, the sandbox's own is a SandboxError."""
+        """Run a program; its failures are in the result, the sandbox's raise SandboxError."""
         program = Program(language, source, Script(stdin))
         return await self._opened().run(program, limits or self._limits)
 
     def _opened(self) -> "PoolSandbox":
         if self._pool is None:
-            raise UserError("the sandbox is not open; use it in `async with Sandbox() as box:`")
+            raise UserError("the sandbox is not open; use it in `async with Sandbox() as sandbox:`")
         return self._pool
 
 
 @dataclass(slots=True)
 class _Engines:
-    """Engines of the user's own, by the spec that stands for them in a config."""
+    """The caller's engines, by the spec that represents them in the config."""
 
     opened: "dict[str, Any]" = field(default_factory=dict)
 
     def spec(self, model: str | Engine | None) -> str | None:
-        """Return the spec of a model; an engine is remembered under one of its own."""
+        """Return the spec of a model; an engine is registered under a spec of its identity."""
         if model is None or isinstance(model, str):
             return model
         from evolcoder.app.models import OpenedModels
@@ -701,14 +709,14 @@ class _Engines:
 
 
 def _config(
-    given: Mapping[str, object],
+    values: Mapping[str, object],
     path: str | os.PathLike[str] | None = None,
     *,
     nulls: frozenset[str] | set[str] = frozenset(),
 ) -> Config:
-    """Load a config with some keys set; None leaves a key as it is, unless it is in `nulls`."""
+    """Load a config and set keys; a value of None is ignored unless the key is in `nulls`."""
     overrides = [
-        _override(key, value) for key, value in given.items() if value is not None or key in nulls
+        _override(key, value) for key, value in values.items() if value is not None or key in nulls
     ]
     return configs.load(None if path is None else Path(path), overrides)
 
@@ -718,9 +726,9 @@ def _override(key: str, value: object) -> str:
 
 
 def _source(rows: Rows, folder: Path) -> str:
-    """Return the path or id that rows are read from; those in memory are written to a file first.
+    """Return the path or Hub id of rows; rows in memory are written to a file in `folder`.
 
-    The file's name is made from its content, so that the same rows resume the same run.
+    The file is named by a hash of its content, so that equal rows resume the same run.
     """
     if _is_source(rows):
         return os.fspath(cast("str", rows))
@@ -733,9 +741,9 @@ def _source(rows: Rows, folder: Path) -> str:
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay rows out as JSON lines with their lineage."""
+    """Serialise rows as JSON lines, lineage included."""
     from evolcoder.exports.formats import lineage
 
     for row in rows:
-        plain = {"instruction": row.task.instruction, "output": row.response.text, **lineage(row)}
-        yield json.dumps(plain) + "\n"
+        record = {"instruction": row.task.instruction, "output": row.response.text, **lineage(row)}
+        yield json.dumps(record) + "\n"

@@ -112,23 +112,23 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
         assert {row.task.id for row in rows} >= {third.id, child.id}
         return LeakCounts({child.id: [{"item": "Toy/1"}]}, LAYERS)
 
-    clean_run(store, CleanConfig(), seed=0, leaked=leaked)
+    clean_run(store, CleanConfig(), seed=0, leak_detector=leaked)
     assert dropped(store)[child.id] is Reason.LEAK
     clean_run(store, CleanConfig(near=0.9), seed=0)
     assert dropped(store)[child.id] is Reason.LEAK
-    clean_run(store, CleanConfig(), seed=0, leaked=leaking({}))
+    clean_run(store, CleanConfig(), seed=0, leak_detector=leaking({}))
     assert child.id not in dropped(store)
 
 
 def test_the_protections_under_which_leaks_were_found_stay_with_them(store):
     """They are the run's for as long as the drops are, and those of the next look after it."""
     fill(store)
-    summary = clean_run(store, CleanConfig(), seed=0, leaked=leaking({}, LAYERS))
+    summary = clean_run(store, CleanConfig(), seed=0, leak_detector=leaking({}, LAYERS))
     assert summary.layers == LAYERS
     assert clean_run(store, CleanConfig(), seed=0).layers == LAYERS
     assert clean_run(store, CleanConfig(near=0.9), seed=0).layers == LAYERS
     assert store.meta(CLEAN_META)["layers"] == list(LAYERS)
-    other = clean_run(store, CleanConfig(), seed=0, leaked=leaking({}, ("cgroup",)))
+    other = clean_run(store, CleanConfig(), seed=0, leak_detector=leaking({}, ("cgroup",)))
     assert (other.layers, store.meta(CLEAN_META)["layers"]) == (("cgroup",), ["cgroup"])
 
 

@@ -21,10 +21,10 @@ def test_the_last_answer_is_in_the_cache_when_the_stack_has_closed(tmp_path):
 
     async def ask():
         async with AsyncExitStack() as stack:
-            meter = Budget(config.budget, Spending(), lambda *_: None)
-            purse = ModelFactory(config, meter, {}, stack)
+            budget = Budget(config.budget, Spending(), lambda *_: None)
+            factory = ModelFactory(config, budget, {}, stack)
             opened = OpenedModels(ScriptedEngine(lambda _: "yes"), "m")
-            role = purse.role(opened, Sampling(0.0, 1.0, 8), "")
+            role = factory.role(opened, Sampling(0.0, 1.0, 8), "")
             await role.ask((Message("user", "well?"),), seed=0)
 
     asyncio.run(ask())

@@ -136,7 +136,7 @@ def test_a_server_that_keeps_old_weights_is_replaced(sleeper, tmp_path):
             assert said_by(served) == f"weights of {name}"
     assert len(list(tmp_path.glob("*.started"))) == 2
     log = (tmp_path / "log" / "serve-students.txt").read_text()
-    assert "two: [{'compared': 3, 'same': 2}]; it is ended" in log
+    assert "two: [{'compared': 3, 'same': 2}]; stopping the server" in log
 
 
 def test_a_server_that_does_not_go_to_sleep_is_ended(sleeper, tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from evolcoder.app import steps
-from evolcoder.app.steps import EvalSteps, TrainSteps, filled, run_step
+from evolcoder.app.steps import EvalSteps, TrainSteps, fill_command, run_step
 from evolcoder.cli import train
 from evolcoder.cli.eval import parsed
 from evolcoder.cli.signals import Signals
@@ -45,7 +45,7 @@ def ends(code, said="it went so"):
 def test_an_exit_code_becomes_its_error(tmp_path, code, kind):
     """The last words of a step are in the message, and all of them in its log."""
     command = ends(code) if code >= 0 else [*ends(0)[:2], "import os; print('it went so', flush=True); os.kill(os.getpid(), 9)"]  # fmt: skip
-    with pytest.raises(kind, match=r"^step: it went so \(all of it in "):
+    with pytest.raises(kind, match=r"^step: it went so \(log: "):
         run_step(command, tmp_path / "step.txt")
     assert (tmp_path / "step.txt").read_text().startswith(f"$ {sys.executable} -c")
 
@@ -53,7 +53,7 @@ def test_an_exit_code_becomes_its_error(tmp_path, code, kind):
 def test_a_step_that_ends_well_raises_nothing_and_one_that_hangs_is_ended(tmp_path):
     """A bound in time is the user's, and what is over it is put away."""
     run_step(ends(0), tmp_path / "log" / "fine.txt")
-    with pytest.raises(StepFailed, match=r"slow: not done within 0\.5 s"):
+    with pytest.raises(StepFailed, match=r"slow: timed out after 0\.5 s"):
         run_step([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "slow.txt", timeout_s=0.5)  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_nothing_that_a_step_started_outlives_it(tmp_path, family, code):
 
 def test_what_a_step_started_ends_with_its_time(tmp_path, family):
     """When timeout_s is told of, nobody writes into the step's folder any more."""
-    with pytest.raises(StepFailed, match="not done within 5 s"):
+    with pytest.raises(StepFailed, match="timed out after 5 s"):
         run_step([*family.command, "stay"], tmp_path / "step.txt", timeout_s=5)
     assert not family.left()
 
@@ -230,7 +230,7 @@ def test_a_training_is_told_its_seed_and_steps(tmp_path):
         told = json.loads((tmp_path / "out").read_text())
         assert told[1:4] == ["weights", str(tmp_path / "rows"), "3"]
         assert told[4:] == ([] if n_steps is None else ["--set", "steps=7"])
-    assert filled(["{x}", "{python}"], x=1) == ["1", sys.executable]
+    assert fill_command(["{x}", "{python}"], x=1) == ["1", sys.executable]
 
 
 def test_only_servers_that_we_start_are_asked_as_hard_as_they_can_be():
@@ -278,8 +278,11 @@ def test_options_that_decide_a_sample_are_told(tmp_path):
 def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared, monkeypatch):
     """Neither are those beyond the limit."""
     steps_of = EvalSteps(tmp_path, AskConfig(data_dir=str(shared), limit=3), ServeConfig(), parsed)
-    problems = steps_of.asked("ds1000")
+    problems = steps_of.select_problems("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}
     monkeypatch.setattr(benchmark_requirements, "failing_references", lambda bench, packages: known)
-    assert [one.id for one in steps_of.asked("ds1000")] == [problems[0].id, problems[2].id]
+    assert [one.id for one in steps_of.select_problems("ds1000")] == [
+        problems[0].id,
+        problems[2].id,
+    ]

@@ -277,7 +277,7 @@ def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, serve
     monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
     code, _, err = run(capsys, tmp_path, server, "--rounds", 2)
     assert code == 2
-    assert "this run verifies its rows, and here --sandbox strict" in err
+    assert "this run verifies its rows, but: --sandbox strict" in err
 
 
 def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
@@ -293,7 +293,7 @@ def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
     assert json.loads(out)["verdicts"] == {"runs": {"not_run": 3, "passed": 1}}
     named = [line for line in err.splitlines() if "part not found; install bash-part" in line]
     assert named == [
-        "evolcoder: bash: part not found; install bash-part; answers in it are not run"
+        "evolcoder: bash: part not found; install bash-part; answers in bash are not run"
     ]
 
 

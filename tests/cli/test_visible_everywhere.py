@@ -333,9 +333,9 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
     from evolcoder.app.progress import Download, _live
 
     with output.visible_streams():
-        console = Console(file=progress.terminal(), force_terminal=True)
+        console = Console(file=progress.raw_stderr(), force_terminal=True)
         console.print(Text("ours", style="red"))
-        progress.terminal().isatty = lambda: True
+        progress.raw_stderr().isatty = lambda: True
         try:
             live = _live(lambda: f"{POISON}")
             live.console._force_terminal = True
@@ -345,7 +345,7 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
             download("[red]Hub\x9b", 1, 2)
             download("[red]Hub\x9b", 2, 2)
         finally:
-            del progress.terminal().isatty
+            del progress.raw_stderr().isatty
     err = capsys.readouterr().err
     assert "\x1b[31mours" in err
     assert "[bold]y[/bold]" in err

@@ -1,4 +1,4 @@
-"""Runs coroutines for callers that are not asynchronous, also where an event loop is running.
+"""Converts between asynchronous and blocking functions; works inside a running event loop too.
 
 >>> double = blocking_twin(double_async)   # doctest: +SKIP
 >>> double(2)   # doctest: +SKIP
@@ -13,45 +13,45 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LOOK_UP_S = 0.5
-"""How often a wait for another thread is interrupted, so that signals are heard."""
+SIGNAL_POLL_S = 0.5
+"""Timeout of each join of the worker thread: signal handlers run only between joins."""
 
 
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where an event loop is running in this thread.
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to completion, in a thread if this one already runs an event loop.
 
-    Ctrl-C cancels it, waits until it has stored what it has, and raises KeyboardInterrupt.
+    Ctrl-C cancels the coroutine, waits for its clean-up, and raises KeyboardInterrupt.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    return _in_thread(work)
+        return asyncio.run(coroutine)
+    return _run_in_thread(coroutine)
 
 
-def _in_thread(work: Coroutine[Any, Any, T]) -> T:
+def _run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     runner = asyncio.Runner()
-    outcome: list[T] = []
-    failure: list[BaseException] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
     tasks: list[asyncio.Task[T]] = []
 
     async def tracked() -> T:
         tasks.append(cast("asyncio.Task[T]", asyncio.current_task()))
-        return await work
+        return await coroutine
 
     def run() -> None:
         try:
             with runner:
-                outcome.append(runner.run(tracked()))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
-            failure.append(error)
+                results.append(runner.run(tracked()))
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+            errors.append(error)
 
     thread = threading.Thread(target=run, name="evolcoder", daemon=True)
     thread.start()
     caller = asyncio.current_task()
     try:
         while thread.is_alive():
-            thread.join(LOOK_UP_S)
+            thread.join(SIGNAL_POLL_S)
             if caller is not None and caller.cancelling():  # `asyncio.run` handles SIGINT so
                 raise asyncio.CancelledError
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -59,31 +59,31 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
             task.get_loop().call_soon_threadsafe(task.cancel)
         thread.join()
         raise
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
-def blocking_twin(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make the synchronous twin of an `_async` verb."""
+def blocking_twin(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return the blocking version of an `_async` function, named without the suffix."""
 
-    @functools.wraps(verb)
+    @functools.wraps(function)
     def twin(*args: P.args, **kwargs: P.kwargs) -> T:
-        return _blocking(verb(*args, **kwargs))
+        return _run(function(*args, **kwargs))
 
-    return _named(twin, verb.__name__.removesuffix("_async"))
+    return _set_name(twin, function.__name__.removesuffix("_async"))
 
 
-def async_twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make the `_async` twin of a synchronous verb, which runs in a thread of its own."""
+def async_twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return the `_async` version of a blocking function, which runs in a thread."""
 
-    @functools.wraps(verb)
+    @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(verb, *args, **kwargs)
+        return await asyncio.to_thread(function, *args, **kwargs)
 
-    return _named(twin, f"{verb.__name__}_async")
+    return _set_name(twin, f"{function.__name__}_async")
 
 
-def _named(function: Callable[P, T], name: str) -> Callable[P, T]:
+def _set_name(function: Callable[P, T], name: str) -> Callable[P, T]:
     function.__name__ = function.__qualname__ = name
     return function

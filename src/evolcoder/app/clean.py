@@ -1,8 +1,8 @@
-"""The stage `clean` of a run: doubles and leaks among its rows become drops that exports leave out.
+"""The stage `clean` of a run: stores duplicates and leaks as drops, which exports leave out.
 
-Promises: the drops are those of all rows of the run, written in one transaction in place of those
-of an earlier cleaning; so a kill loses nothing, and the same run and config give the same drops.
-Of doubles the verified one stays, then the one of the earlier round, then of the smaller ordinal.
+Guarantees: a cleaning covers all rows of the run and replaces the drops of the previous cleaning in
+one transaction, so a kill loses nothing; the same run and config give the same drops. Of duplicates
+the verified row is kept, then the row of the earlier round, then the smaller ordinal.
 
 >>> (await clean_run(store, config.clean, seed=config.seed)).n_kept   # doctest: +SKIP
 978
@@ -37,70 +37,68 @@ async def clean_run(
     *,
     seed: int,
     embedder: Embedder | None = None,
-    leaked: LeakDetector | None = None,
-    anew: bool = False,
+    leak_detector: LeakDetector | None = None,
+    force: bool = False,
 ) -> CleaningSummary:
-    """Clean a run that is open for writing; cleaned the same way already, it stays, unless `anew`.
+    """Clean a run that is open for writing.
 
-    `leaked` is asked about the rows that are left. Without it leaks that were found before stay
+    A run already cleaned with the same settings and rows is left as it is, unless `force`.
+    `leak_detector` checks the rows left after deduplication; without it, leaks found earlier stay
     dropped.
     """
     store.db.flush()
     n_rows = store.n_kept()
-    asked = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
+    settings = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
     done = store.meta(CLEAN_META, CleanFacts)
-    is_done = done is not None and not config.beside and asked.items() <= done.items()
-    if done is not None and is_done and not anew:
+    is_done = done is not None and not config.beside and settings.items() <= done.items()
+    if done is not None and is_done and not force:
         layers = tuple(done.get("layers", ()))
         return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers)
-    found = _doubles_of(store, config, seed, embedder)
-    if leaked is not None:
-        leaks = await _leaks_of(store, found, leaked)
-    else:  # the layers are those of the leaks that stay
+    duplicates = _find_duplicates(store, config, seed, embedder)
+    if leak_detector is not None:
+        gone = {duplicate.id for duplicate in duplicates}
+        leaks = await leak_detector(
+            row for row in store.rows(cleaned=False) if row.task.id not in gone
+        )
+    else:  # the earlier leaks stay dropped, so their sandbox layers stay recorded
         leaks = LeakCounts({}, tuple((done or {}).get("layers", ())))
-    reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in found)
+    reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in duplicates)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
     summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers)
     drops = chain(
-        (_double(store, duplicate) for duplicate in found),
-        (_leak(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
+        (_duplicate_drop(store, duplicate) for duplicate in duplicates),
+        (_leak_drop(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
     )
-    with_leaks = leaked is not None
-    store.replace_cleaned(drops, CLEAN_META, {**asked, **asdict(summary)}, with_leaks=with_leaks)
+    facts = {**settings, **asdict(summary)}
+    store.replace_cleaned(drops, CLEAN_META, facts, with_leaks=leak_detector is not None)
     return summary
 
 
-def _doubles_of(
+def _find_duplicates(
     store: RunStore, config: CleanConfig, seed: int, embedder: Embedder | None
 ) -> list[Duplicate]:
     if not config.exact and config.near is None and config.meaning is None:
         return []
-    ours = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
-    entries = chain(external_documents(config.beside, config), ours)
-    return list(find_duplicates(entries, similarity_of(config), seed=seed, embedder=embedder))
+    own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
+    documents = chain(external_documents(config.beside, config), own)
+    return list(find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder))
 
 
-async def _leaks_of(store: RunStore, doubles: list[Duplicate], leaked: LeakDetector) -> LeakCounts:
-    """Have the rows that are left looked at."""
-    gone = {duplicate.id for duplicate in doubles}
-    return await leaked(row for row in store.rows(cleaned=False) if row.task.id not in gone)
-
-
-def _double(store: RunStore, duplicate: Duplicate) -> Drop:
-    said = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
+def _duplicate_drop(store: RunStore, duplicate: Duplicate) -> Drop:
+    match = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
     reason = Reason(f"duplicate_{duplicate.kind}")
-    return _drop(store, duplicate.id, reason, f"{said}: {duplicate.match_seen}")
+    return _drop(store, duplicate.id, reason, f"{match}: {duplicate.match_seen}")
 
 
-def _leak(store: RunStore, id: str, hits: Evidence) -> Drop:
+def _leak_drop(store: RunStore, id: str, hits: Evidence) -> Drop:
     return _drop(store, id, Reason.LEAK, json.dumps(hits, sort_keys=True))
 
 
 def _drop(store: RunStore, id: str, reason: Reason, detail: str) -> Drop:
     task = store.task(id)
     if task is None:
-        raise StoreError(f"{store.folder}: the task {id} is gone; copy the run again")
+        raise StoreError(f"{store.folder}: task {id} is missing; copy the run again")
     return Drop(
         Stage.CLEAN,
         reason,

@@ -1,4 +1,8 @@
-"""Opens the leakage detectors: benchmarks, an embedder, a judge and a sandbox, as asked for."""
+"""Opens leakage detectors with the benchmarks, embedder, judge and sandbox that they need.
+
+>>> options = options_from_config(config)   # doctest: +SKIP
+>>> report = await find_leaks(rows, options, config)   # doctest: +SKIP
+"""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -6,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evolcoder.app import models
-from evolcoder.app.progress import note
+from evolcoder.app.progress import print_note
 from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
@@ -29,142 +33,143 @@ from evolcoder.sandbox.pool import PoolSandbox
 
 
 def embedder_for(config: CleanConfig) -> Embedder | None:
-    """Open the config's embedder if it looks for meanings."""
-    return open_cached(config.embedder) if config.meaning is not None else None
+    """Open the config's embedder; None if `meaning` is off."""
+    return open_cached_embedder(config.embedder) if config.meaning is not None else None
 
 
-def open_cached(spec: str) -> Embedder:
-    """Open an embedder whose vectors are kept in the cache folder."""
+def open_cached_embedder(spec: str) -> Embedder:
+    """Open an embedder that stores its vectors in the cache folder."""
     embedder = open_embedder(spec, cache_folder() / "models")
     return CachedEmbedder(embedder, cache_file("embeddings.db"))
 
 
 MULTIPL_E = "multipl-e"
-"""Stands for all of its benchmarks."""
-IN_PYTHON = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
-"""Benchmarks whose tests answers are run against."""
+"""Name that selects all MultiPL-E benchmarks."""
+EXECUTABLE = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
+"""Benchmarks with Python tests, which execution-based detection runs answers against."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """What is looked for, and by whom."""
+    """Benchmarks and detectors of a leak search."""
 
     against: tuple[str, ...]
-    """Names of benchmarks."""
+    """Names of the benchmarks."""
     data_dir: Path | None
-    """Where their files lie; None: fetched."""
+    """Folder of their files; None downloads them."""
     detectors: frozenset[Detector]
-    """Who looks."""
-    drops: tuple[DropRule, ...]
-    """Whose word drops a row."""
+    """Detectors to run."""
+    drop_rules: tuple[DropRule, ...]
+    """Detectors whose hits drop a row."""
     level: str
-    """Least protection under which answers are run."""
+    """Minimum sandbox isolation for running answers."""
     workers: int | None = None
-    """Programs at one time; None: one more than there are processors."""
+    """Programs run concurrently; None: number of processors plus one."""
     judge: str | None = None
-    """Spec of the model that judges neighbours, if one does."""
+    """Model spec of the LLM judge of nearest neighbours; None: no judge."""
 
 
-def of_config(config: Config) -> DetectorOptions:
-    """Read what a run looks for after its rounds."""
-    its = config.clean
+def options_from_config(config: Config) -> DetectorOptions:
+    """Return the options that the config's `clean` section sets for a run."""
+    clean = config.clean
     return DetectorOptions(
-        its.against, Path(its.data_dir) if its.data_dir else None,
-        frozenset(map(Detector, its.detectors)), tuple(map(DropRule, its.drop)),
+        clean.against, Path(clean.data_dir) if clean.data_dir else None,
+        frozenset(map(Detector, clean.detectors)), tuple(map(DropRule, clean.drop)),
         config.verify.sandbox,
     )  # fmt: skip
 
 
-async def find_leaks(rows: Iterable[Row], wanted: DetectorOptions, config: Config) -> Report:
-    """Look for benchmarks in rows; open what detectors need, and close it again.
+async def find_leaks(rows: Iterable[Row], options: DetectorOptions, config: Config) -> Report:
+    """Search rows for benchmark problems; opens the detectors and closes them afterwards.
 
-    Raises BenchError, ModelError or SandboxRefusedError where something wanted cannot be had.
+    Raises BenchError, ModelError or SandboxRefusedError if a benchmark, model or sandbox is
+    unavailable.
     """
     async with AsyncExitStack() as stack:
-        settings = await open_detectors(wanted, config, stack)
+        settings = await open_detectors(options, config, stack)
         return build_report(
-            await detect_leaks(rows, settings, seed=config.seed), settings, wanted.drops
+            await detect_leaks(rows, settings, seed=config.seed), settings, options.drop_rules
         )
 
 
-async def leak_finder(config: Config, stack: AsyncExitStack) -> LeakDetector | None:
-    """Open what a run's cleaning looks for leaks with; None where it looks for none."""
-    wanted = of_config(config)
-    if not wanted.against:
+async def open_leak_detector(config: Config, stack: AsyncExitStack) -> LeakDetector | None:
+    """Open the detectors of a run's cleaning; None if the config names no benchmarks."""
+    options = options_from_config(config)
+    if not options.against:
         return None
-    settings = await open_detectors(wanted, config, stack)
+    settings = await open_detectors(options, config, stack)
 
-    async def leaked(rows: Iterable[Row]) -> LeakCounts:
-        found = await detect_leaks(rows, settings, seed=config.seed)
-        report = build_report(found, settings, wanted.drops)
+    async def detect(rows: Iterable[Row]) -> LeakCounts:
+        leaks = await detect_leaks(rows, settings, seed=config.seed)
+        report = build_report(leaks, settings, options.drop_rules)
         if report.unjudged:
-            note(reports.unjudged_note(report))
-        return leaks_of(report)
+            print_note(reports.unjudged_note(report))
+        return leak_counts(report)
 
-    return leaked
+    return detect
 
 
-def leaks_of(report: Report) -> LeakCounts:
-    """Return the rows that go, each with all of its hits."""
-    found: dict[str, list[Mapping[str, object]]] = {id: [] for id in report.dropped}
+def leak_counts(report: Report) -> LeakCounts:
+    """Return the rows to drop, each with all its hits."""
+    evidence: dict[str, list[Mapping[str, object]]] = {id: [] for id in report.dropped}
     for hit in report.hits:
-        if hit.row in found:
-            found[hit.row].append(asdict(hit))
-    return LeakCounts(found, report.layers)
+        if hit.row in evidence:
+            evidence[hit.row].append(asdict(hit))
+    return LeakCounts(evidence, report.layers)
 
 
 async def open_detectors(
-    wanted: DetectorOptions, config: Config, stack: AsyncExitStack
+    options: DetectorOptions, config: Config, stack: AsyncExitStack
 ) -> DetectorSettings:
-    """Open benchmarks and detectors, and have the stack close them."""
-    judge = await _judge(wanted.judge, config, stack) if wanted.judge else None
-    benches, detectors = _benches(wanted), wanted.detectors
+    """Open benchmarks and detectors, and register their closing on the stack."""
+    judge = await _judge(options.judge, config, stack) if options.judge else None
+    benches, detectors = _benches(options), options.detectors
     items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
-    execution, layers = await _execution(benches, wanted, stack) if runs else (None, ())
+    execution, layers = await _execution(benches, options, stack) if runs else (None, ())
     return DetectorSettings(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
-        open_cached(config.clean.embedder) if embeds else None,
+        open_cached_embedder(config.clean.embedder) if embeds else None,
         judge,
         execution,
         layers,
     )
 
 
-def _benches(wanted: DetectorOptions) -> list[Bench]:
-    shelf = DataFolder(wanted.data_dir, cache_folder() / "benchmarks")
+def _benches(options: DetectorOptions) -> list[Bench]:
+    data = DataFolder(options.data_dir, cache_folder() / "benchmarks")
     names: list[str] = []
-    for name in wanted.against:
+    for name in options.against:
         names += CONFIGURATIONS if name == MULTIPL_E else [name]
-    return [bench_named(name, shelf) for name in dict.fromkeys(names)]
+    return [bench_named(name, data) for name in dict.fromkeys(names)]
 
 
 async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
-    opened = await models.open_one(spec, config)
+    opened = await models.open_model(spec, config)
     stack.push_async_callback(opened.engine.aclose)
-    prices = models.prices_of(config, [opened])
-    meter = Budget(config.budget, Spending(), lambda *_: None)
-    purse = models.ModelFactory(config, meter, prices, stack)
-    return models.role_of(config.judge, opened, purse)
+    prices = models.find_prices(config, [opened])
+    budget = Budget(config.budget, Spending(), lambda *_: None)
+    factory = models.ModelFactory(config, budget, prices, stack)
+    return models.bind_role(config.judge, opened, factory)
 
 
 async def _execution(
-    benches: Iterable[Bench], wanted: DetectorOptions, stack: AsyncExitStack
+    benches: Iterable[Bench], options: DetectorOptions, stack: AsyncExitStack
 ) -> tuple[Execution | None, tuple[str, ...]]:
-    """Prepare to run answers against the benchmarks that have tests in Python.
+    """Set up execution-based detection; also return the sandbox's isolation layers.
 
-    Returns also the protections under which they run.
+    Returns None and no layers if no benchmark has Python tests.
     """
-    problems = {bench.name: bench.problems() for bench in benches if bench.name in IN_PYTHON}
+    problems = {bench.name: bench.problems() for bench in benches if bench.name in EXECUTABLE}
     if not problems:
         return None, ()
-    sandbox = await PoolSandbox.start(workers=wanted.workers, level=wanted.level)
+    sandbox = await PoolSandbox.start(workers=options.workers, level=options.level)
     stack.push_async_callback(sandbox.aclose)
-    controls = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
-    stack.callback(controls.close)
-    search = await ExecutionSearch.create(problems, sandbox, controls.measurement)
+    references = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
+    stack.callback(references.close)
+    search = await ExecutionSearch.create(problems, sandbox, references.measurement)
 
     async def execution(row: str, answer: str) -> list[Hit]:
         return execution_hits(row, await search.passes(answer))

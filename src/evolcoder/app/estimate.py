@@ -1,8 +1,10 @@
-"""`evolcoder run --dry-run`: calls, tokens, price and hours, before anything is paid for.
+"""Estimates requests, tokens, price and hours of a run, for `evolcoder run --dry-run`.
 
-Prompts are counted on a sample of the real seeds with the real templates; what models will answer
-is taken from the rows that the run folder holds already, else from our own measurements
-(`docs/experiments`). The output says which.
+Prompt lengths are measured on a sample of the seeds with the run's templates. Answer lengths and
+acceptance rates come from the rows in the run folder if there are enough, otherwise from our
+measurements (`docs/experiments`); `TokenRates.source` names which. No model is called.
+
+>>> estimate(config, resolve(config.evolve), measured_rates(folder))   # doctest: +SKIP
 """
 
 from dataclasses import dataclass
@@ -21,104 +23,107 @@ from evolcoder.text import without_logins
 
 _MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
 SAMPLE = 200
-"""Seeds whose prompts are counted."""
+"""Maximum number of seeds whose prompt lengths are measured."""
 CHARS_PER_TOKEN = 3.8
-"""Of English mixed with code, for the tokenizers in use today."""
+"""Mean for English mixed with code and current tokenizers."""
 STREAM_TOKENS_PER_S = 60.0
-"""Speed of one answer of a hosted model."""
-TESTS_FRAME_TOKENS = 200.0
-"""Mean tokens around the task where tests or further answers are asked for."""
+"""Generation speed of one stream of a hosted model."""
+TESTS_PROMPT_TOKENS = 200.0
+"""Mean tokens around the task in prompts for tests or further answers."""
 LOCAL_TOKENS_PER_S = {"qwen2.5-coder-0.5b": 49.0, "qwen2.5-coder-1.5b": 23.0}
-"""Speed of a model in this process on two cores, all slots together."""
+"""Total generation speed over all slots of an in-process model on two cores."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRates:
-    """How long models answer, and how often they are asked, in the mean."""
+    """Mean answer lengths, attempts and acceptance rates."""
 
     evolve_tokens: float = 110.0
     """Tokens of an evolution."""
     respond_tokens: float = 330.0
     """Tokens of an answer."""
     attempts: float = 1.4
-    """Evolutions tried for one task in one round."""
+    """Evolution attempts per task and round."""
     kept: float = 0.85
     """Share of evolutions that are kept and answered."""
     callable_share: float = 0.28
-    """Share of answers that hold something for written tests to call."""
+    """Share of answers with something that generated tests can call."""
     tests_tokens: float = 170.0
-    """Tokens of one set of written tests."""
+    """Tokens of one set of generated tests."""
     source: str = "our own measurements of small models (docs/experiments)"
-    """Where these figures come from."""
+    """Origin of these figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """What one part of the story asks of its model."""
+    """Estimated requests, tokens, price and time of one role."""
 
     role: str
-    """`evolver`, `responder`, or `tester` for all that verification asks for."""
+    """`evolver`, `responder`, or `tester` for all requests of verification."""
     model: str
     """The model's spec."""
     calls: int
-    """Requests."""
+    """Number of requests."""
     prompt_tokens: int
-    """Tokens sent."""
+    """Prompt tokens."""
     completion_tokens: int
-    """Tokens received."""
+    """Completion tokens."""
     usd: float | None
-    """Price, if a table knows it."""
+    """Price in US dollars; None if unknown."""
     hours: float
-    """Time, were it alone."""
+    """Hours, if this role ran alone."""
 
 
 def estimate(
-    config: Config, heuristics: tuple[Heuristic, ...], habits: TokenRates
+    config: Config, heuristics: tuple[Heuristic, ...], rates: TokenRates
 ) -> list[CostLine]:
-    """Work out what each part of a run will ask for."""
+    """Estimate the cost of each role of a run."""
     sample, n_tasks, n_unanswered = _seeds(config)
-    n_rounds, wanted = config.budget.rounds, config.budget.target
-    evolutions = n_rounds * n_tasks if wanted is None else round(wanted / habits.kept)
-    if wanted is not None:
+    n_rounds, target = config.budget.rounds, config.budget.target
+    evolutions = n_rounds * n_tasks if target is None else round(target / rates.kept)
+    if target is not None:
         n_rounds = max(1, -(-evolutions // n_tasks))
     seed_chars = fmean(len(task.instruction) for task in sample)
-    frame = fmean(_prompt_chars(config, heuristics, task) for task in sample) - seed_chars
-    growth = habits.evolve_tokens * (n_rounds - 1) / 2
+    template_chars = fmean(_prompt_chars(config, heuristics, task) for task in sample) - seed_chars
+    growth = rates.evolve_tokens * (n_rounds - 1) / 2
     task_tokens = seed_chars / CHARS_PER_TOKEN + growth
-    answers = round(evolutions * habits.kept) + n_unanswered
-    asked = round(evolutions * habits.attempts)
-    sent = frame / CHARS_PER_TOKEN + task_tokens
+    answers = round(evolutions * rates.kept) + n_unanswered
+    attempts = round(evolutions * rates.attempts)
+    sent = template_chars / CHARS_PER_TOKEN + task_tokens
     responder = config.responder.model or config.evolver.model
-    parts = [
-        _part(config, "evolver", config.evolver.model, (asked, sent, habits.evolve_tokens)),
-        _part(
+    lines = [
+        _cost_line(config, "evolver", config.evolver.model, (attempts, sent, rates.evolve_tokens)),
+        _cost_line(
             config,
             "responder",
             responder,
-            (answers, task_tokens + habits.evolve_tokens, habits.respond_tokens),
+            (answers, task_tokens + rates.evolve_tokens, rates.respond_tokens),
         ),
     ]
-    rows = round(evolutions * habits.kept * habits.callable_share)
-    each = task_tokens + habits.evolve_tokens + TESTS_FRAME_TOKENS
-    calls, received = _verifying(config, habits)
+    rows = round(evolutions * rates.kept * rates.callable_share)
+    prompt_tokens = task_tokens + rates.evolve_tokens + TESTS_PROMPT_TOKENS
+    calls, received = _verification_requests(config, rates)
     if calls and config.verify.when != "never":
         spec = config.verify.tester or responder
-        parts.append(_part(config, "tester", spec, (rows * calls, each, received)))
-    return parts
+        lines.append(_cost_line(config, "tester", spec, (rows * calls, prompt_tokens, received)))
+    return lines
 
 
-def _verifying(config: Config, habits: TokenRates) -> tuple[int, float]:
-    """Return the requests for one row that can be called, and tokens received for each."""
+def _verification_requests(config: Config, rates: TokenRates) -> tuple[int, float]:
+    """Return the requests per callable row and the mean completion tokens of each."""
     verify = config.verify
     answers = verify.candidates if Check.TESTS in verify.checks else 0
     answers += verify.samples if Check.DIFFICULTY in verify.checks else 0
     sets = verify.check_sets if Check.TESTS in verify.checks else 0
-    tokens = answers * habits.respond_tokens + sets * habits.tests_tokens
+    tokens = answers * rates.respond_tokens + sets * rates.tests_tokens
     return answers + sets, tokens / max(1, answers + sets)
 
 
-def _part(config: Config, role: str, spec: str, each: tuple[int, float, float]) -> CostLine:
-    calls, sent, received = each
+def _cost_line(
+    config: Config, role: str, spec: str, requests: tuple[int, float, float]
+) -> CostLine:
+    """Price requests, given as (number, prompt tokens each, completion tokens each)."""
+    calls, sent, received = requests
     tokens = round(calls * sent), round(calls * received)
     name = spec.partition("#")[2] or spec.removeprefix("openai:")
     identity = spec if spec.startswith(("openai:", "http")) else "gguf:"
@@ -141,23 +146,23 @@ def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> fl
     return seconds / 3600
 
 
-def total(parts: list[CostLine]) -> CostLine:
-    """Add the parts up; the price is unknown where one is."""
-    prices = [part.usd for part in parts]
+def total(lines: list[CostLine]) -> CostLine:
+    """Sum the lines; the price is unknown if any line's is."""
+    prices = [line.usd for line in lines]
     known = [price for price in prices if price is not None]
     return CostLine(
         "total",
         "",
-        sum(part.calls for part in parts),
-        sum(part.prompt_tokens for part in parts),
-        sum(part.completion_tokens for part in parts),
+        sum(line.calls for line in lines),
+        sum(line.prompt_tokens for line in lines),
+        sum(line.completion_tokens for line in lines),
         sum(known) if len(known) == len(prices) else None,
-        sum(part.hours for part in parts),
+        sum(line.hours for line in lines),
     )
 
 
 def _seeds(config: Config) -> tuple[list[Task], int, int]:
-    """Read the seeds; return the first tasks, how many there are, and how many want an answer."""
+    """Return the first `SAMPLE` seed tasks, the number of seeds, and of those to be answered."""
     sample: list[Task] = []
     n_tasks = n_answered = 0
     for record in read_seeds(config.seeds):
@@ -175,7 +180,7 @@ def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task)
 
 
 def measured_rates(folder: Path) -> TokenRates:
-    """Measure the rows of a run, or return our own figures where it has fewer than 20."""
+    """Measure the rows of a run; returns the default rates if it has fewer than 20."""
     if not (folder / DB_NAME).is_file():
         return TokenRates()
     with RunStore.read(folder) as store:
@@ -187,6 +192,4 @@ def measured_rates(folder: Path) -> TokenRates:
     if n_rows < 20 or None in (evolve, respond, attempts):
         return TokenRates()
     kept = n_rows / (n_rows + dropped)
-    return TokenRates(
-        evolve, respond, attempts, kept, source=f"the {n_rows} rows that this run has"
-    )
+    return TokenRates(evolve, respond, attempts, kept, source=f"the {n_rows} rows of this run")

@@ -1,7 +1,10 @@
 """Evaluates a model or a file of samples on benchmarks: options, plan, execution, result files.
 
-All options are checked before a model is asked or a program runs. An evaluation resumes from its
-folder. Checking a benchmark and evaluating with it run the same programs in the same way.
+All options are validated before the first request or program. An evaluation resumes from its
+folder. `evolcoder eval --check` runs the same programs in the same way as an evaluation does.
+
+>>> plan = make_plan(options)   # doctest: +SKIP
+>>> results, limit = await run_plan(plan, options)   # doctest: +SKIP
 """
 
 import json
@@ -14,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.app import models, provenance
-from evolcoder.app.progress import shown_text
+from evolcoder.app.progress import show_text
 from evolcoder.bench.base import (
     Bench,
     CandidateProgram,
@@ -51,29 +54,32 @@ SCORES = "scores.json"
 _SUFFIX = {SampleFormat.BIGCODE: ".generations.json", SampleFormat.MULTIPL_E: ""}
 
 
-def write(
+def write_results(
     store: EvalStore,
     benches: Sequence[Bench],
     results: Sequence[BenchmarkResult],
     *,
     layout: str | None,
 ) -> list[Path]:
-    """Write programs, verdicts and scores into the evaluation's folder."""
+    """Write programs, verdicts and scores into the evaluation's folder; return the files.
+
+    Programs are written in EvalPlus format, and in `layout` too if it is given.
+    """
     folder, paths = store.folder, []
     done = {result.bench for result in results}
     for bench in benches:
         if bench.name not in done:
             continue
-        for chosen in dict.fromkeys(
+        for format in dict.fromkeys(
             (SampleFormat.EVALPLUS, SampleFormat(layout or SampleFormat.EVALPLUS))
         ):
-            name = f"{bench.name}.{chosen}{_SUFFIX.get(chosen, '.jsonl')}"
+            name = f"{bench.name}.{format}{_SUFFIX.get(format, '.jsonl')}"
             path = folder / "samples" / name
             candidates = _candidates(store, bench)
-            write_samples(path, chosen, bench.problems(), candidates, inside=folder)
+            write_samples(path, format, bench.problems(), candidates, inside=folder)
             paths.append(path)
         path = folder / "verdicts" / f"{bench.name}.jsonl"
-        lines = (json.dumps(asdict(one)) for one in store.verdicts(bench.name))
+        lines = (json.dumps(asdict(verdict)) for verdict in store.verdicts(bench.name))
         write_whole(path, "".join(f"{line}\n" for line in lines).encode(), inside=folder)
         paths.append(path)
     text = json.dumps([result.as_plain() for result in results], indent=1)
@@ -90,7 +96,7 @@ def _candidates(store: EvalStore, bench: Bench) -> list[CandidateProgram]:
 
 
 def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgram:
-    """Take the program out of a sample; one that cannot be had is written as an empty one."""
+    """Extract the program of a sample; an empty one if extraction fails."""
     try:
         with judging():
             return bench.candidate(problem, sample)
@@ -101,172 +107,174 @@ def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgr
 
 
 FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
-"""Option -> the config key that it sets."""
+"""Option -> config key that it sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What an evaluation is asked to do; the options of `evolcoder eval` by their names."""
+    """The options of an evaluation, named as those of `evolcoder eval`."""
 
     bench: str | None = None
-    """Names of benchmarks, by commas."""
+    """Names of benchmarks, separated by commas."""
     model: str | None = None
-    """Spec of the model that answers."""
+    """Spec of the evaluated model."""
     samples: Path | None = None
-    """A file of samples to grade; no model is asked."""
+    """File of samples to grade instead of a model's."""
     n: int = 1
-    """Samples of each problem."""
+    """Samples per problem."""
     temperature: float = 0.0
-    """0 for greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = 0.95
-    """Nucleus bound."""
+    """Nucleus sampling threshold."""
     max_tokens: int = 1024
-    """Longest answer in tokens."""
+    """Maximum completion tokens."""
     template: str = "chat"
-    """Name of a template of prompts."""
+    """Name of the prompt template."""
     system: str = ""
     """System message of the chat template."""
     seed: int = 0
-    """Root of all randomness."""
+    """Random seed."""
     out: Path | None = None
-    """The evaluation's folder; None: one named after what is asked."""
+    """The evaluation's folder; None: one named by a hash of benchmarks and sample settings."""
     data_dir: Path | None = None
-    """Folder of benchmark data; None: it is fetched."""
+    """Folder of benchmark data; None downloads it."""
     packages: Sequence[Path] = ()
     """Folders of Python packages that programs may import."""
     sandbox: str = "strict"
     """Minimum sandbox isolation."""
     workers: int | None = None
-    """Programs at a time; None: one more than there are processors."""
+    """Programs run concurrently; None: number of processors plus one."""
     limit: int | None = None
-    """The first so many problems alone; the score is partial."""
+    """Use only the first problems of each benchmark, this many; the score is partial."""
     partial: bool = False
-    """Score what there is."""
+    """Score although problems are missing or faulty."""
     no_grade: bool = False
-    """Generate only."""
+    """Generate samples without grading them."""
     no_ask: bool = False
-    """Grade what was generated, and generate no more."""
+    """Grade existing samples without generating more."""
     max_usd: float | None = None
-    """Most money, by the price table."""
+    """Maximum cost in US dollars."""
     max_tokens_paid: int | None = None
-    """Most tokens paid for."""
+    """Maximum tokens paid for."""
     cache: str | None = None
-    """Completion cache that runs share."""
+    """Path of the shared completion cache."""
     set: Sequence[str] = ()
-    """Config keys, each `key=value`."""
+    """Config overrides, each `key=value`."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "EvaluationOptions":
-        """Take the options out of all that a command was given."""
-        return cls(**{one.name: given[one.name] for one in fields(cls) if one.name in given})
+    def of(cls, values: Mapping[str, Any]) -> "EvaluationOptions":
+        """Select the options among a command's arguments; others are ignored."""
+        return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
 
 
 ParseOptions = Callable[[Sequence[str]], EvaluationOptions]
-"""Reads options as `evolcoder eval` does."""
+"""Parses command-line options of `evolcoder eval`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """An evaluation, with all that the user said checked."""
+    """A validated evaluation."""
 
     benches: tuple[Bench, ...]
-    """What is evaluated."""
-    readings: dict[str, SampleFile]
-    """Samples read from a file, by bench; empty where a model is asked."""
+    """Benchmarks to evaluate."""
+    sample_files: dict[str, SampleFile]
+    """Samples read from `--samples`, by benchmark; empty if a model is evaluated."""
     template: Template
-    """How problems are put to a model."""
+    """Prompt template."""
     sampling: Sampling
-    """How answers are drawn."""
+    """Sampling parameters."""
     config: Config
     """Traffic, budget, prices and cache."""
     folder: Path
-    """Where it is kept."""
+    """The evaluation's folder."""
     settings: dict[str, object]
-    """What decides the samples."""
+    """Settings that determine the samples; a folder accepts only equal ones."""
 
 
-def benches_of(args: EvaluationOptions) -> tuple[Bench, ...]:
-    """Read the benchmarks that are named, or say in one line what is wrong."""
+def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
+    """Read the benchmarks of `--bench`; raises ConfigError or BenchError."""
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
-        raise ConfigError("--n and --limit are at least 1")
-    shelf = DataFolder(args.data_dir, cache_folder() / "benchmarks")
+        raise ConfigError("--n and --limit must be at least 1")
+    data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
     if "ds1000" in args.bench:
         _check_packages(args)
     names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
-    return tuple(bench_named(name, shelf) for name in names)
+    return tuple(bench_named(name, data) for name in names)
 
 
-def plan_of(args: EvaluationOptions) -> EvaluationPlan:
-    """Check the flags and read the benchmarks, or say in one line what is wrong."""
-    benches = benches_of(args)
+def make_plan(args: EvaluationOptions) -> EvaluationPlan:
+    """Validate the options and read the benchmarks; raises ConfigError or BenchError."""
+    benches = open_benches(args)
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")
     if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are all alike; give a --temperature")
-    readings = {bench.name: _reading(args.samples, bench) for bench in benches if args.samples}
-    given = [
-        f"{FLAGS[flag]}={json.dumps(getattr(args, flag))}" for flag in FLAGS if getattr(args, flag)
+        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
+    sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
+    overrides = [
+        f"{key}={json.dumps(getattr(args, flag))}"
+        for flag, key in FLAGS.items()
+        if getattr(args, flag)
     ]
-    settings = settings_of(args)
-    named = [*(bench.name for bench in benches), settings]
-    folder = args.out or Path("runs") / f"eval-{content_id('eval', named)[:8]}"
+    settings = sample_settings(args)
+    identity = [*(bench.name for bench in benches), settings]
+    folder = args.out or Path("runs") / f"eval-{content_id('eval', identity)[:8]}"
     if args.no_ask:
-        _check_there_is_something(args, folder)
+        _check_no_ask(args, folder)
     return EvaluationPlan(
         benches,
-        readings,
+        sample_files,
         template_named(args.template),
         Sampling(args.temperature, args.top_p, args.max_tokens),
-        configs.load(None, [*given, *args.set]),
+        configs.load(None, [*overrides, *args.set]),
         folder,
         settings,
     )
 
 
 def _check_packages(args: EvaluationOptions) -> None:
-    """Refuse DS-1000 without its libraries, which no program could import."""
+    """Raise ConfigError if `--packages` does not provide DS-1000's libraries."""
     if args.no_grade or any((path / "numpy").is_dir() for path in args.packages):
         return
-    needs = files("evolcoder") / "data" / "ds1000-requirements.txt"
+    requirements = files("evolcoder") / "data" / "ds1000-requirements.txt"
     raise ConfigError(
         "ds1000 needs its libraries in a folder: `make ds1000` in a clone, or "
-        f"pip install --target .ds1000 -r {needs}; then give --packages .ds1000"
+        f"pip install --target .ds1000 -r {requirements}; then pass --packages .ds1000"
     )
 
 
-def _check_there_is_something(args: EvaluationOptions, folder: Path) -> None:
-    """Refuse to ask for nothing where that leaves nothing to do."""
+def _check_no_ask(args: EvaluationOptions, folder: Path) -> None:
+    """Raise ConfigError if `--no-ask` leaves nothing to do."""
     if args.no_grade or args.samples:
         raise ConfigError(
-            "--no-ask grades what --model has said already: "
-            "it goes neither with --no-grade nor with --samples"
+            "--no-ask grades the stored samples of --model; "
+            "it cannot be combined with --no-grade or --samples"
         )
     if not (folder / DB_NAME).exists():
         raise ConfigError(f"--no-ask: {folder} holds no evaluation, so there is nothing to grade")
 
 
-def settings_of(args: EvaluationOptions) -> dict[str, object]:
-    """Return what flags decide of the samples that an evaluation's folder holds."""
+def sample_settings(args: EvaluationOptions) -> dict[str, object]:
+    """Return the options that determine the samples in an evaluation's folder."""
     if args.samples:
         path: Path = args.samples
         return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
-    kept = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
-    settings = {name: getattr(args, name) for name in kept}
+    names = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
+    settings = {name: getattr(args, name) for name in names}
     return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
-def _reading(path: Path, bench: Bench) -> SampleFile:
+def _read_samples(path: Path, bench: Bench) -> SampleFile:
     if not path.exists():
-        raise BenchError(f"--samples {path}: there is no such file")
+        raise BenchError(f"--samples {path}: file not found")
     return read_samples(path, bench.problems())
 
 
-async def sandbox_for(
+async def start_sandbox(
     benches: Sequence[Bench], args: EvaluationOptions, stack: AsyncExitStack
 ) -> CheckedSandbox:
-    """Start the sandbox that an evaluation's flags ask for."""
+    """Start a sandbox with the languages of the benchmarks and the packages of the options."""
     checks = [problem.checks for bench in benches for problem in bench.problems()]
     languages = dict.fromkeys(c.language for c in checks if isinstance(c, ProgramChecks))
     sandbox = await PoolSandbox.start(
@@ -281,39 +289,39 @@ async def sandbox_for(
 
 
 @contextmanager
-def controls_of(sandbox: Sandbox, args: EvaluationOptions) -> Iterator[ReferenceChecks]:
-    """Open what this machine knows of references and stubs."""
+def open_reference_checks(sandbox: Sandbox, args: EvaluationOptions) -> Iterator[ReferenceChecks]:
+    """Open the cached results of references and stubs for the duration of a `with` block."""
     packages = [str(path.resolve()) for path in args.packages]
     path = cache_file("controls.db")
-    controls = ReferenceChecks(path, sandbox, json.dumps(packages), toolchains.fingerprint)
+    references = ReferenceChecks(path, sandbox, json.dumps(packages), toolchains.fingerprint)
     try:
-        yield controls
+        yield references
     finally:
-        controls.close()
+        references.close()
 
 
-def problems_of(bench: Bench, args: EvaluationOptions) -> list[Problem]:
-    """Return the problems that are asked and graded."""
+def select_problems(bench: Bench, args: EvaluationOptions) -> list[Problem]:
+    """Return the first `--limit` problems, without those whose reference is known to fail here."""
     known_failures = benchmark_requirements.failing_references(bench, args.packages)
     return [p for p in bench.problems()[: args.limit] if p.id not in known_failures]
 
 
-def in_flight(args: EvaluationOptions) -> int:
-    """Return how many programs may be in work: enough for the sandbox."""
+def max_in_flight(args: EvaluationOptions) -> int:
+    """Return the limit of programs in flight: two per sandbox worker."""
     workers: int = args.workers or len(os.sched_getaffinity(0)) + 1
     return 2 * workers
 
 
 def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
-    """Return what says how far a benchmark is."""
+    """Return a function that formats a benchmark's progress as one line."""
 
     def text() -> str:
-        said = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
+        line = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
         if progress.passed:
-            said += f", {progress.passed} passed"
+            line += f", {progress.passed} passed"
         if progress.unjudged:
-            said += f", {progress.unjudged} {UNJUDGED}"
-        return said + (f", {progress.failures} not judged" if progress.failures else "")
+            line += f", {progress.unjudged} {UNJUDGED}"
+        return line + (f", {progress.failures} without verdict" if progress.failures else "")
 
     return text
 
@@ -321,22 +329,25 @@ def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
 async def run_plan(
     plan: EvaluationPlan, args: EvaluationOptions, engines: models.Engines | None = None
 ) -> tuple[list[BenchmarkResult], BudgetReached | None]:
-    """Go through all benches; return their results, and the limit that ended them early."""
+    """Evaluate all benchmarks; return results and the budget limit that stopped early, if any.
+
+    `engines` are open models by their spec in the config; they stay open.
+    """
     async with AsyncExitStack() as stack:
-        sandbox = None if args.no_grade else await sandbox_for(plan.benches, args, stack)
+        sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
-        generator = _asker(plan, args, store, opened, stack) if opened else None
+        generator = _sample_generator(plan, args, store, opened, stack) if opened else None
         results, limit = [], None
         for bench in plan.benches:
-            reading = plan.readings.get(bench.name)
-            if reading is not None:
-                store.add_samples(bench.name, reading.samples)
+            sample_file = plan.sample_files.get(bench.name)
+            if sample_file is not None:
+                store.add_samples(bench.name, sample_file.samples)
                 store.db.flush()
-            lacking = ungradable.get(bench.name, {})
-            problems = [p for p in _looked_at(bench, args, store) if p.id not in lacking]
+            unmet = ungradable.get(bench.name, {})
+            problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
             evaluation = Evaluation(
                 store, bench, generator=generator, n=args.n, problems=problems,
                 in_flight=_in_flight(plan, args, has_model=generator is not None),
@@ -348,14 +359,14 @@ async def run_plan(
                 limit = reached
             partial = args.partial or args.limit is not None
             store.db.flush()
-            left_out = store.without_verdict(bench.name, _wanted(plan, bench, lacking))
+            excluded = store.without_verdict(bench.name, _graded(plan, bench, unmet))
             known_failures = benchmark_requirements.failing_references(bench, args.packages)
-            known_failures |= {problem: lacking[problem] for problem in left_out}
+            known_failures |= {problem: unmet[problem] for problem in excluded}
             result = result_of(
                 store, bench, faults=faults, known_failures=known_failures, partial=partial
             )
             notes = [
-                *(reading.notes if reading else ()),
+                *(sample_file.notes if sample_file else ()),
                 *benchmark_requirements.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
@@ -370,30 +381,33 @@ async def _evaluate(
     sandbox: Sandbox | None,
     args: EvaluationOptions,
 ) -> dict[str, str]:
-    """Check a bench, then generate and grade; return the problems that cannot be believed here."""
+    """Self-check a benchmark, then generate and grade; return the faulty problems: id -> why.
+
+    Without a sandbox, only generate.
+    """
     line = progress_line(bench.name, evaluation.progress)
     if sandbox is None:
-        async with shown_text(line):
+        async with show_text(line):
             await evaluation.generate()
         return {}
-    with controls_of(sandbox, args) as controls:
-        async with shown_text(line):
-            faults = await evaluation.check(controls)
+    with open_reference_checks(sandbox, args) as references:
+        async with show_text(line):
+            faults = await evaluation.check(references)
             if faults and not args.partial:
-                raise BenchError(_refusal(bench.name, faults))
-            await evaluation.run(sandbox, controls)
+                raise BenchError(_self_check_error(bench.name, faults))
+            await evaluation.run(sandbox, references)
         return faults
 
 
 async def _open_model(
     plan: EvaluationPlan, args: EvaluationOptions, stack: AsyncExitStack, engines: models.Engines
 ) -> models.OpenedModels | None:
-    """Open the model, unless nothing is to be asked or every sample is there already."""
+    """Open the model; None if no samples are to be generated."""
     if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
     if args.model in engines:
         return engines[args.model]
-    opened = await models.open_one(args.model, plan.config)
+    opened = await models.open_model(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
     return opened
 
@@ -401,71 +415,74 @@ async def _open_model(
 async def _ungradable(
     plan: EvaluationPlan, args: EvaluationOptions, sandbox: CheckedSandbox
 ) -> dict[str, dict[str, str]]:
-    """Return by bench the problems that lack something here: id -> why.
+    """Return by benchmark the problems whose requirements are missing here: id -> why.
 
-    Refuses, before a model is asked, where too few problems are left.
+    Raises BenchError if the remaining problems give no score.
     """
-    found = {}
+    ungradable = {}
     for bench in plan.benches:
-        problems = problems_of(bench, args)
-        found[bench.name] = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-        wanted = _wanted(plan, bench, (problem.id for problem in problems))
-        lacking = _wanted(plan, bench, found[bench.name])
+        problems = select_problems(bench, args)
+        unmet = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+        ungradable[bench.name] = unmet
+        graded = _graded(plan, bench, (problem.id for problem in problems))
+        lacking = _graded(plan, bench, unmet)
         if lacking and (plan.folder / DB_NAME).exists():
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
-        why = {problem: found[bench.name][problem] for problem in lacking}
-        benchmark_requirements.require_gradable(bench.name, why, len(wanted), partial=args.partial)
-    return found
+        why = {problem: unmet[problem] for problem in lacking}
+        benchmark_requirements.require_gradable(bench.name, why, len(graded), partial=args.partial)
+    return ungradable
 
 
-def _wanted(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:
-    """Return those of some problems that are graded: where samples are read, those with one."""
-    reading = plan.readings.get(bench.name)
-    there = None if reading is None else {sample.problem for sample in reading.samples}
-    return [problem for problem in problems if there is None or problem in there]
+def _graded(plan: EvaluationPlan, bench: Bench, problems: Iterable[str]) -> list[str]:
+    """Filter problems to those that are graded; a sample file limits them to its own."""
+    sample_file = plan.sample_files.get(bench.name)
+    sampled = None if sample_file is None else {sample.problem for sample in sample_file.samples}
+    return [problem for problem in problems if sampled is None or problem in sampled]
 
 
-def _looked_at(bench: Bench, args: EvaluationOptions, store: EvalStore) -> list[Problem]:
-    """Return the problems that this time is about: where nobody is asked, those with a sample."""
-    problems = problems_of(bench, args)
+def _problems_to_run(bench: Bench, args: EvaluationOptions, store: EvalStore) -> list[Problem]:
+    """Return the problems of this session; with `--no-ask`, only those with stored samples."""
+    problems = select_problems(bench, args)
     if not args.no_ask:
         return problems
-    there = store.problems(bench.name)
-    return [problem for problem in problems if problem.id in there]
+    sampled = store.problems(bench.name)
+    return [problem for problem in problems if problem.id in sampled]
 
 
 def _n_missing(plan: EvaluationPlan, args: EvaluationOptions) -> int:
-    """Count the samples that are still to be drawn."""
-    wanted: int = args.n * sum(len(problems_of(bench, args)) for bench in plan.benches)
+    """Count the samples still to be generated."""
+    needed: int = args.n * sum(len(select_problems(bench, args)) for bench in plan.benches)
     if not (plan.folder / DB_NAME).exists():
-        return wanted
+        return needed
     with EvalStore.read(plan.folder) as store:
-        return wanted - sum(store.count(bench.name, args.n) for bench in plan.benches)
+        return needed - sum(store.count(bench.name, args.n) for bench in plan.benches)
 
 
-def _asker(
+def _sample_generator(
     plan: EvaluationPlan,
     args: EvaluationOptions,
     store: EvalStore,
     opened: models.OpenedModels,
     stack: AsyncExitStack,
 ) -> SampleGenerator:
-    prices = models.prices_of(plan.config, [opened])
-    meter = models.open_meter(plan.config, store, prices)
-    purse = models.ModelFactory(plan.config, meter, prices, stack)
-    return SampleGenerator(purse.role(opened, plan.sampling, args.system), plan.template, args.seed)
+    prices = models.find_prices(plan.config, [opened])
+    budget = models.open_budget(plan.config, store, prices)
+    role = models.ModelFactory(plan.config, budget, prices, stack).role(
+        opened, plan.sampling, args.system
+    )
+    return SampleGenerator(role, plan.template, args.seed)
 
 
 def _in_flight(plan: EvaluationPlan, args: EvaluationOptions, *, has_model: bool) -> int:
-    """Return how many samples may be in work: enough for the model and for the sandbox."""
-    return in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
+    """Return the limit of samples in flight, for the sandbox and the model together."""
+    return max_in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
 
 
-def _refusal(bench: str, faults: dict[str, str]) -> str:
+def _self_check_error(bench: str, faults: dict[str, str]) -> str:
     shown = "; ".join(f"{problem}: {fault}" for problem, fault in list(faults.items())[:3])
     more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
     return (
-        f"{bench} does not pass its own check here, so it gives no score: {shown}{more}. "
-        f"--partial leaves these {len(faults)} problems out"
+        f"{bench}: no score, since its self-check fails on this machine: {shown}{more}; "
+        f"pass --partial to exclude these {len(faults)} problems"
     )

@@ -1,7 +1,7 @@
-"""Runs the evolution of a run folder: seeds, models, checks, rounds, cleaning.
+"""Executes a run: reads seeds, opens models and sandbox, evolves in rounds, cleans the rows.
 
-Everything that the user can get wrong is checked before a model is asked. A run that was
-interrupted resumes from its folder.
+Config, seeds, models, prices and sandbox are checked before the first request. An interrupted run
+resumes from its folder.
 
 >>> await evolve_run(config, resolve(config.evolve), Path("runs/a"))   # doctest: +SKIP
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from evolcoder.app import models, provenance, verify
 from evolcoder.app.models import Engines
-from evolcoder.app.progress import shown
+from evolcoder.app.progress import show_progress
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolution.heuristics import Heuristic
@@ -34,78 +34,82 @@ async def evolve_run(
     folder: Path,
     engines: Engines | None = None,
 ) -> BudgetReached | None:
-    """Go through all rounds and clean what they made; return the limit that ended them early.
+    """Run all rounds and clean the rows; return the budget limit that stopped it early, if any.
 
-    `folder` is made, or resumed where it is there. `engines` are models that are open already, by
-    the spec that the config names them by; they stay open. Raises UserError for what the user can
-    mend, EngineError and SandboxError for what failed.
+    `folder` is created, or resumed if it holds a run. `engines` are open models by their spec in
+    the config; they stay open. Raises UserError for wrong config or input, EngineError and
+    SandboxError for failures of models and sandbox.
     """
-    fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
-        held = await verify.hold(config.verify, stack)
+        sandbox = await verify.start_sandbox(config.verify, stack)
         opened = await models.open_models(config, stack, engines)
-        prices = models.prices_of(config, opened.all())
+        prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
-        languages = verify.settle(store, config, held)
+        languages = verify.resolve_languages(store, config, sandbox)
         if store.meta(SEEDS_META) is None:
-            seeds = fresh or read_seeds(config.seeds)
-            _import(store, config, seeds, waits=config.verify.seeds and bool(languages))
-        meter = models.open_meter(config, store, prices)
-        purse = models.ModelFactory(config, meter, prices, stack)
-        cast = models.make_cast(config, opened, purse)
-        provenance.record(store, config, heuristics, cast)
-        embedder, leaked = _embedder(config.clean), await _leaked(config, stack)
-        rounds = Pipeline(
-            store, config, cast, heuristics=heuristics, in_flight=models.in_flight(config, opened),
-            checks=verify.checks_of(config, held, languages, _askers(config, opened, purse)),
+            seeds = new_seeds or read_seeds(config.seeds)
+            _import(store, config, seeds, unverified=config.verify.seeds and bool(languages))
+        budget = models.open_budget(config, store, prices)
+        factory = models.ModelFactory(config, budget, prices, stack)
+        roles = models.bind_roles(config, opened, factory)
+        provenance.record(store, config, heuristics, roles)
+        embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
+        verifier_models = _verifier_models(config, opened, factory)
+        pipeline = Pipeline(
+            store, config, roles, heuristics=heuristics,
+            in_flight=models.max_in_flight(config, opened),
+            checks=verify.make_checks(config, sandbox, languages, verifier_models),
         )  # fmt: skip
         limit = None
         try:
-            async with shown(rounds.tally, meter):
-                await rounds.run()
+            async with show_progress(pipeline.tally, budget):
+                await pipeline.run()
         except BudgetReached as reached:
             limit = reached
             store.add_event("budget", str(limit))
-        from evolcoder.app.clean import clean_run  # noqa: PLC0415 - numpy, and not at the start
+        from evolcoder.app.clean import clean_run  # noqa: PLC0415 - imports numpy
 
-        await clean_run(store, config.clean, seed=config.seed, embedder=embedder, leaked=leaked)
+        await clean_run(
+            store, config.clean, seed=config.seed, embedder=embedder, leak_detector=leak_detector
+        )
         return limit
 
 
-def _embedder(wanted: CleanConfig) -> "Embedder | None":
-    if wanted.meaning is None:
+def _embedder(config: CleanConfig) -> "Embedder | None":
+    if config.meaning is None:
         return None
-    from evolcoder.app.detectors import embedder_for  # noqa: PLC0415 - numpy, and few need it
+    from evolcoder.app.detectors import embedder_for  # noqa: PLC0415 - imports numpy
 
-    return embedder_for(wanted)
+    return embedder_for(config)
 
 
-async def _leaked(config: Config, stack: AsyncExitStack) -> "LeakDetector | None":
+async def _leak_detector(config: Config, stack: AsyncExitStack) -> "LeakDetector | None":
     if not config.clean.against:
         return None
-    from evolcoder.app import detectors  # noqa: PLC0415 - half of the house, and few need it
+    from evolcoder.app import detectors  # noqa: PLC0415 - slow import, rarely needed
 
-    return await detectors.leak_finder(config, stack)
+    return await detectors.open_leak_detector(config, stack)
 
 
-def _askers(
-    config: Config, opened: models.Models, purse: models.ModelFactory
+def _verifier_models(
+    config: Config, opened: models.Models, factory: models.ModelFactory
 ) -> verify.VerifierModels:
-    role = models.role_of(config.responder, opened.responder, purse)
-    writer = models.role_of(config.responder, opened.tester or opened.responder, purse)
-    judge = models.role_of(config.judge, opened.judge, purse) if opened.judge else None
-    return verify.VerifierModels(writer, role, judge)
+    responder = models.bind_role(config.responder, opened.responder, factory)
+    writer = models.bind_role(config.responder, opened.tester or opened.responder, factory)
+    judge = models.bind_role(config.judge, opened.judge, factory) if opened.judge else None
+    return verify.VerifierModels(writer, responder, judge)
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds, *, waits: bool) -> None:
-    """Write the seeds' records into a new run; a fault in them leaves no run behind."""
+def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) -> None:
+    """Write the seeds into a new run; delete the run folder if one is invalid."""
     records = (
         record
         for record in seeds
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
     try:
-        store.add_seeds(records, unverified=waits)
+        store.add_seeds(records, unverified=unverified)
     except UserError:
         store.discard()
         raise

@@ -1,4 +1,6 @@
-"""From a config to the models of a run: the one place that chooses implementations.
+"""Opens the models that a config names, and binds them to roles, a completion cache and a budget.
+
+The only place that chooses an `Engine` implementation for a model spec.
 
 >>> async with AsyncExitStack() as stack:   # doctest: +SKIP
 ...     opened = await open_models(config, stack)
@@ -28,54 +30,58 @@ if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
     from evolcoder.storage.run_store import RunStore
 
-FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
-_LATER = ("vllm:", "hf:")
-OTHER_FILES = 512
-"""Files and pipes that a process has beside its connections: databases, the sandbox's workers."""
+SPEC_FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
+"""Forms of a model spec, for help texts and errors."""
+_UNSUPPORTED = ("vllm:", "hf:")
+OTHER_DESCRIPTORS = 512
+"""Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedModels:
-    """A model that is ready to answer."""
+    """An open engine and the name of a model on it."""
 
     engine: Engine
-    """Who answers."""
+    """The engine."""
     model: str
-    """The model's name on that engine."""
+    """The model's name on the engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a run by the part that they play."""
+    """The models of a run, by role."""
 
     evolver: OpenedModels
     """Makes tasks harder."""
     responder: OpenedModels
-    """Answers them; the evolver itself unless the config names another."""
+    """Answers tasks; the evolver unless the config names another model."""
     judge: OpenedModels | None
-    """Asked about evolutions in doubt, if the config names one."""
+    """Decides doubtful evolutions, if the config names a judge."""
     tester: OpenedModels | None
-    """Writes tests, if the config names one; else the responder does."""
+    """Writes tests, if the config names a tester; otherwise the responder does."""
 
     def all(self) -> list[OpenedModels]:
-        """Return every model once."""
-        played = (self.evolver, self.responder, self.judge, self.tester)
-        return list({id(opened): opened for opened in played if opened is not None}.values())
+        """Return every distinct model once."""
+        roles = (self.evolver, self.responder, self.judge, self.tester)
+        return list({id(opened): opened for opened in roles if opened is not None}.values())
 
 
 Engines = Mapping[str, OpenedModels]
-"""Models that are open already, by the spec that a config names them by."""
+"""Models opened by the caller, by their spec in the config."""
 
 
 async def open_models(
     config: Config, stack: AsyncExitStack, engines: Engines | None = None
 ) -> Models:
-    """Open each spec once, and have the stack close it; those in `engines` are open."""
+    """Open each spec once, and register its closing on the stack.
+
+    Models in `engines` are used as they are and stay open.
+    """
     by_spec: dict[str, OpenedModels] = dict(engines or {})
 
     async def opened(spec: str) -> OpenedModels:
         if spec not in by_spec:
-            by_spec[spec] = await open_one(spec, config)
+            by_spec[spec] = await open_model(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
         return by_spec[spec]
 
@@ -86,22 +92,25 @@ async def open_models(
     return Models(evolver, responder, judge, tester)
 
 
-def prices_of(config: Config, opened: Iterable[OpenedModels]) -> dict[str, Price]:
-    """Look up every model's price; with a limit in dollars, a price that is missing is an error."""
-    found: dict[str, Price] = {}
-    for one in opened:
-        price = price_of(one.model, one.engine.identity, config.prices)
+def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Price]:
+    """Return prices by model name; an unknown one counts as free.
+
+    Raises ConfigError for an unknown price if `budget.max_usd` is set.
+    """
+    prices: dict[str, Price] = {}
+    for opened in models:
+        price = price_of(opened.model, opened.engine.identity, config.prices)
         if price is None and config.budget.max_usd is not None:
             raise ConfigError(
-                f"budget.max_usd: no price is known for {one.model!r}; add prices.{one.model}"
-                f" with input and output in dollars per million tokens"
+                f"budget.max_usd: unknown price of model {opened.model!r}; add "
+                f"prices.{opened.model} with input and output in dollars per million tokens"
             )
-        found[one.model] = price or FREE
-    return found
+        prices[opened.model] = price or FREE
+    return prices
 
 
-def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
-    """Make the purse, less what earlier sessions of the run have spent."""
+def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
+    """Create the budget; earlier sessions of the store count towards its limits."""
     spent = Spending()
     for model, (_, sent, received) in store.calls_by_model().items():
         spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
@@ -109,52 +118,52 @@ def open_meter(config: Config, store: "RunStore | EvalStore", prices: dict[str, 
 
 
 class ModelFactory:
-    """Puts models behind the shared cache and the meter.
+    """Binds models to roles, behind the shared completion cache and the budget.
 
-    The stack commits the last answers and lets the cache go, before it closes the models.
+    The exit stack commits and closes the cache before it closes the models.
     """
 
     def __init__(
-        self, config: Config, meter: Budget, prices: dict[str, Price], stack: AsyncExitStack
+        self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
         path = Path(config.cache or registry.cache_file("completions.db"))
         self._cache = CompletionCache(path)
         stack.callback(self._cache.close)
-        self._meter = meter
+        self._budget = budget
         self._prices = prices
         self._wrapped: dict[int, Engine] = {}
 
-    def role(self, one: OpenedModels, sampling: Sampling, system: str) -> Role:
-        """Bind a model to a part."""
-        paid = MeteredEngine(one.engine, self._meter, self._prices)
-        engine = self._wrapped.setdefault(id(one), CachedEngine(paid, self._cache))
-        return Role(engine, one.model, sampling, system)
+    def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
+        """Bind a model to sampling parameters and a system message."""
+        metered = MeteredEngine(opened.engine, self._budget, self._prices)
+        engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
+        return Role(engine, opened.model, sampling, system)
 
 
-def role_of(part: ModelConfig, one: OpenedModels, purse: ModelFactory) -> Role:
-    """Bind a model to a part, with the sampling that the config gives that part."""
-    values = Sampling(part.temperature, part.top_p, part.max_tokens)
-    return purse.role(one, values, part.system)
+def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) -> Role:
+    """Bind a model to the sampling parameters and system message of its config section."""
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    return factory.role(opened, sampling, config.system)
 
 
-def make_cast(config: Config, opened: Models, purse: ModelFactory) -> RoleModels:
-    """Bind models to their parts."""
+def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleModels:
+    """Bind the evolver, the responder and the judge, if there is one."""
     return RoleModels(
-        role_of(config.evolver, opened.evolver, purse),
-        role_of(config.responder, opened.responder, purse),
-        role_of(config.judge, opened.judge, purse) if opened.judge else None,
+        bind_role(config.evolver, opened.evolver, factory),
+        bind_role(config.responder, opened.responder, factory),
+        bind_role(config.judge, opened.judge, factory) if opened.judge else None,
     )
 
 
-def in_flight(config: Config, opened: Models) -> int:
-    """Return how many records may be in work: a few more than there are places for requests."""
+def max_in_flight(config: Config, opened: Models) -> int:
+    """Return the limit of records in flight: a quarter more than concurrent requests, plus one."""
     local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
-    places = config.traffic.slots if local else config.traffic.concurrency
-    return places + places // 4 + 1
+    n_requests = config.traffic.slots if local else config.traffic.concurrency
+    return n_requests + n_requests // 4 + 1
 
 
-async def open_one(spec: str, config: Config) -> OpenedModels:
-    """Open the model that a spec stands for, or raise ModelError."""
+async def open_model(spec: str, config: Config) -> OpenedModels:
+    """Open the model of a spec; raises ModelError for an unknown or unavailable one."""
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download())
@@ -163,7 +172,7 @@ async def open_one(spec: str, config: Config) -> OpenedModels:
         return _open_file(Path(spec), config)
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
-    ring = KeyRing(config.servers, specs=[*specs_of(config), spec])
+    ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
     redact.register_secrets(ring.secrets())
     url, model = _server(spec, ring)
     key = ring.key_for(url)
@@ -177,18 +186,18 @@ async def open_one(spec: str, config: Config) -> OpenedModels:
     return OpenedModels(server, model)
 
 
-def specs_of(config: Config) -> list[str]:
-    """Return the specs of all models that a config names."""
-    parts = (config.evolver, config.responder, config.judge)
-    return [spec for spec in (*(part.model for part in parts), config.verify.tester) if spec]
+def model_specs(config: Config) -> list[str]:
+    """Return the specs of all models in a config."""
+    roles = (config.evolver, config.responder, config.judge)
+    return [spec for spec in (*(role.model for role in roles), config.verify.tester) if spec]
 
 
 def allow_connections(n: int) -> None:
-    """Let this process hold so many connections beside its files, as far as the system allows.
+    """Raise the descriptor limit for `n` connections, up to the system's hard limit.
 
-    Without it, the limit of the shell is where the requests in flight would end.
+    The shell's soft limit would otherwise cap the requests in flight.
     """
-    raise_descriptor_limit(n + OTHER_FILES)
+    raise_descriptor_limit(n + OTHER_DESCRIPTORS)
 
 
 def _open_file(path: Path, config: Config) -> OpenedModels:
@@ -202,7 +211,7 @@ def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
 
 
 def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
-    """Return the base URL and the model's name."""
+    """Return the base URL and the model name of a server's spec."""
     if spec.startswith("openai:"):
         url, model = ring.openai_url, spec.removeprefix("openai:")
     elif spec.startswith(("http://", "https://")):
@@ -210,15 +219,16 @@ def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
     else:
         raise ModelError(f"unknown model {spec!r}{_hint(spec)}")
     if not model:
-        shown, place = without_logins(spec), without_logins(url)
-        raise ModelError(f"model {shown!r} names a server but no model; write {place}#NAME")
+        shown, server = without_logins(spec), without_logins(url)
+        raise ModelError(f"model {shown!r} names a server but no model; write {server}#NAME")
     return ring.with_login(url), model
 
 
 def _hint(spec: str) -> str:
-    if spec.startswith(_LATER):
-        return f": {spec.partition(':')[0]} models are not built in yet; serve it and use its URL"
+    if spec.startswith(_UNSUPPORTED):
+        prefix = spec.partition(":")[0]
+        return f": {prefix} models are not supported yet; serve the model and use its URL"
     close = difflib.get_close_matches(spec, registry.KNOWN, n=1)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; write {FORMS}; known names are {', '.join(registry.KNOWN)}"
+    return f"; write {SPEC_FORMS}; known names: {', '.join(registry.KNOWN)}"

@@ -1,7 +1,7 @@
-"""Shows how a run goes, on stderr: a live line on a terminal, a plain line now and then elsewhere.
+"""Prints progress and notes on stderr: a live line on a terminal, otherwise periodic plain lines.
 
->>> async with shown(rounds.tally, meter):   # doctest: +SKIP
-...     await rounds.run()
+>>> async with show_progress(pipeline.tally, budget):   # doctest: +SKIP
+...     await pipeline.run()
 """
 
 import asyncio
@@ -20,112 +20,112 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PLAIN_S = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Interval between plain lines, in seconds."""
 MB = 1_000_000
 
 
 @contextlib.asynccontextmanager
-async def shown(tally: RoundCounts, meter: Budget) -> AsyncIterator[None]:
-    """Show a run's progress for as long as the block runs, and once more at its end."""
-    async with shown_text(_Line(tally, meter).text):
+async def show_progress(counts: RoundCounts, budget: Budget) -> AsyncIterator[None]:
+    """Show a run's progress during the block, and its final state at the end."""
+    async with show_text(_ProgressLine(counts, budget).text):
         yield
 
 
 @contextlib.asynccontextmanager
-async def shown_text(text: Callable[[], str]) -> AsyncIterator[None]:
-    """Show what `text` says now for as long as the block runs, and once more at its end."""
+async def show_text(text: Callable[[], str]) -> AsyncIterator[None]:
+    """Show the current result of `text` during the block, and its last one at the end."""
     if sys.stderr.isatty():
         with _live(text):
             yield
         return
-    task = asyncio.create_task(_say_now_and_then(text))
+    task = asyncio.create_task(_print_periodically(text))
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        _say(text())
+        print_line(text())
 
 
 def _live(text: Callable[[], str]) -> "Live":
-    from rich.console import Console  # noqa: PLC0415 - only terminals need it
+    from rich.console import Console  # noqa: PLC0415 - slow import, terminals only
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     return Live(
-        console=Console(file=terminal()),
+        console=Console(file=raw_stderr()),
         refresh_per_second=2,
         get_renderable=lambda: Text(visible(text())),
-        redirect_stdout=False,  # both pass through `visible` as they are
+        redirect_stdout=False,  # both streams already escape control characters
         redirect_stderr=False,
     )
 
 
-class _Line:
-    """The state of a run in one line; speeds are over the time since the start."""
+class _ProgressLine:
+    """Formats a run's progress as one line; tokens/s is the mean since the start."""
 
-    def __init__(self, tally: RoundCounts, meter: Budget) -> None:
-        self._tally = tally
-        self._meter = meter
+    def __init__(self, counts: RoundCounts, budget: Budget) -> None:
+        self._counts = counts
+        self._budget = budget
         self._start = time.monotonic()
         self._round = -1
         self._round_start = self._start
 
     def text(self) -> str:
-        tally, meter = self._tally, self._meter
+        counts, budget = self._counts, self._budget
         now = time.monotonic()
-        if tally.round != self._round:
-            self._round, self._round_start = tally.round, now
-        speed = meter.completion_tokens / max(now - self._start, 1e-9)
+        if counts.round != self._round:
+            self._round, self._round_start = counts.round, now
+        speed = budget.completion_tokens / max(now - self._start, 1e-9)
         parts = [
-            f"round {tally.round}: {tally.done}/{tally.pool} done, {tally.kept} kept",
-            f"{meter.in_flight} in flight",
+            f"round {counts.round}: {counts.done}/{counts.pool} done, {counts.kept} kept",
+            f"{budget.in_flight} in flight",
             f"{speed:,.0f} tokens/s",
         ]
-        if tally.verifying:
-            parts.append(f"{tally.verifying} being verified")
-        if meter.spent.usd:
-            parts.append(f"${meter.spent.usd:.2f}")
-        if tally.drops:
-            worst = ", ".join(f"{reason} {n}" for reason, n in tally.drops.most_common(3))
-            parts.append(f"dropped {tally.drops.total()} ({worst})")
-        if (left := self._left_s(now)) is not None:
-            parts.append(f"{_duration(left)} left in this round")
+        if counts.verifying:
+            parts.append(f"{counts.verifying} being verified")
+        if budget.spent.usd:
+            parts.append(f"${budget.spent.usd:.2f}")
+        if counts.drops:
+            reasons = ", ".join(f"{reason} {n}" for reason, n in counts.drops.most_common(3))
+            parts.append(f"dropped {counts.drops.total()} ({reasons})")
+        if (remaining := self._remaining_s(now)) is not None:
+            parts.append(f"{_duration(remaining)} left in this round")
         return " · ".join(parts)
 
-    def _left_s(self, now: float) -> float | None:
-        """Guess the seconds that this round still takes, or None when there is no basis."""
-        if not 0 < self._tally.done < self._tally.pool:
+    def _remaining_s(self, now: float) -> float | None:
+        """Extrapolate the seconds left in this round; None before the first task and at the end."""
+        if not 0 < self._counts.done < self._counts.pool:
             return None
-        each = (now - self._round_start) / self._tally.done
-        return each * (self._tally.pool - self._tally.done)
+        each = (now - self._round_start) / self._counts.done
+        return each * (self._counts.pool - self._counts.done)
 
 
 class Download:
-    """Shows how far a download is; a Progress of `engine.models`."""
+    """Shows the progress of a download; implements `engine.registry.Progress`."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
-        self._percent = -1
+        self._tenths = -1
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        """Show a bar on a terminal, and every tenth part on a line elsewhere."""
+        """Update the bar on a terminal; otherwise print a line for every 10 %."""
         if sys.stderr.isatty():
             self._draw(label, done, total)
-        elif 10 * done // total != self._percent:
-            self._percent = 10 * done // total
-            _say(f"{label}: {10 * self._percent} % of {total / MB:,.0f} MB")
+        elif 10 * done // total != self._tenths:
+            self._tenths = 10 * done // total
+            print_line(f"{label}: {10 * self._tenths} % of {total / MB:,.0f} MB")
 
     def _draw(self, label: str, done: int, total: int) -> None:
         if self._bar is None:
-            from rich import progress  # noqa: PLC0415 - only terminals need it
+            from rich import progress  # noqa: PLC0415 - slow import, terminals only
             from rich.console import Console  # noqa: PLC0415
 
             name = progress.TextColumn("{task.description}", markup=False)
             columns = (name, progress.BarColumn())
             sizes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
-            console = Console(file=terminal())
+            console = Console(file=raw_stderr())
             self._bar = progress.Progress(
                 *columns, *sizes, console=console, redirect_stdout=False, redirect_stderr=False
             )
@@ -139,31 +139,30 @@ class Download:
             self._bar.stop()
 
 
-def terminal() -> TextIO:
-    """Return standard error as it is, for who draws on it; outside text goes through `visible`."""
+def raw_stderr() -> TextIO:
+    """Return stderr without the filter that escapes control characters, for rich.
+
+    Callers must pass untrusted text through `visible`.
+    """
     stream: TextIO = getattr(sys.stderr, "unfiltered", sys.stderr)
     return stream
 
 
-def note(text: str) -> None:
-    """Print a note in one line on standard error."""
-    line(f"evolcoder: {' '.join(text.split())}")
+def print_note(text: str) -> None:
+    """Print a note as one line on stderr."""
+    print_line(f"evolcoder: {' '.join(text.split())}")
 
 
-def line(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-async def _say_now_and_then(text: Callable[[], str]) -> None:
-    while True:
-        await asyncio.sleep(PLAIN_S)
-        _say(text())
-
-
-def _say(text: str) -> None:
+def print_line(text: str) -> None:
+    """Print a line on stderr, in one write, so that lines of threads do not mix."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+async def _print_periodically(text: Callable[[], str]) -> None:
+    while True:
+        await asyncio.sleep(PLAIN_S)
+        print_line(text())
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
-"""Writes into a run what it was made with: versions, platform, models, prompts, command.
+"""Records in a run what produced it: versions, platform, models, prompts, command line.
 
-No key, no user name and no host name is among it.
+Keys, user names and host names are not recorded.
+
+>>> record(store, config, heuristics, roles)   # doctest: +SKIP
 """
 
 import platform
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
 
 META = "provenance"
+"""Meta key of the first session's record; `last_session` holds the last one's."""
 
 
 class ModelFacts(FolderFacts):
-    """A model in what is stored under META."""
+    """A model of a stored record."""
 
     role: str
     identity: str
@@ -39,7 +42,7 @@ class ModelFacts(FolderFacts):
 
 
 class RunFacts(FolderFacts):
-    """What is stored under META."""
+    """The stored record of a session."""
 
     command: str
     models: list[ModelFacts]
@@ -47,89 +50,76 @@ class RunFacts(FolderFacts):
 
 
 PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
+"""Packages whose versions are recorded, if installed."""
 
 
 def record(
-    store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], cast: RoleModels
+    store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], roles: RoleModels
 ) -> None:
-    """Store what this session runs with; the first session's record stays beside the last's."""
+    """Record a session of a run."""
+    named = [("evolver", roles.evolver), ("responder", roles.responder), ("judge", roles.judge)]
     facts = {
-        "command": command(),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "models": [_model(name, role) for name, role in _roles(cast)],
+        "models": [_model(name, role) for name, role in named if role is not None],
         "heuristics": [asdict(heuristic) for heuristic in heuristics],
         "fingerprint": config.fingerprint,
     }
-    if store.meta(META) is None:
-        store.set_meta(META, facts)
-    store.set_meta("last_session", facts)
+    _store(store, facts)
     store.add_event("start", command())
 
 
 def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampling) -> None:
-    """Store what this session of an evaluation runs with."""
-    facts = {
-        "command": command(),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "template": asdict(template),
-        "sampling": asdict(sampling),
-    }
-    if store.meta(META) is None:
-        store.set_meta(META, facts)
-    store.set_meta("last_session", facts)
+    """Record a session of an evaluation."""
+    _store(store, {"template": asdict(template), "sampling": asdict(sampling)})
 
 
 def record_verification(store: RunStore, config: Config) -> None:
-    """Store what this session of a verification runs with."""
-    facts = {
-        "command": command(),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "models": [],
-        "fingerprint": config.fingerprint,
-    }
-    if store.meta(META) is None:
-        store.set_meta(META, facts)
-    store.set_meta("last_session", facts)
+    """Record a session of a verification."""
+    _store(store, {"models": [], "fingerprint": config.fingerprint})
     store.add_event("start", command())
 
 
+def _store(store: "RunStore | EvalStore", facts: dict[str, object]) -> None:
+    """Store facts with command, versions and platform; the first session's record is kept."""
+    environment = {
+        "command": command(),
+        "versions": versions(),
+        "platform": platform.platform(),
+    }
+    session = {**environment, **facts}
+    if store.meta(META) is None:
+        store.set_meta(META, session)
+    store.set_meta("last_session", session)
+
+
 def command() -> str:
-    """Return the command line of this process, without logins and keys."""
+    """Return this process's command line without logins and keys."""
     return redact.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of evolcoder, Python and the packages that shape a run."""
-    found = {"evolcoder": evolcoder.__version__, "python": platform.python_version()}
+    """Return the versions of evolcoder, its git revision, Python and `PACKAGES`."""
+    result = {"evolcoder": evolcoder.__version__, "python": platform.python_version()}
     if revision := _revision():
-        found["revision"] = revision
+        result["revision"] = revision
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            result[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def _revision() -> str | None:
-    """Return the git revision of the source tree that runs, if it is one."""
+    """Return the git revision of the running source tree; None outside a clone."""
     root = Path(evolcoder.__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+        process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
-
-
-def _roles(cast: RoleModels) -> list[tuple[str, Role]]:
-    roles = [("evolver", cast.evolver), ("responder", cast.responder)]
-    return [*roles, ("judge", cast.judge)] if cast.judge else roles
+    return process.stdout.strip() or None
 
 
 def _model(name: str, role: Role) -> dict[str, object]:

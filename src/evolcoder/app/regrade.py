@@ -1,7 +1,8 @@
-"""Samples and verdicts of a loop: gathered from its evaluations, and graded again from results.
+"""Reads the samples of a loop's evaluations, and grades stored samples again.
 
-Promises: grading again reads texts alone, never a stored verdict; it grades what is stored and
-nothing else, and asks nobody; what differs is named.
+Regrading uses only the stored texts, never a stored verdict, and generates no samples.
+
+>>> regrade_samples(folder, "humaneval+", config, parse)   # doctest: +SKIP
 """
 
 import tempfile
@@ -19,22 +20,25 @@ from evolcoder.experiment.config import LoopConfig
 from evolcoder.experiment.results import StoredSample
 
 STORED = "stored"
-"""Stands for the model where samples are graded again: nobody is asked."""
+"""Model name of the temporary evaluation that regrades; no model is opened."""
 
 
-def kept(models: Mapping[str, Path], bench: str) -> Iterator[StoredSample]:
-    """Read all samples of a benchmark with their verdicts; models: key -> evaluation's folder."""
+def stored_samples(models: Mapping[str, Path], bench: str) -> Iterator[StoredSample]:
+    """Read all samples of a benchmark with their verdicts.
+
+    `models` maps a model's key to its evaluation folder.
+    """
     for key, folder in models.items():
         with EvalStore.read(folder) as store:
-            for judged in store.verdicts(bench):
-                sample = store.samples(bench, judged.problem)[judged.number]
+            for verdict in store.verdicts(bench):
+                sample = store.samples(bench, verdict.problem)[verdict.number]
                 yield StoredSample(
-                    judged.problem, key, judged.number, sample.text, sample.form,
-                    judged.passed, judged.base_passed, judged.facts["kind"],
+                    verdict.problem, key, verdict.number, sample.text, sample.form,
+                    verdict.passed, verdict.base_passed, verdict.facts["kind"],
                 )  # fmt: skip
 
 
-def regraded(
+def regrade_samples(
     folder: Path,
     bench: str,
     config: LoopConfig,
@@ -43,40 +47,45 @@ def regraded(
     only: frozenset[str] | None = None,
     models: frozenset[str] | None = None,
 ) -> list[StoredSample]:
-    """Grade the stored samples of a benchmark, or of some of its problems or models, again.
+    """Grade the stored samples of a benchmark again; return them, in order, with new verdicts.
 
-    They come back in the order in which they are stored, with what was found now; a text that
-    several models wrote is run once.
+    `only` and `models` restrict problems and models. Equal texts of several models are graded once.
+    Raises StepFailed if a sample gets no verdict.
     """
     stored = [
         one
         for one in results.samples(folder, bench)
         if (only is None or one.problem in only) and (models is None or one.model in models)
     ]
-    texts: dict[str, dict[tuple[str, str], int]] = {}
+    numbers: dict[str, dict[tuple[str, str], int]] = {}
     for one in stored:
-        mine = texts.setdefault(one.problem, {})
-        mine.setdefault((one.text, one.form), len(mine))
+        of_problem = numbers.setdefault(one.problem, {})
+        of_problem.setdefault((one.text, one.form), len(of_problem))
     samples = [
         Sample.of(problem, number, text, PromptForm(form))
-        for problem, mine in texts.items()
-        for (text, form), number in mine.items()
+        for problem, of_problem in numbers.items()
+        for (text, form), number in of_problem.items()
     ]
     with tempfile.TemporaryDirectory() as work:
-        found = _verdicts(Path(work), bench, config, samples, parse)
-    if lacking := texts.keys() - {problem for problem, _ in found}:
-        raise StepFailed(f"{bench}: {min(lacking)} was not judged; is its data another one here?")
-    verdicts = [(one, found[one.problem, texts[one.problem][one.text, one.form]]) for one in stored]
+        found = _grade(Path(work), bench, config, samples, parse)
+    if missing := numbers.keys() - {problem for problem, _ in found}:
+        raise StepFailed(
+            f"{bench}: no verdict for {min(missing)}; benchmark data versions may differ"
+        )
+    pairs = [(one, found[one.problem, numbers[one.problem][one.text, one.form]]) for one in stored]
     return [
-        replace(one, passed=now.passed, base_passed=now.base_passed, kind=str(now.facts["kind"]))
-        for one, now in verdicts
+        replace(one, passed=new.passed, base_passed=new.base_passed, kind=str(new.facts["kind"]))
+        for one, new in pairs
     ]
 
 
-def _verdicts(
+def _grade(
     work: Path, bench: str, config: LoopConfig, samples: list[Sample], parse: ParseOptions
 ) -> dict[tuple[str, int], StoredVerdict]:
-    """Grade samples whose number is another one for every problem, which makes no whole score."""
+    """Grade samples in a temporary evaluation; return verdicts by (problem, number).
+
+    Problems have different numbers of samples, hence `--partial`.
+    """
     options = (*config.ask.options, "--partial")
     ask = config.ask.model_copy(update={"options": options, "limit": None})
     steps, out = EvalSteps(work, ask, config.serve, parse), work / "eval"
@@ -85,10 +94,10 @@ def _verdicts(
     steps.grade(out, STORED, [bench])
     with EvalStore.read(out) as store:
         for problem, what in store.failures(bench):
-            raise StepFailed(f"{bench}: {problem} could not be judged: {what}")
+            raise StepFailed(f"{bench}: {problem} could not be graded: {what}")
         return {(one.problem, one.number): one for one in store.verdicts(bench)}
 
 
-def tabled(one: StoredSample) -> tuple[bool, bool | None]:
-    """Return what tables take of a verdict."""
-    return one.passed, one.base_passed
+def table_outcome(sample: StoredSample) -> tuple[bool, bool | None]:
+    """Return the part of a verdict that result tables use."""
+    return sample.passed, sample.base_passed

@@ -1,7 +1,8 @@
-"""How a loop puts models up and away: the run's for a while, the students' one after another.
+"""Starts and stops the model servers of a loop: a run's models together, students one by one.
 
-Promises: a server lasts as long as its context, the students' until `close` where weights are
-swapped; none outlives this process. A swap that fails costs a new server, never a wrong answer.
+Guarantees: a server stops when its context ends, or at `close` for the students' server if weights
+are swapped; none outlives this process. If swapping weights fails, a new server is started, so no
+request is answered with the previous student's weights.
 
 >>> with ServeSteps(folder, config.serve).student("models/a", "a") as served:   # doctest: +SKIP
 ...     ask(served.spec)
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from evolcoder.app.steps import filled
+from evolcoder.app.steps import fill_command
 from evolcoder.engine.http_errors import ANY_MODEL
 from evolcoder.errors import StepFailed
 from evolcoder.experiment.config import ServeConfig, fill
@@ -21,18 +22,18 @@ from evolcoder.serving.process import server
 from evolcoder.storage import atomic
 
 STUDENTS = "students"
-"""Whose log the students' server writes."""
+"""Name of the students' server in the log folder."""
 
 
 class ModelServers:
-    """Serves with the config's command, or trusts that the spec can be opened as it is."""
+    """Starts servers with `serve.command`; without a command, the spec is used as it is."""
 
     def __init__(self, folder: Path, config: ServeConfig) -> None:
         self._folder = folder
         self._config = config
-        self._kept = ExitStack()
-        self._sleeps_at: str | None = None
-        """URL of the students' server, while there is one that sleeps."""
+        self._student_server = ExitStack()
+        self._sleeping_url: str | None = None
+        """URL of the students' server while it sleeps; otherwise None."""
 
     @contextmanager
     def serving(self, models: Sequence[tuple[str, str]]) -> Iterator[list[Served]]:
@@ -43,43 +44,43 @@ class ModelServers:
 
     @contextmanager
     def student(self, weights: str, name: str) -> Iterator[Served]:
-        """Serve one student while the context lasts; the server of the one before may do it."""
+        """Serve one student while the context lasts; may reuse the previous student's server."""
         if not (self._config.swap_weights and self._config.command):
             with self.serving([(weights, name)]) as served:
                 yield served[0]
             return
         spec = fill(self._config.spec, model=weights, name=name, port=self._config.port)
         url = spec.partition("#")[0]
-        if not self._taken_by_sleeper(weights):
+        if not self._wake(weights):
             self.close()
-            self._serve(self._kept, 0, weights, name, swapped=True)
-        self._sleeps_at = None
+            self._serve(self._student_server, 0, weights, name, swapped=True)
+        self._sleeping_url = None
         try:
             yield Served(spec)
-            if self._tried(vllm_sleep.sleep, url):
-                self._sleeps_at = url
+            if self._try_call(vllm_sleep.sleep, url):
+                self._sleeping_url = url
         finally:
-            if self._sleeps_at is None:
+            if self._sleeping_url is None:
                 self.close()
 
     def close(self) -> None:
-        """End the students' server, if there is one."""
-        self._sleeps_at = None
-        self._kept.close()
+        """Stop the students' server, if there is one."""
+        self._sleeping_url = None
+        self._student_server.close()
 
-    def _taken_by_sleeper(self, weights: str) -> bool:
-        """Whether the server that sleeps has woken up with these weights."""
-        url = self._sleeps_at
-        return url is not None and self._tried(vllm_sleep.wake, url, Path(weights))
+    def _wake(self, weights: str) -> bool:
+        """Wake the sleeping server with these weights; False if there is none or it fails."""
+        url = self._sleeping_url
+        return url is not None and self._try_call(vllm_sleep.wake, url, Path(weights))
 
-    def _tried(self, call: Callable[..., None], *args: object) -> bool:
-        """Ask something of the students' server; where it fails, the next one is a new one."""
+    def _try_call(self, call: Callable[..., None], *args: object) -> bool:
+        """Call the students' server; on failure, log it and return False."""
         try:
             call(*args)
         except StepFailed as error:
-            said = f"evolcoder: {error}; it is ended, and a new one started when needed\n"
+            message = f"evolcoder: {error}; stopping the server, the next student gets a new one\n"
             with atomic.open_to_append(self._log(STUDENTS), inside=self._folder) as log:
-                log.write(said.encode())
+                log.write(message.encode())
             return False
         return True
 
@@ -94,8 +95,8 @@ class ModelServers:
         }  # fmt: skip
         spec = fill(config.spec, **values)
         if config.command:
-            named = {**values, "name": ANY_MODEL if swapped else name}
-            command = filled([*config.command, *config.options], **named)
+            values["name"] = ANY_MODEL if swapped else name
+            command = fill_command([*config.command, *config.options], **values)
             url = spec.partition("#")[0]
             stack.enter_context(
                 server(

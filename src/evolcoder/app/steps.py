@@ -1,9 +1,11 @@
-"""What a loop does with commands of ours: every step is a process, and can be done by hand.
+"""Runs the steps of a loop as subprocesses: evolving, training, sampling and grading.
 
-Promises: a step's command and all that it says are in the loop's `log` folder; a step ends with
-this process, whatever this one dies of, and what the step started ends with the step, so that
-nothing writes behind a loop's back; memory of a GPU is free when a step has ended. An exit code
-becomes the error that it stands for.
+Guarantees: a step's command line and its output are appended to the loop's `log` folder, so that
+every step can be repeated by hand. A step ends when this process ends, however that happens, and
+its child processes end with it: none writes afterwards, and their GPU memory is free. An exit code
+of evolcoder becomes the corresponding error.
+
+>>> run_step(["python", "train.py"], folder / "log" / "train.txt")   # doctest: +SKIP
 """
 
 import json
@@ -16,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.evaluate import ParseOptions, plan_of, problems_of, settings_of
+from evolcoder.app.evaluate import ParseOptions, make_plan, sample_settings, select_problems
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import template_named
@@ -34,7 +36,8 @@ from evolcoder.serving.process import defer_signals, log_tail, wait_interruptibl
 from evolcoder.storage import atomic
 from evolcoder.text import visible, without_logins
 
-OURS = (sys.executable, "-m", "evolcoder.cli.main")
+CLI = (sys.executable, "-m", "evolcoder.cli.main")
+"""Command of the evolcoder command line."""
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
 
 
@@ -43,18 +46,19 @@ def run_step(
     log: Path,
     *,
     timeout_s: float | None = None,
-    going: "list[subprocess.Popen[bytes]] | None" = None,
+    running: "list[subprocess.Popen[bytes]] | None" = None,
     inside: Path | None = None,
 ) -> None:
-    """Run a command to its end; what it ends with other than 0 becomes an error.
+    """Run a command and append its output to `log`; an exit code other than 0 raises an error.
 
-    While it runs it is in `going`, so that another thread can end it. No link leads the log out of
-    `inside`; left out, out of its own folder.
+    The process is in the list `running` while it runs, so that another thread can terminate it. The
+    log must not be a link out of the folder `inside` (default: the log's own folder). Raises
+    StepFailed after `timeout_s`.
     """
     with atomic.open_to_append(log, inside=inside or log.parent) as file:
-        file.write(f"$ {shown(command)}\n".encode())
+        file.write(f"$ {format_command(command)}\n".encode())
         file.flush()
-        going, process = [] if going is None else going, None
+        running, process = [] if running is None else running, None
         try:
             with defer_signals():
                 process = subprocess.Popen(
@@ -63,37 +67,37 @@ def run_step(
                     stdout=file,
                     stderr=subprocess.STDOUT,
                 )
-                going.append(process)
+                running.append(process)
             code = wait_interruptibly(process, timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise StepFailed(f"{log.stem}: not done within {timeout_s:g} s") from error
+            raise StepFailed(f"{log.stem}: timed out after {timeout_s:g} s") from error
         finally:
             if process is not None:
                 process.terminate()
                 process.wait()
-                going.remove(process)
+                running.remove(process)
     if code != 0:
-        said = f"{log.stem}: {log_tail(log).removeprefix('evolcoder: ')} (all of it in {log})"
-        raise _ERRORS.get(code, StepFailed)(said)
+        message = f"{log.stem}: {log_tail(log).removeprefix('evolcoder: ')} (log: {log})"
+        raise _ERRORS.get(code, StepFailed)(message)
 
 
-def shown(command: Sequence[str]) -> str:
-    """Write a command as a log keeps it: without logins and keys, and with nothing hidden in it."""
+def format_command(command: Sequence[str]) -> str:
+    """Format a command for the log: logins and keys removed, control characters escaped."""
     return visible(redact.masked(without_logins(shlex.join(command))), lines=False)
 
 
-def _end(going: "list[subprocess.Popen[bytes]]") -> None:
-    for process in list(going):
+def _terminate(running: "list[subprocess.Popen[bytes]]") -> None:
+    for process in list(running):
         process.terminate()
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
-    given = [(flag, str(value)) for flag, value in values.items() if value is not None]
-    return [word for pair in given for word in pair]
+    pairs = [(flag, str(value)) for flag, value in values.items() if value is not None]
+    return [word for pair in pairs for word in pair]
 
 
-def filled(command: Sequence[str], **values: object) -> list[str]:
-    """Fill the places of a command in."""
+def fill_command(command: Sequence[str], **values: object) -> list[str]:
+    """Replace the placeholders {name} in a command's arguments, {python} included."""
     return [fill(part, python=sys.executable, **values) for part in command]
 
 
@@ -105,50 +109,55 @@ class RunSteps:
         self._serve = serve
 
     def evolve(self, config: Config, folder: Path, models: Mapping[str, str]) -> None:
-        """Bring a run folder to the rounds of its config."""
+        """Evolve a run folder up to the rounds of its config.
+
+        `models` maps a role to the spec that replaces the config's.
+        """
         path = self._folder / "configs" / f"{folder.name}.yaml"
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         atomic.write_text(path, text, inside=self._folder)
         specs = {role: without_logins(spec) for role, spec in models.items()}
-        sets = [f"{role}.model={json.dumps(spec)}" for role, spec in specs.items()]
-        options = [word for one in sets for word in ("--set", one)]
+        overrides = [f"{role}.model={json.dumps(spec)}" for role, spec in specs.items()]
+        options = [word for override in overrides for word in ("--set", override)]
         if _all_served(config, models):
             options += self._serve.traffic
-        command = [*OURS, "run", str(path), "--out", str(folder), "--json", *options]
+        command = [*CLI, "run", str(path), "--out", str(folder), "--json", *options]
         run_step(command, self._folder / "log" / f"{folder.name}.txt", inside=self._folder)
 
 
 def _all_served(config: Config, models: Mapping[str, str]) -> bool:
-    """Whether every model that a run asks is one that we started for it."""
+    """Whether every model of a run is on a server that the loop started."""
     roles = {"evolver": config.evolver, "responder": config.responder, "judge": config.judge}
-    asked = {role for role, part in roles.items() if part.model}
-    return asked <= models.keys() and config.verify.tester is None
+    used = {role for role, section in roles.items() if section.model}
+    return used <= models.keys() and config.verify.tester is None
 
 
 class TrainSteps:
-    """Trains with the config's command."""
+    """Trains with the command of the config's `train` section."""
 
     def __init__(self, folder: Path, config: LoopConfig) -> None:
         self._folder = folder
         self._config = config
-        self._going: list[subprocess.Popen[bytes]] = []
+        self._running: list[subprocess.Popen[bytes]] = []
 
     def train(self, training: Training, data: Path, out: Path) -> None:
-        """Leave the model in `out`."""
-        how = self._config.train
+        """Train a model into `out`; an existing folder is resumed."""
+        settings = self._config.train
         values = {
             "data": data, "base": self._config.student.path, "out": out, "seed": training.seed,
-            "epochs": how.epochs, "batch": how.batch,
+            "epochs": settings.epochs, "batch": settings.batch,
         }  # fmt: skip
-        command = filled([*how.command, *how.options], **values)
+        command = fill_command([*settings.command, *settings.options], **values)
         if training.steps is not None:
-            command += filled(how.steps, steps=training.steps)
+            command += fill_command(settings.steps, steps=training.steps)
         log = self._folder / "log" / f"train-{training.key}.txt"
-        run_step(command, log, timeout_s=how.timeout_s, going=self._going, inside=self._folder)
+        run_step(
+            command, log, timeout_s=settings.timeout_s, running=self._running, inside=self._folder
+        )
 
     def stop(self) -> None:
-        """End a training that goes on in another thread."""
-        _end(self._going)
+        """Terminate a training in another thread, if there is one; `train` raises there."""
+        _terminate(self._running)
 
 
 class EvalSteps:
@@ -163,11 +172,11 @@ class EvalSteps:
         *,
         servers: Mapping[str, ServerConfig] | None = None,
     ) -> None:
-        """`parse` reads options as `evolcoder eval` does.
+        """`parse` parses options of `evolcoder eval`.
 
-        `servers` says where keys are: students may be asked at a server that is not ours.
+        `servers` names the environment variables with keys, for students on external servers.
         """
-        self._parsed = parse
+        self._parse = parse
         self._folder = folder
         self._config = config
         self._serve = serve
@@ -176,92 +185,92 @@ class EvalSteps:
         self._grading: list[subprocess.Popen[bytes]] = []
 
     def bench(self, name: str) -> Bench:
-        """Read a benchmark, once."""
+        """Return a benchmark; read once and cached."""
         if name not in self._benches:
             data = Path(self._config.data_dir) if self._config.data_dir else None
             self._benches[name] = bench_named(name, DataFolder(data, cache_folder() / "benchmarks"))
         return self._benches[name]
 
-    def asked(self, name: str) -> Sequence[Problem]:
-        """Return the problems that are asked."""
+    def select_problems(self, bench: str) -> Sequence[Problem]:
+        """Return the problems of a benchmark that are sampled and graded."""
         flags = ["--limit", str(self._config.limit)] if self._config.limit else []
-        return problems_of(self.bench(name), self._parsed([*flags, *self._config.options]))
+        return select_problems(self.bench(bench), self._parse([*flags, *self._config.options]))
 
     def decided(self) -> Mapping[str, object]:
-        """Return what the options decide of a sample, such as a system prompt."""
-        usual = settings_of(self._parsed([]))
-        told = settings_of(self._parsed(self._config.options))
-        return {name: value for name, value in told.items() if value != usual[name]}
+        """Return the sample settings that `ask.options` changes, such as a system prompt."""
+        defaults = sample_settings(self._parse([]))
+        settings = sample_settings(self._parse(self._config.options))
+        return {name: value for name, value in settings.items() if value != defaults[name]}
 
     def problems(self, bench: str) -> Mapping[str, str]:
-        """Return the problems of a benchmark: id -> its words."""
-        return {problem.id: problem.prompt for problem in self.asked(bench)}
+        """Return the problems of a benchmark: id -> prompt."""
+        return {problem.id: problem.prompt for problem in self.select_problems(bench)}
 
     def is_sampled(self, folder: Path, benches: Sequence[str]) -> bool:
-        """Whether every sample of these benchmarks is there."""
+        """Whether all samples of these benchmarks exist."""
         if not (folder / DB_NAME).exists():
             return False
         n = self._config.n
         with EvalStore.read(folder) as store:
-            return all(store.count(one, n) >= n * len(self.asked(one)) for one in benches)
+            return all(store.count(b, n) >= n * len(self.select_problems(b)) for b in benches)
 
     def is_graded(self, folder: Path, benches: Sequence[str]) -> bool:
-        """Whether every sample that is there has a verdict."""
+        """Whether every existing sample has a verdict."""
         with EvalStore.read(folder) as store:
             return all(
                 store.samples(bench, problem.id).keys() <= store.judged_numbers(bench, problem.id)
                 for bench in benches
-                for problem in self.asked(bench)
+                for problem in self.select_problems(bench)
             )
 
     def sample(self, folder: Path, name: str, model: Served, benches: Sequence[str]) -> None:
-        """Ask for the samples that are missing."""
-        command = [*OURS, "eval", *self.options(folder, model.spec, benches), "--no-grade"]
+        """Generate the missing samples."""
+        command = [*CLI, "eval", *self._options(folder, model.spec, benches), "--no-grade"]
         command += self._serve.traffic
         if self._servers:
             command += ["--set", f"servers={json.dumps(self._servers)}"]
         run_step(command, self._folder / "log" / f"sample-{name}.txt", inside=self._folder)
 
     def check(self, benches: Sequence[str]) -> None:
-        """Run the benchmarks' own references here, so that no grading has to."""
+        """Run the benchmarks' references and stubs, so that gradings need not."""
         command = [
-            *OURS,
+            *CLI,
             "eval",
             "--check",
-            *_flags(self._of_programs(benches)),
+            *_flags(self._grading_options(benches)),
             *self._config.options,
         ]
         log = self._folder / "log" / "check.txt"
-        run_step(command, log, going=self._grading, inside=self._folder)
+        run_step(command, log, running=self._grading, inside=self._folder)
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
-        """Grade what has no verdict and ask nobody; the settings are those it was sampled with."""
+        """Grade samples without a verdict, with the settings that they were sampled with."""
         with EvalStore.read(folder) as store:
             spec = store.meta("settings", StoredRequest)["model"]
-        command = [*OURS, "eval", *self.options(folder, spec, benches), "--no-ask"]
+        command = [*CLI, "eval", *self._options(folder, spec, benches), "--no-ask"]
         log = self._folder / "log" / f"grade-{name}.txt"
-        run_step(command, log, going=self._grading, inside=self._folder)
+        run_step(command, log, running=self._grading, inside=self._folder)
 
     def stop(self) -> None:
-        """End a grading that goes on in another thread."""
-        _end(self._grading)
+        """Terminate a grading in another thread, if there is one; `grade` raises there."""
+        _terminate(self._grading)
 
     def outcomes(self, folder: Path, bench: str) -> Outcomes:
-        """Return what the samples of a benchmark came to."""
+        """Return the outcomes of a benchmark's samples."""
         with EvalStore.read(folder) as store:
             return outcomes_of(store, bench)
 
-    def options(self, folder: Path, spec: str, benches: Sequence[str]) -> list[str]:
-        """Return the options of `evolcoder eval` that say what is asked, and where it is kept."""
+    def _options(self, folder: Path, spec: str, benches: Sequence[str]) -> list[str]:
+        """Return the options of `evolcoder eval` for an evaluation in a folder."""
         c = self._config
-        asked = {
+        sampling = {
             "--model": without_logins(spec), "--out": folder, "--n": c.n, "--template": c.template,
             "--temperature": c.temperature, "--top-p": c.top_p, "--max-tokens": c.max_tokens,
         }  # fmt: skip
-        return [*_flags({**self._of_programs(benches), **asked}), *c.options]
+        return [*_flags({**self._grading_options(benches), **sampling}), *c.options]
 
-    def _of_programs(self, benches: Sequence[str]) -> dict[str, object]:
-        """Return the options that say which programs are run, and how."""
+    def _grading_options(self, benches: Sequence[str]) -> dict[str, object]:
+        """Return the options that select problems and sandbox."""
         c = self._config
         return {
             "--bench": ",".join(benches), "--data-dir": c.data_dir, "--limit": c.limit,
@@ -269,21 +278,25 @@ class EvalSteps:
         }  # fmt: skip
 
     def settings(self, folder: Path, spec: str, benches: Sequence[str]) -> dict[str, object]:
-        """Return what an evaluation's folder remembers, for samples that were made elsewhere."""
-        return plan_of(self._parsed(self.options(folder, spec, benches))).settings
+        """Return the settings that an evaluation's folder stores for a model's samples."""
+        return make_plan(self._parse(self._options(folder, spec, benches))).settings
 
-    def take(
+    def import_samples(
         self,
         folder: Path,
         spec: str,
         benches: Sequence[str],
         rows: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Keep samples that were made elsewhere as if they had been asked for here."""
+        """Store samples generated on another machine as if generated here.
+
+        Each row has `bench`, `problem`, `number` and `text`; rows of other benchmarks and problems
+        are ignored.
+        """
         form = template_named(self._config.template).form
         with EvalStore.create(folder, self.settings(folder, spec, benches)) as store:
             for bench in benches:
-                known = {problem.id for problem in self.asked(bench)}
+                known = {problem.id for problem in self.select_problems(bench)}
                 store.add_samples(
                     bench,
                     [

@@ -1,11 +1,14 @@
-"""Trains a model on data files: opens the rows and the base, and shows the steps."""
+"""Trains a model on data files: reads the rows, downloads a known base model, prints the steps.
+
+>>> train_model(["rows.jsonl"], "Qwen/Qwen2.5-0.5B", out, recipe=recipe)   # doctest: +SKIP
+"""
 
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from evolcoder.app import provenance
-from evolcoder.app.progress import Download, line
+from evolcoder.app.progress import Download, print_line
 from evolcoder.engine import registry
 from evolcoder.seeds.rows import read_placed_rows
 from evolcoder.training.base import PACKAGES, TrustSettings
@@ -15,8 +18,8 @@ from evolcoder.training.log import LoggedStep
 from evolcoder.training.recipe import Recipe
 from evolcoder.training.sft import TrainingJob, train
 
-EVERY_STEPS = 10
-"""How many steps one line of progress is for."""
+LOG_EVERY_STEPS = 10
+"""Number of steps per progress line."""
 
 
 def train_model(
@@ -28,12 +31,12 @@ def train_model(
     notes: CardNotes | None = None,
     trust: TrustSettings | None = None,
 ) -> TrainingOutcome:
-    """Fine-tune a base model on the rows of data files, or resume a training.
+    """Fine-tune a base model on the rows of data files into `out`, or resume a training there.
 
-    Raises TrainError where rows, base or recipe are wrong.
+    Raises TrainError for invalid rows, base or recipe.
     """
     job = TrainingJob(
-        base=_base(base),
+        base=_base_path(base),
         out=out,
         recipe=recipe,
         rows=read_placed_rows(data),
@@ -41,24 +44,24 @@ def train_model(
         notes=notes or CardNotes(),
         versions=_versions(),
         trust=trust or TrustSettings(),
-        on_step=_tell,
+        on_step=_print_step,
     )
     return train(job)
 
 
-def _base(spec: str) -> str:
-    """Return what the loader takes; a known name becomes its file in the cache."""
+def _base_path(spec: str) -> str:
+    """Return the cached file of a known name, downloaded if necessary; other specs unchanged."""
     if spec not in registry.KNOWN:
         return spec
     return str(registry.fetch(registry.KNOWN[spec], registry.cache_folder() / "models", Download()))
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = {name: metadata.version(name) for name in PACKAGES if _installed(name)}
-    return tuple({**provenance.versions(), **found}.items())
+    installed = {name: metadata.version(name) for name in PACKAGES if _is_installed(name)}
+    return tuple({**provenance.versions(), **installed}.items())
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -66,10 +69,10 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _tell(step: LoggedStep) -> None:
-    if step.step % EVERY_STEPS and step.step not in {1, step.n_steps}:
+def _print_step(step: LoggedStep) -> None:
+    if step.step % LOG_EVERY_STEPS and step.step not in {1, step.n_steps}:
         return
-    line(
+    print_line(
         f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}, rate {step.learning_rate:.2e}, "
         f"{step.seconds:.0f} s"
     )

@@ -1,11 +1,12 @@
-"""From a config to the checks of a run, with the sandbox that they use, or to why there are none.
+"""Sets up verification: sandbox, languages, checks, and the verification of a whole data set.
 
-What a run began with stays: a resumed run verifies as its first session did, or not at all, and
-is refused on a machine that cannot.
+The first session of a run records whether and how it verifies. A resumed run verifies in the same
+way, and is refused on a machine whose sandbox or toolchains cannot.
 
 >>> async with AsyncExitStack() as stack:   # doctest: +SKIP
-...     held = await hold(config.verify, stack)
-...     checks = checks_of(config, held, settle(store, config, held), None)
+...     handle = await start_sandbox(config.verify, stack)
+...     languages = resolve_languages(store, config, handle)
+...     checks = make_checks(config, handle, languages, None)
 """
 
 import os
@@ -18,7 +19,7 @@ from typing import Any
 import orjson
 
 from evolcoder.app import models, provenance
-from evolcoder.app.progress import note, shown_text
+from evolcoder.app.progress import print_note, show_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
@@ -32,67 +33,66 @@ from evolcoder.storage.workdir import FolderFacts
 from evolcoder.verification.dataset import RowVerifier, VerifyProgress, drop_unanswered
 from evolcoder.verification.pipeline import RowCheck, Verifier
 
-FEWEST_MB = 1024
-"""Compilers and virtual machines need so much, whatever is left to the program."""
-
-
 VERDICTS = "verdicts.jsonl"
-"""File of all verdicts in the folder of a verified data set."""
-ASKING = frozenset({Check.TESTS, Check.DIFFICULTY})
-"""Checks that ask a model."""
+"""Name of the file with all verdicts, in the folder of a verified data set."""
+MODEL_CHECKS = frozenset({Check.TESTS, Check.DIFFICULTY})
+"""Checks that need a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierModels:
-    """The models that checks ask."""
+    """The models that checks use."""
 
     writer: Role
     """Writes tests."""
     responder: Role
-    """Answers tasks again."""
+    """Generates further answers to a task."""
     judge: Role | None
-    """Counts what a task demands, if the config names a judge."""
+    """Counts a task's constraints, if the config names a judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxHandle:
-    """A sandbox that is open, or why there is none."""
+    """A running sandbox, or the reason why there is none."""
 
     sandbox: Sandbox | None
     """The sandbox."""
     languages: tuple[str, ...]
-    """What it can run."""
+    """Languages that it can run."""
     layers: tuple[str, ...]
-    """Protections that are active."""
+    """Active isolation layers."""
     why_not: str
-    """Why there is none; else empty."""
+    """Why there is no sandbox; otherwise empty."""
 
 
-async def hold(
-    wanted: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None
+async def start_sandbox(
+    config: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None
 ) -> SandboxHandle:
-    """Start the sandbox that verification needs; where it need not be had, say why it is not."""
-    if wanted.when == "never" or not wanted.checks:
-        return SandboxHandle(
-            None, (), (), "verify.when is never" if wanted.checks else "no verify.checks"
-        )
-    from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - only who verifies waits
+    """Start the sandbox for verification, or return why there is none.
 
-    languages = tuple(usable(wanted.sandbox))
+    Raises SandboxRefusedError if the isolation level is unavailable and `verify.when` is `always`.
+    """
+    if config.when == "never" or not config.checks:
+        return SandboxHandle(
+            None, (), (), "verify.when is never" if config.checks else "verify.checks is empty"
+        )
+    from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - slow import
+
+    languages = tuple(usable_languages(config.sandbox))
     try:
         sandbox = await PoolSandbox.start(
-            workers=workers, level=wanted.sandbox, languages=languages
+            workers=workers, level=config.sandbox, languages=languages
         )
     except SandboxRefusedError as error:
-        if wanted.when == "always":
+        if config.when == "always":
             raise
         return SandboxHandle(None, (), (), str(error))
     stack.push_async_callback(sandbox.aclose)
     return SandboxHandle(sandbox, ("python", *languages), tuple(map(str, sandbox.layers)), "")
 
 
-def usable(level: str) -> Sequence[str]:
-    """Name the languages beside Python whose tools are here and can be held at a level."""
+def usable_languages(level: str) -> Sequence[str]:
+    """Return the languages besides Python with a toolchain that runs at an isolation level."""
     from evolcoder.sandbox.pool import LEVELS  # noqa: PLC0415 - as above
     from evolcoder.sandbox.toolchains import LANGUAGES, find  # noqa: PLC0415
 
@@ -106,103 +106,112 @@ def usable(level: str) -> Sequence[str]:
     return found
 
 
-def settle(store: RunStore, config: Config, held: SandboxHandle) -> Sequence[str]:
-    """Return the languages in which a run verifies, now and for ever; none where it does not.
+def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:
+    """Return the languages that a run verifies; empty if it does not verify.
 
-    Says on standard error, in one line, where a run does not verify what could be.
+    The first session stores them with level, checks and layers; later sessions must support them,
+    or SandboxRefusedError is raised. If verification is enabled but the run does not verify, prints
+    the reason on stderr.
     """
-    known = store.meta(VERIFY_META, VerifyFacts)
-    if known is None:
+    recorded = store.meta(VERIFY_META, VerifyFacts)
+    if recorded is None:
         is_older = "verify" not in (store.meta("config", FolderFacts) or {})
-        why_not = "it was begun by a version that did not" if is_older else held.why_not
-        known = {
+        why_not = "an older version created it" if is_older else handle.why_not
+        recorded = {
             "level": "" if why_not else config.verify.sandbox,
             "checks": [] if why_not else [check.value for check in config.verify.checks],
-            "languages": [] if why_not else held.languages,
-            "layers": [] if why_not else held.layers,
+            "languages": [] if why_not else handle.languages,
+            "layers": [] if why_not else handle.layers,
             "seeds": config.verify.seeds and not why_not,
             "why_not": why_not,
         }
-        store.set_meta(VERIFY_META, known)
+        store.set_meta(VERIFY_META, recorded)
         store.db.flush()
-    if not known["checks"]:
+    if not recorded["checks"]:
         if config.verify.when != "never":
-            note(f"rows of this run are not verified: {known['why_not']}")
+            print_note(f"rows of this run are not verified: {recorded['why_not']}")
         return ()
-    if held.sandbox is None:
-        raise SandboxRefusedError(f"this run verifies its rows, and here {held.why_not}")
-    lost = [name for name in known["languages"] if name not in held.languages]
-    if lost:
+    if handle.sandbox is None:
+        raise SandboxRefusedError(f"this run verifies its rows, but: {handle.why_not}")
+    missing = [name for name in recorded["languages"] if name not in handle.languages]
+    if missing:
         raise SandboxRefusedError(
-            f"this run verifies programs in {', '.join(lost)}, whose tools are not here; "
-            f"evolcoder doctor says what to install"
+            f"this run verifies programs in {', '.join(missing)}, but their toolchains are not "
+            f"installed; run evolcoder doctor to see what to install"
         )
-    _narrow(store, known, held)
-    return tuple(known["languages"])
+    _intersect_layers(store, recorded, handle)
+    return tuple(recorded["languages"])
 
 
-def _narrow(store: RunStore, known: dict[str, Any], held: SandboxHandle) -> None:
-    """Keep of a run's protections those that this session has too: all its rows had them."""
-    layers = [layer for layer in known.get("layers", ()) if layer in held.layers]
-    if layers != known.get("layers", []):
-        store.set_meta(VERIFY_META, {**known, "layers": layers})
+def _intersect_layers(store: RunStore, recorded: dict[str, Any], handle: SandboxHandle) -> None:
+    """Reduce the run's stored layers to those active in every session."""
+    layers = [layer for layer in recorded.get("layers", ()) if layer in handle.layers]
+    if layers != recorded.get("layers", []):
+        store.set_meta(VERIFY_META, {**recorded, "layers": layers})
         store.db.flush()
 
 
-def limits_of(wanted: VerifyConfig) -> Limits:
-    """Return what one program may use."""
+def program_limits(config: VerifyConfig) -> Limits:
+    """Return the resource limits of one program."""
     return Limits(
-        cpu_s=wanted.cpu_s, wall_s=wanted.wall_s, memory_mb=wanted.memory_mb, processes=128
+        cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb, processes=128
     )
 
 
-def needs_model(wanted: VerifyConfig) -> bool:
-    """Tell whether a model is asked."""
-    return not ASKING.isdisjoint(wanted.checks)
+def needs_model(config: VerifyConfig) -> bool:
+    """Whether any check needs a model."""
+    return not MODEL_CHECKS.isdisjoint(config.checks)
 
 
-def checks_of(
-    config: Config, held: SandboxHandle, languages: Sequence[str], ask: VerifierModels | None
+def make_checks(
+    config: Config,
+    handle: SandboxHandle,
+    languages: Sequence[str],
+    verifier_models: VerifierModels | None,
 ) -> tuple[RowCheck, ...]:
-    """Make the checks that a config names, each behind those whose findings it uses."""
-    if held.sandbox is None or not languages:
+    """Create the configured checks, each after those whose findings it uses.
+
+    Without `verifier_models`, checks that need a model are left out.
+    """
+    if handle.sandbox is None or not languages:
         return ()
     from evolcoder.verification.distractor import DistractorCheck  # noqa: PLC0415 - as above
     from evolcoder.verification.execution.check import ExecutionCheck  # noqa: PLC0415
     from evolcoder.verification.generated_tests.check import GeneratedTestsCheck  # noqa: PLC0415
     from evolcoder.verification.metrics import ComplexityCheck, MetricsCheck, PassRateCheck  # noqa: PLC0415
 
-    sandbox, wanted, seed = held.sandbox, config.verify, config.seed
-    limits = limits_of(wanted)
-    made: dict[Check, RowCheck] = {
+    sandbox, settings, seed = handle.sandbox, config.verify, config.seed
+    limits = program_limits(settings)
+    checks: dict[Check, RowCheck] = {
         Check.RUNS: ExecutionCheck(
-            sandbox, languages=languages, limits=limits, works=_works_in(sandbox)
+            sandbox, languages=languages, limits=limits, works=_toolchain_probe(sandbox)
         ),
-        Check.BAIT: DistractorCheck(sandbox, wanted),
-        Check.BOUND: ComplexityCheck(sandbox, seed, wanted.memory_mb),
-        Check.SHAPE: MetricsCheck(ask.judge if ask else None, seed),
+        Check.BAIT: DistractorCheck(sandbox, settings),
+        Check.BOUND: ComplexityCheck(sandbox, seed, settings.memory_mb),
+        Check.SHAPE: MetricsCheck(verifier_models.judge if verifier_models else None, seed),
     }
-    if ask is not None:
-        made[Check.TESTS] = GeneratedTestsCheck(ask.writer, ask.responder, sandbox, seed, wanted)
-        made[Check.DIFFICULTY] = PassRateCheck(ask.responder, sandbox, limits, wanted.samples, seed)
-    return tuple(made[check] for check in Check if check in wanted.checks)
+    if verifier_models is not None:
+        writer, responder = verifier_models.writer, verifier_models.responder
+        checks[Check.TESTS] = GeneratedTestsCheck(writer, responder, sandbox, seed, settings)
+        checks[Check.DIFFICULTY] = PassRateCheck(responder, sandbox, limits, settings.samples, seed)
+    return tuple(checks[check] for check in Check if check in settings.checks)
 
 
-def _works_in(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
-    """Return what tells whether programs of a language run here at all, and says if they do not.
+def _toolchain_probe(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
+    """Return a function that checks whether a language's programs run, and notes a failure once.
 
-    A compiler without its C library would call every program wrong.
+    A compiler without its C library would fail every program.
     """
     from evolcoder.sandbox.requirements import Requirements  # noqa: PLC0415 - as above
 
-    requirements, told = Requirements(sandbox), set[str]()
+    requirements, reported = Requirements(sandbox), set[str]()
 
     async def works(language: str) -> bool:
-        lacks = [lack for lack in await requirements.missing(language) if lack.stops_all]
-        if lacks and language not in told:
-            told.add(language)
-            note(f"{lacks[0]}; answers in it are not run")
-        return not lacks
+        missing = [one for one in await requirements.missing(language) if one.stops_all]
+        if missing and language not in reported:
+            reported.add(language)
+            print_note(f"{missing[0]}; answers in {language} are not run")
+        return not missing
 
     return works
 
@@ -214,28 +223,29 @@ async def verify_rows(
     workers: int | None = None,
     engines: models.Engines | None = None,
 ) -> BudgetReached | None:
-    """Check every row of the config's data set; return the limit that ended it early.
+    """Verify every row of the config's data set; return the budget limit that stopped it, if any.
 
-    `folder` is made, or resumed where it is there; its rows are those of a run.
+    `folder` is created as a run folder, or resumed if it holds one. `engines` are open models by
+    their spec in the config; they stay open.
     """
-    fresh = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
-        held = await hold(config.verify, stack, workers=workers)
-        opened = await _opened(config, stack, engines)
+        handle = await start_sandbox(config.verify, stack, workers=workers)
+        opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
-        languages = settle(store, config, held)
+        languages = resolve_languages(store, config, handle)
         if store.meta(SEEDS_META) is None:
-            seeds = fresh or read_seeds(config.seeds)
+            seeds = new_seeds or read_seeds(config.seeds)
             store.add_seeds(drop_unanswered(seeds), unverified=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
-        ask = _askers(config, store, opened, stack)
-        checks = checks_of(config, held, languages, ask)
+        verifier_models = _verifier_models(config, store, opened, stack)
+        checks = make_checks(config, handle, languages, verifier_models)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
         rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
-            async with shown_text(lambda: _progress_line(rows.progress)):
+            async with show_text(lambda: _progress_line(rows.progress)):
                 await rows.run()
         except BudgetReached as reached:
             store.add_event("budget", str(reached))
@@ -243,56 +253,56 @@ async def verify_rows(
         return None
 
 
-async def _opened(
+async def _open_models(
     config: Config, stack: AsyncExitStack, engines: models.Engines | None
 ) -> dict[str, models.OpenedModels]:
-    """Open the models that checks ask, by spec; none if there are no such checks."""
+    """Open the models that checks need; returns open models by spec, `engines` included."""
     by_spec: dict[str, models.OpenedModels] = dict(engines or {})
     if not needs_model(config.verify):
         return by_spec
     for spec in (config.evolver.model, config.verify.tester):
         if spec is not None and spec not in by_spec:
-            by_spec[spec] = await models.open_one(spec, config)
+            by_spec[spec] = await models.open_model(spec, config)
             stack.push_async_callback(by_spec[spec].engine.aclose)
     return by_spec
 
 
-def _askers(
+def _verifier_models(
     config: Config,
     store: RunStore,
     by_spec: dict[str, models.OpenedModels],
     stack: AsyncExitStack,
 ) -> VerifierModels | None:
-    """Bind the models that were opened to their parts."""
+    """Bind open models to the writer and responder roles; None if there are no models."""
     if not by_spec:
         return None
-    prices = models.prices_of(config, by_spec.values())
-    purse = models.ModelFactory(config, models.open_meter(config, store, prices), prices, stack)
-    answers = by_spec[config.evolver.model]
-    writes = by_spec[config.verify.tester or config.evolver.model]
+    prices = models.find_prices(config, by_spec.values())
+    factory = models.ModelFactory(config, models.open_budget(config, store, prices), prices, stack)
+    responder = by_spec[config.evolver.model]
+    writer = by_spec[config.verify.tester or config.evolver.model]
     return VerifierModels(
-        models.role_of(config.responder, writes, purse),
-        models.role_of(config.responder, answers, purse),
+        models.bind_role(config.responder, writer, factory),
+        models.bind_role(config.responder, responder, factory),
         None,
     )
 
 
 def _progress_line(progress: VerifyProgress) -> str:
-    said = f"{progress.done}/{progress.total} checked"
-    why = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
-    return f"{said} · dropped {progress.drops.total()} ({why})" if why else said
+    checked = f"{progress.done}/{progress.total} checked"
+    reasons = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
+    return f"{checked} · dropped {progress.drops.total()} ({reasons})" if reasons else checked
 
 
 def write_verdicts(store: RunStore) -> Path:
-    """Write a line for every row: what was found, and what became of it."""
+    """Write one JSON line per row with its verdicts and drop reason; return the file."""
     path = store.folder / VERDICTS
     with atomic.open_binary(path, inside=store.folder, error=RunFolderError) as file:
         for step in steps(store):
-            file.write(orjson.dumps(_told(step)) + b"\n")
+            file.write(orjson.dumps(_verdict_line(step)) + b"\n")
     return path
 
 
-def _told(step: LineageStep) -> dict[str, Any]:
+def _verdict_line(step: LineageStep) -> dict[str, Any]:
     drop = step.drops[0] if step.drops else None
     return {
         "row": step.task.ordinal,

@@ -96,7 +96,7 @@ class _LeakFinder:
     async def leaked(self, rows: Iterable[Row]) -> LeakCounts:
         """Return the rows that go, with their evidence."""
         self.report = await detectors.find_leaks(rows, self._wanted, self._config)
-        return detectors.leaks_of(self.report)
+        return detectors.leak_counts(self.report)
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -113,7 +113,12 @@ async def _of_run(
     with RunStore.create(folder, config) as store:
         settings, seed = config.clean, config.seed
         summary = await clean_run(
-            store, settings, seed=seed, embedder=embedder, leaked=leaked, anew=leaked is not None
+            store,
+            settings,
+            seed=seed,
+            embedder=embedder,
+            leak_detector=leaked,
+            force=leaked is not None,
         )
         return summary, export.write(store, config)
 
@@ -159,7 +164,7 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--data-dir", type=Path, metavar="DIR", help="where benchmark files lie; else fetched")
     add("--detectors", metavar="NAME,...", help=f"of {', '.join(Detector)}; all that can look")
-    add("--judge", metavar="SPEC", help=f"who judges neighbours: {models.FORMS}")
+    add("--judge", metavar="SPEC", help=f"who judges neighbours: {models.SPEC_FORMS}")
     add(
         "--drop",
         action="append",
@@ -173,11 +178,11 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _options(args: argparse.Namespace, config: Config) -> DetectorOptions:
     """Read flags; what they leave out is the config's."""
-    given = detectors.of_config(config)
+    given = detectors.options_from_config(config)
     names = given.against
     if args.against is not None:
         names = tuple(name.strip() for name in args.against.split(",") if name.strip())
-    drops = given.drops if args.drop is None else tuple(map(DropRule, args.drop))
+    drops = given.drop_rules if args.drop is None else tuple(map(DropRule, args.drop))
     return DetectorOptions(
         names, args.data_dir or given.data_dir, _detectors(args, given), drops, args.sandbox,
         args.workers, args.judge,

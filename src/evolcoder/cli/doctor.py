@@ -169,7 +169,7 @@ class Diagnosis:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
-    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.FORMS}")
+    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.SPEC_FORMS}")
     parser.add_argument(
         "--sandbox", choices=tuple(LEVELS), default="strict", help="least protection to accept"
     )

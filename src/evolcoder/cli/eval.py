@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.app import evaluate, models
-from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, plan_of, run_plan
+from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score, compare
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("--bench", metavar="NAME,...", help="such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")
-    add("--model", metavar="SPEC", help=f"who answers: {models.FORMS}")
+    add("--model", metavar="SPEC", help=f"who answers: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples; no model is asked")
     add("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two evaluations, paired")
     add("--n", type=int, default=1, help="samples of each problem (1)")
@@ -113,12 +113,12 @@ def main(args: argparse.Namespace) -> int:
     if args.compare:
         return compare_folders(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
-    plan = plan_of(options)
+    plan = make_plan(options)
     results, limit = until_told(run_plan(plan, options))
     if args.no_grade:
         return _tell_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
-        paths = evaluate.write(store, plan.benches, results, layout=args.write_samples)
+        paths = evaluate.write_results(store, plan.benches, results, layout=args.write_samples)
         _show_results(store, results, paths, as_json=args.json)
     if limit is not None:
         raise limit

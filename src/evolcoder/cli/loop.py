@@ -102,9 +102,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _hand_logins_on(config: LoopConfig) -> None:
     """Give the steps what URLs hold of logins, which no file and no command line of theirs does."""
-    specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
+    specs = [*session.model_specs(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
-        specs += session.specs_of(variant(config, name))
+        specs += session.model_specs(variant(config, name))
     redact.register_secrets(KeyRing(config.run.servers, specs=specs).secrets())
     if found := logins_as_json(specs):
         os.environ[LOGINS] = found
@@ -140,7 +140,7 @@ def _tokens(config: LoopConfig) -> Callable[[Row], int]:
 
 def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> int:
     planned, skipped = loop.plan(config.run.budget.rounds)
-    asked = {name: (scorer.bench(name), scorer.asked(name)) for name in loop.benches}
+    asked = {name: (scorer.bench(name), scorer.select_problems(name)) for name in loop.benches}
     said = remote_bundle.prompts(asked, template_named(config.ask.template))
     how = _without_keys(config.model_dump(mode="json", include={"student", "train", "ask"}))
     for path in remote_bundle.pack(folder, planned, said, how):
@@ -161,7 +161,7 @@ def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> No
         raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
     for key, path in files.items():
         spec = fill(config.serve.spec, model=key, name=key, port=config.serve.port)
-        scorer.take(
+        scorer.import_samples(
             loop.evaluation_folder(known[key]), spec, loop.benches, remote_bundle.read_samples(path)
         )
     _say(f"took in the samples of {len(files)} models of {len(known)}")
@@ -181,7 +181,7 @@ def _keep(
         "versions": provenance.versions(),
     }
     models = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
-    samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
+    samples = {bench: list(regrade.stored_samples(models, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
 
 
@@ -221,11 +221,13 @@ def _regrade(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
     for bench in results.benches(folder):
         before, after = (
             list(results.samples(folder, bench)),
-            regrade.regraded(folder, bench, config, parsed),
+            regrade.regrade_samples(folder, bench, config, parsed),
         )
         pairs = zip(before, after, strict=True)
         differing = [
-            old.problem for old, new in pairs if regrade.tabled(old) != regrade.tabled(new)
+            old.problem
+            for old, new in pairs
+            if regrade.table_outcome(old) != regrade.table_outcome(new)
         ]
         n_differing += len(differing)
         told[bench] = {"samples": len(before), "differing": differing}

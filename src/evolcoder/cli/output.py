@@ -3,7 +3,7 @@ r"""What goes to the terminal: all that a command prints passes through here, on
 Promises: no control, bidirectional or invisible character of an answer, a file or a server reaches
 standard output or standard error, nor a secret known to `redact`; a stream that cannot
 hold a character gets its escape. JSON stays JSON. Our own colours are written to
-`progress.terminal()`, and what they colour goes through `visible` before.
+`progress.raw_stderr()`, and what they colour goes through `visible` before.
 
 >>> with visible_streams():   # doctest: +SKIP
 ...     print("\x1b[31mred")

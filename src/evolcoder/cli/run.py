@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", nargs="?", type=Path, help="a YAML file; left out, the defaults")
     add("--seeds", metavar="PATH", help="a file, a Hub data set id, or `bundled`")
-    add("--model", metavar="SPEC", help=f"who evolves and answers: {models.FORMS}")
+    add("--model", metavar="SPEC", help=f"who evolves and answers: {models.SPEC_FORMS}")
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
     add("--limit", type=int, metavar="N", help="take the first N usable seeds")
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")

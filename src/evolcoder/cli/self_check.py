@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
-from evolcoder.app.evaluate import EvaluationOptions, benches_of
-from evolcoder.app.progress import shown_text
+from evolcoder.app.evaluate import EvaluationOptions, open_benches
+from evolcoder.app.progress import show_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import until_told
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     if args.model or args.samples or args.compare:
         raise ConfigError("--check looks at benchmarks alone; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
-    found = until_told(_checked(benches_of(options), options))
+    found = until_told(_checked(open_benches(options), options))
     if args.json:
         output.print_json(found, indent=1)
     else:
@@ -40,16 +40,16 @@ async def _checked(benches: Sequence[Bench], args: EvaluationOptions) -> dict[st
     """Return of every benchmark what is wrong here: problem -> in words."""
     found = {}
     async with AsyncExitStack() as stack:
-        sandbox = await evaluate.sandbox_for(benches, args, stack)
-        controls = stack.enter_context(evaluate.controls_of(sandbox, args))
+        sandbox = await evaluate.start_sandbox(benches, args, stack)
+        controls = stack.enter_context(evaluate.open_reference_checks(sandbox, args))
         for bench in benches:
-            progress, problems = EvaluationProgress(), evaluate.problems_of(bench, args)
+            progress, problems = EvaluationProgress(), evaluate.select_problems(bench, args)
             lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-            async with shown_text(evaluate.progress_line(bench.name, progress)):
+            async with show_text(evaluate.progress_line(bench.name, progress)):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in lacking],
                     controls,
-                    in_flight=evaluate.in_flight(args),
+                    in_flight=evaluate.max_in_flight(args),
                     progress=progress,
                 )
             found[bench.name] = {**lacking, **faults}

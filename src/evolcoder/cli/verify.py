@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("data", help="a file in any format that `run` takes seeds in, or a Hub data set id")
     add("--out", type=Path, metavar="DIR", help="folder of the result; an existing one is resumed")
     add("--checks", metavar="NAME,...", help=f"of {', '.join(Check)} (runs)")
-    add("--model", metavar="SPEC", help=f"who writes tests: {models.FORMS}")
+    add("--model", metavar="SPEC", help=f"who writes tests: {models.SPEC_FORMS}")
     add("--config", type=Path, metavar="FILE", help="a YAML file with the same keys as a run's")
     add("--sandbox", choices=LEVELS, help="least protection under which programs run (strict)")
     add("--workers", type=int, metavar="N", help="programs at a time (cores and one more)")
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     """Verify a data set, or go on with it."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     if verify.needs_model(config.verify) and not (args.model or args.config):
-        asking = ", ".join(sorted(verify.ASKING & set(config.verify.checks)))
+        asking = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
         raise ConfigError(f"--checks {asking}: a model writes these; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
     limit = until_told(verify.verify_rows(config, folder, workers=args.workers))
