@@ -15,7 +15,7 @@ from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import clean_run
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.cli import output
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
@@ -76,9 +76,9 @@ def main(args: argparse.Namespace) -> int:
     finder = _LeakFinder(wanted, config)
     leaked = finder.leaked if wanted.against else None
     if is_run:
-        summary, paths = until_told(_of_run(folder, config, leaked))
+        summary, paths = run_cancellable(_of_run(folder, config, leaked))
     else:
-        summary, paths = until_told(_of_file(args.data, config, args.out, leaked))
+        summary, paths = run_cancellable(_of_file(args.data, config, args.out, leaked))
     if finder.report is not None and args.report is not None:
         paths.append(_write(finder.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, finder.report, as_json=args.json)

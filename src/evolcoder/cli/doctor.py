@@ -20,7 +20,7 @@ from typing import Any
 from evolcoder.app import models
 from evolcoder.cli import output
 from evolcoder.cli import sysinfo as machine
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.sysinfo import Machine
 from evolcoder.config import load as configs
 from evolcoder.engine.base import Message, Request, Sampling
@@ -182,7 +182,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Look at everything, print it, and fail if work could not start here."""
     print(f"trying {len(PROBES)} languages in the sandbox, up to a minute", file=sys.stderr)
-    diagnosis = until_told(_diagnose(args.model, args.sandbox, args.set))
+    diagnosis = run_cancellable(_diagnose(args.model, args.sandbox, args.set))
     if args.json:
         output.print_json(diagnosis.as_plain(), indent=2)
     else:

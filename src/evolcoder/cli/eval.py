@@ -17,7 +17,7 @@ from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score, compare
 from evolcoder.cli import output, self_check
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import BenchError, BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore, outcomes_of
 from evolcoder.evaluation.store import EvalStore
@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
         return compare_folders(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
     plan = plan_of(options)
-    results, limit = until_told(run_plan(plan, options))
+    results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:
         return _tell_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from evolcoder.app import export, models
 from evolcoder.app.evolve import evolve_run
 from evolcoder.cli import output, show
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.engine.budget import PRICES_AS_OF
@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
         _show_estimate(estimate.estimate(config, heuristics, rates), rates, as_json=args.json)
         return 0
     _collect_less()
-    limit = until_told(evolve_run(config, heuristics, folder))
+    limit = run_cancellable(evolve_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.outcome(store, paths, target=config.budget.target, as_json=args.json)

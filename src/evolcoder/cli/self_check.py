@@ -13,7 +13,7 @@ from evolcoder.app.evaluate import EvaluationOptions, benches_of
 from evolcoder.app.progress import shown_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import ConfigError
 from evolcoder.evaluation.runner import EvaluationProgress, self_check
 from evolcoder.grading import benchmark_requirements
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     if args.model or args.samples or args.compare:
         raise ConfigError("--check looks at benchmarks alone; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
-    found = until_told(_checked(benches_of(options), options))
+    found = run_cancellable(_checked(benches_of(options), options))
     if args.json:
         output.print_json(found, indent=1)
     else:

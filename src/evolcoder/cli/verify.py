@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evolcoder.app import export, models, verify
 from evolcoder.cli import output, show
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
 from evolcoder.records import Check
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
         asking = ", ".join(sorted(verify.ASKING & set(config.verify.checks)))
         raise ConfigError(f"--checks {asking}: a model writes these; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
-    limit = until_told(verify.verify_rows(config, folder, workers=args.workers))
+    limit = run_cancellable(verify.verify_rows(config, folder, workers=args.workers))
     with RunStore.read(folder) as store:
         paths = [*export.write(store, config), verify.write_verdicts(store)]
         _show(store, paths, as_json=args.json)
