@@ -183,8 +183,8 @@ def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
     assert evolver.calls == estimate.SAMPLE + 50
 
 
-def test_a_refusal_that_nobody_foresaw_is_one_line_without_traceback(monkeypatch, capsys):
-    """A fault of the system has no traceback, wherever it was raised; a fault of ours keeps it."""
+def test_an_unexpected_os_error_is_one_line(monkeypatch, capsys):
+    """An OSError prints no traceback, wherever it was raised; a bug prints one."""
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")

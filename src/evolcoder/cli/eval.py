@@ -66,7 +66,8 @@ def _print_comparison(name: str, one: PairedComparison) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("--bench", metavar="NAME,...", help="such as humaneval+,mbpp-dev,humaneval-rs,ds1000")
+    add("--bench", metavar="NAME,...",
+        help="benchmarks, such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")  # fmt: skip
     add("--model", metavar="SPEC", help=f"model to evaluate: {models.FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples instead of generating")
     add("--compare", type=Path, nargs=2, metavar=("A", "B"),

@@ -14,8 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder.app import models as session
-from evolcoder.app import provenance, regrade
+from evolcoder.app import models, provenance, regrade
 from evolcoder.app.servers import ModelServers
 from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
@@ -41,7 +40,7 @@ LOCAL_PATHS: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
 """Config keys with paths of this machine, which the results omit."""
 MAX_TOKENIZER_MB = 256
 """Maximum size of a tokenizer file."""
-_WORDS_AND_SIGNS = re.compile(r"\w+|[^\w\s]")
+_WORDS_AND_PUNCTUATION = re.compile(r"\w+|[^\w\s]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,9 +111,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _pass_logins_to_steps(config: LoopConfig) -> None:
     """Pass logins of model URLs to the steps in the environment, not in files or arguments."""
-    specs = [*session.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
+    specs = [*models.specs_of(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
-        specs += session.specs_of(variant(config, name))
+        specs += models.specs_of(variant(config, name))
     redact.register_secrets(KeyRing(config.run.servers, specs=specs).secrets())
     if found := logins_as_json(specs):
         os.environ[LOGINS] = found
@@ -126,10 +125,10 @@ def _print_progress(line: str) -> None:
 
 
 def _token_counter(config: LoopConfig) -> Callable[[Row], int]:
-    """Return a counter of answer tokens: the student's tokenizer, or else words and signs."""
+    """Return a counter of answer tokens: the student's tokenizer, or else words and punctuation."""
     path = config.student.tokenizer
     if path is None:
-        return lambda row: len(_WORDS_AND_SIGNS.findall(row.response.text))
+        return lambda row: len(_WORDS_AND_PUNCTUATION.findall(row.response.text))
     try:
         from tokenizers import Tokenizer  # noqa: PLC0415 - optional and heavy
     except ImportError as error:
@@ -191,8 +190,8 @@ def _write_results(
         "steps": [asdict(step) for step in store.steps()],
         "versions": provenance.versions(),
     }
-    models = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
-    samples = {bench: list(regrade.kept(models, bench)) for bench in loop.benches}
+    folders = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
+    samples = {bench: list(regrade.kept(folders, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
 
 

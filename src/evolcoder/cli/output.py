@@ -20,7 +20,7 @@ from typing import Any, TextIO, cast
 from evolcoder.engine import redact
 from evolcoder.text import json_text, visible
 
-_MOVES = re.compile(r"(\r|\n|\x1b\[A)")
+_REDRAW = re.compile(r"(\r|\n|\x1b\[A)")
 """Control sequences with which tqdm redraws its bar."""
 _NAMES = {"<stdout>": "standard output", "<stderr>": "standard error"}
 
@@ -37,7 +37,7 @@ class VisibleStream:
         caller = sys._getframe(1).f_globals.get("__name__", "")  # noqa: SLF001 - as logging does
         if caller.startswith("tqdm"):
             shown = "".join(
-                part if _MOVES.fullmatch(part) else visible(part) for part in _MOVES.split(shown)
+                part if _REDRAW.fullmatch(part) else visible(part) for part in _REDRAW.split(shown)
             )
         else:
             shown = visible(shown)

@@ -18,7 +18,6 @@ import yaml
 from evolcoder.app.train import train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
-from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
@@ -92,7 +91,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = load.parse_yaml(value)
+            changes[key] = configs.parse_yaml(value)
         except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
