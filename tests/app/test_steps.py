@@ -17,7 +17,7 @@ import pytest
 from evolcoder.app import steps
 from evolcoder.app.steps import EvalSteps, TrainSteps, fill_command, run_step
 from evolcoder.cli import train
-from evolcoder.cli.eval import parsed
+from evolcoder.cli.eval import parse_options
 from evolcoder.cli.signals import Signals
 from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
@@ -272,12 +272,14 @@ def test_options_that_decide_a_sample_are_told(tmp_path):
         (["--workers", "3"], {}),
     ):
         asked = AskConfig(options=options)
-        assert EvalSteps(tmp_path, asked, ServeConfig(), parsed).decided() == decided
+        assert EvalSteps(tmp_path, asked, ServeConfig(), parse_options).decided() == decided
 
 
 def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared, monkeypatch):
     """Neither are those beyond the limit."""
-    steps_of = EvalSteps(tmp_path, AskConfig(data_dir=str(shared), limit=3), ServeConfig(), parsed)
+    steps_of = EvalSteps(
+        tmp_path, AskConfig(data_dir=str(shared), limit=3), ServeConfig(), parse_options
+    )
     problems = steps_of.select_problems("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}

@@ -87,7 +87,7 @@ def test_what_is_missing_is_named_with_its_package(capsys, few, monkeypatch):
         "lua missing lua5.3 not found; install lua5.3 lua-unit",
         "typescript missing tsc not found; install typescript (npm) or node-typescript",
         "swift missing swiftc not found; install swiftlang (debian 13) or swift (swift.org)",
-        " of 20 languages work, 1 more but for some tests of benchmarks",
+        " of 20 languages work, 1 more except for some benchmark tests",
     ):
         assert line in said
 

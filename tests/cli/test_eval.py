@@ -92,7 +92,7 @@ def test_a_table_shows_score_interval_kinds_and_layers(capsys, tmp_path, shared,
     assert "97.6 %" in out
     assert " to " in out
     assert "passed 160" in out
-    assert "kept from their verdicts by" in out
+    assert "separation from tests: " in out
     assert "164/164" in err
 
 
@@ -313,7 +313,7 @@ def test_a_benchmark_is_checked_before_there_is_a_model(capsys, tmp_path, shared
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "cache"))
     common = ["--bench", "humaneval", "--data-dir", shared, "--limit", 3, "--check"]
     code, out, _ = evaluate(capsys, *common)
-    assert (code, out) == (0, "humaneval         holds on this machine\n")
+    assert (code, out) == (0, "humaneval         passes on this machine\n")
     with sqlite3.connect(tmp_path / "cache" / "controls.db") as kept:
         assert kept.execute("SELECT COUNT(*) FROM controls").fetchone() == (3,)
         kept.execute("UPDATE controls SET reference = 'failed: 1 is not 2' WHERE rowid = 1")
@@ -324,4 +324,4 @@ def test_a_benchmark_is_checked_before_there_is_a_model(capsys, tmp_path, shared
     ]
     code, out, _ = evaluate(capsys, *common, "--partial")
     assert code == 0
-    assert out.startswith("humaneval         1 problem does not hold on this machine\n  HumanEval/")
+    assert out.startswith("humaneval         1 problem fails on this machine\n  HumanEval/")

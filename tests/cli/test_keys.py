@@ -211,7 +211,7 @@ def test_a_loop_hands_logins_on_by_its_environment_alone(tmp_path, seeds, monkey
         path.write_text(yaml.safe_dump(plain))
         config = load_as(LoopConfig, path)
         path.unlink()
-        loops._hand_logins_on(config)
+        loops._pass_logins_to_steps(config)
         RunSteps(tmp_path, config.serve).evolve(config.run, tmp_path / "run", {})
     assert sent(server) == logged_in()
     assert LOGIN not in json.dumps(config.model_dump(mode="json"))

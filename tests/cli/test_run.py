@@ -144,7 +144,7 @@ def test_a_target_that_cleaning_cut_into_says_so_in_a_line(capsys, tmp_path, ser
     n_left = sum(row["round"] > 0 for row in rows)
     assert n_left < 25
     (line,) = [line for line in cut.splitlines() if "budget.target=25" in line]
-    assert f"took {25 - n_left} of them: {n_left} are left" in line
+    assert f"dropped {25 - n_left} of them: {n_left} are left" in line
     assert "budget.target" not in whole
     _, out, _ = run(capsys, *arguments, "--set", "clean.near=0.05", "--json")
     assert json.loads(out)["shortfall"] == line

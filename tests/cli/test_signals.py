@@ -20,7 +20,7 @@ import pytest
 
 import toys
 from evolcoder.cli import signals
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.signals import Signals
 from evolcoder.storage.run_store import RunStore
 
@@ -179,7 +179,7 @@ def test_an_evaluation_ends_in_one_line_and_goes_on(tmp_path, shared, commands, 
 @pytest.mark.parametrize("between", [1, 3000])
 @pytest.mark.parametrize("part", [0.1, 0.55, 0.9])
 def test_a_second_signal_ends_at_once_and_as_cleanly(commands, totals, part, between):
-    """Whether it comes right behind the first or while that one is being heeded."""
+    """Whether it comes right behind the first or while the first is being handled."""
     at = FIRST_CALL + int(part * (totals("verify") - FIRST_CALL))
     out = f"twice-{part}-{between}"
     told = f"SIGINT@{at},SIGTERM@{at + between}"
@@ -217,7 +217,7 @@ def test_a_coroutine_is_cancelled_or_else_interrupted(monkeypatch, caplog, story
 
     Nothing is logged of what it leaves, however late that is collected.
     """
-    monkeypatch.setattr(signals, "LATE_S", 0.05)
+    monkeypatch.setattr(signals, "CANCEL_GRACE_S", 0.05)
     cleaned = []
 
     async def with_an_end():
@@ -228,7 +228,7 @@ def test_a_coroutine_is_cancelled_or_else_interrupted(monkeypatch, caplog, story
             cleaned.append(True)
 
     with pytest.raises(KeyboardInterrupt):
-        until_told(with_an_end())
+        run_cancellable(with_an_end())
     assert cleaned == [True]
     gc.collect()
     assert caplog.text == ""
@@ -244,7 +244,7 @@ def test_a_signal_between_two_waits_is_not_slept_over():
         await forever()
 
     with pytest.raises(KeyboardInterrupt):
-        until_told(story())
+        run_cancellable(story())
 
 
 class Told:

@@ -10,7 +10,7 @@ import pytest
 
 import toys
 from evolcoder.app import estimate
-from evolcoder.cli import main as door
+from evolcoder.cli import main as entry_point
 from evolcoder.cli import run, sysinfo
 from evolcoder.config.load import validate
 from evolcoder.engine import registry
@@ -105,7 +105,10 @@ def test_a_folder_that_is_gone_is_told(seeds):
         gone.rmdir()
 
     code, err = command(seeds, "clean", "bundled", before=leave)
-    assert (code, err) == (2, "evolcoder: the folder that you are in is gone; go to another\n")
+    assert (code, err) == (
+        2,
+        "evolcoder: the current folder no longer exists; change to another one\n",
+    )
 
 
 def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
@@ -161,10 +164,10 @@ def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
     """A file where the cache would be is found before a run stumbles over it."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "file"))
-    found = sysinfo.look().cache_trouble
+    found = sysinfo.read_machine().cache_trouble
     assert found.startswith(f"the cache: {tmp_path / 'file'}: cannot be written; set EVOLCODER_")
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "folder" / "sub"))
-    assert sysinfo.look().cache_trouble == ""
+    assert sysinfo.read_machine().cache_trouble == ""
 
 
 def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
@@ -180,8 +183,8 @@ def test_an_estimate_keeps_a_sample_and_counts_all(tmp_path):
     assert evolver.calls == estimate.SAMPLE + 50
 
 
-def test_a_refusal_that_nobody_foresaw_is_one_line_at_the_door(monkeypatch, capsys):
-    """A fault of the system has no traceback, wherever it was raised; a fault of ours keeps it."""
+def test_an_unexpected_os_error_is_one_line(monkeypatch, capsys):
+    """An OSError prints no traceback, wherever it was raised; a bug prints one."""
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
@@ -190,9 +193,9 @@ def test_a_refusal_that_nobody_foresaw_is_one_line_at_the_door(monkeypatch, caps
         raise ZeroDivisionError
 
     monkeypatch.setattr(run, "main", full)
-    assert door.main(["run"]) == 2
+    assert entry_point.main(["run"]) == 2
     told = "evolcoder: somewhere: No space left on device; free space or fix the permissions\n"
     assert capsys.readouterr().err == told
     monkeypatch.setattr(run, "main", broken)
-    assert door.main(["run"]) == 1
+    assert entry_point.main(["run"]) == 1
     assert "Traceback" in capsys.readouterr().err

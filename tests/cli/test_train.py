@@ -100,8 +100,8 @@ SCORE = {"bench": "humaneval", "metric": "pass@1", "score": 0.5, "low": 0.4, "hi
     ("notes", "said"),
     [
         ("{", "a JSON object with any of run, arms"),
-        ("[]", "holds a list; it is to hold a JSON object with any of run, arms"),
-        ("null", "holds a NoneType"),
+        ("[]", "contains a list; it must contain a JSON object with any of run, arms"),
+        ("null", "contains a NoneType"),
         ('{"licence": "mit"}', "unknown key licence; did you mean license?"),
         ('{"license": null}', "license: Input should be a valid string"),
         ('{"arms": "seed"}', "arms: Input should be a valid tuple"),

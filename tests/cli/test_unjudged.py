@@ -15,7 +15,7 @@ from evolcoder.app.regrade import _grade
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.cli.eval import parsed
+from evolcoder.cli.eval import parse_options
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.experiment import results
@@ -135,7 +135,7 @@ def test_hostile_samples_of_a_loop_are_graded_again(tmp_path, shared, problems):
         Sample.of(row["task_id"], 0, row["solution"], PromptForm.PROGRAM)
         for row in hostile(problems)
     ]
-    found = _grade(tmp_path, "humaneval", config, samples, parsed)
+    found = _grade(tmp_path, "humaneval", config, samples, parse_options)
     assert len(found) == len(samples)
     assert sum(one.passed for one in found.values()) == 2
 

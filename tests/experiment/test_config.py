@@ -54,7 +54,7 @@ def test_a_tokenizer_that_cannot_be_read_is_one_line(text, tmp_path, capsys):
     assert main(["loop", str(config), "--out", str(tmp_path / "out")]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"evolcoder: student.tokenizer: {path} cannot be read: ")
-    assert line.endswith("name a tokenizer.json, or leave the key out to count words")
+    assert line.endswith("name a tokenizer.json, or omit the key to count words")
     assert not (tmp_path / "out" / "run-main").exists()
 
 

@@ -9,7 +9,7 @@ from driver import lacking
 from evolcoder.app.regrade import regrade_samples
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.cli.eval import parsed
+from evolcoder.cli.eval import parse_options
 from evolcoder.experiment import results
 from evolcoder.experiment.config import LoopConfig
 from evolcoder.experiment.tables import MINUS, markdown
@@ -109,7 +109,9 @@ def test_the_published_table_follows_from_samples_graded_again(stored, name):
         before = list(results.samples(folder, bench))
         anew = frozenset(one.problem for one in before) - LONG
         kept[bench] = [o for o in before if o.problem not in anew or o.model not in models]
-        kept[bench] += regrade_samples(folder, bench, config, parsed, only=anew, models=models)
+        kept[bench] += regrade_samples(
+            folder, bench, config, parse_options, only=anew, models=models
+        )
     assert published(name) == markdown(results.tables_of(folder, kept)[:1])
 
 
@@ -138,7 +140,7 @@ def test_verdicts_of_the_others_hold(stored, shared, name, bench, language):
     before = list(results.samples(folder, bench))
     problems = sorted({one.problem for one in before} - LONG)
     only = frozenset(problems[:: len(problems) // SOME])
-    fresh = regrade_samples(folder, bench, stored(folder)[1], parsed, only=only)
+    fresh = regrade_samples(folder, bench, stored(folder)[1], parse_options, only=only)
     assert fresh == [one for one in before if one.problem in only]
 
 

@@ -34,9 +34,9 @@ def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_p
     code, out, err = loop(capsys, config, "--out", tmp_path / "out")
     assert code == 0, err
     assert "round 3 is worse by 58.3 points than round 2 (p = 0.016): not kept" in out
-    assert "Evol Stop ended evolution: the best is round 2" in out
+    assert "Evol Stop ended evolution: the best round is 2" in out
     assert "1 round did not help: stop, and keep round 2" in err
-    assert "not made: round-4" in out
+    assert "skipped: round-4" in out
     assert "| merge-0..2<br>[seed-reanswered] |" in out
     facts = results.facts(tmp_path / "out" / "results")
     assert facts["decision"]["best"] == 2
@@ -116,7 +116,7 @@ def test_one_machine_trains_and_asks_and_another_one_grades(capsys, tmp_path, to
     code, text, _ = loop(capsys, *command)
     assert code == 0
     assert not (here / "models").exists()
-    assert f"not made: {jobs[-1]['arm']}" in text
+    assert f"skipped: {jobs[-1]['arm']}" in text
     assert "| merge-0..1<br>[seed] |" in text
     command[command.index(here)] = tmp_path / "nobody-decides"
     code, again, _ = loop(capsys, *command, "--set", "dev.bench=null")
@@ -131,7 +131,7 @@ def test_as_it_is_makes_nothing(capsys, tmp_path, toy_loop):
     server, write, student = toy_loop
     code, _, err = loop(capsys, write(), "--out", tmp_path / "out", "--as-it-is")
     assert code == 1
-    assert err.splitlines()[-1].endswith("no model was asked yet, so there is nothing to report")
+    assert err.splitlines()[-1].endswith("nothing to report: no model has samples yet")
     assert not server.calls
     assert not (student / "trainings").exists()
 

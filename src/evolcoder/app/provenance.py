@@ -58,7 +58,7 @@ def record(
 ) -> None:
     """Record a session of a run."""
     named = [("evolver", roles.evolver), ("responder", roles.responder), ("judge", roles.judge)]
-    facts = {
+    facts: dict[str, object] = {
         "models": [_model(name, role) for name, role in named if role is not None],
         "heuristics": [asdict(heuristic) for heuristic in heuristics],
         "fingerprint": config.fingerprint,

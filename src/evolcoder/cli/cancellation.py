@@ -1,4 +1,10 @@
-"""How a verb that takes long is ended from outside."""
+"""Runs a coroutine that SIGINT and SIGTERM cancel.
+
+Guarantees: on the first signal the coroutine is cancelled and its cleanup runs. If it computes or
+blocks for longer than `CANCEL_GRACE_S`, KeyboardInterrupt is raised inside it instead.
+
+>>> run_cancellable(evaluate())   # doctest: +SKIP
+"""
 
 import asyncio
 import os
@@ -14,54 +20,53 @@ from evolcoder.cli.signals import Signals
 T = TypeVar("T")
 
 
-def until_told(story: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; SIGINT or SIGTERM cancels it, and is a KeyboardInterrupt when it has ended.
-
-    Where the coroutine does not look up in time, since it computes or reads, it is interrupted.
-    """
+def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; after SIGINT or SIGTERM has cancelled it, raise KeyboardInterrupt."""
     if Signals.current is None:
         with Signals(is_process=False):
-            return until_told(story)
-    listening = _listening(story, Signals.current)
+            return run_cancellable(coroutine)
+    wrapper = _cancelled_by_signals(coroutine, Signals.current)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(listening)
+            return runner.run(wrapper)
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
     finally:
-        listening.close()  # neither has been begun where a signal came before
-        story.close()
+        wrapper.close()  # a signal may have come before either was started
+        coroutine.close()
 
 
-async def _listening(story: Coroutine[Any, Any, T], signals: Signals) -> T:
+async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T], signals: Signals) -> T:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
     def cancel() -> None:
-        if signals.heeded():
+        if signals.acknowledge():
             task.cancel()
 
-    loop.set_exception_handler(partial(_told_of, signals))
-    with _woken(loop):
-        signals.stop_by(partial(loop.call_soon_threadsafe, cancel))
+    loop.set_exception_handler(partial(_log_unhandled, signals))
+    with _wakeup_fd(loop):
+        signals.set_cancel(partial(loop.call_soon_threadsafe, cancel))
         try:
-            return await story
+            return await coroutine
         finally:
-            signals.stop_by(None)
+            signals.set_cancel(None)
 
 
-def _told_of(signals: Signals, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Tell of errors that nobody awaits, but not of those that an interrupted command leaves.
+def _log_unhandled(
+    signals: Signals, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Log exceptions of tasks that are never awaited, unless the command was interrupted.
 
-    A task that was interrupted may be collected long after, amid anything.
+    An interrupted task may be garbage-collected much later.
     """
-    if not signals.n_heard:
+    if not signals.n_received:
         loop.default_exception_handler(context)
 
 
 @contextmanager
-def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have a signal wake the loop also where it comes just before the loop begins to wait."""
+def _wakeup_fd(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Wake the event loop on a signal, also if it arrives just before the loop starts to wait."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""`evolcoder clean`: a data file without its doubles and leaks, or the stage `clean` of a run.
+"""`evolcoder clean`: removes duplicates and benchmark leaks from a data file or a run.
 
-Of a file the rows that stay are written as they were found, and the drops with their evidence
-beside them; of a run the drops are stored in it, and its exports leave them out.
+For a file, the remaining rows are written unchanged, and the drops with their evidence to a second
+file. For a run (stage `clean`), the drops are stored in the run and its exports omit them.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import clean_run
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.cli import output
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
@@ -45,16 +45,21 @@ FLAGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("data", metavar="DATA", help="a file or Hub data set in any format of seeds, or a run")
-    add("--out", type=Path, metavar="FILE", help="where the rows that stay go, as JSON lines")
-    add("--beside", action="append", metavar="FILE", help="data whose rows must not be repeated")
-    add("--near", type=float, metavar="J", help="least Jaccard index of near doubles (0.8)")
-    add("--meaning", type=float, metavar="C", help="least cosine of doubles in meaning (off)")
-    add("--compare", choices=("task", "row"), help="compare tasks, or tasks with their answers")
-    add("--embedder", metavar="SPEC", help="for --meaning: a known name, a folder or a Hub id")
-    add("--seed", type=int, metavar="N", help="root of all randomness")
+    add("data", metavar="DATA", help="a file or Hub data set in any seed format, or a run folder")
+    add("--out", type=Path, metavar="FILE", help="write the remaining rows to FILE, as JSON lines")
+    add("--beside", action="append", metavar="FILE",
+        help="drop rows that duplicate a row of FILE (repeatable)")  # fmt: skip
+    add("--near", type=float, metavar="J",
+        help="minimum Jaccard similarity of near duplicates (default: 0.8)")  # fmt: skip
+    add("--meaning", type=float, metavar="C",
+        help="minimum cosine similarity of semantic duplicates (default: off)")  # fmt: skip
+    add("--compare", choices=("task", "row"), help="compare tasks only, or rows with answers")
+    add("--embedder", metavar="SPEC",
+        help="embedding model for --meaning: a known name, a folder or a Hub id")  # fmt: skip
+    add("--seed", type=int, metavar="N", help="random seed")
     _add_leak_arguments(parser)
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="set a config key (repeatable)")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 
@@ -64,38 +69,38 @@ def main(args: argparse.Namespace) -> int:
     is_run = os.path.lexists(folder / DB_NAME)
     if is_run and args.out is not None:
         raise UserError(
-            f"--out: the drops of a run are stored in it; write its rows with "
+            f"--out: not for runs, which store their drops; to write the remaining rows, run "
             f"`evolcoder export {folder} --out PATH`"
         )
     base = folder / CONFIG_NAME if is_run else None
     config = configs.load(base, [*_from_flags(args), *args.set])
     if args.out is not None and not args.out.name:
-        raise UserError(f"--out {args.out}: names no file; name one")
-    wanted = _options(args, config)
-    _check(args, wanted)
-    finder = _LeakFinder(wanted, config)
-    leaked = finder.leaked if wanted.against else None
+        raise UserError(f"--out {args.out}: not a file name; give the path of a file")
+    options = _detector_options(args, config)
+    _check_report(args, options)
+    finder = _LeakFinder(options, config)
+    leaked = finder.find if options.against else None
     if is_run:
-        summary, paths = until_told(_of_run(folder, config, leaked))
+        summary, paths = run_cancellable(_clean_run(folder, config, leaked))
     else:
-        summary, paths = until_told(_of_file(args.data, config, args.out, leaked))
+        summary, paths = run_cancellable(_clean_file(args.data, config, args.out, leaked))
     if finder.report is not None and args.report is not None:
-        paths.append(_write(finder.report, args.report, title=f"{args.data}: leakage"))
+        paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, finder.report, as_json=args.json)
     return 0
 
 
 class _LeakFinder:
-    """Looks for leaks where a cleaning asks for it, and keeps the report."""
+    """Leak detector of a cleaning; keeps its report."""
 
-    def __init__(self, wanted: DetectorOptions, config: Config) -> None:
+    def __init__(self, options: DetectorOptions, config: Config) -> None:
         self.report: Report | None = None
-        self._wanted = wanted
+        self._options = options
         self._config = config
 
-    async def leaked(self, rows: Iterable[Row]) -> LeakCounts:
-        """Return the rows that go, with their evidence."""
-        self.report = await detectors.find_leaks(rows, self._wanted, self._config)
+    async def find(self, rows: Iterable[Row]) -> LeakCounts:
+        """Return the rows to drop, with their evidence."""
+        self.report = await detectors.find_leaks(rows, self._options, self._config)
         return detectors.leak_counts(self.report)
 
 
@@ -106,7 +111,7 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
             yield f"{key}={json.dumps(given[flag])}"
 
 
-async def _of_run(
+async def _clean_run(
     folder: Path, config: Config, leaked: LeakDetector | None
 ) -> tuple[CleaningSummary, list[Path]]:
     embedder = embedder_for(config.clean)
@@ -123,7 +128,7 @@ async def _of_run(
         return summary, export.write(store, config)
 
 
-async def _of_file(
+async def _clean_file(
     path: str, config: Config, out: Path | None, leaked: LeakDetector | None
 ) -> tuple[CleaningSummary, list[Path]]:
     embedder, seed = embedder_for(config.clean), config.seed
@@ -147,37 +152,40 @@ def _show(
     if report is not None:
         print(f"\n{reports.table(report)}\n")
     elif summary.layers:
-        print(f"leaks were looked for under {layers_text(summary.layers)}")
+        print(f"sandbox of leak detection: {layers_text(summary.layers)}")
     if summary.embedder is not None:
-        print(f"meanings by {summary.embedder}")
+        print(f"embeddings by {summary.embedder}")
     for path in paths:
         print(f"wrote {path}")
 
 
 def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags that are about leakage."""
+    """Declare the flags of leak detection."""
     add = parser.add_argument
     add(
         "--against",
         metavar="NAME,...",
-        help=f"benchmarks, or `{detectors.MULTIPL_E}` for all of these",
+        help=f"benchmarks to search for; `{detectors.MULTIPL_E}` means all MultiPL-E benchmarks",
     )
-    add("--data-dir", type=Path, metavar="DIR", help="where benchmark files lie; else fetched")
-    add("--detectors", metavar="NAME,...", help=f"of {', '.join(Detector)}; all that can look")
-    add("--judge", metavar="SPEC", help=f"who judges neighbours: {models.SPEC_FORMS}")
+    add("--data-dir", type=Path, metavar="DIR",
+        help="folder with benchmark data (default: download it)")  # fmt: skip
+    add("--detectors", metavar="NAME,...",
+        help=f"detectors to use: {', '.join(Detector)} (default: all available)")  # fmt: skip
+    add("--judge", metavar="SPEC", help=f"LLM that judges nearest neighbours: {models.SPEC_FORMS}")
     add(
         "--drop",
         action="append",
         choices=[name.value for name in DropRule],
-        help="whose word drops a row; may be given again (any)",
+        help="detectors that may drop a row (repeatable; default: any)",
     )
-    add("--report", type=Path, metavar="FILE", help="evidence as a .html page or .json")
-    add("--sandbox", choices=list(LEVELS), default="strict", help="least protection of execution")
-    add("--workers", type=int, metavar="N", help="programs at one time")
+    add("--report", type=Path, metavar="FILE", help="write the evidence to a .html or .json file")
+    add("--sandbox", choices=list(LEVELS), default="strict",
+        help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
+    add("--workers", type=int, metavar="N", help="programs to run in parallel")
 
 
-def _options(args: argparse.Namespace, config: Config) -> DetectorOptions:
-    """Read flags; what they leave out is the config's."""
+def _detector_options(args: argparse.Namespace, config: Config) -> DetectorOptions:
+    """Read the flags of leak detection, with defaults from the config."""
     given = detectors.options_from_config(config)
     names = given.against
     if args.against is not None:
@@ -195,22 +203,22 @@ def _detectors(args: argparse.Namespace, given: DetectorOptions) -> frozenset[De
     names = [name.strip() for name in args.detectors.split(",") if name.strip()]
     for name in names:
         if name not in set(Detector):
-            raise ConfigError(f"--detectors {name}: not known; known are {', '.join(Detector)}")
+            raise ConfigError(f"--detectors {name}: unknown; known are {', '.join(Detector)}")
     if (Detector.JUDGE in names) != bool(args.judge):
-        raise ConfigError("--judge SPEC and the detector judge go together; give both or neither")
+        raise ConfigError("--judge SPEC and --detectors judge need each other; give both or none")
     return frozenset(map(Detector, names))
 
 
-def _check(args: argparse.Namespace, wanted: DetectorOptions) -> None:
-    """Refuse flags that go with no others, before anything is read."""
-    if args.report is not None and not wanted.against:
-        raise ConfigError("--report: says what leaked; name the benchmarks with --against")
+def _check_report(args: argparse.Namespace, options: DetectorOptions) -> None:
+    """Raise ConfigError for an unusable --report, before any data is read."""
+    if args.report is not None and not options.against:
+        raise ConfigError("--report: needs --against with the benchmarks to search for")
     if args.report is not None and args.report.suffix not in {".html", ".json"}:
-        raise ConfigError(f"--report {args.report}: ends in neither .html nor .json")
+        raise ConfigError(f"--report {args.report}: the name must end in .html or .json")
 
 
-def _write(report: Report, path: Path, *, title: str) -> Path:
-    """Write a report as the page or the JSON that its file's name asks for."""
+def _write_report(report: Report, path: Path, *, title: str) -> Path:
+    """Write a report as HTML or JSON, by the suffix of its file."""
     with atomic.open_text(path) as file:
         if path.suffix == ".html":
             file.write(reports.page(report, title=title))

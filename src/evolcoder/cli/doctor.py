@@ -1,9 +1,8 @@
-"""`evolcoder doctor`: what works on this machine, and what to do about what does not.
+"""`evolcoder doctor`: reports what works on this machine, and how to fix what does not.
 
-Exits 0 if Python and the sandbox at the asked level work, and the model if one was given; else 1
-with the reason in one line, behind the whole table.
-
-What `evolcoder doctor` prints for people: at most 100 columns, nothing cut off.
+Exits with 0 if the sandbox works at the requested level, Python works in it, and the model given
+(if any) answers; otherwise with 1, and prints the reason in one line after the report. The text
+report has at most 100 columns and truncates nothing.
 """
 
 import argparse
@@ -12,16 +11,15 @@ import json
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from evolcoder.app import models
 from evolcoder.cli import output
-from evolcoder.cli import sysinfo as machine
-from evolcoder.cli.cancellation import until_told
-from evolcoder.cli.sysinfo import Machine
+from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.sysinfo import Machine, read_machine
 from evolcoder.config import load as configs
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.errors import EvolcoderError
@@ -32,12 +30,61 @@ from evolcoder.text import without_logins
 
 WIDTH = 100
 NAMES = 12
-"""Columns of the names on the left."""
+"""Width of the label column."""
 HEAD = f"{'language':<{NAMES}}{'':<16}{'compile':>8}{'run':>8}{'ended':>8}  tools, or what is wrong"
+QUESTION = "Answer with the one word: ready"
+ANSWER_S = 120.0
+"""Time limit for the answer of a loaded model."""
 
 
-def laid_out(diagnosis: "Diagnosis") -> str:
-    """Lay everything out as text."""
+@dataclass(frozen=True, slots=True)
+class EngineFinding:
+    """Result of the test request to a model."""
+
+    model: str
+    """Model spec, without logins."""
+    works: bool
+    """Whether the model answered."""
+    answer: str
+    """The answer, or the error."""
+    seconds: float
+    """Time from opening the model to the answer."""
+    completion_tokens: int
+    """Tokens received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Results of all checks."""
+
+    machine: Machine
+    """Properties of the machine."""
+    sandbox: Selftest
+    """Self-test of the sandbox and its languages."""
+    engine: EngineFinding | None
+    """Result for the model, if one was given."""
+    seconds: float
+    """Duration of the checks."""
+
+    @property
+    def trouble(self) -> str:
+        """The first reason why a run cannot start; empty if it can."""
+        if self.sandbox.refused:
+            return self.sandbox.refused
+        python = self.sandbox.of("python")
+        if python.state is not SelftestState.WORKS:
+            return f"python: {python.state}: {python.detail}"
+        if self.engine is not None and not self.engine.works:
+            return f"{self.engine.model}: {self.engine.answer}"
+        return self.machine.cache_trouble
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the diagnosis as plain data."""
+        return {"works": not self.trouble, "trouble": self.trouble, **asdict(self)}
+
+
+def format_diagnosis(diagnosis: Diagnosis) -> str:
+    """Format the report as text."""
     parts = [
         _machine(diagnosis.machine),
         _sandbox(diagnosis.sandbox, diagnosis.machine),
@@ -45,7 +92,7 @@ def laid_out(diagnosis: "Diagnosis") -> str:
     ]
     if diagnosis.engine is not None:
         parts.append(_engine(diagnosis.engine))
-    parts.append([f"looked at in {diagnosis.seconds:.0f} s"])
+    parts.append([f"checked in {diagnosis.seconds:.0f} s"])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
@@ -61,11 +108,11 @@ def _machine(found: Machine) -> list[str]:
     return lines + _line("extras", ", ".join(extras))
 
 
-def _sandbox(found: Selftest, there: Machine) -> list[str]:
+def _sandbox(found: Selftest, machine: Machine) -> list[str]:
     state = f"refused: {found.refused}" if found.refused else "works"
-    bwrap = f"{there.bubblewrap}, version {there.bubblewrap_version or 'unknown'}"
+    bwrap = f"{machine.bubblewrap}, version {machine.bubblewrap_version or 'unknown'}"
     lines = _line("sandbox", f"{found.level}: {state}")
-    lines += _line("bubblewrap", bwrap if there.bubblewrap else "not here; install bubblewrap")
+    lines += _line("bubblewrap", bwrap if machine.bubblewrap else "not found; install bubblewrap")
     if not found.layers:
         return lines
     lines += _line("active", ", ".join(found.layers))
@@ -78,7 +125,7 @@ def _languages(findings: Sequence[SelftestFinding]) -> list[str]:
         lines += _language(finding)
     n_working = sum(finding.state is SelftestState.WORKS for finding in findings)
     n_incomplete = sum(finding.state is SelftestState.INCOMPLETE for finding in findings)
-    more = f", {n_incomplete} more but for some tests of benchmarks" if n_incomplete else ""
+    more = f", {n_incomplete} more except for some benchmark tests" if n_incomplete else ""
     return [*lines, f"{n_working} of {len(findings)} languages work{more}"]
 
 
@@ -90,22 +137,17 @@ def _language(finding: SelftestFinding) -> list[str]:
     )
 
 
-def _engine(found: "EngineFinding") -> list[str]:
+def _engine(found: EngineFinding) -> list[str]:
     state = f"answered in {found.seconds:.1f} s:" if found.works else "does not answer:"
     return _line("model", found.model) + _line("", f"{state} {found.answer!r}")
 
 
 def _line(name: str, text: str) -> list[str]:
-    """Set a text beside its name, on as many lines as it takes."""
+    """Format a label and its text, wrapped to the width of the report."""
     margin = max(NAMES, len(name))
     wrapped = textwrap.wrap(text, WIDTH - margin, break_on_hyphens=False) or [""]
-    return [line.rstrip() for line in _margins(f"{name:<{margin}}", wrapped)]
-
-
-def _margins(first: str, lines: Sequence[str]) -> Iterator[str]:
-    yield first + lines[0]
-    for line in lines[1:]:
-        yield " " * len(first) + line
+    labels = [f"{name:<{margin}}", *[" " * margin] * (len(wrapped) - 1)]
+    return [(label + line).rstrip() for label, line in zip(labels, wrapped, strict=True)]
 
 
 def _seconds(seconds: float | None) -> str:
@@ -116,77 +158,41 @@ def _gb(mb: int) -> str:
     return f"{mb / 1024:.1f} GB"
 
 
-QUESTION = "Answer with the one word: ready"
-ANSWER_S = 120.0
-"""Longest wait for the model's answer, once it is loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFinding:
-    """Whether a model answers."""
-
-    model: str
-    """The spec as it was given."""
-    works: bool
-    """Whether an answer came."""
-    answer: str
-    """The answer, or what went wrong."""
-    seconds: float
-    """From opening the model to the answer."""
-    completion_tokens: int
-    """Tokens received."""
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Everything that was looked at."""
-
-    machine: machine.Machine
-    """What there is."""
-    sandbox: Selftest
-    """The sandbox, and the languages in it."""
-    engine: EngineFinding | None
-    """The model, if one was given."""
-    seconds: float
-    """How long looking took."""
-
-    @property
-    def trouble(self) -> str:
-        """The one reason why work cannot start; empty if it can."""
-        if self.sandbox.refused:
-            return self.sandbox.refused
-        python = self.sandbox.of("python")
-        if python.state is not SelftestState.WORKS:
-            return f"python: {python.state}: {python.detail}"
-        if self.engine is not None and not self.engine.works:
-            return f"{self.engine.model}: {self.engine.answer}"
-        return self.machine.cache_trouble
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return it all as plain data."""
-        return {"works": not self.trouble, "trouble": self.trouble, **asdict(self)}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
+<<<<<<< ours
     parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.SPEC_FORMS}")
+||||||| base
+    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.FORMS}")
+=======
+>>>>>>> theirs
     parser.add_argument(
-        "--sandbox", choices=tuple(LEVELS), default="strict", help="least protection to accept"
+        "--model", metavar="SPEC", help=f"model to test with a short request: {models.FORMS}"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key"
+        "--sandbox",
+        choices=tuple(LEVELS),
+        default="strict",
+        help="sandbox isolation to test (default: strict)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a config key (repeatable)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Look at everything, print it, and fail if work could not start here."""
-    print(f"trying {len(PROBES)} languages in the sandbox, up to a minute", file=sys.stderr)
-    diagnosis = until_told(_diagnose(args.model, args.sandbox, args.set))
+    """Check this machine, print the report, and fail if a run could not start."""
+    print(f"testing {len(PROBES)} languages in the sandbox (up to a minute)", file=sys.stderr)
+    diagnosis = run_cancellable(_diagnose(args.model, args.sandbox, args.set))
     if args.json:
         output.print_json(diagnosis.as_plain(), indent=2)
     else:
-        print(laid_out(diagnosis))
+        print(format_diagnosis(diagnosis))
     if diagnosis.trouble:
         raise EvolcoderError(diagnosis.trouble)
     return 0
@@ -194,13 +200,13 @@ def main(args: argparse.Namespace) -> int:
 
 async def _diagnose(model: str | None, level: str, sets: Sequence[str]) -> Diagnosis:
     begun = time.monotonic()
-    checkup = await check(tuple(PROBES), level=level)
-    engine = await _ask(model, sets) if model else None
-    return Diagnosis(machine.look(), checkup, engine, time.monotonic() - begun)
+    selftest = await check(tuple(PROBES), level=level)
+    engine = await _test_model(model, sets) if model else None
+    return Diagnosis(read_machine(), selftest, engine, time.monotonic() - begun)
 
 
-async def _ask(spec: str, sets: Sequence[str]) -> EngineFinding:
-    """Have a model say one word; whatever goes wrong is a finding."""
+async def _test_model(spec: str, sets: Sequence[str]) -> EngineFinding:
+    """Request one word from a model; errors are findings."""
     begun, shown = time.monotonic(), without_logins(spec)
     try:
         async with AsyncExitStack() as stack:
@@ -211,10 +217,10 @@ async def _ask(spec: str, sets: Sequence[str]) -> EngineFinding:
             async with asyncio.timeout(ANSWER_S):
                 answer = await opened.engine.complete(request)
     except TimeoutError:
-        said = f"no answer within {ANSWER_S:.0f} s"
-        return EngineFinding(shown, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
+        text = f"no answer within {ANSWER_S:.0f} s"
+        return EngineFinding(shown, False, text, time.monotonic() - begun, 0)  # noqa: FBT003
     except EvolcoderError as error:
-        said = " ".join(str(error).split())
-        return EngineFinding(shown, False, said, time.monotonic() - begun, 0)  # noqa: FBT003
+        text = " ".join(str(error).split())
+        return EngineFinding(shown, False, text, time.monotonic() - begun, 0)  # noqa: FBT003
     seconds = time.monotonic() - begun
     return EngineFinding(shown, True, answer.text, seconds, answer.completion_tokens)  # noqa: FBT003

@@ -1,4 +1,4 @@
-"""`evolcoder export`: a run's rows in a format that trainers read, with card and trainer files."""
+"""`evolcoder export`: writes the rows of a run in a training format, with a data set card."""
 
 import argparse
 import json
@@ -13,18 +13,23 @@ from evolcoder.storage.run_store import CONFIG_NAME, RunStore
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
-    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument(
-        "--format", action="append", choices=get_args(ExportFormat), help="may be given again"
+        "--format",
+        action="append",
+        choices=get_args(ExportFormat),
+        help="format to write (repeatable; default: the formats in the config of the run)",
     )
-    parser.add_argument("--out", type=Path, metavar="PATH", help="left out, RUN/export")
-    parser.add_argument("--no-seeds", action="store_true", help="evolved rows alone")
-    parser.add_argument("--license", metavar="NAME", help="licence that the card names")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="target folder (default: RUN/export)"
+    )
+    parser.add_argument("--no-seeds", action="store_true", help="export evolved rows only")
+    parser.add_argument("--license", metavar="NAME", help="license to state in the data set card")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Export what the run has so far."""
+    """Export the rows that the run has so far."""
     overrides = ["export.include_seeds=false"] if args.no_seeds else []
     overrides += [f"export.license={json.dumps(args.license)}"] if args.license else []
     with RunStore.read(args.run) as store:

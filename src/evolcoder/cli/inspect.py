@@ -1,6 +1,6 @@
-"""`evolcoder inspect`: a run's funnel, or everything that is known about one record.
+"""`evolcoder inspect`: shows the funnel of a run, its drops, or the lineage of one record.
 
-`evolcoder inspect RUN --harder`: children beside their parents, by heuristic and round.
+`evolcoder inspect RUN --harder` compares children with their parents, by heuristic and round.
 """
 
 import argparse
@@ -22,21 +22,21 @@ HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
 
 
 def show_harder(store: RunStore, *, as_json: bool) -> None:
-    """Print the table of what is counted now and of what verification measured."""
+    """Print a table of children and parents by metric: computed now, or stored by verification."""
     lines = compare_with_parents(_pairs(store))
     if as_json:
         output.print_json([asdict(line) for line in lines], indent=1)
         return
     if not lines:
-        print("no evolved row was kept, so there is nothing to compare")
+        print("nothing to compare: no evolved row was kept")
         return
     print(HEAD)
     for line in lines:
-        print(_compared_text(line))
+        print(_comparison_text(line))
 
 
 def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
-    """Pair every kept row with the row of the task that it was evolved from."""
+    """Pair every evolved row with the row of its parent task."""
     measured: dict[str, dict[str, float]] = {}
     for row in store.rows():
         task = row.task
@@ -44,15 +44,15 @@ def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
         if task.heuristic is not None:
             parent = measured.get(task.parent or "")
             if parent is None:
-                # Its answer is no row; the length of the task is known all the same.
+                # The parent has no row; only the length of its task is known.
                 parent = {"task_tokens": float(n_tokens(row.parent_instruction or ""))}
             yield ChildAndParent(task.heuristic, task.round, parent, measured[task.id])
 
 
 def measures_of(row: Row) -> dict[str, float]:
-    """Return all that can be compared of a row: what is counted, and what checks measured."""
-    shape = row_metrics(row.task, row.response, program=python_program(row.response.text))
-    found = shape.numbers()
+    """Return the metrics of a row: computed from its text, and measured by its checks."""
+    metrics = row_metrics(row.task, row.response, program=python_program(row.response.text))
+    found = metrics.numbers()
     for verdict in row.verdicts:
         constraints = verdict.detail.get("constraints")
         if verdict.check is Check.SHAPE and isinstance(constraints, int | float):
@@ -62,20 +62,20 @@ def measures_of(row: Row) -> dict[str, float]:
     return found
 
 
-def _compared_text(line: ComparisonRow) -> str:
-    within = f"{line.low:+.2f} to {line.high:+.2f}"
+def _comparison_text(line: ComparisonRow) -> str:
+    interval = f"{line.low:+.2f} to {line.high:+.2f}"
     return (
         f"{line.measure:<14}{line.heuristic[:13]:<14}{line.round or 'all':>5}{line.n:>7}"
-        f"{line.parent:>9.2f}{line.child:>9.2f}{line.difference:>+9.2f}{within:>20}"
+        f"{line.parent:>9.2f}{line.child:>9.2f}{line.difference:>+9.2f}{interval:>20}"
         f"{line.share_higher:>8.0%}"
     )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
-    parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument("id", nargs="?", help="a task's or response's id, or its first letters")
-    parser.add_argument("--drops", action="store_true", help="list every drop")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("id", nargs="?", help="id of a task or response, or a prefix of it")
+    parser.add_argument("--drops", action="store_true", help="list all drops")
     parser.add_argument(
         "--harder",
         action="store_true",
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what was asked for."""
+    """Print one view of a run."""
     with RunStore.read(args.run) as store:
         if args.id:
             _show_lineage(store, args.id, as_json=args.json)
@@ -106,26 +106,26 @@ def _show_drops(store: RunStore, *, as_json: bool) -> None:
             output.print_json(asdict(drop))
         else:
             where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
-            print(f"{where}\n  found  {drop.detail}\n  seen   {drop.seen!r}")
+            print(f"{where}\n  detail  {drop.detail}\n  text    {drop.seen!r}")
 
 
 def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
     steps = lineage(store, id)
     if not steps:
-        raise UserError(f"{store.folder}: no record has an id that begins with {id!r}")
+        raise UserError(f"{store.folder}: no record has an id that starts with {id!r}")
     if as_json:
         output.print_json([asdict(step) for step in steps], indent=2)
         return
     for step in steps:
-        print(_text(step))
+        print(_step_text(step))
 
 
-def _text(step: LineageStep) -> str:
+def _step_text(step: LineageStep) -> str:
     task, answer = step.task, step.response
     by = f", {task.heuristic} by {task.made.model}" if task.made else ""
     parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
     if answer is not None:
-        who = f"answer by {answer.made.model}" if answer.made else "answer that came with the seed"
+        who = f"answer by {answer.made.model}" if answer.made else "answer from the seed data"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
     parts += [_verdict_text(verdict) for verdict in step.verdicts]
     parts += [_drop_text(asdict(drop)) for drop in step.drops]

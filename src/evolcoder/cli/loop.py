@@ -1,7 +1,7 @@
-"""`evolcoder loop`: evolve, fine-tune, score on dev, decide, and report every arm with intervals.
+"""`evolcoder loop`: evolves, fine-tunes, scores on dev, decides, and reports arms with intervals.
 
-The same command goes on wherever it was ended. Where there are two machines, one trains and asks
-(`--no-grade`, or what `--pack` wrote) and the other grades and decides.
+The same command resumes an interrupted loop. With two machines, one trains and generates samples
+(`--no-grade`, or the bundle that `--pack` wrote), and the other grades and decides (`--take`).
 """
 
 import argparse
@@ -14,13 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolcoder.app import models as session
-from evolcoder.app import provenance, regrade
+from evolcoder.app import models, provenance, regrade
 from evolcoder.app.servers import ModelServers
 from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
 from evolcoder.bench.prompts import template_named
 from evolcoder.cli import output
-from evolcoder.cli.eval import parsed
+from evolcoder.cli.eval import parse_options
 from evolcoder.config import load as configs
 from evolcoder.engine import redact
 from evolcoder.engine.endpoint import LOGINS, KeyRing, logins_as_json
@@ -36,143 +35,154 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.text import without_logins
 
 LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
-"""Keys that --sandbox sets: where answers of the run and of the students are run."""
-PLACES: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
-"""Keys that say where things lie, which nobody else can use."""
-MOST_TOKENIZER_MB = 256
-"""Largest tokenizer file."""
-_PIECES = re.compile(r"\w+|[^\w\s]")
+"""Config keys that --sandbox sets: for answers of the run and for samples of the students."""
+LOCAL_PATHS: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
+"""Config keys with paths of this machine, which the results omit."""
+MAX_TOKENIZER_MB = 256
+"""Maximum size of a tokenizer file."""
+_WORDS_AND_PUNCTUATION = re.compile(r"\w+|[^\w\s]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("config", type=Path, help="a YAML file: run, student, arms, dev, tests, stop")
-    add("--out", type=Path, metavar="DIR", help="the loop's folder; an existing one goes on")
-    add("--sandbox", choices=LEVELS, help="least protection under which programs are run")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
-    add("--no-grade", action="store_true", help="train and ask only; grade and decide later")
-    add("--pack", type=Path, metavar="DIR", help="write what another machine needs, and stop")
-    add("--take", type=Path, metavar="DIR", help="take in the samples that it brought back")
-    add("--as-it-is", action="store_true", help="make nothing: report the models that were asked")
-    add("--results", type=Path, metavar="DIR", help="where results go (results in the folder)")
-    add("--regrade", action="store_true", help="grade stored results again, and say what differs")
-    add("--no-figures", action="store_true", help="write tables only; no matplotlib is needed")
+    add("config", type=Path, help="YAML file with run, student, arms, dev, tests, stop")
+    add("--out", type=Path, metavar="DIR", help="loop folder; an existing loop is resumed")
+    add("--sandbox", choices=LEVELS, help="minimum sandbox isolation; fail if unavailable")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="set a config key (repeatable)")  # fmt: skip
+    add("--no-grade", action="store_true",
+        help="train and generate samples only; grade and decide later")  # fmt: skip
+    add("--pack", type=Path, metavar="DIR",
+        help="write a job bundle for another machine, then exit")  # fmt: skip
+    add("--take", type=Path, metavar="DIR",
+        help="import the samples that the other machine generated")  # fmt: skip
+    add("--as-it-is", action="store_true",
+        help="train and generate nothing; report the models that have samples")  # fmt: skip
+    add("--results", type=Path, metavar="DIR",
+        help="results folder (default: results in the loop folder)")  # fmt: skip
+    add("--regrade", action="store_true",
+        help="grade the stored results again, and report verdicts that differ")  # fmt: skip
+    add("--no-figures", action="store_true", help="write tables only; needs no matplotlib")
     add("--json", action="store_true", help="print the result as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Go through the loop, or through a part of it."""
+    """Run the loop, or a part of it."""
     levels = [f"{key}={args.sandbox}" for key in LEVEL_KEYS if args.sandbox]
     config = configs.load_as(LoopConfig, args.config, [*levels, *args.set])
     folder = args.out or Path("runs") / f"loop-{args.config.stem}"
     target = args.results or folder / "results"
-    _hand_logins_on(config)
+    _pass_logins_to_steps(config)
     if args.regrade:
         return _regrade(target, config, as_json=args.json)
-    tokens = _tokens(config)
+    tokens = _token_counter(config)
     with LoopStore.create(folder) as store:
-        scorer = EvalSteps(folder, config.ask, config.serve, parsed, servers=config.run.servers)
-        parts = LoopServices(
+        scorer = EvalSteps(
+            folder, config.ask, config.serve, parse_options, servers=config.run.servers
+        )
+        services = LoopServices(
             RunSteps(folder, config.serve),
             TrainSteps(folder, config),
             ModelServers(folder, config.serve),
             scorer,
         )
-        loop = Loop(store, config, parts, tokens=tokens, say=_say)
+        loop = Loop(store, config, services, tokens=tokens, say=_print_progress)
         if args.pack:
-            return _pack(loop, config, scorer, args.pack)
+            return _write_bundle(loop, config, scorer, args.pack)
         if args.take:
-            _take(loop, config, scorer, args.take)
+            _import_samples(loop, config, scorer, args.take)
             remote_bundle.store_trainings(store, args.take)
         outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
             print(
-                f"asked {len(outcome.trainings)} models; the same command without --no-grade grades"
+                f"{len(outcome.trainings)} models have samples; "
+                "to grade them, run the same command without --no-grade"
             )
             return 0
         if not outcome.trainings:
-            raise StepFailed(f"{folder}: no model was asked yet, so there is nothing to report")
-        _keep(target, config, loop, store, outcome)
+            raise StepFailed(f"{folder}: nothing to report: no model has samples yet")
+        _write_results(target, config, loop, store, outcome)
         steps = store.steps()
     paths = results.write_tables(target, figures=not args.no_figures)
-    _show(target, outcome, paths, steps, as_json=args.json)
+    _print_report(target, outcome, paths, steps, as_json=args.json)
     return 0
 
 
-def _hand_logins_on(config: LoopConfig) -> None:
-    """Give the steps what URLs hold of logins, which no file and no command line of theirs does."""
-    specs = [*session.model_specs(config.run), fill(config.serve.spec, port=config.serve.port)]
+def _pass_logins_to_steps(config: LoopConfig) -> None:
+    """Pass logins of model URLs to the steps in the environment, not in files or arguments."""
+    specs = [*models.model_specs(config.run), fill(config.serve.spec, port=config.serve.port)]
     for name in config.runs:
-        specs += session.model_specs(variant(config, name))
+        specs += models.model_specs(variant(config, name))
     redact.register_secrets(KeyRing(config.run.servers, specs=specs).secrets())
     if found := logins_as_json(specs):
         os.environ[LOGINS] = found
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")  # in one piece, since threads say things too
+def _print_progress(line: str) -> None:
+    sys.stderr.write(f"{line}\n")  # one write, because threads also print
     sys.stderr.flush()
 
 
-def _tokens(config: LoopConfig) -> Callable[[Row], int]:
-    """Count an answer's tokens by the student's tokenizer, or its words and signs."""
+def _token_counter(config: LoopConfig) -> Callable[[Row], int]:
+    """Return a counter of answer tokens: the student's tokenizer, or else words and punctuation."""
     path = config.student.tokenizer
     if path is None:
-        return lambda row: len(_PIECES.findall(row.response.text))
+        return lambda row: len(_WORDS_AND_PUNCTUATION.findall(row.response.text))
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - heavy, and only some need it
+        from tokenizers import Tokenizer  # noqa: PLC0415 - optional and heavy
     except ImportError as error:
         raise ConfigError(
             "student.tokenizer: needs tokenizers, which is not installed; "
-            "run: pip install tokenizers, or leave the key out to count words"
+            "run `pip install tokenizers`, or omit the key to count words"
         ) from error
     try:
-        data = read_bytes(Path(path), max_mb=MOST_TOKENIZER_MB, error=ConfigError)
+        data = read_bytes(Path(path), max_mb=MAX_TOKENIZER_MB, error=ConfigError)
         tokenizer = Tokenizer.from_buffer(data)
-    except Exception as error:  # the package raises nothing narrower
+    except Exception as error:  # tokenizers raises plain Exception
         raise ConfigError(
             f"student.tokenizer: {path} cannot be read: {error}; "
-            f"name a tokenizer.json, or leave the key out to count words"
+            f"name a tokenizer.json, or omit the key to count words"
         ) from error
     return lambda row: len(tokenizer.encode(row.response.text).ids)
 
 
-def _pack(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> int:
+def _write_bundle(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> int:
     planned, skipped = loop.plan(config.run.budget.rounds)
     asked = {name: (scorer.bench(name), scorer.select_problems(name)) for name in loop.benches}
-    said = remote_bundle.prompts(asked, template_named(config.ask.template))
-    how = _without_keys(config.model_dump(mode="json", include={"student", "train", "ask"}))
-    for path in remote_bundle.pack(folder, planned, said, how):
+    prompts = remote_bundle.prompts(asked, template_named(config.ask.template))
+    settings = _without_secrets(config.model_dump(mode="json", include={"student", "train", "ask"}))
+    for path in remote_bundle.pack(folder, planned, prompts, settings):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     n_keys = len({training.key for training, _ in planned})
-    print(f"{n_keys} models to make" + (f"; no rounds for {', '.join(skipped)}" if skipped else ""))
+    missing = f"; rounds missing for {', '.join(skipped)}" if skipped else ""
+    print(f"{n_keys} models to train{missing}")
     return 0
 
 
-def _take(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> None:
-    """Put samples that were made elsewhere where this loop looks for them."""
+def _import_samples(loop: Loop, config: LoopConfig, scorer: EvalSteps, folder: Path) -> None:
+    """Add samples from another machine to the evaluations of this loop."""
     planned, _ = loop.plan(config.run.budget.rounds, make=False)
     known = {training.key: training for training, _ in planned}
     files = remote_bundle.sample_files(folder)
-    strangers = sorted(files.keys() - known)
-    if strangers or not files:
-        what = f"{strangers[0]}.jsonl.gz is of no model of this config" if files else "no samples"
-        raise ConfigError(f"--take {folder}: {what}; was it packed with the same one?")
+    unknown = sorted(files.keys() - known)
+    if unknown or not files:
+        what = f"no model of this config has {unknown[0]}.jsonl.gz" if files else "no samples"
+        raise ConfigError(f"--take {folder}: {what}; use the config that --pack was run with")
     for key, path in files.items():
         spec = fill(config.serve.spec, model=key, name=key, port=config.serve.port)
         scorer.import_samples(
             loop.evaluation_folder(known[key]), spec, loop.benches, remote_bundle.read_samples(path)
         )
-    _say(f"took in the samples of {len(files)} models of {len(known)}")
+    _print_progress(f"imported the samples of {len(files)} of {len(known)} models")
 
 
-def _keep(
+def _write_results(
     target: Path, config: LoopConfig, loop: Loop, store: LoopStore, outcome: LoopOutcome
 ) -> None:
-    """Write what cannot be computed again into the results, and no place on this machine."""
+    """Write what cannot be recomputed to the results, without paths of this machine."""
     facts: dict[str, Any] = {
-        "config": _without_keys(config.model_dump(mode="json", exclude=PLACES)),
+        "config": _without_secrets(config.model_dump(mode="json", exclude=LOCAL_PATHS)),
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "n_dev": outcome.n_dev,
         "skipped": list(outcome.skipped),
@@ -180,48 +190,48 @@ def _keep(
         "steps": [asdict(step) for step in store.steps()],
         "versions": provenance.versions(),
     }
-    models = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
-    samples = {bench: list(regrade.stored_samples(models, bench)) for bench in loop.benches}
+    folders = {one.key: loop.evaluation_folder(one) for one in outcome.trainings}
+    samples = {bench: list(regrade.stored_samples(folders, bench)) for bench in loop.benches}
     results.write(target, facts, samples)
 
 
-def _without_keys(config: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
-    """Take keys out of what leaves this machine; a command of the user's may hold one."""
+def _without_secrets(config: dict[str, Any]) -> Any:  # noqa: ANN401 - plain data
+    """Mask secrets in a config that leaves this machine; a custom command may contain one."""
     return json.loads(redact.masked(without_logins(json.dumps(config))))
 
 
-def _show(
+def _print_report(
     target: Path, outcome: LoopOutcome, paths: list[Path], steps: list[StoredStep], *, as_json: bool
 ) -> None:
     decision = outcome.decision
     if as_json:
-        told = {
+        plain = {
             "results": str(target), "decision": asdict(decision) if decision else None,
             "steps": [asdict(step) for step in steps],
         }  # fmt: skip
-        output.print_json(told, indent=1)
+        output.print_json(plain, indent=1)
         return
     if decision:
         for one in decision.judgements:
             print(f"dev, {outcome.n_dev} problems: {one.reason}")
-        print(f"Evol Stop {'ended evolution' if decision.stop else 'found no end'}: the best "
-              f"is round {decision.best}\n")  # fmt: skip
+        ended = "ended" if decision.stop else "did not end"
+        print(f"Evol Stop {ended} evolution: the best round is {decision.best}\n")
     print((target / "tables.md").read_text(encoding="utf-8"))
-    print(f"Steps, over all sessions:\n\n{timings.table(steps)}\n")
+    print(f"Steps of all sessions:\n\n{timings.table(steps)}\n")
     for arm in outcome.skipped:
-        print(f"not made: {arm}")
+        print(f"skipped: {arm}")
     for path in paths:
         print(f"wrote {path}")
 
 
 def _regrade(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
-    """Grade all results again and say which verdicts are other ones; exit code 1 if any is."""
-    told: dict[str, object] = {}
+    """Grade all results again and report verdicts that differ; exit code 1 if any does."""
+    plain: dict[str, object] = {}
     n_differing = 0
     for bench in results.benches(folder):
         before, after = (
             list(results.samples(folder, bench)),
-            regrade.regrade_samples(folder, bench, config, parsed),
+            regrade.regrade_samples(folder, bench, config, parse_options),
         )
         pairs = zip(before, after, strict=True)
         differing = [
@@ -230,10 +240,10 @@ def _regrade(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
             if regrade.table_outcome(old) != regrade.table_outcome(new)
         ]
         n_differing += len(differing)
-        told[bench] = {"samples": len(before), "differing": differing}
+        plain[bench] = {"samples": len(before), "differing": differing}
         if not as_json:
             named = f": {', '.join(sorted(set(differing)))}" if differing else ""
             print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
     if as_json:
-        output.print_json(told, indent=1)
+        output.print_json(plain, indent=1)
     return 1 if n_differing else 0

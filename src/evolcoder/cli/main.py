@@ -1,35 +1,43 @@
-"""The door: finds the verb, runs it, and turns what went wrong into one line and an exit code.
+"""Entry point: runs a verb and turns every error into one line and an exit code.
 
-Exit codes: 0 done, 1 anything else, 2 the user's mistake, 3 stopped at a budget (resumable),
-130 interrupted, by SIGINT or SIGTERM (resumable). Nothing is loaded before signals are heard, so
-that an interrupt while Python loads the rest is one line too.
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 stopped at a budget (resumable), 130 interrupted by
+SIGINT or SIGTERM (resumable). Signal handlers are installed before anything else is imported, so an
+interrupt during imports also ends with one line.
+
+>>> main(["inspect", "runs/mine"])   # doctest: +SKIP
 """
 
 import sys
 
-from evolcoder.cli.signals import AGAIN, CODE, RESUMED, Signals, heard
+from evolcoder.cli.signals import (
+    EXIT_INTERRUPTED,
+    RESTART_MESSAGE,
+    RESUME_MESSAGE,
+    Signals,
+    was_interrupted,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = {
-    "run": "evolve seeds into harder, answered tasks, round after round",
-    "verify": "check the answers of a data set by running them, in the sandbox",
-    "eval": "score a model or a file of samples on benchmarks, in the sandbox",
-    "clean": "drop doubles and benchmark leaks from a data file or a run, with the evidence",
-    "loop": "evolve, fine-tune, score on dev, stop when it no longer helps; report every arm",
-    "train": "fine-tune a model on rows, with the prompt that evaluation asks with",
-    "inspect": "show a run's funnel, or one record's whole lineage",
-    "export": "write a run's rows in a format that trainers read",
-    "doctor": "show what works on this machine: sandbox, languages, models, room",
+    "run": "evolve seeds into harder, answered tasks over several rounds",
+    "verify": "check the answers of a data set by executing them in the sandbox",
+    "eval": "score a model or a file of samples on benchmarks in the sandbox",
+    "clean": "remove duplicates and benchmark leaks from a data file or a run; report the evidence",
+    "loop": "evolve, fine-tune and score on dev until evolution stops helping; report every arm",
+    "train": "fine-tune a model on rows, with the prompt template used in evaluation",
+    "inspect": "show the funnel of a run, or the full lineage of one record",
+    "export": "write the rows of a run in a training format",
+    "doctor": "check this machine: sandbox, languages, models, memory and disk space",
 }
-"""Verb -> what it does. Each is a module beside this one with `add_arguments` and `main`."""
+"""Verb -> summary. Each verb is a module of this package with `add_arguments` and `main`."""
 RESUMING = frozenset({"run", "verify", "eval", "loop", "train"})
-"""Verbs that go on where they were ended."""
+"""Verbs that resume when interrupted."""
 
-FEWEST = 8
-"""Files that any command may have open at a time."""
+MIN_FREE_DESCRIPTORS = 8
+"""File descriptors that every verb needs at least."""
 
 EPILOG = """\
 start with:  evolcoder run --limit 8
@@ -38,42 +46,46 @@ exit codes:  0 done, 1 failed, 2 wrong input, 3 stopped at a budget (the same co
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run one command line and return its exit code; without one, the process is this command."""
+    """Run one command line and return its exit code.
+
+    None: run `sys.argv`, as the only command of this process.
+    """
     with Signals(is_process=argv is None) as signals:
-        from evolcoder.cli import output  # noqa: PLC0415 - signals are heard first
+        from evolcoder.cli import output  # noqa: PLC0415 - signal handlers come first
 
         output.open_closed_streams()
         with output.visible_streams():
             try:
-                return signals.finish(_reported(sys.argv[1:] if argv is None else argv, signals))
+                arguments = sys.argv[1:] if argv is None else argv
+                return signals.finish(_run_and_report(arguments, signals))
             except KeyboardInterrupt:
-                return signals.finish(_say(signals.line, CODE))
+                return signals.finish(_print_error(signals.message, EXIT_INTERRUPTED))
 
 
-def _reported(argv: "Sequence[str]", signals: Signals) -> int:
-    """Run a command line; what it raises becomes a line and an exit code."""
+def _run_and_report(argv: "Sequence[str]", signals: Signals) -> int:
+    """Run a command line, print its error and return the exit code."""
     from evolcoder import errors  # noqa: PLC0415 - as above
-    from evolcoder.errors import system_error_text  # noqa: PLC0415 - later it may not be to be had
+    from evolcoder.errors import system_error_text  # noqa: PLC0415 - later it may not be importable
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
         code = _dispatch(list(argv), signals)
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_stdout()
+        _discard_stdout()
         return 1
     except Exception as error:
-        if heard():  # what an interrupt breaks off may fail in other ways
-            return _say(signals.line, CODE)
+        if was_interrupted():  # an interrupt can surface as another error
+            return _print_error(signals.message, EXIT_INTERRUPTED)
         for kind, code in codes:
             if isinstance(error, kind):
-                return _say(str(error), code)
-        if (said := system_error_text(error)) is not None:
-            return _say(said, 2)
+                return _print_error(str(error), code)
+        if (text := system_error_text(error)) is not None:
+            return _print_error(text, 2)
         import traceback  # noqa: PLC0415 - as above
 
         traceback.print_exc()
-        return _say("this is a fault in evolcoder; please report the lines above", 1)
+        return _print_error("this is a bug in evolcoder; please report the traceback above", 1)
     else:
         return code
 
@@ -89,7 +101,7 @@ def _dispatch(arguments: list[str], signals: Signals) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     module = None
     for verb, summary in VERBS.items():
@@ -103,14 +115,14 @@ def _dispatch(arguments: list[str], signals: Signals) -> int:
     if module is None:
         parser.print_help(sys.stderr)
         return 2
-    _check_surroundings()
-    signals.begin(RESUMED if parsed.verb in RESUMING else AGAIN)
+    _check_environment()
+    signals.begin(RESUME_MESSAGE if parsed.verb in RESUMING else RESTART_MESSAGE)
     code: int = module.main(parsed)
     return code
 
 
-def _check_surroundings() -> None:
-    """Refuse to begin where every verb would fail at some later place."""
+def _check_environment() -> None:
+    """Raise UserError if every verb would fail later: no descriptors or no current directory."""
     import os  # noqa: PLC0415 - as above
 
     from evolcoder.errors import (  # noqa: PLC0415
@@ -119,29 +131,29 @@ def _check_surroundings() -> None:
         too_few_descriptors,
     )
 
-    if descriptors_exhausted(FEWEST):
+    if descriptors_exhausted(MIN_FREE_DESCRIPTORS):
         raise UserError(too_few_descriptors())
     try:
-        os.getcwd()  # noqa: PTH109 - pathlib has no better one
+        os.getcwd()  # noqa: PTH109 - Path.cwd() calls it too
     except OSError as error:
-        raise UserError("the folder that you are in is gone; go to another") from error
+        raise UserError("the current folder no longer exists; change to another one") from error
 
 
-def _give_up_stdout() -> None:
-    """Have nothing more written to a pipe that nobody reads, by Python's own end either."""
+def _discard_stdout() -> None:
+    """Redirect stdout to /dev/null, so that Python's flush at exit does not fail on the pipe."""
     import os  # noqa: PLC0415 - as above
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> int:
-    import evolcoder  # noqa: PLC0415 - the package is slow to import, and --help need not wait
+    import evolcoder  # noqa: PLC0415 - slow to import; --help does not need it
 
     print(f"evolcoder {evolcoder.__version__}")
     return 0
 
 
-def _say(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     from evolcoder.text import visible  # noqa: PLC0415 - as above
 
     print(f"evolcoder: {' '.join(visible(message).split())}", file=sys.stderr)

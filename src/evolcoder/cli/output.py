@@ -1,9 +1,9 @@
-r"""What goes to the terminal: all that a command prints passes through here, once.
+r"""Filters everything that a command prints.
 
-Promises: no control, bidirectional or invisible character of an answer, a file or a server reaches
-standard output or standard error, nor a secret known to `redact`; a stream that cannot
-hold a character gets its escape. JSON stays JSON. Our own colours are written to
-`progress.raw_stderr()`, and what they colour goes through `visible` before.
+Guarantees: no control, bidirectional or invisible character of an answer, a file or a server
+reaches standard output or standard error, and no secret registered with `redact`. Characters that
+the encoding of a stream lacks are escaped. JSON stays valid JSON. Colours are written to
+`progress.raw_stderr()` instead; the coloured text passes through `visible` first.
 
 >>> with visible_streams():   # doctest: +SKIP
 ...     print("\x1b[31mred")
@@ -20,28 +20,28 @@ from typing import Any, TextIO, cast
 from evolcoder.engine import redact
 from evolcoder.text import json_text, visible
 
-_MOVES = re.compile(r"(\r|\n|\x1b\[A)")
-"""How tqdm draws its bar anew."""
+_REDRAW = re.compile(r"(\r|\n|\x1b\[A)")
+"""Control sequences with which tqdm redraws its bar."""
 _NAMES = {"<stdout>": "standard output", "<stderr>": "standard error"}
 
 
 class VisibleStream:
-    """A text stream that shows what it is given in place of obeying it."""
+    """A text stream that prints control characters as escapes and masks secrets."""
 
     def __init__(self, stream: TextIO) -> None:
         self.unfiltered = stream
 
     def write(self, text: str) -> int:
-        """Write text as `visible` shows it, with its length as given returned."""
+        """Write text filtered by `visible`; return the length of the original text."""
         shown = redact.masked(text)
         caller = sys._getframe(1).f_globals.get("__name__", "")  # noqa: SLF001 - as logging does
         if caller.startswith("tqdm"):
             shown = "".join(
-                part if _MOVES.fullmatch(part) else visible(part) for part in _MOVES.split(shown)
+                part if _REDRAW.fullmatch(part) else visible(part) for part in _REDRAW.split(shown)
             )
         else:
             shown = visible(shown)
-        with self._named():
+        with self._with_stream_name():
             try:
                 self.unfiltered.write(shown)
             except UnicodeEncodeError:
@@ -50,13 +50,13 @@ class VisibleStream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush."""
-        with self._named():
+        """Flush the stream."""
+        with self._with_stream_name():
             self.unfiltered.flush()
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Have an error of the system say which stream it was."""
+    def _with_stream_name(self) -> Iterator[None]:
+        """Set the name of the stream in an OSError that has no file name."""
         try:
             yield
         except OSError as error:
@@ -65,7 +65,7 @@ class VisibleStream:
             raise
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write each."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
@@ -75,7 +75,7 @@ class VisibleStream:
 
 @contextmanager
 def visible_streams() -> Iterator[None]:
-    """Have all that is printed pass through `visible`, for as long as the context lasts."""
+    """Filter stdout and stderr inside the context: control characters and secrets."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_wrapped, before)
     redact.register_secrets(os.environ.get(name, "").strip() for name in redact.VARIABLES)
@@ -87,21 +87,21 @@ def visible_streams() -> Iterator[None]:
 
 
 def open_closed_streams() -> None:
-    """Have what is printed to a stream that was closed before we began go nowhere.
+    """Open /dev/null for each standard stream that the parent process closed.
 
-    Else a file of ours would be opened in its place, and be printed into.
+    Otherwise the next opened file gets its descriptor, and output is written into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            place = os.open(os.devnull, os.O_RDWR)
-            if place != number:
-                os.dup2(place, number)
-                os.close(place)
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
-    """Print plain data as JSON of printable ASCII alone."""
+    """Print plain data as JSON in printable ASCII."""
     print(json_text(value, indent=indent))
 
 

@@ -1,6 +1,6 @@
-"""`evolcoder run`: seeds in, a harder and answered training set out; resumes what was begun.
+"""`evolcoder run`: evolves seeds into a harder, answered training set, or resumes a run.
 
-Everything that the user can get wrong is looked at before anything is paid for.
+Guarantees: all input is checked before the first paid request.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from evolcoder.app import export, models
 from evolcoder.app.evolve import evolve_run
 from evolcoder.cli import output, show
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.engine.budget import PRICES_AS_OF
@@ -46,25 +46,22 @@ LEVELS = get_args(SandboxLevel)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("config", nargs="?", type=Path, help="a YAML file; left out, the defaults")
-    add("--seeds", metavar="PATH", help="a file, a Hub data set id, or `bundled`")
-    add("--model", metavar="SPEC", help=f"who evolves and answers: {models.SPEC_FORMS}")
+    add("config", nargs="?", type=Path, help="YAML config file (default: built-in settings)")
+    add("--seeds", metavar="PATH", help="seed tasks: a file, a Hub data set id, or `bundled`")
+    add("--model", metavar="SPEC", help=f"model that evolves and answers: {models.SPEC_FORMS}")
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
-    add("--limit", type=int, metavar="N", help="take the first N usable seeds")
+    add("--limit", type=int, metavar="N", help="use only the first N usable seeds")
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
-    add("--out", type=Path, metavar="DIR", help="the run folder; an existing one is resumed")
-    add("--cache", metavar="FILE", help="completion cache that runs share")
-    add("--dry-run", action="store_true", help="print calls, tokens, price and hours, and stop")
-    add("--max-usd", type=float, metavar="X", help="most money, by the price table")
-    add("--max-tokens", type=int, metavar="N", help="most tokens paid for")
-    add("--max-hours", type=float, metavar="H", help="longest time of this invocation")
-    add("--seed", type=int, metavar="N", help="root of all randomness")
-    add(
-        "--sandbox",
-        choices=LEVELS,
-        help="least protection under which answers are run",
-    )
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("--out", type=Path, metavar="DIR", help="run folder; an existing run is resumed")
+    add("--cache", metavar="FILE", help="completion cache, shared between runs")
+    add("--dry-run", action="store_true", help="estimate calls, tokens, price and hours, then exit")
+    add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
+    add("--max-tokens", type=int, metavar="N", help="budget in paid tokens")
+    add("--max-hours", type=float, metavar="H", help="time limit of this invocation in hours")
+    add("--seed", type=int, metavar="N", help="random seed")
+    add("--sandbox", choices=LEVELS, help="minimum sandbox isolation; fail if unavailable")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="set a config key (repeatable)")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 
@@ -74,16 +71,16 @@ def main(args: argparse.Namespace) -> int:
     heuristics = resolve(config.evolve)
     folder = args.out or Path("runs") / config.fingerprint[:8]
     if args.dry_run:
-        from evolcoder.app import estimate  # noqa: PLC0415 - a run need not wait for it
+        from evolcoder.app import estimate  # noqa: PLC0415 - only needed here
 
         rates = estimate.measured_rates(folder)
         _show_estimate(estimate.estimate(config, heuristics, rates), rates, as_json=args.json)
         return 0
-    _collect_less()
-    limit = until_told(evolve_run(config, heuristics, folder))
+    _reduce_garbage_collection()
+    limit = run_cancellable(evolve_run(config, heuristics, folder))
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
-        show.outcome(store, paths, target=config.budget.target, as_json=args.json)
+        show.print_run(store, paths, target=config.budget.target, as_json=args.json)
         if note := pipeline.unjudged_note(store):
             print(f"evolcoder: {note}", file=sys.stderr)
     if limit is not None:
@@ -98,18 +95,18 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
             yield f"{key}={json.dumps(given[flag])}"
 
 
-def _collect_less() -> None:
-    """Have the collector look at new objects now and then, and never again at what is loaded.
+def _reduce_garbage_collection() -> None:
+    """Collect garbage less often, and exclude the objects that exist now.
 
-    A run makes many short-lived objects and next to no cycles: at the default thresholds the
-    collector takes a tenth of its time.
+    A run creates many short-lived objects and almost no cycles; at the default thresholds garbage
+    collection takes a tenth of its time.
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
 
 def _show_estimate(parts: "list[CostLine]", rates: "TokenRates", *, as_json: bool) -> None:
-    """Print what a run will cost."""
+    """Print the estimated cost of a run."""
     from evolcoder.app.estimate import CHARS_PER_TOKEN, SAMPLE, total  # noqa: PLC0415 - as above
 
     if as_json:
@@ -122,6 +119,6 @@ def _show_estimate(parts: "list[CostLine]", rates: "TokenRates", *, as_json: boo
             f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
             f"{part.completion_tokens:>12,}{price:>12}{part.hours:>8.1f}"
         )
-    print(f"prompts: counted on up to {SAMPLE} seeds at {CHARS_PER_TOKEN} characters per token")
+    print(f"prompts: from up to {SAMPLE} seeds, at {CHARS_PER_TOKEN} characters per token")
     print(f"answers: {rates.source}")
-    print(f"prices: table of {PRICES_AS_OF}, and `prices` of the config")
+    print(f"prices: table of {PRICES_AS_OF}, and `prices` in the config")

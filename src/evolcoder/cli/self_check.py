@@ -1,7 +1,7 @@
-"""`evolcoder eval --check`: whether benchmarks hold on this machine, before any model is graded.
+"""`evolcoder eval --check`: tests that benchmarks can be graded on this machine.
 
-Promises: what it finds is kept, so that an evaluation does not look again; nobody is asked, and no
-folder is made.
+Guarantees: results are cached, so that an evaluation does not repeat the check. No model is called
+and no folder is created.
 """
 
 import argparse
@@ -13,56 +13,56 @@ from evolcoder.app.evaluate import EvaluationOptions, open_benches
 from evolcoder.app.progress import show_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import ConfigError
 from evolcoder.evaluation.runner import EvaluationProgress, self_check
 from evolcoder.grading import benchmark_requirements
 
-SHOWN = 3
-"""Problems with the same fault that are named."""
+MAX_NAMED = 3
+"""Problems named per fault."""
 
 
 def main(args: argparse.Namespace) -> int:
-    """Check all benchmarks that are named; exit code 1 if one gives no score here."""
+    """Check the given benchmarks; exit code 1 if one cannot be scored on this machine."""
     if args.model or args.samples or args.compare:
-        raise ConfigError("--check looks at benchmarks alone; it takes no model and no samples")
+        raise ConfigError("--check only checks benchmarks; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
-    found = until_told(_checked(open_benches(options), options))
+    found = run_cancellable(_check(open_benches(options), options))
     if args.json:
         output.print_json(found, indent=1)
     else:
         for name, faults in found.items():
-            print(f"{name:<18}{_told(faults)}")
+            print(f"{name:<18}{_faults_text(faults)}")
     return 1 if any(found.values()) and not args.partial else 0
 
 
-async def _checked(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str, dict[str, str]]:
-    """Return of every benchmark what is wrong here: problem -> in words."""
+async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str, dict[str, str]]:
+    """Return benchmark -> problem -> why the problem cannot be graded here."""
     found = {}
     async with AsyncExitStack() as stack:
         sandbox = await evaluate.start_sandbox(benches, args, stack)
         controls = stack.enter_context(evaluate.open_reference_checks(sandbox, args))
         for bench in benches:
             progress, problems = EvaluationProgress(), evaluate.select_problems(bench, args)
-            lacking = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+            known_failures = await benchmark_requirements.ungradable(problems, sandbox.requirements)
             async with show_text(evaluate.progress_line(bench.name, progress)):
                 faults = await self_check(
-                    [problem for problem in problems if problem.id not in lacking],
+                    [problem for problem in problems if problem.id not in known_failures],
                     controls,
                     in_flight=evaluate.max_in_flight(args),
                     progress=progress,
                 )
-            found[bench.name] = {**lacking, **faults}
+            found[bench.name] = {**known_failures, **faults}
     return found
 
 
-def _told(faults: dict[str, str]) -> str:
+def _faults_text(faults: dict[str, str]) -> str:
     if not faults:
-        return "holds on this machine"
+        return "passes on this machine"
     lines = []
     for why in dict.fromkeys(faults.values()):
         problems = [problem for problem, fault in faults.items() if fault == why]
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        lines.append(f"\n  {', '.join(problems[:SHOWN])}{more}: {why}")
-    many = "1 problem does" if len(faults) == 1 else f"{len(faults)} problems do"
-    return f"{many} not hold on this machine{''.join(lines)}"
+        more = f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
+        lines.append(f"\n  {', '.join(problems[:MAX_NAMED])}{more}: {why}")
+    count = "1 problem fails" if len(faults) == 1 else f"{len(faults)} problems fail"
+    return f"{count} on this machine{''.join(lines)}"

@@ -1,4 +1,4 @@
-"""What the verbs print: the funnel, parents and children side by side, a record's lineage."""
+"""Formats and prints run results: the funnel, the summary, and example tasks side by side."""
 
 import shutil
 import textwrap
@@ -16,12 +16,12 @@ from evolcoder.storage.stats import FunnelLine, funnel, protections
 from evolcoder.text import visible
 
 N_PAIRS = 3
-MOST_LINES = 14
-"""Lines of a task that are shown before it is cut."""
+MAX_LINES = 14
+"""Lines of a task that are shown; longer tasks are truncated."""
 
 
-def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_json: bool) -> None:
-    """Print what a run came to: counts, some pairs, and where things are."""
+def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_json: bool) -> None:
+    """Print the result of a run: funnel, some examples, usage and paths."""
     missing = shortfall(funnel(store), target)
     if as_json:
         output.print_json({**summary(store, paths), "shortfall": missing}, indent=2)
@@ -29,42 +29,42 @@ def outcome(store: RunStore, paths: Sequence[Path], *, target: int | None, as_js
     print(funnel_table(funnel(store)))
     if missing is not None:
         print(missing)
-    for row in islice(_evolved(store), N_PAIRS):
+    for row in islice(store.rows(min_round=1), N_PAIRS):
         print()
         print(_pair(row))
     print()
     for model, (n_requests, sent, received) in store.calls_by_model().items():
-        print(f"asked {model} {n_requests} times: {sent:,} tokens sent, {received:,} received")
-    for line in protection_lines(store):
+        print(f"{model}: {n_requests} requests, {sent:,} tokens sent, {received:,} received")
+    for line in sandbox_lines(store):
         print(line)
     print(f"run     {store.folder}")
     for path in paths:
         print(f"export  {path}")
-    print(f"look    evolcoder inspect {store.folder}")
+    print(f"next    evolcoder inspect {store.folder}")
 
 
-def protection_lines(store: RunStore) -> list[str]:
-    """Say it in words, a line a stage."""
+def sandbox_lines(store: RunStore) -> list[str]:
+    """Describe the active sandbox layers, one line per stage."""
     return [
         f"sandbox {stage}: {layers_text(layers)}" for stage, layers in protections(store).items()
     ]
 
 
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
-    """Say what cleaning took of a target, which counts rows before it; None if it is met."""
+    """Describe how far cleaning left the run below its target; None if the target is met."""
     cleaned = [line for line in lines if line.stage is Stage.CLEAN and line.round > 0]
     n_gone = sum(line.n_dropped for line in cleaned)
     n_left = sum(line.kept for line in cleaned)
     if target is None or n_gone == 0 or n_left >= target:
         return None
     return (
-        f"budget.target={target} counts rows before cleaning, which took {n_gone:,} of them: "
-        f"{n_left:,} are left; raise the target and run again for more"
+        f"budget.target={target} counts rows before cleaning, which dropped {n_gone:,} of them: "
+        f"{n_left:,} are left; for more rows, raise the target and run again"
     )
 
 
 def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return a run's result as plain data."""
+    """Return the result of a run as plain data."""
     return {
         "run": str(store.folder),
         "funnel": [as_plain(line) for line in funnel(store)],
@@ -81,12 +81,12 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 def as_plain(line: FunnelLine) -> dict[str, Any]:
-    """Return a funnel line with its sums."""
+    """Return a funnel line as plain data, with its count of waiting records."""
     return {**asdict(line), "waiting": line.waiting}
 
 
 def funnel_table(lines: Iterable[FunnelLine]) -> str:
-    """Lay a funnel out as text."""
+    """Format a funnel as a table."""
     head = (
         f"{'round':>5}  {'stage':<8}{'in':>8}{'kept':>8}{'dropped':>9}{'waiting':>9}  why dropped"
     )
@@ -98,12 +98,8 @@ def funnel_table(lines: Iterable[FunnelLine]) -> str:
     return "\n".join(rows)
 
 
-def _evolved(store: RunStore) -> Iterable[Row]:
-    return store.rows(min_round=1)
-
-
 def _pair(row: Row) -> str:
-    """Set a parent and its child beside each other in two columns."""
+    """Format a parent and its child in two columns."""
     width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
     left = _wrapped(row.parent_instruction or "", width)
     right = _wrapped(row.task.instruction, width)
@@ -119,4 +115,4 @@ def _wrapped(text: str, width: int) -> list[str]:
         for line in visible(text).splitlines()
         for part in textwrap.wrap(line, width, replace_whitespace=False) or [""]
     ]
-    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
+    return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], "…"]

@@ -1,10 +1,10 @@
-"""SIGINT and SIGTERM, from the first line of a command to its last.
+"""Handles SIGINT and SIGTERM during a whole command.
 
-Promises: a signal ends a command with exit code 130 and one line. Before there is anything to undo
-it does so at once; later the first one has what is being done finished in order (databases are
-committed, workers and servers end), and a second one ends at once whatever takes too long. Signals
-that whoever started us ignores, as `nohup` does, stay ignored. Loads next to nothing, since what
-comes before `Signals` is entered is not covered.
+Guarantees: a signal ends a command with exit code 130 and a one-line message. Before `begin` it
+exits at once. After it, the first signal shuts down cleanly (databases are committed, workers and
+servers end), and a second one exits at once. Signals that the parent process ignores, as under
+`nohup`, stay ignored. Signals before `Signals` is entered are not handled, so this module imports
+almost nothing.
 
 >>> with Signals(is_process=False) as signals:
 ...     signals.begin()
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # typing and signal's enumerations take longer to load than all of this
+TYPE_CHECKING = False  # typing and the enums of signal load slower than this whole module
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
@@ -24,45 +24,45 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-CODE = 130
-"""Exit code of a command that was interrupted."""
-RESUMED = "interrupted; the same command goes on from here"
-AGAIN = "interrupted; give the same command again"
-"""What is said of commands that go on, and of those that begin anew."""
-TOLD = (signal.SIGINT, signal.SIGTERM)
-LATE_S = 1.0
-"""How long an event loop may leave the first signal unheard before it is interrupted itself."""
-AGAIN_S = 0.01
-"""When a KeyboardInterrupt that was lost, in a destructor, is raised again."""
+EXIT_INTERRUPTED = 130
+"""Exit code of an interrupted command."""
+RESUME_MESSAGE = "interrupted; run the same command again to resume"
+RESTART_MESSAGE = "interrupted; run the same command again"
+"""Messages of commands that resume, and of those that start over."""
+HANDLED = (signal.SIGINT, signal.SIGTERM)
+CANCEL_GRACE_S = 1.0
+"""Time for the event loop to start the cancellation before KeyboardInterrupt is raised in it."""
+RERAISE_DELAY_S = 0.01
+"""Delay before a KeyboardInterrupt that was lost in a destructor is raised again."""
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class Signals:
-    """What a signal does at present; there is one at a time, in the main thread."""
+    """Signal handlers of a command, installed in the main thread; one instance at a time."""
 
     current: Signals | None = None
-    """The one that is entered."""
+    """The entered instance."""
 
     def __init__(self, *, is_process: bool) -> None:
-        """`is_process` says that the process is this command alone, and ends with it."""
-        self.n_heard = 0
-        self.line = AGAIN
+        """`is_process`: the process runs only this command and exits with it."""
+        self.n_received = 0
+        self.message = RESTART_MESSAGE
         self._is_process = is_process
         self._pid = os.getpid()
-        self._begun = not is_process
-        self._ended: int | None = None
-        self._stop: Callable[[], object] | None = None
-        self._is_late = False
-        self._before: dict[int, Any] = {}
-        self._hook: Callable[[sys.UnraisableHookArgs], object] | None = None
+        self._has_begun = not is_process
+        self._exit_code: int | None = None
+        self._cancel: Callable[[], object] | None = None
+        self._interrupt_due = False
+        self._old_handlers: dict[int, Any] = {}
+        self._old_hook: Callable[[sys.UnraisableHookArgs], object] | None = None
 
     def __enter__(self) -> Signals:  # noqa: PYI034 - Self is typing's
         Signals.current = self
-        for number in TOLD:
+        for number in HANDLED:
             if callable(handler := signal.getsignal(number)) or handler == signal.SIG_DFL:
-                self._take(number, self._hear)
-        self._take(signal.SIGALRM, self._interrupt_late)
-        self._hook, sys.unraisablehook = sys.unraisablehook, self._not_raised
+                self._install(number, self._on_signal)
+        self._install(signal.SIGALRM, self._on_alarm)
+        self._old_hook, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
         return self
 
     def __exit__(
@@ -72,89 +72,93 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         if self._is_process:
-            # The interpreter has threads to join and modules to take down; what was to be kept is.
-            self._ended = _code_of(error)
+            # Results are stored; during interpreter shutdown a signal exits at once.
+            self._exit_code = _code_of(error)
             return
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
-        if self._hook is not None:
-            sys.unraisablehook = self._hook
+        if self._old_hook is not None:
+            sys.unraisablehook = self._old_hook
         Signals.current = None
 
-    def begin(self, line: str = RESUMED) -> None:
-        """Note that from here on there is something to end in order, and what to say of it."""
-        self._begun = True
-        self.line = line
+    def begin(self, message: str = RESUME_MESSAGE) -> None:
+        """Shut down cleanly on signals from here on, and set the message to print."""
+        self._has_begun = True
+        self.message = message
 
     def finish(self, code: int) -> int:
-        """Note the exit code that is left to be handed to the system."""
+        """Return `code`, and use it as the exit code if a signal arrives after this."""
         if self._is_process:
-            self._ended = code
+            self._exit_code = code
         return code
 
-    def stop_by(self, stop: Callable[[], object] | None) -> None:
-        """Have the first signal call `stop`, which may take a moment; None: it interrupts."""
-        self._stop = stop
-        self._is_late = False
+    def set_cancel(self, cancel: Callable[[], object] | None) -> None:
+        """Call `cancel` on the first signal; None: raise KeyboardInterrupt.
+
+        KeyboardInterrupt is also raised unless `acknowledge` follows within CANCEL_GRACE_S.
+        """
+        self._cancel = cancel
+        self._interrupt_due = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def heeded(self) -> bool:
-        """Note that what `stop` asked for is under way; False where it was not waited for."""
-        was_awaited, self._is_late = self._is_late, False
+    def acknowledge(self) -> bool:
+        """Confirm that cancellation has started; return False if it came too late."""
+        was_due, self._interrupt_due = self._interrupt_due, False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        return was_awaited
+        return was_due
 
-    def _take(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
+    def _install(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
         try:
-            self._before[number] = signal.signal(number, handler)
-        except ValueError:  # not the main thread: whoever has that hears
+            self._old_handlers[number] = signal.signal(number, handler)
+        except ValueError:  # only the main thread can install handlers
             return
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a fork of ours, which is for others to end
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a forked child: default behaviour
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        self.n_heard += 1
-        if self._is_process and (self._ended is not None or self.n_heard > 1 or not self._begun):
-            self._end_at_once()
-        if self._stop is None or self.n_heard > 1:
+        self.n_received += 1
+        is_ending = self._exit_code is not None or self.n_received > 1
+        if self._is_process and (is_ending or not self._has_begun):
+            self._exit_now()
+        if self._cancel is None or self.n_received > 1:
             raise KeyboardInterrupt
-        self._is_late = True
-        signal.setitimer(signal.ITIMER_REAL, LATE_S)
-        self._stop()
+        self._interrupt_due = True
+        signal.setitimer(signal.ITIMER_REAL, CANCEL_GRACE_S)
+        self._cancel()
 
-    def _interrupt_late(self, *_: object) -> None:
-        """Interrupt what does not come round to look whether it is to stop."""
-        if self._is_late:
-            self._is_late = False
+    def _on_alarm(self, *_: object) -> None:
+        """Raise KeyboardInterrupt if cancellation has not started in time."""
+        if self._interrupt_due:
+            self._interrupt_due = False
             raise KeyboardInterrupt
 
-    def _not_raised(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Raise an interrupt once more that came where nothing can be raised; hide what follows."""
+    def _on_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Raise a lost KeyboardInterrupt again; after a signal, hide other unraisable errors."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            self._is_late = True
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-        elif not self.n_heard and self._hook is not None:
-            self._hook(unraisable)
+            self._interrupt_due = True
+            signal.setitimer(signal.ITIMER_REAL, RERAISE_DELAY_S)
+        elif not self.n_received and self._old_hook is not None:
+            self._old_hook(unraisable)
 
-    def _end_at_once(self) -> None:
-        """End the process, and with it what it started: workers and servers end with us anyway."""
-        if self._ended is not None:
-            os._exit(self._ended)
+    def _exit_now(self) -> None:
+        """Terminate child processes and exit; workers and servers also end with their parent."""
+        if self._exit_code is not None:
+            os._exit(self._exit_code)
         cursor = _SHOW_CURSOR if os.isatty(2) else b""
-        _try(os.write, 2, cursor + f"evolcoder: {self.line}\n".encode())
+        _ignore_os_error(os.write, 2, cursor + f"evolcoder: {self.message}\n".encode())
         for child in _children():
-            _try(os.kill, child, signal.SIGTERM)
-        os._exit(CODE)
+            _ignore_os_error(os.kill, child, signal.SIGTERM)
+        os._exit(EXIT_INTERRUPTED)
 
 
-def heard() -> bool:
-    """Tell whether this command was told to end."""
-    return Signals.current is not None and Signals.current.n_heard > 0
+def was_interrupted() -> bool:
+    """Return whether the current command has received SIGINT or SIGTERM."""
+    return Signals.current is not None and Signals.current.n_received > 0
 
 
-def _try(call: Callable[..., object], *arguments: object) -> None:
+def _ignore_os_error(call: Callable[..., object], *arguments: object) -> None:
     try:
         call(*arguments)
     except OSError:
@@ -164,14 +168,14 @@ def _try(call: Callable[..., object], *arguments: object) -> None:
 def _code_of(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    return CODE if isinstance(error, KeyboardInterrupt) else int(error is not None)
+    return EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else int(error is not None)
 
 
 def _children() -> list[int]:
-    """Return the ids of our own children, where the system tells them."""
-    found, us = [], str(os.getpid()).encode()
+    """Return the process ids of direct children; empty without /proc."""
+    found, parent_id = [], str(os.getpid()).encode()
     try:
-        names = os.listdir("/proc")  # noqa: PTH208 - pathlib takes longer to load than all of this
+        names = os.listdir("/proc")  # noqa: PTH208 - pathlib loads slower than this whole module
     except OSError:
         return []
     for name in filter(str.isdigit, names):
@@ -180,6 +184,6 @@ def _children() -> list[int]:
                 parent = file.read().rpartition(b")")[2].split()[1]
         except OSError:
             continue
-        if parent == us:
+        if parent == parent_id:
             found.append(int(name))
     return found

@@ -1,6 +1,8 @@
-"""What this machine has: processors, memory, disk, bubblewrap, optional packages.
+"""Reads the properties of this machine: processors, memory, disks, bubblewrap, optional packages.
 
-Promises to read and never to change anything; what cannot be read is None.
+Guarantees: nothing is changed; a value that cannot be read is None.
+
+>>> read_machine().cpus   # doctest: +SKIP
 """
 
 import os
@@ -18,53 +20,53 @@ from evolcoder.errors import ConfigError
 from evolcoder.sandbox.bubblewrap import find_bwrap
 
 EXTRAS = ("xllamacpp", "pyarrow", "datasets")
-"""Packages that bring what the core can do without: local models, parquet, the Hub."""
+"""Optional packages: for local models, Parquet files and Hub data sets."""
 MB = 1 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Room in a folder."""
+    """Free disk space for a folder."""
 
     use: str
-    """What the folder is for."""
+    """Use of the folder."""
     folder: str
-    """Its path; it may not exist yet."""
+    """Path of the folder, which need not exist."""
     free_mb: int
-    """What an unprivileged user may still write."""
+    """Free space in MB for an unprivileged user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is here."""
+    """Properties of this machine."""
 
     evolcoder: str
     """Version of this package."""
     python: str
     """Version of the interpreter."""
     platform: str
-    """The system, as it names itself."""
+    """Name and version of the operating system."""
     cpus: int
-    """Processors that this process may use."""
+    """Processors available to this process."""
     memory_mb: int | None
-    """All memory that it may use."""
+    """Total memory available to this process, in MB."""
     memory_free_mb: int | None
-    """What of it is free."""
+    """Free part of that memory, in MB."""
     disks: tuple[Disk, ...]
-    """Room where things are written."""
+    """Free space of the cache folder and the current folder."""
     cache_trouble: str
-    """Why the cache cannot be used; empty if it can."""
+    """Why the cache folder is unusable; empty if it is usable."""
     bubblewrap: str | None
-    """Path of bubblewrap."""
+    """Path of the bubblewrap program."""
     bubblewrap_version: str | None
-    """As it says itself."""
+    """Version reported by bubblewrap."""
     extras: dict[str, str | None]
-    """Optional packages with their versions; None for what is not installed."""
+    """Optional package -> version; None if not installed."""
 
 
-def look() -> Machine:
-    """Look around."""
+def read_machine() -> Machine:
+    """Read the properties of this machine."""
     memory, free = _memory()
     bwrap = find_bwrap()
     cache, trouble = _cache()
@@ -79,12 +81,12 @@ def look() -> Machine:
         cache_trouble=trouble,
         bubblewrap=bwrap,
         bubblewrap_version=_version_of(bwrap) if bwrap else None,
-        extras={name: _installed(name) for name in EXTRAS},
+        extras={name: _installed_version(name) for name in EXTRAS},
     )
 
 
 def _cache() -> tuple[Path | None, str]:
-    """Return the cache folder, which need not exist, and what is wrong with it."""
+    """Return the cache folder, which need not exist, and why it is unusable (or an empty text)."""
     try:
         folder = cache_folder()
     except ConfigError as error:
@@ -95,7 +97,7 @@ def _cache() -> tuple[Path | None, str]:
 
 
 def _existing(folder: Path) -> Path:
-    """Return a folder or the nearest above it that is there."""
+    """Return a folder or its nearest existing parent."""
     absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() follows links
     return next(path for path in (absolute, *absolute.parents) if os.path.exists(path))  # noqa: PTH110 - never raises
 
@@ -106,40 +108,40 @@ def _disk(use: str, folder: Path) -> Disk:
 
 
 def _memory() -> tuple[int | None, int | None]:
-    """Return all and free memory in MB: the machine's, or less if a control group says so."""
+    """Return total and free memory in MB, within the limit of the control group."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None, None
     kb = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    whole, free = kb["MemTotal"] << 10, kb["MemAvailable"] << 10
-    for most, used in _group():
-        whole, free = min(whole, most), min(free, most - used)
-    return whole // MB, free // MB
+    total, free = kb["MemTotal"] << 10, kb["MemAvailable"] << 10
+    for limit, used in _cgroup_memory():
+        total, free = min(total, limit), min(free, limit - used)
+    return total // MB, free // MB
 
 
-def _group() -> Iterator[tuple[int, int]]:
-    """Yield the control group's limit and what is used of it, if there is a limit."""
+def _cgroup_memory() -> Iterator[tuple[int, int]]:
+    """Yield limit and usage of the control group in bytes, if it has a limit."""
     try:
-        most, used = (
+        limit, used = (
             (_CGROUP / name).read_text(encoding="ascii").strip()
             for name in ("memory.max", "memory.current")
         )
     except OSError:
         return
-    if most.isdigit():
-        yield int(most), int(used)
+    if limit.isdigit():
+        yield int(limit), int(used)
 
 
 def _version_of(bwrap: str) -> str | None:
     try:
-        said = subprocess.run([bwrap, "--version"], capture_output=True, timeout=5, check=True)
+        done = subprocess.run([bwrap, "--version"], capture_output=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.decode("utf-8", "replace").strip().removeprefix("bubblewrap ")
+    return done.stdout.decode("utf-8", "replace").strip().removeprefix("bubblewrap ")
 
 
-def _installed(package: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,9 +1,9 @@
-"""`make toolchains`: installs what Debian and npm have of the languages' tools.
+"""`make toolchains`: installs the tools of the supported languages from Debian and npm.
 
-Promises: asks the languages what they need and touches nothing that is here; when all is here no
-package manager is started. A package that cannot be had costs its own language only. Exits 1 if
-something that Debian or npm brings is still missing, and always names what is.
-Needs the standard library alone, so that it runs before anything is installed.
+Guarantees: installs only what the language definitions require and the machine lacks; if nothing is
+missing, no package manager runs. An unavailable package affects only its own language. Prints all
+packages that are still missing, and exits with 1 if Debian or npm has one of them.
+Uses only the standard library, so it runs before anything is installed.
 
     PYTHONPATH=src python3 -m evolcoder.cli.toolchains
 """
@@ -23,37 +23,39 @@ from evolcoder.sandbox.toolchains import (
     missing_packages,
 )
 
-PATIENCE = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
-"""A mirror that is down must not hold anybody up for long."""
+APT_TIMEOUTS = ("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30")
+"""Options that make apt give up quickly on an unreachable mirror."""
 
 
 def main() -> int:
-    """Install what is missing, then say what still is."""
+    """Install the missing packages, then print what is still missing."""
     missing = missing_packages()
     if any(want.installable for want in missing):
         _install_debian([want for want in missing if want.source == DEBIAN])
         _install_npm([name for want in missing if want.source == NPM for name in want.names])
-        _finish([want.language for want in missing if is_installed(want.language)])
+        _post_install([want.language for want in missing if is_installed(want.language)])
         missing = missing_packages()
     for want in missing:
         elsewhere = "" if want.installable else "; neither this Debian nor npm has it"
         print(f"missing: {want.language}: {' '.join(want.names)} ({want.source}{elsewhere})")
     if not any(want.installable for want in missing):
-        print("toolchains: all that Debian and npm bring are here")
+        print("toolchains: all packages from Debian and npm are installed")
         return 0
     print("toolchains: some could not be installed", file=sys.stderr)
     return 1
 
 
 def _install_debian(missing: Sequence[MissingPackages]) -> None:
-    """Install all at once, or, if a package cannot be had, language by language."""
+    """Install all packages at once; if that fails, language by language."""
     names = [name for want in missing for name in want.names]
     if not names:
         return
     if shutil.which("apt-get") is None:
-        print("toolchains: there is no apt-get; install these by hand", file=sys.stderr)
+        print(
+            "toolchains: apt-get not found; install the missing packages by hand", file=sys.stderr
+        )
         return
-    _run("apt-get", "update", "--quiet", *PATIENCE)
+    _run("apt-get", "update", "--quiet", *APT_TIMEOUTS)
     if _apt(names):
         return
     for want in missing:
@@ -61,7 +63,7 @@ def _install_debian(missing: Sequence[MissingPackages]) -> None:
 
 
 def _apt(names: Sequence[str]) -> bool:
-    return _run("apt-get", "install", "--yes", "--no-install-recommends", *PATIENCE, *names)
+    return _run("apt-get", "install", "--yes", "--no-install-recommends", *APT_TIMEOUTS, *names)
 
 
 def _install_npm(names: Sequence[str]) -> None:
@@ -69,24 +71,24 @@ def _install_npm(names: Sequence[str]) -> None:
         _run("npm", "install", "--global", "--no-fund", "--no-audit", *names)
 
 
-def _finish(languages: Sequence[str]) -> None:
-    """Do what some packages leave to be done."""
+def _post_install(languages: Sequence[str]) -> None:
+    """Run the post-installation commands of the given languages."""
     for language in (LANGUAGES[name] for name in languages if LANGUAGES[name].post_install):
         variables = [f"{name}={value}" for name, value in language.environment]
         _run("env", *variables, "sh", "-c", language.post_install)
 
 
 def _run(*command: str) -> bool:
-    """Run a command as root, which may mean to ask a person at a terminal for a password."""
+    """Run a command as root; return whether it succeeded. sudo may prompt on a terminal."""
     sudo = ["sudo", "--preserve-env=DEBIAN_FRONTEND"]
     sudo += [] if sys.stdin.isatty() else ["--non-interactive"]
-    words = [*([] if os.geteuid() == 0 else sudo), *command]
+    arguments = [*([] if os.geteuid() == 0 else sudo), *command]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    print("+", *words, flush=True)
+    print("+", *arguments, flush=True)
     try:
-        return subprocess.run(words, env=environment, check=False).returncode == 0
+        return subprocess.run(arguments, env=environment, check=False).returncode == 0
     except OSError as error:
-        print(f"toolchains: {words[0]}: {error.strerror}", file=sys.stderr)
+        print(f"toolchains: {arguments[0]}: {error.strerror}", file=sys.stderr)
         return False
 
 

@@ -1,7 +1,7 @@
-"""`evolcoder train`: rows and a base become a model, on a CPU, a GPU or several.
+"""`evolcoder train`: fine-tunes a base model on rows, on a CPU or on one or more GPUs.
 
-What is wrong with rows, base or recipe is said before the first step. The same command goes on with
-a training that was killed, and rewrites the card of one that is finished.
+Guarantees: rows, base and recipe are checked before the first step. The same command resumes an
+interrupted training, and rewrites the card of a finished one.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import yaml
 from evolcoder.app.train import train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
-from evolcoder.config import load
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
@@ -31,9 +30,9 @@ from evolcoder.training.card import CardNotes
 from evolcoder.training.folder import TrainingOutcome
 from evolcoder.training.recipe import PRESETS, Recipe, recipe_of
 
-MOST_NOTES_MB = 16
-NOTES_HOLD = (
-    "it is to hold a JSON object with any of run, arms, license and scores "
+MAX_NOTES_MB = 16
+NOTES_FORMAT = (
+    "it must contain a JSON object with any of run, arms, license and scores "
     "(bench, metric, score, low, high)"
 )
 
@@ -41,31 +40,30 @@ NOTES_HOLD = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("data", nargs="+", metavar="DATA", help="JSONL, JSON or Parquet rows, or a Hub data set")
+    add("data", nargs="+", metavar="DATA",
+        help="files of JSONL, JSON or Parquet rows, or Hub data sets")  # fmt: skip
     add("--base", required=True, metavar="MODEL",
-        help="a folder, a Hub id, FILE.gguf or a known name")  # fmt: skip
-    add("--out", required=True, type=Path, metavar="DIR", help="folder that becomes the model")
-    add("--preset", default="small", help=f"one of {', '.join(PRESETS)} (small)")
+        help="base model: a folder, a Hub id, FILE.gguf or a known name")  # fmt: skip
+    add("--out", required=True, type=Path, metavar="DIR", help="folder to write the model to")
+    add("--preset", default="small", help=f"training preset: {', '.join(PRESETS)} (default: small)")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
-        help="change a key of the preset, such as epochs=1 or method=lora")  # fmt: skip
-    add("--template", choices=list(TEMPLATES), help="prompt around each task (wizardcoder)")
-    add("--seed", type=int, help="root of all randomness (0)")
-    add("--gpus", type=int, default=1, metavar="N", help="train on so many GPUs together (1)")
+        help="override a preset key, such as epochs=1 or method=lora (repeatable)")  # fmt: skip
+    add("--template", choices=list(TEMPLATES), help="prompt template (default: wizardcoder)")
+    add("--seed", type=int, help="random seed (default: 0)")
+    add("--gpus", type=int, default=1, metavar="N", help="number of GPUs (default: 1)")
     add("--allow-pickled-weights", action="store_true",
-        help="read weights that are a pickle, as .bin and .pt files are")  # fmt: skip
+        help="load weights stored as pickles (.bin and .pt files), which can run code")  # fmt: skip
     add("--allow-remote-code", action="store_true",
-        help="run Python code that comes with the base or its tokenizer")  # fmt: skip
+        help="run Python code that ships with the base model or its tokenizer")  # fmt: skip
     add("--notes", type=Path, metavar="FILE", help="JSON for the card: run, arms, scores, license")
     add("--json", action="store_true", help="print the result as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train here, or start a process for each GPU."""
-    recipe, notes = recipe_of(args.preset, _changes(args)), _notes(args.notes)
-    for path in args.data:
-        next(
-            read_placed_rows([path]), None
-        )  # what is not there is told of before the base is fetched
+    """Train in this process, or start one process per GPU."""
+    recipe, notes = recipe_of(args.preset, _overrides(args)), _notes(args.notes)
+    for path in args.data:  # report missing files before the base model is downloaded
+        next(read_placed_rows([path]), None)
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _launch(args, recipe)
     outcome = train_model(
@@ -82,19 +80,19 @@ def main(args: argparse.Namespace) -> int:
         if args.json:
             output.print_json(asdict(outcome), indent=1)
         else:
-            print(_shown(outcome))
+            print(_outcome_text(outcome))
     return 0
 
 
-def _changes(args: argparse.Namespace) -> dict[str, Any]:
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for change in args.set:
         key, equals, value = change.partition("=")
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = load.parse_yaml(value)
-        except (yaml.YAMLError, ValueError) as error:  # a date of no calendar is a ValueError
+            changes[key] = configs.parse_yaml(value)
+        except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
     return {**changes, **{key: value for key, value in flags.items() if value is not None}}
@@ -104,25 +102,25 @@ def _notes(path: Path | None) -> CardNotes:
     if path is None:
         return CardNotes()
     try:
-        data = json.loads(read_text(path, max_mb=MOST_NOTES_MB, error=TrainError))
+        data = json.loads(read_text(path, max_mb=MAX_NOTES_MB, error=TrainError))
     except TrainError as error:
-        raise TrainError(f"--notes {error}; {NOTES_HOLD}") from error
+        raise TrainError(f"--notes {error}; {NOTES_FORMAT}") from error
     except (ValueError, RecursionError) as error:
-        raise TrainError(f"--notes {path}: {error}; {NOTES_HOLD}") from error
+        raise TrainError(f"--notes {path}: {error}; {NOTES_FORMAT}") from error
     if not isinstance(data, dict):
-        raise TrainError(f"--notes {path}: holds a {type(data).__name__}; {NOTES_HOLD}")
+        raise TrainError(f"--notes {path}: contains a {type(data).__name__}; {NOTES_FORMAT}")
     return configs.validate_as(CardNotes, data, where=f"--notes {path}")
 
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
-    """Start a process for each GPU, and hand its exit code on; they end with us, all of them."""
+    """Start one process per GPU and return the exit code; all of them end with this process."""
     config = args.out / scale.CONFIG_NAME
     text = scale.launcher_config(recipe, args.gpus)
     atomic.write_text(config, text, inside=args.out, error=TrainError)
     process = None
     try:
         with defer_signals():
-            # Not in our group: Ctrl-C is ours to hear, the launcher would print a traceback.
+            # A separate process group: on Ctrl-C the launcher would print a traceback.
             command = with_subreaper(scale.launch_command(config, sys.argv[2:]))
             process = subprocess.Popen(command, process_group=0)
         return wait_interruptibly(process)
@@ -132,14 +130,14 @@ def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
             process.wait()
 
 
-def _shown(outcome: TrainingOutcome) -> str:
-    mfu = "" if outcome.mfu is None else f", {100 * outcome.mfu:.1f} % of its peak (MFU)"
-    left_out = f", {outcome.n_bad} left out" if outcome.n_bad else ""
-    rows = f"{outcome.n_rows}{left_out}; {outcome.n_steps} steps, {outcome.n_tokens:,} tokens"
-    memory = f"{outcome.peak_mb:,} MB at most, {100 * outcome.waste:.1f} % padding"
+def _outcome_text(outcome: TrainingOutcome) -> str:
+    mfu = "" if outcome.mfu is None else f", {100 * outcome.mfu:.1f} % of peak FLOPS (MFU)"
+    skipped = f", {outcome.n_bad} skipped" if outcome.n_bad else ""
+    rows = f"{outcome.n_rows}{skipped}; {outcome.n_steps} steps, {outcome.n_tokens:,} tokens"
+    memory = f"{outcome.peak_mb:,} MB peak memory, {100 * outcome.waste:.1f} % padding"
     lines = (
         f"rows   {rows}",
-        f"loss   {outcome.first_loss:.4f} at first, {outcome.last_loss:.4f} at last",
+        f"loss   {outcome.first_loss:.4f} at the first step, {outcome.last_loss:.4f} at the last",
         f"speed  {outcome.tokens_per_s:,.0f} tokens/s on {outcome.device}{mfu}; {memory}",
         f"model  {outcome.folder}",
     )

@@ -1,7 +1,7 @@
-"""`evolcoder verify`: checks every row of a data set, and writes what is left and every verdict.
+"""`evolcoder verify`: checks every row of a data set; writes the kept rows and all verdicts.
 
-The folder is a run's: the same command goes on after an interruption, `inspect` shows a row with
-its verdicts, and `export` writes what was kept in any format.
+The result is a run folder: the same command resumes an interrupted verification, `inspect` shows a
+row with its verdicts, and `export` writes the kept rows in any format.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evolcoder.app import export, models, verify
 from evolcoder.cli import output, show
-from evolcoder.cli.cancellation import until_told
+from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
 from evolcoder.records import Check
@@ -34,29 +34,33 @@ FLAGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("data", help="a file in any format that `run` takes seeds in, or a Hub data set id")
-    add("--out", type=Path, metavar="DIR", help="folder of the result; an existing one is resumed")
-    add("--checks", metavar="NAME,...", help=f"of {', '.join(Check)} (runs)")
-    add("--model", metavar="SPEC", help=f"who writes tests: {models.SPEC_FORMS}")
-    add("--config", type=Path, metavar="FILE", help="a YAML file with the same keys as a run's")
-    add("--sandbox", choices=LEVELS, help="least protection under which programs run (strict)")
-    add("--workers", type=int, metavar="N", help="programs at a time (cores and one more)")
-    add("--max-usd", type=float, metavar="X", help="most money, by the price table")
-    add("--max-tokens", type=int, metavar="N", help="most tokens paid for")
-    add("--seed", type=int, metavar="N", help="root of all randomness")
-    add("--cache", metavar="FILE", help="completion cache that runs share")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="set any config key")
+    add("data", help="data set: a file in any seed format, or a Hub data set id")
+    add("--out", type=Path, metavar="DIR",
+        help="result folder; an existing verification is resumed")  # fmt: skip
+    add("--checks", metavar="NAME,...", help=f"checks to run: {', '.join(Check)} (default: runs)")
+    add("--model", metavar="SPEC", help=f"model that writes tests: {models.SPEC_FORMS}")
+    add("--config", type=Path, metavar="FILE",
+        help="YAML config file, with the same keys as for a run")  # fmt: skip
+    add("--sandbox", choices=LEVELS,
+        help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
+    add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
+    add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
+    add("--max-tokens", type=int, metavar="N", help="budget in paid tokens")
+    add("--seed", type=int, metavar="N", help="random seed")
+    add("--cache", metavar="FILE", help="completion cache, shared between runs")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="set a config key (repeatable)")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Verify a data set, or go on with it."""
+    """Verify a data set, or resume its verification."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     if verify.needs_model(config.verify) and not (args.model or args.config):
-        asking = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
-        raise ConfigError(f"--checks {asking}: a model writes these; name it with --model")
+        checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
+        raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
-    limit = until_told(verify.verify_rows(config, folder, workers=args.workers))
+    limit = run_cancellable(verify.verify_rows(config, folder, workers=args.workers))
     with RunStore.read(folder) as store:
         paths = [*export.write(store, config), verify.write_verdicts(store)]
         _show(store, paths, as_json=args.json)
@@ -69,17 +73,19 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     yield f"seeds.path={json.dumps(args.data)}"
     yield from ("budget.rounds=0", "verify.when=always", "verify.seeds=true")
     if args.checks is not None:
-        yield f"verify.checks={json.dumps(_known(args.checks.split(',')))}"
+        yield f"verify.checks={json.dumps(_known_checks(args.checks.split(',')))}"
     given = vars(args)
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"
 
 
-def _known(names: list[str]) -> list[str]:
+def _known_checks(names: list[str]) -> list[str]:
     for name in names:
         if name not in list(Check):
-            raise ConfigError(f"--checks {name}: known checks are {', '.join(Check)}")
+            raise ConfigError(
+                f"--checks {name}: unknown check; known checks are {', '.join(Check)}"
+            )
     return names
 
 
@@ -96,10 +102,10 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<20}{n:>8}")
     print()
-    for line in show.protection_lines(store):
+    for line in show.sandbox_lines(store):
         print(line)
     if note := pipeline.unjudged_note(store):
         print(f"note    {note}")
     for path in paths:
         print(f"written {path}")
-    print(f"look    evolcoder inspect {store.folder} ID")
+    print(f"next    evolcoder inspect {store.folder} ID")
