@@ -160,14 +160,8 @@ def _gb(mb: int) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
-<<<<<<< ours
-    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.SPEC_FORMS}")
-||||||| base
-    parser.add_argument("--model", metavar="SPEC", help=f"ask it for a word: {models.FORMS}")
-=======
->>>>>>> theirs
     parser.add_argument(
-        "--model", metavar="SPEC", help=f"model to test with a short request: {models.FORMS}"
+        "--model", metavar="SPEC", help=f"model to test with a short request: {models.SPEC_FORMS}"
     )
     parser.add_argument(
         "--sandbox",
