@@ -118,7 +118,10 @@ def rows(shared, name):
 
 
 def go_source(body):
-    used = ["testing", *(name for name in PACKAGES if f"{name.rpartition('/')[2]}." in body)]
+    used = [
+        "testing",
+        *(name for name in PACKAGES if re.search(rf"\b{name.rpartition('/')[2]}\.", body)),
+    ]
     imports = "".join(f'    "{name}"\n' for name in (*used, "github.com/stretchr/testify/assert"))
     return f"package main\n\nimport (\n{imports})\n\n{body}"
 
