@@ -203,7 +203,7 @@ def _sealed_text(result: BenchmarkResult) -> str:
     named = ", ".join(result.sealed[:MAX_SEALED_NAMED])
     more = ", …" if len(result.sealed) > MAX_SEALED_NAMED else ""
     n_sealed = len(result.sealed)
-    return f"{n_sealed} of {result.n_tested} tests in the candidate's process: {named}{more}"
+    return f"{n_sealed} of {result.n_tested} tests by seal: {named}{more}"
 
 
 def _row(title: str, score: Score) -> str:
