@@ -11,8 +11,10 @@ import pytest
 import evolcoder as ec
 import toys
 from evolcoder.bench import registry
+from evolcoder.config.load import load
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BenchError, ConfigError, EngineError
+from evolcoder.storage.run_store import CONFIG_NAME
 from small_bench import right, small_bench
 
 VERBS = ("evolve", "verify", "dedup", "decontaminate", "evaluate", "compare", "train")
@@ -143,6 +145,26 @@ def test_rows_keep_their_lineage_through_a_verification(evolved):
         assert (row.task, row.response) == (by_id[row.task.id].task, by_id[row.task.id].response)
         assert [verdict.check for verdict in row.verdicts] == [ec.Check.RUNS]
     assert found.layers
+
+
+def test_rows_of_a_file_keep_their_lineage_too(tmp_path, evolved):
+    """An export of our own is verified as the rows that it holds."""
+    (path,) = ec.export(evolved.rows(), tmp_path / "out", format="messages")
+    found = ec.verify(path)
+    assert {row.task.round for row in found.kept} == {0, 1}
+    assert {told(row) for row in found.kept} <= {told(row) for row in evolved.rows()}
+
+
+def test_a_config_file_decides_what_a_call_leaves_out(place):
+    """No default of a function stands before a value of the user's file."""
+    (place / "run.yaml").write_text(
+        "seed: 5\nseeds: {path: seeds.jsonl}\nbudget: {rounds: 0}\nverify: {checks: [runs, shape]}\n"
+    )
+    run = ec.evolve(config="run.yaml", model=toys.engine(), out="runs/c")
+    stored = load(run.folder / CONFIG_NAME)
+    assert (stored.seed, stored.budget.rounds, stored.seeds.path) == (5, 0, "seeds.jsonl")
+    found = ec.verify("seeds.jsonl", config="run.yaml")
+    assert {one.check for one in found.kept[0].verdicts} == {ec.Check.RUNS, ec.Check.SHAPE}
 
 
 def test_a_row_that_does_not_run_is_a_drop_with_its_number():

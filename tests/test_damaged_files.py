@@ -87,7 +87,7 @@ class Evaluation:
         with EvalStore.read(folder) as store:
             assert store.samples("small", "small/0")
             assert list(store.verdicts("small"))
-        eval_verb.compare_folders(folder, folder, as_json=True)
+        eval_verb.print_comparison(folder, folder, as_json=True)
 
 
 class Loop:

@@ -67,12 +67,10 @@ def read(rows: Rows) -> list[Row]:
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
-    from evolcoder.seeds.rows import row_of
-    from evolcoder.seeds.sources import rows_of
+    from evolcoder.seeds.rows import read_rows, row_of
 
     if _is_source(rows):
-        config = _config({"seeds.path": os.fspath(cast("str", rows))})
-        return [row_of(raw.value) for raw in rows_of(config.seeds)]
+        return list(read_rows(os.fspath(cast("str", rows))))
     values = cast("Iterable[object]", rows)
     return [value if isinstance(value, Row) else row_of(value) for value in values]
 
@@ -150,30 +148,32 @@ class Run:
 
 
 async def evolve_async(
-    seeds: Rows = "bundled",
+    seeds: "Rows | None" = None,
     *,
-    model: str | Engine = "qwen2.5-coder-0.5b",
+    model: str | Engine | None = None,
     responder: str | Engine | None = None,
     judge: str | Engine | None = None,
-    rounds: int = 3,
+    rounds: int | None = None,
     out: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     target: int | None = None,
     max_usd: float | None = None,
     max_tokens: int | None = None,
     max_hours: float | None = None,
-    seed: int = 0,
-    sandbox: Level = "strict",
+    seed: int | None = None,
+    sandbox: Level | None = None,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Run:
     """Evolve seeds into harder tasks with answers, in rounds (Code Evol-Instruct).
 
+    What is not given is as in `config`, a YAML file, or else as in `evolcoder run`: the bundled
+    seeds, a small local model, one round. `settings` sets any config key.
+
     `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
     `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
     one is resumed. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
-    (dollars), `max_tokens` and `max_hours` are budget limits. `config` is a YAML file; `settings`
-    sets any config key.
+    (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
 
     Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which. Raises UserError (wrong
     values or files), EngineError (a model failed permanently) or SandboxError.
@@ -201,7 +201,8 @@ async def evolve_async(
         "verify.sandbox": sandbox,
         **(settings or {}),
     }
-    overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
+    if seeds is not None:
+        overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
     loaded = _config(overrides, config)
     folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
     reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
@@ -228,20 +229,21 @@ class Verified:
 async def verify_async(
     rows: Rows,
     *,
-    checks: Sequence[str] = ("runs",),
+    checks: Sequence[str] | None = None,
     model: str | Engine | None = None,
     out: str | os.PathLike[str] | None = None,
-    sandbox: Level = "strict",
+    sandbox: Level | None = None,
     workers: int | None = None,
     max_usd: float | None = None,
     max_tokens: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Verified:
     """Check every row by running its answer in the sandbox.
 
-    `checks` are any of `runs`, `tests`, `bait`, `bound`, `difficulty` and `shape`; `tests` and
+    `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
+    `tests` and
     `difficulty` need a `model`, which writes tests and further answers. `out` is a run folder; an
     existing one is resumed. `workers` is the number of concurrent programs. `max_usd`,
     `max_tokens`, `config` and `settings` are as in `evolve`.
@@ -252,15 +254,11 @@ async def verify_async(
     'ran'
     """
     from evolcoder.app import verify as verification
-    from evolcoder.records import Check
 
-    for name in checks:
-        if name not in list(Check):
-            raise ConfigError(f"checks {name!r}: known checks: {', '.join(Check)}")
     engines = _Engines()
     overrides = {
         "evolver.model": engines.spec(model),
-        "verify.checks": list(checks),
+        "verify.checks": None if checks is None else list(checks),
         "verify.sandbox": sandbox,
         "budget.rounds": 0,
         "verify.when": "always",
@@ -270,11 +268,11 @@ async def verify_async(
         "seed": seed,
         **(settings or {}),
     }
-    originals = None if _is_source(rows) else read(rows)
+    originals = read(rows)
     with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
         folder = Path(out) if out is not None else Path(temporary, "verified")
         parent = Path(temporary) if out is None else folder.parent
-        overrides["seeds.path"] = _source(rows if originals is None else originals, parent)
+        overrides["seeds.path"] = _source(rows if _is_source(rows) else originals, parent)
         loaded = _config(overrides, config)
         if verification.needs_model(loaded.verify) and model is None and config is None:
             names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
@@ -289,12 +287,10 @@ async def verify_async(
 verify = blocking_twin(verify_async)
 
 
-def _verified(store: RunStore, originals: Sequence[Row] | None, stopped: str) -> Verified:
+def _verified(store: RunStore, originals: Sequence[Row], stopped: str) -> Verified:
     from evolcoder.storage.stats import protections
 
-    kept = list(store.rows())
-    if originals is not None:
-        kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in kept]
+    kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in store.rows()]
     drops = sorted(store.drops(), key=lambda drop: drop.ordinal)
     layers = protections(store).get("verify", ())
     return Verified(kept, drops, layers, stopped)
@@ -376,7 +372,7 @@ async def decontaminate_async(
     rows: Rows,
     *,
     against: Sequence[str] = ("humaneval+", "mbpp+"),
-    detectors: Sequence[str] | None = None,
+    detectors: Sequence[str] = ("ngrams", "substring", "neighbours", "execution"),
     judge: str | None = None,
     drop: Sequence[str] = ("any",),
     data_dir: str | os.PathLike[str] | None = None,
@@ -387,7 +383,7 @@ async def decontaminate_async(
     """Drop rows that contain benchmark problems, found by text, meaning and execution.
 
     `against` names benchmarks. `detectors` are any of `ngrams`, `substring`, `neighbours` and
-    `execution` (default: all). `judge` is the spec of a model that judges the nearest neighbours.
+    `execution`. `judge` is the spec of a model that judges the nearest neighbours.
     `drop` names the detectors whose hits drop a row. `data_dir` is a folder of benchmark files,
     downloaded by default. `workers` is the number of concurrent programs.
 
@@ -396,27 +392,24 @@ async def decontaminate_async(
 
     >>> ec.decontaminate(rows, against=["humaneval+", "mbpp+"]).hits[:3]   # doctest: +SKIP
     """
-    from evolcoder.app.detectors import DetectorOptions, find_leaks
-    from evolcoder.decontamination.hits import Detector, DropRule
+    from evolcoder.app.detectors import find_leaks, options_from_config
+    from evolcoder.decontamination.hits import Detector
 
-    names = set(Detector) - {Detector.JUDGE} if detectors is None else set(detectors)
-    for name in names:
-        if name not in set(Detector):
-            raise ConfigError(f"detectors {name!r}: known detectors: {', '.join(Detector)}")
-    for name in drop:
-        if name not in set(DropRule):
-            raise ConfigError(f"drop {name!r}: known rules: {', '.join(DropRule)}")
-    options = DetectorOptions(
-        tuple(against),
-        None if data_dir is None else Path(data_dir),
-        frozenset(map(Detector, names)) | ({Detector.JUDGE} if judge else frozenset()),
-        tuple(map(DropRule, drop)),
-        sandbox,
-        workers,
-        judge,
+    config = _config(
+        {
+            "clean.against": list(against),
+            "clean.detectors": list(detectors),
+            "clean.drop": list(drop),
+            "clean.data_dir": None if data_dir is None else os.fspath(data_dir),
+            "verify.sandbox": sandbox,
+            "seed": seed,
+        }
     )
+    options = replace(options_from_config(config), workers=workers, judge=judge)
+    if judge is not None:
+        options = replace(options, detectors=options.detectors | {Detector.JUDGE})
     originals = read(rows)
-    report = await find_leaks(originals, options, _config({"seed": seed}))
+    report = await find_leaks(originals, options, config)
     dropped = set(report.dropped)
     return Decontaminated(
         [row for row in originals if row.task.id not in dropped],
@@ -535,22 +528,17 @@ def compare(
     >>> ec.compare(a, b).p_value   # doctest: +SKIP
     0.031
     """
-    from evolcoder.bench.scores import compare as paired
+    from evolcoder.app.evaluate import compare_folders
     from evolcoder.errors import BenchError
-    from evolcoder.evaluation.results import outcomes_of
-    from evolcoder.evaluation.store import EvalStore
 
-    folders = [
+    before, after = (
         result.folder if isinstance(result, EvaluationResult) else Path(result)
         for result in (first, second)
-    ]
-    with EvalStore.read(folders[0]) as before, EvalStore.read(folders[1]) as after:
-        shared = [name for name in before.benches() if name in after.benches()]
-        if not shared or (bench is not None and bench not in shared):
-            what = f"the benchmark {bench}" if bench else "a benchmark"
-            raise BenchError(f"{folders[0]} and {folders[1]} do not have {what} in common")
-        name = bench or shared[0]
-        return paired(outcomes_of(before, name), outcomes_of(after, name), k=k)
+    )
+    found = compare_folders(before, after, k=k)
+    if bench is not None and bench not in found:
+        raise BenchError(f"{before} and {after} do not have the benchmark {bench} in common")
+    return found[bench or next(iter(found))]
 
 
 compare_async = async_twin(compare)

@@ -31,12 +31,13 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
+from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Sampling
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
-from evolcoder.evaluation.results import BenchmarkResult, result_of
+from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
 from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore
 from evolcoder.grading import benchmark_requirements
@@ -324,6 +325,21 @@ def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
         return line + (f", {progress.failures} without verdict" if progress.failures else "")
 
     return text
+
+
+def compare_folders(first: Path, second: Path, *, k: int = 1) -> dict[str, PairedComparison]:
+    """Compare two evaluations on every benchmark that both have verdicts for, by its name.
+
+    Raises BenchError if there is none.
+    """
+    with EvalStore.read(first) as before, EvalStore.read(second) as after:
+        shared = [name for name in before.benches() if name in after.benches()]
+        if not shared:
+            raise BenchError(f"{first} and {second} have no benchmark in common")
+        return {
+            name: compare(outcomes_of(before, name), outcomes_of(after, name), k=k)
+            for name in shared
+        }
 
 
 async def run_plan(

@@ -15,11 +15,11 @@ from evolcoder.app import evaluate, models
 from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import SampleFormat
-from evolcoder.bench.scores import PairedComparison, Score, compare
+from evolcoder.bench.scores import PairedComparison, Score
 from evolcoder.cli import output, self_check
 from evolcoder.cli.cancellation import run_cancellable
-from evolcoder.errors import BenchError, BudgetReached
-from evolcoder.evaluation.results import BenchmarkResult, GroupScore, outcomes_of
+from evolcoder.errors import BudgetReached
+from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
 
@@ -29,16 +29,9 @@ MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
 
 
-def compare_folders(first: Path, second: Path, *, as_json: bool) -> int:
+def print_comparison(first: Path, second: Path, *, as_json: bool) -> int:
     """Compare two evaluations on every benchmark that both have verdicts for."""
-    with EvalStore.read(first) as before, EvalStore.read(second) as after:
-        shared = [name for name in before.benches() if name in after.benches()]
-        if not shared:
-            raise BenchError(f"{first} and {second} have no benchmark in common")
-        found = {
-            name: compare(outcomes_of(before, name), outcomes_of(after, name), k=1)
-            for name in shared
-        }
+    found = evaluate.compare_folders(first, second)
     if as_json:
         output.print_json({name: asdict(one) for name, one in found.items()}, indent=1)
         return 0
@@ -122,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
     if args.check:
         return self_check.main(args)
     if args.compare:
-        return compare_folders(*args.compare, as_json=args.json)
+        return print_comparison(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
