@@ -24,7 +24,7 @@ LINEAGE = ("id", "root", "parent")
 
 def read_rows(path: str) -> Iterator[Row]:
     """Read a file or Hub data set, detecting the format of each row; raises SeedsError."""
-    return (row_of(source.value) for source in rows_of(SeedsConfig(path=path)))
+    return (placed.row for placed in read_placed_rows([path]))
 
 
 class PlacedRow(NamedTuple):
