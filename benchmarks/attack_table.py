@@ -6,10 +6,11 @@
 The numbers come from the tests, which run real attacks in the real sandbox. An attack is held if it
 gained nothing, and judged if it ended in a verdict and not in a failure of the sandbox. Attacks
 that a level cannot stop are listed in `tests/attacks/escapes.py` with the missing layer, and count
-as not held. `as a user` runs the tests in a user namespace, without root.
+as not held. `as a user` runs the tests as an ordinary user, without root.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -23,10 +24,10 @@ from xml.etree import ElementTree as ET
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER
-from evolcoder.sandbox.bubblewrap import find_bwrap
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "attacks.md"
+_DROP = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
 BEGIN, END = "<!-- attacks: begin -->", "<!-- attacks: end -->"
 KINDS = {
     "test_the_sandbox_holds_it": "out of the sandbox, or more than its share",
@@ -75,7 +76,7 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = args.root or _ran(Path(folder, "root.xml"), ())
-        user = args.user or _ran(Path(folder, "user.xml"), _as_user())
+        user = args.user or _ran(Path(folder, "user.xml"), _as_user(Path(folder)))
         runs = {"as root": _cells(root, {}), "as a user": _cells(user, UNHELD_AS_OUR_USER)}
     text = table(runs)
     print(text)
@@ -101,12 +102,21 @@ def table(runs: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
     return "\n".join(lines)
 
 
-def _as_user() -> tuple[str, ...]:
-    """Return a command prefix that runs a command in a user namespace, without root."""
-    bwrap = find_bwrap()
-    if bwrap is None:
-        sys.exit("bubblewrap is missing, which runs the tests as a user; install it")
-    return (bwrap, "--dev-bind", "/", "/", "--unshare-user", "--uid", "1000", "--gid", "1000")
+def _as_user(folder: Path) -> tuple[str, ...]:
+    """Return a command prefix that runs a command as an ordinary user, from root.
+
+    A user namespace will not do: there the user is root to the kernel, and may look at more.
+    """
+    if os.geteuid() != 0:
+        return ()
+    readable = subprocess.run([*_DROP, sys.executable, "-c", ""], check=False, capture_output=True)
+    if readable.returncode != 0:
+        sys.exit(
+            f"an ordinary user cannot run {sys.executable}: run `python -m pytest tests/attacks "
+            f"--junitxml=FILE` as a user, with a Python that everybody can read; give --user FILE"
+        )
+    folder.chmod(0o777)
+    return (*_DROP, "env", f"HOME={folder}", f"TMPDIR={folder}")
 
 
 def _ran(path: Path, before: Sequence[str]) -> Path:

@@ -24,7 +24,6 @@ UNHELD = {"processes": {
 """What weaker levels cannot hold, by level and row, with the layer that would."""
 UNHELD_AS_OUR_USER = {
     "our descriptors": Layer.PID,  # their numbers; what they stand for is refused
-    "the descriptors of the first process": Layer.PID,
 }
 """What the level `processes` cannot hold besides where programs run as our own user."""
 _TWICE = """
