@@ -20,7 +20,6 @@ SPLIT = {"cpp": 154, "go": 154, "java": 152, "js": 156, "rust": 155}
 """Minimum number of the 164 tests that are split."""
 WANTING = r"js-md5|\bRegex\b|\bmd5\b|\bMD5|\bRtnType\b"
 """Imports that programs need and the data set's rows lack."""
-PACKAGES = ["crypto/md5", "fmt", "math", "math/rand", "sort", "strconv", "strings", "time"]
 N_PARTS = 16
 """Number of test cases per language, so that each ends in time."""
 STRIDES = {"cpp": 5, "go": 5, "java": 5, "js": 1, "rust": 3}
@@ -117,12 +116,15 @@ def rows(shared, name):
         return list(map(json.loads, file))
 
 
-def go_source(body):
-    used = [
-        "testing",
-        *(name for name in PACKAGES if re.search(rf"\b{name.rpartition('/')[2]}\.", body)),
-    ]
-    imports = "".join(f'    "{name}"\n' for name in (*used, "github.com/stretchr/testify/assert"))
+def go_source(row, body):
+    """Packages are those that the row imports; Go rejects one that goes unused."""
+    imported = re.findall(r'"([\w./]+)"', row["import"] + row["test_setup"])
+    named = {
+        one
+        for one in imported
+        if re.search(rf"\b{one.rpartition('/')[2]}\.", body + row["test"])
+    }
+    imports = "".join(f'    "{one}"\n' for one in sorted(named | {"testing"}))
     return f"package main\n\nimport (\n{imports})\n\n{body}"
 
 
@@ -131,7 +133,7 @@ def programs(name, row):
     solutions = ("", row["canonical_solution"], row["buggy_solution"])
     if name == "go":
         body = re.sub(r"(?s)^\s*import\s*\(.*?\)\n", "", row["prompt"])
-        return [go_source(body + one) for one in solutions]
+        return [go_source(row, body + one) for one in solutions]
     wholes = [row["prompt"], *(row["declaration"] + one for one in solutions[1:])]
     return [re.sub(r"(?m)^use (?:rand|regex|md5)\b.*\n", "", one) for one in wholes]
 
