@@ -120,9 +120,7 @@ def go_source(row, body):
     """Packages are those that the row imports; Go rejects one that goes unused."""
     imported = re.findall(r'"([\w./]+)"', row["import"] + row["test_setup"])
     named = {
-        one
-        for one in imported
-        if re.search(rf"\b{one.rpartition('/')[2]}\.", body + row["test"])
+        one for one in imported if re.search(rf"\b{one.rpartition('/')[2]}\.", body + row["test"])
     }
     imports = "".join(f'    "{one}"\n' for one in sorted(named | {"testing"}))
     return f"package main\n\nimport (\n{imports})\n\n{body}"
