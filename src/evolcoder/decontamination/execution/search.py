@@ -199,14 +199,17 @@ class ExecutionSearch:
         return [*named, *(self._pairs(lines[0]) if lines else ())]
 
     def _pairs(self, line: bytes) -> Iterator[tuple[int, View]]:
-        """Parse the prefilter's result, which the function may have forged: only numbers."""
+        """Parse the prefilter's result, which the function may have forged.
+
+        Yields each valid pair once: a pair costs a run in the sandbox.
+        """
         try:
             result = json.loads(line) if len(line) <= MAX_RESULT_BYTES else None
         except (ValueError, RecursionError):
             return
         match result:
             case ["l", "value", ["l", *pairs]]:
-                yield from filter(None, map(self._pair, pairs))
+                yield from dict.fromkeys(filter(None, map(self._pair, pairs)))
 
     def _pair(self, pair: object) -> tuple[int, View] | None:
         match pair:
