@@ -8,13 +8,8 @@ they are first used, so that the command line answers at once.
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from evolcoder.api import (
-        Decontaminated,
-        Deduplicated,
-        EvaluationResult,
         Model,
-        Run,
         Sandbox,
-        Verified,
         compare,
         compare_async,
         decontaminate,
@@ -48,6 +43,13 @@ if TYPE_CHECKING:
         Task,
         Usage,
     )
+    from evolcoder.results import (
+        Decontaminated,
+        Deduplicated,
+        EvaluationResult,
+        Run,
+        Verified,
+    )
     from evolcoder.sandbox.base import Execution, Limits
     from evolcoder.storage.run_store import RunStore
 
@@ -55,13 +57,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "evolcoder.api": (
-        "Decontaminated",
-        "Deduplicated",
-        "EvaluationResult",
         "Model",
-        "Run",
         "Sandbox",
-        "Verified",
         "compare",
         "compare_async",
         "decontaminate",
@@ -95,6 +92,7 @@ _HOMES = {
         "Task",
         "Usage",
     ),
+    "evolcoder.results": ("Decontaminated", "Deduplicated", "EvaluationResult", "Run", "Verified"),
     "evolcoder.sandbox.base": ("Execution", "Limits"),
     "evolcoder.storage.run_store": ("RunStore",),
 }

@@ -32,21 +32,17 @@ from evolcoder.config.load import Config
 from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.ids import content_id
-from evolcoder.records import Drop, Row
+from evolcoder.records import Row
+from evolcoder.results import Decontaminated, Deduplicated, EvaluationResult, Run, Verified
 from evolcoder.sandbox.base import Execution, Limits, Program, Script
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import FunnelLine, funnel
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from evolcoder.bench.scores import Interval, PairedComparison, Score
+    from evolcoder.bench.scores import PairedComparison
     from evolcoder.config.schema import ExportFormat
-    from evolcoder.decontamination.hits import Hit
-    from evolcoder.decontamination.report import Report
-    from evolcoder.deduplication.find import Duplicate
-    from evolcoder.evaluation.results import BenchmarkResult
     from evolcoder.sandbox.pool import PoolSandbox
     from evolcoder.training.folder import TrainingOutcome
 
@@ -122,31 +118,6 @@ def export(
     return write.export(lambda _: kept, formats, Path(out), facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run folder."""
-
-    folder: Path
-    """The folder; the command line can read and resume it too."""
-    stopped: str = ""
-    """Message about the budget limit that stopped the run; empty if it is complete."""
-
-    def rows(self, *, seeds: bool = True) -> list[Row]:
-        """Read the training set, ordered by round and seed; without `seeds`, only evolved rows."""
-        with RunStore.read(self.folder) as store:
-            return list(store.rows(min_round=0 if seeds else 1))
-
-    def stats(self) -> list[FunnelLine]:
-        """Return for each stage and round the rows entered, kept, and dropped by reason."""
-        with RunStore.read(self.folder) as store:
-            return funnel(store)
-
-    def paid(self) -> dict[str, tuple[int, int, int]]:
-        """Return paid requests, prompt tokens and completion tokens by model."""
-        with RunStore.read(self.folder) as store:
-            return store.calls_by_model()
-
-
 async def evolve_async(
     seeds: "Rows | None" = None,
     *,
@@ -212,20 +183,6 @@ async def evolve_async(
 evolve = blocking_twin(evolve_async)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """The result of a verification; every checked row is in `kept` or has a drop."""
-
-    kept: list[Row]
-    """Rows that no check dropped, in input order, with findings in `Row.verdicts`."""
-    drops: list[Drop]
-    """One per dropped row: its input index in `ordinal`, reason and evidence."""
-    layers: tuple[str, ...]
-    """Sandbox isolation layers under which programs ran."""
-    stopped: str = ""
-    """Message about the budget limit that stopped it; empty if every row was checked."""
-
-
 async def verify_async(
     rows: Rows,
     *,
@@ -243,9 +200,8 @@ async def verify_async(
     """Check every row by running its answer in the sandbox.
 
     `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
-    `tests` and
-    `difficulty` need a `model`, which writes tests and further answers. `out` is a run folder; an
-    existing one is resumed. `workers` is the number of concurrent programs. `max_usd`,
+    `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
+    folder; an existing one is resumed. `workers` is the number of concurrent programs. `max_usd`,
     `max_tokens`, `config` and `settings` are as in `evolve`.
 
     Rows keep their lineage. Raises UserError, EngineError or SandboxError.
@@ -281,29 +237,10 @@ async def verify_async(
             loaded, folder, workers=workers, engines=engines.opened
         )
         with RunStore.read(folder) as store:
-            return _verified(store, originals, str(reached or ""))
+            return Verified.read(store, originals, str(reached or ""))
 
 
 verify = blocking_twin(verify_async)
-
-
-def _verified(store: RunStore, originals: Sequence[Row], stopped: str) -> Verified:
-    from evolcoder.storage.stats import protections
-
-    kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in store.rows()]
-    drops = sorted(store.drops(), key=lambda drop: drop.ordinal)
-    layers = protections(store).get("verify", ())
-    return Verified(kept, drops, layers, stopped)
-
-
-@dataclass(frozen=True, slots=True)
-class Deduplicated:
-    """The result of a deduplication: in = kept + dropped."""
-
-    kept: list[Row]
-    """Kept rows, in input order."""
-    dropped: "list[tuple[Row, Duplicate]]"
-    """Every other row, with the row that it duplicates and their similarity."""
 
 
 def dedup(
@@ -352,20 +289,6 @@ def dedup(
 
 
 dedup_async = async_twin(dedup)
-
-
-@dataclass(frozen=True, slots=True)
-class Decontaminated:
-    """The result of a decontamination: in = kept + dropped."""
-
-    kept: list[Row]
-    """Kept rows, in input order."""
-    dropped: list[Row]
-    """Rows with a hit of a detector in `drop`."""
-    hits: "list[Hit]"
-    """All hits, including those that drop no row: row id, benchmark, problem, detector, text."""
-    report: "Report"
-    """Counts by detector and benchmark; `evolcoder.decontamination.report` formats it."""
 
 
 async def decontaminate_async(
@@ -420,39 +343,6 @@ async def decontaminate_async(
 
 
 decontaminate = blocking_twin(decontaminate_async)
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
-    """The result of an evaluation on one or more benchmarks."""
-
-    folder: Path
-    """The evaluation's folder, with samples, verdicts and scores; the same call resumes it."""
-    results: "tuple[BenchmarkResult, ...]"
-    """Results by benchmark, in the order of the call."""
-    stopped: str = ""
-    """Message about the budget limit that stopped it; empty if it is complete."""
-
-    @property
-    def pass_at_1(self) -> float:
-        """pass@1 of the first benchmark, from 0 to 1; raises UserError if there is no score."""
-        return self.score().value
-
-    @property
-    def interval(self) -> "Interval":
-        """95 % interval of `pass_at_1` over problems, from 0 to 1."""
-        return self.score().interval
-
-    def score(self, bench: str | None = None, k: int = 1) -> "Score":
-        """Return pass@k of a benchmark (default: the first); raises UserError if there is none."""
-        for result in self.results:
-            if bench in {None, result.bench}:
-                for score in result.scores:
-                    if score.k == k:
-                        return score
-                raise UserError(f"{result.bench}: no pass@{k}: {result.withheld or 'not sampled'}")
-        evaluated = ", ".join(result.bench for result in self.results)
-        raise UserError(f"{bench} was not evaluated; evaluated benchmarks: {evaluated}")
 
 
 async def evaluate_async(
