@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# A process more than processors, since much of a suite about limits waits for them.
+# Two processes more than processors, since much of a suite about limits waits for them.
 PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder --durations=20
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
-GROUPS := attacks or e2e or gpu or published or toolchains or train
+GROUPS := attacks or e2e or gpu or levels or published or toolchains or train
 
 .PHONY: run test test-all check fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 clean help
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from groups import GROUPS
+from groups import GROUPS, repeats_below_strict
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 NO_DATA = "no shared data beside the checkout"
@@ -19,6 +19,12 @@ def pytest_configure():
         if signal.getsignal(one) is signal.SIG_IGN:
             is_int = one is signal.SIGINT
             signal.signal(one, signal.default_int_handler if is_int else signal.SIG_DFL)
+
+
+def pytest_itemcollected(item):
+    """Mark what repeats a test at a weaker level of the sandbox."""
+    if repeats_below_strict(item):
+        item.add_marker(pytest.mark.levels)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ Python: Bash, which is everywhere, and C.
 
 import pytest
 
-GROUPS = ("attacks", "e2e", "gpu", "published", "toolchains", "train")
+GROUPS = ("attacks", "e2e", "gpu", "levels", "published", "toolchains", "train")
 """The marks of what is left out; pyproject.toml says why each is."""
 FEW = frozenset({"bash", "sh", "c"})
 """Languages beside Python whose tests are always run, by our name and by MultiPL-E's."""
@@ -82,12 +82,26 @@ def by_promise(attacks):
     ]
 
 
-def first_quick(values):
-    """Parameters of a test, of which all but the first are of `attacks`."""
+def first_quick(values, mark=pytest.mark.attacks):
+    """Parameters of a test, of which all but the first are of a group, by default `attacks`."""
     return [
-        pytest.param(each, marks=pytest.mark.attacks if place else ())
-        for place, each in enumerate(values)
+        pytest.param(*_each(each), marks=mark if place else ()) for place, each in enumerate(values)
     ]
+
+
+def grouped(values, mark):
+    """Parameters of a test that are all of a group."""
+    return [pytest.param(*_each(each), marks=mark) for each in values]
+
+
+def repeats_below_strict(item):
+    """Whether a test repeats one that also runs at the level `strict`, with a control group."""
+    given = getattr(item, "callspec", None)
+    return given is not None and any(map(_is_below_strict, given.params.values()))
+
+
+def _is_below_strict(value):
+    return isinstance(value, str) and value in {"processes", "processes-group", "processes-none"}
 
 
 def in_cpp(rows):

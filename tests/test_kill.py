@@ -12,6 +12,7 @@ import pytest
 
 import toys
 from evolcoder.storage.run_store import RunStore
+from groups import first_quick
 from loopback import Loopback, in_thread
 
 LATENCY_S = 0.15
@@ -115,7 +116,7 @@ def starved_s(pid: int) -> float:
     return sum(int(stat.read_text().split()[1]) for stat in stats) / 1e9
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("told", first_quick([signal.SIGINT, signal.SIGTERM], pytest.mark.e2e))
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path, told):
     """SIGINT and SIGTERM end with 130 and one line that says how to go on; nothing is lost."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 60)

@@ -11,6 +11,7 @@ import yaml
 from evolcoder.errors import ConfigError, RunFolderError
 from evolcoder.exports.formats import FORMATS, LINEAGE
 from evolcoder.exports.write import PARQUET_ROWS, export
+from groups import first_quick
 from system_calls import limited_files
 
 ALL = list(FORMATS)
@@ -147,7 +148,7 @@ def test_rows_that_fail_halfway_leave_the_old_export(rows, facts, tmp_path, name
     assert digests(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", first_quick(ALL, pytest.mark.e2e))
 def test_memory_is_flat(seed_rows, facts, tmp_path, name):
     """Four times the rows need no more memory than two batches."""
 

@@ -15,6 +15,7 @@ from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.grading.problem_test import PROGRAM, ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.sandbox.base import Kind, Separation
+from groups import grouped
 
 PROMPT = "#include <assert.h>\nlong twice(long n) {\n"
 MAIN = "}\nint main() {\n    auto candidate = twice;\n"
@@ -117,6 +118,7 @@ def test_a_failed_serialisation_is_retried(cpp, box, controls):
     [
         (RIGHT, Kind.PASSED, None, (True, True)),
         (WRONG, Kind.FAILED, 1, (True, False)),
+        *grouped([
         ("    throw n;\n", Kind.ERROR, 0, ()),
         ("    if (n == 3) __builtin_abort();\n    return 4;\n", Kind.ERROR, 1, (True,)),
         ("    if (n == 3) __builtin_abort();\n    return 5;\n", Kind.FAILED, 0, (False,)),
@@ -126,6 +128,7 @@ def test_a_failed_serialisation_is_retried(cpp, box, controls):
         ("    atexit([] { _exit(3); });\n    return n + n;\n", Kind.ERROR, None, (True, True)),
         ('    if (write(3, "i64 4\\n", 6)) return n + n;\n', Kind.FAILED, 1, (True, False)),
         ('    if (n == 3) write(3, "i64 6\\ni64", 9);\n    return n + n;\n', Kind.FORGED, None, (True, True)),
+        ], pytest.mark.toolchains),
     ],
 )  # fmt: skip
 def test_every_ending_has_its_verdict(cpp, body, kind, check, outcomes):

@@ -60,6 +60,7 @@ def test_the_folder_is_a_model_that_loads(trained):
     assert not (out / "checkpoints").exists()
 
 
+@pytest.mark.train
 def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     """The first step's loss is what a plain forward pass over the same rows gives, in any parts."""
     ours = job(toy_base, tmp_path / "out", batch_rows=24, steps=1, micro_tokens=200)
@@ -81,6 +82,7 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     assert losses(tmp_path / "out") == pytest.approx([total / count], rel=1e-5)
 
 
+@pytest.mark.train
 def test_the_same_seed_gives_the_same_losses(trained, toy_base, tmp_path):
     """Losses repeat bit for bit; another seed changes the order of rows."""
     train(job(toy_base, tmp_path / "same"))
