@@ -30,6 +30,7 @@ from evolcoder.app.blocking import async_twin, blocking_twin
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
+from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.ids import content_id
 from evolcoder.records import Drop, Row
@@ -580,6 +581,7 @@ class Model:
         """The engine."""
         self.name = name
         """The model's name on the engine."""
+        self._judged = EvidenceEngine(engine)
 
     async def complete(
         self,
@@ -592,7 +594,7 @@ class Model:
     ) -> Completion:
         """Complete a prompt or a list of chat messages; raises EngineError or ModelError."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        role = Role(self.engine, self.name, Sampling(temperature, top_p, max_tokens))
+        role = Role(self._judged, self.name, Sampling(temperature, top_p, max_tokens))
         return await role.ask(messages, seed=seed)
 
 

@@ -21,6 +21,7 @@ from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
+from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -136,7 +137,8 @@ class ModelFactory:
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
+        judged = EvidenceEngine(metered)
+        engine = self._wrapped.setdefault(id(opened), CachedEngine(judged, self._cache))
         return Role(engine, opened.model, sampling, system)
 
 
