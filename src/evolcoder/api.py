@@ -37,7 +37,7 @@ from evolcoder.records import Drop, Row
 from evolcoder.sandbox.base import Execution, Limits, Program, Script
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import FunnelLine, funnel
+from evolcoder.storage.stats import FunnelLine, funnel, why_empty
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -142,6 +142,11 @@ class Run:
         with RunStore.read(self.folder) as store:
             return funnel(store)
 
+    def why_empty(self) -> str:
+        """Say why no row was kept, with the drops by reason; empty if one was."""
+        with RunStore.read(self.folder) as store:
+            return why_empty(store)
+
     def paid(self) -> dict[str, tuple[int, int, int]]:
         """Return paid requests, prompt tokens and completion tokens by model."""
         with RunStore.read(self.folder) as store:
@@ -163,6 +168,7 @@ async def evolve_async(
     max_hours: float | None = None,
     seed: int | None = None,
     sandbox: Level | None = None,
+    retry_rejected: bool = False,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Run:
@@ -175,8 +181,10 @@ async def evolve_async(
     `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
     one is resumed. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
     (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
+    `retry_rejected` asks again for rows that a model server rejected or failed at.
 
-    Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which. Raises UserError (wrong
+    Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which, and `Run.why_empty()`
+    says why it kept nothing. Raises UserError (wrong
     values or files), EngineError (a model failed permanently) or SandboxError.
 
     >>> run = ec.evolve("seeds.jsonl", model="http://localhost:8000/v1#qwen", rounds=2,
@@ -206,7 +214,10 @@ async def evolve_async(
         overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
     loaded = _config(overrides, config)
     folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
-    reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
+    heuristics = resolve(loaded.evolve)
+    reached = await evolve_run(
+        loaded, heuristics, folder, engines.opened, retry_rejected=retry_rejected
+    )
     return Run(folder, str(reached or ""))
 
 
