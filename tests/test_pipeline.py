@@ -1,6 +1,7 @@
 """The pipeline loses no record and does not depend on the order of completion."""
 
 import asyncio
+import dataclasses
 import importlib
 import random
 
@@ -8,7 +9,8 @@ import pytest
 
 import toys
 from evolcoder.engine.base import Completion, Role, Sampling
-from evolcoder.errors import BudgetReached, EngineError
+from evolcoder.engine.evidence import EvidenceEngine
+from evolcoder.errors import BudgetReached, EngineError, Fault
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Reason, Response, Stage, Task
@@ -217,13 +219,21 @@ def test_a_target_out_of_reach_stops_at_the_bound_on_candidates(tmp_path):
         assert len(list(store.drops())) == 50
 
 
-def test_a_server_that_rejects_everything_stops_the_run(tmp_path):
-    """One rejected record is dropped; twenty in a row raise EngineError."""
+@pytest.mark.parametrize("n", [1, 60])
+def test_a_server_that_rejects_everything_stops_the_run_without_a_drop(tmp_path, n):
+    """Nothing is stored, so that the same command goes on when the set-up is mended."""
     no = EngineError("unsupported parameter", asked="scripted", retryable=False)
     config = toys.config(budget={"rounds": 1})
-    with open_store(tmp_path / "run", config, 60) as store:
-        with pytest.raises(EngineError, match="20 requests in a row were rejected"):
-            go(store, config, role=Wayward(fail_after=0, error=no).role())
+    with open_store(tmp_path / "run", config, n) as store:
+        role = Wayward(fail_after=0, error=no).role()
+        role = dataclasses.replace(role, engine=EvidenceEngine(role.engine))
+        with pytest.raises(EngineError, match="run the same command again") as caught:
+            go(store, config, role=role)
+        assert caught.value.fault is Fault.SETUP
+        store.db.flush()
+        assert list(store.drops()) == []
+        go(store, config)
+        assert all(line.waiting == 0 for line in funnel(store))
 
 
 def test_a_rejected_record_is_dropped_and_the_others_continue(tmp_path):

@@ -30,6 +30,7 @@ from evolcoder.app.blocking import async_twin, blocking_twin
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
+from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.ids import content_id
 from evolcoder.records import Row
@@ -133,6 +134,7 @@ async def evolve_async(
     max_hours: float | None = None,
     seed: int | None = None,
     sandbox: Level | None = None,
+    retry_rejected: bool = False,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Run:
@@ -145,8 +147,10 @@ async def evolve_async(
     `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
     one is resumed. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
     (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
+    `retry_rejected` asks again for rows that a model server rejected or failed at.
 
-    Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which. Raises UserError (wrong
+    Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which, and `Run.why_empty()`
+    says why it kept nothing. Raises UserError (wrong
     values or files), EngineError (a model failed permanently) or SandboxError.
 
     >>> run = ec.evolve("seeds.jsonl", model="http://localhost:8000/v1#qwen", rounds=2,
@@ -176,7 +180,10 @@ async def evolve_async(
         overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
     loaded = _config(overrides, config)
     folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
-    reached = await evolve_run(loaded, resolve(loaded.evolve), folder, engines.opened)
+    heuristics = resolve(loaded.evolve)
+    reached = await evolve_run(
+        loaded, heuristics, folder, engines.opened, retry_rejected=retry_rejected
+    )
     return Run(folder, str(reached or ""))
 
 
@@ -470,6 +477,7 @@ class Model:
         """The engine."""
         self.name = name
         """The model's name on the engine."""
+        self._judged = EvidenceEngine(engine)
 
     async def complete(
         self,
@@ -482,7 +490,7 @@ class Model:
     ) -> Completion:
         """Complete a prompt or a list of chat messages; raises EngineError or ModelError."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        role = Role(self.engine, self.name, Sampling(temperature, top_p, max_tokens))
+        role = Role(self._judged, self.name, Sampling(temperature, top_p, max_tokens))
         return await role.ask(messages, seed=seed)
 
 

@@ -11,7 +11,7 @@
     |   `-- SandboxRefusedError  this machine cannot provide the requested protection
     |-- BudgetReached         a limit set by the user: exit 3, resumable
     |-- StepFailed            a step of a loop, or a server that it needs, failed: resumable
-    |-- EngineError           one request failed, permanently or after the last retry
+    |-- EngineError           one request failed; its `fault` says whose fault that is
     |-- SandboxError          the sandbox itself failed; says nothing about the program
     |-- UnjudgedError         judging one answer failed; other answers are unaffected
     `-- StoreError            a database could not be read or written
@@ -26,6 +26,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
+from enum import StrEnum
 
 
 class EvolcoderError(Exception):
@@ -84,19 +85,49 @@ class UnjudgedError(EvolcoderError):
     """Judging one answer failed. Raised only by `sample_errors.judging`."""
 
 
+class Fault(StrEnum):
+    """Whose fault a failed request is, which decides how a command goes on."""
+
+    SETUP = "set-up"
+    """The user's set-up: no request can succeed until it is mended, so the command stops."""
+    MOMENT = "moment"
+    """The server's moment: it may succeed later; after the last retry the command stops."""
+    REQUEST = "request"
+    """This request: its row is dropped, and the others go on."""
+
+
 class EngineError(EvolcoderError):
     """One request failed.
 
-    `asked` names the model and server, `got` is the response (shortened), and `retryable` says
-    whether the same request may succeed later. A request that is not retryable was rejected for
-    its content; other requests may still succeed.
+    `asked` names the model and server, `got` is the server's words (shortened). `retryable` says
+    whether the same request may succeed later, by itself (MOMENT) or once the user has mended the
+    set-up (SETUP); if not, only this request is at fault.
     """
 
-    def __init__(self, message: str, *, asked: str, got: str = "", retryable: bool) -> None:
+    def __init__(  # noqa: PLR0913 - what is known of a failure
+        self,
+        message: str,
+        *,
+        asked: str,
+        got: str = "",
+        retryable: bool,
+        fault: Fault | None = None,
+        rejected: bool = True,
+        hint: Fault | None = None,
+        advice: str = "",
+    ) -> None:
         super().__init__(f"{message} (asked {asked}{f'; got {got}' if got else ''})")
+        self.message = message
         self.asked = asked
         self.got = got
         self.retryable = retryable
+        self.fault = fault or (Fault.MOMENT if retryable else Fault.REQUEST)
+        self.rejected = rejected
+        """Whether the server refused the request, rather than failed at it."""
+        self.hint = hint
+        """Whose fault the server's words name; None if they name none."""
+        self.advice = advice
+        """What is wrong and what to do if the set-up is at fault; may be empty."""
 
 
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError, UnjudgedError
+from evolcoder.errors import BudgetReached, UnjudgedError
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.respond import respond
@@ -31,8 +31,6 @@ from evolcoder.verification.pipeline import RowCheck, Verifier
 
 MAX_ROUNDS = 100
 """Most rounds of a run with a target."""
-MAX_CONSECUTIVE_REJECTIONS = 20
-"""Stops the run: that many rejected requests in a row mean that the server rejects all."""
 CANDIDATES_PER_TARGET = 4
 """Default of `budget.max_candidates` per row of the target."""
 
@@ -91,7 +89,6 @@ class Pipeline:
         self._in_flight = in_flight
         self._verifier = Verifier(store, checks, config.verify.drop)
         self._limit: BudgetReached | None = None
-        self._consecutive_rejections = 0
 
     async def run(self) -> None:
         """Run all rounds; raises BudgetReached if a limit ends them early."""
@@ -250,23 +247,6 @@ class Pipeline:
         self._store.add(record, unverified=True)
         if isinstance(record, Drop):
             self.tally.drops[record.reason] += 1
-            self._count_rejection(record)
-            return
-        self._consecutive_rejections = 0
-
-    def _count_rejection(self, drop: Drop) -> None:
-        """Raise EngineError if the server rejects every request: the records are not at fault."""
-        if drop.reason is not Reason.REJECTED:
-            self._consecutive_rejections = 0
-            return
-        self._consecutive_rejections += 1
-        if self._consecutive_rejections >= MAX_CONSECUTIVE_REJECTIONS:
-            raise EngineError(
-                f"{self._consecutive_rejections} requests in a row were rejected",
-                asked=self._models.evolver.identity,
-                got=drop.detail,
-                retryable=False,
-            )
 
     def _target_met(self) -> bool:
         target = self._config.budget.target

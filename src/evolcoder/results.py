@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from evolcoder.errors import UserError
 from evolcoder.records import Drop, Row
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import FunnelLine, funnel, protections
+from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
 
 if TYPE_CHECKING:
     from evolcoder.bench.scores import Interval, Score
@@ -36,6 +36,11 @@ class Run:
         """Return for each stage and round the rows entered, kept, and dropped by reason."""
         with RunStore.read(self.folder) as store:
             return funnel(store)
+
+    def why_empty(self) -> str:
+        """Say why no row was kept, with the drops by reason; empty if one was."""
+        with RunStore.read(self.folder) as store:
+            return why_empty(store)
 
     def paid(self) -> dict[str, tuple[int, int, int]]:
         """Return paid requests, prompt tokens and completion tokens by model."""

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from evolcoder.app.servers import ModelServers
-from evolcoder.engine.http_errors import classify_model_list
+from evolcoder.engine.http_errors import unlisted_names
 from evolcoder.engine.transport import HttpAnswer
 from evolcoder.errors import StepFailed
 from evolcoder.experiment.config import ServeConfig
@@ -107,7 +107,7 @@ def said_by(served):
     """Return the weights that a server says it has, once it may be asked under the spec's name."""
     url, _, name = served.spec.partition("#")
     body = urllib.request.urlopen(f"{url}/models").read()
-    assert classify_model_list(HttpAnswer(200, body, "", None), model=name) is None
+    assert not unlisted_names(HttpAnswer(200, body), name)
     return json.loads(body)["data"][0]["root"]
 
 

@@ -131,7 +131,7 @@ async def test_a_failure_is_shared_and_not_stored(cache):
 
 
 async def test_a_waiting_request_is_answered_if_the_first_is_cancelled(cache):
-    """If the sending request is cancelled, a waiting one sends it instead."""
+    """The request in flight is finished, and not sent again."""
     inner = Counting()
     inner.go.clear()
     engine = CachedEngine(inner, cache)
@@ -140,8 +140,54 @@ async def test_a_waiting_request_is_answered_if_the_first_is_cancelled(cache):
     first.cancel()
     await asyncio.wait([first])
     inner.go.set()
-    assert {answer.text for answer in await asyncio.gather(*others)} == {"answer 2"}
+    assert {answer.text for answer in await asyncio.gather(*others)} == {"answer 1"}
     assert first.cancelled()
+
+
+async def test_what_is_in_flight_when_its_callers_are_cancelled_is_cached(cache):
+    """`drain` waits for it."""
+    inner = Counting()
+    inner.go.clear()
+    engine = CachedEngine(inner, cache)
+    caller = asyncio.create_task(engine.complete(ASK))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    asyncio.get_running_loop().call_later(0.01, inner.go.set)
+    await engine.drain(60)
+    assert engine.n_in_flight == 0
+    assert (await engine.complete(ASK)).text == "answer 1"
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 0.01])
+async def test_draining_is_bounded(cache, grace_s):
+    """What does not finish is cancelled, and asked again the next time."""
+    inner = Counting()
+    inner.go.clear()
+    engine = CachedEngine(inner, cache)
+    caller = asyncio.create_task(engine.complete(ASK))
+    await asyncio.sleep(0)
+    await engine.drain(grace_s)
+    assert (engine.n_in_flight, caller.cancelling()) == (0, 0)
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    inner.go.set()
+    assert (await engine.complete(ASK)).text == "answer 2"
+
+
+async def test_an_interrupted_drain_cancels_what_is_in_flight(cache):
+    """Ctrl-C while a failed command waits ends it at once."""
+    inner = Counting()
+    inner.go.clear()
+    engine = CachedEngine(inner, cache)
+    caller = asyncio.create_task(engine.complete(ASK))
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(engine.drain(60))
+    await asyncio.sleep(0)
+    draining.cancel()
+    await asyncio.wait([draining, caller], timeout=5)
+    assert draining.cancelled()
+    assert engine.n_in_flight == 0
 
 
 async def test_cancelling_a_waiting_request_does_not_cancel_the_first(cache):

@@ -191,9 +191,10 @@ def test_an_error_body_is_read_in_every_known_form(body, message):
 
 
 def test_an_error_page_is_shortened_to_one_line():
-    """A proxy's HTML page is truncated."""
-    message = openai_schema.parse_error(b"<html>\n<h1>502</h1>\n" + b"x" * 10_000).message
-    assert message.startswith("<html> <h1>502</h1> xxx")
+    """A proxy's HTML page is its visible text, truncated."""
+    page = b"<html><style>p {}</style>\n<h1>502</h1>\n<script>let a</script>" + b"x" * 10_000
+    message = openai_schema.parse_error(page).message
+    assert message.startswith("502 xxx")
     assert len(message) <= openai_schema.MAX_MESSAGE_CHARS
 
 

@@ -1,12 +1,15 @@
-"""The check before a run: server reachable, key accepted, model available."""
+"""The check before a run: server reachable, key accepted; the list of models is a hint."""
 
 import asyncio
+import json
+import re
 
 import pytest
 
 from evolcoder.config.load import TrafficConfig
+from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.openai import PROBE_TRIES, OpenAIEngine
-from evolcoder.errors import ModelError
+from evolcoder.errors import EngineError, ModelError
 from loopback import Loopback, raw, status
 
 pytestmark = pytest.mark.virtual_time
@@ -14,6 +17,14 @@ pytestmark = pytest.mark.virtual_time
 
 def engine_for(server, *, key=None):
     return OpenAIEngine(server.base_url, api_key=key, traffic=TrafficConfig())
+
+
+def ask(model):
+    return Request(model, (Message("user", "hello"),), Sampling(1.0, 0.9, 50), 7)
+
+
+def names(*listed):
+    return raw(json.dumps({"data": [{"id": name} for name in listed]}).encode())
 
 
 def now():
@@ -37,32 +48,54 @@ async def test_probe_accepts_a_model_that_the_server_lists():
         (tuple("abcdefg"), "zzz", "it has a, b, c, d, e and 2 more"),
     ],
 )
-async def test_probe_names_the_models_that_there_are(models, wanted, advice):
-    """The nearest name, or else the first five."""
+async def test_a_name_that_is_not_listed_is_asked_once(models, wanted, advice):
+    """The chat call decides; its error names the nearest listed model, or else the first five."""
     async with Loopback(models=models) as server:
         engine = engine_for(server)
-        with pytest.raises(ModelError, match=advice) as caught:
-            await engine.probe(wanted)
+        await engine.probe(wanted)
+        with pytest.raises(EngineError, match=wanted) as caught:
+            await engine.complete(ask(wanted))
         await engine.aclose()
-    assert str(caught.value).startswith(f"{server.base_url} has no model '{wanted}'")
+    assert re.search(advice, caught.value.advice)
+    assert f"does not list {wanted!r}" in caught.value.advice
+    assert server.n_calls == 1
 
 
 @pytest.mark.parametrize(
     ("listed", "wanted"),
-    [("models/gemini-flash", "gemini-flash"), ("llama3:latest", "llama3"), ("*", "any-name")],
+    [
+        ("models/gemini-flash", "gemini-flash"),
+        ("llama3:latest", "llama3"),
+        ("*", "any-name"),
+        ("openai/*", "openai/gpt-4o"),
+        ("openai/gpt-4o-mini", "openai/gpt-4o-mini:nitro"),
+        ("deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-V3:fastest"),
+        ("gpt-4o-2024-08-06", "my-deployment"),
+    ],
 )
-async def test_probe_knows_how_servers_decorate_names(listed, wanted):
-    """Gemini and Ollama accept the bare name too."""
-    async with Loopback(models=(listed,)) as server:
+async def test_a_name_that_the_server_takes_is_answered_whether_it_is_listed_or_not(listed, wanted):
+    """The first request to an unlisted name is sent alone, the others at once."""
+    async with Loopback(models=(listed, wanted), latency_s=1, listing=names(listed)) as server:
         engine = engine_for(server)
         await engine.probe(wanted)
+        await asyncio.gather(*(engine.complete(ask(wanted)) for _ in range(5)))
         await engine.aclose()
+    in_first_second = sum(call.received < 1 for call in server.calls)
+    assert in_first_second == (5 if listed.endswith(("*", ":latest", "flash")) else 1)
 
 
 @pytest.mark.parametrize(
     "listing",
-    [status(404), status(405), status(429), raw(b"hello"), raw(b"{}"), raw(b'{"data": []}')],
-    ids=["404", "405", "429", "no JSON", "no list", "an empty list"],
+    [
+        status(403, "Missing scopes: api.model.read"),
+        status(404),
+        status(405),
+        status(429),
+        raw(b"hello"),
+        raw(b"{}"),
+        raw(b'{"data": []}'),
+    ],
+    ids=["403", "404", "405", "429", "no JSON", "no list", "an empty list"],
 )
 async def test_probe_accepts_a_server_without_a_model_list(listing):
     """Not every server has a model list."""

@@ -14,6 +14,7 @@ from evolcoder.engine.retry import (
     RetryClass,
     RetryState,
     retry_after_s,
+    server_wait_s,
 )
 
 
@@ -91,6 +92,12 @@ def test_the_wait_is_never_shorter_than_the_server_asks_for():
         ("0.5", 0.5),
         ("-1", 0.0),
         ("999999", MAX_RETRY_AFTER_S),
+        ("1s", 1.0),
+        ("6m0s", MAX_RETRY_AFTER_S),
+        ("20ms", 0.02),
+        ("1m30.5s", 90.5),
+        ("7s ", 7.0),
+        ("1s1", 0.0),
         ("soon", 0.0),
         ("nan", 0.0),
         ("inf", 0.0),
@@ -110,3 +117,79 @@ def test_retry_after_may_be_a_date():
     """A date is converted to seconds from now."""
     moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60)
     assert 55 < retry_after_s(email.utils.format_datetime(moment, usegmt=True)) <= 60
+
+
+def soon(seconds):
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).timestamp()
+
+
+LIMITS = {
+    "milliseconds": ({"retry-after-ms": "1500"}, 1.5),
+    "milliseconds come first": ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+    "Retry-After before resets": ({"retry-after": "2", "x-ratelimit-reset-requests": "9s"}, 2.0),
+    "OpenAI, requests used up": (
+        {
+            "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "8.64s",
+            "x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "20ms",
+        },
+        8.64,
+    ),
+    "OpenAI, too few tokens left": (
+        {
+            "x-ratelimit-remaining-requests": "99", "x-ratelimit-reset-requests": "1m0s",
+            "x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "6s",
+        },
+        6.0,
+    ),
+    "both used up": (
+        {
+            "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "3s",
+            "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "5s",
+        },
+        5.0,
+    ),
+    "IETF draft": ({"ratelimit-remaining": "0", "ratelimit-reset": "11"}, 11.0),
+    "reset after": ({"x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "4"}, 4.0),
+    "nothing to read": ({"x-ratelimit-reset-requests": "?", "x-ratelimit-limit": "3"}, 0.0),
+    "no header": ({}, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "seconds"), LIMITS.values(), ids=LIMITS)
+def test_rate_limit_headers_say_how_long_to_wait(headers, seconds):
+    """The limits that are used up count; a server may name any of them."""
+    assert server_wait_s(headers) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("form", ["seconds", "milliseconds", "date"])
+def test_a_reset_may_be_a_moment(form):
+    """Seconds or milliseconds of the epoch, as OpenRouter sends; a date, as Anthropic does."""
+    at = soon(30)
+    value = {
+        "seconds": str(int(at)),
+        "milliseconds": str(int(at * 1000)),
+        "date": dt.datetime.fromtimestamp(at, dt.UTC).isoformat().replace("+00:00", "Z"),
+    }[form]
+    assert 27 < server_wait_s({"x-ratelimit-remaining": "0", "x-ratelimit-reset": value}) <= 30
+    named = {
+        "anthropic-ratelimit-tokens-remaining": "0",
+        "anthropic-ratelimit-tokens-reset": value,
+    }
+    assert 27 < server_wait_s(named) <= 30
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Limit 3, Used 3. Please try again in 1.5s. Visit your account.", 1.5),
+        ("Please try again in 20ms.", 0.02),
+        ("Please retry in 34.2s", 34.2),
+        ("retry after 7 seconds", 7.0),
+        ("try again in a while", 0.0),
+        ("try again in " + "1" * 280 + "x", 0.0),
+    ],
+)
+def test_a_delay_in_the_message_counts_if_no_header_has_one(message, seconds):
+    """As OpenAI, Groq and Gemini write it."""
+    assert server_wait_s({}, message) == pytest.approx(seconds)
+    assert server_wait_s({"retry-after": "3"}, message) == 3.0

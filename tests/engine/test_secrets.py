@@ -81,8 +81,9 @@ async def test_a_probe_does_not_show_the_key():
     for server in (Loopback(models=(KEY,)), Loopback(key="another")):
         async with server:
             engine = OpenAIEngine(server.base_url, api_key=KEY, traffic=TrafficConfig())
-            with pytest.raises(ModelError) as caught:
+            with pytest.raises(EvolcoderError) as caught:
                 await engine.probe("toy")
+                await engine.complete(ASK)
             await engine.aclose()
         assert [part for part in PARTS if part in "\n".join(all_of(caught.value))] == []
 

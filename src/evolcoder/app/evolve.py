@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from evolcoder.app import models, provenance, verify
 from evolcoder.app.models import Engines
-from evolcoder.app.progress import show_progress
-from evolcoder.config.load import CleanConfig, Config
+from evolcoder.app.progress import print_note, show_progress
+from evolcoder.config.load import CleanConfig, Config, ModelConfig
+from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, UserError
 from evolcoder.evolution.heuristics import Heuristic
-from evolcoder.pipeline import Pipeline
-from evolcoder.records import Response
+from evolcoder.pipeline import Pipeline, RoleModels
+from evolcoder.records import Response, Stage
 from evolcoder.seeds.read import Seeds, read_seeds
+from evolcoder.storage import pending
 from evolcoder.storage.run_store import DB_NAME, RunStore
-from evolcoder.storage.stats import SEEDS_META
+from evolcoder.storage.stats import ASKED_META, SEEDS_META
+from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
@@ -33,12 +36,16 @@ async def evolve_run(
     heuristics: tuple[Heuristic, ...],
     folder: Path,
     engines: Engines | None = None,
+    *,
+    retry_rejected: bool = False,
 ) -> BudgetReached | None:
     """Run all rounds and clean the rows; return the budget limit that stopped it early, if any.
 
     `folder` is created, or resumed if it holds a run. `engines` are open models by their spec in
-    the config; they stay open. Raises UserError for wrong config or input, EngineError and
-    SandboxError for failures of models and sandbox.
+    the config; they stay open. With `retry_rejected`, rows that a server rejected or failed at are
+    asked again; if the server, the model or its parameters changed, they are in any case. Raises
+    UserError for wrong config or input, EngineError and SandboxError for failures of models and
+    sandbox.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
@@ -54,6 +61,7 @@ async def evolve_run(
         factory = models.ModelFactory(config, budget, prices, stack)
         roles = models.bind_roles(config, opened, factory)
         provenance.record(store, config, heuristics, roles)
+        _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
         verifier_models = _verifier_models(config, opened, factory)
         pipeline = Pipeline(
@@ -74,6 +82,35 @@ async def evolve_run(
             store, config.clean, seed=config.seed, embedder=embedder, leak_detector=leak_detector
         )
         return limit
+
+
+def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool) -> None:
+    """Reopen the drops by servers of each stage whose models, servers or parameters changed."""
+    evolve = [_asked(config.evolver, config.evolver.model, roles.evolver)]
+    if roles.judge is not None:
+        evolve.append(_asked(config.judge, config.judge.model, roles.judge))
+    respond = [
+        _asked(config.responder, config.responder.model or config.evolver.model, roles.responder)
+    ]
+    asked = {Stage.EVOLVE.value: evolve, Stage.RESPOND.value: respond}
+    makers = {Stage.EVOLVE: roles.evolver.identity, Stage.RESPOND: roles.responder.identity}
+    known = store.meta(ASKED_META)
+    n = 0
+    for stage, maker in makers.items():
+        if known is None:  # a new run, or one of an earlier version
+            n += pending.reopen_asked(store, stage, unless_made_by=None if always else maker)
+        elif always or known.get(stage) != asked[stage]:
+            n += pending.reopen_asked(store, stage, unless_made_by=None)
+    if n:
+        store.add_event("reopened", f"{n} drops by model servers")
+        print_note(f"asking again for {n} rows that a model server rejected or failed at")
+    store.set_meta(ASKED_META, asked)
+
+
+def _asked(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
+    """Return what a stage asks: the server, the model, and its parameters."""
+    parameters = section.model_dump(mode="json", exclude={"model"})
+    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
 
 
 def _embedder(config: CleanConfig) -> "Embedder | None":

@@ -6,6 +6,7 @@ The only place that chooses an `Engine` implementation for a model spec.
 ...     opened = await open_models(config, stack)
 """
 
+import asyncio
 import difflib
 import os
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app.progress import Download
+from evolcoder.app.progress import Download, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
-from evolcoder.engine.cache import CachedEngine, CompletionCache
+from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
+from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -120,7 +122,8 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
 class ModelFactory:
     """Binds models to roles, behind the shared completion cache and the budget.
 
-    The exit stack commits and closes the cache before it closes the models.
+    The exit stack finishes the requests in flight into the cache, closes it, and then closes the
+    models.
     """
 
     def __init__(
@@ -129,15 +132,32 @@ class ModelFactory:
         path = Path(config.cache or registry.cache_file("completions.db"))
         self._cache = CompletionCache(path)
         stack.callback(self._cache.close)
+        stack.push_async_exit(self._drain)
+        self._grace_s = min(GRACE_S, config.traffic.timeout_s)
         self._budget = budget
         self._prices = prices
-        self._wrapped: dict[int, Engine] = {}
+        self._wrapped: dict[int, CachedEngine] = {}
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
+        judged = EvidenceEngine(metered)
+        engine = self._wrapped.setdefault(id(opened), CachedEngine(judged, self._cache))
         return Role(engine, opened.model, sampling, system)
+
+    async def _drain(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        """Finish the requests in flight if the command fails; cancel them if it is interrupted."""
+        is_interrupted = error is not None and not isinstance(error, Exception)
+        engines = self._wrapped.values()
+        n = sum(engine.n_in_flight for engine in engines)
+        if n and not is_interrupted:
+            print_note(
+                f"finishing {n} requests in flight into the cache (up to {self._grace_s:g} s)"
+            )
+        grace_s = 0.0 if is_interrupted else self._grace_s
+        await asyncio.gather(*(engine.drain(grace_s) for engine in engines))
 
 
 def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) -> Role:

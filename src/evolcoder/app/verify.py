@@ -26,7 +26,7 @@ from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
 from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.seeds.read import read_seeds
-from evolcoder.storage import atomic
+from evolcoder.storage import atomic, pending
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
@@ -222,11 +222,13 @@ async def verify_rows(
     *,
     workers: int | None = None,
     engines: models.Engines | None = None,
+    retry_rejected: bool = False,
 ) -> BudgetReached | None:
     """Verify every row of the config's data set; return the budget limit that stopped it, if any.
 
     `folder` is created as a run folder, or resumed if it holds one. `engines` are open models by
-    their spec in the config; they stay open.
+    their spec in the config; they stay open. With `retry_rejected`, rows are checked again whose
+    checks a model server rejected or failed at.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
@@ -239,6 +241,8 @@ async def verify_rows(
             store.add_seeds(drop_unanswered(seeds), unverified=True)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
+        if retry_rejected:
+            pending.reopen_unverified(store)
         verifier_models = _verifier_models(config, store, opened, stack)
         checks = make_checks(config, handle, languages, verifier_models)
         verifier = Verifier(store, checks, config.verify.drop)

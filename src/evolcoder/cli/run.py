@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sandbox", choices=LEVELS, help="minimum sandbox isolation; fail if unavailable")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip
+    add("--retry-rejected", action="store_true",
+        help="ask again for rows that a model server rejected or failed at")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 
@@ -77,15 +79,17 @@ def main(args: argparse.Namespace) -> int:
         _show_estimate(estimate.estimate(config, heuristics, rates), rates, as_json=args.json)
         return 0
     _reduce_garbage_collection()
-    limit = run_cancellable(evolve_run(config, heuristics, folder))
+    again = args.retry_rejected
+    limit = run_cancellable(evolve_run(config, heuristics, folder, retry_rejected=again))
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.print_run(store, paths, target=config.budget.target, as_json=args.json)
-        if note := pipeline.unjudged_note(store):
+        for note in filter(None, (pipeline.unjudged_note(store), pipeline.unasked_note(store))):
             print(f"evolcoder: {note}", file=sys.stderr)
+        nothing = show.print_why_empty(store)
     if limit is not None:
         raise limit
-    return 0
+    return 1 if nothing else 0
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Formats and prints run results: the funnel, the summary, and example tasks side by side."""
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from evolcoder.cli import output
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import FunnelLine, funnel, protections
+from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
 from evolcoder.text import visible
 
 N_PAIRS = 3
@@ -24,7 +25,9 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
     """Print the result of a run: funnel, some examples, usage and paths."""
     missing = shortfall(funnel(store), target)
     if as_json:
-        output.print_json({**summary(store, paths), "shortfall": missing}, indent=2)
+        nothing = why_empty(store) or None
+        found = {**summary(store, paths), "shortfall": missing, "kept_nothing": nothing}
+        output.print_json(found, indent=2)
         return
     print(funnel_table(funnel(store)))
     if missing is not None:
@@ -41,6 +44,13 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
     for path in paths:
         print(f"export  {path}")
     print(f"next    evolcoder inspect {store.folder}")
+
+
+def print_why_empty(store: RunStore) -> bool:
+    """Say on stderr that a run kept no row, and why; return whether it is so."""
+    if note := why_empty(store):
+        print(f"evolcoder: {visible(note)}", file=sys.stderr)
+    return bool(note)
 
 
 def sandbox_lines(store: RunStore) -> list[str]:

@@ -6,6 +6,7 @@ row with its verdicts, and `export` writes the kept rows in any format.
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
+from evolcoder.text import visible
 from evolcoder.verification import pipeline
 
 FLAGS = {
@@ -50,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cache", metavar="FILE", help="completion cache, shared between runs")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip
+    add("--retry-rejected", action="store_true",
+        help="check rows again whose checks a model server rejected or failed at")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 
@@ -60,13 +64,18 @@ def main(args: argparse.Namespace) -> int:
         checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
         raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
     folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
-    limit = run_cancellable(verify.verify_rows(config, folder, workers=args.workers))
+    limit = run_cancellable(
+        verify.verify_rows(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+    )
     with RunStore.read(folder) as store:
         paths = [*export.write(store, config), verify.write_verdicts(store)]
         _show(store, paths, as_json=args.json)
+        if note := pipeline.unasked_note(store):
+            print(f"evolcoder: {visible(note)}", file=sys.stderr)
+        nothing = show.print_why_empty(store)
     if limit is not None:
         raise limit
-    return 0
+    return 1 if nothing else 0
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:

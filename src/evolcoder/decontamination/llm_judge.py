@@ -2,9 +2,10 @@
 
 The two texts are quoted as JSON strings on lines with a mark that neither contains. The answer must
 have exactly one form: the pair's mark, MATCH or NO MATCH, and a reason; so an instruction in a text
-cannot answer for the judge. An unreadable answer is reported as unreadable, never as no match.
-Equal pairs are asked about once per report, and once across runs if the engine has a cache. The
-judge may be wrong.
+cannot answer for the judge. An unreadable answer is reported as unreadable, and a request that the
+server rejects as failed, never as no match. If the server or the set-up is at fault, EngineError is
+raised. Equal pairs are asked about once per report, and once across runs if the engine has a cache.
+The judge may be wrong.
 
     judged = await judge_pairs(pairs, role)
     hits = judge_hits(judged)
@@ -127,6 +128,8 @@ async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str
         try:
             completion = await judge.ask(question.messages, seed=seed + attempt)
         except EngineError as error:
+            if error.retryable:
+                raise
             return Answer.FAILED, one_line(str(error), SEEN_CHARS)
         answer, reason = decode_answer(completion.text, question.mark)
         if answer is not Answer.UNREADABLE:

@@ -7,6 +7,7 @@ messages, sampling parameters and seed.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ MIGRATIONS: Sequence[str] = (
     )""",
 )
 
+GRACE_S = 30.0
+"""Maximum seconds for which a command that fails waits for its requests in flight: they are paid
+for. An interrupted command does not wait."""
 RECENT = 1024
 """Completions kept in memory, which include those not committed yet."""
 
@@ -75,45 +79,58 @@ def _completion_from(columns: Sequence[Any]) -> Completion:
 
 
 class CachedEngine:
-    """Asks `inner` only for completions that are not cached."""
+    """Asks `inner` only for completions that are not cached.
+
+    A request that is sent is finished into the cache, also if its caller is cancelled; `drain`
+    bounds the time that this takes.
+    """
 
     def __init__(self, inner: Engine, cache: CompletionCache) -> None:
         self.identity = inner.identity
         self._inner = inner
         self._cache = cache
-        self._in_flight: dict[str, asyncio.Future[Completion]] = {}
+        self._in_flight: dict[str, asyncio.Task[Completion]] = {}
+
+    @property
+    def n_in_flight(self) -> int:
+        """Requests in flight, equal ones counted once."""
+        return len(self._in_flight)
 
     async def complete(self, request: Request) -> Completion:
         """Return the cached completion, wait for an equal request in flight, or ask."""
         key = request_key(self.identity, request)
-        while (pending := self._in_flight.get(key)) is not None:
-            await asyncio.wait([pending])
-            # If the requester was cancelled, one of the waiting callers asks instead.
-            if not pending.cancelled():
-                return pending.result()
-        if (stored := self._cache.get(key)) is not None:
-            return stored
-        return await self._ask(key, request)
+        pending = self._in_flight.get(key)
+        if pending is None:
+            if (stored := self._cache.get(key)) is not None:
+                return stored
+            pending = asyncio.create_task(self._ask(key, request))
+            self._in_flight[key] = pending
+            pending.add_done_callback(partial(self._finish, key))
+        return await asyncio.shield(pending)
+
+    async def drain(self, grace_s: float) -> None:
+        """Wait at most `grace_s` for the requests in flight, then cancel those that are left."""
+        tasks = list(self._in_flight.values())
+        try:
+            if tasks and grace_s > 0:
+                await asyncio.wait(tasks, timeout=grace_s)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Close the wrapped engine; the cache is closed by its owner."""
+        """Cancel what is in flight and close the wrapped engine; the cache stays open."""
+        await self.drain(0.0)
         await self._inner.aclose()
 
     async def _ask(self, key: str, request: Request) -> Completion:
-        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._in_flight[key] = future
-        try:
-            completion = await self._inner.complete(request)
-            self._cache.put(key, completion)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                future.cancel()
-            else:
-                future.set_exception(error)
-                future.exception()
-            raise
-        else:
-            future.set_result(completion)
-            return completion
-        finally:
-            del self._in_flight[key]
+        completion = await self._inner.complete(request)
+        self._cache.put(key, completion)
+        return completion
+
+    def _finish(self, key: str, task: asyncio.Task[Completion]) -> None:
+        """Forget a finished request; its error is seen, since its callers may be cancelled."""
+        del self._in_flight[key]
+        if not task.cancelled():
+            task.exception()

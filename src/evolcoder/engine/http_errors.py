@@ -1,29 +1,71 @@
 """Classifies HTTP responses that are not completions, with advice for the user.
 
->>> classify_response(HttpAnswer(429, b"", "3", None), model="m").wait_s
+A rejection is classified by what the server says of it; whose fault it is where the words do not
+say, `evidence` decides by what else the server accepts.
+
+>>> classify_response(HttpAnswer(429, b"", {"retry-after": "3"}), model="m").wait_s
 3.0
 """
 
 import difflib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.endpoint import Key
-from evolcoder.engine.retry import RequestFault, RetryClass, retry_after_s
+from evolcoder.engine.openai_schema import ErrorBody
+from evolcoder.engine.retry import RequestFault, RetryClass, server_wait_s
 from evolcoder.engine.transport import HttpAnswer
+from evolcoder.errors import Fault
 
 AuthAdvice = tuple[str, str]
 """What a rejected request means, and what to do."""
 ADVICE: AuthAdvice = (Key("").rejected, Key("").advice)
 N_NAMES = 5
 """Number of model names listed in an error."""
-_UNAUTHORIZED = frozenset({401, 403})
-_SERVER_ERRORS = frozenset({408, 409, 425, 500, 520})
-_UNAVAILABLE = frozenset({429, 502, 503, 504, 521, 522, 523, 524, 529})
-_OVERLOADED = frozenset({429, 503, 529})
-_NO_CREDIT = "insufficient_quota"
-_NO_SUCH_MODEL = frozenset({"model_not_found", "invalid_model"})
-_LISTED_FORMS = ("models/{}", "{}:latest")
+_SERVER_ERRORS = frozenset({408, 409, 423, 424, 425, 499})
+"""Statuses below 500 of a server that failed at the request; every other 5xx is one too."""
+_UNAVAILABLE = frozenset({429, 498, 502, 503, 504, 521, 522, 523, 524, 529, 530})
+"""Statuses of a server that asks to wait, or of a gateway that does not reach it."""
+_OVERLOADED = frozenset({429, 498, 503, 529})
+_WAITS = re.compile(
+    r"rate[ _-]?limit|overloaded|too[ _-]many[ _-]requests|resource[ _]exhausted|throttl"
+    r"|server[ _]busy|capacity[ _]exceeded",
+    re.IGNORECASE,
+)
+"""Kinds of errors of a server that asks to wait."""
+_WAITS_CHARS = 200
+"""Longest message searched for such words: a longer one may quote the request."""
+_NO_CREDIT = re.compile(
+    r"insufficient_(?:quota|balance|funds)|billing_(?:hard_limit|not_active)|credit_limit_reached"
+)
+_NO_CREDIT_WORDS = re.compile(
+    r"credit balance is too low|insufficient (?:balance|credits?|funds)\b", re.IGNORECASE
+)
+_NO_SUCH_MODEL = frozenset({"model_not_found", "invalid_model", "deploymentnotfound"})
+_MODEL_WORDS = re.compile(
+    r"\bmodels?\b.{0,160}(?:not found|not exist|not a valid|invalid|unknown|no such|not available"
+    r"|not supported|not served|no longer)"
+    r"|(?:invalid|unknown|no such|not a valid|unsupported|could not find) model\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MODEL_MISSING = re.compile(r"model|no endpoints", re.IGNORECASE)
+_CONTENT_WORDS = re.compile(
+    r"flagged|moderat|content[ _-]?(?:filter|polic|management|violation)|responsible ?ai|guardrail"
+    r"|\bsafety\b|(?:usage|use) polic|prohibited|jailbreak|firewall|\bblocked\b"
+    r"|violat\w+.{0,40}polic|data_inspection_failed|sensitive (?:content|words?)|cloudflare",
+    re.IGNORECASE,
+)
+"""Words of moderation, and of a firewall that reads the request."""
+_KEY_WORDS = re.compile(
+    r"api[ _-]?key.{0,40}(?:not valid|invalid|expired|not found|missing|incorrect|revoked|required)"
+    r"|(?:invalid|incorrect|missing|expired|no) (?:x-)?api[ _-]?key|invalid_api_key|unauthenticated"
+    r"|authentication|invalid (?:token|credentials)",
+    re.IGNORECASE,
+)
+_FORMS = ("models/{}", "{}:latest")
 """Forms under which Gemini and Ollama list models that they also accept by bare name."""
 ANY_MODEL = "*"
 """How servers that accept any name list it: LiteLLM's proxy, and one of ours."""
@@ -34,66 +76,117 @@ def classify_response(
 ) -> RequestFault:
     """Classify the response to a completion request."""
     error = openai_schema.parse_error(answer.body)
-    if message := _fatal_message(answer, error, model, rejected):
+    if message := _setup_message(answer, error, rejected):
         return RequestFault(message, error.message, RetryClass.FATAL)
-    return _transient_fault(answer, error.message)
+    return _moment(answer, error) or _rejection(answer.status, error, model, rejected)
+
+
+def classify_error_with_status_200(answer: HttpAnswer, *, model: str) -> RequestFault:
+    """Classify a response with status 200 that holds an error, by the status that it names.
+
+    The status is that of a server behind a proxy, so that it does not concern the user's key.
+    """
+    error = openai_schema.parse_error(answer.body)
+    status = error.status
+    if status in {400, 403, 413, 422}:
+        return replace(_rejection(status, error, model, ADVICE), advice="")
+    if status is not None and (found := _moment(replace(answer, status=status), error)):
+        return found
+    what = "an error with HTTP status 200"
+    if error.retryable or _says_wait(error):
+        wait_s = server_wait_s(answer.headers, error.message)
+        return RequestFault(what, error.message, RetryClass.UNAVAILABLE, wait_s, overload=True)
+    return RequestFault(what, error.message, RetryClass.SERVER_ERROR)
 
 
 def classify_model_list(
-    answer: HttpAnswer, *, model: str, rejected: AuthAdvice = ADVICE
+    answer: HttpAnswer, *, rejected: AuthAdvice = ADVICE
 ) -> RequestFault | None:
-    """Classify the response to a model list request; None if `model` may be requested.
+    """Classify the response to a model list request; None if completions may be requested.
 
-    A server without a readable list is assumed to have the model.
+    The list is a hint: whether a model is served, only a completion request decides.
     """
-    if 200 <= answer.status < 300:
-        names = _model_names(answer.body)
-        known = {model, ANY_MODEL, *(form.format(model) for form in _LISTED_FORMS)}
-        if not names or known & set(names):
-            return None
-        return RequestFault(
-            f"has no model {model!r}; {_suggestion(model, names)}", "", RetryClass.FATAL
-        )
     error = openai_schema.parse_error(answer.body)
-    if answer.status in _UNAUTHORIZED or 300 <= answer.status < 400:
-        return RequestFault(
-            _fatal_message(answer, error, model, rejected), error.message, RetryClass.FATAL
-        )
-    fault = _transient_fault(answer, error.message)
-    return None if fault.retry_class is RetryClass.REJECTED or answer.status == 429 else fault
+    if answer.status == 401 or 300 <= answer.status < 400:
+        message = _setup_message(answer, error, rejected)
+        return RequestFault(message, error.message, RetryClass.FATAL)
+    return _moment(answer, error) if answer.status >= 500 or answer.status == 408 else None
 
 
-def _fatal_message(
-    answer: HttpAnswer, error: openai_schema.ErrorBody, model: str, rejected: AuthAdvice
-) -> str:
-    """Return the error message if only the user can fix it, else an empty string."""
+def unlisted_names(answer: HttpAnswer, model: str) -> tuple[str, ...]:
+    """Return the names that a model list has if `model` is not among them, else nothing."""
+    names = _model_names(answer.body) if 200 <= answer.status < 300 else []
+    known = {model, *(form.format(model) for form in _FORMS)}
+    if known & set(names) or any(ANY_MODEL in n and fnmatchcase(model, n) for n in names):
+        return ()
+    return tuple(names)
+
+
+def suggestion(model: str, names: Sequence[str]) -> str:
+    """Name the listed model that is most like `model`, or else the first few."""
+    close = difflib.get_close_matches(model, names, n=1, cutoff=0.4)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(names) - N_NAMES} more" if len(names) > N_NAMES else ""
+    return f"it has {', '.join(names[:N_NAMES])}{more}"
+
+
+def _setup_message(answer: HttpAnswer, error: ErrorBody, rejected: AuthAdvice) -> str:
+    """Return the error message if only the user can mend it, whatever was asked; else empty."""
     status = answer.status
-    if status in _UNAUTHORIZED:
+    if status == 401:
         return f"{rejected[0]} (HTTP {status}); {rejected[1]}"
-    if status == 402 or error.code == _NO_CREDIT:
+    if status == 407:
+        return f"cannot be reached: a proxy asks for credentials (HTTP {status}); set them"
+    without_credit = any(map(_NO_CREDIT.search, error.kinds)) or (
+        400 <= status < 500 and _NO_CREDIT_WORDS.search(error.message)
+    )
+    if without_credit or (status == 402 and answer.retry_after is None):
         return f"requires payment (HTTP {status}); add credit to the account"
     if 300 <= status < 400:
         return f"has moved (HTTP {status}); use the base URL of {answer.location}"
-    if error.code in _NO_SUCH_MODEL or (status in {404, 410} and "model" in error.message.lower()):
-        return f"has no model {model!r}; use one of its models"
-    if status == 404:
-        return "has no chat completions there (HTTP 404); most base URLs end in /v1"
     return ""
 
 
-def _transient_fault(answer: HttpAnswer, message: str) -> RequestFault:
+def _moment(answer: HttpAnswer, error: ErrorBody) -> RequestFault | None:
+    """Return the fault if the same request may succeed later."""
     status = answer.status
-    what = f"HTTP {status}"
-    wait_s = retry_after_s(answer.retry_after)
-    if status in _UNAVAILABLE:
-        return RequestFault(
-            what, message, RetryClass.UNAVAILABLE, wait_s, overload=status in _OVERLOADED
-        )
+    waits = status in _UNAVAILABLE or status == 402 or error.retryable or _says_wait(error)
+    if not waits and status < 500 and status not in _SERVER_ERRORS:
+        return None
+    overload = status in _OVERLOADED or (waits and status < 500)
     return RequestFault(
-        what,
-        message,
-        RetryClass.SERVER_ERROR if status in _SERVER_ERRORS else RetryClass.REJECTED,
-        wait_s,
+        f"HTTP {status}",
+        error.message,
+        RetryClass.UNAVAILABLE if waits else RetryClass.SERVER_ERROR,
+        server_wait_s(answer.headers, error.message),
+        overload=overload,
+    )
+
+
+def _says_wait(error: ErrorBody) -> bool:
+    short = error.message if len(error.message) <= _WAITS_CHARS else ""
+    return any(map(_WAITS.search, (*error.kinds, short)))
+
+
+def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) -> RequestFault:
+    hint, advice = None, ""
+    if any(map(_CONTENT_WORDS.search, (*error.kinds, error.message))):
+        hint = Fault.REQUEST
+    elif any(map(_KEY_WORDS.search, (*error.kinds, error.message))):
+        hint, advice = Fault.SETUP, f"{rejected[0]}; {rejected[1]}"
+    elif (
+        error.kinds & _NO_SUCH_MODEL
+        or _MODEL_WORDS.search(error.message)
+        or (status in {404, 410} and _MODEL_MISSING.search(error.message))
+    ):
+        advice = f"has no model {model!r}; use one of its models"
+    elif status == 403:
+        advice = f"{rejected[0]}; {rejected[1]}"
+    elif status in {404, 405, 410}:
+        advice = "has no chat completions there; most base URLs end in /v1"
+    return RequestFault(
+        f"HTTP {status}", error.message, RetryClass.REJECTED, hint=hint, advice=advice
     )
 
 
@@ -103,11 +196,3 @@ def _model_names(body: bytes) -> list[str]:
         return [str(row["id"]) for row in rows]
     except (ValueError, KeyError, TypeError):
         return []
-
-
-def _suggestion(model: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(model, names, n=1, cutoff=0.4)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    more = f" and {len(names) - N_NAMES} more" if len(names) > N_NAMES else ""
-    return f"it has {', '.join(names[:N_NAMES])}{more}"

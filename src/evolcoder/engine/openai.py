@@ -4,8 +4,9 @@ Every sampling parameter is sent. Transient failures are retried here and nowher
 within the rate limits (`rate_limit`). No key appears in an answer, error or repr. Whether the seed
 is honoured depends on the server. An engine belongs to one event loop.
 
-If a model rejects `max_tokens`, `temperature`, `top_p` or `seed`, the request is sent again without
-it or under its newer name, as are all later requests to that model; see `not_sent`.
+A rejected request is an error of that request here; `evidence` finds out whether the set-up is at
+fault. If a model rejects `max_tokens`, `temperature`, `top_p` or `seed`, the request is sent again
+without it or under its newer name, as are all later requests to that model; see `not_sent`.
 
 >>> OpenAIEngine("http://127.0.0.1:8000/v1", api_key=None, traffic=TrafficConfig())
 OpenAIEngine('http://127.0.0.1:8000/v1')
@@ -19,11 +20,17 @@ from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
-from evolcoder.engine.http_errors import classify_model_list, classify_response
+from evolcoder.engine.http_errors import (
+    classify_error_with_status_200,
+    classify_model_list,
+    classify_response,
+    suggestion,
+    unlisted_names,
+)
 from evolcoder.engine.rate_limit import RateLimiter
 from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState
 from evolcoder.engine.transport import HttpAnswer, Transport
-from evolcoder.errors import EngineError, EvolcoderError, ModelError
+from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
 
 PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
@@ -50,6 +57,9 @@ class OpenAIEngine:
         self._backoff_s = backoff_s
         self._transport = Transport(self._endpoint, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
+        self._unlisted: dict[str, tuple[str, ...]] = {}
+        """Models that are not listed and have answered nothing yet -> the listed names."""
+        self._first = asyncio.Lock()
         self._unsent = _ALL_SENT if traffic.seeds else frozenset({"seed"})
 
     def __repr__(self) -> str:
@@ -71,7 +81,19 @@ class OpenAIEngine:
         return {model: tuple(sorted(names)) for model, names in self._refused.items()}
 
     async def complete(self, request: Request) -> Completion:
-        """Answer one request, retrying transient failures within the bounds of `retry`."""
+        """Answer one request, retrying transient failures within the bounds of `retry`.
+
+        The first request to a model that the server does not list is sent alone.
+        """
+        if request.model in self._unlisted:
+            async with self._first:
+                if request.model in self._unlisted:
+                    completion = await self._complete(request)
+                    del self._unlisted[request.model]
+                    return completion
+        return await self._complete(request)
+
+    async def _complete(self, request: Request) -> Completion:
         outcome = await self._attempt(request)
         if isinstance(outcome, Completion):
             return outcome
@@ -86,9 +108,9 @@ class OpenAIEngine:
         return outcome
 
     async def probe(self, model: str) -> None:
-        """Check server, key and model with a request for the model list; raises ModelError.
+        """Check server and key with a request for the model list; raises ModelError.
 
-        A server without a model list is assumed to have the model.
+        The list is a hint: whether a model is there, the first completion request decides.
         """
         n_tries = 0
         while (fault := await self._request_models(model)) is not None:
@@ -111,8 +133,10 @@ class OpenAIEngine:
         outcome = await self._transport.exchange("GET", url, timeout_s=PROBE_S)
         if isinstance(outcome, RequestFault):
             return outcome
-        rejected = self._endpoint.rejected
-        return classify_model_list(self._masked(outcome), model=model, rejected=rejected)
+        answer = self._masked(outcome)
+        if names := unlisted_names(answer, model):
+            self._unlisted[model] = names
+        return classify_model_list(answer, rejected=self._endpoint.rejected)
 
     async def _attempt(
         self, request: Request, *, is_retry: bool = False
@@ -142,7 +166,8 @@ class OpenAIEngine:
             url = self._endpoint.raw_url if request.is_raw else self._endpoint.chat_url
             answer = await self._transport.exchange("POST", url, body)
             if isinstance(answer, RequestFault):
-                return answer
+                is_down = answer.retry_class is RetryClass.UNAVAILABLE
+                return replace(answer, hint=Fault.MOMENT) if is_down else answer
             if answer.status == 200:
                 return self._parse(answer, request)
             answer = self._masked(answer)
@@ -163,7 +188,10 @@ class OpenAIEngine:
         try:
             parsed = openai_schema.parse_completion(answer.body, request)
         except ValueError:
-            got = openai_schema.parse_error(self._masked(answer).body).message
+            answer = self._masked(answer)
+            if openai_schema.is_error(answer.body):
+                return classify_error_with_status_200(answer, model=request.model)
+            got = openai_schema.parse_error(answer.body).message
             return RequestFault("an invalid completion", got, RetryClass.SERVER_ERROR)
         masked = self._endpoint.masked
         return replace(
@@ -182,11 +210,18 @@ class OpenAIEngine:
             detail = f": {fault.got}" if fault.got else ""
             return ModelError(redact(f"{self.identity} {fault.what}{detail}"))
         tries = f", {n_tries} tries" if n_tries > 1 else ""
+        advice = fault.advice
+        if names := self._unlisted.get(model):
+            has_none = f"does not list {model!r}; {suggestion(model, names)}"
+            advice = f"{advice}; it {has_none}" if advice else has_none
         return EngineError(
             f"{fault.what}{tries}",
             asked=f"{model} at {self.identity}",
             got=redact(fault.got),
             retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
+            rejected=fault.retry_class is RetryClass.REJECTED,
+            hint=fault.hint,
+            advice=redact(advice),
         )
 
 

@@ -33,6 +33,14 @@ MAX_MESSAGE_CHARS = 300
 """Maximum characters of a server's message in an error."""
 MAX_ERROR_CHARS = 4000
 """Maximum characters of an error message that are parsed."""
+MAX_PAGE_CHARS = 20_000
+"""Maximum characters of a page that are searched for a message."""
+MAX_ERROR_DEPTH, MAX_ERROR_PARTS, MAX_KIND_CHARS = 6, 32, 80
+"""Bounds on what is read of an error body."""
+_KIND_FIELDS = frozenset({"code", "type", "status", "reason", "error_type", "error_code"})
+_STATUS = re.compile(r"[45]\d\d")
+_HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
 _MAX_TOKEN_COUNT = 2**31
 _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
@@ -57,6 +65,15 @@ class ErrorBody:
     """Its error code, if any."""
     parameter: str | None
     """The sampling parameter that the server rejects, if that is the error."""
+    kinds: frozenset[str] = frozenset()
+    """Every code, type, status and reason in it, in lower case."""
+    retryable: bool = False
+    """Whether it says so in a field of that name."""
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status among its codes, if any: proxies send an error with status 200."""
+        return next((int(kind) for kind in sorted(self.kinds) if _STATUS.fullmatch(kind)), None)
 
 
 def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
@@ -115,19 +132,60 @@ def parse_completion(body: bytes, request: Request) -> Completion:
 
 
 def parse_error(body: bytes) -> ErrorBody:
-    """Parse an error body of any form."""
+    """Parse an error body of any form: an object, a list of objects, a text or a page."""
     try:
         data = parse(body)
     except ValueError:
-        data = body.decode("utf-8", "replace")
-    inner = data.get("error", data) if isinstance(data, dict) else data
+        data = _page_text(body.decode("utf-8", "replace"))
+    data = data[0] if isinstance(data, list) and data else data
+    inner = (data.get("error") or data) if isinstance(data, dict) else data
     fields = inner if isinstance(inner, dict) else {}
-    detail = fields.get("message") or fields.get("detail") or inner
+    detail = fields.get("message") or fields.get("detail") or fields.get("msg") or inner
     message = (detail if isinstance(detail, str) else json.dumps(detail))[:MAX_ERROR_CHARS]
     parameter = _refused_parameter(message, str(fields.get("param")), str(fields.get("code")))
+    kinds, retryable = _error_kinds(data)
     return ErrorBody(
-        one_line(clean(message), MAX_MESSAGE_CHARS), str(fields.get("code") or ""), parameter
-    )
+        one_line(clean(message), MAX_MESSAGE_CHARS), str(fields.get("code") or ""), parameter,
+        kinds, retryable,
+    )  # fmt: skip
+
+
+def is_error(body: bytes) -> bool:
+    """Whether the body is an object with an `error` and no choices."""
+    try:
+        data = parse(body)
+    except ValueError:
+        return False
+    return isinstance(data, dict) and bool(data.get("error")) and not data.get("choices")
+
+
+def _page_text(text: str) -> str:
+    """Return the visible text of a page; other texts are returned as they are."""
+    text = text.strip()[:MAX_PAGE_CHARS]
+    if not text.startswith("<"):
+        return text
+    return " ".join(_TAG.sub(" ", _HIDDEN.sub(" ", text)).split())
+
+
+def _error_kinds(data: object) -> tuple[frozenset[str], bool]:
+    """Collect codes, types, statuses and reasons of an error, and whether it is retryable."""
+    kinds: set[str] = set()
+    retryable = False
+    left = [(data, 0)]
+    while left:
+        one, depth = left.pop()
+        if isinstance(one, list):
+            left += [(item, depth + 1) for item in one[:MAX_ERROR_PARTS] if depth < MAX_ERROR_DEPTH]
+        if not isinstance(one, dict):
+            continue
+        for name, value in list(one.items())[:MAX_ERROR_PARTS]:
+            if isinstance(value, dict | list):
+                left += [(value, depth + 1)] if depth < MAX_ERROR_DEPTH else []
+            elif name == "retryable":
+                retryable |= value is True
+            elif name in _KIND_FIELDS and isinstance(value, str | int):
+                kinds.add(str(value)[:MAX_KIND_CHARS].lower())
+    return frozenset(kinds), retryable
 
 
 def estimate_tokens(n_characters: int) -> int:

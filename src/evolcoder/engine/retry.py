@@ -3,22 +3,26 @@
 This is the only retry layer. Delays grow exponentially with full jitter, on top of the server's
 Retry-After. A request is given up
 
-- at once if the server rejects it;
+- at once if the server rejects it (whose fault that is, `evidence` decides);
 - after `traffic.max_tries` failures of the server;
 - after `traffic.max_retry_s` seconds in any case. While the server is unreachable (connection
-  refused, or gateway errors) or rate-limits us (429), only this bound applies, so a server may be
-  restarted during a run.
+  refused, or gateway errors), overloaded, or rate-limits us, only this bound applies, so a server
+  may be restarted during a run.
 """
 
+import datetime as dt
 import email.utils
 import math
 import random
+import re
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from evolcoder.config.load import TrafficConfig
+from evolcoder.errors import Fault
 
 BACKOFF_S = 0.5
 """Upper bound of the first delay; it doubles with every attempt."""
@@ -28,13 +32,26 @@ MAX_RETRY_AFTER_S = 120.0
 """Maximum Retry-After that is honoured; some servers ask for a day."""
 
 
+_EPOCH_S = 1e9
+"""Larger numbers are moments, not durations."""
+_UNIT_S = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|s|m|h|d)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+_IN_MESSAGE = re.compile(
+    r"(?:try again|retry|wait)(?: again)? (?:in|after|for) (?:about )?"
+    r"((?:\d+(?:\.\d+)?(?:ms|s|m|h))+|\d+(?:\.\d+)?)(?=[\s.,;:]|$)",
+    re.IGNORECASE,
+)
+"""A delay in an error message, such as `try again in 1.5s`."""
+
+
 class RetryClass(Enum):
     """How a failed request may be retried."""
 
     FATAL = auto()
-    """Never; no request can succeed until the user fixes the setup."""
+    """Never; no request can succeed until the user mends the set-up."""
     REJECTED = auto()
-    """Never; the server rejected the content of this request."""
+    """Never; the server rejected this request, or all (see `evidence`)."""
     ONCE = auto()
     """Once, in case the failure was random."""
     SERVER_ERROR = auto()
@@ -54,9 +71,13 @@ class RequestFault:
     retry_class: RetryClass
     """How it may be retried."""
     wait_s: float = 0.0
-    """Retry-After in seconds."""
+    """Seconds that the server asks to wait."""
     overload: bool = False
     """Whether sending fewer concurrent requests would help."""
+    hint: Fault | None = None
+    """Whose fault the server's words name; None if they name none."""
+    advice: str = ""
+    """What is wrong and what to do if the set-up is at fault; may be empty."""
 
 
 class RetryState:
@@ -86,15 +107,77 @@ class RetryState:
         return wait_s if now + wait_s <= self._deadline else None
 
 
-def retry_after_s(header: str | None) -> float:
-    """Parse Retry-After (seconds or an HTTP date) as seconds from now; 0.0 if invalid."""
-    if not header:
-        return 0.0
+def server_wait_s(headers: Mapping[str, str], message: str = "") -> float:
+    """Return the seconds that a server asks to wait; 0.0 if it does not say.
+
+    `headers` have lower-case names. Sources, in this order: `retry-after-ms`, `retry-after`, the
+    rate limit headers, and a delay in the error message.
+    """
     try:
-        seconds = float(header)
+        seconds = float(headers.get("retry-after-ms", "")) / 1000
     except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
-            return 0.0
+        seconds = retry_after_s(headers.get("retry-after")) or _reset_s(headers)
+    if not seconds and (found := _IN_MESSAGE.search(message)):
+        seconds = _seconds(found[1])
+    return _bounded(seconds)
+
+
+def retry_after_s(header: str | None) -> float:
+    """Parse a time to wait as seconds from now; 0.0 if invalid.
+
+    Accepts seconds, a duration such as `6m0s`, a date, and seconds or milliseconds of the epoch.
+    """
+    return _bounded(_seconds(header or ""))
+
+
+def _reset_s(headers: Mapping[str, str]) -> float:
+    """Return the seconds until the rate limits that are used up are reset.
+
+    If the headers name no limit as used up, the shortest reset counts.
+    """
+    resets = [
+        (_remaining(headers, name), _seconds(value))
+        for name, value in headers.items()
+        if "ratelimit" in name and "reset" in name
+    ]
+    used_up = [seconds for left, seconds in resets if left is not None and left <= 0]
+    others = [seconds for _, seconds in resets if seconds > 0]
+    return max(used_up) if used_up else min(others, default=0.0)
+
+
+def _remaining(headers: Mapping[str, str], reset: str) -> float | None:
+    """Return the allowance that is left of the limit that a reset header belongs to."""
+    name = reset.replace("reset-after", "reset").replace("reset", "remaining")
+    try:
+        return float(headers[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def _seconds(text: str) -> float:
+    text = text.strip()
+    try:
+        return _from_epoch(float(text))
+    except ValueError:
+        pass
+    if _DURATION.fullmatch(text):
+        return sum(float(n) * _UNIT_S[unit] for n, unit in _PART.findall(text))
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+    except ValueError:
+        pass
+    try:
+        return dt.datetime.fromisoformat(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _from_epoch(number: float) -> float:
+    """Convert a moment, given in seconds or milliseconds of the epoch, to seconds from now."""
+    if number >= _EPOCH_S * 1000:
+        number /= 1000
+    return number - time.time() if number >= _EPOCH_S else number
+
+
+def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else 0.0

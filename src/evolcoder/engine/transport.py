@@ -12,7 +12,7 @@ one if an address does not answer. TLS certificates are verified. A failure to c
 
 >>> transport = Transport(Endpoint.of("http://127.0.0.1:8000/v1", api_key=None), timeout_s=300)
 >>> await transport.exchange("GET", transport.endpoint.models_url)    # doctest: +SKIP
-HttpAnswer(status=200, body=b'{"data":[...]}', retry_after=None, location=None)
+HttpAnswer(status=200, body=b'{"data":[...]}', headers={...})
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import socket
 import ssl
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -373,10 +373,18 @@ class HttpAnswer:
     """Status code."""
     body: bytes
     """Body, decompressed."""
-    retry_after: str | None
-    """The Retry-After header."""
-    location: str | None
-    """The Location header."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers by lower-case name."""
+
+    @property
+    def retry_after(self) -> str | None:
+        """The Retry-After header."""
+        return self.headers.get("retry-after")
+
+    @property
+    def location(self) -> str | None:
+        """The Location header."""
+        return self.headers.get("location")
 
 
 class Transport:
@@ -406,12 +414,8 @@ class Transport:
         except (HttpError, OSError) as error:
             return _request_fault(error, alone=n_responses == self._n_responses)
         self._n_responses += 1
-        return HttpAnswer(
-            reply.status,
-            reply.body,
-            _header(reply.headers.get(b"retry-after")),
-            _header(reply.headers.get(b"location")),
-        )
+        headers = {_header(name): _header(value) for name, value in reply.headers.items()}
+        return HttpAnswer(reply.status, reply.body, headers)
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""
@@ -433,8 +437,8 @@ class Transport:
         return head
 
 
-def _header(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "replace").strip()
+def _header(text: bytes) -> str:
+    return text.decode("utf-8", "replace").strip()
 
 
 def _connection_fault(error: OSError) -> RequestFault:

@@ -159,7 +159,8 @@ async def evolve(
         except EngineError as error:
             if error.retryable:
                 raise
-            return evolution.drop("", RuleViolation(Reason.REJECTED, str(error)), evolver.identity)
+            reason = Reason.REJECTED if error.rejected else Reason.FAILED
+            return evolution.drop("", RuleViolation(reason, str(error)), evolver.identity)
         evolution.attempts.append(current)
         if current.violation is None and not current.doubtful:
             break

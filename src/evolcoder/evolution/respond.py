@@ -53,7 +53,7 @@ _AUXILIARY_LANGUAGES = frozenset({"bash", "sql", "css", "html"})
 async def respond(task: Task, *, responder: Role, config: Config) -> Response | Drop:
     """Answer a task, with up to `respond.tries` attempts.
 
-    A request that the server rejects permanently is a drop; raises a retryable EngineError.
+    A request that is itself at fault is a drop; raises EngineError if the server or the set-up is.
     """
     sent = received = 0
     for attempt in range(config.respond.tries):
@@ -64,7 +64,8 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
             if error.retryable:
                 raise
             usage = Usage(responder.identity, sent, received, attempt + 1)
-            return _drop(task, Reason.REJECTED, str(error), "", usage)
+            reason = Reason.REJECTED if error.rejected else Reason.FAILED
+            return _drop(task, reason, str(error), "", usage)
         sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
         usage = Usage(responder.identity, sent, received, attempt + 1)
         text, defect = clean(answer.text).strip(), find_defect(task, answer, config.eliminate)

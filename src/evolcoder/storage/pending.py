@@ -4,6 +4,9 @@ Lineages are returned in seed order and in pages, so memory use is constant. A l
 outcome in the round is not returned again. After a failed evolution, the parent is in the pool of
 the next round.
 
+A drop because a model server rejected the request, or failed at it, is not final: `reopen_asked`
+and `reopen_unverified` take such outcomes back, so that their lineages are pending again.
+
 >>> for lineage in pending_lineages(store, 1, max_failures=None):   # doctest: +SKIP
 ...     print(lineage.head.instruction)
 """
@@ -12,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolcoder.records import Response, Task
+from evolcoder.records import Reason, Response, Stage, Task
 from evolcoder.storage.run_store import RunStore, response_from, task_from
 
 PAGE = 256
@@ -49,6 +52,22 @@ _UNANSWERED = """
 """
 _N_UNVERIFIED = f"""
     SELECT COUNT(*) FROM responses l WHERE l.round = 0 AND {_NOT_DONE.replace(":round", "0")}
+"""
+NOT_FINAL = (Reason.REJECTED, Reason.FAILED)
+"""Reasons of drops that say nothing of the row: the server would not or could not answer."""
+_NOT_FINAL_SQL = "({})".format(", ".join(f"'{reason}'" for reason in NOT_FINAL))
+_REOPENED = f"""
+    FROM drops WHERE stage = ? AND (model IS NOT ? OR ?) AND reason IN {_NOT_FINAL_SQL}
+    AND (round = 0 OR NOT EXISTS (
+        SELECT 1 FROM tasks t WHERE t.ordinal = drops.ordinal AND t.round > drops.round
+    ) AND NOT EXISTS (
+        SELECT 1 FROM drops l WHERE l.ordinal = drops.ordinal AND l.round > drops.round
+        AND l.stage IN {OUTCOMES} AND l.reason NOT IN {_NOT_FINAL_SQL}
+    ))
+"""
+_UNVERIFIED_VERDICTS = """
+    FROM verdicts WHERE round = 0 AND kind = 'not_run'
+    AND (detail LIKE '%"why": "rejected"%' OR detail LIKE '%"why": "failed"%')
 """
 NO_LIMIT = 1 << 40
 """Used for `max_failures` when there is no limit."""
@@ -98,6 +117,36 @@ def last_outcome(store: RunStore, round: int) -> int:
     query = f"""SELECT MAX(ordinal) + 1 FROM (SELECT ordinal FROM kept WHERE round = :round
         UNION ALL SELECT ordinal FROM drops WHERE round = :round AND stage IN {OUTCOMES})"""
     return store.db.number(query, {"round": round}) - 1
+
+
+def reopen_asked(store: RunStore, stage: Stage, *, unless_made_by: str | None) -> int:
+    """Delete the drops of a stage that are not final; return their number.
+
+    A lineage that went on in a later round is left as it is: its parent was evolved again there.
+    `unless_made_by` is the identity of a model whose drops stay.
+    """
+    chosen = (stage, unless_made_by, unless_made_by is None)
+    found = store.db.read(f"SELECT COUNT(*) {_REOPENED}", chosen)
+    store.db.write_all([(f"DELETE {_REOPENED}", chosen)])
+    return int(str(found[0][0]))
+
+
+def reopen_unverified(store: RunStore) -> int:
+    """Delete the outcomes of rows of round 0 with a check that a model server did not answer.
+
+    Returns the number of rows; their other checks are run again too.
+    """
+    rows = f"(SELECT ordinal {_UNVERIFIED_VERDICTS})"
+    n = store.db.number(f"SELECT COUNT(DISTINCT ordinal) {_UNVERIFIED_VERDICTS}")
+    store.db.write_all(
+        (query, ())
+        for query in (
+            f"DELETE FROM kept WHERE round = 0 AND ordinal IN {rows}",
+            f"DELETE FROM drops WHERE round = 0 AND stage = 'verify' AND ordinal IN {rows}",
+            f"DELETE {_UNVERIFIED_VERDICTS}",
+        )
+    )
+    return n
 
 
 def _lineage_from(columns: Sequence[Any]) -> Lineage:

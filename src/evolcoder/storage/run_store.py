@@ -181,8 +181,13 @@ class RunStore(Workdir):
         self.db.write("INSERT INTO events VALUES (?, ?, ?)", (time.time(), kind, detail))
 
     def open_round(self, round: int, pool: int) -> None:
-        """Record the start of a round and the number of tasks in its pool."""
-        self.db.write("INSERT OR IGNORE INTO rounds VALUES (?, ?, ?)", (round, pool, time.time()))
+        """Record the start of a round and the number of tasks in its pool.
+
+        A resumed round keeps its start; its pool is another one if drops were reopened before it.
+        """
+        query = """INSERT INTO rounds VALUES (?, ?, ?)
+            ON CONFLICT (round) DO UPDATE SET pool = excluded.pool"""
+        self.db.write(query, (round, pool, time.time()))
 
     def task(self, id: str) -> Task | None:
         """Return a task by id."""

@@ -18,11 +18,14 @@ from evolcoder.records import Reason, Stage
 from evolcoder.storage.database import COUNT, TEXT, Columns
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import FolderFacts
+from evolcoder.text import one_line
 
 SEEDS_META = "seeds"
 """Meta key of what was read as seeds: a SeedsReport as plain data."""
 SECONDS_META = "seconds"
 """Meta key: round -> stage -> seconds during which a record was in it, over all sessions."""
+ASKED_META = "asked"
+"""Meta key: stage -> the models, servers and parameters that the last session asked for it."""
 VERIFY_META = "verify"
 """Meta key of how rows are verified: checks (empty if none), sandbox level, active sandbox layers
 in all sessions, and whether the responses of the seeds are verified too."""
@@ -41,6 +44,9 @@ _VERIFIED = """
 
 _COUNTED = Columns(round=COUNT, n=COUNT)
 _IN_AND_OUT = Columns(round=COUNT, entered=COUNT, kept=COUNT)
+_WHY = Columns(stage=TEXT, reason=TEXT, n=COUNT, detail=TEXT)
+EXAMPLE_CHARS = 400
+"""Maximum characters of a drop's evidence that is shown as an example."""
 _REASONS = Columns(stage=TEXT, round=COUNT, reason=TEXT, n=COUNT)
 
 
@@ -132,6 +138,30 @@ def funnel(store: RunStore) -> list[FunnelLine]:
             why = drops[Stage.VERIFY, round]
             lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
     return [*lines, *_cleaned(store, drops)]
+
+
+def why_empty(store: RunStore) -> str:
+    """Say that a run kept no row and why, with an example of the most frequent reason.
+
+    Returns an empty string if a row was kept.
+    """
+    if next(store.rows(), None) is not None:
+        return ""
+    counts = store.db.each(
+        _WHY.validate,
+        "SELECT stage, reason, COUNT(*) AS n, "
+        "(SELECT detail FROM drops e WHERE e.stage = d.stage AND e.reason = d.reason "
+        "GROUP BY detail ORDER BY COUNT(*) DESC, detail LIMIT 1) AS detail "
+        "FROM drops d GROUP BY stage, reason ORDER BY n DESC, stage, reason",
+    )
+    reasons, example = [], ""
+    for stage, reason, n, detail in counts:
+        reasons.append(f"{stage} {reason} {n}")
+        example = example or detail
+    if not reasons:
+        return "no row was kept: nothing was dropped, so there was nothing to do"
+    most = f"; most often: {one_line(example, EXAMPLE_CHARS)}" if example else ""
+    return f"no row was kept; dropped: {', '.join(reasons)}{most}"
 
 
 def _cleaned(

@@ -17,12 +17,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from evolcoder.errors import SandboxError, UnjudgedError
+from evolcoder.errors import EngineError, SandboxError, UnjudgedError
 from evolcoder.records import SEEN_CHARS, Check, CheckResult, Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
 from evolcoder.storage.run_store import RunStore, verdict_from
-from evolcoder.text import clean
+from evolcoder.text import clean, one_line
 
 CHECK_FAILED = "unjudged"
 """`why` of an error inside a check, which says nothing about the row."""
@@ -63,7 +63,7 @@ class RowCheck(Protocol):
     ) -> CheckResult:
         """Check a row; `before` holds the verdicts of earlier checks on it.
 
-        Raises SandboxError or a retryable EngineError where it cannot reach a verdict.
+        Raises SandboxError or EngineError where it cannot reach a verdict.
         """
         ...
 
@@ -134,8 +134,8 @@ class Verifier:
     ) -> CheckResult:
         """Run one check and store its verdict.
 
-        A failing check gives an `error` verdict and a failing sandbox a `not_run` verdict; neither
-        counts against the response.
+        A failing check gives an `error` verdict; a failing sandbox, and a request that a model
+        server rejects or fails at, a `not_run` verdict. None counts against the response.
         """
         try:
             with judging():
@@ -149,6 +149,12 @@ class Verifier:
                 raise
             self._store.add_event("sandbox", f"{task.id}: {error}")
             verdict = CheckResult.of(response, check.check, NOT_RUN, detail={"why": "sandbox"})
+        except EngineError as error:
+            if error.retryable:
+                raise
+            why = Reason.REJECTED if error.rejected else Reason.FAILED
+            detail = {"why": why.value, "said": one_line(str(error), SEEN_CHARS)}
+            verdict = CheckResult.of(response, check.check, NOT_RUN, detail=detail)
         except UnjudgedError as error:
             self._store.add_event(CHECK_FAILED, f"{task.id}: {check.check}: {error}")
             detail = {"why": CHECK_FAILED, "said": str(error)}
@@ -184,4 +190,21 @@ def unjudged_note(store: RunStore) -> str:
     for one in map(verdict_from, store.db.read(query)):
         example = f"round {one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
         return f"{n} finding(s) {UNJUDGED}; first: {example}"
+    return ""
+
+
+def unasked_note(store: RunStore) -> str:
+    """Return a note on checks that a model server rejected or failed at; empty if there are none.
+
+    It has their number and the server's words in the first.
+    """
+    where = f"""WHERE kind = '{NOT_RUN}' AND (detail LIKE '%"why": "{Reason.REJECTED}"%'
+        OR detail LIKE '%"why": "{Reason.FAILED}"%')"""
+    n = store.db.number(f"SELECT COUNT(*) FROM verdicts {where}")
+    query = f"SELECT * FROM verdicts {where} ORDER BY round, ordinal LIMIT 1"
+    for one in map(verdict_from, store.db.read(query)):
+        return (
+            f"{n} check(s) were not run because the model server did not answer; first: round "
+            f"{one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
+        )
     return ""

@@ -8,7 +8,8 @@ and fail at least one mutant. The valid sets are merged and judge the row's own 
 
 All requests of a row are sent at once. The verdict depends on the seed and the completions only,
 not on the concurrency. Checks count one by one, so a wrong check does not invalidate its set.
-Failures of the sandbox or a server are raised and never become a verdict.
+Failures of the sandbox or a server are raised and never become a verdict, nor do requests that the
+server rejects, if no answer or no set of checks is left.
 A pass is not a proof: a model that makes the same mistake in answers and tests agrees with itself.
 Programs that read no input and languages other than Python get no tests.
 
@@ -29,7 +30,7 @@ from evolcoder.errors import EngineError
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.text import clean
+from evolcoder.text import clean, one_line
 from evolcoder.verification.generated_tests import prompts
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.generated_tests.runner import (
@@ -56,6 +57,8 @@ from evolcoder.verification.generated_tests.verdict import (
     make_verdict,
 )
 
+REFUSAL_CHARS = 400
+"""Maximum characters of a server's words in a verdict."""
 MAX_TEST_SET_TOKENS = 512
 """Most tokens of a set of checks; small models that start to enumerate do not stop."""
 
@@ -122,30 +125,37 @@ class GeneratedTestsCheck:
             *(self._ask(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
             *(self._ask(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
-        texts = [clean(one.text) if one else "" for one in completions]
+        refusals = [one for one in completions if isinstance(one, EngineError)]
+        for asked in (completions[:n_answers], completions[n_answers:]):
+            if refusals and asked and all(isinstance(one, EngineError) for one in asked):
+                raise next(one for one in asked if isinstance(one, EngineError))
+        answered = [one if isinstance(one, Completion) else None for one in completions]
+        texts = [clean(one.text) if one else "" for one in answered]
         others = [find_compatible(text, subject) for text in texts[:n_answers]]
         sets = [parse_checks(text, subject.entry_point) for text in texts[n_answers:]]
         detail: dict[str, JSON] = {
             "entry_point": subject.entry_point,
             "requests": len(completions),
-            "refused": completions.count(None),
-            "prompt_tokens": sum(one.prompt_tokens for one in completions if one),
-            "completion_tokens": sum(one.completion_tokens for one in completions if one),
+            "refused": len(refusals),
+            "prompt_tokens": sum(one.prompt_tokens for one in answered if one),
+            "completion_tokens": sum(one.completion_tokens for one in answered if one),
         }
+        if refusals:
+            detail["refusal"] = one_line(str(refusals[0]), REFUSAL_CHARS)
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
         return GeneratedMaterial.of(subject, usable, sets), detail
 
     async def _ask(
         self, role: Role, messages: tuple[Message, ...], task: Task, what: str, number: int
-    ) -> Completion | None:
-        """Send one request; None if the server rejects it permanently."""
+    ) -> Completion | EngineError:
+        """Send one request; return its error if it is itself at fault."""
         seed = seed_for(self.seed, "verify", what, task.id, number)
         try:
             return await role.ask(messages, seed=seed)
         except EngineError as error:
             if error.retryable:
                 raise
-            return None
+            return error
 
     async def _run_all(self, material: GeneratedMaterial) -> list[Outcomes]:
         """Run every check against every answer; identical programs run once."""
