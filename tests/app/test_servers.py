@@ -107,7 +107,7 @@ def said_by(served):
     """Return the weights that a server says it has, once it may be asked under the spec's name."""
     url, _, name = served.spec.partition("#")
     body = urllib.request.urlopen(f"{url}/models").read()
-    assert classify_model_list(HttpAnswer(200, body, "", None), model=name) is None
+    assert classify_model_list(HttpAnswer(200, body), model=name) is None
     return json.loads(body)["data"][0]["root"]
 
 

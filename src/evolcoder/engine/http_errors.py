@@ -1,6 +1,6 @@
 """Classifies HTTP responses that are not completions, with advice for the user.
 
->>> classify_response(HttpAnswer(429, b"", "3", None), model="m").wait_s
+>>> classify_response(HttpAnswer(429, b"", {"retry-after": "3"}), model="m").wait_s
 3.0
 """
 

@@ -57,6 +57,8 @@ class RequestFault:
     """Retry-After in seconds."""
     overload: bool = False
     """Whether sending fewer concurrent requests would help."""
+    possibly_billed: bool = False
+    """Whether the server may have billed it: it was sent, and then timed out or was cut."""
 
 
 class RetryState:
