@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from evolcoder.bench import fetch
 from evolcoder.bench.fetch import DataFile, DataFolder, rows, rows_digest
+from evolcoder.engine.hub import HUB
 from evolcoder.errors import BenchError
 
 ROWS = [{"task_id": "a/0", "prompt": "é"}, {"task_id": "a/1", "prompt": ""}]
@@ -22,6 +22,12 @@ def place():
     """A server on loopback: path -> bytes, and the requested paths."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            data = files.get(self.path)
+            self.send_response(200 if data is not None else 404)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+
         def do_GET(self):
             asked.append(self.path)
             data = files.get(self.path)
@@ -84,9 +90,12 @@ def test_an_unreachable_server_is_a_one_line_error(tmp_path):
 
 def test_the_hub_can_be_a_mirror_or_offline(place, tmp_path, monkeypatch):
     """HF_ENDPOINT and HF_HUB_OFFLINE are honoured."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     url, files, _ = place
     files["/datasets/toy"] = CONTENT
-    on_hub = file_at(f"{fetch.HUB}/datasets/toy")
+    on_hub = file_at(f"{HUB}/datasets/toy")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BenchError, match="HF_HUB_OFFLINE"):
         rows(on_hub, DataFolder(None, tmp_path))

@@ -268,7 +268,7 @@ def test_help_answers_without_heavy_imports():
     code = (
         "import sys; from evolcoder.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'httptools', 'pydantic', 'rich', 'pyarrow', 'datasets'} & set(sys.modules)))"
+        "print(sorted({'aiohttp', 'pydantic', 'rich', 'pyarrow', 'datasets'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

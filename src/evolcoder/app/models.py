@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app.progress import Download, print_note
+from evolcoder.app.progress import Download, print_line, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
@@ -186,7 +186,7 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     """Open the model of a spec; raises ModelError for an unknown or unavailable one."""
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
-        path = registry.fetch(known, registry.cache_folder() / "models", Download())
+        path = registry.fetch(known, registry.cache_folder() / "models", Download(), print_line)
         return OpenedModels(_load(path, known.sha256, config), spec)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)

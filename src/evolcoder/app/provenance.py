@@ -49,7 +49,7 @@ class RunFacts(FolderFacts):
     versions: dict[str, str]
 
 
-PACKAGES = ("httptools", "orjson", "pydantic", "xllamacpp", "pyarrow")
+PACKAGES = ("aiohttp", "orjson", "pydantic", "xllamacpp", "pyarrow")
 """Packages whose versions are recorded, if installed."""
 
 

@@ -53,7 +53,11 @@ def _base_path(spec: str) -> str:
     """Return the cached file of a known name, downloaded if necessary; other specs unchanged."""
     if spec not in registry.KNOWN:
         return spec
-    return str(registry.fetch(registry.KNOWN[spec], registry.cache_folder() / "models", Download()))
+    return str(
+        registry.fetch(
+            registry.KNOWN[spec], registry.cache_folder() / "models", Download(), print_line
+        )
+    )
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

@@ -35,8 +35,9 @@ from evolcoder.bench.base import (
     Sample,
 )
 from evolcoder.bench.extract import Extraction, cut_continuation, defines, fenced, parses
-from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
+from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.engine.base import split_reasoning
+from evolcoder.engine.hub import HUB
 from evolcoder.text import without_code
 
 DS1000 = DataFile(

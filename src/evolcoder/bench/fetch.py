@@ -10,8 +10,8 @@ file may be recompressed. Does not guarantee that a URL still works.
 import gzip
 import hashlib
 import http.client
+import io
 import json
-import os
 import urllib.error
 import urllib.request
 import zlib
@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder.engine import hub
 from evolcoder.errors import BenchError
 from evolcoder.ids import canonical_json
 from evolcoder.input_files import read_bytes, unpack
 from evolcoder.storage.atomic import write_whole
-from evolcoder.text import without_logins
 
-HUB = "https://huggingface.co"
 TIMEOUT_S = 60
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_MB = 1024
@@ -134,30 +133,31 @@ def _download_rows(file: DataFile, path: Path) -> list[Row]:
 
 
 def _download(file: DataFile) -> bytes:
+    if file.url.startswith(hub.HUB):
+        return _from_hub(file)
     url = file.url
-    if url.startswith(HUB):
-        if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-            raise BenchError(f"{file.name} is not cached and HF_HUB_OFFLINE is set; {INSTEAD}")
-        url = os.environ.get("HF_ENDPOINT", HUB).rstrip("/") + url.removeprefix(HUB)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own URLs
             data: bytes = answer.read((MOST_MB << 20) + 1)
-    except (http.client.InvalidURL, ValueError):
-        # Not chained: the message may contain a password that was parsed as a port.
-        raise BenchError(f"{without_logins(url)} is not a URL; correct HF_ENDPOINT") from None
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
-        raise BenchError(
-            f"cannot download {without_logins(url)}: {reason}; or {INSTEAD}"
-        ) from error
+        raise BenchError(f"cannot download {url}: {reason}; or {INSTEAD}") from error
     if len(data) > MOST_MB << 20:
-        raise BenchError(
-            f"{without_logins(url)} is larger than {MOST_MB} MB, so it is not {file.name};"
-            f" {INSTEAD}"
-        )
+        raise BenchError(f"{url} is larger than {MOST_MB} MB, so it is not {file.name}; {INSTEAD}")
     return data
+
+
+def _from_hub(file: DataFile) -> bytes:
+    if hub.is_offline():
+        raise BenchError(f"{file.name} is not cached and HF_HUB_OFFLINE is set; {INSTEAD}")
+    content, path = io.BytesIO(), file.url.removeprefix(f"{hub.HUB}/")
+    try:
+        hub.download(path, content, max_bytes=MOST_MB << 20, error=BenchError)
+    except BenchError as error:
+        raise BenchError(f"cannot download {file.url}: {error}; or {INSTEAD}") from error.__cause__
+    return content.getvalue()
 
 
 def _from_parquet(data: bytes, file: DataFile) -> bytes:

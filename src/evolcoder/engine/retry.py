@@ -78,6 +78,8 @@ class RequestFault:
     """Whose fault the server's words name; None if they name none."""
     advice: str = ""
     """What is wrong and what to do if the set-up is at fault; may be empty."""
+    possibly_billed: bool = False
+    """Whether the server may have billed it: it was sent, and then timed out or was cut."""
 
 
 class RetryState:

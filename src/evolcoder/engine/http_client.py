@@ -1,0 +1,233 @@
+"""The aiohttp client of one server, and what its errors mean.
+
+Every error becomes a `RequestFault` here. A key reaches the endpoint's server and nobody else:
+redirects are not followed, cookies are neither kept nor sent, ~/.netrc is not read (aiohttp's
+`trust_env` would, and would send its credentials to servers without a key), and an https server is
+asked through a tunnel. Compressed bodies are not asked for, but decompressed piece by piece up to
+`MAX_BYTES`. A connection that received unsolicited data is not used again.
+
+>>> await HttpClient(endpoint).exchange("POST", endpoint.chat_url, body, 300)   # doctest: +SKIP
+"""
+
+import errno
+import io
+import math
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from evolcoder import __version__
+from evolcoder.engine.endpoint import Endpoint
+from evolcoder.engine.proxies import Proxy, proxy_for
+from evolcoder.engine.retry import RequestFault, RetryClass
+from evolcoder.engine.transport import MAX_BYTES, HttpAnswer
+from evolcoder.text import one_line
+
+CONNECT_S = 30.0
+"""Connect timeout; a host that is down does not refuse connections."""
+KEEP_ALIVE_S = 4.0
+"""How long idle connections are kept: less than uvicorn's 5 s."""
+MAX_MESSAGE_CHARS = 300
+"""Maximum characters of an error message."""
+_MAX_PLAIN_BODY = 1 << 20
+"""Larger bodies are sent from a file object: aiohttp warns of large ones in one piece."""
+_UNTRUSTED_CERTIFICATE = (
+    "presents an untrusted TLS certificate; set SSL_CERT_FILE to the certificate of its issuer, "
+    "or correct the URL"
+)
+_NO_TLS = "does not accept our TLS connection; for a server without TLS, write http:// in its URL"
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_PASSING = frozenset({408, 429})
+"""Statuses below 500 with which a proxy asks to try again."""
+_HEADERS = {
+    "User-Agent": f"evolcoder/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+"""Sent with every request. Decompression would cost more than the bandwidth it saves."""
+
+
+class TooLongError(Exception):
+    """The response exceeds `MAX_BYTES`."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        """Return a connection without unsolicited data, which would answer the request."""
+        connection = await super().connect(req, traces, timeout)
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        return connection
+
+
+class HttpClient:
+    """Sends requests to one server; belongs to one event loop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Open no connection yet; ModelError if the environment names an unusable proxy."""
+        self._masked = endpoint.masked
+        self._proxy = proxy_for(endpoint.chat_url)
+        self._proxy_url = self._proxy.url if self._proxy else None
+        # Not the session's: aiohttp sends those, and the key with them, to the proxy as well.
+        self._headers = {**_HEADERS, **endpoint.headers}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._n_answers = 0
+        connector = _Connector(
+            limit=0,  # the rate limiter bounds the number of connections
+            keepalive_timeout=KEEP_ALIVE_S,
+            ssl=_tls_context() if endpoint.chat_url.scheme == "https" else True,
+            resolver=aiohttp.ThreadedResolver(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def exchange(
+        self, method: str, url: URL, body: bytes, timeout_s: float
+    ) -> HttpAnswer | RequestFault:
+        """Send a request and return its response, whatever its status, or why there is none."""
+        n_answers = self._n_answers
+        try:
+            async with self._session.request(
+                method,
+                url,
+                headers=self._headers,
+                data=body if len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body),
+                allow_redirects=False,
+                timeout=self._timeouts.get(timeout_s) or self._new_timeout(timeout_s),
+                proxy=self._proxy_url,
+            ) as response:
+                status, headers = response.status, response.headers
+                content = await _body_of(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
+            alone = n_answers == self._n_answers
+            return self._fault(error, alone=alone, billable=method == "POST")
+        if status < 200:
+            got = "the server asks for another protocol"
+            return RequestFault(_INVALID, got, RetryClass.SERVER_ERROR)
+        if status == 407 and self._proxy:
+            return _proxy_rejection(self._proxy, status)
+        self._n_answers += 1
+        return HttpAnswer(status, content, _plain(headers))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    def _new_timeout(self, timeout_s: float) -> aiohttp.ClientTimeout:
+        # Shorter than the whole, so that only requests that were sent run into that. Never rounded.
+        connect_s = min(CONNECT_S, 0.9 * timeout_s)
+        made = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s, ceil_threshold=math.inf)
+        self._timeouts[timeout_s] = made
+        return made
+
+    def _fault(self, error: Exception, *, alone: bool, billable: bool) -> RequestFault:
+        # Masked before it is cut short: a part of a key would not be found.
+        message = one_line(self._masked(_message_of(error)), MAX_MESSAGE_CHARS)
+        if isinstance(error, aiohttp.ClientHttpProxyError) and self._proxy:
+            return _proxy_rejection(self._proxy, error.status)
+        if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
+            return _connection_fault(error, message, self._proxy)
+        return _request_fault(error, message, alone=alone, billable=billable)
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body, decompressed; TooLongError above MAX_BYTES, before it is all in memory."""
+    if (response.content_length or 0) > MAX_BYTES:
+        raise TooLongError
+    content = response.content
+    body = part = await content.readany()
+    while part:
+        if len(body) > MAX_BYTES:
+            raise TooLongError
+        part = await content.readany()
+        body += part
+    return body
+
+
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.lower(): value
+        if value.isascii()
+        else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        for name, value in headers.items()
+    }
+
+
+def _message_of(error: Exception) -> str:
+    """Return the system's, DNS's or TLS's own words where aiohttp wraps them."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error.os_error)
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientResponseError):
+        return error.message  # without the URL
+    return str(error)
+
+
+def _connection_fault(error: Exception, message: str, proxy: Proxy | None) -> RequestFault:
+    """Classify a connection error. Interrupted TLS handshakes are transient, rejected ones not."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return RequestFault(_UNTRUSTED_CERTIFICATE, message, RetryClass.FATAL)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        return RequestFault(_NO_TLS, message, RetryClass.FATAL)
+    to = f" to {proxy.name}" if proxy else ""
+    if isinstance(cause, TimeoutError):
+        return RequestFault(f"no connection{to} in time", message, RetryClass.UNAVAILABLE)
+    full = isinstance(cause, OSError) and cause.errno in _OUT_OF_FILES
+    return RequestFault(f"no connection{to}", message, RetryClass.UNAVAILABLE, overload=full)
+
+
+def _proxy_rejection(proxy: Proxy, status: int) -> RequestFault:
+    if status == 407:
+        what = f"is asked through {proxy.name}, which rejects its credentials (HTTP 407)"
+        return RequestFault(f"{what}; correct {proxy.variable}", "", RetryClass.FATAL)
+    if status >= 500 or status in _PASSING:
+        what = f"no connection through {proxy.name} (HTTP {status})"
+        return RequestFault(what, "", RetryClass.UNAVAILABLE)
+    what = f"is asked through {proxy.name}, which refuses (HTTP {status})"
+    return RequestFault(f"{what}; or list the server in NO_PROXY", "", RetryClass.FATAL)
+
+
+_INVALID = "an invalid HTTP response"
+
+
+def _request_fault(error: Exception, message: str, *, alone: bool, billable: bool) -> RequestFault:
+    """Classify the failure of a request that was sent.
+
+    A closed connection is a server failure if the server answered other requests meanwhile. If it
+    answered none (`alone`), it is unreachable behind a tunnel or proxy that accepts connections.
+    """
+    match error:
+        case TooLongError():
+            what = f"an answer of more than {MAX_BYTES >> 20} MiB"
+            return RequestFault(what, "", RetryClass.ONCE, possibly_billed=billable)
+        case TimeoutError():
+            what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR
+        case aiohttp.ClientResponseError():
+            what, retry_class = _INVALID, RetryClass.SERVER_ERROR
+        case aiohttp.ClientPayloadError():
+            what, retry_class = "an incomplete response", RetryClass.SERVER_ERROR
+        case _:
+            what = "a closed connection"
+            retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
+    return RequestFault(what, message, retry_class, possibly_billed=billable)

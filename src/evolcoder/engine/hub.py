@@ -1,0 +1,133 @@
+"""Downloads a file from the Hugging Face Hub by `huggingface_hub`, which is imported when needed.
+
+HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and the proxies of the environment are honoured. The server is
+first asked about the file, once and for at most `REACH_S`: where no Hub can be reached, nothing is
+retried. The content is not verified here.
+
+>>> with open("model.part", "ab") as file:                       # doctest: +SKIP
+...     download("owner/name/resolve/COMMIT/model.gguf", file, max_bytes=10**9, error=ModelError)
+"""
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO, Self, cast
+
+from yarl import URL
+
+from evolcoder.errors import EvolcoderError
+from evolcoder.text import one_line, without_logins
+
+HUB = "https://huggingface.co"
+REACH_S = 10.0
+"""Longest wait for the first answer."""
+MAX_REASON_CHARS = 200
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+def is_offline() -> bool:
+    """Return whether HF_HUB_OFFLINE forbids downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+
+
+def download(
+    path: str,
+    file: BinaryIO,
+    *,
+    max_bytes: int,
+    error: type[EvolcoderError],
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Append what `file` lacks of a file of the Hub, by its path on the server.
+
+    `on_bytes` gets the size so far. Raises `error` with one line, without credentials.
+    """
+    if is_offline():
+        raise error("HF_HUB_OFFLINE is set")
+    endpoint = _endpoint(error)
+    import httpx  # noqa: PLC0415
+    from huggingface_hub import get_hf_file_metadata, get_token  # noqa: PLC0415
+    from huggingface_hub.file_download import http_get  # noqa: PLC0415
+
+    url = f"{endpoint}/{path}"
+    token = get_token()
+    sink = _Sink(file, max_bytes, on_bytes)
+    try:
+        size = get_hf_file_metadata(url, timeout=REACH_S, endpoint=endpoint).size
+        if sink.tell() > (size or max_bytes):
+            sink.seek(0)
+            sink.truncate()
+        # Asked by the first URL again: redirects to another host do not get the token.
+        http_get(
+            url,
+            cast("BinaryIO", sink),
+            resume_size=sink.tell(),
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            expected_size=size,
+            tqdm_class=cast("Any", _NoBar),
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as why:
+        raise error(_reason(why)) from why
+
+
+def _endpoint(error: type[EvolcoderError]) -> str:
+    base = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUB
+    try:
+        url = URL(base)
+        usable = url.scheme in {"http", "https"} and bool(url.host) and not url.user
+    except ValueError:
+        usable = False
+    if not usable:
+        # Not chained: the message may contain a password parsed as a port.
+        shown = without_logins(base)
+        raise error(
+            f"{shown} is not a Hub URL; correct HF_ENDPOINT (a token belongs into HF_TOKEN)"
+        ) from None
+    return base
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = without_logins(lines[0]) if lines else ""
+    return one_line(f"{type(error).__name__}: {text}", MAX_REASON_CHARS)
+
+
+class _Sink(io.RawIOBase):
+    """The file, with a limit and a report of its size."""
+
+    def __init__(self, file: BinaryIO, max_bytes: int, on_bytes: Callable[[int], None]) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+        self._on_bytes = on_bytes
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+        if self._file.tell() + len(data) > self._max_bytes:
+            raise ValueError(f"larger than {self._max_bytes:,} bytes")
+        n = self._file.write(data)
+        self._on_bytes(self._file.tell())
+        return n
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def truncate(self, size: int | None = None) -> int:
+        return self._file.truncate(size)
+
+
+class _NoBar:
+    """In place of huggingface_hub's progress bar."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int) -> None:
+        """Show nothing."""
