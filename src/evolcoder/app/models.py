@@ -18,10 +18,12 @@ from evolcoder.app.progress import Download
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
+from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
 from evolcoder.engine.openai import OpenAIEngine
+from evolcoder.engine.prices import FREE, cost_of, price_of, worst_cost
+from evolcoder.engine.usage import TokenCounts
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
 from evolcoder.text import without_logins
@@ -112,9 +114,18 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
 def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Create the budget; earlier sessions of the store count towards its limits."""
     spent = Spending()
+    details = store.call_details_by_model()
     for model, (_, sent, received) in store.calls_by_model().items():
-        spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
-    return Budget(config.budget, spent, store.add_call)
+        counts = TokenCounts(sent, received, *details.get(model, ()))
+        spent.add(Spending(sent + received, cost_of(prices.get(model, FREE), counts)))
+    possible = Spending()
+    for model, (_, sent, received) in store.possible_calls_by_model().items():
+        cost = worst_cost(prices.get(model, FREE), sent, received)
+        possible.add(Spending(sent + received, cost))
+    spent.add(possible)
+    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call)
+    budget.possible.add(possible)
+    return budget
 
 
 class ModelFactory:

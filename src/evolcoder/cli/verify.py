@@ -102,7 +102,7 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<20}{n:>8}")
     print()
-    for line in show.sandbox_lines(store):
+    for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
         print(line)
     if note := pipeline.unjudged_note(store):
         print(f"note    {note}")

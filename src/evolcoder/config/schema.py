@@ -349,6 +349,12 @@ class Price(Section):
     """Price of prompt tokens."""
     output: float = Field(ge=0.0)
     """Price of completion tokens."""
+    cached_input: float | None = Field(None, ge=0.0)
+    """Price of prompt tokens read from the provider's cache; default: `input`."""
+    cache_write: float | None = Field(None, ge=0.0)
+    """Price of prompt tokens written to the provider's cache; default: `input`."""
+    reasoning: float | None = Field(None, ge=0.0)
+    """Price of reasoning tokens; default: `output`."""
 
 
 ExportFormat = Literal[

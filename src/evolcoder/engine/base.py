@@ -69,6 +69,14 @@ class Completion:
     """Tokens of the prompt."""
     completion_tokens: int
     """Tokens generated, including reasoning."""
+    cached_tokens: int = 0
+    """Prompt tokens that the provider read from its cache."""
+    cache_write_tokens: int = 0
+    """Prompt tokens that the provider wrote to its cache."""
+    reasoning_tokens: int = 0
+    """Generated tokens that the server says are reasoning."""
+    model: str = ""
+    """Name of the model that answered, as the server says; empty if it does not say."""
 
 
 class Engine(Protocol):

@@ -20,20 +20,32 @@ MIGRATIONS: Sequence[str] = (
         key TEXT PRIMARY KEY, text TEXT NOT NULL, reasoning TEXT NOT NULL, finish TEXT NOT NULL,
         prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
     )""",
+    """
+    ALTER TABLE completions ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN model TEXT NOT NULL DEFAULT ''
+    """,
 )
 
 RECENT = 1024
 """Completions kept in memory, which include those not committed yet."""
 
-_INSERT = "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
-_SELECT = (
-    "SELECT text, reasoning, finish, prompt_tokens, completion_tokens FROM completions WHERE key=?"
-)
-
-
-_COMPLETION = Columns(
-    text=TEXT, reasoning=TEXT, finish=TEXT, prompt_tokens=COUNT, completion_tokens=COUNT
-)
+_COLUMNS = {
+    "text": TEXT,
+    "reasoning": TEXT,
+    "finish": TEXT,
+    "prompt_tokens": COUNT,
+    "completion_tokens": COUNT,
+    "cached_tokens": COUNT,
+    "cache_write_tokens": COUNT,
+    "reasoning_tokens": COUNT,
+    "model": TEXT,
+}
+"""The columns after `key`, in the order of the fields of a Completion."""
+_COMPLETION = Columns(**_COLUMNS)
+_INSERT = f"INSERT OR IGNORE INTO completions VALUES (?{', ?' * len(_COLUMNS)})"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM completions WHERE key=?"
 REMEDY = "delete it to start a new one; requests made again are paid for again"
 
 
@@ -53,13 +65,10 @@ class CompletionCache:
 
     def put(self, key: str, completion: Completion) -> None:
         """Queue a completion for the next commit."""
-        c = completion
-        self._recent[key] = c
+        self._recent[key] = completion
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
-        self._db.write(
-            _INSERT, (key, c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens)
-        )
+        self._db.write(_INSERT, (key, *(getattr(completion, name) for name in _COLUMNS)))
 
     def flush(self) -> None:
         """Wait until everything queued is committed."""

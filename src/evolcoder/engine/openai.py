@@ -16,7 +16,7 @@ import random
 from dataclasses import replace
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine import openai_schema
+from evolcoder.engine import openai_schema, unanswered
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.http_errors import classify_model_list, classify_response
@@ -29,6 +29,8 @@ PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
 PROBE_S = 10.0
 """Timeout of one attempt of a probe."""
+TIMED_OUT = frozenset({408, 499, 504, 524, 598})
+"""Statuses of servers and gateways that gave up waiting for the model."""
 _ALL_SENT: frozenset[str] = frozenset()
 
 
@@ -82,6 +84,7 @@ class OpenAIEngine:
             if wait_s is None:
                 raise self._error(outcome, request.model, retries.n_tries)
             await asyncio.sleep(wait_s)
+            await unanswered.renew()
             outcome = await self._attempt(request, is_retry=True)
         return outcome
 
@@ -124,7 +127,7 @@ class OpenAIEngine:
         expected = prompt_tokens + request.sampling.max_tokens
         epoch = await self._rate_limiter.acquire(expected, is_retry=is_retry)
         try:
-            outcome = await self._send(request)
+            outcome = await unanswered.watched(self._send(request))
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
                 self._rate_limiter.record_success(expected, used)
@@ -153,7 +156,8 @@ class OpenAIEngine:
             )
             if refused is None or refused in unsent:
                 rejected = self._endpoint.rejected
-                return classify_response(answer, model=request.model, rejected=rejected)
+                fault = classify_response(answer, model=request.model, rejected=rejected)
+                return replace(fault, possibly_billed=answer.status in TIMED_OUT)
             # Concurrent requests may have added other parameters in the meantime.
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
@@ -164,11 +168,13 @@ class OpenAIEngine:
             parsed = openai_schema.parse_completion(answer.body, request)
         except ValueError:
             got = openai_schema.parse_error(self._masked(answer).body).message
-            return RequestFault("an invalid completion", got, RetryClass.SERVER_ERROR)
+            return RequestFault(
+                "an invalid completion", got, RetryClass.SERVER_ERROR, possibly_billed=True
+            )
         masked = self._endpoint.masked
         return replace(
             parsed, text=masked(parsed.text), reasoning=masked(parsed.reasoning),
-            finish=masked(parsed.finish),
+            finish=masked(parsed.finish), model=masked(parsed.model),
         )  # fmt: skip
 
     def _masked(self, answer: HttpAnswer) -> HttpAnswer:

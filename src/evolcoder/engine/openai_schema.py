@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.usage import read_usage
 from evolcoder.text import clean, one_line
 
 SUBSTITUTES = {
@@ -33,7 +34,8 @@ MAX_MESSAGE_CHARS = 300
 """Maximum characters of a server's message in an error."""
 MAX_ERROR_CHARS = 4000
 """Maximum characters of an error message that are parsed."""
-_MAX_TOKEN_COUNT = 2**31
+MAX_MODEL_CHARS = 300
+"""Maximum characters of the name of the model that answered."""
 _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
@@ -99,18 +101,22 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         text = _text(message.get("content")) or _text(message.get("refusal"))
         reasoning = next((t for f in REASONING_FIELDS if (t := _text(message.get(f)))), "")
         finish = str(choice.get("finish_reason") or "stop")
-        usage = data.get("usage") or {}
-        sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        usage = read_usage(data)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a completion: {error!r}") from error
     if not reasoning:
         reasoning, text = split_reasoning(text)
+    # A server that counts no token of a text has not counted.
     return Completion(
         clean(text),
         clean(reasoning),
         FINISHES.get(finish, clean(finish)),
-        _token_count(sent, count_prompt_characters(request)),
-        _token_count(received, len(text) + len(reasoning)),
+        usage.prompt or estimate_tokens(count_prompt_characters(request)),
+        usage.received or estimate_tokens(len(text) + len(reasoning)),
+        usage.cached,
+        usage.cache_writes,
+        usage.reasoning,
+        clean(_model_name(data)),
     )
 
 
@@ -163,9 +169,10 @@ def _text(value: object) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _token_count(given: object, n_characters: int) -> int:
-    usable = isinstance(given, int) and 0 <= given < _MAX_TOKEN_COUNT
-    return int(given) if usable else estimate_tokens(n_characters)  # type: ignore[call-overload]
+def _model_name(data: dict[str, Any]) -> str:
+    """Return the name of the model that answered, or an empty string."""
+    name = data.get("model") or data.get("modelVersion")
+    return name[:MAX_MODEL_CHARS] if isinstance(name, str) else ""
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:

@@ -57,6 +57,8 @@ class RequestFault:
     """Retry-After in seconds."""
     overload: bool = False
     """Whether sending fewer concurrent requests would help."""
+    possibly_billed: bool = False
+    """Whether the request was sent and the server may have worked on it."""
 
 
 class RetryState:

@@ -49,6 +49,8 @@ MAX_BYTES = 8 * 1024 * 1024
 """Maximum size of a body; model answers are far smaller."""
 KEEP_ALIVE_S = 4.0
 """How long idle connections are kept: less than uvicorn's 5 s."""
+CLOSED_AT_ONCE_S = 1.0
+"""A connection that is closed without an answer before this many seconds reached no model."""
 MAX_MESSAGE_CHARS = 300
 """Maximum characters of an error message."""
 _UNTRUSTED_CERTIFICATE = (
@@ -395,7 +397,8 @@ class Transport:
         """Send a request and return its response, whatever its status."""
         pool = self._pool or self._open()
         head = self._heads.get((method, url)) or self._head(method, url)
-        n_responses = self._n_responses
+        n_responses, clock = self._n_responses, asyncio.get_running_loop().time
+        started = clock()
         try:
             reply = await pool.request(
                 b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body),
@@ -404,7 +407,8 @@ class Transport:
         except CannotConnectError as error:
             return _connection_fault(error.why)
         except (HttpError, OSError) as error:
-            return _request_fault(error, alone=n_responses == self._n_responses)
+            alone = n_responses == self._n_responses
+            return _request_fault(error, alone=alone, waited_s=clock() - started)
         self._n_responses += 1
         return HttpAnswer(
             reply.status,
@@ -450,17 +454,21 @@ def _connection_fault(error: OSError) -> RequestFault:
     return RequestFault("no connection", message, RetryClass.UNAVAILABLE, overload=full)
 
 
-def _request_fault(error: HttpError | OSError, *, alone: bool) -> RequestFault:
+def _request_fault(error: HttpError | OSError, *, alone: bool, waited_s: float) -> RequestFault:
     """Classify the failure of a request that was sent.
 
     A closed connection is a server failure if the server answered other requests meanwhile. If it
-    answered none (`alone`), it is unreachable behind a tunnel or proxy that accepts connections.
+    answered none (`alone`), it is unreachable behind a tunnel or proxy that accepts connections;
+    when such a connection was closed at once, no model has worked on the request.
     """
+    unreachable = alone and not isinstance(
+        error, PartialResponseError | TimeoutError | TooLongError
+    )
+    possibly_billed = not (unreachable and waited_s < CLOSED_AT_ONCE_S)
     match error:
         case TooLongError():
-            return RequestFault(
-                f"an answer of more than {MAX_BYTES >> 20} MiB", "", RetryClass.ONCE
-            )
+            what = f"an answer of more than {MAX_BYTES >> 20} MiB"
+            return RequestFault(what, "", RetryClass.ONCE, possibly_billed=True)
         case TimeoutError():
             what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR
         case NotHttpError():
@@ -472,4 +480,5 @@ def _request_fault(error: HttpError | OSError, *, alone: bool) -> RequestFault:
                 "a closed connection",
                 RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR,
             )
-    return RequestFault(what, one_line(str(error), MAX_MESSAGE_CHARS), retry_class)
+    message = one_line(str(error), MAX_MESSAGE_CHARS)
+    return RequestFault(what, message, retry_class, possibly_billed=possibly_billed)

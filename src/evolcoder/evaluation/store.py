@@ -18,7 +18,7 @@ from typing import Any, Self
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
-from evolcoder.storage.workdir import FolderFacts, Workdir, parse_fact
+from evolcoder.storage.workdir import BILLING_TABLES, FolderFacts, Workdir, parse_fact
 from evolcoder.text import without_logins
 
 DB_NAME = "eval.db"
@@ -43,6 +43,7 @@ MIGRATIONS: Sequence[str] = (
         model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
     )
     """,
+    BILLING_TABLES,
 )
 _SAMPLE = "INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SAMPLES = Columns(problem=TEXT, number=COUNT, text=TEXT, form=TEXT, fault=MAYBE_TEXT)

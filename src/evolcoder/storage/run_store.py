@@ -40,7 +40,7 @@ from evolcoder.storage.database import (
     json_object,
 )
 from evolcoder.storage.sqlite_files import translate_errors
-from evolcoder.storage.workdir import LOCK_NAME, FolderFacts, Workdir
+from evolcoder.storage.workdir import BILLING_TABLES, LOCK_NAME, FolderFacts, Workdir
 from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -81,6 +81,7 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     INSERT INTO kept SELECT round, ordinal FROM responses
     """,
+    BILLING_TABLES,
 )
 _MADE = {
     "model": MAYBE_TEXT,
