@@ -6,8 +6,8 @@ models are free.
 
 from collections.abc import Mapping
 
-from evolcoder.config.load import Price
-from evolcoder.config.prices import DEFAULT_PRICES
+from evolcoder.config.load import Config, Price
+from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import Completion
 from evolcoder.engine.usage import TokenCounts
 
@@ -74,3 +74,12 @@ def worst_cost(price: Price, prompt_tokens: int, completion_tokens: int) -> floa
         output=max(price.output, price.reasoning or 0.0),
     )
     return usd(dearest, prompt_tokens, completion_tokens)
+
+
+def price_dates(config: Config) -> str:
+    """Say of what date the prices are: those of the config, and those of the built-in table."""
+    built_in = f"built-in table as of {PRICES_AS_OF}"
+    if not config.prices:
+        return built_in
+    theirs = f"as of {config.prices_as_of}" if config.prices_as_of else "without a date"
+    return f"`prices` in the config {theirs}, else {built_in}"
