@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from evolcoder.app import export, models
-from evolcoder.app.evolve import evolve_run
+from evolcoder.app.evolve import default_folder, evolve_run
 from evolcoder.cli import output, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     heuristics = resolve(config.evolve)
-    folder = args.out or Path("runs") / config.fingerprint[:8]
+    folder = args.out or default_folder(config)
     if args.dry_run:
         from evolcoder.app import estimate  # noqa: PLC0415 - only needed here
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evolcoder.app import export, models, verify
+from evolcoder.app.evolve import default_folder
 from evolcoder.cli import output, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     if verify.needs_model(config.verify) and not (args.model or args.config):
         checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
         raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
-    folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
+    folder = args.out or default_folder(config, "verified-")
     limit = run_cancellable(verify.verify_rows(config, folder, workers=args.workers))
     with RunStore.read(folder) as store:
         paths = [*export.write(store, config), verify.write_verdicts(store)]

@@ -52,7 +52,7 @@ from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
 from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.safe_repr import safe_repr
-from evolcoder.text import without_logins
+from evolcoder.text import without_address, without_logins
 
 __all__ = [
     "FREE_TO_CHANGE",
@@ -83,6 +83,7 @@ __all__ = [
     "parse_yaml",
     "validate",
     "validate_as",
+    "without_places",
 ]
 
 FREE_TO_CHANGE = (
@@ -93,6 +94,10 @@ are cleaned again."""
 
 NAMED_SECTIONS = ("servers", "prices", "heuristics")
 """Sections whose keys are names chosen by the user."""
+MODEL_KEYS = (
+    ("evolver", "model"), ("responder", "model"), ("judge", "model"), ("verify", "tester")
+)  # fmt: skip
+"""Keys with specs of models, as (section, key)."""
 UPDATE = "update"
 """Key of `prices` with the date of its entries; it is stored as `prices_as_of`."""
 _PART = re.compile(
@@ -223,8 +228,16 @@ class Config(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the keys that determine the rows; a run is resumed only with the same one."""
-        return content_id("config", self.fingerprinted())
+        """Hash of the keys that determine the rows; a run is resumed only with the same one.
+
+        Models are part of it, and the addresses of their servers are not.
+        """
+        return content_id("config", without_places(self.fingerprinted()))
+
+    @property
+    def fingerprints(self) -> tuple[str, str]:
+        """The fingerprint, and that of earlier versions, which covered addresses of servers."""
+        return self.fingerprint, content_id("config", self.fingerprinted())
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
@@ -252,6 +265,16 @@ def validate_as(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
         return kind.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_format_error(error, kind)}") from error
+
+
+def without_places(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plain config with models in place of their servers' addresses and logins."""
+    found = dict(plain)
+    for section, key in MODEL_KEYS:
+        given = found.get(section)
+        if isinstance(given, Mapping) and isinstance(spec := given.get(key), str):
+            found[section] = {**given, key: without_address(without_logins(spec))}
+    return found
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -362,7 +385,7 @@ def _format_error(error: ValidationError, kind: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
-    if "servers" in fault["loc"]:
+    if "servers" in fault["loc"] or "extra_headers" in fault["loc"]:
         return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"

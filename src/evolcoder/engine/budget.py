@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine import unanswered
-from evolcoder.engine.base import Completion, Engine, Request
+from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
 from evolcoder.errors import BudgetReached
 
@@ -152,6 +152,7 @@ class MeteredEngine:
 
     def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
         self.identity = inner.identity
+        self.key_identity = key_identity(inner)
         self._inner = inner
         self._budget = budget
         self._prices = prices

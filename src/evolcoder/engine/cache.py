@@ -1,8 +1,9 @@
 """Content-addressed completion cache on disk, shared by runs and processes.
 
 A completion is committed within about 20 ms, so a killed run finds it again. Processes may share
-the file, and equal requests in flight are sent once. The key covers the engine's identity, model,
-messages, sampling parameters and seed.
+the file, and equal requests in flight are sent once. The key covers model, messages, sampling
+parameters, seed and extras, and a file's digest, but not the address of a server. Completions that
+earlier versions stored under the address of a server are found by requests to that address.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evolcoder.engine.base import Completion, Engine, Request, request_key
+from evolcoder.engine.base import Completion, Engine, Request, key_identity, request_key
 from evolcoder.errors import ModelError
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, TEXT, Columns, Database
@@ -88,25 +89,33 @@ class CachedEngine:
 
     def __init__(self, inner: Engine, cache: CompletionCache) -> None:
         self.identity = inner.identity
+        self.key_identity = key_identity(inner)
         self._inner = inner
         self._cache = cache
         self._in_flight: dict[str, asyncio.Future[Completion]] = {}
 
     async def complete(self, request: Request) -> Completion:
         """Return the cached completion, wait for an equal request in flight, or ask."""
-        key = request_key(self.identity, request)
+        key = request_key(self.key_identity, request)
         while (pending := self._in_flight.get(key)) is not None:
             await asyncio.wait([pending])
             # If the requester was cancelled, one of the waiting callers asks instead.
             if not pending.cancelled():
                 return pending.result()
-        if (stored := self._cache.get(key)) is not None:
-            return stored
-        return await self._ask(key, request)
+        stored = self._cache.get(key)
+        if stored is None and (stored := self._stored_by_address(request)) is not None:
+            self._cache.put(key, stored)
+        return await self._ask(key, request) if stored is None else stored
 
     async def aclose(self) -> None:
         """Close the wrapped engine; the cache is closed by its owner."""
         await self._inner.aclose()
+
+    def _stored_by_address(self, request: Request) -> Completion | None:
+        """Return what an earlier version stored for this address; it knew no extras."""
+        if self.key_identity == self.identity or request.extra_body or request.headers:
+            return None
+        return self._cache.get(request_key(self.identity, request))
 
     async def _ask(self, key: str, request: Request) -> Completion:
         future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()

@@ -13,6 +13,7 @@ OpenAIEngine('http://127.0.0.1:8000/v1')
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 from evolcoder.config.load import TrafficConfig
@@ -44,9 +45,11 @@ class OpenAIEngine:
         api_key: Key | str | None,
         traffic: TrafficConfig,
         backoff_s: float = BACKOFF_S,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._endpoint = Endpoint.of(base_url, api_key=api_key)
+        self._endpoint = Endpoint.of(base_url, api_key=api_key, extra_headers=extra_headers)
         self.identity = self._endpoint.identity
+        self.key_identity = self._endpoint.query
         self._rate_limiter = RateLimiter(traffic)
         self._traffic = traffic
         self._backoff_s = backoff_s

@@ -62,7 +62,10 @@ class ErrorBody:
 
 
 def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
-    """Serialise a request with all sampling parameters except the refused ones."""
+    """Serialise a request with all sampling parameters except the refused ones.
+
+    The config refuses extras that would replace a field of ours.
+    """
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.model,
@@ -71,6 +74,7 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": request.seed,
+        **request.extra_body,
     }
     for name in refused:
         value = body.pop(name)

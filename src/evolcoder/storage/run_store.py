@@ -25,7 +25,7 @@ from typing import Any, Self
 
 import yaml
 
-from evolcoder.config.load import Config, differing_keys
+from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Row, Stage, Task, Usage
 from evolcoder.storage import atomic
@@ -259,7 +259,7 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
-            keys = differing_keys(_without_logins(known), _without_logins(fingerprinted))
+            keys = differing_keys(_comparable(known), _comparable(fingerprinted))
             if keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
@@ -272,10 +272,10 @@ class RunStore(Workdir):
         self.db.flush()
 
 
-def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove credentials from URLs: earlier versions stored them in the config."""
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove credentials from URLs and addresses from models: earlier versions stored them."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
-    return plain
+    return without_places(plain)
 
 
 def _made(made: Usage | None) -> tuple[object, ...]:
