@@ -139,3 +139,44 @@ def test_a_long_text_is_shortened_to_its_width():
     """White space is collapsed, and an ellipsis marks the cut."""
     assert text.one_line("a\n  b", 10) == "a b"
     assert text.one_line("abcdef", 4) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("spec", "model"),
+    [
+        ("http://127.0.0.1:8000/v1#m", "openai:m"),
+        ("https://user:pass@host/v1#org/m:tag", "openai:org/m:tag"),
+        ("https://host/v1?api-version=1&key=x#m", "openai:m?api-version=1"),
+        ("http://[::1]:8000/v1#m#x", "openai:m#x"),
+        ("openai:m", "openai:m"),
+        ("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b"),
+        ("models/a.gguf", "models/a.gguf"),
+        ("scripted:a#b.json", "scripted:a#b.json"),
+        ("engine:http://h/v1#m", "engine:http://h/v1#m"),
+        ("http://host/v1", "http://host/v1"),
+        ("http://host/v1#", "http://host/v1#"),
+        ("http://ho[st/v1?%ff=%#m", "openai:m?%EF%BF%BD=%25"),
+    ],
+)
+def test_a_spec_without_its_address_names_the_model(spec, model):
+    """The place of a server goes, its interface stays; whatever names no server is kept."""
+    assert text.without_address(spec) == model
+    assert text.without_address(model) == model
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api-key", "X-API-Key", "Authorization", "Ocp-Apim-Subscription-Key", "Cookie", "X-Auth-Token",
+     "Proxy-Authorization", "x-goog-api-key", "Session-Id", "cf-access-client-secret"],
+)  # fmt: skip
+def test_headers_that_hold_secrets_are_known_by_name(name):
+    """As those of Azure, Google and gateways."""
+    assert text.header_names_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["anthropic-version", "X-Title", "HTTP-Referer", "OpenAI-Organization", "x-variant"]
+)
+def test_headers_without_secrets_are_shown(name):
+    """They are part of what a run stores."""
+    assert not text.header_names_secret(name)

@@ -158,7 +158,7 @@ async def evolve_async(
     >>> run.stats()[0].entered, run.stats()[0].kept   # doctest: +SKIP
     (8, 8)
     """
-    from evolcoder.app.evolve import evolve_run
+    from evolcoder.app.evolve import default_folder, evolve_run
     from evolcoder.evolution.heuristics import resolve
 
     engines = _Engines()
@@ -179,7 +179,7 @@ async def evolve_async(
     if seeds is not None:
         overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
     loaded = _config(overrides, config)
-    folder = Path("runs") / loaded.fingerprint[:8] if out is None else Path(out)
+    folder = default_folder(loaded) if out is None else Path(out)
     heuristics = resolve(loaded.evolve)
     reached = await evolve_run(
         loaded, heuristics, folder, engines.opened, retry_rejected=retry_rejected
@@ -472,12 +472,19 @@ train_async = async_twin(train)
 class Model:
     """An open model."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        extra_body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.engine = engine
         """The engine."""
         self.name = name
         """The model's name on the engine."""
         self._judged = EvidenceEngine(engine)
+        self._extras = (extra_body or {}, headers or {})
 
     async def complete(
         self,
@@ -490,7 +497,8 @@ class Model:
     ) -> Completion:
         """Complete a prompt or a list of chat messages; raises EngineError or ModelError."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        role = Role(self._judged, self.name, Sampling(temperature, top_p, max_tokens))
+        sampling = Sampling(temperature, top_p, max_tokens)
+        role = Role(self._judged, self.name, sampling, "", *self._extras)
         return await role.ask(messages, seed=seed)
 
 
@@ -500,7 +508,8 @@ async def open_model(
 ) -> AsyncIterator[Model]:
     """Open a model for the duration of an `async with` block.
 
-    Raises ModelError if it is unavailable.
+    `settings` sets config keys, such as `evolver.extra_body` and `evolver.extra_headers` of its
+    requests. Raises ModelError if it is unavailable.
 
     >>> async with ec.open_model("http://localhost:8000/v1#qwen") as model:   # doctest: +SKIP
     ...     print((await model.complete("Write a haiku.")).text)
@@ -509,7 +518,7 @@ async def open_model(
 
     opened = await models.open_model(spec, _config(settings or {}))
     try:
-        yield Model(opened.engine, opened.model)
+        yield Model(opened.engine, opened.model, opened.extra_body, opened.headers)
     finally:
         await opened.engine.aclose()
 

@@ -47,6 +47,14 @@ class Run:
         with RunStore.read(self.folder) as store:
             return store.calls_by_model()
 
+    def possibly_billed(self) -> dict[str, tuple[int, int, int]]:
+        """Return requests that were sent and not answered, with the most that each may cost.
+
+        By model: requests, prompt tokens, completion tokens. They are not in `paid`.
+        """
+        with RunStore.read(self.folder) as store:
+            return store.possible_calls_by_model()
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:

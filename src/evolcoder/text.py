@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import parse_qsl, urlencode
 
 _WORD = re.compile(r"[^\W_]+(?:['+#][^\W_]*)*", re.UNICODE)
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
@@ -158,6 +159,7 @@ _CREDENTIALS = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
 _KEY_LIKE = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
 _SECRET_QUERY = re.compile(rf"""([?&]{_KEY_LIKE}=)[^&#\s"'<>]*""", re.IGNORECASE)
 _SECRET_NAME = re.compile(_KEY_LIKE, re.IGNORECASE)
+_SECRET_HEADER = re.compile("auth|cookie|credential|session", re.IGNORECASE)
 
 
 class WantedOutput(StrEnum):
@@ -211,6 +213,33 @@ def without_logins(text: str) -> str:
 def names_secret(parameter: str) -> bool:
     """Return whether a URL parameter's name is that of a secret."""
     return _SECRET_NAME.fullmatch(parameter) is not None
+
+
+def header_names_secret(header: str) -> bool:
+    """Return whether a header's name is that of a secret, such as `api-key` or `Authorization`."""
+    return names_secret(header) or _SECRET_HEADER.search(header) is not None
+
+
+def without_address(spec: str) -> str:
+    """Return a model spec without the place of its server, which does not decide the answer.
+
+    Parameters of the URL stay, without keys: they may select a version of the interface.
+
+    >>> without_address("http://10.0.0.7:8000/v1?api-version=1&key=x#model")
+    'openai:model?api-version=1'
+    """
+    url, _, name = spec.partition("#")
+    if not name or not url.startswith(("http://", "https://")):
+        return spec
+    query = public_query(url)
+    return f"openai:{name}?{query}" if query else f"openai:{name}"
+
+
+def public_query(url: str) -> str:
+    """Return the query of a URL without its keys."""
+    query = url.partition("#")[0].partition("?")[2]
+    found = parse_qsl(query, keep_blank_values=True)
+    return urlencode([(name, value) for name, value in found if not names_secret(name)])
 
 
 def words(text: str) -> list[str]:

@@ -113,6 +113,7 @@ CHANGES = {
     "servers": "servers.api.example.org:8443.key_variable=THEIR_KEY",
     "export": "export.include_seeds=false",
     "prices": "prices.toy={input: 1, output: 1}",
+    "prices_as_of": "prices_as_of=2026-11",
     "cache": "cache=elsewhere.db",
 }
 """A change to each key of the config."""
@@ -194,3 +195,74 @@ def test_an_unknown_key_is_reported_before_a_missing_one():
 
     with pytest.raises(ConfigError, match="unknown key studnet; did you mean student"):
         validate_as(Needs, {"studnet": "x"}, where="f")
+
+
+NAMES = ("gpt-4.1-mini", "openai/gpt-4o:nitro", "qwen2.5-coder:7b", "C:/models/a.gguf", "m", "input",
+         "accounts/x/models/llama-v3p1", "[::1]:80", "it's", "update.me", "o1.5 preview")  # fmt: skip
+FORMS = ("prices.{}.{}", "prices.'{}'.{}", 'prices["{}"].{}', 'prices."{}".{}', "prices['{}'].{}")
+"""How a name is written in a key; a quote in a name needs the other quotes."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_models_are_set_with_dots_slashes_colons_and_quotes(name, form):
+    """A price is set under the name as it is, in every notation that holds it."""
+    if "'" in name and "'" in form:
+        pytest.skip("a quote within the same quotes")
+    loaded = load(
+        None, [f"{form.format(name, key)}={value}" for key, value in (("input", 1), ("output", 2))]
+    )
+    assert {key: (one.input, one.output) for key, one in loaded.prices.items()} == {name: (1, 2)}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a=b", 'a"b', "a'b", ""])
+def test_names_of_any_kind_are_set_as_a_mapping(name):
+    """A whole entry, and the whole table, hold any name."""
+    entry = json.dumps({name: {"input": 1, "output": 2}})
+    assert [*load(None, [f"prices={entry}"]).prices] == [name]
+
+
+def test_an_equals_sign_within_quotes_belongs_to_the_name():
+    """Only the first one outside quotes ends the key, and values may contain both."""
+    loaded = load(
+        None, ['prices."a=b.c".input=1', 'prices."a=b.c".output=2', "evolver.system=a='b'"]
+    )
+    assert ([*loaded.prices], loaded.evolver.system) == (["a=b.c"], "a='b'")
+
+
+def test_names_of_heuristics_may_have_dots():
+    """`evolve.heuristics` holds names of the user too."""
+    loaded = load(None, ["evolve.heuristics.mine.v2.weight=2"])
+    assert [*loaded.evolve.heuristics] == ["mine.v2"]
+
+
+@pytest.mark.parametrize("override", ["prices.a", 'prices."a=1', "=1", '""=1'])
+def test_an_override_without_a_key_or_a_value_is_refused(override):
+    """Also one whose only equals sign is in an open quote that never closes."""
+    with pytest.raises(ConfigError):
+        load(None, [override])
+
+
+def test_a_price_of_a_known_model_may_be_given_in_part():
+    """What is left out comes from the built-in table; an entry with both prices stands alone."""
+    loaded = load(None, ["prices.gpt-4.1-mini.input=0.3", "prices.gpt-4o={input: 9, output: 9}"])
+    assert loaded.prices["gpt-4.1-mini"] == schema.Price(input=0.3, output=1.6, cached_input=0.1)
+    assert loaded.prices["gpt-4o"] == schema.Price(input=9.0, output=9.0)
+    with pytest.raises(ConfigError, match=r"prices\.mine\.output"):
+        load(None, ["prices.mine.input=0.3"])
+
+
+@pytest.mark.parametrize("written", ["2026-11-01", "2026-11", "2026", '"1 November 2026"'])
+@pytest.mark.parametrize("key", ["prices.update", "prices_as_of"])
+def test_prices_carry_a_date(key, written):
+    """The date stands among the prices or beside them, and is kept when the config is stored."""
+    loaded = load(None, [f"{key}={written}", "prices.m={input: 1, output: 2}"])
+    assert (loaded.prices_as_of, [*loaded.prices]) == (written.strip('"'), ["m"])
+    again = validate_as(Config, loaded.model_dump(mode="json"), where="stored")
+    assert again == loaded
+
+
+def test_a_model_may_be_called_update():
+    """The date is no mapping, a price is one."""
+    loaded = load(None, ["prices={update: {input: 1, output: 2}}"])
+    assert ([*loaded.prices], loaded.prices_as_of) == (["update"], None)

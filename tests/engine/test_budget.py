@@ -92,7 +92,7 @@ def test_every_completion_is_recorded():
     """The ledger receives model and tokens of each completion."""
     engine, _, _, booked = metered(BudgetConfig())
     ask_all(engine, 3)
-    assert booked == [("toy", 5, 10)] * 3
+    assert booked == [("toy", 5, 10, 0, 0, 0)] * 3
 
 
 def test_hours_end_a_session():

@@ -1,7 +1,9 @@
 """Each completion is paid for once."""
 
 import asyncio
+import contextlib
 import dataclasses
+import sqlite3
 import subprocess
 import sys
 
@@ -260,3 +262,98 @@ async def test_waiting_requests_get_the_error_of_a_full_disk(cache, monkeypatch)
         *(engine.complete(ASK) for _ in range(3)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {RunFolderError}
+
+
+class AtAddress(Counting):
+    """A counting engine of a server: its address does not decide the answer."""
+
+    key_identity = ""
+
+
+async def test_the_same_model_at_another_address_costs_nothing(cache):
+    """Another port, another host: the completion is found."""
+    first = await CachedEngine(AtAddress("http://127.0.0.1:8000/v1"), cache).complete(ASK)
+    elsewhere = AtAddress("http://10.0.0.7:9000/v1")
+    assert await CachedEngine(elsewhere, cache).complete(ASK) == first
+    assert elsewhere.asked == []
+
+
+async def test_a_file_is_part_of_the_key_and_a_name_is(cache):
+    """Two files, and two names on one server, are different models."""
+    engines = [Counting("gguf:1"), Counting("gguf:2"), AtAddress("http://h/v1")]
+    for inner in engines:
+        await CachedEngine(inner, cache).complete(ASK)
+    other = dataclasses.replace(ASK, model="other")
+    await CachedEngine(engines[-1], cache).complete(other)
+    assert [len(inner.asked) for inner in engines] == [1, 1, 2]
+
+
+async def test_completions_stored_under_an_address_are_found_from_there(cache):
+    """Caches of earlier versions stay warm, and what was found then costs nothing elsewhere."""
+    old, new = "http://127.0.0.1:8000/v1", "http://127.0.0.1:9000/v1"
+    cache.put(request_key(old, ASK), Completion("old", "", "stop", 3, 4))
+    inner = AtAddress(new)
+    assert (await CachedEngine(inner, cache).complete(ASK)).text == "answer 1"
+    again = dataclasses.replace(ASK, seed=8)
+    cache.put(request_key(old, again), Completion("old", "", "stop", 3, 4))
+    for address in (old, new):
+        inner = AtAddress(address)
+        assert (await CachedEngine(inner, cache).complete(again)).text == "old"
+        assert inner.asked == []
+
+
+def test_a_request_without_extras_has_the_key_of_earlier_versions():
+    """The hash is over the same data as before there were extras."""
+    from evolcoder.ids import content_id
+
+    value = ("gguf:1", "toy", [("user", "hello")], (0.7, 0.9, 50, 7))
+    assert request_key("gguf:1", ASK) == content_id("request", value)
+
+
+EXTRAS = (
+    {},
+    {"extra_body": {"enable_thinking": False}},
+    {"extra_body": {"enable_thinking": True}},
+    {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}},
+    {"headers": {"x-variant": "a"}},
+    {"headers": {"x-variant": "b"}},
+    {"extra_body": {"enable_thinking": True}, "headers": {"x-variant": "b"}},
+)
+
+
+def test_extras_are_part_of_the_key():
+    """Each field and each header that is sent makes another request."""
+    keys = {request_key("", dataclasses.replace(ASK, **extras)) for extras in EXTRAS}
+    assert len(keys) == len(EXTRAS)
+
+
+async def test_extras_never_take_an_answer_stored_without_them(cache):
+    """What an earlier version stored under the address had no extras."""
+    inner = AtAddress("http://h/v1")
+    cache.put(request_key(inner.identity, ASK), Completion("old", "", "stop", 3, 4))
+    for extras in EXTRAS[1:]:
+        found = await CachedEngine(inner, cache).complete(dataclasses.replace(ASK, **extras))
+        assert found.text != "old"
+    assert len(inner.asked) == len(EXTRAS) - 1
+
+
+OLD_TABLE = """CREATE TABLE completions (
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, reasoning TEXT NOT NULL, finish TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+)"""
+
+
+def test_a_cache_of_an_earlier_version_is_read_and_written(tmp_path):
+    """Its completions have no model and no cached tokens; new ones have."""
+    path = tmp_path / "c.db"
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(OLD_TABLE)
+        db.execute("INSERT INTO completions VALUES ('k', 'text', '', 'stop', 3, 4)")
+        db.execute("PRAGMA user_version=1")
+    new = Completion("text", "", "stop", 3, 4, 2, 1, 3, "toy-2026")
+    for _ in range(2):
+        cache = CompletionCache(path)
+        assert cache.get("k") == Completion("text", "", "stop", 3, 4)
+        cache.put("n", new)
+        assert cache.get("n") == new
+        cache.close()

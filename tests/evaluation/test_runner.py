@@ -247,6 +247,16 @@ def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
         EvalStore.read(tmp_path / "nothing")
 
 
+def test_an_evaluation_moves_to_another_server(tmp_path):
+    """The model is compared, and not where it is served."""
+    with EvalStore.create(tmp_path / "e", {"model": "http://127.0.0.1:1/v1#m", "seed": 0}):
+        pass
+    with EvalStore.create(tmp_path / "e", {"model": "http://host:2/v1#m", "seed": 0}) as store:
+        assert store.meta("settings")["model"] == "http://host:2/v1#m"
+    with pytest.raises(RunFolderError, match="other values of model"):
+        EvalStore.create(tmp_path / "e", {"model": "http://host:2/v1#other", "seed": 0})
+
+
 def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
     """After Ctrl-C the folder can be resumed."""
     slow = Counted(lambda request: fenced("import time\ntime.sleep(5)\n" + ADD))

@@ -147,7 +147,7 @@ def _benches(options: DetectorOptions) -> list[Bench]:
 
 
 async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
-    opened = await models.open_model(spec, config)
+    opened = await models.open_model(spec, config, config.judge)
     stack.push_async_callback(opened.engine.aclose)
     prices = models.find_prices(config, [opened])
     budget = Budget(config.budget, Spending(), lambda *_: None)

@@ -39,7 +39,7 @@ from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
 from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
-from evolcoder.evaluation.store import DB_NAME, EvalStore
+from evolcoder.evaluation.store import DB_NAME, EvalStore, comparable_settings
 from evolcoder.grading import benchmark_requirements
 from evolcoder.grading.reference_checks import ReferenceChecks
 from evolcoder.ids import content_id
@@ -218,9 +218,9 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
         for flag, key in FLAGS.items()
         if getattr(args, flag)
     ]
-    settings = sample_settings(args)
-    identity = [*(bench.name for bench in benches), settings]
-    folder = args.out or Path("runs") / f"eval-{content_id('eval', identity)[:8]}"
+    config = configs.load(None, [*overrides, *args.set])
+    settings = {**sample_settings(args), **_extras(config)}
+    folder = args.out or _default_folder(benches, settings)
     if args.no_ask:
         _check_no_ask(args, folder)
     return EvaluationPlan(
@@ -228,10 +228,29 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
         sample_files,
         template_named(args.template),
         Sampling(args.temperature, args.top_p, args.max_tokens),
-        configs.load(None, [*overrides, *args.set]),
+        config,
         folder,
         settings,
     )
+
+
+def _extras(config: Config) -> dict[str, object]:
+    """Return the extras that `--set evolver.extra_body=…` gives the requests; empty if none."""
+    plain = config.evolver.model_dump(mode="json")
+    return {name: plain[name] for name in ("extra_body", "extra_headers") if name in plain}
+
+
+def _default_folder(benches: Sequence[Bench], settings: Mapping[str, object]) -> Path:
+    """Return the folder of an evaluation that the user did not name.
+
+    A folder that an earlier version named, with the address of the server, is used on.
+    """
+    names = [bench.name for bench in benches]
+    new, earlier = (
+        Path("runs") / f"eval-{content_id('eval', [*names, one])[:8]}"
+        for one in (comparable_settings(settings), settings)
+    )
+    return earlier if (earlier / DB_NAME).exists() and not new.exists() else new
 
 
 def _check_packages(args: EvaluationOptions) -> None:
@@ -422,7 +441,7 @@ async def _open_model(
     if not args.model or args.no_ask or _n_missing(plan, args) == 0:
         return None
     if args.model in engines:
-        return engines[args.model]
+        return models.with_extras(engines[args.model], plan.config.evolver)
     opened = await models.open_model(args.model, plan.config)
     stack.push_async_callback(opened.engine.aclose)
     return opened

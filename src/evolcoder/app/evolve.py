@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from evolcoder.deduplication.summary import LeakDetector
 
 
+def default_folder(config: Config, prefix: str = "") -> Path:
+    """Return the folder of a run that the user did not name.
+
+    It is named by the fingerprint; a folder that an earlier version named is used on.
+    """
+    new, earlier = (Path("runs") / f"{prefix}{one[:8]}" for one in config.fingerprints)
+    return earlier if (earlier / DB_NAME).exists() and not new.exists() else new
+
+
 async def evolve_run(
     config: Config,
     heuristics: tuple[Heuristic, ...],

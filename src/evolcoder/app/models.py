@@ -8,25 +8,29 @@ The only place that chooses an `Engine` implementation for a model spec.
 
 import asyncio
 import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evolcoder.app.progress import Download, print_line, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
+from evolcoder.config.schema import HIDDEN, fill_references, references
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
+from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
+from evolcoder.engine.prices import FREE, cost_of, price_of, worst_cost
+from evolcoder.engine.usage import TokenCounts
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import without_logins
+from evolcoder.text import header_names_secret, without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
@@ -47,6 +51,10 @@ class OpenedModels:
     """The engine."""
     model: str
     """The model's name on the engine."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every request's body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of every request, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +87,89 @@ async def open_models(
 
     Models in `engines` are used as they are and stay open.
     """
-    by_spec: dict[str, OpenedModels] = dict(engines or {})
+    opened_before: dict[tuple[str, str], OpenedModels] = {}
 
-    async def opened(spec: str) -> OpenedModels:
-        if spec not in by_spec:
-            by_spec[spec] = await open_model(spec, config)
-            stack.push_async_callback(by_spec[spec].engine.aclose)
-        return by_spec[spec]
+    async def opened(spec: str, section: ModelConfig) -> OpenedModels:
+        if engines and spec in engines:
+            return with_extras(engines[spec], section)
+        key = spec, json.dumps(section.extra_headers, sort_keys=True)
+        if key not in opened_before:
+            opened_before[key] = await open_model(spec, config, section)
+            stack.push_async_callback(opened_before[key].engine.aclose)
+        return with_extras(opened_before[key], section)
 
-    evolver = await opened(config.evolver.model)
-    responder = await opened(config.responder.model) if config.responder.model else evolver
-    judge = await opened(config.judge.model) if config.judge.model else None
-    tester = await opened(config.verify.tester) if config.verify.tester else None
+    evolver = await opened(config.evolver.model, config.evolver)
+    responder_spec = config.responder.model or config.evolver.model
+    responder = await opened(responder_spec, section_of(config, "responder"))
+    judge = await opened(config.judge.model, config.judge) if config.judge.model else None
+    tester = None
+    if config.verify.tester:
+        tester = await opened(config.verify.tester, section_of(config, "tester"))
     return Models(evolver, responder, judge, tester)
+
+
+def section_of(config: Config, role: str) -> ModelConfig:
+    """Return the section with the extras of a role: `evolver`, `responder`, `judge` or `tester`.
+
+    A responder without a model of its own adds its extras to the evolver's. A tester has those of
+    the role with the same model, or none.
+    """
+    if role == "tester" and config.verify.tester:
+        sections = (section_of(config, "responder"), config.evolver, config.judge)
+        matching = (one for one in sections if one.model == config.verify.tester)
+        return next(matching, ModelConfig())
+    if role in {"responder", "tester"}:
+        own, evolver = config.responder, config.evolver
+        if own.model is not None:
+            return own
+        extras = {
+            "model": evolver.model,
+            "extra_body": {**evolver.extra_body, **own.extra_body},
+            "extra_headers": {**evolver.extra_headers, **own.extra_headers},
+        }
+        return own.model_copy(update=extras)
+    return config.judge if role == "judge" else config.evolver
+
+
+def with_extras(opened: OpenedModels, section: ModelConfig) -> OpenedModels:
+    """Return an open model with the extras of a section."""
+    public = {
+        name.lower(): value
+        for name, value in section.extra_headers.items()
+        if not header_names_secret(name)
+    }
+    return replace(opened, extra_body=section.extra_body, headers=public)
+
+
+def secret_headers(config: Config) -> list[str]:
+    """Return what must be neither stored nor shown of all headers of a config.
+
+    These are the values of headers that hold secrets or name environment variables, and their
+    parts: of `Bearer KEY` also KEY.
+    """
+    sections = (config.evolver, config.responder, config.judge)
+    values = [
+        _filled(name, value)
+        for section in sections
+        for name, value in section.extra_headers.items()
+        if header_names_secret(name) or references(value)
+    ]
+    return list(dict.fromkeys(part for value in values for part in (value, *value.split())))
+
+
+def _filled(name: str, value: str) -> str:
+    """Replace the environment variables in a header's value; ConfigError if one is not set."""
+    if value == HIDDEN:
+        raise ConfigError(
+            f"extra_headers.{name}: its value was not stored; write ${{NAME}} to take it from "
+            "an environment variable"
+        )
+    for variable in references(value):
+        if not os.environ.get(variable):
+            raise ConfigError(
+                f"extra_headers.{name}: the environment variable {variable} is not set; export it"
+            )
+    return fill_references(value, os.environ).strip()
 
 
 def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Price]:
@@ -114,9 +192,18 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
 def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Create the budget; earlier sessions of the store count towards its limits."""
     spent = Spending()
+    details = store.call_details_by_model()
     for model, (_, sent, received) in store.calls_by_model().items():
-        spent.add(Spending(sent + received, usd(prices.get(model, FREE), sent, received)))
-    return Budget(config.budget, spent, store.add_call)
+        counts = TokenCounts(sent, received, *details.get(model, ()))
+        spent.add(Spending(sent + received, cost_of(prices.get(model, FREE), counts)))
+    possible = Spending()
+    for model, (_, sent, received) in store.possible_calls_by_model().items():
+        cost = worst_cost(prices.get(model, FREE), sent, received)
+        possible.add(Spending(sent + received, cost))
+    spent.add(possible)
+    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call)
+    budget.possible.add(possible)
+    return budget
 
 
 class ModelFactory:
@@ -142,8 +229,8 @@ class ModelFactory:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
         judged = EvidenceEngine(metered)
-        engine = self._wrapped.setdefault(id(opened), CachedEngine(judged, self._cache))
-        return Role(engine, opened.model, sampling, system)
+        engine = self._wrapped.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
+        return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
 
     async def _drain(
         self, _kind: type[BaseException] | None, error: BaseException | None, _: object
@@ -182,8 +269,16 @@ def max_in_flight(config: Config, opened: Models) -> int:
     return n_requests + n_requests // 4 + 1
 
 
-async def open_model(spec: str, config: Config) -> OpenedModels:
-    """Open the model of a spec; raises ModelError for an unknown or unavailable one."""
+async def open_model(spec: str, config: Config, section: ModelConfig | None = None) -> OpenedModels:
+    """Open the model of a spec; raises ModelError for an unknown or unavailable one.
+
+    It has the extras of `section`; default: the evolver's.
+    """
+    section = section or config.evolver
+    return with_extras(await _open(spec, config, section), section)
+
+
+async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels:
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download(), print_line)
@@ -193,11 +288,14 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
-    redact.register_secrets(ring.secrets())
+    hidden = secret_headers(config)
+    redact.register_secrets([*ring.secrets(), *hidden])
     url, model = _server(spec, ring)
     key = ring.key_for(url)
+    key = replace(key, secrets=(*key.secrets, *hidden))
     allow_connections(config.traffic.concurrency)
-    server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
+    headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
+    server = OpenAIEngine(url, api_key=key, traffic=config.traffic, extra_headers=headers)
     try:
         await server.probe(model)
     except BaseException:

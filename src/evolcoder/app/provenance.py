@@ -129,5 +129,7 @@ def _model(name: str, role: Role) -> dict[str, object]:
         "identity": role.identity,
         "sampling": asdict(role.sampling),
         "system": role.system,
+        "extra_body": dict(role.extra_body),
+        "extra_headers": dict(role.headers),
         "licence": known.licence if known else "",
     }

@@ -264,9 +264,10 @@ async def _open_models(
     by_spec: dict[str, models.OpenedModels] = dict(engines or {})
     if not needs_model(config.verify):
         return by_spec
-    for spec in (config.evolver.model, config.verify.tester):
+    for spec, role in ((config.evolver.model, "evolver"), (config.verify.tester, "tester")):
         if spec is not None and spec not in by_spec:
-            by_spec[spec] = await models.open_model(spec, config)
+            section = models.section_of(config, role)
+            by_spec[spec] = await models.open_model(spec, config, section)
             stack.push_async_callback(by_spec[spec].engine.aclose)
     return by_spec
 

@@ -16,7 +16,7 @@ from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan,
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score
-from evolcoder.cli import output, self_check
+from evolcoder.cli import output, self_check, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
@@ -155,6 +155,7 @@ def _show_results(
             "folder": str(store.folder),
             "results": [result.as_plain() for result in results],
             "paid": store.calls_by_model(),
+            "possibly_billed": store.possible_calls_by_model(),
         }
         output.print_json(plain, indent=1)
         return
@@ -163,8 +164,8 @@ def _show_results(
     for result in results:
         _show_result(result)
     print()
-    for model, (n_requests, sent, received) in store.calls_by_model().items():
-        print(f"{model}: {n_requests} requests, {sent:,} tokens sent, {received:,} received")
+    for line in show.billing_lines(store):
+        print(line)
     for path in paths:
         print(f"wrote   {path}")
 

@@ -97,6 +97,8 @@ def main(args: argparse.Namespace) -> int:
             output.print_json(show.summary(store), indent=2)
         else:
             print(show.funnel_table(funnel(store)))
+            for line in show.billing_lines(store):
+                print(line)
     return 0
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from evolcoder.app import export, models
-from evolcoder.app.evolve import evolve_run
+from evolcoder.app.evolve import default_folder, evolve_run
 from evolcoder.cli import output, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.schema import SandboxLevel
-from evolcoder.engine.budget import PRICES_AS_OF
+from evolcoder.engine.prices import price_dates
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.storage.run_store import RunStore
 from evolcoder.verification import pipeline
@@ -71,12 +71,13 @@ def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     heuristics = resolve(config.evolve)
-    folder = args.out or Path("runs") / config.fingerprint[:8]
+    folder = args.out or default_folder(config)
     if args.dry_run:
         from evolcoder.app import estimate  # noqa: PLC0415 - only needed here
 
         rates = estimate.measured_rates(folder)
-        _show_estimate(estimate.estimate(config, heuristics, rates), rates, as_json=args.json)
+        lines = estimate.estimate(config, heuristics, rates)
+        _show_estimate(lines, rates, price_dates(config), as_json=args.json)
         return 0
     _reduce_garbage_collection()
     again = args.retry_rejected
@@ -109,12 +110,15 @@ def _reduce_garbage_collection() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _show_estimate(parts: "list[CostLine]", rates: "TokenRates", *, as_json: bool) -> None:
+def _show_estimate(
+    parts: "list[CostLine]", rates: "TokenRates", prices: str, *, as_json: bool
+) -> None:
     """Print the estimated cost of a run."""
     from evolcoder.app.estimate import CHARS_PER_TOKEN, SAMPLE, total  # noqa: PLC0415 - as above
 
     if as_json:
-        output.print_json({"parts": [asdict(p) for p in parts], "habits": asdict(rates)}, indent=2)
+        plain = {"parts": [asdict(p) for p in parts], "habits": asdict(rates), "prices": prices}
+        output.print_json(plain, indent=2)
         return
     print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
     for part in [*parts, total(parts)]:
@@ -125,4 +129,4 @@ def _show_estimate(parts: "list[CostLine]", rates: "TokenRates", *, as_json: boo
         )
     print(f"prompts: from up to {SAMPLE} seeds, at {CHARS_PER_TOKEN} characters per token")
     print(f"answers: {rates.source}")
-    print(f"prices: table of {PRICES_AS_OF}, and `prices` in the config")
+    print(f"prices: {prices}")

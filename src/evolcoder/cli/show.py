@@ -14,8 +14,11 @@ from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
+from evolcoder.storage.workdir import Paid, Workdir
 from evolcoder.text import visible
 
+DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+"""Names of the tokens with a price of their own, in the order of the store."""
 N_PAIRS = 3
 MAX_LINES = 14
 """Lines of a task that are shown; longer tasks are truncated."""
@@ -36,9 +39,7 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         print()
         print(_pair(row))
     print()
-    for model, (n_requests, sent, received) in store.calls_by_model().items():
-        print(f"{model}: {n_requests} requests, {sent:,} tokens sent, {received:,} received")
-    for line in sandbox_lines(store):
+    for line in (*billing_lines(store), *sandbox_lines(store)):
         print(line)
     print(f"run     {store.folder}")
     for path in paths:
@@ -51,6 +52,46 @@ def print_why_empty(store: RunStore) -> bool:
     if note := why_empty(store):
         print(f"evolcoder: {visible(note)}", file=sys.stderr)
     return bool(note)
+
+
+def billing_lines(store: Workdir) -> list[str]:
+    """Describe what was paid for, and apart from it what may have been billed."""
+    details, lines = store.call_details_by_model(), []
+    for model, (n, sent, received) in store.calls_by_model().items():
+        cached, _, reasoning = details.get(model, (0, 0, 0))
+        of_sent = f" ({cached:,} cached)" if cached else ""
+        of_received = f" ({reasoning:,} reasoning)" if reasoning else ""
+        lines.append(
+            f"{model}: {n} requests, {sent:,} tokens sent{of_sent}, "
+            f"{received:,} received{of_received}"
+        )
+    for model, (n, sent, received) in store.possible_calls_by_model().items():
+        lines.append(
+            f"{model}: {n} requests sent and not answered, possibly billed: at most "
+            f"{sent:,} tokens sent, {received:,} received"
+        )
+    return lines
+
+
+def paid(store: Workdir) -> dict[str, dict[str, int]]:
+    """Return what was paid for, by model, as plain data."""
+    details = store.call_details_by_model()
+    return {
+        model: {
+            **_plain_calls(calls),
+            **dict(zip(DETAILS, details.get(model, (0, 0, 0)), strict=True)),
+        }
+        for model, calls in store.calls_by_model().items()
+    }
+
+
+def possibly_billed(store: Workdir) -> dict[str, dict[str, int]]:
+    """Return the bounds of requests without an answer, by model, as plain data."""
+    return {model: _plain_calls(calls) for model, calls in store.possible_calls_by_model().items()}
+
+
+def _plain_calls(calls: Paid) -> dict[str, int]:
+    return dict(zip(("requests", "prompt_tokens", "completion_tokens"), calls, strict=True))
 
 
 def sandbox_lines(store: RunStore) -> list[str]:
@@ -78,10 +119,8 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
     return {
         "run": str(store.folder),
         "funnel": [as_plain(line) for line in funnel(store)],
-        "paid": {
-            model: {"requests": n, "prompt_tokens": sent, "completion_tokens": received}
-            for model, (n, sent, received) in store.calls_by_model().items()
-        },
+        "paid": paid(store),
+        "possibly_billed": possibly_billed(store),
         "sandbox": {
             stage: {"layers": layers, "missing": missing_from(layers)}
             for stage, layers in protections(store).items()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evolcoder.app import export, models, verify
+from evolcoder.app.evolve import default_folder
 from evolcoder.cli import output, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     if verify.needs_model(config.verify) and not (args.model or args.config):
         checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
         raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
-    folder = args.out or Path("runs") / f"verified-{config.fingerprint[:8]}"
+    folder = args.out or default_folder(config, "verified-")
     limit = run_cancellable(
         verify.verify_rows(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
     )
@@ -111,7 +112,7 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<20}{n:>8}")
     print()
-    for line in show.sandbox_lines(store):
+    for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
         print(line)
     if note := pipeline.unjudged_note(store):
         print(f"note    {note}")

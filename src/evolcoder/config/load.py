@@ -17,12 +17,14 @@ included. Invalid text raises yaml.YAMLError or ValueError.
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from evolcoder.config.prices import complete_prices
 from evolcoder.config.schema import (
     TASK_PLACEHOLDER,
     BudgetConfig,
@@ -50,7 +52,7 @@ from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
 from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.safe_repr import safe_repr
-from evolcoder.text import without_logins
+from evolcoder.text import without_address, without_logins
 
 __all__ = [
     "FREE_TO_CHANGE",
@@ -81,14 +83,27 @@ __all__ = [
     "parse_yaml",
     "validate",
     "validate_as",
+    "without_places",
 ]
 
-FREE_TO_CHANGE = ("budget", "clean", "traffic", "servers", "export", "prices", "cache")
+FREE_TO_CHANGE = (
+    "budget", "clean", "traffic", "servers", "export", "prices", "prices_as_of", "cache"
+)  # fmt: skip
 """Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
 are cleaned again."""
 
-NAMED_SECTIONS = ("servers", "prices")
+NAMED_SECTIONS = ("servers", "prices", "heuristics")
 """Sections whose keys are names chosen by the user."""
+MODEL_KEYS = (
+    ("evolver", "model"), ("responder", "model"), ("judge", "model"), ("verify", "tester")
+)  # fmt: skip
+"""Keys with specs of models, as (section, key)."""
+UPDATE = "update"
+"""Key of `prices` with the date of its entries; it is stored as `prices_as_of`."""
+_PART = re.compile(
+    r"""\[?(["'])(?P<quoted>.*?)\1\]?(?=[.=\[]|$)|(?P<plain>(?:[^.=](?:(?!\[["'])[^.=])*)?)"""
+)
+"""A part of a dotted key: quoted, quoted in brackets, or plain."""
 _INVALID_CHARACTER = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 """NUL, and surrogates that stand for no byte. U+DC80 to U+DCFF are allowed: Python's
 surrogateescape uses them for bytes of file names that are not UTF-8."""
@@ -180,10 +195,32 @@ class Config(Section):
     servers: dict[Host, ServerConfig] = Field(default_factory=dict)
     """By HOST or HOST:PORT: API keys of servers other than OPENAI_BASE_URL."""
     prices: dict[str, Price] = Field(default_factory=dict)
-    """By model name: prices that extend or override the built-in table."""
+    """By model name: prices that extend or override the built-in table. `prices.update` sets
+    `prices_as_of`."""
+    prices_as_of: str | None = Field(None, max_length=40)
+    """Date of the prices in `prices`, such as 2026-11-01."""
     cache: str | None = None
     """Path of the completion cache, which runs share; default: completions.db in the user's cache
     folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_prices(cls, data: Any) -> Any:  # noqa: ANN401 - what the user wrote
+        """Take the date out of `prices`, and complete entries for built-in models."""
+        if not isinstance(data, Mapping) or not isinstance(prices := data.get("prices"), Mapping):
+            return data
+        rest = dict(prices)
+        changed = dict(data)
+        if UPDATE in rest and not isinstance(rest[UPDATE], Mapping):
+            changed["prices_as_of"] = rest.pop(UPDATE)
+        changed["prices"] = complete_prices(rest)
+        return changed
+
+    @field_validator("prices_as_of", mode="before")
+    @classmethod
+    def _date(cls, value: object) -> object:
+        """YAML reads 2026-11-01 as a date, and 2026 as a number."""
+        return str(value) if isinstance(value, date | int) else value
 
     def fingerprinted(self) -> dict[str, Any]:
         """Return the keys that determine the rows, as plain data."""
@@ -191,8 +228,16 @@ class Config(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the keys that determine the rows; a run is resumed only with the same one."""
-        return content_id("config", self.fingerprinted())
+        """Hash of the keys that determine the rows; a run is resumed only with the same one.
+
+        Models are part of it, and the addresses of their servers are not.
+        """
+        return content_id("config", without_places(self.fingerprinted()))
+
+    @property
+    def fingerprints(self) -> tuple[str, str]:
+        """The fingerprint, and that of earlier versions, which covered addresses of servers."""
+        return self.fingerprint, content_id("config", self.fingerprinted())
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
@@ -220,6 +265,16 @@ def validate_as(kind: type[S], data: Mapping[str, Any], *, where: str) -> S:
         return kind.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_format_error(error, kind)}") from error
+
+
+def without_places(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plain config with models in place of their servers' addresses and logins."""
+    found = dict(plain)
+    for section, key in MODEL_KEYS:
+        given = found.get(section)
+        if isinstance(given, Mapping) and isinstance(spec := given.get(key), str):
+            found[section] = {**given, key: without_address(without_logins(spec))}
+    return found
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -255,16 +310,18 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
+    parts, text = _read_key(override)
+    if text is None or not any(key for key, _ in parts):
         raise ConfigError(f"--set {override}: write it as key.subkey=value")
     try:
         value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override[:200]}: the value is not YAML") from error
-    *path, last = _split_key(dotted, is_section=isinstance(value, Mapping))
+    *path, last = _join_names(parts, is_section=isinstance(value, Mapping))
     for key in path:
         inner = data.setdefault(key, {})
+        if inner is None:  # an empty section of a file
+            inner = data[key] = {}
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {key} is not a section")
         data = inner
@@ -289,12 +346,33 @@ def _check_strings(data: object, where: str) -> None:
             left += [(part, name) for part in value]
 
 
-def _split_key(dotted: str, *, is_section: bool) -> list[str]:
-    """Split a dotted key; names of hosts and models, which may contain dots, stay whole."""
-    keys = dotted.split(".")
+def _read_key(override: str) -> tuple[list[tuple[str, bool]], str | None]:
+    """Read the dotted key of an override: its parts, whether each is quoted, and the value."""
+    parts: list[tuple[str, bool]] = []
+    at = 0
+    while part := _PART.match(override, at):
+        quoted = part["quoted"]
+        parts.append((part["plain"], False) if quoted is None else (quoted, True))
+        at = part.end()
+        if override[at : at + 1] == "=":
+            return parts, override[at + 1 :]
+        if at == len(override):
+            break
+        at += override[at] == "."
+    return parts, None
+
+
+def _join_names(parts: list[tuple[str, bool]], *, is_section: bool) -> list[str]:
+    """Join the parts of a name of a host, model or heuristic, which may contain dots.
+
+    A quoted part is one key, so that names may contain anything: `prices."a.b=c".input`.
+    """
+    keys = [key for key, _ in parts]
     for at, key in enumerate(keys):
-        if key in NAMED_SECTIONS and len(keys) > at + 2:
-            end = len(keys) - (not is_section)
+        end = len(keys) if is_section else len(keys) - 1
+        if key in NAMED_SECTIONS and at + 1 < end:
+            if any(quoted for _, quoted in parts[at + 1 :]):
+                return keys
             return [*keys[: at + 1], ".".join(keys[at + 1 : end]), *keys[end:]]
     return keys
 
@@ -307,7 +385,7 @@ def _format_error(error: ValidationError, kind: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
-    if "servers" in fault["loc"]:
+    if "servers" in fault["loc"] or "extra_headers" in fault["loc"]:
         return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"

@@ -8,19 +8,24 @@ each value on its own; checks that need files or other sections are done where t
 """
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_serializer,
     model_validator,
 )
 
 from evolcoder.records import Check
-from evolcoder.text import without_logins
+from evolcoder.text import header_names_secret, without_logins
 
 TASK_PLACEHOLDER = "{task}"
 """Placeholder that the template of a heuristic must contain."""
@@ -45,6 +50,41 @@ VerifyReason = Literal[
     "bound_missed",
 ]
 """Drop reasons that verification may use."""
+
+
+HIDDEN = "[secret]"
+"""Stored in place of a secret."""
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset(
+    {
+        "host", "connection", "content-length", "content-type", "transfer-encoding", "te",
+        "accept-encoding", "expect", "upgrade",
+    }
+)  # fmt: skip
+OWN_PARAMETERS = {
+    "model": "it is the name in the spec",
+    "messages": "it is the prompt",
+    "prompt": "it is the prompt",
+    "temperature": "set the key `temperature`",
+    "top_p": "set the key `top_p`",
+    "max_tokens": "set the key `max_tokens`",
+    "max_completion_tokens": "set the key `max_tokens`",
+    "seed": "it is derived from the run's `seed`; `traffic.seeds` says whether it is sent",
+    "n": "one answer is read",
+    "stream": "whole answers are read",
+}
+"""Fields of a request that `extra_body` cannot set, and why."""
+
+
+def references(value: str) -> list[str]:
+    """Return the environment variables that a header's value names as `${NAME}`."""
+    return _REFERENCE.findall(value)
+
+
+def fill_references(value: str, variables: Mapping[str, str]) -> str:
+    """Replace the names of environment variables in a header's value."""
+    return _REFERENCE.sub(lambda found: variables[found[1]], value)
 
 
 class Section(BaseModel):
@@ -82,6 +122,27 @@ class SeedsConfig(Section):
     """Use only the first N usable seeds."""
 
 
+def _is_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("is not the name of a header")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError("is a header that evolcoder sets itself")
+    return name
+
+
+def _is_header_value(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("contains characters not allowed in a header")
+    return value
+
+
+def _is_extra(body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for name in body:
+        if name in OWN_PARAMETERS:
+            raise ValueError(f"{name} cannot be replaced: {OWN_PARAMETERS[name]}")
+    return body
+
+
 class ModelConfig(Section):
     """A model and its sampling parameters. Every parameter is sent with every request."""
 
@@ -97,6 +158,33 @@ class ModelConfig(Section):
     """System message; empty: none is sent."""
     n_ctx: int = Field(4096, ge=256)
     """Context length of each slot of an in-process model, in tokens."""
+    extra_body: Annotated[dict[str, JsonValue], AfterValidator(_is_extra)] = Field(
+        default_factory=dict
+    )
+    """Further fields of every request to this model, such as `reasoning_effort` or
+    `chat_template_kwargs`. A responder without a `model` of its own adds to the evolver's."""
+    extra_headers: dict[
+        Annotated[str, AfterValidator(_is_header)],
+        Annotated[str, AfterValidator(_is_header_value)],
+    ] = Field(default_factory=dict, repr=False)
+    """Further headers of every request to this model. `${NAME}` stands for an environment variable;
+    values of headers that hold secrets are sent and neither stored nor shown."""
+
+    @field_serializer("extra_headers")
+    def _hide_secrets(self, headers: dict[str, str]) -> dict[str, str]:
+        return {
+            name: HIDDEN if header_names_secret(name) and not references(value) else value
+            for name, value in headers.items()
+        }
+
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Store no empty extras: configs without them keep the fingerprint of earlier versions."""
+        data: dict[str, Any] = plain(self)
+        for name in ("extra_body", "extra_headers"):
+            if not data.get(name, True):
+                del data[name]
+        return data
 
 
 class EvolverConfig(ModelConfig):
@@ -349,6 +437,12 @@ class Price(Section):
     """Price of prompt tokens."""
     output: float = Field(ge=0.0)
     """Price of completion tokens."""
+    cached_input: float | None = Field(None, ge=0.0)
+    """Price of prompt tokens read from the provider's cache; default: `input`."""
+    cache_write: float | None = Field(None, ge=0.0)
+    """Price of prompt tokens written to the provider's cache; default: `input`."""
+    reasoning: float | None = Field(None, ge=0.0)
+    """Price of reasoning tokens; default: `output`."""
 
 
 ExportFormat = Literal[

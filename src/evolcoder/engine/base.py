@@ -5,8 +5,9 @@ in a cache for that. A refusal or an empty answer is a completion and is judged 
 request raises `EngineError`; `ModelError` means that no request can succeed.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from evolcoder.ids import content_id
 
@@ -48,6 +49,10 @@ class Request:
     """Sampling parameters."""
     seed: int
     """31-bit sampling seed."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further fields of the request's body, as JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Further headers that decide the answer. The engine sends them; secrets are not among them."""
 
     @property
     def is_raw(self) -> bool:
@@ -69,6 +74,14 @@ class Completion:
     """Tokens of the prompt."""
     completion_tokens: int
     """Tokens generated, including reasoning."""
+    cached_tokens: int = 0
+    """Prompt tokens that the provider read from its cache."""
+    cache_write_tokens: int = 0
+    """Prompt tokens that the provider wrote to its cache."""
+    reasoning_tokens: int = 0
+    """Generated tokens that the server says are reasoning."""
+    model: str = ""
+    """Name of the model that answered, as the server says; empty if it does not say."""
 
 
 class Engine(Protocol):
@@ -98,6 +111,10 @@ class Role:
     """Sampling parameters."""
     system: str = ""
     """System message; empty: none is sent."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every request's body, as JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of every request, without secrets."""
 
     @property
     def identity(self) -> str:
@@ -108,7 +125,18 @@ class Role:
         """Complete a chat, with the system message, if any, in front."""
         if self.system:
             messages = (Message("system", self.system), *messages)
-        return await self.engine.complete(Request(self.model, messages, self.sampling, seed))
+        request = Request(self.model, messages, self.sampling, seed, self.extra_body, self.headers)
+        return await self.engine.complete(request)
+
+
+def key_identity(engine: Engine) -> str:
+    """Return what determines answers besides the request and is no address.
+
+    For a server that is nothing but the public parameters of its URL: the same model on another
+    host or port gives equivalent answers.
+    """
+    found: str = getattr(engine, "key_identity", engine.identity)
+    return found
 
 
 def request_key(identity: str, request: Request) -> str:
@@ -116,7 +144,10 @@ def request_key(identity: str, request: Request) -> str:
     drawn = request.sampling
     chat = [(message.role, message.content) for message in request.messages]
     how = (drawn.temperature, drawn.top_p, drawn.max_tokens, request.seed)
-    return content_id("request", (identity, request.model, chat, how))
+    key = (identity, request.model, chat, how)
+    if request.extra_body or request.headers:
+        return content_id("request", (*key, dict(request.extra_body), dict(request.headers)))
+    return content_id("request", key)
 
 
 def split_reasoning(text: str) -> tuple[str, str]:

@@ -1,61 +1,48 @@
-"""Enforces the token, cost and time limits of a run, and contains the price table.
+"""Enforces the token, cost and time limits of a run.
 
 The worst-case cost of a request is reserved before it is sent, so spending never exceeds the limits
 if servers respect max_tokens and prompts have at most one token per two bytes. A request that does
 not fit waits while reservations are open. `MeteredEngine` goes under the cache, so cached
 completions cost nothing.
 
-Prices default to a table that ages; `prices` in the config extends and overrides it. In-process
-models are free. A model without a known price cannot be used in a run with a cost limit.
+A try that was sent and not answered (a timeout, a cut connection, a cancelled request) may have
+been billed: its worst-case cost is booked apart, as possibly billed, and counts towards the limits.
+
+A model without a known price (`engine/prices.py`) cannot be used in a run with a cost limit.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from evolcoder.config.load import BudgetConfig, Price
-from evolcoder.engine.base import Completion, Engine, Request
+from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
+from evolcoder.engine import unanswered
+from evolcoder.engine.base import Completion, Engine, Request, key_identity
+from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
 from evolcoder.errors import BudgetReached
 
-PRICES_AS_OF = "2025-08"
-"""Date at which the table was copied from the vendors' public price lists."""
+__all__ = [
+    "DEFAULT_PRICES",
+    "FREE",
+    "PRICES_AS_OF",
+    "Budget",
+    "MeteredEngine",
+    "Spending",
+    "price_of",
+    "usd",
+]
 
-DEFAULT_PRICES: dict[str, Price] = {
-    "gpt-3.5-turbo": Price(input=0.50, output=1.50),
-    "gpt-4o": Price(input=2.50, output=10.00),
-    "gpt-4o-mini": Price(input=0.15, output=0.60),
-    "gpt-4.1": Price(input=2.00, output=8.00),
-    "gpt-4.1-mini": Price(input=0.40, output=1.60),
-    "gpt-4.1-nano": Price(input=0.10, output=0.40),
-    "gpt-5": Price(input=1.25, output=10.00),
-    "gpt-5-mini": Price(input=0.25, output=2.00),
-    "gpt-5-nano": Price(input=0.05, output=0.40),
-}
-"""US dollars per million tokens."""
-
-FREE = Price(input=0.0, output=0.0)
-_LOCAL = ("gguf:", "scripted")
 BYTES_PER_TOKEN = 2
 """Lower bound for prompts; English and code have three to four."""
 TOKENS_PER_MESSAGE = 16
 """Upper bound of what a chat template adds."""
-Ledger = Callable[[str, int, int], None]
-"""Called with (model, prompt tokens, completion tokens) for each completion paid for."""
-
-
-def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | None:
-    """Return the price of a model on an engine, or None if unknown."""
-    if model in prices:
-        return prices[model]
-    if identity.startswith(_LOCAL):
-        return FREE
-    return DEFAULT_PRICES.get(model)
-
-
-def usd(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
-    """Return the cost of these tokens in US dollars."""
-    return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6
+Ledger = Callable[[str, int, int, int, int, int], None]
+"""Called for each completion paid for with (model, prompt tokens, completion tokens, cached prompt
+tokens, prompt tokens written to the cache, reasoning tokens)."""
+PossibleLedger = Callable[[str, int, int], None]
+"""Called for each try that may have been billed with (model, prompt tokens, completion tokens)."""
 
 
 @dataclass(slots=True)
@@ -83,13 +70,23 @@ class Spending:
 class Budget:
     """The budget of one run, shared by all its engines."""
 
-    def __init__(self, limits: BudgetConfig, spent: Spending, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        limits: BudgetConfig,
+        spent: Spending,
+        ledger: Ledger,
+        possibly: PossibleLedger | None = None,
+    ) -> None:
+        """Start with what earlier sessions spent, possibly billed tries included."""
         self.spent = spent
+        self.possible = Spending()
+        """Of `spent`: what tries without an answer cost at most."""
         self.completion_tokens = 0
         self.requests = 0
         self.in_flight = 0
         self._limits = limits
         self._ledger = ledger
+        self._possibly = possibly or (lambda *_: None)
         self._reserved = Spending()
         self._settled = asyncio.Condition()
         hours = limits.max_hours
@@ -121,9 +118,20 @@ class Budget:
             async with self._settled:
                 self._settled.notify_all()
 
+    async def release(self, bound: Spending) -> None:
+        """Release a reservation that is not needed."""
+        await self.settle(bound, Spending(), None)
+
     def record(self, model: str, completion: Completion) -> None:
         """Report a completion to the ledger."""
-        self._ledger(model, completion.prompt_tokens, completion.completion_tokens)
+        c = counts_of(completion)
+        self._ledger(model, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
+
+    def record_unanswered(self, model: str, prompt: int, completion: int, cost: Spending) -> None:
+        """Spend the worst-case cost of a try that was sent and not answered."""
+        self.spent.add(cost)
+        self.possible.add(cost)
+        self._possibly(model, prompt, completion)
 
     def _message(self, bound: Spending) -> str:
         limits, spent = self._limits, self.spent
@@ -133,6 +141,9 @@ class Budget:
         else:
             what = f"budget.max_usd={limits.max_usd:g}: ${spent.usd:.4f} spent"
             need = f"up to ${bound.usd:.4f} more"
+        if self.possible.tokens:
+            what += f" (requests without an answer at their most: {self.possible.tokens} tokens"
+            what += f", ${self.possible.usd:.4f})" if self.possible.usd else ")"
         return f"stopped at {what}, and the next request may cost {need}"
 
 
@@ -141,6 +152,7 @@ class MeteredEngine:
 
     def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
         self.identity = inner.identity
+        self.key_identity = key_identity(inner)
         self._inner = inner
         self._budget = budget
         self._prices = prices
@@ -148,16 +160,18 @@ class MeteredEngine:
     async def complete(self, request: Request) -> Completion:
         """Reserve the worst-case cost, ask, and charge the actual cost."""
         price = self._prices.get(request.model, FREE)
-        bound = _cost(price, _max_prompt_tokens(request), request.sampling.max_tokens)
-        await self._budget.reserve(bound)
+        reservation = _Reservation(self._budget, request, price)
+        await reservation.renew()
         completion = None
-        cost = bound
+        cost = Spending()
         try:
-            completion = await self._inner.complete(request)
-            cost = _cost(price, completion.prompt_tokens, completion.completion_tokens)
+            with unanswered.listening(reservation):
+                completion = await self._inner.complete(request)
+            counts = counts_of(completion)
+            cost = Spending(counts.prompt + counts.received, cost_of(price, counts))
             self._budget.record(request.model, completion)
         finally:
-            await self._budget.settle(bound, cost, completion)
+            await reservation.settle(cost, completion)
         return completion
 
     async def aclose(self) -> None:
@@ -165,11 +179,36 @@ class MeteredEngine:
         await self._inner.aclose()
 
 
-def _max_prompt_tokens(request: Request) -> int:
+class _Reservation:
+    """The worst-case cost of one try of a request."""
+
+    def __init__(self, budget: Budget, request: Request, price: Price) -> None:
+        self._budget = budget
+        self._model = request.model
+        self._tokens = max_prompt_tokens(request), request.sampling.max_tokens
+        self._bound = Spending(sum(self._tokens), worst_cost(price, *self._tokens))
+        self._is_open = False
+
+    async def renew(self) -> None:
+        """Reserve the cost of a try; raises BudgetReached if it cannot fit."""
+        if self._is_open:
+            self._is_open = False
+            await self._budget.release(self._bound)
+        await self._budget.reserve(self._bound)
+        self._is_open = True
+
+    def try_unanswered(self) -> None:
+        """Book one try as possibly billed."""
+        self._budget.record_unanswered(self._model, *self._tokens, self._bound)
+
+    async def settle(self, cost: Spending, completion: Completion | None) -> None:
+        """Release the reservation, if there is one, and add the actual cost."""
+        if self._is_open:
+            self._is_open = False
+            await self._budget.settle(self._bound, cost, completion)
+
+
+def max_prompt_tokens(request: Request) -> int:
+    """Return an upper bound of the tokens of a prompt."""
     length = sum(len(m.content.encode("utf-8", "surrogatepass")) for m in request.messages)
     return length // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.messages)
-
-
-def _cost(price: Price, prompt_tokens: int, completion_tokens: int) -> Spending:
-    tokens = prompt_tokens + completion_tokens
-    return Spending(tokens, usd(price, prompt_tokens, completion_tokens))

@@ -1,8 +1,9 @@
 """Content-addressed completion cache on disk, shared by runs and processes.
 
 A completion is committed within about 20 ms, so a killed run finds it again. Processes may share
-the file, and equal requests in flight are sent once. The key covers the engine's identity, model,
-messages, sampling parameters and seed.
+the file, and equal requests in flight are sent once. The key covers model, messages, sampling
+parameters, seed and extras, and a file's digest, but not the address of a server. Completions that
+earlier versions stored under the address of a server are found by requests to that address.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evolcoder.engine.base import Completion, Engine, Request, request_key
+from evolcoder.engine.base import Completion, Engine, Request, key_identity, request_key
 from evolcoder.errors import ModelError
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, TEXT, Columns, Database
@@ -21,6 +22,12 @@ MIGRATIONS: Sequence[str] = (
         key TEXT PRIMARY KEY, text TEXT NOT NULL, reasoning TEXT NOT NULL, finish TEXT NOT NULL,
         prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
     )""",
+    """
+    ALTER TABLE completions ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE completions ADD COLUMN model TEXT NOT NULL DEFAULT ''
+    """,
 )
 
 GRACE_S = 30.0
@@ -29,15 +36,21 @@ for. An interrupted command does not wait."""
 RECENT = 1024
 """Completions kept in memory, which include those not committed yet."""
 
-_INSERT = "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
-_SELECT = (
-    "SELECT text, reasoning, finish, prompt_tokens, completion_tokens FROM completions WHERE key=?"
-)
-
-
-_COMPLETION = Columns(
-    text=TEXT, reasoning=TEXT, finish=TEXT, prompt_tokens=COUNT, completion_tokens=COUNT
-)
+_COLUMNS = {
+    "text": TEXT,
+    "reasoning": TEXT,
+    "finish": TEXT,
+    "prompt_tokens": COUNT,
+    "completion_tokens": COUNT,
+    "cached_tokens": COUNT,
+    "cache_write_tokens": COUNT,
+    "reasoning_tokens": COUNT,
+    "model": TEXT,
+}
+"""The columns after `key`, in the order of the fields of a Completion."""
+_COMPLETION = Columns(**_COLUMNS)
+_INSERT = f"INSERT OR IGNORE INTO completions VALUES (?{', ?' * len(_COLUMNS)})"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM completions WHERE key=?"
 REMEDY = "delete it to start a new one; requests made again are paid for again"
 
 
@@ -57,13 +70,10 @@ class CompletionCache:
 
     def put(self, key: str, completion: Completion) -> None:
         """Queue a completion for the next commit."""
-        c = completion
-        self._recent[key] = c
+        self._recent[key] = completion
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
-        self._db.write(
-            _INSERT, (key, c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens)
-        )
+        self._db.write(_INSERT, (key, *(getattr(completion, name) for name in _COLUMNS)))
 
     def flush(self) -> None:
         """Wait until everything queued is committed."""
@@ -87,6 +97,7 @@ class CachedEngine:
 
     def __init__(self, inner: Engine, cache: CompletionCache) -> None:
         self.identity = inner.identity
+        self.key_identity = key_identity(inner)
         self._inner = inner
         self._cache = cache
         self._in_flight: dict[str, asyncio.Task[Completion]] = {}
@@ -98,10 +109,13 @@ class CachedEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Return the cached completion, wait for an equal request in flight, or ask."""
-        key = request_key(self.identity, request)
+        key = request_key(self.key_identity, request)
         pending = self._in_flight.get(key)
         if pending is None:
-            if (stored := self._cache.get(key)) is not None:
+            stored = self._cache.get(key)
+            if stored is None and (stored := self._stored_by_address(request)) is not None:
+                self._cache.put(key, stored)
+            if stored is not None:
                 return stored
             pending = asyncio.create_task(self._ask(key, request))
             self._in_flight[key] = pending
@@ -123,6 +137,12 @@ class CachedEngine:
         """Cancel what is in flight and close the wrapped engine; the cache stays open."""
         await self.drain(0.0)
         await self._inner.aclose()
+
+    def _stored_by_address(self, request: Request) -> Completion | None:
+        """Return what an earlier version stored for this address; it knew no extras."""
+        if self.key_identity == self.identity or request.extra_body or request.headers:
+            return None
+        return self._cache.get(request_key(self.identity, request))
 
     async def _ask(self, key: str, request: Request) -> Completion:
         completion = await self._inner.complete(request)

@@ -25,7 +25,7 @@ from yarl import URL
 from evolcoder.config.load import ServerConfig
 from evolcoder.engine.redact import VARIABLES, Secrets, redactor
 from evolcoder.errors import ConfigError, ModelError
-from evolcoder.text import names_secret, without_logins
+from evolcoder.text import header_names_secret, names_secret, public_query, without_logins
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -160,6 +160,8 @@ class Endpoint:
 
     identity: str
     """Base URL without credentials, query and trailing slash."""
+    query: str
+    """Query of the URL without credentials."""
     chat_url: URL = field(repr=False)
     """URL for chat completions."""
     raw_url: URL = field(repr=False)
@@ -176,8 +178,17 @@ class Endpoint:
     """What a rejected request means, and what to do."""
 
     @classmethod
-    def of(cls, base_url: str, *, api_key: Key | str | None) -> Self:
-        """Validate a URL and a key; credentials in the URL take precedence over the key."""
+    def of(
+        cls,
+        base_url: str,
+        *,
+        api_key: Key | str | None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Validate a URL and a key.
+
+        Credentials in the URL take precedence over the key, and extra headers over both.
+        """
         url = _validate_url(base_url)
         given = api_key if isinstance(api_key, Key) else Key(api_key or "")
         key = _validate_key(given)
@@ -188,9 +199,19 @@ class Endpoint:
             headers["Authorization"] = f"Basic {login}"
         elif key:
             headers["Authorization"] = f"Bearer {key}"
-        secrets = [key, *credentials_in_url(base_url), login if url.user else "", *given.secrets]
+        extra = {_canonical(name): value for name, value in (extra_headers or {}).items()}
+        headers |= extra
+        hidden = [value for name, value in extra.items() if header_names_secret(name)]
+        secrets = [
+            key,
+            *hidden,
+            *credentials_in_url(base_url),
+            login if url.user else "",
+            *given.secrets,
+        ]
         return cls(
             str(base),
+            public_query(base_url),
             (base / "chat" / "completions").with_query(url.query),
             (base / "completions").with_query(url.query),
             (base / "models").with_query(url.query),
@@ -215,6 +236,11 @@ def _parsed(base_url: str) -> URL | None:
     except ValueError:
         # Not chained: the message may contain a password with a slash, parsed as a port.
         return None
+
+
+def _canonical(header: str) -> str:
+    """Write a header's name as ours are written, so that it replaces one of ours."""
+    return "-".join(part.capitalize() for part in header.split("-"))
 
 
 def _validate_key(given: Key) -> str:

@@ -19,7 +19,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field, replace
 
-from evolcoder.engine.base import RAW, Completion, Engine, Message, Request, Sampling
+from evolcoder.engine.base import RAW, Completion, Engine, Message, Request, Sampling, key_identity
 from evolcoder.errors import EngineError, EvolcoderError, Fault
 
 CONTROL = "Reply with the word OK."
@@ -89,11 +89,13 @@ class EvidenceEngine:
     def __init__(self, inner: Engine) -> None:
         self.identity = inner.identity
         self._inner = inner
-        self._evidence: dict[tuple[str, Sampling, bool], _Evidence] = {}
+        self.key_identity = key_identity(inner)
+        self._evidence: dict[tuple[str, Sampling, bool, str], _Evidence] = {}
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request; raises an EngineError whose `fault` is known, or ModelError."""
-        key = (request.model, request.sampling, request.is_raw)
+        extras = f"{request.extra_body}{request.headers}"
+        key = (request.model, request.sampling, request.is_raw, extras)
         evidence = self._evidence.setdefault(key, _Evidence())
         evidence.in_flight += 1
         try:

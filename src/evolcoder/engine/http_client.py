@@ -9,6 +9,7 @@ asked through a tunnel. Compressed bodies are not asked for, but decompressed pi
 >>> await HttpClient(endpoint).exchange("POST", endpoint.chat_url, body, 300)   # doctest: +SKIP
 """
 
+import asyncio
 import errno
 import io
 import math
@@ -31,6 +32,8 @@ CONNECT_S = 30.0
 """Connect timeout; a host that is down does not refuse connections."""
 KEEP_ALIVE_S = 4.0
 """How long idle connections are kept: less than uvicorn's 5 s."""
+CLOSED_AT_ONCE_S = 1.0
+"""A connection that is closed without an answer before this many seconds reached no model."""
 MAX_MESSAGE_CHARS = 300
 """Maximum characters of an error message."""
 _MAX_PLAIN_BODY = 1 << 20
@@ -98,7 +101,8 @@ class HttpClient:
         self, method: str, url: URL, body: bytes, timeout_s: float
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status, or why there is none."""
-        n_answers = self._n_answers
+        n_answers, clock = self._n_answers, asyncio.get_running_loop().time
+        started = clock()
         try:
             async with self._session.request(
                 method,
@@ -113,7 +117,9 @@ class HttpClient:
                 content = await _body_of(response)
         except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
             alone = n_answers == self._n_answers
-            return self._fault(error, alone=alone, billable=method == "POST")
+            at_once = clock() - started < CLOSED_AT_ONCE_S
+            is_billable = method == "POST" and not (at_once and alone and not _is_answer(error))
+            return self._fault(error, alone=alone, billable=is_billable)
         if status < 200:
             got = "the server asks for another protocol"
             return RequestFault(_INVALID, got, RetryClass.SERVER_ERROR)
@@ -141,6 +147,11 @@ class HttpClient:
         if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
             return _connection_fault(error, message, self._proxy)
         return _request_fault(error, message, alone=alone, billable=billable)
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether a failed request reached a model, which answered in part or not in time."""
+    return isinstance(error, TimeoutError | TooLongError | aiohttp.ClientPayloadError)
 
 
 def _tls_context() -> ssl.SSLContext:

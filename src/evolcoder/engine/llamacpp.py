@@ -146,4 +146,5 @@ def _body(request: Request) -> dict[str, Any]:
         "cache_prompt": True,
         "stream": True,
         "stream_options": {"include_usage": True},
+        **request.extra_body,
     }

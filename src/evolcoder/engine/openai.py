@@ -14,10 +14,11 @@ OpenAIEngine('http://127.0.0.1:8000/v1')
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine import openai_schema
+from evolcoder.engine import openai_schema, unanswered
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.http_errors import (
@@ -36,6 +37,8 @@ PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
 PROBE_S = 10.0
 """Timeout of one attempt of a probe."""
+TIMED_OUT = frozenset({408, 499, 504, 524, 598})
+"""Statuses of servers and gateways that gave up waiting for the model."""
 _ALL_SENT: frozenset[str] = frozenset()
 
 
@@ -49,9 +52,11 @@ class OpenAIEngine:
         api_key: Key | str | None,
         traffic: TrafficConfig,
         backoff_s: float = BACKOFF_S,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._endpoint = Endpoint.of(base_url, api_key=api_key)
+        self._endpoint = Endpoint.of(base_url, api_key=api_key, extra_headers=extra_headers)
         self.identity = self._endpoint.identity
+        self.key_identity = self._endpoint.query
         self._rate_limiter = RateLimiter(traffic)
         self._traffic = traffic
         self._backoff_s = backoff_s
@@ -104,6 +109,7 @@ class OpenAIEngine:
             if wait_s is None:
                 raise self._error(outcome, request.model, retries.n_tries)
             await asyncio.sleep(wait_s)
+            await unanswered.renew()
             outcome = await self._attempt(request, is_retry=True)
         return outcome
 
@@ -148,7 +154,7 @@ class OpenAIEngine:
         expected = prompt_tokens + request.sampling.max_tokens
         epoch = await self._rate_limiter.acquire(expected, is_retry=is_retry)
         try:
-            outcome = await self._send(request)
+            outcome = await unanswered.watched(self._send(request))
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
                 self._rate_limiter.record_success(expected, used)
@@ -178,7 +184,8 @@ class OpenAIEngine:
             )
             if refused is None or refused in unsent:
                 rejected = self._endpoint.rejected
-                return classify_response(answer, model=request.model, rejected=rejected)
+                fault = classify_response(answer, model=request.model, rejected=rejected)
+                return replace(fault, possibly_billed=answer.status in TIMED_OUT)
             # Concurrent requests may have added other parameters in the meantime.
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
@@ -192,11 +199,13 @@ class OpenAIEngine:
             if openai_schema.is_error(answer.body):
                 return classify_error_with_status_200(answer, model=request.model)
             got = openai_schema.parse_error(answer.body).message
-            return RequestFault("an invalid completion", got, RetryClass.SERVER_ERROR)
+            return RequestFault(
+                "an invalid completion", got, RetryClass.SERVER_ERROR, possibly_billed=True
+            )
         masked = self._endpoint.masked
         return replace(
             parsed, text=masked(parsed.text), reasoning=masked(parsed.reasoning),
-            finish=masked(parsed.finish),
+            finish=masked(parsed.finish), model=masked(parsed.model),
         )  # fmt: skip
 
     def _masked(self, answer: HttpAnswer) -> HttpAnswer:

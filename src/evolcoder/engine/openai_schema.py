@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.usage import read_usage
 from evolcoder.text import clean, one_line
 
 SUBSTITUTES = {
@@ -33,6 +34,8 @@ MAX_MESSAGE_CHARS = 300
 """Maximum characters of a server's message in an error."""
 MAX_ERROR_CHARS = 4000
 """Maximum characters of an error message that are parsed."""
+MAX_MODEL_CHARS = 300
+"""Maximum characters of the name of the model that answered."""
 MAX_PAGE_CHARS = 20_000
 """Maximum characters of a page that are searched for a message."""
 MAX_ERROR_DEPTH, MAX_ERROR_PARTS, MAX_KIND_CHARS = 6, 32, 80
@@ -41,7 +44,6 @@ _KIND_FIELDS = frozenset({"code", "type", "status", "reason", "error_type", "err
 _STATUS = re.compile(r"[45]\d\d")
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
-_MAX_TOKEN_COUNT = 2**31
 _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
@@ -77,7 +79,10 @@ class ErrorBody:
 
 
 def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
-    """Serialise a request with all sampling parameters except the refused ones."""
+    """Serialise a request with all sampling parameters except the refused ones.
+
+    The config refuses extras that would replace a field of ours.
+    """
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.model,
@@ -86,6 +91,7 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": request.seed,
+        **request.extra_body,
     }
     for name in refused:
         value = body.pop(name)
@@ -116,18 +122,22 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         text = _text(message.get("content")) or _text(message.get("refusal"))
         reasoning = next((t for f in REASONING_FIELDS if (t := _text(message.get(f)))), "")
         finish = str(choice.get("finish_reason") or "stop")
-        usage = data.get("usage") or {}
-        sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        usage = read_usage(data)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a completion: {error!r}") from error
     if not reasoning:
         reasoning, text = split_reasoning(text)
+    # A server that counts no token of a text has not counted.
     return Completion(
         clean(text),
         clean(reasoning),
         FINISHES.get(finish, clean(finish)),
-        _token_count(sent, count_prompt_characters(request)),
-        _token_count(received, len(text) + len(reasoning)),
+        usage.prompt or estimate_tokens(count_prompt_characters(request)),
+        usage.received or estimate_tokens(len(text) + len(reasoning)),
+        usage.cached,
+        usage.cache_writes,
+        usage.reasoning,
+        clean(_model_name(data)),
     )
 
 
@@ -221,9 +231,10 @@ def _text(value: object) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _token_count(given: object, n_characters: int) -> int:
-    usable = isinstance(given, int) and 0 <= given < _MAX_TOKEN_COUNT
-    return int(given) if usable else estimate_tokens(n_characters)  # type: ignore[call-overload]
+def _model_name(data: dict[str, Any]) -> str:
+    """Return the name of the model that answered, or an empty string."""
+    name = data.get("model") or data.get("modelVersion")
+    return name[:MAX_MODEL_CHARS] if isinstance(name, str) else ""
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:

@@ -18,8 +18,8 @@ from typing import Any, Self
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
-from evolcoder.storage.workdir import FolderFacts, Workdir, parse_fact
-from evolcoder.text import without_logins
+from evolcoder.storage.workdir import BILLING_TABLES, FolderFacts, Workdir, parse_fact
+from evolcoder.text import without_address, without_logins
 
 DB_NAME = "eval.db"
 MIGRATIONS: Sequence[str] = (
@@ -43,6 +43,7 @@ MIGRATIONS: Sequence[str] = (
         model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
     )
     """,
+    BILLING_TABLES,
 )
 _SAMPLE = "INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SAMPLES = Columns(problem=TEXT, number=COUNT, text=TEXT, form=TEXT, fault=MAYBE_TEXT)
@@ -178,19 +179,26 @@ class EvalStore(Workdir):
 
     def adopt(self, settings: Mapping[str, object]) -> None:
         """Store the settings; raise RunFolderError if the folder has different ones."""
-        stored = self.meta("settings", FolderFacts)
-        wanted = json.loads(json.dumps(settings))
-        if stored is not None and stored.get("model"):
-            # Earlier versions stored logins.
-            stored["model"] = without_logins(str(stored["model"]))
+        found = self.meta("settings", FolderFacts)
+        stored = None if found is None else comparable_settings(found)
+        wanted = comparable_settings(settings)
         if stored is not None and stored != wanted:
             keys = sorted(k for k in {*stored, *wanted} if stored.get(k) != wanted.get(k))
             raise RunFolderError(
                 f"{self.folder}: this evaluation has other values of {', '.join(keys)}; "
                 f"use the same values or another --out"
             )
-        self.set_meta("settings", wanted)
+        self.set_meta("settings", settings)
         self.db.flush()
+
+
+def comparable_settings(settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings as JSON, with the model in place of its server's address and login."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    if plain.get("model"):
+        # Earlier versions stored logins.
+        plain["model"] = without_address(without_logins(str(plain["model"])))
+    return plain
 
 
 def _sample_from(columns: Sequence[Any]) -> Sample:

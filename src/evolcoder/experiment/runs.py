@@ -100,7 +100,7 @@ class EvolutionRuns:
         if name in self._config.folders:
             return
         made_by, n_done = self._store.meta(EVOLVED + name, _Evolved) or ("", -1)
-        if made_by != self._made_by(config):
+        if made_by not in (self._made_by(config, one) for one in config.fingerprints):
             n_done = -1
         if n_done >= rounds:
             return
@@ -118,15 +118,16 @@ class EvolutionRuns:
         with self._clock.timed("evolve", f"{name}, round {rounds}") as step:
             self._services.evolver.evolve(wanted, folder, models)
             step.detail = stage_seconds(folder)
-        self._store.set_meta(EVOLVED + name, [self._made_by(config), rounds])
+        made_by = self._made_by(config, config.fingerprint)
+        self._store.set_meta(EVOLVED + name, [made_by, rounds])
         self._store.db.flush()
 
-    def _made_by(self, config: Config) -> str:
+    def _made_by(self, config: Config, fingerprint: str) -> str:
         """Hash what decides the rows of a run, except its rounds."""
         plain = config.model_dump(mode="json", include={"clean", "budget"})
         del plain["budget"]["rounds"]
         weights = {role: weights_id(path) for role, path in self._served(config).items()}
-        return content_id("made by", [config.fingerprint, plain, weights])
+        return content_id("made by", [fingerprint, plain, weights])
 
     def last_round(self, name: str) -> int:
         """Return the last round with rows; -1 if there is no run."""

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 import yaml
 
-from evolcoder.config.load import Config, differing_keys
+from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Row, Stage, Task, Usage
 from evolcoder.storage import atomic
@@ -40,7 +40,7 @@ from evolcoder.storage.database import (
     json_object,
 )
 from evolcoder.storage.sqlite_files import translate_errors
-from evolcoder.storage.workdir import LOCK_NAME, FolderFacts, Workdir
+from evolcoder.storage.workdir import BILLING_TABLES, LOCK_NAME, FolderFacts, Workdir
 from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -81,6 +81,7 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     INSERT INTO kept SELECT round, ordinal FROM responses
     """,
+    BILLING_TABLES,
 )
 _MADE = {
     "model": MAYBE_TEXT,
@@ -263,7 +264,7 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
-            keys = differing_keys(_without_logins(known), _without_logins(fingerprinted))
+            keys = differing_keys(_comparable(known), _comparable(fingerprinted))
             if keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
@@ -276,10 +277,10 @@ class RunStore(Workdir):
         self.db.flush()
 
 
-def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove credentials from URLs: earlier versions stored them in the config."""
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove credentials from URLs and addresses from models: earlier versions stored them."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
-    return plain
+    return without_places(plain)
 
 
 def _made(made: Usage | None) -> tuple[object, ...]:

@@ -24,6 +24,19 @@ from evolcoder.storage.sqlite_files import RESTORE
 LOCK_NAME = "run.lock"
 _META = Columns(value=TEXT)
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
+_DETAILS = Columns(model=TEXT, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
+BILLING_TABLES = """
+    CREATE TABLE call_details (
+        model TEXT NOT NULL, cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL
+    );
+    CREATE TABLE possible_calls (
+        model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+    )
+"""
+"""Tokens of `calls` with a price of their own, and the bounds of tries without an answer."""
+Paid = tuple[int, int, int]
+"""Requests, prompt tokens, completion tokens."""
 
 
 class FolderFacts(BaseModel):
@@ -110,17 +123,49 @@ class Workdir:
         rows = list(self.db.each(decoded, "SELECT value FROM meta WHERE key=?", (key,)))
         return rows[0] if rows else None
 
-    def add_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+    def add_call(
+        self,
+        model: str,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached: int = 0,
+        cache_writes: int = 0,
+        reasoning: int = 0,
+    ) -> None:
         """Record a completion that was paid for; `model` is its name in the price table."""
         values = (model, prompt_tokens, completion_tokens)
         self.db.write("INSERT INTO calls VALUES (?, ?, ?)", values)
+        if cached or cache_writes or reasoning:
+            details = (model, cached, cache_writes, reasoning)
+            self.db.write("INSERT INTO call_details VALUES (?, ?, ?, ?)", details)
 
-    def calls_by_model(self) -> dict[str, tuple[int, int, int]]:
+    def add_possible_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """Record the bound of a try that was sent and not answered."""
+        values = (model, prompt_tokens, completion_tokens)
+        self.db.write("INSERT INTO possible_calls VALUES (?, ?, ?)", values)
+
+    def calls_by_model(self) -> dict[str, Paid]:
         """Sum the recorded completions: model -> (requests, prompt tokens, completion tokens)."""
+        return self._sums("calls")
+
+    def possible_calls_by_model(self) -> dict[str, Paid]:
+        """Sum the tries without an answer, which may have been billed up to these tokens."""
+        return self._sums("possible_calls")
+
+    def call_details_by_model(self) -> dict[str, tuple[int, int, int]]:
+        """Sum the recorded completions: model -> (cached, written to cache, reasoning tokens)."""
+        rows = self.db.each(
+            _DETAILS.validate,
+            "SELECT model, SUM(cached_tokens), SUM(cache_write_tokens), SUM(reasoning_tokens) "
+            "FROM call_details GROUP BY model ORDER BY model",
+        )
+        return {model: (cached, writes, reasoning) for model, cached, writes, reasoning in rows}
+
+    def _sums(self, table: str) -> dict[str, Paid]:
         rows = self.db.each(
             _PAID.validate,
             "SELECT model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
-            "FROM calls GROUP BY model ORDER BY model",
+            f"FROM {table} GROUP BY model ORDER BY model",
         )
         return {model: (n, sent, received) for model, n, sent, received in rows}
 
