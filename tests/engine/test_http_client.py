@@ -205,8 +205,8 @@ async def test_a_connection_that_idled_too_long_is_not_used(monkeypatch):
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
 BROKEN = {
-    "nothing": (b"", "a closed connection", True),
-    "half a head": (b"HTTP/1.1 200 OK\r\nConte", "a closed connection", True),
+    "nothing": (b"", "a closed connection", False),
+    "half a head": (b"HTTP/1.1 200 OK\r\nConte", "a closed connection", False),
     "half a body": (answer(b"fine")[:-1], "an incomplete response", True),
     "half a chunk": (CHUNKED + b"9\r\nfine", "an incomplete response", True),
     "a broken chunk": (CHUNKED + b"xyz\r\nfine", "an invalid HTTP response", True),

@@ -117,8 +117,8 @@ class HttpClient:
                 content = await _body_of(response)
         except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
             alone = n_answers == self._n_answers
-            at_once = clock() - started < CLOSED_AT_ONCE_S
-            is_billable = method == "POST" and not (at_once and alone and not _is_answer(error))
+            reached_no_model = alone and clock() - started < CLOSED_AT_ONCE_S and _is_closed(error)
+            is_billable = method == "POST" and not reached_no_model
             return self._fault(error, alone=alone, billable=is_billable)
         if status < 200:
             got = "the server asks for another protocol"
@@ -149,9 +149,8 @@ class HttpClient:
         return _request_fault(error, message, alone=alone, billable=billable)
 
 
-def _is_answer(error: Exception) -> bool:
-    """Whether a failed request reached a model, which answered in part or not in time."""
-    return isinstance(error, TimeoutError | TooLongError | aiohttp.ClientPayloadError)
+def _is_closed(error: Exception) -> bool:
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
 
 
 def _tls_context() -> ssl.SSLContext:
