@@ -85,6 +85,8 @@ def start(tmp_path, capsys):
 
 
 def drops_of(tmp_path):
+    if not (tmp_path / "o").exists():
+        return []
     with RunStore.read(tmp_path / "o") as store:
         return [(drop.ordinal, drop.reason.value, drop.detail) for drop in store.drops()]
 
@@ -125,10 +127,24 @@ def test_a_rejection_of_everything_stops_at_once_and_nothing_is_final(start, tmp
     assert words in err
     assert "run the same command again" in err
     assert len(case.asked) <= n + 1
-    assert drops_of(tmp_path) == []
+    assert not (tmp_path / "o").exists()
     case.rules = [rule()]
-    assert run()[0] == 0
+    assert run("--set", "evolver.max_tokens=512")[0] == 0
     assert n_kept(tmp_path) == n
+
+
+def test_a_set_up_that_breaks_in_mid_run_keeps_what_was_stored(start, tmp_path):
+    """A resumed run goes on where it stopped, with nothing dropped."""
+    case = Case(rule(first=5), rule(body={"error": {"message": "API key expired"}}, code=400))
+    run = start(case, n=8)
+    code, _, err = run("--set", "traffic.concurrency=1")
+    assert code == 1
+    assert "API key expired" in err
+    assert drops_of(tmp_path) == []
+    case.rules, before = [rule()], len(case.asked)
+    assert run()[0] == 0
+    assert n_kept(tmp_path) == 8
+    assert len(case.asked) - before == 3
 
 
 ONE_ROW = {
@@ -303,7 +319,7 @@ def test_verify_says_that_its_tester_rejected_every_row(start, tmp_path):
     run = start(case)
     again = {"verb": "verify", "source": (data,)}
     code, out, err = run("--checks", "tests", "--sandbox", "processes", **again)
-    assert code == 0
+    assert code == 1
     assert re.search(r"tests +not_run +1", out)
     assert "1 check(s) were not run because the model server did not answer" in err
     assert "your input was flagged" in err
@@ -311,7 +327,9 @@ def test_verify_says_that_its_tester_rejected_every_row(start, tmp_path):
     run("--checks", "tests", "--sandbox", "processes", **again)
     assert len(case.asked) == before
     case.rules = [rule()]
-    _, out, _ = run("--checks", "tests", "--sandbox", "processes", "--retry-rejected", **again)
+    more = ("--sandbox", "processes", "--retry-rejected")
+    code, out, _ = run("--checks", "tests", *more, **again)
+    assert code == 0
     assert "not_run" not in out
     assert len(case.asked) > before
 

@@ -215,12 +215,12 @@ def test_a_mistake_is_one_line_and_leaves_nothing(capsys, tmp_path, monkeypatch,
 
 
 def test_a_wrong_model_name_lists_what_there_is(capsys, tmp_path, server, seeds):
-    """The server knows its models; the message does too."""
+    """The server is asked, and knows its models; the message does too."""
     code, _, err = run(
         capsys, "--seeds", seeds, "--model", f"{server.base_url}#toi", "--out", tmp_path / "o"
     )
-    assert code == 2
-    assert "toy" in err
+    assert code == 1
+    assert "did you mean 'toy'?" in err
     assert not (tmp_path / "o").exists()
 
 

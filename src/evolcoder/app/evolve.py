@@ -16,7 +16,7 @@ from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config, ModelConfig
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, UserError
+from evolcoder.errors import BudgetReached, EngineError, Fault, UserError
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Response, Stage
@@ -50,12 +50,30 @@ async def evolve_run(
 ) -> BudgetReached | None:
     """Run all rounds and clean the rows; return the budget limit that stopped it early, if any.
 
-    `folder` is created, or resumed if it holds a run. `engines` are open models by their spec in
-    the config; they stay open. With `retry_rejected`, rows that a server rejected or failed at are
-    asked again; if the server, the model or its parameters changed, they are in any case. Raises
-    UserError for wrong config or input, EngineError and SandboxError for failures of models and
-    sandbox.
+    `folder` is created, or resumed if it holds a run. A new run that the set-up stops before a
+    model answered leaves no folder, so that it may be started with another model or parameter.
+    `engines` are open models by their spec in the config; they stay open. With `retry_rejected`,
+    rows that a server rejected or failed at are asked again; if the server, the model or its
+    parameters changed, they are in any case. Raises UserError for wrong config or input,
+    EngineError and SandboxError for failures of models and sandbox.
     """
+    is_new = not (folder / DB_NAME).exists()
+    try:
+        return await _evolve_run(config, heuristics, folder, engines, retry_rejected=retry_rejected)
+    except EngineError as error:
+        if is_new and error.fault is Fault.SETUP:
+            _discard_unused(config, folder)
+        raise
+
+
+async def _evolve_run(
+    config: Config,
+    heuristics: tuple[Heuristic, ...],
+    folder: Path,
+    engines: Engines | None,
+    *,
+    retry_rejected: bool,
+) -> BudgetReached | None:
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     async with AsyncExitStack() as stack:
         sandbox = await verify.start_sandbox(config.verify, stack)
@@ -91,6 +109,17 @@ async def evolve_run(
             store, config.clean, seed=config.seed, embedder=embedder, leak_detector=leak_detector
         )
         return limit
+
+
+def _discard_unused(config: Config, folder: Path) -> None:
+    """Delete a run in which no model answered anything."""
+    store = RunStore.create(folder, config)
+    n_made = """SELECT (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM tasks WHERE round > 0)
+        + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)"""
+    if store.db.number(n_made):
+        store.close()
+    else:
+        store.discard()
 
 
 def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool) -> None:

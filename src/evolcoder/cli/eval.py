@@ -143,7 +143,7 @@ def _print_generated(
         print(f"stored in {plan.folder}; to grade them, run the same command without --no-grade")
     if limit is not None:
         raise limit
-    return 0
+    return 0 if any(counts.values()) else 1
 
 
 def _show_results(

@@ -73,10 +73,11 @@ def main(args: argparse.Namespace) -> int:
         _show(store, paths, as_json=args.json)
         if note := pipeline.unasked_note(store):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)
-        nothing = show.print_why_empty(store)
+        show.print_why_empty(store)
+        is_unasked = pipeline.has_unasked_check(store)
     if limit is not None:
         raise limit
-    return 1 if nothing else 0
+    return 1 if is_unasked else 0
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:

@@ -193,15 +193,25 @@ def unjudged_note(store: RunStore) -> str:
     return ""
 
 
+_UNASKED_SQL = f"""kind = '{NOT_RUN}' AND (detail LIKE '%"why": "{Reason.REJECTED}"%'
+    OR detail LIKE '%"why": "{Reason.FAILED}"%')"""
+"""SQL for the finding of a check that a model server rejected or failed at."""
+
+
+def has_unasked_check(store: RunStore) -> bool:
+    """Whether a model server rejected or failed at a check of every row."""
+    query = f"""SELECT COUNT(*) FROM (
+        SELECT 1 FROM verdicts GROUP BY check_name HAVING MIN({_UNASKED_SQL}) = 1)"""
+    return store.db.number(query) > 0
+
+
 def unasked_note(store: RunStore) -> str:
     """Return a note on checks that a model server rejected or failed at; empty if there are none.
 
     It has their number and the server's words in the first.
     """
-    where = f"""WHERE kind = '{NOT_RUN}' AND (detail LIKE '%"why": "{Reason.REJECTED}"%'
-        OR detail LIKE '%"why": "{Reason.FAILED}"%')"""
-    n = store.db.number(f"SELECT COUNT(*) FROM verdicts {where}")
-    query = f"SELECT * FROM verdicts {where} ORDER BY round, ordinal LIMIT 1"
+    n = store.db.number(f"SELECT COUNT(*) FROM verdicts WHERE {_UNASKED_SQL}")
+    query = f"SELECT * FROM verdicts WHERE {_UNASKED_SQL} ORDER BY round, ordinal LIMIT 1"
     for one in map(verdict_from, store.db.read(query)):
         return (
             f"{n} check(s) were not run because the model server did not answer; first: round "
