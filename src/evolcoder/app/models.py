@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evolcoder.app.progress import Download
+from evolcoder.app.progress import Download, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
 from evolcoder.engine import llamacpp, redact, registry, scripted
+from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import CachedEngine, CompletionCache
@@ -218,12 +219,15 @@ class ModelFactory:
         stack.callback(self._cache.close)
         self._budget = budget
         self._prices = prices
+        self._checks = AnswerChecks(print_note)
         self._wrapped: dict[int, Engine] = {}
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        engine = self._wrapped.setdefault(id(opened.engine), CachedEngine(metered, self._cache))
+        cached = CachedEngine(metered, self._cache)
+        checked = CheckedEngine(cached, self._checks)
+        engine = self._wrapped.setdefault(id(opened.engine), checked)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
 
 

@@ -66,7 +66,7 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
             usage = Usage(responder.identity, sent, received, attempt + 1)
             return _drop(task, Reason.REJECTED, str(error), "", usage)
         sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
-        usage = Usage(responder.identity, sent, received, attempt + 1)
+        usage = Usage(responder.identity, sent, received, attempt + 1, answer.model)
         text, defect = clean(answer.text).strip(), find_defect(task, answer, config.eliminate)
         if defect is None:
             return Response.to(task, text, reasoning=clean(answer.reasoning), made=usage)
