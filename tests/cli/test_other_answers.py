@@ -1,13 +1,18 @@
 """What a user sees of servers that count thinking elsewhere, cut prompts, or swap the model."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
-from loopback import Loopback, in_thread
+from loopback import Loopback, hang, in_thread
 
 PROGRAM = "```python\ndef f(x):\n    return x\n```"
 TASKS = ("Write a Python function f that returns its argument.", "Write a function g in Python.")
@@ -120,8 +125,6 @@ def test_cached_and_reasoning_tokens_are_shown(capsys):
 
 def test_requests_without_an_answer_are_shown_apart(capsys):
     """A run whose server hangs once says what that may have cost, and so does inspect."""
-    from loopback import hang
-
     with answering({"prompt_tokens": 100, "completion_tokens": 50}) as server:
         server.mishaps.append(hang)
         code, shown, _ = run(capsys, server, "--set", "traffic.timeout_s=0.5")
@@ -132,3 +135,24 @@ def test_requests_without_an_answer_are_shown_apart(capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["possibly_billed"]["toy"]["requests"] == 1
     assert told["possibly_billed"]["toy"]["completion_tokens"] == 2048
+
+
+def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
+    """Ctrl-C books what was sent, and not what was still waiting for its turn."""
+    rows = [json.dumps({"instruction": f"Write a function f{n} in Python."}) for n in range(6)]
+    Path("seeds.jsonl").write_text("\n".join(rows))
+    with in_thread(Loopback(always=hang)) as server:
+        command = [
+            sys.executable, "-m", "evolcoder.cli.main", "run", "--seeds", "seeds.jsonl",
+            "--model", f"{server.base_url}#toy", "--rounds", "0", "--out", "out",
+            "--set", "verify.when=never", "--set", "traffic.concurrency=4",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while len(server.calls) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+    assert main(["inspect", "out", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["paid"], told["possibly_billed"]["toy"]["requests"]) == ({}, 4)

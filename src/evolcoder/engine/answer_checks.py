@@ -47,7 +47,7 @@ class AnswerChecks:
             self._note(
                 f"warning: {model} at {identity} counted {completion.prompt_tokens:,} tokens in a "
                 f"prompt that needs at least {needed:,}: the server seems to cut prompts; raise "
-                "its context length"
+                "its context length, unless it counts only what it had not cached"
             )
 
     def _is_first(self, kind: str, model: str) -> bool:
