@@ -156,3 +156,27 @@ def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
     assert main(["inspect", "out", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["paid"], told["possibly_billed"]["toy"]["requests"]) == ({}, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], "prices: built-in table as of 2025-08"),
+        (
+            ["prices.toy={input: 1, output: 2}"],
+            "`prices` in the config without a date, else built-in",
+        ),
+        (
+            ["prices={update: 2026-11-01, toy: {input: 1, output: 2}}"],
+            "prices: `prices` in the config as of 2026-11-01, else built-in table as of 2025-08",
+        ),
+    ],
+)
+def test_a_dry_run_says_of_what_date_the_prices_are(capsys, options, line):
+    """The date is that of the user's table, if there is one."""
+    Path("seeds.jsonl").write_text(json.dumps({"instruction": TASKS[0]}))
+    words = [word for option in options for word in ("--set", option)]
+    assert (
+        main(["run", "--seeds", "seeds.jsonl", "--model", "openai:toy", "--dry-run", *words]) == 0
+    )
+    assert line in capsys.readouterr().out

@@ -147,13 +147,14 @@ def secret_headers(config: Config) -> list[str]:
     parts: of `Bearer KEY` also KEY.
     """
     sections = (config.evolver, config.responder, config.judge)
-    values = [
-        _filled(name, value)
-        for section in sections
-        for name, value in section.extra_headers.items()
-        if header_names_secret(name) or references(value)
+    headers = [item for section in sections for item in section.extra_headers.items()]
+    values = [value for name, value in headers if header_names_secret(name) or references(value)]
+    known = [
+        fill_references(value, {one: os.environ.get(one, "") for one in references(value)})
+        for value in values
+        if value != HIDDEN
     ]
-    return list(dict.fromkeys(part for value in values for part in (value, *value.split())))
+    return list(dict.fromkeys(part for value in known for part in (value.strip(), *value.split())))
 
 
 def _filled(name: str, value: str) -> str:
