@@ -92,6 +92,13 @@ class Usage:
     """Tokens received, reasoning included."""
     attempts: int
     """Number of requests."""
+    answered: str = ""
+    """Names of the models that answered, as their server says; empty if it does not say."""
+
+    @property
+    def asked(self) -> str:
+        """Name of the model that was asked for."""
+        return self.model.partition("#")[2] or self.model
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,11 +239,11 @@ def test_a_run_of_an_earlier_version_is_read_as_it_is(capsys, tmp_path):
     old = Database(folder / "run.db", MIGRATIONS[:1])
     for task in (SEED, CHILD):
         head = astuple(task)[:8]
-        made = astuple(task.made) if task.made else (None,) * 4
+        made = astuple(task.made)[:4] if task.made else (None,) * 4
         old.write(f"INSERT INTO tasks VALUES ({','.join('?' * 12)})", (*head, *made))
     for answer in ANSWERS:
         head = astuple(answer)[:6]
-        made = astuple(answer.made) if answer.made else (None,) * 4
+        made = astuple(answer.made)[:4] if answer.made else (None,) * 4
         old.write(f"INSERT INTO responses VALUES ({','.join('?' * 10)})", (*head, *made))
     old.close()
     before = contents(folder)

@@ -91,6 +91,20 @@ def test_a_secret_header_is_stored_and_shown_nowhere(capsys, server, monkeypatch
     assert stored == {"api-key": "${AZURE_KEY}"}
 
 
+def test_a_secret_header_that_is_not_sent_is_not_stored_either(capsys, monkeypatch):
+    """A model without a server has no headers; the command line that names one is recorded."""
+    Path("script.json").write_text(json.dumps({"rules": [{"match": "", "answer": "Yes."}]}))
+    command = [
+        "run", "--seeds", "seeds.jsonl", "--model", "scripted:script.json", "--rounds", "0",
+        "--out", "out", "--set", f"evolver.extra_headers.api-key={SECRET}",
+        "--set", "verify.when=never",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["evolcoder", *command])
+    assert main(command) == 0
+    assert "api-key=" in everything_stored("out")
+    assert SECRET not in "".join(capsys.readouterr()) + everything_stored("out")
+
+
 def test_a_run_with_a_hidden_header_is_inspected_exported_and_not_asked_with_it(capsys, server):
     """Its stored config serves all that asks no model; a run from it says what is missing."""
     option = f"evolver.extra_headers.api-key={SECRET}"

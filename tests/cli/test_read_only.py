@@ -54,8 +54,9 @@ def earlier(folder):
     """Make a run of the first version, whose kept rows were told by nothing."""
     ended(folder)
     with closing(sqlite3.connect(folder / "run.db", isolation_level=None)) as db:
-        for statement in ("DROP TABLE verdicts", "DROP TABLE kept", "PRAGMA user_version=1"):
-            db.execute(statement)
+        for table in ("verdicts", "kept", "call_details", "possible_calls", "answered"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("PRAGMA user_version=1")
 
 
 @pytest.mark.parametrize("state", [ended, killed, earlier])

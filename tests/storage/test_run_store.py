@@ -93,11 +93,11 @@ def test_a_run_of_the_first_version_opens_and_goes_on(tmp_path):
     db.write("INSERT INTO meta VALUES ('config', ?)", (json.dumps(old),))
     for task in (seed, child):
         head = (task.id, task.instruction, task.round, task.ordinal, task.root, task.parent)
-        made = astuple(task.made) if task.made else (None,) * 4
+        made = astuple(task.made)[:4] if task.made else (None,) * 4
         values = (*head, task.heuristic, task.language, *made)
         db.write(f"INSERT INTO tasks VALUES ({','.join('?' * 12)})", values)
     answer = answers[1]
-    values = (answer.id, answer.task, 1, 0, answer.text, answer.reasoning, *astuple(MADE))
+    values = (answer.id, answer.task, 1, 0, answer.text, answer.reasoning, *astuple(MADE)[:4])
     db.write(f"INSERT INTO responses VALUES ({','.join('?' * 10)})", values)
     db.close()
     for when in ("possible", "never"):

@@ -63,4 +63,5 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         funnel=tuple(funnel(store)),
         versions=tuple(sorted(origin["versions"].items())),
         sandbox=tuple(protections(store).items()),
+        answered=tuple(one for one in store.answers_by_model() if one[0] != one[1]),
     )

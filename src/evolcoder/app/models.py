@@ -20,6 +20,7 @@ from evolcoder.app.progress import Download, print_line, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
 from evolcoder.engine import llamacpp, redact, registry, scripted
+from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
@@ -148,13 +149,14 @@ def secret_headers(config: Config) -> list[str]:
     parts: of `Bearer KEY` also KEY.
     """
     sections = (config.evolver, config.responder, config.judge)
-    values = [
-        _filled(name, value)
-        for section in sections
-        for name, value in section.extra_headers.items()
-        if header_names_secret(name) or references(value)
+    headers = [item for section in sections for item in section.extra_headers.items()]
+    values = [value for name, value in headers if header_names_secret(name) or references(value)]
+    known = [
+        fill_references(value, {one: os.environ.get(one, "") for one in references(value)})
+        for value in values
+        if value != HIDDEN
     ]
-    return list(dict.fromkeys(part for value in values for part in (value, *value.split())))
+    return list(dict.fromkeys(part for value in known for part in (value.strip(), *value.split())))
 
 
 def _filled(name: str, value: str) -> str:
@@ -223,13 +225,15 @@ class ModelFactory:
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)
         self._budget = budget
         self._prices = prices
-        self._wrapped: dict[int, CachedEngine] = {}
+        self._checks = AnswerChecks(print_note)
+        self._cached: dict[int, CachedEngine] = {}
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
         judged = EvidenceEngine(metered)
-        engine = self._wrapped.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
+        cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
+        engine = CheckedEngine(cached, self._checks)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
 
     async def _drain(
@@ -237,7 +241,7 @@ class ModelFactory:
     ) -> None:
         """Finish the requests in flight if the command fails; cancel them if it is interrupted."""
         is_interrupted = error is not None and not isinstance(error, Exception)
-        engines = self._wrapped.values()
+        engines = self._cached.values()
         n = sum(engine.n_in_flight for engine in engines)
         if n and not is_interrupted:
             print_note(

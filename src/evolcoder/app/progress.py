@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, TextIO
 
-from evolcoder.engine.budget import Budget
+from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.text import visible
 
@@ -87,6 +87,8 @@ class _ProgressLine:
             parts.append(f"{counts.verifying} being verified")
         if budget.spent.usd:
             parts.append(f"${budget.spent.usd:.2f}")
+        if budget.possible.tokens:
+            parts.append(f"possibly billed: {_spending_text(budget.possible)}")
         if counts.drops:
             reasons = ", ".join(f"{reason} {n}" for reason, n in counts.drops.most_common(3))
             parts.append(f"dropped {counts.drops.total()} ({reasons})")
@@ -100,6 +102,10 @@ class _ProgressLine:
             return None
         each = (now - self._round_start) / self._counts.done
         return each * (self._counts.pool - self._counts.done)
+
+
+def _spending_text(spent: Spending) -> str:
+    return f"${spent.usd:.2f}" if spent.usd else f"{spent.tokens:,} tokens"
 
 
 class Download:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import evolcoder
+from evolcoder.app import models
 from evolcoder.config.load import Config
 from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
@@ -57,6 +58,7 @@ def record(
     store: RunStore, config: Config, heuristics: tuple[Heuristic, ...], roles: RoleModels
 ) -> None:
     """Record a session of a run."""
+    redact.register_secrets(models.secret_headers(config))
     named = [("evolver", roles.evolver), ("responder", roles.responder), ("judge", roles.judge)]
     facts: dict[str, object] = {
         "models": [_model(name, role) for name, role in named if role is not None],
@@ -74,6 +76,7 @@ def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampli
 
 def record_verification(store: RunStore, config: Config) -> None:
     """Record a session of a verification."""
+    redact.register_secrets(models.secret_headers(config))
     _store(store, {"models": [], "fingerprint": config.fingerprint})
     store.add_event("start", command())
 

@@ -207,7 +207,8 @@ async def _test_model(spec: str, sets: Sequence[str]) -> EngineFinding:
             config = configs.load(None, [*sets, f"evolver.model={json.dumps(spec)}"])
             opened = (await models.open_models(config, stack)).evolver
             messages = (Message("user", QUESTION),)
-            request = Request(opened.model, messages, Sampling(0.0, 1.0, 16), seed=0)
+            sampling, extras = Sampling(0.0, 1.0, 16), (opened.extra_body, opened.headers)
+            request = Request(opened.model, messages, sampling, 0, *extras)
             async with asyncio.timeout(ANSWER_S):
                 answer = await opened.engine.complete(request)
     except TimeoutError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from evolcoder.cli import output, show
 from evolcoder.errors import UserError
-from evolcoder.records import Check, CheckResult, Row
+from evolcoder.records import Check, CheckResult, Row, Usage
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
 from evolcoder.verification.compare import ChildAndParent, ComparisonRow, compare_with_parents
@@ -124,14 +124,20 @@ def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
 
 def _step_text(step: LineageStep) -> str:
     task, answer = step.task, step.response
-    by = f", {task.heuristic} by {task.made.model}" if task.made else ""
+    by = f", {task.heuristic} by {_maker(task.made)}" if task.made else ""
     parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
     if answer is not None:
-        who = f"answer by {answer.made.model}" if answer.made else "answer from the seed data"
+        who = f"answer by {_maker(answer.made)}" if answer.made else "answer from the seed data"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
     parts += [_verdict_text(verdict) for verdict in step.verdicts]
     parts += [_drop_text(asdict(drop)) for drop in step.drops]
     return "\n".join(parts) + "\n"
+
+
+def _maker(made: Usage) -> str:
+    """Name the model that was asked for, and the one that answered under another name."""
+    other = made.answered and made.answered != made.asked
+    return f"{made.model} (answered: {made.answered})" if other else made.model
 
 
 def _verdict_text(verdict: CheckResult) -> str:

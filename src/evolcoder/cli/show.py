@@ -121,6 +121,10 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
         "funnel": [as_plain(line) for line in funnel(store)],
         "paid": paid(store),
         "possibly_billed": possibly_billed(store),
+        "answered": [
+            {"asked": asked, "model": model, "records": n}
+            for asked, model, n in store.answers_by_model()
+        ],
         "sandbox": {
             stage: {"layers": layers, "missing": missing_from(layers)}
             for stage, layers in protections(store).items()

@@ -71,6 +71,7 @@ class _Evolution:
         self.before = tokenize(parent.instruction)
         self.attempts: list[Attempt] = []
         self.sent = self.received = self.requests = 0
+        self.answered: dict[str, None] = {}
 
     def count(self, completion: Completion) -> None:
         self.requests += 1
@@ -78,7 +79,8 @@ class _Evolution:
         self.received += completion.completion_tokens
 
     def usage(self, identity: str) -> Usage:
-        return Usage(identity, self.sent, self.received, self.requests)
+        answered = ", ".join(filter(None, self.answered))
+        return Usage(identity, self.sent, self.received, self.requests, answered)
 
     def parse_candidate(self, completion: Completion) -> CandidateTask:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
@@ -174,6 +176,7 @@ async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, see
     messages = build(evolution.heuristic, evolution.parent.instruction, evolution.hint())
     completion = await evolver.ask(messages, seed=seed)
     evolution.count(completion)
+    evolution.answered[completion.model] = None
     candidate = evolution.parse_candidate(completion)
     violation = find_violation(candidate)
     doubtful = violation is None and candidate.is_doubtful

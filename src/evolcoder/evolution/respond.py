@@ -67,7 +67,7 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
             reason = Reason.REJECTED if error.rejected else Reason.FAILED
             return _drop(task, reason, str(error), "", usage)
         sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
-        usage = Usage(responder.identity, sent, received, attempt + 1)
+        usage = Usage(responder.identity, sent, received, attempt + 1, answer.model)
         text, defect = clean(answer.text).strip(), find_defect(task, answer, config.eliminate)
         if defect is None:
             return Response.to(task, text, reasoning=clean(answer.reasoning), made=usage)

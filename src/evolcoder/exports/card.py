@@ -21,6 +21,7 @@ from evolcoder.text import one_line, visible
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _FUNNEL = ("stage", "round", "in", "kept", "dropped")
+_ANSWERED = ("asked for", "answered, as the server says", "tasks and answers")
 _LOAD = """```python
 from datasets import load_dataset
 
@@ -60,6 +61,8 @@ class CardFacts:
     """Names and versions of the software: this package, its revision, Python."""
     sandbox: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Stages that executed responses, with the active sandbox layers."""
+    answered: tuple[tuple[str, str, int], ...] = ()
+    """(model asked for, other name under which it answered, tasks and answers)."""
 
 
 @dataclass(slots=True)
@@ -104,6 +107,7 @@ def card(facts: CardFacts, format: Format, counts: RowCounts) -> str:
         _section("From seeds to rows", _FUNNEL, _funnel(facts)),
         _section("Sandbox", ("stage that ran answers", "active", "not active"), _layers(facts)),
         _section("Models", ("role", "model", "terms"), _models(facts)),
+        _section("Models that answered", _ANSWERED, facts.answered),
         f"## Licence\n\n{_licence(facts)}",
         f"## How it was made\n\nSeeds: {one_line(facts.seeds, 300)}\n\n{_code(facts.command)}",
         _section("Versions", ("what", "version"), facts.versions),

@@ -16,12 +16,12 @@ are validated. Completions are stored in the cache (`engine/cache.py`), not here
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import yaml
 
@@ -82,7 +82,13 @@ MIGRATIONS: Sequence[str] = (
     INSERT INTO kept SELECT round, ordinal FROM responses
     """,
     BILLING_TABLES,
+    """
+    CREATE TABLE answered (
+        record TEXT PRIMARY KEY, asked TEXT NOT NULL, model TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
 )
+"""The last table holds, by id of a task or response, the name of the model that answered."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,
@@ -106,10 +112,13 @@ _VERDICT = Columns(
 )  # fmt: skip
 _ROUND = Columns(round=COUNT)
 _PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
+_ANSWERED = Columns(model=MAYBE_TEXT)
+_COUNTED_ANSWERS = Columns(asked=TEXT, model=TEXT, n=COUNT)
 _ROWS = """
-    SELECT t.*, r.*, p.instruction, p.round FROM responses r
+    SELECT t.*, r.*, p.instruction, p.round, at.model, ar.model FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     LEFT JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
+    LEFT JOIN answered at ON at.record = t.id LEFT JOIN answered ar ON ar.record = r.id
     WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
 """
 _NOT_CLEANED = """AND NOT EXISTS (
@@ -120,6 +129,7 @@ _LOST = """
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | CheckResult
+T = TypeVar("T", Task, Response)
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
@@ -193,6 +203,18 @@ class RunStore(Workdir):
     def task(self, id: str) -> Task | None:
         """Return a task by id."""
         return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
+
+    def with_answered(self, record: T) -> T:
+        """Return a task or response with the model that answered."""
+        query = "SELECT model FROM answered WHERE record=?"
+        found = self.db.each(partial(_with_answered, record), query, (record.id,))
+        return next(found, record)
+
+    def answers_by_model(self) -> list[tuple[str, str, int]]:
+        """Count tasks and responses by the model asked for and the model that answered."""
+        query = "SELECT asked, model, COUNT(*) FROM answered GROUP BY asked, model"
+        rows = self.db.each(_COUNTED_ANSWERS.validate, f"{query} ORDER BY asked, model")
+        return [(asked, model, n) for asked, model, n in rows]
 
     def n_kept(self) -> int:
         """Count the rows kept by the rounds, including those dropped by cleaning."""
@@ -294,9 +316,11 @@ def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
     if isinstance(r, Task):
         head = (r.id, r.instruction, r.round, r.ordinal, r.root, r.parent, r.heuristic, r.language)
         yield _insert("tasks", (*head, *_made(r.made)))
+        yield from _answered(r)
     elif isinstance(r, Response):
         values = (r.id, r.task, r.round, r.ordinal, r.text, r.reasoning, *_made(r.made))
         yield _insert("responses", values)
+        yield from _answered(r)
         if not unverified:
             yield _kept(r)
     elif isinstance(r, CheckResult):
@@ -307,6 +331,20 @@ def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
         where = (r.subject, r.round, r.ordinal, r.heuristic)
         values = (r.stage, r.reason, *where, r.seen, r.detail, *_made(r.made))
         yield _insert("drops", values)
+
+
+def _answered(record: Task | Response) -> Iterator[Statement]:
+    """Store the model that answered, if the server said its name."""
+    if record.made is not None and record.made.answered:
+        yield _insert("answered", (record.id, record.made.asked, record.made.answered))
+
+
+def _with_answered(record: T, columns: Sequence[Any]) -> T:
+    """Return a task or response with the model that answered."""
+    (model,) = _ANSWERED.validate(columns)
+    if model is None or record.made is None:
+        return record
+    return replace(record, made=replace(record.made, answered=model))
 
 
 def _kept(response: Response) -> Statement:
@@ -378,6 +416,8 @@ def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
     if columns[0] is None:
         raise ValueError(f"the task of response {response.id} is missing")
     task = task_from(columns[:12])
+    task = _with_answered(task, columns[24:25])
+    response = _with_answered(response, columns[25:26])
     parent, round = _PARENT.validate(columns[22:24])
     if task.parent is not None and (round is None or round >= task.round):
         # Requiring an earlier round rules out cycles.
@@ -426,5 +466,7 @@ def _step(store: RunStore, task: Task) -> LineageStep:
     dropped = "SELECT * FROM drops WHERE subject=? AND ordinal=? ORDER BY round"
     place = (task.round, task.ordinal)
     response = next(store.db.each(response_from, answered, place), None)
+    task = store.with_answered(task)
+    response = None if response is None else store.with_answered(response)
     drops = tuple(store.db.each(drop_from, dropped, (task.id, task.ordinal)))
     return LineageStep(task, response, drops, tuple(store.verdicts(task)))

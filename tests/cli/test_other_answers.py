@@ -1,0 +1,182 @@
+"""What a user sees of servers that count thinking elsewhere, cut prompts, or swap the model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evolcoder.cli.main import main
+from evolcoder.storage.run_store import RunStore
+from loopback import Loopback, hang, in_thread
+
+PROGRAM = "```python\ndef f(x):\n    return x\n```"
+TASKS = ("Write a Python function f that returns its argument.", "Write a function g in Python.")
+LONG = "Write a Python function that returns its argument unchanged, whatever it is. " * 40
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder to run in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "cache"))
+
+
+def answering(usage, model="toy"):
+    """A server whose answers have this usage and this model."""
+
+    def reply(body, text):
+        choice = {"message": {"content": PROGRAM}, "finish_reason": "stop"}
+        return {"choices": [choice], "usage": usage, "model": model}
+
+    return in_thread(Loopback(reply=reply))
+
+
+def run(capsys, server, *options, tasks=TASKS, out="out"):
+    Path("seeds.jsonl").write_text("".join(f"{json.dumps({'instruction': t})}\n" for t in tasks))
+    code = main(
+        ["run", "--seeds", "seeds.jsonl", "--model", f"{server.base_url}#toy", "--rounds", "0",
+         "--out", out, "--set", "verify.when=never", *options]
+    )  # fmt: skip
+    shown, err = capsys.readouterr()
+    return code, shown, err
+
+
+def test_thinking_that_only_the_total_counts_is_paid_for(capsys):
+    """5,050 tokens were received, so that two answers cost ten cents, and the budget ends the run."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 5150}
+    prices = ("--set", "prices={toy: {input: 1, output: 10}}")
+    with answering(usage) as server:
+        code, shown, _ = run(capsys, server, *prices, "--max-usd", "0.2")
+        assert (code, "200 tokens sent, 10,100 received" in shown) == (0, True)
+        code, _, err = run(
+            capsys, server, *prices, "--max-usd", "0.06", "--cache", "other.db", out="new",
+            tasks=(*TASKS, "Write a function h in Python."),
+        )  # fmt: skip
+    assert code == 3
+    assert "$0.0506 spent" in err or "$0.1012 spent" in err
+
+
+def test_a_prompt_that_the_server_cut_is_one_warning(capsys):
+    """Two long tasks, one line."""
+    with answering({"prompt_tokens": 12, "completion_tokens": 50, "total_tokens": 62}) as server:
+        code, _, err = run(capsys, server, tasks=(LONG, f"{LONG} Twice."))
+    assert code == 0
+    assert err.count("the server seems to cut prompts") == 1
+
+
+def test_another_model_that_answers_is_one_warning_and_on_record(capsys):
+    """The lineage, the summary and the card name it; a run from the cache says it again."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
+    with answering(usage, model="tiny-fallback") as server:
+        for out in ("out", "again"):
+            code, _, err = run(capsys, server, out=out)
+            assert code == 0
+            assert err.count("'tiny-fallback' answered in place of 'toy'") == 1
+        assert server.n_calls == 2
+    for out in ("out", "again"):
+        with RunStore.read(Path(out)) as store:
+            rows = list(store.rows())
+            assert {row.response.made.answered for row in rows} == {"tiny-fallback"}
+            assert store.answers_by_model() == [("toy", "tiny-fallback", 2)]
+        card = (Path(out) / "export" / "alpaca" / "README.md").read_text()
+        assert "| toy | tiny-fallback | 2 |" in card
+        assert main(["inspect", out, rows[0].response.id]) == 0
+        assert "(answered: tiny-fallback)" in capsys.readouterr().out
+        assert main(["inspect", out, rows[0].response.id, "--json"]) == 0
+        assert (
+            json.loads(capsys.readouterr().out)[0]["response"]["made"]["answered"]
+            == "tiny-fallback"
+        )
+        assert main(["inspect", out, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["answered"]
+        assert told == [{"asked": "toy", "model": "tiny-fallback", "records": 2}]
+
+
+def test_a_snapshot_is_no_warning_and_on_record(capsys):
+    """An alias stands for a dated model."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
+    with answering(usage, model="models/toy-2026-11-01") as server:
+        code, _, err = run(capsys, server)
+    assert (code, "warning" in err) == (0, False)
+    with RunStore.read(Path("out")) as store:
+        assert store.answers_by_model() == [("toy", "models/toy-2026-11-01", 2)]
+
+
+def test_cached_and_reasoning_tokens_are_shown(capsys):
+    """They have prices of their own."""
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 64},
+        "completion_tokens_details": {"reasoning_tokens": 30},
+    }  # fmt: skip
+    with answering(usage) as server:
+        code, shown, _ = run(capsys, server)
+    assert code == 0
+    line = "toy: 2 requests, 200 tokens sent (128 cached), 100 received (60 reasoning)"
+    assert line in shown
+    assert main(["inspect", "out"]) == 0
+    assert line in capsys.readouterr().out
+
+
+def test_requests_without_an_answer_are_shown_apart(capsys):
+    """A run whose server hangs once says what that may have cost, and so does inspect."""
+    with answering({"prompt_tokens": 100, "completion_tokens": 50}) as server:
+        server.mishaps.append(hang)
+        code, shown, _ = run(capsys, server, "--set", "traffic.timeout_s=0.5")
+    assert code == 0
+    assert "toy: 2 requests, 200 tokens sent" in shown
+    assert "toy: 1 requests sent and not answered, possibly billed: at most" in shown
+    assert main(["inspect", "out", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["possibly_billed"]["toy"]["requests"] == 1
+    assert told["possibly_billed"]["toy"]["completion_tokens"] == 2048
+
+
+def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
+    """Ctrl-C books what was sent, and not what was still waiting for its turn."""
+    rows = [json.dumps({"instruction": f"Write a function f{n} in Python."}) for n in range(6)]
+    Path("seeds.jsonl").write_text("\n".join(rows))
+    with in_thread(Loopback(always=hang)) as server:
+        command = [
+            sys.executable, "-m", "evolcoder.cli.main", "run", "--seeds", "seeds.jsonl",
+            "--model", f"{server.base_url}#toy", "--rounds", "0", "--out", "out",
+            "--set", "verify.when=never", "--set", "traffic.concurrency=4",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while len(server.calls) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+    assert main(["inspect", "out", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["paid"], told["possibly_billed"]["toy"]["requests"]) == ({}, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], "prices: built-in table as of 2025-08"),
+        (
+            ["prices.toy={input: 1, output: 2}"],
+            "`prices` in the config without a date, else built-in",
+        ),
+        (
+            ["prices={update: 2026-11-01, toy: {input: 1, output: 2}}"],
+            "prices: `prices` in the config as of 2026-11-01, else built-in table as of 2025-08",
+        ),
+    ],
+)
+def test_a_dry_run_says_of_what_date_the_prices_are(capsys, options, line):
+    """The date is that of the user's table, if there is one."""
+    Path("seeds.jsonl").write_text(json.dumps({"instruction": TASKS[0]}))
+    words = [word for option in options for word in ("--set", option)]
+    assert (
+        main(["run", "--seeds", "seeds.jsonl", "--model", "openai:toy", "--dry-run", *words]) == 0
+    )
+    assert line in capsys.readouterr().out
