@@ -11,7 +11,7 @@ from harness.table import Target, at_least, below
 from orchestration.measure import Pass
 from orchestration.table import Figure, of
 
-RIVALS = {"curator": 5.0, "distilabel": 8.0}
+RIVALS = {"curator": 4.5, "distilabel": 8.0}
 """Client -> how many times its requests per CPU-second are to be reached."""
 SHARE_OF_AIOHTTP = 0.85
 FIRST_REQUEST_S = 1.0

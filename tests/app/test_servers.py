@@ -191,6 +191,19 @@ def test_models_of_one_step_are_served_side_by_side(tmp_path):
     assert said == [b"one:a", b"two:b"]
 
 
+def test_a_started_server_is_not_asked_through_a_proxy(sleeper, monkeypatch):
+    """It is on loopback; a proxy that the environment names need not reach it."""
+    steps, model = sleeper
+    with monkeypatch.context() as env:
+        env.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        env.delenv("NO_PROXY", raising=False)
+        env.delenv("no_proxy", raising=False)
+        with steps.student(model("one"), "one") as served:
+            env.delenv("HTTP_PROXY")
+            assert said_by(served) == "weights of one"
+            env.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+
 def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
     """Every place of the default command is filled; a user's own command need not have them all."""
     script = "import sys; print(*sys.argv[1:]); sys.exit(7)"

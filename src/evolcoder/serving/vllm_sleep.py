@@ -28,6 +28,8 @@ ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_SKIP_MODEL_NAME_VALIDATION": "
 """Additional environment variables; the second lets requests use each model's own name."""
 TIMEOUT_S = 300.0
 """Longest wait for one reply."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks a server on loopback, whatever proxies the environment names."""
 
 
 def sleep(url: str) -> None:
@@ -61,7 +63,7 @@ def _post(url: str, path: str, body: object = None) -> object:
         place, data, {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - loopback
+        with _DIRECT.open(request, timeout=TIMEOUT_S) as answer:
             text = answer.read()
         return json.loads(text) if text else None
     except (urllib.error.URLError, OSError, ValueError) as error:
