@@ -8,19 +8,33 @@ The only place that chooses an `Engine` implementation for a model spec.
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app.progress import Download
+from evolcoder.app.progress import Download, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
+from evolcoder.engine.batch import BatchEngine
+from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
+from evolcoder.engine.batch_ledger import BatchLedger
+from evolcoder.engine.batch_openai import OpenAIBatches
+from evolcoder.engine.batch_service import BatchHttp, BatchService
+from evolcoder.engine.budget import (
+    FREE,
+    Budget,
+    MeteredEngine,
+    Spending,
+    batch_name,
+    batch_price,
+    price_of,
+    usd,
+)
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import KeyRing
+from evolcoder.engine.endpoint import Endpoint, KeyRing
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -30,9 +44,13 @@ if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
     from evolcoder.storage.run_store import RunStore
 
-SPEC_FORMS = "a known name, FILE.gguf, openai:NAME, http://HOST/v1#NAME, or scripted:FILE"
+SPEC_FORMS = (
+    "a known name, FILE.gguf, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, or scripted:FILE"
+)
 """Forms of a model spec, for help texts and errors."""
 _UNSUPPORTED = ("vllm:", "hf:")
+MAX_BATCHED = 20_000
+"""Records in flight with batches."""
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -93,7 +111,7 @@ async def open_models(
 
 
 def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Price]:
-    """Return prices by model name; an unknown one counts as free.
+    """Return prices by model name, in batches and not; an unknown one counts as free.
 
     Raises ConfigError for an unknown price if `budget.max_usd` is set.
     """
@@ -106,6 +124,7 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
                 f"prices.{opened.model} with input and output in dollars per million tokens"
             )
         prices[opened.model] = price or FREE
+        prices[batch_name(opened.model)] = batch_price(price or FREE)
     return prices
 
 
@@ -126,8 +145,7 @@ class ModelFactory:
     def __init__(
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
-        path = Path(config.cache or registry.cache_file("completions.db"))
-        self._cache = CompletionCache(path)
+        self._cache = CompletionCache(cache_path(config))
         stack.callback(self._cache.close)
         self._budget = budget
         self._prices = prices
@@ -135,7 +153,8 @@ class ModelFactory:
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
-        metered = MeteredEngine(opened.engine, self._budget, self._prices)
+        booked_as = batch_name if isinstance(opened.engine, BatchEngine) else str
+        metered = MeteredEngine(opened.engine, self._budget, self._prices, booked_as=booked_as)
         engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
         return Role(engine, opened.model, sampling, system)
 
@@ -156,10 +175,22 @@ def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleMod
 
 
 def max_in_flight(config: Config, opened: Models) -> int:
-    """Return the limit of records in flight: a quarter more than concurrent requests, plus one."""
+    """Return the limit of records in flight: a quarter more than concurrent requests, plus one.
+
+    With batches, as many as a round has, up to `MAX_BATCHED`.
+    """
+    if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
+        target = config.budget.target
+        return MAX_BATCHED if target is None else min(MAX_BATCHED, 2 * target)
     local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
     n_requests = config.traffic.slots if local else config.traffic.concurrency
     return n_requests + n_requests // 4 + 1
+
+
+def batch_progress(opened: Iterable[OpenedModels]) -> Callable[[], str]:
+    """Return a function that says which batches are out, or an empty string."""
+    engines = [one.engine for one in opened if isinstance(one.engine, BatchEngine)]
+    return lambda: ", ".join(filter(None, (engine.progress for engine in engines)))
 
 
 async def open_model(spec: str, config: Config) -> OpenedModels:
@@ -176,6 +207,13 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     redact.register_secrets(ring.secrets())
     url, model = _server(spec, ring)
     key = ring.key_for(url)
+    if config.traffic.batch:
+        endpoint = Endpoint.of(url, api_key=key)
+        if ring.is_anthropic(url):
+            endpoint = anthropic_endpoint(endpoint, key.value)
+        return OpenedModels(
+            await _open_batches(endpoint, model, config, is_anthropic=ring.is_anthropic(url)), model
+        )
     allow_connections(config.traffic.concurrency)
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
     try:
@@ -200,6 +238,31 @@ def allow_connections(n: int) -> None:
     raise_descriptor_limit(n + OTHER_DESCRIPTORS)
 
 
+async def _open_batches(
+    endpoint: Endpoint, model: str, config: Config, *, is_anthropic: bool
+) -> BatchEngine:
+    """Open the batch endpoint of a server; its ledger is next to the completion cache."""
+    http = BatchHttp(endpoint, config.traffic)
+    service: BatchService = (
+        AnthropicBatches(http, poll_s=config.traffic.batch_poll_s)
+        if is_anthropic
+        else OpenAIBatches(http)
+    )
+    ledger = BatchLedger(cache_path(config).with_suffix(".batches.db"))
+    engine = BatchEngine(service, ledger, endpoint, model, config.traffic, note=print_note)
+    try:
+        await engine.start()
+    except BaseException:
+        await engine.aclose()
+        raise
+    return engine
+
+
+def cache_path(config: Config) -> Path:
+    """Return the path of the completion cache."""
+    return Path(config.cache or registry.cache_file("completions.db"))
+
+
 def _open_file(path: Path, config: Config) -> OpenedModels:
     path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
     return OpenedModels(_load(path, registry.digest_of(path), config), path.name)
@@ -214,6 +277,8 @@ def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
     """Return the base URL and the model name of a server's spec."""
     if spec.startswith("openai:"):
         url, model = ring.openai_url, spec.removeprefix("openai:")
+    elif spec.startswith("anthropic:"):
+        url, model = ring.anthropic_url, spec.removeprefix("anthropic:")
     elif spec.startswith(("http://", "https://")):
         url, _, model = spec.partition("#")
     else:

@@ -307,6 +307,12 @@ class TrafficConfig(Section):
     """Maximum requests per minute; default: no limit."""
     tokens_per_minute: int | None = Field(None, ge=1)
     """Maximum tokens per minute, prompt and `max_tokens` together; default: no limit."""
+    batch: bool = False
+    """Send requests through the server's batch endpoint, at `prices.MODEL.batch` of the price."""
+    batch_quiet_s: float = Field(5.0, ge=0.0)
+    """A batch is sent when no new request has come for this many seconds."""
+    batch_poll_s: float = Field(5.0, gt=0.0)
+    """Seconds until a batch's status is asked for; grows by half each time, up to 60."""
     timeout_s: float = Field(300.0, gt=0.0)
     """Maximum seconds to wait for one completion."""
     max_tries: int = Field(8, ge=1)
@@ -349,6 +355,8 @@ class Price(Section):
     """Price of prompt tokens."""
     output: float = Field(ge=0.0)
     """Price of completion tokens."""
+    batch: float = Field(0.5, ge=0.0)
+    """Factor of all prices for requests in a batch."""
 
 
 ExportFormat = Literal[

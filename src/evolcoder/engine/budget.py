@@ -53,6 +53,18 @@ def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | 
     return DEFAULT_PRICES.get(model)
 
 
+def batch_name(model: str) -> str:
+    """Return the name under which requests of a model in batches are booked and priced."""
+    return f"{model} (batch)"
+
+
+def batch_price(price: Price) -> Price:
+    """Return the price of requests in a batch."""
+    factor = price.batch
+    scaled = {name: factor * value for name, value in price if isinstance(value, float)}
+    return price.model_copy(update={**scaled, "batch": 1.0})
+
+
 def usd(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
     """Return the cost of these tokens in US dollars."""
     return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6
@@ -139,7 +151,16 @@ class Budget:
 class MeteredEngine:
     """Charges every request of an engine to a budget."""
 
-    def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
+    def __init__(
+        self,
+        inner: Engine,
+        budget: Budget,
+        prices: dict[str, Price],
+        *,
+        booked_as: Callable[[str], str] = str,
+    ) -> None:
+        """`booked_as` returns the name under which a model is booked and priced."""
+        self._booked_as = booked_as
         self.identity = inner.identity
         self._inner = inner
         self._budget = budget
@@ -147,7 +168,8 @@ class MeteredEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Reserve the worst-case cost, ask, and charge the actual cost."""
-        price = self._prices.get(request.model, FREE)
+        booked_as = self._booked_as(request.model)
+        price = self._prices.get(booked_as, FREE)
         bound = _cost(price, _max_prompt_tokens(request), request.sampling.max_tokens)
         await self._budget.reserve(bound)
         completion = None
@@ -155,7 +177,7 @@ class MeteredEngine:
         try:
             completion = await self._inner.complete(request)
             cost = _cost(price, completion.prompt_tokens, completion.completion_tokens)
-            self._budget.record(request.model, completion)
+            self._budget.record(booked_as, completion)
         finally:
             await self._budget.settle(bound, cost, completion)
         return completion

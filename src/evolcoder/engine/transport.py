@@ -2,8 +2,9 @@ r"""HTTP/1.1 client for one server, limited to what model APIs need: whole reque
 
 `Transport.exchange` raises for nothing that a server or network causes: faults are returned as
 `RequestFault`, which never contain the request headers and thus no key. Responses are read up to
-`MAX_BYTES`, with gzip and deflate decoded. No retries, redirects, cookies, proxies or pipelining:
-a client that supports all of these uses twice the CPU time per request.
+`MAX_BYTES`, or the limit of the call, with gzip and deflate decoded. No retries, redirects,
+cookies, proxies or pipelining: a client that supports all of these uses twice the CPU time per
+request.
 
 Connections are reused unless they failed, were cancelled or received unsolicited data. Host names
 are resolved once per `DNS_TTL_S`; connections rotate over the addresses and fall back to the next
@@ -169,7 +170,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, max_bytes: int, on_close: Callable[["Connection"], None]) -> None:
         self.lost = asyncio.Event()
         self.idle_since = 0.0
-        self._max_bytes = max_bytes
+        self._max_bytes = self._default_max_bytes = max_bytes
         self._on_close = on_close
         self._parser = httptools.HttpResponseParser(self)
         self._reply = HttpResponse()
@@ -192,9 +193,12 @@ class Connection(asyncio.Protocol):
     def _is_awaited(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 
-    async def request(self, request: bytes, timeout_s: float) -> HttpResponse:
+    async def request(
+        self, request: bytes, timeout_s: float, max_bytes: int | None = None
+    ) -> HttpResponse:
         """Send a request and return its response; raises HttpError or TimeoutError."""
         loop = asyncio.get_running_loop()
+        self._max_bytes = max_bytes or self._default_max_bytes
         if self.is_lost:
             raise ConnectionCutError("closed before the request was sent")
         waiter: asyncio.Future[HttpResponse] = loop.create_future()
@@ -310,13 +314,15 @@ class ConnectionPool:
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
 
-    async def request(self, request: bytes, timeout_s: float) -> HttpResponse:
+    async def request(
+        self, request: bytes, timeout_s: float, max_bytes: int | None = None
+    ) -> HttpResponse:
         """Send a request and return its response.
 
         Raises CannotConnectError, HttpError or TimeoutError.
         """
         connection = self._free_connection() or await self._open(timeout_s)
-        reply = await connection.request(request, timeout_s)
+        reply = await connection.request(request, timeout_s, max_bytes)
         if connection.is_free:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
@@ -390,21 +396,36 @@ class Transport:
         self._n_responses = 0
 
     async def exchange(
-        self, method: str, url: URL, body: bytes = b"", *, timeout_s: float | None = None
+        self,
+        method: str,
+        url: URL,
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
+        content_type: str | None = None,
+        max_bytes: int | None = None,
     ) -> HttpAnswer | RequestFault:
-        """Send a request and return its response, whatever its status."""
+        """Send a request and return its response, whatever its status.
+
+        `content_type` replaces the endpoint's, and `max_bytes` the limit of the response's size.
+        """
         pool = self._pool or self._open()
-        head = self._heads.get((method, url)) or self._head(method, url)
+        if content_type is None:
+            head = self._heads.get((method, url)) or self._head(method, url)
+        else:
+            head = self._build_head(method, url, {"Content-Type": content_type})
         n_responses = self._n_responses
         try:
             reply = await pool.request(
                 b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body),
                 timeout_s or self._timeout_s,
+                max_bytes,
             )
         except CannotConnectError as error:
             return _connection_fault(error.why)
         except (HttpError, OSError) as error:
-            return _request_fault(error, alone=n_responses == self._n_responses)
+            alone = n_responses == self._n_responses
+            return _request_fault(error, alone=alone, max_bytes=max_bytes or MAX_BYTES)
         self._n_responses += 1
         return HttpAnswer(
             reply.status,
@@ -426,11 +447,14 @@ class Transport:
 
     def _head(self, method: str, url: URL) -> bytes:
         """Build and cache the constant part of a request."""
-        headers = {"Host": url.host_port_subcomponent, **_HEADERS, **self.endpoint.headers}
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        head = f"{method} {url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}".encode("ascii")
-        self._heads[method, url] = head
+        head = self._heads[method, url] = self._build_head(method, url, {})
         return head
+
+    def _build_head(self, method: str, url: URL, more: dict[str, str]) -> bytes:
+        host = {"Host": url.host_port_subcomponent}
+        headers = {**host, **_HEADERS, **self.endpoint.headers, **more}
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        return f"{method} {url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}".encode("ascii")
 
 
 def _header(value: bytes | None) -> str | None:
@@ -450,7 +474,9 @@ def _connection_fault(error: OSError) -> RequestFault:
     return RequestFault("no connection", message, RetryClass.UNAVAILABLE, overload=full)
 
 
-def _request_fault(error: HttpError | OSError, *, alone: bool) -> RequestFault:
+def _request_fault(
+    error: HttpError | OSError, *, alone: bool, max_bytes: int = MAX_BYTES
+) -> RequestFault:
     """Classify the failure of a request that was sent.
 
     A closed connection is a server failure if the server answered other requests meanwhile. If it
@@ -459,7 +485,7 @@ def _request_fault(error: HttpError | OSError, *, alone: bool) -> RequestFault:
     match error:
         case TooLongError():
             return RequestFault(
-                f"an answer of more than {MAX_BYTES >> 20} MiB", "", RetryClass.ONCE
+                f"an answer of more than {max_bytes >> 20} MiB", "", RetryClass.ONCE
             )
         case TimeoutError():
             what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR
