@@ -34,7 +34,7 @@ from evolcoder.engine.budget import (
     usd,
 )
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import Endpoint, KeyRing
+from evolcoder.engine.endpoint import ANTHROPIC, Endpoint, Key, KeyRing
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -206,14 +206,11 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
     redact.register_secrets(ring.secrets())
     url, model = _server(spec, ring)
-    key = ring.key_for(url)
+    is_anthropic = spec.startswith(("anthropic:", f"{ANTHROPIC}/"))
+    key = ring.key_for(url, is_anthropic=is_anthropic)
     if config.traffic.batch:
-        endpoint = Endpoint.of(url, api_key=key)
-        if ring.is_anthropic(url):
-            endpoint = anthropic_endpoint(endpoint, key.value)
-        return OpenedModels(
-            await _open_batches(endpoint, model, config, is_anthropic=ring.is_anthropic(url)), model
-        )
+        batched = await _open_batches(url, key, model, config, is_anthropic=is_anthropic)
+        return OpenedModels(batched, model)
     allow_connections(config.traffic.concurrency)
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
     try:
@@ -239,9 +236,12 @@ def allow_connections(n: int) -> None:
 
 
 async def _open_batches(
-    endpoint: Endpoint, model: str, config: Config, *, is_anthropic: bool
+    url: str, key: Key, model: str, config: Config, *, is_anthropic: bool
 ) -> BatchEngine:
     """Open the batch endpoint of a server; its ledger is next to the completion cache."""
+    endpoint = Endpoint.of(url, api_key=key)
+    if is_anthropic:
+        endpoint = anthropic_endpoint(endpoint, key.value)
     http = BatchHttp(endpoint, config.traffic)
     service: BatchService = (
         AnthropicBatches(http, poll_s=config.traffic.batch_poll_s)

@@ -66,7 +66,8 @@ _NO_RESPONSE = 0
 
 def anthropic_endpoint(endpoint: Endpoint, key: str) -> Endpoint:
     """Return an endpoint with Anthropic's headers in place of a bearer token."""
-    headers = {name: value for name, value in endpoint.headers.items() if name != "Authorization"}
+    given = endpoint.headers.items()
+    headers = {name: value for name, value in given if not value.startswith("Bearer ")}
     headers |= {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
     return replace(endpoint, headers=headers)
 
@@ -83,7 +84,7 @@ class AnthropicBatches:
 
     async def check(self) -> None:
         """Ask for one batch of the list."""
-        answer = await self._http.get(self._url(limit="1"))
+        answer = await self._http.probe(self._url(limit="1"))
         if self._http.is_missing(answer):
             raise self._http.no_batches(answer)
 

@@ -54,7 +54,7 @@ class OpenAIBatches:
 
     async def check(self) -> None:
         """Ask for one batch of the list."""
-        answer = await self._http.get(self._http.url("batches", limit="1"))
+        answer = await self._http.probe(self._http.url("batches", limit="1"))
         if answer.status == 404:
             raise self._http.no_batches(answer)
 

@@ -24,6 +24,8 @@ from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
 MAX_RESULT_BYTES = 512 << 20
 """Maximum size of a batch's results."""
+PROBE_TRIES = 3
+"""Attempts of the first request."""
 MIN_TRANSFER_S = 600.0
 """Minimum timeout of an upload or a download."""
 NO_BATCHES = "has no batch endpoint there (HTTP {}); leave out --batch"
@@ -110,6 +112,20 @@ class BatchHttp:
     async def get(self, url: URL, *, max_bytes: int | None = None) -> HttpAnswer:
         """Return the response with status 2xx, 404, 405 or 501; raises for everything else."""
         return await self.call("GET", url, max_bytes=max_bytes)
+
+    async def probe(self, url: URL) -> HttpAnswer:
+        """Get a URL with few attempts, to report mistakes early; raises ModelError."""
+        n_tries = 1
+        while isinstance(outcome := await self.try_once("GET", url), RequestFault):
+            if n_tries == PROBE_TRIES:
+                break
+            await asyncio.sleep(self._backoff_s * n_tries)
+            n_tries += 1
+        else:
+            return outcome
+        why = f"{outcome.what}: {outcome.got}" if outcome.got else outcome.what
+        what = f"cannot be reached ({why}); start the server or correct the URL"
+        raise ModelError(self.endpoint.redact(f"{self.endpoint.identity} {what}"))
 
     async def call(
         self,

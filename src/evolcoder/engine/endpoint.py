@@ -80,24 +80,23 @@ class KeyRing:
         given = (self._environment.get(ANTHROPIC_URL) or ANTHROPIC).rstrip("/")
         return given if given.endswith("/v1") else f"{given}/v1"
 
-    def is_anthropic(self, url: str) -> bool:
-        """Return whether a URL is of Anthropic's API."""
-        return _origin(url) in {_origin(self.anthropic_url), _origin(ANTHROPIC)}
+    def key_for(self, url: str, *, is_anthropic: bool = False) -> Key:
+        """Return the key for a server; ConfigError if its configured variable is not set.
 
-    def key_for(self, url: str) -> Key:
-        """Return the key for a server; ConfigError if its configured variable is not set."""
+        `is_anthropic` chooses between keys if one proxy has both providers' APIs.
+        """
         secrets = tuple(self.secrets(url))
         host, port = _host_of(url)
         for place in ((host, port), (host, None)):
             if place in self._servers:
                 return self._configured_key(*self._servers[place], secrets)
         given = self._get(OPENAI_KEY)
-        if _origin(url) == _origin(self.openai_url):
+        is_openai = _origin(url) == _origin(self.openai_url)
+        if _origin(url) == _origin(self.anthropic_url) and (is_anthropic or not is_openai):
+            key, advice = self._get(ANTHROPIC_KEY), f"set {ANTHROPIC_KEY} to a valid key"
+            return Key(key, ANTHROPIC_KEY, REJECTED if key else MISSING, advice, secrets)
+        if is_openai:
             return Key(given, rejected=REJECTED if given else MISSING, secrets=secrets)
-        if _origin(url) == _origin(self.anthropic_url):
-            theirs, advice = self._get(ANTHROPIC_KEY), f"set {ANTHROPIC_KEY} to a valid key"
-            rejected = REJECTED if theirs else MISSING
-            return Key(theirs, ANTHROPIC_KEY, rejected, advice, secrets)
         shown = f'"{host}:{port}"' if ":" not in host else f'"[{host}]:{port}"'
         advice = (
             f"name the variable with this server's key with "
