@@ -259,3 +259,50 @@ def test_the_key_shows_nowhere(capsys, tmp_path, server, seeds, flavour, monkeyp
     assert KEY not in out + err + out2 + err2
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_an_evaluation_is_generated_in_one_batch(capsys, tmp_path, server, shared):
+    """Every problem's prompt goes at once, whatever the number of workers."""
+    server.answer = lambda prompt: "```python\npass\n```"
+    code = main(
+        [
+            "eval", "--bench", "humaneval", "--data-dir", str(shared), "--no-grade", "--limit", "70",
+            "--model", f"{server.base_url}#toy", "--out", str(tmp_path / "e"), "--json",
+            "--workers", "1", *FAST[:-2],
+        ]
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == {"humaneval": 70}
+    assert server.sizes == [70]
+
+
+def test_verification_asks_for_its_tests_in_batches(capsys, tmp_path, server):
+    """The prompts of all rows are together, and the budget is booked as batches."""
+    server.answer = lambda prompt: (
+        "```python\ndef double(x):\n    return 2 * x\n```"
+        if "assert" not in prompt
+        else "```python\nassert double(1) == 2\nassert double(4) == 8\n```"
+    )
+    rows = [
+        {
+            "instruction": f"Write `double(x)` in Python that returns 2x. Note {n}.",
+            "output": "```python\ndef double(x):\n    return 2 * x\n```",
+        }
+        for n in range(12)
+    ]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "v"
+    code = main(
+        [
+            "verify", str(data), "--checks", "runs,tests", "--model", f"{server.base_url}#toy",
+            "--out", str(out), "--workers", "2", "--sandbox", "processes", "--json", *FAST[:-2],
+            "--set", "traffic.batch_quiet_s=2",
+        ]
+    )  # fmt: skip
+    capsys.readouterr()
+    assert code == 0
+    assert sum(server.sizes) > 12
+    assert len(server.sizes) <= 12
+    with RunStore.read(out) as store:
+        assert [*store.calls_by_model()] == ["toy (batch)"]

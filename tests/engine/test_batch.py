@@ -15,6 +15,7 @@ from evolcoder.engine.batch_ledger import BatchLedger
 from evolcoder.engine.batch_openai import OpenAIBatches
 from evolcoder.engine.batch_service import BatchHttp
 from evolcoder.engine.endpoint import Endpoint
+from evolcoder.engine.transport import MAX_BYTES
 from evolcoder.errors import EngineError, ModelError
 
 FLAVOURS = ("openai", "anthropic")
@@ -248,6 +249,26 @@ async def test_a_lost_submission_is_found_among_other_batches(tmp_path, flavour)
         async with opened(server, tmp_path, flavour) as engine:
             assert texts(await ask(engine, *PROMPTS)) == SAID
     assert len(server.jobs) == before
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+async def test_results_may_be_larger_than_an_immediate_response(tmp_path, flavour):
+    """The limit of one response does not hold for a file of many."""
+    server = BatchServer(answer=lambda prompt: f"{prompt.split()[-1]}-{'x' * 600_000}")
+    async with in_loop(server), opened(server, tmp_path, flavour) as engine:
+        answers = await ask(engine, *PROMPTS)
+    assert [answer.text.partition("-")[0] for answer in answers] == [str(n) for n in range(20)]
+    assert sum(len(answer.text) for answer in answers) > MAX_BYTES
+
+
+async def test_a_batch_that_is_not_listed_yet_is_waited_for(tmp_path):
+    """A provider may show what it created with some delay: a 404 is not believed at once."""
+    absent = deque([lambda: wrong(404, "No batch found")] * 3)
+    server = BatchServer(mishaps={"poll": absent})
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        assert texts(await ask(engine, *PROMPTS)) == SAID
+    assert absent == deque()
+    assert server.sizes == [20]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -50,7 +50,7 @@ SPEC_FORMS = (
 """Forms of a model spec, for help texts and errors."""
 _UNSUPPORTED = ("vllm:", "hf:")
 MAX_BATCHED = 20_000
-"""Records in flight with batches."""
+"""Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 

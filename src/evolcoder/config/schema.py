@@ -86,7 +86,7 @@ class ModelConfig(Section):
     """A model and its sampling parameters. Every parameter is sent with every request."""
 
     model: ModelSpec = "qwen2.5-coder-0.5b"
-    """A known name, `FILE.gguf`, `openai:NAME`, `URL#NAME` or `scripted:FILE`."""
+    """A known name, `FILE.gguf`, `openai:NAME`, `anthropic:NAME`, `URL#NAME` or `scripted:FILE`."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     """Sampling temperature."""
     top_p: float = Field(0.9, gt=0.0, le=1.0)

@@ -36,8 +36,9 @@ MAX_POLL_S = 60.0
 """Maximum seconds between two requests for the status of a batch."""
 MAX_BYTES = 48 << 20
 """Maximum size of a batch's requests; providers take 100 MB and more."""
-MAX_DOWNLOADS = 5
-"""Attempts to get as many results as the status says there are; the rest counts as unanswered."""
+MAX_LOOKS = 5
+"""Times that a batch or a part of its results must be missing until it counts as gone: providers
+show what was stored with some delay."""
 MAX_LIMITED = 20
 """Batches in a row that the server may refuse because too much is enqueued; each is half as large
 as the one before."""
@@ -140,10 +141,11 @@ class BatchEngine:
         if self._states and self._note is not None:
             batches = [batch for batch, _ in self._states.values()]
             n_requests = sum(batch.size for batch in batches)
+            go_on = "go on" if all(batch.id for batch in batches) else "may go on"
             names = ", ".join(batch.id or batch.tag for batch in batches[:3])
             self._note(
-                f"{n_requests} requests go on at {self.identity} (batch {names}); the same command "
-                f"picks them up"
+                f"{n_requests} requests {go_on} at {self.identity} (batch {names}); "
+                f"the same command picks them up"
             )
         self._states.clear()
         await self._service.aclose()
@@ -303,6 +305,9 @@ class BatchEngine:
             return known
         id = await self._service.find(known, self._ledger)
         if id is None:
+            await asyncio.sleep(self._traffic.batch_poll_s)  # the list may lag behind
+            id = await self._service.find(known, self._ledger)
+        if id is None:
             self._ledger.discard(batch)
             return None
         self._ledger.set_id(batch, id)
@@ -310,11 +315,18 @@ class BatchEngine:
 
     async def _poll(self, batch: Batch, id: str) -> BatchState | None:
         wait_s = self._traffic.batch_poll_s
+        n_missing = 0
         while True:
             state = await self._service.state(id)
-            if state is None or state.is_over:
+            if state is not None and state.is_over:
                 return state
-            self._states[batch.tag] = (batch, state)
+            if state is None:
+                n_missing += 1
+                if n_missing == MAX_LOOKS:
+                    return None
+            else:
+                n_missing = 0
+                self._states[batch.tag] = (batch, state)
             await asyncio.sleep(wait_s)
             wait_s = min(1.5 * wait_s, MAX_POLL_S)
 
@@ -330,7 +342,7 @@ class BatchEngine:
             return
         self._n_limited = 0
         results: list[tuple[int, Result]] = []
-        for _ in range(MAX_DOWNLOADS):
+        for _ in range(MAX_LOOKS):
             results = await self._service.results(batch, state)
             if len(results) >= state.n_done or batch.id is None:
                 break

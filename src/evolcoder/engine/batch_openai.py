@@ -1,4 +1,4 @@
-"""OpenAI's batch API, which Azure, Groq, Gemini and others share: files, batches, output files.
+"""OpenAI's batch API, which Azure, Groq and others share: files, batches, output files.
 
 Requests are uploaded as a file of JSON lines with the purpose `batch`; a batch names that file and
 carries our tag as metadata. A batch is found again in the list of batches by the tag or the file.

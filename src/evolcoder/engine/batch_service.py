@@ -32,6 +32,8 @@ NO_BATCHES = "has no batch endpoint there (HTTP {}); leave out --batch"
 _NOT_THERE = frozenset({404, 405, 501})
 Lines = Sequence[tuple[int, bytes]]
 """Bodies of requests by line."""
+_PASS_PROBE = _NOT_THERE | {400, 422}
+"""Statuses that do not stop a probe: a server may have batches and a list of another kind."""
 _FINAL = frozenset({RetryClass.FATAL, RetryClass.REJECTED})
 
 
@@ -116,7 +118,9 @@ class BatchHttp:
     async def probe(self, url: URL) -> HttpAnswer:
         """Get a URL with few attempts, to report mistakes early; raises ModelError."""
         n_tries = 1
-        while isinstance(outcome := await self.try_once("GET", url), RequestFault):
+        while isinstance(
+            outcome := await self.try_once("GET", url, passed=_PASS_PROBE), RequestFault
+        ):
             if n_tries == PROBE_TRIES:
                 break
             await asyncio.sleep(self._backoff_s * n_tries)
@@ -166,15 +170,19 @@ class BatchHttp:
         *,
         content_type: str | None = None,
         max_bytes: int | None = None,
+        passed: frozenset[int] = _NOT_THERE,
     ) -> HttpAnswer | RequestFault:
-        """Send a request once; a transient failure is returned, other errors are raised."""
+        """Send a request once; a transient failure is returned, other errors are raised.
+
+        `passed` are the statuses besides 2xx that are returned.
+        """
         outcome = await self._transport.exchange(
             method, url, body, content_type=content_type, max_bytes=max_bytes
         )
         if isinstance(outcome, HttpAnswer):
             if 200 <= outcome.status < 300:
                 return outcome
-            if outcome.status in _NOT_THERE:
+            if outcome.status in passed:
                 return self.masked(outcome)
             outcome = self._fault(self.masked(outcome))
         if outcome.retry_class in _FINAL:
