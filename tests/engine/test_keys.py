@@ -47,6 +47,28 @@ def test_openai_api_key_goes_to_the_configured_origin_alone(url, base, sent):
 
 
 @pytest.mark.parametrize(
+    ("url", "base", "is_anthropic", "sent"),
+    [
+        ("https://api.anthropic.com/v1", "", False, True),
+        ("https://api.anthropic.com/v1", "", True, True),
+        ("http://api.anthropic.com/v1", "", True, False),
+        ("https://api.anthropic.com.evil.example/v1", "", True, False),
+        ("https://api.anthropic.com/v1", "http://127.0.0.1:8000", True, False),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", False, True),
+        ("https://api.openai.com/v1", "", False, False),
+        ("https://api.openai.com/v1", "https://api.openai.com", True, True),
+        ("https://api.openai.com/v1", "https://api.openai.com", False, False),
+    ],
+)
+def test_anthropic_api_key_goes_to_the_configured_origin_alone(url, base, is_anthropic, sent):
+    """As OpenAI's; where one proxy has both, the spec decides."""
+    keys = ring(ANTHROPIC_BASE_URL=base, ANTHROPIC_API_KEY="sk-ant-0123456789")
+    key = keys.key_for(url, is_anthropic=is_anthropic)
+    assert (key.value == "sk-ant-0123456789") == sent
+    assert "sk-ant-0123456789" in keys.secrets()
+
+
+@pytest.mark.parametrize(
     ("name", "url", "sent"),
     [
         ("api.example.org", "https://api.example.org/v1", True),

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evolcoder.config.load import Config
-from evolcoder.engine.prices import price_of, usd
+from evolcoder.engine.prices import batch_price, price_of, usd
 from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.prompts import build
 from evolcoder.records import Check, Response, Task
@@ -22,6 +22,7 @@ from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.text import without_logins
 
 _MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
+_SERVERS = ("openai:", "anthropic:", "http")
 SAMPLE = 200
 """Maximum number of seeds whose prompt lengths are measured."""
 CHARS_PER_TOKEN = 3.8
@@ -70,6 +71,8 @@ class CostLine:
     """Completion tokens."""
     usd: float | None
     """Price in US dollars; None if unknown."""
+    batch_usd: float | None
+    """Price with batches; that of `usd` for a model that is on no server."""
     hours: float
     """Hours, if this role ran alone."""
 
@@ -125,18 +128,18 @@ def _cost_line(
     """Price requests, given as (number, prompt tokens each, completion tokens each)."""
     calls, sent, received = requests
     tokens = round(calls * sent), round(calls * received)
-    name = spec.partition("#")[2] or spec.removeprefix("openai:")
-    identity = spec if spec.startswith(("openai:", "http")) else "gguf:"
-    price = price_of(name, identity, config.prices)
+    name = spec.partition("#")[2] or spec.removeprefix("openai:").removeprefix("anthropic:")
+    is_server = spec.startswith(_SERVERS)
+    price = price_of(name, spec if is_server else "gguf:", config.prices)
     cost = usd(price, *tokens) if price else None
-    return CostLine(
-        role, without_logins(spec), calls, *tokens, cost, _hours(config, spec, calls, tokens)
-    )
+    in_batch = usd(batch_price(price), *tokens) if price and is_server else cost
+    hours = _hours(config, spec, calls, tokens)
+    return CostLine(role, without_logins(spec), calls, *tokens, cost, in_batch, hours)
 
 
 def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> float:
     traffic = config.traffic
-    if not spec.startswith(("openai:", "http")):
+    if not spec.startswith(_SERVERS):
         return tokens[1] / LOCAL_TOKENS_PER_S.get(spec, 30.0) / 3600
     seconds = tokens[1] / (STREAM_TOKENS_PER_S * traffic.concurrency)
     if traffic.requests_per_minute:
@@ -148,17 +151,21 @@ def _hours(config: Config, spec: str, calls: int, tokens: tuple[int, int]) -> fl
 
 def total(lines: list[CostLine]) -> CostLine:
     """Sum the lines; the price is unknown if any line's is."""
-    prices = [line.usd for line in lines]
-    known = [price for price in prices if price is not None]
     return CostLine(
         "total",
         "",
         sum(line.calls for line in lines),
         sum(line.prompt_tokens for line in lines),
         sum(line.completion_tokens for line in lines),
-        sum(known) if len(known) == len(prices) else None,
+        _sum([line.usd for line in lines]),
+        _sum([line.batch_usd for line in lines]),
         sum(line.hours for line in lines),
     )
+
+
+def _sum(prices: list[float | None]) -> float | None:
+    known = [price for price in prices if price is not None]
+    return sum(known) if len(known) == len(prices) else None
 
 
 def _seeds(config: Config) -> tuple[list[Task], int, int]:

@@ -107,7 +107,12 @@ def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgr
         )
 
 
-FLAGS = {"max_usd": "budget.max_usd", "max_tokens_paid": "budget.max_tokens", "cache": "cache"}
+FLAGS = {
+    "max_usd": "budget.max_usd",
+    "max_tokens_paid": "budget.max_tokens",
+    "cache": "cache",
+    "batch": "traffic.batch",
+}
 """Option -> config key that it sets."""
 
 
@@ -159,6 +164,8 @@ class EvaluationOptions:
     """Maximum tokens paid for."""
     cache: str | None = None
     """Path of the shared completion cache."""
+    batch: bool | None = None
+    """Generate samples through the provider's batch endpoint; None: as the config says."""
     set: Sequence[str] = ()
     """Config overrides, each `key=value`."""
 
@@ -511,7 +518,9 @@ def _sample_generator(
 
 def _in_flight(plan: EvaluationPlan, args: EvaluationOptions, *, has_model: bool) -> int:
     """Return the limit of samples in flight, for the sandbox and the model together."""
-    return max_in_flight(args) + (plan.config.traffic.concurrency if has_model else 0)
+    traffic = plan.config.traffic
+    n_requests = models.MAX_BATCHED if traffic.batch else traffic.concurrency
+    return max_in_flight(args) + (n_requests if has_model else 0)
 
 
 def _self_check_error(bench: str, faults: dict[str, str]) -> str:

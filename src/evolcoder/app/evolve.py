@@ -98,7 +98,8 @@ async def _evolve_run(
         )  # fmt: skip
         limit = None
         try:
-            async with show_progress(pipeline.tally, budget):
+            waits = models.batch_progress(opened.all())
+            async with show_progress(pipeline.tally, budget, waits):
                 await pipeline.run()
         except BudgetReached as reached:
             limit = reached

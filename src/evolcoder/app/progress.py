@@ -25,9 +25,14 @@ MB = 1_000_000
 
 
 @contextlib.asynccontextmanager
-async def show_progress(counts: RoundCounts, budget: Budget) -> AsyncIterator[None]:
-    """Show a run's progress during the block, and its final state at the end."""
-    async with show_text(_ProgressLine(counts, budget).text):
+async def show_progress(
+    counts: RoundCounts, budget: Budget, waits: Callable[[], str] = str
+) -> AsyncIterator[None]:
+    """Show a run's progress during the block, and its final state at the end.
+
+    `waits` says what the run waits for, such as a batch.
+    """
+    async with show_text(_ProgressLine(counts, budget, waits).text):
         yield
 
 
@@ -65,7 +70,8 @@ def _live(text: Callable[[], str]) -> "Live":
 class _ProgressLine:
     """Formats a run's progress as one line; tokens/s is the mean since the start."""
 
-    def __init__(self, counts: RoundCounts, budget: Budget) -> None:
+    def __init__(self, counts: RoundCounts, budget: Budget, waits: Callable[[], str]) -> None:
+        self._waits = waits
         self._counts = counts
         self._budget = budget
         self._start = time.monotonic()
@@ -83,6 +89,8 @@ class _ProgressLine:
             f"{budget.in_flight} in flight",
             f"{speed:,.0f} tokens/s",
         ]
+        if waits := self._waits():
+            parts.append(waits)
         if counts.verifying:
             parts.append(f"{counts.verifying} being verified")
         if budget.spent.usd:

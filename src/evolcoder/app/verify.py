@@ -247,6 +247,8 @@ async def verify_rows(
         checks = make_checks(config, handle, languages, verifier_models)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
+        if config.traffic.batch and verifier_models is not None:
+            in_flight = models.MAX_BATCHED
         rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
             async with show_text(lambda: _progress_line(rows.progress)):

@@ -97,6 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the programs in this format")  # fmt: skip
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
     add("--max-tokens-paid", type=int, metavar="N", help="budget in paid tokens")
+    add("--batch", action="store_const", const=True,
+        help="generate through the provider's batch endpoint, at half price")  # fmt: skip
     add("--cache", metavar="FILE", help="completion cache, shared between runs")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip

@@ -36,6 +36,7 @@ FLAGS = {
     "max_tokens": "budget.max_tokens",
     "max_hours": "budget.max_hours",
     "seed": "seed",
+    "batch": "traffic.batch",
     "cache": "cache",
     "sandbox": "verify.sandbox",
 }
@@ -54,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
     add("--out", type=Path, metavar="DIR", help="run folder; an existing run is resumed")
     add("--cache", metavar="FILE", help="completion cache, shared between runs")
+    add("--batch", action="store_const", const=True,
+        help="send each round through the provider's batch endpoint, at half price")  # fmt: skip
     add("--dry-run", action="store_true", help="estimate calls, tokens, price and hours, then exit")
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
     add("--max-tokens", type=int, metavar="N", help="budget in paid tokens")
@@ -111,22 +114,33 @@ def _reduce_garbage_collection() -> None:
 
 
 def _show_estimate(
-    parts: "list[CostLine]", rates: "TokenRates", prices: str, *, as_json: bool
+    parts: "list[CostLine]", rates: "TokenRates", prices_text: str, *, as_json: bool
 ) -> None:
     """Print the estimated cost of a run."""
     from evolcoder.app.estimate import CHARS_PER_TOKEN, SAMPLE, total  # noqa: PLC0415 - as above
 
     if as_json:
-        plain = {"parts": [asdict(p) for p in parts], "habits": asdict(rates), "prices": prices}
+        plain = {
+            "parts": [asdict(p) for p in parts],
+            "habits": asdict(rates),
+            "prices": prices_text,
+        }
         output.print_json(plain, indent=2)
         return
-    print(f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}{'hours':>8}")
+    print(
+        f"{'part':<10}{'calls':>10}{'tokens sent':>14}{'received':>12}{'price':>12}"
+        f"{'batch price':>13}{'hours':>8}"
+    )
     for part in [*parts, total(parts)]:
-        price = f"${part.usd:,.2f}" if part.usd is not None else "unknown"
+        prices = [
+            f"${usd:,.2f}" if usd is not None else "unknown" for usd in (part.usd, part.batch_usd)
+        ]
         print(
             f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
-            f"{part.completion_tokens:>12,}{price:>12}{part.hours:>8.1f}"
+            f"{part.completion_tokens:>12,}{prices[0]:>12}{prices[1]:>13}"
+            f"{part.hours:>8.1f}"
         )
     print(f"prompts: from up to {SAMPLE} seeds, at {CHARS_PER_TOKEN} characters per token")
     print(f"answers: {rates.source}")
-    print(f"prices: {prices}")
+    print(f"prices: {prices_text}")
+    print("batch price: with --batch, where a batch may take up to 24 hours")

@@ -28,6 +28,7 @@ FLAGS = {
     "model": "evolver.model",
     "seed": "seed",
     "cache": "cache",
+    "batch": "traffic.batch",
     "max_usd": "budget.max_usd",
     "max_tokens": "budget.max_tokens",
 }
@@ -44,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="SPEC", help=f"model that writes tests: {models.SPEC_FORMS}")
     add("--config", type=Path, metavar="FILE",
         help="YAML config file, with the same keys as for a run")  # fmt: skip
+    add("--batch", action="store_const", const=True,
+        help="send prompts through the provider's batch endpoint, at half price")  # fmt: skip
     add("--sandbox", choices=LEVELS,
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")

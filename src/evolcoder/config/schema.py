@@ -147,7 +147,7 @@ class ModelConfig(Section):
     """A model and its sampling parameters. Every parameter is sent with every request."""
 
     model: ModelSpec = "qwen2.5-coder-0.5b"
-    """A known name, `FILE.gguf`, `openai:NAME`, `URL#NAME` or `scripted:FILE`."""
+    """A known name, `FILE.gguf`, `openai:NAME`, `anthropic:NAME`, `URL#NAME` or `scripted:FILE`."""
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     """Sampling temperature."""
     top_p: float = Field(0.9, gt=0.0, le=1.0)
@@ -395,6 +395,12 @@ class TrafficConfig(Section):
     """Maximum requests per minute; default: no limit."""
     tokens_per_minute: int | None = Field(None, ge=1)
     """Maximum tokens per minute, prompt and `max_tokens` together; default: no limit."""
+    batch: bool = False
+    """Send requests through the server's batch endpoint, at `prices.MODEL.batch` of the price."""
+    batch_quiet_s: float = Field(5.0, ge=0.0)
+    """A batch is sent when no new request has come for this many seconds."""
+    batch_poll_s: float = Field(5.0, gt=0.0)
+    """Seconds until a batch's status is asked for; grows by half each time, up to 60."""
     timeout_s: float = Field(300.0, gt=0.0)
     """Maximum seconds to wait for one completion."""
     max_tries: int = Field(8, ge=1)
@@ -443,6 +449,8 @@ class Price(Section):
     """Price of prompt tokens written to the provider's cache; default: `input`."""
     reasoning: float | None = Field(None, ge=0.0)
     """Price of reasoning tokens; default: `output`."""
+    batch: float = Field(0.5, ge=0.0)
+    """Factor of all prices for requests in a batch."""
 
 
 ExportFormat = Literal[

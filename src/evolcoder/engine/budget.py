@@ -150,7 +150,16 @@ class Budget:
 class MeteredEngine:
     """Charges every request of an engine to a budget."""
 
-    def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
+    def __init__(
+        self,
+        inner: Engine,
+        budget: Budget,
+        prices: dict[str, Price],
+        *,
+        booked_as: Callable[[str], str] = str,
+    ) -> None:
+        """`booked_as` returns the name under which a model is booked and priced."""
+        self._booked_as = booked_as
         self.identity = inner.identity
         self.key_identity = key_identity(inner)
         self._inner = inner
@@ -159,8 +168,9 @@ class MeteredEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Reserve the worst-case cost, ask, and charge the actual cost."""
-        price = self._prices.get(request.model, FREE)
-        reservation = _Reservation(self._budget, request, price)
+        booked_as = self._booked_as(request.model)
+        price = self._prices.get(booked_as, FREE)
+        reservation = _Reservation(self._budget, booked_as, request, price)
         await reservation.renew()
         completion = None
         cost = Spending()
@@ -169,7 +179,7 @@ class MeteredEngine:
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))
-            self._budget.record(request.model, completion)
+            self._budget.record(booked_as, completion)
         finally:
             await reservation.settle(cost, completion)
         return completion
@@ -182,9 +192,9 @@ class MeteredEngine:
 class _Reservation:
     """The worst-case cost of one try of a request."""
 
-    def __init__(self, budget: Budget, request: Request, price: Price) -> None:
+    def __init__(self, budget: Budget, model: str, request: Request, price: Price) -> None:
         self._budget = budget
-        self._model = request.model
+        self._model = model
         self._tokens = max_prompt_tokens(request), request.sampling.max_tokens
         self._bound = Spending(sum(self._tokens), worst_cost(price, *self._tokens))
         self._is_open = False

@@ -1,8 +1,9 @@
 """Server URLs and API keys: validation, credentials, and which key goes to which server.
 
-OPENAI_API_KEY is sent only to the origin of OPENAI_BASE_URL (default: api.openai.com). Any other
-server gets the key from the variable that `servers` in the config names for its host, or none.
-Credentials in a URL are sent to that URL. The config names variables and never contains keys.
+OPENAI_API_KEY is sent only to the origin of OPENAI_BASE_URL (default: api.openai.com), and
+ANTHROPIC_API_KEY to that of ANTHROPIC_BASE_URL (default: api.anthropic.com). Any other server gets
+the key from the variable that `servers` in the config names for its host, or none. Credentials in a
+URL are sent to that URL. The config names variables and never contains keys.
 
 `Endpoint.identity` and `repr` contain no credentials. `redact` removes credentials and masked forms
 of them from a text; `masked` removes exact and encoded forms and leaves all other text unchanged.
@@ -29,6 +30,8 @@ from evolcoder.text import header_names_secret, names_secret, public_query, with
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+ANTHROPIC = "https://api.anthropic.com"
+ANTHROPIC_URL, ANTHROPIC_KEY = "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"
 LOGINS = "EVOLCODER_LOGINS"
 """Environment variable with which a loop passes URLs with credentials to its steps, as JSON."""
 REJECTED, MISSING = "rejects the API key", "requires an API key"
@@ -71,15 +74,28 @@ class KeyRing:
         """Base URL of `openai:NAME` models."""
         return self._environment.get(OPENAI_URL) or OPENAI
 
-    def key_for(self, url: str) -> Key:
-        """Return the key for a server; ConfigError if its configured variable is not set."""
+    @property
+    def anthropic_url(self) -> str:
+        """Base URL of `anthropic:NAME` models; the variable has it without `/v1`."""
+        given = (self._environment.get(ANTHROPIC_URL) or ANTHROPIC).rstrip("/")
+        return given if given.endswith("/v1") else f"{given}/v1"
+
+    def key_for(self, url: str, *, is_anthropic: bool = False) -> Key:
+        """Return the key for a server; ConfigError if its configured variable is not set.
+
+        `is_anthropic` chooses between keys if one proxy has both providers' APIs.
+        """
         secrets = tuple(self.secrets(url))
         host, port = _host_of(url)
         for place in ((host, port), (host, None)):
             if place in self._servers:
                 return self._configured_key(*self._servers[place], secrets)
         given = self._get(OPENAI_KEY)
-        if _origin(url) == _origin(self.openai_url):
+        is_openai = _origin(url) == _origin(self.openai_url)
+        if _origin(url) == _origin(self.anthropic_url) and (is_anthropic or not is_openai):
+            key, advice = self._get(ANTHROPIC_KEY), f"set {ANTHROPIC_KEY} to a valid key"
+            return Key(key, ANTHROPIC_KEY, REJECTED if key else MISSING, advice, secrets)
+        if is_openai:
             return Key(given, rejected=REJECTED if given else MISSING, secrets=secrets)
         shown = f'"{host}:{port}"' if ":" not in host else f'"[{host}]:{port}"'
         advice = (
@@ -94,7 +110,8 @@ class KeyRing:
     def secrets(self, *urls: str) -> list[str]:
         """Return all secrets: keys, tokens, and the credentials in all URLs."""
         names = [*VARIABLES, *(one.key_variable for _, one in self._servers.values())]
-        logins = [*urls, *self._specs, self.openai_url, *self._inherited_logins().values()]
+        ours = (self.openai_url, self.anthropic_url)
+        logins = [*urls, *self._specs, *ours, *self._inherited_logins().values()]
         found = [
             *map(self._get, names),
             *(part for url in logins for part in credentials_in_url(url)),

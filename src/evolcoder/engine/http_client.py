@@ -4,7 +4,7 @@ Every error becomes a `RequestFault` here. A key reaches the endpoint's server a
 redirects are not followed, cookies are neither kept nor sent, ~/.netrc is not read (aiohttp's
 `trust_env` would, and would send its credentials to servers without a key), and an https server is
 asked through a tunnel. Compressed bodies are not asked for, but decompressed piece by piece up to
-`MAX_BYTES`. A connection that received unsolicited data is not used again.
+the limit of the call. A connection that received unsolicited data is not used again.
 
 >>> await HttpClient(endpoint).exchange("POST", endpoint.chat_url, body, 300)   # doctest: +SKIP
 """
@@ -55,7 +55,7 @@ _HEADERS = {
 
 
 class TooLongError(Exception):
-    """The response exceeds `MAX_BYTES`."""
+    """The response exceeds a size limit, which is the argument, in bytes."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -98,23 +98,33 @@ class HttpClient:
         )
 
     async def exchange(
-        self, method: str, url: URL, body: bytes, timeout_s: float
+        self,
+        method: str,
+        url: URL,
+        body: bytes,
+        timeout_s: float,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer | RequestFault:
-        """Send a request and return its response, whatever its status, or why there is none."""
+        """Send a request and return its response, whatever its status, or why there is none.
+
+        `headers` replace those of the endpoint.
+        """
         n_answers, clock = self._n_answers, asyncio.get_running_loop().time
         started = clock()
         try:
             async with self._session.request(
                 method,
                 url,
-                headers=self._headers,
+                headers={**self._headers, **headers} if headers else self._headers,
                 data=body if len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body),
                 allow_redirects=False,
                 timeout=self._timeouts.get(timeout_s) or self._new_timeout(timeout_s),
                 proxy=self._proxy_url,
             ) as response:
-                status, headers = response.status, response.headers
-                content = await _body_of(response)
+                status, received = response.status, response.headers
+                content = await _body_of(response, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
             alone = n_answers == self._n_answers
             reached_no_model = alone and clock() - started < CLOSED_AT_ONCE_S and _is_closed(error)
@@ -126,7 +136,7 @@ class HttpClient:
         if status == 407 and self._proxy:
             return _proxy_rejection(self._proxy, status)
         self._n_answers += 1
-        return HttpAnswer(status, content, _plain(headers))
+        return HttpAnswer(status, content, _plain(received))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -159,18 +169,18 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
-async def _body_of(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body, decompressed; TooLongError above MAX_BYTES, before it is all in memory."""
-    if (response.content_length or 0) > MAX_BYTES:
-        raise TooLongError
+async def _body_of(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Read a body, decompressed; TooLongError above the limit, before it is all in memory."""
+    if (response.content_length or 0) > max_bytes:
+        raise TooLongError(max_bytes)
     content = response.content
-    body = part = await content.readany()
-    while part:
-        if len(body) > MAX_BYTES:
-            raise TooLongError
-        part = await content.readany()
-        body += part
-    return body
+    parts, size = [], 0
+    while part := await content.readany():
+        size += len(part)
+        if size > max_bytes:
+            raise TooLongError(max_bytes)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:
@@ -228,8 +238,8 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
     answered none (`alone`), it is unreachable behind a tunnel or proxy that accepts connections.
     """
     match error:
-        case TooLongError():
-            what = f"an answer of more than {MAX_BYTES >> 20} MiB"
+        case TooLongError(args=(int(max_bytes),)):
+            what = f"an answer of more than {max_bytes >> 20} MiB"
             return RequestFault(what, "", RetryClass.ONCE, possibly_billed=billable)
         case TimeoutError():
             what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR

@@ -16,7 +16,7 @@ import base64
 import re
 from collections.abc import Callable, Iterable
 
-VARIABLES = ("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """Environment variables with secrets; only other packages use the last two."""
 REPLACEMENT = "[secret]"
 """Replacement for a secret."""

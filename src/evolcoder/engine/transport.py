@@ -3,7 +3,7 @@
 `Transport.exchange` raises for nothing that a server or network causes: faults are returned as
 `RequestFault`, which never contain the request headers and thus no key. `http_client` does the work
 with aiohttp, which is imported with the first request. No retries, redirects or cookies; proxies as
-in `proxies`. Responses are read up to `MAX_BYTES`, decompressed.
+in `proxies`. Responses are read up to `MAX_BYTES`, or the limit of the call, decompressed.
 
 >>> transport = Transport(Endpoint.of("http://127.0.0.1:8000/v1", api_key=None), timeout_s=300)
 >>> await transport.exchange("GET", transport.endpoint.models_url)    # doctest: +SKIP
@@ -57,14 +57,26 @@ class Transport:
         self._client: HttpClient | None = None
 
     async def exchange(
-        self, method: str, url: URL, body: bytes = b"", *, timeout_s: float | None = None
+        self,
+        method: str,
+        url: URL,
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
+        content_type: str | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status.
 
+        `content_type` replaces the endpoint's; a response has at most `max_bytes`, decompressed.
         Raises ModelError if the environment names a proxy that cannot be used.
         """
         client = self._client or self._open()
-        return await client.exchange(method, url, body, timeout_s or self._timeout_s)
+        more = {"Content-Type": content_type} if content_type else None
+        timeout_s = timeout_s or self._timeout_s
+        return await client.exchange(
+            method, url, body, timeout_s, headers=more, max_bytes=max_bytes
+        )
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""
