@@ -20,7 +20,7 @@ from evolcoder.decontamination.nearest import NearPair
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.errors import EngineError
+from evolcoder.errors import EngineError, Fault
 
 
 def pair(task, row="row", item=ITEMS[0]):
@@ -142,6 +142,17 @@ def test_a_failed_request_is_reported_and_spoils_no_other():
 
     judge, _ = role(answer)
     assert words_of([pair("bad"), pair(ITEMS[0].wording)], judge) == [Answer.FAILED, Answer.MATCH]
+
+
+@pytest.mark.parametrize("fault", [Fault.SETUP, Fault.MOMENT])
+def test_a_server_or_set_up_at_fault_ends_the_judging(fault):
+    """It is no judgement: the same command asks again."""
+
+    def answer(mark, one, two):
+        raise EngineError("down", asked="toy", retryable=True, fault=fault)
+
+    with pytest.raises(EngineError, match="down"):
+        words_of([pair("Other.")], role(answer)[0])
 
 
 def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):

@@ -9,7 +9,7 @@ from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.prompts import CHAT
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.errors import BudgetReached, EngineError, RunFolderError, SandboxError
+from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, SandboxError
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation, SampleGenerator
 from evolcoder.evaluation.store import EvalStore
@@ -155,6 +155,22 @@ def test_a_server_that_rejects_everything_ends_it(sandbox, controls, tmp_path):
     again = Counted()
     assert evaluate(sandbox, controls, tmp_path / "e", engine=again, n=30).scores[0].value == 1.0
     assert again.asked.total() == 90
+
+
+@pytest.mark.parametrize("fault", [Fault.SETUP, Fault.MOMENT])
+def test_a_server_or_set_up_at_fault_ends_it_at_once(sandbox, controls, tmp_path, fault):
+    """No sample is without a verdict for it; a later run asks for what is missing."""
+
+    class Down(Counted):
+        def fail_at_with(self, number):
+            return EngineError("down", asked="counted", retryable=True, fault=fault)
+
+    with pytest.raises(EngineError, match="down"):
+        evaluate(sandbox, controls, tmp_path / "e", engine=Down(fail_at=[2]), n=3)
+    again = Counted()
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=again, n=3)
+    assert result.scores[0].value == 1.0
+    assert 1 <= again.asked.total() < 9
 
 
 def test_a_budget_stops_it_and_a_higher_one_resumes_it(sandbox, controls, tmp_path):

@@ -9,6 +9,7 @@ from evolcoder.errors import BudgetReached, EngineError, SandboxError
 from evolcoder.records import Check, CheckResult, Reason, Response
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Limits
+from evolcoder.storage.pending import reopen_unverified
 from evolcoder.storage.stats import VERIFY_META
 from evolcoder.verification.dataset import RowVerifier
 from evolcoder.verification.execution.check import ExecutionCheck
@@ -18,7 +19,9 @@ from evolcoder.verification.pipeline import (
     Verifier,
     count_findings,
     drop_reason,
+    has_unasked_check,
     is_unjudged,
+    unasked_note,
     unjudged_note,
 )
 from test_pipeline import open_store
@@ -124,6 +127,23 @@ def test_budget_and_server_errors_end_the_verification(store, error):
     store.db.flush()
     rows = verify(store, Failing({}))
     assert {row.verdicts[0].kind for row in rows} == {"passed"}
+
+
+@pytest.mark.parametrize("rejected", [True, False])
+def test_a_request_that_is_itself_at_fault_gives_not_run(store, rejected):
+    """The row stays, the server's words are said, and it may be checked again."""
+    no = EngineError("HTTP 400", asked="toy", got="odd", retryable=False, rejected=rejected)
+    rows = verify(store, Failing(no))
+    verdict = next(row.verdicts[0] for row in rows if row.task.ordinal == 3)
+    assert verdict.kind == "not_run"
+    assert verdict.detail["why"] == ("rejected" if rejected else "failed")
+    assert "got odd" in unasked_note(store)
+    assert not has_unasked_check(store)
+    assert reopen_unverified(store) == 1
+    assert unasked_note(store) == ""
+    again = verify(store, Failing({}))
+    assert {row.verdicts[0].kind for row in again} == {"passed"}
+    assert len(again) == len(rows)
 
 
 @pytest.mark.parametrize("error", [SandboxError("gone"), OSError(24, "Too many open files")])

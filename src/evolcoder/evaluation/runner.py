@@ -3,8 +3,8 @@
 Guarantees: each sample is one coroutine, with a bounded number at once. Each step's result is
 stored before the next step and never computed again. A problem's test is parsed once for all its
 samples, then released, and identical programs are run once. A failure of the sandbox or of a
-request is stored separately and is not a verdict; the next run retries it. A request that the
-set-up is at fault for ends the run. Any other failure while
+request is stored separately and is not a verdict; the next run retries it. A server that
+is down, or a set-up at fault, ends the run. Any other failure while
 a sample is judged is its verdict: an error, which counts as not passed and is reported separately.
 `check` runs the benchmark's references and stubs; call it before `run`.
 
@@ -29,7 +29,7 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError, Fault, SandboxError, UnjudgedError
+from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
 from evolcoder.grading.reference_checks import ReferenceChecks, ReferenceFinding
@@ -156,7 +156,7 @@ class Evaluation:
         except BudgetReached as limit:
             self._limit = limit
         except (EngineError, SandboxError) as error:
-            if isinstance(error, EngineError) and error.fault is Fault.SETUP:
+            if isinstance(error, EngineError) and error.retryable:
                 raise
             self.progress.failures += 1
             self._store.add_failure(name, problem.id, number, str(error))
