@@ -47,18 +47,16 @@ def run(capsys, server, *options, tasks=TASKS, out="out"):
 
 
 def test_thinking_that_only_the_total_counts_is_paid_for(capsys):
-    """5,050 tokens were received, so that two answers cost ten cents, and the budget ends the run."""
+    """5,050 tokens a row make ten cents of two rows; a budget that they pass is named, with exit 3."""
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 5150}
-    prices = ("--set", "prices={toy: {input: 1, output: 10}}")
+    limit = ("--set", "prices={toy: {input: 1, output: 10}}", "--max-usd", "0.05")
     with answering(usage) as server:
-        code, shown, _ = run(capsys, server, *prices, "--max-usd", "0.2")
-        assert (code, "200 tokens sent, 10,100 received" in shown) == (0, True)
-        code, _, err = run(
-            capsys, server, *prices, "--max-usd", "0.06", "--cache", "other.db", out="new",
-            tasks=(*TASKS, "Write a function h in Python."),
-        )  # fmt: skip
-    assert code == 3
-    assert "$0.0506 spent" in err or "$0.1012 spent" in err
+        code, shown, err = run(capsys, server, *limit)
+        assert code == 3
+        assert "200 tokens sent, 10,100 received" in shown
+        assert "budget.max_usd=0.05: $0.1012 spent" in err
+        assert run(capsys, server, *limit, "--max-usd", "1")[0] == 0
+    assert server.n_calls == 2
 
 
 def test_a_prompt_that_the_server_cut_is_one_warning(capsys):

@@ -121,3 +121,32 @@ def test_a_cached_answer_costs_nothing(tmp_path):
     cache.close()
     assert first == second
     assert meter.requests == 1
+
+
+class Excessive(Slow):
+    """Takes 400 tokens more than it was allowed, as servers do that do not count reasoning."""
+
+    async def complete(self, request):
+        await super().complete(request)
+        received = request.sampling.max_tokens + 400
+        return Completion("x", "", "stop", 5, received)
+
+
+def test_a_model_that_takes_more_than_max_tokens_is_reserved_more():
+    """After the first answer the limit holds again, as far as its excess is the same."""
+    engine, meter, inner, _ = metered(BudgetConfig(max_tokens=2600), inner=Excessive())
+    for _ in range(10):
+        ask_all(engine, 1)
+    assert inner.calls == 5
+    assert meter.spent.tokens == 5 * 505
+    assert meter.exceeded() is None
+
+
+def test_a_limit_that_answers_have_passed_is_named():
+    """Answers in flight together may pass it; the money is spent, and the user is told."""
+    engine, meter, _, _ = metered(BudgetConfig(max_usd=0.01), inner=Excessive())
+    ask_all(engine, 5)
+    assert meter.spent.usd == pytest.approx(5 * (5 + 5000) / 1e6)
+    assert str(meter.exceeded()).startswith("stopped at budget.max_usd=0.01: $0.0250 spent; ")
+    outcome = ask_all(engine, 1)[0]
+    assert isinstance(outcome, BudgetReached)

@@ -510,6 +510,7 @@ def _sample_generator(
 ) -> SampleGenerator:
     prices = models.find_prices(plan.config, [opened])
     budget = models.open_budget(plan.config, store, prices)
+    stack.callback(models.note_exceeded, budget)
     role = models.ModelFactory(plan.config, budget, prices, stack).role(
         opened, plan.sampling, args.system
     )

@@ -96,13 +96,15 @@ async def _evolve_run(
             in_flight=models.max_in_flight(config, opened),
             checks=verify.make_checks(config, sandbox, languages, verifier_models),
         )  # fmt: skip
-        limit = None
+        limit: BudgetReached | None = None
         try:
             waits = models.batch_progress(opened.all())
             async with show_progress(pipeline.tally, budget, waits):
                 await pipeline.run()
+            limit = budget.exceeded()
         except BudgetReached as reached:
             limit = reached
+        if limit is not None:
             store.add_event("budget", str(limit))
         from evolcoder.app.clean import clean_run  # noqa: PLC0415 - imports numpy
 

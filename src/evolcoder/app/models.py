@@ -218,6 +218,12 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
     return budget
 
 
+def note_exceeded(budget: Budget) -> None:
+    """Say that answers have passed a limit, if they have."""
+    if (limit := budget.exceeded()) is not None:
+        print_note(f"warning: {limit}")
+
+
 class ModelFactory:
     """Binds models to roles, behind the shared completion cache and the budget.
 

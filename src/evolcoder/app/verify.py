@@ -284,7 +284,9 @@ def _verifier_models(
     if not by_spec:
         return None
     prices = models.find_prices(config, by_spec.values())
-    factory = models.ModelFactory(config, models.open_budget(config, store, prices), prices, stack)
+    budget = models.open_budget(config, store, prices)
+    stack.callback(models.note_exceeded, budget)
+    factory = models.ModelFactory(config, budget, prices, stack)
     responder = by_spec[config.evolver.model]
     writer = by_spec[config.verify.tester or config.evolver.model]
     return VerifierModels(

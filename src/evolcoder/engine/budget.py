@@ -1,8 +1,9 @@
 """Enforces the token, cost and time limits of a run.
 
 The worst-case cost of a request is reserved before it is sent, so spending never exceeds the limits
-if servers respect max_tokens and prompts have at most one token per two bytes. A request that does
-not fit waits while reservations are open. `MeteredEngine` goes under the cache, so cached
+if servers respect max_tokens and prompts have at most one token per two bytes. If a model is seen
+to take more than max_tokens, later requests reserve as much more. A request that does not fit waits
+while reservations are open. `MeteredEngine` goes under the cache, so cached
 completions cost nothing.
 
 A try that was sent and not answered (a timeout, a cut connection, a cancelled request) may have
@@ -34,6 +35,8 @@ __all__ = [
     "usd",
 ]
 
+ROUNDING_USD = 1e-9
+"""Dollars that sums of prices may be off by."""
 BYTES_PER_TOKEN = 2
 """Lower bound for prompts; English and code have three to four."""
 TOKENS_PER_MESSAGE = 16
@@ -88,6 +91,7 @@ class Budget:
         self._ledger = ledger
         self._possibly = possibly or (lambda *_: None)
         self._reserved = Spending()
+        self._excess: dict[str, int] = {}
         self._settled = asyncio.Condition()
         hours = limits.max_hours
         self._deadline = time.monotonic() + 3600 * hours if hours else None
@@ -122,10 +126,27 @@ class Budget:
         """Release a reservation that is not needed."""
         await self.settle(bound, Spending(), None)
 
-    def record(self, model: str, completion: Completion) -> None:
-        """Report a completion to the ledger."""
-        c = counts_of(completion)
-        self._ledger(model, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
+    def record(self, booked_as: str, request: Request, completion: Completion) -> None:
+        """Report a completion to the ledger, under a name of its model."""
+        c, model = counts_of(completion), request.model
+        self._ledger(booked_as, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
+        excess = c.received - request.sampling.max_tokens
+        self._excess[model] = max(excess, self._excess.get(model, 0))
+
+    def max_received(self, request: Request) -> int:
+        """Return a bound of the tokens of an answer.
+
+        It is max_tokens, and what the model has been seen to take beyond it: some servers do not
+        count reasoning towards max_tokens.
+        """
+        return request.sampling.max_tokens + self._excess.get(request.model, 0)
+
+    def exceeded(self) -> BudgetReached | None:
+        """Return the limit that answers beyond max_tokens have passed, if any."""
+        if self.spent.fits(Spending(usd=-ROUNDING_USD), Spending(), self._limits):
+            return None
+        what = self._spent_text(Spending())
+        return BudgetReached(f"stopped at {what}; answers were longer than max_tokens allows")
 
     def record_unanswered(self, model: str, prompt: int, completion: int, cost: Spending) -> None:
         """Spend the worst-case cost of a try that was sent and not answered."""
@@ -134,17 +155,25 @@ class Budget:
         self._possibly(model, prompt, completion)
 
     def _message(self, bound: Spending) -> str:
+        need = f"{bound.tokens}" if self._ends_by_tokens(bound) else f"${bound.usd:.4f}"
+        what = self._spent_text(bound)
+        return f"stopped at {what}, and the next request may cost up to {need} more"
+
+    def _ends_by_tokens(self, bound: Spending) -> bool:
+        limit = self._limits.max_tokens
+        return limit is not None and self.spent.tokens + bound.tokens > limit
+
+    def _spent_text(self, bound: Spending) -> str:
+        """Name the limit that leaves no room for `bound`, and what is spent."""
         limits, spent = self._limits, self.spent
-        if limits.max_tokens is not None and spent.tokens + bound.tokens > limits.max_tokens:
+        if self._ends_by_tokens(bound):
             what = f"budget.max_tokens={limits.max_tokens}: {spent.tokens} spent"
-            need = f"up to {bound.tokens} more"
         else:
             what = f"budget.max_usd={limits.max_usd:g}: ${spent.usd:.4f} spent"
-            need = f"up to ${bound.usd:.4f} more"
         if self.possible.tokens:
             what += f" (requests without an answer at their most: {self.possible.tokens} tokens"
             what += f", ${self.possible.usd:.4f})" if self.possible.usd else ")"
-        return f"stopped at {what}, and the next request may cost {need}"
+        return what
 
 
 class MeteredEngine:
@@ -179,7 +208,7 @@ class MeteredEngine:
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))
-            self._budget.record(booked_as, completion)
+            self._budget.record(booked_as, request, completion)
         finally:
             await reservation.settle(cost, completion)
         return completion
@@ -195,8 +224,11 @@ class _Reservation:
     def __init__(self, budget: Budget, model: str, request: Request, price: Price) -> None:
         self._budget = budget
         self._model = model
-        self._tokens = max_prompt_tokens(request), request.sampling.max_tokens
-        self._bound = Spending(sum(self._tokens), worst_cost(price, *self._tokens))
+        self._request = request
+        self._price = price
+        self._n_sent = max_prompt_tokens(request)
+        self._n_received = 0
+        self._bound = Spending()
         self._is_open = False
 
     async def renew(self) -> None:
@@ -204,12 +236,15 @@ class _Reservation:
         if self._is_open:
             self._is_open = False
             await self._budget.release(self._bound)
+        self._n_received = self._budget.max_received(self._request)
+        tokens = self._n_sent, self._n_received
+        self._bound = Spending(sum(tokens), worst_cost(self._price, *tokens))
         await self._budget.reserve(self._bound)
         self._is_open = True
 
     def try_unanswered(self) -> None:
         """Book one try as possibly billed."""
-        self._budget.record_unanswered(self._model, *self._tokens, self._bound)
+        self._budget.record_unanswered(self._model, self._n_sent, self._n_received, self._bound)
 
     async def settle(self, cost: Spending, completion: Completion | None) -> None:
         """Release the reservation, if there is one, and add the actual cost."""
