@@ -26,6 +26,7 @@ from evolcoder.engine.batch_service import BatchHttp, BatchService
 from evolcoder.engine.budget import (
     FREE,
     Budget,
+    DeadlineEngine,
     MeteredEngine,
     Spending,
     batch_name,
@@ -153,8 +154,11 @@ class ModelFactory:
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
-        booked_as = batch_name if isinstance(opened.engine, BatchEngine) else str
-        metered = MeteredEngine(opened.engine, self._budget, self._prices, booked_as=booked_as)
+        if isinstance(opened.engine, BatchEngine):
+            inner: Engine = DeadlineEngine(opened.engine, self._budget)
+            metered = MeteredEngine(inner, self._budget, self._prices, booked_as=batch_name)
+        else:
+            metered = MeteredEngine(opened.engine, self._budget, self._prices)
         engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
         return Role(engine, opened.model, sampling, system)
 
