@@ -160,6 +160,20 @@ def test_ctrl_c_says_that_the_batch_goes_on_and_the_same_command_picks_it_up(
     assert n_booked == server.answered.total() == sum(server.sizes)
 
 
+def test_a_time_limit_does_not_wait_for_the_batch(capsys, tmp_path, server, seeds):
+    """Exit 3 at the limit; the batch goes on, and the same command picks it up."""
+    server.polls = 1_000_000
+    arguments = ["--seeds", seeds, "--model", f"{server.base_url}#toy", *FAST, "--out",
+                 tmp_path / "out"]  # fmt: skip
+    code, _, err = run(capsys, *arguments, "--max-hours", 1 / 3600)
+    assert code == 3
+    assert "stopped after budget.max_hours" in err.splitlines()[-1]
+    assert "30 requests go on at" in err
+    server.polls = 1
+    assert run(capsys, *arguments)[0] == 0
+    assert set(server.answered.values()) == {1}
+
+
 def test_a_budget_in_dollars_counts_half(capsys, tmp_path, server, seeds):
     """The same limit lasts for twice the tokens, and a factor in the config is honoured."""
     spent = {}

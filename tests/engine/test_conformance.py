@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from batch_server import BatchServer, in_loop
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Engine, Message, Request, Sampling
+from evolcoder.engine.batch import BatchEngine
+from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
+from evolcoder.engine.batch_ledger import BatchLedger
+from evolcoder.engine.batch_openai import OpenAIBatches
+from evolcoder.engine.batch_service import BatchHttp
 from evolcoder.engine.cache import CachedEngine, CompletionCache
+from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.registry import KNOWN
@@ -86,6 +93,28 @@ async def openai(place):
         yield Subject(engine, "fail")
 
 
+def batched(is_anthropic):
+    """Make the factory of one batch API."""
+
+    def verdict(body, n_batch):
+        is_bad = body["messages"][-1]["content"] == "fail"
+        return (400, {"type": "invalid_request_error", "message": "no"}) if is_bad else 200
+
+    @contextlib.asynccontextmanager
+    async def factory(place):
+        async with in_loop(BatchServer(answer=obey, verdict=verdict)) as server:
+            traffic = TrafficConfig(batch=True, batch_quiet_s=0.01, batch_poll_s=0.01)
+            endpoint = Endpoint.of(server.base_url, api_key="sk-test")
+            if is_anthropic:
+                endpoint = anthropic_endpoint(endpoint, "sk-test")
+            http = BatchHttp(endpoint, traffic)
+            service = AnthropicBatches(http) if is_anthropic else OpenAIBatches(http)
+            ledger = BatchLedger(place.folder / f"{id(server)}.db")
+            yield Subject(BatchEngine(service, ledger, endpoint, "toy", traffic), "fail")
+
+    return factory
+
+
 @contextlib.asynccontextmanager
 async def llamacpp(place):
     yield Subject(place.llama(), "word " * 2000, obeys=False, lasts=True)
@@ -95,6 +124,8 @@ FACTORIES: dict[str, Callable[["Place"], contextlib.AbstractAsyncContextManager[
     "scripted": scripted,
     "cached": cached,
     "openai": openai,
+    "openai batches": batched(is_anthropic=False),
+    "anthropic batches": batched(is_anthropic=True),
     "llamacpp": llamacpp,
 }
 """Name -> how to make the engine: one entry for each implementation."""

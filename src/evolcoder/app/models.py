@@ -27,7 +27,7 @@ from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoin
 from evolcoder.engine.batch_ledger import BatchLedger
 from evolcoder.engine.batch_openai import OpenAIBatches
 from evolcoder.engine.batch_service import BatchHttp, BatchService
-from evolcoder.engine.budget import Budget, MeteredEngine, Spending
+from evolcoder.engine.budget import Budget, DeadlineEngine, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import ANTHROPIC, Endpoint, Key, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
@@ -245,9 +245,11 @@ class ModelFactory:
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
-        is_batched = isinstance(opened.engine, BatchEngine)
-        booked_as = batch_name if is_batched else str
-        metered = MeteredEngine(opened.engine, self._budget, self._prices, booked_as=booked_as)
+        if is_batched := isinstance(opened.engine, BatchEngine):
+            inner: Engine = DeadlineEngine(opened.engine, self._budget)
+            metered = MeteredEngine(inner, self._budget, self._prices, booked_as=batch_name)
+        else:
+            metered = MeteredEngine(opened.engine, self._budget, self._prices)
         judged = EvidenceEngine(metered, asks_control=not is_batched)
         cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
         engine = CheckedEngine(cached, self._checks)

@@ -14,7 +14,7 @@ A model without a known price (`engine/prices.py`) cannot be used in a run with 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from evolcoder.config.load import BudgetConfig, Price
@@ -100,7 +100,7 @@ class Budget:
     async def reserve(self, bound: Spending) -> None:
         """Reserve the upper bound of a request's cost; raises BudgetReached if it cannot fit."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise BudgetReached(f"stopped after budget.max_hours={self._limits.max_hours:g}")
+            raise self._out_of_time()
         if self._bounded:
             async with self._settled:
                 while not self.spent.fits(self._reserved, bound, self._limits):
@@ -121,6 +121,18 @@ class Budget:
         if self._bounded:
             async with self._settled:
                 self._settled.notify_all()
+
+    async def until_deadline(self, completing: Awaitable[Completion]) -> Completion:
+        """Wait for a completion that may take hours; raises BudgetReached at the time limit."""
+        if self._deadline is None:
+            return await completing
+        try:
+            return await asyncio.wait_for(completing, max(0.0, self._deadline - time.monotonic()))
+        except TimeoutError:
+            raise self._out_of_time() from None
+
+    def _out_of_time(self) -> BudgetReached:
+        return BudgetReached(f"stopped after budget.max_hours={self._limits.max_hours:g}")
 
     async def release(self, bound: Spending) -> None:
         """Release a reservation that is not needed."""
@@ -174,6 +186,24 @@ class Budget:
             what += f" (requests without an answer at their most: {self.possible.tokens} tokens"
             what += f", ${self.possible.usd:.4f})" if self.possible.usd else ")"
         return what
+
+
+class DeadlineEngine:
+    """Stops waiting for an engine that takes hours when the budget's time is over."""
+
+    def __init__(self, inner: Engine, budget: Budget) -> None:
+        self.identity = inner.identity
+        self.key_identity = key_identity(inner)
+        self._inner = inner
+        self._budget = budget
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request; raises BudgetReached at the time limit."""
+        return await self._budget.until_deadline(self._inner.complete(request))
+
+    async def aclose(self) -> None:
+        """Close the wrapped engine."""
+        await self._inner.aclose()
 
 
 class MeteredEngine:
