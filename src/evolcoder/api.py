@@ -198,6 +198,7 @@ async def verify_async(
     out: str | os.PathLike[str] | None = None,
     sandbox: Level | None = None,
     workers: int | None = None,
+    retry_rejected: bool = False,
     max_usd: float | None = None,
     max_tokens: int | None = None,
     seed: int | None = None,
@@ -208,7 +209,8 @@ async def verify_async(
 
     `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
     `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
-    folder; an existing one is resumed. `workers` is the number of concurrent programs. `max_usd`,
+    folder; an existing one is resumed. `workers` is the number of concurrent programs.
+    `retry_rejected` checks rows again whose checks a model server rejected or failed at. `max_usd`,
     `max_tokens`, `config` and `settings` are as in `evolve`.
 
     Rows keep their lineage. Raises UserError, EngineError or SandboxError.
@@ -241,7 +243,7 @@ async def verify_async(
             names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
             raise ConfigError(f"checks {names} need a model; set model=")
         reached = await verification.verify_rows(
-            loaded, folder, workers=workers, engines=engines.opened
+            loaded, folder, workers=workers, engines=engines.opened, retry_rejected=retry_rejected
         )
         with RunStore.read(folder) as store:
             return Verified.read(store, originals, str(reached or ""))

@@ -283,6 +283,30 @@ async def test_a_server_that_stops_answering_drops_no_row(mishap):
     assert server.prompts().count(CONTROL) <= 3 * 30
 
 
+async def test_a_request_at_which_the_server_always_hangs_up_is_at_fault():
+    """Also if it is the only one that is left."""
+
+    def answer(prompt):
+        return reset if prompt == "poison" else prompt
+
+    async with Loopback(answer=answer) as server:
+        engine = engine_for(server)
+        await engine.complete(ask("before"))
+        fault, error = await fault_of(engine, ask("poison"))
+        await engine.aclose()
+    assert (fault, error.rejected) == (ROW, False)
+
+
+async def test_a_server_that_is_gone_is_no_request_s_fault():
+    """A refused connection, and no answer to the control request either."""
+    async with Loopback() as server:
+        engine = engine_for(server)
+        await engine.complete(ask("before"))
+    found = await asyncio.gather(*(fault_of(engine, ask(str(n))) for n in range(5)))
+    await engine.aclose()
+    assert {fault for fault, _ in found} == {MOMENT}
+
+
 async def test_a_row_that_always_fails_is_told_from_one_that_is_rejected():
     """It is dropped as failed, with the number of attempts."""
 

@@ -124,8 +124,6 @@ class EvidenceEngine:
         if error.fault is Fault.SETUP:
             return error
         if error.fault is Fault.MOMENT:
-            if error.hint is Fault.MOMENT:
-                return error
             found = await self._find_fault(evidence, request, error, now=True)
             return _failed(error) if found is Fault.REQUEST else error
         return await self._judged_rejection(evidence, request, error) if error.rejected else error

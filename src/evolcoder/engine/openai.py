@@ -31,7 +31,7 @@ from evolcoder.engine.http_errors import (
 from evolcoder.engine.rate_limit import RateLimiter
 from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState
 from evolcoder.engine.transport import HttpAnswer, Transport
-from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
+from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
 PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
@@ -172,8 +172,7 @@ class OpenAIEngine:
             url = self._endpoint.raw_url if request.is_raw else self._endpoint.chat_url
             answer = await self._transport.exchange("POST", url, body)
             if isinstance(answer, RequestFault):
-                is_down = answer.retry_class is RetryClass.UNAVAILABLE
-                return replace(answer, hint=Fault.MOMENT) if is_down else answer
+                return answer
             if answer.status == 200:
                 return self._parse(answer, request)
             answer = self._masked(answer)
