@@ -61,6 +61,8 @@ class BatchServer:
     """By instant: responses in place of the next ones."""
     at: Callable[[str], Awaitable[None] | None] = lambda instant: None
     """Called with `upload`, `create`, `created`, `poll` and `download`, before the response."""
+    rewrite: Callable[[bytes], bytes] = bytes
+    """Changes each line of results."""
     has_batches: bool = True
     keeps_metadata: bool = True
     late_files: int = 0
@@ -235,7 +237,7 @@ class BatchServer:
             return wrong(404, "No such File object")
         job = self.jobs[id]
         rows = map(_output, job.results) if kind == "out" else map(_failure, job.failures)
-        body = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        body = b"".join(self.rewrite(orjson.dumps(row) + b"\n") for row in rows)
         return await self._pass("download") or web.Response(
             body=body, content_type="application/jsonl"
         )

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from aiohttp import web
@@ -172,6 +174,22 @@ def test_a_time_limit_does_not_wait_for_the_batch(capsys, tmp_path, server, seed
     server.polls = 1
     assert run(capsys, *arguments)[0] == 0
     assert set(server.answered.values()) == {1}
+
+
+def test_a_command_without_the_flag_says_that_a_batch_is_out(capsys, tmp_path, seeds, monkeypatch):
+    """Its requests would be paid for twice."""
+    both = BatchServer(answer=toys.answer, polls=1_000_000)
+    with in_thread(both), in_thread(Loopback(answer=toys.answer)) as immediate:
+        arguments = ["--seeds", seeds, "--model", "openai:toy", "--out", tmp_path / "out",
+                     "--set", "verify.when=never"]  # fmt: skip
+        monkeypatch.setenv("OPENAI_BASE_URL", both.base_url)
+        run(capsys, *arguments, *FAST, "--max-hours", 1 / 3600)
+        with closing(sqlite3.connect(tmp_path / "cache/completions.batches.db")) as ledger, ledger:
+            ledger.execute("UPDATE batches SET server=?", (immediate.base_url,))
+        monkeypatch.setenv("OPENAI_BASE_URL", immediate.base_url)
+        code, _, err = run(capsys, *arguments)
+    assert code == 0
+    assert "30 requests to toy are in batches that are out; with --batch" in err
 
 
 def test_a_budget_in_dollars_counts_half(capsys, tmp_path, server, seeds):

@@ -1,9 +1,11 @@
 """The batch engine on a server that behaves as the providers document, in both flavours."""
 
 import asyncio
+import re
 from collections import deque
 from contextlib import asynccontextmanager
 
+import orjson
 import pytest
 
 from batch_server import BatchServer, in_loop, wrong
@@ -269,6 +271,89 @@ async def test_a_batch_that_is_not_listed_yet_is_waited_for(tmp_path):
         assert texts(await ask(engine, *PROMPTS)) == SAID
     assert absent == deque()
     assert server.sizes == [20]
+
+
+ODD_LINES = {
+    "crlf": lambda line: line.replace(b"\n", b"\r\n"),
+    "blank lines": lambda line: b"\n" + line + b"\n\n",
+    "each twice": lambda line: line + line,
+    "garbage between": lambda line: b'{"half":\n' + line + b"[1, 2]\nnull\n\xff\n",
+    "lines of others": lambda line: (
+        line + line.replace(b"evolcoder-", b"other-") + b'{"custom_id": 5}\n'
+    ),
+    "no status": lambda line: line.replace(b'"status_code":200,', b""),
+    "ids that look like ours": lambda line: (
+        re.sub(rb'(evolcoder-\w+)-\d+"', rb'\1-x"', line)
+        + re.sub(rb'(evolcoder-\w+)-\d+"', rb'\1-999999"', line) + line
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_LINES)
+async def test_results_in_odd_lines_are_read(tmp_path, name):
+    """What is no line of ours is skipped; nothing that was answered is asked again."""
+    server = BatchServer(rewrite=ODD_LINES[name])
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        assert texts(await ask(engine, *PROMPTS)) == SAID
+    assert server.sizes == [20]
+
+
+@pytest.mark.parametrize(
+    "broken", [b'{"choices":[]}', b'{"choices":[{"message":null}]}', b"{}", b"[]", b"null", b'"no"']
+)
+async def test_a_200_without_an_answer_is_asked_again_and_then_given_up(tmp_path, broken):
+    """For this request alone."""
+
+    def rewrite(line):
+        body = re.sub(rb'"body":\{.*\},"request', b'"body":' + broken + b',"request', line)
+        return body if b"You said: bad" in line else line
+
+    server = BatchServer(rewrite=lambda line: rewrite(swap(line)))
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        good, bad = await ask(engine, "good", "bad")
+    assert good.text == "You said: good"
+    assert isinstance(bad, EngineError)
+    assert server.sizes == [2, 1, 1]
+
+
+def swap(line):
+    """Put a line's body before its request id, so that its end can be found."""
+    found = orjson.loads(line)
+    response = found["response"]
+    found["response"] = {name: response[name] for name in ("status_code", "body", "request_id")}
+    return orjson.dumps(found) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "n_batches"),
+    [
+        ({"code": "invalid_request", "message": "no"}, 1),
+        ({"code": "content_filter", "message": "no"}, 1),
+        ({"code": "400", "message": "no"}, 1),
+        ({"code": 422, "message": "no"}, 1),
+        ({"code": "rate_limit_exceeded", "message": "no"}, TRIES),
+        ({"code": "batch_expired", "message": "no"}, TRIES),
+        ({"code": "500", "message": "no"}, TRIES),
+        ({"message": "no"}, TRIES),
+        ("no", TRIES),
+    ],
+)
+async def test_an_error_in_place_of_a_response_is_of_the_request_or_passes(
+    tmp_path, error, n_batches
+):
+    """By its code, since there is no status."""
+
+    def rewrite(line):
+        found = orjson.loads(line)
+        return orjson.dumps({**found, "response": None, "error": error}) + b"\n"
+
+    server = BatchServer(rewrite=rewrite)
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        (answer,) = await ask(engine, "hello")
+    assert isinstance(answer, EngineError)
+    assert answer.retryable == (n_batches > 1)
+    assert len(server.jobs) == n_batches
+    assert "no" in str(answer)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -339,11 +339,18 @@ def max_in_flight(args: EvaluationOptions) -> int:
     return 2 * workers
 
 
-def progress_line(name: str, progress: EvaluationProgress) -> Callable[[], str]:
-    """Return a function that formats a benchmark's progress as one line."""
+def progress_line(
+    name: str, progress: EvaluationProgress, waits: Callable[[], str] = str
+) -> Callable[[], str]:
+    """Return a function that formats a benchmark's progress as one line.
+
+    `waits` says what the evaluation waits for, such as a batch.
+    """
 
     def text() -> str:
         line = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
+        if waiting := waits():
+            line += f", {waiting}"
         if progress.passed:
             line += f", {progress.passed} passed"
         if progress.unjudged:
@@ -379,6 +386,7 @@ async def run_plan(
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
+        waits = models.batch_progress([opened] if opened else [])
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
         generator = _sample_generator(plan, args, store, opened, stack) if opened else None
@@ -396,7 +404,7 @@ async def run_plan(
             )  # fmt: skip
             faults: dict[str, str] = {}
             try:
-                faults = await _evaluate(evaluation, bench, sandbox, args)
+                faults = await _evaluate(evaluation, bench, sandbox, args, waits)
             except BudgetReached as reached:
                 limit = reached
             partial = args.partial or args.limit is not None
@@ -422,12 +430,13 @@ async def _evaluate(
     bench: Bench,
     sandbox: Sandbox | None,
     args: EvaluationOptions,
+    waits: Callable[[], str],
 ) -> dict[str, str]:
     """Self-check a benchmark, then generate and grade; return the faulty problems: id -> why.
 
     Without a sandbox, only generate.
     """
-    line = progress_line(bench.name, evaluation.progress)
+    line = progress_line(bench.name, evaluation.progress, waits)
     if sandbox is None:
         async with show_text(line):
             await evaluation.generate()

@@ -338,10 +338,12 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     allow_connections(config.traffic.concurrency)
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic, extra_headers=headers)
     try:
-        await server.probe(model)
+        if not is_anthropic:  # its list of models is no part of its OpenAI-compatible endpoint
+            await server.probe(model)
     except BaseException:
         await server.aclose()
         raise
+    _note_open_batches(config, server.identity, model)
     return OpenedModels(server, model)
 
 
@@ -378,7 +380,7 @@ async def _open_batches(
         if is_anthropic
         else OpenAIBatches(http)
     )
-    ledger = BatchLedger(cache_path(config).with_suffix(".batches.db"))
+    ledger = BatchLedger(_ledger_path(config))
     engine = BatchEngine(service, ledger, endpoint, model, config.traffic, note=print_note)
     try:
         await engine.start()
@@ -386,6 +388,25 @@ async def _open_batches(
         await engine.aclose()
         raise
     return engine
+
+
+def _note_open_batches(config: Config, server: str, model: str) -> None:
+    """Print a note if batches of an earlier command are out, whose requests would be paid twice."""
+    path = _ledger_path(config)
+    if not path.exists():
+        return
+    ledger = BatchLedger(path)
+    n_requests = sum(batch.size for batch in ledger.open_batches(server, model))
+    ledger.close()
+    if n_requests:
+        print_note(
+            f"{n_requests} requests to {model} are in batches that are out; with --batch their "
+            f"answers are used, without it they are asked and paid for again"
+        )
+
+
+def _ledger_path(config: Config) -> Path:
+    return cache_path(config).with_suffix(".batches.db")
 
 
 def cache_path(config: Config) -> Path:

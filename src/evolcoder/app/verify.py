@@ -251,7 +251,8 @@ async def verify_rows(
             in_flight = models.MAX_BATCHED
         rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
-            async with show_text(lambda: _progress_line(rows.progress)):
+            waits = models.batch_progress(opened.values())
+            async with show_text(lambda: _progress_line(rows.progress, waits())):
                 await rows.run()
         except BudgetReached as reached:
             store.add_event("budget", str(reached))
@@ -296,8 +297,8 @@ def _verifier_models(
     )
 
 
-def _progress_line(progress: VerifyProgress) -> str:
-    checked = f"{progress.done}/{progress.total} checked"
+def _progress_line(progress: VerifyProgress, waits: str) -> str:
+    checked = f"{progress.done}/{progress.total} checked{f' · {waits}' if waits else ''}"
     reasons = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
     return f"{checked} · dropped {progress.drops.total()} ({reasons})" if reasons else checked
 

@@ -5,6 +5,7 @@ carries our tag as metadata. A batch is found again in the list of batches by th
 Answered requests are in its output file and failed ones in its error file, in any order.
 """
 
+import re
 import secrets
 from typing import Any
 
@@ -40,6 +41,8 @@ TAG = "evolcoder_tag"
 """Key of the metadata."""
 _OVER = frozenset({"completed", "failed", "expired", "cancelled", "canceled"})
 _LIMITS = ("token_limit_exceeded", "enqueued", "rate_limit")
+_STATUSES = {"invalid": 400, "content": 400, "context_length": 400, "rate_limit": 429}
+"""Parts of error codes -> HTTP status; other codes, such as `batch_expired`, have none."""
 _NO_RESPONSE = 0
 
 
@@ -101,7 +104,7 @@ class OpenAIBatches:
         if self._http.is_missing(answer):
             return None
         found = fields(answer)
-        status = text(found.get("status"))
+        status = text(found.get("status")).lower()
         counts = found.get("request_counts")
         counts = counts if isinstance(counts, dict) else {}
         files = (text(found.get(name)) for name in ("output_file_id", "error_file_id"))
@@ -172,14 +175,24 @@ class OpenAIBatches:
         return None
 
     def _result(self, line: dict[str, Any]) -> Result:
+        """Return the status and the body of a line, which may have an error in place of both."""
         response = line.get("response")
-        if isinstance(response, dict) and isinstance(response.get("status_code"), int):
-            body = response.get("body")
-            status = int(response["status_code"])
-        else:
-            body, status = {"error": line.get("error")}, _NO_RESPONSE
+        response = response if isinstance(response, dict) else {}
+        body, status = response.get("body"), response.get("status_code")
+        if not isinstance(status, int):
+            error = line.get("error")
+            status = 200 if body and not error else _status_of(error)
+            body = body if status == 200 else {"error": error}
         encoded = body if isinstance(body, str) else orjson.dumps(body).decode()
         return status, self._http.endpoint.masked(encoded)
+
+
+def _status_of(error: object) -> int:
+    """Return the HTTP status that an error of a line without a response stands for."""
+    code = str(error.get("code") if isinstance(error, dict) else error).lower()
+    if re.fullmatch(r"[45]\d\d", code):
+        return int(code)
+    return next((status for word, status in _STATUSES.items() if word in code), _NO_RESPONSE)
 
 
 def _multipart(batch: Batch, lines: Lines, endpoint: str, boundary: str) -> bytes:
