@@ -91,8 +91,13 @@ class CachedEngine:
             # If the requester was cancelled, one of the waiting callers asks instead.
             if not pending.cancelled():
                 return pending.result()
-        if (stored := self._cache.get(key)) is not None:
-            return stored
+        stored = self._cache.get(key)
+        if stored is not None and not stored.broke_off:
+            # Earlier versions stored some notations of thinking as part of the text.
+            return Completion.of(
+                stored.text, stored.reasoning, stored.finish,
+                sent=stored.prompt_tokens, received=stored.completion_tokens,
+            )  # fmt: skip
         return await self._ask(key, request)
 
     async def aclose(self) -> None:
@@ -104,7 +109,9 @@ class CachedEngine:
         self._in_flight[key] = future
         try:
             completion = await self._inner.complete(request)
-            self._cache.put(key, completion)
+            # One that broke off would do so again from here: the next run asks for it.
+            if not completion.broke_off:
+                self._cache.put(key, completion)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 future.cancel()

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.base import Completion, Request
+from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import clean, one_line
 
 SUBSTITUTES = {
@@ -23,16 +24,15 @@ SUBSTITUTES = {
     "seed": None,
 }
 """Parameters that some models reject -> the replacement, if there is one."""
-FINISHES = {"max_tokens": "length", "model_length": "length", "eos": "stop", "eos_token": "stop"}
-"""Server-specific finish reasons -> ours."""
-REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""Fields with reasoning: DeepSeek, older vLLM, llama.cpp; Ollama, newer vLLM."""
 CHARACTERS_PER_TOKEN = 3
 """A conservative estimate; English and code have about four."""
 MAX_MESSAGE_CHARS = 300
 """Maximum characters of a server's message in an error."""
 MAX_ERROR_CHARS = 4000
 """Maximum characters of an error message that are parsed."""
+MAX_PART_DEPTH = 3
+"""Most levels of parts within parts that are read."""
+_PART_FIELDS = ("text", "thinking", "reasoning", "content", "summary")
 _MAX_TOKEN_COUNT = 2**31
 _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
@@ -97,20 +97,18 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         choice = data["choices"][0]
         message = {"content": choice["text"]} if request.is_raw else choice["message"]
         text = _text(message.get("content")) or _text(message.get("refusal"))
-        reasoning = next((t for f in REASONING_FIELDS if (t := _text(message.get(f)))), "")
-        finish = str(choice.get("finish_reason") or "stop")
+        reasoning = _reasoning(message)
+        finish = _finish(choice.get("finish_reason"))
         usage = data.get("usage") or {}
         sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a completion: {error!r}") from error
-    if not reasoning:
-        reasoning, text = split_reasoning(text)
-    return Completion(
-        clean(text),
-        clean(reasoning),
-        FINISHES.get(finish, clean(finish)),
-        _token_count(sent, count_prompt_characters(request)),
-        _token_count(received, len(text) + len(reasoning)),
+    return Completion.of(
+        text,
+        reasoning,
+        finish,
+        sent=_token_count(sent, count_prompt_characters(request)),
+        received=_token_count(received, len(text) + len(reasoning)),
     )
 
 
@@ -159,8 +157,42 @@ def _text(value: object) -> str:
         return value or ""
     if not isinstance(value, list):
         raise TypeError(f"text is {type(value).__name__}")
-    parts = (part.get("text") for part in value if isinstance(part, dict))
-    return "".join(part for part in parts if isinstance(part, str))
+    parts = [part for part in value if isinstance(part, dict)]
+    texts = [part.get("text") for part in parts if part.get("type") not in THINKING_PARTS]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _reasoning(message: dict[str, Any]) -> str:
+    """Return the thinking that a server split off: in a field, or in parts of the content."""
+    given = (_thoughts(message.get(field)) for field in THINKING_FIELDS)
+    found = next(filter(None, given), "")
+    content = message.get("content")
+    if found or not isinstance(content, list):
+        return found
+    return "".join(
+        _thoughts(part)
+        for part in content
+        if isinstance(part, dict) and part.get("type") in THINKING_PARTS
+    )
+
+
+def _thoughts(value: object, depth: int = 0) -> str:
+    """Return all text of a value: a string, a part, or a list of these; never fails."""
+    if isinstance(value, str):
+        return value
+    if depth == MAX_PART_DEPTH:
+        return ""
+    if isinstance(value, dict):
+        fields = (_thoughts(value.get(field), depth + 1) for field in _PART_FIELDS)
+        return next(filter(None, fields), "")
+    return "".join(_thoughts(one, depth + 1) for one in value) if isinstance(value, list) else ""
+
+
+def _finish(value: object) -> str | None:
+    """Return the word of a finish reason; SGLang has an object with a type."""
+    if isinstance(value, dict):
+        value = value.get("type")
+    return str(value) if value else None
 
 
 def _token_count(given: object, n_characters: int) -> int:

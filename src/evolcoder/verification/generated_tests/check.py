@@ -100,6 +100,8 @@ class GeneratedTestsCheck:
         material, detail = await self._generate(task, subject)
         if not material.checks:
             why = "no check could be parsed from the generated tests"
+            if broken := detail.get("incomplete"):
+                why += f"; answers were incomplete, with the finish reason {broken}"
             return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why, detail)
         table = await self._run_all(material)
         detail |= agreement_detail(table, material)
@@ -122,7 +124,8 @@ class GeneratedTestsCheck:
             *(self._ask(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
             *(self._ask(writer, for_tests, task, "tests", n) for n in range(n_sets)),
         )
-        texts = [clean(one.text) if one else "" for one in completions]
+        texts = [clean(one.text) if one and not one.broke_off else "" for one in completions]
+        broken = sorted({one.finish for one in completions if one and one.broke_off})
         others = [find_compatible(text, subject) for text in texts[:n_answers]]
         sets = [parse_checks(text, subject.entry_point) for text in texts[n_answers:]]
         detail: dict[str, JSON] = {
@@ -132,6 +135,8 @@ class GeneratedTestsCheck:
             "prompt_tokens": sum(one.prompt_tokens for one in completions if one),
             "completion_tokens": sum(one.completion_tokens for one in completions if one),
         }
+        if broken:
+            detail["incomplete"] = ", ".join(broken)
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
         return GeneratedMaterial.of(subject, usable, sets), detail
 
