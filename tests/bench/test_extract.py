@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, ExtractedProgram
-from evolcoder.bench.extract import cut_continuation, defines, parses, python_program
+from evolcoder.bench.extract import (
+    cut_continuation,
+    defines,
+    given_program,
+    parses,
+    python_program,
+)
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
 CODE = "def f(x):\n    return x + 1"
@@ -185,3 +191,27 @@ def test_long_answers_are_read_in_time(line):
     text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
     assert take(f"```\n{text}```").found is ExtractedProgram.FENCE
     assert take(text + "\n)").found is ExtractedProgram.AMID_PROSE
+
+
+BODY = "    return x\n"
+HEAD = "def f(x):\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "completes", "code", "cut"),
+    [
+        (f"<think>hm</think>\n{BODY}", True, BODY, ("reasoning",)),
+        (f"hm</think>{BODY}", True, BODY, ("reasoning",)),
+        (f"[THINK]hm[/THINK]{HEAD}{BODY}", False, f"{HEAD}{BODY}", ("reasoning",)),
+        (f"analysishm.assistantfinal```python\n{HEAD}{BODY}```", False,
+         f"{HEAD}    return x", ("reasoning",)),
+        (BODY, True, BODY, ()),
+        (f"{HEAD}    # <think>hm</think>\n{BODY}", False,
+         f"{HEAD}    # <think>hm</think>\n{BODY}", ()),
+        (f"    # <think>hm</think>\n{BODY}", True, f"    # <think>hm</think>\n{BODY}", ()),
+    ],
+)  # fmt: skip
+def test_thinking_in_a_given_program_is_cut(text, completes, code, cut):
+    """Of a file of samples; valid Python is left alone, and no indentation is lost."""
+    found = given_program(text, ("f",), HEAD, completes=completes)
+    assert (found.code, found.cut) == (code, cut)

@@ -21,6 +21,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError, Fault
+from finishing import finishing
 
 
 def pair(task, row="row", item=ITEMS[0]):
@@ -189,3 +190,15 @@ def test_beyond_the_bound_nothing_is_asked_and_that_is_reported():
     said = words_of(pairs, judge, most=2)
     assert said == [Answer.NOT_ASKED] * 3 + [Answer.NO_MATCH] * 2
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted"), [("abort", Answer.UNREADABLE), ("error", Answer.UNREADABLE),
+                         ("end_turn", Answer.MATCH)],
+)  # fmt: skip
+def test_an_answer_that_breaks_off_is_unreadable(word, wanted):
+    """A MATCH may have gone on; the reason has the server's word."""
+    judge, _ = role(lambda mark, one, two: f"{mark} MATCH: both merge")
+    (verdict,) = asyncio.run(judge_pairs([pair(ITEMS[0].wording)], finishing(judge, word)))
+    assert verdict.answer is wanted
+    assert (f"finish reason is {word}" in verdict.reason) == (wanted is Answer.UNREADABLE)

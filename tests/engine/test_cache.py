@@ -358,3 +358,32 @@ def test_a_cache_of_an_earlier_version_is_read_and_written(tmp_path):
         cache.put("n", new)
         assert cache.get("n") == new
         cache.close()
+
+
+async def test_a_completion_that_broke_off_is_asked_for_again(path):
+    """Neither a new one is kept nor one of an earlier version used."""
+
+    class BreaksOff(Counting):
+        async def complete(self, request):
+            found = await super().complete(request)
+            return dataclasses.replace(found, finish="abort" if len(self.asked) == 1 else "stop")
+
+    cache, inner = CompletionCache(path), BreaksOff()
+    engine = CachedEngine(inner, cache)
+    finishes = [(await engine.complete(ASK)).finish for _ in range(3)]
+    assert (finishes, len(inner.asked)) == (["abort", "stop", "stop"], 2)
+    other = dataclasses.replace(ASK, seed=8)
+    cache.put(request_key(inner.identity, other), Completion("half", "", "content_filter", 1, 1))
+    assert (await engine.complete(other)).finish == "stop"
+    cache.close()
+
+
+async def test_thinking_that_an_earlier_version_left_in_the_text_is_split(path):
+    """Its caches go on: the answer is the same as if it were asked for today."""
+    cache, inner = CompletionCache(path), Counting()
+    old = Completion("[THINK]hm[/THINK]\n    return x", "", "eos", 1, 1)
+    cache.put(request_key(inner.identity, ASK), old)
+    found = await CachedEngine(inner, cache).complete(ASK)
+    assert (found.reasoning, found.text, found.finish) == ("hm", "    return x", "stop")
+    assert inner.asked == []
+    cache.close()

@@ -97,11 +97,81 @@ def test_content_in_parts_is_joined():
 
 @pytest.mark.parametrize(
     ("finish", "means"),
-    [("length", "length"), ("max_tokens", "length"), (None, "stop"), ("eos", "stop"), ("x", "x")],
-)
+    [
+        ("length", "length"), ("max_tokens", "length"), ("MAX_TOKENS", "length"),
+        ("model_length", "length"), ("model_context_window_exceeded", "length"),
+        (None, "stop"), ("", "stop"), ("eos", "stop"), ("eos_token", "stop"), ("STOP", "stop"),
+        ("end_turn", "stop"), ("stop_sequence", "stop"), ("COMPLETE", "stop"),
+        ({"type": "stop", "matched": 2}, "stop"), ({"type": "abort"}, "abort"),
+        ("tool_calls", "tool_calls"), ("function_call", "tool_calls"), ("tool_use", "tool_calls"),
+        ("x", "x"), ("abort", "abort"), ("content_filter", "content_filter"),
+        ("SAFETY", "SAFETY"), ("insufficient_system_resource", "insufficient_system_resource"),
+    ],
+)  # fmt: skip
 def test_finish_reasons_are_normalised(finish, means):
     """Server-specific values become `stop` or `length`; unknown ones are kept."""
     assert read({"content": "a"}, finish=finish).finish == means
+
+
+@pytest.mark.parametrize(
+    ("word", "truncated", "broke_off"),
+    [
+        *((word, False, False) for word in ("stop", "EOS", "end_turn", "tool_calls", "functionCall")),
+        *((word, True, False) for word in ("length", "max_tokens", "MAX_TOKENS", "maxTokens")),
+        *((word, False, True) for word in (
+            "abort", "error", "content_filter", "content-filter", "SAFETY", "RECITATION", "OTHER",
+            "refusal", "pause_turn", "insufficient_system_resource", "cancelled", "timeout", "load",
+            "repetition", "unknown", "FINISH_REASON_UNSPECIFIED", "?", "",
+        )),
+    ],
+)  # fmt: skip
+def test_every_finish_reason_is_whole_or_truncated_or_broken_off(word, truncated, broke_off):
+    """Also as an older cache holds it; an unknown word means broken off."""
+    found = Completion("a", "", word, 1, 1)
+    assert (found.is_truncated, found.broke_off) == (truncated, broke_off)
+
+
+@pytest.mark.parametrize("message", [{"content": ""}, {"content": None, "reasoning": "hm"}])
+def test_nothing_without_a_finish_reason_is_no_whole_answer(message):
+    """A text without one is: some servers leave the word out."""
+    assert read(message, finish=None).broke_off
+    assert not read({"content": "a"}, finish=None).broke_off
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "[THINK]hm[/THINK]Four."},
+        {"content": "analysishm.assistantfinalFour."},
+        {"content": "Four.", "reasoning_content": "hm"},
+        {"content": "Four.", "reasoning": "hm"},
+        {"content": "Four.", "thinking": "hm"},
+        {"content": "Four.", "reasoning": {"text": "hm"}},
+        {"content": "Four.", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+        {"content": "<think>hm</think>Four.", "reasoning_content": "hm"},
+        {"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Four."}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                     {"type": "text", "text": "Four."}]},
+        {"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Four."}]},
+    ],
+)  # fmt: skip
+def test_thinking_is_found_wherever_a_server_puts_it(message):
+    """In the text, in a field, in parts; text that stands in two places counts once."""
+    completion = read(message)
+    assert (completion.reasoning.rstrip("."), completion.text) == ("hm", "Four.")
+
+
+@pytest.mark.parametrize("given", [7, [], {}, [[[[["hm"]]]]], {"text": 7}, [None]])
+def test_thinking_of_any_shape_is_read(given):
+    """What is no text does not make an answer invalid."""
+    assert read({"content": "Four.", "reasoning": given}).text == "Four."
+
+
+def test_only_thinking_says_so():
+    """With its length in characters."""
+    assert "25 characters" in read({"content": "", "reasoning": "x" * 25}).only_thought
+    assert read({"content": "", "reasoning": ""}).only_thought == ""
+    assert read({"content": "a", "reasoning": "b"}).only_thought == ""
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": -5}])

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from evolcoder.config.load import validate
-from evolcoder.engine.base import Role, Sampling
+from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
-from evolcoder.evolution.evolver import FRAMES, evolve
+from evolcoder.evolution.evolver import FRAMES, ask_judge, evolve
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Reason, Stage, Task
@@ -187,3 +187,53 @@ def test_the_judge_is_not_asked_about_clearly_harder_tasks():
 def test_the_same_answers_give_the_same_child():
     """Same seed, same bytes."""
     assert run(Scripted("", GOOD)) == run(Scripted("", GOOD))
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3])
+@pytest.mark.parametrize("word", ["abort", "error", "content_filter"])
+def test_a_candidate_that_breaks_off_is_no_task(word, candidates):
+    """However complete it looks: at least three requests, then a drop with the word."""
+    asked = []
+
+    class BreaksOff:
+        identity = "broken"
+
+        async def complete(self, request):
+            asked.append(request.seed)
+            return Completion(GOOD, "", word, 3, 5)
+
+        async def aclose(self):
+            pass
+
+    engine = BreaksOff()
+    drop = run(Role(engine, "toy", Sampling(1.0, 0.9, 99)), evolve={"candidates": candidates})
+    assert isinstance(drop, Drop)
+    assert drop.reason is Reason.INCOMPLETE
+    assert f"the finish reason is {word}" in drop.detail
+    assert len(asked) == len(set(asked)) == drop.made.attempts >= 3
+    assert drop.made.completion_tokens == 5 * len(asked)
+
+
+def test_a_candidate_of_thinking_alone_is_no_task():
+    """The drop says so, with the length."""
+    drop = run(Scripted(*["<think>Let me see.</think>"] * 3))
+    assert drop.reason is Reason.ONLY_THOUGHT
+    assert "only thought came: 11 characters" in drop.detail
+
+
+def test_a_judge_whose_answer_breaks_off_decides_nothing():
+    """Its NO may have been the beginning of another word."""
+
+    class Judge:
+        identity = "judge"
+
+        async def complete(self, request):
+            return Completion("No", "", "abort", 1, 1)
+
+        async def aclose(self):
+            pass
+
+    judge = Role(Judge(), "toy", Sampling(0.0, 1.0, 9))
+    violation, answer = asyncio.run(ask_judge(judge, "a", "b", seed=1))
+    assert violation is None
+    assert answer.requests == 3

@@ -60,7 +60,7 @@ def test_reasoning_is_kept_apart_from_the_answer():
     [
         ("", Reason.EMPTY),
         (" \n", Reason.EMPTY),
-        ("<think>hm</think>", Reason.EMPTY),
+        ("<think>hm</think>", Reason.ONLY_THOUGHT),
         ("I'm sorry, but I can't assist with that.", Reason.REFUSAL),
         ("As an AI, I have no access to files.", Reason.REFUSAL),
         ("My apologies, the task is unclear to me.", Reason.APOLOGY),
@@ -132,6 +132,74 @@ def test_the_last_bad_answer_names_the_reason():
     assert drop.seen.startswith("I'm sorry")
     assert drop.made is not None
     assert drop.made.attempts == 2
+
+
+class Words:
+    """An engine whose answers have the finish reasons given, the last one for ever."""
+
+    identity = "words"
+
+    def __init__(self, *words, text=CODE, reasoning=""):
+        self.words, self.seeds = list(words), []
+        self.text, self.reasoning = text, reasoning
+
+    async def complete(self, request):
+        self.seeds.append(request.seed)
+        word = self.words.pop(0) if len(self.words) > 1 else self.words[0]
+        return Completion.of(self.text, self.reasoning, word, sent=3, received=5)
+
+    async def aclose(self):
+        pass
+
+
+def answered(engine, **sections):
+    role = Role(engine, "toy", Sampling(1.0, 0.9, 500))
+    task = Task.seed(WRITE, ordinal=0, language="python")
+    config = validate(sections, where="test")
+    return asyncio.run(respond(task, responder=role, config=config))
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3, 4])
+@pytest.mark.parametrize("word", ["abort", "error", "content_filter", "SAFETY", "odd\nword"])
+def test_an_answer_that_breaks_off_is_asked_for_again_and_then_dropped(word, tries):
+    """At least three requests with seeds of their own; the drop has the word and the cost of all."""
+    engine = Words(word)
+    drop = answered(engine, respond={"tries": tries})
+    assert isinstance(drop, Drop)
+    assert drop.reason is Reason.INCOMPLETE
+    assert word.replace("\n", " ") in drop.detail
+    n = len(engine.seeds)
+    assert n == len(set(engine.seeds)) == max(3, tries) + (tries == 2)
+    assert (drop.made.attempts, drop.made.prompt_tokens, drop.made.completion_tokens) == (
+        n, 3 * n, 5 * n,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["stop", "eos_token", "end_turn", "tool_calls", None])
+def test_a_whole_answer_after_one_that_broke_off_is_kept(word):
+    """Whatever the server calls a whole answer."""
+    made = answered(Words("abort", word))
+    assert isinstance(made, Response)
+    assert (made.text, made.made.attempts, made.made.completion_tokens) == (CODE, 2, 10)
+
+
+def test_an_answer_of_thinking_alone_is_dropped_with_its_length():
+    """Also where the thinking was cut, or the answer broke off; the drop shows it."""
+    drop = answered(Words("stop", text="", reasoning="Let me see."))
+    assert (drop.reason, drop.seen) == (Reason.ONLY_THOUGHT, "Let me see.")
+    assert "11 characters" in drop.detail
+    for word, reason in (("length", Reason.TRUNCATED), ("abort", Reason.INCOMPLETE)):
+        drop = answered(Words(word, text="<think>Let me see."))
+        assert drop.reason is reason
+        assert "only thought came: 11 characters" in drop.detail
+
+
+@pytest.mark.parametrize("indent", ["    ", "\t"])
+def test_the_indentation_of_the_first_line_is_kept(indent):
+    """A body without its function may be the answer."""
+    body = f"{indent}x = 1\n{indent}return x"
+    assert run(f"<think>hm</think>\n\n{body}\n").text == body
+    assert run(f"\n {CODE}\n").text == CODE
 
 
 def test_a_rejected_request_is_a_drop_and_a_retryable_error_is_raised():

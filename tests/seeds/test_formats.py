@@ -1,5 +1,6 @@
 """Formats are detected from fields, and all yield instruction and response."""
 
+import ast
 from typing import get_args
 
 import pytest
@@ -154,3 +155,43 @@ def test_what_is_not_text_counts_as_missing(name, row):
 def test_nul_and_lone_surrogates_become_replacement_characters():
     """Databases and encoders would reject them."""
     assert read({"instruction": "a\x00b\ud800"}, "output").instruction == "a\ufffdb\ufffd"
+
+
+THOUGHTS = {
+    "tags": "<think>\n```python\nraise SystemExit(1)\n```\n</think>\n\n",
+    "brackets": "[THINK]hm[/THINK]",
+    "closing tag alone": "hm</think>\n",
+    "harmony": "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>",
+    "harmony without markers": "analysishm.assistantfinal",
+}
+
+
+@pytest.mark.parametrize("notation", THOUGHTS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_thinking_in_a_response_is_kept_apart(name, notation):
+    """In every format; the answer keeps its indentation."""
+    text = repr(ROWS[name]).replace(repr(ANSWER), repr(THOUGHTS[notation] + ANSWER))
+    pair = read(ast.literal_eval(text), name)
+    assert (pair.instruction, pair.answer) == (TASK, ANSWER)
+    assert pair.thoughts
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"content": ANSWER, "reasoning_content": "hm"},
+        {"content": ANSWER, "thinking": "hm"},
+        {"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": ANSWER}]},
+        {"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": ANSWER}]},
+    ],
+)
+def test_thinking_beside_a_response_is_kept_apart(turn):
+    """In a field of the turn, or in parts of its content."""
+    chat = [{"role": "user", "content": TASK}, {"role": "assistant", **turn}]
+    assert read({"messages": chat}, "messages") == SeedPair(TASK, ANSWER, "hm")
+
+
+def test_a_response_of_thinking_alone_is_none():
+    """The task has no answer then."""
+    pair = read({"instruction": TASK, "output": "<think>hm"}, "output")
+    assert (pair.answer, pair.thoughts) == ("", "hm")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.records import Check, Response, Task
 from evolcoder.verification.generated_tests.check import GeneratedTestsCheck
+from finishing import finishing
 
 ASK = "Write a Python function `double(x)` that returns twice a number."
 RIGHT = "def double(x):\n    return 2 * x"
@@ -350,3 +352,18 @@ def test_a_permanently_rejected_request_counts_as_no_answer(sandbox):
     assert (verdict.kind, verdict.detail["refused"]) == ("passed", 1)
     with pytest.raises(EngineError):
         verify(sandbox, RIGHT, answers=(EngineError("busy", asked="toy", retryable=True), ALSO))
+
+
+def test_tests_that_break_off_are_no_tests(sandbox):
+    """Half a test may check another thing; the verdict has the server's word."""
+    made = check_of(sandbox, answers=(RIGHT, ALSO) * 3, tests=(SOUND,) * 3)
+    made = replace(
+        made,
+        responder=finishing(made.responder, "abort"),
+        writer=finishing(made.writer, "content_filter"),
+        config=made.config.model_copy(update={"candidates": 2, "check_sets": 1}),
+    )
+    verdict = sandbox.runner.run(made(*row(RIGHT), {}))
+    assert verdict.kind == "no_tests"
+    assert verdict.detail["incomplete"] == "abort, content_filter"
+    assert "abort, content_filter" in verdict.detail["said"]

@@ -7,6 +7,7 @@ from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.records import Task
 from evolcoder.text import code_blocks
 from evolcoder.verification.pass_rate import measure_pass_rate
+from finishing import finishing
 
 TASK = Task.seed("Write a function add(a, b).", ordinal=0, language="python")
 CHECKS = ("assert add(1, 2) == 3", "assert add(0, 0) == 0")
@@ -19,7 +20,7 @@ def python_of(text):
     return blocks[0].code if blocks else None
 
 
-def measured(driver, answer, *, checks=CHECKS, k=8, temperature=1.0):
+def measured(driver, answer, *, checks=CHECKS, k=8, temperature=1.0, word="stop"):
     asked = []
 
     def said(request):
@@ -31,7 +32,7 @@ def measured(driver, answer, *, checks=CHECKS, k=8, temperature=1.0):
         test = AssertTest.of(("add",), "\n".join(checks), check=None)
         return bool(program) and (await grade_asserts(driver.sandbox, program, test, QUICK)).passed
 
-    model = Role(ScriptedEngine(said), "m", Sampling(temperature, 1.0, 99))
+    model = finishing(Role(ScriptedEngine(said), "m", Sampling(temperature, 1.0, 99)), word)
     found = driver.runner.run(
         measure_pass_rate(TASK, checks, model=model, passes=passes, k=k, seed=5)
     )
@@ -58,3 +59,12 @@ def test_without_checks_no_request_is_sent(sandbox):
     """No checks, no rate, no cost."""
     found, asked = measured(sandbox, lambda seed: RIGHT, checks=())
     assert (found.kind, found.rate, asked) == ("not_measured", None, [])
+
+
+def test_samples_that_break_off_give_no_rate(sandbox):
+    """A server's fault is not the model's; a truncated sample counts."""
+    found, asked = measured(sandbox, lambda seed: WRONG, word="abort")
+    assert (found.kind, found.rate, found.n_passed) == ("not_measured", None, 0)
+    assert "8 of 8 samples are incomplete: the finish reason is abort" in found.why
+    assert len(asked) == len(set(asked)) == 24
+    assert measured(sandbox, lambda seed: WRONG, word="length")[0].rate == 0.0

@@ -35,6 +35,7 @@ from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Sampling
+from evolcoder.engine.finish import broke_off
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
@@ -49,7 +50,7 @@ from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import CheckedSandbox
 from evolcoder.storage.atomic import write_whole
-from evolcoder.text import without_logins
+from evolcoder.text import one_line, without_logins
 
 SCORES = "scores.json"
 _SUFFIX = {SampleFormat.BIGCODE: ".generations.json", SampleFormat.MULTIPL_E: ""}
@@ -417,12 +418,22 @@ async def run_plan(
             )
             notes = [
                 *(sample_file.notes if sample_file else ()),
+                *_broken_off_notes(store, bench),
                 *benchmark_requirements.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
             if limit is not None:
                 break
         return results, limit
+
+
+def _broken_off_notes(store: EvalStore, bench: Bench) -> list[str]:
+    """Say how many samples broke off; they are graded as they came."""
+    found = {word: n for word, n in store.finishes(bench.name).items() if word and broke_off(word)}
+    if not found:
+        return []
+    words = ", ".join(f"{one_line(word, 40)} {n}" for word, n in found.items())
+    return [f"{sum(found.values())} samples are incomplete (finish reason: {words})"]
 
 
 async def _evaluate(

@@ -34,10 +34,17 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, cut_continuation, defines, fenced, parses
+from evolcoder.bench.extract import (
+    Extraction,
+    cut_continuation,
+    defines,
+    fenced,
+    given_program,
+    parses,
+)
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
-from evolcoder.engine.base import split_reasoning
 from evolcoder.engine.hub import HUB
+from evolcoder.reasoning import split
 from evolcoder.text import without_code
 
 DS1000 = DataFile(
@@ -166,8 +173,8 @@ def _extract(problem: Problem, sample: Sample) -> Extraction:
     if sample.form is PromptForm.CONTINUATION:
         return cut_continuation(problem.prompt, sample.text, (), STOPS)
     if sample.form is not PromptForm.ANSWER:
-        return Extraction(sample.text, ExtractedProgram.WHOLE, ())
-    reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
+        return given_program(sample.text, (), "", completes=False)
+    reasoning, answer = split(sample.text.replace("\r\n", "\n"))
     cut = ["reasoning"] if reasoning else []
     code, found = fenced(answer, "python", lambda _: True)
     if found is ExtractedProgram.NOTHING:

@@ -17,7 +17,7 @@ from itertools import islice
 
 from evolcoder.bench.base import ExtractedProgram
 from evolcoder.code.python_ast import tree_of
-from evolcoder.engine.base import split_reasoning
+from evolcoder.reasoning import split
 from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
 
 MAX_TRIES = 20
@@ -52,7 +52,7 @@ class Extraction:
 
 def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Extract the Python code that defines `names` from an answer to `prompt`."""
-    reasoning, answer = split_reasoning(text.replace("\r\n", "\n"))
+    reasoning, answer = split(text.replace("\r\n", "\n"))
     cut = ("reasoning",) if reasoning else ()
     code, found = fenced(answer, "python", lambda block: defines(block, names))
     if found is ExtractedProgram.NOTHING:
@@ -62,6 +62,20 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     if found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
         code, found = _as_body(code or answer, found, prompt)
     return _trimmed(Extraction(code, found, cut), names)
+
+
+def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bool) -> Extraction:
+    """Take a sample's text as its program, or as what `completes` the prompt, without thinking.
+
+    A text that is valid Python holds no thinking. What follows thinking is a model's answer, so a
+    fence around its code is removed.
+    """
+    reasoning, answer = split(text)
+    if not reasoning or parses(prompt + text if completes else text):
+        return Extraction(text, ExtractedProgram.WHOLE, ())
+    if "```" in answer:
+        return python_program(text, names, prompt)
+    return Extraction(answer, ExtractedProgram.WHOLE, ("reasoning",))
 
 
 def fenced(

@@ -21,7 +21,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, cut_continuation, python_program
+from evolcoder.bench.extract import Extraction, cut_continuation, given_program, python_program
 
 _FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
 
@@ -62,7 +62,8 @@ class FunctionBench:
             return cut_continuation(
                 problem.prompt, sample.text, names, self.prompt_of(problem).stops
             )
-        return Extraction(sample.text, ExtractedProgram.WHOLE, ())
+        completes = sample.form is PromptForm.COMPLETION
+        return given_program(sample.text, names, problem.prompt, completes=completes)
 
 
 def entry_points(problem: Problem) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.extract import Extraction, fenced
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
-from evolcoder.engine.base import split_reasoning
 from evolcoder.engine.hub import HUB
+from evolcoder.reasoning import split
 from evolcoder.text import before_bare_fence
 
 MAX_CHARS = 32_000
@@ -324,9 +324,10 @@ class MultiplE:
             ends = [end for stop in self.stops if (end := sample.text.find(stop)) >= 0]
             cut = ("continuation",) if ends else ()
             return Extraction(sample.text[: min(ends, default=None)], ExtractedProgram.WHOLE, cut)
-        if sample.form is not PromptForm.ANSWER:
-            return Extraction(sample.text, ExtractedProgram.WHOLE, ())
-        reasoning, answer = split_reasoning(sample.text.replace("\r\n", "\n"))
+        reasoning, answer = split(sample.text.replace("\r\n", "\n"))
+        if sample.form is not PromptForm.ANSWER and not (reasoning and "```" in answer):
+            text = answer if reasoning else sample.text
+            return Extraction(text, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
         name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
         code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))
         head, signature = before_bare_fence(answer), problem.prompt.rstrip().rpartition("\n")[2]

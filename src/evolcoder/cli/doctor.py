@@ -218,4 +218,5 @@ async def _test_model(spec: str, sets: Sequence[str]) -> EngineFinding:
         text = " ".join(str(error).split())
         return EngineFinding(shown, False, text, time.monotonic() - begun, 0)  # noqa: FBT003
     seconds = time.monotonic() - begun
-    return EngineFinding(shown, True, answer.text, seconds, answer.completion_tokens)  # noqa: FBT003
+    text = answer.only_thought or answer.text
+    return EngineFinding(shown, True, text, seconds, answer.completion_tokens)  # noqa: FBT003

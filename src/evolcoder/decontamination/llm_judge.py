@@ -131,6 +131,9 @@ async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str
             if error.retryable:
                 raise
             return Answer.FAILED, one_line(str(error), SEEN_CHARS)
+        if completion.broke_off:
+            reason = f"incomplete: the finish reason is {one_line(completion.finish, 80)}"
+            continue
         answer, reason = decode_answer(completion.text, question.mark)
         if answer is not Answer.UNREADABLE:
             break

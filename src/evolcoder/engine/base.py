@@ -6,13 +6,18 @@ request raises `EngineError`; `ModelError` means that no request can succeed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from evolcoder.ids import content_id
+from evolcoder import reasoning as thinking
+from evolcoder.engine import finish as finishes
+from evolcoder.ids import content_id, seed_for
+from evolcoder.text import clean
 
 RAW = "raw"
 """Role of a text that is continued as it is, without a chat template."""
+WHOLE_TRIES = 3
+"""Requests for an answer until one does not break off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Completion:
     reasoning: str
     """Reasoning of a thinking model; empty if none."""
     finish: str
-    """`stop`, `length` (truncated at max_tokens), or a server-specific value."""
+    """`stop`, `tool_calls`, `length` (truncated at max_tokens), or the server's word."""
     prompt_tokens: int
     """Tokens of the prompt."""
     completion_tokens: int
@@ -82,6 +87,46 @@ class Completion:
     """Generated tokens that the server says are reasoning."""
     model: str = ""
     """Name of the model that answered, as the server says; empty if it does not say."""
+    requests: int = 1
+    """Requests that it took; more if earlier answers broke off. The tokens are those of all."""
+
+    @classmethod
+    def of(
+        cls, text: str, reasoning: str, finish: str | None, *, sent: int, received: int
+    ) -> "Completion":
+        """Build a completion from a model's text, whose thinking is split off.
+
+        `reasoning` is what the server split off. Without a finish reason, a text counts as whole:
+        some servers omit the word for whole answers. Nothing at all does not.
+        """
+        parts = thinking.split(clean(text), opened=not reasoning)
+        found = dict.fromkeys(part.strip() for part in (clean(reasoning), parts.reasoning))
+        if finish is None:
+            finish = finishes.STOP if parts.answer.strip() else finishes.MISSING
+        return cls(
+            parts.answer,
+            "\n\n".join(filter(None, found)) if parts.reasoning else clean(reasoning),
+            clean(finishes.normalize(finish)),
+            sent,
+            received,
+        )
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether a limit of tokens ended it."""
+        return finishes.normalize(self.finish) == finishes.LENGTH
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether something other than the model or a limit of tokens ended it."""
+        return finishes.broke_off(self.finish)
+
+    @property
+    def only_thought(self) -> str:
+        """What to say if thinking came and no answer; empty otherwise."""
+        if self.text.strip() or not self.reasoning.strip():
+            return ""
+        return f"only thought came: {len(self.reasoning)} characters, and no answer"
 
 
 class Engine(Protocol):
@@ -121,10 +166,28 @@ class Role:
         """`ENGINE#MODEL`, stored with every record that this role produced."""
         return f"{self.engine.identity}#{self.model}"
 
-    async def ask(self, messages: tuple[Message, ...], *, seed: int) -> Completion:
-        """Complete a chat, with the system message, if any, in front."""
+    async def ask(
+        self, messages: tuple[Message, ...], *, seed: int, tries: int = WHOLE_TRIES
+    ) -> Completion:
+        """Complete a chat, with the system message, if any, in front.
+
+        Asks again, with other seeds, while the answer breaks off; returns the last answer.
+        """
         if self.system:
             messages = (Message("system", self.system), *messages)
+        answer = await self._complete(messages, seed)
+        while answer.broke_off and answer.requests < tries:
+            before, again = answer, seed_for(seed, "again", answer.requests)
+            answer = await self._complete(messages, again)
+            answer = replace(
+                answer,
+                prompt_tokens=before.prompt_tokens + answer.prompt_tokens,
+                completion_tokens=before.completion_tokens + answer.completion_tokens,
+                requests=before.requests + 1,
+            )
+        return answer
+
+    async def _complete(self, messages: tuple[Message, ...], seed: int) -> Completion:
         request = Request(self.model, messages, self.sampling, seed, self.extra_body, self.headers)
         return await self.engine.complete(request)
 
@@ -148,17 +211,3 @@ def request_key(identity: str, request: Request) -> str:
     if request.extra_body or request.headers:
         return content_id("request", (*key, dict(request.extra_body), dict(request.headers)))
     return content_id("request", key)
-
-
-def split_reasoning(text: str) -> tuple[str, str]:
-    """Split an answer with <think> tags into (reasoning, answer).
-
-    If the tag is never closed, everything is reasoning and the answer is empty: the model was
-    truncated while thinking. A closing tag without an opening one ends reasoning that was opened
-    in the prompt.
-    """
-    before, close, after = text.partition("</think>")
-    if close:
-        return before.replace("<think>", "", 1).strip(), after.lstrip()
-    head, opened, thought = text.partition("<think>")
-    return (thought.strip(), head.strip()) if opened and not head.strip() else ("", text)

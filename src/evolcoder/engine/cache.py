@@ -8,6 +8,7 @@ earlier versions stored under the address of a server are found by requests to t
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,8 @@ class CachedEngine:
             stored = self._cache.get(key)
             if stored is None and (stored := self._stored_by_address(request)) is not None:
                 self._cache.put(key, stored)
-            if stored is not None:
-                return stored
+            if stored is not None and not stored.broke_off:
+                return _split(stored)
             pending = asyncio.create_task(self._ask(key, request))
             self._in_flight[key] = pending
             pending.add_done_callback(partial(self._finish, key))
@@ -146,7 +147,9 @@ class CachedEngine:
 
     async def _ask(self, key: str, request: Request) -> Completion:
         completion = await self._inner.complete(request)
-        self._cache.put(key, completion)
+        # One that broke off would do so again from here: the next run asks for it.
+        if not completion.broke_off:
+            self._cache.put(key, completion)
         return completion
 
     def _finish(self, key: str, task: asyncio.Task[Completion]) -> None:
@@ -154,3 +157,12 @@ class CachedEngine:
         del self._in_flight[key]
         if not task.cancelled():
             task.exception()
+
+
+def _split(stored: Completion) -> Completion:
+    """Split off the thinking that earlier versions stored as part of the text."""
+    found = Completion.of(
+        stored.text, stored.reasoning, stored.finish,
+        sent=stored.prompt_tokens, received=stored.completion_tokens,
+    )  # fmt: skip
+    return replace(stored, text=found.text, reasoning=found.reasoning, finish=found.finish)

@@ -2,7 +2,8 @@
 
 Up to `traffic.slots` requests are decoded in one batch. Cancellation takes effect within one token,
 so Ctrl-C responds at once. Output is not bit-reproducible: llama.cpp's sums depend on the batch.
-xllamacpp listens on a loopback port, protected by a random key.
+xllamacpp listens on a loopback port, protected by a random key. A model without a chat template
+only continues raw text: llama.cpp would show it a chat in a form that it has never seen.
 
 >>> engine = LlamaCppEngine.load(Path("m.gguf"), digest, n_ctx=4096, traffic=traffic)
 ... # doctest: +SKIP
@@ -17,19 +18,33 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.gguf_header import has_chat_template
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.text import clean
 
 PROMPT_CACHE_MB = 256
 """Memory for cached prompt states."""
+NO_CHAT = (
+    "{path}: has no chat template, so it looks like a base model, which cannot answer a chat; use "
+    "a GGUF of an instruct model, or evaluate this one with evolcoder eval --template completion"
+)
 
 
 class LlamaCppEngine:
     """Answers with an in-process model."""
 
-    def __init__(self, server: Any, digest: str, slots: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        server: Any,  # noqa: ANN401
+        digest: str,
+        slots: int,
+        *,
+        no_chat: str = "",
+    ) -> None:
+        """`no_chat` says why the model cannot answer chats; empty if it can."""
         self.identity = f"gguf:{digest[:16]}"
+        self._no_chat = no_chat
         self._server = server
         self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="llamacpp")
@@ -60,10 +75,13 @@ class LlamaCppEngine:
             raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error
         # Returns once the server loop runs; destroying a server before that hangs forever.
         server.handle_metrics()
-        return cls(server, digest, traffic.slots)
+        no_chat = NO_CHAT.format(path=path) if has_chat_template(path) is False else ""
+        return cls(server, digest, traffic.slots, no_chat=no_chat)
 
     async def complete(self, request: Request) -> Completion:
-        """Decode one answer in a free slot."""
+        """Decode one answer in a free slot; ModelError for a chat without a chat template."""
+        if self._no_chat and not request.is_raw:
+            raise ModelError(self._no_chat)
         cancelled = threading.Event()
         loop = asyncio.get_running_loop()
         try:
@@ -117,13 +135,12 @@ class _Answer:
             raise EngineError("rejected", asked=asked, got=message, retryable=not rejected)
         if not self._finish:
             raise EngineError("the answer was cut off", asked=asked, retryable=True)
-        reasoning, text = split_reasoning("".join(self._text))
-        return Completion(
-            clean(text),
-            clean("".join(self._reasoning) or reasoning),
+        return Completion.of(
+            "".join(self._text),
+            "".join(self._reasoning),
             self._finish,
-            self._usage.get("prompt_tokens", 0),
-            self._usage.get("completion_tokens", 0),
+            sent=self._usage.get("prompt_tokens", 0),
+            received=self._usage.get("completion_tokens", 0),
         )
 
 

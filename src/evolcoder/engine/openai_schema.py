@@ -8,13 +8,14 @@ b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.usage import read_usage
+from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import clean, one_line
 
 SUBSTITUTES = {
@@ -24,10 +25,6 @@ SUBSTITUTES = {
     "seed": None,
 }
 """Parameters that some models reject -> the replacement, if there is one."""
-FINISHES = {"max_tokens": "length", "model_length": "length", "eos": "stop", "eos_token": "stop"}
-"""Server-specific finish reasons -> ours."""
-REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""Fields with reasoning: DeepSeek, older vLLM, llama.cpp; Ollama, newer vLLM."""
 CHARACTERS_PER_TOKEN = 3
 """A conservative estimate; English and code have about four."""
 MAX_MESSAGE_CHARS = 300
@@ -44,6 +41,9 @@ _KIND_FIELDS = frozenset({"code", "type", "status", "reason", "error_type", "err
 _STATUS = re.compile(r"[45]\d\d")
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
+MAX_PART_DEPTH = 3
+"""Most levels of parts within parts that are read."""
+_PART_FIELDS = ("text", "thinking", "reasoning", "content", "summary")
 _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
@@ -120,24 +120,25 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         choice = data["choices"][0]
         message = {"content": choice["text"]} if request.is_raw else choice["message"]
         text = _text(message.get("content")) or _text(message.get("refusal"))
-        reasoning = next((t for f in REASONING_FIELDS if (t := _text(message.get(f)))), "")
-        finish = str(choice.get("finish_reason") or "stop")
+        reasoning = _reasoning(message)
+        finish = _finish(choice.get("finish_reason"))
         usage = read_usage(data)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a completion: {error!r}") from error
-    if not reasoning:
-        reasoning, text = split_reasoning(text)
     # A server that counts no token of a text has not counted.
-    return Completion(
-        clean(text),
-        clean(reasoning),
-        FINISHES.get(finish, clean(finish)),
-        usage.prompt or estimate_tokens(count_prompt_characters(request)),
-        usage.received or estimate_tokens(len(text) + len(reasoning)),
-        usage.cached,
-        usage.cache_writes,
-        usage.reasoning,
-        clean(_model_name(data)),
+    completion = Completion.of(
+        text,
+        reasoning,
+        finish,
+        sent=usage.prompt or estimate_tokens(count_prompt_characters(request)),
+        received=usage.received or estimate_tokens(len(text) + len(reasoning)),
+    )
+    return replace(
+        completion,
+        cached_tokens=usage.cached,
+        cache_write_tokens=usage.cache_writes,
+        reasoning_tokens=usage.reasoning,
+        model=clean(_model_name(data)),
     )
 
 
@@ -227,8 +228,42 @@ def _text(value: object) -> str:
         return value or ""
     if not isinstance(value, list):
         raise TypeError(f"text is {type(value).__name__}")
-    parts = (part.get("text") for part in value if isinstance(part, dict))
-    return "".join(part for part in parts if isinstance(part, str))
+    parts = [part for part in value if isinstance(part, dict)]
+    texts = [part.get("text") for part in parts if part.get("type") not in THINKING_PARTS]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _reasoning(message: dict[str, Any]) -> str:
+    """Return the thinking that a server split off: in a field, or in parts of the content."""
+    given = (_thoughts(message.get(field)) for field in THINKING_FIELDS)
+    found = next(filter(None, given), "")
+    content = message.get("content")
+    if found or not isinstance(content, list):
+        return found
+    return "".join(
+        _thoughts(part)
+        for part in content
+        if isinstance(part, dict) and part.get("type") in THINKING_PARTS
+    )
+
+
+def _thoughts(value: object, depth: int = 0) -> str:
+    """Return all text of a value: a string, a part, or a list of these; never fails."""
+    if isinstance(value, str):
+        return value
+    if depth == MAX_PART_DEPTH:
+        return ""
+    if isinstance(value, dict):
+        fields = (_thoughts(value.get(field), depth + 1) for field in _PART_FIELDS)
+        return next(filter(None, fields), "")
+    return "".join(_thoughts(one, depth + 1) for one in value) if isinstance(value, list) else ""
+
+
+def _finish(value: object) -> str | None:
+    """Return the word of a finish reason; SGLang has an object with a type."""
+    if isinstance(value, dict):
+        value = value.get("type")
+    return str(value) if value else None
 
 
 def _model_name(data: dict[str, Any]) -> str:

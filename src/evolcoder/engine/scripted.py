@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evolcoder.engine.base import Completion, Request, split_reasoning
+from evolcoder.engine.base import Completion, Request
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.ids import content_id
 from evolcoder.input_files import read_text
+from evolcoder.reasoning import split
 from evolcoder.text import clean
 
 MAX_MB = 256
@@ -31,7 +32,7 @@ class ScriptedEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Answer from the script; answers are truncated at max_tokens words."""
-        reasoning, text = split_reasoning(clean(self._answer(request)))
+        reasoning, text = split(clean(self._answer(request)))
         pieces = re.findall(r"\S+\s*", text)
         cut = len(pieces) > request.sampling.max_tokens
         if cut:

@@ -51,6 +51,7 @@ _VERDICTS = Columns(
     problem=TEXT, number=COUNT, passed=MAYBE_COUNT, base_passed=MAYBE_COUNT, found=TEXT, facts=TEXT
 )
 _FAILURES = Columns(problem=TEXT, what=TEXT)
+_FINISHES = Columns(finish=TEXT, n=COUNT)
 _NAME, _NUMBER = Columns(name=TEXT), Columns(number=COUNT)
 
 
@@ -152,6 +153,12 @@ class EvalStore(Workdir):
         """Count a benchmark's samples among the first n of each problem."""
         query = "SELECT COUNT(*) FROM samples WHERE bench=? AND number<?"
         return self.db.number(query, (bench, n))
+
+    def finishes(self, bench: str) -> dict[str, int]:
+        """Count a benchmark's samples by finish reason; those from a file have an empty one."""
+        query = "SELECT finish, COUNT(*) FROM samples WHERE bench=? GROUP BY finish ORDER BY finish"
+        found = self.db.each(_FINISHES.validate, query, (bench,))
+        return {str(finish): int(n) for finish, n in found}
 
     def judged_numbers(self, bench: str, problem: str) -> set[int]:
         """Return the indices of the samples with a verdict."""

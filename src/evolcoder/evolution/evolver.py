@@ -16,12 +16,13 @@ import re
 from dataclasses import dataclass
 
 from evolcoder.config.load import Config
-from evolcoder.engine.base import Completion, Role
+from evolcoder.engine.base import WHOLE_TRIES, Completion, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
+from evolcoder.evolution.respond import incomplete
 from evolcoder.evolution.rules import find_violation
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
@@ -33,9 +34,12 @@ _NO = re.compile(r"\W*no\b", re.IGNORECASE)
 async def ask_judge(
     judge: Role, parent: str, child: str, *, seed: int
 ) -> tuple[RuleViolation | None, Completion]:
-    """Return the violation if the judge answers NO, and its completion."""
+    """Return the violation if the judge answers NO, and its completion.
+
+    An answer that breaks off decides nothing.
+    """
     completion = await judge.ask(for_judge(parent, child), seed=seed)
-    if _NO.match(completion.text):
+    if not completion.broke_off and _NO.match(completion.text):
         detail = f"the judge answered {completion.text.strip()[:40]}"
         return RuleViolation(Reason.JUDGED_EQUAL, detail), completion
     return None, completion
@@ -74,7 +78,7 @@ class _Evolution:
         self.answered: dict[str, None] = {}
 
     def count(self, completion: Completion) -> None:
-        self.requests += 1
+        self.requests += completion.requests
         self.sent += completion.prompt_tokens
         self.received += completion.completion_tokens
 
@@ -84,7 +88,7 @@ class _Evolution:
 
     def parse_candidate(self, completion: Completion) -> CandidateTask:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
-        cut_off = completion.finish == "length" and not parsed.tail
+        cut_off = completion.is_truncated and not parsed.tail
         added = None if parsed.addition is None else tokenize(parsed.addition)
         after = concatenate(parsed.text, self.before, added) if added else tokenize(parsed.text)
         return CandidateTask(
@@ -174,11 +178,12 @@ async def evolve(
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
     messages = build(evolution.heuristic, evolution.parent.instruction, evolution.hint())
-    completion = await evolver.ask(messages, seed=seed)
+    tries = -(-WHOLE_TRIES // evolution.config.evolve.candidates)
+    completion = await evolver.ask(messages, seed=seed, tries=tries)
     evolution.count(completion)
     evolution.answered[completion.model] = None
     candidate = evolution.parse_candidate(completion)
-    violation = find_violation(candidate)
+    violation = _defect(completion) or find_violation(candidate)
     doubtful = violation is None and candidate.is_doubtful
     if doubtful and judge is not None:
         violation, answer = await ask_judge(
@@ -186,3 +191,12 @@ async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, see
         )
         evolution.count(answer)
     return Attempt(candidate, violation, doubtful)
+
+
+def _defect(completion: Completion) -> RuleViolation | None:
+    """Return the violation of an answer that broke off or holds only thinking."""
+    if completion.broke_off:
+        return RuleViolation(Reason.INCOMPLETE, incomplete(completion))
+    if not completion.is_truncated and (thought := completion.only_thought):
+        return RuleViolation(Reason.ONLY_THOUGHT, thought)
+    return None

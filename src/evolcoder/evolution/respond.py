@@ -1,8 +1,9 @@
 """Answers a task: returns a response, or a drop with its reason.
 
 The prompt is the instruction and nothing else. Answers are rejected for obvious defects: empty,
-truncated, looping, a refusal, no code where code is requested, another language. Correctness is
-checked later by running them (`verify`). If all attempts fail, the drop has the last one's reason.
+only thinking, truncated, broken off, looping, a refusal, no code where code is requested, another
+language. Correctness is checked later by running them (`verify`). If all attempts fail, the drop
+has the last one's reason.
 
 >>> result = await respond(task, responder=role, config=config)   # doctest: +SKIP
 """
@@ -10,9 +11,10 @@ checked later by running them (`verify`). If all attempts fail, the drop has the
 import re
 
 from evolcoder.config.load import Config, EliminateConfig
-from evolcoder.engine.base import Completion, Message, Role
+from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
+from evolcoder.reasoning import without_blank_lines
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.text import (
     STOP_WORDS,
@@ -55,24 +57,41 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
 
     A request that is itself at fault is a drop; raises EngineError if the server or the set-up is.
     """
-    sent = received = 0
+    sent = received = requests = 0
+    # An answer that breaks off is asked for again, also where one attempt is configured.
+    tries = -(-WHOLE_TRIES // config.respond.tries)
     for attempt in range(config.respond.tries):
         seed = seed_for(config.seed, "respond", task.id, attempt)
         try:
-            answer = await responder.ask((Message("user", task.instruction),), seed=seed)
+            messages = (Message("user", task.instruction),)
+            answer = await responder.ask(messages, seed=seed, tries=tries)
         except EngineError as error:
             if error.retryable:
                 raise
-            usage = Usage(responder.identity, sent, received, attempt + 1)
+            usage = Usage(responder.identity, sent, received, requests + 1)
             reason = Reason.REJECTED if error.rejected else Reason.FAILED
             return _drop(task, reason, str(error), "", usage)
         sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
-        usage = Usage(responder.identity, sent, received, attempt + 1, answer.model)
-        text, defect = clean(answer.text).strip(), find_defect(task, answer, config.eliminate)
+        requests += answer.requests
+        usage = Usage(responder.identity, sent, received, requests, answer.model)
+        text, defect = _trimmed(answer.text), find_defect(task, answer, config.eliminate)
         if defect is None:
             return Response.to(task, text, reasoning=clean(answer.reasoning), made=usage)
     assert defect is not None
-    return _drop(task, defect[0], defect[1], text, usage)
+    return _drop(task, defect[0], defect[1], text or clean(answer.reasoning), usage)
+
+
+def _trimmed(text: str) -> str:
+    """Remove blanks around a text, but not the indentation of code in its first line."""
+    text = without_blank_lines(clean(text)).rstrip()
+    return text if text.startswith(("  ", "\t")) else text.lstrip()
+
+
+def incomplete(answer: Completion) -> str:
+    """Say how an answer broke off, with the server's word."""
+    requests = f" in the last of {answer.requests} requests" if answer.requests > 1 else ""
+    detail = f"incomplete: the finish reason is {one_line(answer.finish, 80)}{requests}"
+    return "; ".join(filter(None, (detail, answer.only_thought)))
 
 
 def find_defect(
@@ -80,15 +99,26 @@ def find_defect(
 ) -> tuple[Reason, str] | None:
     """Return the reason to reject an answer with its evidence, or None."""
     text = answer.text.strip()
-    if answer.finish == "length":
-        if repeated := longest_repeat(text):
-            return Reason.LOOPING, repeated[:80]
-        return Reason.TRUNCATED, f"truncated after {answer.completion_tokens} tokens"
-    if not text:
-        return Reason.EMPTY, "empty answer"
+    found = _find_missing(answer, text)
+    if found is not None:
+        return found
     if repeated := longest_repeat(text):
         return Reason.LOOPING, repeated[:80]
     return _is_refusal_or_filler(text, rules) or _lacks_code(task, text)
+
+
+def _find_missing(answer: Completion, text: str) -> tuple[Reason, str] | None:
+    """Return why there is no whole answer, or None."""
+    if answer.broke_off:
+        return Reason.INCOMPLETE, incomplete(answer)
+    if answer.is_truncated:
+        if repeated := longest_repeat(text):
+            return Reason.LOOPING, repeated[:80]
+        detail = f"truncated after {answer.completion_tokens} tokens"
+        return Reason.TRUNCATED, "; ".join(filter(None, (detail, answer.only_thought)))
+    if thought := answer.only_thought:
+        return Reason.ONLY_THOUGHT, thought
+    return None if text else (Reason.EMPTY, "empty answer")
 
 
 def _is_refusal_or_filler(text: str, rules: EliminateConfig) -> tuple[Reason, str] | None:

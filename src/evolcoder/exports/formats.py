@@ -61,7 +61,8 @@ BODY: Mapping[str, str] = {
     "suffix": "the program after the missing span",
     "broken": "the broken program",
     "failing": "the test that it fails",
-    "reasoning": "reasoning of a thinking model before the response; else empty",
+    "reasoning": "reasoning of the responder before the response; empty if there was none, or if "
+    "the response came with the seed",
     "parent_instruction": "the task before evolution; empty for a seed",
 }
 """Columns at the beginning of formats, with their descriptions."""
@@ -176,7 +177,7 @@ def _parquet(row: Row) -> Columns:
     return {
         "instruction": row.task.instruction,
         "output": row.response.text,
-        "reasoning": row.response.reasoning,
+        "reasoning": row.response.reasoning if row.response.made else "",
         "parent_instruction": row.parent_instruction or "",
     }
 

@@ -14,6 +14,9 @@ count as missing. Texts are not judged. No I/O.
 | `trl` | `prompt`, a text or a list of turns | `completion`, likewise |
 | `preference` | `prompt`, likewise | `chosen`, likewise |
 
+A response's thinking is kept apart, whether it stands in the text (`reasoning`) or in a field or
+part of its own.
+
 System turns are ignored: a task must be self-contained, and most of them describe the assistant.
 
 >>> read({"instruction": "Add them.", "input": "1 2", "output": "3"}, "alpaca")
@@ -23,6 +26,7 @@ SeedPair(instruction='Add them.\n\n1 2', answer='3')
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS, split
 from evolcoder.text import clean
 
 NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
@@ -38,7 +42,9 @@ class SeedPair:
     instruction: str
     """The instruction; empty if missing."""
     answer: str
-    """The response; empty if missing."""
+    """The response without thinking; empty if missing."""
+    thoughts: str = ""
+    """The response's thinking; empty if there is none."""
 
 
 def matching_formats(row: object) -> frozenset[str]:
@@ -60,7 +66,14 @@ def matching_formats(row: object) -> frozenset[str]:
 
 def read(row: object, format: str) -> SeedPair:
     """Extract instruction and response from a row."""
-    return FORMATS[format](row) if isinstance(row, Mapping) else SeedPair("", "")
+    if not isinstance(row, Mapping):
+        return SeedPair("", "")
+    pair = FORMATS[format](row)
+    thoughts, answer = split(pair.answer, opened=not pair.thoughts)
+    if not thoughts:
+        return pair
+    both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
+    return SeedPair(pair.instruction, _trimmed(answer), "\n\n".join(both))
 
 
 Fields = Mapping[str, object]
@@ -120,7 +133,7 @@ def _chat(turns: object) -> SeedPair:
         if speaker in USERS:
             instruction = instruction or _task(part, "text")
         elif speaker in ASSISTANTS and instruction:
-            return SeedPair(instruction, _answer(part, "text"))
+            return SeedPair(instruction, _answer(part, "text"), _thoughts(turn))
     return SeedPair(instruction, "")
 
 
@@ -128,8 +141,25 @@ def _joined(content: object) -> object:
     """Join the text parts of a multi-part turn."""
     if not isinstance(content, list):
         return content
-    parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-    return "\n".join(part for part in parts if isinstance(part, str))
+    parts = [part for part in content if isinstance(part, Mapping)]
+    texts = [part.get("text") for part in parts if part.get("type") not in THINKING_PARTS]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _thoughts(turn: Fields) -> str:
+    """Return a turn's thinking that stands in a field of its own or in parts of the content."""
+    given = next((text for field in THINKING_FIELDS if (text := _task(turn, field))), "")
+    content = turn.get("content")
+    if given or not isinstance(content, list):
+        return given
+    parts = [part for part in content if isinstance(part, Mapping)]
+    texts = [
+        _task(part, field)
+        for part in parts
+        if part.get("type") in THINKING_PARTS
+        for field in ("text", "thinking")
+    ]
+    return "\n\n".join(filter(None, texts))
 
 
 def _task(row: Fields, field: str) -> str:
@@ -138,9 +168,13 @@ def _task(row: Fields, field: str) -> str:
 
 
 def _answer(row: Fields, field: str) -> str:
-    """Read a response; leading blanks on its first line are kept, since they may indent code."""
     value = row.get(field)
-    return clean(value).lstrip("\r\n").rstrip() if isinstance(value, str) else ""
+    return _trimmed(clean(value)) if isinstance(value, str) else ""
+
+
+def _trimmed(answer: str) -> str:
+    """Remove blank lines around it; blanks on its first line may indent code."""
+    return answer.lstrip("\r\n").rstrip()
 
 
 FORMATS: dict[str, Callable[[Fields], SeedPair]] = {

@@ -99,7 +99,7 @@ class Seeds:
         yield task
         if pair.answer:
             self._counts["answers"] += 1
-            yield Response.to(task, pair.answer, made=None)
+            yield Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
 
     def _format_of(self, raw: SourceRow) -> str:
         """Narrow the file's possible formats to those that fit this row too; return the first."""

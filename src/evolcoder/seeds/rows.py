@@ -64,7 +64,8 @@ def row_of(value: object) -> Row:
             heuristic=_text(value.get("heuristic")),
             language=_text(value.get("language")),
         )
-    return Row(task, Response.to(task, pair.answer, made=None), None)
+    response = Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
+    return Row(task, response, None)
 
 
 def _text(value: object) -> str | None:

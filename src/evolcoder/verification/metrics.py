@@ -138,7 +138,7 @@ async def count_constraints(judge: Role, task: Task, *, seed: int) -> int | None
     completion = await judge.ask(messages, seed=seed_for(seed, "constraints", task.id))
     answer = completion.text.strip()
     match = re.fullmatch(rf"\W*{word}\W+(\d{{1,3}})\W*", answer, re.IGNORECASE)
-    if match is None:
+    if match is None or completion.broke_off:
         return None
     number = int(match[1])
     return number if number <= len(words(task.instruction)) / WORDS_PER_CONSTRAINT else None

@@ -1,7 +1,8 @@
 """Measures how hard a task is for a model: the share of samples that pass the validated checks.
 
 Samples are independent draws with distinct seeds. All of them count, also empty and truncated ones,
-so the share is an unbiased estimate of pass@1; its interval is Wilson's. A model that decodes
+so the share is an unbiased estimate of pass@1; its interval is Wilson's. Where a sample breaks off,
+which is the server's fault, nothing is measured. A model that decodes
 greedily is sampled once, since repeats would narrow the interval without new information. Without
 validated checks nothing is measured and no request is sent.
 The checks may be incomplete: complete checks would give the same rate or a lower one.
@@ -76,10 +77,18 @@ async def measure_pass_rate(
     async def sample(number: int) -> bool:
         messages = (Message("user", task.instruction),)
         completion = await model.ask(messages, seed=seed_for(seed, "difficulty", task.id, number))
+        if completion.broke_off:
+            broken.append(completion.finish)
+            return False
         return await passes(completion.text, checks)
 
+    broken: list[str] = []
     async with asyncio.TaskGroup() as group:
         samples = [group.create_task(sample(number)) for number in range(n)]
+    if broken:
+        words = ", ".join(sorted(set(broken)))
+        why = f"{len(broken)} of {n} samples are incomplete: the finish reason is {words}"
+        return PassRate(NOT_MEASURED, model.identity, n, 0, None, 0.0, 1.0, why)
     n_passed = sum(one.result() for one in samples)
     interval = wilson(n_passed, n)
     return PassRate(

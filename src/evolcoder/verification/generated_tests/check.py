@@ -103,6 +103,8 @@ class GeneratedTestsCheck:
         material, detail = await self._generate(task, subject)
         if not material.checks:
             why = "no check could be parsed from the generated tests"
+            if broken := detail.get("incomplete"):
+                why += f"; answers were incomplete, with the finish reason {broken}"
             return make_verdict(response, GeneratedTestsFinding.NO_TESTS, why, detail)
         table = await self._run_all(material)
         detail |= agreement_detail(table, material)
@@ -130,7 +132,8 @@ class GeneratedTestsCheck:
             if refusals and asked and all(isinstance(one, EngineError) for one in asked):
                 raise next(one for one in asked if isinstance(one, EngineError))
         answered = [one if isinstance(one, Completion) else None for one in completions]
-        texts = [clean(one.text) if one else "" for one in answered]
+        texts = [clean(one.text) if one and not one.broke_off else "" for one in answered]
+        broken = sorted({one.finish for one in answered if one and one.broke_off})
         others = [find_compatible(text, subject) for text in texts[:n_answers]]
         sets = [parse_checks(text, subject.entry_point) for text in texts[n_answers:]]
         detail: dict[str, JSON] = {
@@ -142,6 +145,8 @@ class GeneratedTestsCheck:
         }
         if refusals:
             detail["refusal"] = one_line(str(refusals[0]), REFUSAL_CHARS)
+        if broken:
+            detail["incomplete"] = ", ".join(broken)
         usable = [(one, text) for one, text in zip(others, texts, strict=False) if one]
         return GeneratedMaterial.of(subject, usable, sets), detail
 

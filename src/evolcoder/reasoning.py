@@ -1,0 +1,493 @@
+r"""Splits a model's text into thinking and answer, in every notation that models use.
+
+Notations, in any letter case: paired tags (`<think>`, `<thinking>`, `<thought>`, `<reasoning>`,
+`<seed:think>`, `[THINK]`, `◁think▷`, `<|begin_of_thought|>`, `<|START_THINKING|>`, Gemma's
+`<|channel>thought`), harmony channels with markers (`<|channel|>analysis<|message|>`), and harmony
+channels whose markers a server removed (`analysis...assistantfinal...`). Markers of the answer,
+such as `<|begin_of_solution|>`, are removed.
+
+A text may have several blocks. A block without its closing tag extends to the end; text before a
+closing tag without its opening one is thinking that the prompt opened. A tag in fenced code, inline
+code or a quoted string is text. The indentation of the answer's first line is kept. Time is linear
+in the length. Nothing is judged. No I/O.
+
+>>> split("<think>Use a loop.</think>\n    return x")
+Parts(reasoning='Use a loop.', answer='    return x')
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+NAMES = (
+    "think", "thinking", "thought", "thoughts", "reasoning", "seed:think", "longcat_think",
+    "analysis", "antthinking", "inner_monologue",
+)  # fmt: skip
+"""Names of tags in angle brackets around thinking."""
+WRAPPERS = ("answer", "response", "output", "solution", "final_answer")
+"""Names of tags that may wrap the whole answer after thinking; they are removed."""
+THINKING_FIELDS = (
+    "reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details",
+)  # fmt: skip
+"""Fields of a message with thinking apart: DeepSeek, older vLLM, llama.cpp; Ollama, OpenRouter,
+newer vLLM; others."""
+THINKING_PARTS = frozenset(
+    {"thinking", "reasoning", "thought", "reasoning_text", "reasoning_content", "redacted_thinking"}
+)
+"""Types of the parts of a content that hold thinking."""
+_NAMES = "|".join(NAMES)
+_BAR = "[|｜]"
+"""DeepSeek's special tokens have a full-width bar."""
+_TAG = re.compile(
+    rf"(?P<header><{_BAR}start{_BAR}>[^<\n]{{0,100}}(?:<{_BAR}channel{_BAR}>[^<\n]{{0,200}})?"
+    rf"(?:<{_BAR}constrain{_BAR}>[^<\n]{{0,100}})?<{_BAR}message{_BAR}>"
+    rf"|<{_BAR}channel{_BAR}>[^<\n]{{0,200}}"
+    rf"(?:<{_BAR}constrain{_BAR}>[^<\n]{{0,100}})?<{_BAR}message{_BAR}>"
+    rf"|\A\s*(?:assistant)?(?:analysis|commentary|final)?<{_BAR}message{_BAR}>)"
+    rf"|(?P<end><{_BAR}(?:end|return|call){_BAR}>)"
+    rf"|(?P<stripped>\A\s*(?:assistant)?analysis|assistant(?:analysis|commentary|final))"
+    rf"|<(?P<open>{_NAMES})>|</(?P<close>{_NAMES})>"
+    r"|(?<![\w\])])\[(?P<open_bracket>THINK)\](?!\()|\[/(?P<close_bracket>THINK)\]"
+    r"|◁(?P<open_kimi>think)▷|◁/(?P<close_kimi>think)▷"
+    rf"|<{_BAR}open{_BAR}>(?P<open_k3>think)<{_BAR}sep{_BAR}>"
+    rf"|<{_BAR}close{_BAR}>(?P<close_k3>think)<{_BAR}sep{_BAR}>"
+    rf"|<{_BAR}(?:begin_of|start)_(?P<open_bar>thought|think|thinking){_BAR}>"
+    rf"|<{_BAR}end_(?:of_)?(?P<close_bar>thought|think|thinking){_BAR}>"
+    rf"|<{_BAR}(?P<open_inner>inner)_prefix{_BAR}>|<{_BAR}(?P<close_inner>inner)_suffix{_BAR}>"
+    r"|<\|(?P<open_gemma>channel)>(?:thought|thinking|analysis)?|<(?P<close_gemma>channel)\|>"
+    rf"|(?P<mark><{_BAR}(?:(?:begin|end)_of_solution|(?:start|end)_(?:response|text)){_BAR}>"
+    rf"|<{_BAR}(?:open|close){_BAR}>response<{_BAR}sep{_BAR}>|\[END FINAL RESPONSE\])"
+    r"|(?P<final>\[BEGIN FINAL RESPONSE\])",
+    re.IGNORECASE,
+)
+_MAY_HOLD = tuple(
+    [f"{name}>" for name in NAMES]
+    + ["think]", "think▷", "think<", "channel", "message", "assistantfinal", "_solution", "inner_"]
+    + ["_thought", "_think", "_response|>", "final response]"]
+)
+"""Each tag contains one of these; searching for them first is ten times as fast."""
+_CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
+_DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
+_BLANKS = re.compile(r"[ \t\r]{1,200}")
+_WRAPPED = re.compile(rf"\s*<({'|'.join(WRAPPERS)})>", re.IGNORECASE)
+_CLOSING_QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
+_TRIPLE = ('"""', "'''")
+MIN_FENCE = 3
+"""Least length of a fence."""
+LONGEST_FENCE = 8
+"""Fences are told apart up to this length."""
+_LOOK_BACK = 200
+"""Characters before a tag that are read to see whether it begins its line."""
+
+
+class Parts(NamedTuple):
+    """A text without its notation."""
+
+    reasoning: str
+    """Thinking, blocks separated by an empty line; empty if there is none."""
+    answer: str
+    """The answer; the text unchanged if it holds no thinking."""
+
+
+def split(text: str, *, opened: bool = True) -> Parts:
+    """Split a text into thinking and answer.
+
+    `opened`: whether the prompt may have opened thinking, so that text before a closing tag without
+    its opening one is thinking.
+    """
+    lowered = text.lower()
+    if not any(part in lowered for part in _MAY_HOLD) and not lowered.lstrip().startswith(
+        ("analysis", "assistantanalysis")
+    ):
+        return Parts("", text)
+    return _Splitter(text, opened=opened).split()
+
+
+class _Kind(Enum):
+    """What a tag does."""
+
+    OPEN = auto()
+    """Begins thinking."""
+    CLOSE = auto()
+    """Ends thinking."""
+    FINAL = auto()
+    """Ends thinking and begins the answer."""
+    MARK = auto()
+    """Delimits the answer; removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    kind: _Kind
+    family: str
+    """Notation; a closing tag closes its own notation only."""
+    start: int
+    end: int
+
+
+_HARMONY, _STRIPPED = "harmony", "stripped"
+
+
+def _tags(text: str) -> Iterator[_Tag]:
+    """Find all tags, quoted ones included."""
+    for found in _TAG.finditer(text):
+        if found.lastgroup == "open" and _is_type(found):
+            continue
+        kind, family = _meaning(found)
+        yield _Tag(kind, family, found.start(), found.end())
+
+
+def _is_type(found: re.Match[str]) -> bool:
+    """Whether a tag is the parameter of a type, as in `List<Thought>`."""
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    return found["open"].istitle() and (before.isalnum() or before == "_")
+
+
+def _meaning(found: re.Match[str]) -> tuple[_Kind, str]:
+    group = str(found.lastgroup)
+    if group == "header":
+        return (_Kind.FINAL if _is_final(found[0]) else _Kind.OPEN), _HARMONY
+    if group == "end":
+        return _Kind.CLOSE, _HARMONY
+    if group == "stripped":
+        is_final = found[0].lower().endswith("final")
+        return (_Kind.FINAL if is_final else _Kind.OPEN), _STRIPPED
+    if group == "mark":
+        return _Kind.MARK, group
+    if group == "final":
+        return _Kind.FINAL, group
+    opens = group.startswith("open")
+    family = f"{group.partition('_')[2]} {found[group].lower()}"
+    return (_Kind.OPEN if opens else _Kind.CLOSE), family
+
+
+def _is_final(header: str) -> bool:
+    """Whether a harmony header begins the answer: its channel is `final`, or it names none."""
+    lowered = header.lower()
+    if "start" in lowered and "channel" not in lowered:
+        return "assistant" in lowered
+    found = _CHANNEL.search(lowered)
+    return found is None or (found[1] or found[2]) == "final"
+
+
+class _Splitter:
+    """One pass over the tags of a text."""
+
+    def __init__(self, text: str, *, opened: bool) -> None:
+        self._text = text
+        self._opened = opened
+        self._tags = list(_tags(text))
+        self._quotes = _Quotes(text)
+        self._start = 0
+        """Where the current piece of the answer begins."""
+        self._thoughts: list[str] = []
+        self._pieces: list[str] = []
+        self._nested = 0
+        """Opening tags within thinking, whose closing tags may still follow."""
+        self._without_close: set[str] = set()
+        """Notations without a further closing tag outside quotes."""
+        self._is_text_until: dict[str, int] = defaultdict(int)
+        """Notation -> position before which an opening tag within a line is text."""
+        self._is_harmony = False
+        self._has_final = False
+        last = [tag.end for tag in self._tags if tag.kind is _Kind.FINAL]
+        self._last_final = max(last, default=0)
+
+    def split(self) -> Parts:
+        at = 0
+        while at < len(self._tags):
+            tag = self._tags[at]
+            if tag.start < self._start or self._quotes.cover(tag.start):
+                at += 1
+            else:
+                at = self._take(at, tag)
+        if not self._thoughts and not self._pieces:
+            return Parts("", self._text)
+        answer = without_blank_lines("".join([*self._pieces, self._text[self._start :]]))
+        reasoning = "\n\n".join(filter(None, (thought.strip() for thought in self._thoughts)))
+        return Parts(reasoning, _unwrapped(answer) if self._thoughts else answer)
+
+    def _take(self, at: int, tag: _Tag) -> int:
+        """Process a tag outside of thinking; return the index of the next one."""
+        if tag.kind is _Kind.OPEN:
+            return self._open(at, tag)
+        if self._ends_thinking_of_prompt(at, tag):
+            self._thoughts.append(self._text[self._start : tag.start])
+            self._remove(tag)
+        elif self._delimits_answer(tag):
+            piece = self._text[self._start : tag.start]
+            self._pieces.append("" if _is_role(piece) else piece)
+            self._remove(tag)
+        return at + 1
+
+    def _delimits_answer(self, tag: _Tag) -> bool:
+        """Whether a tag is a marker; `<|end|>` alone also ends the answers of other models."""
+        if tag.kind is _Kind.MARK or (tag.family == _HARMONY and self._is_harmony):
+            return True
+        if tag.kind is not _Kind.FINAL:
+            return False
+        is_first = bool(self._thoughts) and not self._text[self._start : tag.start].strip()
+        return tag.family != _STRIPPED or is_first
+
+    def _remove(self, tag: _Tag) -> None:
+        self._is_harmony = self._is_harmony or tag.family == _HARMONY
+        self._has_final = self._has_final or tag.kind is _Kind.FINAL
+        self._resume(tag.end)
+
+    def _open(self, at: int, tag: _Tag) -> int:
+        end = self._end_of_thinking(at, tag)
+        if end is None:
+            return at + 1
+        self._is_harmony = self._is_harmony or tag.family == _HARMONY
+        piece = self._text[self._start : tag.start]
+        piece = piece.rstrip(" \t") if self._begins_line(tag) else piece
+        self._pieces.append("" if tag.family == _HARMONY and _is_role(piece) else piece)
+        if end == len(self._tags):
+            self._thoughts.append(self._text[tag.end :])
+            self._resume(len(self._text))
+            return end
+        close = self._tags[end]
+        self._thoughts.append(self._text[tag.end : close.start])
+        if close.kind is _Kind.OPEN:
+            self._resume(close.start)
+            return end
+        self._has_final = self._has_final or close.kind is _Kind.FINAL
+        self._resume(close.end)
+        return end + 1
+
+    def _end_of_thinking(self, at: int, tag: _Tag) -> int | None:
+        """Return the index of the tag that ends a block, the number of tags if none does.
+
+        None if the opening tag is text: one within a line needs its closing tag.
+        """
+        begins = self._begins_line(tag)
+        if tag.family == _STRIPPED and not self._is_stripped(tag):
+            return None
+        if not begins and tag.start < self._is_text_until[tag.family]:
+            return None
+        if tag.family not in self._without_close:
+            saved = self._quotes.state()
+            self._quotes.restart(tag.end)
+            found = self._unquoted_close(at, tag, begins=begins)
+            if found is not None:
+                return found
+            self._quotes.restore(saved)
+        if not begins:
+            return None
+        # All closing tags seem quoted, as after a fence in the thinking that was never closed.
+        later = range(at + 1, len(self._tags))
+        return next((n for n in later if _closes(tag, self._tags[n])), len(self._tags))
+
+    def _unquoted_close(self, at: int, tag: _Tag, *, begins: bool) -> int | None:
+        nested = 0
+        for n in range(at + 1, len(self._tags)):
+            other = self._tags[n]
+            if other.start < tag.end or self._quotes.cover(other.start):
+                continue
+            if _closes(tag, other):
+                self._nested += nested
+                return n
+            if other.kind is _Kind.OPEN and other.family == tag.family:
+                if not begins and self._begins_line(other):
+                    self._is_text_until[tag.family] = other.start
+                    return None
+                nested += 1
+        self._without_close.add(tag.family)
+        return None
+
+    def _ends_thinking_of_prompt(self, at: int, tag: _Tag) -> bool:
+        """Whether a tag ends thinking whose opening tag is not in the text."""
+        if not self._opened or tag.kind is _Kind.MARK or self._has_final:
+            return False
+        if tag.family == _STRIPPED:
+            before = self._text[max(0, tag.start - 1) : tag.start]
+            is_plain = self._text[tag.start : tag.end].islower()
+            return is_plain and not (before.isalnum() or before == "_") and not self._thoughts
+        if tag.family == _HARMONY and tag.kind is _Kind.CLOSE:
+            follows = self._tags[at + 1] if at + 1 < len(self._tags) else None
+            return (
+                follows is not None
+                and follows.family == _HARMONY
+                and not self._text[tag.end : follows.start].strip()
+                and not self._thoughts
+            )
+        if tag.kind is _Kind.FINAL:
+            piece = self._text[self._start : tag.start]
+            return bool(piece.strip()) and not _is_role(piece)
+        if self._nested:
+            self._nested -= 1
+            return True
+        return not self._thoughts and not any(piece.strip() for piece in self._pieces)
+
+    def _is_stripped(self, tag: _Tag) -> bool:
+        """Whether `analysis` is the name of a channel: `assistantfinal` or a capital follows it."""
+        if tag.start > 0 and not self._has_final and self._text[: tag.start].strip():
+            return False
+        word = self._text[tag.start : tag.end].strip()
+        follows = self._text[tag.end : tag.end + 1]
+        return tag.end < self._last_final or (word.islower() and follows.isupper())
+
+    def _begins_line(self, tag: _Tag) -> bool:
+        return begins_line(self._text, tag.start, self._start)
+
+    def _resume(self, at: int) -> None:
+        self._start = at
+        self._quotes.restart(at)
+
+
+def begins_line(text: str, at: int, start: int) -> bool:
+    """Whether only blanks stand before a position on its line, or after `start`."""
+    low = max(at - _LOOK_BACK, start)
+    before = text[low:at].rstrip(" \t\r")
+    return before.endswith("\n") or (not before and low == start)
+
+
+def _closes(tag: _Tag, other: _Tag) -> bool:
+    if other.kind is _Kind.FINAL and other.family == "final":
+        return True
+    if tag.family != other.family:
+        return False
+    return other.kind is not _Kind.OPEN or tag.family == _HARMONY
+
+
+def _is_role(text: str) -> bool:
+    return text.strip().lower() == "assistant"
+
+
+def without_blank_lines(text: str) -> str:
+    """Remove blank lines at the beginning, but not the indentation of the first line."""
+    n_blank = len(text) - len(text.lstrip())
+    return "" if n_blank == len(text) else text[text.rfind("\n", 0, n_blank) + 1 :]
+
+
+def _unwrapped(answer: str) -> str:
+    """Remove a tag around the whole answer."""
+    opening = _WRAPPED.match(answer)
+    if opening is None:
+        return answer
+    inner, closing = answer[opening.end() :], f"</{opening[1].lower()}>"
+    body = inner.rstrip()
+    if not body.lower().endswith(closing):
+        return answer
+    return without_blank_lines(body[: -len(closing)]).rstrip()
+
+
+class _Quotes:
+    """Tells whether positions are in fenced code, inline code or quoted strings.
+
+    Reads delimiters forward from where it was restarted; positions must not decrease in between.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found = list(_DELIMITER.finditer(text))
+        self._line_ends = [newline.start() for newline in re.finditer("\n", text)]
+        self._places: dict[str, list[int]] = defaultdict(list)
+        """Delimiter -> indices in `_found` where it may close a part; `"```"` and `"~~~"` with the
+        least length of a fence that closes there, at most LONGEST_FENCE."""
+        self._ticks: list[int] = []
+        """Positions of back quotes."""
+        for n, found in enumerate(self._found):
+            self._add_place(n, found)
+        self.restart(0)
+
+    def restart(self, at: int) -> None:
+        """Begin at a position, outside of all quotes."""
+        self._from = at
+        self._until = at
+        self._next = bisect_left(self._found, at, key=re.Match.start)
+
+    def state(self) -> tuple[int, int, int]:
+        """Return the state, for `restore`."""
+        return self._from, self._until, self._next
+
+    def restore(self, state: tuple[int, int, int]) -> None:
+        """Return to a state."""
+        self._from, self._until, self._next = state
+
+    def cover(self, at: int) -> bool:
+        """Whether a position is quoted."""
+        while at >= self._until and self._next < len(self._found):
+            opening = self._found[self._next]
+            if opening.start() >= at:
+                break
+            closing = self._closing(opening)
+            if closing is None:
+                self._next += 1
+            elif closing == len(self._found):
+                self._until, self._next = len(self._text) + 1, closing
+            else:
+                self._until, self._next = self._found[closing].end(), closing + 1
+        return at < self._until
+
+    def _add_place(self, n: int, found: re.Match[str]) -> None:
+        quote = found[0]
+        if quote[0] == "`":
+            self._ticks.append(found.start())
+        if quote[0] in "`~" and len(quote) >= MIN_FENCE and self._closes_fence(found):
+            for length in range(MIN_FENCE, min(len(quote), LONGEST_FENCE) + 1):
+                self._places[f"{quote[0]} {length}"].append(n)
+        if quote != "'" or self._may_close(found):
+            self._places[quote].append(n)
+
+    def _closing(self, opening: re.Match[str]) -> int | None:
+        """Return the index of the delimiter that closes a part, beyond all if the text ends first.
+
+        None if the delimiter opens nothing.
+        """
+        quote = opening[0]
+        if self._opens_fence(opening):
+            length = min(len(quote), LONGEST_FENCE)
+            return self._next_place(f"{quote[0]} {length}", len(self._text), len(self._found))
+        if quote in _TRIPLE:
+            return self._next_place(quote, len(self._text), None)
+        wanted = quote if quote[0] == "`" else _CLOSING_QUOTES.get(quote)
+        if wanted is None or (quote == "'" and not self._may_open(opening)):
+            return None
+        return self._next_place(wanted, self._line_end(opening.start()), None)
+
+    def _next_place(self, wanted: str, before: int, otherwise: int | None) -> int | None:
+        places = self._places[wanted]
+        place = bisect_right(places, self._next)
+        if place == len(places) or self._found[places[place]].start() > before:
+            return otherwise
+        return places[place]
+
+    def _opens_fence(self, found: re.Match[str]) -> bool:
+        quote = found[0]
+        if quote[0] not in "`~" or len(quote) < MIN_FENCE:
+            return False
+        if not begins_line(self._text, found.start(), self._from):
+            return False
+        # Back quotes later on the line: this is inline code.
+        later = bisect_right(self._ticks, found.start())
+        end = self._line_end(found.start())
+        return quote[0] == "~" or later == len(self._ticks) or self._ticks[later] > end
+
+    def _closes_fence(self, found: re.Match[str]) -> bool:
+        """Whether only blanks stand before a fence, and only blanks or a tag after it."""
+        rest = _BLANKS.match(self._text, found.end())
+        end = rest.end() if rest else found.end()
+        ends_line = self._text[end : end + 1] in {"", "\n"}
+        return begins_line(self._text, found.start(), 0) and (
+            ends_line or _TAG.match(self._text, end) is not None
+        )
+
+    def _line_end(self, at: int) -> int:
+        place = bisect_left(self._line_ends, at)
+        return self._line_ends[place] if place < len(self._line_ends) else len(self._text)
+
+    def _may_open(self, quote: re.Match[str]) -> bool:
+        """Whether a single quote may open: an apostrophe follows a letter."""
+        before = self._text[max(0, quote.start() - 1) : quote.start()]
+        after = self._text[quote.end() : quote.end() + 1]
+        return not before.isalnum() and not after.isspace()
+
+    def _may_close(self, quote: re.Match[str]) -> bool:
+        before = self._text[max(0, quote.start() - 1) : quote.start()]
+        after = self._text[quote.end() : quote.end() + 1]
+        return not before.isspace() and not after.isalnum()
