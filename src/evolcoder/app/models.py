@@ -141,7 +141,7 @@ class ModelFactory:
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        judged = EvidenceEngine(metered)
+        judged = EvidenceEngine(metered, has_answered=self._budget.spent.tokens > 0)
         engine = self._wrapped.setdefault(id(opened), CachedEngine(judged, self._cache))
         return Role(engine, opened.model, sampling, system)
 
