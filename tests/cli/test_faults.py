@@ -191,6 +191,18 @@ def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, mended):
     assert n_kept(tmp_path) == 1 + mended
 
 
+def test_many_rejected_rows_that_are_asked_again_do_not_block_the_run(start, tmp_path):
+    """Nothing else is left to accept, and the run had answers before."""
+    no = {"error": {"message": "too long"}}
+    case = Case(rule(r"number 3\."), rule(CONTROL), rule(body=no, code=400))
+    run = start(case, n=30)
+    for _ in range(2):
+        code, _, err = run("--retry-rejected")
+        assert code == 0, err
+        assert [drop[1] for drop in drops_of(tmp_path)] == ["rejected"] * 29
+    assert n_kept(tmp_path) == 1
+
+
 def test_another_key_or_server_is_asked_again_without_a_flag(start, tmp_path, monkeypatch):
     """The model is the same and its server is not."""
     first = Case(rule("BLOCKED", {"error": {"message": "odd"}}, 400), rule())

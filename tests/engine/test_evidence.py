@@ -23,9 +23,10 @@ def ask(prompt="hello", *, model="toy", max_tokens=50):
     return Request(model, messages, Sampling(1.0, 0.9, max_tokens), 7)
 
 
-def engine_for(server, **traffic):
+def engine_for(server, *, has_answered=False, **traffic):
     traffic = TrafficConfig(**{"max_tries": 3, "max_retry_s": 60, **traffic})
-    return EvidenceEngine(OpenAIEngine(server.base_url, api_key="sk-1", traffic=traffic))
+    inner = OpenAIEngine(server.base_url, api_key="sk-1", traffic=traffic)
+    return EvidenceEngine(inner, has_answered=has_answered)
 
 
 def says(code, body, **headers):
@@ -232,6 +233,43 @@ async def test_many_rejected_alike_are_the_set_ups_even_if_a_short_request_is_ac
             asked = (fault_of(engine, ask(str(n))) for n in range(MANY_ALIKE))
             assert {fault for fault, _ in await asyncio.gather(*asked)} == {expected}
             await engine.aclose()
+
+
+@pytest.mark.parametrize(("words", "has_answered"), [("flagged", False), ("too long", True)])
+async def test_many_rows_that_are_asked_again_do_not_block_a_run(words, has_answered):
+    """A resumed run may have only such rows left; moderation names the row by itself."""
+
+    def answer(prompt):
+        return prompt if prompt == CONTROL else status(400, words)
+
+    async with Loopback(answer=answer) as server:
+        engine = engine_for(server, has_answered=has_answered)
+        asked = (fault_of(engine, ask(str(n))) for n in range(2 * MANY_ALIKE))
+        assert {fault for fault, _ in await asyncio.gather(*asked)} == {ROW}
+        await engine.aclose()
+
+
+async def test_one_row_in_ten_that_is_rejected_costs_no_other_and_few_control_requests():
+    """Among many at once, another accepted request is evidence enough."""
+
+    def answer(prompt):
+        return status(400, "no") if prompt.isdecimal() and int(prompt) % 10 == 0 else prompt
+
+    async with Loopback(answer=answer, latency_s=1) as server:
+        engine = engine_for(server, concurrency=32)
+        slots = asyncio.Semaphore(40)
+
+        async def one(n):
+            async with slots:
+                try:
+                    return (await engine.complete(ask(str(n)))).text
+                except EngineError as error:
+                    return error.fault
+
+        found = await asyncio.gather(*(one(n) for n in range(400)))
+        await engine.aclose()
+    assert found == [ROW if n % 10 == 0 else str(n) for n in range(400)]
+    assert server.prompts().count(CONTROL) <= 1
 
 
 async def test_a_key_that_expires_in_mid_run_stops_it():

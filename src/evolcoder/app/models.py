@@ -250,7 +250,8 @@ class ModelFactory:
             metered = MeteredEngine(inner, self._budget, self._prices, booked_as=batch_name)
         else:
             metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        judged = EvidenceEngine(metered, asks_control=not is_batched)
+        has_answered = self._budget.spent.tokens > 0
+        judged = EvidenceEngine(metered, has_answered=has_answered, asks_control=not is_batched)
         cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
         engine = CheckedEngine(cached, self._checks)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)

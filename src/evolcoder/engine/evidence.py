@@ -42,7 +42,7 @@ class _Evidence:
     n_accepted: int = 0
     """Accepted requests, the control requests included."""
     answered: bool = False
-    """Whether a request other than the control was accepted."""
+    """Whether a request other than the control was accepted, in an earlier process too."""
     n_unchecked: int = 0
     """Rejections since the last accepted request."""
     in_flight: int = 0
@@ -79,26 +79,36 @@ class _Evidence:
     @property
     def all_alike(self) -> bool:
         """Whether nothing but the control was accepted, and many were rejected with equal words."""
+        if self.answered or len(self.waiting) < MANY_ALIKE:
+            return False
         words = {_VARYING.sub("0", f"{error.message}{error.got}") for error in self.waiting}
-        return not self.answered and len(self.waiting) >= MANY_ALIKE and len(words) == 1
+        return len(words) == 1 and all(one.hint is not Fault.REQUEST for one in self.waiting)
 
 
 class EvidenceEngine:
-    """Raises the errors of an engine with the fault that the evidence shows."""
+    """Raises the errors of an engine with the fault that the evidence shows.
 
-    def __init__(self, inner: Engine, *, asks_control: bool = True) -> None:
-        """Without `asks_control`, for batches that take hours, only the user's requests count."""
-        self._asks_control = asks_control
+    `has_answered`: an earlier process got answers, so that many rejections alike are not taken as
+    those of a set-up that never worked. Without `asks_control`, for batches that take hours, only
+    the user's requests count.
+    """
+
+    def __init__(
+        self, inner: Engine, *, has_answered: bool = False, asks_control: bool = True
+    ) -> None:
         self.identity = inner.identity
-        self._inner = inner
         self.key_identity = key_identity(inner)
+        self._inner = inner
+        self._has_answered = has_answered
+        self._asks_control = asks_control
         self._evidence: dict[tuple[str, Sampling, bool, str], _Evidence] = {}
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request; raises an EngineError whose `fault` is known, or ModelError."""
         extras = f"{request.extra_body}{request.headers}"
         key = (request.model, request.sampling, request.is_raw, extras)
-        evidence = self._evidence.setdefault(key, _Evidence())
+        if (evidence := self._evidence.get(key)) is None:
+            evidence = self._evidence[key] = _Evidence(answered=self._has_answered)
         evidence.in_flight += 1
         try:
             completion = await self._inner.complete(request)
