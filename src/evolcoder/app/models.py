@@ -226,14 +226,14 @@ class ModelFactory:
         stack.callback(self._cache.close)
         self._budget = budget
         self._prices = prices
-        self._checks = AnswerChecks(print_note)
+        self.checks = AnswerChecks(print_note)
         self._wrapped: dict[int, Engine] = {}
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
         metered = MeteredEngine(opened.engine, self._budget, self._prices)
         cached = CachedEngine(metered, self._cache)
-        checked = CheckedEngine(cached, self._checks)
+        checked = CheckedEngine(cached, self.checks)
         engine = self._wrapped.setdefault(id(opened.engine), checked)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
 
