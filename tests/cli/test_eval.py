@@ -18,7 +18,7 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
-from loopback import Loopback, in_thread
+from loopback import Loopback, completion, in_thread
 
 PUBLISHED = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"
 
@@ -306,6 +306,29 @@ def test_what_was_generated_is_graded_without_asking_for_the_rest(
         assert len(server.calls) == n_asked == 7
         code, found, _ = result(capsys, *common, "--n", 2, "--limit", 5)
         assert (code, found["n_samples"], len(server.calls)) == (0, 10, 10)
+
+
+def test_an_evaluation_moves_and_names_the_model_that_answered(capsys, tmp_path, shared):
+    """Another port is the same evaluation; another model that answers is a warning, and counted."""
+
+    def reply(body, text):
+        return {**completion(body, "    pass"), "model": "tiny-fallback"}
+
+    common = ["--bench", "humaneval", "--data-dir", shared, "--out", tmp_path / "e", "--no-grade"]
+    extras = ["--set", "evolver.extra_body={reasoning_effort: low}"]
+    asked = []
+    for limit in (2, 3):
+        with in_thread(Loopback(reply=reply)) as server:
+            model = ["--model", f"{server.base_url}#toy", "--limit", limit]
+            code, _, err = evaluate(capsys, *common, *model, *extras)
+            assert (code, err.count("'tiny-fallback' answered in place of 'toy'")) == (0, 1), err
+            asked += [call.body["reasoning_effort"] for call in server.calls]
+            code, _, err = evaluate(capsys, *common, *model)
+            assert code == 2
+            assert "other values of extra_body" in err
+    assert asked == ["low"] * 3
+    with EvalStore.read(tmp_path / "e") as store:
+        assert store.answered() == {"tiny-fallback": 3}
 
 
 def test_a_benchmark_is_checked_before_there_is_a_model(capsys, tmp_path, shared, monkeypatch):

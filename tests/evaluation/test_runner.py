@@ -292,3 +292,12 @@ def test_cancelling_ends_it_at_once(sandbox, controls, tmp_path):
         )
         sandbox.runner.run(story(one))
     assert evaluate(sandbox, controls, tmp_path / "f", engine=Counted()).scores[0].value == 1.0
+
+
+def test_the_models_that_answered_are_counted_over_all_sessions(tmp_path):
+    """A server may answer with another model on another day."""
+    for found in ({"m": 2}, {"m": 1, "fallback": 4}, {}):
+        with EvalStore.create(tmp_path / "e", SETTINGS) as store:
+            store.add_answered(found)
+    with EvalStore.read(tmp_path / "e") as store:
+        assert store.answered() == {"m": 3, "fallback": 4}

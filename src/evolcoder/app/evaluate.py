@@ -531,9 +531,9 @@ def _sample_generator(
     prices = models.find_prices(plan.config, [opened])
     budget = models.open_budget(plan.config, store, prices)
     stack.callback(models.note_exceeded, budget)
-    role = models.ModelFactory(plan.config, budget, prices, stack).role(
-        opened, plan.sampling, args.system
-    )
+    factory = models.ModelFactory(plan.config, budget, prices, stack)
+    stack.callback(lambda: store.add_answered(factory.checks.answered))
+    role = factory.role(opened, plan.sampling, args.system)
     return SampleGenerator(role, plan.template, args.seed)
 
 

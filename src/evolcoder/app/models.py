@@ -240,7 +240,7 @@ class ModelFactory:
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)
         self._budget = budget
         self._prices = prices
-        self._checks = AnswerChecks(print_note)
+        self.checks = AnswerChecks(print_note)
         self._cached: dict[int, CachedEngine] = {}
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
@@ -253,7 +253,7 @@ class ModelFactory:
         has_answered = self._budget.spent.tokens > 0
         judged = EvidenceEngine(metered, has_answered=has_answered, asks_control=not is_batched)
         cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
-        engine = CheckedEngine(cached, self._checks)
+        engine = CheckedEngine(cached, self.checks)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
 
     async def _drain(

@@ -158,6 +158,7 @@ def _show_results(
             "results": [result.as_plain() for result in results],
             "paid": store.calls_by_model(),
             "possibly_billed": store.possible_calls_by_model(),
+            "answered": store.answered(),
         }
         output.print_json(plain, indent=1)
         return
@@ -168,6 +169,8 @@ def _show_results(
     print()
     for line in show.billing_lines(store):
         print(line)
+    for name, n in store.answered().items():
+        print(f"answered by {name}: {n}")
     for path in paths:
         print(f"wrote   {path}")
 

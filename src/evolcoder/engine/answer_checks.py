@@ -7,6 +7,7 @@ tokens than the text needs. Neither is an error: some gateways rename models, an
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
@@ -27,12 +28,16 @@ class AnswerChecks:
 
     def __init__(self, note: Callable[[str], None]) -> None:
         """`note` is called with each message, which is one line."""
+        self.answered: Counter[str] = Counter()
+        """Answers by the name of the model that answered, as far as servers say it."""
         self._note = note
         self._noted: set[tuple[str, str]] = set()
 
     def check(self, identity: str, request: Request, completion: Completion) -> None:
         """Note what is wrong with an answer, unless it was noted for this model."""
         model = request.model
+        if completion.model:
+            self.answered[completion.model] += 1
         if not same_model(model, completion.model) and self._is_first("model", model):
             self._note(
                 f"warning: {completion.model!r} answered in place of {model!r} at {identity}; "

@@ -10,10 +10,13 @@ database are validated when they are read.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from pydantic import NonNegativeInt
 
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
@@ -22,6 +25,8 @@ from evolcoder.storage.workdir import BILLING_TABLES, FolderFacts, Workdir, pars
 from evolcoder.text import without_address, without_logins
 
 DB_NAME = "eval.db"
+ANSWERED = "answered"
+"""Meta key of the number of answers by the model that answered."""
 MIGRATIONS: Sequence[str] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -59,6 +64,12 @@ class StoredRequest(FolderFacts):
     """The stored settings of an evaluation that generates its samples."""
 
     model: str
+
+
+class AnsweredFacts(FolderFacts):
+    """The fact under ANSWERED: a number by name."""
+
+    __pydantic_extra__: dict[str, NonNegativeInt]
 
 
 class VerdictFacts(FolderFacts):
@@ -127,6 +138,15 @@ class EvalStore(Workdir):
             "DELETE FROM failures WHERE bench=? AND problem=? AND number=?",
             (bench, v.problem, v.number),
         )
+
+    def add_answered(self, found: Mapping[str, int]) -> None:
+        """Add a session's number of answers by the model that answered."""
+        self.set_meta(ANSWERED, dict(Counter(self.answered()) + Counter(found)))
+
+    def answered(self) -> dict[str, int]:
+        """Return the number of answers by the model that answered, as servers say its name."""
+        found: dict[str, int] = self.meta(ANSWERED, AnsweredFacts) or {}
+        return found
 
     def add_failure(self, bench: str, problem: str, number: int, what: str) -> None:
         """Queue a failure of the sandbox or of a model server, which is not a verdict."""
