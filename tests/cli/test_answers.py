@@ -92,3 +92,28 @@ def test_thinking_in_a_file_is_not_run_and_not_exported(capsys, tmp_path, notati
     (found,) = json.loads((out / "export/alpaca/data.json").read_text())
     assert (found["output"], found["runs"]) == (answer, "passed")
     assert "SystemExit" not in "".join(p.read_text() for p in (out / "export").rglob("*.json*"))
+
+
+def test_a_row_of_thinking_alone_is_dropped_as_such(capsys, tmp_path):
+    """By name and length, wherever it stands in the file; the user is told of thinking."""
+    answer = "```python\nx = 1\n```"
+    outputs = [
+        "<think>Let me see.",
+        f"[THINK]a[/THINK]{answer}",
+        "",
+        answer,
+        "<think>Well.</think>",
+    ]
+    data = tmp_path / "data.jsonl"
+    rows = [{"instruction": f"Task {n}", "output": text} for n, text in enumerate(outputs)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    assert main(["verify", str(data), "--out", str(out)]) == 0
+    assert "3 responses hold thinking" in capsys.readouterr().err
+    with closing(sqlite3.connect(out / "run.db")) as db:
+        drops = db.execute("SELECT ordinal, reason, detail FROM drops ORDER BY ordinal").fetchall()
+    assert drops == [
+        (0, "only_thought", "the row has only thought: 11 characters, and no response"),
+        (2, "empty", "the row has no response"),
+        (4, "only_thought", "the row has only thought: 5 characters, and no response"),
+    ]

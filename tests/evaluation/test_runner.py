@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from evolcoder.app.evaluate import broken_off_notes
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.prompts import CHAT
 from evolcoder.engine.base import Role, Sampling
@@ -13,6 +14,7 @@ from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, 
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation, SampleGenerator
 from evolcoder.evaluation.store import EvalStore
+from finishing import Finishing
 from small_bench import ADD, DOUBLE, LAST, fenced, right, small_bench
 
 SETTINGS = {"model": "scripted"}
@@ -250,6 +252,27 @@ def test_equal_programs_are_run_once_and_all_have_verdicts(sandbox, controls, tm
     result = evaluate(sandbox, controls, tmp_path / "f", engine=Counted(), n=10, box=box)
     assert result.scores == ()
     assert evaluate(sandbox, controls, tmp_path / "f", n=10).scores[0].value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("word", "requests", "notes"),
+    [
+        ("abort", 9, ["3 samples are incomplete (finish reason: abort 3)"]),
+        ("content_filter", 9, ["3 samples are incomplete (finish reason: content_filter 3)"]),
+        ("length", 3, []),
+        ("end_turn", 3, []),
+    ],
+)
+def test_a_sample_that_breaks_off_is_kept_and_noted(
+    sandbox, controls, tmp_path, word, requests, notes
+):
+    """After three requests, with its finish reason; a truncated one after one."""
+    counted = Counted()
+    evaluate(sandbox, controls, tmp_path / "e", engine=Finishing(counted, word), grade=False)
+    assert counted.asked.total() == len(counted.asked) == requests
+    with EvalStore.read(tmp_path / "e") as store:
+        assert store.finishes("small") == {word: 3}
+        assert broken_off_notes(store, small_bench()) == notes
 
 
 def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):

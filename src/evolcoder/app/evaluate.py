@@ -418,7 +418,7 @@ async def run_plan(
             )
             notes = [
                 *(sample_file.notes if sample_file else ()),
-                *_broken_off_notes(store, bench),
+                *broken_off_notes(store, bench),
                 *benchmark_requirements.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
@@ -427,7 +427,7 @@ async def run_plan(
         return results, limit
 
 
-def _broken_off_notes(store: EvalStore, bench: Bench) -> list[str]:
+def broken_off_notes(store: EvalStore, bench: Bench) -> list[str]:
     """Say how many samples broke off; they are graded as they came."""
     found = {word: n for word, n in store.finishes(bench.name).items() if word and broke_off(word)}
     if not found:

@@ -193,3 +193,4 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) 
         raise
     store.set_meta(SEEDS_META, asdict(seeds.report()))
     store.db.flush()
+    verify.note_thoughts(seeds)

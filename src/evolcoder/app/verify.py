@@ -25,7 +25,7 @@ from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
 from evolcoder.records import Check
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.seeds.read import read_seeds
+from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import atomic, pending
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
@@ -238,7 +238,9 @@ async def verify_rows(
         languages = resolve_languages(store, config, handle)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds)
-            store.add_seeds(drop_unanswered(seeds), unverified=True)
+            records = drop_unanswered(seeds, seeds.thought_chars)
+            store.add_seeds(records, unverified=True)
+            note_thoughts(seeds)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
         if retry_rejected:
@@ -258,6 +260,15 @@ async def verify_rows(
             store.add_event("budget", str(reached))
             return reached
         return None
+
+
+def note_thoughts(seeds: Seeds) -> None:
+    """Say how many responses of a data set hold thinking."""
+    if seeds.n_thoughts:
+        print_note(
+            f"{seeds.n_thoughts} responses hold thinking, which is kept apart: it is neither run "
+            f"nor exported"
+        )
 
 
 async def _open_models(

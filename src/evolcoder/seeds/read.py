@@ -11,7 +11,7 @@ duplicates. Memory does not grow with the number of rows. Quality is not judged.
 
 import hashlib
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ class Seeds:
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._fields = ""
+        self._only_thought: deque[tuple[str, int]] = deque(maxlen=2)
 
     def __iter__(self) -> Iterator[Task | Response | Drop]:
         with closing(_SeenTexts()) as seen:
@@ -82,6 +83,18 @@ class Seeds:
             tuple(sorted(self._dropped.items())),
         )
 
+    @property
+    def n_thoughts(self) -> int:
+        """Responses so far whose thinking was split off."""
+        return self._counts["thoughts"]
+
+    def thought_chars(self, task: str) -> int:
+        """Return the characters of a task's thinking, if it is all of its response; else 0.
+
+        Known for the last two tasks.
+        """
+        return dict(self._only_thought).get(task, 0)
+
     def _records(
         self, ordinal: int, raw: SourceRow, seen: "_SeenTexts"
     ) -> Iterator[Task | Response | Drop]:
@@ -96,6 +109,10 @@ class Seeds:
             return
         self._counts["tasks"] += 1
         task = Task.seed(pair.instruction, ordinal=ordinal, language=_language(pair))
+        if pair.thoughts:
+            self._counts["thoughts"] += 1
+            if not pair.answer:
+                self._only_thought.append((task.id, len(pair.thoughts)))
         yield task
         if pair.answer:
             self._counts["answers"] += 1

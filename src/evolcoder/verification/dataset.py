@@ -9,7 +9,7 @@ Rows and verdicts do not depend on the concurrency.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
@@ -63,19 +63,27 @@ class RowVerifier:
                 self.progress.drops[drop.reason] += 1
 
 
-def drop_unanswered(records: Iterable[Task | Response | Drop]) -> Iterator[Task | Response | Drop]:
-    """Yield the records, with a drop after every task that no response follows."""
+def drop_unanswered(
+    records: Iterable[Task | Response | Drop], thought_chars: Callable[[str], int] = lambda _: 0
+) -> Iterator[Task | Response | Drop]:
+    """Yield the records, with a drop after every task that no response follows.
+
+    `thought_chars`: task id -> characters of thinking that came in place of the response.
+    """
     last: Task | None = None
     for record in records:
         if last is not None and not isinstance(record, Response):
-            yield _unanswered_drop(last)
+            yield _unanswered_drop(last, thought_chars(last.id))
         last = record if isinstance(record, Task) else None
         yield record
     if last is not None:
-        yield _unanswered_drop(last)
+        yield _unanswered_drop(last, thought_chars(last.id))
 
 
-def _unanswered_drop(task: Task) -> Drop:
+def _unanswered_drop(task: Task, n_thought: int) -> Drop:
     seen = task.instruction[:SEEN_CHARS]
+    reason = Reason.ONLY_THOUGHT if n_thought else Reason.EMPTY
     detail = "the row has no response"
-    return Drop(Stage.RESPOND, Reason.EMPTY, task.id, 0, task.ordinal, None, seen, detail, None)
+    if n_thought:
+        detail = f"the row has only thought: {n_thought} characters, and no response"
+    return Drop(Stage.RESPOND, reason, task.id, 0, task.ordinal, None, seen, detail, None)
