@@ -120,7 +120,7 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         usage.cached,
         usage.cache_writes,
         usage.reasoning,
-        clean(_model_name(data)),
+        _model_name(data),
     )
 
 
@@ -174,9 +174,9 @@ def _text(value: object) -> str:
 
 
 def _model_name(data: dict[str, Any]) -> str:
-    """Return the name of the model that answered, or an empty string."""
+    """Return the name of the model that answered on one line, or an empty string."""
     name = data.get("model") or data.get("modelVersion")
-    return name[:MAX_MODEL_CHARS] if isinstance(name, str) else ""
+    return one_line(clean(name), MAX_MODEL_CHARS) if isinstance(name, str) else ""
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:
