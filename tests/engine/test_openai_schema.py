@@ -84,6 +84,24 @@ def test_no_content_is_an_empty_answer(message):
     assert read(message).text == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"model": "toy-2026-11-01"}, "toy-2026-11-01"),
+        ({"modelVersion": "gemini-2.5-flash"}, "gemini-2.5-flash"),
+        ({}, ""),
+        ({"model": None}, ""),
+        ({"model": ["toy"]}, ""),
+        ({"model": " a\nb\x00\ud800 "}, "a b\ufffd\ufffd"),
+        ({"model": "x" * 10_000}, "x" * 299 + "…"),
+    ],
+)
+def test_the_model_that_answered_is_read(given, name):
+    """On one line, of bounded length; a server that does not say it gives an empty name."""
+    body = json.dumps({"choices": [{"message": {"content": "a"}}], **given}).encode()
+    assert openai_schema.parse_completion(body, REQUEST).model == name
+
+
 def test_a_refusal_is_an_answer():
     """OpenAI puts it in a separate field next to empty content; refusals are detected later."""
     assert read({"content": None, "refusal": "I cannot."}).text == "I cannot."

@@ -138,7 +138,7 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         cached_tokens=usage.cached,
         cache_write_tokens=usage.cache_writes,
         reasoning_tokens=usage.reasoning,
-        model=clean(_model_name(data)),
+        model=_model_name(data),
     )
 
 
@@ -267,9 +267,9 @@ def _finish(value: object) -> str | None:
 
 
 def _model_name(data: dict[str, Any]) -> str:
-    """Return the name of the model that answered, or an empty string."""
+    """Return the name of the model that answered on one line, or an empty string."""
     name = data.get("model") or data.get("modelVersion")
-    return name[:MAX_MODEL_CHARS] if isinstance(name, str) else ""
+    return one_line(clean(name), MAX_MODEL_CHARS) if isinstance(name, str) else ""
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:
