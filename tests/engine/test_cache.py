@@ -166,7 +166,8 @@ async def test_draining_is_bounded(cache, grace_s):
     inner.go.clear()
     engine = CachedEngine(inner, cache)
     caller = asyncio.create_task(engine.complete(ASK))
-    await asyncio.sleep(0)
+    while not inner.asked:
+        await asyncio.sleep(0)
     await engine.drain(grace_s)
     assert (engine.n_in_flight, caller.cancelling()) == (0, 0)
     with pytest.raises(asyncio.CancelledError):
