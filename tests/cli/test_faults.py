@@ -72,7 +72,6 @@ def start(tmp_path, capsys):
                     verb, *map(str, source), "--model", f"{server.base_url}#{model}", *more,
                     "--out", str(tmp_path / "o"), "--cache", str(tmp_path / "o.db"),
                     *(("--rounds", "0") if verb == "run" else ()),
-                    "--set", "traffic.max_tries=8",
                 ]
             )  # fmt: skip
             return (code, *capsys.readouterr())
@@ -357,3 +356,31 @@ def test_a_server_that_is_down_stops_the_run_and_loses_nothing(start, tmp_path):
     case.rules = [rule()]
     assert run()[0] == 0
     assert n_kept(tmp_path) == 5
+
+
+def evaluate(run, shared, *more):
+    common = ("--bench", "humaneval", "--data-dir", shared, "--limit", 4, "--no-grade")
+    return run(*more, verb="eval", source=common)
+
+
+def test_an_evaluation_stops_at_a_set_up_and_names_a_rejected_sample(start, shared):
+    """The other samples are generated; the next run asks only what is missing."""
+    no = {"error": {"message": "odd one"}}
+    case = Case(rule(body=no, code=400))
+    run = start(case)
+    code, _, err = evaluate(run, shared)
+    assert code == 1
+    assert "run the same command again" in err
+    case.rules = [rule("has_close_elements", no, 400), rule()]
+    case.asked.clear()
+    code, out, err = evaluate(run, shared)
+    assert code == 0
+    assert "3 samples" in out
+    assert "1 samples were not generated, such as" in err
+    assert "odd one" in err
+    case.rules = [rule()]
+    case.asked.clear()
+    code, out, err = evaluate(run, shared)
+    assert (code, len(case.asked)) == (0, 1)
+    assert "4 samples" in out
+    assert "not generated" not in err

@@ -7,6 +7,7 @@ evaluation; samples that have a verdict are neither generated nor graded again.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
+from evolcoder.text import visible
 
 MAX_CHANGED_NAMED = 12
 """Changed problems named on the terminal; the JSON names all."""
@@ -137,6 +139,10 @@ def _print_generated(
     """Print the number of generated samples."""
     with EvalStore.read(plan.folder) as store:
         counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
+        for failures in filter(None, (store.failures(bench.name) for bench in plan.benches)):
+            problem, what = failures[0]
+            note = f"{len(failures)} samples were not generated, such as {problem}: {what}"
+            print(f"evolcoder: {visible(note)}", file=sys.stderr)
     if args.json:
         output.print_json({"folder": str(plan.folder), "samples": counts}, indent=1)
     else:

@@ -121,8 +121,9 @@ class EvalStore(Workdir):
         return cls.open_to_write(folder, lambda store: store.adopt(settings))
 
     def add_sample(self, bench: str, sample: Sample, finish: str) -> None:
-        """Queue one sample; it is durable within about 20 ms."""
+        """Queue one sample and the deletion of its failure; it is durable within about 20 ms."""
         self.db.write(*_sample_row(bench, sample, finish))
+        self._forget_failure(bench, sample.problem, sample.index)
 
     def add_samples(self, bench: str, samples: Iterable[Sample]) -> None:
         """Write many samples in one transaction."""
@@ -134,10 +135,11 @@ class EvalStore(Workdir):
         facts = json.dumps(v.facts)
         values = (bench, v.problem, v.number, v.passed, v.base_passed, v.found, facts)
         self.db.write("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-        self.db.write(
-            "DELETE FROM failures WHERE bench=? AND problem=? AND number=?",
-            (bench, v.problem, v.number),
-        )
+        self._forget_failure(bench, v.problem, v.number)
+
+    def _forget_failure(self, bench: str, problem: str, number: int) -> None:
+        query = "DELETE FROM failures WHERE bench=? AND problem=? AND number=?"
+        self.db.write(query, (bench, problem, number))
 
     def add_answered(self, found: Mapping[str, int]) -> None:
         """Add a session's number of answers by the model that answered."""
