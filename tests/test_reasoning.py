@@ -68,6 +68,16 @@ def test_several_blocks(notation):
     assert split(f"{start}{end}{FENCED}") == Parts("", FENCED)
 
 
+@pytest.mark.parametrize("notation", PAIRS)
+def test_a_program_that_was_thought_over_is_a_draft(notation):
+    """It belongs to the thinking if another program follows, and only then."""
+    start, end = PAIRS[notation]
+    text = f"{start}a{end}\n```\nx = 1\n```\n{start}No.{end}\n{FENCED}"
+    assert split(text) == Parts("a\n\n```\nx = 1\n```\n\nNo.", FENCED)
+    assert split(f"{FENCED}\n{start}Right?{end}\nDone.").answer == f"{FENCED}\n\nDone."
+    assert split(f"{FENCED}\n{start}\n{end}\n{FENCED}").answer.count("def f") == 2
+
+
 QUOTED = {
     "fence": "Use it:\n```xml\n{start}a{end}\n```\nDone.",
     "tilde fence": "~~~\n{start}\n~~~",

@@ -6,10 +6,11 @@ Notations, in any letter case: paired tags (`<think>`, `<thinking>`, `<thought>`
 channels whose markers a server removed (`analysis...assistantfinal...`). Markers of the answer,
 such as `<|begin_of_solution|>`, are removed.
 
-A text may have several blocks. A block without its closing tag extends to the end; text before a
-closing tag without its opening one is thinking that the prompt opened. A tag in fenced code, inline
-code or a quoted string is text. The indentation of the answer's first line is kept. Time is linear
-in the length. Nothing is judged. No I/O.
+A text may have several blocks; a fenced program between two of them, with another one after the
+last, is a draft and belongs to the thinking. A block without its closing tag extends to the end;
+text before a closing tag without its opening one is thinking that the prompt opened. A tag in
+fenced code, inline code or a quoted string is text. The indentation of the answer's first line is
+kept. Time is linear in the length. Nothing is judged. No I/O.
 
 >>> split("<think>Use a loop.</think>\n    return x")
 Parts(reasoning='Use a loop.', answer='    return x')
@@ -72,6 +73,7 @@ _MAY_HOLD = tuple(
 """Each tag contains one of these; searching for them first is ten times as fast."""
 _CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
 _DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
+_FENCED = re.compile(r"^[ \t]{0,20}(?:`{3}|~{3})", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t\r]{1,200}")
 _WRAPPED = re.compile(rf"\s*<({'|'.join(WRAPPERS)})>", re.IGNORECASE)
 _CLOSING_QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
@@ -185,6 +187,8 @@ class _Splitter:
         self._start = 0
         """Where the current piece of the answer begins."""
         self._thoughts: list[str] = []
+        self._n_pieces_before: list[int] = []
+        """For each thought, the number of pieces before it."""
         self._pieces: list[str] = []
         self._nested = 0
         """Opening tags within thinking, whose closing tags may still follow."""
@@ -207,16 +211,35 @@ class _Splitter:
                 at = self._take(at, tag)
         if not self._thoughts and not self._pieces:
             return Parts("", self._text)
-        answer = without_blank_lines("".join([*self._pieces, self._text[self._start :]]))
-        reasoning = "\n\n".join(filter(None, (thought.strip() for thought in self._thoughts)))
+        pieces = [*self._pieces, self._text[self._start :]]
+        thoughts, pieces = self._without_drafts(pieces)
+        answer = without_blank_lines("".join(pieces))
+        reasoning = "\n\n".join(filter(None, (thought.strip() for thought in thoughts)))
         return Parts(reasoning, _unwrapped(answer) if self._thoughts else answer)
+
+    def _without_drafts(self, pieces: list[str]) -> tuple[list[str], list[str]]:
+        """Return thoughts and pieces; a program before thinking is part of it if one follows."""
+        pairs = list(zip(self._thoughts, self._n_pieces_before, strict=True))
+        n_before = max((n for thought, n in pairs if thought.strip()), default=0)
+        before, after = pieces[:n_before], pieces[n_before:]
+        if not (_FENCED.search("".join(before)) and _FENCED.search("".join(after))):
+            return self._thoughts, pieces
+        thoughts, done = [], 0
+        for thought, n in pairs:
+            thoughts += [*pieces[done:n], thought]
+            done = n
+        return [*thoughts, *pieces[done:n_before]], after
+
+    def _think(self, thought: str) -> None:
+        self._thoughts.append(thought)
+        self._n_pieces_before.append(len(self._pieces))
 
     def _take(self, at: int, tag: _Tag) -> int:
         """Process a tag outside of thinking; return the index of the next one."""
         if tag.kind is _Kind.OPEN:
             return self._open(at, tag)
         if self._ends_thinking_of_prompt(at, tag):
-            self._thoughts.append(self._text[self._start : tag.start])
+            self._think(self._text[self._start : tag.start])
             self._remove(tag)
         elif self._delimits_answer(tag):
             piece = self._text[self._start : tag.start]
@@ -247,11 +270,11 @@ class _Splitter:
         piece = piece.rstrip(" \t") if self._begins_line(tag) else piece
         self._pieces.append("" if tag.family == _HARMONY and _is_role(piece) else piece)
         if end == len(self._tags):
-            self._thoughts.append(self._text[tag.end :])
+            self._think(self._text[tag.end :])
             self._resume(len(self._text))
             return end
         close = self._tags[end]
-        self._thoughts.append(self._text[tag.end : close.start])
+        self._think(self._text[tag.end : close.start])
         if close.kind is _Kind.OPEN:
             self._resume(close.start)
             return end

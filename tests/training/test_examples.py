@@ -6,6 +6,7 @@ import toy_model
 from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
+from evolcoder.seeds.rows import PlacedRow, row_of
 from evolcoder.training.examples import tokenize, tokenize_all
 from toy_model import placed
 
@@ -128,3 +129,18 @@ def test_an_end_that_the_tokenizer_gives_no_role_is_an_end(tmp_path):
     example = tokenize(LESSON, CHAT, tokenizer)
     assert example.answer[-1] == end
     assert tokenizer.decode(example.answer[:-1]) == LESSON.row.response.text
+
+
+def test_thinking_is_not_learnt_and_counted(tokenizer):
+    """An answer of thinking alone is a bad row of its own kind."""
+    texts = ["<think>hm</think>\n    y", "<think>hm", "y"]
+    rows = [
+        PlacedRow(f"a {n}", row_of({"instruction": "x", "output": text}))
+        for n, text in enumerate(texts)
+    ]
+    read = tokenize_all(rows, WIZARDCODER, tokenizer, max_length=120, drop=True)
+    assert [tokenizer.decode(row.answer[:-1]) for row in read.examples] == ["    y", "y"]
+    assert read.n_thoughts == 1
+    assert [(bad.why, bad.detail) for bad in read.bad] == [
+        ("only thought", "2 characters, and no answer")
+    ]

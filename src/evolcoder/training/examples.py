@@ -44,7 +44,7 @@ class BadRow:
     place: str
     """Location of the row."""
     why: str
-    """The reason: `no task`, `empty answer` or `too long`."""
+    """The reason: `no task`, `empty answer`, `only thought` or `too long`."""
     detail: str
     """The value seen."""
 
@@ -57,6 +57,8 @@ class TokenizedData:
     """Rows that are trained on."""
     bad: tuple[BadRow, ...]
     """Rows that are left out."""
+    n_thoughts: int = 0
+    """Examples whose answer came with thinking, which is not trained on."""
 
     @property
     def n_tokens(self) -> int:
@@ -112,14 +114,16 @@ def tokenize_all(
     """Tokenize all rows; with `drop` bad rows are left out, else they are one TrainError."""
     examples: list[TokenizedRow] = []
     bad: list[BadRow] = []
+    n_thoughts = 0
     for placed in rows:
         row = _checked(placed, template, tokenizer, max_length)
+        n_thoughts += isinstance(row, TokenizedRow) and bool(placed.row.response.reasoning)
         (examples if isinstance(row, TokenizedRow) else bad).append(row)  # type: ignore[arg-type]
     if bad and not drop:
         raise TrainError(_refusal(bad, len(bad) + len(examples), max_length))
     if not examples:
         raise TrainError(f"no row can be trained on: {_counted(bad) or 'the data has no rows'}")
-    return TokenizedData(tuple(examples), tuple(bad))
+    return TokenizedData(tuple(examples), tuple(bad), n_thoughts)
 
 
 def _checked(
@@ -128,6 +132,8 @@ def _checked(
     if not placed.row.task.instruction.strip():
         return BadRow(placed.place, "no task", "no column with a task")
     if not placed.row.response.text.strip():
+        if thought := placed.row.response.reasoning:
+            return BadRow(placed.place, "only thought", f"{len(thought)} characters, and no answer")
         return BadRow(placed.place, "empty answer", "no answer, or only blanks")
     row = tokenize(placed, template, tokenizer)
     if row.n_tokens > max_length:

@@ -319,6 +319,7 @@ def _settings(job: TrainingJob, rows: TokenizedData) -> TrainingSettings:
         ("files", ", ".join(job.data)),
         ("rows", len(rows.examples)),
         ("rows left out", len(rows.bad)),
+        *([("answers without their thinking", rows.n_thoughts)] if rows.n_thoughts else []),
         ("tokens of one epoch", rows.n_tokens),
         ("of these learnt", rows.n_answer_tokens),
     )
