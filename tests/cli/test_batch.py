@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -135,6 +136,32 @@ def test_sigkill_at_every_instant_asks_nothing_twice(tmp_path, server, seeds, fl
     with RunStore.read(tmp_path / "cut") as store:
         ((n_booked, *_),) = store.calls_by_model().values()
     assert n_booked == whole.total(), "what was paid for is booked once"
+
+
+@pytest.mark.e2e
+def test_sigkill_at_random_instants_asks_nothing_twice(tmp_path, server, seeds, flavour):
+    """Also between storing, booking and caching a result."""
+    finish(start(server, flavour, seeds, tmp_path / "whole"))
+    whole = server.answered.copy()
+    server.answered.clear()
+    rng = random.Random(11)
+    n_killed = 0
+    for _ in range(12):
+        process = start(server, flavour, seeds, tmp_path / "cut")
+        n_requests = server.n_requests.total()
+        while server.n_requests.total() == n_requests and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 1.0))
+        process.kill()
+        process.communicate()
+        n_killed += process.returncode == -signal.SIGKILL
+    finish(start(server, flavour, seeds, tmp_path / "cut"))
+    assert n_killed >= 4
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+    assert server.answered == whole
+    with RunStore.read(tmp_path / "cut") as store:
+        ((n_booked, *_),) = store.calls_by_model().values()
+    assert whole.total() <= n_booked <= whole.total() + 30 * n_killed
 
 
 def test_ctrl_c_says_that_the_batch_goes_on_and_the_same_command_picks_it_up(
