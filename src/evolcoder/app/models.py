@@ -8,34 +8,22 @@ The only place that chooses an `Engine` implementation for a model spec.
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app.progress import Download, print_note
+from evolcoder.app import batches
+from evolcoder.app.progress import Download
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.batch import BatchEngine
-from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
-from evolcoder.engine.batch_ledger import BatchLedger
-from evolcoder.engine.batch_openai import OpenAIBatches
-from evolcoder.engine.batch_service import BatchHttp, BatchService
-from evolcoder.engine.budget import (
-    FREE,
-    Budget,
-    DeadlineEngine,
-    MeteredEngine,
-    Spending,
-    batch_name,
-    batch_price,
-    price_of,
-    usd,
-)
+from evolcoder.engine.batch_budget import batch_name, batch_price, booked_in_batches
+from evolcoder.engine.budget import FREE, Budget, MeteredEngine, Spending, price_of, usd
 from evolcoder.engine.cache import CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import ANTHROPIC, Endpoint, Key, KeyRing
+from evolcoder.engine.endpoint import ANTHROPIC, KeyRing
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -50,8 +38,6 @@ SPEC_FORMS = (
 )
 """Forms of a model spec, for help texts and errors."""
 _UNSUPPORTED = ("vllm:", "hf:")
-MAX_BATCHED = 20_000
-"""Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -146,7 +132,7 @@ class ModelFactory:
     def __init__(
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
-        self._cache = CompletionCache(cache_path(config))
+        self._cache = CompletionCache(batches.cache_path(config))
         stack.callback(self._cache.close)
         self._budget = budget
         self._prices = prices
@@ -154,13 +140,16 @@ class ModelFactory:
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
-        if isinstance(opened.engine, BatchEngine):
-            inner: Engine = DeadlineEngine(opened.engine, self._budget)
-            metered = MeteredEngine(inner, self._budget, self._prices, booked_as=batch_name)
-        else:
-            metered = MeteredEngine(opened.engine, self._budget, self._prices)
+        metered = self._metered(opened.engine)
         engine = self._wrapped.setdefault(id(opened), CachedEngine(metered, self._cache))
         return Role(engine, opened.model, sampling, system)
+
+    def _metered(self, engine: Engine) -> Engine:
+        def metered(inner: Engine) -> Engine:
+            return MeteredEngine(inner, self._budget, self._prices)
+
+        is_batched = isinstance(engine, BatchEngine)
+        return booked_in_batches(engine, self._budget, metered) if is_batched else metered(engine)
 
 
 def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) -> Role:
@@ -181,20 +170,14 @@ def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleMod
 def max_in_flight(config: Config, opened: Models) -> int:
     """Return the limit of records in flight: a quarter more than concurrent requests, plus one.
 
-    With batches, as many as a round has, up to `MAX_BATCHED`.
+    With batches, as many as a round has, up to `batches.MAX_IN_FLIGHT`.
     """
     if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
         target = config.budget.target
-        return MAX_BATCHED if target is None else min(MAX_BATCHED, 2 * target)
+        return batches.MAX_IN_FLIGHT if target is None else min(batches.MAX_IN_FLIGHT, 2 * target)
     local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
     n_requests = config.traffic.slots if local else config.traffic.concurrency
     return n_requests + n_requests // 4 + 1
-
-
-def batch_progress(opened: Iterable[OpenedModels]) -> Callable[[], str]:
-    """Return a function that says which batches are out, or an empty string."""
-    engines = [one.engine for one in opened if isinstance(one.engine, BatchEngine)]
-    return lambda: ", ".join(filter(None, (engine.progress for engine in engines)))
 
 
 async def open_model(spec: str, config: Config) -> OpenedModels:
@@ -213,7 +196,7 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     is_anthropic = spec.startswith(("anthropic:", f"{ANTHROPIC}/"))
     key = ring.key_for(url, is_anthropic=is_anthropic)
     if config.traffic.batch:
-        batched = await _open_batches(url, key, model, config, is_anthropic=is_anthropic)
+        batched = await batches.open_engine(url, key, model, config, is_anthropic=is_anthropic)
         return OpenedModels(batched, model)
     allow_connections(config.traffic.concurrency)
     server = OpenAIEngine(url, api_key=key, traffic=config.traffic)
@@ -223,7 +206,7 @@ async def open_model(spec: str, config: Config) -> OpenedModels:
     except BaseException:
         await server.aclose()
         raise
-    _note_open_batches(config, server.identity, model)
+    batches.note_open(config, server.identity, model)
     return OpenedModels(server, model)
 
 
@@ -239,53 +222,6 @@ def allow_connections(n: int) -> None:
     The shell's soft limit would otherwise cap the requests in flight.
     """
     raise_descriptor_limit(n + OTHER_DESCRIPTORS)
-
-
-async def _open_batches(
-    url: str, key: Key, model: str, config: Config, *, is_anthropic: bool
-) -> BatchEngine:
-    """Open the batch endpoint of a server; its ledger is next to the completion cache."""
-    endpoint = Endpoint.of(url, api_key=key)
-    if is_anthropic:
-        endpoint = anthropic_endpoint(endpoint, key.value)
-    http = BatchHttp(endpoint, config.traffic)
-    service: BatchService = (
-        AnthropicBatches(http, poll_s=config.traffic.batch_poll_s)
-        if is_anthropic
-        else OpenAIBatches(http)
-    )
-    ledger = BatchLedger(_ledger_path(config))
-    engine = BatchEngine(service, ledger, endpoint, model, config.traffic, note=print_note)
-    try:
-        await engine.start()
-    except BaseException:
-        await engine.aclose()
-        raise
-    return engine
-
-
-def _note_open_batches(config: Config, server: str, model: str) -> None:
-    """Print a note if batches of an earlier command are out, whose requests would be paid twice."""
-    path = _ledger_path(config)
-    if not path.exists():
-        return
-    ledger = BatchLedger(path)
-    n_requests = sum(batch.size for batch in ledger.open_batches(server, model))
-    ledger.close()
-    if n_requests:
-        print_note(
-            f"{n_requests} requests to {model} are in batches that are out; with --batch their "
-            f"answers are used, without it they are asked and paid for again"
-        )
-
-
-def _ledger_path(config: Config) -> Path:
-    return cache_path(config).with_suffix(".batches.db")
-
-
-def cache_path(config: Config) -> Path:
-    """Return the path of the completion cache."""
-    return Path(config.cache or registry.cache_file("completions.db"))
 
 
 def _open_file(path: Path, config: Config) -> OpenedModels:

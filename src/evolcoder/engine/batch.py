@@ -383,7 +383,7 @@ class BatchEngine:
         if status == 0:
             words = openai_schema.parse_error(body.encode()).message
             return RequestFault(words or "unanswered", "", RetryClass.SERVER_ERROR)
-        answer = HttpAnswer(status=status, body=body.encode(), retry_after=None, location=None)
+        answer = _answer(status, body)
         if status != 200:
             rejected = self._endpoint.rejected
             return classify_response(answer, model=request.model, rejected=rejected)
@@ -423,6 +423,10 @@ class BatchEngine:
             got=redact(fault.got),
             retryable=fault.retry_class is not RetryClass.REJECTED,
         )
+
+
+def _answer(status: int, body: str) -> HttpAnswer:
+    return HttpAnswer(status=status, body=body.encode(), retry_after=None, location=None)
 
 
 def _unanswered(why: str) -> Result:

@@ -53,18 +53,6 @@ def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | 
     return DEFAULT_PRICES.get(model)
 
 
-def batch_name(model: str) -> str:
-    """Return the name under which requests of a model in batches are booked and priced."""
-    return f"{model} (batch)"
-
-
-def batch_price(price: Price) -> Price:
-    """Return the price of requests in a batch."""
-    factor = price.batch
-    scaled = {name: factor * value for name, value in price if isinstance(value, float)}
-    return price.model_copy(update={**scaled, "batch": 1.0})
-
-
 def usd(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
     """Return the cost of these tokens in US dollars."""
     return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6
@@ -160,36 +148,10 @@ class Budget:
         return f"stopped at {what}, and the next request may cost {need}"
 
 
-class DeadlineEngine:
-    """Stops waiting for an engine that takes hours when the budget's time is over."""
-
-    def __init__(self, inner: Engine, budget: Budget) -> None:
-        self.identity = inner.identity
-        self._inner = inner
-        self._budget = budget
-
-    async def complete(self, request: Request) -> Completion:
-        """Answer one request; raises BudgetReached at the time limit."""
-        return await self._budget.until_deadline(self._inner.complete(request))
-
-    async def aclose(self) -> None:
-        """Close the wrapped engine."""
-        await self._inner.aclose()
-
-
 class MeteredEngine:
     """Charges every request of an engine to a budget."""
 
-    def __init__(
-        self,
-        inner: Engine,
-        budget: Budget,
-        prices: dict[str, Price],
-        *,
-        booked_as: Callable[[str], str] = str,
-    ) -> None:
-        """`booked_as` returns the name under which a model is booked and priced."""
-        self._booked_as = booked_as
+    def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
         self.identity = inner.identity
         self._inner = inner
         self._budget = budget
@@ -197,8 +159,7 @@ class MeteredEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Reserve the worst-case cost, ask, and charge the actual cost."""
-        booked_as = self._booked_as(request.model)
-        price = self._prices.get(booked_as, FREE)
+        price = self._prices.get(request.model, FREE)
         bound = _cost(price, _max_prompt_tokens(request), request.sampling.max_tokens)
         await self._budget.reserve(bound)
         completion = None
@@ -206,7 +167,7 @@ class MeteredEngine:
         try:
             completion = await self._inner.complete(request)
             cost = _cost(price, completion.prompt_tokens, completion.completion_tokens)
-            self._budget.record(booked_as, completion)
+            self._budget.record(request.model, completion)
         finally:
             await self._budget.settle(bound, cost, completion)
         return completion
