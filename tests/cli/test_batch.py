@@ -256,6 +256,18 @@ def test_earlier_immediate_requests_keep_their_price(capsys, monkeypatch, tmp_pa
     assert f"${usd:.4f} spent" in err
 
 
+def test_a_model_of_this_process_has_no_batches(capsys, tmp_path, seeds):
+    """The flag is refused, not ignored."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"rules": [{"match": ".", "answer": "x"}]}))
+    code, _, err = run(
+        capsys, "--seeds", seeds, *FAST, "--model", f"scripted:{script}", "--out", tmp_path / "out"
+    )
+    assert code == 2
+    assert "no model of this run is on a server; leave out --batch" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_server_without_batches_is_one_line(capsys, tmp_path, seeds):
     """Before anything is written."""
     with in_thread(Loopback(answer=toys.answer)) as immediate:

@@ -94,7 +94,10 @@ async def open_models(
     responder = await opened(config.responder.model) if config.responder.model else evolver
     judge = await opened(config.judge.model) if config.judge.model else None
     tester = await opened(config.verify.tester) if config.verify.tester else None
-    return Models(evolver, responder, judge, tester)
+    found = Models(evolver, responder, judge, tester)
+    if config.traffic.batch and not any(isinstance(o.engine, BatchEngine) for o in found.all()):
+        raise ConfigError("traffic.batch: no model of this run is on a server; leave out --batch")
+    return found
 
 
 def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Price]:
