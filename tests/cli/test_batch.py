@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -137,6 +138,32 @@ def test_sigkill_at_every_instant_asks_nothing_twice(tmp_path, server, seeds, fl
     assert n_booked == whole.total(), "what was paid for is booked once"
 
 
+@pytest.mark.e2e
+def test_sigkill_at_random_instants_asks_nothing_twice(tmp_path, server, seeds, flavour):
+    """Also between storing, booking and caching a result."""
+    finish(start(server, flavour, seeds, tmp_path / "whole"))
+    whole = server.answered.copy()
+    server.answered.clear()
+    rng = random.Random(11)
+    n_killed = 0
+    for _ in range(12):
+        process = start(server, flavour, seeds, tmp_path / "cut")
+        n_requests = server.n_requests.total()
+        while server.n_requests.total() == n_requests and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 1.0))
+        process.kill()
+        process.communicate()
+        n_killed += process.returncode == -signal.SIGKILL
+    finish(start(server, flavour, seeds, tmp_path / "cut"))
+    assert n_killed >= 4
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+    assert server.answered == whole
+    with RunStore.read(tmp_path / "cut") as store:
+        ((n_booked, *_),) = store.calls_by_model().values()
+    assert whole.total() <= n_booked <= whole.total() + 30 * n_killed
+
+
 def test_ctrl_c_says_that_the_batch_goes_on_and_the_same_command_picks_it_up(
     tmp_path, server, seeds, flavour
 ):
@@ -227,6 +254,18 @@ def test_earlier_immediate_requests_keep_their_price(capsys, monkeypatch, tmp_pa
     code, _, err = run(capsys, *arguments, *FAST, "--rounds", 2, "--max-usd", usd + 0.001)
     assert code == 3
     assert f"${usd:.4f} spent" in err
+
+
+def test_a_model_of_this_process_has_no_batches(capsys, tmp_path, seeds):
+    """The flag is refused, not ignored."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"rules": [{"match": ".", "answer": "x"}]}))
+    code, _, err = run(
+        capsys, "--seeds", seeds, *FAST, "--model", f"scripted:{script}", "--out", tmp_path / "out"
+    )
+    assert code == 2
+    assert "no model of this run is on a server; leave out --batch" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_server_without_batches_is_one_line(capsys, tmp_path, seeds):

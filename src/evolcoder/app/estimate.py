@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 from evolcoder.config.load import Config
-from evolcoder.engine.prices import batch_price, price_of, usd
+from evolcoder.engine.batch_budget import batch_price
+from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.prompts import build
 from evolcoder.records import Check, Response, Task

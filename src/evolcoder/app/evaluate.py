@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from evolcoder.app import models, provenance
+from evolcoder.app import batches, models, provenance
 from evolcoder.app.progress import show_text
 from evolcoder.bench.base import (
     Bench,
@@ -387,7 +387,7 @@ async def run_plan(
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
-        waits = models.batch_progress([opened] if opened else [])
+        waits = batches.progress([opened.engine] if opened else [])
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.template, plan.sampling)
         generator = _sample_generator(plan, args, store, opened, stack) if opened else None
@@ -540,7 +540,7 @@ def _sample_generator(
 def _in_flight(plan: EvaluationPlan, args: EvaluationOptions, *, has_model: bool) -> int:
     """Return the limit of samples in flight, for the sandbox and the model together."""
     traffic = plan.config.traffic
-    n_requests = models.MAX_BATCHED if traffic.batch else traffic.concurrency
+    n_requests = batches.MAX_IN_FLIGHT if traffic.batch else traffic.concurrency
     return max_in_flight(args) + (n_requests if has_model else 0)
 
 

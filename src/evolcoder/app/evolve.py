@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app import models, provenance, verify
+from evolcoder.app import batches, models, provenance, verify
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config, ModelConfig
@@ -98,7 +98,7 @@ async def _evolve_run(
         )  # fmt: skip
         limit: BudgetReached | None = None
         try:
-            waits = models.batch_progress(opened.all())
+            waits = batches.progress(one.engine for one in opened.all())
             async with show_progress(pipeline.tally, budget, waits):
                 await pipeline.run()
             limit = budget.exceeded()

@@ -10,12 +10,13 @@ import asyncio
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evolcoder.app import batches
 from evolcoder.app.progress import Download, print_line, print_note
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
@@ -23,16 +24,13 @@ from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.batch import BatchEngine
-from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
-from evolcoder.engine.batch_ledger import BatchLedger
-from evolcoder.engine.batch_openai import OpenAIBatches
-from evolcoder.engine.batch_service import BatchHttp, BatchService
-from evolcoder.engine.budget import Budget, DeadlineEngine, MeteredEngine, Spending
+from evolcoder.engine.batch_budget import batch_name, batch_price, booked_in_batches
+from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import ANTHROPIC, Endpoint, Key, KeyRing
+from evolcoder.engine.endpoint import ANTHROPIC, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.prices import FREE, batch_name, batch_price, cost_of, price_of, worst_cost
+from evolcoder.engine.prices import FREE, cost_of, price_of, worst_cost
 from evolcoder.engine.usage import TokenCounts
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
@@ -47,8 +45,6 @@ SPEC_FORMS = (
 )
 """Forms of a model spec, for help texts and errors."""
 _UNSUPPORTED = ("vllm:", "hf:")
-MAX_BATCHED = 20_000
-"""Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -115,7 +111,10 @@ async def open_models(
     tester = None
     if config.verify.tester:
         tester = await opened(config.verify.tester, section_of(config, "tester"))
-    return Models(evolver, responder, judge, tester)
+    found = Models(evolver, responder, judge, tester)
+    if config.traffic.batch and not any(isinstance(o.engine, BatchEngine) for o in found.all()):
+        raise ConfigError("traffic.batch: no model of this run is on a server; leave out --batch")
+    return found
 
 
 def section_of(config: Config, role: str) -> ModelConfig:
@@ -234,7 +233,7 @@ class ModelFactory:
     def __init__(
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
-        self._cache = CompletionCache(cache_path(config))
+        self._cache = CompletionCache(batches.cache_path(config))
         stack.callback(self._cache.close)
         stack.push_async_exit(self._drain)
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)
@@ -245,13 +244,11 @@ class ModelFactory:
 
     def role(self, opened: OpenedModels, sampling: Sampling, system: str) -> Role:
         """Bind a model to sampling parameters and a system message."""
-        if is_batched := isinstance(opened.engine, BatchEngine):
-            inner: Engine = DeadlineEngine(opened.engine, self._budget)
-            metered = MeteredEngine(inner, self._budget, self._prices, booked_as=batch_name)
-        else:
-            metered = MeteredEngine(opened.engine, self._budget, self._prices)
-        has_answered = self._budget.spent.tokens > 0
-        judged = EvidenceEngine(metered, has_answered=has_answered, asks_control=not is_batched)
+        judged = EvidenceEngine(
+            self._metered(opened.engine),
+            has_answered=self._budget.spent.tokens > 0,
+            asks_control=not isinstance(opened.engine, BatchEngine),
+        )
         cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
         engine = CheckedEngine(cached, self.checks)
         return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
@@ -269,6 +266,13 @@ class ModelFactory:
             )
         grace_s = 0.0 if is_interrupted else self._grace_s
         await asyncio.gather(*(engine.drain(grace_s) for engine in engines))
+
+    def _metered(self, engine: Engine) -> Engine:
+        def metered(inner: Engine) -> Engine:
+            return MeteredEngine(inner, self._budget, self._prices)
+
+        is_batched = isinstance(engine, BatchEngine)
+        return booked_in_batches(engine, self._budget, metered) if is_batched else metered(engine)
 
 
 def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) -> Role:
@@ -289,20 +293,14 @@ def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleMod
 def max_in_flight(config: Config, opened: Models) -> int:
     """Return the limit of records in flight: a quarter more than concurrent requests, plus one.
 
-    With batches, as many as a round has, up to `MAX_BATCHED`.
+    With batches, as many as a round has, up to `batches.MAX_IN_FLIGHT`.
     """
     if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
         target = config.budget.target
-        return MAX_BATCHED if target is None else min(MAX_BATCHED, 2 * target)
+        return batches.MAX_IN_FLIGHT if target is None else min(batches.MAX_IN_FLIGHT, 2 * target)
     local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
     n_requests = config.traffic.slots if local else config.traffic.concurrency
     return n_requests + n_requests // 4 + 1
-
-
-def batch_progress(opened: Iterable[OpenedModels]) -> Callable[[], str]:
-    """Return a function that says which batches are out, or an empty string."""
-    engines = [one.engine for one in opened if isinstance(one.engine, BatchEngine)]
-    return lambda: ", ".join(filter(None, (engine.progress for engine in engines)))
 
 
 async def open_model(spec: str, config: Config, section: ModelConfig | None = None) -> OpenedModels:
@@ -332,7 +330,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     key = replace(key, secrets=(*key.secrets, *hidden))
     headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
     if config.traffic.batch:
-        batched = await _open_batches(
+        batched = await batches.open_engine(
             url, key, model, config, is_anthropic=is_anthropic, headers=headers
         )
         return OpenedModels(batched, model)
@@ -344,7 +342,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     except BaseException:
         await server.aclose()
         raise
-    _note_open_batches(config, server.identity, model)
+    batches.note_open(config, server.identity, model)
     return OpenedModels(server, model)
 
 
@@ -360,59 +358,6 @@ def allow_connections(n: int) -> None:
     The shell's soft limit would otherwise cap the requests in flight.
     """
     raise_descriptor_limit(n + OTHER_DESCRIPTORS)
-
-
-async def _open_batches(
-    url: str,
-    key: Key,
-    model: str,
-    config: Config,
-    *,
-    is_anthropic: bool,
-    headers: Mapping[str, str],
-) -> BatchEngine:
-    """Open the batch endpoint of a server; its ledger is next to the completion cache."""
-    endpoint = Endpoint.of(url, api_key=key, extra_headers=headers)
-    if is_anthropic:
-        endpoint = anthropic_endpoint(endpoint, key.value)
-    http = BatchHttp(endpoint, config.traffic)
-    service: BatchService = (
-        AnthropicBatches(http, poll_s=config.traffic.batch_poll_s)
-        if is_anthropic
-        else OpenAIBatches(http)
-    )
-    ledger = BatchLedger(_ledger_path(config))
-    engine = BatchEngine(service, ledger, endpoint, model, config.traffic, note=print_note)
-    try:
-        await engine.start()
-    except BaseException:
-        await engine.aclose()
-        raise
-    return engine
-
-
-def _note_open_batches(config: Config, server: str, model: str) -> None:
-    """Print a note if batches of an earlier command are out, whose requests would be paid twice."""
-    path = _ledger_path(config)
-    if not path.exists():
-        return
-    ledger = BatchLedger(path)
-    n_requests = sum(batch.size for batch in ledger.open_batches(server, model))
-    ledger.close()
-    if n_requests:
-        print_note(
-            f"{n_requests} requests to {model} are in batches that are out; with --batch their "
-            f"answers are used, without it they are asked and paid for again"
-        )
-
-
-def _ledger_path(config: Config) -> Path:
-    return cache_path(config).with_suffix(".batches.db")
-
-
-def cache_path(config: Config) -> Path:
-    """Return the path of the completion cache."""
-    return Path(config.cache or registry.cache_file("completions.db"))
 
 
 def _open_file(path: Path, config: Config) -> OpenedModels:

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from evolcoder.app import models, provenance
+from evolcoder.app import batches, models, provenance
 from evolcoder.app.progress import print_note, show_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
@@ -250,10 +250,10 @@ async def verify_rows(
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
         if config.traffic.batch and verifier_models is not None:
-            in_flight = models.MAX_BATCHED
+            in_flight = batches.MAX_IN_FLIGHT
         rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
-            waits = models.batch_progress(opened.values())
+            waits = batches.progress(one.engine for one in opened.values())
             async with show_text(lambda: _progress_line(rows.progress, waits())):
                 await rows.run()
         except BudgetReached as reached:

@@ -424,7 +424,7 @@ class BatchEngine:
             f"{redact(fault.what)}{tries}",
             asked=f"{self._model} at {self.identity}",
             got=redact(fault.got),
-            retryable=fault.retry_class is not RetryClass.REJECTED,
+            retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
             rejected=fault.retry_class is RetryClass.REJECTED,
             hint=fault.hint,
             advice=redact(fault.advice),

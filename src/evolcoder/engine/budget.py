@@ -138,10 +138,10 @@ class Budget:
         """Release a reservation that is not needed."""
         await self.settle(bound, Spending(), None)
 
-    def record(self, booked_as: str, request: Request, completion: Completion) -> None:
-        """Report a completion to the ledger, under a name of its model."""
+    def record(self, request: Request, completion: Completion) -> None:
+        """Report a completion to the ledger."""
         c, model = counts_of(completion), request.model
-        self._ledger(booked_as, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
+        self._ledger(model, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
         excess = c.received - request.sampling.max_tokens
         self._excess[model] = max(excess, self._excess.get(model, 0))
 
@@ -188,37 +188,10 @@ class Budget:
         return what
 
 
-class DeadlineEngine:
-    """Stops waiting for an engine that takes hours when the budget's time is over."""
-
-    def __init__(self, inner: Engine, budget: Budget) -> None:
-        self.identity = inner.identity
-        self.key_identity = key_identity(inner)
-        self._inner = inner
-        self._budget = budget
-
-    async def complete(self, request: Request) -> Completion:
-        """Answer one request; raises BudgetReached at the time limit."""
-        return await self._budget.until_deadline(self._inner.complete(request))
-
-    async def aclose(self) -> None:
-        """Close the wrapped engine."""
-        await self._inner.aclose()
-
-
 class MeteredEngine:
     """Charges every request of an engine to a budget."""
 
-    def __init__(
-        self,
-        inner: Engine,
-        budget: Budget,
-        prices: dict[str, Price],
-        *,
-        booked_as: Callable[[str], str] = str,
-    ) -> None:
-        """`booked_as` returns the name under which a model is booked and priced."""
-        self._booked_as = booked_as
+    def __init__(self, inner: Engine, budget: Budget, prices: dict[str, Price]) -> None:
         self.identity = inner.identity
         self.key_identity = key_identity(inner)
         self._inner = inner
@@ -227,9 +200,8 @@ class MeteredEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Reserve the worst-case cost, ask, and charge the actual cost."""
-        booked_as = self._booked_as(request.model)
-        price = self._prices.get(booked_as, FREE)
-        reservation = _Reservation(self._budget, booked_as, request, price)
+        price = self._prices.get(request.model, FREE)
+        reservation = _Reservation(self._budget, request, price)
         await reservation.renew()
         completion = None
         cost = Spending()
@@ -238,7 +210,7 @@ class MeteredEngine:
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))
-            self._budget.record(booked_as, request, completion)
+            self._budget.record(request, completion)
         finally:
             await reservation.settle(cost, completion)
         return completion
@@ -251,9 +223,8 @@ class MeteredEngine:
 class _Reservation:
     """The worst-case cost of one try of a request."""
 
-    def __init__(self, budget: Budget, model: str, request: Request, price: Price) -> None:
+    def __init__(self, budget: Budget, request: Request, price: Price) -> None:
         self._budget = budget
-        self._model = model
         self._request = request
         self._price = price
         self._n_sent = max_prompt_tokens(request)
@@ -274,7 +245,9 @@ class _Reservation:
 
     def try_unanswered(self) -> None:
         """Book one try as possibly billed."""
-        self._budget.record_unanswered(self._model, self._n_sent, self._n_received, self._bound)
+        self._budget.record_unanswered(
+            self._request.model, self._n_sent, self._n_received, self._bound
+        )
 
     async def settle(self, cost: Spending, completion: Completion | None) -> None:
         """Release the reservation, if there is one, and add the actual cost."""

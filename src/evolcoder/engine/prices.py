@@ -83,15 +83,3 @@ def price_dates(config: Config) -> str:
         return built_in
     theirs = f"as of {config.prices_as_of}" if config.prices_as_of else "without a date"
     return f"`prices` in the config {theirs}, else {built_in}"
-
-
-def batch_name(model: str) -> str:
-    """Return the name under which requests of a model in batches are booked and priced."""
-    return f"{model} (batch)"
-
-
-def batch_price(price: Price) -> Price:
-    """Return the price of requests in a batch."""
-    factor = price.batch
-    scaled = {name: factor * value for name, value in price if isinstance(value, float)}
-    return price.model_copy(update={**scaled, "batch": 1.0})
