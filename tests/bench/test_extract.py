@@ -202,6 +202,7 @@ HEAD = "def f(x):\n"
     [
         (f"<think>hm</think>\n{BODY}", True, BODY, ("reasoning",)),
         (f"hm</think>{BODY}", True, BODY, ("reasoning",)),
+        (f"<think>\n\n</think>\n\n{BODY}", True, BODY, ()),
         (f"[THINK]hm[/THINK]{HEAD}{BODY}", False, f"{HEAD}{BODY}", ("reasoning",)),
         (f"analysishm.assistantfinal```python\n{HEAD}{BODY}```", False,
          f"{HEAD}    return x", ("reasoning",)),

@@ -191,6 +191,13 @@ def test_thinking_beside_a_response_is_kept_apart(turn):
     assert read({"messages": chat}, "messages") == SeedPair(TASK, ANSWER, "hm")
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_block_of_thinking_is_removed(name):
+    """Models that are told not to think write one."""
+    text = repr(ROWS[name]).replace(repr(ANSWER), repr(f"<think>\n\n</think>\n\n{ANSWER}"))
+    assert read(ast.literal_eval(text), name) == SeedPair(TASK, ANSWER)
+
+
 def test_a_response_of_thinking_alone_is_none():
     """The task has no answer then."""
     pair = read({"instruction": TASK, "output": "<think>hm"}, "output")

@@ -71,11 +71,11 @@ def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bo
     fence around its code is removed.
     """
     reasoning, answer = split(text)
-    if not reasoning or parses(prompt + text if completes else text):
+    if answer == text or parses(prompt + text if completes else text):
         return Extraction(text, ExtractedProgram.WHOLE, ())
     if "```" in answer:
         return python_program(text, names, prompt)
-    return Extraction(answer, ExtractedProgram.WHOLE, ("reasoning",))
+    return Extraction(answer, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
 
 
 def fenced(

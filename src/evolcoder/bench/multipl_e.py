@@ -324,9 +324,11 @@ class MultiplE:
             ends = [end for stop in self.stops if (end := sample.text.find(stop)) >= 0]
             cut = ("continuation",) if ends else ()
             return Extraction(sample.text[: min(ends, default=None)], ExtractedProgram.WHOLE, cut)
-        reasoning, answer = split(sample.text.replace("\r\n", "\n"))
-        if sample.form is not PromptForm.ANSWER and not (reasoning and "```" in answer):
-            text = answer if reasoning else sample.text
+        plain = sample.text.replace("\r\n", "\n")
+        reasoning, answer = split(plain)
+        is_split = answer != plain
+        if sample.form is not PromptForm.ANSWER and not (is_split and "```" in answer):
+            text = answer if is_split else sample.text
             return Extraction(text, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
         name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
         code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))

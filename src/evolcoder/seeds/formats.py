@@ -70,7 +70,7 @@ def read(row: object, format: str) -> SeedPair:
         return SeedPair("", "")
     pair = FORMATS[format](row)
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
-    if not thoughts:
+    if answer == pair.answer:
         return pair
     both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
     return SeedPair(pair.instruction, _trimmed(answer), "\n\n".join(both))
