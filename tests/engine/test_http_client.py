@@ -217,7 +217,7 @@ BROKEN = {
     ),
     "no gzip": (packed(b"fine"), "an incomplete response", True),
     "an unknown packing": (packed(b"fine", b"br"), "an invalid HTTP response", True),
-    "no HTTP": (b"SSH-2.0-surprise\r\n\r\n", "an invalid HTTP response", True),
+    "no HTTP": (b"SSH-2.0-surprise\r\n\r\n", "an invalid HTTP response", False),
     "another protocol": (UPGRADE, "an invalid HTTP response", False),
     "a long header": (
         answer(head=b"X: " + b"y" * 70_000 + b"\r\n"),

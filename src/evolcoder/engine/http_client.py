@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import aiohttp
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import BadStatusLine
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -127,7 +128,9 @@ class HttpClient:
                 content = await _body_of(response, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
             alone = n_answers == self._n_answers
-            reached_no_model = alone and clock() - started < CLOSED_AT_ONCE_S and _is_closed(error)
+            reached_no_model = (
+                alone and clock() - started < CLOSED_AT_ONCE_S and _is_no_answer(error)
+            )
             is_billable = method == "POST" and not reached_no_model
             return self._fault(error, alone=alone, billable=is_billable)
         if status < 200:
@@ -159,8 +162,10 @@ class HttpClient:
         return _request_fault(error, message, alone=alone, billable=billable)
 
 
-def _is_closed(error: Exception) -> bool:
-    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+def _is_no_answer(error: Exception) -> bool:
+    """Whether a connection was closed without an answer, or speaks no HTTP."""
+    closed = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return closed or isinstance(error.__cause__, BadStatusLine)
 
 
 def _tls_context() -> ssl.SSLContext:
