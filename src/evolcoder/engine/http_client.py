@@ -18,7 +18,6 @@ from collections.abc import Mapping
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import BadStatusLine
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -164,8 +163,9 @@ class HttpClient:
 
 def _is_no_answer(error: Exception) -> bool:
     """Whether a connection was closed without an answer, or speaks no HTTP."""
-    closed = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-    return closed or isinstance(error.__cause__, BadStatusLine)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message.lower().startswith("bad status line")
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
 
 
 def _tls_context() -> ssl.SSLContext:
