@@ -289,18 +289,22 @@ async def test_a_file_is_part_of_the_key_and_a_name_is(cache):
     assert [len(inner.asked) for inner in engines] == [1, 1, 2]
 
 
-async def test_completions_stored_under_an_address_are_found_from_there(cache):
+async def test_completions_stored_under_an_address_are_found_from_there(path):
     """Caches of earlier versions stay warm, and what was found then costs nothing elsewhere."""
     old, new = "http://127.0.0.1:8000/v1", "http://127.0.0.1:9000/v1"
-    cache.put(request_key(old, ASK), Completion("old", "", "stop", 3, 4))
+    again = dataclasses.replace(ASK, seed=8)
+    earlier = CompletionCache(path)
+    for request in (ASK, again):
+        earlier.put(request_key(old, request), Completion("old", "", "stop", 3, 4))
+    earlier.close()
+    cache = CompletionCache(path)
     inner = AtAddress(new)
     assert (await CachedEngine(inner, cache).complete(ASK)).text == "answer 1"
-    again = dataclasses.replace(ASK, seed=8)
-    cache.put(request_key(old, again), Completion("old", "", "stop", 3, 4))
     for address in (old, new):
         inner = AtAddress(address)
         assert (await CachedEngine(inner, cache).complete(again)).text == "old"
         assert inner.asked == []
+    cache.close()
 
 
 def test_a_request_without_extras_has_the_key_of_earlier_versions():

@@ -62,6 +62,8 @@ class CompletionCache:
         atomic.make_folder(path.parent, error=ModelError)
         self._db = Database(path, MIGRATIONS, remedy=REMEDY)
         self._recent: dict[str, Completion] = {}
+        self.had_rows = self._db.number("SELECT EXISTS (SELECT 1 FROM completions)") > 0
+        """Whether the file had completions when it was opened, maybe of an earlier version."""
 
     def get(self, key: str) -> Completion | None:
         """Return the cached completion, or None."""
@@ -141,7 +143,9 @@ class CachedEngine:
 
     def _stored_by_address(self, request: Request) -> Completion | None:
         """Return what an earlier version stored for this address; it knew no extras."""
-        if self.key_identity == self.identity or request.extra_body or request.headers:
+        if not self._cache.had_rows or self.key_identity == self.identity:
+            return None
+        if request.extra_body or request.headers:
             return None
         return self._cache.get(request_key(self.identity, request))
 
