@@ -334,6 +334,7 @@ def test_extras_are_part_of_the_key():
 
 async def test_extras_never_take_an_answer_stored_without_them(cache):
     """What an earlier version stored under the address had no extras."""
+    cache.had_rows = True
     inner = AtAddress("http://h/v1")
     cache.put(request_key(inner.identity, ASK), Completion("old", "", "stop", 3, 4))
     for extras in EXTRAS[1:]:
