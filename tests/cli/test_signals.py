@@ -218,6 +218,8 @@ def test_a_coroutine_is_cancelled_or_else_interrupted(monkeypatch, caplog, story
     Nothing is logged of what it leaves, however late that is collected.
     """
     monkeypatch.setattr(signals, "CANCEL_GRACE_S", 0.05)
+    gc.collect()  # what other tests left
+    caplog.clear()
     cleaned = []
 
     async def with_an_end():
