@@ -89,6 +89,20 @@ def first_quick(values, mark=pytest.mark.attacks):
     ]
 
 
+def sampled(values, step):
+    """Parameters of a test, of which all but every `step`th are of `e2e`."""
+    return [
+        each if place % step == 0 else _marked(each, pytest.mark.e2e)
+        for place, each in enumerate(values)
+    ]
+
+
+def _marked(value, mark):
+    if isinstance(value, type(pytest.param())):
+        return pytest.param(*value.values, id=value.id, marks=(*value.marks, mark))
+    return pytest.param(*_each(value), marks=mark)
+
+
 def grouped(values, mark):
     """Parameters of a test that are all of a group."""
     return [pytest.param(*_each(each), marks=mark) for each in values]

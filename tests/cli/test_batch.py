@@ -105,7 +105,8 @@ def finish(process):
     return errors.decode()
 
 
-@pytest.mark.parametrize("n_cycles", [1, pytest.param(3, marks=pytest.mark.e2e)])
+@pytest.mark.e2e
+@pytest.mark.parametrize("n_cycles", [1, 3])
 def test_sigkill_at_every_instant_asks_nothing_twice(tmp_path, server, seeds, flavour, n_cycles):
     """Killed at every instant in turn, and always started again: equal rows, booked once."""
     finish(start(server, flavour, seeds, tmp_path / "whole"))

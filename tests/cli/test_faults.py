@@ -10,6 +10,7 @@ from aiohttp import web
 from evolcoder.cli.main import main
 from evolcoder.engine.evidence import CONTROL
 from evolcoder.storage.run_store import RunStore
+from groups import sampled
 from loopback import Loopback, in_thread
 
 CODE = "```python\ndef f(x):\n    return x\n```"
@@ -114,7 +115,7 @@ FOR_ALL = {
 
 
 @pytest.mark.parametrize("name", FOR_ALL)
-@pytest.mark.parametrize("n", [1, 2, 30])
+@pytest.mark.parametrize("n", sampled([30, 1, 2], 3))
 def test_a_rejection_of_everything_stops_at_once_and_nothing_is_final(start, tmp_path, name, n):
     """Exit 1 with the server's words; the same command on a good server answers all."""
     code, body = FOR_ALL[name]
@@ -156,7 +157,7 @@ ONE_ROW = {
 }
 
 
-@pytest.mark.parametrize("name", ONE_ROW)
+@pytest.mark.parametrize("name", sampled(ONE_ROW, 2))
 def test_one_row_that_the_server_does_not_answer_is_dropped_and_named(start, tmp_path, name):
     """The others are kept, and a second run asks nothing."""
     code, body, reason = ONE_ROW[name]
@@ -236,7 +237,7 @@ FOR_A_MOMENT = {
 }
 
 
-@pytest.mark.parametrize("name", FOR_A_MOMENT)
+@pytest.mark.parametrize("name", sampled(FOR_A_MOMENT, 3))
 def test_a_server_that_fails_for_a_moment_loses_no_row(start, tmp_path, name):
     """All rows are kept after waiting."""
     code, body, headers = FOR_A_MOMENT[name]
