@@ -212,6 +212,9 @@ HOSTILE = {
     "headers": "<|channel|>analysis<|message|>" * N,
     "half headers": "<|start|>a" * N + "<|channel|>" * N,
     "finals": "analysis" + "assistantfinal" * N,
+    "channels within a text": "x " + "assistantanalysis " * N + "assistantfinal",
+    "finals within an answer": "<think>a</think>b " + "assistantfinal " * N,
+    "closings after blanks": " " * N + "x" + "</think>" * N,
     "all notations": "".join(start for start, _ in ALL.values()) * (N // 10),
     "blanks": " " * 10 * N + "<think>a",
     "lines": "\n" * 10 * N + "<think>a",
@@ -225,3 +228,38 @@ def test_the_time_is_linear(name):
     begun = time.process_time()
     split(HOSTILE[name])
     assert time.process_time() - begun < 8
+
+
+PROGRAM = "```python\ndef f(): return 1\n```"
+CSS = (
+    "index.html:\n```html\n<p>x</p>\n```\n<think>Now the CSS.</think>\nstyle.css:\n```css\np{}\n```"
+)
+SHAPES = {
+    # text: what is thought, what is answered
+    f"Draft:\n```python\ndef f(): pass\n\nOk.\n</think>\n\n{PROGRAM}": (
+        "Draft:\n```python\ndef f(): pass\n\nOk.", PROGRAM
+    ),
+    f'We write """ first.\n</think>\n\n{PROGRAM}': ('We write """ first.', PROGRAM),
+    "<think>a</think>\n</think>\n\nHello": ("a", "Hello"),
+    CSS: ("Now the CSS.", CSS.replace("<think>Now the CSS.</think>", "")),
+    "- ```xml\n  <think>a</think>\n  ```\nb": ("", "- ```xml\n  <think>a</think>\n  ```\nb"),
+    "1. ```xml\n<think>a</think>\n```\nb": ("", "1. ```xml\n<think>a</think>\n```\nb"),
+    "analysisResult = compute()\nprint(analysisResult)": (
+        "", "analysisResult = compute()\nprint(analysisResult)"
+    ),
+    "analysisWe need a loop.assistantfinalHere.": ("We need a loop.", "Here."),
+    "<think>x</think><answer>a</answer>\n<answer>b</answer>": (
+        "x", "<answer>a</answer>\n<answer>b</answer>"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_thinking_and_programs_in_uncommon_shapes_are_told_apart(text):
+    """Open fences in thinking, tags in lists, second files, names that begin like a channel."""
+    assert tuple(split(text)) == SHAPES[text]
+
+
+def test_a_closing_tag_that_a_server_left_in_the_answer_is_removed():
+    """Also where the server split the thinking off."""
+    assert split("\n</think>\n\nHello", opened=False).answer == "Hello"

@@ -82,6 +82,11 @@ MIN_FENCE = 3
 """Least length of a fence."""
 LONGEST_FENCE = 8
 """Fences are told apart up to this length."""
+_LANGUAGE = re.compile(r"^[ \t]{0,20}(?:`{3}|~{3})[ \t]*(\w+)", re.MULTILINE)
+_ITEM = re.compile(r"(?:[ \t]{0,20}(?:>|[-*+]|\d{1,9}[.)])(?=[ \t]|$)){1,5}[ \t]{0,20}")
+"""Markers of lists and block quotes before a fence."""
+_SENTENCE = re.compile(r"[A-Z][\w'’]*,? +[A-Za-z]")
+_SPACE = re.compile(r"\s*")
 _LOOK_BACK = 200
 """Characters before a tag that are read to see whether it begins its line."""
 
@@ -186,6 +191,8 @@ class _Splitter:
         self._quotes = _Quotes(text)
         self._start = 0
         """Where the current piece of the answer begins."""
+        self._text_from = self._n_blank = _end_of_space(text, 0)
+        """Where its first character that is no space is; and the same of the whole text."""
         self._thoughts: list[str] = []
         self._n_pieces_before: list[int] = []
         """For each thought, the number of pieces before it."""
@@ -210,12 +217,32 @@ class _Splitter:
             else:
                 at = self._take(at, tag)
         if not self._thoughts and not self._pieces:
-            return Parts("", self._text)
+            return self._split_at_first_close()
         pieces = [*self._pieces, self._text[self._start :]]
         thoughts, pieces = self._without_drafts(pieces)
         answer = without_blank_lines("".join(pieces))
         reasoning = "\n\n".join(filter(None, (thought.strip() for thought in thoughts)))
         return Parts(reasoning, _unwrapped(answer) if self._thoughts else answer)
+
+    def _split_at_first_close(self) -> Parts:
+        """Split where all tags seem quoted, as after a fence in the thinking that stays open.
+
+        The first closing tag ends thinking that the prompt opened if, read from there, every fence
+        and every docstring is closed.
+        """
+        ends = (tag for tag in self._tags if tag.kind in {_Kind.OPEN, _Kind.CLOSE})
+        tag = next(ends, None)
+        if (
+            not self._opened
+            or tag is None
+            or tag.kind is _Kind.OPEN
+            or tag.family == _HARMONY
+            or not self._begins_line(tag)
+            or not self._quotes.are_closed(tag.end)
+        ):
+            return Parts("", self._text)
+        answer = without_blank_lines(self._text[tag.end :])
+        return Parts(self._text[: tag.start].strip(), _unwrapped(answer))
 
     def _without_drafts(self, pieces: list[str]) -> tuple[list[str], list[str]]:
         """Return thoughts and pieces; a program before thinking is part of it if one follows."""
@@ -223,6 +250,9 @@ class _Splitter:
         n_before = max((n for thought, n in pairs if thought.strip()), default=0)
         before, after = pieces[:n_before], pieces[n_before:]
         if not (_FENCED.search("".join(before)) and _FENCED.search("".join(after))):
+            return self._thoughts, pieces
+        written = [set(_LANGUAGE.findall("".join(part).lower())) for part in (before, after)]
+        if written[0] - written[1]:  # the later program is another file, not a new version
             return self._thoughts, pieces
         thoughts, done = [], 0
         for thought, n in pairs:
@@ -238,7 +268,9 @@ class _Splitter:
         """Process a tag outside of thinking; return the index of the next one."""
         if tag.kind is _Kind.OPEN:
             return self._open(at, tag)
-        if self._ends_thinking_of_prompt(at, tag):
+        # With nothing before it, only the tag goes.
+        is_leading = tag.kind is _Kind.CLOSE and tag.start <= self._text_from
+        if (is_leading and tag.family != _HARMONY) or self._ends_thinking_of_prompt(at, tag):
             self._think(self._text[self._start : tag.start])
             self._remove(tag)
         elif self._delimits_answer(tag):
@@ -253,7 +285,7 @@ class _Splitter:
             return True
         if tag.kind is not _Kind.FINAL:
             return False
-        is_first = bool(self._thoughts) and not self._text[self._start : tag.start].strip()
+        is_first = bool(self._thoughts) and tag.start <= self._text_from
         return tag.family != _STRIPPED or is_first
 
     def _remove(self, tag: _Tag) -> None:
@@ -348,18 +380,24 @@ class _Splitter:
 
     def _is_stripped(self, tag: _Tag) -> bool:
         """Whether `analysis` is the name of a channel: `assistantfinal` or a capital follows it."""
-        if tag.start > 0 and not self._has_final and self._text[: tag.start].strip():
+        if tag.start > self._n_blank and not self._has_final:
             return False
         word = self._text[tag.start : tag.end].strip()
-        follows = self._text[tag.end : tag.end + 1]
-        return tag.end < self._last_final or (word.islower() and follows.isupper())
+        begins_sentence = _SENTENCE.match(self._text, tag.end) is not None
+        return tag.end < self._last_final or (word.islower() and begins_sentence)
 
     def _begins_line(self, tag: _Tag) -> bool:
         return begins_line(self._text, tag.start, self._start)
 
     def _resume(self, at: int) -> None:
         self._start = at
+        self._text_from = _end_of_space(self._text, at)
         self._quotes.restart(at)
+
+
+def _end_of_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def begins_line(text: str, at: int, start: int) -> bool:
@@ -394,7 +432,7 @@ def _unwrapped(answer: str) -> str:
         return answer
     inner, closing = answer[opening.end() :], f"</{opening[1].lower()}>"
     body = inner.rstrip()
-    if not body.lower().endswith(closing):
+    if not body.lower().endswith(closing) or answer.lower().count(closing) > 1:
         return answer
     return without_blank_lines(body[: -len(closing)]).rstrip()
 
@@ -447,6 +485,17 @@ class _Quotes:
                 self._until, self._next = self._found[closing].end(), closing + 1
         return at < self._until
 
+    def are_closed(self, at: int) -> bool:
+        """Whether every fence and triple quote after a position is closed; begins there."""
+        self.restart(at)
+        while self._next < len(self._found):
+            opening = self._found[self._next]
+            closing = self._closing(opening)
+            if closing == len(self._found) or (closing is None and opening[0] in _TRIPLE):
+                return False
+            self._next = self._next + 1 if closing is None else closing + 1
+        return True
+
     def _add_place(self, n: int, found: re.Match[str]) -> None:
         quote = found[0]
         if quote[0] == "`":
@@ -484,12 +533,19 @@ class _Quotes:
         quote = found[0]
         if quote[0] not in "`~" or len(quote) < MIN_FENCE:
             return False
-        if not begins_line(self._text, found.start(), self._from):
+        if not self._begins_item(found.start()):
             return False
         # Back quotes later on the line: this is inline code.
         later = bisect_right(self._ticks, found.start())
         end = self._line_end(found.start())
         return quote[0] == "~" or later == len(self._ticks) or self._ticks[later] > end
+
+    def _begins_item(self, at: int) -> bool:
+        """Whether a position begins its line, or an item of a list or a block quote."""
+        if begins_line(self._text, at, self._from):
+            return True
+        low = max(self._text.rfind("\n", max(0, at - _LOOK_BACK), at) + 1, self._from)
+        return at - low <= _LOOK_BACK and _ITEM.fullmatch(self._text, low, at) is not None
 
     def _closes_fence(self, found: re.Match[str]) -> bool:
         """Whether only blanks stand before a fence, and only blanks or a tag after it."""

@@ -159,7 +159,7 @@ _CREDENTIALS = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
 _KEY_LIKE = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
 _SECRET_QUERY = re.compile(rf"""([?&]{_KEY_LIKE}=)[^&#\s"'<>]*""", re.IGNORECASE)
 _SECRET_NAME = re.compile(_KEY_LIKE, re.IGNORECASE)
-_SECRET_HEADER = re.compile("auth|cookie|credential|session", re.IGNORECASE)
+_SECRET_HEADER = re.compile(r"auth|cookie|credential|session|jwt|bearer|\bpat\b", re.IGNORECASE)
 
 
 class WantedOutput(StrEnum):

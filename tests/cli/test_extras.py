@@ -233,3 +233,18 @@ def test_a_version_of_the_interface_is_part_of_the_identity():
         }.items()
     }
     assert of["one"] == of["moved"] != of["newer"]
+
+
+def test_a_secret_header_of_an_evaluation_without_a_model_is_not_stored(
+    capsys, server, monkeypatch, shared
+):
+    """The command line is recorded also where nothing is asked, as in grading only."""
+    Path("samples.jsonl").write_text(json.dumps({"task_id": "HumanEval/0", "completion": "x"}))
+    command = [
+        "eval", "--bench", "humaneval", "--data-dir", str(shared), "--samples", "samples.jsonl",
+        "--out", "out", "--set", f"evolver.extra_headers.api-key={SECRET}", "--no-grade",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["evolcoder", *command])
+    main(command)
+    assert "api-key=" in everything_stored("out")
+    assert SECRET not in "".join(capsys.readouterr()) + everything_stored("out")

@@ -385,3 +385,14 @@ def test_an_evaluation_stops_at_a_set_up_and_names_a_rejected_sample(start, shar
     assert (code, len(case.asked)) == (0, 1)
     assert "4 samples" in out
     assert "not generated" not in err
+
+
+def test_a_set_up_that_never_worked_deletes_nothing_of_the_users(start, tmp_path):
+    """The run's folder holds the cache too: the server's words are shown and all files stay."""
+    code, body = FOR_ALL["parameter-not-taken"]
+    run = start(Case(rule(body=body, code=code)))
+    exit_code, _, err = run("--set", f"cache={tmp_path / 'o' / 'c.db'}")
+    assert exit_code == 1, err
+    assert "max_tokens is too large" in err
+    assert (tmp_path / "o" / "c.db").exists()
+    assert (tmp_path / "o" / "run.db").exists()

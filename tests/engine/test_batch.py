@@ -10,7 +10,7 @@ import pytest
 
 from batch_server import BatchServer, in_loop, wrong
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine.base import RAW, Message, Request, Sampling
+from evolcoder.engine.base import RAW, Completion, Message, Request, Sampling
 from evolcoder.engine.batch import TRIES, BatchEngine
 from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
 from evolcoder.engine.batch_ledger import BatchLedger
@@ -454,3 +454,37 @@ async def test_a_key_in_an_answer_is_masked(tmp_path, flavour):
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("l.db*"))
     assert KEY.encode() not in stored
     assert b"the key is" in stored
+
+
+async def test_half_a_character_in_an_answer_hangs_nothing(tmp_path):
+    """An answer that was cut within an emoji holds a lone surrogate."""
+    server = BatchServer(rewrite=lambda line: line.replace(b"question 3", rb"\ud83d"))
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        answers = await asyncio.wait_for(ask(engine, *PROMPTS), 20)
+    assert texts(answers)[:3] == SAID[:3]
+    assert isinstance(answers[3], Completion)
+
+
+async def test_an_unforeseen_failure_ends_the_requests_of_its_batch(tmp_path, monkeypatch):
+    """As one of the moment: the batch is out, and the same command finds it again."""
+    server = BatchServer()
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        monkeypatch.setattr(engine._service, "results", None)
+        failed = await asyncio.wait_for(ask(engine, *PROMPTS), 20)
+        assert {(type(one), one.retryable) for one in failed} == {(EngineError, True)}
+    async with in_loop(server), opened(server, tmp_path, "openai") as engine:
+        assert texts(await ask(engine, *PROMPTS)) == SAID
+    assert server.sizes == [20]
+
+
+def test_headers_of_the_user_win_over_ours():
+    """A gateway's own login is sent beside Anthropic's key."""
+    extra = {"Authorization": "Bearer gateway", "anthropic-version": "2030-01-01"}
+    given = Endpoint.of("http://127.0.0.1:1/v1", api_key=KEY, extra_headers=extra)
+    headers = {
+        name.lower(): value for name, value in anthropic_endpoint(given, KEY).headers.items()
+    }
+    assert headers["authorization"] == "Bearer gateway"
+    assert headers["anthropic-version"] == "2030-01-01"
+    assert headers["x-api-key"] == KEY
+    assert len(headers) == len(anthropic_endpoint(given, KEY).headers)

@@ -392,3 +392,34 @@ async def test_thinking_that_an_earlier_version_left_in_the_text_is_split(path):
     assert (found.reasoning, found.text, found.finish) == ("hm", "    return x", "stop")
     assert inner.asked == []
     cache.close()
+
+
+async def test_an_answer_that_an_earlier_version_stored_half_is_replaced(path):
+    """It is asked for once, not in every run."""
+    old = "http://127.0.0.1:8000/v1"
+    earlier = CompletionCache(path)
+    for identity in (old, "gguf:1"):
+        half = Completion("half", "", "content_filter", 1, 1)
+        earlier.put(request_key(identity, ASK), half)
+    earlier.close()
+    for inner in (AtAddress(old), Counting("gguf:1")):
+        for _ in range(2):
+            cache = CompletionCache(path)
+            assert (await CachedEngine(inner, cache).complete(ASK)).text == "answer 1"
+            cache.close()
+        assert len(inner.asked) == 1
+
+
+async def test_a_fresh_answer_and_a_cached_one_are_equal(path):
+    """Also of a user's engine, which leaves thinking in the text."""
+
+    class Thinks(Counting):
+        async def complete(self, request):
+            found = await super().complete(request)
+            return dataclasses.replace(found, text="<think>hm</think>yes", reasoning="")
+
+    cache = CompletionCache(path)
+    engine = CachedEngine(Thinks(), cache)
+    answers = [await engine.complete(ASK) for _ in range(2)]
+    assert [(one.text, one.reasoning) for one in answers] == [("yes", "hm")] * 2
+    cache.close()

@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.engine.base import Completion, Message, Request, Sampling
 from evolcoder.engine.evidence import CONTROL, MANY_ALIKE, MAX_UNCHECKED, EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
+from evolcoder.errors import BudgetReached, EngineError, EvolcoderError, Fault, ModelError
 from loopback import Loopback, reset, status
 
 pytestmark = pytest.mark.virtual_time
@@ -404,3 +404,64 @@ async def test_a_cancelled_wait_for_evidence_leaves_the_engine_usable():
         with pytest.raises(EvolcoderError):
             await engine.complete(ask())
         await engine.aclose()
+
+
+class Answering:
+    """An engine that raises or returns what is said of each prompt; the control is as said."""
+
+    identity = "told"
+
+    def __init__(self, told):
+        self.told = told
+
+    async def complete(self, request):
+        outcome = self.told[request.messages[-1].content]
+        await asyncio.sleep(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def aclose(self):
+        pass
+
+
+def rejection(**more):
+    return EngineError("no", asked="toy", retryable=False, **more)
+
+
+@pytest.mark.parametrize(("has_answered", "expected"), [(False, SETUP), (True, ROW)])
+async def test_the_last_rejected_rows_of_a_run_in_batches_do_not_block_it(has_answered, expected):
+    """No control request is sent; that other answers came before is evidence."""
+    inner = Answering({str(n): rejection() for n in range(3)})
+    engine = EvidenceEngine(inner, has_answered=has_answered, asks_control=False)
+    found = await asyncio.gather(*(fault_of(engine, ask(str(n))) for n in range(3)))
+    assert {fault for fault, _ in found} == {expected}
+
+
+async def test_what_befalls_a_batch_is_of_the_moment_for_all_its_rows():
+    """Also if other requests were answered before."""
+    done = Completion("yes", "", "stop", 1, 1)
+    lost = EngineError("no connection", asked="toy", retryable=True, hint=Fault.MOMENT)
+    inner = Answering({"first": done, **{str(n): lost for n in range(3)}})
+    engine = EvidenceEngine(inner, asks_control=False)
+    await engine.complete(ask("first"))
+    found = await asyncio.gather(*(fault_of(engine, ask(str(n))) for n in range(3)))
+    assert {fault for fault, _ in found} == {MOMENT}
+
+
+async def test_a_limit_that_ends_the_others_is_no_fault_of_the_set_up():
+    """A rejected row that waits for evidence ends with the limit."""
+    inner = Answering({"row": rejection(), "late": BudgetReached("stopped after an hour")})
+    engine = EvidenceEngine(inner, asks_control=False)
+    found = await asyncio.gather(
+        engine.complete(ask("row")), engine.complete(ask("late")), return_exceptions=True
+    )
+    assert [type(one) for one in found] == [BudgetReached] * 2
+
+
+async def test_a_control_request_that_fails_in_an_unknown_way_leaves_nobody_waiting():
+    """The run stops as if the server had not answered."""
+    inner = Answering({"row": rejection(), CONTROL: ValueError("what?")})
+    engine = EvidenceEngine(inner)
+    fault, _ = await asyncio.wait_for(fault_of(engine, ask("row")), 30)
+    assert fault is MOMENT

@@ -237,3 +237,33 @@ def test_a_judge_whose_answer_breaks_off_decides_nothing():
     violation, answer = asyncio.run(ask_judge(judge, "a", "b", seed=1))
     assert violation is None
     assert answer.requests == 3
+
+
+def test_a_candidate_that_passed_is_kept_if_a_later_request_is_rejected():
+    """What was paid for is not thrown away."""
+
+    def told(request):
+        if told.n:
+            raise EngineError("flagged", asked="toy", retryable=False)
+        told.n += 1
+        return LITTLE
+
+    told.n = 0
+    made = run(told, evolve={"candidates": 3})
+    assert isinstance(made, Task), made
+
+
+def test_a_rejection_after_a_failed_attempt_keeps_the_servers_words():
+    """The drop lists the attempts, and then what the server said."""
+
+    def told(request):
+        if told.n:
+            raise EngineError("flagged by moderation", asked="toy", retryable=False)
+        told.n += 1
+        return ""
+
+    told.n = 0
+    drop = run(told, evolve={"candidates": 3})
+    assert drop.reason is Reason.REJECTED
+    assert drop.detail.startswith("empty (")
+    assert "flagged by moderation" in drop.detail

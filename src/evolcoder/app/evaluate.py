@@ -389,7 +389,7 @@ async def run_plan(
         opened = await _open_model(plan, args, stack, engines or {})
         waits = batches.progress([opened.engine] if opened else [])
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
-        provenance.record_evaluation(store, plan.template, plan.sampling)
+        provenance.record_evaluation(store, plan.config, plan.template, plan.sampling)
         generator = _sample_generator(plan, args, store, opened, stack) if opened else None
         results, limit = [], None
         for bench in plan.benches:

@@ -115,11 +115,12 @@ async def _evolve_run(
 
 
 def _discard_unused(config: Config, folder: Path) -> None:
-    """Delete a run in which no model answered anything."""
+    """Delete a run in which no model answered anything, unless the folder holds other files."""
     store = RunStore.create(folder, config)
-    n_made = """SELECT (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM tasks WHERE round > 0)
+    n_made = """SELECT (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM possible_calls)
+        + (SELECT COUNT(*) FROM tasks WHERE round > 0)
         + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)"""
-    if store.db.number(n_made):
+    if store.db.number(n_made) or not store.is_alone:
         store.close()
     else:
         store.discard()

@@ -164,7 +164,9 @@ def secret_headers(config: Config) -> list[str]:
         for value in values
         if value != HIDDEN
     ]
-    return list(dict.fromkeys(part for value in known for part in (value.strip(), *value.split())))
+    return list(
+        dict.fromkeys(part for value in known for part in (value.strip(), *value.split()[-1:]))
+    )
 
 
 def _filled(name: str, value: str) -> str:

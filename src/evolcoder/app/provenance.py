@@ -69,8 +69,11 @@ def record(
     store.add_event("start", command())
 
 
-def record_evaluation(store: "EvalStore", template: "Template", sampling: Sampling) -> None:
+def record_evaluation(
+    store: "EvalStore", config: Config, template: "Template", sampling: Sampling
+) -> None:
     """Record a session of an evaluation."""
+    redact.register_secrets(models.secret_headers(config))
     _store(store, {"template": asdict(template), "sampling": asdict(sampling)})
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.model_names import same_model
+from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
 
 MIN_TOKENS = 50
 """Prompts that need fewer tokens are not checked."""
@@ -46,6 +47,7 @@ class AnswerChecks:
         needed = least_tokens(request)
         if (
             needed >= MIN_TOKENS
+            and completion.prompt_tokens != estimate_tokens(count_prompt_characters(request))
             and completion.prompt_tokens < CUT_SHARE * needed
             and self._is_first("cut", model)
         ):

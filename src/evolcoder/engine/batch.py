@@ -28,7 +28,8 @@ from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.http_errors import classify_error_with_status_200, classify_response
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import HttpAnswer
-from evolcoder.errors import EngineError, EvolcoderError, ModelError
+from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
+from evolcoder.safe_repr import error_text
 
 TRIES = 3
 """Batches in which a request is sent before it is given up."""
@@ -120,7 +121,8 @@ class BatchEngine:
                 continue
             outcome = self._read(placed[1], request)
             if isinstance(outcome, Completion):
-                self._ledger.take(key)
+                # The cache does not keep an answer that broke off, and neither does the ledger.
+                (self._ledger.forget if outcome.broke_off else self._ledger.take)(key)
                 self._sent_without.pop(key, None)
                 return outcome
             self._ledger.forget(key)
@@ -196,6 +198,10 @@ class BatchEngine:
                 body = self._service.body(request, unsent)
             except ModelError as error:
                 self._resolve([key], error)
+                continue
+            except (TypeError, ValueError) as error:
+                what = f"the request cannot be written as JSON: {error_text(error)}"
+                self._resolve([key], ModelError(f"{self.identity}: {what}"))
                 continue
             if chunk and (len(chunk) >= self._max_requests or size + len(body) > MAX_BYTES):
                 yield chunk
@@ -287,6 +293,11 @@ class BatchEngine:
             await work()
         except EvolcoderError as error:
             self._resolve(keys, error)
+        except Exception as error:  # noqa: BLE001 - no request may wait for ever
+            what = f"the batch could not be processed: {error_text(error)}"
+            asked = f"a batch at {self.identity}"
+            moment = EngineError(what, asked=asked, retryable=True, hint=Fault.MOMENT)
+            self._resolve(keys, moment)
 
     async def _wait_for_batch(self, batch: Batch, keys: list[str]) -> None:
         """Poll a batch until it is over, and store its results."""
@@ -361,7 +372,7 @@ class BatchEngine:
         if self._n_limited >= MAX_LIMITED:
             raise EngineError(
                 "too much is enqueued at the provider", asked=f"a batch at {self.identity}",
-                got=state.refusal, retryable=True,
+                got=state.refusal, retryable=True, hint=Fault.MOMENT,
             )  # fmt: skip
         self._max_requests = max(1, min(self._max_requests, -(-batch.size // 2)))
         await asyncio.sleep(self._traffic.batch_poll_s)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import orjson
 from yarl import URL
 
 from evolcoder.engine import openai_schema
@@ -65,11 +64,15 @@ _NO_RESPONSE = 0
 
 
 def anthropic_endpoint(endpoint: Endpoint, key: str) -> Endpoint:
-    """Return an endpoint with Anthropic's headers in place of a bearer token."""
+    """Return an endpoint with Anthropic's headers in place of our bearer token.
+
+    Headers that the user gives take precedence.
+    """
+    key = key.strip()
     given = endpoint.headers.items()
-    headers = {name: value for name, value in given if not value.startswith("Bearer ")}
-    headers |= {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
-    return replace(endpoint, headers=headers)
+    theirs = {name: value for name, value in given if not key or value != f"Bearer {key}"}
+    ours = {"Anthropic-Version": VERSION, **({"X-Api-Key": key} if key else {})}
+    return replace(endpoint, headers={**ours, **theirs})
 
 
 class AnthropicBatches:
@@ -112,7 +115,7 @@ class AnthropicBatches:
             **{name: value for name, value in values.items() if name not in unsent},
             **request.extra_body,
         }
-        return orjson.dumps(body)
+        return openai_schema.dumps(body)
 
     async def submit(
         self,
@@ -184,7 +187,7 @@ class AnthropicBatches:
             number = batch.line_of(text(line.get("custom_id")))
             if number is not None:
                 status, body = _result(line.get("result"))
-                encoded = self._http.endpoint.masked(orjson.dumps(body).decode())
+                encoded = self._http.endpoint.masked(openai_schema.dumps(body).decode())
                 found.setdefault(number, (status, encoded))
         return list(found.items())
 

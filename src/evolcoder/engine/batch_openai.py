@@ -5,6 +5,7 @@ carries our tag as metadata. A batch is found again in the list of batches by th
 Answered requests are in its output file and failed ones in its error file, in any order.
 """
 
+import asyncio
 import re
 import secrets
 from typing import Any
@@ -86,8 +87,12 @@ class OpenAIBatches:
                     return id
                 outcome = _unreadable("batch", outcome)
             await self._http.wait(retries, outcome)
-            # The server may have created it although no answer came.
-            if (found := await self._find(batch, file)) is not None:
+            # The server may have created it although no answer came, and may list it late.
+            found = await self._find(batch, file)
+            if found is None and not outcome.overload:
+                await asyncio.sleep(self._http.settle_s)
+                found = await self._find(batch, file)
+            if found is not None:
                 return found
 
     async def find(
@@ -183,7 +188,7 @@ class OpenAIBatches:
             error = line.get("error")
             status = 200 if body and not error else _status_of(error)
             body = body if status == 200 else {"error": error}
-        encoded = body if isinstance(body, str) else orjson.dumps(body).decode()
+        encoded = body if isinstance(body, str) else openai_schema.dumps(body).decode()
         return status, self._http.endpoint.masked(encoded)
 
 

@@ -20,7 +20,7 @@ from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.http_errors import classify_response
 from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState
 from evolcoder.engine.transport import MAX_BYTES, HttpAnswer, Transport
-from evolcoder.errors import EngineError, EvolcoderError, ModelError
+from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
 
 MAX_RESULT_BYTES = 512 << 20
 """Maximum size of a batch's results."""
@@ -102,6 +102,11 @@ class BatchHttp:
         self._traffic = traffic
         self._backoff_s = backoff_s
         self._transport = Transport(endpoint, timeout_s=max(traffic.timeout_s, MIN_TRANSFER_S))
+
+    @property
+    def settle_s(self) -> float:
+        """Seconds after which a server shows what it has stored."""
+        return self._traffic.batch_poll_s
 
     def url(self, *path: str, **query: str) -> URL:
         """Return a URL below the base URL, with the query of the base URL."""
@@ -215,8 +220,9 @@ class BatchHttp:
             what = self.endpoint.redact(fault.what)
             return ModelError(f"{self.endpoint.identity} {what}{f': {got}' if got else ''}")
         return EngineError(
-            fault.what, asked=f"a batch at {self.endpoint.identity}", got=got, retryable=True
-        )
+            fault.what, asked=f"a batch at {self.endpoint.identity}", got=got, retryable=True,
+            hint=Fault.MOMENT,
+        )  # fmt: skip
 
     def _fault(self, answer: HttpAnswer) -> RequestFault:
         fault = classify_response(answer, model="", rejected=self.endpoint.rejected)

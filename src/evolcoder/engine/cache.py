@@ -50,7 +50,7 @@ _COLUMNS = {
 }
 """The columns after `key`, in the order of the fields of a Completion."""
 _COMPLETION = Columns(**_COLUMNS)
-_INSERT = f"INSERT OR IGNORE INTO completions VALUES (?{', ?' * len(_COLUMNS)})"
+_INSERT = f"INSERT OR REPLACE INTO completions VALUES (?{', ?' * len(_COLUMNS)})"
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM completions WHERE key=?"
 REMEDY = "delete it to start a new one; requests made again are paid for again"
 
@@ -116,8 +116,10 @@ class CachedEngine:
         pending = self._in_flight.get(key)
         if pending is None:
             stored = self._cache.get(key)
-            if stored is None and (stored := self._stored_by_address(request)) is not None:
-                self._cache.put(key, stored)
+            if stored is None:
+                stored = self._stored_by_address(request)
+                if stored is not None and not stored.broke_off:
+                    self._cache.put(key, stored)
             if stored is not None and not stored.broke_off:
                 return _split(stored)
             pending = asyncio.create_task(self._ask(key, request))
@@ -150,7 +152,7 @@ class CachedEngine:
         return self._cache.get(request_key(self.identity, request))
 
     async def _ask(self, key: str, request: Request) -> Completion:
-        completion = await self._inner.complete(request)
+        completion = _split(await self._inner.complete(request))
         # One that broke off would do so again from here: the next run asks for it.
         if not completion.broke_off:
             self._cache.put(key, completion)
@@ -164,7 +166,7 @@ class CachedEngine:
 
 
 def _split(stored: Completion) -> Completion:
-    """Split off the thinking that earlier versions stored as part of the text."""
+    """Split off thinking in the text: of a user's engine, or as earlier versions stored it."""
     found = Completion.of(
         stored.text, stored.reasoning, stored.finish,
         sent=stored.prompt_tokens, received=stored.completion_tokens,

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from evolcoder.engine.base import RAW, Completion, Engine, Message, Request, Sampling, key_identity
-from evolcoder.errors import EngineError, EvolcoderError, Fault
+from evolcoder.errors import BudgetReached, EngineError, EvolcoderError, Fault
 
 CONTROL = "Reply with the word OK."
 """The control request."""
@@ -77,6 +77,12 @@ class _Evidence:
         return len(self.waiting) >= self.in_flight
 
     @property
+    def others_pass(self) -> bool:
+        """Whether the server accepts others, as far as the user's own requests tell."""
+        few = self.answered and len(self.waiting) < MANY_ALIKE
+        return self.n_accepted > 0 or (few and not any(one.advice for one in self.waiting))
+
+    @property
     def all_alike(self) -> bool:
         """Whether nothing but the control was accepted, and many were rejected with equal words."""
         if self.answered or len(self.waiting) < MANY_ALIKE:
@@ -115,6 +121,10 @@ class EvidenceEngine:
         except EngineError as error:
             judged = await self._judged(evidence, request, error)
             raise judged from (None if judged is error else error)
+        except BudgetReached as limit:
+            if not self._asks_control:
+                evidence.decide(limit)  # no further request will tell
+            raise
         else:
             evidence.answered = True
             evidence.accept()
@@ -131,7 +141,8 @@ class EvidenceEngine:
         self, evidence: _Evidence, request: Request, error: EngineError
     ) -> EngineError:
         """Return the error to raise."""
-        if error.fault is Fault.SETUP:
+        is_of_batch = error.hint is Fault.MOMENT and not self._asks_control
+        if error.fault is Fault.SETUP or is_of_batch:
             return error
         if error.fault is Fault.MOMENT:
             found = await self._find_fault(evidence, request, error, now=True)
@@ -176,7 +187,7 @@ class EvidenceEngine:
             return
         if not self._asks_control:
             if evidence.n_accepted or evidence.all_failed:
-                evidence.decide(Fault.REQUEST if evidence.n_accepted else Fault.SETUP)
+                evidence.decide(Fault.REQUEST if evidence.others_pass else Fault.SETUP)
         elif evidence.all_failed and evidence.all_alike:
             evidence.decide(Fault.SETUP)
         elif evidence.all_failed or now:
@@ -187,12 +198,15 @@ class EvidenceEngine:
             found = await self._ask_control(request)
         except EvolcoderError as error:
             evidence.decide(error)
+        except Exception:  # noqa: BLE001 - those that wait must not wait for ever
+            evidence.decide(Fault.MOMENT)
         else:
             if found is Fault.REQUEST:
                 evidence.accept()
             evidence.decide(found)
         finally:
             evidence.control = None
+            self._check(evidence, request)  # others may have come while it was cancelled
 
     async def _ask_control(self, request: Request) -> Fault:
         """Return REQUEST if the server accepts it, SETUP if it rejects it, else MOMENT."""

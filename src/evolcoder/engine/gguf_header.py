@@ -25,7 +25,7 @@ def has_chat_template(path: Path) -> bool | None:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _has_template(data)
-    except (OSError, ValueError, struct.error, IndexError):
+    except (OSError, ValueError, OverflowError, struct.error, IndexError):
         return None
 
 

@@ -125,7 +125,7 @@ class HttpClient:
             ) as response:
                 status, received = response.status, response.headers
                 content = await _body_of(response, max_bytes)
-        except (aiohttp.ClientError, TimeoutError, OSError, TooLongError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, TooLongError) as error:
             alone = n_answers == self._n_answers
             reached_no_model = (
                 alone and clock() - started < CLOSED_AT_ONCE_S and _is_no_answer(error)
@@ -154,6 +154,10 @@ class HttpClient:
     def _fault(self, error: Exception, *, alone: bool, billable: bool) -> RequestFault:
         # Masked before it is cut short: a part of a key would not be found.
         message = one_line(self._masked(_message_of(error)), MAX_MESSAGE_CHARS)
+        if isinstance(error, UnicodeError):
+            return RequestFault(
+                "is not at a valid host name; correct it", message, RetryClass.FATAL
+            )
         if isinstance(error, aiohttp.ClientHttpProxyError) and self._proxy:
             return _proxy_rejection(self._proxy, error.status)
         if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):

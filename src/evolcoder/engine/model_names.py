@@ -13,6 +13,8 @@ _SNAPSHOT = re.compile(
     r"[-@](?:preview-)?(?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|00\d)$"
 )
 """The date or number of a snapshot; sizes such as `-70b` and versions such as `-4` are none."""
+_DOTS = re.compile(r"\.(?!\d+[bm](?![a-z]))")
+"""Dots that are not of a size, such as `1.3b`."""
 _STATES = re.compile(r"-(?:latest|preview|exp|experimental)$")
 """Marks of an alias that moves."""
 _EXTENSIONS = (".gguf", ".safetensors", ".bin")
@@ -50,8 +52,8 @@ def _split_tag(name: str) -> tuple[str, str]:
 
 
 def _split_snapshot(name: str) -> tuple[str, str]:
-    """Split off the date of a snapshot; dots do not count (`gpt-35-turbo`, `gpt-3.5-turbo`)."""
+    """Split off the date of a snapshot; dots of versions do not count (`gpt-35-turbo`)."""
     found = _SNAPSHOT.search(name)
     stem = name[: found.start()] if found else name
     date = re.sub(r"\D", "", found[0]) if found else ""
-    return _STATES.sub("", stem).replace(".", ""), date
+    return _DOTS.sub("", _STATES.sub("", stem)), date

@@ -97,11 +97,15 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
         value = body.pop(name)
         if substitute := SUBSTITUTES[name]:
             body[substitute] = value
+    return dumps(body)
+
+
+def dumps(value: object) -> bytes:
+    """Serialise plain data, also with lone surrogates and large integers, which orjson rejects."""
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(value)
     except orjson.JSONEncodeError:
-        # orjson rejects lone surrogates.
-        return clean(json.dumps(body, ensure_ascii=False)).encode()
+        return clean(json.dumps(value, ensure_ascii=False)).encode()
 
 
 def _prompt_fields(request: Request) -> dict[str, Any]:

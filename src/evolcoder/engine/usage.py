@@ -85,9 +85,12 @@ def _counts(usage: Mapping[str, Any]) -> TokenCounts:
         _largest([usage], _CANDIDATES) + _largest([usage], _THOUGHTS),
     )
     prompt = _prompt(usage, output, total)
-    if cached + written > prompt > 0:
+    if not prompt and usage.keys().isdisjoint((*_PROMPT, *_INPUT)):
+        prompt = max(0, total - output)  # what is left of the total is the prompt
+    apart = _largest([usage], _CACHED_APART) + _largest([usage], _WRITTEN_APART)
+    if cached + written > prompt > 0 or (apart and total == prompt + output + apart):
         prompt += cached + written
-    received = max(output, reasoning, total - prompt if prompt else 0)
+    received = max(output, reasoning, total - prompt)
     cached = min(cached, prompt)
     return TokenCounts(prompt, received, cached, min(written, prompt - cached), reasoning)
 

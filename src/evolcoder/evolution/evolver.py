@@ -28,6 +28,8 @@ from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
 from evolcoder.text import clean, named_language, one_line
 
+VIOLATION_CHARS, SERVER_CHARS = 100, 400
+"""Maximum characters of the evidence of an attempt, and of a server's words, in a drop."""
 _NO = re.compile(r"\W*no\b", re.IGNORECASE)
 
 
@@ -133,7 +135,9 @@ class _Evolution:
     def drop(self, seen: str, violation: RuleViolation, identity: str) -> Drop:
         """Make the drop; its detail lists the violations of all attempts."""
         found = [attempt.violation for attempt in self.attempts if attempt.violation]
-        detail = "; ".join(f"{each.reason} ({one_line(each.detail, 100)})" for each in found)
+        parts = [_described(each, VIOLATION_CHARS) for each in found]
+        if violation not in found:  # the server's words
+            parts.append(_described(violation, SERVER_CHARS) if parts else violation.detail)
         return Drop(
             Stage.EVOLVE,
             violation.reason,
@@ -142,9 +146,13 @@ class _Evolution:
             self.parent.ordinal,
             self.heuristic.name,
             seen[:SEEN_CHARS],
-            detail or violation.detail,
+            "; ".join(parts),
             self.usage(identity),
         )
+
+
+def _described(violation: RuleViolation, max_chars: int) -> str:
+    return f"{violation.reason} ({one_line(violation.detail, max_chars)})"
 
 
 async def evolve(
@@ -165,6 +173,8 @@ async def evolve(
         except EngineError as error:
             if error.retryable:
                 raise
+            if any(attempt.violation is None for attempt in evolution.attempts):
+                break  # an earlier candidate passes
             reason = Reason.REJECTED if error.rejected else Reason.FAILED
             return evolution.drop("", RuleViolation(reason, str(error)), evolver.identity)
         evolution.attempts.append(current)

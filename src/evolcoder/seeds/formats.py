@@ -26,6 +26,7 @@ SeedPair(instruction='Add them.\n\n1 2', answer='3')
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from evolcoder.code.python_ast import tree_of
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS, split
 from evolcoder.text import clean
 
@@ -70,8 +71,8 @@ def read(row: object, format: str) -> SeedPair:
         return SeedPair("", "")
     pair = FORMATS[format](row)
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
-    if answer == pair.answer:
-        return pair
+    if answer == pair.answer or tree_of(pair.answer) is not None:
+        return pair  # nothing to split, or a program whose strings or comments hold tags
     both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
     return SeedPair(pair.instruction, _trimmed(answer), "\n\n".join(both))
 
@@ -142,7 +143,7 @@ def _joined(content: object) -> object:
     if not isinstance(content, list):
         return content
     parts = [part for part in content if isinstance(part, Mapping)]
-    texts = [part.get("text") for part in parts if part.get("type") not in THINKING_PARTS]
+    texts = [part.get("text") for part in parts if str(part.get("type")) not in THINKING_PARTS]
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
@@ -156,8 +157,8 @@ def _thoughts(turn: Fields) -> str:
     texts = [
         _task(part, field)
         for part in parts
-        if part.get("type") in THINKING_PARTS
-        for field in ("text", "thinking")
+        if str(part.get("type")) in THINKING_PARTS
+        for field in ("text", "thinking", "reasoning", "content", "summary")
     ]
     return "\n\n".join(filter(None, texts))
 

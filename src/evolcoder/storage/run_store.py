@@ -152,6 +152,14 @@ class RunStore(Workdir):
         """Create a run folder, or resume one whose config has the same fingerprint."""
         return cls.open_to_write(folder, lambda store: store.adopt(config))
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the folder holds nothing but the files of a run that did not start."""
+        ours = {CONFIG_NAME, LOCK_NAME}
+        return all(
+            path.name in ours or path.name.startswith(DB_NAME) for path in self.folder.iterdir()
+        )
+
     def discard(self) -> None:
         """Close a run that did not start and delete its files."""
         self.close()
