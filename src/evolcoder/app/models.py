@@ -214,7 +214,7 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
         cost = worst_cost(prices.get(model, FREE), sent, received)
         possible.add(Spending(sent + received, cost))
     spent.add(possible)
-    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call)
+    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call, store.db.flush)
     budget.possible.add(possible)
     return budget
 
@@ -235,7 +235,7 @@ class ModelFactory:
     def __init__(
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
-        self._cache = CompletionCache(batches.cache_path(config))
+        self._cache = CompletionCache(batches.cache_path(config), budget.flush)
         stack.callback(self._cache.close)
         stack.push_async_exit(self._drain)
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)

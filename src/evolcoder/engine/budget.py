@@ -79,8 +79,13 @@ class Budget:
         spent: Spending,
         ledger: Ledger,
         possibly: PossibleLedger | None = None,
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start with what earlier sessions spent, possibly billed tries included."""
+        """Start with what earlier sessions spent, possibly billed tries included.
+
+        `flush` waits until what was reported to the ledger is stored; threads may call it.
+        """
+        self.flush = flush
         self.spent = spent
         self.possible = Spending()
         """Of `spent`: what tries without an answer cost at most."""

@@ -7,7 +7,7 @@ earlier versions stored under the address of a server are found by requests to t
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,9 +58,13 @@ REMEDY = "delete it to start a new one; requests made again are paid for again"
 class CompletionCache:
     """The cache file; several engines may share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before_commit: Callable[[], None] | None = None) -> None:
+        """`before_commit` is called before completions are committed, to book them first.
+
+        Otherwise a process that is killed in between would find them and never book them.
+        """
         atomic.make_folder(path.parent, error=ModelError)
-        self._db = Database(path, MIGRATIONS, remedy=REMEDY)
+        self._db = Database(path, MIGRATIONS, remedy=REMEDY, before_commit=before_commit)
         self._recent: dict[str, Completion] = {}
         self.had_rows = self._db.number("SELECT EXISTS (SELECT 1 FROM completions)") > 0
         """Whether the file had completions when it was opened, maybe of an earlier version."""

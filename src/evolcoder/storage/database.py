@@ -14,6 +14,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -94,11 +95,14 @@ class Database:
         inside: Path | None = None,
         remedy: str = sqlite_files.RESTORE,
         read_only: bool = False,
+        before_commit: Callable[[], None] | None = None,
     ) -> None:
         """Open a file, creating it if missing unless `read_only`.
 
         Links must not lead out of `inside`. `remedy` is the advice in errors about damage.
+        `before_commit` is called in the writer's thread before each group that is committed.
         """
+        self._before_commit = before_commit
         self.path = path
         self._remedy = remedy
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -251,6 +255,9 @@ class Database:
         waiters = [item for item in items if isinstance(item, threading.Event)]
         rows = [item for item in items if isinstance(item, tuple)]
         if rows:
+            if self._before_commit is not None:
+                with suppress(EvolcoderError):  # whoever reads that database is told
+                    self._before_commit()
             connection.execute("BEGIN IMMEDIATE")
             for sql, group in groupby(rows, key=itemgetter(0)):
                 connection.executemany(sql, map(itemgetter(1), group))
