@@ -152,7 +152,7 @@ def test_sigkill_at_random_instants_asks_nothing_twice(tmp_path, server, seeds, 
         n_requests = server.n_requests.total()
         while server.n_requests.total() == n_requests and process.poll() is None:
             time.sleep(0.005)
-        time.sleep(rng.uniform(0.0, 1.0))
+        time.sleep(rng.uniform(0.0, 0.4))
         process.kill()
         process.communicate()
         n_killed += process.returncode == -signal.SIGKILL
@@ -162,8 +162,7 @@ def test_sigkill_at_random_instants_asks_nothing_twice(tmp_path, server, seeds, 
     assert server.answered == whole
     with RunStore.read(tmp_path / "cut") as store:
         ((n_booked, *_),) = store.calls_by_model().values()
-    # Seen once in some ten runs and not understood: a wave of 30 answers that no session booked.
-    assert whole.total() - 2 * 30 <= n_booked <= whole.total() + 30 * n_killed
+    assert whole.total() <= n_booked <= whole.total() + 30 * n_killed
 
 
 def test_ctrl_c_says_that_the_batch_goes_on_and_the_same_command_picks_it_up(
