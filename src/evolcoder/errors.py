@@ -89,7 +89,7 @@ class Fault(StrEnum):
     """Whose fault a failed request is, which decides how a command goes on."""
 
     SETUP = "set-up"
-    """The user's set-up: no request can succeed until it is mended, so the command stops."""
+    """The user's set-up: no request can succeed until it is fixed, so the command stops."""
     MOMENT = "moment"
     """The server's moment: it may succeed later; after the last retry the command stops."""
     REQUEST = "request"
@@ -100,7 +100,7 @@ class EngineError(EvolcoderError):
     """One request failed.
 
     `asked` names the model and server, `got` is the server's words (shortened). `retryable` says
-    whether the same request may succeed later, by itself (MOMENT) or once the user has mended the
+    whether the same request may succeed later, by itself (MOMENT) or once the user has fixed the
     set-up (SETUP); if not, only this request is at fault.
     """
 

@@ -31,7 +31,7 @@ MAX_UNCHECKED = 2
 MANY_ALIKE = 20
 """So many requests rejected alike, and none accepted, are the set-up's, whatever the control says:
 for example, all prompts are too long for the server."""
-REMEDY = "mend that and run the same command again: nothing is lost"
+REMEDY = "fix that and run the same command again: nothing is lost"
 _VARYING = re.compile(r"\d+")
 
 

@@ -1,6 +1,6 @@
 """The aiohttp client of one server, and what its errors mean.
 
-Every error becomes a `RequestFault` here. A key reaches the endpoint's server and nobody else:
+Every error becomes a `RequestFault` here. A key reaches the endpoint's server and no other:
 redirects are not followed, cookies are neither kept nor sent, ~/.netrc is not read (aiohttp's
 `trust_env` would, and would send its credentials to servers without a key), and an https server is
 asked through a tunnel. Compressed bodies are not asked for, but decompressed piece by piece up to

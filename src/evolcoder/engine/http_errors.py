@@ -132,7 +132,7 @@ def suggestion(model: str, names: Sequence[str]) -> str:
 
 
 def _setup_message(answer: HttpAnswer, error: ErrorBody, rejected: AuthAdvice) -> str:
-    """Return the error message if only the user can mend it, whatever was asked; else empty."""
+    """Return the error message if only the user can fix it, whatever was asked; else empty."""
     status = answer.status
     if status == 401:
         return f"{rejected[0]} (HTTP {status}); {rejected[1]}"

@@ -49,7 +49,7 @@ class RetryClass(Enum):
     """How a failed request may be retried."""
 
     FATAL = auto()
-    """Never; no request can succeed until the user mends the set-up."""
+    """Never; no request can succeed until the user fixes the set-up."""
     REJECTED = auto()
     """Never; the server rejected this request, or all (see `evidence`)."""
     ONCE = auto()

@@ -256,7 +256,7 @@ class Database:
         rows = [item for item in items if isinstance(item, tuple)]
         if rows:
             if self._before_commit is not None:
-                with suppress(EvolcoderError):  # whoever reads that database is told
+                with suppress(EvolcoderError):  # its own reads and writes raise the error
                     self._before_commit()
             connection.execute("BEGIN IMMEDIATE")
             for sql, group in groupby(rows, key=itemgetter(0)):
