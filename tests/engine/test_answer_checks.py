@@ -4,9 +4,8 @@ import dataclasses
 
 import pytest
 
-from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine, least_tokens
+from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine, least_tokens, same_model
 from evolcoder.engine.base import Completion, Message, Request, Sampling
-from evolcoder.engine.model_names import same_model
 
 SAME = [
     ("m", ""),

@@ -11,11 +11,11 @@ import pytest
 from batch_server import BatchServer, in_loop, wrong
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import RAW, Completion, Message, Request, Sampling
-from evolcoder.engine.batch import TRIES, BatchEngine
-from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
-from evolcoder.engine.batch_ledger import BatchLedger
-from evolcoder.engine.batch_openai import OpenAIBatches
-from evolcoder.engine.batch_service import BatchHttp
+from evolcoder.engine.batch.anthropic import AnthropicBatches, anthropic_endpoint
+from evolcoder.engine.batch.engine import TRIES, BatchEngine
+from evolcoder.engine.batch.ledger import BatchLedger
+from evolcoder.engine.batch.openai import OpenAIBatches
+from evolcoder.engine.batch.service import BatchHttp
 from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.transport import MAX_BYTES
 from evolcoder.errors import EngineError, ModelError

@@ -3,9 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import shutil
-import ssl
-import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -13,8 +10,8 @@ from yarl import URL
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.engine.http_client import proxy_for
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.proxies import proxy_for
 from evolcoder.errors import EvolcoderError, ModelError
 from loopback import Loopback
 
@@ -95,31 +92,11 @@ async def closing(writer):
             await writer.wait_closed()
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A key and a self-signed certificate for model.example."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    key = path.with_suffix(".key")
-    subject = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-days", "2", *subject, "-keyout", key, "-out", path],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    path.write_bytes(path.read_bytes() + key.read_bytes())
-    return path
-
-
 @pytest.fixture
-def https(certificate, monkeypatch):
+def https(tls, certificate, monkeypatch):
     """A server for https://model.example whose certificate is trusted."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return Loopback(tls=context)
+    return Loopback(tls=tls)
 
 
 async def ask_through(proxy, monkeypatch, *, scheme="http", login=""):

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import ssl
 import subprocess
 import sys
 import time
@@ -23,29 +21,9 @@ AT_ONCE_S = 20.0
 """Far less than `traffic.max_retry_s`, for which an unreachable server is retried."""
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A key and a self-signed certificate for 127.0.0.1."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    key = path.with_suffix(".key")
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-days", "2", *subject, "-keyout", key, "-out", path],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    path.write_bytes(path.read_bytes() + key.read_bytes())
-    return path
-
-
 @pytest.fixture
-def signed_by_itself(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return Loopback(tls=context, answer=toys.answer)
+def signed_by_itself(tls):
+    return Loopback(tls=tls, answer=toys.answer)
 
 
 def engine_at(url):

@@ -10,11 +10,11 @@ from evolcoder.app.progress import print_note
 from evolcoder.config.load import Config
 from evolcoder.engine import registry
 from evolcoder.engine.base import Engine
-from evolcoder.engine.batch import BatchEngine
-from evolcoder.engine.batch_anthropic import AnthropicBatches, anthropic_endpoint
-from evolcoder.engine.batch_ledger import BatchLedger
-from evolcoder.engine.batch_openai import OpenAIBatches
-from evolcoder.engine.batch_service import BatchHttp, BatchService
+from evolcoder.engine.batch.anthropic import AnthropicBatches, anthropic_endpoint
+from evolcoder.engine.batch.engine import BatchEngine
+from evolcoder.engine.batch.ledger import BatchLedger
+from evolcoder.engine.batch.openai import OpenAIBatches
+from evolcoder.engine.batch.service import BatchHttp, BatchService
 from evolcoder.engine.endpoint import Endpoint, Key
 
 MAX_IN_FLIGHT = 20_000

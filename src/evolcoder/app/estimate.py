@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evolcoder.config.load import Config
-from evolcoder.engine.batch_budget import batch_price
+from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.prompts import build

@@ -34,8 +34,7 @@ from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, writ
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
-from evolcoder.engine.base import Sampling
-from evolcoder.engine.finish import broke_off
+from evolcoder.engine.base import Sampling, broke_off
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of

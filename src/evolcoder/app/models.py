@@ -23,15 +23,14 @@ from evolcoder.config.schema import HIDDEN, fill_references, references
 from evolcoder.engine import llamacpp, redact, registry, scripted
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
-from evolcoder.engine.batch import BatchEngine
-from evolcoder.engine.batch_budget import batch_name, batch_price, booked_in_batches
+from evolcoder.engine.batch.budget import batch_name, batch_price, booked_in_batches
+from evolcoder.engine.batch.engine import BatchEngine
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import ANTHROPIC, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.prices import FREE, cost_of, price_of, worst_cost
-from evolcoder.engine.usage import TokenCounts
+from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
 from evolcoder.text import header_names_secret, without_logins

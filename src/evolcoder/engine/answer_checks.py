@@ -2,8 +2,12 @@
 
 Another model than the one asked for answered, or the server cut the prompt: it counted far fewer
 tokens than the text needs. Neither is an error: some gateways rename models, and no count is exact.
+Servers write one model in several ways: with the provider in front, as a path or file, with a tag,
+or as the dated snapshot that an alias stands for. Two snapshots, sizes or tags are two models.
 
 >>> CheckedEngine(CachedEngine(engine, cache), AnswerChecks(print))   # doctest: +SKIP
+>>> same_model("gpt-4o", "openai/gpt-4o-2024-08-06"), same_model("gpt-4o", "gpt-4o-mini")
+(True, False)
 """
 
 import re
@@ -11,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
-from evolcoder.engine.model_names import same_model
 from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
 
 MIN_TOKENS = 50
@@ -22,6 +25,18 @@ _CHARACTERS_PER_TOKEN = 20
 """No tokenizer known to us packs more of a text without spaces into a token."""
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
+_SNAPSHOT = re.compile(
+    r"[-@](?:preview-)?(?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|00\d)$"
+)
+"""The date or number of a snapshot; sizes such as `-70b` and versions such as `-4` are none."""
+_DOTS = re.compile(r"\.(?!\d+[bm](?![a-z]))")
+"""Dots that are not of a size, such as `1.3b`."""
+_STATES = re.compile(r"-(?:latest|preview|exp|experimental)$")
+"""Marks of an alias that moves."""
+_EXTENSIONS = (".gguf", ".safetensors", ".bin")
+_HUB_FOLDER = re.compile(r"models--(?:[^/]*--)?([^/]+)/snapshots/[^/]+$")
+"""The Hub's cache: the model's name is not the last folder."""
+_MOVING_TAGS = frozenset({"", "latest"})
 
 
 class AnswerChecks:
@@ -93,3 +108,39 @@ class CheckedEngine:
     async def aclose(self) -> None:
         """Close the wrapped engine."""
         await self._inner.aclose()
+
+
+def same_model(asked: str, answered: str) -> bool:
+    """Return whether both names may stand for one model; an empty one may stand for any."""
+    if not asked or not answered or asked == answered:
+        return True
+    (base, tag), (other, other_tag) = _split_tag(_plain(asked)), _split_tag(_plain(answered))
+    if tag and other_tag and tag != other_tag:
+        return False
+    (stem, date), (other_stem, other_date) = _split_snapshot(base), _split_snapshot(other)
+    return stem == other_stem and (not date or not other_date or date == other_date)
+
+
+def _plain(name: str) -> str:
+    """Return the last part of a name or path, in one spelling."""
+    path = name.strip().casefold().replace("\\", "/").rstrip("/")
+    if cached := _HUB_FOLDER.search(path):
+        path = cached[1]
+    last = path.rpartition("/")[2]
+    for extension in _EXTENSIONS:
+        last = last.removesuffix(extension)
+    return last.replace("_", "-")
+
+
+def _split_tag(name: str) -> tuple[str, str]:
+    """Split `NAME:TAG`; a tag that names no variant is empty."""
+    base, _, tag = name.partition(":")
+    return base, "" if tag in _MOVING_TAGS else tag
+
+
+def _split_snapshot(name: str) -> tuple[str, str]:
+    """Split off the date of a snapshot; dots of versions do not count (`gpt-35-turbo`)."""
+    found = _SNAPSHOT.search(name)
+    stem = name[: found.start()] if found else name
+    date = re.sub(r"\D", "", found[0]) if found else ""
+    return _DOTS.sub("", _STATES.sub("", stem)), date

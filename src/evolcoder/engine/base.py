@@ -3,14 +3,21 @@
 An `Engine` answers equal requests with equivalent completions, though not with equal bytes: wrap it
 in a cache for that. A refusal or an empty answer is a completion and is judged later. A failed
 request raises `EngineError`; `ModelError` means that no request can succeed.
+
+An answer is whole if the model ended it or called a tool, truncated if a limit of tokens ended it,
+and broken off otherwise: the server aborted or filtered it, or failed. A finish reason that is not
+known here means broken off, since half an answer must not pass for a whole one.
+
+>>> normalize_finish("end_turn"), normalize_finish("MAX_TOKENS"), normalize_finish("abort")
+('stop', 'length', 'abort')
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from evolcoder import reasoning as thinking
-from evolcoder.engine import finish as finishes
 from evolcoder.ids import content_id, seed_for
 from evolcoder.text import clean
 
@@ -18,6 +25,39 @@ RAW = "raw"
 """Role of a text that is continued as it is, without a chat template."""
 WHOLE_TRIES = 3
 """Requests for an answer until one does not break off."""
+STOP = "stop"
+LENGTH = "length"
+TOOL_CALLS = "tool_calls"
+MISSING = "missing"
+"""The server gave neither a finish reason nor an answer."""
+
+_WORDS = {
+    STOP: """stop eos eostoken eosfound eogtoken endturn endofturn endoftext endofsequence endtoken
+        stopsequence stopsequences stopstring stopstringfound stoptoken stopword matchedstop
+        complete completed finish finished done natural finishreasonstop""",
+    LENGTH: """length limit maxtokens maxtoken maxlength maxoutputtokens maxnewtokens
+        maxcompletiontokens maxtokensreached maxpredictedtokensreached modellength tokenlimit
+        contextlength contextlengthexceeded contextlengthreached contextwindowexceeded
+        modelcontextwindowexceeded finishreasonmaxtokens""",
+    TOOL_CALLS: "toolcalls toolcall tooluse functioncall functioncalls",
+}
+"""Ours -> the words of OpenAI, Azure, Anthropic, Cohere, DeepSeek, Gemini, llama.cpp, LM Studio,
+Mistral, Ollama, OpenRouter, SGLang, TGI, Together and vLLM, as letters only."""
+_OURS = {word: ours for ours, words in _WORDS.items() for word in words.split()}
+_NO_LETTERS = re.compile(r"[^a-z]")
+
+
+def normalize_finish(word: str) -> str:
+    """Return `stop`, `length` or `tool_calls` for a server's word; another one unchanged.
+
+    Case, and characters other than letters, do not count.
+    """
+    return _OURS.get(_NO_LETTERS.sub("", word.lower()), word)
+
+
+def broke_off(word: str) -> bool:
+    """Whether something other than the model or a limit of tokens ended an answer."""
+    return normalize_finish(word) not in _WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +142,11 @@ class Completion:
         parts = thinking.split(clean(text), opened=not reasoning)
         found = dict.fromkeys(part.strip() for part in (clean(reasoning), parts.reasoning))
         if finish is None:
-            finish = finishes.STOP if parts.answer.strip() else finishes.MISSING
+            finish = STOP if parts.answer.strip() else MISSING
         return cls(
             parts.answer,
             "\n\n".join(filter(None, found)) if parts.reasoning else clean(reasoning),
-            clean(finishes.normalize(finish)),
+            clean(normalize_finish(finish)),
             sent,
             received,
         )
@@ -114,12 +154,12 @@ class Completion:
     @property
     def is_truncated(self) -> bool:
         """Whether a limit of tokens ended it."""
-        return finishes.normalize(self.finish) == finishes.LENGTH
+        return normalize_finish(self.finish) == LENGTH
 
     @property
     def broke_off(self) -> bool:
         """Whether something other than the model or a limit of tokens ended it."""
-        return finishes.broke_off(self.finish)
+        return broke_off(self.finish)
 
     @property
     def only_thought(self) -> str:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
-from evolcoder.engine import unanswered
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
+from evolcoder.engine.retry import listening
 from evolcoder.errors import BudgetReached
 
 __all__ = [
@@ -211,7 +211,7 @@ class MeteredEngine:
         completion = None
         cost = Spending()
         try:
-            with unanswered.listening(reservation):
+            with listening(reservation):
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))

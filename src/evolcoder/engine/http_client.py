@@ -6,15 +6,23 @@ redirects are not followed, cookies are neither kept nor sent, ~/.netrc is not r
 asked through a tunnel. Compressed bodies are not asked for, but decompressed piece by piece up to
 the limit of the call. A connection that received unsolicited data is not used again.
 
+`proxy_for` finds the proxy: HTTPS_PROXY or HTTP_PROXY, by the scheme of the server's URL, unless
+NO_PROXY lists its host (names, domains, `host:port`, addresses, networks such as 10.0.0.0/8, or *).
+Lower-case names take precedence. A server on loopback is asked through a proxy only if that is on
+loopback too: no other machine's proxy reaches it. SOCKS and ALL_PROXY are not supported.
+
 >>> await HttpClient(endpoint).exchange("POST", endpoint.chat_url, body, 300)   # doctest: +SKIP
 """
 
 import asyncio
 import errno
 import io
+import ipaddress
 import math
 import ssl
+import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -23,9 +31,9 @@ from yarl import URL
 
 from evolcoder import __version__
 from evolcoder.engine.endpoint import Endpoint
-from evolcoder.engine.proxies import Proxy, proxy_for
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import MAX_BYTES, HttpAnswer
+from evolcoder.errors import ModelError
 from evolcoder.text import one_line
 
 CONNECT_S = 30.0
@@ -52,6 +60,23 @@ _HEADERS = {
     "Accept-Encoding": "identity",
 }
 """Sent with every request. Decompression would cost more than the bandwidth it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that the environment names for a server."""
+
+    url: URL = field(repr=False)
+    """Its URL, with the credentials that it has."""
+    shown: str
+    """Its URL without credentials, for messages."""
+    variable: str
+    """The environment variable that names it."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"the proxy {self.shown} (from {self.variable})"
 
 
 class TooLongError(Exception):
@@ -260,3 +285,59 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
             what = "a closed connection"
             retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
     return RequestFault(what, message, retry_class, possibly_billed=billable)
+
+
+def proxy_for(url: URL) -> Proxy | None:
+    """Return the proxy for a server; ModelError if the environment names none that can be used."""
+    found: Mapping[str, str] = urllib.request.getproxies_environment()
+    given = found.get(url.scheme, "").strip()
+    if not given or _is_exempt(url, found.get("no", "")):
+        return None
+    variable = f"{url.scheme.upper()}_PROXY"
+    proxy = _parsed(given, variable)
+    if _is_loopback(url.host or "") and not _is_loopback(proxy.url.host or ""):
+        return None
+    return proxy
+
+
+def _parsed(given: str, variable: str) -> Proxy:
+    text = given if "://" in given else f"http://{given}"
+    scheme, _, rest = text.partition("://")
+    shown = f"{scheme}://{rest.rpartition('@')[2]}".rstrip("/")  # a password may contain slashes
+    try:
+        url = URL(text)
+        usable = url.scheme in {"http", "https"} and bool(url.host)
+        f"{url.user}{url.password}".encode("latin-1")
+    except UnicodeEncodeError:
+        # Not chained, nor the next: the messages contain the password.
+        raise ModelError(f"{variable}: the credentials in {shown} are not Latin-1") from None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ModelError(f"{variable}: {shown} is not an HTTP proxy; write http://HOST:PORT")
+    return Proxy(url, shown, variable)
+
+
+def _is_exempt(url: URL, no_proxy: str) -> bool:
+    """Whether NO_PROXY lists the server."""
+    host = (url.host or "").lower().rstrip(".")
+    listed = (name.strip().lower() for name in no_proxy.split(","))
+    return any(_matches(name, host, url.port) for name in listed if name)
+
+
+def _matches(name: str, host: str, port: int | None) -> bool:
+    if name == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(name.strip("[]"), strict=False)
+    except ValueError:
+        domain = name.removeprefix("*").lstrip(".").removesuffix(f":{port}").strip("[]")
+        return host == domain or host.endswith(f".{domain}")
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

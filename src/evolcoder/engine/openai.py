@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evolcoder.config.load import TrafficConfig
-from evolcoder.engine import openai_schema, unanswered
+from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.http_errors import (
@@ -29,7 +29,14 @@ from evolcoder.engine.http_errors import (
     unlisted_names,
 )
 from evolcoder.engine.rate_limit import RateLimiter
-from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState
+from evolcoder.engine.retry import (
+    BACKOFF_S,
+    RequestFault,
+    RetryClass,
+    RetryState,
+    renew_reservation,
+    watched,
+)
 from evolcoder.engine.transport import HttpAnswer, Transport
 from evolcoder.errors import EngineError, EvolcoderError, ModelError
 
@@ -109,7 +116,7 @@ class OpenAIEngine:
             if wait_s is None:
                 raise self._error(outcome, request.model, retries.n_tries)
             await asyncio.sleep(wait_s)
-            await unanswered.renew()
+            await renew_reservation()
             outcome = await self._attempt(request, is_retry=True)
         return outcome
 
@@ -154,7 +161,7 @@ class OpenAIEngine:
         expected = prompt_tokens + request.sampling.max_tokens
         epoch = await self._rate_limiter.acquire(expected, is_retry=is_retry)
         try:
-            outcome = await unanswered.watched(self._send(request))
+            outcome = await watched(self._send(request))
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
                 self._rate_limiter.record_success(expected, used)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from evolcoder.engine.base import Completion, Request
-from evolcoder.engine.usage import read_usage
+from evolcoder.engine.prices import read_usage
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import clean, one_line
 

@@ -1,18 +1,66 @@
-"""The price of a model and the cost of tokens.
+"""The token usage of a response, and its price.
+
+`read_usage` reads the forms of all known providers. The result is what the provider bills: received
+tokens are the largest of the count given, `total - prompt`, and the reasoning tokens, since several
+servers leave reasoning out of `completion_tokens`. Prompt tokens include the cached ones, which
+some providers count apart.
 
 Prices default to a table that ages; `prices` in the config extends and overrides it. In-process
 models are free.
+
+>>> read_usage({"usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 40}}).received
+31
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from evolcoder.config.load import Config, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import Completion
-from evolcoder.engine.usage import TokenCounts
 
 FREE = Price(input=0.0, output=0.0)
 _LOCAL = ("gguf:", "scripted")
+MAX_COUNT = 2**31
+"""Larger counts are no counts."""
+_PROMPT = ("prompt_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count",
+           "tokens_evaluated")  # fmt: skip
+_INPUT = ("input_tokens", "inputTokens")
+"""Anthropic and Bedrock leave cached tokens out of these counts."""
+_TOOL_PROMPT = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
+_OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "eval_count", "tokens_predicted",
+           "generated_tokens")  # fmt: skip
+_CANDIDATES = ("candidatesTokenCount", "candidates_token_count")
+"""Gemini leaves thoughts out of these counts."""
+_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
+_REASONING = ("reasoning_tokens", "thinking_tokens", *_THOUGHTS)
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
+_CACHED_APART = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
+_WRITTEN_APART = (
+    "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount"
+)  # fmt: skip
+_CACHED = ("cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens",
+           "cachedContentTokenCount", "cached_content_token_count", *_CACHED_APART)  # fmt: skip
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", *_WRITTEN_APART)
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The tokens of one request, or of several."""
+
+    prompt: int = 0
+    """Tokens of the prompt, cached ones included."""
+    received: int = 0
+    """Tokens generated, reasoning included."""
+    cached: int = 0
+    """Prompt tokens that the provider read from its cache."""
+    cache_writes: int = 0
+    """Prompt tokens that the provider wrote to its cache; none of them is in `cached`."""
+    reasoning: int = 0
+    """Received tokens that are reasoning, as far as the provider says so."""
 
 
 def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | None:
@@ -83,3 +131,76 @@ def price_dates(config: Config) -> str:
         return built_in
     theirs = f"as of {config.prices_as_of}" if config.prices_as_of else "without a date"
     return f"`prices` in the config {theirs}, else {built_in}"
+
+
+def read_usage(data: Mapping[str, Any]) -> TokenCounts:
+    """Read the usage of a response body; a count that is not given is 0."""
+    for usage in _sources(data):
+        counts = _counts(usage)
+        if counts.prompt or counts.received:
+            return counts
+    return TokenCounts()
+
+
+def _sources(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects that may hold the usage, the usual one first."""
+    for holder in (data, _object(data, "x_groq")):
+        for name in ("usage", "usageMetadata", "usage_metadata", "meta"):
+            found = _object(holder, name)
+            yield found
+            # Cohere bills fewer tokens than it counts.
+            yield _object(found, "billed_units")
+            yield _object(found, "tokens")
+    yield data  # Ollama, llama.cpp's /completion
+    yield _object(data, "details")  # TGI
+
+
+def _counts(usage: Mapping[str, Any]) -> TokenCounts:
+    inside_prompt = [usage, *(_object(usage, name) for name in _PROMPT_DETAILS)]
+    inside_output = [usage, *(_object(usage, name) for name in _OUTPUT_DETAILS)]
+    cached, written = _largest(inside_prompt, _CACHED), _largest(inside_prompt, _WRITTEN)
+    reasoning, total = _largest(inside_output, _REASONING), _largest([usage], _TOTAL)
+    output = max(
+        _largest([usage], _OUTPUT),
+        _largest([usage], _CANDIDATES) + _largest([usage], _THOUGHTS),
+    )
+    prompt = _prompt(usage, output, total)
+    if not prompt and usage.keys().isdisjoint((*_PROMPT, *_INPUT)):
+        prompt = max(0, total - output)  # what is left of the total is the prompt
+    apart = _largest([usage], _CACHED_APART) + _largest([usage], _WRITTEN_APART)
+    if cached + written > prompt > 0 or (apart and total == prompt + output + apart):
+        prompt += cached + written
+    received = max(output, reasoning, total - prompt)
+    cached = min(cached, prompt)
+    return TokenCounts(prompt, received, cached, min(written, prompt - cached), reasoning)
+
+
+def _prompt(usage: Mapping[str, Any], output: int, total: int) -> int:
+    """Return the prompt tokens, cached ones included."""
+    if counted := _largest([usage], _PROMPT):
+        return counted + _largest([usage], _TOOL_PROMPT)
+    counted = _largest([usage], _INPUT)
+    apart = _largest([usage], _CACHED_APART) + _largest([usage], _WRITTEN_APART)
+    if apart and not (total and total == counted + output):
+        return counted + apart
+    if counted:
+        return counted
+    hit, miss = (_count(usage.get(f"prompt_cache_{name}_tokens")) for name in ("hit", "miss"))
+    return hit + miss
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = holder.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _largest(holders: list[Mapping[str, Any]], names: tuple[str, ...]) -> int:
+    return max(_count(holder.get(name)) for holder in holders for name in names)
+
+
+def _count(value: object) -> int:
+    """Return a valid count, or 0; some servers send whole numbers as floats."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value < MAX_COUNT else 0  # type: ignore[operator, return-value]

@@ -8,6 +8,10 @@ Retry-After. A request is given up
 - after `traffic.max_retry_s` seconds in any case. While the server is unreachable (connection
   refused, or gateway errors), overloaded, or rate-limits us, only this bound applies, so a server
   may be restarted during a run.
+
+An engine calls `watched` around each try of a request, and `renew_reservation` before the next try.
+Whoever pays for the request (`MeteredEngine`) listens with `listening`; without a listener nothing
+happens. The listener is found through the context, so that engines need not know of budgets.
 """
 
 import datetime as dt
@@ -17,13 +21,17 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol, TypeVar
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.errors import Fault
 
+T = TypeVar("T")
 BACKOFF_S = 0.5
 """Upper bound of the first delay; it doubles with every attempt."""
 MAX_BACKOFF_S = 20.0
@@ -183,3 +191,48 @@ def _from_epoch(number: float) -> float:
 
 def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else 0.0
+
+
+class Listener(Protocol):
+    """Pays for the tries of one request."""
+
+    def try_unanswered(self) -> None:
+        """Book one try as possibly billed."""
+        ...
+
+    async def renew(self) -> None:
+        """Reserve the cost of another try; may wait, or raise BudgetReached."""
+        ...
+
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Report the unanswered tries of this block to a listener."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+async def watched(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:
+    """Await one try; report it if it was sent and has no answer, or is cancelled."""
+    listener = _listener.get()
+    try:
+        outcome = await attempt
+    except BaseException:
+        if listener is not None:
+            listener.try_unanswered()
+        raise
+    if listener is not None and isinstance(outcome, RequestFault) and outcome.possibly_billed:
+        listener.try_unanswered()
+    return outcome
+
+
+async def renew_reservation() -> None:
+    """Reserve the cost of another try."""
+    if (listener := _listener.get()) is not None:
+        await listener.renew()

@@ -3,7 +3,7 @@
 `Transport.exchange` raises for nothing that a server or network causes: faults are returned as
 `RequestFault`, which never contain the request headers and thus no key. `http_client` does the work
 with aiohttp, which is imported with the first request. No retries, redirects or cookies; proxies as
-in `proxies`. Responses are read up to `MAX_BYTES`, or the limit of the call, decompressed.
+there. Responses are read up to `MAX_BYTES`, or the limit of the call, decompressed.
 
 >>> transport = Transport(Endpoint.of("http://127.0.0.1:8000/v1", api_key=None), timeout_s=300)
 >>> await transport.exchange("GET", transport.endpoint.models_url)    # doctest: +SKIP

@@ -1,7 +1,7 @@
 """Engine that sends requests in batches, through the batch endpoint of a server, at half price.
 
 Requests in flight are collected until none has come for `traffic.batch_quiet_s`, planned in a
-ledger on disk (`batch_ledger`), and submitted as one batch per 10,000 requests. A process killed at
+ledger on disk (`ledger`), and submitted as one batch per 10,000 requests. A process killed at
 any instant finds its batches again, so no request that may be answered is sent twice. Requests that
 a batch leaves unanswered (expired, cancelled, server errors) are sent again in a new batch, up to
 `TRIES` times; a parameter that the model rejects is left out then, as in `engine.openai`.
@@ -22,8 +22,8 @@ import orjson
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request, request_key
-from evolcoder.engine.batch_ledger import Batch, BatchLedger, Result
-from evolcoder.engine.batch_service import BatchService, BatchState
+from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
+from evolcoder.engine.batch.service import BatchService, BatchState
 from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.http_errors import classify_error_with_status_200, classify_response
 from evolcoder.engine.retry import RequestFault, RetryClass

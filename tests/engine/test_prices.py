@@ -11,8 +11,7 @@ from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
-from evolcoder.engine.prices import FREE, usd, worst_cost
-from evolcoder.engine.usage import TokenCounts, read_usage
+from evolcoder.engine.prices import FREE, TokenCounts, read_usage, usd, worst_cost
 
 ROWS = [
     json.loads(line)

@@ -15,7 +15,7 @@ from yarl import URL
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Request
-from evolcoder.engine.batch_ledger import Batch, BatchLedger, Result
+from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
 from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.http_errors import classify_response
 from evolcoder.engine.retry import BACKOFF_S, RequestFault, RetryClass, RetryState

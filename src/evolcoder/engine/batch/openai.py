@@ -14,8 +14,8 @@ import orjson
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Request
-from evolcoder.engine.batch_ledger import Batch, BatchLedger, Result
-from evolcoder.engine.batch_service import (
+from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
+from evolcoder.engine.batch.service import (
     MAX_RESULT_BYTES,
     BatchHttp,
     BatchState,
