@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # Two processes more than processors, since much of a suite about limits waits for them.
 PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder --durations=20
@@ -14,14 +16,21 @@ GROUPS := attacks or e2e or gpu or levels or published or toolchains or train
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-$(READY): pyproject.toml constraints.txt
+# What evolving with a model on this machine needs: no torch, and a tenth of the packages of `dev`.
+$(CORE): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # as pip does, which compiles on one core
+	$(PIP) -e '.[local]'
 	@touch $@
 
-run: $(READY) ## evolve 8 bundled seeds with a real model on this machine
-	$(BIN)/evolcoder run --limit 8 --out runs/first
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # as pip does, which compiles on one core
+	@touch $(CORE) $@
+
+run: $(CORE) ## a demonstration: a small model evolves 8 bundled seeds here; MODEL=qwen2.5-coder-1.5b for a better one
+	@echo "make run is a demonstration$(if $(MODEL),, by a 0.5B model; make run MODEL=qwen2.5-coder-1.5b takes a better one)"
+	$(BIN)/evolcoder run --limit 8 $(if $(MODEL),--model '$(MODEL)') --out 'runs/first$(if $(MODEL),-$(notdir $(MODEL)))'
 
 test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
