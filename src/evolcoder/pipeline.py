@@ -13,6 +13,7 @@ concurrency.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from evolcoder.config.load import Config
@@ -61,8 +62,8 @@ class RoundCounts:
     """Responses kept in it."""
     in_flight: int = 0
     """Lineages being processed."""
-    verifying: int = 0
-    """Lineages whose response is being verified."""
+    active: Counter[Stage] = field(default_factory=Counter)
+    """Of these, those in each stage."""
     drops: Counter[Reason] = field(default_factory=Counter)
     """Drops by reason in all rounds."""
 
@@ -191,7 +192,7 @@ class Pipeline:
         """Process one lineage in one round, starting after its last stored step."""
         child = lineage.child
         if child is None:
-            with self._timer.during(Stage.EVOLVE):
+            with self._during(Stage.EVOLVE):
                 evolved = await self._evolve(lineage.head, round)
             self._save(evolved)
             if isinstance(evolved, Drop):
@@ -199,11 +200,21 @@ class Pipeline:
             child = evolved
         response: Response | Drop | None = lineage.response
         if response is None:
-            with self._timer.during(Stage.RESPOND):
+            with self._during(Stage.RESPOND):
                 response = await self._respond(child)
             self._save(response)
         if isinstance(response, Response):
             await self._verify(child, response)
+
+    @contextmanager
+    def _during(self, stage: Stage) -> Iterator[None]:
+        """Count a lineage and its time in a stage."""
+        self.tally.active[stage] += 1
+        try:
+            with self._timer.during(stage):
+                yield
+        finally:
+            self.tally.active[stage] -= 1
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         heuristic = choose(self._heuristics, self._config.seed, task, round)
@@ -231,12 +242,8 @@ class Pipeline:
 
     async def _verify(self, task: Task, response: Response) -> None:
         """Keep a response as a row, or drop it with its task."""
-        self.tally.verifying += 1
-        try:
-            with self._timer.during(Stage.VERIFY):
-                drop = await self._verifier.verify(task, response)
-        finally:
-            self.tally.verifying -= 1
+        with self._during(Stage.VERIFY):
+            drop = await self._verifier.verify(task, response)
         if drop is None:
             self.tally.kept += 1
         else:

@@ -10,14 +10,14 @@ folder. `evolcoder eval --check` runs the same programs in the same way as an ev
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from evolcoder.app import batches, models, provenance
-from evolcoder.app.progress import show_text
+from evolcoder.app.progress import SEPARATOR, TokenSpeed, Work, show_text, slots_of
 from evolcoder.bench.base import (
     Bench,
     CandidateProgram,
@@ -339,25 +339,32 @@ def max_in_flight(args: EvaluationOptions) -> int:
     return 2 * workers
 
 
-def progress_line(
-    name: str, progress: EvaluationProgress, waits: Callable[[], str] = str
-) -> Callable[[], str]:
-    """Return a function that formats a benchmark's progress as one line.
+def show_evaluation(
+    name: str, progress: EvaluationProgress, *waits: Callable[[], str]
+) -> AbstractAsyncContextManager[None]:
+    """Show a benchmark's progress during a block.
 
-    `waits` says what the evaluation waits for, such as a batch.
+    `waits` say what the evaluation waits for, such as a batch.
     """
 
     def text() -> str:
-        line = f"{name}: {progress.phase}, {progress.done}/{progress.total}"
-        if waiting := waits():
-            line += f", {waiting}"
-        if progress.passed:
-            line += f", {progress.passed} passed"
-        if progress.unjudged:
-            line += f", {progress.unjudged} {UNJUDGED}"
-        return line + (f", {progress.failures} without verdict" if progress.failures else "")
+        counts = {
+            "passed": progress.passed,
+            UNJUDGED: progress.unjudged,
+            "without verdict": progress.failures,
+        }
+        parts = [
+            f"{name}: {progress.phase or 'starting'}, {progress.done}/{progress.total}",
+            ", ".join(f"{n} {what}" for what, n in counts.items() if n),
+            *(wait() for wait in waits),
+        ]
+        return SEPARATOR.join(filter(None, parts))
 
-    return text
+    def work() -> Work:
+        done, left = progress.done - progress.stored, progress.total - progress.done
+        return Work(progress.phase, done, left, progress.in_flight)
+
+    return show_text(text, work)
 
 
 def compare_folders(first: Path, second: Path, *, k: int = 1) -> dict[str, PairedComparison]:
@@ -386,10 +393,12 @@ async def run_plan(
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
-        waits = batches.progress([opened.engine] if opened else [])
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
         provenance.record_evaluation(store, plan.config, plan.template, plan.sampling)
-        generator = _sample_generator(plan, args, store, opened, stack) if opened else None
+        generator, waits = None, []
+        if opened is not None:
+            generator, speed = _sample_generator(plan, args, store, opened, stack)
+            waits = [speed.text, batches.progress([opened.engine])]
         results, limit = [], None
         for bench in plan.benches:
             sample_file = plan.sample_files.get(bench.name)
@@ -400,7 +409,7 @@ async def run_plan(
             problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
             evaluation = Evaluation(
                 store, bench, generator=generator, n=args.n, problems=problems,
-                in_flight=_in_flight(plan, args, has_model=generator is not None),
+                in_flight=_in_flight(plan, args, opened),
             )  # fmt: skip
             faults: dict[str, str] = {}
             try:
@@ -440,19 +449,19 @@ async def _evaluate(
     bench: Bench,
     sandbox: Sandbox | None,
     args: EvaluationOptions,
-    waits: Callable[[], str],
+    waits: Sequence[Callable[[], str]],
 ) -> dict[str, str]:
     """Self-check a benchmark, then generate and grade; return the faulty problems: id -> why.
 
     Without a sandbox, only generate.
     """
-    line = progress_line(bench.name, evaluation.progress, waits)
+    progress = show_evaluation(bench.name, evaluation.progress, *waits)
     if sandbox is None:
-        async with show_text(line):
+        async with progress:
             await evaluation.generate()
         return {}
     with open_reference_checks(sandbox, args) as references:
-        async with show_text(line):
+        async with progress:
             faults = await evaluation.check(references)
             if faults and not args.partial:
                 raise BenchError(_self_check_error(bench.name, faults))
@@ -526,21 +535,27 @@ def _sample_generator(
     store: EvalStore,
     opened: models.OpenedModels,
     stack: AsyncExitStack,
-) -> SampleGenerator:
+) -> tuple[SampleGenerator, TokenSpeed]:
+    """Return what generates samples, and the tokens that it receives."""
     prices = models.find_prices(plan.config, [opened])
     budget = models.open_budget(plan.config, store, prices)
     stack.callback(models.note_exceeded, budget)
     factory = models.ModelFactory(plan.config, budget, prices, stack)
     stack.callback(lambda: store.add_answered(factory.checks.answered))
     role = factory.role(opened, plan.sampling, args.system)
-    return SampleGenerator(role, plan.template, args.seed)
+    speed = TokenSpeed(budget, [opened.engine])
+    return SampleGenerator(role, plan.template, args.seed), speed
 
 
-def _in_flight(plan: EvaluationPlan, args: EvaluationOptions, *, has_model: bool) -> int:
+def _in_flight(
+    plan: EvaluationPlan, args: EvaluationOptions, opened: models.OpenedModels | None
+) -> int:
     """Return the limit of samples in flight, for the sandbox and the model together."""
+    if opened is None:
+        return max_in_flight(args)
     traffic = plan.config.traffic
-    n_requests = batches.MAX_IN_FLIGHT if traffic.batch else traffic.concurrency
-    return max_in_flight(args) + (n_requests if has_model else 0)
+    n_requests = slots_of([opened.engine]) or traffic.concurrency
+    return max_in_flight(args) + (batches.MAX_IN_FLIGHT if traffic.batch else n_requests)
 
 
 def _self_check_error(bench: str, faults: dict[str, str]) -> str:

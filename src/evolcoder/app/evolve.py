@@ -98,8 +98,8 @@ async def _evolve_run(
         )  # fmt: skip
         limit: BudgetReached | None = None
         try:
-            waits = batches.progress(one.engine for one in opened.all())
-            async with show_progress(pipeline.tally, budget, waits):
+            asked = [one.engine for one in opened.all()]
+            async with show_progress(pipeline.tally, budget, asked, batches.progress(asked)):
                 await pipeline.run()
             limit = budget.exceeded()
         except BudgetReached as reached:

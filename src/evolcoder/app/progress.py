@@ -1,18 +1,29 @@
-"""Prints progress and notes on stderr: a live line on a terminal, otherwise periodic plain lines.
+"""Prints progress and notes on stderr: a live line on a terminal, otherwise a line now and then.
 
->>> async with show_progress(pipeline.tally, budget):   # doctest: +SKIP
+A thread shows it, so that work which blocks the event loop is shown too. What is shown is
+estimated: a time left assumes that what is in flight is half done.
+
+>>> async with show_progress(pipeline.tally, budget, engines):   # doctest: +SKIP
 ...     await pipeline.run()
+>>> with shown(lambda: "reading rows"):   # doctest: +SKIP
+...     read()
 """
 
-import asyncio
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from evolcoder.engine import redact
+from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
+from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.pipeline import RoundCounts
+from evolcoder.records import Stage
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
@@ -20,100 +31,223 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PLAIN_S = 10.0
-"""Interval between plain lines, in seconds."""
+"""Interval between the first plain lines, in seconds."""
+MAX_PLAIN_S = 120.0
+"""Interval between later ones: a twentieth of the time so far, up to this."""
+SPEED_S = 30.0
+"""Time over which a speed is measured, in seconds."""
+SEPARATOR = " · "
+"""Between the parts of a line; a narrow terminal breaks it there."""
 MB = 1_000_000
+_DOING = {Stage.EVOLVE: "evolving", Stage.RESPOND: "answering", Stage.VERIFY: "verifying"}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How far a piece of work is."""
+
+    name: str
+    """Its name; with another name, the clock of the time left starts again."""
+    done: int
+    """Items finished in this session."""
+    left: int
+    """Items not finished."""
+    in_flight: int = 0
+    """Of these, those being worked on."""
+    slots: int | None = None
+    """How many of those in flight a model in this process works on; the others wait for it."""
+
+
+def remaining_s(work: Work, elapsed_s: float) -> float | None:
+    """Estimate the seconds left; None before the first item is done and after the last.
+
+    What is in flight counts as half done, so that the first of many concurrent items does not make
+    the others look as if they came one after another.
+    """
+    if not work.done or not work.left:
+        return None
+    half = min(work.in_flight, work.slots or work.left, work.left) / 2
+    return elapsed_s * (work.left - half) / (work.done + half)
+
+
+class _Clock:
+    """Formats the time since the start, and the time left."""
+
+    def __init__(self, work: Callable[[], Work] | None) -> None:
+        self._work = work
+        self._start = self._work_start = time.monotonic()
+        self._name = ""
+
+    def text(self) -> str:
+        now = time.monotonic()
+        elapsed = duration(now - self._start)
+        if self._work is None:
+            return elapsed
+        work = self._work()
+        if work.name != self._name:
+            self._name, self._work_start = work.name, now
+        left = remaining_s(work, now - self._work_start)
+        return elapsed if left is None else f"{elapsed}, about {duration(left)} left"
+
+
+@contextlib.contextmanager
+def shown(text: Callable[[], str], work: Callable[[], Work] | None = None) -> Iterator[None]:
+    """Show the current result of `text` and the time during the block, and the last at the end.
+
+    `text` and `work` are called by a thread.
+    """
+    clock, last = _Clock(work), ""
+
+    def line() -> str:
+        nonlocal last
+        with contextlib.suppress(RuntimeError):  # a counter changed while it was read
+            last = SEPARATOR.join(filter(None, (text(), clock.text())))
+        return last
+
+    if sys.stderr.isatty():
+        with _on_terminal(line):
+            yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(target=_print_now_and_then, args=(line, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        print_line(line())
+
+
+@contextlib.asynccontextmanager
+async def show_text(
+    text: Callable[[], str], work: Callable[[], Work] | None = None
+) -> AsyncIterator[None]:
+    """Do what `shown` does, for `async with`."""
+    with shown(text, work):
+        yield
 
 
 @contextlib.asynccontextmanager
 async def show_progress(
-    counts: RoundCounts, budget: Budget, waits: Callable[[], str] = str
+    counts: RoundCounts,
+    budget: Budget,
+    engines: Sequence[Engine],
+    waits: Callable[[], str] = str,
 ) -> AsyncIterator[None]:
     """Show a run's progress during the block, and its final state at the end.
 
     `waits` says what the run waits for, such as a batch.
     """
-    async with show_text(_ProgressLine(counts, budget, waits).text):
+    tokens = TokenSpeed(budget, engines)
+
+    slots = slots_of(engines)
+
+    def work() -> Work:
+        left = counts.pool - counts.done
+        return Work(f"round {counts.round}", counts.done, left, counts.in_flight, slots)
+
+    with shown(lambda: _run_text(counts, budget, tokens, waits()), work):
         yield
 
 
-@contextlib.asynccontextmanager
-async def show_text(text: Callable[[], str]) -> AsyncIterator[None]:
-    """Show the current result of `text` during the block, and its last one at the end."""
-    if sys.stderr.isatty():
-        with _live(text):
+def slots_of(engines: Iterable[Engine]) -> int | None:
+    """Return how many answers models in this process make at a time; None without such a model."""
+    found = [engine.slots for engine in engines if isinstance(engine, LlamaCppEngine)]
+    return min(found, default=None)
+
+
+class TokenSpeed:
+    """Formats tokens received so far and the current speed.
+
+    An engine that streams counts tokens as they come (`n_streamed`); from others, an answer's
+    tokens come with the whole answer.
+    """
+
+    def __init__(self, budget: Budget, engines: Iterable[Engine]) -> None:
+        self._budget = budget
+        self._engines = [engine for engine in engines if hasattr(engine, "n_streamed")]
+        self._seen = deque([(time.monotonic(), self._n())])
+
+    def text(self) -> str:
+        """Return such as `reading 4 prompts, 1,204 tokens, 38/s`; empty if there is nothing."""
+        now, n = time.monotonic(), self._n()
+        self._seen.append((now, n))
+        while len(self._seen) > 2 and now - self._seen[0][0] > SPEED_S:
+            self._seen.popleft()
+        began, before = self._seen[0]
+        reading = sum(int(getattr(engine, "n_reading", 0)) for engine in self._engines)
+        parts = [f"reading {reading} prompts"] if reading else []
+        if n:
+            parts.append(f"{n:,} tokens, {(n - before) / max(now - began, 1e-9):,.0f}/s")
+        return ", ".join(parts)
+
+    def _n(self) -> int:
+        streamed = sum(int(getattr(engine, "n_streamed", 0)) for engine in self._engines)
+        return max(streamed, self._budget.completion_tokens)
+
+
+def _run_text(counts: RoundCounts, budget: Budget, tokens: TokenSpeed, waits: str) -> str:
+    """Format a run's progress, without its time."""
+    parts = [
+        f"round {counts.round}: {counts.done}/{counts.pool} done, {counts.kept} kept",
+        ", ".join(f"{doing} {n}" for stage, doing in _DOING.items() if (n := counts.active[stage])),
+        tokens.text(),
+        waits,
+    ]
+    if budget.spent.usd:
+        parts.append(f"${budget.spent.usd:.2f}")
+    if budget.possible.tokens:
+        parts.append(f"possibly billed: {_spending_text(budget.possible)}")
+    if counts.drops:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in counts.drops.most_common(3))
+        parts.append(f"dropped {counts.drops.total()} ({reasons})")
+    return SEPARATOR.join(filter(None, parts))
+
+
+def _spending_text(spent: Spending) -> str:
+    return f"${spent.usd:.2f}" if spent.usd else f"{spent.tokens:,} tokens"
+
+
+_live_now: "Live | None" = None
+"""What a terminal shows now; lines are printed above it."""
+
+
+@contextlib.contextmanager
+def _on_terminal(line: Callable[[], str]) -> Iterator[None]:
+    global _live_now  # noqa: PLW0603 - there is one terminal
+    with _live(line) as live:
+        before, _live_now = _live_now, live
+        try:
             yield
-        return
-    task = asyncio.create_task(_print_periodically(text))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        print_line(text())
+        finally:
+            _live_now = before
 
 
-def _live(text: Callable[[], str]) -> "Live":
+def _live(line: Callable[[], str]) -> "Live":
     from rich.console import Console  # noqa: PLC0415 - slow import, terminals only
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console = Console(file=raw_stderr())
     return Live(
-        console=Console(file=raw_stderr()),
+        console=console,
         refresh_per_second=2,
-        get_renderable=lambda: Text(visible(text())),
+        get_renderable=lambda: Text(fitted(visible(line()), console.width)),
         redirect_stdout=False,  # both streams already escape control characters
         redirect_stderr=False,
     )
 
 
-class _ProgressLine:
-    """Formats a run's progress as one line; tokens/s is the mean since the start."""
-
-    def __init__(self, counts: RoundCounts, budget: Budget, waits: Callable[[], str]) -> None:
-        self._waits = waits
-        self._counts = counts
-        self._budget = budget
-        self._start = time.monotonic()
-        self._round = -1
-        self._round_start = self._start
-
-    def text(self) -> str:
-        counts, budget = self._counts, self._budget
-        now = time.monotonic()
-        if counts.round != self._round:
-            self._round, self._round_start = counts.round, now
-        speed = budget.completion_tokens / max(now - self._start, 1e-9)
-        parts = [
-            f"round {counts.round}: {counts.done}/{counts.pool} done, {counts.kept} kept",
-            f"{budget.in_flight} in flight",
-            f"{speed:,.0f} tokens/s",
-        ]
-        if waits := self._waits():
-            parts.append(waits)
-        if counts.verifying:
-            parts.append(f"{counts.verifying} being verified")
-        if budget.spent.usd:
-            parts.append(f"${budget.spent.usd:.2f}")
-        if budget.possible.tokens:
-            parts.append(f"possibly billed: {_spending_text(budget.possible)}")
-        if counts.drops:
-            reasons = ", ".join(f"{reason} {n}" for reason, n in counts.drops.most_common(3))
-            parts.append(f"dropped {counts.drops.total()} ({reasons})")
-        if (remaining := self._remaining_s(now)) is not None:
-            parts.append(f"{_duration(remaining)} left in this round")
-        return " · ".join(parts)
-
-    def _remaining_s(self, now: float) -> float | None:
-        """Extrapolate the seconds left in this round; None before the first task and at the end."""
-        if not 0 < self._counts.done < self._counts.pool:
-            return None
-        each = (now - self._round_start) / self._counts.done
-        return each * (self._counts.pool - self._counts.done)
-
-
-def _spending_text(spent: Spending) -> str:
-    return f"${spent.usd:.2f}" if spent.usd else f"{spent.tokens:,} tokens"
+def fitted(line: str, width: int) -> str:
+    """Break a line between its parts so that no row is longer than `width`, if its parts allow."""
+    rows: list[str] = []
+    for part in line.split(SEPARATOR):
+        if rows and len(rows[-1]) + len(SEPARATOR) + len(part) <= width:
+            rows[-1] += SEPARATOR + part
+        else:
+            rows.append(part)
+    return "\n".join(rows)
 
 
 class Download:
@@ -169,17 +303,23 @@ def print_note(text: str) -> None:
 
 def print_line(text: str) -> None:
     """Print a line on stderr, in one write, so that lines of threads do not mix."""
+    if _live_now is not None:
+        from rich.text import Text  # noqa: PLC0415 - slow import, terminals only
+
+        _live_now.console.print(Text(visible(redact.masked(text))), soft_wrap=True)
+        return
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-async def _print_periodically(text: Callable[[], str]) -> None:
-    while True:
-        await asyncio.sleep(PLAIN_S)
-        print_line(text())
+def _print_now_and_then(line: Callable[[], str], ended: threading.Event) -> None:
+    start = time.monotonic()
+    while not ended.wait(min(MAX_PLAIN_S, max(PLAIN_S, (time.monotonic() - start) / 20))):
+        print_line(line())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Format seconds, such as 1m05s."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from evolcoder.app import batches, models, provenance
-from evolcoder.app.progress import print_note, show_text
+from evolcoder.app.progress import Work, print_note, show_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
@@ -254,7 +254,8 @@ async def verify_rows(
         rows = RowVerifier(store, verifier, in_flight=in_flight)
         try:
             waits = batches.progress(one.engine for one in opened.values())
-            async with show_text(lambda: _progress_line(rows.progress, waits())):
+            line, work = _progress_line, _work
+            async with show_text(lambda: line(rows.progress, waits()), lambda: work(rows.progress)):
                 await rows.run()
         except BudgetReached as reached:
             store.add_event("budget", str(reached))
@@ -308,8 +309,12 @@ def _verifier_models(
     )
 
 
+def _work(progress: VerifyProgress) -> Work:
+    return Work("", progress.done, progress.total - progress.done, progress.in_flight)
+
+
 def _progress_line(progress: VerifyProgress, waits: str) -> str:
-    checked = f"{progress.done}/{progress.total} checked{f' · {waits}' if waits else ''}"
+    checked = f"{progress.done}/{progress.total} rows checked{f' · {waits}' if waits else ''}"
     reasons = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
     return f"{checked} · dropped {progress.drops.total()} ({reasons})" if reasons else checked
 

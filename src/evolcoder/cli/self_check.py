@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
 from evolcoder.app.evaluate import EvaluationOptions, open_benches
-from evolcoder.app.progress import show_text
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
@@ -45,7 +44,7 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
         for bench in benches:
             progress, problems = EvaluationProgress(), evaluate.select_problems(bench, args)
             known_failures = await benchmark_requirements.ungradable(problems, sandbox.requirements)
-            async with show_text(evaluate.progress_line(bench.name, progress)):
+            async with evaluate.show_evaluation(bench.name, progress):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in known_failures],
                     controls,

@@ -57,6 +57,12 @@ class LlamaCppEngine:
         self.identity = f"gguf:{digest[:16]}"
         self._no_chat = no_chat
         self._server = server
+        self.n_streamed = 0
+        """Tokens decoded so far, those of unfinished answers included."""
+        self.n_reading = 0
+        """Answers whose first token has not come: the model reads their prompts."""
+        self.slots = slots
+        """Answers decoded at a time."""
         self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="llamacpp")
 
@@ -110,13 +116,21 @@ class LlamaCppEngine:
         answer = _Answer()
 
         def on_chunk(chunk: dict[str, Any]) -> bool:
+            before = answer.n_tokens
             answer.take(chunk)
+            # For display, so a count that is lost between threads does no harm.
+            self.n_streamed += answer.n_tokens - before
+            self.n_reading -= answer.n_tokens > 0 and before == 0
             return cancelled.is_set() or self._closing.is_set()
 
         if not (self._closing.is_set() or cancelled.is_set()):
             server = self._server
             ask = server.handle_completions if request.is_raw else server.handle_chat_completions
-            ask(_body(request), on_chunk)
+            self.n_reading += 1
+            try:
+                ask(_body(request), on_chunk)
+            finally:
+                self.n_reading -= answer.n_tokens == 0
         return answer.completion(self.identity)
 
 
@@ -124,6 +138,8 @@ class _Answer:
     """Assembles an answer from streamed chunks."""
 
     def __init__(self) -> None:
+        self.n_tokens = 0
+        """Chunks with text, each of which holds a token."""
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._finish = ""
@@ -137,6 +153,7 @@ class _Answer:
             delta = choice.get("delta") or {}
             self._text.append(delta.get("content") or choice.get("text") or "")
             self._reasoning.append(delta.get("reasoning_content") or "")
+            self.n_tokens += bool(self._text[-1] or self._reasoning[-1])
             self._finish = choice["finish_reason"] or self._finish
 
     def completion(self, asked: str) -> Completion:

@@ -73,6 +73,10 @@ class EvaluationProgress:
     """Samples with a verdict, or problems that were checked."""
     total: int = 0
     """Number of all samples or problems."""
+    stored: int = 0
+    """Of `done`, those that an earlier session finished."""
+    in_flight: int = 0
+    """Samples or problems being worked on."""
     passed: int = 0
     """Samples that passed."""
     failures: int = 0
@@ -123,6 +127,7 @@ class Evaluation:
         phases = ("generating" if self._generator else "", "grading" if sandbox else "")
         progress.phase = " and ".join(filter(None, phases))
         progress.done = progress.passed = progress.failures = progress.unjudged = 0
+        progress.stored = 0
         progress.total = self._n * len(self._problems)
         graders = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
         jobs = (job for grader in graders for job in self._jobs(grader))
@@ -137,6 +142,7 @@ class Evaluation:
         samples = self._store.samples(name, problem.id)
         finished = self._store.judged_numbers(name, problem.id) if grader.sandbox else set(samples)
         self.progress.done += len(finished)
+        self.progress.stored += len(finished)
         numbers = range(self._n) if self._generator else sorted(samples)
         unfinished = [number for number in numbers if number not in finished]
         grader.n_pending = len(unfinished)
@@ -148,6 +154,7 @@ class Evaluation:
         name, problem = self._bench.name, grader.problem
         if self._limit is not None:
             return
+        self.progress.in_flight += 1
         try:
             sample = sample or await self._generate(problem, number)
             if grader.sandbox is not None:
@@ -166,6 +173,7 @@ class Evaluation:
         else:
             self._consecutive_failures = 0
         finally:
+            self.progress.in_flight -= 1
             grader.release()
 
     async def _judge(self, grader: "_ProblemGrader", sample: Sample) -> StoredVerdict:
@@ -260,10 +268,13 @@ async def self_check(
     """
     chosen = _problems_to_check(problems)
     progress.phase, progress.total, progress.done = "checking itself", len(chosen), 0
+    progress.stored = 0
     findings: dict[str, ReferenceFinding] = {}
 
     async def check(problem: Problem) -> None:
+        progress.in_flight += 1
         findings[problem.id] = await controls.finding(problem)
+        progress.in_flight -= 1
         progress.done += 1
 
     await _run_bounded(map(check, chosen), in_flight)

@@ -26,6 +26,8 @@ class VerifyProgress:
     """Rows to verify."""
     done: int = 0
     """Rows with an outcome."""
+    in_flight: int = 0
+    """Rows being verified."""
     drops: Counter[Reason] = field(default_factory=Counter)
     """Drops by reason."""
 
@@ -57,7 +59,11 @@ class RowVerifier:
         for row in rows:
             if row.response is None:
                 continue
-            drop = await self._verifier.verify(row.head, row.response)
+            self.progress.in_flight += 1
+            try:
+                drop = await self._verifier.verify(row.head, row.response)
+            finally:
+                self.progress.in_flight -= 1
             self.progress.done += 1
             if drop is not None:
                 self.progress.drops[drop.reason] += 1
