@@ -3,23 +3,23 @@
 >>> train_model(["rows.jsonl"], "Qwen/Qwen2.5-0.5B", out, recipe=recipe)   # doctest: +SKIP
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from evolcoder.app import provenance
-from evolcoder.app.progress import Download, print_line
+from evolcoder.app.progress import Download, Work, print_line, print_note, shown
 from evolcoder.engine import registry
-from evolcoder.seeds.rows import read_placed_rows
-from evolcoder.training.base import PACKAGES, TrustSettings
+from evolcoder.errors import TrainError
+from evolcoder.seeds.rows import PlacedRow, read_placed_rows
+from evolcoder.training import preflight, scale
+from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
 from evolcoder.training.card import CardNotes
 from evolcoder.training.folder import TrainingOutcome
 from evolcoder.training.log import LoggedStep
 from evolcoder.training.recipe import Recipe
-from evolcoder.training.sft import TrainingJob, train
-
-LOG_EVERY_STEPS = 10
-"""Number of steps per progress line."""
+from evolcoder.training.sft import TrainingJob, prepare, train
 
 
 def train_model(
@@ -35,29 +35,102 @@ def train_model(
 
     Raises TrainError for invalid rows, base or recipe.
     """
+    progress = _TrainingProgress()
     job = TrainingJob(
         base=_base_path(base),
         out=out,
         recipe=recipe,
-        rows=read_placed_rows(data),
+        rows=progress.counted(read_placed_rows(data)),
         data=tuple(data),
         notes=notes or CardNotes(),
         versions=_versions(),
         trust=trust or TrustSettings(),
-        on_step=_print_step,
+        on_step=progress.take,
+        on_note=print_note,
     )
-    return train(job)
+    if not scale.is_first():
+        return train(job)
+    with shown(progress.text, progress.work):
+        return train(job)
+
+
+def check_training(
+    data: Sequence[str],
+    base: str,
+    out: Path,
+    *,
+    recipe: Recipe,
+    trust: TrustSettings,
+    n_gpus: int,
+) -> None:
+    """Raise TrainError for whatever can be found out before the processes of GPUs start."""
+    need_packages()
+    preflight.check_gpus(n_gpus)
+    progress = _TrainingProgress()
+    job = TrainingJob(
+        base=_base_path(base),
+        out=out,
+        recipe=recipe,
+        rows=progress.counted(read_placed_rows(data)),
+        data=tuple(data),
+        notes=CardNotes(),
+        versions=_versions(),
+        trust=trust,
+    )
+    with shown(progress.text):
+        prepare(job, n_gpus)
+
+
+class _TrainingProgress:
+    """Says how far a training is."""
+
+    def __init__(self) -> None:
+        self._n_rows = 0
+        self._is_read = False
+        self._first = 0
+        self._last: LoggedStep | None = None
+
+    def counted(self, rows: Iterable[PlacedRow]) -> Iterator[PlacedRow]:
+        """Count rows as they are read."""
+        for row in rows:
+            self._n_rows += 1
+            yield row
+        self._is_read = True
+
+    def take(self, step: LoggedStep) -> None:
+        """Note a step that is done."""
+        self._first = self._first or step.step
+        self._last = step
+
+    def text(self) -> str:
+        """Say what is done now."""
+        if (step := self._last) is None:
+            doing = "loading the base" if self._is_read else "reading"
+            return f"{doing}, {self._n_rows:,} rows read"
+        done = f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}"
+        rate = f"rate {step.learning_rate:.2e}"
+        saving = ", saving the model" if step.step == step.n_steps else ""
+        return f"{done}, {rate}{saving}"
+
+    def work(self) -> Work:
+        """Return the steps done in this session and those left."""
+        if (step := self._last) is None:
+            return Work("", 0, 0)
+        return Work("", step.step - self._first + 1, step.n_steps - step.step)
 
 
 def _base_path(spec: str) -> str:
-    """Return the cached file of a known name, downloaded if necessary; other specs unchanged."""
+    """Return the cached file of a known name, downloaded if necessary; other specs unchanged.
+
+    Raises TrainError for a name that is nearly a known one.
+    """
     if spec not in registry.KNOWN:
+        near = difflib.get_close_matches(spec, registry.KNOWN, n=1)
+        if near and not Path(spec).exists():
+            raise TrainError(f"--base {spec}: unknown; did you mean {near[0]}?")
         return spec
-    return str(
-        registry.fetch(
-            registry.KNOWN[spec], registry.cache_folder() / "models", Download(), print_line
-        )
-    )
+    folder = registry.cache_folder() / "models"
+    return str(registry.fetch(registry.KNOWN[spec], folder, Download(), print_line))
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
@@ -71,12 +144,3 @@ def _is_installed(name: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _print_step(step: LoggedStep) -> None:
-    if step.step % LOG_EVERY_STEPS and step.step not in {1, step.n_steps}:
-        return
-    print_line(
-        f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}, rate {step.learning_rate:.2e}, "
-        f"{step.seconds:.0f} s"
-    )

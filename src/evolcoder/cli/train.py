@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.train import train_model
+from evolcoder.app.train import check_training, train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.config import load as configs
@@ -64,18 +64,13 @@ def main(args: argparse.Namespace) -> int:
     recipe, notes = recipe_of(args.preset, _overrides(args)), _notes(args.notes)
     for path in args.data:  # report missing files before the base model is downloaded
         next(read_placed_rows([path]), None)
-    if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
-        return _launch(args, recipe)
-    outcome = train_model(
-        args.data,
-        args.base,
-        args.out,
-        recipe=recipe,
-        notes=notes,
-        trust=TrustSettings(
-            pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
-        ),
+    trust = TrustSettings(
+        pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
     )
+    if args.gpus != 1 and "WORLD_SIZE" not in os.environ:
+        check_training(args.data, args.base, args.out, recipe=recipe, trust=trust, n_gpus=args.gpus)
+        return _launch(args, recipe)
+    outcome = train_model(args.data, args.base, args.out, recipe=recipe, notes=notes, trust=trust)
     if scale.is_first():
         if args.json:
             output.print_json(asdict(outcome), indent=1)

@@ -25,7 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from evolcoder.engine import hub
-from evolcoder.errors import ConfigError, ModelError
+from evolcoder.errors import ConfigError, ModelError, UserError
 from evolcoder.input_files import open_regular
 from evolcoder.storage.atomic import make_folder, open_binary, open_to_append, write_text
 
@@ -136,15 +136,19 @@ def cache_folder() -> Path:
 def cache_file(name: str) -> Path:
     """Return the path of a cache file; ConfigError if it or its folder is not writable."""
     path = cache_folder() / name
-    try:
-        make_folder(path.parent, error=ConfigError)
-    except ConfigError as error:
-        why = str(error).partition(";")[0]  # replace its advice by ours
-        raise ConfigError(f"the cache: {why}; {CACHE_ADVICE}") from error
+    _make_cache(path.parent, error=ConfigError)
     for place in (path.parent, path):
         if os.path.lexists(place) and not os.access(place, os.W_OK):
             raise ConfigError(f"the cache: {place}: cannot be written; {CACHE_ADVICE}")
     return path
+
+
+def _make_cache(folder: Path, *, error: type[UserError]) -> None:
+    try:
+        make_folder(folder, error=error)
+    except error as failure:
+        why = str(failure).partition(";")[0]  # replace its advice by ours
+        raise error(f"the cache: {why}; {CACHE_ADVICE}") from failure
 
 
 def fetch(
@@ -158,7 +162,7 @@ def fetch(
     if path.exists():
         _verify_checksum(path, model)
         return path
-    make_folder(folder, error=ModelError)
+    _make_cache(folder, error=ModelError)
     failures = [f"not cached at {path}"]
     try:
         _from_hub(model, path, progress)

@@ -19,11 +19,13 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.storage import atomic
+from evolcoder.text import one_line
 from evolcoder.training.card import CardNotes, ModelCardFacts, card
 
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
 CARD_NAME = "README.md"
+MAX_VALUE_CHARS = 80
 MAX_MB = 16
 """Maximum size of a settings or outcome file."""
 
@@ -85,7 +87,7 @@ def claim(folder: Path, settings: TrainingSettings) -> None:
     differing = sorted(_differing(_deciding(theirs), _deciding(mine)))
     if differing:
         raise TrainError(
-            f"{folder}: holds a training with other values of {', '.join(differing)}; "
+            f"{folder}: holds a training with other values: {', '.join(differing)}; "
             f"use the same values to resume it, or another --out"
         )
 
@@ -144,12 +146,18 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the keys that differ, each with its value in the folder and the one given now."""
     for key in {*old, *new}:
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from _differing(a, b)
         elif a != b:
-            yield key
+            is_hash = key == "rows"
+            yield key if is_hash else f"{key} (there {_shown(a)}, now {_shown(b)})"
+
+
+def _shown(value: object) -> str:
+    return one_line(json.dumps(value), MAX_VALUE_CHARS)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -81,6 +81,11 @@ def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
                 file.write(f"{json.dumps(asdict(step))}\n".encode())
             on_step(step)
 
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step >= state.max_steps:
+                # The model itself is saved next; the optimizer's state has six times its size.
+                control.should_save = False
+
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.is_world_process_zero:
                 path = Path(args.output_dir) / f"checkpoint-{state.global_step}"

@@ -39,7 +39,7 @@ from evolcoder.ids import content_id
 from evolcoder.seeds.rows import PlacedRow
 from evolcoder.storage import atomic
 from evolcoder.training import base as bases
-from evolcoder.training import scale
+from evolcoder.training import preflight, scale
 from evolcoder.training.card import CardNotes
 from evolcoder.training.examples import TokenizedData, TokenizedRow, tokenize_all
 from evolcoder.training.folder import (
@@ -124,7 +124,7 @@ def trl_config(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool) -
         max_length=None,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup_steps,
+        warmup_steps=preflight.warmup_steps(recipe, plan.n_steps),
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         optim="adamw_torch_fused" if on_gpu else "adamw_torch",
@@ -138,7 +138,7 @@ def trl_config(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool) -
         logging_steps=1,
         logging_nan_inf_filter=False,  # it would hide a loss that is not finite
         save_steps=recipe.save_every,
-        save_total_limit=2,
+        save_total_limit=preflight.KEPT_CHECKPOINTS,
         ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
@@ -252,6 +252,10 @@ def peak_memory_mb() -> int:
 CHECKPOINTS = "checkpoints"
 
 
+def ignore_note(note: str) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """The inputs of a training."""
@@ -274,11 +278,27 @@ class TrainingJob:
     """Whether the base may use pickles or its own code."""
     on_step: Callable[[LoggedStep], None] = ignore_step
     """Called after each step, on the process that writes."""
+    on_note: Callable[[str], None] = ignore_note
+    """Called with one line for the user, on the process that writes."""
 
 
 def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return the outcome of a finished training."""
+    rows = prepare(job, n_devices())
+    outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
+    if scale.is_first():
+        finish(job.out, outcome, job.notes)
+        shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
+    return outcome
+
+
+def prepare(job: TrainingJob, n_devices: int) -> TokenizedData:
+    """Check everything that can be checked before the base is loaded, and claim the folder.
+
+    Return the tokenized rows. Raises TrainError.
+    """
     bases.need_packages()
+    preflight.check_folder(job.out)
     bases.check_weights(job.base, job.trust)
     tokenizer = bases.load_tokenizer(job.base, job.trust)
     template = template_named(job.recipe.template)
@@ -289,14 +309,20 @@ def train(job: TrainingJob) -> TrainingOutcome:
         max_length=job.recipe.max_length,
         drop=job.recipe.bad_rows == "drop",
     )
-    if job.out.is_dir() and not is_finished(job.out):
+    if not is_finished(job.out):
         atomic.check_tree(job.out, error=TrainError)  # transformers writes weights in place
+        n_weights = preflight.count_weights(job.base)
+        if n_weights is not None and job.recipe.method == "full":
+            _check_disk(job, plan_of(job.recipe, rows, n_devices), n_weights, n_weights)
     claim(job.out, _settings(job, rows))
-    outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
-    if scale.is_first():
-        finish(job.out, outcome, job.notes)
-        shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
-    return outcome
+    return rows
+
+
+def _check_disk(job: TrainingJob, batches: BatchPlan, n_weights: int, n_trained: int) -> None:
+    need = preflight.disk_need(
+        job.recipe, n_weights=n_weights, n_trained=n_trained, n_steps=batches.n_steps
+    )
+    preflight.check_disk(job.out, need, job.recipe)
 
 
 def plan_of(recipe: Recipe, rows: TokenizedData, n_devices: int) -> BatchPlan:
@@ -337,6 +363,12 @@ def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
     on_gpu = torch.cuda.is_available()
     batches = plan_of(job.recipe, rows, scale.n_devices())
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
+    weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
+    n_trained = sum(n for n, is_trained in weights if is_trained)
+    _check_disk(job, batches, sum(n for n, _ in weights), n_trained)
+    note = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)
+    if note and scale.is_first():
+        job.on_note(note)
     trainer = trainer_class()(
         model=base.model,
         args=trl_config(job.recipe, batches, job.out / CHECKPOINTS, on_gpu=on_gpu),
