@@ -113,10 +113,17 @@ def shown(text: Callable[[], str], work: Callable[[], Work] | None = None) -> It
     thread.start()
     try:
         yield
-    finally:
-        ended.set()
-        thread.join()
+    except Exception:
+        _stop(thread, ended)
+        if last:  # what fails before the first line is told by its error alone
+            print_line(line())
+        raise
+    except BaseException:
+        _stop(thread, ended)
         print_line(line())
+        raise
+    _stop(thread, ended)
+    print_line(line())
 
 
 @contextlib.asynccontextmanager
@@ -310,6 +317,11 @@ def print_line(text: str) -> None:
         return
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def _stop(thread: threading.Thread, ended: threading.Event) -> None:
+    ended.set()
+    thread.join()
 
 
 def _print_now_and_then(line: Callable[[], str], ended: threading.Event) -> None:

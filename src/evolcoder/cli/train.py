@@ -128,7 +128,8 @@ def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
 def _outcome_text(outcome: TrainingOutcome) -> str:
     mfu = "" if outcome.mfu is None else f", {100 * outcome.mfu:.1f} % of peak FLOPS (MFU)"
     skipped = f", {outcome.n_bad} skipped" if outcome.n_bad else ""
-    rows = f"{outcome.n_rows}{skipped}; {outcome.n_steps} steps, {outcome.n_tokens:,} tokens"
+    steps = "1 step" if outcome.n_steps == 1 else f"{outcome.n_steps} steps"
+    rows = f"{outcome.n_rows}{skipped}; {steps}, {outcome.n_tokens:,} tokens"
     memory = f"{outcome.peak_mb:,} MB peak memory, {100 * outcome.waste:.1f} % padding"
     lines = (
         f"rows   {rows}",

@@ -8,8 +8,10 @@ retried. The content is not verified here.
 ...     download("owner/name/resolve/COMMIT/model.gguf", file, max_bytes=10**9, error=ModelError)
 """
 
+import functools
 import io
 import os
+import time
 from collections.abc import Callable
 from typing import Any, BinaryIO, Self, cast
 
@@ -21,6 +23,7 @@ from evolcoder.text import one_line, without_logins
 HUB = "https://huggingface.co"
 REACH_S = 10.0
 """Longest wait for the first answer."""
+REMEMBERED_S = 60
 MAX_REASON_CHARS = 200
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -28,6 +31,28 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 def is_offline() -> bool:
     """Return whether HF_HUB_OFFLINE forbids downloads."""
     return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+
+
+def why_unreachable(error: type[EvolcoderError]) -> str:
+    """Ask the Hub once, for at most `REACH_S`; return why it does not answer, '' if it does.
+
+    An answer is remembered for a minute. Raises `error` for an unusable HF_ENDPOINT. For the
+    loaders of other libraries, which ask many times before they give up.
+    """
+    if is_offline():
+        return "HF_HUB_OFFLINE is set"
+    return _why_unreachable(_endpoint(error), int(time.monotonic() // REMEMBERED_S))
+
+
+@functools.lru_cache(maxsize=4)
+def _why_unreachable(endpoint: str, _minute: int) -> str:
+    import httpx  # noqa: PLC0415
+
+    try:
+        httpx.head(endpoint, timeout=REACH_S)
+    except (httpx.HTTPError, OSError) as why:
+        return f"{endpoint}: {_reason(why)}"
+    return ""
 
 
 def download(

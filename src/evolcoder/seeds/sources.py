@@ -23,6 +23,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
+from evolcoder.engine import hub
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import open_input
 from evolcoder.storage.atomic import temporary_file_errors
@@ -153,7 +154,10 @@ def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarr
 
 
 def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
-    """Stream a Hub data set; `datasets` honours HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE."""
+    """Stream a Hub data set; `datasets` honours HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE.
+
+    A Hub that cannot be reached is asked once; `datasets` would ask it many times.
+    """
     try:
         from datasets import load_dataset  # noqa: PLC0415 - heavy, and only some need it
         from datasets.exceptions import DatasetsError  # noqa: PLC0415
@@ -162,6 +166,8 @@ def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
             f"{config.path}: no such file; if it is a Hub data set, "
             f"run: pip install 'evolcoder[hub]'"
         ) from error
+    if not hub.is_offline() and (why := hub.why_unreachable(SeedsError)):
+        raise SeedsError(f"{config.path}: no such file, and it cannot be read from the Hub: {why}")
     try:
         rows: Iterator[Mapping[str, object]] = load_dataset(
             config.path,

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from evolcoder.engine import hub
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.storage import atomic
@@ -75,7 +76,7 @@ def load_tokenizer(spec: str, trust: TrustSettings = NO_TRUST) -> Any:
     place, named = _loader_arguments(spec)
     with _loading(spec, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
-            place, trust_remote_code=trust.remote_code, **named
+            place, trust_remote_code=trust.remote_code, **named, **_hub_options(spec)
         )
         if named:
             tokenizer.eos_token = _gguf_eos_token(spec, tokenizer)
@@ -96,7 +97,9 @@ def load(
     """Load the base, and add an adapter for the methods `lora` and `qlora`."""
     import torch
     from transformers import AutoModelForCausalLM, set_seed
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of reading and writing weights; downloads keep theirs
     set_seed(recipe.seed)
     check_weights(spec, trust)
     tokenizer = load_tokenizer(spec, trust)
@@ -112,6 +115,7 @@ def load(
             use_safetensors=None if named or trust.pickled_weights else True,
             weights_only=True,
             **named,
+            **_hub_options(spec),
             **more,
         )
         if named:
@@ -162,7 +166,7 @@ def _pickle_on_hub(spec: str) -> str | None:
     """Return the pickle of an adapter on the Hub, which transformers would load by itself."""
     from transformers.utils import cached_file
 
-    quietly = {"_raise_exceptions_for_missing_entries": False}
+    quietly = {"_raise_exceptions_for_missing_entries": False, **_hub_options(spec)}
     try:
         is_adapter = cached_file(spec, ADAPTER, **quietly) is not None
         is_safe = not is_adapter or cached_file(spec, ADAPTER_WEIGHTS, **quietly) is not None
@@ -212,6 +216,15 @@ def _loader_arguments(spec: str) -> tuple[str, dict[str, str]]:
     if find_spec("gguf") is None:
         raise TrainError(f"--base {spec}: a GGUF file needs the package gguf: pip install gguf")
     return str(path.parent), {"gguf_file": path.name}
+
+
+def _hub_options(spec: str) -> dict[str, bool]:
+    """Return the options of a loader: a Hub that does not answer is left alone, its cache used.
+
+    A loader would ask it several times for each file.
+    """
+    is_local = spec.endswith(".gguf") or Path(os.path.expanduser(spec)).exists()  # noqa: PTH111
+    return {} if is_local or not hub.why_unreachable(TrainError) else {"local_files_only": True}
 
 
 def _gguf_eos_token(spec: str, tokenizer: Any) -> str:
@@ -301,6 +314,11 @@ def _loading(spec: str, part: str) -> Iterator[None]:
         message = str(error) or type(error).__name__
         if "trust_remote_code" in message:
             raise TrainError(_remote_code_refused(spec, part)) from error
+        if _hub_options(spec):
+            why = hub.why_unreachable(TrainError)
+            raise TrainError(
+                f"--base {spec}: no such folder, and its {part} cannot be read from the Hub: {why}"
+            ) from error
         hint = "use a folder with config.json and safetensors, a Hub id, or a GGUF file"
         if "safetensors" in message and part == "model":
             hint += "; --allow-pickled-weights reads pickles"
