@@ -1,27 +1,31 @@
 """Reads files named by the user: regular files, bounded in memory, and JSON as a stream of values.
 
 Guarantees: never waits for a pipe and never reads a device; text is UTF-8, with or without a byte
-order mark; unpacked data is bounded in bytes. JSON lines and JSON arrays of any size are read one
-value at a time, each bounded in bytes and in parts, so that neither an endless line nor a million
-empty lists exhausts memory. Numbers, texts and depth are bounded as by `json`. Every error is one
-line that names the file or the line in it.
+order mark; unpacked data is bounded in bytes. JSON lines, JSON arrays and JSON values one after
+another, of any size, are read one value at a time, each bounded in bytes and in parts, so that
+neither an endless line nor a million empty lists exhausts memory. Numbers, texts and depth are
+bounded as by `json`. Every error is one line that names the file or the line in it.
 
 >>> read_text(Path("config.yaml"), max_mb=16, error=ConfigError)   # doctest: +SKIP
 >>> [value for _, value in iter_values(BytesIO(b'[1, {"a": 2}]'))]
 [1, {'a': 2}]
 """
 
+import bz2
 import codecs
 import gzip
+import io
 import json
+import lzma
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from evolcoder.errors import NO_DESCRIPTORS, UserError, too_few_descriptors
 
@@ -88,15 +92,93 @@ def unpack(data: bytes, *, max_mb: int, name: str, error: type[UserError] = User
     return found
 
 
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes of compressed files."""
+
+
 @contextmanager
 def open_input(path: Path, *, error: type[UserError] = UserError) -> Iterator[BinaryIO]:
-    """Open a regular file for reading; a name that ends in .gz is unpacked while reading."""
+    """Open a regular file for reading; a compressed one is unpacked while reading, by its name."""
     with open_regular(path, error=error) as file:
-        if path.suffix.lower() != ".gz":
+        suffix = path.suffix.lower()
+        if suffix not in PACKED:
             yield file
             return
-        with gzip.GzipFile(fileobj=file) as packed:
-            yield cast("BinaryIO", packed)
+        with _unpacked(file, suffix, path, error) as packed:
+            yield packed
+
+
+def _unpacked(file: BinaryIO, suffix: str, path: Path, error: type[UserError]) -> BinaryIO:
+    if suffix == ".gz":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=file))
+    if suffix == ".bz2":
+        return cast("BinaryIO", bz2.BZ2File(file))
+    if suffix == ".xz":
+        return cast("BinaryIO", lzma.LZMAFile(file))
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - heavy, and only some need it
+    except ImportError as failure:
+        raise error(
+            f"{path}: Zstandard needs pyarrow, which is not installed; "
+            f"run: pip install 'evolcoder[parquet]'"
+        ) from failure
+    return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(file, "zstd")))
+
+
+class _Recoded(io.RawIOBase):
+    """A file in UTF-16, read as UTF-8."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
+        while not self._left:
+            data = self._file.read(_READ_BYTES)
+            try:
+                text = self._decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                raise NotJSONError(
+                    f"is not UTF-16: {error.reason}; save the file as UTF-8"
+                ) from error
+            self._left = text.encode("utf-8", "surrogatepass")
+            if not data:
+                break
+        n = min(len(buffer), len(self._left))
+        buffer[:n], self._left = self._left[:n], self._left[n:]
+        return n
+
+
+class _Begun(io.RawIOBase):
+    """A file whose first bytes were read already."""
+
+    def __init__(self, head: bytes, file: IO[bytes]) -> None:
+        self._head = head
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
+        data = self._head[: len(buffer)] or self._file.read(len(buffer))
+        self._head = self._head[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def as_utf8(file: IO[bytes]) -> BinaryIO:
+    """Return a text file as UTF-8 without a byte order mark, if it has the mark of UTF-16 or 8."""
+    head = file.read(len(codecs.BOM_UTF8))
+    if head.startswith(codecs.BOM_UTF8):
+        return cast("BinaryIO", file)
+    begun = io.BufferedReader(_Begun(head, file), _READ_BYTES)
+    if head.startswith(_UTF16_MARKS):
+        return io.BufferedReader(_Recoded(begun), _READ_BYTES)
+    return begun
 
 
 def kind_of(mode: int) -> str:
@@ -130,14 +212,60 @@ class NotJSONError(ValueError):
 
 
 def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
-    """Read values with their positions: from an array if it begins with one, else line by line."""
+    """Read values with their positions: from an array if it begins with one, else line by line.
+
+    If the first value goes beyond its line, or another one follows it there, values may stand
+    anywhere, one after another.
+    """
     head = read_head(file)
     if is_array(head):
         for number, value in enumerate(iter_array(file, head), start=1):
             yield f"row {number}", value
         return
-    for number, line in iter_lines(file, head):
-        yield f"line {number}", parse_value(line, number)
+    lines = _split(file, head, MAX_MB << 20)
+    begun = b""
+    for line in lines:
+        begun += line
+        if line.strip(b" \t\r\n" + codecs.BOM_UTF8) or len(begun) > MAX_BLANK:
+            break
+    if _is_in_lines(begun):
+        for number, line in iter_lines(file, begun, lines=lines):
+            yield f"line {number}", parse_value(line, number)
+        return
+    joined = cast("IO[bytes]", io.BufferedReader(_Joined(begun, lines), _READ_BYTES))
+    for number, value in enumerate(_ArrayReader(joined, b"", "strict").sequence(), start=1):
+        yield f"row {number}", value
+
+
+class _Joined(io.RawIOBase):
+    """Lines as a file."""
+
+    def __init__(self, head: bytes, lines: Iterator[bytes]) -> None:
+        self._left = head.removeprefix(codecs.BOM_UTF8)
+        self._lines = lines
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
+        self._left = self._left or next(self._lines, b"")
+        n = min(len(buffer), len(self._left))
+        buffer[:n], self._left = self._left[:n], self._left[n:]
+        return n
+
+
+def _is_in_lines(begun: bytes) -> bool:
+    """Whether the first line is a whole value, or no part of one."""
+    text = begun.decode("utf-8-sig", "replace").strip()
+    if not text.startswith("{") or len(text) > MAX_PARTS:
+        return True
+    try:
+        _, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        return error.pos + _NEAR_END <= len(text) and not error.msg.startswith("Unterminated")
+    except (ValueError, RecursionError):
+        return True
+    return end == len(text) or not text[end:].lstrip(" ,").startswith("{")
 
 
 def iter_array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") -> Iterator[object]:
@@ -149,14 +277,21 @@ def iter_array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") ->
 
 
 def iter_lines(
-    file: IO[bytes], head: bytes = b"", *, max_mb: int | None = None
+    file: IO[bytes],
+    head: bytes = b"",
+    *,
+    max_mb: int | None = None,
+    lines: Iterator[bytes] | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Read nonblank lines with their numbers, splitting only at line feeds.
 
-    `head` is what was already read from the file.
+    `head` is what was already read from the file; `lines` are those after it, if they were begun.
     """
     most, n_blank = max_mb or MAX_MB, 0
-    for number, line in enumerate(_split(file, head, most << 20), start=1):
+    rest = _split(file, head, most << 20)
+    if lines is not None:
+        rest = chain(_split(BytesIO(), head, most << 20), lines)
+    for number, line in enumerate(rest, start=1):
         if len(line) > most << 20:
             raise NotJSONError(f"line {number} is longer than {most} MB; write one row per line")
         row = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -249,6 +384,13 @@ class _ArrayReader:
             self._skip("]")
         if extra := self._peek():
             raise self._error(json.JSONDecodeError(f"Extra data {extra!r}", self._text, self._at))
+
+    def sequence(self) -> Iterator[object]:
+        """Yield values that stand one after another, with or without commas."""
+        while self._peek():
+            yield self._value()
+            if self._peek() == ",":
+                self._skip(",")
 
     def _peek(self) -> str:
         """Return the next nonblank character without consuming it; '' at the end."""

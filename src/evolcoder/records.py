@@ -40,6 +40,11 @@ class Reason(StrEnum):
 
     DUPLICATE = "duplicate"
     NO_INSTRUCTION = "no_instruction"
+    NEEDS_TOOLS = "needs_tools"
+    """No text answers the row: its chat calls a tool."""
+    NEEDS_IMAGE = "needs_image"
+    LABELLED_BAD = "labelled_bad"
+    """The data set's label says that its response is bad."""
     REJECTED = "rejected"
     """The server refused the request, and accepted others."""
     FAILED = "failed"
@@ -127,9 +132,11 @@ class Task:
     """Cost of the evolution; None for a seed."""
 
     @classmethod
-    def seed(cls, instruction: str, *, ordinal: int, language: str | None) -> "Task":
-        """Make the first task of a lineage."""
+    def seed(cls, instruction: str, *, ordinal: int, language: str | None, copy: int = 0) -> "Task":
+        """Make the first task of a lineage; `copy` tells tasks of one text apart."""
         new = _task_id(instruction, None, None, 0, language)
+        if copy:
+            new = content_id("task", [instruction, None, None, 0, language, copy])
         return cls(new, instruction, 0, ordinal, new, None, None, language, None)
 
     def child(
@@ -242,6 +249,20 @@ class Drop:
     """Cost up to the drop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a data set's row has besides its task and response."""
+
+    ordinal: int
+    """Ordinal of the seed that was read from it."""
+    turns: tuple[str, ...]
+    """All turns of a chat that is more than task and response; else empty."""
+    context: str
+    """What else makes it another row: system turns, tools, images, a label."""
+    lineage: Mapping[str, str | int | float]
+    """Its lineage columns."""
+
+
 SEEN_CHARS = 4000
 """Longest text kept with a drop."""
 
@@ -258,3 +279,11 @@ class Row:
     """Check results in order; empty without checks."""
     beside: Mapping[str, str] = field(default_factory=dict)
     """Further fields of a derived row, such as the rejected answer."""
+    turns: tuple[str, ...] = ()
+    """All turns of a chat that is more than task and response; empty otherwise. Cleaning compares
+    them."""
+    context: str = ""
+    """What else makes the row another one than its texts: system turns, tools, images, a label."""
+    lineage: Mapping[str, JSON] = field(default_factory=dict)
+    """Lineage columns that the row of a verified data set came with; they are exported as they
+    were."""

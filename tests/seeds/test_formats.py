@@ -6,18 +6,19 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, mapped, read
 
 TASK, ANSWER = "Sort it.", "    done()"
+CHAT = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
 ROWS = {
     "alpaca": {"instruction": TASK, "input": "", "output": ANSWER},
     "output": {"instruction": TASK, "output": ANSWER},
     "response": {"instruction": TASK, "response": ANSWER},
+    "self-instruct": {"instruction": TASK, "instances": [{"input": "", "output": ANSWER}]},
     "messages": {
         "messages": [
             {"role": "system", "content": "You help."},
-            {"role": "user", "content": TASK},
-            {"role": "assistant", "content": ANSWER},
+            *CHAT,
             {"role": "user", "content": "Thanks."},
             {"role": "assistant", "content": "Welcome."},
         ]
@@ -26,13 +27,25 @@ ROWS = {
         "id": "1",
         "conversations": [{"from": "human", "value": TASK}, {"from": "gpt", "value": ANSWER}],
     },
+    "chat": {"data": [TASK, ANSWER]},
     "oss-instruct": {"lang": "python", "seed": "x", "problem": TASK, "solution": ANSWER},
+    "question-answer": {"question": TASK, "answer": ANSWER},
     "trl": {
         "prompt": [{"role": "user", "content": TASK}],
         "completion": [{"role": "assistant", "content": ANSWER}],
     },
     "preference": {"prompt": TASK, "chosen": ANSWER, "rejected": "pass"},
+    "benchmark": {"prompt": TASK, "reference_code": ANSWER},
+    "text": {
+        "text": f"<|im_start|>user\n{TASK}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>"
+    },
 }
+
+
+def texts(row):
+    """Read a row in the format that is detected: the task and the answer."""
+    pair = read(row, format_of(row))
+    return pair.instruction, pair.answer
 
 
 def test_formats_are_those_that_the_config_offers():
@@ -42,34 +55,109 @@ def test_formats_are_those_that_the_config_offers():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_is_told_by_its_fields(name):
-    """A row matches only its own format; alpaca also reads `output` rows, as `input` is optional."""
-    assert matching_formats(ROWS[name]) == ({name, "alpaca"} if name == "output" else {name})
+def test_every_format_is_told_by_its_fields_and_gives_task_and_answer(name):
+    """System turns, later turns and other fields are left out; indentation is kept."""
+    assert format_of(ROWS[name]) == name
+    pair = read(ROWS[name], name)
+    assert (pair.instruction, pair.answer) == (TASK, ANSWER)
+    left = {"messages": ("system turns", "later turns"), "preference": ("rejected answers",)}
+    assert pair.left_out == left.get(name, ())
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_the_task_and_the_answer(name):
-    """System turns, later turns and other fields are ignored; indentation is kept."""
-    assert read(ROWS[name], name) == SeedPair(TASK, ANSWER)
+TOOL_CALL = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+IMAGE = [{"type": "text", "text": TASK}, {"type": "image_url", "image_url": {"url": "data:"}}]
+SHAPES = [
+    ("a prompt alone", {"prompt": TASK}, TASK, ""),
+    ("texts", {"prompt": TASK, "completion": ANSWER}, TASK, ANSWER),
+    ("a prompt and a response", {"prompt": TASK, "response": ANSWER}, TASK, ANSWER),
+    ("preferred turns", {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": CHAT[1:]}, TASK, ANSWER),
+    ("whole chats", {"prompt": TASK, "chosen": CHAT, "rejected": CHAT}, TASK, ANSWER),
+    ("chats without a prompt", {"chosen": CHAT, "rejected": CHAT}, TASK, ANSWER),
+    ("a chat as text", {"chosen": f"\n\nHuman: {TASK}\n\nAssistant: x"}, TASK, "x"),
+    ("preferred turn", {"conversations": CHAT[:1], "chosen": CHAT[1], "rejected": CHAT[1]}, TASK,
+     ANSWER),
+    ("instruction and chosen", {"instruction": TASK, "chosen": ANSWER}, TASK, ANSWER),
+    ("question and chosen", {"system": "S", "question": TASK, "chosen": ANSWER}, TASK, ANSWER),
+    ("query", {"query": TASK, "answer": ANSWER, "resource": "x"}, TASK, ANSWER),
+    ("question and context", {"question": "Q?", "context": "C", "answer": ANSWER}, "Q?\n\nC", ANSWER),
+    ("apps", {"question": TASK, "solutions": '["a = 1", "b = 2"]'}, TASK, "a = 1"),
+    ("contests", {"description": TASK, "solutions": {"language": [2, 3], "solution": ["c", "p"]}},
+     TASK, "```python\np\n```"),
+    ("an empty instruction", {"instruction": "", "input": TASK, "output": ANSWER}, TASK, ANSWER),
+    ("no instruction", {"instruction": None, "input": TASK, "output": ANSWER}, TASK, ANSWER),
+    ("a number", {"instruction": TASK, "output": 8}, TASK, "8"),
+    ("a list", {"instruction": TASK, "output": [1, 2]}, TASK, "[1, 2]"),
+    ("a truth value", {"instruction": TASK, "output": False}, TASK, "false"),
+    ("nothing", {"instruction": TASK, "output": float("nan")}, TASK, ""),
+    ("a program of a benchmark", {"prompt": "def f():\n", "canonical_solution": "    return 1\n"},
+     "def f():", "def f():\n    return 1"),
+    ("text and code", {"text": TASK, "code": ANSWER}, TASK, ANSWER),
+    ("parts with a value", {"messages": [{"role": "user", "content": [
+        {"type": "text", "value": TASK}]}, CHAT[1]]}, TASK, ANSWER),
+    ("a chat in a cell", {"messages": repr(CHAT)}, TASK, ANSWER),
+    ("pairs", {"conversation": [[TASK, ANSWER]]}, TASK, ANSWER),
+    ("items", {"conversation": [{"human": TASK, "assistant": ANSWER}]}, TASK, ANSWER),
+    ("a chat program's export", {"chat": {"messages": CHAT}}, TASK, ANSWER),
+    ("a chat by nodes", {"mapping": {"a": {"message": None}, "b": {"message": {
+        "author": {"role": "user"}, "content": {"parts": [TASK]}}}}}, TASK, ""),
+    ("llama 3", {"text": f"<|start_header_id|>user<|end_header_id|>\n\n{TASK}<|eot_id|>"
+     f"<|start_header_id|>assistant<|end_header_id|>\n\n{ANSWER}<|eot_id|>"}, TASK, ANSWER.strip()),
+    ("llama 2", {"text": f"<s>[INST] <<SYS>>S<</SYS>> {TASK} [/INST] x </s>"}, TASK, "x"),
+    ("zephyr", {"text": f"<|user|>\n{TASK}</s>\n<|assistant|>\nx</s>"}, TASK, "x"),
+    ("gemma", {"text": f"<start_of_turn>user\n{TASK}<end_of_turn>\n<start_of_turn>model\nx"}, TASK,
+     "x"),
+    ("alpaca as text", {"text": f"Below.\n\n### Instruction:\n{TASK}\n\n### Response:\nx"}, TASK,
+     "x"),
+    ("vicuna", {"text": f"A chat. USER: {TASK} ASSISTANT: x</s>"}, TASK, "x"),
+    ("a templated prompt", {"prompt": f"<|im_start|>user\n{TASK}<|im_end|>\n<|im_start|>assistant\n",
+     "completion": "x"}, TASK, "x"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["trl", "preference"])
-@pytest.mark.parametrize("as_turns", [False, True])
-def test_prompts_are_texts_or_turns(name, as_turns):
-    """As TRL takes both."""
-    field = "completion" if name == "trl" else "chosen"
-    turns = [{"role": "user", "content": TASK}], [{"role": "assistant", "content": ANSWER}]
-    prompt, answer = turns if as_turns else (TASK, ANSWER)
-    row = {"prompt": prompt, field: answer}
-    assert matching_formats(row) == {name}
-    assert read(row, name) == SeedPair(TASK, ANSWER)
+@pytest.mark.parametrize(("row", "task", "answer"), [shape[1:] for shape in SHAPES],
+                         ids=[shape[0] for shape in SHAPES])  # fmt: skip
+def test_published_shapes_are_read(row, task, answer):
+    """As they are found in public data sets."""
+    assert texts(row) == (task, answer)
 
 
-def test_a_prompt_alone_is_a_task_without_an_answer():
-    """Unless the row has an instruction as well."""
-    assert matching_formats({"prompt": TASK}) == {"trl"}
-    assert read({"prompt": TASK}, "trl") == SeedPair(TASK, "")
-    assert "trl" not in matching_formats({"prompt": TASK, "instruction": TASK, "output": ANSWER})
+@pytest.mark.parametrize(
+    ("row", "left_out", "needs"),
+    [
+        ({"instruction": "Now a list.", "history": [[TASK, "x"]], "output": "y"}, ("history",), ""),
+        ({"messages": CHAT, "tools": '[{"name": "f"}]'}, ("tools",), ""),
+        ({"messages": CHAT, "tools": "[]"}, (), ""),
+        ({"messages": CHAT, "label": False}, ("label",), ""),
+        ({"prompt": TASK, "completion": "x", "label": "False"}, ("label",), ""),
+        ({"prompt": TASK, "completion": "x", "label": True}, (), ""),
+        ({"system_prompt": "S", "question": TASK, "response": "x"}, ("system turns",), ""),
+        ({"question": TASK, "solutions": ["a", "b"]}, ("further answers",), ""),
+        ({"messages": [CHAT[0], {"role": "assistant", "tool_calls": TOOL_CALL}]}, (), "needs tools"),
+        ({"conversations": [CHAT[0], {"from": "function_call", "value": "f()"}]}, (), "needs tools"),
+        ({"messages": [CHAT[0], {"role": "tool", "content": "1"}, CHAT[1]]}, (), "needs tools"),
+        ({"messages": [CHAT[0], {"role": "assistant", "content": "<tool_call>{}</tool_call>"}]}, (),
+         "needs tools"),
+        ({"messages": [{"role": "user", "content": IMAGE}, CHAT[1]]}, (), "needs an image"),
+        ({"messages": [{"role": "user", "content": f"<image>\n{TASK}"}, CHAT[1]]}, (),
+         "needs an image"),
+        ({"instruction": TASK, "output": "x", "images": ["a.png"]}, (), "needs an image"),
+        ({"instruction": "Write XML with an <image> in it.", "output": "x"}, (), ""),
+    ],
+)  # fmt: skip
+def test_what_a_row_has_besides_is_named(row, left_out, needs):
+    """Left out of the pair, or a reason to leave out the row; a bad answer is none."""
+    pair = read(row, format_of(row))
+    assert (pair.left_out, pair.needs) == (left_out, needs)
+    assert (pair.answer == "") == ("label" in left_out or needs == "needs tools")
+
+
+def test_columns_are_renamed():
+    """Other columns are left out; a path leads into a column, and a list of turns is a chat."""
+    row = {"q": TASK, "output": "no", "a": {"text": [ANSWER]}}
+    named = mapped(row, {"instruction": "q", "response": "a.text.0"})
+    assert texts(named) == (TASK, ANSWER)
+    assert texts(mapped({"q": CHAT}, {"instruction": "q"})) == (TASK, ANSWER)
+    assert format_of(mapped({"x": 1}, {"instruction": "q"})) == "output"
 
 
 def test_an_input_becomes_a_paragraph_of_the_task():
@@ -88,7 +176,7 @@ def test_a_stand_in_for_no_input_is_no_input(stand_in):
 def test_output_goes_before_response():
     """If a row has both, `output` is used unless it is empty."""
     row = {"instruction": TASK, "input": "", "output": "out", "response": "resp"}
-    assert matching_formats(row) == {"alpaca"}
+    assert format_of(row) == "alpaca"
     assert read(row, "alpaca").answer == "out"
     assert read({**row, "output": ""}, "alpaca").answer == "resp"
     assert read(row, "response").answer == "resp"
@@ -108,15 +196,9 @@ def test_conversations_may_be_written_as_roles():
 
 
 def test_a_turn_may_come_in_parts():
-    """Text parts are joined; images are ignored."""
-    parts = [
-        {"type": "text", "text": "Sort"},
-        {"type": "image_url"},
-        {"type": "text", "text": "it."},
-    ]
-    assert read({"messages": [{"role": "user", "content": parts}]}, "messages") == SeedPair(
-        "Sort\nit.", ""
-    )
+    """Text parts are joined."""
+    parts = [{"type": "text", "text": "Sort"}, {"type": "text", "text": "it."}]
+    assert texts({"messages": [{"role": "user", "content": parts}]}) == ("Sort\nit.", "")
 
 
 def test_an_answer_before_the_task_is_no_answer():
@@ -140,7 +222,7 @@ for _ in range(100_000):
         [],
         {},
         {"instruction": None, "problem": 5, "messages": "no", "conversations": {}},
-        {"instruction": ["x"], "input": "alone", "messages": [None, 3], "conversations": [{}]},
+        {"instruction": ["x"], "input": [], "messages": [None, 3], "conversations": [{}]},
         {"messages": [{"role": "user", "content": None}], "conversations": [{"from": 1}]},
         {"messages": [{"role": 10**5000, "content": 10**5000}]},
         {"messages": [{"role": DEEP, "content": DEEP}], "conversations": [{"from": DEEP}]},
@@ -150,6 +232,7 @@ for _ in range(100_000):
 def test_what_is_not_text_counts_as_missing(name, row):
     """Reading never fails."""
     assert read(row, name).instruction == ""
+    assert format_of(row) is None or format_of(row) in FORMATS
 
 
 def test_nul_and_lone_surrogates_become_replacement_characters():
@@ -167,7 +250,7 @@ THOUGHTS = {
 
 
 @pytest.mark.parametrize("notation", THOUGHTS)
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "text"])
 def test_thinking_in_a_response_is_kept_apart(name, notation):
     """In every format; the answer keeps its indentation."""
     text = repr(ROWS[name]).replace(repr(ANSWER), repr(THOUGHTS[notation] + ANSWER))
@@ -195,7 +278,8 @@ def test_thinking_beside_a_response_is_kept_apart(turn):
 def test_an_empty_block_of_thinking_is_removed(name):
     """Models that are told not to think write one."""
     text = repr(ROWS[name]).replace(repr(ANSWER), repr(f"<think>\n\n</think>\n\n{ANSWER}"))
-    assert read(ast.literal_eval(text), name) == SeedPair(TASK, ANSWER)
+    pair = read(ast.literal_eval(text), name)
+    assert (pair.instruction, pair.answer, pair.thoughts) == (TASK, ANSWER, "")
 
 
 def test_a_response_of_thinking_alone_is_none():

@@ -9,7 +9,6 @@ import pytest
 from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
-from evolcoder.seeds.formats import FORMATS
 from evolcoder.seeds.read import _SeenTexts, read_seeds
 from evolcoder.storage.run_store import RunStore
 
@@ -115,45 +114,99 @@ def test_rows_with_and_without_input_are_one_format(read, seeds_file):
     assert [task.instruction for task in of(Task, records)] == ["One.", "Two.", "Three.\n\nx"]
 
 
-def test_mixed_formats_name_the_first_row_that_differs(read, seeds_file):
-    """If no format fits all rows, it is an error."""
-    rows = [
-        {"instruction": "One.", "output": "1"},
-        {"note": "no task"},
-        {"instruction": "Two.", "response": "2"},
-    ]
-    with pytest.raises(SeedsError) as caught:
-        read(seeds_file("s.jsonl", rows))
-    assert str(caught.value).endswith(
-        "s.jsonl: line 3 has the fields instruction, response, but the rows before it have the "
-        "format output; split the file, or set seeds.format"
-    )
+def test_rows_of_several_formats_are_read(read, seeds_file):
+    """Each in its own; the report names all of them."""
+    rows = [{"instruction": "One.", "output": "1"}, {"instruction": "Two.", "response": "2"}]
+    records, report = read(seeds_file("s.jsonl", [*rows, {"problem": "Three."}]))
+    assert [task.instruction for task in of(Task, records)] == ["One.", "Two.", "Three."]
+    assert report.format == "output, response, oss-instruct"
 
 
-def test_a_forced_format_reads_a_mixed_file(read, seeds_file):
-    """Rows of other formats are dropped."""
-    rows = [{"instruction": "One.", "output": "1"}, {"problem": "Two.", "solution": "2"}]
+def test_a_forced_format_reads_only_its_rows(read, seeds_file):
+    """Rows of other formats are dropped, if they are less than one in ten."""
+    rows = [{"instruction": "One.", "output": "1"}]
+    rows += [{"problem": f"Two {n}.", "solution": "2"} for n in range(9)]
     _, report = read(seeds_file("s.jsonl", rows), format="oss-instruct")
     assert report.format == "oss-instruct"
-    assert (report.n_tasks, dict(report.dropped)) == (1, {"no_instruction": 1})
+    assert (report.n_tasks, dict(report.dropped)) == (9, {"no_instruction": 1})
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_file_without_any_instruction_is_an_error(read, seeds_file, format):
-    """One line names the reasons, the fields found, and those that are read."""
+ODD = [{"note": f"{n}"} for n in range(2)]
+
+
+def test_a_file_of_which_too_little_is_read_is_an_error(read, seeds_file):
+    """Less than nine rows in ten; blank rows do not count, and a hopeless file is given up."""
+    good = [{"instruction": f"Do {n}."} for n in range(18)]
+    assert read(seeds_file("a.jsonl", [*good, *ODD]))[1].n_tasks == 18
+    assert read(seeds_file("b.jsonl", [*good[:1], {"instruction": ""}, {"messages": []}]))
     with pytest.raises(SeedsError) as caught:
-        read(seeds_file("s.json", [{"question": "?"}, {"query": "!"}]), format=format)
+        read(seeds_file("c.jsonl", [*good[:17], *ODD]))
     assert str(caught.value).endswith(
-        "s.json: none of its 2 rows is usable (no_instruction 2); the first row has the fields "
-        "question; a task is read from instruction, problem, prompt, messages or conversations"
+        "c.jsonl: a task was found in 17 of 19 rows, which is less than nine in ten; the first "
+        "other row has the fields note; name the columns, as in "
+        "--columns instruction=NAME,response=NAME"
     )
+    with pytest.raises(SeedsError, match="in 0 of 100 rows"):
+        read(seeds_file("d.jsonl", ODD * 500))
+
+
+def test_columns_are_named_by_the_user(read, seeds_file):
+    """A file in no known format is read then."""
+    path = seeds_file("s.jsonl", [{"note": "One.", "more": {"text": "1"}}])
+    records, _ = read(path, columns={"instruction": "note", "response": "more.text"})
+    assert (records[0].instruction, records[1].text) == ("One.", "1")
+
+
+def test_chats_are_doubles_in_all_turns_and_tools(read, shared):
+    """Rows that share the first question only are two seeds, with ids of their own."""
+    for name in ("same-first-turns", "same-turns-other-tools"):
+        records, report = read(shared.parent / "cases" / "rows" / f"{name}.jsonl")
+        assert (report.n_tasks, report.dropped) == (2, ())
+        assert len({task.id for task in of(Task, records)}) == 2
+
+
+def test_every_row_is_a_task_when_asked_for(seeds_file):
+    """Rows of one task differ in their ids, of which the first is that of a seed."""
+    path = seeds_file("s.jsonl", [ROWS[0], ROWS[1], ROWS[0]])
+    records = list(read_seeds(SeedsConfig(path=str(path)), every=True))
+    tasks, answers = of(Task, records), of(Response, records)
+    assert tasks[0] == Task.seed("Write a Python function.", ordinal=0, language="python")
+    assert len({task.id for task in tasks}) == 3
+    assert [answer.task for answer in answers] == [task.id for task in tasks]
+
+
+def test_what_is_left_out_is_said(read, seeds_file):
+    """With counts: parts of rows, and rows."""
+    chat = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    image = [{"role": "user", "content": "<image>Who?"}]
+    rows = [{"messages": [*chat, *chat]}, {"messages": chat, "label": False}, {"messages": image}]
+    path = seeds_file("s.jsonl", [*rows, {"messages": []}])
+    seeds = read_seeds(SeedsConfig(path=str(path)))
+    assert [drop.reason for drop in of(Drop, list(seeds))] == [
+        Reason.NEEDS_IMAGE, Reason.NO_INSTRUCTION,
+    ]  # fmt: skip
+    assert seeds.read.text() == (
+        f"{path}: 3 of 4 rows read as messages, 1 with a response; left out of rows: "
+        "later turns 1, label 1; rows left out: an image needed 1, blank 1"
+    )
+
+
+def test_a_file_without_any_instruction_is_an_error(read, seeds_file):
+    """One line names the fields found, and how to name columns."""
+    with pytest.raises(SeedsError) as caught:
+        read(seeds_file("s.json", [{"note": "?"}, {"memo": "!"}]))
+    assert "s.json: a task was found in 0 of 2 rows" in str(caught.value)
+    assert "the fields note; name the columns, as in --columns" in str(caught.value)
+    with pytest.raises(SeedsError) as caught:
+        read(seeds_file("s.json", [{"instruction": ""}]))
+    assert "none of its 1 rows is usable (no_instruction 1)" in str(caught.value)
 
 
 def test_rows_that_are_no_objects_are_drops(read, seeds_file):
     """A number or a list in place of a row is a row without an instruction."""
-    rows = [3, None, ["x"], {"instruction": "One."}]
+    rows = [3, None, ["x"], *({"instruction": f"Do {n}."} for n in range(30))]
     records, report = read(seeds_file("s.json", rows))
-    assert (report.n_tasks, report.n_rows) == (1, 4)
+    assert (report.n_tasks, report.n_rows) == (30, 33)
     assert (
         of(Drop, records)[0].detail == "row 1 has no instruction: no fields but a value of type int"
     )
@@ -171,8 +224,9 @@ def test_ten_megabytes_in_one_row_are_a_drop(read, seeds_file):
 def test_a_row_that_is_nested_as_deep_as_json_allows_is_a_drop(read, seeds_file):
     """Formatting it needs no more stack than parsing it."""
     deep = b'{"odd": ' + b"[" * 900 + b"]" * 900 + b"}\n"
-    records, report = read(seeds_file("s.jsonl", deep + json.dumps(ROWS[0]).encode()))
-    assert report.n_tasks == 1
+    rows = b"".join(json.dumps({"instruction": f"Do {n}."}).encode() + b"\n" for n in range(9))
+    records, report = read(seeds_file("s.jsonl", deep + rows))
+    assert report.n_tasks == 9
     assert records[0].reason is Reason.NO_INSTRUCTION
     assert records[0].seen.startswith("{'odd': [[")
 
@@ -186,7 +240,7 @@ def test_reading_twice_gives_the_same_records(read, seeds_file):
 def test_random_files_are_all_accounted_for(read, seeds_file):
     """In = kept + dropped for any contents."""
     rng = random.Random(0)
-    texts = [None, "", " ", "One.", "Two.", "Three.", 7, "w" * 50]
+    texts = [None, "", " ", "One.", "Two.", "Three.", "w" * 50]
     for case in range(30):
         rows = [
             {"instruction": rng.choice(texts), "output": rng.choice(texts)}

@@ -1,6 +1,8 @@
 """All file types give the same rows, and every error is one line that names the place."""
 
+import bz2
 import json
+import lzma
 import sys
 
 import pytest
@@ -11,7 +13,7 @@ from evolcoder.seeds import sources
 
 ROWS = [{"instruction": f"Do {n}.", "output": "Ünïcödé\u2028"} for n in range(3)]
 LINE = json.dumps(ROWS[0]).encode() + b"\n"
-KINDS = [f"s{kind}{packed}" for kind in sources.SUFFIXES for packed in ("", ".gz")]
+KINDS = [f"s{kind}{packed}" for kind in (".json", ".jsonl", ".parquet") for packed in ("", ".gz")]
 
 
 @pytest.mark.parametrize("name", [*KINDS, "S.JSONL.GZ"])
@@ -66,10 +68,80 @@ def test_a_folder(read, tmp_path):
 
 def test_a_file_of_an_unknown_kind(read, seeds_file):
     """The known kinds are named."""
-    path = seeds_file("s.csv", b"a,b")
+    path = seeds_file("s.xlsx", b"a,b")
     assert fault(read, path) == (
-        "unknown file type '.csv'; known types: .json, .jsonl, .parquet, each optionally with .gz"
+        "unknown file type '.xlsx'; known types: .json, .jsonl, .ndjson, .parquet, .arrow, .csv, "
+        ".tsv, .txt, each optionally with .gz, .bz2, .xz, .zst"
     )
+
+
+def test_tables_and_plain_text_are_read(read, seeds_file):
+    """Cells may hold lines and lists; a semicolon may separate them; one task a line."""
+    tables = {
+        "s.csv": b'\xef\xbb\xbfinstruction,output\r\n"Do, 0.\r\nNow.",8\r\n"Do 1.",\r\n',
+        "t.csv": b"instruction;output\nDo 0.;8\nDo 1.;\n",
+        "s.tsv": b"instruction\toutput\nDo 0.\t8\nDo 1.\t\n",
+        "s.txt": b"Do 0.\r\n\r\n  Do 1.\n",
+        "t.txt": LINE,
+        "m.csv": b"messages\n\"[{'role': 'user', 'content': 'Do 0.'}]\"\n",
+        "u.tsv": "instruction\toutput\nDo ä.\t8\n".encode("utf-16"),
+    }
+    for name, data in tables.items():
+        records, report = read(seeds_file(name, data))
+        assert report.n_tasks == report.n_rows == (1 if name[0] in "mu" or name == "t.txt" else 2)
+        assert records[0].instruction.startswith("Do")
+        assert report.n_answers == (0 if name in {"s.txt", "m.csv"} else 1)
+    assert "the fields name, kind" in fault(read, seeds_file("n.csv", b"name,kind\na,b\n"))
+    assert "is not UTF-8" in fault(read, seeds_file("l.csv", "instruction\nä".encode("latin-1")))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(ROWS[0], indent=2) + "\n" + json.dumps(ROWS[1], indent=2),
+        json.dumps(ROWS[0]) + json.dumps(ROWS[1]) + ",\n" + json.dumps(ROWS[2], indent=1),
+        json.dumps({"version": 1, "data": ROWS}),
+        json.dumps({"train": ROWS, "test": ROWS}, indent=1),
+        json.dumps({"a": ROWS[0], "b": ROWS[1]}),
+        json.dumps({name: [row[name] for row in ROWS] for name in ROWS[0]}),
+    ],
+    ids=["pretty", "concatenated", "in a field", "splits", "by id", "columns"],
+)
+def test_json_comes_in_other_layouts_too(read, seeds_file, data):
+    """Objects one after another, and rows inside one object."""
+    records, report = read(seeds_file("s.json", data.encode()))
+    assert report.n_tasks == report.n_rows >= 2
+    assert records[0].instruction == "Do 0."
+
+
+@pytest.mark.parametrize("packed", [".bz2", ".xz", ".zst"])
+def test_other_compressions_are_read(read, tmp_path, packed):
+    """By the suffix of the file; damage is one line."""
+    pyarrow = pytest.importorskip("pyarrow")
+    data = json.dumps(ROWS).encode()
+    pack = {".bz2": bz2.compress, ".xz": lzma.compress,
+            ".zst": lambda data: pyarrow.compress(data, "zstd", asbytes=True)}  # fmt: skip
+    path = tmp_path / f"s.json{packed}"
+    path.write_bytes(pack[packed](data))
+    assert read(path)[1].n_tasks == 3
+    path.write_bytes(b"xx" + path.read_bytes()[2:])
+    assert fault(read, path)
+
+
+def test_a_folder_of_a_data_set_is_read(read, tmp_path):
+    """The files of the split that the card or the names say."""
+    for name, n in (("train", 2), ("test", 1)):
+        lines = "".join(json.dumps(row) + "\n" for row in ROWS[:n])
+        (tmp_path / f"{name}-00000-of-00001.jsonl").write_text(lines)
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    assert read(tmp_path)[1].n_tasks == 2
+    assert read(tmp_path, split="test")[1].n_tasks == 1
+    assert "no split dev" in fault(read, tmp_path, split="dev")
+    card = "---\nconfigs:\n- config_name: a\n  data_files: '*.jsonl'\n---\n"
+    (tmp_path / "README.md").write_text(card)
+    assert read(tmp_path)[1].n_rows == 3
+    (tmp_path / "run.db").touch()
+    assert "is a run folder" in fault(read, tmp_path)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -108,9 +180,7 @@ def test_bytes_that_are_not_utf_8(read, seeds_file, name):
         "line 2 is not UTF-8 (byte 0xe9); save the file as UTF-8"
     )
     assert "line 3 is not UTF-8" in fault(read, seeds_file(name, b"[" + LINE + b",\n" + bad + b"]"))
-    assert "line 1 is not UTF-8 (byte 0xff)" in fault(
-        read, seeds_file(name, LINE.decode().encode("utf-16"))
-    )
+    assert read(seeds_file(name, LINE.decode().encode("utf-16")))[1].n_tasks == 1
 
 
 def test_json_that_is_nested_too_deep(read, seeds_file):

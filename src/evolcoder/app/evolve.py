@@ -194,4 +194,4 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) 
         raise
     store.set_meta(SEEDS_META, asdict(seeds.report()))
     store.db.flush()
-    verify.note_thoughts(seeds)
+    verify.note_read(seeds)

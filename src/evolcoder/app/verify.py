@@ -10,7 +10,7 @@ way, and is refused on a machine whose sandbox or toolchains cannot.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from evolcoder.app import batches, models, provenance
 from evolcoder.app.progress import Work, print_note, show_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError
-from evolcoder.records import Check
+from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError, UserError
+from evolcoder.records import Check, Drop, Origin, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import atomic, pending
@@ -230,17 +230,16 @@ async def verify_rows(
     their spec in the config; they stay open. With `retry_rejected`, rows are checked again whose
     checks a model server rejected or failed at.
     """
-    new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
     async with AsyncExitStack() as stack:
         handle = await start_sandbox(config.verify, stack, workers=workers)
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
         languages = resolve_languages(store, config, handle)
         if store.meta(SEEDS_META) is None:
-            seeds = new_seeds or read_seeds(config.seeds)
-            records = drop_unanswered(seeds, seeds.thought_chars)
-            store.add_seeds(records, unverified=True)
-            note_thoughts(seeds)
+            seeds = new_seeds or read_seeds(config.seeds, every=True)
+            _import(store, drop_unanswered(seeds, seeds.why_unanswered))
+            note_read(seeds)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
         provenance.record_verification(store, config)
         if retry_rejected:
@@ -263,8 +262,18 @@ async def verify_rows(
         return None
 
 
-def note_thoughts(seeds: Seeds) -> None:
-    """Say how many responses of a data set hold thinking."""
+def _import(store: RunStore, records: Iterable[Origin | Task | Response | Drop]) -> None:
+    """Write the rows into a new folder; delete it if the data set cannot be read."""
+    try:
+        store.add_seeds(records, unverified=True)
+    except UserError:
+        store.discard()
+        raise
+
+
+def note_read(seeds: Seeds) -> None:
+    """Say what was read of a data set, what was left out, and how many responses hold thinking."""
+    print_note(seeds.read.text())
     if seeds.n_thoughts:
         print_note(
             f"{seeds.n_thoughts} responses hold thinking, which is kept apart: it is neither run "

@@ -93,23 +93,27 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+ColumnName = Literal[
+    "instruction", "input", "response", "system", "history", "messages", "chosen", "label", "tools"
+]
+"""What the columns of a data set may be mapped to."""
+
+
 class SeedsConfig(Section):
     """Where seed tasks (round 0) come from."""
 
     path: str = "bundled"
-    """A file (.json, .jsonl or .parquet, optionally .gz), a Hub data set id, or `bundled`."""
+    """A file (.json, .jsonl, .parquet, .csv, .tsv, or .txt with one task a line; each optionally
+    with .gz, .bz2, .xz or .zst), the folder of a data set, a Hub data set id, or `bundled`."""
     format: Literal[
-        "auto",
-        "alpaca",
-        "output",
-        "response",
-        "messages",
-        "sharegpt",
-        "oss-instruct",
-        "trl",
-        "preference",
-    ] = "auto"
-    """Row format; `auto` detects it from the field names and reports it."""
+        "auto", "alpaca", "output", "response", "self-instruct", "messages", "sharegpt", "chat",
+        "oss-instruct", "question-answer", "trl", "preference", "benchmark", "text",
+    ] = "auto"  # fmt: skip
+    """Row format; `auto` detects that of each row from the field names, and it is reported."""
+    columns: dict[ColumnName, str] = Field(default_factory=dict)
+    """By name (`instruction`, `input`, `response`, `system`, `history`, `messages`, `chosen`,
+    `label`, `tools`): the column that holds it, or a path in one such as `turns.0.text`; other
+    columns are not read."""
     split: str = "train"
     """Split of a Hub data set."""
     subset: str | None = None
@@ -120,6 +124,14 @@ class SeedsConfig(Section):
     """Maximum characters of an instruction or a response; rows with a longer one are dropped."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Use only the first N usable seeds."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_columns(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Store no empty map: configs without it keep the fingerprint of earlier versions."""
+        data: dict[str, Any] = plain(self)
+        if not data.get("columns", True):
+            del data["columns"]
+        return data
 
 
 def _is_header(name: str) -> str:

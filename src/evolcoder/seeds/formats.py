@@ -1,39 +1,84 @@
 r"""The formats of instruction data: detection, and extraction of instruction and response.
 
-A format is detected from field names only. Reading a row never fails: values that are not text
-count as missing. Texts are not judged. No I/O.
+A format is detected from field names; a field without a value does not count if another one has a
+task. Reading a row never fails: values that are not text count as missing, and numbers and lists
+in place of a response are read as JSON. Texts are not judged. No I/O.
 
 | format | instruction | response |
 | --- | --- | --- |
 | `output` | `instruction` | `output` |
 | `response` | `instruction` | `response` |
-| `alpaca` | `instruction`, then `input` as a separate paragraph | `output`, or else `response` |
+| `alpaca` | `instruction`, then `input` or `context` as a paragraph, or these alone | `output`, … |
+| `self-instruct` | `instruction`, then `input` of the first of `instances` | its `output` |
 | `messages` | first user turn | first assistant turn after it |
 | `sharegpt` | first human turn in `conversations` | first model turn after it |
+| `chat` | likewise in `conversation`, `chat`, `items`, `data`, … | likewise |
 | `oss-instruct` | `problem` | `solution` |
-| `trl` | `prompt`, a text or a list of turns | `completion`, likewise |
-| `preference` | `prompt`, likewise | `chosen`, likewise |
+| `question-answer` | `question`, `query`, `description`, … | `answer`, `response`, `solutions`, … |
+| `trl` | `prompt`, a text or a list of turns | `completion`, likewise, or another response |
+| `preference` | `prompt`, `instruction` or `question`, likewise | `chosen`, likewise |
+| `benchmark` | `prompt`, `instruct_prompt`, … | the program with `canonical_solution`, `code`, … |
+| `text` | first user turn in `text`, a chat in the notation of a template | the answer to it |
 
-A response's thinking is kept apart, whether it stands in the text (`reasoning`) or in a field or
-part of its own.
+A row with `history` is a chat. Of a chat the first question with its answer is read: a task must be
+self-contained. What is not read is named in `left_out`. A response's thinking is kept apart,
+whether it stands in the text (`reasoning`) or in a field or part of its own.
 
-System turns are ignored: a task must be self-contained, and most of them describe the assistant.
-
->>> read({"instruction": "Add them.", "input": "1 2", "output": "3"}, "alpaca")
-SeedPair(instruction='Add them.\n\n1 2', answer='3')
+>>> read({"instruction": "Add them.", "input": "1 2", "output": 3}, "alpaca").instruction
+'Add them.\n\n1 2'
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import tree_of
-from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS, split
+from evolcoder.reasoning import split
+from evolcoder.seeds.chats import (
+    NEEDS_IMAGE,
+    NEEDS_TOOLS,
+    Turn,
+    calls_tool,
+    digest_of,
+    is_templated,
+    media_in,
+    parsed_list,
+    plain_text,
+    turns_in_text,
+    turns_of,
+)
 from evolcoder.text import clean
 
 NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
 """Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
-USERS = frozenset({"user", "human", "prompter"})
-ASSISTANTS = frozenset({"assistant", "gpt", "chatgpt", "bing", "bard", "model"})
+ANSWERS = (
+    "output", "response", "completion", "answer", "solution", "chosen", "canonical_solution",
+    "reference_code", "solutions", "answers", "outputs", "responses", "code", "target", "targets",
+    "ideal", "generation", "reply",
+)  # fmt: skip
+"""Fields with a response, in order of precedence."""
+PLURALS = ("solutions", "answers", "outputs", "responses")
+"""Those of them that hold several responses, in a list or in a text that is one in JSON."""
+TASKS = ("question", "query", "description", "inputs", "input", "task", "source")
+"""Fields with an instruction in `question-answer`, in order of precedence."""
+INPUTS = ("input", "context")
+"""Fields with the input of an instruction."""
+CHATS = ("conversation", "chat", "dialogue", "dialog", "items", "turns", "mapping", "internal",
+         "data")  # fmt: skip
+"""Fields with a chat, beside `messages` and `conversations`."""
+SYSTEMS = ("system", "system_prompt", "system_message")
+TOOLS = ("tools", "functions", "available_tools")
+MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+LABELS = ("label", "kto_tag", "desirable")
+"""Fields that say whether a response is good."""
+BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
+"""Values of a label that say that it is not."""
+PREFIXES = ("declaration", "code_prompt", "complete_prompt", "prompt")
+"""Fields with the code that a benchmark's solution continues."""
+
+SYSTEM_TURNS, LATER_TURNS, HISTORY = "system turns", "later turns", "history"
+DECLARED_TOOLS, LABEL = "tools", "label"
+REJECTED, FURTHER = "rejected answers", "further answers"
+BLANK, UNKNOWN = "blank", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,151 +88,411 @@ class SeedPair:
     instruction: str
     """The instruction; empty if missing."""
     answer: str
-    """The response without thinking; empty if missing."""
+    """The response without thinking; empty if missing, or labelled as bad."""
     thoughts: str = ""
     """The response's thinking; empty if there is none."""
+    left_out: tuple[str, ...] = ()
+    """What the row has besides, such as `later turns` or `label`."""
+    needs: str = ""
+    """`needs tools` or `needs an image`: no response in text answers such a row."""
+    turns: tuple[str, ...] = ()
+    """All turns of a chat that is more than the instruction and its response."""
+    context: str = ""
+    """What else makes the row another one than its turns: system turns, tools, images, a label."""
 
 
-def matching_formats(row: object) -> frozenset[str]:
-    """Return the formats that read every known field of a row; empty if it has none."""
-    fields = row.keys() if isinstance(row, Mapping) else frozenset[str]()
-    for field, format in _UNIQUE_FIELDS.items():
-        if field in fields:
-            return frozenset({format})
-    if "prompt" in fields and not fields.isdisjoint({"completion", "chosen"}):
-        return frozenset({"trl" if "completion" in fields else "preference"})
-    if "instruction" not in fields:
-        return frozenset({"trl"} if "prompt" in fields else ())
-    if "input" in fields:
-        return frozenset({"alpaca"})
-    if "output" in fields:
-        return frozenset({"output", "alpaca"})
-    return frozenset({"response"} if "response" in fields else {"output", "response", "alpaca"})
+Fields = Mapping[str, object]
+_NOTHING = SeedPair("", "")
+
+
+def format_of(row: object) -> str | None:
+    """Return the format in which a row has a task, or else the first whose fields it has."""
+    if not isinstance(row, Mapping):
+        return None
+    found = list(dict.fromkeys(_formats_of(row)))
+    if len(found) == 1:
+        return found[0]
+    return next((name for name in found if _asks(FORMATS[name](row))), None) or next(
+        iter(found), None
+    )
 
 
 def read(row: object, format: str) -> SeedPair:
     """Extract instruction and response from a row."""
     if not isinstance(row, Mapping):
-        return SeedPair("", "")
-    pair = FORMATS[format](row)
+        return _NOTHING
+    pair = _with_fields(_exchange(FORMATS[format](row)), row)
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
     if answer == pair.answer or tree_of(pair.answer) is not None:
         return pair  # nothing to split, or a program whose strings or comments hold tags
     both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
-    return SeedPair(pair.instruction, _trimmed(answer), "\n\n".join(both))
+    return replace(pair, answer=_trimmed(answer), thoughts="\n\n".join(both))
 
 
-Fields = Mapping[str, object]
+def mapped(row: object, columns: Mapping[str, str]) -> object:
+    """Rename the columns of a row to the names that are read; other columns are left out."""
+    if not isinstance(row, Mapping):
+        return row
+    found = {name: _at(row, column) for name, column in columns.items()}
+    if "response" in found:
+        found["output"] = found.pop("response")
+    instruction = parsed_list(found.get("instruction"))
+    if turns_of(instruction):  # a list of turns in place of a text
+        del found["instruction"]
+        answer = found.pop("output", None)
+        found["messages"] = [*_listed(instruction), *_answer_turns(answer)]
+    return found
 
 
-def _output(row: Fields) -> SeedPair:
-    return SeedPair(_task(row, "instruction"), _answer(row, "output"))
+def why_unread(row: object) -> str:
+    """Say why a row without an instruction has none: its fields are `blank` or `unknown`."""
+    if not isinstance(row, Mapping):
+        return UNKNOWN
+    known = {"instruction", "problem", "prompt", "messages", "conversations", *TASKS}
+    values = [value for name, value in row.items() if name in known]
+    return BLANK if values and all(map(_is_blank, values)) else UNKNOWN
 
 
-def _response(row: Fields) -> SeedPair:
-    return SeedPair(_task(row, "instruction"), _answer(row, "response"))
+def _is_blank(value: object) -> bool:
+    turns = turns_of(value)
+    return not _asks(turns) if turns else plain_text(value).strip() in {"", "[]"}
 
 
-def _alpaca(row: Fields) -> SeedPair:
-    instruction, given = _task(row, "instruction"), _task(row, "input")
-    if instruction and given and given.strip("<>").lower() not in NO_INPUT:
-        instruction = f"{instruction}\n\n{given}"
-    return SeedPair(instruction, _answer(row, "output") or _answer(row, "response"))
+def _at(row: Fields, column: str) -> object:
+    """Return a column, or a value inside it by a path such as `turns.0.text`."""
+    if column in row:
+        return row[column]
+    value: object = row
+    for part in column.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and len(part) < 9:
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            return None
+    return value
 
 
-def _oss_instruct(row: Fields) -> SeedPair:
-    return SeedPair(_task(row, "problem"), _answer(row, "solution"))
+def _formats_of(row: Fields) -> Iterable[str]:
+    """Yield the formats whose fields a row has, the most specific first."""
+    fields = {str(name) for name, value in row.items() if value is not None}
+    fields = fields or {str(name) for name in row}
+    for name, required in _DETECTED:
+        if all(not fields.isdisjoint(one) for one in required):
+            yield name
 
 
-def _messages(row: Fields) -> SeedPair:
-    return _chat(row.get("messages"))
+def _exchange(turns: list[Turn]) -> SeedPair:
+    """Take the first question of a chat, and the answer to it."""
+    first = next((n for n, one in enumerate(turns) if one.speaker == "user" and _says(one)), None)
+    system = [turn.text for turn in turns if turn.speaker == "system" and turn.text.strip()]
+    if first is None:
+        return SeedPair("", "", context="\n".join(system))
+    end = next(
+        (n for n, one in enumerate(turns[first:], first) if one.speaker != "user"), len(turns)
+    )
+    asked = turns[first:end]
+    answer, needs, n_used = _answer_of(turns[end:])
+    rest = [one for one in turns[end + n_used :] if one.speaker != "system" and _says(one)]
+    left = [SYSTEM_TURNS] if system else []
+    left += [LATER_TURNS] if rest and not needs else []
+    said = [f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "system"]
+    return SeedPair(
+        "\n\n".join(filter(None, (turn.text.strip() for turn in asked))),
+        _trimmed(answer.text),
+        answer.thoughts,
+        tuple(left),
+        next((turn.needs for turn in asked if turn.needs), needs),
+        tuple(said) if rest or needs else (),
+        "\n".join(system),
+    )
 
 
-def _sharegpt(row: Fields) -> SeedPair:
-    return _chat(row.get("conversations"))
+def _answer_of(turns: list[Turn]) -> tuple[Turn, str, int]:
+    """Return the answer, what it needs, and the number of turns up to it."""
+    nothing = Turn("assistant", "")
+    for n, turn in enumerate(turns):
+        if turn.speaker == "user":
+            return nothing, "", n
+        if turn.speaker == "tool" or turn.needs:
+            return nothing, turn.needs or NEEDS_TOOLS, n + 1
+        if turn.speaker == "assistant":
+            return turn, "", n + 1
+    return nothing, "", len(turns)
 
 
-def _trl(row: Fields) -> SeedPair:
-    return _prompted(row.get("prompt"), row.get("completion"))
+def _says(turn: Turn) -> bool:
+    return bool(turn.text.strip() or turn.extra or turn.needs)
 
 
-def _preference(row: Fields) -> SeedPair:
-    return _prompted(row.get("prompt"), row.get("chosen"))
+def _asks(turns: list[Turn]) -> bool:
+    return any(turn.speaker == "user" and turn.text.strip() for turn in turns)
 
 
-def _prompted(prompt: object, answer: object) -> SeedPair:
-    """Read a prompt and its answer: two texts, or two lists of turns."""
-    if isinstance(prompt, list) and isinstance(answer, list):
-        return _chat([*prompt, *answer])
-    return _output({"instruction": prompt, "output": answer})
+def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
+    """Add what other fields of a row say of the pair."""
+    left, needs, context = list(pair.left_out), pair.needs, [pair.context]
+    if any(_is_media(row.get(name)) for name in MEDIA):
+        needs = needs or NEEDS_IMAGE
+        context += [digest_of(row[name]) for name in MEDIA if _is_media(row.get(name))]
+    for name in SYSTEMS:
+        if (system := plain_text(row.get(name)).strip()) and system not in context:
+            left = [SYSTEM_TURNS, *left]
+            context.append(system)
+    if declared := _declared_tools(row):
+        context.append(declared)
+        left += [] if needs else [DECLARED_TOOLS]
+    if row.get("history") and LATER_TURNS in left:
+        left[left.index(LATER_TURNS)] = HISTORY
+    if row.get("rejected"):
+        left.append(REJECTED)
+    if any(_is_several(row.get(name)) for name in (*PLURALS, "instances")):
+        left.append(FURTHER)
+    if bad := [name for name in LABELS if name in row and _is_bad(row[name])]:
+        left.append(LABEL)
+        context.append(f"{bad[0]}: false")
+        pair = replace(pair, answer="", thoughts="")
+    known = dict.fromkeys(left)
+    return replace(
+        pair, left_out=tuple(known), needs=needs, context="\n".join(filter(None, context))
+    )
 
 
-def _chat(turns: object) -> SeedPair:
-    """Read a chat with role and content, or from and value."""
-    instruction = ""
-    for turn in turns if isinstance(turns, list) else []:
-        if not isinstance(turn, Mapping):
-            continue
-        name = turn.get("role") or turn.get("from")
-        speaker = name.lower() if isinstance(name, str) else ""
-        part = {"text": _joined(turn.get("content") or turn.get("value"))}
-        if speaker in USERS:
-            instruction = instruction or _task(part, "text")
-        elif speaker in ASSISTANTS and instruction:
-            return SeedPair(instruction, _answer(part, "text"), _thoughts(turn))
-    return SeedPair(instruction, "")
+def _declared_tools(row: Fields) -> str:
+    found = (plain_text(parsed_list(row.get(name))).strip() for name in TOOLS)
+    return next((text for text in found if text not in {"", "[]", "{}", "null", '""'}), "")
 
 
-def _joined(content: object) -> object:
-    """Join the text parts of a multi-part turn."""
-    if not isinstance(content, list):
-        return content
-    parts = [part for part in content if isinstance(part, Mapping)]
-    texts = [part.get("text") for part in parts if str(part.get("type")) not in THINKING_PARTS]
-    return "\n".join(text for text in texts if isinstance(text, str))
+def _is_bad(value: object) -> bool:
+    return isinstance(value, str | int | float) and str(value)[:20].strip().lower() in BAD
 
 
-def _thoughts(turn: Fields) -> str:
-    """Return a turn's thinking that stands in a field of its own or in parts of the content."""
-    given = next((text for field in THINKING_FIELDS if (text := _task(turn, field))), "")
-    content = turn.get("content")
-    if given or not isinstance(content, list):
-        return given
-    parts = [part for part in content if isinstance(part, Mapping)]
-    texts = [
-        _task(part, field)
-        for part in parts
-        if str(part.get("type")) in THINKING_PARTS
-        for field in ("text", "thinking", "reasoning", "content", "summary")
-    ]
-    return "\n\n".join(filter(None, texts))
+def _is_media(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(one is not None for one in value)
+    return isinstance(value, Mapping | bytes) and bool(value)
+
+
+def _pair(task: str, answer: str, row: Fields) -> list[Turn]:
+    """Return a task and its answer as turns, after the turns of the row's history."""
+    if is_templated(task):
+        asked = [turn for turn in turns_in_text(task) if _says(turn)]
+    else:
+        asked = [Turn("user", task, "", NEEDS_IMAGE if media_in(task) else "")]
+    needs = NEEDS_TOOLS if calls_tool(answer) and _declared_tools(row) else ""
+    return [*turns_of(row.get("history")), *asked, Turn("assistant", answer, "", needs)]
+
+
+def _output(row: Fields) -> list[Turn]:
+    return _pair(_task(row, "instruction"), _answer(row, "output"), row)
+
+
+def _response(row: Fields) -> list[Turn]:
+    return _pair(_task(row, "instruction"), _answer(row, "response"), row)
+
+
+def _alpaca(row: Fields) -> list[Turn]:
+    return _pair(_with_input(_task(row, "instruction"), row), _answer(row), row)
+
+
+def _with_input(task: str, row: Fields) -> str:
+    """Append the input to a task, or return it alone."""
+    given = next((text for name in INPUTS if (text := plain_text(row.get(name)).strip())), "")
+    if given.strip("<>").lower() in NO_INPUT:
+        given = ""
+    return "\n\n".join(filter(None, (task, given)))
+
+
+def _self_instruct(row: Fields) -> list[Turn]:
+    found = parsed_list(row.get("instances"))
+    first = found[0] if isinstance(found, list) and found else found
+    inner = first if isinstance(first, Mapping) else {}
+    return _pair(_with_input(_task(row, "instruction"), inner), _answer(inner), row)
+
+
+def _oss_instruct(row: Fields) -> list[Turn]:
+    return _pair(_task(row, "problem"), _answer(row, "solution"), row)
+
+
+def _question_answer(row: Fields) -> list[Turn]:
+    name = next((one for one in TASKS if _task(row, one)), TASKS[0])
+    task = _task(row, name)
+    if starter := _task(row, "starter_code"):
+        task = f"{task}\n\n```python\n{starter}\n```"
+    extra = row.get("context") if name != "context" else None
+    given = plain_text(extra).strip() if isinstance(extra, str) else ""
+    return _pair("\n\n".join(filter(None, (task, given))), _answer(row), row)
+
+
+def _benchmark(row: Fields) -> list[Turn]:
+    names = ("instruction", "instruct_prompt", "prompt", "complete_prompt", "text")
+    task = next((text for name in names if (text := _task(row, name))), "")
+    solution = row.get("canonical_solution")
+    if not isinstance(solution, str) or not solution.strip():
+        return _pair(task, _answer(row), row)
+    before = next((str(row[name]) for name in PREFIXES if isinstance(row.get(name), str)), "")
+    after = row["suffix"] if isinstance(row.get("suffix"), str) else ""
+    return _pair(task, clean(f"{before}{solution}{after}"), row)
+
+
+def _messages(row: Fields) -> list[Turn]:
+    return _answered(turns_of(row.get("messages")), row)
+
+
+def _sharegpt(row: Fields) -> list[Turn]:
+    return _answered(turns_of(row.get("conversations")), row)
+
+
+def _answered(turns: list[Turn], row: Fields) -> list[Turn]:
+    """Append the preferred answer of a row whose chat ends with a question."""
+    if turns and turns[-1].speaker == "user":
+        return [*turns, *turns_of(_answer_turns(row.get("chosen")))]
+    return turns
+
+
+def _chat(row: Fields) -> list[Turn]:
+    for name in CHATS:
+        value = parsed_list(row.get(name))
+        if name == "mapping" and isinstance(value, Mapping):
+            nodes = (node for node in value.values() if isinstance(node, Mapping))
+            value = [node["message"] for node in nodes if node.get("message")]
+        if turns := turns_of(value):
+            return turns
+    return []
+
+
+def _trl(row: Fields) -> list[Turn]:
+    answer = row.get("completion")
+    return _prompted(row, row.get("prompt"), _answer(row) if answer is None else answer)
+
+
+def _preference(row: Fields) -> list[Turn]:
+    names = ("prompt", "instruction", "question", "query", "input")
+    prompt = next((row[name] for name in names if row.get(name)), None)
+    if prompt is not None and prompt is row.get("instruction"):
+        prompt = _with_input(_task(row, "instruction"), row)
+    return _prompted(row, prompt, row.get("chosen"))
+
+
+def _prompted(row: Fields, prompt: object, answer: object) -> list[Turn]:
+    """Read a prompt and its answer: texts, or lists of turns; an answer may be the whole chat."""
+    asked, said = turns_of(prompt), turns_of(_answer_turns(answer))
+    if any(turn.speaker == "user" for turn in said):
+        return said
+    if not asked and isinstance(prompt, str):
+        return _pair(clean(prompt).strip(), said[0].text if said else "", row)
+    if not asked and isinstance(answer, str):  # a whole chat as text
+        return turns_in_text(answer)
+    return [*asked, *said]
+
+
+def _answer_turns(answer: object) -> list[object]:
+    """Return an answer, a text, a turn or a list of turns, as a list of turns."""
+    answer = parsed_list(answer) if turns_of(answer) else answer
+    if isinstance(answer, list | tuple):
+        return list(answer)
+    if isinstance(answer, Mapping):
+        return [answer]
+    text = plain_text(answer)
+    return [{"role": "assistant", "content": text}] if text else []
+
+
+def _text(row: Fields) -> list[Turn]:
+    text = row.get("text")
+    return turns_in_text(text) if isinstance(text, str) else []
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _task(row: Fields, field: str) -> str:
     value = row.get(field)
+    if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
+        value = "\n".join(str(part.get("text") or "") for part in value)  # content parts
     return clean(value).strip() if isinstance(value, str) else ""
 
 
-def _answer(row: Fields, field: str) -> str:
-    value = row.get(field)
-    return _trimmed(clean(value)) if isinstance(value, str) else ""
+def _answer(row: Fields, first: str = "") -> str:
+    """Return the first response of a row, that of field `first` before others."""
+    for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
+        value = row.get(name)
+        if text := _one_answer(parsed_list(value) if name in PLURALS else value):
+            return text
+    return ""
+
+
+def _one_answer(value: object) -> str:
+    """Return a response as text: the first of several, and numbers and lists as JSON."""
+    if isinstance(value, Mapping):
+        if "solution" in value:
+            return _contest_solution(value)
+        inner = next((value[key] for key in ("text", "content", "value") if key in value), None)
+        return plain_text(value) if inner is None else _one_answer(inner)
+    if isinstance(value, list) and value and all(isinstance(one, str | Mapping) for one in value):
+        return _one_answer(value[0])
+    return "" if value == [] else _trimmed(plain_text(value))
+
+
+def _is_several(value: object) -> bool:
+    several = parsed_list(value)
+    if isinstance(several, Mapping):
+        several = next((one for one in several.values() if isinstance(one, list)), None)
+    return isinstance(several, list) and len(several) > 1
+
+
+def _contest_solution(several: Fields) -> str:
+    """Return one of CodeContests' solutions, a Python one if there is any."""
+    codes, languages = several.get("solution"), several.get("language")
+    if not isinstance(codes, list) or not codes:
+        return _trimmed(codes) if isinstance(codes, str) else ""
+    names = {1: "python", 2: "cpp", 3: "python", 4: "java"}
+    numbers = languages if isinstance(languages, list) and len(languages) == len(codes) else []
+    at = numbers.index(3) if 3 in numbers else 0
+    language = names.get(numbers[at], "") if numbers else ""
+    return f"```{language}\n{plain_text(codes[at]).strip()}\n```"
 
 
 def _trimmed(answer: str) -> str:
     """Remove blank lines around it; blanks on its first line may indent code."""
-    return answer.lstrip("\r\n").rstrip()
+    return clean(answer).lstrip("\r\n").rstrip()
 
 
-FORMATS: dict[str, Callable[[Fields], SeedPair]] = {
+FORMATS: dict[str, Callable[[Fields], list[Turn]]] = {
     "output": _output,
     "response": _response,
     "alpaca": _alpaca,
+    "self-instruct": _self_instruct,
     "messages": _messages,
     "sharegpt": _sharegpt,
+    "chat": _chat,
     "oss-instruct": _oss_instruct,
+    "question-answer": _question_answer,
     "trl": _trl,
     "preference": _preference,
+    "benchmark": _benchmark,
+    "text": _text,
 }
-"""Readers by format; if several fit a file, the first is used."""
+"""Readers by format."""
 
-_UNIQUE_FIELDS = {"messages": "messages", "conversations": "sharegpt", "problem": "oss-instruct"}
+_DETECTED: tuple[tuple[str, tuple[Collection[str], ...]], ...] = (
+    ("messages", ({"messages"},)),
+    ("sharegpt", ({"conversations"},)),
+    ("benchmark", ({"canonical_solution"},)),
+    ("benchmark", ({"prompt"}, {"reference_code"})),
+    ("oss-instruct", ({"problem"},)),
+    ("trl", ({"prompt"}, {"completion"})),
+    ("preference", ({"chosen"},)),
+    ("self-instruct", ({"instruction"}, {"instances"})),
+    ("alpaca", ({"instruction"}, {*INPUTS, "history"})),
+    ("output", ({"instruction"}, {"output"})),
+    ("response", ({"instruction"}, {"response"})),
+    ("output", ({"instruction"},)),
+    ("question-answer", (TASKS, ANSWERS)),
+    ("benchmark", ({"text", "prompt"}, {"code"})),
+    ("trl", ({"prompt"},)),
+    ("chat", (CHATS,)),
+    ("question-answer", ({"question", "query"},)),
+    ("text", ({"text"},)),
+)
+"""Formats with the fields by which they are detected: one of each group, in order of precedence."""

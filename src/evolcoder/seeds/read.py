@@ -1,7 +1,9 @@
 """Reads seeds: every row of the source becomes a task of round 0, with its response, or a drop.
 
 Row `n`, counted from 0, has the ordinal `n`. Instructions that differ only in white space are
-duplicates. Memory does not grow with the number of rows. Quality is not judged.
+duplicates, unless later turns, system turns, tools or a label tell their rows apart; with `every`,
+no row is one. Of tasks with one text the first has the id of that text. Memory does not grow with
+the number of rows. Quality is not judged.
 
 >>> seeds = read_seeds(SeedsConfig(limit=8))
 >>> records = list(seeds)
@@ -19,13 +21,15 @@ from itertools import chain
 
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
-from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
+from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr
-from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
+from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
+from evolcoder.seeds.formats import LABEL, SeedPair
+from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
 from evolcoder.seeds.sources import SourceRow, rows_of
-from evolcoder.text import clean, code_blocks, named_language, one_line
+from evolcoder.text import clean, code_blocks, named_language
 
-_FIELDS_CHARS = 120
+_NEEDS = {NEEDS_TOOLS: Reason.NEEDS_TOOLS, NEEDS_IMAGE: Reason.NEEDS_IMAGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,43 +48,53 @@ class SeedsReport:
     """Tasks with a response."""
     dropped: tuple[tuple[str, int], ...]
     """Drops by reason."""
+    left_out: tuple[tuple[str, int], ...] = ()
+    """Rows by what was left out of them, such as `later turns`."""
 
 
 class Seeds:
-    """The records of one source, for a single iteration, with a report of what was read so far."""
+    """The records of one source, for a single iteration, with a report of what was read so far.
 
-    def __init__(self, config: SeedsConfig, rows: Iterator[SourceRow]) -> None:
+    An `Origin` stands before its task.
+    """
+
+    def __init__(self, config: SeedsConfig, rows: Iterator[SourceRow], *, every: bool) -> None:
+        self.read = ReadCounts(config.path)
+        """What was read so far."""
         self._config = config
         self._rows = rows
-        self._formats = list(FORMATS) if config.format == "auto" else [config.format]
+        self._every = every
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._fields = ""
-        self._only_thought: deque[tuple[str, int]] = deque(maxlen=2)
+        self._unanswered: deque[tuple[str, tuple[Reason, str]]] = deque(maxlen=2)
 
-    def __iter__(self) -> Iterator[Task | Response | Drop]:
+    def __iter__(self) -> Iterator[Origin | Task | Response | Drop]:
         with closing(_SeenTexts()) as seen:
             for ordinal, raw in enumerate(self._rows):
                 yield from self._records(ordinal, raw, seen)
                 if self._counts["tasks"] == self._config.limit:
                     break
+        self.read.check()
         if not self._counts["tasks"]:
             raise SeedsError(
-                f"{self._config.path}: none of its {self._counts['rows']} rows is usable "
+                f"{self._config.path}: none of its {self.read.n_rows} rows is usable "
                 f"({_format_counts(self._dropped)}); the first row has {self._fields}; a task is "
-                f"read from instruction, problem, prompt, messages or conversations"
+                f"read from instruction, question, problem, prompt, messages, conversations and "
+                f"others, or from the column in --columns instruction=NAME"
             )
 
     def report(self) -> SeedsReport:
         """Summarise what was read so far; the detected format is final after the iteration."""
-        counts = self._counts
+        counts, auto = self._counts, self._config.format == "auto"
         return SeedsReport(
             self._config.path,
-            self._formats[0],
-            counts["rows"],
+            self.read.format or "auto" if auto else self._config.format,
+            self.read.n_rows,
             counts["tasks"],
             counts["answers"],
             tuple(sorted(self._dropped.items())),
+            tuple(sorted(self.read.left_out.items())),
         )
 
     @property
@@ -88,75 +102,83 @@ class Seeds:
         """Responses so far whose thinking was split off."""
         return self._counts["thoughts"]
 
-    def thought_chars(self, task: str) -> int:
-        """Return the characters of a task's thinking, if it is all of its response; else 0.
-
-        Known for the last two tasks.
-        """
-        return dict(self._only_thought).get(task, 0)
+    def why_unanswered(self, task: str) -> tuple[Reason, str]:
+        """Return the reason, with evidence, why one of the last two tasks has no response."""
+        return dict(self._unanswered).get(task, (Reason.EMPTY, "the row has no response"))
 
     def _records(
         self, ordinal: int, raw: SourceRow, seen: "_SeenTexts"
-    ) -> Iterator[Task | Response | Drop]:
+    ) -> Iterator[Origin | Task | Response | Drop]:
         """Convert a row to a task, with its response if any, or to a drop."""
-        self._counts["rows"] += 1
-        self._fields = self._fields or _describe_fields(raw.value)
-        pair = read(raw.value, self._format_of(raw))
-        drop = self._drop(ordinal, raw, pair, seen)
+        self._fields = self._fields or describe_fields(raw.value)
+        format, pair = read_pair(raw.value, self._config)
+        self.read.add(raw.value, format, pair)
+        drop = self._drop(ordinal, raw, pair)
+        first = ordinal if drop else seen.first(_identity(pair), ordinal)
+        if first != ordinal and not self._every:
+            detail = f"{raw.place} repeats the instruction of seed {first}"
+            drop = _make_drop(ordinal, Reason.DUPLICATE, pair.instruction, detail)
         if drop is not None:
             self._dropped[drop.reason.value] += 1
             yield drop
             return
         self._counts["tasks"] += 1
-        task = Task.seed(pair.instruction, ordinal=ordinal, language=_language(pair))
-        if pair.thoughts:
-            self._counts["thoughts"] += 1
-            if not pair.answer:
-                self._only_thought.append((task.id, len(pair.thoughts)))
+        is_first = seen.first(pair.instruction, ordinal) == ordinal
+        language = _language(pair)
+        task = Task.seed(
+            pair.instruction, ordinal=ordinal, language=language, copy=0 if is_first else ordinal
+        )
+        yield from self._pair(task, pair, lineage_of(raw.value) if self._every else {})
+
+    def _pair(
+        self, task: Task, pair: SeedPair, lineage: dict[str, str | int | float]
+    ) -> Iterator[Origin | Task | Response]:
+        if pair.turns or pair.context or lineage:
+            yield Origin(task.ordinal, pair.turns, pair.context, lineage)
+        self._counts["thoughts"] += bool(pair.thoughts)
+        if LABEL in pair.left_out:
+            why = "the row's label says that its response is bad"
+            self._unanswered.append((task.id, (Reason.LABELLED_BAD, why)))
+        elif pair.thoughts and not pair.answer:
+            why = f"the row has only thought: {len(pair.thoughts)} characters, and no response"
+            self._unanswered.append((task.id, (Reason.ONLY_THOUGHT, why)))
         yield task
         if pair.answer:
             self._counts["answers"] += 1
             yield Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
 
-    def _format_of(self, raw: SourceRow) -> str:
-        """Narrow the file's possible formats to those that fit this row too; return the first."""
-        matching = matching_formats(raw.value)
-        if self._config.format == "auto" and matching:
-            remaining = [format for format in self._formats if format in matching]
-            if not remaining:
-                raise SeedsError(
-                    f"{self._config.path}: {raw.place} has {_describe_fields(raw.value)}, but the "
-                    f"rows before it have the format {self._formats[0]}; split the file, or set "
-                    f"seeds.format"
-                )
-            self._formats = remaining
-        return self._formats[0]
-
-    def _drop(
-        self, ordinal: int, raw: SourceRow, pair: SeedPair, seen: "_SeenTexts"
-    ) -> Drop | None:
+    def _drop(self, ordinal: int, raw: SourceRow, pair: SeedPair) -> Drop | None:
         longest, most = max(len(pair.instruction), len(pair.answer)), self._config.max_chars
+        if pair.needs:
+            detail = f"{raw.place} {pair.needs}"
+            seen = pair.instruction or safe_repr(raw.value, SEEN_CHARS)
+            return _make_drop(ordinal, _NEEDS[pair.needs], seen, detail)
         if not pair.instruction:
-            detail = f"{raw.place} has no instruction: {_describe_fields(raw.value)}"
+            detail = f"{raw.place} has no instruction: {describe_fields(raw.value)}"
             return _make_drop(
                 ordinal, Reason.NO_INSTRUCTION, safe_repr(raw.value, SEEN_CHARS), detail
             )
         if longest > most:
             detail = f"{raw.place} has a text of {longest} characters; seeds.max_chars is {most}"
             return _make_drop(ordinal, Reason.TOO_LONG, pair.instruction, detail)
-        if (first := seen.first(pair.instruction, ordinal)) != ordinal:
-            detail = f"{raw.place} repeats the instruction of seed {first}"
-            return _make_drop(ordinal, Reason.DUPLICATE, pair.instruction, detail)
         return None
 
 
-def read_seeds(config: SeedsConfig) -> Seeds:
-    """Open the seeds that a config names; errors in the first row are raised at once."""
+def read_seeds(config: SeedsConfig, *, every: bool = False) -> Seeds:
+    """Open the seeds that a config names; errors in the first row are raised at once.
+
+    With `every`, rows that repeat an instruction are tasks too, and rows keep their lineage.
+    """
     rows = rows_of(config)
     first = next(rows, None)
     if first is None:
         raise SeedsError(f"{config.path}: contains no rows")
-    return Seeds(config, chain([first], rows))
+    return Seeds(config, chain([first], rows), every=every)
+
+
+def _identity(pair: SeedPair) -> str:
+    """Return the text by which a seed is the double of another one."""
+    return "\x1e".join((pair.instruction, *pair.turns, pair.context)).rstrip("\x1e")
 
 
 class _SeenTexts:
@@ -192,12 +214,6 @@ def _language(pair: SeedPair) -> str | None:
 def _make_drop(ordinal: int, reason: Reason, seen: str, detail: str) -> Drop:
     text = clean(seen[:SEEN_CHARS])
     return Drop(Stage.SEEDS, reason, "", 0, ordinal, None, text, clean(detail), None)
-
-
-def _describe_fields(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return f"no fields but a value of type {type(value).__name__}"
-    return one_line(f"the fields {', '.join(map(str, value)) or '(none)'}", _FIELDS_CHARS)
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:

@@ -1,30 +1,157 @@
 """Reads rows of data files as `Row` objects: the one reader of every verb and of the API.
 
-Every row of a file becomes one `Row`, with empty texts where its format is unknown. Rows of our own
-exports keep their lineage; the id of any other row is a hash of its contents, so reordering a file
-does not change it. Rows are streamed.
+Every row of a file becomes one `Row`. `ReadCounts` says what was read and what was left out of it;
+a file of which less than nine rows in ten are read is an error. Rows of our own exports keep their
+lineage; the id of any other row is a hash of its contents, so reordering a file does not change it.
+Rows are streamed.
 
 >>> next(read_rows("bundled")).task.round
 0
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from evolcoder.config.load import SeedsConfig
+from evolcoder.errors import SeedsError
 from evolcoder.ids import content_id
 from evolcoder.records import Response, Row, Task
-from evolcoder.seeds.formats import FORMATS, SeedPair, matching_formats, read
+from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
+from evolcoder.seeds.formats import (
+    BLANK,
+    LABEL,
+    SeedPair,
+    format_of,
+    mapped,
+    read,
+    why_unread,
+)
 from evolcoder.seeds.sources import rows_of
+from evolcoder.text import one_line
 
 LINEAGE = ("id", "root", "parent")
 """Columns that identify a row of our own exports."""
+_TEXTS = ("id", "root", "parent", "heuristic", "language", "evolver", "responder", "runs", "tests",
+          "bait", "bound", "difficulty", "verified")  # fmt: skip
+_COUNTS = ("round", "evolve_prompt_tokens", "evolve_completion_tokens", "evolve_attempts",
+           "respond_prompt_tokens", "respond_completion_tokens", "respond_attempts")  # fmt: skip
+LINEAGE_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(("tests_strength", "pass_rate"), (int, float)),
+}
+"""Lineage columns of our exports, with the types of their values."""
+_NAMING = ("id", "root", "parent", "heuristic", "round")
+MIN_READ = 0.9
+"""Minimum share of the rows of a file that must be read; blank rows do not count."""
+HOPELESS = 100
+"""A file is given up after this many rows if none of them was read."""
+_FIELDS_CHARS = 120
+_NOTHING = SeedPair("", "")
+_SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
+"""Formats that name the same rows as another one, which has further fields."""
+_NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
 
 
-def read_rows(path: str) -> Iterator[Row]:
+@dataclass(slots=True)
+class ReadCounts:
+    """What was read of one file or data set."""
+
+    path: str
+    """The file or data set, as the user named it."""
+    n_rows: int = 0
+    """Rows seen."""
+    n_answers: int = 0
+    """Rows with a task and a response."""
+    n_thoughts: int = 0
+    """Rows whose response came with thinking."""
+    n_blank: int = 0
+    """Rows whose fields are known and empty."""
+    n_unknown: int = 0
+    """Rows in which no task was found."""
+    formats: Counter[str] = field(default_factory=Counter)
+    """Rows with a task, by format."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Rows by what they have besides instruction and response, such as `later turns`."""
+    needs: Counter[str] = field(default_factory=Counter)
+    """Rows that are left out because they need tools or an image."""
+    fields: str = ""
+    """The fields of the first row in which no task was found."""
+
+    def add(self, value: object, format: str | None, pair: SeedPair) -> None:
+        """Count a row; raises SeedsError if none of many rows was read."""
+        self.n_rows += 1
+        if pair.instruction:
+            self.formats[format or ""] += 1
+            self.n_answers += bool(pair.answer and not pair.needs)
+            self.n_thoughts += bool(pair.thoughts)
+            self.needs[pair.needs] += bool(pair.needs)
+            self.left_out.update(pair.left_out if not pair.needs else ())
+        elif pair.needs:  # such as an image without a word
+            self.formats[format or ""] += 1
+            self.needs[pair.needs] += 1
+        elif why_unread(value) == BLANK:
+            self.n_blank += 1
+        else:
+            self.n_unknown += 1
+            self.fields = self.fields or describe_fields(value)
+        if self.n_unknown == HOPELESS and not self.formats:
+            self.check()
+
+    def check(self) -> None:
+        """Raise SeedsError if less than nine rows in ten were read."""
+        n_read = self.formats.total()
+        if not self.n_unknown or n_read >= MIN_READ * (n_read + self.n_unknown):
+            return
+        raise SeedsError(
+            f"{self.path}: a task was found in {n_read} of {self.n_rows} rows, which is less than "
+            f"nine in ten; the first other row has {self.fields}; name the columns, as in "
+            f"--columns instruction=NAME,response=NAME"
+        )
+
+    @property
+    def format(self) -> str:
+        """The formats read, most frequent first; empty if no row was read."""
+        names = [name for name, _ in self.formats.most_common()]
+        return ", ".join(name for name in names if not _SUBSUMED.get(name, set()) & {*names})
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the counts as plain data."""
+        return {
+            "path": self.path,
+            "rows": self.n_rows,
+            "read": self.formats.total(),
+            "answers": self.n_answers,
+            "format": self.format,
+            "left_out": dict(self.left_out),
+            "needs": {name: n for name, n in self.needs.items() if n},
+            "blank": self.n_blank,
+            "unknown": self.n_unknown,
+        }
+
+    def text(self) -> str:
+        """Say in one line what was read and what was left out."""
+        read = f"{self.formats.total()} of {self.n_rows} rows read as {self.format or 'nothing'}"
+        parts = [f"{self.path}: {read}, {self.n_answers} with a response"]
+        if self.left_out:
+            named = (f"{name} {n}" for name, n in self.left_out.most_common())
+            parts.append(f"left out of rows: {', '.join(named)}")
+        rows = [f"{_NEEDS_TEXT[name]} needed {n}" for name, n in self.needs.items() if n]
+        rows += [f"blank {self.n_blank}"] if self.n_blank else []
+        rows += [f"no task found {self.n_unknown} ({self.fields})"] if self.n_unknown else []
+        if rows:
+            parts.append(f"rows left out: {', '.join(rows)}")
+        return "; ".join(parts)
+
+
+def read_rows(
+    path: str, columns: Mapping[str, str] | None = None, counts: ReadCounts | None = None
+) -> Iterator[Row]:
     """Read a file or Hub data set, detecting the format of each row; raises SeedsError."""
-    return (placed.row for placed in read_placed_rows([path]))
+    source = SeedsConfig(path=path, columns=dict(columns or {}))
+    return (placed.row for placed in placed_rows(source, counts))
 
 
 class PlacedRow(NamedTuple):
@@ -33,25 +160,80 @@ class PlacedRow(NamedTuple):
     place: str
     """Location, such as `data.jsonl line 7`."""
     row: Row
-    """The row."""
+    """The row; with empty texts if no task was found."""
+    why: str = ""
+    """Why it cannot be used, such as `needs tools` or `labelled bad`; empty if it can."""
 
 
-def read_placed_rows(paths: Sequence[str]) -> Iterator[PlacedRow]:
+def read_placed_rows(
+    paths: Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    counts: "list[ReadCounts] | None" = None,
+) -> Iterator[PlacedRow]:
     """Read several files or Hub data sets in order; raises SeedsError."""
     for path in paths:
-        for source in rows_of(SeedsConfig(path=path)):
-            yield PlacedRow(f"{path} {source.place}", row_of(source.value))
+        source = SeedsConfig(path=path, columns=dict(columns or {}))
+        count = ReadCounts(path)
+        if counts is not None:
+            counts.append(count)
+        yield from placed_rows(source, count)
 
 
-def row_of(value: object) -> Row:
+def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterator[PlacedRow]:
+    """Read one source; raises SeedsError at the end if less than nine rows in ten were read."""
+    counts = counts or ReadCounts(source.path)
+    for raw in rows_of(source):
+        format, pair = read_pair(raw.value, source)
+        counts.add(raw.value, format, pair)
+        why = pair.needs or ("labelled bad" if LABEL in pair.left_out else "")
+        yield PlacedRow(f"{source.path} {raw.place}", _row(raw.value, pair), why)
+    counts.check()
+
+
+def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]:
+    """Read a row as the config says; return its format, None if it is unknown, and the pair."""
+    if source.columns:
+        value = mapped(value, {str(name): column for name, column in source.columns.items()})
+    format = format_of(value) if source.format == "auto" else source.format
+    return format, read(value, format) if format else _NOTHING
+
+
+def row_of(value: object, columns: Mapping[str, str] | None = None) -> Row:
     """Read a row of a data file in whichever format it is, with its lineage if it has one.
 
     A row without a known field has an empty task and an empty answer.
     """
-    fits = matching_formats(value)
-    format = next((name for name in FORMATS if name in fits), None)
-    pair = read(value, format) if format else SeedPair("", "")
+    return _row(value, read_pair(value, SeedsConfig(columns=dict(columns or {})))[1])
+
+
+def lineage_of(value: object) -> dict[str, str | int | float]:
+    """Return the lineage columns of a row.
+
+    All columns of our own exports; of another row those that name the row and its ancestors.
+    """
+    if not isinstance(value, Mapping):
+        return {}
+    is_ours = all(isinstance(value.get(key), str) for key in LINEAGE)
+    kinds = LINEAGE_KINDS if is_ours else {name: LINEAGE_KINDS[name] for name in _NAMING}
+    found: dict[str, str | int | float] = {}
+    for name, kind in kinds.items():
+        one = value.get(name)
+        if isinstance(one, str | int | float) and isinstance(one, kind) and one is not True:
+            found[name] = one
+    return {name: one for name, one in found.items() if one != ""}
+
+
+def describe_fields(value: object) -> str:
+    """Name the fields of a row."""
+    if not isinstance(value, Mapping):
+        return f"no fields but a value of type {type(value).__name__}"
+    return one_line(f"the fields {', '.join(map(str, value)) or '(none)'}", _FIELDS_CHARS)
+
+
+def _row(value: object, pair: SeedPair) -> Row:
     new = content_id("row", [pair.instruction, pair.answer])
+    if pair.turns or pair.context:
+        new = content_id("row", [pair.instruction, pair.answer, *pair.turns, pair.context])
     task = Task(new, pair.instruction, 0, 0, new, None, None, None, None)
     if isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in LINEAGE):
         round = value.get("round")
@@ -65,7 +247,7 @@ def row_of(value: object) -> Row:
             language=_text(value.get("language")),
         )
     response = Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
-    return Row(task, response, None)
+    return Row(task, response, None, turns=pair.turns, context=pair.context)
 
 
 def _text(value: object) -> str | None:

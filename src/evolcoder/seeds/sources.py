@@ -1,6 +1,7 @@
-"""Streams rows from files, Hub data sets and the bundled seeds, with their line or row numbers.
+"""Streams rows from files, folders, Hub data sets and the bundled seeds, with their row numbers.
 
-Memory holds one row of JSON or JSONL, or one batch of Parquet, even if the file is compressed.
+Memory holds one row, or one batch of Parquet or Arrow, even if the file is compressed. Text is
+UTF-8, or UTF-16 with a byte order mark. Of a data set's folder the files of one split are read.
 Every error is a one-line SeedsError that names the place. Pipes and devices are refused. Nothing is
 unpickled or executed.
 
@@ -8,7 +9,10 @@ unpickled or executed.
 'line 1'
 """
 
+import csv
 import gzip
+import io
+import lzma
 import os
 import re
 import tempfile
@@ -21,16 +25,21 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+import yaml
+
 from evolcoder import input_files
 from evolcoder.config.load import SeedsConfig
 from evolcoder.engine import hub
 from evolcoder.errors import SeedsError
-from evolcoder.input_files import open_input
+from evolcoder.input_files import PACKED, open_input
+from evolcoder.seeds.formats import format_of, read
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"
-SUFFIXES = (".json", ".jsonl", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".txt")
+MORE_FIELDS = "(more)"
+"""Field with the values of a CSV row that its header does not name."""
 PARQUET_ROWS = 256
 """Rows per Parquet batch."""
 MAX_UNPACKED_GB = 64
@@ -57,38 +66,163 @@ def rows_of(config: SeedsConfig) -> Iterator[SourceRow]:
             yield from _json_rows(cast("BinaryIO", file), BUNDLED)
         return
     path = Path(os.path.expanduser(config.path))  # noqa: PTH111 - pathlib's may raise
-    known = _without_gz(path).suffix.lower() in SUFFIXES
-    if not known and not path.exists() and _HUB_ID.fullmatch(config.path):
+    if _kind(path) not in SUFFIXES and not path.exists() and _HUB_ID.fullmatch(config.path):
         yield from _hub_rows(config)
+    elif path.is_dir():
+        yield from _folder_rows(path, config)
     else:
         yield from _file_rows(path)
 
 
-def _without_gz(path: Path) -> Path:
-    """Strip a .gz suffix."""
-    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+def _kind(path: Path) -> str:
+    """Return the suffix that names the kind of a file, without that of its compression."""
+    bare = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    return bare.suffix.lower()
+
+
+def _folder_rows(folder: Path, config: SeedsConfig) -> Iterator[SourceRow]:
+    """Read the files of one split, in the order of their names."""
+    paths = _split_files(folder, config)
+    for path in paths:
+        for row in _file_rows(path):
+            yield SourceRow(f"{path.name} {row.place}", row.value) if len(paths) > 1 else row
+
+
+def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
+    """Return the data files of a split, as the card of the data set or their names say."""
+    if (folder / "run.db").exists():
+        raise SeedsError(
+            f"{folder}: is a run folder; name a data set in {folder}/export, or export it first"
+        )
+    if paths := _files_of_card(folder, config):
+        return paths
+    base = folder / config.subset if config.subset else folder
+    found = [
+        path
+        for path in sorted(base.rglob("*"))
+        if path.is_file()
+        and _kind(path) in SUFFIXES
+        and path.name not in {"dataset_info.json", "dataset_infos.json", "state.json"}
+        and not path.name.startswith(("dataset_dict", ".", "LICENSE", "README", "requirements"))
+    ]
+    of_split = [
+        path
+        for path in found
+        if re.split(r"[-_.]", path.name)[0] == config.split
+        or config.split in path.relative_to(folder).parts[:-1]
+    ]
+    splits = {"train", "test", "validation", "valid", "dev"}
+    is_split = any(
+        splits.intersection({re.split(r"[-_.]", path.name)[0], *path.relative_to(folder).parts})
+        for path in found
+    )
+    chosen = of_split if of_split or is_split else found
+    if not chosen:
+        held = f"its files have no split {config.split}; set seeds.split" if found else ""
+        raise SeedsError(f"{folder}: is a folder; {held or 'name a file in it'}")
+    return chosen
+
+
+def _files_of_card(folder: Path, config: SeedsConfig) -> list[Path]:
+    """Return the data files that `README.md` names for a subset and a split, if any."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return []
+    text = input_files.read_text(card, max_mb=4, error=SeedsError)
+    try:
+        head = yaml.safe_load(text.split("---\n")[1]) if text.startswith("---\n") else None
+    except (yaml.YAMLError, ValueError, IndexError, RecursionError):
+        return []
+    configs = head.get("configs") if isinstance(head, dict) else None
+    every = [one for one in configs or () if isinstance(one, dict)]
+    named = [one for one in every if config.subset in {None, one.get("config_name")}]
+    files = named[0].get("data_files") if named else None
+    if isinstance(files, list):
+        files = next(
+            (one.get("path") for one in files
+             if isinstance(one, dict) and one.get("split") == config.split),
+            None,
+        )  # fmt: skip
+    patterns = [files] if isinstance(files, str) else files
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        return []
+    inside = [one for one in patterns if not Path(one).is_absolute() and ".." not in one]
+    return [path for one in inside for path in sorted(folder.glob(one)) if path.is_file()]
 
 
 def _file_rows(path: Path) -> Iterator[SourceRow]:
-    is_parquet = _without_gz(path).suffix.lower() == ".parquet"
+    kind = _kind(path)
     try:
-        if path.is_file() and _without_gz(path).suffix.lower() not in SUFFIXES:
+        if path.is_file() and kind not in SUFFIXES:
             raise SeedsError(
                 f"{path}: unknown file type {path.suffix!r}; known types: "
-                f"{', '.join(SUFFIXES)}, each optionally with .gz"
+                f"{', '.join(SUFFIXES)}, each optionally with {', '.join(PACKED)}"
             )
         with open_input(path, error=SeedsError) as file:
-            if not is_parquet:
-                yield from _json_rows(file, str(path))
-            elif path.suffix.lower() != ".gz":
-                yield from _parquet_rows(file, str(path))
+            if kind not in {".parquet", ".arrow"}:
+                yield from _text_rows(file, str(path), kind)
+            elif path.suffix.lower() not in PACKED:
+                yield from _READERS[kind](file, str(path))
             else:
                 with _decompressed(file, path) as unpacked:
-                    yield from _parquet_rows(unpacked, str(path))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SeedsError(f"{path}: damaged gzip: {error}; copy the file again") from error
+                    yield from _READERS[kind](unpacked, str(path))
+    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+        name = "gzip" if path.suffix.lower() == ".gz" else path.suffix
+        raise SeedsError(f"{path}: damaged {name}: {error}; copy the file again") from error
     except OSError as error:
         raise SeedsError(f"{path}: cannot be read: {_why(error)}") from error
+
+
+def _text_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
+    """Read a text file of JSON, of comma- or tab-separated values, or of one task a line."""
+    try:
+        text = input_files.as_utf8(file)
+        if kind in {".csv", ".tsv"}:
+            yield from _csv_rows(text, name, kind)
+        elif kind == ".txt":
+            yield from _plain_rows(text)
+        else:
+            yield from _json_rows(text, name)
+    except input_files.NotJSONError as error:
+        raise SeedsError(f"{name}: {error}") from error
+
+
+def _csv_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
+    """Read rows below a header; the delimiter of a .csv file is the one of its header."""
+    csv.field_size_limit(input_files.MAX_MB << 20)
+    try:
+        with io.TextIOWrapper(file, "utf-8", newline="") as text:
+            head = text.readline(input_files.MAX_BLANK)
+            marks = "\t" if kind == ".tsv" else ",;\t|"
+            delimiter = max(marks, key=lambda mark: (head.count(mark), -marks.index(mark)))
+            lines = chain([head], text)
+            rows = csv.DictReader(lines, delimiter=delimiter, restkey=MORE_FIELDS)
+            for number, row in enumerate(rows, start=1):
+                named = {str(key).strip(): value for key, value in row.items()}
+                yield SourceRow(f"row {number}", named)
+    except UnicodeDecodeError as error:
+        raise SeedsError(
+            f"{name}: is not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise SeedsError(f"{name}: is not CSV: {error}") from error
+
+
+def _plain_rows(file: BinaryIO) -> Iterator[SourceRow]:
+    """Read one task a line; a file whose first line is a JSON object holds rows of JSON."""
+    lines = input_files.iter_lines(file)
+    first = next(lines, None)
+    every = chain([] if first is None else [first], lines)
+    is_json = first is not None and first[1].lstrip().startswith(b"{")
+    for number, line in every:
+        if is_json:
+            yield SourceRow(f"line {number}", input_files.parse_value(line, number))
+            continue
+        try:
+            task = line.decode().strip()
+        except UnicodeDecodeError as error:
+            raise input_files.NotJSONError(input_files.not_utf8(line, error, number)) from error
+        yield SourceRow(f"line {number}", {"instruction": task})
 
 
 @contextmanager
@@ -117,12 +251,58 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 
 
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
-    """Read JSON lines, or a JSON array if the first character is `[`."""
+    """Read JSON values; if there is only one, it may hold the rows."""
     try:
-        for place, value in input_files.iter_values(file):
+        values = input_files.iter_values(file)
+        first = next(values, None)
+        begun = [] if first is None else [first]
+        if first is not None and _may_hold_rows(first[1]):
+            second = next(values, None)
+            if second is None:
+                yield from _inner_rows(*first)
+                return
+            begun.append(second)
+        for place, value in chain(begun, values):
             yield SourceRow(place, value)
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
+
+
+def _may_hold_rows(value: object) -> bool:
+    """Whether the only value of a file is no row itself, or a chat that may be a list of rows."""
+    format = format_of(value)
+    return format is None or format == "chat" or not read(value, format).instruction
+
+
+def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:
+    """Yield the rows of an object that holds a list of them, rows by id, or values by column."""
+    rows: list[object] = [value]
+    if isinstance(value, Mapping) and value:
+        rows = next(filter(None, (_listed_rows(value), _rows_of_columns(value))), rows)
+    for number, row in enumerate(rows, start=1):
+        yield SourceRow(f"row {number}" if len(rows) > 1 else place, row)
+
+
+def _listed_rows(value: Mapping[str, object]) -> list[object]:
+    """Return the rows in the one field that is a list of rows, or in `train`, or those by id."""
+    lists = {name: one for name, one in value.items() if isinstance(one, list) and one}
+    rows = {name: one for name, one in lists.items() if all(map(format_of, one))}
+    if "train" in rows or len(rows) == 1:
+        return rows.get("train") or next(iter(rows.values()))
+    every = list(value.values())
+    return every if all(isinstance(one, Mapping) and format_of(one) for one in every) else []
+
+
+def _rows_of_columns(value: Mapping[str, object]) -> list[object]:
+    """Return the rows of an object that holds a list, or values by number, for each column."""
+    columns = [
+        list(one.values()) if isinstance(one, Mapping) else one
+        for one in value.values()
+        if isinstance(one, Mapping | list)
+    ]
+    if len(columns) != len(value) or len(value) < 2 or len({len(one) for one in columns}) > 1:
+        return []
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
@@ -143,6 +323,34 @@ def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
             yield SourceRow(f"row {number}", value)
     except (pa.ArrowException, ValueError, OverflowError) as error:  # also invalid text or dates
         raise SeedsError(f"{name}: damaged Parquet: {_why(error)}") from error
+
+
+def _arrow_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
+    """Read Arrow, as `save_to_disk` of `datasets` writes it."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - heavy, and only some need it
+        from pyarrow import ipc  # noqa: PLC0415
+    except ImportError as error:
+        raise SeedsError(
+            f"{name}: Arrow needs pyarrow, which is not installed; "
+            f"run: pip install 'evolcoder[parquet]'"
+        ) from error
+    try:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        batches = _arrow_file(ipc.open_file(file)) if is_file else ipc.open_stream(file)
+        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+        for number, value in enumerate(rows, start=1):
+            yield SourceRow(f"row {number}", value)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise SeedsError(f"{name}: damaged Arrow: {_why(error)}") from error
+
+
+def _arrow_file(reader: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types
+    return (reader.get_batch(n) for n in range(reader.num_record_batches))
+
+
+_READERS = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
 
 
 def _check_row_groups(metadata: Any, name: str) -> None:  # noqa: ANN401 - pyarrow has no types

@@ -27,7 +27,18 @@ import yaml
 
 from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
-from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Row, Stage, Task, Usage
+from evolcoder.records import (
+    Check,
+    CheckResult,
+    Drop,
+    Origin,
+    Reason,
+    Response,
+    Row,
+    Stage,
+    Task,
+    Usage,
+)
 from evolcoder.storage import atomic
 from evolcoder.storage.database import (
     COUNT,
@@ -87,8 +98,10 @@ MIGRATIONS: Sequence[str] = (
         record TEXT PRIMARY KEY, asked TEXT NOT NULL, model TEXT NOT NULL
     ) WITHOUT ROWID
     """,
+    "CREATE TABLE origins (ordinal INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
 )
-"""The last table holds, by id of a task or response, the name of the model that answered."""
+"""Table `answered` holds, by id of a task or response, the name of the model that answered;
+`origins`, by ordinal of a seed, what its row had besides task and response."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,
@@ -115,10 +128,11 @@ _PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
 _ANSWERED = Columns(model=MAYBE_TEXT)
 _COUNTED_ANSWERS = Columns(asked=TEXT, model=TEXT, n=COUNT)
 _ROWS = """
-    SELECT t.*, r.*, p.instruction, p.round, at.model, ar.model FROM responses r
+    SELECT t.*, r.*, p.instruction, p.round, at.model, ar.model, o.facts FROM responses r
     LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
     LEFT JOIN tasks t ON t.id = r.task LEFT JOIN tasks p ON p.id = t.parent
     LEFT JOIN answered at ON at.record = t.id LEFT JOIN answered ar ON ar.record = r.id
+    LEFT JOIN origins o ON o.ordinal = r.ordinal AND r.round = 0
     WHERE r.round = ? AND (k.round IS NOT NULL OR ?) {where} ORDER BY r.ordinal LIMIT ?
 """
 _NOT_CLEANED = """AND NOT EXISTS (
@@ -128,7 +142,7 @@ _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
-Record = Task | Response | Drop | CheckResult
+Record = Task | Response | Drop | CheckResult | Origin
 T = TypeVar("T", Task, Response)
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
@@ -169,7 +183,7 @@ class RunStore(Workdir):
         self.folder.rmdir()
 
     def add_seeds(
-        self, records: Iterable[Task | Response | Drop], *, unverified: bool = False
+        self, records: Iterable[Origin | Task | Response | Drop], *, unverified: bool = False
     ) -> None:
         """Write the records of all seeds in one transaction."""
         self.db.write_all(
@@ -335,6 +349,9 @@ def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
         of = (r.task, r.response, r.round, r.ordinal)
         detail = json.dumps(r.detail, sort_keys=True)
         yield _insert("verdicts", (*of, r.check, r.kind, r.score, detail))
+    elif isinstance(r, Origin):
+        facts = {"turns": r.turns, "context": r.context, "lineage": r.lineage}
+        yield _insert("origins", (r.ordinal, json.dumps(facts)))
     else:
         where = (r.subject, r.round, r.ordinal, r.heuristic)
         values = (r.stage, r.reason, *where, r.seen, r.detail, *_made(r.made))
@@ -430,7 +447,20 @@ def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
     if task.parent is not None and (round is None or round >= task.round):
         # Requiring an earlier round rules out cycles.
         raise ValueError(f"the parent of task {task.id} is missing or not from an earlier round")
-    return Row(task, response, parent, verdicts.of(task.ordinal))
+    row = Row(task, response, parent, verdicts.of(task.ordinal))
+    return row if columns[26] is None else _with_origin(row, columns[26])
+
+
+def _with_origin(row: Row, facts: object) -> Row:
+    """Add what the row of a data set had besides task and response."""
+    if not isinstance(facts, str):
+        raise ValueError("facts of an origin are no text")
+    found = json_object("origin of a row", facts)
+    turns, context, lineage = (found.get(name) for name in ("turns", "context", "lineage"))
+    is_valid = isinstance(turns, list) and all(isinstance(one, str) for one in turns)
+    if not (is_valid and isinstance(context, str) and isinstance(lineage, dict)):
+        raise ValueError("origin of a row has other fields than turns, context and lineage")
+    return replace(row, turns=tuple(turns or ()), context=context, lineage=lineage)
 
 
 @dataclass(frozen=True, slots=True)

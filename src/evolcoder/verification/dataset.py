@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task
+from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage, Task
 from evolcoder.storage import pending
 from evolcoder.storage.run_store import RunStore
 from evolcoder.verification.pipeline import Verifier
@@ -70,26 +70,23 @@ class RowVerifier:
 
 
 def drop_unanswered(
-    records: Iterable[Task | Response | Drop], thought_chars: Callable[[str], int] = lambda _: 0
-) -> Iterator[Task | Response | Drop]:
+    records: Iterable[Origin | Task | Response | Drop],
+    why: Callable[[str], tuple[Reason, str]] = lambda _: (Reason.EMPTY, "the row has no response"),
+) -> Iterator[Origin | Task | Response | Drop]:
     """Yield the records, with a drop after every task that no response follows.
 
-    `thought_chars`: task id -> characters of thinking that came in place of the response.
+    `why`: task id -> the reason, with its evidence.
     """
     last: Task | None = None
     for record in records:
         if last is not None and not isinstance(record, Response):
-            yield _unanswered_drop(last, thought_chars(last.id))
+            yield _unanswered_drop(last, *why(last.id))
         last = record if isinstance(record, Task) else None
         yield record
     if last is not None:
-        yield _unanswered_drop(last, thought_chars(last.id))
+        yield _unanswered_drop(last, *why(last.id))
 
 
-def _unanswered_drop(task: Task, n_thought: int) -> Drop:
+def _unanswered_drop(task: Task, reason: Reason, detail: str) -> Drop:
     seen = task.instruction[:SEEN_CHARS]
-    reason = Reason.ONLY_THOUGHT if n_thought else Reason.EMPTY
-    detail = "the row has no response"
-    if n_thought:
-        detail = f"the row has only thought: {n_thought} characters, and no response"
     return Drop(Stage.RESPOND, reason, task.id, 0, task.ordinal, None, seen, detail, None)

@@ -1,0 +1,344 @@
+r"""Reads chats: turns in the notations of published data, and chats written as one text.
+
+Reading never fails: what is not a turn is left out. The turns keep their order, and a turn says
+what it needs besides text. No I/O.
+
+| notation | example |
+| --- | --- |
+| role and content, from and value | `{"role": "user", "content": "Sort it."}` |
+| content in parts | `{"content": [{"type": "text", "text": "Sort it."}]}` |
+| alternating texts, pairs | `["Sort it.", "Done."]`, `[["Sort it.", "Done."]]` |
+| a text with the tokens or headings of a template | `<\|im_start\|>user\nSort it.<\|im_end\|>` |
+
+>>> [turn.text for turn in turns_of([["Sort it.", "Done."]])]
+['Sort it.', 'Done.']
+>>> turns_in_text("### Human: Sort it.\n### Assistant: Done.")[1].speaker
+'assistant'
+"""
+
+import hashlib
+import json
+import re
+from ast import literal_eval
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Literal
+
+from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
+from evolcoder.text import clean
+
+Speaker = Literal["system", "user", "assistant", "tool"]
+
+USERS = frozenset(
+    {"user", "human", "prompter", "questioner", "question", "instruction", "customer", "client"}
+)
+ASSISTANTS = frozenset(
+    """assistant gpt chatgpt bing bard model ai bot chatbot llm claude answer response""".split()
+)
+SYSTEMS = frozenset({"system", "developer", "system_prompt"})
+CALLS = frozenset({"functioncall", "toolcall", "toolcalls", "call"})
+"""Speakers whose turn is a call of a tool, without `_`, `-` and blanks."""
+TOOLS = frozenset(
+    """tool tools function observation functionresponse toolresponse toolresult functionresult
+    ipython environment""".split()
+)
+"""Speakers whose turn is the result of a tool, likewise."""
+NAMES = ("role", "from", "speaker", "sender", "author")
+"""Keys of a turn with its speaker."""
+TEXTS = ("content", "value", "text", "message", "parts")
+"""Keys of a turn with its text."""
+EXCHANGES = (
+    ("user", "assistant"), ("human", "assistant"), ("instruction", "output"), ("input", "output"),
+    ("prompt", "response"), ("question", "answer"), ("query", "response"),
+)  # fmt: skip
+"""Keys of an item that is a question with its answer."""
+MEDIA = frozenset({"image", "audio", "video", "file"})
+"""Beginnings of the types of parts that are no text, after `input_` or `output_`."""
+NEEDS_TOOLS, NEEDS_IMAGE = "needs tools", "needs an image"
+MAX_LITERAL = 1 << 20
+"""Longest text that is read as a list of turns."""
+_CALL = re.compile(
+    r"<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\]", re.IGNORECASE
+)
+_MEDIA_MARK = re.compile(r"\A\s*<(image|video|audio)>|<(image|video|audio)>\s*\Z")
+"""Placeholder of an image in a turn; in the middle of a text it is more likely a tag of XML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a chat."""
+
+    speaker: Speaker
+    """Who speaks."""
+    text: str
+    """What is said; may be empty."""
+    thoughts: str = ""
+    """The speaker's thinking that stands apart; empty if there is none."""
+    needs: str = ""
+    """What the turn needs besides its text: `needs tools` or `needs an image`; or empty."""
+    extra: str = ""
+    """Tool calls as JSON, or a hash of the images; empty if there are none."""
+
+
+def turns_of(value: object) -> list[Turn]:
+    """Read the turns of a chat in any notation; empty if it is none."""
+    value = parsed_list(value)
+    if isinstance(value, Mapping):  # turns under a key, as in exports of chat programs
+        inner = next((value[key] for key in ("messages", "turns") if key in value), None)
+        return turns_of(inner) if isinstance(inner, list | tuple) else []
+    if not isinstance(value, list | tuple):
+        return []
+    if value and all(isinstance(one, str) for one in value):
+        return _alternating(value)
+    if value and all(_is_pair(one) for one in value):
+        return _pairs(value)
+    return [turn for one in value for turn in (_exchanged(one) or _turn(one))]
+
+
+def parsed_list(value: object) -> object:
+    """Parse a text that is a list or an object in JSON or in Python's notation, as CSV files have.
+
+    Other values are returned unchanged.
+    """
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_LITERAL
+        or value.lstrip()[:1] not in {"[", "{"}
+    ):
+        return value
+    for parse in (json.loads, literal_eval):
+        try:
+            found = parse(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list | dict) else value
+    return value
+
+
+def plain_text(value: object) -> str:
+    """Return a value as text: numbers and lists as JSON, nothing for null and NaN."""
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
+        return ""
+    if isinstance(value, bytes | bytearray) or value in ([], {}, ()):
+        return ""
+    try:
+        return clean(json.dumps(value, ensure_ascii=False, default=str))
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        return ""
+
+
+def digest_of(value: object) -> str:
+    """Return a hash of a value, such as an image, that is compared and not shown."""
+    try:
+        return hashlib.blake2b(repr(value).encode("utf-8", "replace"), digest_size=16).hexdigest()
+    except (ValueError, RecursionError):
+        return ""
+
+
+def media_in(text: str) -> bool:
+    """Whether a text begins or ends with the placeholder of an image, audio or video."""
+    return _MEDIA_MARK.search(text) is not None
+
+
+def calls_tool(text: str) -> bool:
+    """Whether a text contains the call of a tool, in the notation of a chat template."""
+    return _CALL.search(text) is not None
+
+
+def _alternating(texts: Sequence[str]) -> list[Turn]:
+    speakers: tuple[Speaker, Speaker] = ("user", "assistant")
+    return [Turn(speakers[n % 2], clean(text)) for n, text in enumerate(texts)]
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(isinstance(one, str) or one is None for one in value)
+    )
+
+
+def _pairs(pairs: Iterable[Sequence[str | None]]) -> list[Turn]:
+    """Read pairs of (speaker, text) or of (question, answer)."""
+    pairs = list(pairs)
+    speakers = [_speaker(first) for first, _ in pairs]
+    if all(speakers):
+        return [
+            Turn(speaker, clean(text or ""))
+            for speaker, (_, text) in zip(speakers, pairs, strict=True)
+            if speaker is not None
+        ]
+    return [turn for pair in pairs for turn in _alternating([one or "" for one in pair])]
+
+
+def _exchanged(value: object) -> list[Turn]:
+    """Read a question and its answer that are one item; empty if the item is none."""
+    if not isinstance(value, Mapping) or any(key in value for key in NAMES):
+        return []
+    for asked, answered in EXCHANGES:
+        if isinstance(value.get(asked), str) and answered in value:
+            return _alternating([str(value[asked]), plain_text(value[answered])])
+    return []
+
+
+def _turn(value: object) -> list[Turn]:
+    """Read one turn; empty if it has no known speaker."""
+    if not isinstance(value, Mapping):
+        return []
+    name = next((value[key] for key in NAMES if value.get(key) is not None), None)
+    if isinstance(name, Mapping):  # exports of ChatGPT
+        name = name.get("role")
+    speaker, is_call = _speaker(name), _folded(name) in CALLS
+    if is_call:
+        speaker = "assistant"
+    if speaker is None:
+        return []
+    content = next((value[key] for key in TEXTS if value.get(key)), "")
+    if isinstance(content, Mapping):
+        content = content.get("parts") or content.get("text") or ""
+    text, calls = _joined(content), value.get("tool_calls") or value.get("function_call")
+    needs = NEEDS_IMAGE if _has_media(content) or media_in(text) else ""
+    if speaker == "assistant" and (is_call or calls or calls_tool(text)):
+        needs = NEEDS_TOOLS
+    extra = plain_text(calls) if calls else digest_of(content) if needs == NEEDS_IMAGE else ""
+    return [Turn(speaker, text, _thoughts(value), needs, extra)]
+
+
+def _folded(name: object) -> str:
+    return re.sub(r"[\s_-]", "", name.lower()) if isinstance(name, str) else ""
+
+
+def _speaker(name: object) -> Speaker | None:
+    plain = name.strip().strip(":").lower() if isinstance(name, str) else ""
+    if plain in USERS:
+        return "user"
+    if plain in ASSISTANTS or re.match(r"(?:chat)?gpt[-_ .\d]", plain):
+        return "assistant"
+    if plain in SYSTEMS:
+        return "system"
+    return "tool" if _folded(name) in TOOLS else None
+
+
+def _joined(content: object) -> str:
+    """Join the text parts of a turn."""
+    if not isinstance(content, list | tuple):
+        return clean(content) if isinstance(content, str) else ""
+    texts = [part if isinstance(part, str) else _part_text(part) for part in content]
+    return "\n".join(clean(text) for text in texts if isinstance(text, str))
+
+
+def _part_text(part: object) -> object:
+    if not isinstance(part, Mapping) or str(part.get("type"))[:100] in THINKING_PARTS:
+        return None
+    found = next((part[key] for key in ("text", "value", "content") if part.get(key)), None)
+    if isinstance(found, Mapping):  # {"type": "text", "text": {"value": ...}}
+        found = found.get("value")
+    return found
+
+
+def _has_media(content: object) -> bool:
+    kinds = [
+        str(part.get("type"))[:100].removeprefix("input_").removeprefix("output_")
+        for part in (content if isinstance(content, list | tuple) else ())
+        if isinstance(part, Mapping)
+    ]
+    return any(kind.partition("_")[0] in MEDIA for kind in kinds)
+
+
+def _thoughts(turn: Mapping[str, object]) -> str:
+    """Return a turn's thinking that stands in a field of its own or in parts of the content."""
+    fields = (turn.get(field) for field in THINKING_FIELDS)
+    given = next((text for value in fields if (text := _stripped(value))), "")
+    content = turn.get("content")
+    if given or not isinstance(content, list):
+        return given
+    texts = [
+        _stripped(part.get(field))
+        for part in content
+        if isinstance(part, Mapping) and str(part.get("type"))[:100] in THINKING_PARTS
+        for field in ("text", "thinking", "reasoning", "content", "summary")
+    ]
+    return "\n\n".join(filter(None, texts))
+
+
+def _stripped(value: object) -> str:
+    return clean(value).strip() if isinstance(value, str) else ""
+
+
+_END = r"(?:<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<end_of_turn>|<\|end\|>|<\|endoftext\|>|</s>)"
+_MARKED = (
+    re.compile(r"<\|im_start\|>[ ]*(\w+)[ ]*\n"),
+    re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*"),
+    re.compile(r"<start_of_turn>[ ]*(\w+)[ ]*\n"),
+    re.compile(r"<\|(system|user|assistant|prompter|model)\|>\s*"),
+)
+"""Beginnings of a turn in templates with special tokens: ChatML; Llama 3; Gemma; Zephyr and Phi."""
+_HEADED = (
+    re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
+    re.compile(r"^#{2,3}[ ]*(Human|User|Assistant|System|Question|Answer):[ \t]*\n?", re.MULTILINE),
+    re.compile(r"^(Human|Assistant|System):[ \t]*\n?", re.MULTILINE),
+    re.compile(r"(?:^|(?<=</s>)|(?<=[ \n]))(USER|ASSISTANT|SYSTEM):[ \t]*\n?"),
+    re.compile(r"^(User|Assistant|System):[ \t]*\n?", re.MULTILINE),
+)
+"""Headings of turns: Alpaca; Guanaco; Anthropic's; Vicuna; plain. A chat has two or more."""
+_START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
+_INST = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
+_SYS = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
+
+
+def turns_in_text(text: str) -> list[Turn]:
+    """Read a chat that is one text with a template's tokens or headings; empty if it is none."""
+    if "[INST]" in text:
+        return list(_instructed(text))
+    for marks in _MARKED:
+        if marks.search(text):
+            return list(_cut_at(marks, text))
+    for marks in _HEADED:
+        turns = list(_cut_at(marks, text))
+        if [turn.speaker for turn in turns if turn.speaker != "system"][:2] == [
+            "user",
+            "assistant",
+        ]:
+            return turns
+    return []
+
+
+def is_templated(text: str) -> bool:
+    """Whether a text begins with the special tokens of a chat template."""
+    start = _START.match(text)
+    at = start.end() if start else 0
+    return text.startswith("[INST]", at) or any(marks.match(text, at) for marks in _MARKED)
+
+
+def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
+    """Yield the turns that begin at these marks; `Input` continues the turn before."""
+    found = list(marks.finditer(text))
+    said: list[tuple[Speaker, str]] = []
+    for mark, following in zip_longest(found, found[1:]):
+        part = text[mark.end() : following.start() if following else len(text)]
+        part = re.split(_END, part, maxsplit=1)[0].strip("\n")
+        if mark[1] == "Input" and said:
+            said[-1] = said[-1][0], f"{said[-1][1].strip()}\n\n{part.strip()}"
+            continue
+        name = "assistant" if mark[1] == "Output" else mark[1]
+        if (speaker := _speaker(name)) is not None:
+            said.append((speaker, part))
+    for speaker, words in said:
+        needs = NEEDS_TOOLS if speaker == "assistant" and calls_tool(words) else ""
+        yield Turn(speaker, clean(words), "", NEEDS_IMAGE if media_in(words) else needs)
+
+
+def _instructed(text: str) -> Iterator[Turn]:
+    """Yield the turns of Llama 2's and Mistral's notation."""
+    found = list(_INST.finditer(text))
+    for asked, following in zip_longest(found, found[1:]):
+        words = asked[1]
+        if system := _SYS.search(words):
+            yield Turn("system", clean(system[1].strip()))
+            words = _SYS.sub("", words)
+        yield Turn("user", clean(words.strip()), "", NEEDS_IMAGE if media_in(words) else "")
+        answer = text[asked.end() : following.start() if following else len(text)]
+        yield Turn("assistant", clean(answer.replace("<s>", "").split("</s>")[0].strip()))
