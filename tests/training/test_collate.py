@@ -1,11 +1,10 @@
 """Batches: no row sees another, shown on ten tokens."""
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from evolcoder.training.examples import TokenizedRow
 from evolcoder.training.plan import IGNORED, Collator
+from late import torch, transformers
 
 # Ten tokens in all.
 ROWS = (
@@ -17,7 +16,9 @@ ROWS = (
 
 @pytest.fixture(scope="module")
 def model(toy_base):
-    return AutoModelForCausalLM.from_pretrained(toy_base, attn_implementation="sdpa").eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        toy_base, attn_implementation="sdpa"
+    ).eval()
 
 
 def logits_of(model, batch):

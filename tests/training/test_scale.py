@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 import toy_model
 from evolcoder.training.log import read_log
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.scale import launcher_config
+from late import torch
 
 
 @pytest.mark.parametrize(("preset", "kind"), [("small", "FSDP"), ("small-lora", "MULTI_GPU")])
@@ -27,10 +27,11 @@ def test_the_launcher_understands_its_config(preset, kind, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("preset", ["small", "small-lora"])
 def test_two_gpus_give_the_losses_of_one(preset, toy_base, tmp_path):
     """FSDP2 and copies take the same steps as one GPU, but for rounding in bf16."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
     rows = tmp_path / "rows.jsonl"
     pairs = [
         {"instruction": row.task.instruction, "output": row.response.text}
