@@ -33,7 +33,7 @@ from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import header_names_secret, without_logins
+from evolcoder.text import is_secret_header, without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
@@ -144,7 +144,7 @@ def with_extras(opened: OpenedModels, section: ModelConfig) -> OpenedModels:
     public = {
         name.lower(): value
         for name, value in section.extra_headers.items()
-        if not header_names_secret(name)
+        if not is_secret_header(name, value)
     }
     return replace(opened, extra_body=section.extra_body, headers=public)
 
@@ -157,7 +157,9 @@ def secret_headers(config: Config) -> list[str]:
     """
     sections = (config.evolver, config.responder, config.judge)
     headers = [item for section in sections for item in section.extra_headers.items()]
-    values = [value for name, value in headers if header_names_secret(name) or references(value)]
+    values = [
+        value for name, value in headers if is_secret_header(name, value) or references(value)
+    ]
     known = [
         fill_references(value, {one: os.environ.get(one, "") for one in references(value)})
         for value in values
