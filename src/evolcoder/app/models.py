@@ -205,6 +205,11 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
 
 def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Create the budget; earlier sessions of the store count towards its limits."""
+    if n_killed := store.book_killed():
+        print_note(
+            f"{n_killed} requests at most were in flight when an earlier session was killed; they "
+            "may have been billed, and count at their most"
+        )
     spent = Spending()
     details = store.call_details_by_model()
     for model, (_, sent, received) in store.calls_by_model().items():
@@ -215,7 +220,10 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
         cost = worst_cost(prices.get(model, FREE), sent, received)
         possible.add(Spending(sent + received, cost))
     spent.add(possible)
-    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call, store.db.flush)
+    budget = Budget(
+        config.budget, spent, store.add_call, store.add_possible_call, store.db.flush,
+        store.set_in_flight,
+    )  # fmt: skip
     budget.possible.add(possible)
     return budget
 
@@ -237,6 +245,7 @@ class ModelFactory:
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
         self._cache = CompletionCache(batches.cache_path(config), budget.flush)
+        stack.callback(budget.tries.end)
         stack.callback(self._cache.close)
         stack.push_async_exit(self._drain)
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)
