@@ -1,6 +1,6 @@
 """The documents of one deduplication: texts on disk, compact metadata in memory.
 
-Memory is about 80 bytes per document, whatever the length of the texts, which are stored in an
+Memory is about 90 bytes per document, whatever the length of the texts, which are stored in an
 anonymous temporary file. The order of precedence depends on the documents' contents and metadata,
 not on the order in which they were added.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from evolcoder.deduplication.minhash import fold
+from evolcoder.deduplication.minhash import fold, jaccard, shingles
 from evolcoder.records import Check, Row
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import clean, named_languages
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     Words64 = NDArray[np.uint64]
 
+TURN_END = "\x1e"
+"""Ends each turn of a chat in a text; white space, so that it makes no word."""
+_FACTS = 4
+"""Hashes per document: of its id, its parent's id, the prefix of its id, and its context."""
 Compare = Literal["task", "row"]
 """Whether tasks are compared, or tasks with their responses."""
 
@@ -48,19 +52,24 @@ class Document:
     """Whether its response passed tests; verified documents take precedence."""
     is_external: bool = False
     """Whether it belongs to another data set, of which nothing is dropped."""
+    context: str = ""
+    """What duplicates must have in common besides the text: system turns, tools, images, a
+    label."""
 
     @classmethod
     def of(cls, row: Row, compare: Compare, *, is_external: bool = False) -> Self:
-        """Return the document of a row: its task, or its task and response."""
+        """Return the document of a row: its task, or its task and response; of a chat all turns."""
         task, response = row.task, row.response
+        text = task.instruction if compare == "task" else f"{task.instruction}\n\n{response.text}"
         return cls(
             task.id,
-            task.instruction if compare == "task" else f"{task.instruction}\n\n{response.text}",
+            TURN_END.join(row.turns) if row.turns else text,
             task.round,
             task.ordinal,
             task.parent,
             any(one.check is Check.TESTS and one.kind == "passed" for one in row.verdicts),
             is_external,
+            row.context,
         )
 
 
@@ -110,7 +119,8 @@ class Corpus:
         self._digests.extend(_words(folded, 2))
         parent = _words(clean(document.parent), 1)[0] if document.parent else 0
         prefix = int.from_bytes(id.encode()[:8].ljust(8, b"\0"), "big")
-        self._names.extend((_words(id, 1)[0], parent, prefix))
+        context = _words(fold(document.context), 1)[0] if document.context else 0
+        self._names.extend((_words(id, 1)[0], parent, prefix, context))
         priority = 2 * (not document.is_external) + (not document.is_verified)
         self._places.extend((priority, document.round, document.ordinal))
         return folded
@@ -131,7 +141,7 @@ class Corpus:
         between identical documents.
         """
         places = np.frombuffer(self._places, np.int64).reshape(-1, 3)
-        names = np.frombuffer(self._names, np.uint64).reshape(-1, 3)
+        names = np.frombuffer(self._names, np.uint64).reshape(-1, _FACTS)
         keys = [*self.digests().T, names[:, 0], names[:, 2], *places.T[::-1]]
         return np.lexsort(keys)
 
@@ -145,8 +155,22 @@ class Corpus:
 
     def is_parent_and_child(self, one: int, other: int) -> bool:
         """Whether one of two documents was evolved from the other."""
-        names = self._names
-        return names[3 * one + 1] == names[3 * other] or names[3 * other + 1] == names[3 * one]
+        names, mine, theirs = self._names, _FACTS * one, _FACTS * other
+        return names[mine + 1] == names[theirs] or names[theirs + 1] == names[mine]
+
+    def differ_in_context(self, one: int, other: int) -> bool:
+        """Whether two documents have different system turns, tools, images or labels."""
+        return self._names[_FACTS * one + 3] != self._names[_FACTS * other + 3]
+
+    def differ_in_a_turn(self, one: int, other: int, threshold: float) -> bool:
+        """Whether two chats have a turn whose texts are less similar than near duplicates."""
+        mine, theirs = (self.read(number).text.split(TURN_END) for number in (one, other))
+        if len(mine) != len(theirs):
+            return True
+        folded = ((fold(a), fold(b)) for a, b in zip(mine, theirs, strict=True))
+        return len(mine) > 1 and any(
+            a != b and jaccard(shingles(a), shingles(b)) < threshold for a, b in folded
+        )
 
     def mention_different_languages(self, one: int, other: int) -> bool:
         """Whether each of two texts names a programming language that the other does not."""

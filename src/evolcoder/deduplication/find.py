@@ -9,8 +9,9 @@
 Documents are processed in order of precedence (`Corpus.precedence`); each is dropped if it is
 similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
 candidates: similarity is computed on the texts themselves, and the most similar match is reported.
-Texts that mention different languages are duplicates only if identical. A task and its own parent
-are never compared.
+Texts that mention different languages are duplicates only if identical. Chats are duplicates only
+if each of their turns is, and rows only with equal system turns, tools, images and labels. A task
+and its own parent are never compared.
 
 The result depends on documents and seed, not on the order of arrival. Memory is about 550 bytes per
 document; time is O(n log n) plus one comparison per candidate pair.
@@ -39,6 +40,8 @@ from evolcoder.text import one_line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TURN_SIMILARITY = 0.8
+"""Minimum Jaccard index of each pair of turns of two chats that are duplicates."""
 SHINGLE_CACHE_CHARS = 8 << 20
 """Size of the shingle cache, in characters of text."""
 EXCERPT_CHARS = 300
@@ -211,10 +214,14 @@ def _match(
             (similarity, -places[other], other)
             for other in matcher.lsh.candidates(number)
             if not corpus.is_parent_and_child(number, other)
+            and not corpus.differ_in_context(number, other)
             and (similarity := matcher.similarity(number, other)) >= matcher.threshold
             and (
                 matcher.kind is DuplicateKind.EXACT
-                or not corpus.mention_different_languages(number, other)
+                or not (
+                    corpus.mention_different_languages(number, other)
+                    or corpus.differ_in_a_turn(number, other, TURN_SIMILARITY)
+                )
             )
         ]
         if matches:
