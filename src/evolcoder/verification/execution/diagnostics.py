@@ -94,6 +94,14 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
         r"^\s*<",
     ),
     "typescript": _any(r"return\s*\(?\s*<[A-Za-z>]", r"^\s*@\w+\("),
+    "python": _any(
+        # later than 3.11, and Cython
+        r"^[ \t]*type \w+(?:\[[^\n]*\])? =",
+        r"^[ \t]*(?:async )?(?:def|class) \w+\[",
+        r"^[ \t]*c(?:def|pdef|import)\b",
+        # a template with places to fill in
+        r"[=(,:\[][ \t]*<[A-Za-z][\w -]*>",
+    ),
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
 }
