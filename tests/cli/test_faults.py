@@ -346,6 +346,20 @@ def test_verify_says_that_its_tester_rejected_every_row(start, tmp_path):
     assert len(case.asked) > before
 
 
+def test_verify_asks_another_server_again_by_itself(start, tmp_path):
+    """What one server rejected is not final: another one is asked, and a line says so."""
+    body = {"error": {"message": "your input was flagged"}}
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(DATA) + "\n")
+    options = ("--checks", "tests", "--sandbox", "processes")
+    again = {"verb": "verify", "source": (data,)}
+    code, out, _ = start(Case(rule(CONTROL), rule(body=body, code=400)))(*options, **again)
+    assert (code, "not_run" in out) == (1, True)
+    code, out, err = start(Case(rule()))(*options, **again)
+    assert (code, "not_run" in out) == (0, False)
+    assert "checking 1 rows again that a model server rejected or failed at" in err
+
+
 def test_a_server_that_is_down_stops_the_run_and_loses_nothing(start, tmp_path):
     """Exit 1, no drop; the same command goes on."""
     case = Case(rule(body="", code=500))

@@ -293,6 +293,12 @@ def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) 
     return factory.role(opened, sampling, config.system)
 
 
+def asked_of(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
+    """Return what requests of a role ask: the server, the model, and its parameters."""
+    parameters = section.model_dump(mode="json", exclude={"model"})
+    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
+
+
 def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleModels:
     """Bind the evolver, the responder and the judge, if there is one."""
     return RoleModels(
