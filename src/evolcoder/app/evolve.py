@@ -79,6 +79,7 @@ async def _evolve_run(
         opened = await models.open_models(config, stack, engines)
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
+        models.note_replaced(store)
         languages = verify.resolve_languages(store, config, sandbox)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds)

@@ -228,6 +228,13 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
     return budget
 
 
+def note_replaced(store: "RunStore | EvalStore") -> None:
+    """Say that a folder goes on with other models, if it does."""
+    if store.replaced:
+        keys = ", ".join(store.replaced)
+        print_note(f"{store.folder}: no answer was accepted with the former {keys}; going on")
+
+
 def note_exceeded(budget: Budget) -> None:
     """Say that answers have passed a limit, if they have."""
     if (limit := budget.exceeded()) is not None:

@@ -236,6 +236,7 @@ async def verify_rows(
         handle = await start_sandbox(config.verify, stack, workers=workers)
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
+        models.note_replaced(store)
         languages = resolve_languages(store, config, handle)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds, every=True)
