@@ -15,8 +15,7 @@ from evolcoder.app import batches, models, provenance, verify
 from evolcoder.app.clean import clean_run
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
-from evolcoder.config.load import CleanConfig, Config, ModelConfig
-from evolcoder.engine.base import Role
+from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, EngineError, Fault, UserError
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import Pipeline, RoleModels
@@ -25,7 +24,6 @@ from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import pending
 from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import ASKED_META, SEEDS_META
-from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
@@ -81,6 +79,7 @@ async def _evolve_run(
         opened = await models.open_models(config, stack, engines)
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
+        models.note_replaced(store)
         languages = verify.resolve_languages(store, config, sandbox)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds)
@@ -127,11 +126,13 @@ def _discard_unused(config: Config, folder: Path) -> None:
 
 def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool) -> None:
     """Reopen the drops by servers of each stage whose models, servers or parameters changed."""
-    evolve = [_asked(config.evolver, config.evolver.model, roles.evolver)]
+    evolve = [models.asked_of(config.evolver, config.evolver.model, roles.evolver)]
     if roles.judge is not None:
-        evolve.append(_asked(config.judge, config.judge.model, roles.judge))
+        evolve.append(models.asked_of(config.judge, config.judge.model, roles.judge))
     respond = [
-        _asked(config.responder, config.responder.model or config.evolver.model, roles.responder)
+        models.asked_of(
+            config.responder, config.responder.model or config.evolver.model, roles.responder
+        )
     ]
     asked = {Stage.EVOLVE.value: evolve, Stage.RESPOND.value: respond}
     makers = {Stage.EVOLVE: roles.evolver.identity, Stage.RESPOND: roles.responder.identity}
@@ -146,12 +147,6 @@ def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool)
         store.add_event("reopened", f"{n} drops by model servers")
         print_note(f"asking again for {n} rows that a model server rejected or failed at")
     store.set_meta(ASKED_META, asked)
-
-
-def _asked(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
-    """Return what a stage asks: the server, the model, and its parameters."""
-    parameters = section.model_dump(mode="json", exclude={"model"})
-    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
 
 
 def _embedder(config: CleanConfig) -> "Embedder | None":

@@ -228,6 +228,13 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
     return budget
 
 
+def note_replaced(store: "RunStore | EvalStore") -> None:
+    """Say that a folder goes on with other models, if it does."""
+    if store.replaced:
+        keys = ", ".join(store.replaced)
+        print_note(f"{store.folder}: no answer was accepted with the former {keys}; going on")
+
+
 def note_exceeded(budget: Budget) -> None:
     """Say that answers have passed a limit, if they have."""
     if (limit := budget.exceeded()) is not None:
@@ -291,6 +298,12 @@ def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) 
     """Bind a model to the sampling parameters and system message of its config section."""
     sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
     return factory.role(opened, sampling, config.system)
+
+
+def asked_of(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
+    """Return what requests of a role ask: the server, the model, and its parameters."""
+    parameters = section.model_dump(mode="json", exclude={"model"})
+    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
 
 
 def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleModels:

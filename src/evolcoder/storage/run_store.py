@@ -51,7 +51,13 @@ from evolcoder.storage.database import (
     json_object,
 )
 from evolcoder.storage.sqlite_files import translate_errors
-from evolcoder.storage.workdir import BILLING_TABLES, LOCK_NAME, FolderFacts, Workdir
+from evolcoder.storage.workdir import (
+    BILLING_TABLES,
+    LOCK_NAME,
+    PROVENANCE_META,
+    FolderFacts,
+    Workdir,
+)
 from evolcoder.text import without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -141,6 +147,20 @@ _NOT_CLEANED = """AND NOT EXISTS (
 _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
+MODEL_KEYS = ("evolver.", "responder.", "judge.", "verify.tester")
+"""Beginnings of the config keys that say which model is asked, and how."""
+_N_ANSWERS = """
+    SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
+    + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)
+    + (SELECT COUNT(*) FROM verdicts
+        WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+"""
+_FORGET_MODELS = (
+    "DELETE FROM drops WHERE stage IN ('evolve', 'respond')",
+    "DELETE FROM rounds",
+    f"DELETE FROM meta WHERE key = '{PROVENANCE_META}'",
+)
+"""Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | CheckResult | Origin
 T = TypeVar("T", Task, Response)
@@ -302,14 +322,20 @@ class RunStore(Workdir):
         yield from self.db.each(drop_from, query)
 
     def adopt(self, config: Config) -> None:
-        """Store the run's config; RunFolderError if the run was made with a different one."""
+        """Store the run's config; RunFolderError if the run was made with a different one.
+
+        A run in which no model's answer was accepted takes other models: `replaced` names the keys.
+        """
         known, fingerprinted = self.meta("config", FolderFacts), config.fingerprinted()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
             keys = differing_keys(_comparable(known), _comparable(fingerprinted))
-            if keys:
+            if keys and all(key.startswith(MODEL_KEYS) for key in keys) and not self._has_answers():
+                self.replaced = tuple(keys)
+                self.db.write_all((query, ()) for query in _FORGET_MODELS)
+            elif keys:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
                     f"{', '.join(keys)}; restore them or use another --out"
@@ -319,6 +345,10 @@ class RunStore(Workdir):
         path = self.folder / CONFIG_NAME
         atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
         self.db.flush()
+
+    def _has_answers(self) -> bool:
+        """Whether an answer of a model was accepted, or decided on a row."""
+        return self.db.number(_N_ANSWERS) > 0
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
