@@ -21,8 +21,9 @@ from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.evolution.candidate import CandidateTask, tokenize
 from evolcoder.evolution.evolver import evolve
-from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose, resolve
+from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.rules import find_violation
+from evolcoder.evolution.styles import heuristics_of
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
@@ -68,6 +69,7 @@ async def evolve_plainly(task: Task, heuristic: Heuristic, role: Role, config: C
         "reason": found.reason.value if found else None,
         "detail": found.detail if found else "",
         "tokens": said.completion_tokens,
+        "sent": said.prompt_tokens,
         "attempts": 1,
     }
 
@@ -81,6 +83,7 @@ async def evolve_fully(task: Task, heuristic: Heuristic, role: Role, config: Con
         "reason": made.reason.value if dropped else None,
         "detail": made.detail if dropped else "",
         "tokens": made.made.completion_tokens,
+        "sent": made.made.prompt_tokens,
         "attempts": made.made.attempts,
     }
 
@@ -89,8 +92,12 @@ async def measure(args: argparse.Namespace) -> list[dict]:
     """Evolve every seed once; rows come in the order of the seeds."""
     flags = {
         "evolver": {"model": args.model},
-        "evolve": {"candidates": args.candidates},
-        "traffic": {"slots": args.slots, "concurrency": args.slots},
+        "evolve": {"candidates": args.candidates, "style": args.style},
+        "traffic": {
+            "slots": args.slots,
+            "concurrency": args.slots,
+            "threads": args.threads,
+        },
     }
     config = validate(flags, where="flags")
     async with AsyncExitStack() as stack:
@@ -106,17 +113,23 @@ async def measure(args: argparse.Namespace) -> list[dict]:
 async def evolve_all(
     tasks: list[Task], role: Role, config: Config, args: argparse.Namespace
 ) -> list[dict]:
-    """Evolve tasks, so many at a time, with the heuristics that a run would choose."""
-    heuristics, gate = resolve(config.evolve), asyncio.Semaphore(args.slots)
+    """Evolve tasks, so many at a time, with the heuristics that a run would choose.
+
+    Tasks of one heuristic are asked together, since they share the beginning of their prompts.
+    """
+    heuristics, gate = heuristics_of(config.evolve), asyncio.Semaphore(args.slots)
     way = evolve_plainly if args.plain else evolve_fully
 
-    async def one(task: Task) -> dict:
-        heuristic = choose(heuristics, config.seed, task, 1)
+    async def one(task: Task, heuristic: Heuristic) -> dict:
         async with gate:
             row = await way(task, heuristic, role, config)
         return {"seed": task.instruction, "heuristic": heuristic.name, **row}
 
-    return await asyncio.gather(*(one(task) for task in tasks))
+    chosen = [(task, choose(heuristics, config.seed, task, 1)) for task in tasks]
+    together = sorted(chosen, key=lambda pair: pair[1].name)
+    rows = await asyncio.gather(*(one(*pair) for pair in together))
+    by_seed = {row["seed"]: row for row in rows}
+    return [by_seed[task.instruction] for task in tasks]
 
 
 def table(rows: list[dict]) -> str:
@@ -131,9 +144,11 @@ def table(rows: list[dict]) -> str:
         cells = " | ".join(str(counts[name][reason]) for name in names)
         lines.append(f"| {reason or 'usable by the rules'} | {n} | {cells} |")
     cells = " | ".join(str(sum(counts[name].values())) for name in names)
-    tokens, asked = (sum(row[key] for row in rows) for key in ("tokens", "attempts"))
+    tokens, sent, asked = (sum(row[key] for row in rows) for key in ("tokens", "sent", "attempts"))
+    first = sum(row["reason"] is None and row["attempts"] == 1 for row in rows)
     lines.append(f"| all | {len(rows)} | {cells} |")
-    return "\n".join([*lines, "", f"{asked} requests, {tokens} tokens received"])
+    counted = f"{asked} requests, {sent} tokens sent, {tokens} tokens received"
+    return "\n".join([*lines, "", f"{counted}; {first} usable without doubt at the first request"])
 
 
 def main() -> None:
@@ -144,9 +159,11 @@ def main() -> None:
     )
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--draw", type=int, default=7, help="which seeds; rules were tuned on 7")
+    parser.add_argument("--style", choices=("append", "rewrite"), default="append")
     parser.add_argument("--plain", action="store_true", help="one paragraph, no parsing, one try")
     parser.add_argument("--candidates", type=int, default=3)
     parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--threads", type=int, help="of an in-process model")
     parser.add_argument("--cache", type=Path, default=Path("completions.db"))
     parser.add_argument("--rows", type=Path, help="write every row there as JSON lines")
     args = parser.parse_args()

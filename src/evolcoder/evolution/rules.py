@@ -18,6 +18,7 @@ from evolcoder.evolution import patterns
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, tokenize
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
 from evolcoder.evolution.parse import attachment, find_reference, prose
+from evolcoder.evolution.rewriting import breaks_code, shortens
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
 
@@ -345,6 +346,8 @@ RULES: tuple[Rule, ...] = (
     _revokes_parent,
     _lacks_input,
     _loses_data,
+    breaks_code,
+    shortens,
     _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,
