@@ -101,7 +101,7 @@ def estimate(
     growth = rates.evolve_tokens * (n_rounds - 1) / 2
     task_tokens = seed_chars / CHARS_PER_TOKEN + growth
     answers = round(evolutions * rates.kept) + n_unanswered
-    attempts = round(evolutions * rates.attempts)
+    attempts = round(evolutions * min(rates.attempts, config.evolve.candidates))
     attempts += min(N_SEEDS, n_tasks) if measures_style and evolutions else 0
     sent = template_chars / CHARS_PER_TOKEN + task_tokens
     responder = config.responder.model or config.evolver.model
