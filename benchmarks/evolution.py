@@ -3,7 +3,8 @@
     python benchmarks/evolution.py --model qwen2.5-coder-1.5b --seeds code_alpaca_2k.json.gz --n 200
 
 `--plain` uses one paragraph as the prompt and takes the answer as it is, judged by the same rules.
-The rules miss what only a reader notices, so read the rows of `--rows` too.
+`--style rewrite` asks for whole tasks, and `--compare A.jsonl B.jsonl` prints a table of files of
+`--rows`. The rules miss what only a reader notices, so read the rows of `--rows` too.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -151,12 +153,37 @@ def table(rows: list[dict]) -> str:
     return "\n".join([*lines, "", f"{counted}; {first} usable without doubt at the first request"])
 
 
+def comparison(paths: list[Path]) -> str:
+    """Compare stored rows, a column for each file of `--rows`, as Markdown."""
+    files = {path.stem: [json.loads(line) for line in path.open("rb")] for path in paths}
+    reasons = {name: Counter(row["reason"] for row in rows) for name, rows in files.items()}
+    usable = {name: counts.pop(None, 0) for name, counts in reasons.items()}
+
+    def line(title: str, cell: Callable[[str], object]) -> str:
+        return f"| {title} | " + " | ".join(str(cell(name)) for name in files) + " |"
+
+    def total(key: str, name: str) -> int:
+        return sum(row[key] for row in files[name])
+
+    def at_first(name: str) -> int:
+        return sum(row["reason"] is None and row["attempts"] == 1 for row in files[name])
+
+    lines = [line("", str), line("---", lambda _: "---"), line("seeds", lambda n: len(files[n]))]
+    lines.append(line("usable", lambda n: f"{usable[n]} ({usable[n] / len(files[n]):.0%})"))
+    lines.append(line("of these at the first request, without doubt", at_first))
+    for reason, _ in sum(reasons.values(), Counter()).most_common():
+        lines.append(line(f"dropped: {reason}", lambda n, why=reason: reasons[n][why]))
+    for title, key in (("requests", "attempts"), ("tokens sent", "sent"), ("received", "tokens")):
+        lines.append(line(title, lambda n, key=key: f"{total(key, n):,}"))
+    each = lambda n: round(total("tokens", n) / max(1, usable[n]))  # noqa: E731
+    return "\n".join([*lines, line("received for each usable task", each)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="any model spec")
-    parser.add_argument(
-        "--seeds", type=Path, required=True, help="an Alpaca file, .json or .json.gz"
-    )
+    parser.add_argument("--seeds", type=Path, help="an Alpaca file, .json or .json.gz")
+    parser.add_argument("--compare", type=Path, nargs="+", help="compare files of --rows, and end")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--draw", type=int, default=7, help="which seeds; rules were tuned on 7")
     parser.add_argument("--style", choices=("append", "rewrite"), default="append")
@@ -167,6 +194,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("completions.db"))
     parser.add_argument("--rows", type=Path, help="write every row there as JSON lines")
     args = parser.parse_args()
+    if args.compare:
+        print(comparison(args.compare))
+        return
+    if args.seeds is None:
+        parser.error("--seeds is needed")
     began = time.perf_counter()
     rows = asyncio.run(measure(args))
     print(table(rows))

@@ -58,6 +58,8 @@ def rewritten(answer, parent=SORT, *, heuristic="constrain"):
         (f"{SORT} Keep all that it asks for, its data and its code, and add a limit.", SORT, "deepen", Reason.PROMPT_COPIED),
         ("To sort the numbers in Python, you can use sorted() with a key and a stable order.", SORT, "constrain", Reason.NOT_A_TASK),
         (f"{HARDER}\n\n{LONG}", SORT, "constrain", Reason.SOLVED),
+        (f"{HARDER} It should also ask for more than the one above.", SORT, "constrain", Reason.PROMPT_COPIED),
+        (f"{SORT[:-1]} by comparing elements with neighbours and swapping them.", SORT, "constrain", Reason.SOLVED),
         (HARDER.replace("Python", "JavaScript"), SORT, "constrain", Reason.WRONG_LANGUAGE),
         (f"{HARDER} It must run in O(n log n) time.", SORT, "complexity", f"{HARDER} It must run in O(n log n) time."),
         (HARDER, SORT, "complexity", Reason.NO_BOUND),

@@ -9,6 +9,7 @@ whole texts need. The prompts are written for this project.
 'Sort it.\n\nA draft:'
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,12 @@ from evolcoder.evolution.heuristics import (
     BUILT_IN,
     ExampleForm,
     Heuristic,
+    TaskContents,
     WorkedExample,
 )
+from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
 from evolcoder.records import Reason
-from evolcoder.text import CodeBlock, code_blocks, code_lines, without_code
+from evolcoder.text import CodeBlock, code_blocks, code_lines, without_code, words
 
 _KEEP = (
     "Keep all that it asks for, its data and its code, and the programming language. Reply with "
@@ -189,6 +192,19 @@ MIN_LENGTH = 0.75
 """Least length of a rewritten task relative to its parent, in words."""
 
 
+N_HINT_WORDS = 5
+"""Consecutive words shared with a hint that count as copied."""
+_HINT_RUNS = frozenset(
+    " ".join(run)
+    for hint in (*HINTS.values(), *WHOLE_TASK_HINTS.values())
+    for split in (words(hint),)
+    for at in range(len(split) - N_HINT_WORDS + 1)
+    if "time" not in (run := split[at : at + N_HINT_WORDS])
+)
+"""Runs without those about bounds, which there are few ways to word."""
+_MEANS = re.compile(r",? by (?:simply |first )?\w{2,20}ing\b[^.\n]{0,60}", re.IGNORECASE)
+
+
 def breaks_code(candidate: CandidateTask) -> RuleViolation | None:
     """Find a rewritten task that does not show the code of its parent whole."""
     lines = _code(candidate.before.text)
@@ -212,6 +228,27 @@ def shortens(candidate: CandidateTask) -> RuleViolation | None:
     if candidate.added is not None or n >= MIN_LENGTH * before:
         return None
     return RuleViolation(Reason.SHORTENED, f"{n} words, its parent {before}")
+
+
+def copies_a_hint(candidate: CandidateTask) -> RuleViolation | None:
+    """Find words of a hint, which small models repeat as a requirement of the task."""
+    split = candidate.after.words
+    for at in range(len(split) - N_HINT_WORDS + 1):
+        run = " ".join(split[at : at + N_HINT_WORDS])
+        if run in _HINT_RUNS and run not in candidate.before.padded_words:
+            return RuleViolation(Reason.PROMPT_COPIED, run)
+    return None
+
+
+def prescribes_means(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a rewritten task that is its parent with the way to solve it: `by iterating over …`."""
+    parent = candidate.before.text.partition("\n")[0].rstrip(" .?!:").lower()
+    text = candidate.after.text
+    asks_for_more = candidate.heuristic.holds is TaskContents.NOTHING
+    if candidate.added is not None or not asks_for_more or not text.lower().startswith(parent):
+        return None
+    found = _MEANS.match(text, len(parent))
+    return RuleViolation(Reason.SOLVED, f"prescribes the means:{found[0]}") if found else None
 
 
 def _code(text: str) -> list[str]:
