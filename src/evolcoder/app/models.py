@@ -60,6 +60,8 @@ class OpenedModels:
     """Further fields of every request's body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of every request, without secrets."""
+    file: Path | None = None
+    """The file of an in-process model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +343,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download(), print_line)
-        return OpenedModels(_load(path, known.sha256, config), spec)
+        return OpenedModels(_load(path, known.sha256, config), spec, file=path)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
     if spec.startswith("scripted:"):
@@ -387,7 +389,7 @@ def allow_connections(n: int) -> None:
 
 def _open_file(path: Path, config: Config) -> OpenedModels:
     path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
-    return OpenedModels(_load(path, registry.digest_of(path), config), path.name)
+    return OpenedModels(_load(path, registry.digest_of(path), config), path.name, file=path)
 
 
 def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:

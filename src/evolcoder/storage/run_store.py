@@ -21,9 +21,10 @@ from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
+from pydantic import NonNegativeInt
 
 from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
@@ -168,6 +169,17 @@ DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
 CONFIG_NAME = "config.yaml"
+STYLE_META = "style"
+"""Meta key of the style of evolution: StyleFacts."""
+
+
+class StyleFacts(FolderFacts):
+    """The fact under STYLE_META: the style that a run keeps, and how it was decided."""
+
+    style: Literal["append", "rewrite"]
+    why: str
+    probe: dict[str, dict[str, NonNegativeInt]]
+    """By style, numbers of a measurement; empty if there was none."""
 
 
 class RunStore(Workdir):
@@ -246,6 +258,12 @@ class RunStore(Workdir):
         """Return a task by id."""
         return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
 
+    def sample_seeds(self, n: int) -> list[Task]:
+        """Return n seeds, or all if there are fewer, in the order of their ids: a random sample."""
+        self.db.flush()
+        query = "SELECT * FROM tasks WHERE round = 0 ORDER BY id LIMIT ?"
+        return list(self.db.each(task_from, query, (n,)))
+
     def with_answered(self, record: T) -> T:
         """Return a task or response with the model that answered."""
         query = "SELECT model FROM answered WHERE record=?"
@@ -321,6 +339,24 @@ class RunStore(Workdir):
         query = "SELECT * FROM drops ORDER BY round, stage, ordinal"
         yield from self.db.each(drop_from, query)
 
+    def style(self) -> str | None:
+        """Return the style of evolution that the run keeps; None if it is still to be decided."""
+        if (decided := self.meta(STYLE_META, StyleFacts)) is not None:
+            return str(decided["style"])
+        known = self.meta("config", FolderFacts)
+        style = "auto" if known is None else _own_style(known)
+        return None if style == "auto" else style
+
+    def _keep_style(self, known: dict[str, Any], given: dict[str, Any]) -> None:
+        """Let a config that does not contradict the run's style keep what the run has stored."""
+        style, kept, evolve = given["evolve"]["style"], self.style(), known.get("evolve")
+        if not isinstance(evolve, dict):
+            return
+        if kept is not None and style in ("auto", kept):
+            given["evolve"]["style"] = evolve["style"] = _own_style(known)
+        else:  # where `auto` chose, its choice is what the config contradicts
+            evolve["style"] = kept or style
+
     def adopt(self, config: Config) -> None:
         """Store the run's config; RunFolderError if the run was made with a different one.
 
@@ -331,6 +367,7 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
+            self._keep_style(known, fingerprinted)
             keys = differing_keys(_comparable(known), _comparable(fingerprinted))
             if keys and all(key.startswith(MODEL_KEYS) for key in keys) and not self._has_answers():
                 self.replaced = tuple(keys)
@@ -349,6 +386,13 @@ class RunStore(Workdir):
     def _has_answers(self) -> bool:
         """Whether an answer of a model was accepted, or decided on a row."""
         return self.db.number(_N_ANSWERS) > 0
+
+
+def _own_style(config: Mapping[str, Any]) -> str:
+    """Return the style in a stored config; earlier versions appended and stored none."""
+    evolve = config.get("evolve")
+    given = evolve.get("style", "append") if isinstance(evolve, Mapping) else "append"
+    return str(given)
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
