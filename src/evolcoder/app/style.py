@@ -19,7 +19,7 @@ from evolcoder.app.progress import SEPARATOR, Work, print_note, show_text
 from evolcoder.config.load import Config, EvolveConfig
 from evolcoder.engine import gguf_header
 from evolcoder.engine.base import Role
-from evolcoder.engine.proxies import is_loopback
+from evolcoder.engine.endpoint import is_loopback
 from evolcoder.errors import UnjudgedError, UserError
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import choose

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evolcoder.config.load import EvolveConfig
-from evolcoder.engine.model_names import plain_name
+from evolcoder.engine.answer_checks import plain_name
 from evolcoder.evolution.heuristics import BUILT_IN, Heuristic, resolve
 from evolcoder.evolution.rewriting import REWRITING
 
