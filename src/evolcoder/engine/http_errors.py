@@ -65,6 +65,11 @@ _KEY_WORDS = re.compile(
     r"|authentication|invalid (?:token|credentials)",
     re.IGNORECASE,
 )
+_PLACE_WORDS = re.compile(
+    r"\b(?:country|region|territory|location)\b.{0,40}\bnot (?:supported|available|allowed)"
+    r"|unsupported_country",
+    re.IGNORECASE,
+)
 _FORMS = ("models/{}", "{}:latest")
 """Forms under which Gemini and Ollama list models that they also accept by bare name."""
 ANY_MODEL = "*"
@@ -203,6 +208,8 @@ def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) 
         or (status in {404, 410} and _MODEL_MISSING.search(error.message))
     ):
         advice = f"has no model {model!r}; use one of its models"
+    elif any(map(_PLACE_WORDS.search, (*error.kinds, error.message))):
+        advice = "does not serve the country or region of this machine; use another provider"
     elif status == 403:
         advice = f"{rejected[0]}; {rejected[1]}"
     elif status in {404, 405, 410}:
