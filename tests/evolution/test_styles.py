@@ -70,6 +70,8 @@ def rewritten(answer, parent=SORT, *, heuristic="constrain"):
         (f"{FIX}\n```python\n{CUT}\n```", REPAIR, "constrain", Reason.MISSING_INPUT),
         (f"{FIX}\n```python\n{MOVED}\n```", REPAIR, "constrain", Reason.MISSING_INPUT),
         (FIX, REPAIR, "constrain", f"{FIX}\n```python\n{CODE}\n```"),
+        (f"{SORT[:-1]}, stably, and by magnitude without infinite ones.", f"{SORT}\n[3, 1]", "constrain", f"{SORT[:-1]}, stably, and by magnitude without infinite ones.\n[3, 1]"),
+        (f"{SORT[:-1]} such as [3, 9], stably, by magnitude.", f"{SORT}\n[3, 1]", "constrain", f"{SORT[:-1]} such as [3, 9], stably, by magnitude."),
         (f"{FIX}\nAnd nested ones.", REPAIR, "deepen", f"{FIX}\nAnd nested ones.\n\n```python\n{CODE}\n```"),
     ],
 )  # fmt: skip

@@ -177,9 +177,12 @@ def restore_code(text: str, parent: str, attached: str) -> str:
     """Append the code of a parent to a rewritten task that shows none of it and no other code.
 
     `attached` is the part of the parent after its prose, which is appended if the code has no
-    fences.
+    fences, and also where it is only data if the new task begins with all that the parent asks.
     """
     lines = _code(parent)
+    if attached and text and "\n" not in text and _repeats_request(text, parent):
+        new = set(words(text)) - set(words(_request(parent)))
+        return f"{text}\n{attached}" if new.isdisjoint(words(attached)) else text
     if len(lines) <= MAX_DATA_LINES or not text or _code(text) or set(lines) & _lines(text):
         return text
     blocks = [f"```{b.language or ''}\n{b.code.rstrip()}\n```" for b in code_blocks(parent)]
@@ -242,13 +245,21 @@ def copies_a_hint(candidate: CandidateTask) -> RuleViolation | None:
 
 def prescribes_means(candidate: CandidateTask) -> RuleViolation | None:
     """Find a rewritten task that is its parent with the way to solve it: `by iterating over …`."""
-    parent = candidate.before.text.partition("\n")[0].rstrip(" .?!:").lower()
-    text = candidate.after.text
+    parent, text = candidate.before.text, candidate.after.text
     asks_for_more = candidate.heuristic.holds is TaskContents.NOTHING
-    if candidate.added is not None or not asks_for_more or not text.lower().startswith(parent):
+    if candidate.added is not None or not asks_for_more or not _repeats_request(text, parent):
         return None
-    found = _MEANS.match(text, len(parent))
+    found = _MEANS.match(text, len(_request(parent)))
     return RuleViolation(Reason.SOLVED, f"prescribes the means:{found[0]}") if found else None
+
+
+def _request(task: str) -> str:
+    """Return the first line of a task without its last mark."""
+    return task.partition("\n")[0].rstrip(" .?!:;")
+
+
+def _repeats_request(text: str, parent: str) -> bool:
+    return text.lower().startswith(_request(parent).lower())
 
 
 def _code(text: str) -> list[str]:
