@@ -26,7 +26,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.sandbox.result import read_finding
+from evolcoder.sandbox.job import read_finding
 
 NO_FINDING = "the test ended without a result"
 

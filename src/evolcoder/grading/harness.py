@@ -36,7 +36,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.sandbox.result import read_finding
+from evolcoder.sandbox.job import read_finding
 
 _LOAD = """
 import sys as _sys, types as _types

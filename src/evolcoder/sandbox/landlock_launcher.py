@@ -31,7 +31,7 @@ from evolcoder.sandbox.bubblewrap import (
     settings,
 )
 from evolcoder.sandbox.inside import landlock
-from evolcoder.sandbox.inside.private_paths import is_private
+from evolcoder.sandbox.inside.landlock import is_private
 
 _START = """
 import json, sys, types

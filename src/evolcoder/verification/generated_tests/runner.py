@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from evolcoder.code.callables import imported_modules
 from evolcoder.sandbox.base import Asserts, Kind, Limits, Program, Sandbox, Script, Status
-from evolcoder.sandbox.result import read_finding
+from evolcoder.sandbox.job import read_finding
 from evolcoder.verification.generated_tests.selection import Outcomes
 
 HASH_SEEDS = (1, 2, 3)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolcoder.sandbox.scheduler import ExclusiveAccess, PrioritySemaphore
+from evolcoder.sandbox.pool import ExclusiveAccess, PrioritySemaphore
 
 
 async def settle():
