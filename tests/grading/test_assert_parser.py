@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.bench.comparators import Comparator
-from evolcoder.grading.assert_parser import parse_asserts, parse_equality_asserts
+from evolcoder.grading.asserts import parse_asserts, parse_equality_asserts
 
 
 def test_asserts_of_literals_become_calls():

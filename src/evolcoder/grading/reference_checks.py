@@ -1,4 +1,4 @@
-"""Checks that a problem's reference passes and its stub fails, and caches the measurements.
+"""Checks what a benchmark needs on this machine: libraries, references that pass, stubs that fail.
 
 Guarantees: the controls (reference and stub) of a problem are run in the sandbox once per machine,
 environment and version of the data, and cached if they behave as expected; a faulty control is
@@ -6,6 +6,9 @@ measured again each time. For problems that are checked by calls, the reference'
 expected ones: it is run twice, and both runs must agree. The expected values of a test in another
 language are serialised once, by a program without candidate; if that fails the test runs sealed,
 and it is tried again each time.
+
+DS-1000's harnesses import Python packages from a folder of the user's. Libraries that tests in
+other languages import (javatuples, Test::Deep, luaunit) are looked up in the sandbox.
 
 >>> (await controls.finding(problem)).fault   # doctest: +SKIP
 ''
@@ -17,13 +20,14 @@ import math
 import platform
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evolcoder.bench.base import CallChecks, Problem, ProgramChecks
+from evolcoder.bench.base import Bench, CallChecks, HarnessChecks, Problem, ProgramChecks
+from evolcoder.bench.ds1000 import installed, known_failures, missing_versions
 from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import run_calls
@@ -32,6 +36,7 @@ from evolcoder.grading.sealed import expected_lines, harness_programs, split_tes
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
+from evolcoder.sandbox.requirements import Requirements
 from evolcoder.storage import atomic
 from evolcoder.storage.database import BLOB, NUMBER, TEXT, Columns, Database
 from evolcoder.text import one_line
@@ -267,3 +272,54 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith("model name")), "")
+
+
+SHOWN = 3
+"""Problems that an error message lists."""
+
+
+def failing_references(bench: Bench, packages: Sequence[Path]) -> dict[str, str]:
+    """Return problem -> why its reference is known to fail with the installed libraries."""
+    if not _needs_libraries(bench):
+        return {}
+    known = known_failures(installed(packages))
+    return {problem: f"their references fail here: {one.why}" for problem, one in known.items()}
+
+
+def version_notes(bench: Bench, packages: Sequence[Path]) -> list[str]:
+    """Return one line per library whose version differs from the data set authors' version."""
+    return missing_versions(packages) if _needs_libraries(bench) else []
+
+
+async def ungradable(problems: Sequence[Problem], requirements: Requirements) -> dict[str, str]:
+    """Return problem -> why it cannot be graded on this machine, or raise SandboxError."""
+    found = {}
+    for problem in problems:
+        if isinstance(checks := problem.checks, ProgramChecks):
+            # Grading by calls runs neither the test nor the library that the test imports.
+            sources = harness_programs(problem, checks) or (problem.prompt, checks.tests)
+            lack = await requirements.first_missing(checks.language, *sources)
+            if lack is not None:
+                found[problem.id] = f"cannot be graded here: {lack.reason}"
+    return found
+
+
+def require_gradable(
+    bench: str, lacking: Mapping[str, str], n_problems: int, *, partial: bool
+) -> None:
+    """Raise BenchError if no problem can be graded, or some cannot and `partial` is False."""
+    if not lacking or (partial and len(lacking) < n_problems):
+        return
+    why = "; ".join(dict.fromkeys(lacking.values()))
+    if len(lacking) == n_problems:
+        raise BenchError(f"{bench} {why}")
+    named = ", ".join(list(lacking)[:SHOWN])
+    more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+    raise BenchError(
+        f"{bench}: {len(lacking)} of {n_problems} problems ({named}{more}) {why}; "
+        f"use --partial to leave them out"
+    )
+
+
+def _needs_libraries(bench: Bench) -> bool:
+    return any(isinstance(problem.checks, HarnessChecks) for problem in bench.problems())

@@ -20,7 +20,7 @@ from typing import Any
 from evolcoder.bench.base import AssertChecks, Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import KINDS
-from evolcoder.grading.assert_parser import parse_equality_asserts
+from evolcoder.grading.asserts import parse_equality_asserts
 from evolcoder.grading.calls import run_calls
 from evolcoder.safe_codec import NotPlainError, decode, encode
 from evolcoder.sandbox.base import Limits, Sandbox
