@@ -14,8 +14,7 @@ from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import as_dict, page, table
-from evolcoder.deduplication.files import clean_file, drops_path
-from evolcoder.deduplication.summary import LeakCounts
+from evolcoder.deduplication.files import LeakCounts, clean_file, drops_path
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.seeds.rows import read_rows

@@ -28,7 +28,7 @@ from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
-    from evolcoder.deduplication.summary import LeakDetector
+    from evolcoder.deduplication.files import LeakDetector
 
 
 def default_folder(config: Config, prefix: str = "") -> Path:

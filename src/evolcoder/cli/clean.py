@@ -22,7 +22,7 @@ from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
-from evolcoder.deduplication.summary import CleaningSummary, LeakCounts, LeakDetector
+from evolcoder.deduplication.files import CleaningSummary, LeakCounts, LeakDetector
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.records import Row
 from evolcoder.sandbox.base import layers_text, missing_from

@@ -1,4 +1,4 @@
-"""Deduplication and decontamination of a data file.
+"""Deduplication and decontamination of a data file, and the result of cleaning as a plain record.
 
 The file is read once to compare and once to write, and is never held in memory. Output files are
 written atomically. Reordered rows give the same drops, apart from row numbers.
@@ -8,9 +8,9 @@ written atomically. Reordered rows give the same drops, apart from row numbers.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -18,15 +18,51 @@ from evolcoder.config.load import CleanConfig, SeedsConfig
 from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
 from evolcoder.deduplication.find import Duplicate, Similarity, find_duplicates
-from evolcoder.deduplication.summary import (
-    CleaningSummary,
-    LeakCounts,
-    LeakDetector,
-    embedder_name,
-)
+from evolcoder.records import Row
 from evolcoder.seeds.rows import read_rows
 from evolcoder.seeds.sources import rows_of
 from evolcoder.storage import atomic
+
+Evidence = Sequence[Mapping[str, object]]
+"""Hits of a row, as plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCounts:
+    """The result of leak detection."""
+
+    evidence: Mapping[str, Evidence]
+    """Hits by id of the rows to drop."""
+    layers: tuple[str, ...] = ()
+    """Sandbox layers under which responses were executed; empty if none was."""
+
+
+LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
+"""Detects leaks among rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningSummary:
+    """The result of cleaning."""
+
+    n_rows: int
+    """Rows read."""
+    dropped: dict[str, int]
+    """Dropped rows by reason."""
+    embedder: str | None
+    """Name of the embedding model, if one was used."""
+    layers: tuple[str, ...] = ()
+    """Sandbox layers under which responses were executed; empty if none was."""
+
+    @property
+    def n_kept(self) -> int:
+        """Rows kept."""
+        return self.n_rows - sum(self.dropped.values())
+
+
+def embedder_name(embedder: Embedder | None) -> str | None:
+    """Return the name of the embedding model, if any."""
+    return None if embedder is None else embedder.name
 
 
 def similarity_of(config: CleanConfig) -> Similarity:
