@@ -24,7 +24,6 @@ from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig
 from evolcoder.experiment.interfaces import Training
 from evolcoder.grading import reference_checks
-from evolcoder.training import scale
 from evolcoder.training.recipe import recipe_of
 
 
@@ -175,7 +174,7 @@ def test_a_step_that_is_being_started_is_not_lost(tmp_path, family, monkeypatch)
 
 def test_a_training_on_several_gpus_ends_with_all_its_workers(tmp_path, family, monkeypatch):
     """SIGTERM or Ctrl-C while its launcher runs ends launcher and workers, before we end."""
-    monkeypatch.setattr(scale, "launch_command", lambda *_: [*family.command, "stay"])
+    monkeypatch.setattr(train, "launch_command", lambda *_: [*family.command, "stay"])
     args = argparse.Namespace(out=tmp_path / "out", gpus=2)
 
     def tell():

@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.training.card import CardNotes, ScoreLine
-from evolcoder.training.log import COMPLETE, last_checkpoint, read_log
+from evolcoder.training.folder import COMPLETE, CardNotes, ScoreLine, last_checkpoint, read_log
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.sft import TrainingJob, train
 
@@ -68,7 +67,7 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(toy_base)
     tokenizer = AutoTokenizer.from_pretrained(toy_base)
     from evolcoder.bench.prompts import WIZARDCODER
-    from evolcoder.training.examples import tokenize
+    from evolcoder.training.batches import tokenize
 
     total = count = 0.0
     for lesson in toy_model.lessons():

@@ -13,12 +13,10 @@ from evolcoder.app.progress import Download, Work, print_line, print_note, shown
 from evolcoder.engine import registry
 from evolcoder.errors import TrainError
 from evolcoder.seeds.rows import PlacedRow, read_placed_rows
-from evolcoder.training import preflight, scale
+from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
-from evolcoder.training.card import CardNotes
-from evolcoder.training.folder import TrainingOutcome
-from evolcoder.training.log import LoggedStep
-from evolcoder.training.recipe import Recipe
+from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
+from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
 
 
@@ -48,7 +46,7 @@ def train_model(
         on_step=progress.take,
         on_note=print_note,
     )
-    if not scale.is_first():
+    if not is_first_process():
         return train(job)
     with shown(progress.text, progress.work):
         return train(job)
