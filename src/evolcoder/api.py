@@ -107,8 +107,8 @@ def export(
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.card import CardFacts
     from evolcoder.exports.formats import FORMATS
+    from evolcoder.exports.write import CardFacts
 
     formats = [format] if isinstance(format, str) else list(format)
     for name in formats:

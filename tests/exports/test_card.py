@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from evolcoder.exports.card import RowCounts, card
 from evolcoder.exports.formats import FORMATS
+from evolcoder.exports.write import RowCounts, card
 from evolcoder.sandbox.base import Layer
 
 

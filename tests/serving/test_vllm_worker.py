@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evolcoder.serving.vllm_worker import WeightsCheck
+from evolcoder.serving.vllm import WeightsCheck
 
 
 @pytest.fixture

@@ -4,6 +4,10 @@ Guarantees: after `wake` the server answers with the weights of that folder; its
 compared them with the files tensor by tensor. A mismatch or a missing confirmation raises
 `StepFailed`. A sleeping server has freed its GPU memory except for CUDA's own.
 
+The comparison, `WeightsCheck`, is imported by the workers themselves and only reads. Tensors that
+vLLM fuses (such as query, key and value) are not compared; all those that keep the file's name and
+shape are, bit by bit in vLLM's dtype.
+
 Uses vLLM's development endpoints, so only on loopback (tested with vLLM 0.24.0): `/sleep`,
 `/wake_up`, `/collective_rpc`, `/reset_prefix_cache`.
 
@@ -15,13 +19,14 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from evolcoder.errors import StepFailed
 
 OPTIONS = (
     "--enable-sleep-mode",
     "--worker-extension-cls",
-    "evolcoder.serving.vllm_worker.WeightsCheck",
+    "evolcoder.serving.vllm.WeightsCheck",
 )
 """Additional command-line options of the server."""
 ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_SKIP_MODEL_NAME_VALIDATION": "1"}
@@ -68,3 +73,24 @@ def _post(url: str, path: str, body: object = None) -> object:
         return json.loads(text) if text else None
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise StepFailed(f"{place}: {error}") from error
+
+
+class WeightsCheck:
+    """Mixed into vLLM's worker by `--worker-extension-cls`."""
+
+    model_runner: Any
+
+    def evolcoder_compare_weights(self, folder: str) -> dict[str, int]:
+        """Return how many tensors of a folder could be compared, and how many are equal."""
+        import torch  # noqa: PLC0415 - available in vLLM's process
+        from safetensors import safe_open  # noqa: PLC0415
+
+        mine = dict(self.model_runner.get_model().named_parameters())
+        compared = same = 0
+        for path in sorted(Path(folder).glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                for name in mine.keys() & file.keys():
+                    if list(mine[name].shape) == file.get_slice(name).get_shape():
+                        compared += 1
+                        same += torch.equal(mine[name], file.get_tensor(name).to(mine[name]))
+        return {"compared": compared, "same": same}
