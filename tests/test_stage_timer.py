@@ -1,6 +1,6 @@
 """Time is counted while at least one context of a name is open."""
 
-from evolcoder.stage_timer import StageTimer
+from evolcoder.pipeline import StageTimer
 
 
 def test_what_overlaps_counts_once_and_gaps_do_not_count():
