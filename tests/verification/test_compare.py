@@ -2,7 +2,7 @@
 
 from random import Random
 
-from evolcoder.verification.compare import ChildAndParent, compare_with_parents
+from evolcoder.verification.metrics import ChildAndParent, compare_with_parents
 
 
 def pairs(n, gain, heuristic="deepen", round=1):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolcoder.verification.complexity.bound_parser import GrowthClass, Resource, parse_bounds
+from evolcoder.verification.complexity.bounds import GrowthClass, Resource, parse_bounds
 
 TIME, SPACE = Resource
 

@@ -5,8 +5,7 @@ from random import Random
 
 import pytest
 
-from evolcoder.verification.complexity.bound_parser import GrowthClass
-from evolcoder.verification.complexity.verdict import fit
+from evolcoder.verification.complexity.bounds import GrowthClass, fit
 
 SIZES = [round(8 * 2 ** (half / 2)) for half in range(17)]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolcoder.verification.generated_tests.selection import (
+from evolcoder.verification.generated_tests.runner import (
     CheckFlaw,
     best_group,
     groups,

@@ -6,7 +6,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.records import Task
 from evolcoder.text import code_blocks
-from evolcoder.verification.pass_rate import measure_pass_rate
+from evolcoder.verification.metrics import measure_pass_rate
 from finishing import finishing
 
 TASK = Task.seed("Write a function add(a, b).", ordinal=0, language="python")

@@ -1,10 +1,11 @@
 """Checks a response with model-written tests that are themselves validated.
 
-The tester gets the task and a signature, never a response, and writes several sets of checks; the
-responder answers the task several more times. Every check runs against every answer, and dual
-agreement selects answers and checks (`selection`). The selected checks of each set are then
-validated on an agreeing answer: they must pass again and under other hash seeds, fail every stub,
-and fail at least one mutant. The valid sets are merged and judge the row's own response.
+The tester gets the task and a signature (names and parameters, no body), never a response, and
+writes several sets of checks; the responder answers the task several more times. Every check runs
+against every answer, and dual agreement selects answers and checks (`runner`). The selected checks
+of each set are then validated on an agreeing answer: they must pass again and under other hash
+seeds, fail every stub, and fail at least one mutant. The valid sets are merged and judge the row's
+own response.
 
 All requests of a row are sent at once. The verdict depends on the seed and the completions only,
 not on the concurrency. Checks count one by one, so a wrong check does not invalidate its set.
@@ -12,6 +13,9 @@ Failures of the sandbox or a server are raised and never become a verdict, nor d
 server rejects, if no answer or no set of checks is left.
 A pass is not a proof: a model that makes the same mistake in answers and tests agrees with itself.
 Programs that read no input and languages other than Python get no tests.
+
+Small models copy examples rather than follow instructions, so an earlier chat turn shows example
+tests. The prompts are written for this project.
 
 >>> check = GeneratedTestsCheck(tester, responder, sandbox, config.seed, config.verify)
 ... # doctest: +SKIP
@@ -31,20 +35,17 @@ from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import clean, one_line
-from evolcoder.verification.generated_tests import prompts
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.generated_tests.runner import (
+    AgreementGroup,
+    Outcomes,
+    best_group,
     find_stable_checks,
+    is_contested,
     missing_modules,
     reduced_limits,
     run_checks,
     run_checks_on_mutant,
-)
-from evolcoder.verification.generated_tests.selection import (
-    AgreementGroup,
-    Outcomes,
-    best_group,
-    is_contested,
     stubs_for,
 )
 from evolcoder.verification.generated_tests.test_parser import parse_checks
@@ -56,6 +57,123 @@ from evolcoder.verification.generated_tests.verdict import (
     build_verdict,
     make_verdict,
 )
+
+N_TESTS = 6
+"""Tests requested per set; small models start to repeat themselves beyond this."""
+_WRITE = (
+    "A programming task:\n\n{task}\n\nIt will be solved by code with this signature:\n\n"
+    "```python\n{signature}\n```\n\nDo not write the code. Write {n} tests for it, each a line "
+    "`assert CALL == EXPECTED`, that tell right code from code that is wrong in a detail. Take "
+    "small arguments for which you can work out the right result in your head, ordinary and "
+    "unusual ones, and write both as plain values. Test only what the task says for certain."
+)
+_SHOWS_CODE = (
+    " The code that the task itself shows may be wrong: let half of the tests be about what the "
+    "task demands and that code misses."
+)
+"""Appended for a task that shows code, since few tests would otherwise cover its requirements."""
+_FUNCTION = "def second_largest(numbers)"
+_FUNCTION_TASK = (
+    "Write a Python function that returns the second largest of the distinct numbers in a list, or "
+    "None if all are equal. An empty list is a ValueError."
+)
+_FUNCTION_TESTS = """\
+assert second_largest([4, 9, 7]) == 7
+assert second_largest([5, 5, 3]) == 3
+assert second_largest([-1, -6, -2, -8]) == -2
+assert second_largest([2, 2]) is None
+assert second_largest([8]) is None
+try:
+    second_largest([])
+    assert False
+except ValueError:
+    pass"""
+_CLASS = """\
+class Till:
+    def __init__(self, coins)
+    def pay(self, amount)
+    def total(self)"""
+_CLASS_TASK = (
+    "Create a Python class for a till that begins with some coins, takes payments, and tells how "
+    "much is in it. A payment that is not above zero raises a ValueError."
+)
+_CLASS_TESTS = """\
+assert Till([1, 2, 2]).total() == 5
+assert Till([]).total() == 0
+
+till = Till([5])
+till.pay(3)
+assert till.total() == 8
+
+till = Till([])
+till.pay(2)
+till.pay(4)
+assert till.total() == 6
+
+try:
+    Till([1]).pay(0)
+    assert False
+except ValueError:
+    pass"""
+
+
+_PROGRAM = """\
+def program(typed):
+    ...  # runs the whole program; `typed` is its input, and what it prints is returned"""
+_PROGRAM_TASK = "Write a Python program that reads two whole numbers and prints the larger one."
+_PROGRAM_TESTS = """\
+assert "9" in program("4\\n9\\n")
+assert "12" in program("12\\n3\\n")
+assert "-2" in program("-2\\n-7\\n")
+assert "5" in program("5\\n5\\n")
+assert "0" in program("0\\n-1\\n")
+assert "4" not in program("4\\n9\\n")"""
+_PRINTS = "    ...  # prints its result; here a call gives back what it prints"
+_PRINTER_TASK = "Write a Python function that prints the larger of two whole numbers."
+_PRINTER_TESTS = """\
+assert "9" in show_larger(4, 9)
+assert "12" in show_larger(12, 3)
+assert "-2" in show_larger(-2, -7)
+assert "5" in show_larger(5, 5)
+assert "0" in show_larger(0, -1)
+assert "4" not in show_larger(4, 9)"""
+_SHOWN = {
+    CallableKind.PRINTER: (_PRINTER_TASK, f"def show_larger(a, b):\n{_PRINTS}", _PRINTER_TESTS),
+    CallableKind.FUNCTION: (_FUNCTION_TASK, _FUNCTION, _FUNCTION_TESTS),
+    CallableKind.CLASS: (_CLASS_TASK, _CLASS, _CLASS_TESTS),
+    CallableKind.PROGRAM: (_PROGRAM_TASK, _PROGRAM, _PROGRAM_TESTS),
+}
+
+
+def messages_for_tests(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
+    """Return the messages that ask for tests of a signature."""
+    task, signature, tests = _SHOWN[subject.form]
+    own = {CallableKind.PROGRAM: _PROGRAM, CallableKind.PRINTER: f"{subject.signature}:\n{_PRINTS}"}
+    return (
+        Message("user", _asked(task, signature)),
+        Message("assistant", f"```python\n{tests}\n```"),
+        Message("user", _asked(instruction, own.get(subject.form, subject.signature))),
+    )
+
+
+def messages_for_answer(instruction: str, subject: CallableSubject) -> tuple[Message, ...]:
+    """Return the messages that ask for another answer with the row's interface."""
+    if subject.form is CallableKind.PROGRAM:
+        wanted = "Answer with a whole Python program that reads what it needs with input()."
+    else:
+        how = (
+            "that prints its result"
+            if subject.form is CallableKind.PRINTER
+            else "with this signature"
+        )
+        wanted = f"Answer in Python, {how}:\n```python\n{subject.signature}\n```"
+    return (Message("user", f"{instruction}\n\n{wanted}"),)
+
+
+def _asked(task: str, signature: str) -> str:
+    asked = _WRITE.format(task=task, signature=signature, n=N_TESTS)
+    return f"{asked}{_SHOWS_CODE}" if "```" in task else asked
+
 
 REFUSAL_CHARS = 400
 """Maximum characters of a server's words in a verdict."""
@@ -120,8 +238,8 @@ class GeneratedTestsCheck:
     ) -> tuple[GeneratedMaterial, dict[str, JSON]]:
         """Send all requests at once and parse the usable answers and checks."""
         n_answers, n_sets = self.config.candidates, self.config.check_sets
-        for_answer = prompts.for_answer(task.instruction, subject)
-        for_tests = prompts.for_tests(task.instruction, subject)
+        for_answer = messages_for_answer(task.instruction, subject)
+        for_tests = messages_for_tests(task.instruction, subject)
         writer = _with_token_limit(self.writer)
         completions = await asyncio.gather(
             *(self._ask(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),

@@ -14,12 +14,12 @@ from typing import Self
 from evolcoder.code.callables import CallableKind, CallableSubject
 from evolcoder.records import JSON, Check, CheckResult, Response
 from evolcoder.verification.generated_tests.mutants import Mutant
-from evolcoder.verification.generated_tests.runner import StableOutcome
-from evolcoder.verification.generated_tests.selection import (
+from evolcoder.verification.generated_tests.runner import (
     AgreementGroup,
     CheckFlaw,
     CheckStrength,
     Outcomes,
+    StableOutcome,
     groups,
     measure_strength,
 )
