@@ -41,9 +41,9 @@ from evolcoder.sandbox.base import (
     Task,
     missing_from,
 )
-from evolcoder.sandbox.bubblewrap import ENVIRONMENT
 from evolcoder.sandbox.inside.protocol import IDLE, KILLED, End, pack_message
 from evolcoder.sandbox.language import SealWords
+from evolcoder.sandbox.launchers import ENVIRONMENT
 from evolcoder.sandbox.toolchains import Toolchain
 
 MB = 1 << 20

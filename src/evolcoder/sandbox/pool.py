@@ -44,7 +44,6 @@ from evolcoder.sandbox.base import (
     Script,
     missing_from,
 )
-from evolcoder.sandbox.bubblewrap import bubblewrap_launchers
 from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import KILLED, End
 from evolcoder.sandbox.job import (
@@ -57,7 +56,7 @@ from evolcoder.sandbox.job import (
     make_job,
     outcome_of,
 )
-from evolcoder.sandbox.landlock_launcher import NO_PROC, Launcher, landlock_launchers
+from evolcoder.sandbox.launchers import NO_PROC, Launcher, bubblewrap_launchers, landlock_launchers
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker, WorkerDiedError, WorkerKilledError
 
