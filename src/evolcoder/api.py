@@ -273,9 +273,8 @@ def dedup(
     978
     """
     from evolcoder.app.detectors import embedder_for
-    from evolcoder.deduplication.corpus import Document
     from evolcoder.deduplication.files import similarity_of
-    from evolcoder.deduplication.find import find_duplicates
+    from evolcoder.deduplication.find import Document, find_duplicates
 
     overrides = {
         "clean.exact": exact,

@@ -6,7 +6,7 @@ from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.records import Check, CheckResult, Response, Task
-from evolcoder.verification.generated_tests.verdict import validated_checks
+from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.metrics import MetricsCheck, PassRateCheck, python_program
 
 TASK = Task.seed("Write add(a, b). Reject None, and log the sum.", ordinal=3, language="python")

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from itertools import chain
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
 from evolcoder.deduplication.files import (
     CleaningSummary,
@@ -25,7 +24,7 @@ from evolcoder.deduplication.files import (
     external_documents,
     similarity_of,
 )
-from evolcoder.deduplication.find import Duplicate, find_duplicates
+from evolcoder.deduplication.find import Document, Duplicate, find_duplicates
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 from evolcoder.config.load import CleanConfig, SeedsConfig
-from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.find import Duplicate, Similarity, find_duplicates
+from evolcoder.deduplication.find import Document, Duplicate, Similarity, find_duplicates
 from evolcoder.records import Row
 from evolcoder.seeds.rows import read_rows
 from evolcoder.seeds.sources import rows_of

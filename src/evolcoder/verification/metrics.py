@@ -60,8 +60,8 @@ from evolcoder.verification.complexity.bounds import (
     parse_bounds,
 )
 from evolcoder.verification.complexity.check import measure_complexity
+from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import run_checks
-from evolcoder.verification.generated_tests.verdict import validated_checks
 
 MEASURED = "measured"
 
