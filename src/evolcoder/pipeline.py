@@ -31,40 +31,6 @@ from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
 from evolcoder.verification.pipeline import RowCheck, Verifier
 
-
-@dataclass(slots=True)
-class _Span:
-    n_open: int = 0
-    began: float = 0.0
-    seconds: float = 0.0
-
-
-class StageTimer:
-    """Named clocks; each runs while at least one context under its name is open."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._spans: dict[str, _Span] = {}
-
-    @contextmanager
-    def during(self, name: str) -> Iterator[None]:
-        """Count the context's time under a name."""
-        span = self._spans.setdefault(name, _Span())
-        if span.n_open == 0:
-            span.began = self._clock()
-        span.n_open += 1
-        try:
-            yield
-        finally:
-            span.n_open -= 1
-            if span.n_open == 0:
-                span.seconds += self._clock() - span.began
-
-    def seconds(self) -> dict[str, float]:
-        """Return the seconds per name, in the order of first use."""
-        return {name: span.seconds for name, span in self._spans.items()}
-
-
 MAX_ROUNDS = 100
 """Most rounds of a run with a target."""
 CANDIDATES_PER_TARGET = 4
@@ -303,3 +269,36 @@ class Pipeline:
         query = """SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
             + (SELECT COUNT(*) FROM drops WHERE stage = 'evolve')"""
         return self._store.db.number(query)
+
+
+@dataclass(slots=True)
+class _Span:
+    n_open: int = 0
+    began: float = 0.0
+    seconds: float = 0.0
+
+
+class StageTimer:
+    """Named clocks; each runs while at least one context under its name is open."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spans: dict[str, _Span] = {}
+
+    @contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        """Count the context's time under a name."""
+        span = self._spans.setdefault(name, _Span())
+        if span.n_open == 0:
+            span.began = self._clock()
+        span.n_open += 1
+        try:
+            yield
+        finally:
+            span.n_open -= 1
+            if span.n_open == 0:
+                span.seconds += self._clock() - span.began
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds per name, in the order of first use."""
+        return {name: span.seconds for name, span in self._spans.items()}
