@@ -47,7 +47,7 @@ from evolcoder.decontamination.execution.examples import (
 )
 from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import run_calls
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
+from evolcoder.grading.problem_checks import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.base import Limits, Sandbox, Status
 
 LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
@@ -110,7 +110,7 @@ MAX_CACHED = 200_000
 """Maximum number of functions whose results are cached."""
 
 Needs = Callable[[Problem], Awaitable[ReferenceMeasurement]]
-"""Returns the resources that a problem's reference needs (`grading.reference_checks`)."""
+"""Returns the resources that a problem's reference needs (`grading.problem_checks`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,11 @@
-"""Checks what a benchmark needs on this machine: libraries, references that pass, stubs that fail.
+"""Checks of benchmark problems: grades candidates, and tests what the checks need on this machine.
 
-Guarantees: the controls (reference and stub) of a problem are run in the sandbox once per machine,
+`ProblemTest` grades a candidate with the grader and limits that its problem's checks need.
+Guarantees: a candidate's limits scale with what the problem's reference used on this machine, so
+that slow machines give the same verdicts.
+
+`ReferenceChecks` tests that a problem's reference passes and its stub fails, and caches the
+measurements. Guarantees: these controls of a problem are run in the sandbox once per machine,
 environment and version of the data, and cached if they behave as expected; a faulty control is
 measured again each time. For problems that are checked by calls, the reference's answers are the
 expected ones: it is run twice, and both runs must agree. The expected values of a test in another
@@ -10,6 +15,8 @@ and it is tried again each time.
 DS-1000's harnesses import Python packages from a folder of the user's. Libraries that tests in
 other languages import (javatuples, Test::Deep, luaunit) are looked up in the sandbox.
 
+>>> test = ProblemTest.of(problem, measured)   # doctest: +SKIP
+>>> verdict = await test.grade(sandbox, candidate.program)   # doctest: +SKIP
 >>> (await controls.finding(problem)).fault   # doctest: +SKIP
 ''
 """
@@ -21,18 +28,33 @@ import platform
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from evolcoder.bench.base import Bench, CallChecks, HarnessChecks, Problem, ProgramChecks
+from evolcoder.bench.base import (
+    AssertChecks,
+    Bench,
+    CallChecks,
+    Checks,
+    HarnessChecks,
+    Problem,
+    ProgramChecks,
+)
 from evolcoder.bench.ds1000 import installed, known_failures, missing_versions
 from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.grading.answers import decode_answer
-from evolcoder.grading.calls import run_calls
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
-from evolcoder.grading.sealed import expected_lines, harness_programs, split_test
+from evolcoder.grading.asserts import AssertTest, grade_asserts
+from evolcoder.grading.calls import CallTest, grade_calls, run_calls
+from evolcoder.grading.harness import grade_harness, library_limits
+from evolcoder.grading.sealed import (
+    ProgramTest,
+    expected_lines,
+    grade_program,
+    harness_programs,
+    split_test,
+)
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
@@ -40,6 +62,105 @@ from evolcoder.sandbox.requirements import Requirements
 from evolcoder.storage import atomic
 from evolcoder.storage.database import BLOB, NUMBER, TEXT, Columns, Database
 from evolcoder.text import one_line
+
+FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
+"""For a Python function with an assert-style test."""
+CALLED = Limits(cpu_s=20, wall_s=120, memory_mb=1024)
+"""For a Python function called with many inputs, on top of its reference's usage."""
+CALL_S = 0.5
+"""CPU seconds of one such call, on top of its reference's usage."""
+PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=120)
+"""For a program in another language; there is no reference to measure."""
+FACTOR = 5
+"""Multiple of the reference's CPU time that a candidate may use on top of the base limit."""
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceMeasurement:
+    """Resource usage of a problem's reference on this machine, and the expected answers."""
+
+    cpu_s: float = 0.0
+    """CPU seconds; 0 without a reference."""
+    peak_mb: float = 0.0
+    """Peak memory."""
+    calls_s: tuple[float, ...] = ()
+    """CPU seconds of each call; empty if all calls together are fast."""
+    answers: tuple[bytes, ...] = field(default=(), repr=False)
+    """The reference's encoded answer to each call, or the lines expected by a test in another
+    language. Empty for checks that contain their answers and for sealed tests."""
+
+    def limits(self, checks: Checks) -> Limits:
+        """Return the limits of a candidate."""
+        base = _base(checks)
+        answers_mb = base.answers_mb + 2 * sum(map(len, self.answers)) // MB
+        return replace(
+            base,
+            cpu_s=base.cpu_s + FACTOR * self.cpu_s,
+            wall_s=base.wall_s + 2 * FACTOR * self.cpu_s,
+            memory_mb=max(base.memory_mb, int(2 * self.peak_mb)),
+            answers_mb=answers_mb,
+            file_mb=max(base.file_mb, answers_mb),
+            call_s=self._call_limits() if base is CALLED else (),
+        )
+
+    def _call_limits(self) -> tuple[float, ...]:
+        return tuple(CALL_S + FACTOR * call_s for call_s in self.calls_s or (self.cpu_s,))
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemTest:
+    """A problem's parsed test, shared by all candidates."""
+
+    checks: Checks = field(repr=False)
+    """The benchmark's checks."""
+    limits: Limits
+    """Limits of a candidate."""
+    calls: CallTest | None = field(repr=False)
+    """Calls with the reference's answers, for `CallChecks`."""
+    asserts: AssertTest | None = field(repr=False)
+    """Parsed assert-style test, for `AssertChecks`."""
+    program: ProgramTest | None = field(default=None, repr=False)
+    """Test in another language, for `ProgramChecks`."""
+
+    @classmethod
+    def of(cls, problem: Problem, measured: ReferenceMeasurement) -> Self:
+        """Parse a problem's test."""
+        checks, limits = problem.checks, measured.limits(problem.checks)
+        calls = asserts = program = None
+        if isinstance(checks, CallChecks):
+            calls = CallTest.from_lines(
+                checks.entry_point,
+                inputs=checks.inputs,
+                lines=measured.answers,
+                atol=checks.atol,
+                oracle=checks.oracle,
+            )
+        elif isinstance(checks, AssertChecks):
+            asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
+        elif isinstance(checks, ProgramChecks):
+            program = ProgramTest.of(checks.language, checks.tests, measured.answers)
+        return cls(checks, limits, calls, asserts, program)
+
+    async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
+        """Grade one program, or raise SandboxError."""
+        if self.calls is not None:
+            return await grade_calls(sandbox, program, self.calls, self.limits)
+        if self.asserts is not None:
+            return await grade_asserts(sandbox, program, self.asserts, self.limits)
+        if self.program is not None:
+            return await grade_program(sandbox, program, self.program, self.limits)
+        assert isinstance(self.checks, HarnessChecks)
+        return await grade_harness(sandbox, program, self.checks, self.limits)
+
+
+def _base(checks: Checks) -> Limits:
+    if isinstance(checks, HarnessChecks):
+        return library_limits(checks.library)
+    if isinstance(checks, CallChecks):
+        return CALLED
+    return PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION
+
 
 GENEROUS = Limits(cpu_s=120, wall_s=300, memory_mb=6144, answers_mb=512, file_mb=512, compile_s=300)
 """For references, which are known to terminate."""
