@@ -1,9 +1,10 @@
-"""Batch endpoints of OpenAI and Anthropic on loopback, as their documentation describes them.
+"""Batch endpoints of four providers on loopback, as their documentation describes them.
 
 Promises: a batch that was created is run once, whoever asks for it; every line that was answered is
 in `answered`; ids, statuses, counts, pages, output and error files follow the documentation, with
 the lines of a file in another order than they were sent. `at` is called at each instant that a
-client may die at. Served by `loopback.in_thread`.
+client may die at. OpenAI's and Anthropic's are always there; with `dialect` Mistral's or Together's
+take the place of OpenAI's. Served by `loopback.in_thread`.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from loopback import completion, say_it_back
 
 MAX_MB = 300
 ANTHROPIC_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 Verdict = int | str | tuple[int, dict[str, Any]]
 """200, `expired`, `canceled`, or (status, error)."""
 
@@ -57,12 +59,16 @@ class BatchServer:
     """(body, number of the batch) -> what happens to a line."""
     refusals: deque[dict[str, Any]] = field(default_factory=deque)
     """Errors with which the next batches fail validation."""
+    fails_after: dict[int, int] = field(default_factory=dict)
+    """Number of a batch -> the answers after which it fails."""
     mishaps: dict[str, deque[Callable[[], web.Response]]] = field(default_factory=dict)
     """By instant: responses in place of the next ones."""
     at: Callable[[str], Awaitable[None] | None] = lambda instant: None
     """Called with `upload`, `create`, `created`, `poll` and `download`, before the response."""
     rewrite: Callable[[bytes], bytes] = bytes
     """Changes each line of results."""
+    dialect: str = "openai"
+    """`openai`, `mistral` or `together`."""
     has_batches: bool = True
     keeps_metadata: bool = True
     late_files: int = 0
@@ -98,6 +104,10 @@ class BatchServer:
                 web.post("/v1/batches", self._create),
                 web.get("/v1/batches", self._list),
                 web.get("/v1/batches/{id}", self._retrieve),
+                web.post("/v1/files/upload", self._upload),
+                web.post("/v1/batch/jobs", self._create),
+                web.get("/v1/batch/jobs", self._list),
+                web.get("/v1/batch/jobs/{id}", self._retrieve),
                 web.post("/v1/messages/batches", self._create_messages),
                 web.get("/v1/messages/batches", self._list_messages),
                 web.get("/v1/messages/batches/{id}", self._retrieve_messages),
@@ -124,9 +134,16 @@ class BatchServer:
             return wrong(401, f"Incorrect API key provided: {given}")
         if is_anthropic and "Authorization" in request.headers:
             return wrong(401, "invalid bearer token")
-        if not self.has_batches:
+        if not self.has_batches or self._is_of_another(request.path):
             return wrong(404, "Not Found")
         return await handler(request)
+
+    def _is_of_another(self, path: str) -> bool:
+        theirs = {"mistral": "/v1/batches", "together": "/v1/batch/", "openai": "/v1/batch/"}
+        return path.startswith(theirs[self.dialect]) or (
+            (path == "/v1/files/upload") != (self.dialect == "together")
+            and path in {"/v1/files", "/v1/files/upload"}
+        )
 
     async def _pass(self, instant: str) -> web.Response | None:
         """Announce an instant; return the response that takes the place of the usual one."""
@@ -137,8 +154,11 @@ class BatchServer:
 
     async def _upload(self, request: web.Request) -> web.Response:
         form = await request.post()
-        if form.get("purpose") != "batch" or not isinstance(form.get("file"), web.FileField):
-            return wrong(400, "purpose must be batch, and file a file")
+        purpose = "batch-api" if self.dialect == "together" else "batch"
+        if form.get("purpose") != purpose or not isinstance(form.get("file"), web.FileField):
+            return wrong(400, f"purpose must be {purpose}, and file a file")
+        if self.dialect == "together" and not form.get("file_name"):
+            return wrong(400, "file_name is required")
         id = f"file-{len(self.files)}"
         self.files[id] = form["file"].file.read()
         return await self._pass("upload") or shown({"id": id, "object": "file", "purpose": "batch"})
@@ -147,19 +167,36 @@ class BatchServer:
         given = await request.json()
         if failure := await self._pass("create"):
             return failure
-        if given["input_file_id"] not in self.files or given["completion_window"] != "24h":
-            return wrong(400, "invalid input_file_id or completion_window")
-        lines = [orjson.loads(line) for line in self.files[given["input_file_id"]].splitlines()]
-        job = self._job("batch", lines, given)
-        ids = {line["custom_id"] for line in lines}
-        models = {line["body"]["model"] for line in lines}
-        if len(ids) < len(lines) or len(models) > 1 or len(lines) > 50_000:
-            job.errors = [{"code": "invalid", "message": "ids, models or size", "line": 1}]
-        if any(line["url"] != given["endpoint"] or line["method"] != "POST" for line in lines):
-            job.errors = [{"code": "mismatched_url", "message": "url", "line": 1}]
+        names = {"mistral": {"input_files", "model"}, "together": {"input_file_id"}}
+        wanted = names.get(self.dialect, {"input_file_id", "completion_window"}) | {"endpoint"}
+        optional = {"completion_window"} if self.dialect == "together" else {"metadata"}
+        if not wanted <= given.keys() <= wanted | optional:
+            return wrong(422, f"fields: {sorted(given)}")
+        (file,) = given.get("input_files") or [given["input_file_id"]]
+        if file not in self.files or given.get("completion_window", "24h") != "24h":
+            return wrong(400, "invalid input file or completion_window")
+        lines = [orjson.loads(line) for line in self.files[file].splitlines()]
+        job = self._job("batch", lines, {**given, "input_file_id": file})
+        job.errors = self._invalid(job)
         if self.refusals:
             job.errors = [self.refusals.popleft()]
-        return await self._pass("created") or shown(self._batch(job))
+        shape = {"job": self._batch(job)} if self.dialect == "together" else self._batch(job)
+        return await self._pass("created") or shown(shape)
+
+    def _invalid(self, job: Job) -> list[dict[str, Any]]:
+        """Validate the lines of a job."""
+        ids = {line["custom_id"] for line in job.lines}
+        models = {line["body"]["model"] for line in job.lines}
+        if len(ids) < len(job.lines) or len(models) > 1 or len(job.lines) > 50_000:
+            return [{"code": "invalid", "message": "ids, models or size", "line": 1}]
+        if self.dialect != "openai":
+            is_bare = all(line.keys() == {"custom_id", "body"} for line in job.lines)
+            return [] if is_bare else [{"message": "extra fields", "count": 1}]
+        if any(
+            line["url"] != job.given["endpoint"] or line["method"] != "POST" for line in job.lines
+        ):
+            return [{"code": "mismatched_url", "message": "url", "line": 1}]
+        return []
 
     def _job(self, prefix: str, lines: list[dict[str, Any]], given: dict[str, Any]) -> Job:
         self.clock += 1
@@ -168,6 +205,15 @@ class BatchServer:
         return job
 
     async def _list(self, request: web.Request) -> web.Response:
+        if self.dialect == "mistral":
+            jobs = list(reversed(self.jobs.values()))
+            size = min(self.page, int(request.query.get("page_size", 100)))
+            at = int(request.query.get("page", 0)) * size
+            return shown(
+                {"data": [self._batch(j) for j in jobs[at : at + size]], "total": len(jobs)}
+            )
+        if self.dialect == "together":
+            return shown([self._batch(job) for job in self.jobs.values()])
         rows, has_more = self._page(request, "after", "batch_")
         return shown(
             {"object": "list", "data": [self._batch(j) for j in rows], "has_more": has_more}
@@ -194,14 +240,15 @@ class BatchServer:
             job.status = "failed"
         elif job.n_polls < self.polls:
             job.status = "in_progress"
-        elif job.status not in {"completed", "expired", "cancelled"}:
+        elif job.status not in ENDED:
             self._run(job)
 
     def _run(self, job: Job) -> None:
         """Answer the lines, each as `verdict` says."""
         n_batch = list(self.jobs).index(job.id)
-        job.status = "completed"
-        for line in job.lines:
+        n_lines = self.fails_after.get(n_batch)
+        job.status = "completed" if n_lines is None else "failed"
+        for line in job.lines[:n_lines]:
             body = line["body"]
             found = self.verdict(body, n_batch)
             if found == 200:
@@ -215,21 +262,56 @@ class BatchServer:
         random.Random(7).shuffle(job.results)
 
     def _batch(self, job: Job) -> dict[str, Any]:
-        is_over = job.status in {"completed", "expired", "cancelled"}
+        is_over = job.status in ENDED
         named = is_over and job.n_polls >= self.polls + self.late_files
         metadata = job.given.get("metadata") if self.keeps_metadata else None
+        files = [
+            f"out-{job.id}" if named and job.results else None,
+            f"err-{job.id}" if named and job.failures else None,
+        ]
+        if self.dialect == "mistral":
+            return self._mistral_job(job, metadata, files)
+        if self.dialect == "together":
+            return self._together_job(job, files)
         return {
             "id": job.id, "object": "batch", "endpoint": job.given["endpoint"],
             "errors": {"object": "list", "data": job.errors} if job.errors else None,
             "input_file_id": job.given["input_file_id"], "completion_window": "24h",
             "status": job.status, "created_at": int(job.created), "metadata": metadata,
-            "output_file_id": f"out-{job.id}" if named and job.results else None,
-            "error_file_id": f"err-{job.id}" if named and job.failures else None,
+            "output_file_id": files[0], "error_file_id": files[1],
             "request_counts": {
                 "total": len(job.lines), "completed": len(job.results),
                 "failed": len(job.failures),
             },
         }  # fmt: skip
+
+    def _mistral_job(self, job: Job, metadata: object, files: list[str | None]) -> dict[str, Any]:
+        words = {
+            "validating": "QUEUED", "in_progress": "RUNNING", "completed": "SUCCESS",
+            "failed": "FAILED", "expired": "TIMEOUT_EXCEEDED", "cancelled": "CANCELLED",
+        }  # fmt: skip
+        n_done = len(job.results) + len(job.failures)
+        return {
+            "id": job.id, "object": "batch", "input_files": job.given["input_files"],
+            "endpoint": job.given["endpoint"], "model": job.given["model"], "metadata": metadata,
+            "errors": [{"message": error["message"], "count": 1} for error in job.errors],
+            "status": words[job.status], "created_at": int(job.created),
+            "output_file": files[0], "error_file": files[1], "total_requests": len(job.lines),
+            "completed_requests": n_done, "succeeded_requests": len(job.results),
+            "failed_requests": len(job.failures),
+        }  # fmt: skip
+
+    def _together_job(self, job: Job, files: list[str | None]) -> dict[str, Any]:
+        n_done = len(job.results) + len(job.failures)
+        found = {
+            "id": job.id, "user_id": "user_1", "input_file_id": job.given["input_file_id"],
+            "status": job.status.upper(), "endpoint": job.given["endpoint"],
+            "created_at": datetime.fromtimestamp(job.created, UTC).isoformat(),
+            "progress": 100 * n_done / len(job.lines), "model_id": job.lines[0]["body"]["model"],
+        }  # fmt: skip
+        named = {"output_file_id": files[0], "error_file_id": files[1]}
+        named["error"] = job.errors[0]["message"] if job.errors else None
+        return found | {name: value for name, value in named.items() if value is not None}
 
     async def _content(self, request: web.Request) -> web.Response:
         kind, _, id = request.match_info["id"].partition("-")
@@ -274,7 +356,7 @@ class BatchServer:
         return await self._pass("poll") or shown(self._message_batch(job))
 
     def _message_batch(self, job: Job) -> dict[str, Any]:
-        is_over = job.status in {"completed", "expired", "cancelled"}
+        is_over = job.status in ENDED
         counts = Counter(_anthropic_type(row["verdict"]) for row in job.failures)
         counts["succeeded"] = len(job.results)
         counts["processing"] = 0 if is_over else len(job.lines)

@@ -17,7 +17,7 @@ def sql(*statements, values=()):
     def damage(path):
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             for statement in statements:
-                db.execute(statement, values)
+                db.execute(statement, [v() if isinstance(v, PackedZeros) else v for v in values])
 
     return damage
 
@@ -141,10 +141,16 @@ def packed(data):
     return zlib.compress(data)
 
 
-def packed_zeros(n):
-    """Compress so many zero bytes without having them all."""
-    packer = zlib.compressobj()
-    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(n >> 20)) + packer.flush()
+class PackedZeros:
+    """So many zero bytes, compressed when they are called for; they take seconds."""
+
+    def __init__(self, n):
+        self._n = n
+
+    def __call__(self):
+        packer = zlib.compressobj()
+        pieces = [packer.compress(bytes(1 << 20)) for _ in range(self._n >> 20)]
+        return b"".join(pieces) + packer.flush()
 
 
 ANY = {

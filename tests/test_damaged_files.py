@@ -121,7 +121,7 @@ def kind(request, tmp_path):
     return request.param
 
 
-@pytest.mark.parametrize("change", damage.ANY)
+@pytest.mark.parametrize("change", sampled(damage.ANY, 4))
 def test_a_foreign_or_invalid_file_is_refused(kind, tmp_path, change, capsys):
     """It is refused in one line and not modified."""
     path = tmp_path / kind.name
@@ -149,13 +149,12 @@ COUNTS = {
     "completions.db": [("completions", "prompt_tokens")],
     "eval.db": [("samples", "number"), ("verdicts", "number")],
 }
-BOMB = damage.packed_zeros(1 << 30)
 OTHERS = {
     "controls.db": {
         "answers cut off": damage.sql("UPDATE controls SET answers=substr(answers, 1, 4)"),
         "answers not packed": damage.sql("UPDATE controls SET answers=x'00112233'"),
         "answers a text": damage.sql("UPDATE controls SET answers='many'"),
-        "a bomb": damage.sql("UPDATE controls SET answers=?", values=(BOMB,)),
+        "a bomb": damage.sql("UPDATE controls SET answers=?", values=(damage.PackedZeros(1 << 30),)),
         "fewer answers": damage.sql("UPDATE controls SET answers=?", values=(damage.packed(b"1"),)),
         "no times": damage.sql("UPDATE controls SET calls_s='[\"long\"]'"),
         "endless times": damage.sql("UPDATE controls SET calls_s='[1e999, 1, 1]'"),

@@ -76,23 +76,23 @@ def _nested(depth):
 
 
 @pytest.mark.parametrize(
-    "value",
+    "make",
     [
-        _nested(100_000),
-        [[]] * 9_000_000,
-        list(range(1_000_000)),
-        set(range(1_000_000)),
-        dict.fromkeys(range(1_000_000)),
-        "\x00" * 10_000_000,
-        b"\xff" * 10_000_000,
-        [[[["x" * 1000] * 1000] * 1000] * 1000] * 1000,
+        lambda: _nested(100_000),
+        lambda: [[]] * 9_000_000,
+        lambda: list(range(1_000_000)),
+        lambda: set(range(1_000_000)),
+        lambda: dict.fromkeys(range(1_000_000)),
+        lambda: "\x00" * 10_000_000,
+        lambda: b"\xff" * 10_000_000,
+        lambda: [[[["x" * 1000] * 1000] * 1000] * 1000] * 1000,
     ],
     ids=["deep", "empty lists", "list", "set", "dict", "text", "bytes", "shared"],
 )
-def test_what_is_shown_does_not_grow_with_the_value(value, monkeypatch):
+def test_what_is_shown_does_not_grow_with_the_value(make, monkeypatch):
     """Only the shown part of a value is visited."""
     monkeypatch.setattr("evolcoder.safe_repr._Writer.write", _counted(most=1000))
-    assert len(safe_repr(value)) <= WIDTH
+    assert len(safe_repr(make())) <= WIDTH
 
 
 def _counted(most):

@@ -180,3 +180,27 @@ def test_headers_that_hold_secrets_are_known_by_name(name):
 def test_headers_without_secrets_are_shown(name):
     """They are part of what a run stores."""
     assert not text.header_names_secret(name)
+
+
+RANDOM = "aQ9zT4mK2wX7rB1c"
+SECRET_FIELDS = [
+    ("api_key", "x"), ("api-key", "x"), ("apiKey", "x"), ("APIKey", "x"), ("token", "x"),
+    ("key", "x"), ("authorization", "x"), ("Authorization", "Bearer x"), ("X-Auth", "x"),
+    ("access_token", "x"), ("accessToken", "x"), ("client_secret", "x"), ("password", "x"),
+    ("api_keys", "x"), ("aws_session_token", "x"), ("my_key", RANDOM), ("litellm_token", RANDOM),
+    ("note", "Bearer abcdefghi"), ("note", f"sk-proj-{RANDOM}"), ("note", f"hf_{RANDOM}"),
+]  # fmt: skip
+OTHER_FIELDS = [
+    ("prompt_cache_key", RANDOM), ("bos_token", "<s>"), ("eos_token", "<|im_end|>"),
+    ("max_tokens", "x"), ("eos_token_id", "2"), ("pad_token", "[PAD]"), ("tokenizer", "x"),
+    ("stop_tokens", "END"), ("author", "me"), ("monkey", "x"), ("stop", "sk-"), ("user", RANDOM),
+    ("safety_identifier", RANDOM), ("idempotency_key", RANDOM), ("keywords", "x"), ("", RANDOM),
+    ("reasoning_effort", "low"), ("secretary", "x"), ("grammar", "Bearer of news, and more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [SECRET_FIELDS, OTHER_FIELDS], ids=["secrets", "others"])
+def test_fields_that_hold_secrets_are_known_by_name_or_value(fields):
+    """A key of a cache and a token of a vocabulary are none."""
+    expected = fields is SECRET_FIELDS
+    assert [field for field in fields if text.is_secret_field(*field) is not expected] == []

@@ -57,19 +57,21 @@ def _is_source(rows: object) -> bool:
     return isinstance(rows, str | os.PathLike)
 
 
-def read(rows: Rows) -> list[Row]:
+def read(rows: Rows, *, columns: Mapping[str, str] | None = None) -> list[Row]:
     """Read rows from a path or Hub id (in any seed format), a Dataset, or an iterable of rows.
 
-    Raises SeedsError for a file that cannot be read.
+    `columns` names the columns of other formats, such as `{"instruction": "q", "response": "a"}`.
+    Raises SeedsError for a file that cannot be read, or of which less than nine rows in ten can.
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
-    from evolcoder.seeds.rows import read_rows, row_of
+    from evolcoder.seeds.rows import check_columns, read_rows, row_of
 
+    named = check_columns(columns or {})
     if _is_source(rows):
-        return list(read_rows(os.fspath(cast("str", rows))))
+        return list(read_rows(os.fspath(cast("str", rows)), named))
     values = cast("Iterable[object]", rows)
-    return [value if isinstance(value, Row) else row_of(value) for value in values]
+    return [value if isinstance(value, Row) else row_of(value, named) for value in values]
 
 
 def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":
@@ -127,6 +129,7 @@ async def evolve_async(
     judge: str | Engine | None = None,
     rounds: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
     limit: int | None = None,
     target: int | None = None,
     max_usd: float | None = None,
@@ -145,9 +148,10 @@ async def evolve_async(
 
     `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
     `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
-    one is resumed. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
-    (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
-    `retry_rejected` asks again for rows that a model server rejected or failed at.
+    one is resumed. `columns` are those of the seeds, as in `read`. `limit` uses only the first N
+    seeds; `target` stops at N evolved rows. `max_usd` (dollars), `max_tokens` and `max_hours` are
+    budget limits. `sandbox` is the minimum isolation. `retry_rejected` asks again for rows that a
+    model server rejected or failed at.
 
     Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which, and `Run.why_empty()`
     says why it kept nothing. Raises UserError (wrong
@@ -167,6 +171,7 @@ async def evolve_async(
         "responder.model": engines.spec(responder),
         "judge.model": engines.spec(judge),
         "budget.rounds": rounds,
+        "seeds.columns": dict(columns) if columns else None,
         "seeds.limit": limit,
         "budget.target": target,
         "budget.max_usd": max_usd,
@@ -196,6 +201,7 @@ async def verify_async(
     checks: Sequence[str] | None = None,
     model: str | Engine | None = None,
     out: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
     sandbox: Level | None = None,
     workers: int | None = None,
     retry_rejected: bool = False,
@@ -209,9 +215,10 @@ async def verify_async(
 
     `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
     `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
-    folder; an existing one is resumed. `workers` is the number of concurrent programs.
-    `retry_rejected` checks rows again whose checks a model server rejected or failed at. `max_usd`,
-    `max_tokens`, `config` and `settings` are as in `evolve`.
+    folder; an existing one is resumed. `columns` are those of the rows, as in `read`. `workers` is
+    the number of concurrent programs. `retry_rejected` checks rows again whose checks a model
+    server rejected or failed at. `max_usd`, `max_tokens`, `config` and `settings` are as in
+    `evolve`.
 
     Rows keep their lineage. Raises UserError, EngineError or SandboxError.
 
@@ -233,7 +240,9 @@ async def verify_async(
         "seed": seed,
         **(settings or {}),
     }
-    originals = read(rows)
+    originals = read(rows, columns=columns)
+    if _is_source(rows) and columns:
+        overrides["seeds.columns"] = dict(columns)
     with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
         folder = Path(out) if out is not None else Path(temporary, "verified")
         parent = Path(temporary) if out is None else folder.parent
@@ -260,20 +269,22 @@ def dedup(
     meaning: float | None = None,
     compare: Literal["task", "row"] = "task",
     embedder: str | None = None,
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Deduplicated:
     """Drop exact, near (MinHash) and semantic (embedding) duplicates.
 
     `near` is the minimum Jaccard similarity of word 3-grams and `meaning` the minimum cosine
     similarity, both from 0 to 1; None disables the method. `compare` selects tasks alone, or tasks
-    with their answers. Of duplicates the verified row is kept, then the row of the earlier round.
+    with their answers; rows without a task are not compared. `columns` are those of the rows, as in
+    `read`. Of duplicates the verified row is kept, then the row of the earlier round.
     Raises ConfigError for wrong values.
 
     >>> len(ec.dedup(rows, near=0.8).kept)   # doctest: +SKIP
     978
     """
     from evolcoder.app.detectors import embedder_for
-    from evolcoder.deduplication.files import similarity_of
+    from evolcoder.deduplication.files import is_readable, similarity_of
     from evolcoder.deduplication.find import Document, find_duplicates
 
     overrides = {
@@ -284,12 +295,13 @@ def dedup(
         "clean.embedder": embedder,
     }
     config = _config(overrides, nulls={"clean.near", "clean.meaning"}).clean
-    originals = read(rows)
-    documents = (Document.of(row, compare) for row in originals)
+    originals = read(rows, columns=columns)
+    readable = [number for number, row in enumerate(originals) if is_readable(row)]
+    documents = (Document.of(originals[number], compare) for number in readable)
     duplicates = find_duplicates(
         documents, similarity_of(config), seed=seed, embedder=embedder_for(config)
     )
-    dropped = {duplicate.number: duplicate for duplicate in duplicates}
+    dropped = {readable[duplicate.number]: duplicate for duplicate in duplicates}
     return Deduplicated(
         [row for number, row in enumerate(originals) if number not in dropped],
         [(originals[number], duplicate) for number, duplicate in sorted(dropped.items())],
@@ -309,6 +321,7 @@ async def decontaminate_async(
     data_dir: str | os.PathLike[str] | None = None,
     sandbox: Level = "strict",
     workers: int | None = None,
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Decontaminated:
     """Drop rows that contain benchmark problems, found by text, meaning and execution.
@@ -316,7 +329,8 @@ async def decontaminate_async(
     `against` names benchmarks. `detectors` are any of `ngrams`, `substring`, `neighbours` and
     `execution`. `judge` is the spec of a model that judges the nearest neighbours.
     `drop` names the detectors whose hits drop a row. `data_dir` is a folder of benchmark files,
-    downloaded by default. `workers` is the number of concurrent programs.
+    downloaded by default. `workers` is the number of concurrent programs. `columns` are those of
+    the rows, as in `read`.
 
     Raises ConfigError for unknown names; BenchError, ModelError or SandboxRefusedError if a
     benchmark, model or sandbox is unavailable.
@@ -325,6 +339,7 @@ async def decontaminate_async(
     """
     from evolcoder.app.detectors import find_leaks, options_from_config
     from evolcoder.decontamination.hits import Detector
+    from evolcoder.deduplication.files import is_readable, with_all_turns
 
     config = _config(
         {
@@ -339,8 +354,9 @@ async def decontaminate_async(
     options = replace(options_from_config(config), workers=workers, judge=judge)
     if judge is not None:
         options = replace(options, detectors=options.detectors | {Detector.JUDGE})
-    originals = read(rows)
-    report = await find_leaks(originals, options, config)
+    originals = read(rows, columns=columns)
+    searched = (with_all_turns(row) for row in originals if is_readable(row))
+    report = await find_leaks(searched, options, config)
     dropped = set(report.dropped)
     return Decontaminated(
         [row for row in originals if row.task.id not in dropped],
@@ -448,11 +464,13 @@ def train(
     out: str | os.PathLike[str],
     *,
     preset: str = "small",
+    columns: Mapping[str, str] | None = None,
     **recipe: Any,  # noqa: ANN401 - the fields of Recipe
 ) -> "TrainingOutcome":
     """Fine-tune a base model on rows into the folder `out`; needs the extra `train`.
 
-    `base` is a folder, a Hub id, `FILE.gguf` or a known name. `recipe` overrides fields of the
+    `base` is a folder, a Hub id, `FILE.gguf` or a known name. `columns` are those of the rows, as
+    in `read`. `recipe` overrides fields of the
     preset, such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted
     training resumes from its last checkpoint. Raises TrainError.
 
@@ -460,11 +478,15 @@ def train(
     0.41
     """
     from evolcoder.app import train as training
+    from evolcoder.seeds.rows import check_columns
     from evolcoder.training.recipe import recipe_of
 
     with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
-        data = _source(rows, Path(temporary))
-        return training.train_model([data], base, Path(out), recipe=recipe_of(preset, recipe))
+        given = rows if _is_source(rows) else read(rows, columns=columns)
+        data = _source(given, Path(temporary))
+        named = check_columns((columns or {}) if _is_source(rows) else {})
+        made = recipe_of(preset, recipe)
+        return training.train_model([data], base, Path(out), recipe=made, columns=named)
 
 
 train_async = async_twin(train)

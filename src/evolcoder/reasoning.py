@@ -71,6 +71,8 @@ _MAY_HOLD = tuple(
     + ["_thought", "_think", "_response|>", "final response]"]
 )
 """Each tag contains one of these; searching for them first is ten times as fast."""
+_MAY_HOLD_ALONE = ("think]", "think▷", "final response]", "assistantfinal")
+"""Those of tags without an angle bracket."""
 _CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
 _DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
 _FENCED = re.compile(r"^[ \t]{0,20}(?:`{3}|~{3})", re.MULTILINE)
@@ -106,12 +108,17 @@ def split(text: str, *, opened: bool = True) -> Parts:
     `opened`: whether the prompt may have opened thinking, so that text before a closing tag without
     its opening one is thinking.
     """
+    return _Splitter(text, opened=opened).split() if may_hold(text) else Parts("", text)
+
+
+def may_hold(text: str) -> bool:
+    """Whether a text may hold thinking; False is certain."""
     lowered = text.lower()
-    if not any(part in lowered for part in _MAY_HOLD) and not lowered.lstrip().startswith(
-        ("analysis", "assistantanalysis")
-    ):
-        return Parts("", text)
-    return _Splitter(text, opened=opened).split()
+    # Each answer passes here: a loop takes half as long as `any` of a generator.
+    for part in _MAY_HOLD if "<" in lowered else _MAY_HOLD_ALONE:
+        if part in lowered:
+            return True
+    return lowered.lstrip().startswith(("analysis", "assistantanalysis"))
 
 
 class _Kind(Enum):

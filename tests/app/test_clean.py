@@ -6,7 +6,7 @@ import pytest
 
 from evolcoder.app import clean
 from evolcoder.config.load import CleanConfig, Config
-from evolcoder.deduplication.files import LeakCounts
+from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.records import Check, CheckResult, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, SEEDS_META, funnel

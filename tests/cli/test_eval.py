@@ -18,6 +18,7 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
+from groups import sampled
 from loopback import Loopback, completion, in_thread
 
 PUBLISHED = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"
@@ -132,7 +133,8 @@ def test_programs_that_cannot_be_run_fail_and_nothing_else_does(
 
 
 @pytest.mark.parametrize(
-    "layout", [SampleFormat.HUMAN_EVAL, SampleFormat.EVALPLUS, SampleFormat.BIGCODE]
+    "layout",
+    sampled([SampleFormat.EVALPLUS, SampleFormat.HUMAN_EVAL, SampleFormat.BIGCODE], 3),
 )
 def test_samples_of_other_tools_come_out_as_they_went_in(
     capsys, tmp_path, shared, humaneval, layout

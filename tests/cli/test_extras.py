@@ -153,6 +153,9 @@ def test_a_header_without_its_variable_is_named(capsys, server):
         ("evolver.extra_body={x: .nan}", "a finite number"),
         ("evolver.extra_body={x: 2026-11-01}", "extra_body"),
         ("evolver.extra_body=3", "extra_body"),
+        (f"evolver.extra_body={{api-key: {SECRET}}}", "evolver.extra_body: api-key holds a key"),
+        (f"judge.extra_body={{a: [{{b: {{password: {SECRET}}}}}]}}", "a.b.password holds a key"),
+        (f"evolver.extra_body={{token: {SECRET}, n: 3}}", "n cannot be replaced"),
         ("evolver.extra_headers={Host: x}", "a header that evolcoder sets itself"),
         ("evolver.extra_headers={content-length: '3'}", "a header that evolcoder sets itself"),
         ('evolver.extra_headers={"a b": x}', "is not the name of a header"),
@@ -166,6 +169,27 @@ def test_extras_that_would_replace_or_break_a_request_are_refused(override, mess
         load(None, [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_key_in_the_body_is_refused_before_anything_is_stored(capsys, server):
+    """It would be in config.yaml, in run.db and in the recorded command."""
+    option = f"evolver.extra_body.api_key={SECRET}"
+    code, out, err = run(capsys, server, "--out", "out", "--set", option)
+    assert (code, server.n_calls) == (2, 0)
+    assert "evolver.extra_body: api_key holds a key" in err
+    assert SECRET not in out + err
+    assert not Path("out").exists()
+
+
+def test_a_key_in_a_header_of_any_name_is_not_stored(capsys, server):
+    """Providers' keys are known by their form."""
+    key = "sk-proj-0123456789abcdefGH"
+    option = f"evolver.extra_headers.X-Upstream=Bearer {key}"
+    code, out, err = run(capsys, server, "--out", "out", "--set", option)
+    assert code == 0
+    assert server.calls[-1].headers["x-upstream"] == f"Bearer {key}"
+    assert key not in out + err + everything_stored(".")
 
 
 def test_a_wrong_header_value_is_not_shown():

@@ -114,7 +114,7 @@ FOR_ALL = {
 }
 
 
-@pytest.mark.parametrize("name", FOR_ALL)
+@pytest.mark.parametrize("name", sampled(FOR_ALL, 2))
 @pytest.mark.parametrize("n", sampled([30, 1, 2], 3))
 def test_a_rejection_of_everything_stops_at_once_and_nothing_is_final(start, tmp_path, name, n):
     """Exit 1 with the server's words; the same command on a good server answers all."""
@@ -157,7 +157,7 @@ ONE_ROW = {
 }
 
 
-@pytest.mark.parametrize("name", sampled(ONE_ROW, 2))
+@pytest.mark.parametrize("name", sampled(ONE_ROW, 3))
 def test_one_row_that_the_server_does_not_answer_is_dropped_and_named(start, tmp_path, name):
     """The others are kept, and a second run asks nothing."""
     code, body, reason = ONE_ROW[name]
@@ -172,7 +172,7 @@ def test_one_row_that_the_server_does_not_answer_is_dropped_and_named(start, tmp
 
 
 @pytest.mark.parametrize("name", ["flagged-403", "always-500"])
-@pytest.mark.parametrize("mended", [False, True])
+@pytest.mark.parametrize("mended", sampled([True, False], 2))
 def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, mended):
     """Only that one; if the server still does not answer it, it is dropped again."""
     code, body, reason = ONE_ROW[name]

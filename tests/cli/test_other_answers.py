@@ -135,8 +135,8 @@ def test_requests_without_an_answer_are_shown_apart(capsys):
     assert told["possibly_billed"]["toy"]["completion_tokens"] == 2048
 
 
-def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
-    """Ctrl-C books what was sent, and not what was still waiting for its turn."""
+def in_flight_at(number):
+    """Send four of six requests and then a signal."""
     rows = [json.dumps({"instruction": f"Write a function f{n} in Python."}) for n in range(6)]
     Path("seeds.jsonl").write_text("\n".join(rows))
     with in_thread(Loopback(always=hang)) as server:
@@ -149,11 +149,37 @@ def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
         deadline = time.monotonic() + 60
         while len(server.calls) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)  # a record is durable within 20 ms
+        process.send_signal(number)
         assert process.wait(60) != 0
+
+
+def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
+    """Ctrl-C books what was sent, and not what was still waiting for its turn."""
+    in_flight_at(signal.SIGINT)
     assert main(["inspect", "out", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["paid"], told["possibly_billed"]["toy"]["requests"]) == ({}, 4)
+
+
+def test_requests_in_flight_when_the_process_is_killed_are_possibly_billed(capsys):
+    """The next session books them, at their most, and says so once."""
+    in_flight_at(signal.SIGKILL)
+    said = []
+    with answering({"prompt_tokens": 100, "completion_tokens": 50}) as server:
+        for _ in range(2):
+            tasks = [f"Write a function f{n} in Python." for n in range(6)]
+            code, shown, err = run(capsys, server, "--json", tasks=tasks)
+            assert code == 0
+            told = json.loads(shown)
+            assert told["possibly_billed"]["toy"]["requests"] == 4
+            assert told["possibly_billed"]["toy"]["completion_tokens"] == 4 * 2048
+            said.append(
+                "4 requests at most were in flight when an earlier session was killed" in err
+            )
+    assert said == [True, False]
+    with RunStore.read(Path("out")) as store:
+        assert store.meta("in_flight") is None
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from evolcoder.cli import signals
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.signals import Signals
 from evolcoder.storage.run_store import RunStore
+from groups import sampled
 
 PROGRAM = Path(__file__).parents[1] / "interrupting.py"
 FIRST_CALL = 300
@@ -177,7 +178,7 @@ def test_an_evaluation_ends_in_one_line_and_goes_on(tmp_path, shared, commands, 
 
 
 @pytest.mark.parametrize("between", [1, 3000])
-@pytest.mark.parametrize("part", [0.1, 0.55, 0.9])
+@pytest.mark.parametrize("part", sampled([0.55, 0.1, 0.9], 3))
 def test_a_second_signal_ends_at_once_and_as_cleanly(commands, totals, part, between):
     """Whether it comes right behind the first or while the first is being handled."""
     at = FIRST_CALL + int(part * (totals("verify") - FIRST_CALL))

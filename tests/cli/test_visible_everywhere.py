@@ -18,6 +18,7 @@ from evolcoder.cli.main import main
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.storage.run_store import RunStore
 from evolcoder.text import json_text
+from groups import sampled
 from loopback import Loopback, in_thread, status
 
 HIDDEN = [
@@ -354,7 +355,7 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
     assert not {"\x9b", "\x07", "\u202e", "\ud800"} & set(err)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", sampled(["ascii", "latin-1", "utf-8"], 3))
 def test_a_terminal_of_any_encoding_is_written_to(tmp_path, encoding):
     """What it cannot hold is an escape as well, and no command ends for it."""
     seeds = write(

@@ -14,6 +14,7 @@ import toys
 from evolcoder.cli.main import main
 from evolcoder.engine.registry import KNOWN
 from evolcoder.storage.run_store import DB_NAME, RunStore
+from groups import sampled
 from loopback import Loopback, in_thread
 
 GOOD = b'{"instruction": "Sort a list.", "output": "sorted(x)"}\n'
@@ -147,8 +148,10 @@ def mounted(folder: Path, options: str, arguments: list[object]) -> subprocess.C
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [("ro", "cannot be written"), ("size=40k", "disk"), ("size=600k", "free disk space")],
-    ids=["read-only", "full at once", "full in the middle"],
+    sampled(
+        [("size=600k", "free disk space"), ("ro", "cannot be written"), ("size=40k", "disk")], 3
+    ),
+    ids=["full in the middle", "read-only", "full at once"],
 )
 def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):
     """A read-only or full disk is the user's to mend: the last line says so, without a trace."""
@@ -165,8 +168,8 @@ def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [("ro", "cannot be written"), ("size=40k", "disk"), ("size=200k", "full")],
-    ids=["read-only", "full at once", "full in the middle"],
+    sampled([("size=200k", "full"), ("ro", "cannot be written"), ("size=40k", "disk")], 3),
+    ids=["full in the middle", "read-only", "full at once"],
 )
 def test_an_evaluation_on_a_disk_that_takes_no_more(tmp_path, shared, options, said):
     """One line, and no score that only looks like one."""

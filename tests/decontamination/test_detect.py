@@ -13,7 +13,8 @@ from evolcoder.decontamination import detect
 from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
 from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule
 from evolcoder.decontamination.report import as_dict, page, table
-from evolcoder.deduplication.files import LeakCounts, clean_file, drops_path
+from evolcoder.deduplication.files import clean_file, drops_path
+from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.seeds.rows import read_rows

@@ -14,6 +14,7 @@ from evolcoder.config.load import CleanConfig
 from evolcoder.deduplication import files
 from evolcoder.deduplication.files import drops_path
 from evolcoder.errors import SeedsError
+from evolcoder.seeds.rows import ReadCounts
 
 TASK = "Write a function that takes a list of {} and returns the {} of every second one, rounded to {} digits, or None for an empty list"
 KEYS = ("number", "match_number")
@@ -115,10 +116,51 @@ def test_odd_rows_end_in_a_verdict(tmp_path):
         {"instruction": "\ud800", "output": "\x00"}, {"messages": [[], {"role": 1}]}, deep,
         {"instruction": "word " * 200_000, "output": "x"}, {"instruction": "a" * 1_000_000},
     ]  # fmt: skip
-    out = tmp_path / "out.jsonl"
-    summary = clean_file(write(tmp_path / "d.jsonl", odd), CleanConfig(), seed=0, out=out)
-    assert len(lines(out)) + len(lines(drops_path(out))) == summary.n_rows == len(odd)
+    good = [{"instruction": f"Write {n} as a word in {n * n} languages."} for n in range(90)]
+    rows, out = [*odd, *good], tmp_path / "out.jsonl"
+    summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(near=None), seed=0, out=out)
+    assert len(lines(out)) + len(lines(drops_path(out))) == summary.n_rows == len(rows)
     assert {"instruction": "\ud800", "output": "\x00"} in lines(out)
+
+
+def test_no_row_is_compared_as_empty_text(tmp_path):
+    """Rows in which no task is found stay, all of them; a file of such rows is an error."""
+    good = [{"instruction": f"Write {n} as a word in {n * n} languages."} for n in range(27)]
+    odd = [{"note": "a"}, {"note": "a"}, {"instruction": ""}, {"instruction": ""}, {"note": "b"}]
+    out, counts = tmp_path / "out.jsonl", ReadCounts("d")
+    path = write(tmp_path / "d.jsonl", [*good, *odd])
+    summary = clean_file(path, CleanConfig(near=None), seed=0, out=out, counts=counts)
+    assert (summary.dropped, lines(out)) == ({}, [*good, *odd])
+    assert counts.text(whole=True).endswith(
+        "not compared: blank 2, no task found 3 (the fields note)"
+    )
+    with pytest.raises(SeedsError, match="in 0 of 50 rows"):
+        clean_file(write(tmp_path / "e.jsonl", [{"note": "a"}] * 50), CleanConfig(), seed=0)
+
+
+def chat(*texts, **fields):
+    names = ("user", "assistant") * len(texts)
+    turns = [{"role": name, "content": text} for name, text in zip(names, texts, strict=False)]
+    return {"messages": turns, **fields}
+
+
+def test_chats_are_doubles_in_all_turns_and_tools(tmp_path):
+    """A long first turn does not make two chats one, nor do equal turns with other tools."""
+    long = TASK.format("numbers", "square", "two") * 3
+    rows = [
+        chat(long, "Sure.", "Now in Rust.", "fn"),
+        chat(long, "Sure.", "Count the words.", "len"),
+        chat(long.upper(), "Sure.", "Now in  Rust.", "fn"),
+        chat(long, "Sure."),
+        chat(long, "Sure.", tools='[{"name": "a"}]'),
+        chat(long, "Sure.", tools='[{"name": "b"}]'),
+        chat(long, "Sure.", label=False),
+    ]
+    out = tmp_path / "out.jsonl"
+    summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
+    assert summary.dropped == {"duplicate_exact": 1}
+    assert [row in lines(out) for row in rows[3:]] == [True] * 4
+    assert rows[1] in lines(out)
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path):

@@ -7,7 +7,14 @@ import pytest
 from evolcoder.app.models import open_budget
 from evolcoder.config.load import BudgetConfig, Config, Price, TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
-from evolcoder.engine.budget import Budget, MeteredEngine, Spending, max_prompt_tokens
+from evolcoder.engine.budget import (
+    LOWER_S,
+    Budget,
+    InFlight,
+    MeteredEngine,
+    Spending,
+    max_prompt_tokens,
+)
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import BudgetReached, EngineError
 from evolcoder.storage.run_store import RunStore
@@ -147,6 +154,35 @@ async def test_a_request_cancelled_in_flight_is_possibly_billed():
         await metered.engine.aclose()
     assert len(metered.possible) == 2
     assert (metered.budget.in_flight, metered.budget.spent.tokens) == (0, 2 * BOUND)
+
+
+async def test_what_is_in_flight_is_reported_when_it_grows_and_at_the_end():
+    """A report for each try would cost as much as the try's own bookkeeping."""
+    reports = []
+    async with Loopback() as server:
+        metered = Metered(server, concurrency=4)
+        metered.budget.tries = InFlight(lambda most: reports.append(dict(most)))
+        await asyncio.gather(*(metered.engine.complete(ask(n)) for n in range(200)))
+        await metered.engine.aclose()
+    assert len(reports) <= 12
+    n, _, received = reports[-1]["toy"]
+    assert (n, received) == (4, 4 * MAX_TOKENS)
+    metered.budget.tries.end()
+    assert reports[-1] == {}
+
+
+def test_a_report_is_lowered_after_a_while(monkeypatch):
+    """What was in flight an hour ago is not booked when the process is killed now."""
+    now, reports = [0.0], []
+    monkeypatch.setattr("evolcoder.engine.budget.time.monotonic", lambda: now[0])
+    tries = InFlight(lambda most: reports.append(dict(most)))
+    for sign in (1, 1, 1, -1, -1):
+        tries.add("toy", 10, 100, sign)
+    assert reports[-1] == {"toy": (3, 30, 300)}
+    now[0] = LOWER_S + 1
+    tries.add("toy", 10, 100)
+    tries.add("toy", 10, 100, -1)
+    assert reports[-1] == {"toy": (1, 10, 100)}
 
 
 def test_a_resumed_run_counts_what_was_possibly_billed(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from evolcoder.engine import registry as models
 from evolcoder.errors import ModelError
+from groups import sampled
 from hub_server import served_hub
 
 BYTES = bytes(range(256)) * 5000
@@ -169,7 +170,7 @@ def test_wrong_bytes_of_the_hub_are_not_kept(tmp_path, toy, on_hub):
     assert not (path.parent / "toy.hub.part").exists()
 
 
-@pytest.mark.parametrize("trouble", ["offline", "refused", "500", "404"])
+@pytest.mark.parametrize("trouble", sampled(["offline", "refused", "500", "404"], 2))
 def test_without_a_hub_the_packages_are_taken_and_one_line_says_so(
     tmp_path, toy, on_hub, monkeypatch, trouble
 ):

@@ -16,7 +16,7 @@ from evolcoder.errors import ConfigError, RunFolderError
 from evolcoder.exports.formats import FORMATS, LINEAGE
 from evolcoder.exports.write import PARQUET_ROWS, RowCounts, card, export
 from evolcoder.sandbox.base import Layer
-from groups import first_quick
+from groups import first_quick, sampled
 from system_calls import limited_files
 
 ALL = list(FORMATS)
@@ -62,7 +62,7 @@ def test_an_export_loads_with_every_row_and_column_as_written(rows, facts, load,
     assert list(loaded) == [FORMATS[name].columns(row) for row in rows()]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sampled(ALL, 4))
 def test_types_hold_where_nothing_was_evolved(seed_rows, facts, load, tmp_path, name):
     """Columns of missing lineage keep their types."""
     export(lambda _: seed_rows(3), [name], tmp_path, facts)
@@ -75,7 +75,7 @@ def test_types_hold_where_nothing_was_evolved(seed_rows, facts, load, tmp_path, 
     assert kinds == {column: types.get(column, "string") for column in LINEAGE}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sampled(ALL, 4))
 def test_types_hold_where_the_loader_sees_seeds_alone_at_first(rows, facts, load, tmp_path, name):
     """The loader infers types from the first 10 MB; later evolved rows fit them."""
     filler = " word" * 2000

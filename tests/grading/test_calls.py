@@ -29,6 +29,7 @@ from evolcoder.grading.calls import (
 from evolcoder.safe_codec import encode
 from evolcoder.sandbox.base import Execution, Kind, Limits, Status
 from grading.adversarial import LINES, PRIME
+from groups import sampled
 
 MB = 1 << 20
 PATIENT = replace(QUICK, cpu_s=10, wall_s=60, memory_mb=1024, answers_mb=64, file_mb=64)
@@ -79,7 +80,9 @@ def spent(answers, **options):
     return min(times), verdict, box
 
 
-@pytest.mark.parametrize("oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH])
+@pytest.mark.parametrize(
+    "oracle", sampled([Comparator.SAME_SET, Comparator.EQUAL, Comparator.TRUTH], 3)
+)
 @pytest.mark.parametrize("name", LINES)
 def test_a_long_answer_is_not_decoded_here(name, oracle):
     """A megabyte of any content is compared in the sandbox and costs this process little."""
@@ -93,7 +96,8 @@ def test_a_long_answer_is_not_decoded_here(name, oracle):
 
 
 @pytest.mark.parametrize(
-    "oracle", [Comparator.EQUAL, Comparator.SAME_SET, Comparator.TRUTH, Comparator.NOT_NONE]
+    "oracle",
+    sampled([Comparator.SAME_SET, Comparator.EQUAL, Comparator.TRUTH, Comparator.NOT_NONE], 4),
 )
 @pytest.mark.parametrize("name", LINES)
 def test_many_short_answers_have_bounded_cost(name, oracle):

@@ -1,9 +1,9 @@
 """One toy base for all tests of this package."""
 
 import pytest
-import torch
 
 import toy_model
+from late import torch
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,13 +1,12 @@
 """Loading base models."""
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 import toy_model
 from evolcoder.errors import TrainError
 from evolcoder.training.base import cast_files, load, load_tokenizer
 from evolcoder.training.recipe import recipe_of
+from late import torch, transformers
 
 SMALL = recipe_of("small", {})
 
@@ -17,10 +16,10 @@ def test_a_gguf_file_becomes_the_model_that_it_was_made_from(toy_base, tmp_path)
     file = toy_model.write_gguf(toy_base, tmp_path / "toy.gguf")
     base = load(str(file), SMALL, on_gpu=False)
     ids = torch.tensor([[5, 6, 7, 8]])
-    original = AutoModelForCausalLM.from_pretrained(toy_base)
+    original = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
     torch.testing.assert_close(base.model(ids).logits, original(ids).logits)
     base.model.save_pretrained(tmp_path / "saved")
-    again = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
     torch.testing.assert_close(again(ids).logits, original(ids).logits)
 
 
@@ -34,7 +33,7 @@ def test_a_gguf_file_brings_its_tokenizer(toy_base, tokenizer, tmp_path):
 
 def test_full_weights_are_float32(toy_base, tmp_path):
     """Also where the folder holds bfloat16: small steps would be lost in it."""
-    AutoModelForCausalLM.from_pretrained(toy_base).bfloat16().save_pretrained(tmp_path)
+    transformers.AutoModelForCausalLM.from_pretrained(toy_base).bfloat16().save_pretrained(tmp_path)
     toy_model.make_tokenizer(tmp_path)
     model = load(str(tmp_path), SMALL, on_gpu=True).model
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
@@ -53,10 +52,10 @@ def test_a_base_that_is_not_there_is_one_line(spec, said, monkeypatch):
 
 def test_saved_weights_can_be_cast(toy_base, tmp_path):
     """A sharded model is saved in float32; cast, it loads as bfloat16 with the same values."""
-    original = AutoModelForCausalLM.from_pretrained(toy_base)
+    original = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
     original.save_pretrained(tmp_path)
     cast_files(tmp_path, "bfloat16")
-    found = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    found = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
     assert found.dtype == torch.bfloat16
     weights = zip(original.parameters(), found.parameters(), strict=True)
     assert all(torch.equal(old.bfloat16(), new) for old, new in weights)

@@ -8,10 +8,8 @@ Batches: no row sees another, shown on ten tokens.
 from collections import Counter
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM
 
 import toy_model
 from evolcoder.bench.base import PromptSettings
@@ -27,6 +25,7 @@ from evolcoder.training.batches import (
     tokenize,
     tokenize_all,
 )
+from late import torch, transformers
 from toy_model import placed
 
 TASK = "Write `f(x)`.\nIt returns <x>, twice."
@@ -240,7 +239,9 @@ ROWS = (
 
 @pytest.fixture(scope="module")
 def model(toy_base):
-    return AutoModelForCausalLM.from_pretrained(toy_base, attn_implementation="sdpa").eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        toy_base, attn_implementation="sdpa"
+    ).eval()
 
 
 def logits_of(model, batch):

@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 import toy_model
 from evolcoder.errors import ConfigError, TrainError
 from evolcoder.training.folder import read_log
 from evolcoder.training.recipe import PRESETS, launcher_config, recipe_of
+from late import torch
 
 
 def test_wizardcoder_is_as_published():
@@ -62,10 +62,11 @@ def test_the_launcher_understands_its_config(preset, kind, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("preset", ["small", "small-lora"])
 def test_two_gpus_give_the_losses_of_one(preset, toy_base, tmp_path):
     """FSDP2 and copies take the same steps as one GPU, but for rounding in bf16."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
     rows = tmp_path / "rows.jsonl"
     pairs = [
         {"instruction": row.task.instruction, "output": row.response.text}

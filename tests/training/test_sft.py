@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import toy_model
 from evolcoder.errors import TrainError
 from evolcoder.training.folder import COMPLETE, CardNotes, ScoreLine, last_checkpoint, read_log
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.sft import TrainingJob, train
+from late import torch, transformers
 
 FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
 
@@ -51,8 +50,8 @@ def test_the_loss_falls(trained):
 def test_the_folder_is_a_model_that_loads(trained):
     """Transformers loads weights and tokenizer, and knows the token that ends an answer."""
     out, _ = trained
-    model = AutoModelForCausalLM.from_pretrained(out)
-    tokenizer = AutoTokenizer.from_pretrained(out)
+    model = transformers.AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     assert tokenizer.eos_token_id in model.generation_config.eos_token_id
     assert model.config.use_cache
     assert not list(out.glob("*.bin"))
@@ -64,8 +63,8 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     """The first step's loss is what a plain forward pass over the same rows gives, in any parts."""
     ours = job(toy_base, tmp_path / "out", batch_rows=24, steps=1, micro_tokens=200)
     train(ours)
-    model = AutoModelForCausalLM.from_pretrained(toy_base)
-    tokenizer = AutoTokenizer.from_pretrained(toy_base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(toy_base)
     from evolcoder.bench.prompts import WIZARDCODER
     from evolcoder.training.batches import tokenize
 
@@ -182,11 +181,11 @@ def test_a_folder_of_another_training_is_refused(trained, toy_base):
 
 def test_a_loss_that_is_no_number_ends_it_with_step_and_rows(toy_base, tmp_path):
     """Weights gone wrong: the first step stops, names its rows, and nothing is saved."""
-    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
     model.model.norm.weight.data[:] = float("nan")
     broken = tmp_path / "broken"
     model.save_pretrained(broken)
-    AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
+    transformers.AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
     with pytest.raises(TrainError) as caught:
         train(job(broken, tmp_path / "out", batch_rows=3))
     said = str(caught.value)
@@ -197,12 +196,12 @@ def test_a_loss_that_is_no_number_ends_it_with_step_and_rows(toy_base, tmp_path)
 
 def test_a_gradient_that_is_no_number_ends_it_before_the_weights_take_it(toy_base, tmp_path):
     """A loss may be finite where its gradient is not."""
-    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
     model.model.layers[0].self_attn.v_proj.weight.data[:] = 1e-38
     model.model.layers[0].self_attn.o_proj.weight.data[:] = 3e38
     broken = tmp_path / "broken"
     model.save_pretrained(broken)
-    AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
+    transformers.AutoTokenizer.from_pretrained(toy_base).save_pretrained(broken)
     with pytest.raises(TrainError, match="step 1: the gradient is not a number"):
         train(job(broken, tmp_path / "out", batch_rows=3))
 
@@ -215,7 +214,9 @@ def test_a_lora_is_merged_into_an_ordinary_model(toy_base, tmp_path):
         job(toy_base, out, preset="small-lora", learning_rate=2e-2, save_dtype="float32")
     )
     assert outcome.last_loss < outcome.first_loss
-    base, merged = (AutoModelForCausalLM.from_pretrained(path) for path in (toy_base, out))
+    base, merged = (
+        transformers.AutoModelForCausalLM.from_pretrained(path) for path in (toy_base, out)
+    )
     changed = {
         name.rpartition(".")[0].rpartition(".")[2]
         for (name, old), new in zip(base.named_parameters(), merged.parameters(), strict=True)

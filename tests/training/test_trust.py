@@ -9,13 +9,12 @@ import pickle
 import shutil
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from evolcoder.cli.main import main
 from evolcoder.errors import TrainError
 from evolcoder.training.base import PICKLES, TrustSettings, check_weights, load, load_tokenizer
 from evolcoder.training.recipe import recipe_of
+from late import torch, transformers
 
 SMALL = recipe_of("small", {})
 CODE = """
@@ -59,7 +58,7 @@ def change(path, **values):
 
 def pickled(base, name):
     """Keep the weights as a pickle alone."""
-    weights = AutoModelForCausalLM.from_pretrained(base).state_dict()
+    weights = transformers.AutoModelForCausalLM.from_pretrained(base).state_dict()
     (base / "model.safetensors").unlink()
     torch.save(weights, base / name)
 
@@ -87,7 +86,7 @@ def test_pickled_weights_are_refused_by_name(base, ending):
 
 def test_pickled_weights_are_read_where_they_are_trusted(base):
     """They are the same weights."""
-    wanted = AutoModelForCausalLM.from_pretrained(base).state_dict()
+    wanted = transformers.AutoModelForCausalLM.from_pretrained(base).state_dict()
     pickled(base, "pytorch_model.bin")
     found = load(str(base), SMALL, on_gpu=False, trust=TrustSettings(pickled_weights=True)).model
     assert all(torch.equal(wanted[name], weight) for name, weight in found.state_dict().items())

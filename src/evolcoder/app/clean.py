@@ -12,23 +12,24 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from evolcoder.config.load import CleanConfig
-from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.files import (
+from evolcoder.deduplication.summary import (
     CleaningSummary,
     Evidence,
     LeakCounts,
     LeakDetector,
     embedder_name,
-    external_documents,
-    similarity_of,
 )
-from evolcoder.deduplication.find import Document, Duplicate, find_duplicates
 from evolcoder.errors import StoreError
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, CleanFacts
+
+if TYPE_CHECKING:
+    from evolcoder.deduplication.embedders import Embedder
+    from evolcoder.deduplication.find import Duplicate
 
 
 async def clean_run(
@@ -36,7 +37,7 @@ async def clean_run(
     config: CleanConfig,
     *,
     seed: int,
-    embedder: Embedder | None = None,
+    embedder: "Embedder | None" = None,
     leak_detector: LeakDetector | None = None,
     force: bool = False,
 ) -> CleaningSummary:
@@ -76,16 +77,19 @@ async def clean_run(
 
 
 def _find_duplicates(
-    store: RunStore, config: CleanConfig, seed: int, embedder: Embedder | None
-) -> list[Duplicate]:
+    store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
+) -> "list[Duplicate]":
     if not config.exact and config.near is None and config.meaning is None:
         return []
+    from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
+    from evolcoder.deduplication.find import Document, find_duplicates  # noqa: PLC0415 - numpy
+
     own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
     documents = chain(external_documents(config.beside, config), own)
     return list(find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder))
 
 
-def _duplicate_drop(store: RunStore, duplicate: Duplicate) -> Drop:
+def _duplicate_drop(store: RunStore, duplicate: "Duplicate") -> Drop:
     match = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
     reason = Reason(f"duplicate_{duplicate.kind}")
     return _drop(store, duplicate.id, reason, f"{match}: {duplicate.match_seen}")

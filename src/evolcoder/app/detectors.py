@@ -22,7 +22,7 @@ from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
-from evolcoder.deduplication.files import LeakCounts, LeakDetector
+from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolcoder.app import batches, models, provenance, verify
+from evolcoder.app.clean import clean_run
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config, ModelConfig
@@ -28,7 +29,7 @@ from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
-    from evolcoder.deduplication.files import LeakDetector
+    from evolcoder.deduplication.summary import LeakDetector
 
 
 def default_folder(config: Config, prefix: str = "") -> Path:
@@ -106,8 +107,6 @@ async def _evolve_run(
             limit = reached
         if limit is not None:
             store.add_event("budget", str(limit))
-        from evolcoder.app.clean import clean_run  # noqa: PLC0415 - imports numpy
-
         await clean_run(
             store, config.clean, seed=config.seed, embedder=embedder, leak_detector=leak_detector
         )

@@ -33,7 +33,7 @@ from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import header_names_secret, without_logins
+from evolcoder.text import is_secret_header, without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
@@ -144,7 +144,7 @@ def with_extras(opened: OpenedModels, section: ModelConfig) -> OpenedModels:
     public = {
         name.lower(): value
         for name, value in section.extra_headers.items()
-        if not header_names_secret(name)
+        if not is_secret_header(name, value)
     }
     return replace(opened, extra_body=section.extra_body, headers=public)
 
@@ -157,7 +157,9 @@ def secret_headers(config: Config) -> list[str]:
     """
     sections = (config.evolver, config.responder, config.judge)
     headers = [item for section in sections for item in section.extra_headers.items()]
-    values = [value for name, value in headers if header_names_secret(name) or references(value)]
+    values = [
+        value for name, value in headers if is_secret_header(name, value) or references(value)
+    ]
     known = [
         fill_references(value, {one: os.environ.get(one, "") for one in references(value)})
         for value in values
@@ -203,6 +205,11 @@ def find_prices(config: Config, models: Iterable[OpenedModels]) -> dict[str, Pri
 
 def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str, Price]) -> Budget:
     """Create the budget; earlier sessions of the store count towards its limits."""
+    if n_killed := store.book_killed():
+        print_note(
+            f"{n_killed} requests at most were in flight when an earlier session was killed; they "
+            "may have been billed, and count at their most"
+        )
     spent = Spending()
     details = store.call_details_by_model()
     for model, (_, sent, received) in store.calls_by_model().items():
@@ -213,7 +220,10 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
         cost = worst_cost(prices.get(model, FREE), sent, received)
         possible.add(Spending(sent + received, cost))
     spent.add(possible)
-    budget = Budget(config.budget, spent, store.add_call, store.add_possible_call, store.db.flush)
+    budget = Budget(
+        config.budget, spent, store.add_call, store.add_possible_call, store.db.flush,
+        store.set_in_flight,
+    )  # fmt: skip
     budget.possible.add(possible)
     return budget
 
@@ -235,6 +245,7 @@ class ModelFactory:
         self, config: Config, budget: Budget, prices: dict[str, Price], stack: AsyncExitStack
     ) -> None:
         self._cache = CompletionCache(batches.cache_path(config), budget.flush)
+        stack.callback(budget.tries.end)
         stack.callback(self._cache.close)
         stack.push_async_exit(self._drain)
         self._grace_s = min(GRACE_S, config.traffic.timeout_s)

@@ -4,15 +4,16 @@
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from evolcoder.app import provenance
 from evolcoder.app.progress import Download, Work, print_line, print_note, shown
+from evolcoder.config.schema import ColumnName
 from evolcoder.engine import registry
 from evolcoder.errors import TrainError
-from evolcoder.seeds.rows import PlacedRow, read_placed_rows
+from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
 from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
@@ -20,7 +21,7 @@ from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
 
 
-def train_model(
+def train_model(  # noqa: PLR0913 - all of it decides
     data: Sequence[str],
     base: str,
     out: Path,
@@ -28,6 +29,7 @@ def train_model(
     recipe: Recipe,
     notes: CardNotes | None = None,
     trust: TrustSettings | None = None,
+    columns: Mapping[ColumnName, str] | None = None,
 ) -> TrainingOutcome:
     """Fine-tune a base model on the rows of data files into `out`, or resume a training there.
 
@@ -38,7 +40,7 @@ def train_model(
         base=_base_path(base),
         out=out,
         recipe=recipe,
-        rows=progress.counted(read_placed_rows(data)),
+        rows=progress.counted(_rows(data, columns)),
         data=tuple(data),
         notes=notes or CardNotes(),
         versions=_versions(),
@@ -52,7 +54,7 @@ def train_model(
         return train(job)
 
 
-def check_training(
+def check_training(  # noqa: PLR0913 - all of it decides
     data: Sequence[str],
     base: str,
     out: Path,
@@ -60,6 +62,7 @@ def check_training(
     recipe: Recipe,
     trust: TrustSettings,
     n_gpus: int,
+    columns: Mapping[ColumnName, str] | None = None,
 ) -> None:
     """Raise TrainError for whatever can be found out before the processes of GPUs start."""
     need_packages()
@@ -69,7 +72,7 @@ def check_training(
         base=_base_path(base),
         out=out,
         recipe=recipe,
-        rows=progress.counted(read_placed_rows(data)),
+        rows=progress.counted(read_placed_rows(data, columns)),
         data=tuple(data),
         notes=CardNotes(),
         versions=_versions(),
@@ -77,6 +80,15 @@ def check_training(
     )
     with shown(progress.text):
         prepare(job, n_gpus)
+
+
+def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iterator[PlacedRow]:
+    """Yield the rows of data files, and say of each file what was read."""
+    counts: list[ReadCounts] = []
+    for path in data:
+        yield from read_placed_rows([path], columns, counts)
+        if is_first_process():
+            print_note(counts[-1].text())
 
 
 class _TrainingProgress:

@@ -14,6 +14,7 @@ from pathlib import Path
 from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import clean_run
 from evolcoder.app.detectors import DetectorOptions, embedder_for
+from evolcoder.app.progress import print_note
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
@@ -22,11 +23,12 @@ from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
-from evolcoder.deduplication.files import CleaningSummary, LeakCounts, LeakDetector
+from evolcoder.deduplication.summary import CleaningSummary, LeakCounts, LeakDetector
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.records import Row
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.sandbox.pool import LEVELS
+from evolcoder.seeds.rows import COLUMNS_HELP, ReadCounts, columns_from
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.text import json_text
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", help="write the remaining rows to FILE, as JSON lines")
     add("--beside", action="append", metavar="FILE",
         help="drop rows that duplicate a row of FILE (repeatable)")  # fmt: skip
+    add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--near", type=float, metavar="J",
         help="minimum Jaccard similarity of near duplicates (default: 0.8)")  # fmt: skip
     add("--meaning", type=float, metavar="C",
@@ -66,14 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Clean a run or a file."""
     folder = Path(args.data)
-    is_run = os.path.lexists(folder / DB_NAME)
+    is_run, counts = os.path.lexists(folder / DB_NAME), None
     if is_run and args.out is not None:
         raise UserError(
             f"--out: not for runs, which store their drops; to write the remaining rows, run "
             f"`evolcoder export {folder} --out PATH`"
         )
     base = folder / CONFIG_NAME if is_run else None
-    config = configs.load(base, [*_from_flags(args), *args.set])
+    source = [] if is_run else [f"seeds.path={json.dumps(args.data)}"]
+    config = configs.load(base, [*source, *_from_flags(args), *args.set])
     if args.out is not None and not args.out.name:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
     options = _detector_options(args, config)
@@ -83,10 +87,11 @@ def main(args: argparse.Namespace) -> int:
     if is_run:
         summary, paths = run_cancellable(_clean_run(folder, config, leaked))
     else:
-        summary, paths = run_cancellable(_clean_file(args.data, config, args.out, leaked))
+        counts = ReadCounts(args.data)
+        summary, paths = run_cancellable(_clean_file(config, args.out, leaked, counts))
     if finder.report is not None and args.report is not None:
         paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
-    _show(summary, paths, finder.report, as_json=args.json)
+    _show(summary, paths, finder.report, counts, as_json=args.json)
     return 0
 
 
@@ -109,6 +114,8 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"
+    if args.columns:
+        yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
 
 
 async def _clean_run(
@@ -129,22 +136,37 @@ async def _clean_run(
 
 
 async def _clean_file(
-    path: str, config: Config, out: Path | None, leaked: LeakDetector | None
+    config: Config, out: Path | None, leaked: LeakDetector | None, counts: ReadCounts
 ) -> tuple[CleaningSummary, list[Path]]:
     embedder, seed = embedder_for(config.clean), config.seed
     summary = await files.clean_file(
-        path, config.clean, seed=seed, embedder=embedder, out=out, leaked=leaked
+        config.seeds,
+        config.clean,
+        seed=seed,
+        embedder=embedder,
+        out=out,
+        leaked=leaked,
+        counts=counts,
     )
+    print_note(counts.text(whole=True))
+    if out is None:
+        print_note("nothing was written; --out FILE writes the rows that are kept")
     return summary, [] if out is None else [out, files.drops_path(out)]
 
 
 def _show(
-    summary: CleaningSummary, paths: list[Path], report: Report | None, *, as_json: bool
+    summary: CleaningSummary,
+    paths: list[Path],
+    report: Report | None,
+    counts: ReadCounts | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
         plain["missing"] = missing_from(summary.layers) if summary.layers else ()
         plain["leakage"] = None if report is None else reports.as_dict(report)
+        plain |= {"read": counts.as_dict()} if counts else {}
         output.print_json(plain, indent=2)
         return
     lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]

@@ -20,6 +20,7 @@ from evolcoder.config import load as configs
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.engine.prices import price_dates
 from evolcoder.evolution.heuristics import resolve
+from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import RunStore
 from evolcoder.verification import pipeline
 
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", nargs="?", type=Path, help="YAML config file (default: built-in settings)")
     add("--seeds", metavar="PATH", help="seed tasks: a file, a Hub data set id, or `bundled`")
+    add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--model", metavar="SPEC", help=f"model that evolves and answers: {models.SPEC_FORMS}")
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
     add("--limit", type=int, metavar="N", help="use only the first N usable seeds")
@@ -101,6 +103,8 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"
+    if args.columns:
+        yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
 
 
 def _reduce_garbage_collection() -> None:

@@ -21,7 +21,7 @@ from evolcoder.cli import output
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
-from evolcoder.seeds.rows import read_placed_rows
+from evolcoder.seeds.rows import COLUMNS_HELP, columns_from, read_placed_rows
 from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
 from evolcoder.training.base import TrustSettings
@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("data", nargs="+", metavar="DATA",
-        help="files of JSONL, JSON or Parquet rows, or Hub data sets")  # fmt: skip
+        help="files or folders of rows in any seed format, or Hub data sets")  # fmt: skip
+    add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--base", required=True, metavar="MODEL",
         help="base model: a folder, a Hub id, FILE.gguf or a known name")  # fmt: skip
     add("--out", required=True, type=Path, metavar="DIR", help="folder to write the model to")
@@ -68,15 +69,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train in this process, or start one process per GPU."""
     recipe, notes = recipe_of(args.preset, _overrides(args)), _notes(args.notes)
+    columns = columns_from(args.columns or ())
     for path in args.data:  # report missing files before the base model is downloaded
-        next(read_placed_rows([path]), None)
+        next(read_placed_rows([path], columns), None)
     trust = TrustSettings(
         pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
     )
     if args.gpus != 1 and "WORLD_SIZE" not in os.environ:
-        check_training(args.data, args.base, args.out, recipe=recipe, trust=trust, n_gpus=args.gpus)
+        check_training(
+            args.data, args.base, args.out,
+            recipe=recipe, trust=trust, n_gpus=args.gpus, columns=columns,
+        )  # fmt: skip
         return _launch(args, recipe)
-    outcome = train_model(args.data, args.base, args.out, recipe=recipe, notes=notes, trust=trust)
+    outcome = train_model(
+        args.data, args.base, args.out, recipe=recipe, notes=notes, trust=trust, columns=columns
+    )
     if is_first_process():
         if args.json:
             output.print_json(asdict(outcome), indent=1)

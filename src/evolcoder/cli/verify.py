@@ -18,6 +18,7 @@ from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
 from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
+from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
 from evolcoder.text import visible
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("data", help="data set: a file in any seed format, or a Hub data set id")
+    add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--out", type=Path, metavar="DIR",
         help="result folder; an existing verification is resumed")  # fmt: skip
     add("--checks", metavar="NAME,...", help=f"checks to run: {', '.join(Check)} (default: runs)")
@@ -88,6 +90,8 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     yield from ("budget.rounds=0", "verify.when=always", "verify.seeds=true")
     if args.checks is not None:
         yield f"verify.checks={json.dumps(_known_checks(args.checks.split(',')))}"
+    if args.columns:
+        yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
     given = vars(args)
     for flag, key in FLAGS.items():
         if given[flag] is not None:

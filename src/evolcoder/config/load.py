@@ -385,7 +385,7 @@ def _format_error(error: ValidationError, kind: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
     message = fault["msg"].removeprefix("Value error, ")
-    if "servers" in fault["loc"] or "extra_headers" in fault["loc"]:
+    if not {"servers", "extra_headers", "extra_body"}.isdisjoint(fault["loc"]):
         return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"

@@ -8,7 +8,7 @@ each value on its own; checks that need files or other sections are done where t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from evolcoder.records import Check
-from evolcoder.text import header_names_secret, without_logins
+from evolcoder.text import is_secret_field, is_secret_header, without_logins
 
 TASK_PLACEHOLDER = "{task}"
 """Placeholder that the template of a heuristic must contain."""
@@ -152,7 +152,25 @@ def _is_extra(body: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name in body:
         if name in OWN_PARAMETERS:
             raise ValueError(f"{name} cannot be replaced: {OWN_PARAMETERS[name]}")
+    for path, value in _strings(body):
+        if is_secret_field(path.rpartition(".")[2], value):
+            raise ValueError(
+                f"{path} holds a key, which would be stored; send it as a header, with "
+                "`extra_headers` and ${NAME}, or name its variable in `servers`"
+            )
     return body
+
+
+def _strings(value: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the strings in a JSON value, each with the dotted names that lead to it."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _strings(inner, f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, path)
 
 
 class ModelConfig(Section):
@@ -185,7 +203,7 @@ class ModelConfig(Section):
     @field_serializer("extra_headers")
     def _hide_secrets(self, headers: dict[str, str]) -> dict[str, str]:
         return {
-            name: HIDDEN if header_names_secret(name) and not references(value) else value
+            name: HIDDEN if is_secret_header(name, value) and not references(value) else value
             for name, value in headers.items()
         }
 

@@ -1,4 +1,4 @@
-"""Deduplication and decontamination of a data file, and the result of cleaning as a plain record.
+"""Deduplication and decontamination of a data file.
 
 The file is read once to compare and once to write, and is never held in memory. Output files are
 written atomically. Reordered rows give the same drops, apart from row numbers.
@@ -7,61 +7,28 @@ written atomically. Reordered rows give the same drops, apart from row numbers.
 """
 
 import json
+from array import array
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
 from evolcoder.config.load import CleanConfig, SeedsConfig
+from evolcoder.config.schema import ColumnName
 from evolcoder.deduplication.embedders import Embedder
 from evolcoder.deduplication.find import Document, Duplicate, Similarity, find_duplicates
+from evolcoder.deduplication.summary import (
+    CleaningSummary,
+    LeakCounts,
+    LeakDetector,
+    embedder_name,
+)
 from evolcoder.records import Row
-from evolcoder.seeds.rows import read_rows
+from evolcoder.seeds.rows import ReadCounts, placed_rows
 from evolcoder.seeds.sources import rows_of
 from evolcoder.storage import atomic
-
-Evidence = Sequence[Mapping[str, object]]
-"""Hits of a row, as plain data."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeakCounts:
-    """The result of leak detection."""
-
-    evidence: Mapping[str, Evidence]
-    """Hits by id of the rows to drop."""
-    layers: tuple[str, ...] = ()
-    """Sandbox layers under which responses were executed; empty if none was."""
-
-
-LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
-"""Detects leaks among rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class CleaningSummary:
-    """The result of cleaning."""
-
-    n_rows: int
-    """Rows read."""
-    dropped: dict[str, int]
-    """Dropped rows by reason."""
-    embedder: str | None
-    """Name of the embedding model, if one was used."""
-    layers: tuple[str, ...] = ()
-    """Sandbox layers under which responses were executed; empty if none was."""
-
-    @property
-    def n_kept(self) -> int:
-        """Rows kept."""
-        return self.n_rows - sum(self.dropped.values())
-
-
-def embedder_name(embedder: Embedder | None) -> str | None:
-    """Return the name of the embedding model, if any."""
-    return None if embedder is None else embedder.name
 
 
 def similarity_of(config: CleanConfig) -> Similarity:
@@ -69,45 +36,46 @@ def similarity_of(config: CleanConfig) -> Similarity:
     return Similarity(config.exact, config.near, config.meaning)
 
 
-async def clean_file(
-    path: str,
+async def clean_file(  # noqa: PLR0913 - all of it decides
+    source: str | SeedsConfig,
     config: CleanConfig,
     *,
     seed: int,
     embedder: Embedder | None = None,
     out: Path | None = None,
     leaked: LeakDetector | None = None,
+    counts: ReadCounts | None = None,
 ) -> CleaningSummary:
     """Find duplicates in a file; with `out`, write the kept rows, and the drops next to them.
 
-    `leaked` is then called with the remaining rows and returns the leaks among them.
+    `leaked` is then called with the remaining rows and returns the leaks among them. Rows in which
+    no task was found are neither compared nor searched, and stay; `counts` says how many.
     """
-    documents = _CountedDocuments(path, config)
+    source = SeedsConfig(path=source) if isinstance(source, str) else source
+    documents = _CountedDocuments(source, config, counts)
     found = find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder)
     reasons: Counter[str] = Counter()
-    is_dropped = bytearray()
     with ExitStack() as stack:
         drops = (
             stack.enter_context(atomic.open_text(drops_path(out), inside=out.parent))
             if out is not None
             else None
         )
-        for duplicate in found:
-            is_dropped.extend(bytes(max(0, duplicate.number + 1 - len(is_dropped))))
-            is_dropped[duplicate.number] = 1
+        duplicates = list(found)  # before the rows are counted
+        is_dropped = bytearray(documents.n_rows)
+        for duplicate in duplicates:
+            is_dropped[documents.row_number(duplicate.number)] = 1
             reasons[f"duplicate_{duplicate.kind}"] += 1
             if drops is not None:
                 _write(drops, _evidence(duplicate, documents))
-        is_dropped.extend(bytes(documents.n_external + documents.n_rows - len(is_dropped)))
-        del is_dropped[: documents.n_external]
-        leaks = await _leaks_of(path, is_dropped, leaked)
-        for number, leak in _leaks(path, is_dropped, leaks):
+        leaks = await _leaks_of(source, is_dropped, leaked)
+        for number, leak in _leaks(source, is_dropped, leaks):
             is_dropped[number] = 1
             reasons["leak"] += 1
             if drops is not None:
                 _write(drops, leak)
     if out is not None:
-        _write_kept(path, out, is_dropped)
+        _write_kept(source, out, is_dropped)
     dropped = dict(reasons.most_common())
     return CleaningSummary(documents.n_rows, dropped, embedder_name(embedder), leaks.layers)
 
@@ -117,67 +85,107 @@ def drops_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.drops.jsonl")
 
 
-def external_documents(paths: Sequence[str], config: CleanConfig) -> Iterator[Document]:
-    """Read the documents of the data sets that rows must not duplicate."""
+def external_documents(
+    paths: Sequence[str], config: CleanConfig, columns: Mapping[ColumnName, str] | None = None
+) -> Iterator[Document]:
+    """Read the documents of the data sets that rows must not duplicate.
+
+    `columns` are those of the rows; a data set without them is read in the format that it has.
+    """
     for path in paths:
-        for row in read_rows(path):
-            yield Document.of(row, config.compare, is_external=True)
+        source = SeedsConfig(path=path)
+        first = next(placed_rows(source), None) if columns else None
+        if columns and (first is None or not first.row.task.instruction):
+            source = SeedsConfig(path=path, columns=dict(columns))
+        for placed in placed_rows(source):
+            if is_readable(placed.row):
+                yield Document.of(placed.row, config.compare, is_external=True)
+
+
+def is_readable(row: Row) -> bool:
+    """Whether a row has a text to compare: a task, or the turns of a chat."""
+    return bool(row.task.instruction or row.turns)
 
 
 class _CountedDocuments:
     """Documents of a file, preceded by those of other data sets, with counts of both."""
 
-    def __init__(self, path: str, config: CleanConfig) -> None:
+    def __init__(self, source: SeedsConfig, config: CleanConfig, counts: ReadCounts | None) -> None:
         self.n_external = self.n_rows = 0
-        self._path = path
+        self._source = source
         self._config = config
+        self._counts = counts
+        self._numbers = array("q")
 
     def __iter__(self) -> Iterator[Document]:
-        for document in external_documents(self._config.beside, self._config):
+        columns = self._source.columns
+        for document in external_documents(self._config.beside, self._config, columns):
             self.n_external += 1
             yield document
-        for row in read_rows(self._path):
+        for placed in placed_rows(self._source, self._counts):
+            if is_readable(placed.row):
+                self._numbers.append(self.n_rows)
+                yield Document.of(placed.row, self._config.compare)
             self.n_rows += 1
-            yield Document.of(row, self._config.compare)
+
+    def row_number(self, document: int) -> int:
+        """Return the number of the row of a document of the file."""
+        return self._numbers[document - self.n_external]
 
 
 def _evidence(duplicate: Duplicate, documents: _CountedDocuments) -> dict[str, object]:
-    n_external = documents.n_external
-    is_beside = duplicate.match_number < n_external
+    match = duplicate.match_number
+    is_beside = match < documents.n_external
     numbers = {
-        "number": duplicate.number - n_external,
-        "match_number": duplicate.match_number - (0 if is_beside else n_external),
+        "number": documents.row_number(duplicate.number),
+        "match_number": match if is_beside else documents.row_number(match),
         "match_is_beside": is_beside,
     }
     evidence = asdict(duplicate) | numbers
     return {"stage": "clean", "reason": f"duplicate_{evidence.pop('kind')}", **evidence}
 
 
-async def _leaks_of(path: str, is_dropped: bytearray, leaked: LeakDetector | None) -> LeakCounts:
+async def _leaks_of(
+    source: SeedsConfig, is_dropped: bytearray, leaked: LeakDetector | None
+) -> LeakCounts:
     """Run leak detection on the remaining rows."""
     if leaked is None:
         return LeakCounts({})
-    return await leaked(row for number, row in enumerate(read_rows(path)) if not is_dropped[number])
+    return await leaked(
+        with_all_turns(placed.row)
+        for number, placed in enumerate(placed_rows(source))
+        if not is_dropped[number] and is_readable(placed.row)
+    )
+
+
+def with_all_turns(row: Row) -> Row:
+    """Put all turns of a chat into its task and response, so that they are searched."""
+    if not row.turns:
+        return row
+    task = replace(row.task, instruction="\n\n".join(row.turns[::2]))
+    response = replace(row.response, text="\n\n".join(row.turns[1::2]))
+    return replace(row, task=task, response=response)
 
 
 def _leaks(
-    path: str, is_dropped: bytearray, leaks: LeakCounts
+    source: SeedsConfig, is_dropped: bytearray, leaks: LeakCounts
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield number and evidence of the remaining rows that are leaks."""
     why = leaks.evidence
     if not why:
         return
-    for number, row in enumerate(read_rows(path)):
-        if not is_dropped[number] and row.task.id in why:
-            evidence = {"number": number, "id": row.task.id, "hits": why[row.task.id]}
+    for number, placed in enumerate(placed_rows(source)):
+        id = placed.row.task.id
+        if not is_dropped[number] and id in why:
+            evidence = {"number": number, "id": id, "hits": why[id]}
             yield number, {"stage": "clean", "reason": "leak", **evidence}
 
 
-def _write_kept(path: str, out: Path, is_dropped: bytearray) -> None:
+def _write_kept(source: SeedsConfig, out: Path, is_dropped: bytearray) -> None:
     with atomic.open_text(out) as file:
-        for number, source in enumerate(rows_of(SeedsConfig(path=path))):
+        for number, row in enumerate(rows_of(source)):
             if not is_dropped[number]:
-                _write(file, source.value)
+                _write(file, row.value)
 
 
 def _write(file: TextIO, value: object) -> None:

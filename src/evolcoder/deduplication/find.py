@@ -9,8 +9,9 @@
 Documents are processed in order of precedence (`Corpus.precedence`); each is dropped if it is
 similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
 candidates: similarity is computed on the texts themselves, and the most similar match is reported.
-Texts that mention different languages are duplicates only if identical. A task and its own parent
-are never compared.
+Texts that mention different languages are duplicates only if identical. Chats are duplicates only
+if each of their turns is, and rows only with equal system turns, tools, images and labels. A task
+and its own parent are never compared.
 
 The result depends on documents and seed, not on the order of arrival: precedence follows from
 contents and metadata. Memory is about 550 bytes per document, whatever the length of the texts,
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
 
     Words64 = NDArray[np.uint64]
 
+TURN_END = "\x1e"
+"""Ends each turn of a chat in a text; white space, so that it makes no word."""
+_FACTS = 4
+"""Hashes per document: of its id, its parent's id, the prefix of its id, and its context."""
 Compare = Literal["task", "row"]
 """Whether tasks are compared, or tasks with their responses."""
 
@@ -71,19 +76,24 @@ class Document:
     """Whether its response passed tests; verified documents take precedence."""
     is_external: bool = False
     """Whether it belongs to another data set, of which nothing is dropped."""
+    context: str = ""
+    """What duplicates must have in common besides the text: system turns, tools, images, a
+    label."""
 
     @classmethod
     def of(cls, row: Row, compare: Compare, *, is_external: bool = False) -> Self:
-        """Return the document of a row: its task, or its task and response."""
+        """Return the document of a row: its task, or its task and response; of a chat all turns."""
         task, response = row.task, row.response
+        text = task.instruction if compare == "task" else f"{task.instruction}\n\n{response.text}"
         return cls(
             task.id,
-            task.instruction if compare == "task" else f"{task.instruction}\n\n{response.text}",
+            TURN_END.join(row.turns) if row.turns else text,
             task.round,
             task.ordinal,
             task.parent,
             any(one.check is Check.TESTS and one.kind == "passed" for one in row.verdicts),
             is_external,
+            row.context,
         )
 
 
@@ -133,7 +143,8 @@ class Corpus:
         self._digests.extend(_words(folded, 2))
         parent = _words(clean(document.parent), 1)[0] if document.parent else 0
         prefix = int.from_bytes(id.encode()[:8].ljust(8, b"\0"), "big")
-        self._names.extend((_words(id, 1)[0], parent, prefix))
+        context = _words(fold(document.context), 1)[0] if document.context else 0
+        self._names.extend((_words(id, 1)[0], parent, prefix, context))
         priority = 2 * (not document.is_external) + (not document.is_verified)
         self._places.extend((priority, document.round, document.ordinal))
         return folded
@@ -154,7 +165,7 @@ class Corpus:
         between identical documents.
         """
         places = np.frombuffer(self._places, np.int64).reshape(-1, 3)
-        names = np.frombuffer(self._names, np.uint64).reshape(-1, 3)
+        names = np.frombuffer(self._names, np.uint64).reshape(-1, _FACTS)
         keys = [*self.digests().T, names[:, 0], names[:, 2], *places.T[::-1]]
         return np.lexsort(keys)
 
@@ -168,8 +179,22 @@ class Corpus:
 
     def is_parent_and_child(self, one: int, other: int) -> bool:
         """Whether one of two documents was evolved from the other."""
-        names = self._names
-        return names[3 * one + 1] == names[3 * other] or names[3 * other + 1] == names[3 * one]
+        names, mine, theirs = self._names, _FACTS * one, _FACTS * other
+        return names[mine + 1] == names[theirs] or names[theirs + 1] == names[mine]
+
+    def differ_in_context(self, one: int, other: int) -> bool:
+        """Whether two documents have different system turns, tools, images or labels."""
+        return self._names[_FACTS * one + 3] != self._names[_FACTS * other + 3]
+
+    def differ_in_a_turn(self, one: int, other: int, threshold: float) -> bool:
+        """Whether two chats have a turn whose texts are less similar than near duplicates."""
+        mine, theirs = (self.read(number).text.split(TURN_END) for number in (one, other))
+        if len(mine) != len(theirs):
+            return True
+        folded = ((fold(a), fold(b)) for a, b in zip(mine, theirs, strict=True))
+        return len(mine) > 1 and any(
+            a != b and jaccard(shingles(a), shingles(b)) < threshold for a, b in folded
+        )
 
     def mention_different_languages(self, one: int, other: int) -> bool:
         """Whether each of two texts names a programming language that the other does not."""
@@ -252,6 +277,8 @@ def _planes(width: int, n: int, seed: int) -> "NDArray[np.float32]":
     return np.array(numbers, np.float32).reshape(width, n)
 
 
+TURN_SIMILARITY = 0.8
+"""Minimum Jaccard index of each pair of turns of two chats that are duplicates."""
 SHINGLE_CACHE_CHARS = 8 << 20
 """Size of the shingle cache, in characters of text."""
 EXCERPT_CHARS = 300
@@ -424,10 +451,14 @@ def _match(
             (similarity, -places[other], other)
             for other in matcher.lsh.candidates(number)
             if not corpus.is_parent_and_child(number, other)
+            and not corpus.differ_in_context(number, other)
             and (similarity := matcher.similarity(number, other)) >= matcher.threshold
             and (
                 matcher.kind is DuplicateKind.EXACT
-                or not corpus.mention_different_languages(number, other)
+                or not (
+                    corpus.mention_different_languages(number, other)
+                    or corpus.differ_in_a_turn(number, other, TURN_SIMILARITY)
+                )
             )
         ]
         if matches:

@@ -10,6 +10,7 @@ or as the dated snapshot that an alias stands for. Two snapshots, sizes or tags 
 (True, False)
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,8 @@ _CHARACTERS_PER_TOKEN = 20
 """No tokenizer known to us packs more of a text without spaces into a token."""
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
+_BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
+"""What `str.split` splits ASCII texts at."""
 _SNAPSHOT = re.compile(
     r"[-@](?:preview-)?(?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|00\d)$"
 )
@@ -59,6 +62,8 @@ class AnswerChecks:
                 f"warning: {completion.model!r} answered in place of {model!r} at {identity}; "
                 "lineages and cards name the model that answered"
             )
+        if completion.prompt_tokens >= CUT_SHARE * _most_words(request):
+            return
         needed = least_tokens(request)
         if (
             needed >= MIN_TOKENS
@@ -77,6 +82,18 @@ class AnswerChecks:
             return False
         self._noted.add((kind, model))
         return True
+
+
+def _most_words(request: Request) -> float:
+    """Return an upper bound of `least_tokens` that costs a tenth of it; infinite if none is."""
+    n = 0
+    for message in request.messages:
+        text = message.content
+        if not text.isascii():
+            return math.inf
+        n_blanks = sum(map(text.count, _BLANKS))
+        n += max(n_blanks + 1, len(text) // _CHARACTERS_PER_TOKEN)
+    return n
 
 
 def least_tokens(request: Request) -> int:

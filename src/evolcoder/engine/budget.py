@@ -8,6 +8,8 @@ completions cost nothing.
 
 A try that was sent and not answered (a timeout, a cut connection, a cancelled request) may have
 been billed: its worst-case cost is booked apart, as possibly billed, and counts towards the limits.
+So that a killed process loses nothing, `InFlight` reports the most that is in flight, and the next
+session books that.
 
 A model without a known price (`engine/prices.py`) cannot be used in a run with a cost limit.
 """
@@ -46,6 +48,10 @@ Ledger = Callable[[str, int, int, int, int, int], None]
 tokens, prompt tokens written to the cache, reasoning tokens)."""
 PossibleLedger = Callable[[str, int, int], None]
 """Called for each try that may have been billed with (model, prompt tokens, completion tokens)."""
+InFlightLedger = Callable[[dict[str, tuple[int, int, int]]], None]
+"""Called with the most in flight: model -> (tries, prompt tokens, completion tokens)."""
+LOWER_S = 5.0
+"""Seconds after which a report of what is in flight may be replaced by a lower one."""
 
 
 @dataclass(slots=True)
@@ -70,6 +76,47 @@ class Spending:
         )
 
 
+class InFlight:
+    """Reports tries in flight whenever there are more than reported, and at times if fewer.
+
+    Most tries cause no report, so that it costs nothing per request.
+    """
+
+    def __init__(self, report: InFlightLedger) -> None:
+        self._report = report
+        self._now: dict[str, tuple[int, int, int]] = {}
+        self._reported: dict[str, tuple[int, int, int]] = {}
+        self._reported_at = time.monotonic()
+
+    def add(self, model: str, prompt: int, completion: int, sign: int = 1) -> None:
+        """Add a try with these bounds of its tokens; end it with sign -1."""
+        n, sent, received = self._now.get(model, (0, 0, 0))
+        now = n + sign, sent + sign * prompt, received + sign * completion
+        self._now[model] = now
+        most = self._reported.get(model, (0, 0, 0))
+        if now[0] > most[0] or now[1] > most[1] or now[2] > most[2]:
+            self._reported[model] = (
+                max(n + sign, most[0]),
+                max(now[1], most[1]),
+                max(now[2], most[2]),
+            )
+            self._report(self._reported)
+        elif sign < 0 and time.monotonic() - self._reported_at > LOWER_S:
+            self._lower()
+
+    def end(self) -> None:
+        """Report that nothing is in flight any more."""
+        self._now.clear()
+        self._lower()
+
+    def _lower(self) -> None:
+        self._reported_at = time.monotonic()
+        now = {model: counts for model, counts in self._now.items() if counts[0]}
+        if now != self._reported:
+            self._reported = now
+            self._report(self._reported)
+
+
 class Budget:
     """The budget of one run, shared by all its engines."""
 
@@ -80,12 +127,14 @@ class Budget:
         ledger: Ledger,
         possibly: PossibleLedger | None = None,
         flush: Callable[[], None] = lambda: None,
+        in_flight: InFlightLedger = lambda _: None,
     ) -> None:
         """Start with what earlier sessions spent, possibly billed tries included.
 
         `flush` waits until what was reported to the ledger is stored; threads may call it.
         """
         self.flush = flush
+        self.tries = InFlight(in_flight)
         self.spent = spent
         self.possible = Spending()
         """Of `spent`: what tries without an answer cost at most."""
@@ -248,11 +297,16 @@ class _Reservation:
         await self._budget.reserve(self._bound)
         self._is_open = True
 
-    def try_unanswered(self) -> None:
-        """Book one try as possibly billed."""
-        self._budget.record_unanswered(
-            self._request.model, self._n_sent, self._n_received, self._bound
-        )
+    def try_sent(self) -> None:
+        """Count one try as in flight."""
+        self._budget.tries.add(self._request.model, self._n_sent, self._n_received)
+
+    def try_ended(self, *, unanswered: bool) -> None:
+        """Count it no more; book it as possibly billed if it was not answered."""
+        counts = self._request.model, self._n_sent, self._n_received
+        if unanswered:
+            self._budget.record_unanswered(*counts, self._bound)
+        self._budget.tries.add(*counts, sign=-1)
 
     async def settle(self, cost: Spending, completion: Completion | None) -> None:
         """Release the reservation, if there is one, and add the actual cost."""

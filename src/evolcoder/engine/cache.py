@@ -13,8 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evolcoder.engine.base import Completion, Engine, Request, key_identity, request_key
+from evolcoder.engine.base import (
+    LENGTH,
+    STOP,
+    Completion,
+    Engine,
+    Request,
+    key_identity,
+    request_key,
+)
 from evolcoder.errors import ModelError
+from evolcoder.reasoning import may_hold
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, TEXT, Columns, Database
 
@@ -171,6 +180,9 @@ class CachedEngine:
 
 def _split(stored: Completion) -> Completion:
     """Split off thinking in the text: of a user's engine, or as earlier versions stored it."""
+    is_plain = stored.text.isascii() and "\0" not in stored.text and stored.finish in {STOP, LENGTH}
+    if is_plain and not may_hold(stored.text):
+        return stored
     found = Completion.of(
         stored.text, stored.reasoning, stored.finish,
         sent=stored.prompt_tokens, received=stored.completion_tokens,

@@ -26,7 +26,7 @@ from yarl import URL
 from evolcoder.config.load import ServerConfig
 from evolcoder.engine.redact import VARIABLES, Secrets, redactor
 from evolcoder.errors import ConfigError, ModelError
-from evolcoder.text import header_names_secret, names_secret, public_query, without_logins
+from evolcoder.text import is_secret_header, names_secret, public_query, without_logins
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -218,7 +218,7 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {key}"
         extra = {_canonical(name): value for name, value in (extra_headers or {}).items()}
         headers |= extra
-        hidden = [value for name, value in extra.items() if header_names_secret(name)]
+        hidden = [value for name, value in extra.items() if is_secret_header(name, value)]
         secrets = [
             key,
             *hidden,

@@ -196,8 +196,12 @@ def _bounded(seconds: float) -> float:
 class Listener(Protocol):
     """Pays for the tries of one request."""
 
-    def try_unanswered(self) -> None:
-        """Book one try as possibly billed."""
+    def try_sent(self) -> None:
+        """Count one try as in flight."""
+        ...
+
+    def try_ended(self, *, unanswered: bool) -> None:
+        """Count it no more; book it as possibly billed if it was not answered."""
         ...
 
     async def renew(self) -> None:
@@ -221,14 +225,15 @@ def listening(listener: Listener) -> Iterator[None]:
 async def watched(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:
     """Await one try; report it if it was sent and has no answer, or is cancelled."""
     listener = _listener.get()
+    if listener is None:
+        return await attempt
+    listener.try_sent()
+    unanswered = True
     try:
         outcome = await attempt
-    except BaseException:
-        if listener is not None:
-            listener.try_unanswered()
-        raise
-    if listener is not None and isinstance(outcome, RequestFault) and outcome.possibly_billed:
-        listener.try_unanswered()
+        unanswered = isinstance(outcome, RequestFault) and outcome.possibly_billed
+    finally:
+        listener.try_ended(unanswered=unanswered)
     return outcome
 
 

@@ -77,11 +77,15 @@ class Seeds:
                     break
         self.read.check()
         if not self._counts["tasks"]:
+            counts, hint = _format_counts(self._dropped), ""
+            if not self.read.formats:
+                hint = (
+                    f"; the first row has {self._fields}; name the columns, as in "
+                    f"--columns instruction=NAME,response=NAME"
+                )
             raise SeedsError(
                 f"{self._config.path}: none of its {self.read.n_rows} rows is usable "
-                f"({_format_counts(self._dropped)}); the first row has {self._fields}; a task is "
-                f"read from instruction, question, problem, prompt, messages, conversations and "
-                f"others, or from the column in --columns instruction=NAME"
+                f"({counts}){hint}"
             )
 
     def report(self) -> SeedsReport:

@@ -12,10 +12,11 @@ Rows are streamed.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast, get_args
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.errors import SeedsError
+from evolcoder.config.schema import ColumnName
+from evolcoder.errors import ConfigError, SeedsError
 from evolcoder.ids import content_id
 from evolcoder.records import Response, Row, Task
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
@@ -131,27 +132,57 @@ class ReadCounts:
             "unknown": self.n_unknown,
         }
 
-    def text(self) -> str:
-        """Say in one line what was read and what was left out."""
+    def text(self, *, whole: bool = False) -> str:
+        """Say in one line what was read and what was left out.
+
+        `whole`: rows are compared with all that they have, and only unreadable ones are left out.
+        """
         read = f"{self.formats.total()} of {self.n_rows} rows read as {self.format or 'nothing'}"
         parts = [f"{self.path}: {read}, {self.n_answers} with a response"]
         if self.left_out:
-            named = (f"{name} {n}" for name, n in self.left_out.most_common())
-            parts.append(f"left out of rows: {', '.join(named)}")
-        rows = [f"{_NEEDS_TEXT[name]} needed {n}" for name, n in self.needs.items() if n]
-        rows += [f"blank {self.n_blank}"] if self.n_blank else []
+            named = ", ".join(f"{name} {n}" for name, n in self.left_out.most_common())
+            parts.append(f"rows with {named}" if whole else f"left out of rows: {named}")
+        needing = [f"{_NEEDS_TEXT[name]} needed {n}" for name, n in self.needs.items() if n]
+        rows = [f"blank {self.n_blank}"] if self.n_blank else []
         rows += [f"no task found {self.n_unknown} ({self.fields})"] if self.n_unknown else []
+        if whole and needing:
+            parts.append(f"rows with {', '.join(needing)}")
+        elif needing:
+            rows = [*needing, *rows]
         if rows:
-            parts.append(f"rows left out: {', '.join(rows)}")
+            parts.append(f"{'not compared' if whole else 'rows left out'}: {', '.join(rows)}")
         return "; ".join(parts)
 
 
 def read_rows(
-    path: str, columns: Mapping[str, str] | None = None, counts: ReadCounts | None = None
+    path: str, columns: Mapping[ColumnName, str] | None = None, counts: ReadCounts | None = None
 ) -> Iterator[Row]:
     """Read a file or Hub data set, detecting the format of each row; raises SeedsError."""
     source = SeedsConfig(path=path, columns=dict(columns or {}))
     return (placed.row for placed in placed_rows(source, counts))
+
+
+COLUMNS_HELP = (
+    "columns of the data, such as instruction=q,response=a (repeatable); default: detected"
+)
+
+
+def columns_from(flags: Sequence[str]) -> dict[ColumnName, str]:
+    """Read `NAME=COLUMN,...` as it is given on the command line; raises ConfigError."""
+    parts = [part.partition("=") for flag in flags for part in flag.split(",")]
+    return check_columns({name.strip(): column.strip() for name, _, column in parts})
+
+
+def check_columns(columns: Mapping[str, str]) -> dict[ColumnName, str]:
+    """Return a map of columns; raises ConfigError if a name is unknown or a column is missing."""
+    known = get_args(ColumnName)
+    for name, column in columns.items():
+        if name not in known or not column:
+            raise ConfigError(
+                f"columns: {name}={column}: write it as NAME=COLUMN, with a name of "
+                f"{', '.join(known)}"
+            )
+    return cast("dict[ColumnName, str]", dict(columns))
 
 
 class PlacedRow(NamedTuple):
@@ -167,7 +198,7 @@ class PlacedRow(NamedTuple):
 
 def read_placed_rows(
     paths: Sequence[str],
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[ColumnName, str] | None = None,
     counts: "list[ReadCounts] | None" = None,
 ) -> Iterator[PlacedRow]:
     """Read several files or Hub data sets in order; raises SeedsError."""
@@ -198,7 +229,7 @@ def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]
     return format, read(value, format) if format else _NOTHING
 
 
-def row_of(value: object, columns: Mapping[str, str] | None = None) -> Row:
+def row_of(value: object, columns: Mapping[ColumnName, str] | None = None) -> Row:
     """Read a row of a data file in whichever format it is, with its lineage if it has one.
 
     A row without a known field has an empty task and an empty answer.

@@ -11,6 +11,7 @@ module does not know the schema.
 
 import json
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -259,8 +260,8 @@ class Database:
                 with suppress(EvolcoderError):  # its own reads and writes raise the error
                     self._before_commit()
             connection.execute("BEGIN IMMEDIATE")
-            for sql, group in groupby(rows, key=itemgetter(0)):
-                connection.executemany(sql, map(itemgetter(1), group))
+            for sql, group in _grouped(rows):
+                connection.executemany(sql, group)
             connection.execute("COMMIT")
         for waiter in waiters:
             waiter.set()
@@ -289,4 +290,22 @@ class Database:
         return sqlite_files.translate_error(self.path, error, self._remedy, doing=doing)
 
 
+def _grouped(rows: Iterable[Statement]) -> Iterator[tuple[str, list[Sequence[object]]]]:
+    """Group statements by their SQL, to be prepared once, without a change of what they do.
+
+    Rows that are appended to different tables may change places; every other statement stays
+    behind those before it and ahead of those after it.
+    """
+    appended: dict[str, list[Sequence[object]]] = {}
+    for sql, values in rows:
+        if _APPENDS.fullmatch(sql):
+            appended.setdefault(sql, []).append(values)
+        else:
+            yield from appended.items()
+            appended = {}
+            yield sql, [values]
+    yield from appended.items()
+
+
+_APPENDS = re.compile(r"INSERT (?:OR IGNORE )?INTO \w+ VALUES ?\([?, ]+\)")
 _ONE_COUNT = Columns(count=MAYBE_COUNT)

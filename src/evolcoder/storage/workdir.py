@@ -9,12 +9,12 @@ database contents are validated. This class knows only facts (`meta`) and paid c
 import fcntl
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from evolcoder.errors import RunFolderError
 from evolcoder.storage import atomic
@@ -22,6 +22,9 @@ from evolcoder.storage.database import COUNT, TEXT, Columns, Database
 from evolcoder.storage.sqlite_files import RESTORE
 
 LOCK_NAME = "run.lock"
+IN_FLIGHT_META = "in_flight"
+"""Fact with the most tries in flight; it is removed when a session ends, so one that is found is
+of a session that was killed."""
 _META = Columns(value=TEXT)
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
 _DETAILS = Columns(model=TEXT, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
@@ -35,6 +38,8 @@ BILLING_TABLES = """
     )
 """
 """Tokens of `calls` with a price of their own, and the bounds of tries without an answer."""
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_Tokens = Annotated[int, Field(ge=0, le=2**53)]
 Paid = tuple[int, int, int]
 """Requests, prompt tokens, completion tokens."""
 
@@ -43,6 +48,10 @@ class FolderFacts(BaseModel):
     """Base of schemas for facts: required fields of a fact, which may have more."""
 
     model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _InFlight(RootModel[dict[str, tuple[_Count, _Tokens, _Tokens]]]):
+    """The stored record of tries in flight, by model."""
 
 
 class Workdir:
@@ -143,6 +152,29 @@ class Workdir:
         """Record the bound of a try that was sent and not answered."""
         values = (model, prompt_tokens, completion_tokens)
         self.db.write("INSERT INTO possible_calls VALUES (?, ?, ?)", values)
+
+    def set_in_flight(self, most: Mapping[str, Paid]) -> None:
+        """Record the most tries that are in flight, by model; none removes the record."""
+        if most:
+            self.set_meta(IN_FLIGHT_META, most)
+        else:
+            self.db.write("DELETE FROM meta WHERE key=?", (IN_FLIGHT_META,))
+
+    def book_killed(self) -> int:
+        """Record what was in flight when a session was killed as possible calls; return how many.
+
+        They are recorded with the removal of the fact, so that none is booked twice.
+        """
+        found: dict[str, list[int]] = self.meta(IN_FLIGHT_META, _InFlight) or {}
+        statements: list[tuple[str, Sequence[Any]]] = []
+        for model, (n, *totals) in found.items():
+            shares = [[total // n + (i < total % n) for i in range(n)] for total in totals]
+            insert = "INSERT INTO possible_calls VALUES (?, ?, ?)"
+            statements += [(insert, (model, *tokens)) for tokens in zip(*shares, strict=True)]
+        if found:
+            remove = "DELETE FROM meta WHERE key=?"
+            self.db.write_all([*statements, (remove, (IN_FLIGHT_META,))])
+        return len(statements)
 
     def calls_by_model(self) -> dict[str, Paid]:
         """Sum the recorded completions: model -> (requests, prompt tokens, completion tokens)."""

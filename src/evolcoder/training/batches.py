@@ -66,7 +66,8 @@ class BadRow:
     place: str
     """Location of the row."""
     why: str
-    """The reason: `no task`, `empty answer`, `only thought` or `too long`."""
+    """The reason: `no task`, `empty answer`, `only thought`, `labelled bad`, `needs tools`,
+    `needs an image` or `too long`."""
     detail: str
     """The value seen."""
 
@@ -151,6 +152,8 @@ def tokenize_all(
 def _checked(
     placed: PlacedRow, template: Template, tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> TokenizedRow | BadRow:
+    if placed.why:
+        return BadRow(placed.place, placed.why, "so it has no answer to train on")
     if not placed.row.task.instruction.strip():
         return BadRow(placed.place, "no task", "no column with a task")
     if not placed.row.response.text.strip():
@@ -167,7 +170,7 @@ def _refusal(bad: Sequence[BadRow], n_rows: int, max_length: int) -> str:
     shown = "; ".join(f"{row.place}: {row.why}, {row.detail}" for row in bad[:SHOWN_BAD_ROWS])
     more = f"; and {len(bad) - SHOWN_BAD_ROWS} more" if len(bad) > SHOWN_BAD_ROWS else ""
     longer = f", max_length={max_length} may be raised" if _any_long(bad) else ""
-    columns = ", columns are instruction/output, messages or prompt/completion"
+    columns = ", --columns instruction=NAME,response=NAME names the columns"
     return (
         f"{len(bad)} of {n_rows} rows cannot be trained on ({_counted(bad)}): {shown}{more}. "
         f"--set bad_rows=drop leaves them out{longer}"

@@ -93,11 +93,12 @@ class BatchEngine:
     def progress(self) -> str:
         """What the engine waits for, in a few words; empty if for nothing."""
         parts = [f"{len(self._queue)} requests wait for their batch"] if self._queue else []
-        for _, state in self._states.values():
+        for batch, state in self._states.values():
             if state is None:
                 parts.append("batch being sent")
             else:
-                parts.append(f"batch {state.status} {state.n_done}/{state.n_requests}")
+                n_requests = state.n_requests or batch.size
+                parts.append(f"batch {state.status} {state.n_done}/{n_requests}")
         return ", ".join(parts)
 
     async def start(self) -> None:
@@ -348,20 +349,28 @@ class BatchEngine:
             missing = "the provider no longer has the batch"
             self._ledger.finish(batch, (), _unanswered(missing))
             return
-        if state.refusal:
+        results, state = await self._results(batch, state)
+        if state.refusal and not results:
             self._ledger.discard(batch)
             await self._handle_refusal(batch, state)
             return
         self._n_limited = 0
+        self._ledger.finish(batch, results, _unanswered(f"the batch is {state.status}"))
+
+    async def _results(
+        self, batch: Batch, state: BatchState
+    ) -> tuple[list[tuple[int, Result]], BatchState]:
+        """Download the results; a batch that the provider refused may have some too."""
         results: list[tuple[int, Result]] = []
         for _ in range(MAX_LOOKS):
             results = await self._service.results(batch, state)
-            if len(results) >= state.n_done or batch.id is None:
+            n_expected = state.n_done if state.n_requests else batch.size
+            if len(results) >= n_expected or batch.id is None or state.refusal:
                 break
             # The files of a batch may appear some time after its status says that it is over.
             await asyncio.sleep(self._traffic.batch_poll_s)
             state = await self._service.state(batch.id) or state
-        self._ledger.finish(batch, results, _unanswered(f"the batch is {state.status}"))
+        return results, state
 
     async def _handle_refusal(self, batch: Batch, state: BatchState) -> None:
         """Make later batches smaller if too much was enqueued; raise the server's words else."""

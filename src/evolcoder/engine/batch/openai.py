@@ -1,26 +1,40 @@
-"""OpenAI's batch API, which Azure, Groq and others share: files, batches, output files.
+"""OpenAI's batch API and its dialects (`dialects`): files, batches, output files.
 
-Requests are uploaded as a file of JSON lines with the purpose `batch`; a batch names that file and
-carries our tag as metadata. A batch is found again in the list of batches by the tag or the file.
+Requests are uploaded as a file of JSON lines; a batch names that file and, where the provider keeps
+metadata, carries our tag. A batch is found again in the list of batches by the tag or the file.
 Answered requests are in its output file and failed ones in its error file, in any order.
 """
 
 import asyncio
 import re
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import orjson
+from yarl import URL
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Request
+from evolcoder.engine.batch.dialects import (
+    ENDED,
+    FAILED,
+    MISTRAL,
+    OPENAI,
+    TOGETHER,
+    Dialect,
+    counts_of,
+    id_of,
+    is_batch_of,
+    result_files,
+    why_unusable,
+)
 from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
 from evolcoder.engine.batch.service import (
     MAX_RESULT_BYTES,
     BatchHttp,
     BatchState,
     Lines,
-    count,
     fields,
     json_lines,
     objects,
@@ -32,15 +46,8 @@ from evolcoder.errors import ModelError
 
 CHAT, RAW = "/v1/chat/completions", "/v1/completions"
 """Endpoints as batches name them, whatever the base URL is."""
-WINDOW = "24h"
-"""The only completion window that all providers have."""
-PAGE = 100
-"""Batches per page of the list."""
 MAX_PAGES = 20
 """Pages of the list that are searched; the newest batches come first."""
-TAG = "evolcoder_tag"
-"""Key of the metadata."""
-_OVER = frozenset({"completed", "failed", "expired", "cancelled", "canceled"})
 _LIMITS = ("token_limit_exceeded", "enqueued", "rate_limit")
 _STATUSES = {"invalid": 400, "content": 400, "context_length": 400, "rate_limit": 429}
 """Parts of error codes -> HTTP status; other codes, such as `batch_expired`, have none."""
@@ -53,17 +60,35 @@ class OpenAIBatches:
     max_requests = 10_000
     """Providers take 50,000; fewer bound the memory for a file of results."""
 
-    def __init__(self, http: BatchHttp) -> None:
+    def __init__(self, http: BatchHttp, dialect: Dialect = OPENAI) -> None:
+        """`check` finds the dialect that the server speaks."""
         self._http = http
+        self._dialect = dialect
 
     async def check(self) -> None:
-        """Ask for one batch of the list."""
-        answer = await self._http.probe(self._http.url("batches", limit="1"))
+        """Ask for one batch of the list; the answer shows the dialect."""
+        if why := why_unusable(self._http.endpoint.identity):
+            raise ModelError(f"{self._http.endpoint.identity}: {why}; leave out --batch")
+        answer = await self._http.probe(self._jobs_url(OPENAI.first_page(1), OPENAI))
         if answer.status == 404:
-            raise self._http.no_batches(answer)
+            if not await self._has_jobs(MISTRAL):
+                raise self._http.no_batches(answer)
+            self._dialect = MISTRAL
+        elif isinstance(_parsed(answer), list):
+            self._dialect = TOGETHER
 
     def body(self, request: Request, unsent: frozenset[str]) -> bytes:
         """Serialise a request as for chat completions."""
+        if request.is_raw and not self._dialect.has_raw:
+            raise ModelError(
+                f"{self._http.endpoint.identity} has no batches of text completions; use a chat "
+                f"template, or leave out --batch"
+            )
+        name = self._dialect.seed
+        if name != OPENAI.seed:
+            seed = {} if OPENAI.seed in unsent else {name: request.seed}
+            request = replace(request, extra_body={**seed, **request.extra_body})
+            unsent |= {OPENAI.seed}
         return openai_schema.payload(request, unsent)
 
     async def submit(self, batch: Batch, lines: Lines, ledger: BatchLedger, *, is_raw: bool) -> str:
@@ -71,19 +96,14 @@ class OpenAIBatches:
         endpoint = RAW if is_raw else CHAT
         file = await self._upload(batch, lines, endpoint)
         ledger.set_file(batch, file)
-        body = orjson.dumps(
-            {
-                "input_file_id": file, "endpoint": endpoint, "completion_window": WINDOW,
-                "metadata": {TAG: batch.tag},
-            }
-        )  # fmt: skip
-        url, retries = self._http.url("batches"), self._http.retries()
+        body = orjson.dumps(self._dialect.job(batch, file, endpoint))
+        url, retries = self._jobs_url(), self._http.retries()
         while True:
             outcome = await self._http.try_once("POST", url, body)
             if isinstance(outcome, HttpAnswer):
                 if self._http.is_missing(outcome):
                     raise self._http.no_batches(outcome)
-                if id := text(fields(outcome).get("id")):
+                if id := id_of(fields(outcome)):
                     return id
                 outcome = _unreadable("batch", outcome)
             await self._http.wait(retries, outcome)
@@ -105,23 +125,21 @@ class OpenAIBatches:
 
     async def state(self, id: str) -> BatchState | None:
         """Ask for the batch; see `BatchService`."""
-        answer = await self._http.get(self._http.url("batches", id))
+        answer = await self._http.get(self._jobs_url(id=id))
         if self._http.is_missing(answer):
             return None
         found = fields(answer)
         status = text(found.get("status")).lower()
-        counts = found.get("request_counts")
-        counts = counts if isinstance(counts, dict) else {}
-        files = (text(found.get(name)) for name in ("output_file_id", "error_file_id"))
-        refusal, is_limit = _refusal(found) if status == "failed" else ("", False)
+        refusal, is_limit = _refusal(found) if status in FAILED else ("", False)
+        n_done, n_requests = counts_of(found)
         return BatchState(
             status or "unknown",
-            status in _OVER,
-            count(counts.get("completed")) + count(counts.get("failed")),
-            count(counts.get("total")),
+            status in ENDED,
+            n_done,
+            n_requests,
             self._http.endpoint.redact(self._http.endpoint.masked(refusal)),
             is_limit,
-            tuple(self._http.url("files", file, "content") for file in files if file),
+            tuple(self._http.url("files", file, "content") for file in result_files(found)),
         )
 
     async def results(self, batch: Batch, state: BatchState) -> list[tuple[int, Result]]:
@@ -141,17 +159,30 @@ class OpenAIBatches:
         """Close all connections."""
         await self._http.aclose()
 
+    def _jobs_url(
+        self, query: dict[str, str] | None = None, dialect: Dialect | None = None, *, id: str = ""
+    ) -> URL:
+        path = (dialect or self._dialect).jobs
+        return self._http.url(*path, *([id] if id else []), **(query or {}))
+
+    async def _has_jobs(self, dialect: Dialect) -> bool:
+        try:
+            answer = await self._http.probe(self._jobs_url(dialect.first_page(1), dialect))
+        except ModelError:
+            return False
+        return answer.status < 300
+
     async def _upload(self, batch: Batch, lines: Lines, endpoint: str) -> str:
         boundary = secrets.token_hex(16)
         answer = await self._http.call(
             "POST",
-            self._http.url("files"),
-            _multipart(batch, lines, endpoint, boundary),
+            self._http.url(*self._dialect.upload),
+            _multipart(self._dialect, batch, lines, endpoint, boundary),
             content_type=f"multipart/form-data; boundary={boundary}",
         )
         if self._http.is_missing(answer):
             raise self._http.no_batches(answer)
-        file = text(fields(answer).get("id"))
+        file = id_of(fields(answer))
         if not file:
             raise ModelError(
                 f"{self._http.endpoint.identity} accepts an upload but returns no file id"
@@ -160,23 +191,19 @@ class OpenAIBatches:
 
     async def _find(self, batch: Batch, file: str | None) -> str | None:
         """Search the newest batches for our tag, or for our file where metadata is not kept."""
-        after: dict[str, str] = {}
+        query: dict[str, str] | None = self._dialect.first_page()
         for _ in range(MAX_PAGES):
-            url = self._http.url("batches", limit=str(PAGE), **after)
-            answer = await self._http.get(url)
+            answer = await self._http.get(self._jobs_url(query))
             if self._http.is_missing(answer):
                 return None
-            page = fields(answer)
-            rows = objects(page.get("data"))
-            for row in rows:
-                metadata = row.get("metadata")
-                tag = metadata.get(TAG) if isinstance(metadata, dict) else None
-                if tag == batch.tag or (file is not None and row.get("input_file_id") == file):
+            parsed = _parsed(answer)
+            page = parsed if isinstance(parsed, dict) else {"data": parsed}
+            for row in objects(page.get("data")):
+                if is_batch_of(row, batch, file):
                     return text(row.get("id")) or None
-            last = text(rows[-1].get("id")) if rows else ""
-            if not page.get("has_more") or not last:
+            query = self._dialect.next_page(query or {}, page)
+            if query is None:
                 return None
-            after = {"after": last}
         return None
 
     def _result(self, line: dict[str, Any]) -> Result:
@@ -200,27 +227,34 @@ def _status_of(error: object) -> int:
     return next((status for word, status in _STATUSES.items() if word in code), _NO_RESPONSE)
 
 
-def _multipart(batch: Batch, lines: Lines, endpoint: str, boundary: str) -> bytes:
+def _multipart(dialect: Dialect, batch: Batch, lines: Lines, endpoint: str, boundary: str) -> bytes:
     """Build the form with the purpose and the file."""
     edge = f"--{boundary}\r\nContent-Disposition: form-data; name="
-    head = (
-        f'{edge}"purpose"\r\n\r\nbatch\r\n'
-        f'{edge}"file"; filename="{batch.tag}.jsonl"\r\n'
-        f"Content-Type: application/jsonl\r\n\r\n"
-    )
+    name = f"{batch.tag}.jsonl"
+    fields = {"purpose": dialect.purpose, **({"file_name": name} if dialect.has_file_name else {})}
+    head = "".join(f'{edge}"{field}"\r\n\r\n{value}\r\n' for field, value in fields.items())
+    head += f'{edge}"file"; filename="{name}"\r\nContent-Type: application/jsonl\r\n\r\n'
+    target = f'"method":"POST","url":"{endpoint}",' if dialect.has_urls else ""
     parts = [head.encode()]
     for number, body in lines:
-        start = (
-            f'{{"custom_id":"{batch.line_id(number)}","method":"POST","url":"{endpoint}","body":'
-        )
+        start = f'{{"custom_id":"{batch.line_id(number)}",{target}"body":'
         parts += [start.encode(), body, b"}\n"]
     return b"".join([*parts, f"\r\n--{boundary}--\r\n".encode()])
 
 
+def _parsed(answer: HttpAnswer) -> object:
+    """Parse JSON; None if the body is none."""
+    try:
+        return openai_schema.parse(answer.body)
+    except ValueError:
+        return None
+
+
 def _refusal(found: dict[str, Any]) -> tuple[str, bool]:
     """Return the server's words about a failed batch, and whether a limit is the reason."""
-    errors = found.get("errors")
+    errors, error = found.get("errors"), found.get("error")
     rows = objects(errors.get("data") if isinstance(errors, dict) else errors)
+    rows += objects([{"message": error} if isinstance(error, str) and error else error])
     words = [text(row.get("message")) or text(row.get("code")) for row in rows[:3]]
     said = "; ".join(filter(None, words)) or "the batch failed without a reason"
     codes = " ".join(f"{row.get('code')} {row.get('message')}" for row in rows).lower()

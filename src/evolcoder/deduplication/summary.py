@@ -1,0 +1,51 @@
+"""The results of cleaning, as plain records. Imports no numpy."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evolcoder.records import Row
+
+if TYPE_CHECKING:
+    from evolcoder.deduplication.embedders import Embedder
+
+Evidence = Sequence[Mapping[str, object]]
+"""Hits of a row, as plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCounts:
+    """The result of leak detection."""
+
+    evidence: Mapping[str, Evidence]
+    """Hits by id of the rows to drop."""
+    layers: tuple[str, ...] = ()
+    """Sandbox layers under which responses were executed; empty if none was."""
+
+
+LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
+"""Detects leaks among rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningSummary:
+    """The result of cleaning."""
+
+    n_rows: int
+    """Rows read."""
+    dropped: dict[str, int]
+    """Dropped rows by reason."""
+    embedder: str | None
+    """Name of the embedding model, if one was used."""
+    layers: tuple[str, ...] = ()
+    """Sandbox layers under which responses were executed; empty if none was."""
+
+    @property
+    def n_kept(self) -> int:
+        """Rows kept."""
+        return self.n_rows - sum(self.dropped.values())
+
+
+def embedder_name(embedder: "Embedder | None") -> str | None:
+    """Return the name of the embedding model, if any."""
+    return None if embedder is None else embedder.name
