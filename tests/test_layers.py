@@ -37,7 +37,7 @@ ALLOWED = {
     "experiment": "ids errors text input_files records config storage bench evolution",
     "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
-    "api": "ids errors records results config storage engine sandbox seeds bench evolution deduplication decontamination exports training evaluation app",
+    "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
     "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app",
 }
 """Package -> the packages and modules of the root that it may import."""

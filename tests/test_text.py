@@ -38,6 +38,21 @@ def test_a_fence_that_never_closes_ends_with_the_text():
     assert (open_.language, open_.code, open_.closed) == ("javascript", "let y", False)
 
 
+def test_a_fence_within_a_program_does_not_end_it():
+    """In a docstring or far indented; what is closed by too short a fence is closed all the same."""
+    docstring = '"""\n```\nf()\n```\n"""\nx = 1'
+    indented = "def f():\n    # ~~~\n    ```\n    x\n    ```\n    y"
+    quote = "s = \"'''\""
+    for fence, code, end in (
+        ("```", docstring, "```"), ("```", indented, "```"), ("````", "x = 1", "```"),
+        ("````", "a\n```\nb", "````"), ("```", quote, "```"),
+    ):  # fmt: skip
+        answer = f"One.\n{fence}python\n{code}\n{end}\nTwo.\n```bash\nls\n```\nThree."
+        found = [(block.tag, block.code, block.closed) for block in text.code_blocks(answer)]
+        assert found == [("python", code, True), ("bash", "ls", True)], code
+        assert text.without_code(answer).split() == ["One.", "Two.", "Three."]
+
+
 def test_prose_is_what_stands_around_fences():
     """Code is removed; an unclosed fence removes the rest of the text."""
     assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]

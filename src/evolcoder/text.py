@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlencode
@@ -18,6 +18,11 @@ _WORD = re.compile(r"[^\W_]+(?:['+#][^\W_]*)*", re.UNICODE)
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
 _SPACE = re.compile(r"\s+")
+_TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
+DEEPER = 4
+"""A closing fence is indented by fewer characters more than the opening one."""
+MAX_INNER_FENCES = 50
+"""Fences after the opening one among which its closing one is searched."""
 
 STOP_WORDS = frozenset(
     """a an the and or but if then else so of in on at to for from by with without as is are was
@@ -66,6 +71,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "css": ("css",),
 }
 """Language -> its names in tasks and fences."""
+AUXILIARY = frozenset({"bash", "sql", "css", "html"})
+"""Languages of shell commands, queries and pages; not the program if there is another language."""
 
 _ALIASES = {alias: language for language, aliases in LANGUAGES.items() for alias in aliases}
 _AMBIGUOUS = frozenset(
@@ -204,6 +211,8 @@ class CodeBlock:
     """Text between the fences."""
     closed: bool
     """Whether the closing fence is present."""
+    tag: str = ""
+    """The fence's tag in lower case; empty if it has none."""
 
 
 def clean(text: str) -> str:
@@ -310,17 +319,73 @@ def one_line(text: str, width: int) -> str:
 
 def code_blocks(text: str) -> list[CodeBlock]:
     """Find fenced code; an unclosed fence extends to the end of the text."""
-    blocks: list[CodeBlock] = []
-    start: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        if start is None:
-            start = fence
-        elif fence[1].startswith(start[1]) and not fence[2]:
-            blocks.append(_block(start, text[start.end() : fence.start()], closed=True))
-            start = None
-    if start is not None:
-        blocks.append(_block(start, text[start.end() :], closed=False))
+    blocks = []
+    for start, end in _fences(text):
+        code = text[start.end() : end.start() if end else len(text)].strip("\n")
+        language = language_of(start[2]) if start[2] else None
+        blocks.append(CodeBlock(language, code, end is not None, start[2].lower()))
     return blocks
+
+
+def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
+    """Yield the opening and the closing fence of each block; None if it is not closed.
+
+    A fence does not close a block if it is much further indented than the opening one, or within a
+    docstring: examples in docstrings have fences too. If nothing else closes the block, they do,
+    and so does a shorter fence than the opening one, which models write by mistake.
+    """
+    fences = list(_FENCE.finditer(text))
+    at = 0
+    while at < len(fences):
+        start = fences[at]
+        closing = _closing(text, fences, at)
+        yield start, None if closing is None else fences[closing]
+        if closing is None:
+            return
+        at = closing + 1
+
+
+def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:
+    """Return the place of the fence that closes the block which begins at the fence `at`."""
+    start, fallback = fences[at], None
+    quotes = _OpenDocstring()
+    end = start.end()
+    for place in range(at + 1, min(len(fences), at + 1 + MAX_INNER_FENCES)):
+        fence = fences[place]
+        quotes.read(text[end : fence.start()])
+        end = fence.end()
+        if fence[2] and not (fallback is None or quotes.is_open):
+            return fallback  # another block begins
+        if fence[2] or fence[1][0] != start[1][0]:
+            continue
+        is_long = len(fence[1]) >= len(start[1])
+        if is_long and not quotes.is_open and _indent(fence) < _indent(start) + DEEPER:
+            return place
+        if fallback is None:
+            fallback = place
+    return fallback
+
+
+class _OpenDocstring:
+    """Whether the text read so far ends within a string of three quotes."""
+
+    def __init__(self) -> None:
+        self._quote = ""
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._quote)
+
+    def read(self, text: str) -> None:
+        for quote in _TRIPLE_QUOTES.findall(text):
+            if not self._quote:
+                self._quote = quote
+            elif quote == self._quote:
+                self._quote = ""
+
+
+def _indent(fence: re.Match[str]) -> int:
+    return fence.start(1) - fence.start()
 
 
 def before_bare_fence(text: str) -> str:
@@ -331,16 +396,11 @@ def before_bare_fence(text: str) -> str:
 
 def without_code(text: str) -> str:
     """Return the text outside fenced code."""
-    kept, end, start = [], 0, None
-    for fence in _FENCE.finditer(text):
-        if start is None:
-            start = fence
-            kept.append(text[end : fence.start()])
-        elif fence[1].startswith(start[1]) and not fence[2]:
-            end, start = fence.end(), None
-    if start is None:
-        kept.append(text[end:])
-    return "".join(kept)
+    kept, at = [], 0
+    for start, end in _fences(text):
+        kept.append(text[at : start.start()])
+        at = end.end() if end else len(text)
+    return "".join([*kept, text[at:]])
 
 
 def language_of(name: str) -> str | None:
@@ -411,10 +471,6 @@ def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
     if len(unit.strip()) <= 2 or not tail.endswith(unit * max(least, width // period + 1)):
         return ""
     return unit.strip()
-
-
-def _block(start: re.Match[str], code: str, *, closed: bool) -> CodeBlock:
-    return CodeBlock(language_of(start[2]) if start[2] else None, code.strip("\n"), closed)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -394,6 +394,7 @@ async def run_plan(
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
+        models.note_replaced(store)
         provenance.record_evaluation(store, plan.config, plan.template, plan.sampling)
         generator, waits = None, []
         if opened is not None:

@@ -103,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
             output.print_json(show.summary(store), indent=2)
         else:
             print(show.funnel_table(funnel(store)))
-            for line in show.billing_lines(store):
+            for line in (*show.style_lines(store), *show.billing_lines(store)):
                 print(line)
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 from evolcoder.cli import output
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
 from evolcoder.storage.workdir import Paid, Workdir
 from evolcoder.text import visible
@@ -39,7 +39,7 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         print()
         print(_pair(row))
     print()
-    for line in (*billing_lines(store), *sandbox_lines(store)):
+    for line in (*style_lines(store), *billing_lines(store), *sandbox_lines(store)):
         print(line)
     print(f"run     {store.folder}")
     for path in paths:
@@ -101,6 +101,12 @@ def sandbox_lines(store: RunStore) -> list[str]:
     ]
 
 
+def style_lines(store: RunStore) -> list[str]:
+    """Describe the style of evolution and how it was decided; empty for a run that stored none."""
+    fact = store.meta(STYLE_META, StyleFacts)
+    return [] if fact is None else [f"style   {fact['style']}: {fact['why']}"]
+
+
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
     """Describe how far cleaning left the run below its target; None if the target is met."""
     cleaned = [line for line in lines if line.stage is Stage.CLEAN and line.round > 0]
@@ -119,6 +125,7 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
     return {
         "run": str(store.folder),
         "funnel": [as_plain(line) for line in funnel(store)],
+        "style": store.meta(STYLE_META, StyleFacts),
         "paid": paid(store),
         "possibly_billed": possibly_billed(store),
         "answered": [

@@ -123,7 +123,9 @@ class _Evolution:
         if (code := candidate.distractor) is not None:
             rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
             fenced = f"```{code.language or ''}\n{code.code}\n```"
-            text = f"{text}\n\n{rng.choice(FRAMES)}\n{fenced}"
+            is_announced = candidate.added is None and text.endswith(":")
+            frame = "" if is_announced else f"\n\n{rng.choice(FRAMES)}"
+            text = f"{text}{frame}\n{fenced}"
         return self.parent.child(
             text,
             round=self.round,
@@ -187,8 +189,9 @@ async def evolve(
 
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
-    messages = build(evolution.heuristic, evolution.parent.instruction, evolution.hint())
-    tries = -(-WHOLE_TRIES // evolution.config.evolve.candidates)
+    asked, how = evolution.heuristic, evolution.config.evolve
+    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
+    tries = -(-WHOLE_TRIES // how.candidates)
     completion = await evolver.ask(messages, seed=seed, tries=tries)
     evolution.count(completion)
     evolution.answered[completion.model] = None

@@ -227,12 +227,15 @@ _GROWS = re.compile(
 _NOT_ALGORITHMIC = frozenset({"html", "css", "sql"})
 
 
-def resolve(config: EvolveConfig) -> tuple[Heuristic, ...]:
+def resolve(
+    config: EvolveConfig, built_in: Sequence[Heuristic] = BUILT_IN
+) -> tuple[Heuristic, ...]:
     """Merge the built-in heuristics with the config's by name, without those of weight 0.
 
-    Raises ConfigError if no heuristic has a weight, or a new one has no template.
+    `built_in` are those of a style (`styles`). Raises ConfigError if no heuristic has a weight, or
+    a new one has no template.
     """
-    known = {heuristic.name: heuristic for heuristic in BUILT_IN}
+    known = {heuristic.name: heuristic for heuristic in built_in}
     named = {name: _merged(name, known.get(name), own) for name, own in config.heuristics.items()}
     merged = named if config.only_these else known | named
     if not any(heuristic.weight for heuristic in merged.values()):

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
+from evolcoder.evolution.rewriting import restore_code, split_distractor
 from evolcoder.text import CodeBlock, code_blocks, words
 
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
@@ -84,7 +85,7 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> ParsedAnswer:
     """Extract the new task from an answer in the form that the heuristic requests."""
     text, distractor = _SPECIAL.sub("", answer).strip(), None
     if heuristic.holds is TaskContents.BAIT:
-        text, distractor = _split_distractor(text, parent)
+        text, distractor = _split_distractor(text, parent, heuristic.form)
     if "new task" in text.lower() and (label := _NEW_TASK.search(text)):
         text = text[label.end() :]
     text, tail = _without_tail(_unwrapped(text), parent)
@@ -93,9 +94,8 @@ def parse(answer: str, parent: str, heuristic: Heuristic) -> ParsedAnswer:
         return ParsedAnswer("", None, distractor, tail)
     if heuristic.form is ExampleForm.ADDITION and not _repeats(text, parent):
         return ParsedAnswer(append_addition(parent, text), text, distractor, tail)
-    return ParsedAnswer(
-        restore_attachment(text[:1].upper() + text[1:], parent), None, distractor, tail
-    )
+    text = restore_attachment(text[:1].upper() + text[1:], parent)
+    return ParsedAnswer(restore_code(text, parent, attachment(parent)), None, distractor, tail)
 
 
 def attachment(parent: str) -> str:
@@ -185,8 +185,14 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _split_distractor(text: str, parent: str) -> tuple[str, CodeBlock | None]:
-    """Split into prose and distractor: the first code block that the parent does not contain."""
+def _split_distractor(text: str, parent: str, form: ExampleForm) -> tuple[str, CodeBlock | None]:
+    """Split into prose and distractor: the first code block that the parent does not contain.
+
+    A whole task keeps all its other text and code.
+    """
+    if form is ExampleForm.TASK and not _DEMAND.search(text):
+        split = split_distractor(text, parent)
+        return split.prose, split.distractor
     blocks = [block for block in code_blocks(text) if block.code.strip() not in parent]
     distractor = blocks[0] if blocks else None
     if label := _DEMAND.search(text):

@@ -18,6 +18,12 @@ from evolcoder.evolution import patterns
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, tokenize
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
 from evolcoder.evolution.parse import attachment, find_reference, prose
+from evolcoder.evolution.rewriting import (
+    breaks_code,
+    copies_a_hint,
+    prescribes_means,
+    shortens,
+)
 from evolcoder.records import Reason
 from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
 
@@ -336,8 +342,10 @@ RULES: tuple[Rule, ...] = (
     _loops,
     _adds_foreign_script,
     copies_the_prompt,
+    copies_a_hint,
     _is_no_task,
     _contains_solution,
+    prescribes_means,
     _is_boilerplate,
     _asks_several_tasks,
     _starts_another_task,
@@ -345,6 +353,8 @@ RULES: tuple[Rule, ...] = (
     _revokes_parent,
     _lacks_input,
     _loses_data,
+    breaks_code,
+    shortens,
     _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,

@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from evolcoder.code.blocks import FoundProgram, find_program
+from evolcoder.code.blocks import FoundProgram, find_program, looks_like
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
 from evolcoder.text import clean, named_languages, one_line
@@ -117,6 +117,14 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
         r"^\s*<",
     ),
     "typescript": _any(r"return\s*\(?\s*<[A-Za-z>]", r"^\s*@\w+\("),
+    "python": _any(
+        # later than 3.11, and Cython
+        r"^[ \t]*type \w+(?:\[[^\n]*\])? =",
+        r"^[ \t]*(?:async )?(?:def|class) \w+\[",
+        r"^[ \t]*c(?:def|pdef|import)\b",
+        # a template with places to fill in
+        r"[=(,:\[][ \t]*<[A-Za-z][\w -]*>",
+    ),
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
 }
@@ -282,8 +290,12 @@ class ExecutionCheck:
         assert program.language is not None
         findings: dict[str, ExecutionFinding] = {}
         for language in (program.language, *program.alternatives):
-            findings[language] = await self._run_variants(program, language)
-            if findings[language].kind not in _RETRIED:
+            finding = await self._run_variants(program, language)
+            if finding.kind != PASSED and not (program.is_stated or _may_be(language, program)):
+                # Text without a tag: data, a log or another language is no wrong program.
+                finding = ExecutionFinding(NOT_RUN, "language_unknown", "", None)
+            findings[language] = finding
+            if finding.kind not in _RETRIED:
                 break
         language = min(findings, key=lambda name: _RETRIED.get(findings[name].kind, -1))
         return _verdict(response, program, language, findings[language])
@@ -318,6 +330,10 @@ def _languages_of(task: Task) -> list[str]:
     return list(dict.fromkeys([*first, *named_languages(task.instruction)]))
 
 
+def _may_be(language: str, program: FoundProgram) -> bool:
+    return any(looks_like(language, source) for source in program.sources)
+
+
 def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     every = (form for source in program.sources for form in wrap_variants(language, source))
     return islice(every, MAX_VARIANTS)
@@ -330,13 +346,13 @@ def _classify(
     if execution.status is Status.COMPILE_ERROR:
         return _classify_uncompiled(language, form, output)
     if execution.status is not Status.FINISHED:
-        wanted = missing_resource(language, output) or likely_waiting_for(form.source)
+        wanted = missing_resource(language, output) or likely_waiting_for(form.readable)
         return (WANTS, wanted) if wanted else (execution.status.value, "")
     if execution.exit_code == 0:
         return PASSED, ""
     if is_syntax_error(language, output):
         return _classify_uncompiled(language, form, output)
-    wanted = missing_resource(language, output) or requested_input(form.source)
+    wanted = missing_resource(language, output) or requested_input(form.readable)
     return (WANTS, wanted) if wanted else ("error", "")
 
 
@@ -352,7 +368,7 @@ def _classify_uncompiled(language: str, form: WrappedForm, output: str) -> tuple
     }
     if is_fragment and is_undefined_name(language, output):
         return NOT_RUN, "fragment"
-    if may_be_unsupported_dialect(language, form.source):
+    if may_be_unsupported_dialect(language, form.readable):
         return NOT_RUN, "dialect"
     return kind, ""
 
