@@ -109,8 +109,8 @@ def export(
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.card import CardFacts
     from evolcoder.exports.formats import FORMATS
+    from evolcoder.exports.write import CardFacts
 
     formats = [format] if isinstance(format, str) else list(format)
     for name in formats:
@@ -286,9 +286,8 @@ def dedup(
     978
     """
     from evolcoder.app.detectors import embedder_for
-    from evolcoder.deduplication.corpus import Document
     from evolcoder.deduplication.files import is_readable, similarity_of
-    from evolcoder.deduplication.find import find_duplicates
+    from evolcoder.deduplication.find import Document, find_duplicates
 
     overrides = {
         "clean.exact": exact,

@@ -30,8 +30,13 @@ from evolcoder.storage import atomic, pending
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
 from evolcoder.storage.stats import ASKED_META, SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
-from evolcoder.verification.dataset import RowVerifier, VerifyProgress, drop_unanswered
-from evolcoder.verification.pipeline import RowCheck, Verifier
+from evolcoder.verification.pipeline import (
+    RowCheck,
+    RowVerifier,
+    Verifier,
+    VerifyProgress,
+    drop_unanswered,
+)
 
 VERDICTS = "verdicts.jsonl"
 """Name of the file with all verdicts, in the folder of a verified data set."""

@@ -14,8 +14,14 @@ from evolcoder.errors import UserError
 from evolcoder.records import Check, CheckResult, Row, Usage
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
-from evolcoder.verification.compare import ChildAndParent, ComparisonRow, compare_with_parents
-from evolcoder.verification.metrics import n_tokens, python_program, row_metrics
+from evolcoder.verification.metrics import (
+    ChildAndParent,
+    ComparisonRow,
+    compare_with_parents,
+    n_tokens,
+    python_program,
+    row_metrics,
+)
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
