@@ -83,7 +83,9 @@ ASKS = re.compile(
 
 REFUSES = re.compile(
     r"\A\W*(?:i'?m sorry|i am sorry|sorry,|i apologi[sz]e|i can(?:'t|not)|i'm (?:unable|not able)"
-    r"|unfortunately, i|as an ai)",
+    r"|unfortunately, i|as an ai|抱歉|对不起|很遗憾|作为一个?(?:ai|人工智能)|申し訳|죄송|извините"
+    r"|к сожалению, я|lo siento|désolé|je suis désolé|es tut mir leid|tut mir leid|desculpe"
+    r"|عذر|آسف|क्षमा कर)",
     re.IGNORECASE,
 )
 """Opening of a refusal."""
@@ -162,6 +164,30 @@ you could ask
 ask for the specific
 """)
 """Talk about the rewriting instead of a task."""
+
+ABOUT_THE_PROMPT_ELSEWHERE = re.compile(
+    r"原(?:来的?)?任务|新任务|上述任务|这个任务(?:要求|需要|更)|编程任务|更难|更具挑战|增加(?:任务)?(?:的)?难度|请用中文书写"
+    r"|元の課題|新しい課題|課題をより|より難しく|プログラミング課題|日本語で書いて"
+    r"|원래 과제|새 과제|더 어렵게|프로그래밍 과제|한국어로 쓰"
+    r"|исходн\w+ задач|нов\w+ задач|задач\w+ (?:труднее|сложнее)|усложнит|пишите по-русски"
+    r"|tarea original|nueva tarea|tarea más difícil|tarea de programación"
+    r"|tâche d'origine|nouvelle tâche|tâche plus difficile|tâche de programmation"
+    r"|ursprüngliche\w* aufgabe|neue aufgabe|aufgabe schwieriger|programmieraufgabe",
+    re.IGNORECASE,
+)
+"""Talk about the rewriting in other languages."""
+
+EXPLAINS_ELSEWHERE = re.compile(
+    r"我们(?:可以|需要|将)|首先，我们|以下是[^。\n]{0,12}(?:代码|实现|示例|步骤)|解决方案|这段代码|该函数使用"
+    r"|具体步骤|このコードは|以下のコード|以下は[^。\n]{0,12}(?:コード|実装)|이 코드는"
+    r"|다음은[^.\n]{0,12}코드"
+    r"|мы (?:можем|будем)|вот (?:код|пример|решение)|этот код|эта функция|для решения этой"
+    r"|podemos|aquí (?:está|tienes)|este código|para resolver est"
+    r"|nous pouvons|voici (?:le|un) code|ce code|pour résoudre cette"
+    r"|wir können|hier ist der code|dieser code|um diese aufgabe zu",
+    re.IGNORECASE,
+)
+"""Phrases of a solution or explanation in other languages."""
 
 ASKS_TO_ASK = re.compile(
     r"\bask for (?:the \w+ of|an? (?:\w+ )?(?:function|script|program|query|class|method))\b",
