@@ -160,6 +160,11 @@ new demand
 do not mend
 same code must
 something harder
+not mend it
+not mend the
+should not mend
+to be mended
+does not do yet
 you could ask
 ask for the specific
 """)
@@ -288,6 +293,71 @@ MEANS = re.compile(
 
 A function or method without a name in code may be the one that the parent asks for.
 """
+
+PRESCRIBES = re.compile(
+    r"(?:then,? )?(?:use|using|add|create|write)(?! (?:an? |the )?built-in)(?: [\w+]+'s)?"
+    r" (?:\S+ ){0,5}?(?:loop|library|module|client|statements?|clause|lines? of code|counter"
+    r"|(?:try|catch|except|if)\S* block|(?:`[^`]+`|'[^']+'|\S+\(\)) (?:function|method)"
+    r"|(?<=the )`[^`]+`(?= to\b))(?=[\s,.;]|$)(?!,? (?:that|which|so that|must|should|may)\b)",
+    re.IGNORECASE,
+)
+"""An opening that names the parts of a program rather than what it must do."""
+
+UNUSUAL = re.compile(
+    r"\bunusual inputs?\b(?!,? (?:such as|like|e\.g\.|for example))", re.IGNORECASE
+)
+"""The prompt's own words, without saying which input."""
+
+FORBIDS = re.compile(
+    r"\b(?:without(?: the use of| using)?|not (?:to )?use|no) (?:any |an? |the )?(?:built-in )?"
+    r"[`'\"]?([\w.+]{3,30})",
+    re.IGNORECASE,
+)
+"""What a task rules out (group 1)."""
+
+OPPOSITES: tuple[tuple[str, str], ...] = (
+    ("ascending", "descending"),
+    ("recursion", "iteration"),
+    ("recursive", "iterative"),
+    ("recursively", "iteratively"),
+    ("uppercase", "lowercase"),
+    ("case-sensitive", "case-insensitive"),
+)
+"""Pairs of demands that cannot both be met."""
+
+ALTERNATIVES = frozenset(
+    """or either parameter option optional flag argument ties tie equal both compare versus second
+    another otherwise if""".split()
+)
+"""Words of an addition that offers the opposite as a choice, or for another part."""
+
+DONE_BY: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (re.compile(wanted, re.IGNORECASE), re.compile(code))
+    for wanted, code in (
+        (
+            r"\bcase\b|capital|upper-?case|lower-?case",
+            r"lower\(|upper\(|casefold\(|IGNORECASE|/i\b",
+        ),
+        (
+            r"\bempty\b",
+            r"if not \w|len\(\w+\) ?(?:==|<|>) ?[01]|\.length ?===? ?0|isEmpty|if \(!\w",
+        ),
+        (r"\bnegative\b", r"< ?0|abs\(|<= ?0"),
+        (r"\b(?:none|null)\b", r"\bNone\b|\bnull\b"),
+        (r"\b(?:exceptions?|errors?|\w+error)\b", r"\b(?:raise|throw|except|catch)\b"),
+        (
+            r"punctuation|special characters|non-alphanumeric",
+            r"isalnum|isalpha|punctuation|sub\(|replace\(",
+        ),
+        (r"\bduplicates?\b", r"\bset\(|distinct|DISTINCT|new Set"),
+        (r"\b(?:blanks?|spaces?|whitespace)\b", r"strip\(|trim\(|split\(\)|replace\(\W? "),
+        (r"\bzero\b", r"== ?0\b|!= ?0\b"),
+    )
+)
+"""What a demand names -> what code has that does it already."""
+
+REQUEST_WORDS = frozenset("add check see make sure ensure try line let need new".split())
+"""Words of an addition that say nothing by themselves."""
 
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A requirement that replaces an earlier one."""

@@ -50,6 +50,8 @@ def copies_the_prompt(candidate: CandidateTask) -> RuleViolation | None:
     if phrase := _new_match(candidate, patterns.ABOUT_THE_PROMPT_ELSEWHERE):
         return RuleViolation(Reason.PROMPT_COPIED, phrase)
     text = candidate.after.text
+    if (found := patterns.UNUSUAL.search(text)) and found[0] not in candidate.before.text:
+        return RuleViolation(Reason.PROMPT_COPIED, found[0])
     if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
         return RuleViolation(Reason.PROMPT_COPIED, gap[0])
     return _copied_run(candidate)
@@ -180,9 +182,9 @@ def _only_explains(candidate: CandidateTask) -> RuleViolation | None:
     text, first = candidate.added.text, candidate.added.words[:1]
     if first and patterns.EXPLAINING_OPENINGS.issuperset(first) and not _makes_demand(text):
         return RuleViolation(Reason.SOLVED, f"only explains: {text[:60]}")
-    if first != ("use",) or candidate.heuristic.holds is not TaskContents.NOTHING:
+    if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
-    found = patterns.MEANS.match(text)
+    found = patterns.MEANS.match(text) or patterns.PRESCRIBES.match(text)
     return RuleViolation(Reason.SOLVED, f"prescribes the means: {found[0]}") if found else None
 
 
@@ -252,6 +254,8 @@ def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
 def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     """Find an addition that revokes the task it is added to."""
     added = candidate.added
+    if added is not None and (opposed := _opposes(candidate, added)):
+        return RuleViolation(Reason.CONTRADICTS, opposed)
     if added is None or "instead" not in added.distinct:
         return None
     if patterns.INSTEAD.search(added.text):
@@ -262,6 +266,25 @@ def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     replaced = tokenize(found[1]).content_words - patterns.EMPTY_WORDS
     revoked = replaced and replaced <= candidate.before.content_words
     return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
+
+
+def _opposes(candidate: CandidateTask, added: TokenizedText) -> str:
+    """Return a demand that the parent rules out, or the opposite of one that it makes."""
+    before = candidate.before.distinct
+    if before.isdisjoint(added.distinct) or not candidate.is_english:
+        return ""
+    for found in patterns.FORBIDS.finditer(candidate.before.text):
+        name = re.escape(found[1].rstrip("."))
+        used = re.search(rf"\b(?:use|using|with)\b[^.;]{{0,40}}\b{name}", added.text, re.I)
+        if used and found[0].lower() not in added.text.lower():
+            return f"{found[0]}, but: {used[0]}"
+    if not added.distinct.isdisjoint(patterns.ALTERNATIVES):
+        return ""
+    text, old = added.text.lower(), candidate.before.text.lower()
+    for pair in (*patterns.OPPOSITES, *((b, a) for a, b in patterns.OPPOSITES)):
+        if pair[0] in old and pair[1] not in old and pair[1] in text and pair[0] not in text:
+            return f"{pair[1]}, not {pair[0]}"
+    return ""
 
 
 def _lacks_input(candidate: CandidateTask) -> RuleViolation | None:
@@ -313,6 +336,15 @@ def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
         return RuleViolation(Reason.NO_BAIT, "incomplete code block")
     if f" {' '.join(words(distractor.code))} " in candidate.before.padded_words:
         return RuleViolation(Reason.NO_BAIT, "the parent's own code")
+    return _does_it_already(candidate, distractor.code)
+
+
+def _does_it_already(candidate: CandidateTask, code: str) -> RuleViolation | None:
+    """Find a distractor whose code has what the demand names, as far as that can be seen."""
+    text = (candidate.added or candidate.after).text
+    named = [done for wanted, done in patterns.DONE_BY if wanted.search(text)]
+    if named and all(done.search(code) for done in named):
+        return RuleViolation(Reason.NO_BAIT, f"the code does it already: {text[:60]}")
     return None
 
 
@@ -340,10 +372,8 @@ def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
 
 
 def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
-    if candidate.after.words == candidate.before.words:
-        return RuleViolation(Reason.EQUAL_TO_PARENT, "the same words")
-    if _only_asks_to_be_right(candidate):
-        return RuleViolation(Reason.EQUAL_TO_PARENT, "only asks for correctness")
+    if said := _says_nothing_new(candidate):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, said)
     new = candidate.new_words
     least: float = (
         candidate.rules.min_new_words if candidate.heuristic.holds is TaskContents.NOTHING else 2
@@ -359,6 +389,28 @@ def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
     if overlap > candidate.rules.max_overlap:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"overlap {overlap:.2f}")
     return None
+
+
+MIN_NEW_SHARE, MIN_RESTATED_WORDS = 0.4, 5
+"""Share of an addition's content words that its parent lacks; with fewer it says the same again."""
+
+
+def _says_nothing_new(candidate: CandidateTask) -> str:
+    if candidate.after.words == candidate.before.words:
+        return "the same words"
+    if _only_asks_to_be_right(candidate):
+        return "only asks for correctness"
+    return _restates(candidate)
+
+
+def _restates(candidate: CandidateTask) -> str:
+    if candidate.added is None or candidate.heuristic.holds is TaskContents.BOUND:
+        return ""
+    said = candidate.added.content_words - patterns.EMPTY_WORDS
+    n_new = len(said - candidate.before.content_words - patterns.REQUEST_WORDS)
+    if len(said) < MIN_RESTATED_WORDS or n_new >= MIN_NEW_SHARE * len(said):
+        return ""
+    return f"{n_new} of {len(said)} words are new"
 
 
 def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
