@@ -150,6 +150,33 @@ def test_hostile_texts_take_linear_time(hard):
     assert time.process_time() - began < 2.0
 
 
+@pytest.mark.parametrize(
+    ("line", "width", "lines"),
+    [
+        ("one two three", 8, ["one two", "three"]),
+        (
+            "编写一个 Python 函数，返回最大值。",
+            10,
+            ["编写一个", "Python 函", "数，返回最", "大值。"],
+        ),
+        ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
+        ("हिन्दी में", 6, ["हिन्दी", "में"]),
+        ("", 5, []),
+    ],
+)
+def test_lines_are_broken_by_the_cells_that_they_take(line, width, lines):
+    """Wide characters take two cells, marks none."""
+    assert text.wrapped(line, width) == lines
+    assert all(text.cell_width(text.padded(part, width)) == width for part in lines)
+
+
+def test_words_are_counted_in_scripts_without_blanks():
+    """Two characters count as a word, and Latin names within them as one each."""
+    assert text.count_words("编写一个Python函数") == 4
+    assert text.count_words("हिन्दी में एक फ़ंक्शन") == 4
+    assert text.words("用 Python3 排序") == ["用", "python3", "排序"]
+
+
 def test_a_long_text_is_shortened_to_its_width():
     """White space is collapsed, and an ellipsis marks the cut."""
     assert text.one_line("a\n  b", 10) == "a b"

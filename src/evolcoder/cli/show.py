@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice, zip_longest
@@ -15,7 +14,7 @@ from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
 from evolcoder.storage.workdir import Paid, Workdir
-from evolcoder.text import visible
+from evolcoder.text import padded, visible, wrapped
 
 DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
 """Names of the tokens with a price of their own, in the order of the store."""
@@ -165,14 +164,10 @@ def _pair(row: Row) -> str:
     right = _wrapped(row.task.instruction, width)
     title = f"round {row.task.round}, {row.task.heuristic}"
     rule = f"{'-- before ':-<{width}}-+-{f' {title} ':-<{width}}"
-    body = (f"{a:<{width}} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
+    body = (f"{padded(a, width)} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
     return "\n".join([rule, *body])
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = [
-        part
-        for line in visible(text).splitlines()
-        for part in textwrap.wrap(line, width, replace_whitespace=False) or [""]
-    ]
+    lines = [part for line in visible(text).splitlines() for part in wrapped(line, width) or [""]]
     return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], "…"]

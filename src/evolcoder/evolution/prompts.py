@@ -11,6 +11,7 @@ from functools import lru_cache
 from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.engine.base import Message
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
+from evolcoder.evolution.translations import keep_sentence
 from evolcoder.records import Reason
 
 HINTS: dict[Reason, str] = {
@@ -69,7 +70,9 @@ def build(
     prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     is_whole = style == "rewrite" and heuristic.form is ExampleForm.TASK
     hints = WHOLE_TASK_HINTS if is_whole else HINTS
-    if hint is not None and hint in hints:
+    if hint is not None and heuristic.language != "en":
+        prompt = f"{prompt}\n\n{keep_sentence(heuristic.language)}"
+    elif hint is not None and hint in hints:
         prompt = f"{prompt}\n\n{hints[hint]}"
         if heuristic.holds is TaskContents.BAIT and not is_whole:
             prompt = f"{prompt} {CODE_FIRST}"
