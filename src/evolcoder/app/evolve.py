@@ -82,6 +82,8 @@ async def _evolve_run(
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
         languages = verify.resolve_languages(store, config, sandbox)
+        if note := provenance.changed_seeds_note(store, config):
+            print_note(note)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds)
             _import(store, config, seeds, unverified=config.verify.seeds and bool(languages))
@@ -192,5 +194,6 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) 
         store.discard()
         raise
     store.set_meta(SEEDS_META, asdict(seeds.report()))
+    provenance.record_seeds_file(store, config)
     store.db.flush()
     verify.note_read(seeds)

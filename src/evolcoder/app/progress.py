@@ -151,8 +151,8 @@ async def show_progress(
     slots = slots_of(engines)
 
     def work() -> Work:
-        left = counts.pool - counts.done
-        return Work(f"round {counts.round}", counts.done, left, counts.in_flight, slots)
+        done, left = counts.done - counts.stored, counts.pool - counts.done
+        return Work(f"round {counts.round}", done, left, counts.in_flight, slots)
 
     with shown(lambda: _run_text(counts, budget, tokens, waits()), work):
         yield

@@ -236,11 +236,14 @@ async def verify_rows(
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
         languages = resolve_languages(store, config, handle)
+        if note := provenance.changed_seeds_note(store, config):
+            print_note(note)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds, every=True)
             _import(store, drop_unanswered(seeds, seeds.why_unanswered))
             note_read(seeds)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
+            provenance.record_seeds_file(store, config)
         provenance.record_verification(store, config)
         if retry_rejected:
             pending.reopen_unverified(store)

@@ -22,7 +22,7 @@ from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
 from evolcoder.storage.workdir import BILLING_TABLES, FolderFacts, Workdir, parse_fact
-from evolcoder.text import without_address, without_logins
+from evolcoder.text import changed, without_address, without_logins
 
 DB_NAME = "eval.db"
 ANSWERED = "answered"
@@ -166,6 +166,11 @@ class EvalStore(Workdir):
         query = "SELECT DISTINCT bench FROM verdicts ORDER BY bench"
         return [name for (name,) in self.db.each(_NAME.validate, query)]
 
+    def sampled_benches(self) -> list[str]:
+        """Return the names of the benchmarks with samples."""
+        query = "SELECT DISTINCT bench FROM samples ORDER BY bench"
+        return [name for (name,) in self.db.each(_NAME.validate, query)]
+
     def problems(self, bench: str) -> frozenset[str]:
         """Return the ids of a benchmark's problems with samples."""
         query = "SELECT DISTINCT problem FROM samples WHERE bench=?"
@@ -212,9 +217,13 @@ class EvalStore(Workdir):
         stored = None if found is None else comparable_settings(found)
         wanted = comparable_settings(settings)
         if stored is not None and stored != wanted:
-            keys = sorted(k for k in {*stored, *wanted} if stored.get(k) != wanted.get(k))
+            differing = {
+                key: None if key.startswith("extra_") else (stored.get(key), wanted.get(key))
+                for key in sorted({*stored, *wanted})
+                if stored.get(key) != wanted.get(key)
+            }
             raise RunFolderError(
-                f"{self.folder}: this evaluation has other values of {', '.join(keys)}; "
+                f"{self.folder}: this evaluation has other values of {changed(differing)}; "
                 f"use the same values or another --out"
             )
         self.set_meta("settings", settings)

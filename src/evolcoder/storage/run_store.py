@@ -52,7 +52,7 @@ from evolcoder.storage.database import (
 )
 from evolcoder.storage.sqlite_files import translate_errors
 from evolcoder.storage.workdir import BILLING_TABLES, LOCK_NAME, FolderFacts, Workdir
-from evolcoder.text import without_logins
+from evolcoder.text import changed, without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -308,17 +308,39 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
-            keys = differing_keys(_comparable(known), _comparable(fingerprinted))
-            if keys:
+            before, now = _comparable(known), _comparable(fingerprinted)
+            differing = {key: _values(key, before, now) for key in differing_keys(before, now)}
+            if differing:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
-                    f"{', '.join(keys)}; restore them or use another --out"
+                    f"{changed(differing)}; restore them or use another --out"
                 )
         self.set_meta("config", fingerprinted)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         path = self.folder / CONFIG_NAME
         atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
         self.db.flush()
+
+
+def _values(
+    key: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[object, object] | None:
+    """Return both values of a dotted key, unless they may hold a secret."""
+    if "extra_headers" in key or "extra_body" in key:
+        return None
+    return _value(before, key), _value(now, key)
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain data
+    """Return the value under a dotted key, whose parts may contain dots; None if there is none."""
+    found: Any = config
+    names = key.split(".")
+    while names and isinstance(found, Mapping):
+        n = next((n for n in range(len(names), 0, -1) if ".".join(names[:n]) in found), None)
+        if n is None:
+            return None
+        found, names = found[".".join(names[:n])], names[n:]
+    return found
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
