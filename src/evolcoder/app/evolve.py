@@ -17,7 +17,7 @@ from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config, ModelConfig
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, EngineError, Fault, UserError
+from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, UserError
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Response, Stage
@@ -61,8 +61,9 @@ async def evolve_run(
     is_new = not (folder / DB_NAME).exists()
     try:
         return await _evolve_run(config, heuristics, folder, engines, retry_rejected=retry_rejected)
-    except EngineError as error:
-        if is_new and error.fault is Fault.SETUP:
+    except (EngineError, UserError) as error:
+        is_setup = not isinstance(error, EngineError) or error.fault is Fault.SETUP
+        if is_new and is_setup:
             _discard_unused(config, folder)
         raise
 
@@ -117,7 +118,12 @@ async def _evolve_run(
 
 def _discard_unused(config: Config, folder: Path) -> None:
     """Delete a run in which no model answered anything, unless the folder holds other files."""
-    store = RunStore.create(folder, config)
+    if not (folder / DB_NAME).exists():
+        return
+    try:
+        store = RunStore.create(folder, config)
+    except RunFolderError:  # of another process, or not usable, which was told
+        return
     n_made = """SELECT (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM possible_calls)
         + (SELECT COUNT(*) FROM tasks WHERE round > 0)
         + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)"""

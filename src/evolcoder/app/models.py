@@ -27,7 +27,7 @@ from evolcoder.engine.batch.budget import batch_name, batch_price, booked_in_bat
 from evolcoder.engine.batch.engine import BatchEngine
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import ANTHROPIC, KeyRing
+from evolcoder.engine.endpoint import ANTHROPIC, ANTHROPIC_KEY, OPENAI, OPENAI_KEY, Key, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
@@ -341,6 +341,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     key = ring.key_for(url, is_anthropic=is_anthropic)
     key = replace(key, secrets=(*key.secrets, *hidden))
     headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
+    _need_key(spec, url, key, headers)
     if config.traffic.batch:
         batched = await batches.open_engine(
             url, key, model, config, is_anthropic=is_anthropic, headers=headers
@@ -380,6 +381,31 @@ def _open_file(path: Path, config: Config) -> OpenedModels:
 def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
     n_ctx = max(config.evolver.n_ctx, config.responder.n_ctx, config.judge.n_ctx)
     return llamacpp.LlamaCppEngine.load(path, digest, n_ctx=n_ctx, traffic=config.traffic)
+
+
+def check_spec(spec: str) -> None:
+    """Raise ModelError for a spec that can be seen to be wrong without opening it."""
+    if spec in registry.KNOWN:
+        return
+    if spec.endswith(".gguf"):
+        path = Path(os.path.expanduser(spec))  # noqa: PTH111 - pathlib's may raise
+        if not path.is_file():
+            raise ModelError(f"{spec}: cannot be read: no such file")
+    elif spec.startswith("scripted:"):
+        scripted.from_file(Path(spec.removeprefix("scripted:")))
+    else:
+        _server(spec, KeyRing({}, specs=[spec]))
+
+
+def _need_key(spec: str, url: str, key: Key, headers: Mapping[str, str]) -> None:
+    """Raise ModelError if a provider that always wants a key would be asked without one."""
+    wanted = {OPENAI: OPENAI_KEY, f"{ANTHROPIC}/v1": ANTHROPIC_KEY}.get(url)
+    if wanted is None or key.value.strip() or any(map(header_names_secret, headers)):
+        return
+    raise ModelError(
+        f"{without_logins(spec)}: {wanted} is not set; export it, or name a server that needs no "
+        f"key as http://HOST:PORT/v1#NAME"
+    )
 
 
 def _server(spec: str, ring: KeyRing) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score
 from evolcoder.cli import output, self_check, show
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.usage import RaisingParser
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
@@ -109,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_options(options: Sequence[str]) -> EvaluationOptions:
     """Parse command-line options of this verb, for verbs that pass them on."""
-    parser = argparse.ArgumentParser()
+    parser = RaisingParser("ask.options")
     add_arguments(parser)
     return EvaluationOptions.of(vars(parser.parse_args(options)))
 
