@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.app import batches
-from evolcoder.app.progress import Download, print_line, print_note
+from evolcoder.app.progress import Download, print_line, print_note, slots_of
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
-from evolcoder.engine import llamacpp, redact, registry, scripted
+from evolcoder.engine import llamacpp, redact, registry, scripted, transformers_engine
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.batch.budget import batch_name, batch_price, booked_in_batches
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from evolcoder.storage.run_store import RunStore
 
 SPEC_FORMS = (
-    "a known name, FILE.gguf, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, or scripted:FILE"
+    "a known name, FILE.gguf, hf:FOLDER, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, "
+    "or scripted:FILE"
 )
 """Forms of a model spec, for help texts and errors."""
-_UNSUPPORTED = ("vllm:", "hf:")
+_UNSUPPORTED = ("vllm:",)
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -310,8 +311,7 @@ def max_in_flight(config: Config, opened: Models) -> int:
     if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
         target = config.budget.target
         return batches.MAX_IN_FLIGHT if target is None else min(batches.MAX_IN_FLIGHT, 2 * target)
-    local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
-    n_requests = config.traffic.slots if local else config.traffic.concurrency
+    n_requests = slots_of([opened.evolver.engine]) or config.traffic.concurrency
     return n_requests + n_requests // 4 + 1
 
 
@@ -331,6 +331,8 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
         return OpenedModels(_load(path, known.sha256, config), spec)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
+    if spec.startswith(transformers_engine.PREFIX):
+        return _open_folder(spec)
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
@@ -378,6 +380,16 @@ def _open_file(path: Path, config: Config) -> OpenedModels:
     return OpenedModels(_load(path, registry.digest_of(path), config), path.name)
 
 
+def _open_folder(spec: str) -> OpenedModels:
+    folder = _folder_of(spec)
+    return OpenedModels(transformers_engine.TransformersEngine.load(folder), folder.name)
+
+
+def _folder_of(spec: str) -> Path:
+    name = spec.removeprefix(transformers_engine.PREFIX)
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib's may raise
+
+
 def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
     n_ctx = max(config.evolver.n_ctx, config.responder.n_ctx, config.judge.n_ctx)
     return llamacpp.LlamaCppEngine.load(path, digest, n_ctx=n_ctx, traffic=config.traffic)
@@ -391,6 +403,9 @@ def check_spec(spec: str) -> None:
         path = Path(os.path.expanduser(spec))  # noqa: PTH111 - pathlib's may raise
         if not path.is_file():
             raise ModelError(f"{spec}: cannot be read: no such file")
+    elif spec.startswith(transformers_engine.PREFIX):
+        if not _folder_of(spec).is_dir():
+            raise ModelError(f"{spec}: no such folder")
     elif spec.startswith("scripted:"):
         scripted.from_file(Path(spec.removeprefix("scripted:")))
     else:
