@@ -213,14 +213,14 @@ def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
 
 
 def _check_options(args: EvaluationOptions) -> None:
-    """Raise ConfigError, BenchError or ModelError for what needs no benchmark to be found out."""
+    """Raise ConfigError or BenchError for what needs no benchmark to be found out."""
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")
     if args.sandbox not in LEVELS:
         known = ", ".join(LEVELS)
-        raise ConfigError(f"--sandbox {args.sandbox}: unknown level; known are {known}")
+        raise ConfigError(f"--sandbox {args.sandbox}: unknown; known levels are {known}")
     for flag, folder in [
         ("--data-dir", args.data_dir),
         *(("--packages", p) for p in args.packages),
@@ -231,8 +231,6 @@ def _check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--out {args.out}: is a file, not a folder; use another path")
     if args.samples is not None and not args.samples.exists():
         raise BenchError(f"--samples {args.samples}: file not found")
-    if args.model is not None:
-        models.check_spec(args.model)
     template_named(args.template)
 
 
@@ -410,6 +408,8 @@ async def run_plan(
 
     `engines` are open models by their spec in the config; they stay open.
     """
+    if args.model and not args.no_ask and args.model not in (engines or {}):
+        models.check_spec(args.model)  # before benchmarks are downloaded
     async with AsyncExitStack() as stack:
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
