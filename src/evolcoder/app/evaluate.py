@@ -29,7 +29,7 @@ from evolcoder.bench.base import (
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
-from evolcoder.bench.registry import bench_named
+from evolcoder.bench.registry import bench_named, check_name
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
@@ -201,21 +201,30 @@ class EvaluationPlan:
 
 def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
     """Read the benchmarks of `--bench`; raises ConfigError or BenchError."""
+    _check_benches(args)
+    data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
+    if "ds1000" in args.bench:
+        _check_packages(args)
+    return tuple(bench_named(name, data) for name in _names(args))
+
+
+def _check_benches(args: EvaluationOptions) -> None:
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit must be at least 1")
-    data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
-    if "ds1000" in args.bench:
-        _check_packages(args)
-    names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
-    return tuple(bench_named(name, data) for name in names)
+    for name in _names(args):
+        check_name(name)
 
 
-def _check_options(args: EvaluationOptions) -> None:
+def _names(args: EvaluationOptions) -> list[str]:
+    found = [name.strip() for name in (args.bench or "").split(",")]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def check_options(args: EvaluationOptions) -> None:
     """Raise ConfigError or BenchError for what needs no benchmark to be found out."""
-    if not args.bench:
-        raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
+    _check_benches(args)
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")
     if args.sandbox not in LEVELS:
@@ -232,11 +241,13 @@ def _check_options(args: EvaluationOptions) -> None:
     if args.samples is not None and not args.samples.exists():
         raise BenchError(f"--samples {args.samples}: file not found")
     template_named(args.template)
+    if args.n > 1 and args.temperature == 0 and args.model:
+        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
 
 def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     """Validate the options and read the benchmarks; raises ConfigError or BenchError."""
-    _check_options(args)
+    check_options(args)
     overrides = [
         f"{key}={json.dumps(getattr(args, flag))}"
         for flag, key in FLAGS.items()
@@ -244,8 +255,6 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     ]
     config = configs.load(None, [*overrides, *args.set])
     benches = open_benches(args)
-    if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
     sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
     settings = {**sample_settings(args), **_extras(config)}
     folder = args.out or _default_folder(benches, settings)
@@ -408,8 +417,6 @@ async def run_plan(
 
     `engines` are open models by their spec in the config; they stay open.
     """
-    if args.model and not args.no_ask and args.model not in (engines or {}):
-        models.check_spec(args.model)  # before benchmarks are downloaded
     async with AsyncExitStack() as stack:
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}

@@ -77,6 +77,7 @@ async def _evolve_run(
     retry_rejected: bool,
 ) -> BudgetReached | None:
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    batches.check_cache(config)
     async with AsyncExitStack() as stack:
         sandbox = await verify.start_sandbox(config.verify, stack)
         opened = await models.open_models(config, stack, engines)

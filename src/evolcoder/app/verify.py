@@ -231,6 +231,8 @@ async def verify_rows(
     checks a model server rejected or failed at.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
+    if needs_model(config.verify):
+        batches.check_cache(config)
     async with AsyncExitStack() as stack:
         handle = await start_sandbox(config.verify, stack, workers=workers)
         opened = await _open_models(config, stack, engines)

@@ -122,6 +122,9 @@ def main(args: argparse.Namespace) -> int:
     if args.compare:
         return print_comparison(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
+    evaluate.check_options(options)
+    if options.model and not options.no_ask:
+        models.check_spec(options.model)  # before benchmarks are downloaded
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:

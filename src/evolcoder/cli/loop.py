@@ -84,9 +84,10 @@ def main(args: argparse.Namespace) -> int:
     if args.regrade:
         return _regrade(target, config, as_json=args.json)
     tokens = _token_counter(config)
-    if not (args.pack or args.take or args.as_it_is):
-        _check(config, folder)
+    notes = [] if args.pack or args.take or args.as_it_is else _check(config, folder)
     with LoopStore.create(folder) as store:
+        for note in notes:
+            print_note(note)
         scorer = EvalSteps(
             folder, config.ask, config.serve, parse_options, servers=config.run.servers
         )
@@ -119,8 +120,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(config: LoopConfig, folder: Path) -> None:
-    """Raise an error for what would stop the loop after hours: servers, GPUs, packages, disk."""
+def _check(config: LoopConfig, folder: Path) -> list[str]:
+    """Raise an error for what would stop the loop after hours: servers, GPUs, packages, disk.
+
+    Return notes on what is not as asked for, or may not suffice.
+    """
     notes = [check_servers(config.serve)]
     words = list(config.train.command)
     if words[: len(OUR_TRAINING)] == list(OUR_TRAINING):
@@ -134,8 +138,7 @@ def _check(config: LoopConfig, folder: Path) -> None:
         notes.append(check_loop_training(config, folder, recipe=recipe, n_gpus=given.gpus))
     elif shutil.which(program := fill_command(words[:1])[0]) is None:
         raise ConfigError(f"train.command: there is no program {program}")
-    for note in filter(None, notes):
-        print_note(note)
+    return list(filter(None, notes))
 
 
 def _newest_line(log: Path) -> str:
