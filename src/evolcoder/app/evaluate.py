@@ -203,7 +203,7 @@ def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
     """Read the benchmarks of `--bench`; raises ConfigError or BenchError."""
     _check_benches(args)
     data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
-    if "ds1000" in args.bench:
+    if "ds1000" in (args.bench or ""):
         _check_packages(args)
     return tuple(bench_named(name, data) for name in _names(args))
 

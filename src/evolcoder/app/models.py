@@ -415,11 +415,8 @@ def check_spec(spec: str) -> None:
 def _need_key(spec: str, url: str, key: Key, headers: Mapping[str, str]) -> None:
     """Raise ModelError if a provider that always wants a key would be asked without one."""
     wanted = {OPENAI: OPENAI_KEY, f"{ANTHROPIC}/v1": ANTHROPIC_KEY}.get(url)
-    if (
-        wanted is None
-        or key.value.strip()
-        or any(is_secret_header(*one) for one in headers.items())
-    ):
+    is_given = key.value.strip() or any(is_secret_header(*one) for one in headers.items())
+    if wanted is None or is_given:
         return
     raise ModelError(
         f"{without_logins(spec)}: {wanted} is not set; export it, or name a server that needs no "
