@@ -20,6 +20,7 @@ help: ## list the targets
 $(CORE): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[local]'
+	@$(BIN)/python -m pip uninstall --quiet --yes setuptools # some venvs bring it; nothing here needs it
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt

@@ -42,7 +42,13 @@ ALLOWED = {
     "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app",
 }
 """Package -> the packages and modules of the root that it may import."""
-CHOSEN = ("engine.openai", "engine.llamacpp", "engine.scripted", "sandbox.pool")
+CHOSEN = (
+    "engine.openai",
+    "engine.llamacpp",
+    "engine.transformers_engine",
+    "engine.scripted",
+    "sandbox.pool",
+)
 HEAVY = {
     "accelerate",
     "peft",

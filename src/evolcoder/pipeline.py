@@ -35,6 +35,8 @@ MAX_ROUNDS = 100
 """Most rounds of a run with a target."""
 CANDIDATES_PER_TARGET = 4
 """Default of `budget.max_candidates` per row of the target."""
+_KEPT = "SELECT COUNT(*) FROM kept WHERE round = ?"
+_DROPPED = "SELECT COUNT(*) FROM drops WHERE round = ? AND stage <> 'clean'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class RoundCounts:
     """Lineages due in it."""
     done: int = 0
     """Lineages with an outcome in it."""
+    stored: int = 0
+    """Of these, those that an earlier session finished."""
     kept: int = 0
     """Responses kept in it."""
     in_flight: int = 0
@@ -127,7 +131,11 @@ class Pipeline:
         self._store.open_round(round, size)
         todo = size if round else size + pool.n_unverified_seeds(self._store)
         self.tally.round, self.tally.pool = round, todo
-        self.tally.done = self.tally.kept = 0
+        self.tally.done = self.tally.kept = self.tally.stored = 0
+        if round:
+            self.tally.kept = self._store.db.number(_KEPT, (round,))
+            self.tally.stored = self.tally.kept + self._store.db.number(_DROPPED, (round,))
+            self.tally.done = self.tally.stored
         self._timer = StageTimer()
         waiting = pool.pending_lineages(self._store, round, max_failures=max_failures)
         lineages = self._until_limit(round, waiting)

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -450,6 +450,21 @@ def one_line(text: str, width: int) -> str:
     """Collapse white space and shorten to `width` characters."""
     folded = _SPACE.sub(" ", text).strip()
     return folded if len(folded) <= width else folded[: width - 1] + "…"
+
+
+def changed(settings: Mapping[str, tuple[object, object] | None]) -> str:
+    """Name settings, then the value that each had and the one given now, unless it is None.
+
+    >>> changed({"epochs": (2.0, None), "rows": None})
+    'epochs, rows (epochs: there 2.0, now null)'
+    """
+    values = []
+    for name, pair in settings.items():
+        if pair is not None:
+            there, now = (one_line(without_logins(json_text(value)), 60) for value in pair)
+            values.append(f"{name}: there {there}, now {now}")
+    names = ", ".join(settings)
+    return f"{names} ({'; '.join(values)})" if values else names
 
 
 def code_blocks(text: str) -> list[CodeBlock]:

@@ -3,13 +3,14 @@
 import json
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 
 import pytest
 
-from evolcoder.app.servers import ModelServers
+from evolcoder.app.servers import ModelServers, check_servers
 from evolcoder.engine.http_errors import unlisted_names
 from evolcoder.engine.transport import HttpAnswer
-from evolcoder.errors import StepFailed
+from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment.config import ServeConfig
 
 NAMED = """
@@ -216,3 +217,30 @@ def test_the_server_command_names_gpus_and_a_front_end_for_each(tmp_path):
         pass
     assert "serve w --served-model-name one" in str(failed.value)
     assert "--data-parallel-size 8 --api-server-count 8" in str(failed.value)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_without_vllm_models_are_asked_in_this_process(tmp_path):
+    """A folder by transformers, a GGUF file by llama.cpp; nothing is started, and that is said."""
+    pytest.importorskip("transformers")
+    assert "vLLM is not installed" in check_servers(ServeConfig())
+    servers = ModelServers(tmp_path, ServeConfig())
+    with servers.student("models/a", "a") as a, servers.student("b.gguf", "b") as b:
+        assert (a.spec, b.spec) == ("hf:models/a", "b.gguf")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"gpus": 2}, "serve.gpus: needs vLLM"),
+        ({"swap_weights": True}, "serve.swap_weights: needs vLLM"),
+        ({"command": ("no-such-program", "{model}")}, "there is no program no-such-program"),
+        ({"command": ("{python}", "-m", "vllm.entrypoints.cli.main")}, "vLLM is not installed"),
+    ],
+)
+def test_servers_that_cannot_be_started_are_refused_before_the_loop_begins(settings, said):
+    """Not after the first round and the first training."""
+    with pytest.raises(ConfigError, match=said):
+        check_servers(ServeConfig(**settings))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import toy_model
 from batch_server import BatchServer, in_loop
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Engine, Message, Request, Sampling
@@ -26,6 +27,7 @@ from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.registry import KNOWN
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.engine.transformers_engine import TransformersEngine
 from evolcoder.errors import EngineError
 from loopback import Loopback, status
 
@@ -120,6 +122,14 @@ async def llamacpp(place):
     yield Subject(place.llama(), "word " * 2000, obeys=False, lasts=True)
 
 
+@contextlib.asynccontextmanager
+async def transformers(place: "Place") -> AsyncIterator[Subject]:
+    """A folder of weights that has learnt nothing: its words are noise, its laws are those of all."""
+    folder = toy_model.make_base(place.folder / "base")
+    engine = TransformersEngine.load(folder)
+    yield Subject(engine, "word " * 2000, obeys=False, lasts=False)
+
+
 FACTORIES: dict[str, Callable[["Place"], contextlib.AbstractAsyncContextManager[Subject]]] = {
     "scripted": scripted,
     "cached": cached,
@@ -127,8 +137,11 @@ FACTORIES: dict[str, Callable[["Place"], contextlib.AbstractAsyncContextManager[
     "openai batches": batched(is_anthropic=False),
     "anthropic batches": batched(is_anthropic=True),
     "llamacpp": llamacpp,
+    "transformers": transformers,
 }
 """Name -> how to make the engine: one entry for each implementation."""
+SLOW = {"llamacpp": pytest.mark.e2e, "transformers": pytest.mark.train}
+"""Engines of real models -> the group of their tests."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +176,7 @@ def llama(real_cache):
 
 
 @pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.e2e) if name == "llamacpp" else name
-        for name in FACTORIES
-    ]
+    params=[pytest.param(name, marks=SLOW[name]) if name in SLOW else name for name in FACTORIES]
 )
 def opened(request, tmp_path, llama):
     """Open a subject and close it after the test, unless it is shared between tests."""

@@ -16,6 +16,8 @@ from evolcoder.engine.batch.ledger import BatchLedger
 from evolcoder.engine.batch.openai import OpenAIBatches
 from evolcoder.engine.batch.service import BatchHttp, BatchService
 from evolcoder.engine.endpoint import Endpoint, Key
+from evolcoder.errors import ConfigError
+from evolcoder.storage.atomic import make_folder
 
 MAX_IN_FLIGHT = 20_000
 """Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
@@ -72,6 +74,15 @@ def _ledger_path(config: Config) -> Path:
 def cache_path(config: Config) -> Path:
     """Return the path of the completion cache."""
     return Path(config.cache or registry.cache_file("completions.db"))
+
+
+def check_cache(config: Config) -> None:
+    """Raise ConfigError if the completion cache cannot be opened, before anything is read."""
+    path = cache_path(config)
+    if path.is_dir():
+        raise ConfigError(f"cache: {path} is a folder, not a database; name a file")
+    if config.cache is not None:
+        make_folder(path.parent, error=ConfigError)
 
 
 def progress(engines: Iterable[Engine]) -> Callable[[], str]:

@@ -29,7 +29,7 @@ from evolcoder.bench.base import (
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
-from evolcoder.bench.registry import bench_named
+from evolcoder.bench.registry import bench_named, check_name
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
@@ -46,7 +46,7 @@ from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox import toolchains
 from evolcoder.sandbox.base import Sandbox
-from evolcoder.sandbox.pool import PoolSandbox
+from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.requirements import CheckedSandbox
 from evolcoder.storage.atomic import write_whole
 from evolcoder.text import one_line, without_logins
@@ -201,31 +201,61 @@ class EvaluationPlan:
 
 def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
     """Read the benchmarks of `--bench`; raises ConfigError or BenchError."""
+    _check_benches(args)
+    data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
+    if "ds1000" in (args.bench or ""):
+        _check_packages(args)
+    return tuple(bench_named(name, data) for name in _names(args))
+
+
+def _check_benches(args: EvaluationOptions) -> None:
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit must be at least 1")
-    data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
-    if "ds1000" in args.bench:
-        _check_packages(args)
-    names = dict.fromkeys(name.strip() for name in args.bench.split(",") if name.strip())
-    return tuple(bench_named(name, data) for name in names)
+    for name in _names(args):
+        check_name(name)
+
+
+def _names(args: EvaluationOptions) -> list[str]:
+    found = [name.strip() for name in (args.bench or "").split(",")]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def check_options(args: EvaluationOptions) -> None:
+    """Raise ConfigError or BenchError for what needs no benchmark to be found out."""
+    _check_benches(args)
+    if bool(args.model) == bool(args.samples):
+        raise ConfigError("give either --model SPEC or --samples FILE")
+    if args.sandbox not in LEVELS:
+        known = ", ".join(LEVELS)
+        raise ConfigError(f"--sandbox {args.sandbox}: unknown; known levels are {known}")
+    for flag, folder in [
+        ("--data-dir", args.data_dir),
+        *(("--packages", p) for p in args.packages),
+    ]:
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"{flag} {folder}: no such folder")
+    if args.out is not None and os.path.lexists(args.out) and not args.out.is_dir():
+        raise ConfigError(f"--out {args.out}: is a file, not a folder; use another path")
+    if args.samples is not None and not args.samples.exists():
+        raise BenchError(f"--samples {args.samples}: file not found")
+    template_named(args.template)
+    if args.n > 1 and args.temperature == 0 and args.model:
+        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
 
 def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     """Validate the options and read the benchmarks; raises ConfigError or BenchError."""
-    benches = open_benches(args)
-    if bool(args.model) == bool(args.samples):
-        raise ConfigError("give either --model SPEC or --samples FILE")
-    if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
-    sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
+    check_options(args)
     overrides = [
         f"{key}={json.dumps(getattr(args, flag))}"
         for flag, key in FLAGS.items()
         if getattr(args, flag)
     ]
     config = configs.load(None, [*overrides, *args.set])
+    benches = open_benches(args)
+    sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
     settings = {**sample_settings(args), **_extras(config)}
     folder = args.out or _default_folder(benches, settings)
     if args.no_ask:
@@ -293,8 +323,6 @@ def sample_settings(args: EvaluationOptions) -> dict[str, object]:
 
 
 def _read_samples(path: Path, bench: Bench) -> SampleFile:
-    if not path.exists():
-        raise BenchError(f"--samples {path}: file not found")
     return read_samples(path, bench.problems())
 
 

@@ -16,7 +16,7 @@ from evolcoder.app.clean import clean_run
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config
-from evolcoder.errors import BudgetReached, EngineError, Fault, UserError
+from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, UserError
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Response, Stage
@@ -59,8 +59,9 @@ async def evolve_run(
     is_new = not (folder / DB_NAME).exists()
     try:
         return await _evolve_run(config, folder, engines, retry_rejected=retry_rejected)
-    except EngineError as error:
-        if is_new and error.fault is Fault.SETUP:
+    except (EngineError, UserError) as error:
+        is_setup = not isinstance(error, EngineError) or error.fault is Fault.SETUP
+        if is_new and is_setup:
             _discard_unused(config, folder)
         raise
 
@@ -73,6 +74,7 @@ async def _evolve_run(
     retry_rejected: bool,
 ) -> BudgetReached | None:
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
+    batches.check_cache(config)
     async with AsyncExitStack() as stack:
         sandbox = await verify.start_sandbox(config.verify, stack)
         opened = await models.open_models(config, stack, engines)
@@ -80,6 +82,8 @@ async def _evolve_run(
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
         languages = verify.resolve_languages(store, config, sandbox)
+        if note := provenance.changed_seeds_note(store, config):
+            print_note(note)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds)
             _import(store, config, seeds, unverified=config.verify.seeds and bool(languages))
@@ -117,7 +121,12 @@ async def _evolve_run(
 
 def _discard_unused(config: Config, folder: Path) -> None:
     """Delete a run in which no model answered anything, unless the folder holds other files."""
-    store = RunStore.create(folder, config)
+    if not (folder / DB_NAME).exists():
+        return
+    try:
+        store = RunStore.create(folder, config)
+    except RunFolderError:  # of another process, or not usable, which was told
+        return
     n_made = """SELECT (SELECT COUNT(*) FROM calls) + (SELECT COUNT(*) FROM possible_calls)
         + (SELECT COUNT(*) FROM tasks WHERE round > 0)
         + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)"""
@@ -190,5 +199,6 @@ def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) 
         store.discard()
         raise
     store.set_meta(SEEDS_META, asdict(seeds.report()))
+    provenance.record_seeds_file(store, config)
     store.db.flush()
     verify.note_read(seeds)

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.app import batches
-from evolcoder.app.progress import Download, print_line, print_note
+from evolcoder.app.progress import Download, print_line, print_note, slots_of
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
-from evolcoder.engine import llamacpp, redact, registry, scripted
+from evolcoder.engine import llamacpp, redact, registry, scripted, transformers_engine
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.batch.budget import batch_name, batch_price, booked_in_batches
 from evolcoder.engine.batch.engine import BatchEngine
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
-from evolcoder.engine.endpoint import ANTHROPIC, KeyRing
+from evolcoder.engine.endpoint import ANTHROPIC, ANTHROPIC_KEY, OPENAI, OPENAI_KEY, Key, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from evolcoder.storage.run_store import RunStore
 
 SPEC_FORMS = (
-    "a known name, FILE.gguf, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, or scripted:FILE"
+    "a known name, FILE.gguf, hf:FOLDER, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, "
+    "or scripted:FILE"
 )
 """Forms of a model spec, for help texts and errors."""
-_UNSUPPORTED = ("vllm:", "hf:")
+_UNSUPPORTED = ("vllm:",)
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -325,8 +326,7 @@ def max_in_flight(config: Config, opened: Models) -> int:
     if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
         target = config.budget.target
         return batches.MAX_IN_FLIGHT if target is None else min(batches.MAX_IN_FLIGHT, 2 * target)
-    local = isinstance(opened.evolver.engine, llamacpp.LlamaCppEngine)
-    n_requests = config.traffic.slots if local else config.traffic.concurrency
+    n_requests = slots_of([opened.evolver.engine]) or config.traffic.concurrency
     return n_requests + n_requests // 4 + 1
 
 
@@ -346,6 +346,8 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
         return OpenedModels(_load(path, known.sha256, config), spec, file=path)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
+    if spec.startswith(transformers_engine.PREFIX):
+        return _open_folder(spec)
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
     ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
@@ -356,6 +358,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     key = ring.key_for(url, is_anthropic=is_anthropic)
     key = replace(key, secrets=(*key.secrets, *hidden))
     headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
+    _need_key(spec, url, key, headers)
     if config.traffic.batch:
         batched = await batches.open_engine(
             url, key, model, config, is_anthropic=is_anthropic, headers=headers
@@ -392,9 +395,48 @@ def _open_file(path: Path, config: Config) -> OpenedModels:
     return OpenedModels(_load(path, registry.digest_of(path), config), path.name, file=path)
 
 
+def _open_folder(spec: str) -> OpenedModels:
+    folder = _folder_of(spec)
+    return OpenedModels(transformers_engine.TransformersEngine.load(folder), folder.name)
+
+
+def _folder_of(spec: str) -> Path:
+    name = spec.removeprefix(transformers_engine.PREFIX)
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib's may raise
+
+
 def _load(path: Path, digest: str, config: Config) -> llamacpp.LlamaCppEngine:
     n_ctx = max(config.evolver.n_ctx, config.responder.n_ctx, config.judge.n_ctx)
     return llamacpp.LlamaCppEngine.load(path, digest, n_ctx=n_ctx, traffic=config.traffic)
+
+
+def check_spec(spec: str) -> None:
+    """Raise ModelError for a spec that can be seen to be wrong without opening it."""
+    if spec in registry.KNOWN:
+        return
+    if spec.endswith(".gguf"):
+        path = Path(os.path.expanduser(spec))  # noqa: PTH111 - pathlib's may raise
+        if not path.is_file():
+            raise ModelError(f"{spec}: cannot be read: no such file")
+    elif spec.startswith(transformers_engine.PREFIX):
+        if not _folder_of(spec).is_dir():
+            raise ModelError(f"{spec}: no such folder")
+    elif spec.startswith("scripted:"):
+        scripted.from_file(Path(spec.removeprefix("scripted:")))
+    else:
+        _server(spec, KeyRing({}, specs=[spec]))
+
+
+def _need_key(spec: str, url: str, key: Key, headers: Mapping[str, str]) -> None:
+    """Raise ModelError if a provider that always wants a key would be asked without one."""
+    wanted = {OPENAI: OPENAI_KEY, f"{ANTHROPIC}/v1": ANTHROPIC_KEY}.get(url)
+    is_given = key.value.strip() or any(is_secret_header(*one) for one in headers.items())
+    if wanted is None or is_given:
+        return
+    raise ModelError(
+        f"{without_logins(spec)}: {wanted} is not set; export it, or name a server that needs no "
+        f"key as http://HOST:PORT/v1#NAME"
+    )
 
 
 def _server(spec: str, ring: KeyRing) -> tuple[str, str]:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, TextIO
 from evolcoder.engine import redact
 from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
-from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
 from evolcoder.text import visible
@@ -151,8 +150,8 @@ async def show_progress(
     slots = slots_of(engines)
 
     def work() -> Work:
-        left = counts.pool - counts.done
-        return Work(f"round {counts.round}", counts.done, left, counts.in_flight, slots)
+        done, left = counts.done - counts.stored, counts.pool - counts.done
+        return Work(f"round {counts.round}", done, left, counts.in_flight, slots)
 
     with shown(lambda: _run_text(counts, budget, tokens, waits()), work):
         yield
@@ -160,7 +159,7 @@ async def show_progress(
 
 def slots_of(engines: Iterable[Engine]) -> int | None:
     """Return how many answers models in this process make at a time; None without such a model."""
-    found = [engine.slots for engine in engines if isinstance(engine, LlamaCppEngine)]
+    found = [engine.slots for engine in engines if hasattr(engine, "slots")]
     return min(found, default=None)
 
 

@@ -5,6 +5,7 @@ Keys, user names and host names are not recorded.
 >>> record(store, config, heuristics, roles)   # doctest: +SKIP
 """
 
+import os
 import platform
 import shlex
 import subprocess
@@ -19,7 +20,7 @@ from evolcoder.app import models
 from evolcoder.config.load import Config
 from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
-from evolcoder.engine.registry import KNOWN
+from evolcoder.engine.registry import KNOWN, digest_of
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import RoleModels
 from evolcoder.storage.run_store import RunStore
@@ -52,6 +53,50 @@ class RunFacts(FolderFacts):
 
 PACKAGES = ("aiohttp", "orjson", "pydantic", "xllamacpp", "pyarrow")
 """Packages whose versions are recorded, if installed."""
+
+
+SEEDS_FILE_META = "seeds_file"
+"""Meta key of the file of seeds as it was read: size, time and SHA-256."""
+
+
+class SeedsFileFacts(FolderFacts):
+    """The fact under SEEDS_FILE_META."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def record_seeds_file(store: RunStore, config: Config) -> None:
+    """Record the file of seeds, if they came from a local file, to notice that it changes."""
+    if (path := _seeds_file(config)) is not None:
+        size, mtime_ns = _size_and_time(path)
+        facts = {"size": size, "mtime_ns": mtime_ns, "sha256": digest_of(path)}
+        store.set_meta(SEEDS_FILE_META, facts)
+
+
+def changed_seeds_note(store: RunStore, config: Config) -> str:
+    """Say that the file of seeds has changed since the run read it; empty if it has not."""
+    known, path = store.meta(SEEDS_FILE_META, SeedsFileFacts), _seeds_file(config)
+    if known is None or path is None:
+        return ""
+    found = _size_and_time(path)
+    if found == (known["size"], known["mtime_ns"]) or digest_of(path) == known["sha256"]:
+        return ""
+    return (
+        f"{path} has changed since this run read it ({known['size']:,} bytes then, {found[0]:,} "
+        f"now); the run goes on with the rows that it read; for the new ones use another --out"
+    )
+
+
+def _seeds_file(config: Config) -> Path | None:
+    path = Path(os.path.expanduser(config.seeds.path))  # noqa: PTH111 - pathlib's may raise
+    return path if path.is_file() else None
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def record(

@@ -1,28 +1,74 @@
 """Starts and stops the model servers of a loop: a run's models together, students one by one.
 
 Guarantees: a server stops when its context ends, or at `close` for the students' server if weights
-are swapped; none outlives this process. If swapping weights fails, a new server is started, so no
-request is answered with the previous student's weights.
+are swapped; none outlives this process. Where vLLM is missing, the default command starts nothing:
+the steps answer with the weights themselves, by transformers or llama.cpp. If swapping weights
+fails, a new server is started, so no request is answered with the previous student's weights.
 
 >>> with ServeSteps(folder, config.serve).student("models/a", "a") as served:   # doctest: +SKIP
 ...     ask(served.spec)
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from evolcoder.app.steps import fill_command
 from evolcoder.engine.http_errors import ANY_MODEL
-from evolcoder.errors import StepFailed
+from evolcoder.engine.registry import KNOWN
+from evolcoder.engine.transformers_engine import PACKAGES, PREFIX
+from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment.config import ServeConfig, fill
 from evolcoder.experiment.interfaces import Served
+from evolcoder.experiment.timings import find_gpus
 from evolcoder.serving import vllm
 from evolcoder.serving.process import server
 from evolcoder.storage import atomic
 
 STUDENTS = "students"
 """Name of the students' server in the log folder."""
+VLLM = "vllm"
+NO_VLLM = (
+    "vLLM is not installed, so models are asked in this process, one answer at a time; "
+    "for more than a try, install vLLM or set serve.command to another server"
+)
+
+
+def is_local(config: ServeConfig) -> bool:
+    """Whether models are asked without a server: the default command, where vLLM is missing."""
+    return config.command == ServeConfig().command and find_spec(VLLM) is None
+
+
+def check_servers(config: ServeConfig) -> str:
+    """Raise ConfigError if models cannot be served; return a note on how they are, '' if as told.
+
+    GPUs are counted for the default command only: another one may be for another machine.
+    """
+    if not config.command:
+        return ""
+    if is_local(config):
+        for key, is_set in (("gpus", config.gpus > 1), ("swap_weights", config.swap_weights)):
+            if is_set:
+                raise ConfigError(f"serve.{key}: needs vLLM, which is not installed; leave it out")
+        missing = [name for name in PACKAGES if find_spec(name) is None]
+        if missing:
+            raise ConfigError(
+                f"serve.command: neither vLLM nor {', '.join(missing)} is installed; install vLLM, "
+                f"or evolcoder[train], or set serve.command"
+            )
+        return NO_VLLM
+    program = fill_command(config.command[:1])[0]
+    if shutil.which(program) is None:
+        raise ConfigError(f"serve.command: there is no program {program}")
+    if any(word.startswith(f"{VLLM}.") for word in config.command) and find_spec(VLLM) is None:
+        raise ConfigError("serve.command: vLLM is not installed; install it or set another command")
+    found = find_gpus()
+    n_gpus = len(found) if found else 0
+    if config.command == ServeConfig().command and config.gpus > max(n_gpus, 1):
+        raise ConfigError(f"serve.gpus={config.gpus}: this machine has {n_gpus} GPUs")
+    return ""
 
 
 class ModelServers:
@@ -45,7 +91,7 @@ class ModelServers:
     @contextmanager
     def student(self, weights: str, name: str) -> Iterator[Served]:
         """Serve one student while the context lasts; may reuse the previous student's server."""
-        if not (self._config.swap_weights and self._config.command):
+        if is_local(self._config) or not (self._config.swap_weights and self._config.command):
             with self.serving([(weights, name)]) as served:
                 yield served[0]
             return
@@ -88,6 +134,8 @@ class ModelServers:
         self, stack: ExitStack, n: int, weights: str, name: str, *, swapped: bool = False
     ) -> Served:
         config = self._config
+        if is_local(config):
+            return Served(_local_spec(weights))
         front_ends = 1 if swapped else max(config.front_ends, config.gpus)
         values = {
             "model": weights, "name": name, "port": config.port + n,
@@ -110,3 +158,8 @@ class ModelServers:
 
     def _log(self, name: str) -> Path:
         return atomic.check_inside(self._folder / "log" / f"serve-{name}.txt", inside=self._folder)
+
+
+def _local_spec(weights: str) -> str:
+    """Return the spec of weights that this process answers with."""
+    return weights if weights in KNOWN or weights.endswith(".gguf") else f"{PREFIX}{weights}"

@@ -13,12 +13,17 @@ from evolcoder.app.progress import Download, Work, print_line, print_note, shown
 from evolcoder.config.schema import ColumnName
 from evolcoder.engine import registry
 from evolcoder.errors import TrainError
+from evolcoder.experiment.arms import Arm
+from evolcoder.experiment.config import LoopConfig, merge
 from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
 from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
 from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
+
+MANY_STEPS = 1_000_000
+"""Steps of a training whose rows are not known yet."""
 
 
 def train_model(  # noqa: PLR0913 - all of it decides
@@ -89,6 +94,41 @@ def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iter
         yield from read_placed_rows([path], columns, counts)
         if is_first_process():
             print_note(counts[-1].text())
+
+
+def check_loop_training(config: LoopConfig, folder: Path, *, recipe: Recipe, n_gpus: int) -> str:
+    """Raise TrainError if a loop cannot train here; return a note about its disk space, or ''.
+
+    All models are counted, since none is deleted before the last one is made. How many checkpoints
+    a training writes is known only when its rows are there, so they are a note here; the training
+    itself refuses a disk that is too small for them.
+    """
+    need_packages()
+    preflight.check_gpus(n_gpus)
+    student = config.student.path
+    if (n_weights := preflight.count_weights(_base_path(student))) is None:
+        return ""
+    need = preflight.disk_need(recipe, n_weights=n_weights, n_trained=n_weights, n_steps=MANY_STEPS)
+    n_models = _n_models(config)
+    models = preflight.DiskNeed(n_models * need.model, need.checkpoint, 0)
+    preflight.check_disk(folder, models, recipe, what=f"{n_models} models")
+    most = models.total + need.n_checkpoints * need.checkpoint
+    if recipe.method != "full" or most <= preflight.free_bytes(folder):
+        return ""
+    return (
+        f"{folder}: the {n_models} models need about {preflight.gigabytes(models.total)}, and a "
+        f"training of more than {recipe.save_every} steps up to "
+        f"{preflight.gigabytes(most - models.total)} more for checkpoints, of "
+        f"{preflight.gigabytes(preflight.free_bytes(folder))} that are free"
+    )
+
+
+def _n_models(config: LoopConfig) -> int:
+    """Return how many models a loop trains if it makes all rounds."""
+    often = [merge(k) for k in range(config.run.budget.rounds + 1)]
+    often += [arm for arm in map(Arm.read, config.arms) if arm.is_trained and arm not in often]
+    once = {arm for arm in map(Arm.read, config.arms_once) if arm.is_trained} - set(often)
+    return len(often) * len(config.train.seeds) + len(once)
 
 
 class _TrainingProgress:

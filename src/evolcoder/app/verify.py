@@ -237,17 +237,22 @@ async def verify_rows(
     at.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
+    if needs_model(config.verify):
+        batches.check_cache(config)
     async with AsyncExitStack() as stack:
         handle = await start_sandbox(config.verify, stack, workers=workers)
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
         languages = resolve_languages(store, config, handle)
+        if note := provenance.changed_seeds_note(store, config):
+            print_note(note)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds, every=True)
             _import(store, drop_unanswered(seeds, seeds.why_unanswered))
             note_read(seeds)
             store.set_meta(SEEDS_META, asdict(seeds.report()))
+            provenance.record_seeds_file(store, config)
         provenance.record_verification(store, config)
         verifier_models = _verifier_models(config, store, opened, stack)
         _reopen(store, config, verifier_models, always=retry_rejected)

@@ -19,6 +19,7 @@ from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score
 from evolcoder.cli import output, self_check, show
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.usage import RaisingParser
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
@@ -109,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_options(options: Sequence[str]) -> EvaluationOptions:
     """Parse command-line options of this verb, for verbs that pass them on."""
-    parser = argparse.ArgumentParser()
+    parser = RaisingParser("ask.options")
     add_arguments(parser)
     return EvaluationOptions.of(vars(parser.parse_args(options)))
 
@@ -121,6 +122,9 @@ def main(args: argparse.Namespace) -> int:
     if args.compare:
         return print_comparison(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
+    evaluate.check_options(options)
+    if options.model and not options.no_ask:
+        models.check_spec(options.model)  # before benchmarks are downloaded
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:

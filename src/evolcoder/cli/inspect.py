@@ -1,19 +1,28 @@
-"""`evolcoder inspect`: shows the funnel of a run, its drops, or the lineage of one record.
+"""`evolcoder inspect`: shows a run or an evaluation, its records page by page, or one record.
 
-`evolcoder inspect RUN --harder` compares children with their parents, by heuristic and round.
+A folder alone shows counts and a page of ids; with an id (or a prefix), the lineage of a record or
+the samples of a problem. `--drops` lists what was dropped (of an evaluation: what did not pass).
+`--harder` compares children with their parents, by heuristic and round.
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import asdict
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evolcoder.cli import output, show
-from evolcoder.errors import UserError
-from evolcoder.records import Check, CheckResult, Row, Usage
+from evolcoder.errors import ConfigError, UserError
+from evolcoder.evaluation.store import DB_NAME as EVAL_DB
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.records import Check, CheckResult, Drop, Row, Usage
+from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
+from evolcoder.text import one_line, visible
 from evolcoder.verification.metrics import (
     ChildAndParent,
     ComparisonRow,
@@ -25,11 +34,152 @@ from evolcoder.verification.metrics import (
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
+PAGE = 20
+"""Records on a page, if `--limit` does not say."""
+ID_CHARS = 12
+"""Characters of an id that are shown; `inspect RUN ID` takes any prefix."""
+SEEN_LINES = 3
+"""Lines of a dropped text that are shown."""
+OF_TASKS = frozenset({"task_tokens", "constraints"})
+"""Measures that do not depend on who answered."""
+_RECORD = Columns(
+    id=TEXT, round=COUNT, ordinal=COUNT, heuristic=MAYBE_TEXT, instruction=TEXT, fate=TEXT
+)
+_RECORDS = """
+    SELECT t.id, t.round, t.ordinal, t.heuristic, t.instruction, COALESCE(
+        (SELECT d.stage || ': ' || d.reason FROM drops d WHERE d.subject = t.id
+         AND d.round = t.round AND d.ordinal = t.ordinal AND d.stage <> 'evolve' LIMIT 1),
+        CASE WHEN k.round IS NULL THEN 'waiting' ELSE 'kept' END)
+    FROM tasks t LEFT JOIN kept k ON k.round = t.round AND k.ordinal = t.ordinal
+    ORDER BY t.round, t.ordinal LIMIT ? OFFSET ?
+"""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which of many records to show."""
+
+    number: int
+    """The page, counted from 1."""
+    size: int | None
+    """Records on a page; None: all."""
+
+    @property
+    def start(self) -> int:
+        """Records on the pages before."""
+        return (self.number - 1) * (self.size or 0)
+
+    def of(self, records: Iterable[T]) -> list[T]:
+        """Return the records of this page."""
+        return list(islice(records, self.start, self.size and self.start + self.size))
+
+    def footer(self, n: int, what: str) -> str:
+        """Say which of `n` records were shown, and how to see more."""
+        last = min(n, self.start + (self.size or n))
+        if n and self.start >= n:
+            return f"there are {n:,} {what}, and no page {self.number} of {self.size}"
+        more = f"; --page {self.number + 1} shows more" if last < n else ""
+        return f"{what} {self.start + 1:,} to {last:,} of {n:,}{more}" if n else f"no {what}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of this verb."""
+    add = parser.add_argument
+    add("run", type=Path, help="folder of a run or an evaluation")
+    add("id", nargs="?", help="id of a task or response, or a prefix of it; of a problem")
+    add("--drops", action="store_true",
+        help="list the drops; of an evaluation, the samples that did not pass")  # fmt: skip
+    add(
+        "--harder",
+        action="store_true",
+        help="compare children with parents, by heuristic and round",
+    )
+    add("--page", type=int, metavar="N", help="page of the list (default: 1)")
+    add("--limit", type=int, metavar="M",
+        help=f"records on a page (default: {PAGE}; of JSON lists, all)")  # fmt: skip
+    add("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print one view of a run or an evaluation."""
+    page = _page(args)
+    if os.path.lexists(args.run / EVAL_DB):
+        _show_evaluation(args, page)
+        return 0
+    with RunStore.read(args.run) as store:
+        if args.id:
+            _show_lineage(store, args.id, as_json=args.json)
+        elif args.harder:
+            show_harder(store, as_json=args.json)
+        elif args.drops:
+            _show_drops(store, page, as_json=args.json)
+        else:
+            _show_run(store, page, as_json=args.json)
+    return 0
+
+
+def _page(args: argparse.Namespace) -> Page:
+    for flag in ("page", "limit"):
+        given = getattr(args, flag)
+        if given is not None and given < 1:
+            raise ConfigError(f"--{flag} {given}: must be at least 1")
+    is_whole = args.json and args.drops and args.page is None
+    return Page(args.page or 1, args.limit or (None if is_whole else PAGE))
+
+
+def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
+    """Print the counts of a run and a page of its tasks."""
+    n = store.db.number("SELECT COUNT(*) FROM tasks")
+    records = store.db.each(_RECORD.validate, _RECORDS, (page.size, page.start))
+    if as_json:
+        names = ("id", "round", "seed", "heuristic", "instruction", "fate")
+        found = [dict(zip(names, record, strict=True)) for record in records]
+        output.print_json({**show.summary(store), "n_records": n, "records": found}, indent=2)
+        return
+    print(show.funnel_table(funnel(store)))
+    for line in show.billing_lines(store):
+        print(line)
+    print(f"\n{'id':<{ID_CHARS}}{'round':>6}{'seed':>6}  {'heuristic':<12}{'outcome':<21}task")
+    for id, round, ordinal, heuristic, instruction, fate in records:
+        head = f"{id[:ID_CHARS]:<{ID_CHARS}}{round:>6}{ordinal:>6}  "
+        _print_row(f"{head}{(heuristic or '-')[:11]:<12}{fate[:20]:<21}", instruction)
+    print(f"{page.footer(n, 'tasks')}; evolcoder inspect {store.folder} ID shows one")
+
+
+def _print_row(head: str, text: str) -> None:
+    """Print a row that ends with the beginning of a text, within the width of the terminal."""
+    width = max(20, show.terminal_width() - len(head) - 1)
+    print(f"{head}{one_line(visible(text), width)}".rstrip())
+
+
+def _show_drops(store: RunStore, page: Page, *, as_json: bool) -> None:
+    drops = page.of(store.drops())
+    if as_json:
+        for drop in drops:
+            output.print_json(asdict(drop))
+        return
+    for drop in drops:
+        print("\n".join(_drop_lines(drop)))
+    n = store.db.number("SELECT COUNT(*) FROM drops")
+    print(page.footer(n, "drops"))
+
+
+def _drop_lines(drop: Drop) -> Iterator[str]:
+    """Describe a drop: id and seed of its task, the reason, and the beginning of its text."""
+    where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
+    yield f"{drop.subject[:ID_CHARS]}  seed {drop.ordinal}  {where}"
+    yield f"  detail  {drop.detail}"
+    lines = [line for line in visible(drop.seen).splitlines() if line.strip()] or ["(no text)"]
+    for at, line in enumerate(lines[:SEEN_LINES]):
+        more = " …" if at == SEEN_LINES - 1 and len(lines) > SEEN_LINES else ""
+        yield f"  {'' if at else 'text':<7} {line}{more}"
 
 
 def show_harder(store: RunStore, *, as_json: bool) -> None:
     """Print a table of children and parents by metric: computed now, or stored by verification."""
-    lines = compare_with_parents(_pairs(store))
+    pairs = list(_pairs(store))
+    lines = compare_with_parents(pairs)
     if as_json:
         output.print_json([asdict(line) for line in lines], indent=1)
         return
@@ -39,20 +189,35 @@ def show_harder(store: RunStore, *, as_json: bool) -> None:
     print(HEAD)
     for line in lines:
         print(_comparison_text(line))
+    n_task_only = sum(pair.parent.keys() <= OF_TASKS for pair in pairs)
+    if n_task_only:
+        print(
+            f"{n_task_only} of {len(pairs)} pairs are compared by their tasks alone: the answer to "
+            "the parent is the seed file's or was dropped; with respond.reanswer_seeds=true the "
+            "same model answers both"
+        )
 
 
 def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
-    """Pair every evolved row with the row of its parent task."""
+    """Pair every evolved row with the row of its parent task.
+
+    Answers are compared only if a model of this run answered the parent too: those that came with
+    the seeds were written by others, so a difference would be that of the writers.
+    """
     measured: dict[str, dict[str, float]] = {}
     for row in store.rows():
         task = row.task
-        measured[task.id] = measures_of(row)
+        found = measures_of(row)
+        is_answered_here = row.response.made is not None
+        measured[task.id] = {
+            name: value for name, value in found.items() if is_answered_here or name in OF_TASKS
+        }
         if task.heuristic is not None:
             parent = measured.get(task.parent or "")
             if parent is None:
                 # The parent has no row; only the length of its task is known.
                 parent = {"task_tokens": float(n_tokens(row.parent_instruction or ""))}
-            yield ChildAndParent(task.heuristic, task.round, parent, measured[task.id])
+            yield ChildAndParent(task.heuristic, task.round, parent, found)
 
 
 def measures_of(row: Row) -> dict[str, float]:
@@ -77,50 +242,13 @@ def _comparison_text(line: ComparisonRow) -> str:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of this verb."""
-    parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("id", nargs="?", help="id of a task or response, or a prefix of it")
-    parser.add_argument("--drops", action="store_true", help="list all drops")
-    parser.add_argument(
-        "--harder",
-        action="store_true",
-        help="compare children with parents, by heuristic and round",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print one view of a run."""
-    with RunStore.read(args.run) as store:
-        if args.id:
-            _show_lineage(store, args.id, as_json=args.json)
-        elif args.harder:
-            show_harder(store, as_json=args.json)
-        elif args.drops:
-            _show_drops(store, as_json=args.json)
-        elif args.json:
-            output.print_json(show.summary(store), indent=2)
-        else:
-            print(show.funnel_table(funnel(store)))
-            for line in (*show.style_lines(store), *show.billing_lines(store)):
-                print(line)
-    return 0
-
-
-def _show_drops(store: RunStore, *, as_json: bool) -> None:
-    for drop in store.drops():
-        if as_json:
-            output.print_json(asdict(drop))
-        else:
-            where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
-            print(f"{where}\n  detail  {drop.detail}\n  text    {drop.seen!r}")
-
-
 def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
     steps = lineage(store, id)
     if not steps:
-        raise UserError(f"{store.folder}: no record has an id that starts with {id!r}")
+        raise UserError(
+            f"{store.folder}: no record has an id that starts with {id!r}; "
+            f"evolcoder inspect {store.folder} lists the ids"
+        )
     if as_json:
         output.print_json([asdict(step) for step in steps], indent=2)
         return
@@ -156,3 +284,95 @@ def _drop_text(drop: dict[str, Any]) -> str:
     return (
         f"-- dropped in round {drop['round']}, {drop['stage']}: {drop['reason']}: {drop['detail']}"
     )
+
+
+def _show_evaluation(args: argparse.Namespace, page: Page) -> None:
+    """Print one view of an evaluation."""
+    if args.harder:
+        raise ConfigError(f"--harder {args.run}: is an evaluation; it compares the tasks of a run")
+    with EvalStore.read(args.run) as store:
+        verdicts = [(bench, one) for bench in store.benches() for one in store.verdicts(bench)]
+        if args.id:
+            _show_problem(store, args.id, verdicts, as_json=args.json)
+            return
+        listed = [one for one in verdicts if not (args.drops and one[1].passed)]
+        if args.json:
+            plain = [{"bench": bench, **asdict(one)} for bench, one in page.of(listed)]
+            facts = {"folder": str(store.folder), "settings": _settings(store)}
+            output.print_json({**facts, "n_verdicts": len(listed), "verdicts": plain}, indent=1)
+            return
+        _print_evaluation(store, verdicts)
+        print(f"\n{'problem':<22}{'sample':>6}  outcome")
+        for _, one in page.of(listed):
+            print(f"{one.problem:<22}{one.number:>6}  {_outcome(one)}")
+        what = "samples that did not pass" if args.drops else "samples"
+        print(
+            f"{page.footer(len(listed), what)}; evolcoder inspect {store.folder} PROBLEM shows one"
+        )
+
+
+def _settings(store: EvalStore) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = store.meta("settings") or {}
+    return found
+
+
+def _print_evaluation(store: EvalStore, verdicts: Sequence[tuple[str, StoredVerdict]]) -> None:
+    """Print what was evaluated, and counts by benchmark."""
+    settings = _settings(store)
+    source = f"model {settings['model']}" if "model" in settings else "samples of a file"
+    print(f"{source}\n\n{'benchmark':<18}{'samples':>8}{'passed':>8}  outcomes")
+    for bench in dict.fromkeys(bench for bench, _ in verdicts):
+        mine = [one for name, one in verdicts if name == bench]
+        kinds = Counter(str(one.facts["kind"]) for one in mine).most_common()
+        listed = ", ".join(f"{kind} {n}" for kind, n in kinds)
+        print(f"{bench:<18}{len(mine):>8}{sum(one.passed for one in mine):>8}  {listed}")
+    for line in show.billing_lines(store):
+        print(line)
+
+
+def _outcome(one: StoredVerdict) -> str:
+    return "passed" if one.passed else str(one.facts["kind"])
+
+
+def _show_problem(
+    store: EvalStore,
+    id: str,
+    verdicts: Sequence[tuple[str, StoredVerdict]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print the samples of a problem with their verdicts."""
+    names = {
+        (bench, problem) for bench in store.sampled_benches() for problem in store.problems(bench)
+    }
+    chosen = _matching(id, names)
+    if not chosen:
+        raise UserError(
+            f"{store.folder}: no problem is called {id!r}; "
+            f"evolcoder inspect {store.folder} lists them"
+        )
+    judged = {(bench, one.problem, one.number): one for bench, one in verdicts}
+    plain = []
+    for bench, problem in chosen:
+        for number, sample in sorted(store.samples(bench, problem).items()):
+            one = judged.get((bench, problem, number))
+            facts = {"bench": bench, "problem": problem, "number": number, "text": sample.text}
+            plain.append({**facts, "verdict": asdict(one) if one else None})
+            if not as_json:
+                said = "no verdict" if one is None else _outcome(one)
+                print(f"== {bench} {problem}, sample {number}: {said}\n{sample.text}")
+                details = {} if one is None else {k: v for k, v in one.facts.items() if v}
+                told = [f"{k} {v}" for k, v in details.items() if k not in {"layers", "missing"}]
+                print(f"-- {', '.join(told)}\n")
+    if as_json:
+        output.print_json(plain, indent=1)
+
+
+def _matching(id: str, names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the problems with this id, or else those whose id starts with it."""
+    known = sorted(names)
+    rules: tuple[Callable[[str], bool], ...] = (id.__eq__, lambda name: name.startswith(id))
+    for fits in rules:
+        if found := [one for one in known if fits(one[1])]:
+            return found
+    return []

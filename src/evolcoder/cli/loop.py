@@ -8,17 +8,21 @@ import argparse
 import json
 import os
 import re
-import sys
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evolcoder.app import models, provenance, regrade
-from evolcoder.app.servers import ModelServers
-from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps
+from evolcoder.app.progress import print_line, print_note, shown
+from evolcoder.app.servers import ModelServers, check_servers
+from evolcoder.app.steps import EvalSteps, RunSteps, TrainSteps, fill_command
+from evolcoder.app.train import check_loop_training
 from evolcoder.bench.prompts import template_named
-from evolcoder.cli import output
+from evolcoder.cli import output, train
 from evolcoder.cli.eval import parse_options
 from evolcoder.config import load as configs
 from evolcoder.engine import redact
@@ -32,8 +36,11 @@ from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.input_files import read_bytes
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
+from evolcoder.serving.process import log_tail
 from evolcoder.text import without_logins
 
+OUR_TRAINING = ("{python}", "-m", "evolcoder.cli.main", "train")
+"""How a command that trains with `evolcoder train` begins."""
 LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
 """Config keys that --sandbox sets: for answers of the run and for samples of the students."""
 LOCAL_PATHS: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
@@ -77,7 +84,10 @@ def main(args: argparse.Namespace) -> int:
     if args.regrade:
         return _regrade(target, config, as_json=args.json)
     tokens = _token_counter(config)
+    notes = [] if args.pack or args.take or args.as_it_is else _check(config, folder)
     with LoopStore.create(folder) as store:
+        for note in notes:
+            print_note(note)
         scorer = EvalSteps(
             folder, config.ask, config.serve, parse_options, servers=config.run.servers
         )
@@ -93,7 +103,8 @@ def main(args: argparse.Namespace) -> int:
         if args.take:
             _import_samples(loop, config, scorer, args.take)
             remote_bundle.store_trainings(store, args.take)
-        outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
+        with shown(partial(_newest_line, folder / "log")):
+            outcome = loop.run(grade=not args.no_grade, make=not args.as_it_is)
         if args.no_grade:
             print(
                 f"{len(outcome.trainings)} models have samples; "
@@ -109,6 +120,37 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(config: LoopConfig, folder: Path) -> list[str]:
+    """Raise an error for what would stop the loop after hours: servers, GPUs, packages, disk.
+
+    Return notes on what is not as asked for, or may not suffice.
+    """
+    notes = [check_servers(config.serve)]
+    words = list(config.train.command)
+    if words[: len(OUR_TRAINING)] == list(OUR_TRAINING):
+        options = fill_command(
+            [*words[len(OUR_TRAINING) :], *config.train.options],
+            data="rows.jsonl", base=config.student.path, out=folder / "model",
+            seed=config.train.seeds[0], epochs=config.train.epochs, batch=config.train.batch,
+        )  # fmt: skip
+        given = train.parse_options(options)
+        recipe = train.recipe_from(given)
+        notes.append(check_loop_training(config, folder, recipe=recipe, n_gpus=given.gpus))
+    elif shutil.which(program := fill_command(words[:1])[0]) is None:
+        raise ConfigError(f"train.command: there is no program {program}")
+    return list(filter(None, notes))
+
+
+def _newest_line(log: Path) -> str:
+    """Return the step whose log was written last, and the log's last line."""
+    with suppress(OSError):
+        newest = max(log.glob("*.txt"), key=lambda path: path.stat().st_mtime, default=None)
+        if newest is not None:
+            kind, _, name = newest.stem.partition("-")
+            return f"{kind} {name[:12]}: {log_tail(newest).removeprefix('evolcoder: ')}"
+    return "starting"
+
+
 def _pass_logins_to_steps(config: LoopConfig) -> None:
     """Pass logins of model URLs to the steps in the environment, not in files or arguments."""
     specs = [*models.model_specs(config.run), fill(config.serve.spec, port=config.serve.port)]
@@ -120,8 +162,7 @@ def _pass_logins_to_steps(config: LoopConfig) -> None:
 
 
 def _print_progress(line: str) -> None:
-    sys.stderr.write(f"{line}\n")  # one write, because threads also print
-    sys.stderr.flush()
+    print_line(line)
 
 
 def _token_counter(config: LoopConfig) -> Callable[[Row], int]:

@@ -94,7 +94,9 @@ def _dispatch(arguments: list[str], signals: Signals) -> int:
     import argparse  # noqa: PLC0415 - as above
     import importlib  # noqa: PLC0415
 
-    parser = argparse.ArgumentParser(
+    from evolcoder.cli.usage import Parser  # noqa: PLC0415
+
+    parser = Parser(
         prog="evolcoder",
         description="Evolve coding instructions into a harder, answered, exportable training set.",
         epilog=EPILOG,
@@ -103,13 +105,16 @@ def _dispatch(arguments: list[str], signals: Signals) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    module = None
+    module, chosen = None, parser
     for verb, summary in VERBS.items():
         inner = verbs.add_parser(verb, help=summary, description=summary, allow_abbrev=False)
         if arguments[:1] == [verb]:
             module = importlib.import_module(f"evolcoder.cli.{verb}")
             module.add_arguments(inner)
-    parsed = parser.parse_args(arguments)
+            chosen = inner
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
     if parsed.version:
         return _version()
     if module is None:

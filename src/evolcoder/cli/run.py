@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, get_args
 from evolcoder.app import export, models
 from evolcoder.app.evolve import default_folder, evolve_run
 from evolcoder.app.style import asks_for_style, expected_style
-from evolcoder.cli import output, show
+from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.schema import EvolveConfig, SandboxLevel
 from evolcoder.engine.prices import price_dates
+from evolcoder.errors import ConfigError
 from evolcoder.evolution.styles import Style, heuristics_of
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import RunStore
@@ -37,7 +38,7 @@ FLAGS = {
     "limit": "seeds.limit",
     "target": "budget.target",
     "max_usd": "budget.max_usd",
-    "max_tokens": "budget.max_tokens",
+    "max_tokens_paid": "budget.max_tokens",
     "max_hours": "budget.max_hours",
     "seed": "seed",
     "batch": "traffic.batch",
@@ -47,6 +48,8 @@ FLAGS = {
 """Flag -> the config key that it sets."""
 LEVELS = get_args(SandboxLevel)
 STYLES = get_args(EvolveConfig.model_fields["style"].annotation)
+SEED_SUFFIXES = frozenset({".jsonl", ".parquet", ".csv", ".tsv", ".txt", ".gz"})
+"""Suffixes of seed files that no config has; JSON may be a config."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send each round through the provider's batch endpoint, at half price")  # fmt: skip
     add("--dry-run", action="store_true", help="estimate calls, tokens, price and hours, then exit")
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
-    add("--max-tokens", type=int, metavar="N", help="budget in paid tokens")
+    usage.add_paid_tokens(add)
     add("--max-hours", type=float, metavar="H", help="time limit of this invocation in hours")
     add("--seed", type=int, metavar="N", help="random seed")
     add("--sandbox", choices=LEVELS, help="minimum sandbox isolation; fail if unavailable")
@@ -82,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
+    _check_config_file(args)
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     folder = args.out or default_folder(config)
     if args.dry_run:
@@ -108,8 +112,19 @@ def main(args: argparse.Namespace) -> int:
     return 1 if nothing else 0
 
 
+def _check_config_file(args: argparse.Namespace) -> None:
+    """Raise ConfigError if seeds stand where the config file is wanted."""
+    path: Path | None = args.config
+    if path is None or path.suffix.lower() in {".yaml", ".yml"}:
+        return
+    names = {suffix.lower() for suffix in path.suffixes}
+    is_hub_id = str(path).count("/") == 1 and not path.suffix and not path.exists()
+    if names & SEED_SUFFIXES or is_hub_id:
+        raise ConfigError(f"{path}: is no config file (YAML); for seeds, write --seeds {path}")
+
+
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
-    given = vars(args)
+    given = {**vars(args), "max_tokens_paid": usage.paid_tokens(args)}
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"

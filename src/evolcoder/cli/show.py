@@ -159,13 +159,18 @@ def funnel_table(lines: Iterable[FunnelLine]) -> str:
 
 def _pair(row: Row) -> str:
     """Format a parent and its child in two columns."""
-    width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
+    width = (terminal_width() - 3) // 2
     left = _wrapped(row.parent_instruction or "", width)
     right = _wrapped(row.task.instruction, width)
     title = f"round {row.task.round}, {row.task.heuristic}"
     rule = f"{'-- before ':-<{width}}-+-{f' {title} ':-<{width}}"
     body = (f"{padded(a, width)} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
     return "\n".join([rule, *body])
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _wrapped(text: str, width: int) -> list[str]:

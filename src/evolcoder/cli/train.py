@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from evolcoder.app.train import check_training, train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
+from evolcoder.cli.usage import RaisingParser
 from evolcoder.config import load as configs
 from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
@@ -66,9 +68,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the result as JSON")
 
 
+def parse_options(options: Sequence[str]) -> argparse.Namespace:
+    """Parse the options of a loop's training; raises ConfigError."""
+    parser = RaisingParser("train.options")
+    add_arguments(parser)
+    return parser.parse_args(options)
+
+
+def recipe_from(args: argparse.Namespace) -> Recipe:
+    """Return the recipe that the arguments describe; raises TrainError."""
+    return recipe_of(args.preset, _overrides(args))
+
+
 def main(args: argparse.Namespace) -> int:
     """Train in this process, or start one process per GPU."""
-    recipe, notes = recipe_of(args.preset, _overrides(args)), _notes(args.notes)
+    recipe, notes = recipe_from(args), _notes(args.notes)
     columns = columns_from(args.columns or ())
     for path in args.data:  # report missing files before the base model is downloaded
         next(read_placed_rows([path], columns), None)

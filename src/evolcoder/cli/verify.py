@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evolcoder.app import export, models, verify
 from evolcoder.app.evolve import default_folder
-from evolcoder.cli import output, show
+from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.errors import ConfigError
@@ -31,7 +31,7 @@ FLAGS = {
     "cache": "cache",
     "batch": "traffic.batch",
     "max_usd": "budget.max_usd",
-    "max_tokens": "budget.max_tokens",
+    "max_tokens_paid": "budget.max_tokens",
 }
 """Flag -> the config key that it sets."""
 
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
-    add("--max-tokens", type=int, metavar="N", help="budget in paid tokens")
+    usage.add_paid_tokens(add)
     add("--seed", type=int, metavar="N", help="random seed")
     add("--cache", metavar="FILE", help="completion cache, shared between runs")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
@@ -92,7 +92,7 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
         yield f"verify.checks={json.dumps(_known_checks(args.checks.split(',')))}"
     if args.columns:
         yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
-    given = vars(args)
+    given = {**vars(args), "max_tokens_paid": usage.paid_tokens(args)}
     for flag, key in FLAGS.items():
         if given[flag] is not None:
             yield f"{key}={json.dumps(given[flag])}"

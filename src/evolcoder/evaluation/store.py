@@ -28,7 +28,7 @@ from evolcoder.storage.workdir import (
     Workdir,
     parse_fact,
 )
-from evolcoder.text import without_address, without_logins
+from evolcoder.text import changed, without_address, without_logins
 
 DB_NAME = "eval.db"
 ANSWERED = "answered"
@@ -172,6 +172,11 @@ class EvalStore(Workdir):
         query = "SELECT DISTINCT bench FROM verdicts ORDER BY bench"
         return [name for (name,) in self.db.each(_NAME.validate, query)]
 
+    def sampled_benches(self) -> list[str]:
+        """Return the names of the benchmarks with samples."""
+        query = "SELECT DISTINCT bench FROM samples ORDER BY bench"
+        return [name for (name,) in self.db.each(_NAME.validate, query)]
+
     def problems(self, bench: str) -> frozenset[str]:
         """Return the ids of a benchmark's problems with samples."""
         query = "SELECT DISTINCT problem FROM samples WHERE bench=?"
@@ -218,13 +223,17 @@ class EvalStore(Workdir):
         stored = None if found is None else comparable_settings(found)
         wanted = comparable_settings(settings)
         if stored is not None and stored != wanted:
-            keys = sorted(k for k in {*stored, *wanted} if stored.get(k) != wanted.get(k))
+            differing = {
+                key: None if key.startswith("extra_") else (stored.get(key), wanted.get(key))
+                for key in sorted({*stored, *wanted})
+                if stored.get(key) != wanted.get(key)
+            }
             if self.db.number("SELECT COUNT(*) FROM samples"):
                 raise RunFolderError(
-                    f"{self.folder}: this evaluation has other values of {', '.join(keys)}; "
+                    f"{self.folder}: this evaluation has other values of {changed(differing)}; "
                     f"use the same values or another --out"
                 )
-            self.replaced = tuple(keys)
+            self.replaced = tuple(differing)
             forget = "DELETE FROM meta WHERE key=?"
             self.db.write_all([("DELETE FROM failures", ()), (forget, (PROVENANCE_META,))])
         self.set_meta("settings", settings)

@@ -128,8 +128,19 @@ def make_folder(
         with _open_folder(path / "any", inside, error):
             pass
     except OSError as failure:
-        raise error(explain_failure(path, failure)) from failure
+        raise error(_explain_folder(path, failure)) from failure
     return path
+
+
+def _explain_folder(path: Path, failure: OSError) -> str:
+    """Describe why a folder cannot be made: often a file stands in its place."""
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            where = "" if place == path else f"{place} "
+            return f"{path}: cannot be written: {where}is a file, not a folder; use another path"
+        if place.is_dir() and failure.errno == errno.ENOENT:
+            return f"{path}: cannot be written: no folder can be made in {place}; use another path"
+    return explain_failure(path, failure)
 
 
 def boundary(path: Path) -> Path | None:

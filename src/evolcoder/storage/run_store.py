@@ -59,7 +59,7 @@ from evolcoder.storage.workdir import (
     FolderFacts,
     Workdir,
 )
-from evolcoder.text import without_logins
+from evolcoder.text import changed, without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
 MIGRATIONS: Sequence[str] = (
@@ -368,14 +368,16 @@ class RunStore(Workdir):
                 # A run older than the section continues without it.
                 del fingerprinted[section]
             self._keep_style(known, fingerprinted)
-            keys = differing_keys(_comparable(known), _comparable(fingerprinted))
-            if keys and all(key.startswith(MODEL_KEYS) for key in keys) and not self._has_answers():
-                self.replaced = tuple(keys)
+            before, now = _comparable(known), _comparable(fingerprinted)
+            differing = {key: _values(key, before, now) for key in differing_keys(before, now)}
+            is_model = all(key.startswith(MODEL_KEYS) for key in differing)
+            if differing and is_model and not self._has_answers():
+                self.replaced = tuple(differing)
                 self.db.write_all((query, ()) for query in _FORGET_MODELS)
-            elif keys:
+            elif differing:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
-                    f"{', '.join(keys)}; restore them or use another --out"
+                    f"{changed(differing)}; restore them or use another --out"
                 )
         self.set_meta("config", fingerprinted)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -393,6 +395,27 @@ def _own_style(config: Mapping[str, Any]) -> str:
     evolve = config.get("evolve")
     given = evolve.get("style", "append") if isinstance(evolve, Mapping) else "append"
     return str(given)
+
+
+def _values(
+    key: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[object, object] | None:
+    """Return both values of a dotted key, unless they may hold a secret."""
+    if "extra_headers" in key or "extra_body" in key:
+        return None
+    return _value(before, key), _value(now, key)
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain data
+    """Return the value under a dotted key, whose parts may contain dots; None if there is none."""
+    found: Any = config
+    names = key.split(".")
+    while names and isinstance(found, Mapping):
+        n = next((n for n in range(len(names), 0, -1) if ".".join(names[:n]) in found), None)
+        if n is None:
+            return None
+        found, names = found[".".join(names[:n])], names[n:]
+    return found
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:

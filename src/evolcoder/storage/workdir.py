@@ -25,6 +25,7 @@ LOCK_NAME = "run.lock"
 IN_FLIGHT_META = "in_flight"
 """Fact with the most tries in flight; it is removed when a session ends, so one that is found is
 of a session that was killed."""
+_OTHERS = {"run.db": "a run", "eval.db": "an evaluation", "loop.db": "a loop"}
 _META = Columns(value=TEXT)
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
 _DETAILS = Columns(model=TEXT, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
@@ -97,7 +98,7 @@ class Workdir:
     def read(cls, folder: Path) -> Self:
         """Open a folder for reading, even while another process writes to it."""
         if not os.path.lexists(folder / cls.DB_NAME):
-            raise RunFolderError(f"{folder}: holds no {cls.KIND} (there is no {cls.DB_NAME})")
+            raise RunFolderError(f"{folder}: {_why_none(folder, cls.KIND, cls.DB_NAME)}")
         return cls(folder, cls._database(folder, read_only=True), None)
 
     @classmethod
@@ -206,6 +207,17 @@ class Workdir:
             f"FROM {table} GROUP BY model ORDER BY model",
         )
         return {model: (n, sent, received) for model, n, sent, received in rows}
+
+
+def _why_none(folder: Path, kind: str, name: str) -> str:
+    """Say why a path holds no folder of ours."""
+    if not os.path.lexists(folder):
+        return f"holds no {kind} (there is no such folder)"
+    if not folder.is_dir():
+        return f"holds no {kind} (it is a file; name the folder of the {kind})"
+    others = [mark for mark in atomic.MARKS if mark != name and (folder / mark).exists()]
+    other = f"; it is the folder of {_OTHERS[others[0]]}" if others else ""
+    return f"holds no {kind} (there is no {name}){other}"
 
 
 def parse_fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN401 - any JSON

@@ -317,7 +317,8 @@ def _loading(spec: str, part: str) -> Iterator[None]:
         if _hub_options(spec):
             why = hub.why_unreachable(TrainError)
             raise TrainError(
-                f"--base {spec}: no such folder, and its {part} cannot be read from the Hub: {why}"
+                f"--base {spec}: its {part} cannot be loaded: no such folder, and it cannot be "
+                f"read from the Hub: {why}"
             ) from error
         hint = "use a folder with config.json and safetensors, a Hub id, or a GGUF file"
         if "safetensors" in message and part == "model":

@@ -30,7 +30,7 @@ from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
 from evolcoder.input_files import open_regular, read_text
 from evolcoder.storage import atomic
-from evolcoder.text import one_line, visible
+from evolcoder.text import changed, one_line, visible
 
 
 class ScoreLine(Section):
@@ -263,7 +263,6 @@ def _sync_files(folder: Path) -> None:
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
 CARD_NAME = "README.md"
-MAX_VALUE_CHARS = 80
 MAX_MB = 16
 """Maximum size of a settings or outcome file."""
 
@@ -322,10 +321,10 @@ def claim(folder: Path, settings: TrainingSettings) -> None:
         return
     theirs = _read(path)
     mine = json.loads(json.dumps(asdict(settings)))
-    differing = sorted(_differing(_deciding(theirs), _deciding(mine)))
+    differing = dict(sorted(_differing(_deciding(theirs), _deciding(mine))))
     if differing:
         raise TrainError(
-            f"{folder}: holds a training with other values: {', '.join(differing)}; "
+            f"{folder}: holds a training with other values of {changed(differing)}; "
             f"use the same values to resume it, or another --out"
         )
 
@@ -383,19 +382,16 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings.get(key) for key in ("base", "rows", "recipe")}
 
 
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the keys that differ, each with its value in the folder and the one given now."""
+def _differing(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterable[tuple[str, tuple[object, object] | None]]:
+    """Yield the keys that differ, each with both values; a hash says nothing, so it has none."""
     for key in {*old, *new}:
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from _differing(a, b)
         elif a != b:
-            is_hash = key == "rows"
-            yield key if is_hash else f"{key} (there {_shown(a)}, now {_shown(b)})"
-
-
-def _shown(value: object) -> str:
-    return one_line(json.dumps(value), MAX_VALUE_CHARS)
+            yield key, None if key == "rows" else (a, b)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def check_folder(folder: Path) -> None:
             raise TrainError(f"--out {folder}: {place} is no folder; use another path")
 
 
-def check_disk(folder: Path, need: DiskNeed, recipe: Recipe) -> None:
+def check_disk(folder: Path, need: DiskNeed, recipe: Recipe, *, what: str = "the model") -> None:
     """Raise TrainError if the disk of a folder, which may not exist yet, has too little space.
 
     What an earlier session of the training wrote there counts as free.
@@ -81,17 +81,17 @@ def check_disk(folder: Path, need: DiskNeed, recipe: Recipe) -> None:
     free = free_bytes(folder) + _size(folder)
     if need.total <= free:
         return
-    parts = [f"{_gb(need.model)} for the model"]
+    parts = [f"{gigabytes(need.model)} for {what}"]
     advice = "free space, or use another --out"
     if need.n_checkpoints:
-        each = f"{need.n_checkpoints} checkpoints of {_gb(need.checkpoint)}"
+        each = f"{need.n_checkpoints} checkpoints of {gigabytes(need.checkpoint)}"
         parts.append(f"{each} with the optimizer's state")
         advice += f"; a larger save_every (now {recipe.save_every}) writes fewer checkpoints"
         if recipe.method == "full":
             advice += ", and method=lora smaller ones"
     raise TrainError(
-        f"{folder}: the training needs about {_gb(need.total)} of disk space and {_gb(free)} are "
-        f"free: {' and '.join(parts)}; {advice}"
+        f"{folder}: training needs about {gigabytes(need.total)} of disk space and "
+        f"{gigabytes(free)} are free: {' and '.join(parts)}; {advice}"
     )
 
 
@@ -157,7 +157,8 @@ def warmup_note(recipe: Recipe, *, n_rows: int, n_steps: int) -> str:
     )
 
 
-def _gb(n_bytes: int) -> str:
+def gigabytes(n_bytes: int) -> str:
+    """Format a number of bytes."""
     return f"{n_bytes / GB:,.1f} GB" if n_bytes >= GB / 10 else f"{n_bytes / 1e6:,.1f} MB"
 
 

@@ -1,0 +1,74 @@
+"""Parses arguments; what is wrong with them is one line, with the nearest known name.
+
+>>> Parser(prog="evolcoder run").parse_args(["--modle", "x"])   # doctest: +SKIP
+evolcoder run: unrecognized arguments: --modle x; did you mean --model?
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from evolcoder.errors import ConfigError
+from evolcoder.text import one_line, visible
+
+MAX_CHARS = 400
+MAX_TOKENS_NOTE = (
+    "--max-tokens is read as a budget of paid tokens here; write --max-tokens-paid, since "
+    "--max-tokens is the length of an answer in other verbs"
+)
+_CHOICES = re.compile(r"invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, the nearest known name and where to look, and exit with 2."""
+        near = _nearest(message, list(self._option_string_actions))
+        hint = f"; did you mean {near}?" if near else f"; see {self.prog} --help"
+        line = f"{self.prog}: {one_line(visible(message), MAX_CHARS)}{hint}"
+        print(line, file=sys.stderr)
+        sys.exit(2)
+
+
+class RaisingParser(argparse.ArgumentParser):
+    """An argument parser for options of a config; raises ConfigError."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(allow_abbrev=False)
+        self._where = where
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError that names the key."""
+        raise ConfigError(f"{self._where}: {message}")
+
+
+def add_paid_tokens(add: Callable[..., argparse.Action]) -> None:
+    """Declare the budget in tokens, and its earlier name."""
+    add("--max-tokens-paid", type=int, metavar="N", help="budget in paid tokens")
+    add("--max-tokens", type=int, help=argparse.SUPPRESS)
+
+
+def paid_tokens(args: argparse.Namespace) -> int | None:
+    """Return the budget in tokens; note that its earlier name means something else elsewhere."""
+    if args.max_tokens is None:
+        return args.max_tokens_paid  # type: ignore[no-any-return]
+    if args.max_tokens_paid is not None:
+        raise ConfigError("--max-tokens: means --max-tokens-paid, which is given too; leave it out")
+    print(f"evolcoder: {MAX_TOKENS_NOTE}", file=sys.stderr)
+    return args.max_tokens  # type: ignore[no-any-return]
+
+
+def _nearest(message: str, flags: list[str]) -> str:
+    """Return the known flag or choice nearest to the one that a message is about, or ''."""
+    if found := _CHOICES.search(message):
+        given, known = found["given"], re.findall(r"[^',\s]+", found["known"])
+    elif message.startswith("unrecognized arguments: "):
+        words = message.removeprefix("unrecognized arguments: ").split()
+        given, known = next((one for one in words if one.startswith("-")), ""), flags
+    else:
+        return ""
+    return next(iter(difflib.get_close_matches(given.partition("=")[0], known, n=1)), "")

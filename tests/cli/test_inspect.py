@@ -1,0 +1,72 @@
+"""`evolcoder inspect` lists ids, page by page, of runs and of evaluations."""
+
+import json
+
+import small_run
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.cli.main import main
+from evolcoder.config.load import Config
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.storage.run_store import RunStore
+
+
+def call(capsys, *arguments):
+    code = main(["inspect", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_run_lists_its_tasks_by_page(capsys, tmp_path):
+    """Every id that is shown can be asked for; a drop has its id, its seed and what was seen."""
+    run = tmp_path / "run"
+    with RunStore.create(run, Config()) as store:
+        small_run.fill(store)
+    code, out, _ = call(capsys, run)
+    assert code == 0
+    ids = [line.split()[0] for line in out.splitlines() if "kept" in line and line[:8].isalnum()]
+    assert [id for id in ids if small_run.SEED.id.startswith(id)]
+    assert call(capsys, run, ids[-1])[0] == 0
+    first, second = (call(capsys, run, "--limit", 1, "--page", n)[1] for n in (1, 2))
+    assert "tasks 1 to 1 of 2; --page 2 shows more" in first
+    assert "tasks 2 to 2 of 2" in second
+    assert "no page 3" in call(capsys, run, "--limit", 1, "--page", 3)[1]
+    found = json.loads(call(capsys, run, "--json")[1])
+    assert [one["id"] for one in found["records"]] == [small_run.SEED.id, small_run.CHILD.id]
+    drops = call(capsys, run, "--drops")[1]
+    assert f"{small_run.CHILD.id[:12]}  seed 0  round 2 evolve: empty (constrain)" in drops
+    assert "nothing came" in drops
+    assert call(capsys, run, "--page", 0)[0] == 2
+
+
+def test_answers_of_others_are_not_compared(capsys, tmp_path):
+    """A seed's answer was written by others: only the tasks are compared, and that is said."""
+    run = tmp_path / "run"
+    with RunStore.create(run, Config()) as store:
+        small_run.fill(store)
+    lines = json.loads(call(capsys, run, "--harder", "--json")[1])
+    assert {line["measure"] for line in lines} == {"task_tokens"}
+    assert "1 of 1 pairs are compared by their tasks alone" in call(capsys, run, "--harder")[1]
+
+
+def test_an_evaluation_is_shown_too(capsys, tmp_path):
+    """Counts, a page of samples, those that failed, and a problem's samples with their verdicts."""
+    folder = tmp_path / "eval"
+    with EvalStore.create(folder, {"model": "scripted:toy"}) as store:
+        samples = [Sample.of(f"P/{n}", 0, f"answer {n}", PromptForm.ANSWER) for n in range(3)]
+        store.add_samples("toy", samples)
+        for n in range(2):
+            facts = {"kind": "passed" if n else "failed", "detail": "why"}
+            store.add_verdict("toy", StoredVerdict(f"P/{n}", 0, bool(n), None, "fence", facts))
+    out = call(capsys, folder)[1]
+    assert "model scripted:toy" in out
+    assert "P/0" in out
+    failed = call(capsys, folder, "--drops")[1]
+    assert "P/0" in failed
+    assert "P/1" not in failed
+    assert "answer 0" in call(capsys, folder, "P/0")[1]
+    assert "no verdict" in call(capsys, folder, "P/2")[1]
+    assert json.loads(call(capsys, folder, "P/1", "--json")[1])[0]["verdict"]["passed"]
+    for wrong in (["P/9"], ["--harder"]):
+        code, _, err = call(capsys, folder, *wrong)
+        assert code == 2
+        assert len(err.splitlines()) == 1

@@ -1,0 +1,69 @@
+"""What a training needs is checked before its first step."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from evolcoder.errors import TrainError
+from evolcoder.training import preflight
+from evolcoder.training.recipe import recipe_of
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "n_steps", "gigabytes"),
+    [
+        # 7B: 14 GB as bfloat16, and three checkpoints of 84 GB at a time
+        ("small", {}, 1000, 14 + 3 * 84),
+        ("small", {}, 150, 14 + 84),
+        ("small", {}, 100, 14),  # the last step writes no checkpoint
+        ("small", {"save_dtype": "float32"}, 1, 28),
+        ("small-lora", {}, 1000, 14 + 3 * 0.84),
+        ("small-lora", {"merge": False}, 1, 0.14),
+    ],
+)
+def test_the_disk_that_a_training_needs(preset, changes, n_steps, gigabytes):
+    """From the weights, those that are trained, and the checkpoints that exist at a time."""
+    recipe = recipe_of(preset, changes)
+    n_trained = 7e7 if recipe.method == "lora" else 7e9
+    need = preflight.disk_need(recipe, n_weights=7e9, n_trained=n_trained, n_steps=n_steps)
+    assert need.total == pytest.approx(gigabytes * 1e9)
+
+
+def test_a_disk_that_is_too_small_is_refused_with_numbers(tmp_path, monkeypatch):
+    """What is needed, what is free, and what to change; an earlier session's files count as free."""
+    recipe = recipe_of("small", {})
+    need = preflight.disk_need(recipe, n_weights=7e9, n_trained=7e9, n_steps=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=int(need.total) - 5))
+    with pytest.raises(TrainError, match=r"266\.0 GB .* 3 checkpoints of 84\.0 GB .*save_every"):
+        preflight.check_disk(tmp_path / "not" / "there", need, recipe)
+    (tmp_path / "checkpoint").write_bytes(b"12345")
+    preflight.check_disk(tmp_path, need, recipe)
+
+
+@pytest.mark.parametrize(("n_steps", "warmup"), [(1, 0), (9, 0), (10, 1), (11, 10), (1000, 10)])
+def test_a_warm_up_does_not_fill_a_training(n_steps, warmup):
+    """It is the recipe's in any training that is longer than it."""
+    recipe = recipe_of("small", {})
+    assert preflight.warmup_steps(recipe, n_steps) == warmup
+    note = preflight.warmup_note(recipe, n_rows=15, n_steps=n_steps)
+    assert bool(note) == (warmup != recipe.warmup_steps)
+    assert not note or "15 rows make" in note
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "at least 1"), (4096, "--gpus 4096: torch finds")])
+def test_gpus_that_are_not_there_are_refused(n, said):
+    """Before any process is started."""
+    with pytest.raises(TrainError, match=said):
+        preflight.check_gpus(n)
+
+
+def test_weights_are_counted_from_headers(toy_base, tmp_path):
+    """Without loading the base; what cannot be read is not known."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(toy_base)
+    assert preflight.count_weights(str(toy_base)) == model.num_parameters()
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 20)
+    assert preflight.count_weights(str(tmp_path)) is None
+    assert preflight.count_weights("nobody/none") is None
