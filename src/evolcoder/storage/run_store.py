@@ -148,6 +148,8 @@ _NOT_CLEANED = """AND NOT EXISTS (
 _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
+STYLE_META = "style"
+"""Meta key of the style of evolution: StyleFacts."""
 MODEL_KEYS = ("evolver.", "responder.", "judge.", "verify.tester")
 """Beginnings of the config keys that say which model is asked, and how."""
 _N_ANSWERS = """
@@ -159,7 +161,7 @@ _N_ANSWERS = """
 _FORGET_MODELS = (
     "DELETE FROM drops WHERE stage IN ('evolve', 'respond')",
     "DELETE FROM rounds",
-    f"DELETE FROM meta WHERE key = '{PROVENANCE_META}'",
+    f"DELETE FROM meta WHERE key IN ('{PROVENANCE_META}', '{STYLE_META}')",
 )
 """Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
@@ -169,8 +171,6 @@ DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
 CONFIG_NAME = "config.yaml"
-STYLE_META = "style"
-"""Meta key of the style of evolution: StyleFacts."""
 
 
 class StyleFacts(FolderFacts):
