@@ -236,6 +236,11 @@ class RunStore(Workdir):
         """Accept an unverified response as a row of the training set."""
         self.db.write(*_kept(response))
 
+    def drop_kept(self, drop: Drop) -> None:
+        """Store the drop of a response, which is then no row of the training set."""
+        self.db.write("DELETE FROM kept WHERE round=? AND ordinal=?", (drop.round, drop.ordinal))
+        self.add(drop)
+
     def verdicts(self, task: Task) -> list[CheckResult]:
         """Return the verdicts on a task's response, in the order added."""
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
@@ -367,6 +372,7 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
+            config, fingerprinted = _with_known_checks(known, config, fingerprinted)
             self._keep_style(known, fingerprinted)
             keys = differing_keys(_comparable(known), _comparable(fingerprinted))
             if keys and all(key.startswith(MODEL_KEYS) for key in keys) and not self._has_answers():
@@ -393,6 +399,22 @@ def _own_style(config: Mapping[str, Any]) -> str:
     evolve = config.get("evolve")
     given = evolve.get("style", "append") if isinstance(evolve, Mapping) else "append"
     return str(given)
+
+
+def _with_known_checks(
+    known: Mapping[str, Any], config: Config, fingerprinted: dict[str, Any]
+) -> tuple[Config, dict[str, Any]]:
+    """Add the checks that a run has to a config: checks may be added to a run, and none leaves."""
+    checks = known.get("verify", {}).get("checks", ())
+    if "verify" not in fingerprinted or not isinstance(checks, list):
+        return config, fingerprinted
+    both = [check for check in Check if check in {*checks, *config.verify.checks}]
+    known["verify"]["checks"] = plain = [check.value for check in both]
+    changed = config.model_copy(
+        update={"verify": config.verify.model_copy(update={"checks": tuple(both)})}
+    )
+    section = {**fingerprinted["verify"], "checks": plain}
+    return changed, {**fingerprinted, "verify": section}
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -567,8 +589,8 @@ def lineage(store: RunStore, id: str) -> list[LineageStep]:
 
 
 def steps(store: RunStore) -> Iterator[LineageStep]:
-    """Yield all tasks of round 0, in order, with their outcomes."""
-    query = "SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"
+    """Yield all tasks, by round and seed, with their outcomes."""
+    query = "SELECT * FROM tasks ORDER BY round, ordinal"
     for task in store.db.each(task_from, query):
         yield _step(store, task)
 
