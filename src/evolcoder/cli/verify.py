@@ -105,7 +105,10 @@ def _verify_run(args: argparse.Namespace, folder: Path) -> int:
 def _report(config: Config, folder: Path, limit: BudgetReached | None, *, as_json: bool) -> int:
     """Write exports and verdicts, print the result, and return the exit code."""
     with RunStore.read(folder) as store:
-        paths = [*export.write(store, config), verify.write_verdicts(store)]
+        written = export.write(store, config)
+        paths = [*(one.path for one in written), verify.write_verdicts(store)]
+        for note in export.notes(store, config, written):
+            print(f"evolcoder: {visible(note)}", file=sys.stderr)
         _show(store, paths, as_json=as_json)
         if note := pipeline.unasked_note(store):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)

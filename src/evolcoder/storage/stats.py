@@ -193,6 +193,11 @@ def _verification(store: RunStore) -> dict[str, Any]:
     return own if own.get("checks") else later
 
 
+def checks_of(store: RunStore) -> tuple[str, ...]:
+    """Return the names of the checks whose verdicts the rows of a run have."""
+    return tuple(_verification(store).get("checks", ()))
+
+
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
     found: defaultdict[tuple[Stage, int], dict[str, int]] = defaultdict(dict)
     query = (
