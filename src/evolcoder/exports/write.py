@@ -238,7 +238,7 @@ PARQUET_ROWS = 1000
 VALIDATION = "validation"
 """Name of the second split and of its file."""
 _AXOLOTL_HEAD = (
-    "# For axolotl: take this into your config, with the paths of the data files in full.\n"
+    "# For axolotl: take this into your config, with the path of the data file in full.\n"
 )
 
 
