@@ -157,7 +157,9 @@ _N_ANSWERS = """
         WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
 """
 _FORGET_MODELS = (
-    "DELETE FROM drops WHERE stage IN ('evolve', 'respond')",
+    # Rows of a data set without a response are no model's doing.
+    """DELETE FROM drops WHERE stage IN ('evolve', 'respond') AND NOT (
+        model IS NULL AND reason IN ('empty', 'only_thought', 'labelled_bad'))""",
     "DELETE FROM rounds",
     f"DELETE FROM meta WHERE key = '{PROVENANCE_META}'",
 )
