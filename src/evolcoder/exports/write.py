@@ -348,7 +348,10 @@ def _export_one(
         file = f"{VALIDATION}{Path(format.file).suffix}"
         chosen = _part_of(rows(name), held, is_held=True)
         out.data(file, format.columns, counts_held.counting(chosen), format)
-        splits.append((VALIDATION, file))
+        if counts_held.rows:
+            splits.append((VALIDATION, file))
+        else:  # an empty file has no columns for loaders
+            out.forget_validation()
     out.write("README.md", card(facts, format, counts, splits, counts_held))
     files = dict(splits)
     if format.trainer_body is not None:
