@@ -102,7 +102,10 @@ def main(args: argparse.Namespace) -> int:
     again = args.retry_rejected
     limit = run_cancellable(evolve_run(config, folder, retry_rejected=again))
     with RunStore.read(folder) as store:
-        paths = export.write(store, config)
+        written = export.write(store, config)
+        paths = [one.path for one in written]
+        for note in export.notes(store, config, written):
+            print(f"evolcoder: {note}", file=sys.stderr)
         show.print_run(store, paths, target=config.budget.target, as_json=args.json)
         for note in filter(None, (pipeline.unjudged_note(store), pipeline.unasked_note(store))):
             print(f"evolcoder: {note}", file=sys.stderr)
