@@ -85,9 +85,7 @@ async def _evolve_run(
         languages = verify.resolve_languages(store, config, sandbox)
         if note := provenance.changed_seeds_note(store, config):
             print_note(note)
-        if store.meta(SEEDS_META) is None:
-            seeds = new_seeds or read_seeds(config.seeds)
-            _import(store, config, seeds, unverified=config.verify.seeds and bool(languages))
+        _import(store, config, new_seeds, unverified=config.verify.seeds and bool(languages))
         budget = models.open_budget(config, store, prices)
         factory = models.ModelFactory(config, budget, prices, stack)
         roles = models.bind_roles(config, opened, factory)
@@ -189,8 +187,11 @@ def _verifier_models(
     return verify.VerifierModels(writer, responder, judge)
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) -> None:
-    """Write the seeds into a new run; delete the run folder if one is invalid."""
+def _import(store: RunStore, config: Config, seeds: Seeds | None, *, unverified: bool) -> None:
+    """Write the seeds into a run that has none; delete the run folder if one is invalid."""
+    if store.meta(SEEDS_META) is not None:
+        return
+    seeds = seeds or read_seeds(config.seeds)
     records = (
         record
         for record in seeds
