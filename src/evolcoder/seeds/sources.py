@@ -32,7 +32,7 @@ from evolcoder.config.load import SeedsConfig
 from evolcoder.engine import hub
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import PACKED, open_input
-from evolcoder.seeds.formats import format_of, read
+from evolcoder.seeds.formats import format_of, read_detected
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
@@ -270,8 +270,8 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
 
 def _may_hold_rows(value: object) -> bool:
     """Whether the only value of a file is no row itself, or a chat that may be a list of rows."""
-    format = format_of(value)
-    return format is None or format == "chat" or not read(value, format).instruction
+    format, pair = read_detected(value)
+    return format in {None, "chat"} or not pair.instruction
 
 
 def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:
