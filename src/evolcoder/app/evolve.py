@@ -94,8 +94,9 @@ async def _evolve_run(
         provenance.record(store, config, heuristics, roles)
         _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
-        verifier_models = _verifier_models(config, opened, factory)
-        checks = verify.make_checks(config, sandbox, languages, verifier_models)
+        checks = verify.make_checks(
+            config, sandbox, languages, _verifier_models(config, opened, factory)
+        )
         asked = [one.engine for one in opened.all()]
         waits = batches.progress(asked)
         limit: BudgetReached | None = None
