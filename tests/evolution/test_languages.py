@@ -140,6 +140,22 @@ def test_an_answer_in_another_language_is_dropped(instruction, prose, reason):
     assert (found and found[0]) == reason
 
 
+def test_an_answer_that_is_the_distractor_is_dropped():
+    """The code that a task warns of, commented or not, is no answer; with a change it is one."""
+    task = Task.seed("Sort it.", ordinal=0, language="python").child(
+        "Sort it.\n\nA draft:\n```python\ndef f(x):\n    return x\n```",
+        round=1, heuristic="misdirect", language="python", made=None,
+    )  # fmt: skip
+
+    def reason(code):
+        answer = Completion.of(f"```python\n{code}\n```", "", "stop", sent=1, received=9)
+        found = find_defect(task, answer, EliminateConfig())
+        return found and found[0]
+
+    assert reason("# as asked\ndef f(x):\n    return x  # done") is Reason.BAIT_IS_ANSWER
+    assert reason("def f(x):\n    return sorted(x)") is None
+
+
 STUB = 'from typing import List\n\n\ndef f(xs: List[int]) -> int:\n    """ Return the sum of xs\n    given.\n    >>> f([1])\n    1\n    """\n'
 PANDAS = "Problem:\nI have a DataFrame:\n   A  B\n0  1  2\n\nHow can I shuffle it?\n\n\nA:\n<code>\nimport pandas as pd\ndf = pd.DataFrame({'A': [1]})\n</code>\nresult = ... # put solution in this variable\nBEGIN SOLUTION\n<code>\n"
 FENCED = "```python\ndef mean(v):\n    return sum(v) / len(v)\n```"
