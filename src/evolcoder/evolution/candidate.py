@@ -15,6 +15,8 @@ from evolcoder.natural_language import prompt_language
 from evolcoder.records import Reason, Task
 from evolcoder.text import STOP_WORDS, CodeBlock, is_unspaced, words
 
+PAIR_WEIGHT = 0.6
+"""What a pair of characters counts in words: a Chinese word has 1.6 characters."""
 MAX_COUNTED_WORDS = 8
 """New words beyond these do not make a candidate better."""
 BEHAVIOUR_POINTS, CONDITION_POINTS, VAGUE_POINTS = 3, 2, 3
@@ -67,8 +69,8 @@ class CandidateTask:
 
     @property
     def n_new_words(self) -> float:
-        """The number of new words; pairs of characters of an unspaced script count half."""
-        return sum(0.5 if is_unspaced(word) else 1 for word in self.new_words)
+        """The number of new words; pairs of characters of an unspaced script count less."""
+        return sum(PAIR_WEIGHT if is_unspaced(word) else 1 for word in self.new_words)
 
     @property
     def new_words(self) -> frozenset[str]:
