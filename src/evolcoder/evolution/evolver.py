@@ -120,10 +120,7 @@ class _Evolution:
             fenced = f"```{code.language or ''}\n{code.code}\n```"
             is_english = self.heuristic.language == "en"
             frames = FRAMES if is_english else frames_of(self.heuristic.language)
-            text = f"{text}
-
-{rng.choice(frames)}
-{fenced}"
+            text = f"{text}\n\n{rng.choice(frames)}\n{fenced}"
         return self.parent.child(
             text,
             round=self.round,
