@@ -90,8 +90,7 @@ async def _evolve_run(
         factory = models.ModelFactory(config, budget, prices, stack)
         roles = models.bind_roles(config, opened, factory)
         chosen = style.known_style(store, config, opened.evolver)
-        heuristics = heuristics_of(config.evolve, chosen.style if chosen else None)
-        provenance.record(store, config, heuristics, roles)
+        provenance.record(store, config, style.heuristics_before(config, chosen), roles)
         _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
         checks = verify.make_checks(

@@ -138,7 +138,7 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
         output.print_json({**show.summary(store), "n_records": n, "records": found}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
-    for line in show.billing_lines(store):
+    for line in (*show.style_lines(store), *show.billing_lines(store)):
         print(line)
     print(f"\n{'id':<{ID_CHARS}}{'round':>6}{'seed':>6}  {'heuristic':<12}{'outcome':<21}task")
     for id, round, ordinal, heuristic, instruction, fate in records:

@@ -126,11 +126,9 @@ class _Evolution:
         if (code := candidate.distractor) is not None:
             rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
             fenced = f"```{code.language or ''}\n{code.code}\n```"
-            is_announced = candidate.added is None and text.endswith((":", "："))
             is_english = self.heuristic.language == "en"
             frames = FRAMES if is_english else frames_of(self.heuristic.language)
-            frame = "" if is_announced else f"\n\n{rng.choice(frames)}"
-            text = f"{text}{frame}\n{fenced}"
+            text = f"{text}\n\n{rng.choice(frames)}\n{fenced}"
         return self.parent.child(
             text,
             round=self.round,
