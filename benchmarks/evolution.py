@@ -3,7 +3,8 @@
     python benchmarks/evolution.py --model qwen2.5-coder-1.5b --seeds code_alpaca_2k.json.gz --n 200
 
 `--plain` uses one paragraph as the prompt and takes the answer as it is, judged by the same rules.
-The rules miss what only a reader notices, so read the rows of `--rows` too.
+`--style rewrite` asks for whole tasks, and `--compare A.jsonl B.jsonl` prints a table of files of
+`--rows`. The rules miss what only a reader notices, so read the rows of `--rows` too.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from evolcoder.engine.base import Message, Role, Sampling
 from evolcoder.engine.cache import CachedEngine, CompletionCache
 from evolcoder.evolution.candidate import CandidateTask, tokenize
 from evolcoder.evolution.evolver import evolve
-from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose, resolve
+from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.rules import find_violation
+from evolcoder.evolution.styles import heuristics_of
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
@@ -68,6 +71,7 @@ async def evolve_plainly(task: Task, heuristic: Heuristic, role: Role, config: C
         "reason": found.reason.value if found else None,
         "detail": found.detail if found else "",
         "tokens": said.completion_tokens,
+        "sent": said.prompt_tokens,
         "attempts": 1,
     }
 
@@ -81,6 +85,7 @@ async def evolve_fully(task: Task, heuristic: Heuristic, role: Role, config: Con
         "reason": made.reason.value if dropped else None,
         "detail": made.detail if dropped else "",
         "tokens": made.made.completion_tokens,
+        "sent": made.made.prompt_tokens,
         "attempts": made.made.attempts,
     }
 
@@ -89,8 +94,12 @@ async def measure(args: argparse.Namespace) -> list[dict]:
     """Evolve every seed once; rows come in the order of the seeds."""
     flags = {
         "evolver": {"model": args.model},
-        "evolve": {"candidates": args.candidates},
-        "traffic": {"slots": args.slots, "concurrency": args.slots},
+        "evolve": {"candidates": args.candidates, "style": args.style},
+        "traffic": {
+            "slots": args.slots,
+            "concurrency": args.slots,
+            "threads": args.threads,
+        },
     }
     config = validate(flags, where="flags")
     async with AsyncExitStack() as stack:
@@ -106,17 +115,23 @@ async def measure(args: argparse.Namespace) -> list[dict]:
 async def evolve_all(
     tasks: list[Task], role: Role, config: Config, args: argparse.Namespace
 ) -> list[dict]:
-    """Evolve tasks, so many at a time, with the heuristics that a run would choose."""
-    heuristics, gate = resolve(config.evolve), asyncio.Semaphore(args.slots)
+    """Evolve tasks, so many at a time, with the heuristics that a run would choose.
+
+    Tasks of one heuristic are asked together, since they share the beginning of their prompts.
+    """
+    heuristics, gate = heuristics_of(config.evolve), asyncio.Semaphore(args.slots)
     way = evolve_plainly if args.plain else evolve_fully
 
-    async def one(task: Task) -> dict:
-        heuristic = choose(heuristics, config.seed, task, 1)
+    async def one(task: Task, heuristic: Heuristic) -> dict:
         async with gate:
             row = await way(task, heuristic, role, config)
         return {"seed": task.instruction, "heuristic": heuristic.name, **row}
 
-    return await asyncio.gather(*(one(task) for task in tasks))
+    chosen = [(task, choose(heuristics, config.seed, task, 1)) for task in tasks]
+    together = sorted(chosen, key=lambda pair: pair[1].name)
+    rows = await asyncio.gather(*(one(*pair) for pair in together))
+    by_seed = {row["seed"]: row for row in rows}
+    return [by_seed[task.instruction] for task in tasks]
 
 
 def table(rows: list[dict]) -> str:
@@ -131,25 +146,59 @@ def table(rows: list[dict]) -> str:
         cells = " | ".join(str(counts[name][reason]) for name in names)
         lines.append(f"| {reason or 'usable by the rules'} | {n} | {cells} |")
     cells = " | ".join(str(sum(counts[name].values())) for name in names)
-    tokens, asked = (sum(row[key] for row in rows) for key in ("tokens", "attempts"))
+    tokens, sent, asked = (sum(row[key] for row in rows) for key in ("tokens", "sent", "attempts"))
+    first = sum(row["reason"] is None and row["attempts"] == 1 for row in rows)
     lines.append(f"| all | {len(rows)} | {cells} |")
-    return "\n".join([*lines, "", f"{asked} requests, {tokens} tokens received"])
+    counted = f"{asked} requests, {sent} tokens sent, {tokens} tokens received"
+    return "\n".join([*lines, "", f"{counted}; {first} usable without doubt at the first request"])
+
+
+def comparison(paths: list[Path]) -> str:
+    """Compare stored rows, a column for each file of `--rows`, as Markdown."""
+    files = {path.stem: [json.loads(line) for line in path.open("rb")] for path in paths}
+    reasons = {name: Counter(row["reason"] for row in rows) for name, rows in files.items()}
+    usable = {name: counts.pop(None, 0) for name, counts in reasons.items()}
+
+    def line(title: str, cell: Callable[[str], object]) -> str:
+        return f"| {title} | " + " | ".join(str(cell(name)) for name in files) + " |"
+
+    def total(key: str, name: str) -> int:
+        return sum(row[key] for row in files[name])
+
+    def at_first(name: str) -> int:
+        return sum(row["reason"] is None and row["attempts"] == 1 for row in files[name])
+
+    lines = [line("", str), line("---", lambda _: "---"), line("seeds", lambda n: len(files[n]))]
+    lines.append(line("usable", lambda n: f"{usable[n]} ({usable[n] / len(files[n]):.0%})"))
+    lines.append(line("of these at the first request, without doubt", at_first))
+    for reason, _ in sum(reasons.values(), Counter()).most_common():
+        lines.append(line(f"dropped: {reason}", lambda n, why=reason: reasons[n][why]))
+    for title, key in (("requests", "attempts"), ("tokens sent", "sent"), ("received", "tokens")):
+        lines.append(line(title, lambda n, key=key: f"{total(key, n):,}"))
+    each = lambda n: round(total("tokens", n) / max(1, usable[n]))  # noqa: E731
+    return "\n".join([*lines, line("received for each usable task", each)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="any model spec")
-    parser.add_argument(
-        "--seeds", type=Path, required=True, help="an Alpaca file, .json or .json.gz"
-    )
+    parser.add_argument("--seeds", type=Path, help="an Alpaca file, .json or .json.gz")
+    parser.add_argument("--compare", type=Path, nargs="+", help="compare files of --rows, and end")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--draw", type=int, default=7, help="which seeds; rules were tuned on 7")
+    parser.add_argument("--style", choices=("append", "rewrite"), default="append")
     parser.add_argument("--plain", action="store_true", help="one paragraph, no parsing, one try")
     parser.add_argument("--candidates", type=int, default=3)
     parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--threads", type=int, help="of an in-process model")
     parser.add_argument("--cache", type=Path, default=Path("completions.db"))
     parser.add_argument("--rows", type=Path, help="write every row there as JSON lines")
     args = parser.parse_args()
+    if args.compare:
+        print(comparison(args.compare))
+        return
+    if args.seeds is None:
+        parser.error("--seeds is needed")
     began = time.perf_counter()
     rows = asyncio.run(measure(args))
     print(table(rows))

@@ -22,8 +22,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONTROLLED, LANGUAGES, multipl_e
 from evolcoder.errors import EvolcoderError
 from evolcoder.grading.call_harness.registry import HARNESSES
-from evolcoder.grading.problem_test import PROGRAM
-from evolcoder.grading.reference_checks import GENEROUS
+from evolcoder.grading.problem_checks import GENEROUS, PROGRAM
 from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program, split_test
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evolcoder.errors import SandboxRefusedError
-from evolcoder.grading.reference_checks import GENEROUS
+from evolcoder.grading.problem_checks import GENEROUS
 from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program, split_test
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox

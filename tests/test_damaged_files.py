@@ -19,9 +19,8 @@ from evolcoder.engine.cache import CompletionCache
 from evolcoder.errors import RunFolderError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.experiment.store import LoopStore, StoredStep
-from evolcoder.grading import problem_test
-from evolcoder.grading import reference_checks as controls_module
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading import problem_checks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from groups import sampled
 from small_bench import small_bench
 
@@ -47,8 +46,8 @@ class References:
     def make(self, folder):
         class Measured(ReferenceChecks):
             async def _measure(self, problem):
-                need = problem_test.ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
-                return controls_module.ReferenceFinding("passed", "failed"), need
+                need = problem_checks.ReferenceMeasurement(0.1, 20.0, (), (b"2", b"4", b'"aa"'))
+                return problem_checks.ReferenceFinding("passed", "failed"), need
 
         with closing(Measured(folder / self.name, None, "")) as controls:
             asyncio.run(controls.finding(PROBLEM))

@@ -23,7 +23,8 @@ which the machine had no processor for us do not count."""
 
 def start(folder: Path, seeds: Path, url: str) -> subprocess.Popen[bytes]:
     command = ["run", "--seeds", seeds, "--model", f"{url}#toy", "--rounds", "2", "--out", folder]
-    options = ["--cache", folder.with_suffix(".cache"), "--set", "traffic.concurrency=16"]
+    options = ["--cache", folder.with_suffix(".cache"), "--set", "traffic.concurrency=16",
+               "--style", "append"]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])],
         stdout=subprocess.DEVNULL,

@@ -1,4 +1,7 @@
-"""The pipeline loses no record and does not depend on the order of completion."""
+"""The pipeline loses no record and does not depend on the order of completion.
+
+Time is counted while at least one context of a name is open.
+"""
 
 import asyncio
 import dataclasses
@@ -12,7 +15,7 @@ from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.errors import BudgetReached, EngineError, Fault
 from evolcoder.evolution.heuristics import resolve
-from evolcoder.pipeline import Pipeline, RoleModels
+from evolcoder.pipeline import Pipeline, RoleModels, StageTimer
 from evolcoder.records import Reason, Response, Stage, Task
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.storage.run_store import RunStore
@@ -288,3 +291,26 @@ def test_an_internal_error_on_a_completion_drops_that_lineage(
     assert drop.stage is stage
     assert drop.detail.startswith(f"{UNJUDGED}: {type(error).__name__}")
     assert len(times) > 12
+
+
+def test_what_overlaps_counts_once_and_gaps_do_not_count():
+    """Spans 0 to 3, 2 to 5 and 9 to 10 under one name count six seconds."""
+    now = iter((0.0, 5.0, 9.0, 10.0))
+    spans = StageTimer(lambda: next(now))
+    first, second = spans.during("a"), spans.during("a")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    with spans.during("a"):
+        pass
+    assert spans.seconds() == {"a": 6.0}
+
+
+def test_names_have_clocks_of_their_own():
+    """Ending one name's context does not stop another's clock."""
+    now = iter((0.0, 1.0, 4.0, 6.0))
+    spans = StageTimer(lambda: next(now))
+    with spans.during("evolve"), spans.during("respond"):
+        pass
+    assert spans.seconds() == {"evolve": 6.0, "respond": 3.0}

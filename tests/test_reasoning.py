@@ -144,6 +144,8 @@ def test_an_open_fence_in_the_thinking_does_not_hide_its_end(notation):
         (("<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>\n    b\n"
          "<|end_of_solution|>"), "a", "    b\n"),
         ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "a", "b"),
+        (f"Here is my thought process:\n\na\n\nHere is my response:\n\n{INDENTED}", "a", INDENTED),
+        (f"\nHere's my thought process: a\nHere's my response: {FENCED}", "a", FENCED),
         ("Steps.\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]", "Steps.", "b\n"),
         ("<think>a</think>\n<answer>\n    b\n</answer>", "a", "    b"),
         ("<think>a <think>b</think> c</think>d", "a <think>b\n\nc", "d"),
@@ -160,7 +162,7 @@ def test_forms_of_one_notation(text, reasoning, answer):
         "", "x", FENCED, "analysis of algorithms", "Analysis: it sorts.", "analysis\n\nIt sorts.",
         "An x <think> y", "List<Thought> xs; Vec<Thinking>", "x[think]", "[think](http://a)",
         "queue.assistantFinalText(x)", "messageassistantfinal", "<answer>b</answer>", "b<|end|>",
-        "I think > you", "a <reasoning engine> b", "<thinker>a</thinker>", "The final channel.",
+        "Here is my thought process: sort it.", "So. Here is my response: x", "I think > you", "a <reasoning engine> b", "<thinker>a</thinker>", "The final channel.",
     ],
 )  # fmt: skip
 def test_what_holds_no_thinking_is_unchanged(text):
@@ -218,6 +220,7 @@ HOSTILE = {
     "finals within an answer": "<think>a</think>b " + "assistantfinal " * N,
     "closings after blanks": " " * N + "x" + "</think>" * N,
     "all notations": "".join(start for start, _ in ALL.values()) * (N // 10),
+    "sentences": "Here is my thought process:" * N,
     "blanks": " " * 10 * N + "<think>a",
     "lines": "\n" * 10 * N + "<think>a",
     "wrappers": "<think></think>" + "<answer>" * N,

@@ -38,6 +38,21 @@ def test_a_fence_that_never_closes_ends_with_the_text():
     assert (open_.language, open_.code, open_.closed) == ("javascript", "let y", False)
 
 
+def test_a_fence_within_a_program_does_not_end_it():
+    """In a docstring or far indented; what is closed by too short a fence is closed all the same."""
+    docstring = '"""\n```\nf()\n```\n"""\nx = 1'
+    indented = "def f():\n    # ~~~\n    ```\n    x\n    ```\n    y"
+    quote = "s = \"'''\""
+    for fence, code, end in (
+        ("```", docstring, "```"), ("```", indented, "```"), ("````", "x = 1", "```"),
+        ("````", "a\n```\nb", "````"), ("```", quote, "```"),
+    ):  # fmt: skip
+        answer = f"One.\n{fence}python\n{code}\n{end}\nTwo.\n```bash\nls\n```\nThree."
+        found = [(block.tag, block.code, block.closed) for block in text.code_blocks(answer)]
+        assert found == [("python", code, True), ("bash", "ls", True)], code
+        assert text.without_code(answer).split() == ["One.", "Two.", "Three."]
+
+
 def test_prose_is_what_stands_around_fences():
     """Code is removed; an unclosed fence removes the rest of the text."""
     assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]
@@ -133,6 +148,33 @@ def test_hostile_texts_take_linear_time(hard):
     text.longest_repeat(hard)
     text.wanted_output(hard)
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "lines"),
+    [
+        ("one two three", 8, ["one two", "three"]),
+        (
+            "编写一个 Python 函数，返回最大值。",
+            10,
+            ["编写一个", "Python 函", "数，返回最", "大值。"],
+        ),
+        ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
+        ("हिन्दी में", 6, ["हिन्दी", "में"]),
+        ("", 5, []),
+    ],
+)
+def test_lines_are_broken_by_the_cells_that_they_take(line, width, lines):
+    """Wide characters take two cells, marks none."""
+    assert text.wrapped(line, width) == lines
+    assert all(text.cell_width(text.padded(part, width)) == width for part in lines)
+
+
+def test_words_are_counted_in_scripts_without_blanks():
+    """Two characters count as a word, and Latin names within them as one each."""
+    assert text.count_words("编写一个Python函数") == 4
+    assert text.count_words("हिन्दी में एक फ़ंक्शन") == 4
+    assert text.words("用 Python3 排序") == ["用", "python3", "排序"]
 
 
 def test_a_long_text_is_shortened_to_its_width():

@@ -25,7 +25,7 @@ from evolcoder.bench.base import Problem, PromptForm, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
+from evolcoder.grading.problem_checks import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.text import words
 

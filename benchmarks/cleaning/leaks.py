@@ -23,9 +23,8 @@ from cleaning.running import Cost, pairs_of, passes_of
 from evolcoder import records
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.decontamination.benchmark_texts import benchmark_texts
 from evolcoder.decontamination.detect import DetectorSettings, detect_leaks
-from evolcoder.decontamination.hits import Detector, RowField
+from evolcoder.decontamination.hits import Detector, RowField, benchmark_texts
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.engine.registry import cache_folder
 from harness.memory import tree

@@ -29,7 +29,7 @@ from evolcoder.decontamination.execution.search import (
     PassedProblem,
     SearchCounts,
 )
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 from harness.memory import tree
 

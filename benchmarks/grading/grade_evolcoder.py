@@ -19,8 +19,7 @@ from said import Clock
 from evolcoder.bench.base import CallChecks, Problem
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ProblemTest, ReferenceChecks, ReferenceMeasurement
 from evolcoder.sandbox.pool import PoolSandbox
 from harness.memory import tree
 

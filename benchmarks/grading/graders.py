@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolcoder.sandbox.bubblewrap import WARM, interpreter
+from evolcoder.sandbox.launchers import WARM, interpreter
 from grading.held import held
 from grading.jobs import Files
 from harness.venvs import BENCH, python_of

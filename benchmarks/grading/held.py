@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evolcoder.sandbox.bubblewrap import FIRST_UID, BubblewrapLauncher, find_bwrap
+from evolcoder.sandbox.launchers import FIRST_UID, BubblewrapLauncher, find_bwrap
 
 HERE = Path(__file__).parent
 UID = FIRST_UID + 999

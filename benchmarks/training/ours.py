@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.training.card import CardNotes
+from evolcoder.training.folder import CardNotes
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.sft import TrainingJob, train
 from training.rows import LONGEST, Order

@@ -10,7 +10,7 @@ from pathlib import Path
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.seeds.rows import PlacedRow, read_placed_rows
 from evolcoder.training.base import load_tokenizer
-from evolcoder.training.examples import TokenizedRow, tokenize
+from evolcoder.training.batches import TokenizedRow, tokenize
 
 LONGEST = 1024
 

@@ -109,8 +109,8 @@ def export(
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.card import CardFacts
     from evolcoder.exports.formats import FORMATS
+    from evolcoder.exports.write import CardFacts
 
     formats = [format] if isinstance(format, str) else list(format)
     for name in formats:
@@ -128,6 +128,8 @@ async def evolve_async(
     responder: str | Engine | None = None,
     judge: str | Engine | None = None,
     rounds: int | None = None,
+    style: Literal["auto", "append", "rewrite"] | None = None,
+    preset: Literal["wizardcoder"] | None = None,
     out: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     limit: int | None = None,
@@ -147,11 +149,13 @@ async def evolve_async(
     seeds, a small local model, one round. `settings` sets any config key.
 
     `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
-    `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `out` is the run folder; an existing
-    one is resumed. `columns` are those of the seeds, as in `read`. `limit` uses only the first N
-    seeds; `target` stops at N evolved rows. `max_usd` (dollars), `max_tokens` and `max_hours` are
-    budget limits. `sandbox` is the minimum isolation. `retry_rejected` asks again for rows that a
-    model server rejected or failed at.
+    `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `style` says whether the evolver
+    writes sentences to `append` or is to `rewrite` the whole task (default: `auto`, by the model's
+    size or measured). `preset="wizardcoder"` takes the paper's methods, template and sampling.
+    `out` is the run folder; an existing one is resumed. `columns` are those of the seeds, as in
+    `read`. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
+    (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
+    `retry_rejected` asks again for rows that a model server rejected or failed at.
 
     Returns a `Run`; if a budget limit stopped it, `Run.stopped` says which, and `Run.why_empty()`
     says why it kept nothing. Raises UserError (wrong
@@ -163,10 +167,11 @@ async def evolve_async(
     (8, 8)
     """
     from evolcoder.app.evolve import default_folder, evolve_run
-    from evolcoder.evolution.heuristics import resolve
 
     engines = _Engines()
     overrides = {
+        "preset": preset,
+        "evolve.style": style,
         "evolver.model": engines.spec(model),
         "responder.model": engines.spec(responder),
         "judge.model": engines.spec(judge),
@@ -185,10 +190,7 @@ async def evolve_async(
         overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
     loaded = _config(overrides, config)
     folder = default_folder(loaded) if out is None else Path(out)
-    heuristics = resolve(loaded.evolve)
-    reached = await evolve_run(
-        loaded, heuristics, folder, engines.opened, retry_rejected=retry_rejected
-    )
+    reached = await evolve_run(loaded, folder, engines.opened, retry_rejected=retry_rejected)
     return Run(folder, str(reached or ""))
 
 
@@ -284,9 +286,8 @@ def dedup(
     978
     """
     from evolcoder.app.detectors import embedder_for
-    from evolcoder.deduplication.corpus import Document
     from evolcoder.deduplication.files import is_readable, similarity_of
-    from evolcoder.deduplication.find import find_duplicates
+    from evolcoder.deduplication.find import Document, find_duplicates
 
     overrides = {
         "clean.exact": exact,

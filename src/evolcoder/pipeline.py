@@ -4,15 +4,17 @@ One coroutine processes one lineage at a time, with a bounded number of coroutin
 not grow with the number of tasks. Every outcome is stored before the next step. An interrupted run
 resumes where it stopped; a stored response that still needs its checks is not requested again. In =
 kept + dropped holds in every stage of every finished round. The rows do not depend on the
-concurrency.
+concurrency. The seconds of a stage are those in which at least one of its tasks was active, so
+overlapping stages sum to more than the elapsed time.
 
 >>> await Pipeline(store, config, models, heuristics=heuristics, in_flight=64).run()
 ... # doctest: +SKIP
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,7 +26,6 @@ from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.respond import respond
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import judging
-from evolcoder.stage_timer import StageTimer
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
@@ -276,3 +277,36 @@ class Pipeline:
         query = """SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
             + (SELECT COUNT(*) FROM drops WHERE stage = 'evolve')"""
         return self._store.db.number(query)
+
+
+@dataclass(slots=True)
+class _Span:
+    n_open: int = 0
+    began: float = 0.0
+    seconds: float = 0.0
+
+
+class StageTimer:
+    """Named clocks; each runs while at least one context under its name is open."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spans: dict[str, _Span] = {}
+
+    @contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        """Count the context's time under a name."""
+        span = self._spans.setdefault(name, _Span())
+        if span.n_open == 0:
+            span.began = self._clock()
+        span.n_open += 1
+        try:
+            yield
+        finally:
+            span.n_open -= 1
+            if span.n_open == 0:
+                span.seconds += self._clock() - span.began
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds per name, in the order of first use."""
+        return {name: span.seconds for name, span in self._spans.items()}

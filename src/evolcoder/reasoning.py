@@ -3,8 +3,9 @@ r"""Splits a model's text into thinking and answer, in every notation that model
 Notations, in any letter case: paired tags (`<think>`, `<thinking>`, `<thought>`, `<reasoning>`,
 `<seed:think>`, `[THINK]`, `◁think▷`, `<|begin_of_thought|>`, `<|START_THINKING|>`, Gemma's
 `<|channel>thought`), harmony channels with markers (`<|channel|>analysis<|message|>`), and harmony
-channels whose markers a server removed (`analysis...assistantfinal...`). Markers of the answer,
-such as `<|begin_of_solution|>`, are removed.
+channels whose markers a server removed (`analysis...assistantfinal...`), and Granite's sentences
+(`Here is my thought process: ... Here is my response: ...`). Markers of the answer, such as
+`<|begin_of_solution|>`, are removed.
 
 A text may have several blocks; a fenced program between two of them, with another one after the
 last, is a draft and belongs to the thinking. A block without its closing tag extends to the end;
@@ -26,7 +27,7 @@ from typing import NamedTuple
 
 NAMES = (
     "think", "thinking", "thought", "thoughts", "reasoning", "seed:think", "longcat_think",
-    "analysis", "antthinking", "inner_monologue",
+    "analysis", "antthinking", "inner_monologue", "scratchpad", "reflection",
 )  # fmt: skip
 """Names of tags in angle brackets around thinking."""
 WRAPPERS = ("answer", "response", "output", "solution", "final_answer")
@@ -74,6 +75,15 @@ _MAY_HOLD = tuple(
 _MAY_HOLD_ALONE = ("think]", "think▷", "final response]", "assistantfinal")
 """Those of tags without an angle bracket."""
 _CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
+_SENTENCES = re.compile(
+    r"\s*Here(?:['’]s| is) my thought process:(?P<thought>.*?)"
+    r"Here(?:['’]s| is) my response:(?:(?:[ \t]*\r?\n)+|[ \t]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_FIRST_WORDS = (
+    "analysis", "assistantanalysis", "here is my thought", "here's my thought", "here’s my thought"
+)  # fmt: skip
+"""Words with which a text begins that may hold thinking without a tag."""
 _DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
 _FENCED = re.compile(r"^[ \t]{0,20}(?:`{3}|~{3})", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t\r]{1,200}")
@@ -108,7 +118,11 @@ def split(text: str, *, opened: bool = True) -> Parts:
     `opened`: whether the prompt may have opened thinking, so that text before a closing tag without
     its opening one is thinking.
     """
-    return _Splitter(text, opened=opened).split() if may_hold(text) else Parts("", text)
+    if not may_hold(text):
+        return Parts("", text)
+    if found := _SENTENCES.match(text):
+        return Parts(found["thought"].strip(), text[found.end() :])
+    return _Splitter(text, opened=opened).split()
 
 
 def may_hold(text: str) -> bool:
@@ -118,7 +132,7 @@ def may_hold(text: str) -> bool:
     for part in _MAY_HOLD if "<" in lowered else _MAY_HOLD_ALONE:
         if part in lowered:
             return True
-    return lowered.lstrip().startswith(("analysis", "assistantanalysis"))
+    return lowered.lstrip().startswith(_FIRST_WORDS)
 
 
 class _Kind(Enum):

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     NOT_A_TASK = "not_a_task"
     SEVERAL_TASKS = "several_tasks"
     UNRELATED = "unrelated"
+    SHORTENED = "shortened"
+    """A rewritten task is shorter than its parent."""
     CONTRADICTS = "contradicts"
     MISSING_INPUT = "missing_input"
     BOILERPLATE = "boilerplate"

@@ -9,15 +9,41 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
 from urllib.parse import parse_qsl, urlencode
 
-_WORD = re.compile(r"[^\W_]+(?:['+#][^\W_]*)*", re.UNICODE)
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Scripts without blanks between words: Thai, Lao, Myanmar, Khmer, Chinese characters, kana."""
+_LATIN = "a-z0-9\u00df-\u00f6\u00f8-\u024f\u1e00-\u1eff\u0300-\u036f"
+_MARKS = "".join(
+    char for char in map(chr, range(0x370, 0x1C00)) if unicodedata.category(char) in {"Mn", "Mc"}
+)
+"""Signs that are part of words and that `\\w` does not match, such as vowels of Indic scripts."""
+_OTHER = rf"(?:(?![{_UNSPACED}{_LATIN}])[^\W_]|[{_MARKS}])"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*")
+_RUN = re.compile(f"[{_UNSPACED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
 _SPACE = re.compile(r"\s+")
+_TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
+DEEPER = 4
+"""A closing fence is indented by fewer characters more than the opening one."""
+MAX_INNER_FENCES = 50
+"""Fences after the opening one among which its closing one is searched."""
+_BREAKABLE = re.compile(
+    rf"[{_UNSPACED}\uac00-\ud7af][,.!?;:，。！？、；：）」』”]*|\s+|[^\s{_UNSPACED}\uac00-\ud7af]+\s*"
+)
+"""Pieces of a line after which it may break."""
+
+CHARS_PER_WORD = 2.0
+"""Characters of a word in scripts without blanks: between Chinese (1.6) and Thai (4)."""
 
 STOP_WORDS = frozenset(
     """a an the and or but if then else so of in on at to for from by with without as is are was
@@ -66,6 +92,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "css": ("css",),
 }
 """Language -> its names in tasks and fences."""
+AUXILIARY = frozenset({"bash", "sql", "css", "html"})
+"""Languages of shell commands, queries and pages; not the program if there is another language."""
 
 _ALIASES = {alias: language for language, aliases in LANGUAGES.items() for alias in aliases}
 _AMBIGUOUS = frozenset(
@@ -96,6 +124,11 @@ _AMBIGUOUS_NAMED = re.compile(
 )
 
 
+_NAMED_ELSEWHERE = re.compile(
+    r"(?:\bна(?: языке)? |\b(?:en|em|auf) |用 ?|使用 ?)(C|R|D|Go|Swift|Shell)(?![A-Za-z+#])"
+    r"|(?<![A-Za-z])(C|R|D|Go|Swift|Shell)(?= ?(?:语言|語言|言語|언어))"
+)
+"""The same in other languages."""
 _MAY_BE_NAMED = re.compile(r"\s(?:C|R|D|Go|Swift|[Ss]hell)\b")
 """Necessary condition of `_AMBIGUOUS_NAMED`, searched ten times as fast."""
 _PLAIN_ALIASES = {name: own for name, own in _ALIASES.items() if name not in _AMBIGUOUS}
@@ -104,6 +137,13 @@ _ASKS_FOR_PROSE = re.compile(
     r"\s*(?:what|why|which|who|when|where|is|are|does|do|can|should|explain|describe|discuss|define"
     r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will)"
     r"|show the output|suggest an? (?:\w+ )?comment|(?:you need to )?read (?:the|a|this))\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_PROSE_ELSEWHERE = re.compile(
+    r"\s*(?:解释|说明|描述|什么是|为什么|简述|比较|讨论|列举|説明|なぜ|설명|объясни|опиши|что такое"
+    r"|почему|сравни|расскажи|explica|explique|descri|qué es|por qué|o que é|qu'est|pourquoi|décri"
+    r"|erkläre|erläutere|beschreibe|was ist|warum|اشرح|ما هو|ما هي|समझाएँ|समझाइए|क्या है)"
+    r"|[^\n。]{0,40}とは何",
     re.IGNORECASE,
 )
 _ASKS_FOR_CODE = re.compile(
@@ -126,6 +166,34 @@ _CODE_LINE = re.compile(
     re.MULTILINE,
 )
 
+
+_SIGNS = {
+    language: re.compile(pattern, re.MULTILINE)
+    for language, pattern in {
+        "python": r"^[ \t]*(?:(?:async )?def \w+\([^\n]*:|from [\w.]+ import \w|elif [^\n]*:[ \t]*$"
+        r"|import (?:numpy|pandas|os|sys|re|math|json|random|collections|itertools)\b"
+        r"|class \w+(?:\([\w., ]*\))?:|>>> )",
+        "cpp": r"\#include <(?:\w+|bits/\S+)>|\bstd::|using namespace std",
+        "c": r"\#include <\w+\.h>",
+        "csharp": r"^using System\b|\bConsole\.(?:Write|Read)",
+        "java": r"\bSystem\.out\.|^import java|public static void main|\bString\[\] ",
+        "rust": r"\bfn \w+\([^\n{]{0,200}\{|\blet mut |\bprintln!",
+        "swift": r"\bfunc \w+\([^\n>]{0,200}-> ?[^\n{]{0,80}\{",
+        "go": r"^package \w+[ \t]*$|^func [^\n{]{1,200}\{|\bfmt\.\w+\(",
+        "kotlin": r"\bfun \w+\([^\n{=]{0,200}[{=]",
+        "php": r"<\?php|^[ \t]*\$\w+ = .*;[ \t]*$",
+        "typescript": r"\bfunction \w+\([^)\n]{0,200}: (?:number|string|boolean|any)\b"
+        r"|^interface \w+ \{",
+        "javascript": r"\bfunction ?\w{0,80}\([^)\n]{0,200}\) ?\{|\bconsole\.log\("
+        r"|^[ \t]*(?:const|let) \w+ ?=|\bdocument\.\w+\(",
+        "sql": r"\bSELECT\b[^;]{1,200}\bFROM\b|\bCREATE TABLE\b|\bINSERT INTO\b",
+        "html": r"<(?:!DOCTYPE html|html|body|div|form|table|head|ul)\b[^>\n]{0,200}>",
+        "css": r"^[.#]?\w[^\n{;=()]{0,200}\{\s{0,20}[\w-]+ ?:[^;{}\n]{1,200};",
+        "bash": r"^\#!.*\b(?:ba|z)?sh\b",
+        "ruby": r"^[ \t]*def \w+[?!]?(?:\([\w, ]*\))?[ \t]*$",
+    }.items()
+}
+"""Lines that only one language has, in the order in which they are tried."""
 
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """ASCII control characters, except tab and line feed."""
@@ -204,6 +272,8 @@ class CodeBlock:
     """Text between the fences."""
     closed: bool
     """Whether the closing fence is present."""
+    tag: str = ""
+    """The fence's tag in lower case; empty if it has none."""
 
 
 def clean(text: str) -> str:
@@ -296,10 +366,84 @@ def public_query(url: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Split into lower-case words; `c++` and `c#` are words."""
+    """Split into lower-case words; `c++` and `c#` are words.
+
+    Where a script has no blanks between words, each two neighbouring characters count as a word:
+    texts that share words share those. `count_words` counts whole words.
+    """
     lowered = text.lower()
-    # The ASCII pattern finds the same words in half the time.
-    return (_ASCII_WORD if lowered.isascii() else _WORD).findall(lowered)
+    if lowered.isascii():
+        # This pattern finds the same words in half the time.
+        return _ASCII_WORD.findall(lowered)
+    found: list[str] = []
+    for word in _WORD.findall(lowered):
+        if len(word) > 2 and _RUN.match(word):
+            found += map("".join, pairwise(word))
+        else:
+            found.append(word)
+    return found
+
+
+def is_unspaced(word: str) -> bool:
+    """Return whether a word of `words` is part of a script without blanks between words."""
+    return _RUN.match(word) is not None
+
+
+def count_words(text: str) -> int:
+    """Count words; `CHARS_PER_WORD` characters of a script without blanks count as one."""
+    lowered = text.lower()
+    if lowered.isascii():
+        return len(_ASCII_WORD.findall(lowered))
+    found = _WORD.findall(lowered)
+    n_chars = sum(len(word) for word in found if _RUN.match(word))
+    n_words = sum(1 for word in found if not _RUN.match(word))
+    return n_words + round(n_chars / CHARS_PER_WORD)
+
+
+def cell_width(text: str) -> int:
+    """Return how many cells of a terminal a text takes: 2 for wide characters, 0 for marks."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def padded(text: str, width: int) -> str:
+    """Append blanks until a text takes `width` cells of a terminal."""
+    return text + " " * (width - cell_width(text))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break one line into lines of at most `width` cells, at blanks or between wide characters.
+
+    `width` is at least 2. Lines break within a word only if it is longer than a line.
+    """
+    lines, line, used = [], "", 0
+    for piece in _pieces(text, width):
+        cells = cell_width(piece)
+        if line and used + cell_width(piece.rstrip()) > width:
+            lines.append(line.rstrip())
+            line, used = "", 0
+            if piece.isspace():
+                continue
+        line, used = line + piece, used + cells
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """Split a line where it may break; a piece takes at most `width` cells without its blanks."""
+    for piece in _BREAKABLE.findall(text):
+        part, used = "", 0
+        for char in piece:
+            if used + _cells(char) > width and not char.isspace():
+                yield part
+                part, used = "", 0
+            part, used = part + char, used + _cells(char)
+        yield part
+
+
+@lru_cache(maxsize=8192)
+def _cells(char: str) -> int:
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"} or "\u1160" <= char <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
 def one_line(text: str, width: int) -> str:
@@ -325,17 +469,73 @@ def changed(settings: Mapping[str, tuple[object, object] | None]) -> str:
 
 def code_blocks(text: str) -> list[CodeBlock]:
     """Find fenced code; an unclosed fence extends to the end of the text."""
-    blocks: list[CodeBlock] = []
-    start: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        if start is None:
-            start = fence
-        elif fence[1].startswith(start[1]) and not fence[2]:
-            blocks.append(_block(start, text[start.end() : fence.start()], closed=True))
-            start = None
-    if start is not None:
-        blocks.append(_block(start, text[start.end() :], closed=False))
+    blocks = []
+    for start, end in _fences(text):
+        code = text[start.end() : end.start() if end else len(text)].strip("\n")
+        language = language_of(start[2]) if start[2] else None
+        blocks.append(CodeBlock(language, code, end is not None, start[2].lower()))
     return blocks
+
+
+def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
+    """Yield the opening and the closing fence of each block; None if it is not closed.
+
+    A fence does not close a block if it is much further indented than the opening one, or within a
+    docstring: examples in docstrings have fences too. If nothing else closes the block, they do,
+    and so does a shorter fence than the opening one, which models write by mistake.
+    """
+    fences = list(_FENCE.finditer(text))
+    at = 0
+    while at < len(fences):
+        start = fences[at]
+        closing = _closing(text, fences, at)
+        yield start, None if closing is None else fences[closing]
+        if closing is None:
+            return
+        at = closing + 1
+
+
+def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:
+    """Return the place of the fence that closes the block which begins at the fence `at`."""
+    start, fallback = fences[at], None
+    quotes = _OpenDocstring()
+    end = start.end()
+    for place in range(at + 1, min(len(fences), at + 1 + MAX_INNER_FENCES)):
+        fence = fences[place]
+        quotes.read(text[end : fence.start()])
+        end = fence.end()
+        if fence[2] and not (fallback is None or quotes.is_open):
+            return fallback  # another block begins
+        if fence[2] or fence[1][0] != start[1][0]:
+            continue
+        is_long = len(fence[1]) >= len(start[1])
+        if is_long and not quotes.is_open and _indent(fence) < _indent(start) + DEEPER:
+            return place
+        if fallback is None:
+            fallback = place
+    return fallback
+
+
+class _OpenDocstring:
+    """Whether the text read so far ends within a string of three quotes."""
+
+    def __init__(self) -> None:
+        self._quote = ""
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._quote)
+
+    def read(self, text: str) -> None:
+        for quote in _TRIPLE_QUOTES.findall(text):
+            if not self._quote:
+                self._quote = quote
+            elif quote == self._quote:
+                self._quote = ""
+
+
+def _indent(fence: re.Match[str]) -> int:
+    return fence.start(1) - fence.start()
 
 
 def before_bare_fence(text: str) -> str:
@@ -346,16 +546,11 @@ def before_bare_fence(text: str) -> str:
 
 def without_code(text: str) -> str:
     """Return the text outside fenced code."""
-    kept, end, start = [], 0, None
-    for fence in _FENCE.finditer(text):
-        if start is None:
-            start = fence
-            kept.append(text[end : fence.start()])
-        elif fence[1].startswith(start[1]) and not fence[2]:
-            end, start = fence.end(), None
-    if start is None:
-        kept.append(text[end:])
-    return "".join(kept)
+    kept, at = [], 0
+    for start, end in _fences(text):
+        kept.append(text[at : start.start()])
+        at = end.end() if end else len(text)
+    return "".join([*kept, text[at:]])
 
 
 def language_of(name: str) -> str | None:
@@ -375,24 +570,35 @@ def named_languages(text: str, found: Iterable[str] | None = None) -> Counter[st
         named = +named
     if _MAY_BE_NAMED.search(text):
         named.update(_ALIASES[name.lower()] for name in _AMBIGUOUS_NAMED.findall(text))
+    if not named or not text.isascii():
+        found_names = _NAMED_ELSEWHERE.findall(text)
+        named.update({_ALIASES[(one or other).lower()]: 1 for one, other in found_names})
     if "```" in text or "~~~" in text:
         named.update(block.language for block in code_blocks(text) if block.language)
     return named
 
 
 def named_language(text: str) -> str | None:
-    """Return the programming language that a task names most, the first if tied, or None."""
+    """Return the programming language that a task names most, the first if tied, or None.
+
+    One that names none has that of the code it shows.
+    """
     named = named_languages(text)
     if len(named) < 2:
-        return next(iter(named), None)
+        return next(iter(named), None) or language_of_code(text)
     all_words = words(text)
     first = {_ALIASES[w]: -at for at, w in reversed([*enumerate(all_words)]) if w in _ALIASES}
     return max(named, key=lambda name: (named[name], first.get(name, -len(all_words))))
 
 
+def language_of_code(text: str) -> str | None:
+    """Return the language of the code in a text by unmistakable lines; None if unsure."""
+    return next((name for name, sure in _SIGNS.items() if sure.search(text)), None)
+
+
 def wanted_output(text: str) -> WantedOutput:
     """Return whether a task asks for code, for an explanation, or for either."""
-    if _ASKS_FOR_PROSE.match(text):
+    if _ASKS_FOR_PROSE.match(text) or _ASKS_FOR_PROSE_ELSEWHERE.match(text):
         return WantedOutput.WORDS
     return WantedOutput.CODE if _ASKS_FOR_CODE.match(text) else WantedOutput.EITHER
 
@@ -426,10 +632,6 @@ def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
     if len(unit.strip()) <= 2 or not tail.endswith(unit * max(least, width // period + 1)):
         return ""
     return unit.strip()
-
-
-def _block(start: re.Match[str], code: str, *, closed: bool) -> CodeBlock:
-    return CodeBlock(language_of(start[2]) if start[2] else None, code.strip("\n"), closed)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -23,8 +23,7 @@ from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig
 from evolcoder.experiment.interfaces import Training
-from evolcoder.grading import benchmark_requirements
-from evolcoder.training import scale
+from evolcoder.grading import problem_checks
 from evolcoder.training.recipe import recipe_of
 
 
@@ -175,7 +174,7 @@ def test_a_step_that_is_being_started_is_not_lost(tmp_path, family, monkeypatch)
 
 def test_a_training_on_several_gpus_ends_with_all_its_workers(tmp_path, family, monkeypatch):
     """SIGTERM or Ctrl-C while its launcher runs ends launcher and workers, before we end."""
-    monkeypatch.setattr(scale, "launch_command", lambda *_: [*family.command, "stay"])
+    monkeypatch.setattr(train, "launch_command", lambda *_: [*family.command, "stay"])
     args = argparse.Namespace(out=tmp_path / "out", gpus=2)
 
     def tell():
@@ -283,7 +282,7 @@ def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared
     problems = steps_of.select_problems("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}
-    monkeypatch.setattr(benchmark_requirements, "failing_references", lambda bench, packages: known)
+    monkeypatch.setattr(problem_checks, "failing_references", lambda bench, packages: known)
     assert [one.id for one in steps_of.select_problems("ds1000")] == [
         problems[0].id,
         problems[2].id,

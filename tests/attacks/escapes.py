@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolcoder.sandbox.base import Layer
-from evolcoder.sandbox.bubblewrap import find_bwrap
+from evolcoder.sandbox.launchers import find_bwrap
 
 LOOSE_S = 3.0
 """How long a program runs before it counts as one that runs on."""

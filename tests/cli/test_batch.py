@@ -51,7 +51,7 @@ def spec(server, flavour):
 
 
 def run(capsys, *arguments):
-    code = main(["run", *map(str, arguments)])
+    code = main(["run", "--style", "append", *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -92,7 +92,7 @@ def test_a_run_in_batches_has_the_rows_of_an_immediate_one(
 
 
 def start(server, flavour, seeds, folder, rounds=2):
-    command = ["run", "--seeds", seeds, "--model", spec(server, flavour), "--rounds", rounds,
+    command = ["run", "--style", "append", "--seeds", seeds, "--model", spec(server, flavour), "--rounds", rounds,
                "--out", folder, "--cache", folder.with_suffix(".cache"), *FAST]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "evolcoder.cli.main", *map(str, command)],

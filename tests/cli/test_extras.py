@@ -35,7 +35,8 @@ def place(tmp_path, monkeypatch):
 def run(capsys, server, *options, rounds=1):
     code = main(
         [
-            "run", "--seeds", "seeds.jsonl", "--model", f"{server.base_url}#toy",
+            "run", "--style", "append", "--seeds", "seeds.jsonl", "--model",
+            f"{server.base_url}#toy",
             "--rounds", str(rounds), "--set", "verify.when=never", *map(str, options),
         ]
     )  # fmt: skip

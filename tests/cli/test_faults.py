@@ -346,6 +346,50 @@ def test_verify_says_that_its_tester_rejected_every_row(start, tmp_path):
     assert len(case.asked) > before
 
 
+def test_verify_asks_another_server_again_by_itself(start, tmp_path):
+    """What one server rejected is not final: another one is asked, and a line says so."""
+    body = {"error": {"message": "your input was flagged"}}
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(DATA) + "\n")
+    options = ("--checks", "tests", "--sandbox", "processes")
+    again = {"verb": "verify", "source": (data,)}
+    code, out, _ = start(Case(rule(CONTROL), rule(body=body, code=400)))(*options, **again)
+    assert (code, "not_run" in out) == (1, True)
+    code, out, err = start(Case(rule()))(*options, **again)
+    assert (code, "not_run" in out) == (0, False)
+    assert "checking 1 rows again that a model server rejected or failed at" in err
+
+
+GONE = {"error": {"message": "the credit balance is too low", "code": "insufficient_quota"}}
+
+
+@pytest.mark.parametrize("verb", ["run", "verify", "eval"])
+def test_a_folder_without_an_accepted_answer_takes_another_model(start, tmp_path, shared, verb):
+    """What the first one left is asked again, what it cost stays, and a line says so."""
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(DATA) + "\n")
+    empty = {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}
+    source, options = {
+        "run": (("--seeds", tmp_path / "seeds.jsonl"), ("--set", "traffic.concurrency=1")),
+        "verify": ((data,), ("--checks", "tests", "--sandbox", "processes")),
+        "eval": (("--bench", "humaneval", "--data-dir", shared, "--limit", 2), ("--no-grade",)),
+    }[verb]
+    first = [rule(body=empty, first=1)] if verb == "run" else []
+    again = {"verb": verb, "source": source}
+    code, _, _ = start(Case(*first, rule(body=GONE, code=402)))(*options, **again)
+    assert code != 0
+    run = start(Case(rule()), model="another")
+    code, out, err = run(*options, "--json", **again)
+    assert code == 0, err
+    assert "no answer was accepted with the former" in err
+    if verb == "run":
+        assert n_kept(tmp_path) == 2
+        assert {*json.loads(out)["paid"]} == {"m", "another"}
+    code, _, err = start(Case(rule()), model="third")(*options, **again)
+    assert code == 2
+    assert "another --out" in err
+
+
 def test_a_server_that_is_down_stops_the_run_and_loses_nothing(start, tmp_path):
     """Exit 1, no drop; the same command goes on."""
     case = Case(rule(body="", code=500))

@@ -13,7 +13,7 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
 
 pytestmark = pytest.mark.timeout(1800)

@@ -24,7 +24,7 @@ def server():
 
 
 def run(capsys, *arguments):
-    code = main(["run", *map(str, arguments)])
+    code = main(["run", "--style", "append", *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
 

@@ -16,7 +16,7 @@ import toys
 from bash_bench import bash_with, part
 from evolcoder.cli.main import main
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.sandbox import bubblewrap
+from evolcoder.sandbox import launchers
 from evolcoder.sandbox.base import STRICT_LAYERS, Layer
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import PROBES
@@ -223,7 +223,7 @@ def no_namespaces(tmp_path, monkeypatch):
     program = tmp_path / "bwrap"
     program.write_text(NO_SANDBOX)
     program.chmod(0o755)
-    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: str(program))
+    monkeypatch.setattr(launchers, "find_bwrap", lambda: str(program))
 
 
 @pytest.mark.usefixtures("no_namespaces")
@@ -264,7 +264,7 @@ def test_without_a_sandbox_a_run_goes_on_and_says_so(capsys, tmp_path, server):
 def test_a_run_begun_without_a_sandbox_stays_as_it_is(capsys, tmp_path, server, monkeypatch):
     """A data set is not half verified because the machine changed in between."""
     with monkeypatch.context() as patched:
-        patched.setattr(bubblewrap, "find_bwrap", lambda: None)
+        patched.setattr(launchers, "find_bwrap", lambda: None)
         run(capsys, tmp_path, server)
     code, out, err = run(capsys, tmp_path, server, "--rounds", 2)
     assert (code, "are not verified" in err) == (0, True)
@@ -274,7 +274,7 @@ def test_a_run_begun_without_a_sandbox_stays_as_it_is(capsys, tmp_path, server, 
 def test_a_verified_run_is_refused_where_it_cannot_go_on(capsys, tmp_path, server, monkeypatch):
     """Its later rows would not be what its first ones are."""
     assert run(capsys, tmp_path, server)[0] == 0
-    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
+    monkeypatch.setattr(launchers, "find_bwrap", lambda: None)
     code, _, err = run(capsys, tmp_path, server, "--rounds", 2)
     assert code == 2
     assert "this run verifies its rows, but: --sandbox strict" in err
@@ -299,7 +299,7 @@ def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
 
 def test_where_it_must_be_verified_a_run_does_not_begin(capsys, tmp_path, server, monkeypatch):
     """`verify.when=always` pays for nothing that could not be looked at."""
-    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
+    monkeypatch.setattr(launchers, "find_bwrap", lambda: None)
     code, _, err = run(capsys, tmp_path, server, "--set", "verify.when=always")
     assert (code, len(err.strip().splitlines())) == (2, 1)
     assert not server.calls

@@ -37,7 +37,7 @@ def seeds(tmp_path):
 
 
 def run(capsys, *arguments):
-    code = main(["run", *map(str, arguments)])
+    code = main(["run", "--style", "append", *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -158,7 +158,7 @@ def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):
     folder = tmp_path / "disk"
     folder.mkdir()
     done = mounted(
-        folder, options, ["run", "--seeds", seeds, "--model", f"{server.base_url}#toy", "--rounds", 9,
+        folder, options, ["run", "--style", "append", "--seeds", seeds, "--model", f"{server.base_url}#toy", "--rounds", 9,
                           "--out", folder / "out", "--cache", tmp_path / "cache.db"],
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

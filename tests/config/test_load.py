@@ -94,10 +94,16 @@ def test_the_fingerprint_covers_every_deciding_key():
     for name in Config.model_fields:
         other = load(None, [CHANGES[name]])
         assert other != Config()
+        if name == "preset":  # what it stands for decides
+            other = other.model_copy(update={"evolver": Config().evolver, "preset": "wizardcoder"})
+            other = other.model_copy(
+                update={"responder": Config().responder, "evolve": Config().evolve}
+            )
         assert (other.fingerprint == Config().fingerprint) == (name in FREE_TO_CHANGE), name
 
 
 CHANGES = {
+    "preset": "preset=wizardcoder",
     "seed": "seed=1",
     "seeds": "seeds.limit=3",
     "evolver": "evolver.model=other",

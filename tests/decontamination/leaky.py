@@ -1,6 +1,6 @@
 """A toy benchmark and rows that leak it, and rows that do not."""
 
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
+from evolcoder.decontamination.hits import BenchmarkText
 from toys import WORDS
 
 ZIGZAG = """def zigzag_merge(left, right):

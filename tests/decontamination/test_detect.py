@@ -10,9 +10,8 @@ from evolcoder.code.functions import functions_of
 from evolcoder.code.instrument import counted
 from evolcoder.config.load import CleanConfig
 from evolcoder.decontamination import detect
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
 from evolcoder.decontamination.detect import DetectorSettings, build_report, detect_leaks
-from evolcoder.decontamination.hits import Detector, DropRule
+from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule
 from evolcoder.decontamination.report import as_dict, page, table
 from evolcoder.deduplication.files import clean_file, drops_path
 from evolcoder.deduplication.summary import LeakCounts

@@ -7,17 +7,17 @@ import pytest
 from evolcoder.bench.base import AssertChecks
 from evolcoder.decontamination.execution.agreement import is_plain, solution_size
 from evolcoder.decontamination.execution.examples import (
+    N_DRAWN,
     ProblemExample,
     apply_view,
     argument_types,
     argument_views,
     examples_of,
+    inputs_drawn,
+    inputs_like,
 )
 from evolcoder.decontamination.execution.kappa import agreement
-from evolcoder.decontamination.execution.mutated_inputs import inputs_like
-from evolcoder.decontamination.execution.random_inputs import N_DRAWN, inputs_drawn
-from evolcoder.decontamination.execution.reference_cost import UNLIMITED, reference_work
-from evolcoder.decontamination.execution.search import PassedProblem
+from evolcoder.decontamination.execution.search import UNLIMITED, PassedProblem, reference_work
 from evolcoder.decontamination.hits import Detector, execution_hits
 from evolcoder.safe_codec import encode
 from small_bench import problem

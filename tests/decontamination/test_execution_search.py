@@ -10,7 +10,7 @@ from evolcoder.decontamination.execution.kappa import agreement
 from evolcoder.decontamination.execution.sandbox_prefilter import CALL_WORK
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import DropRule, dropped, execution_hits
-from evolcoder.grading import problem_test
+from evolcoder.grading import problem_checks
 from evolcoder.grading.calls import call_isolated, comparison_limits
 from evolcoder.safe_codec import encode
 from small_bench import problem
@@ -48,7 +48,7 @@ MARKS = ("weak", "plain", "tells")
 
 
 async def no_need(_problem):
-    return problem_test.ReferenceMeasurement()
+    return problem_checks.ReferenceMeasurement()
 
 
 @pytest.fixture(scope="module")

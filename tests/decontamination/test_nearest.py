@@ -6,8 +6,7 @@ import pytest
 
 from decontamination.leaky import CLEAN, ITEMS
 from deduplication.hashing import Hashing
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import Detector
+from evolcoder.decontamination.hits import BenchmarkText, Detector
 from evolcoder.decontamination.nearest import BLOCK, NearestRows, SimilarityBounds, neighbour_hits
 
 ROWS = [(f"row-{n:04}", f"{ITEMS[n % 39].wording[n % 7 :]} {n}") for n in range(300)]

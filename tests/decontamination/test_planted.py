@@ -10,7 +10,7 @@ import pytest
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.decontamination.execution.search import ExecutionSearch
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 EVERY = 40

@@ -6,8 +6,7 @@ import pytest
 
 from decontamination.leaky import CLEAN, ITEMS, TIDE, ZIGZAG
 from evolcoder.code.normalize import read
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import RowField, TextSpan
+from evolcoder.decontamination.hits import BenchmarkText, RowField, TextSpan
 from evolcoder.decontamination.substring import SubstringDetector
 
 LONG = BenchmarkText(

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deduplication.hashing import Hashing
-from evolcoder.deduplication.corpus import Document
-from evolcoder.deduplication.find import Similarity, find_duplicates
+from evolcoder.deduplication.find import Document, Similarity, find_duplicates
 from evolcoder.deduplication.minhash import choose_bands, fold, jaccard, shingles
 
 LONG = [

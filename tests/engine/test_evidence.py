@@ -52,6 +52,7 @@ GATEWAY_PAGE = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>n
 BODIES = {
     # name: (status, body, headers, outcome if all are answered so, outcome if only one row is)
     "OpenAI, wrong key": (401, openai("Incorrect API key provided: sk-1", None, "invalid_api_key"), {}, KEY, KEY),
+    "Gemini, place": (400, {"error": {"code": 400, "message": "User location is not supported for the API use.", "status": "FAILED_PRECONDITION"}}, {}, SETUP, ROW),
     "OpenAI, region": (403, openai("Country, region, or territory not supported", "request_forbidden", "unsupported_country_region_territory"), {}, SETUP, ROW),
     "OpenAI, no such model": (404, openai("The model `x` does not exist or you do not have access to it.", "invalid_request_error", "model_not_found"), {}, SETUP, ROW),
     "OpenAI, too long": (400, openai("This model's maximum context length is 8192 tokens.", "invalid_request_error", "context_length_exceeded"), {}, SETUP, ROW),
@@ -165,8 +166,17 @@ async def test_an_error_that_one_request_gets_is_its_own(name):
     assert set(server.prompts()) - {CONTROL} == {*prompts, "after"}
 
 
-@pytest.mark.parametrize("name", ["OpenAI, parameter", "forbidden", "Gemini, wrong key"])
-async def test_the_error_of_a_set_up_has_the_servers_words_and_what_to_do(name):
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("OpenAI, parameter", "rejects every request in these words"),
+        ("forbidden", "API key"),
+        ("Gemini, wrong key", "API key"),
+        ("OpenAI, region", "does not serve the country or region"),
+        ("Gemini, place", "does not serve the country or region"),
+    ],
+)
+async def test_the_error_of_a_set_up_has_the_servers_words_and_what_to_do(name, advice):
     """One line, for a run of one row too."""
     code, body, headers, _, _ = BODIES[name]
     async with Loopback(always=says(code, body, **headers)) as server:
@@ -176,6 +186,7 @@ async def test_the_error_of_a_set_up_has_the_servers_words_and_what_to_do(name):
     assert fault is SETUP
     assert error.retryable
     assert error.got in str(error)
+    assert advice in str(error)
     assert "run the same command again" in str(error)
     assert "\n" not in str(error)
     assert server.prompts() == ["hello", CONTROL]

@@ -8,7 +8,8 @@ import pytest
 import tiny_gguf
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import RAW, Message, Request, Sampling
-from evolcoder.engine.llamacpp import LlamaCppEngine, has_chat_template
+from evolcoder.engine.gguf_header import has_chat_template
+from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.errors import ModelError
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"

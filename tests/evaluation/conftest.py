@@ -3,7 +3,7 @@
 import pytest
 
 from driver import sandbox  # noqa: F401 - a fixture
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 
 
 @pytest.fixture

@@ -275,9 +275,13 @@ def test_a_sample_that_breaks_off_is_kept_and_noted(
         assert broken_off_notes(store, small_bench()) == notes
 
 
+ONE = Sample.of("small/1", 0, "pass", PromptForm.ANSWER)
+
+
 def test_folders_of_other_settings_and_in_use_are_refused(tmp_path):
     """Samples of two models are not mixed, and two processes do not share a folder."""
-    with EvalStore.create(tmp_path / "e", SETTINGS):
+    with EvalStore.create(tmp_path / "e", SETTINGS) as store:
+        store.add_samples("small", [ONE])
         with pytest.raises(RunFolderError, match="in use"):
             EvalStore.create(tmp_path / "e", SETTINGS)
     with pytest.raises(RunFolderError, match="other values of model"):
@@ -291,6 +295,7 @@ def test_an_evaluation_moves_to_another_server(tmp_path):
     with EvalStore.create(tmp_path / "e", {"model": "http://127.0.0.1:1/v1#m", "seed": 0}):
         pass
     with EvalStore.create(tmp_path / "e", {"model": "http://host:2/v1#m", "seed": 0}) as store:
+        store.add_samples("small", [ONE])
         assert store.meta("settings")["model"] == "http://host:2/v1#m"
     with pytest.raises(RunFolderError, match="other values of model"):
         EvalStore.create(tmp_path / "e", {"model": "http://host:2/v1#other", "seed": 0})

@@ -15,7 +15,7 @@ from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.sample_errors import UNJUDGED
 from small_bench import ADD, fenced, small_bench
 
@@ -28,8 +28,8 @@ STEPS = {
     "the program is extracted": "evolcoder.bench.function_bench.python_program",
     "an answer is parsed": "evolcoder.bench.extract.tree_of",
     "the test is parsed": "evolcoder.grading.asserts.parse_asserts",
-    "the test is prepared": "evolcoder.grading.problem_test.AssertTest.of",
-    "calls are prepared": "evolcoder.grading.problem_test.CallTest.from_lines",
+    "the test is prepared": "evolcoder.grading.problem_checks.AssertTest.of",
+    "calls are prepared": "evolcoder.grading.problem_checks.CallTest.from_lines",
     "arguments are encoded": "evolcoder.grading.calls.encode_calls",
     "the candidate runs": "evolcoder.grading.calls.Program",
     "answers are split": "evolcoder.grading.calls._lines",

@@ -61,6 +61,9 @@ GOOD = (
         ("Use the function to write a method that ranks rows by their medians.", SORT, "deepen"),
         ("Walk through it by recursion instead of a loop, and skip negative entries.", SORT, "constrain"),
         ("Ask for the user's name and age first, and greet adults by name.", SORT, "constrain"),
+        ("Also offer descending order by a parameter, and skip missing entries.", "Write a Python function that puts a list into ascending order.", "constrain"),
+        ("```python\ndef f(x):\n    return sorted(x)\n```\nDemand: It must also treat unusual inputs such as NaN.", SORT, "misdirect"),
+        ("Use a class that counts comparisons, and report them per element.", SORT, "constrain"),
         ("Write a Python function that sorts names in ñandú order: á, é, í, then ö and ü.", SORT, "specialise"),
     ],
 )  # fmt: skip
@@ -113,6 +116,15 @@ def test_good_evolutions_pass(answer, parent, heuristic):
         ("Sort by absolute value and keep equal ones in place.", SORT, "misdirect", Reason.NO_BAIT),
         ("```python\nx\n```\nDemand: Sort by absolute magnitude.", SORT, "misdirect", Reason.NO_BAIT),
         ("Demand: Sort by value.\n```python\ndef f(numbers):\n    return sor", SORT, "misdirect", Reason.NO_BAIT),
+        ("```python\ndef f(x):\n    return x\n```\nDemand: It must also treat unusual inputs.", SORT, "misdirect", Reason.PROMPT_COPIED),
+        ("```python\ndef f(x):\n    return x\n```\nDemand: Sort by length, but you should not mend it.", SORT, "misdirect", Reason.PROMPT_COPIED),
+        ("```python\ndef f(x):\n    if not x:\n        raise ValueError\n    return sorted(x)\n```\nDemand: It must also raise an error for an empty list.", SORT, "misdirect", Reason.NO_BAIT),
+        ("Add a line of code to read every entry into memory twice.", SORT, "constrain", Reason.SOLVED),
+        ("Then use the `heapq.merge()` function to join both halves again.", SORT, "deepen", Reason.SOLVED),
+        ("Use the 'sorted' call for halves, and merge them by hand after that.", "Write a Python function that orders numbers without using sorted.", "constrain", Reason.CONTRADICTS),
+        ("Put them into descending order by magnitude, and skip missing entries.", "Write a Python function that puts a list into ascending order.", "constrain", Reason.CONTRADICTS),
+        ("Add a check to see if the list of numbers that the Python function sorts is a list of numbers, please.", SORT, "constrain", Reason.EQUAL_TO_PARENT),
+        ("Fix this Python code, which should return the mean and the median of numbers.\n```python\ndef mean(v):\n    total = sum(v)\n```", "Fix this Python code, which should return the mean.\n```python\ndef mean(v):\n    total = sum(v)\n    return total / len(v)\n```", "specialise", Reason.MISSING_INPUT),
         (SORT, SORT, "specialise", Reason.EQUAL_TO_PARENT),
         ("Write a Python function which properly sorts a given list of numbers.", SORT, "specialise", Reason.EQUAL_TO_PARENT),
         ("Ensure that the code is efficient, well documented and readable.", SORT, "constrain", Reason.EQUAL_TO_PARENT),
@@ -241,4 +253,4 @@ def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
 
 def test_every_rule_is_listed_once():
     """The table has no duplicates."""
-    assert len(set(RULES)) == len(RULES) == 18
+    assert len(set(RULES)) == len(RULES) == 22

@@ -8,7 +8,7 @@ import toys
 from evolcoder.experiment.arms import Arm
 from evolcoder.experiment.config import LoopConfig, variant
 from evolcoder.experiment.interfaces import LoopServices, Served
-from evolcoder.experiment.runs import EvolutionRuns
+from evolcoder.experiment.runner import EvolutionRuns
 from evolcoder.experiment.store import LoopStore, weights_id
 from evolcoder.experiment.timings import StepTimer
 from evolcoder.records import Response, Task, Usage

@@ -3,7 +3,7 @@
 import pytest
 
 from driver import sandbox  # noqa: F401 - a fixture
-from evolcoder.exports.card import CardFacts, ModelUsed
+from evolcoder.exports.write import CardFacts, ModelUsed
 from evolcoder.records import Response, Row, Stage, Task, Usage
 from evolcoder.storage.stats import FunnelLine
 

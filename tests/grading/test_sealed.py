@@ -12,8 +12,12 @@ from evolcoder.evaluation.results import result_of
 from evolcoder.evaluation.runner import Evaluation
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.grading.call_harness.registry import HARNESSES
-from evolcoder.grading.problem_test import PROGRAM, ProblemTest, ReferenceMeasurement
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import (
+    PROGRAM,
+    ProblemTest,
+    ReferenceChecks,
+    ReferenceMeasurement,
+)
 from evolcoder.sandbox.base import Kind, Separation
 from groups import grouped
 

@@ -13,7 +13,7 @@ from evolcoder.sandbox.base import Asserts, Limits, Program
 from evolcoder.sandbox.inside import isolate, tasks
 from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import End
-from evolcoder.sandbox.memfds import Memfds
+from evolcoder.sandbox.job import Memfds
 from evolcoder.sandbox.pool import PoolSandbox
 
 OPEN = "import os\ndef f():\n    return [n for n in range(5000) if os.path.exists(f'/proc/self/fd/{n}')]\n"

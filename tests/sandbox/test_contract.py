@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driver import QUICK
 from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.grading.calls import CallTest, grade_calls
-from evolcoder.sandbox import bubblewrap, pool, worker
+from evolcoder.sandbox import launchers, pool, worker
 from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Script, Status
 from evolcoder.sandbox.inside import seccomp
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
@@ -140,16 +140,14 @@ def test_a_worker_that_is_killed_is_replaced(sandbox):
 
 def test_a_sandbox_that_cannot_start_workers_says_so():
     """A second failure is a SandboxError and not an execution."""
-    broken = PoolSandbox(
-        bubblewrap.BubblewrapLauncher("/bin/false", (), (), from_root=False), 1, {}
-    )
+    broken = PoolSandbox(launchers.BubblewrapLauncher("/bin/false", (), (), from_root=False), 1, {})
     with pytest.raises(SandboxError, match="worker"):
         asyncio.run(broken.run(Program("python", ""), Limits()))
 
 
 def test_strict_refuses_without_bubblewrap(monkeypatch):
     """Nothing runs below the requested level, and the message says what to install."""
-    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: None)
+    monkeypatch.setattr(launchers, "find_bwrap", lambda: None)
     with pytest.raises(SandboxRefusedError, match="install the package bubblewrap"):
         asyncio.run(PoolSandbox.start(workers=1))
 
@@ -247,10 +245,12 @@ def test_a_silent_worker_is_ended(monkeypatch):
     """A silent worker is ended and reported as a SandboxError after a timeout."""
     monkeypatch.setattr(worker, "START_S", 0.0)
     silent = PoolSandbox(
-        bubblewrap.BubblewrapLauncher(bubblewrap.find_bwrap(), (), (), from_root=False), 1, {}
+        launchers.BubblewrapLauncher(launchers.find_bwrap(), (), (), from_root=False), 1, {}
     )
     marked = f"said-nothing-{os.getpid()}"
-    monkeypatch.setattr(bubblewrap, "_START", f"{bubblewrap._START}  # {marked}")
+    monkeypatch.setattr(
+        launchers, "_BUBBLEWRAP_START", f"{launchers._BUBBLEWRAP_START}  # {marked}"
+    )
     with pytest.raises(SandboxError, match="no message from a worker"):
         asyncio.run(silent.run(Program("python", ""), Limits()))
     left = [file for file in Path("/proc").glob("[0-9]*/cmdline") if marked in _read(file)]

@@ -13,10 +13,10 @@ import pytest
 from attacks.escapes import UNHELD, UNHELD_AS_OUR_USER, given, rows
 from evolcoder.errors import SandboxRefusedError
 from evolcoder.grading.asserts import AssertTest, grade_asserts
-from evolcoder.sandbox import bubblewrap, landlock_launcher
+from evolcoder.sandbox import launchers
 from evolcoder.sandbox.base import STRICT_LAYERS, Limits, Program
-from evolcoder.sandbox.bubblewrap import FIRST_UID
 from evolcoder.sandbox.inside import landlock
+from evolcoder.sandbox.launchers import FIRST_UID
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 
 ESCAPES = list(rows())
@@ -43,7 +43,7 @@ print(json.dumps(asyncio.run(main(*sys.argv[1:]))))
 
 def attempt(level, source="print(1)", *, walls=(), env=None, first=""):
     """Start a sandbox in its own process within bubblewrap options, and run a program."""
-    command = [bubblewrap.find_bwrap(), *walls] if walls else []
+    command = [launchers.find_bwrap(), *walls] if walls else []
     done = subprocess.run(
         [*command, sys.executable, "-c", TRY.replace("FIRST", first), level, source],
         check=True, capture_output=True, env={**os.environ, **(env or {})},
@@ -172,7 +172,7 @@ for what in (lambda: open("{tmp_path}/secret"), lambda: os.listdir("{tmp_path}")
 ])  # fmt: skip
 def test_programs_of_root_run_as_unused_uids(uid_map, users):
     """A rootless container has few UIDs; unused ones among them are chosen."""
-    assert landlock_launcher.unused_uids(uid_map) == (users and range(*users))
+    assert launchers.unused_uids(uid_map) == (users and range(*users))
 
 
 def test_tools_that_are_private_to_root_are_refused(tmp_path):
@@ -181,7 +181,7 @@ def test_tools_that_are_private_to_root_are_refused(tmp_path):
         pytest.skip("nothing is private to root where we are not root")
     tmp_path.chmod(0o700)
     with pytest.raises(SandboxRefusedError, match="only root can read"):
-        list(landlock_launcher.landlock_launchers([tmp_path / "tools"], []))
+        list(launchers.landlock_launchers([tmp_path / "tools"], []))
 
 
 def test_a_full_disk_is_reported_in_one_line(tmp_path):
@@ -246,9 +246,7 @@ def test_scratch_folders_are_where_programs_can_enter(tmp_path, monkeypatch):
     """Root's private TMPDIR is not used."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tmp_path.parent.chmod(0o700)
-    root, user = (
-        landlock_launcher.LandlockLauncher((), (), 7, users) for users in (range(9), None)
-    )
+    root, user = (launchers.LandlockLauncher((), (), 7, users) for users in (range(9), None))
     assert (root._scratch_parent(), user._scratch_parent()) == ("/tmp", str(tmp_path))
 
 

@@ -4,11 +4,10 @@ import os
 
 import pytest
 
-from evolcoder.sandbox.inside import metering, watch
-from evolcoder.sandbox.inside.metering import OVER_LIMIT, CgroupMeter, Ledger
+from evolcoder.sandbox.inside import metering
+from evolcoder.sandbox.inside.metering import OVER_LIMIT, SAMPLE_S, CgroupMeter, Ledger
 from evolcoder.sandbox.inside.process_tree import ProcessInfo
 from evolcoder.sandbox.inside.protocol import KILLED
-from evolcoder.sandbox.inside.watch import SAMPLE_S
 
 
 def seen(pid, own_s, waited_s=0.0, started=1):
@@ -50,7 +49,7 @@ STAGE = {"idle_s": 1.0, "idle_in_all_s": 3.0}
 
 def looked_at(n, used_s, idleness, every_s=SAMPLE_S):
     """Return how idle a program is after `n` samples with `used_s` CPU seconds between them."""
-    idle = watch._Idleness(0.0)
+    idle = metering._Idleness(0.0)
     for number in range(1, n + 1):
         idle.add(number * every_s, number * used_s, lambda: idleness)
     return idle

@@ -13,7 +13,7 @@ from driver import held
 from evolcoder.errors import SandboxError
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.grading.calls import CallTest, grade_calls
-from evolcoder.sandbox import bubblewrap, cgroup
+from evolcoder.sandbox import cgroup, launchers
 from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Status
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.worker import Worker
@@ -505,7 +505,7 @@ def test_a_program_that_ends_its_worker_every_time_gets_a_verdict(level):
 def test_a_worker_that_fails_by_itself_says_nothing_of_the_program(monkeypatch):
     """A sandbox fault stays a SandboxError, however often it occurs."""
     broken = "import os; os.write(2, b'out of order'); os._exit(3); "
-    monkeypatch.setattr(bubblewrap, "_START", broken + bubblewrap._START)
+    monkeypatch.setattr(launchers, "_BUBBLEWRAP_START", broken + launchers._BUBBLEWRAP_START)
     sandbox = PoolSandbox(next(iter(LEVELS["strict"].launchers((), (), ()))), 1, {})
     with pytest.raises(SandboxError, match="out of order"):
         asyncio.run(sandbox.run(Program("python", ""), Limits()))

@@ -41,7 +41,7 @@ def test_full_weights_are_float32(toy_base, tmp_path):
 
 @pytest.mark.parametrize(
     ("spec", "said"),
-    [("nowhere/at-all/", "cannot be loaded"), ("nothing.gguf", "no such file")],
+    [("nowhere/at-all/", "no such folder"), ("nothing.gguf", "no such file")],
 )
 def test_a_base_that_is_not_there_is_one_line(spec, said, monkeypatch):
     """The error names the given spec, and the accepted ones."""

@@ -1,9 +1,20 @@
-"""Recipes: presets by name, errors of one line."""
+"""Recipes: presets by name, errors of one line.
+
+Several GPUs: the launcher's configuration, and the same losses on two as on one.
+"""
+
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 
+import toy_model
 from evolcoder.errors import ConfigError, TrainError
-from evolcoder.training.recipe import PRESETS, recipe_of
+from evolcoder.training.folder import read_log
+from evolcoder.training.recipe import PRESETS, launcher_config, recipe_of
+from late import torch
 
 
 def test_wizardcoder_is_as_published():
@@ -36,3 +47,41 @@ def test_a_fault_is_one_line_that_names_the_key(preset, changes, said):
         recipe_of(preset, changes)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("preset", "kind"), [("small", "FSDP"), ("small-lora", "MULTI_GPU")])
+def test_the_launcher_understands_its_config(preset, kind, tmp_path):
+    """Accelerate reads every key: full weights are sharded, adapters are copied."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(launcher_config(recipe_of(preset, {}), 4))
+    config = load_config_from_file(str(path))
+    assert (config.distributed_type, config.num_processes) == (kind, 4)
+    assert config.fsdp_config.get("fsdp_version", 2) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preset", ["small", "small-lora"])
+def test_two_gpus_give_the_losses_of_one(preset, toy_base, tmp_path):
+    """FSDP2 and copies take the same steps as one GPU, but for rounding in bf16."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    rows = tmp_path / "rows.jsonl"
+    pairs = [
+        {"instruction": row.task.instruction, "output": row.response.text}
+        for _, row in toy_model.lessons()
+    ]
+    rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    curves = []
+    for n_gpus in ("1", "2"):
+        out = tmp_path / n_gpus
+        verb = ["-m", "evolcoder.cli.main", "train", str(rows), "--base", str(toy_base)]
+        values = ["batch_rows=8", "steps=12", "learning_rate=0.003", "warmup_steps=2"]
+        flags = [part for value in values for part in ("--set", value)]
+        command = [sys.executable, *verb, "--out", str(out), "--preset", preset, *flags]
+        env = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1" if n_gpus == "2" else "0"}
+        subprocess.run([*command, "--gpus", n_gpus], env=env, check=True)
+        curves.append([step.loss for step in read_log(out)])
+        assert (out / "model.safetensors").exists()
+    assert curves[1] == pytest.approx(curves[0], rel=2e-2)

@@ -11,8 +11,7 @@ import pytest
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.training.card import CardNotes, ScoreLine
-from evolcoder.training.log import COMPLETE, last_checkpoint, read_log
+from evolcoder.training.folder import COMPLETE, CardNotes, ScoreLine, last_checkpoint, read_log
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.sft import TrainingJob, train
 from late import torch, transformers
@@ -67,7 +66,7 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
     tokenizer = transformers.AutoTokenizer.from_pretrained(toy_base)
     from evolcoder.bench.prompts import WIZARDCODER
-    from evolcoder.training.examples import tokenize
+    from evolcoder.training.batches import tokenize
 
     total = count = 0.0
     for lesson in toy_model.lessons():

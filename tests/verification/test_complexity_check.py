@@ -13,25 +13,23 @@ import pytest
 
 from evolcoder.records import Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.verification.complexity.bound_parser import (
+from evolcoder.verification.complexity.bounds import (
+    MAX_SERIES,
+    N_RESAMPLES,
     Bound,
+    CostCounts,
+    CostRun,
     GrowthClass,
     Resource,
+    judge_bound,
     parse_bounds,
 )
 from evolcoder.verification.complexity.check import (
     MAX_BYTES,
     NotMeasuredError,
+    add_hooks,
     measure_complexity,
     parse_counts,
-)
-from evolcoder.verification.complexity.instrument import add_hooks
-from evolcoder.verification.complexity.verdict import (
-    MAX_SERIES,
-    N_RESAMPLES,
-    CostCounts,
-    CostRun,
-    judge_bound,
 )
 from evolcoder.verification.metrics import ComplexityCheck
 

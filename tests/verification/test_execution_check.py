@@ -37,6 +37,12 @@ PYTHON = [
     ("def f(x):\n    return x", "passed", ""),
     ("def f(x)\n    return x", "parse_error", ""),
     ("print 'hello'", "parse_error", ""),
+    ("type Name = str", "not_run", "dialect"),
+    ("cdef int f(int x):\n    return x", "not_run", "dialect"),
+    ("client = Client(api_key=<YOUR KEY>)", "not_run", "dialect"),
+    ("class A:\n    def f(self):\n        # ... the rest", "passed", ""),
+    (">>> type(1)\n<class 'int'>\n>>> for x in [1]:\n...     print(x)\n...\n1", "passed", ""),
+    ('"""Has\n```\nf()\n```\n"""', "passed", ""),
     ("return x + 1", "not_run", "fragment"),
     (">>> x = 1\n>>> print(x)", "passed", ""),
     ("!pip install numpy\nx = 1", "passed", ""),
@@ -224,3 +230,39 @@ def test_a_failing_sandbox_is_no_verdict(sandbox):
     response = Response.to(task, fence("python", "x = 1"), made=None)
     with pytest.raises(SandboxError):
         sandbox.runner.run(ExecutionCheck(Broken(), languages=[], limits=QUICK)(task, response, {}))
+
+
+TAGS = """dockerfile toml yaml makefile matlab powershell latex dart jsx tsx vue jinja cython python2
+    requirements.txt nginx.conf mermaid hcl graphql vb solidity fortran asm markdown xml diff ini
+    pseudocode log csv elixir""".split()
+UNTAGGED = [
+    'FROM python:3.11\nCOPY . /app\nCMD ["python", "app.py"]',
+    "Hello, world! 1 2",
+    'Traceback (most recent call last):\n  File "a.py", line 1\nNameError: x',
+    "project/\n├── src/\n└── tests/",
+    "$ python main.py --flag",
+    "SELECT a FROM t WHERE b = 1;",
+    '{"a": null, "b": [1, 2]}\n{"a": 1}',
+    r"^[\w.]+@[\w.]+$",
+    "name: tests\non: push",
+    "a,b\n1,2 3",
+]
+
+
+def test_another_language_is_no_wrong_program(sandbox):
+    """Neither by its tag, nor as text without one, of which only the task names a language."""
+    for tag in TAGS:
+        verdict = look(sandbox, fence(tag, "x :: = {"), "Write it for Python.", languages=[])
+        assert told(verdict) == ("not_run", "language"), tag
+    for code in UNTAGGED:
+        verdict = look(sandbox, fence("", code), "Write it for Python.", languages=[])
+        assert told(verdict) == ("not_run", "language_unknown"), code
+
+
+@pytest.mark.parametrize("tag", ["", "python", "py", "main.py", "python3.12"])
+def test_a_wrong_program_is_wrong_by_any_tag(sandbox, tag):
+    """Code that looks like the task's language, or says so, is judged."""
+    verdict = look(
+        sandbox, fence(tag, "def f(x)\n    return x"), "Write it in Python.", languages=[]
+    )
+    assert verdict.kind == "parse_error"

@@ -11,11 +11,11 @@ from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Limits
 from evolcoder.storage.pending import reopen_unverified
 from evolcoder.storage.stats import VERIFY_META
-from evolcoder.verification.dataset import RowVerifier
 from evolcoder.verification.execution.check import ExecutionCheck
 from evolcoder.verification.metrics import ComplexityCheck, MetricsCheck
 from evolcoder.verification.pipeline import (
     DROP_REASONS,
+    RowVerifier,
     Verifier,
     count_findings,
     drop_reason,

@@ -81,9 +81,8 @@ def _find_duplicates(
 ) -> "list[Duplicate]":
     if not config.exact and config.near is None and config.meaning is None:
         return []
-    from evolcoder.deduplication.corpus import Document  # noqa: PLC0415 - imports numpy
     from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
-    from evolcoder.deduplication.find import find_duplicates  # noqa: PLC0415
+    from evolcoder.deduplication.find import Document, find_duplicates  # noqa: PLC0415 - numpy
 
     own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
     documents = chain(external_documents(config.beside, config), own)

@@ -17,17 +17,16 @@ from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import bench_named
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
-from evolcoder.decontamination.benchmark_texts import benchmark_texts
 from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
-from evolcoder.decontamination.hits import Detector, DropRule, Hit, execution_hits
+from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
 from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import PoolSandbox
 

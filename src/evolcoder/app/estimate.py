@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from evolcoder.app.style import N_SEEDS
 from evolcoder.config.load import Config
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
@@ -79,9 +80,17 @@ class CostLine:
 
 
 def estimate(
-    config: Config, heuristics: tuple[Heuristic, ...], rates: TokenRates
+    config: Config,
+    heuristics: tuple[Heuristic, ...],
+    rates: TokenRates,
+    *,
+    measures_style: bool = False,
 ) -> list[CostLine]:
-    """Estimate the cost of each role of a run."""
+    """Estimate the cost of each role of a run.
+
+    With `measures_style`, the requests in the style that is not chosen come on top; those of the
+    other style are the first of round 1.
+    """
     sample, n_tasks, n_unanswered = _seeds(config)
     n_rounds, target = config.budget.rounds, config.budget.target
     evolutions = n_rounds * n_tasks if target is None else round(target / rates.kept)
@@ -92,7 +101,8 @@ def estimate(
     growth = rates.evolve_tokens * (n_rounds - 1) / 2
     task_tokens = seed_chars / CHARS_PER_TOKEN + growth
     answers = round(evolutions * rates.kept) + n_unanswered
-    attempts = round(evolutions * rates.attempts)
+    attempts = round(evolutions * min(rates.attempts, config.evolve.candidates))
+    attempts += min(N_SEEDS, n_tasks) if measures_style and evolutions else 0
     sent = template_chars / CHARS_PER_TOKEN + task_tokens
     responder = config.responder.model or config.evolver.model
     lines = [

@@ -40,8 +40,8 @@ from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedErr
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
 from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore, comparable_settings
-from evolcoder.grading import benchmark_requirements
-from evolcoder.grading.reference_checks import ReferenceChecks
+from evolcoder.grading import problem_checks
+from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox import toolchains
@@ -357,7 +357,7 @@ def open_reference_checks(sandbox: Sandbox, args: EvaluationOptions) -> Iterator
 
 def select_problems(bench: Bench, args: EvaluationOptions) -> list[Problem]:
     """Return the first `--limit` problems, without those whose reference is known to fail here."""
-    known_failures = benchmark_requirements.failing_references(bench, args.packages)
+    known_failures = problem_checks.failing_references(bench, args.packages)
     return [p for p in bench.problems()[: args.limit] if p.id not in known_failures]
 
 
@@ -422,6 +422,7 @@ async def run_plan(
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
         store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
+        models.note_replaced(store)
         provenance.record_evaluation(store, plan.config, plan.template, plan.sampling)
         generator, waits = None, []
         if opened is not None:
@@ -447,7 +448,7 @@ async def run_plan(
             partial = args.partial or args.limit is not None
             store.db.flush()
             excluded = store.without_verdict(bench.name, _graded(plan, bench, unmet))
-            known_failures = benchmark_requirements.failing_references(bench, args.packages)
+            known_failures = problem_checks.failing_references(bench, args.packages)
             known_failures |= {problem: unmet[problem] for problem in excluded}
             result = result_of(
                 store, bench, faults=faults, known_failures=known_failures, partial=partial
@@ -455,7 +456,7 @@ async def run_plan(
             notes = [
                 *(sample_file.notes if sample_file else ()),
                 *broken_off_notes(store, bench),
-                *benchmark_requirements.version_notes(bench, args.packages),
+                *problem_checks.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
             if limit is not None:
@@ -520,7 +521,7 @@ async def _ungradable(
     ungradable = {}
     for bench in plan.benches:
         problems = select_problems(bench, args)
-        unmet = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+        unmet = await problem_checks.ungradable(problems, sandbox.requirements)
         ungradable[bench.name] = unmet
         graded = _graded(plan, bench, (problem.id for problem in problems))
         lacking = _graded(plan, bench, unmet)
@@ -528,7 +529,7 @@ async def _ungradable(
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
         why = {problem: unmet[problem] for problem in lacking}
-        benchmark_requirements.require_gradable(bench.name, why, len(graded), partial=args.partial)
+        problem_checks.require_gradable(bench.name, why, len(graded), partial=args.partial)
     return ungradable
 
 

@@ -3,7 +3,7 @@
 Config, seeds, models, prices and sandbox are checked before the first request. An interrupted run
 resumes from its folder.
 
->>> await evolve_run(config, resolve(config.evolve), Path("runs/a"))   # doctest: +SKIP
+>>> await evolve_run(config, Path("runs/a"))   # doctest: +SKIP
 """
 
 from contextlib import AsyncExitStack
@@ -11,21 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolcoder.app import batches, models, provenance, verify
+from evolcoder.app import batches, models, provenance, style, verify
 from evolcoder.app.clean import clean_run
 from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
-from evolcoder.config.load import CleanConfig, Config, ModelConfig
-from evolcoder.engine.base import Role
+from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, UserError
-from evolcoder.evolution.heuristics import Heuristic
+from evolcoder.evolution.styles import heuristics_of
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Response, Stage
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import pending
 from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import ASKED_META, SEEDS_META
-from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
@@ -43,7 +41,6 @@ def default_folder(config: Config, prefix: str = "") -> Path:
 
 async def evolve_run(
     config: Config,
-    heuristics: tuple[Heuristic, ...],
     folder: Path,
     engines: Engines | None = None,
     *,
@@ -58,9 +55,10 @@ async def evolve_run(
     parameters changed, they are in any case. Raises UserError for wrong config or input,
     EngineError and SandboxError for failures of models and sandbox.
     """
+    heuristics_of(config.evolve)  # raises ConfigError
     is_new = not (folder / DB_NAME).exists()
     try:
-        return await _evolve_run(config, heuristics, folder, engines, retry_rejected=retry_rejected)
+        return await _evolve_run(config, folder, engines, retry_rejected=retry_rejected)
     except (EngineError, UserError) as error:
         is_setup = not isinstance(error, EngineError) or error.fault is Fault.SETUP
         if is_new and is_setup:
@@ -70,7 +68,6 @@ async def evolve_run(
 
 async def _evolve_run(
     config: Config,
-    heuristics: tuple[Heuristic, ...],
     folder: Path,
     engines: Engines | None,
     *,
@@ -83,6 +80,7 @@ async def _evolve_run(
         opened = await models.open_models(config, stack, engines)
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
+        models.note_replaced(store)
         languages = verify.resolve_languages(store, config, sandbox)
         if note := provenance.changed_seeds_note(store, config):
             print_note(note)
@@ -92,19 +90,23 @@ async def _evolve_run(
         budget = models.open_budget(config, store, prices)
         factory = models.ModelFactory(config, budget, prices, stack)
         roles = models.bind_roles(config, opened, factory)
+        chosen = style.known_style(store, config, opened.evolver)
+        heuristics = heuristics_of(config.evolve, chosen.style if chosen else None)
         provenance.record(store, config, heuristics, roles)
         _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
         verifier_models = _verifier_models(config, opened, factory)
-        pipeline = Pipeline(
-            store, config, roles, heuristics=heuristics,
-            in_flight=models.max_in_flight(config, opened),
-            checks=verify.make_checks(config, sandbox, languages, verifier_models),
-        )  # fmt: skip
+        checks = verify.make_checks(config, sandbox, languages, verifier_models)
+        asked = [one.engine for one in opened.all()]
+        waits = batches.progress(asked)
         limit: BudgetReached | None = None
         try:
-            asked = [one.engine for one in opened.all()]
-            async with show_progress(pipeline.tally, budget, asked, batches.progress(asked)):
+            own = await style.settle(store, config, chosen, roles.evolver, waits)
+            pipeline = Pipeline(
+                store, own, roles, heuristics=heuristics_of(own.evolve), checks=checks,
+                in_flight=models.max_in_flight(config, opened),
+            )  # fmt: skip
+            async with show_progress(pipeline.tally, budget, asked, waits):
                 await pipeline.run()
             limit = budget.exceeded()
         except BudgetReached as reached:
@@ -136,11 +138,13 @@ def _discard_unused(config: Config, folder: Path) -> None:
 
 def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool) -> None:
     """Reopen the drops by servers of each stage whose models, servers or parameters changed."""
-    evolve = [_asked(config.evolver, config.evolver.model, roles.evolver)]
+    evolve = [models.asked_of(config.evolver, config.evolver.model, roles.evolver)]
     if roles.judge is not None:
-        evolve.append(_asked(config.judge, config.judge.model, roles.judge))
+        evolve.append(models.asked_of(config.judge, config.judge.model, roles.judge))
     respond = [
-        _asked(config.responder, config.responder.model or config.evolver.model, roles.responder)
+        models.asked_of(
+            config.responder, config.responder.model or config.evolver.model, roles.responder
+        )
     ]
     asked = {Stage.EVOLVE.value: evolve, Stage.RESPOND.value: respond}
     makers = {Stage.EVOLVE: roles.evolver.identity, Stage.RESPOND: roles.responder.identity}
@@ -155,12 +159,6 @@ def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool)
         store.add_event("reopened", f"{n} drops by model servers")
         print_note(f"asking again for {n} rows that a model server rejected or failed at")
     store.set_meta(ASKED_META, asked)
-
-
-def _asked(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
-    """Return what a stage asks: the server, the model, and its parameters."""
-    parameters = section.model_dump(mode="json", exclude={"model"})
-    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
 
 
 def _embedder(config: CleanConfig) -> "Embedder | None":

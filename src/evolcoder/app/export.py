@@ -10,8 +10,7 @@ from typing import Any
 
 from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
-from evolcoder.exports.card import CardFacts, ModelUsed
-from evolcoder.exports.write import export
+from evolcoder.exports.write import CardFacts, ModelUsed, export
 from evolcoder.records import Row
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel, protections

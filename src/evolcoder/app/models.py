@@ -61,6 +61,8 @@ class OpenedModels:
     """Further fields of every request's body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of every request, without secrets."""
+    file: Path | None = None
+    """The file of an in-process model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,13 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
     return budget
 
 
+def note_replaced(store: "RunStore | EvalStore") -> None:
+    """Say that a folder goes on with other models, if it does."""
+    if store.replaced:
+        keys = ", ".join(store.replaced)
+        print_note(f"{store.folder}: no answer was accepted with the former {keys}; going on")
+
+
 def note_exceeded(budget: Budget) -> None:
     """Say that answers have passed a limit, if they have."""
     if (limit := budget.exceeded()) is not None:
@@ -294,6 +303,12 @@ def bind_role(config: ModelConfig, opened: OpenedModels, factory: ModelFactory) 
     return factory.role(opened, sampling, config.system)
 
 
+def asked_of(section: ModelConfig, spec: str | None, role: Role) -> dict[str, object]:
+    """Return what requests of a role ask: the server, the model, and its parameters."""
+    parameters = section.model_dump(mode="json", exclude={"model"})
+    return {"spec": without_logins(spec or ""), "model": role.identity, **parameters}
+
+
 def bind_roles(config: Config, opened: Models, factory: ModelFactory) -> RoleModels:
     """Bind the evolver, the responder and the judge, if there is one."""
     return RoleModels(
@@ -328,7 +343,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download(), print_line)
-        return OpenedModels(_load(path, known.sha256, config), spec)
+        return OpenedModels(_load(path, known.sha256, config), spec, file=path)
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
     if spec.startswith(transformers_engine.PREFIX):
@@ -377,7 +392,7 @@ def allow_connections(n: int) -> None:
 
 def _open_file(path: Path, config: Config) -> OpenedModels:
     path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
-    return OpenedModels(_load(path, registry.digest_of(path), config), path.name)
+    return OpenedModels(_load(path, registry.digest_of(path), config), path.name, file=path)
 
 
 def _open_folder(spec: str) -> OpenedModels:

@@ -24,14 +24,14 @@ from evolcoder.engine.registry import KNOWN, digest_of
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import RoleModels
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.workdir import FolderFacts
+from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.bench.prompts import Template
     from evolcoder.evaluation.store import EvalStore
 
-META = "provenance"
+META = PROVENANCE_META
 """Meta key of the first session's record; `last_session` holds the last one's."""
 
 

@@ -23,7 +23,7 @@ from evolcoder.errors import ConfigError, StepFailed
 from evolcoder.experiment.config import ServeConfig, fill
 from evolcoder.experiment.interfaces import Served
 from evolcoder.experiment.timings import find_gpus
-from evolcoder.serving import vllm_sleep
+from evolcoder.serving import vllm
 from evolcoder.serving.process import server
 from evolcoder.storage import atomic
 
@@ -103,7 +103,7 @@ class ModelServers:
         self._sleeping_url = None
         try:
             yield Served(spec)
-            if self._try_call(vllm_sleep.sleep, url):
+            if self._try_call(vllm.sleep, url):
                 self._sleeping_url = url
         finally:
             if self._sleeping_url is None:
@@ -117,7 +117,7 @@ class ModelServers:
     def _wake(self, weights: str) -> bool:
         """Wake the sleeping server with these weights; False if there is none or it fails."""
         url = self._sleeping_url
-        return url is not None and self._try_call(vllm_sleep.wake, url, Path(weights))
+        return url is not None and self._try_call(vllm.wake, url, Path(weights))
 
     def _try_call(self, call: Callable[..., None], *args: object) -> bool:
         """Call the students' server; on failure, log it and return False."""
@@ -148,10 +148,10 @@ class ModelServers:
             url = spec.partition("#")[0]
             stack.enter_context(
                 server(
-                    [*command, *(vllm_sleep.OPTIONS if swapped else ())], url,
+                    [*command, *(vllm.OPTIONS if swapped else ())], url,
                     log=self._log(STUDENTS if swapped else name),
                     ready_s=config.ready_s, stop_s=config.stop_s,
-                    environment=vllm_sleep.ENVIRONMENT if swapped else None,
+                    environment=vllm.ENVIRONMENT if swapped else None,
                 )
             )  # fmt: skip
         return Served(spec)

@@ -16,12 +16,10 @@ from evolcoder.errors import TrainError
 from evolcoder.experiment.arms import Arm
 from evolcoder.experiment.config import LoopConfig, merge
 from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
-from evolcoder.training import preflight, scale
+from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
-from evolcoder.training.card import CardNotes
-from evolcoder.training.folder import TrainingOutcome
-from evolcoder.training.log import LoggedStep
-from evolcoder.training.recipe import Recipe
+from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
+from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
 
 MANY_STEPS = 1_000_000
@@ -55,7 +53,7 @@ def train_model(  # noqa: PLR0913 - all of it decides
         on_step=progress.take,
         on_note=print_note,
     )
-    if not scale.is_first():
+    if not is_first_process():
         return train(job)
     with shown(progress.text, progress.work):
         return train(job)
@@ -94,7 +92,7 @@ def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iter
     counts: list[ReadCounts] = []
     for path in data:
         yield from read_placed_rows([path], columns, counts)
-        if scale.is_first():
+        if is_first_process():
             print_note(counts[-1].text())
 
 

@@ -23,15 +23,20 @@ from evolcoder.app.progress import Work, print_note, show_text
 from evolcoder.config.load import Config, VerifyConfig
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError, UserError
-from evolcoder.records import Check, Drop, Origin, Response, Task
+from evolcoder.records import Check, Drop, Origin, Response, Stage, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import atomic, pending
 from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
-from evolcoder.storage.stats import SEEDS_META, VERIFY_META, VerifyFacts
+from evolcoder.storage.stats import ASKED_META, SEEDS_META, VERIFY_META, VerifyFacts
 from evolcoder.storage.workdir import FolderFacts
-from evolcoder.verification.dataset import RowVerifier, VerifyProgress, drop_unanswered
-from evolcoder.verification.pipeline import RowCheck, Verifier
+from evolcoder.verification.pipeline import (
+    RowCheck,
+    RowVerifier,
+    Verifier,
+    VerifyProgress,
+    drop_unanswered,
+)
 
 VERDICTS = "verdicts.jsonl"
 """Name of the file with all verdicts, in the folder of a verified data set."""
@@ -227,8 +232,9 @@ async def verify_rows(
     """Verify every row of the config's data set; return the budget limit that stopped it, if any.
 
     `folder` is created as a run folder, or resumed if it holds one. `engines` are open models by
-    their spec in the config; they stay open. With `retry_rejected`, rows are checked again whose
-    checks a model server rejected or failed at.
+    their spec in the config; they stay open. With `retry_rejected`, or if the server, the model or
+    its parameters changed, rows are checked again whose checks a model server rejected or failed
+    at.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
     if needs_model(config.verify):
@@ -237,6 +243,7 @@ async def verify_rows(
         handle = await start_sandbox(config.verify, stack, workers=workers)
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
+        models.note_replaced(store)
         languages = resolve_languages(store, config, handle)
         if note := provenance.changed_seeds_note(store, config):
             print_note(note)
@@ -247,9 +254,8 @@ async def verify_rows(
             store.set_meta(SEEDS_META, asdict(seeds.report()))
             provenance.record_seeds_file(store, config)
         provenance.record_verification(store, config)
-        if retry_rejected:
-            pending.reopen_unverified(store)
         verifier_models = _verifier_models(config, store, opened, stack)
+        _reopen(store, config, verifier_models, always=retry_rejected)
         checks = make_checks(config, handle, languages, verifier_models)
         verifier = Verifier(store, checks, config.verify.drop)
         in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
@@ -321,6 +327,23 @@ def _verifier_models(
         models.bind_role(config.responder, responder, factory),
         None,
     )
+
+
+def _reopen(store: RunStore, config: Config, roles: VerifierModels | None, *, always: bool) -> None:
+    """Reopen the rows that a model server did not judge, if another one is asked now."""
+    if roles is not None:
+        tester = config.verify.tester or config.evolver.model
+        asked = [
+            models.asked_of(config.responder, tester, roles.writer),
+            models.asked_of(config.responder, config.evolver.model, roles.responder),
+        ]
+        known = store.meta(ASKED_META)
+        always = always or known is None or known.get(Stage.VERIFY.value) != asked
+        store.set_meta(ASKED_META, {Stage.VERIFY.value: asked})
+    n = pending.reopen_unverified(store) if always else 0
+    if n:
+        store.add_event("reopened", f"{n} rows that a model server did not judge")
+        print_note(f"checking {n} rows again that a model server rejected or failed at")
 
 
 def _work(progress: VerifyProgress) -> Work:

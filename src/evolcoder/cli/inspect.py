@@ -23,8 +23,14 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
 from evolcoder.text import one_line, visible
-from evolcoder.verification.compare import ChildAndParent, ComparisonRow, compare_with_parents
-from evolcoder.verification.metrics import n_tokens, python_program, row_metrics
+from evolcoder.verification.metrics import (
+    ChildAndParent,
+    ComparisonRow,
+    compare_with_parents,
+    n_tokens,
+    python_program,
+    row_metrics,
+)
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
@@ -132,7 +138,7 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
         output.print_json({**show.summary(store), "n_records": n, "records": found}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
-    for line in show.billing_lines(store):
+    for line in (*show.style_lines(store), *show.billing_lines(store)):
         print(line)
     print(f"\n{'id':<{ID_CHARS}}{'round':>6}{'seed':>6}  {'heuristic':<12}{'outcome':<21}task")
     for id, round, ordinal, heuristic, instruction, fate in records:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, get_args
 
 from evolcoder.app import export, models
 from evolcoder.app.evolve import default_folder, evolve_run
+from evolcoder.app.style import asks_for_style, expected_style
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
-from evolcoder.config.schema import SandboxLevel
+from evolcoder.config.schema import EvolveConfig, SandboxLevel
 from evolcoder.engine.prices import price_dates
 from evolcoder.errors import ConfigError
-from evolcoder.evolution.heuristics import resolve
+from evolcoder.evolution.styles import Style, heuristics_of
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import RunStore
 from evolcoder.verification import pipeline
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from evolcoder.app.estimate import CostLine, TokenRates
 
 FLAGS = {
+    "preset": "preset",
+    "style": "evolve.style",
     "seeds": "seeds.path",
     "model": "evolver.model",
     "rounds": "budget.rounds",
@@ -46,6 +49,7 @@ FLAGS = {
 LEVELS = get_args(SandboxLevel)
 SEED_SUFFIXES = frozenset({".jsonl", ".parquet", ".csv", ".tsv", ".txt", ".gz"})
 """Suffixes of seed files that no config has; JSON may be a config."""
+STYLES = get_args(EvolveConfig.model_fields["style"].annotation)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", metavar="PATH", help="seed tasks: a file, a Hub data set id, or `bundled`")
     add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--model", metavar="SPEC", help=f"model that evolves and answers: {models.SPEC_FORMS}")
+    add("--style", choices=STYLES, help="what the evolver writes: sentences to append, or the "
+        "rewritten task (default: auto, by the model's size or measured)")  # fmt: skip
+    add("--preset", choices=configs.PRESETS,
+        help="settings of a published method, which flags and config files override")  # fmt: skip
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
     add("--limit", type=int, metavar="N", help="use only the first N usable seeds")
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
@@ -79,18 +87,20 @@ def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
     _check_config_file(args)
     config = configs.load(args.config, [*_from_flags(args), *args.set])
-    heuristics = resolve(config.evolve)
     folder = args.out or default_folder(config)
     if args.dry_run:
         from evolcoder.app import estimate  # noqa: PLC0415 - only needed here
 
         rates = estimate.measured_rates(folder)
-        lines = estimate.estimate(config, heuristics, rates)
+        known = expected_style(config, folder)
+        heuristics = heuristics_of(config.evolve, known.style if known else Style.REWRITE)
+        asks = known is None and asks_for_style(config.evolve)
+        lines = estimate.estimate(config, heuristics, rates, measures_style=asks)
         _show_estimate(lines, rates, price_dates(config), as_json=args.json)
         return 0
     _reduce_garbage_collection()
     again = args.retry_rejected
-    limit = run_cancellable(evolve_run(config, heuristics, folder, retry_rejected=again))
+    limit = run_cancellable(evolve_run(config, folder, retry_rejected=again))
     with RunStore.read(folder) as store:
         paths = export.write(store, config)
         show.print_run(store, paths, target=config.budget.target, as_json=args.json)

@@ -15,7 +15,7 @@ from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import ConfigError
 from evolcoder.evaluation.runner import EvaluationProgress, self_check
-from evolcoder.grading import benchmark_requirements
+from evolcoder.grading import problem_checks
 
 MAX_NAMED = 3
 """Problems named per fault."""
@@ -43,7 +43,7 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
         controls = stack.enter_context(evaluate.open_reference_checks(sandbox, args))
         for bench in benches:
             progress, problems = EvaluationProgress(), evaluate.select_problems(bench, args)
-            known_failures = await benchmark_requirements.ungradable(problems, sandbox.requirements)
+            known_failures = await problem_checks.ungradable(problems, sandbox.requirements)
             async with evaluate.show_evaluation(bench.name, progress):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in known_failures],

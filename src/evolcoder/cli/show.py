@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice, zip_longest
@@ -12,10 +11,10 @@ from typing import Any
 from evolcoder.cli import output
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
 from evolcoder.storage.workdir import Paid, Workdir
-from evolcoder.text import visible
+from evolcoder.text import padded, visible, wrapped
 
 DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
 """Names of the tokens with a price of their own, in the order of the store."""
@@ -39,7 +38,7 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         print()
         print(_pair(row))
     print()
-    for line in (*billing_lines(store), *sandbox_lines(store)):
+    for line in (*style_lines(store), *billing_lines(store), *sandbox_lines(store)):
         print(line)
     print(f"run     {store.folder}")
     for path in paths:
@@ -101,6 +100,12 @@ def sandbox_lines(store: RunStore) -> list[str]:
     ]
 
 
+def style_lines(store: RunStore) -> list[str]:
+    """Describe the style of evolution and how it was decided; empty for a run that stored none."""
+    fact = store.meta(STYLE_META, StyleFacts)
+    return [] if fact is None else [f"style   {fact['style']}: {fact['why']}"]
+
+
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
     """Describe how far cleaning left the run below its target; None if the target is met."""
     cleaned = [line for line in lines if line.stage is Stage.CLEAN and line.round > 0]
@@ -119,6 +124,7 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
     return {
         "run": str(store.folder),
         "funnel": [as_plain(line) for line in funnel(store)],
+        "style": store.meta(STYLE_META, StyleFacts),
         "paid": paid(store),
         "possibly_billed": possibly_billed(store),
         "answered": [
@@ -158,7 +164,7 @@ def _pair(row: Row) -> str:
     right = _wrapped(row.task.instruction, width)
     title = f"round {row.task.round}, {row.task.heuristic}"
     rule = f"{'-- before ':-<{width}}-+-{f' {title} ':-<{width}}"
-    body = (f"{a:<{width}} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
+    body = (f"{padded(a, width)} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
     return "\n".join([rule, *body])
 
 
@@ -168,9 +174,5 @@ def terminal_width() -> int:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = [
-        part
-        for line in visible(text).splitlines()
-        for part in textwrap.wrap(line, width, replace_whitespace=False) or [""]
-    ]
+    lines = [part for line in visible(text).splitlines() for part in wrapped(line, width) or [""]]
     return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], "…"]

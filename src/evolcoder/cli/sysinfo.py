@@ -17,7 +17,7 @@ from pathlib import Path
 import evolcoder
 from evolcoder.engine.registry import CACHE_ADVICE, cache_folder
 from evolcoder.errors import ConfigError
-from evolcoder.sandbox.bubblewrap import find_bwrap
+from evolcoder.sandbox.launchers import find_bwrap
 
 EXTRAS = ("xllamacpp", "pyarrow", "datasets")
 """Optional packages: for local models, Parquet files and Hub data sets."""

@@ -26,11 +26,17 @@ from evolcoder.input_files import read_text
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from, read_placed_rows
 from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
-from evolcoder.training import scale
 from evolcoder.training.base import TrustSettings
-from evolcoder.training.card import CardNotes
-from evolcoder.training.folder import TrainingOutcome
-from evolcoder.training.recipe import PRESETS, Recipe, recipe_of
+from evolcoder.training.folder import CardNotes, TrainingOutcome
+from evolcoder.training.recipe import (
+    LAUNCHER_CONFIG_NAME,
+    PRESETS,
+    Recipe,
+    is_first_process,
+    launch_command,
+    launcher_config,
+    recipe_of,
+)
 
 MAX_NOTES_MB = 16
 NOTES_FORMAT = (
@@ -92,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
     outcome = train_model(
         args.data, args.base, args.out, recipe=recipe, notes=notes, trust=trust, columns=columns
     )
-    if scale.is_first():
+    if is_first_process():
         if args.json:
             output.print_json(asdict(outcome), indent=1)
         else:
@@ -130,14 +136,14 @@ def _notes(path: Path | None) -> CardNotes:
 
 def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
     """Start one process per GPU and return the exit code; all of them end with this process."""
-    config = args.out / scale.CONFIG_NAME
-    text = scale.launcher_config(recipe, args.gpus)
+    config = args.out / LAUNCHER_CONFIG_NAME
+    text = launcher_config(recipe, args.gpus)
     atomic.write_text(config, text, inside=args.out, error=TrainError)
     process = None
     try:
         with defer_signals():
             # A separate process group: on Ctrl-C the launcher would print a traceback.
-            command = with_subreaper(scale.launch_command(config, sys.argv[2:]))
+            command = with_subreaper(launch_command(config, sys.argv[2:]))
             process = subprocess.Popen(command, process_group=0)
         return wait_interruptibly(process)
     finally:

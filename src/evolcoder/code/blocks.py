@@ -1,8 +1,10 @@
 r"""Finds the program in a response and its language, or the reason why there is none.
 
-Every text gives a `FoundProgram`, in linear time. The language is that of the fence; without one it
-is the first that the task names, with the others that it names as alternatives. In a response with
-several languages the program is the part in the task's language, otherwise the longest part.
+Every text gives a `FoundProgram`, in linear time. The language is that of the fence; a fence with
+the tag of another language, such as `dockerfile`, holds no program. Code without a tag is in the
+first language that the task names, with the others that it names as alternatives; that is an
+assumption, and `is_stated` says so. In a response with several languages the program is the part in
+the task's language, otherwise the longest part.
 Several blocks of one language may be parts of one program or versions of it, so there are several
 candidate sources, best first. Unfenced code between lines of prose is not extracted.
 
@@ -17,14 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolcoder.code.python_ast import tree_of
-from evolcoder.text import CodeBlock, code_blocks, code_lines, has_code
+from evolcoder.text import AUXILIARY, CodeBlock, code_blocks, code_lines, has_code, language_of
 
 MAX_CHARS = 200_000
 """Longest text that is searched."""
 _MAX_GUESSED_CHARS = 20_000
 """Longest source that is parsed to guess its language."""
-_AUXILIARY = frozenset({"bash", "sql", "css", "html"})
-"""Languages of shell commands, queries and pages; not the program if there is another language."""
 _SIGNATURES: Mapping[str, re.Pattern[str]] = {
     "php": re.compile(r"\s*<\?php"),
     "html": re.compile(r"\s*<(?:!DOCTYPE|html|head|body|div|form|script|table|ul|p|h\d)\b", re.I),
@@ -32,6 +32,38 @@ _SIGNATURES: Mapping[str, re.Pattern[str]] = {
     "python": re.compile(r"\s*#!.*\bpython"),
 }
 """Unambiguous first characters of a program by language."""
+_PLAIN_TAGS = frozenset("text txt plain plaintext none output out result results".split())
+"""Tags that name no language."""
+_FILE_TAG = re.compile(r"(python)3(?:\.\d+)*|[\w-]+(?:\.[\w-]+)*\.(\w+)")
+"""Tags that are the name of a file, or of a version."""
+_C_LIKE = re.compile(
+    r"^[ \t]*(?:#include|using|import|package|public|private|class|struct|enum|interface|void|int"
+    r"|const|let|var|func|fn|function|return|for|while|if|export|use|object|def|<\?php)\b"
+    r"(?![^\n]*\b(?:do|then)\b[ \t]*$)",
+    re.MULTILINE,
+)
+_SIGNS: Mapping[str, re.Pattern[str]] = {
+    "python": re.compile(
+        r"^[ \t]*(?:(?:async )?def |class \w+[^\n]*:|import \w|from [\w.]+ import |print\(|return\b"
+        r"|(?:for|while|if|elif|with)\b[^\n]*:[ \t]*$|(?:else|try):[ \t]*$|@\w)",
+        re.MULTILINE,
+    ),
+    "bash": re.compile(
+        r"^[ \t]*(?:(?:if|for|while|case|function|echo|cd|export|set|local|read)\b|fi$|done$)"
+        r"|\$[\w({]",
+        re.MULTILINE,
+    ),
+    "ruby": re.compile(r"^[ \t]*(?:def|end|puts|require|class|module)\b", re.MULTILINE),
+    "perl": re.compile(r"^[ \t]*(?:my|use|sub|print|foreach)\b", re.MULTILINE),
+    "lua": re.compile(r"^[ \t]*(?:local|function|end|print)\b", re.MULTILINE),
+    "r": re.compile(r"<-|\bfunction\(|\blibrary\("),
+    "julia": re.compile(r"^[ \t]*(?:function|end|using|println|struct)\b", re.MULTILINE),
+    "racket": re.compile(r"\(define|#lang"),
+    **dict.fromkeys(
+        "c cpp java csharp javascript typescript php d scala swift go rust kotlin".split(), _C_LIKE
+    ),
+}
+"""What is in nearly every program of a language, and in few other texts."""
 _COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
 _PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
 _SHOWS_OUTPUT = re.compile(r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M)
@@ -61,6 +93,8 @@ class FoundProgram:
     """Languages of the response's other blocks."""
     why: str
     """Why there is no program; otherwise empty."""
+    is_stated: bool = True
+    """Whether the response itself shows the language; otherwise the task's is assumed."""
 
 
 def find_program(text: str, named: Sequence[str]) -> FoundProgram:
@@ -84,29 +118,52 @@ def _fenced(blocks: list[CodeBlock], named: Sequence[str]) -> FoundProgram:
     by_language: dict[str, list[str]] = {}
     for block in blocks:
         # A list or quotation may indent the whole block.
-        if block.language is not None:
-            by_language.setdefault(block.language, []).append(textwrap.dedent(block.code))
-    if not by_language:
-        return _untagged([textwrap.dedent(block.code) for block in blocks], named)
-    main = named[0] if named and named[0] in by_language else _longest(by_language)
-    others = tuple(sorted(by_language.keys() - {main}))
-    return FoundProgram(main, _candidates(by_language[main]), (), others, "")
+        by_language.setdefault(_tagged(block), []).append(textwrap.dedent(block.code))
+    untagged = by_language.pop("", [])
+    known = {name: codes for name, codes in by_language.items() if language_of(name) == name}
+    if not known:
+        if plain := [*untagged, *by_language.pop(_PLAIN, [])]:
+            return _untagged(plain, named if untagged else [])
+        return _none(_longest(by_language), "language")
+    main = named[0] if named and named[0] in known else _longest(known)
+    others = tuple(sorted(by_language.keys() - {main, _PLAIN}))
+    return FoundProgram(main, _candidates(known[main]), (), others, "")
+
+
+_PLAIN = "plain text"
+
+
+def _tagged(block: CodeBlock) -> str:
+    """Return the language of a block's tag, the tag of one unknown to us, or an empty string."""
+    if block.language is not None or not block.tag:
+        return block.language or ""
+    if named := _FILE_TAG.fullmatch(block.tag):
+        return language_of(named[1] or named[2]) or block.tag
+    return _PLAIN if block.tag in _PLAIN_TAGS else block.tag
 
 
 def _untagged(codes: list[str], named: Sequence[str]) -> FoundProgram:
     """Determine the language of code without a language tag."""
     longest = max(codes, key=len)
     recognised = _language_by_signature(longest)
-    languages = [recognised] if recognised else named or _guess(longest)
+    shown = [recognised] if recognised else [] if named else _guess(longest)
+    languages = shown or named
     if not languages:
         return _none(None, "language_unknown")
-    return FoundProgram(languages[0], _candidates(codes), tuple(languages[1:]), (), "")
+    others = tuple(languages[1:])
+    return FoundProgram(languages[0], _candidates(codes), others, (), "", is_stated=bool(shown))
+
+
+def looks_like(language: str, source: str) -> bool:
+    """Whether a text has what nearly every program of a language has; not in JSON or a log."""
+    signs = _SIGNS.get(language)
+    return signs is None or signs.search(source) is not None
 
 
 def _longest(by_language: dict[str, list[str]]) -> str:
     """Return the language with the most code; an auxiliary one only if there is no other."""
     sizes = {name: sum(map(len, codes)) for name, codes in by_language.items()}
-    return max(sizes, key=lambda name: (name not in _AUXILIARY, sizes[name]))
+    return max(sizes, key=lambda name: (name not in AUXILIARY, sizes[name]))
 
 
 def _candidates(codes: list[str]) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -56,6 +57,7 @@ from evolcoder.text import without_address, without_logins
 
 __all__ = [
     "FREE_TO_CHANGE",
+    "PRESETS",
     "TASK_PLACEHOLDER",
     "BudgetConfig",
     "CleanConfig",
@@ -81,16 +83,19 @@ __all__ = [
     "load",
     "load_as",
     "parse_yaml",
+    "preset_values",
     "validate",
     "validate_as",
     "without_places",
 ]
 
 FREE_TO_CHANGE = (
-    "budget", "clean", "traffic", "servers", "export", "prices", "prices_as_of", "cache"
+    "budget", "clean", "traffic", "servers", "export", "prices", "prices_as_of", "cache", "preset"
 )  # fmt: skip
 """Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
-are cleaned again."""
+are cleaned again. The values that a preset stands for are compared, not its name."""
+PRESETS = ("wizardcoder",)
+"""Names of the files in `data/presets`."""
 
 NAMED_SECTIONS = ("servers", "prices", "heuristics")
 """Sections whose keys are names chosen by the user."""
@@ -199,9 +204,19 @@ class Config(Section):
     `prices_as_of`."""
     prices_as_of: str | None = Field(None, max_length=40)
     """Date of the prices in `prices`, such as 2026-11-01."""
+    preset: Literal["wizardcoder"] | None = None
+    """Values that replace the defaults: `wizardcoder` has the paper's five methods, its template
+    and its sampling. Other keys of the config replace those of the preset."""
     cache: str | None = None
     """Path of the completion cache, which runs share; default: completions.db in the user's cache
     folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_by_preset(cls, data: Any) -> Any:  # noqa: ANN401 - what the user wrote
+        """Put the values of the preset beneath those of the config."""
+        name = data.get("preset") if isinstance(data, Mapping) else None
+        return _merged(preset_values(name), data) if name in PRESETS else data
 
     @model_validator(mode="before")
     @classmethod
@@ -232,12 +247,37 @@ class Config(Section):
 
         Models are part of it, and the addresses of their servers are not.
         """
-        return content_id("config", without_places(self.fingerprinted()))
+        return content_id("config", without_places(self._decided()))
 
     @property
     def fingerprints(self) -> tuple[str, str]:
         """The fingerprint, and that of earlier versions, which covered addresses of servers."""
-        return self.fingerprint, content_id("config", self.fingerprinted())
+        return self.fingerprint, content_id("config", self._decided())
+
+    def _decided(self) -> dict[str, Any]:
+        """Return the keys that determine the rows; `auto` leaves the style to be decided."""
+        plain = self.fingerprinted()
+        if self.evolve.style == "auto":
+            del plain["evolve"]["style"]
+        return plain
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Return the values of a preset by its name in `PRESETS`, as plain data."""
+    text = (files("evolcoder") / "data" / "presets" / f"{name}.yaml").read_text("utf-8")
+    values: dict[str, Any] = parse_yaml(text)
+    return values
+
+
+def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given values, completed by those of the defaults; an empty section is none."""
+    merged = {**defaults, **given}
+    for key, value in defaults.items():
+        if isinstance(value, Mapping) and (own := given.get(key, value)) is None:
+            merged[key] = value
+        elif isinstance(value, Mapping) and isinstance(own, Mapping):
+            merged[key] = _merged(value, own)
+    return merged
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:

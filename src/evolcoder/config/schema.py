@@ -284,6 +284,9 @@ class HeuristicConfig(Section):
 class EvolveConfig(Section):
     """How tasks are evolved."""
 
+    style: Literal["auto", "append", "rewrite"] = "auto"
+    """What the built-in heuristics ask for: sentences to `append`, or to `rewrite` the whole task;
+    `auto` rewrites with models of 7B and up, and measures models of unknown size on ten seeds."""
     heuristics: dict[str, HeuristicConfig] = Field(default_factory=dict)
     """By name: reweight or replace a built-in heuristic, or add one."""
     only_these: bool = False

@@ -16,8 +16,7 @@ from itertools import islice
 from evolcoder import sample_errors
 from evolcoder.code.normalize import read
 from evolcoder.decontamination import llm_judge, nearest
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import Detector, DropRule, Hit
+from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.decontamination.ngrams import NgramDetector
 from evolcoder.decontamination.report import Report, report_of

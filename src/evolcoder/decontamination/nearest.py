@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evolcoder.code.normalize import words_of
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
+from evolcoder.decontamination.hits import (
+    SEEN_CHARS,
+    BenchmarkText,
+    Detector,
+    Hit,
+    RowField,
+    TextSpan,
+)
 from evolcoder.decontamination.ngrams import Vocabulary
 from evolcoder.deduplication.embedders import Embedder
 from evolcoder.text import one_line

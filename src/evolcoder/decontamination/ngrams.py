@@ -18,8 +18,14 @@ from dataclasses import dataclass
 from math import log2
 
 from evolcoder.code.normalize import NormalizedText, lines, statements, words_of
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
+from evolcoder.decontamination.hits import (
+    SEEN_CHARS,
+    BenchmarkText,
+    Detector,
+    Hit,
+    RowField,
+    TextSpan,
+)
 from evolcoder.text import one_line
 
 WORDS = 3

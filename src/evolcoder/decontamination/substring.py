@@ -15,8 +15,14 @@ from dataclasses import dataclass
 from math import log2
 
 from evolcoder.code.normalize import NormalizedText, code_tokens, words_of
-from evolcoder.decontamination.benchmark_texts import BenchmarkText
-from evolcoder.decontamination.hits import SEEN_CHARS, Detector, Hit, RowField, TextSpan
+from evolcoder.decontamination.hits import (
+    SEEN_CHARS,
+    BenchmarkText,
+    Detector,
+    Hit,
+    RowField,
+    TextSpan,
+)
 from evolcoder.text import one_line
 
 ANCHOR_TOKENS = {TextSpan.PROMPT: 5, TextSpan.SOLUTION: 10, TextSpan.TESTS: 10}

@@ -17,9 +17,8 @@ from typing import TextIO
 
 from evolcoder.config.load import CleanConfig, SeedsConfig
 from evolcoder.config.schema import ColumnName
-from evolcoder.deduplication.corpus import Document
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.find import Duplicate, Similarity, find_duplicates
+from evolcoder.deduplication.find import Document, Duplicate, Similarity, find_duplicates
 from evolcoder.deduplication.summary import (
     CleaningSummary,
     LeakCounts,

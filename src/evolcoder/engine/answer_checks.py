@@ -131,14 +131,17 @@ def same_model(asked: str, answered: str) -> bool:
     """Return whether both names may stand for one model; an empty one may stand for any."""
     if not asked or not answered or asked == answered:
         return True
-    (base, tag), (other, other_tag) = _split_tag(_plain(asked)), _split_tag(_plain(answered))
+    (base, tag), (other, other_tag) = (
+        _split_tag(plain_name(asked)),
+        _split_tag(plain_name(answered)),
+    )
     if tag and other_tag and tag != other_tag:
         return False
     (stem, date), (other_stem, other_date) = _split_snapshot(base), _split_snapshot(other)
     return stem == other_stem and (not date or not other_date or date == other_date)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return the last part of a name or path, in one spelling."""
     path = name.strip().casefold().replace("\\", "/").rstrip("/")
     if cached := _HUB_FOLDER.search(path):

@@ -15,6 +15,7 @@ of them from a text; `masked` removes exact and encoded forms and leaves all oth
 """
 
 import base64
+import ipaddress
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -266,3 +267,12 @@ def _validate_key(given: Key) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ModelError(f"{given.variable} contains characters not allowed in a key; set it again")
     return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    name = host.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

@@ -30,7 +30,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from evolcoder import __version__
-from evolcoder.engine.endpoint import Endpoint
+from evolcoder.engine.endpoint import Endpoint, is_loopback
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import MAX_BYTES, HttpAnswer
 from evolcoder.errors import ModelError
@@ -295,7 +295,7 @@ def proxy_for(url: URL) -> Proxy | None:
         return None
     variable = f"{url.scheme.upper()}_PROXY"
     proxy = _parsed(given, variable)
-    if _is_loopback(url.host or "") and not _is_loopback(proxy.url.host or ""):
+    if is_loopback(url.host or "") and not is_loopback(proxy.url.host or ""):
         return None
     return proxy
 
@@ -333,11 +333,3 @@ def _matches(name: str, host: str, port: int | None) -> bool:
     except ValueError:
         domain = name.removeprefix("*").lstrip(".").removesuffix(f":{port}").strip("[]")
         return host == domain or host.endswith(f".{domain}")
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.lower().rstrip(".")
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")

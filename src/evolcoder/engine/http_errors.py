@@ -14,11 +14,11 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from evolcoder.engine import openai_schema
-from evolcoder.engine.endpoint import Key
+from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.engine.openai_schema import ErrorBody
 from evolcoder.engine.retry import RequestFault, RetryClass, server_wait_s
 from evolcoder.engine.transport import HttpAnswer
-from evolcoder.errors import Fault
+from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
 
 AuthAdvice = tuple[str, str]
 """What a rejected request means, and what to do."""
@@ -65,6 +65,11 @@ _KEY_WORDS = re.compile(
     r"|authentication|invalid (?:token|credentials)",
     re.IGNORECASE,
 )
+_PLACE_WORDS = re.compile(
+    r"\b(?:country|region|territory|location)\b.{0,40}\bnot (?:supported|available|allowed)"
+    r"|unsupported_country",
+    re.IGNORECASE,
+)
 _FORMS = ("models/{}", "{}:latest")
 """Forms under which Gemini and Ollama list models that they also accept by bare name."""
 ANY_MODEL = "*"
@@ -79,6 +84,28 @@ def classify_response(
     if message := _setup_message(answer, error, rejected):
         return RequestFault(message, error.message, RetryClass.FATAL)
     return _moment(answer, error) or _rejection(answer.status, error, model, rejected)
+
+
+def error_of(
+    fault: RequestFault, endpoint: Endpoint, model: str, *, tries: str, advice: str = ""
+) -> EvolcoderError:
+    """Return the error of a request that is given up, without keys.
+
+    `tries` says how often it was tried; empty if once. `advice` replaces the fault's.
+    """
+    redact = endpoint.redact
+    if fault.retry_class is RetryClass.FATAL:
+        detail = f": {fault.got}" if fault.got else ""
+        return ModelError(redact(f"{endpoint.identity} {fault.what}{detail}"))
+    return EngineError(
+        f"{redact(fault.what)}{tries and f', {tries}'}",
+        asked=f"{model} at {endpoint.identity}",
+        got=redact(fault.got),
+        retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
+        rejected=fault.retry_class is RetryClass.REJECTED,
+        hint=fault.hint,
+        advice=redact(advice or fault.advice),
+    )
 
 
 def classify_error_with_status_200(answer: HttpAnswer, *, model: str) -> RequestFault:
@@ -181,6 +208,8 @@ def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) 
         or (status in {404, 410} and _MODEL_MISSING.search(error.message))
     ):
         advice = f"has no model {model!r}; use one of its models"
+    elif any(map(_PLACE_WORDS.search, (*error.kinds, error.message))):
+        advice = "does not serve the country or region of this machine; use another provider"
     elif status == 403:
         advice = f"{rejected[0]}; {rejected[1]}"
     elif status in {404, 405, 410}:

@@ -12,10 +12,8 @@ vocabulary of a usual model.
 """
 
 import asyncio
-import mmap
 import os
 import secrets
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import Any
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.gguf_header import has_chat_template
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.text import clean
 
@@ -32,14 +31,6 @@ NO_CHAT = (
     "{path}: has no chat template, so it looks like a base model, which cannot answer a chat; use "
     "a GGUF of an instruct model, or evaluate this one with evolcoder eval --template completion"
 )
-MAGIC = b"GGUF"
-CHAT_TEMPLATE = "tokenizer.chat_template"
-"""Key of the template; further templates of a model append a name."""
-_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Type of a value -> its bytes: integers, floats and booleans."""
-_STRING, _ARRAY = 8, 9
-_HEADER_BYTES = 24
-_MAX_DEPTH = 4
 
 
 class LlamaCppEngine:
@@ -193,54 +184,3 @@ def _body(request: Request) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
         **request.extra_body,
     }
-
-
-def has_chat_template(path: Path) -> bool | None:
-    """Return whether a model has a chat template; None if the file's metadata cannot be read."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _has_template(data)
-    except (OSError, ValueError, OverflowError, struct.error, IndexError):
-        return None
-
-
-def _has_template(data: mmap.mmap) -> bool | None:
-    if data[: len(MAGIC)] != MAGIC:
-        return None
-    version, _, n_keys = struct.unpack_from("<IQQ", data, len(MAGIC))
-    if version not in {2, 3}:
-        return None
-    at = _HEADER_BYTES
-    for _ in range(n_keys):
-        key_end = _string_end(data, at)
-        key = data[at + 8 : key_end].decode("utf-8", "replace")
-        (kind,) = struct.unpack_from("<I", data, key_end)
-        at = _value_end(data, key_end + 4, kind)
-        if key.startswith(CHAT_TEMPLATE) and data[key_end + 12 : at].strip():
-            return True
-    return False
-
-
-def _value_end(data: mmap.mmap, at: int, kind: int, depth: int = 0) -> int:
-    """Return the position after a value; ValueError for an unknown type."""
-    if kind == _STRING:
-        return _string_end(data, at)
-    if kind in _SIZES:
-        return at + _SIZES[kind]
-    if kind != _ARRAY or depth == _MAX_DEPTH:
-        raise ValueError(f"unknown type {kind}")
-    item, n_items = struct.unpack_from("<IQ", data, at)
-    at += 12
-    if item in _SIZES:
-        return at + int(n_items) * _SIZES[item]
-    for _ in range(n_items):
-        at = _value_end(data, at, item, depth + 1)
-    return at
-
-
-def _string_end(data: mmap.mmap, at: int) -> int:
-    (length,) = struct.unpack_from("<Q", data, at)
-    end = at + 8 + int(length)
-    if end > len(data):
-        raise ValueError("the file ends within its metadata")
-    return end

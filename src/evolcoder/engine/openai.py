@@ -25,6 +25,7 @@ from evolcoder.engine.http_errors import (
     classify_error_with_status_200,
     classify_model_list,
     classify_response,
+    error_of,
     suggestion,
     unlisted_names,
 )
@@ -38,7 +39,7 @@ from evolcoder.engine.retry import (
     watched,
 )
 from evolcoder.engine.transport import HttpAnswer, Transport
-from evolcoder.errors import EngineError, EvolcoderError, ModelError
+from evolcoder.errors import EvolcoderError, ModelError
 
 PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
@@ -220,24 +221,12 @@ class OpenAIEngine:
         return replace(answer, body=text.encode())
 
     def _error(self, fault: RequestFault, model: str, n_tries: int) -> EvolcoderError:
-        redact = self._endpoint.redact
-        if fault.retry_class is RetryClass.FATAL:
-            detail = f": {fault.got}" if fault.got else ""
-            return ModelError(redact(f"{self.identity} {fault.what}{detail}"))
-        tries = f", {n_tries} tries" if n_tries > 1 else ""
         advice = fault.advice
         if names := self._unlisted.get(model):
             has_none = f"does not list {model!r}; {suggestion(model, names)}"
             advice = f"{advice}; it {has_none}" if advice else has_none
-        return EngineError(
-            f"{fault.what}{tries}",
-            asked=f"{model} at {self.identity}",
-            got=redact(fault.got),
-            retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
-            rejected=fault.retry_class is RetryClass.REJECTED,
-            hint=fault.hint,
-            advice=redact(advice),
-        )
+        tries = f"{n_tries} tries" if n_tries > 1 else ""
+        return error_of(fault, self._endpoint, model, tries=tries, advice=advice)
 
 
 def _describe(fault: RequestFault) -> str:

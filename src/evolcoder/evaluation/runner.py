@@ -31,8 +31,12 @@ from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
-from evolcoder.grading.reference_checks import ReferenceChecks, ReferenceFinding
+from evolcoder.grading.problem_checks import (
+    ProblemTest,
+    ReferenceChecks,
+    ReferenceFinding,
+    ReferenceMeasurement,
+)
 from evolcoder.ids import seed_for
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import Kind, Sandbox, Verdict

@@ -21,7 +21,13 @@ from pydantic import NonNegativeInt
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
-from evolcoder.storage.workdir import BILLING_TABLES, FolderFacts, Workdir, parse_fact
+from evolcoder.storage.workdir import (
+    BILLING_TABLES,
+    PROVENANCE_META,
+    FolderFacts,
+    Workdir,
+    parse_fact,
+)
 from evolcoder.text import changed, without_address, without_logins
 
 DB_NAME = "eval.db"
@@ -212,7 +218,7 @@ class EvalStore(Workdir):
         ]
 
     def adopt(self, settings: Mapping[str, object]) -> None:
-        """Store the settings; raise RunFolderError if the folder has different ones."""
+        """Store the settings; RunFolderError if samples were made with different ones."""
         found = self.meta("settings", FolderFacts)
         stored = None if found is None else comparable_settings(found)
         wanted = comparable_settings(settings)
@@ -222,10 +228,14 @@ class EvalStore(Workdir):
                 for key in sorted({*stored, *wanted})
                 if stored.get(key) != wanted.get(key)
             }
-            raise RunFolderError(
-                f"{self.folder}: this evaluation has other values of {changed(differing)}; "
-                f"use the same values or another --out"
-            )
+            if self.db.number("SELECT COUNT(*) FROM samples"):
+                raise RunFolderError(
+                    f"{self.folder}: this evaluation has other values of {changed(differing)}; "
+                    f"use the same values or another --out"
+                )
+            self.replaced = tuple(differing)
+            forget = "DELETE FROM meta WHERE key=?"
+            self.db.write_all([("DELETE FROM failures", ()), (forget, (PROVENANCE_META,))])
         self.set_meta("settings", settings)
         self.db.flush()
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from evolcoder.config.load import EliminateConfig
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
 from evolcoder.evolution.patterns import EMPTY_WORDS, Phrases
+from evolcoder.natural_language import prompt_language
 from evolcoder.records import Reason, Task
-from evolcoder.text import STOP_WORDS, CodeBlock, words
+from evolcoder.text import STOP_WORDS, CodeBlock, is_unspaced, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,16 @@ class CandidateTask:
     """Limits of the rules."""
 
     @property
+    def is_english(self) -> bool:
+        """Whether the parent is English as far as one can tell, so that rules on words apply."""
+        return prompt_language(self.before.text) in {"", "en"} and self.heuristic.language == "en"
+
+    @property
+    def n_new_words(self) -> float:
+        """The number of new words; pairs of characters of an unspaced script count half."""
+        return sum(0.5 if is_unspaced(word) else 1 for word in self.new_words)
+
+    @property
     def new_words(self) -> frozenset[str]:
         """Content words that the parent lacks, without filler words."""
         return self.after.content_words - self.before.content_words - EMPTY_WORDS
@@ -70,7 +81,7 @@ class CandidateTask:
     def is_doubtful(self) -> bool:
         """Whether it adds so little that another attempt may do better."""
         asks_for_more = self.heuristic.holds is TaskContents.NOTHING
-        return asks_for_more and len(self.new_words) < self.rules.doubtful_words
+        return asks_for_more and self.n_new_words < self.rules.doubtful_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Evolves one task into a harder one: returns the child, or a drop with its reason.
 
-A candidate is requested and checked by the rules. It is requested again, with another seed and a
+A task that no candidate could pass the rules with is dropped without a request. Otherwise
+a candidate is requested and checked by the rules. It is requested again, with another seed and a
 hint at the violation, until one passes without doubt or the attempts are used up; of several that
 pass, the one with the most new words is kept. The outcome depends on task, round, heuristic, config
 and completions only. A permanently rejected request is a drop; a retryable error is raised.
@@ -23,7 +24,8 @@ from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
-from evolcoder.evolution.rules import find_violation
+from evolcoder.evolution.rules import find_hopeless, find_violation
+from evolcoder.evolution.translations import frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
 from evolcoder.text import clean, named_language, one_line
@@ -47,16 +49,6 @@ async def ask_judge(
     return None, completion
 
 
-FRAMES: tuple[str, ...] = (
-    "This reference may help or mislead, so check it before you rely on it:",
-    "A first attempt looks like this; do not take for granted that it is right:",
-    "Somebody suggested the code below, without having tested it:",
-    "For orientation, here is a quick draft that may well be wrong:",
-)
-"""Sentences that introduce a distractor. None claims that the code is wrong, since it has not been
-run yet."""
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A judged candidate."""
@@ -73,7 +65,8 @@ class _Evolution:
     """The attempts at one task and their cost."""
 
     def __init__(self, parent: Task, round: int, heuristic: Heuristic, config: Config) -> None:
-        self.parent, self.round, self.heuristic, self.config = parent, round, heuristic, config
+        self.parent, self.round, self.config = parent, round, config
+        self.heuristic = in_language(heuristic, parent.instruction)
         self.before = tokenize(parent.instruction)
         self.attempts: list[Attempt] = []
         self.sent = self.received = self.requests = 0
@@ -116,14 +109,17 @@ class _Evolution:
         passing = [attempt for attempt in self.attempts if attempt.violation is None]
         if not passing:
             return self.attempts[-1]
-        return max(passing, key=lambda attempt: len(attempt.candidate.new_words))
+        return max(passing, key=lambda attempt: attempt.candidate.n_new_words)
 
     def child(self, candidate: CandidateTask, identity: str) -> Task:
         text = candidate.after.text
         if (code := candidate.distractor) is not None:
             rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
             fenced = f"```{code.language or ''}\n{code.code}\n```"
-            text = f"{text}\n\n{rng.choice(FRAMES)}\n{fenced}"
+            is_announced = candidate.added is None and text.endswith((":", "："))
+            frames = frames_of(self.heuristic.language)
+            frame = "" if is_announced else f"\n\n{rng.choice(frames)}"
+            text = f"{text}{frame}\n{fenced}"
         return self.parent.child(
             text,
             round=self.round,
@@ -166,6 +162,8 @@ async def evolve(
 ) -> Task | Drop:
     """Make a task harder with one heuristic; raises a retryable EngineError."""
     evolution = _Evolution(task, round, heuristic, config)
+    if hopeless := find_hopeless(evolution.before, config.eliminate):
+        return evolution.drop(task.instruction, hopeless, evolver.identity)
     for attempt in range(config.evolve.candidates):
         seed = seed_for(config.seed, "evolve", task.id, round, attempt)
         try:
@@ -187,8 +185,9 @@ async def evolve(
 
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
-    messages = build(evolution.heuristic, evolution.parent.instruction, evolution.hint())
-    tries = -(-WHOLE_TRIES // evolution.config.evolve.candidates)
+    asked, how = evolution.heuristic, evolution.config.evolve
+    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
+    tries = -(-WHOLE_TRIES // how.candidates)
     completion = await evolver.ask(messages, seed=seed, tries=tries)
     evolution.count(completion)
     evolution.answered[completion.model] = None

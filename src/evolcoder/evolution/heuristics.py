@@ -76,6 +76,8 @@ class Heuristic:
     """The tasks that it applies to."""
     origin: str = "evolcoder"
     """Author of the template."""
+    language: str = "en"
+    """Natural language that the prompt asks for, as an ISO 639-1 code or the name of a script."""
 
 
 BUILT_IN: tuple[Heuristic, ...] = (
@@ -224,15 +226,27 @@ _GROWS = re.compile(
     r"|minimum|merge|anagram|linked|stack|queue|subset|divisor|rotat\w+|revers\w+|travers\w+)s?\b"
 )
 """Searched for in lower-cased text, which is twice as fast as a case-insensitive search."""
+_GROWS_ELSEWHERE = re.compile(
+    r"数组|陣列|列表|字符串|字串|句子|单词|矩阵|排序|查找|搜索|求和|素数|质数|回文|子串|最大|最小|链表"
+    r"|配列|リスト|文字列|並べ替え|ソート|検索|合計|素数|回文|배열|리스트|문자열|정렬|검색|합계|최댓값"
+    r"|массив|спис|строк|сортир|матриц|сумм|простых чис|палиндром|наибольш|наименьш|слов"
+    r"|lista|arreglo|cadena|orden|matriz|palíndrom|primos|suma|liste|tableau|chaîne|tri[eé]|somme"
+    r"|zahlen|zeichenkette|sortier|größte|kleinste|summe|palindrom|قائمة|مصفوفة|نص|ترتيب|أكبر"
+    r"|सूची|सरणी|स्ट्रिंग|क्रमबद्ध|सबसे बड़ी",
+)
+"""The same in other languages."""
 _NOT_ALGORITHMIC = frozenset({"html", "css", "sql"})
 
 
-def resolve(config: EvolveConfig) -> tuple[Heuristic, ...]:
+def resolve(
+    config: EvolveConfig, built_in: Sequence[Heuristic] = BUILT_IN
+) -> tuple[Heuristic, ...]:
     """Merge the built-in heuristics with the config's by name, without those of weight 0.
 
-    Raises ConfigError if no heuristic has a weight, or a new one has no template.
+    `built_in` are those of a style (`styles`). Raises ConfigError if no heuristic has a weight, or
+    a new one has no template.
     """
-    known = {heuristic.name: heuristic for heuristic in BUILT_IN}
+    known = {heuristic.name: heuristic for heuristic in built_in}
     named = {name: _merged(name, known.get(name), own) for name, own in config.heuristics.items()}
     merged = named if config.only_these else known | named
     if not any(heuristic.weight for heuristic in merged.values()):
@@ -255,7 +269,9 @@ def categories_of(task: Task) -> set[Applicability]:
     """Classify a task by its wording."""
     if wanted_output(task.instruction) is WantedOutput.WORDS:
         return {Applicability.ANY}
-    if task.language in _NOT_ALGORITHMIC or _GROWS.search(task.instruction.lower()) is None:
+    lowered = task.instruction.lower()
+    grows = _GROWS.search(lowered) or _GROWS_ELSEWHERE.search(lowered)
+    if task.language in _NOT_ALGORITHMIC or grows is None:
         return {Applicability.ANY, Applicability.CODE}
     return {Applicability.ANY, Applicability.CODE, Applicability.ALGORITHM}
 

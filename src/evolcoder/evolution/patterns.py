@@ -83,7 +83,9 @@ ASKS = re.compile(
 
 REFUSES = re.compile(
     r"\A\W*(?:i'?m sorry|i am sorry|sorry,|i apologi[sz]e|i can(?:'t|not)|i'm (?:unable|not able)"
-    r"|unfortunately, i|as an ai)",
+    r"|unfortunately, i|as an ai|抱歉|对不起|很遗憾|作为一个?(?:ai|人工智能)|申し訳|죄송|извините"
+    r"|к сожалению, я|lo siento|désolé|je suis désolé|es tut mir leid|tut mir leid|desculpe"
+    r"|عذر|آسف|क्षमा कर)",
     re.IGNORECASE,
 )
 """Opening of a refusal."""
@@ -158,10 +160,39 @@ new demand
 do not mend
 same code must
 something harder
+not mend it
+not mend the
+should not mend
+to be mended
+does not do yet
 you could ask
 ask for the specific
 """)
 """Talk about the rewriting instead of a task."""
+
+ABOUT_THE_PROMPT_ELSEWHERE = re.compile(
+    r"原(?:来的?)?任务|新任务|上述任务|这个任务(?:要求|需要|更)|编程任务|更难|更具挑战|增加(?:任务)?(?:的)?难度|请用中文书写"
+    r"|元の課題|新しい課題|課題をより|より難しく|プログラミング課題|日本語で書いて"
+    r"|원래 과제|새 과제|더 어렵게|프로그래밍 과제|한국어로 쓰"
+    r"|исходн\w+ задач|нов\w+ задач|задач\w+ (?:труднее|сложнее)|усложнит|пишите по-русски"
+    r"|tarea original|nueva tarea|tarea más difícil|tarea de programación"
+    r"|tâche d'origine|nouvelle tâche|tâche plus difficile|tâche de programmation"
+    r"|ursprüngliche\w* aufgabe|neue aufgabe|aufgabe schwieriger|programmieraufgabe",
+    re.IGNORECASE,
+)
+"""Talk about the rewriting in other languages."""
+
+EXPLAINS_ELSEWHERE = re.compile(
+    r"我们(?:可以|需要|将)|首先，我们|以下是[^。\n]{0,12}(?:代码|实现|示例|步骤)|解决方案|这段代码|该函数使用"
+    r"|具体步骤|このコードは|以下のコード|以下は[^。\n]{0,12}(?:コード|実装)|이 코드는"
+    r"|다음은[^.\n]{0,12}코드"
+    r"|мы (?:можем|будем)|вот (?:код|пример|решение)|этот код|эта функция|для решения этой"
+    r"|podemos|aquí (?:está|tienes)|este código|para resolver est"
+    r"|nous pouvons|voici (?:le|un) code|ce code|pour résoudre cette"
+    r"|wir können|hier ist der code|dieser code|um diese aufgabe zu",
+    re.IGNORECASE,
+)
+"""Phrases of a solution or explanation in other languages."""
 
 ASKS_TO_ASK = re.compile(
     r"\bask for (?:the \w+ of|an? (?:\w+ )?(?:function|script|program|query|class|method))\b",
@@ -262,6 +293,71 @@ MEANS = re.compile(
 
 A function or method without a name in code may be the one that the parent asks for.
 """
+
+PRESCRIBES = re.compile(
+    r"(?:then,? )?(?:use|using|add|create|write)(?! (?:an? |the )?built-in)(?: [\w+]+'s)?"
+    r" (?:\S+ ){0,5}?(?:loop|library|module|client|statements?|clause|lines? of code|counter"
+    r"|(?:try|catch|except|if)\S* block|(?:`[^`]+`|'[^']+'|\S+\(\)) (?:function|method)"
+    r"|(?<=the )`[^`]+`(?= to\b))(?=[\s,.;]|$)(?!,? (?:that|which|so that|must|should|may)\b)",
+    re.IGNORECASE,
+)
+"""An opening that names the parts of a program rather than what it must do."""
+
+UNUSUAL = re.compile(
+    r"\bunusual inputs?\b(?!,? (?:such as|like|e\.g\.|for example))", re.IGNORECASE
+)
+"""The prompt's own words, without saying which input."""
+
+FORBIDS = re.compile(
+    r"\b(?:without(?: the use of| using)?|not (?:to )?use|no) (?:any |an? |the )?(?:built-in )?"
+    r"[`'\"]?([\w.+]{3,30})",
+    re.IGNORECASE,
+)
+"""What a task rules out (group 1)."""
+
+OPPOSITES: tuple[tuple[str, str], ...] = (
+    ("ascending", "descending"),
+    ("recursion", "iteration"),
+    ("recursive", "iterative"),
+    ("recursively", "iteratively"),
+    ("uppercase", "lowercase"),
+    ("case-sensitive", "case-insensitive"),
+)
+"""Pairs of demands that cannot both be met."""
+
+ALTERNATIVES = frozenset(
+    """or either parameter option optional flag argument ties tie equal both compare versus second
+    another otherwise if""".split()
+)
+"""Words of an addition that offers the opposite as a choice, or for another part."""
+
+DONE_BY: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (re.compile(wanted, re.IGNORECASE), re.compile(code))
+    for wanted, code in (
+        (
+            r"\bcase\b|capital|upper-?case|lower-?case",
+            r"lower\(|upper\(|casefold\(|IGNORECASE|/i\b",
+        ),
+        (
+            r"\bempty\b",
+            r"if not \w|len\(\w+\) ?(?:==|<|>) ?[01]|\.length ?===? ?0|isEmpty|if \(!\w",
+        ),
+        (r"\bnegative\b", r"< ?0|abs\(|<= ?0"),
+        (r"\b(?:none|null)\b", r"\bNone\b|\bnull\b"),
+        (r"\b(?:exceptions?|errors?|\w+error)\b", r"\b(?:raise|throw|except|catch)\b"),
+        (
+            r"punctuation|special characters|non-alphanumeric",
+            r"isalnum|isalpha|punctuation|sub\(|replace\(",
+        ),
+        (r"\bduplicates?\b", r"\bset\(|distinct|DISTINCT|new Set"),
+        (r"\b(?:blanks?|spaces?|whitespace)\b", r"strip\(|trim\(|split\(\)|replace\(\W? "),
+        (r"\bzero\b", r"== ?0\b|!= ?0\b"),
+    )
+)
+"""What a demand names -> what code has that does it already."""
+
+REQUEST_WORDS = frozenset("add check see make sure ensure try line let need new".split())
+"""Words of an addition that say nothing by themselves."""
 
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A requirement that replaces an earlier one."""

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 from evolcoder.config.load import TASK_PLACEHOLDER
 from evolcoder.engine.base import Message
-from evolcoder.evolution.heuristics import Heuristic, TaskContents
+from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
+from evolcoder.evolution.translations import keep_sentence
 from evolcoder.records import Reason
 
 HINTS: dict[Reason, str] = {
@@ -33,6 +34,20 @@ HINTS: dict[Reason, str] = {
 }
 """Sentence added to the prompt after a candidate was rejected for the reason."""
 
+WHOLE_TASK_HINTS: dict[Reason, str] = {
+    **HINTS,
+    Reason.EMPTY: "Write out the whole task, with what must be done on top of it.",
+    Reason.EQUAL_TO_PARENT: "The task that you write must ask for more than the one above.",
+    Reason.JUDGED_EQUAL: "The task that you write must ask for more than the one above.",
+    Reason.SOLVED: "Write no solution and no explanation, only what the task asks for.",
+    Reason.TOO_LONG: "Write fewer sentences, and repeat the data and code of the task.",
+    Reason.TRUNCATED: "Write fewer sentences, and repeat the data and code of the task.",
+    Reason.SHORTENED: "Keep every requirement of the task above, and add to them.",
+    Reason.MISSING_INPUT: "Repeat the data or code that the task works on, word for word.",
+    Reason.NO_BAIT: "End with the code block.",
+}
+"""The same for the style `rewrite`, whose answers are whole tasks."""
+
 CODE_FIRST = "Show the code first."
 """Added to a hint if a distractor is requested: small models otherwise forget the code."""
 
@@ -45,15 +60,21 @@ Second: {child}
 Does the second ask for anything that the first does not? Answer with one word, YES or NO."""
 
 
-def build(heuristic: Heuristic, instruction: str, hint: Reason | None) -> tuple[Message, ...]:
+def build(
+    heuristic: Heuristic, instruction: str, hint: Reason | None, style: str = "append"
+) -> tuple[Message, ...]:
     """Return the chat that asks for a harder task; `hint` is why the last candidate was rejected.
 
     Every turn repeats the template: given only once, models of 1.5B soon solve the task instead.
     """
     prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
-    if hint is not None and hint in HINTS:
-        prompt = f"{prompt}\n\n{HINTS[hint]}"
-        if heuristic.holds is TaskContents.BAIT:
+    is_whole = style == "rewrite" and heuristic.form is ExampleForm.TASK
+    hints = WHOLE_TASK_HINTS if is_whole else HINTS
+    if hint is not None and heuristic.language != "en":
+        prompt = f"{prompt}\n\n{keep_sentence(heuristic.language)}"
+    elif hint is not None and hint in hints:
+        prompt = f"{prompt}\n\n{hints[hint]}"
+        if heuristic.holds is TaskContents.BAIT and not is_whole:
             prompt = f"{prompt} {CODE_FIRST}"
     return (*_example_turns(heuristic), Message("user", prompt))
 

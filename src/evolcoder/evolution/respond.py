@@ -2,8 +2,8 @@
 
 The prompt is the instruction and nothing else. Answers are rejected for obvious defects: empty,
 only thinking, truncated, broken off, looping, a refusal, no code where code is requested, another
-language. Correctness is checked later by running them (`verify`). If all attempts fail, the drop
-has the last one's reason.
+programming language, prose in another natural language. Correctness is checked later by running
+them (`verify`). If all attempts fail, the drop has the last one's reason.
 
 >>> result = await respond(task, responder=role, config=config)   # doctest: +SKIP
 """
@@ -14,6 +14,7 @@ from evolcoder.config.load import Config, EliminateConfig
 from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
+from evolcoder.natural_language import changed_language, names_language
 from evolcoder.reasoning import without_blank_lines
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.text import (
@@ -21,22 +22,29 @@ from evolcoder.text import (
     WantedOutput,
     clean,
     code_blocks,
+    count_words,
     has_code,
     longest_repeat,
     one_line,
     wanted_output,
+    without_code,
     words,
 )
 
 _REFUSES = re.compile(
     r"\b(?:i (?:can(?:'t|not|’t)|won't|am (?:unable|not able) to|'m (?:unable|not able) to)"
     r"|i'm (?:unable|not able) to|unable to) (?:\w+ )?(?:assist|help|fulfil+|comply|answer|provide"
-    r"|complete|do (?:that|this)|generate|write|create)|\bas an ai\b",
+    r"|complete|do (?:that|this)|generate|write|create)|\bas an ai\b"
+    r"|(?:我无法|我不能|抱歉，?我|お手伝いできません|お答えできません|도와드릴 수 없"
+    r"|я не могу (?:помочь|ответить)|no puedo (?:ayudar|responder)"
+    r"|je ne peux pas (?:aider|répondre)|kann (?:ich )?nicht helfen)",
     re.IGNORECASE,
 )
 _APOLOGISES = re.compile(r"\b(?:sorry|apologi[sz]e|apologies)\b", re.IGNORECASE)
 _OPENING = 300
 """Characters searched for a refusal; later in an answer the same words describe the program."""
+MIN_PROSE_WORDS = 20
+"""Words of prose below which an answer's natural language does not matter."""
 _ACCEPTED_LANGUAGES: dict[str, frozenset[str]] = {
     "javascript": frozenset({"typescript", "html", "css"}),
     "html": frozenset({"css", "javascript", "php"}),
@@ -104,7 +112,8 @@ def find_defect(
         return found
     if repeated := longest_repeat(text):
         return Reason.LOOPING, repeated[:80]
-    return _is_refusal_or_filler(text, rules) or _lacks_code(task, text)
+    found = _is_refusal_or_filler(text, rules) or _lacks_code(task, text)
+    return found or _is_in_another_language(task, text)
 
 
 def _find_missing(answer: Completion, text: str) -> tuple[Reason, str] | None:
@@ -130,6 +139,17 @@ def _is_refusal_or_filler(text: str, rules: EliminateConfig) -> tuple[Reason, st
     if len(text) < _OPENING and not any(word not in STOP_WORDS for word in words(text)):
         return Reason.ONLY_STOP_WORDS, one_line(text, 80)
     return None
+
+
+def _is_in_another_language(task: Task, text: str) -> tuple[Reason, str] | None:
+    """Find prose in another natural language than the task's; comments in code may be in any."""
+    if "```" not in text and has_code(text):
+        return None
+    prose = without_code(text)
+    if count_words(prose) < MIN_PROSE_WORDS or names_language(task.instruction):
+        return None
+    changed = changed_language(task.instruction, prose, slips=False)
+    return (Reason.WRONG_LANGUAGE, f"the answer's prose: {changed}") if changed else None
 
 
 def _lacks_code(task: Task, text: str) -> tuple[Reason, str] | None:

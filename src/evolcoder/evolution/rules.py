@@ -9,30 +9,61 @@ Copies of the prompt or its examples are detected from `N_COPIED_WORDS` consecut
 RuleViolation(reason=<Reason.EQUAL_TO_PARENT: 'equal_to_parent'>, detail='the same words')
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 
-from evolcoder.config.load import TASK_PLACEHOLDER
+from evolcoder.config.load import TASK_PLACEHOLDER, EliminateConfig
 from evolcoder.evolution import patterns
-from evolcoder.evolution.candidate import CandidateTask, RuleViolation, tokenize
+from evolcoder.evolution.candidate import CandidateTask, RuleViolation, TokenizedText, tokenize
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
 from evolcoder.evolution.parse import attachment, find_reference, prose
+from evolcoder.evolution.rewriting import (
+    breaks_code,
+    copies_a_hint,
+    prescribes_means,
+    shortens,
+)
+from evolcoder.natural_language import changed_language
 from evolcoder.records import Reason
-from evolcoder.text import code_blocks, code_lines, longest_repeat, named_languages, words
+from evolcoder.text import (
+    code_blocks,
+    code_lines,
+    count_words,
+    is_unspaced,
+    longest_repeat,
+    named_languages,
+    words,
+)
 
 N_COPIED_WORDS = 7
 """Consecutive words shared with the prompt that count as copied rather than coincidence."""
+N_COPIED_ELSEWHERE = 10
+"""The same in other languages, whose fewer prompts have the plainest wordings."""
 
 
 def copies_the_prompt(candidate: CandidateTask) -> RuleViolation | None:
     """Find talk about the rewriting, unfilled placeholders, and copied prompt text."""
     if phrase := candidate.new_phrase(patterns.ABOUT_THE_PROMPT) or _asks_to_ask(candidate):
         return RuleViolation(Reason.PROMPT_COPIED, phrase)
+    if phrase := _new_match(candidate, patterns.ABOUT_THE_PROMPT_ELSEWHERE):
+        return RuleViolation(Reason.PROMPT_COPIED, phrase)
     text = candidate.after.text
+    if (found := patterns.UNUSUAL.search(text)) and found[0] not in candidate.before.text:
+        return RuleViolation(Reason.PROMPT_COPIED, found[0])
     if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
         return RuleViolation(Reason.PROMPT_COPIED, gap[0])
     return _copied_run(candidate)
+
+
+def _new_match(candidate: CandidateTask, pattern: re.Pattern[str]) -> str:
+    """Return the first match of a pattern for other languages that the parent does not contain."""
+    text = candidate.after.text
+    if text.isascii() and candidate.is_english:
+        return ""
+    before = candidate.before.text
+    return next((found[0] for found in pattern.finditer(text) if found[0] not in before), "")
 
 
 def _asks_to_ask(candidate: CandidateTask) -> str:
@@ -46,16 +77,24 @@ def _asks_to_ask(candidate: CandidateTask) -> str:
 def _copied_run(candidate: CandidateTask) -> RuleViolation | None:
     """Find consecutive words of the template or an example that the parent does not contain."""
     split, (runs, marks) = candidate.after.words, _prompt_ngrams(candidate.heuristic)
+    n = _n_copied(candidate.heuristic)
     if candidate.added is not None:
         # The parent's words come first, and runs of the parent's words are never copies.
-        split = split[max(0, len(candidate.before.words) - N_COPIED_WORDS + 1) :]
-    if marks.isdisjoint(zip(split, split[3:], split[N_COPIED_WORDS - 1 :], strict=False)):
+        split = split[max(0, len(candidate.before.words) - n + 1) :]
+    if marks.isdisjoint(zip(split, split[3:], split[n - 1 :], strict=False)):
         return None
-    for at in range(len(split) - N_COPIED_WORDS + 1):
-        run = " ".join(split[at : at + N_COPIED_WORDS])
+    for at in range(len(split) - n + 1):
+        run = " ".join(split[at : at + n])
         if run in runs and run not in candidate.before.padded_words:
             return RuleViolation(Reason.PROMPT_COPIED, run)
     return None
+
+
+def _n_copied(heuristic: Heuristic) -> int:
+    """Return how many words in a row are copied; pairs of characters count half."""
+    if heuristic.language == "en":
+        return N_COPIED_WORDS
+    return N_COPIED_ELSEWHERE * (2 if is_unspaced(words(heuristic.template)[0]) else 1)
 
 
 @lru_cache(maxsize=64)
@@ -66,11 +105,12 @@ def _prompt_ngrams(heuristic: Heuristic) -> tuple[frozenset[str], frozenset[tupl
     """
     shown = [heuristic.template.replace(TASK_PLACEHOLDER, "\n")]
     shown += [text for example in heuristic.examples for text in (example.task, example.answer)]
+    n = _n_copied(heuristic)
     runs = [
         run
         for split in map(words, shown)
-        for at in range(len(split) - N_COPIED_WORDS + 1)
-        if not {"time", "space"} & set(run := split[at : at + N_COPIED_WORDS])
+        for at in range(len(split) - n + 1)
+        if not {"time", "space", "o", "時間", "时间"} & set(run := split[at : at + n])
     ]
     return frozenset(map(" ".join, runs)), frozenset((run[0], run[3], run[-1]) for run in runs)
 
@@ -107,20 +147,17 @@ def _loops(candidate: CandidateTask) -> RuleViolation | None:
     return RuleViolation(Reason.LOOPING, repeated[:80]) if repeated else None
 
 
-def _adds_foreign_script(candidate: CandidateTask) -> RuleViolation | None:
-    text = candidate.after.text
-    if text.isascii():
-        return None
-    foreign = {c for c in text if ord(c) > 0x2FF and c.isalpha()} - set(candidate.before.text)
-    return (
-        RuleViolation(Reason.WRONG_LANGUAGE, "".join(sorted(foreign))[:40])
-        if len(foreign) > 3
-        else None
-    )
+def _leaves_the_natural_language(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a task or an addition in another natural language than the parent's."""
+    new = candidate.added or candidate.after
+    changed = changed_language(candidate.before.text, new.text)
+    return RuleViolation(Reason.WRONG_LANGUAGE, changed) if changed else None
 
 
 def _is_no_task(candidate: CandidateTask) -> RuleViolation | None:
     first = candidate.after.words[0]
+    if not candidate.is_english:
+        return None
     if first in patterns.OPENINGS or candidate.before.words[:1] == (first,):
         return None
     if first not in patterns.WEAK_OPENINGS:
@@ -131,21 +168,23 @@ def _is_no_task(candidate: CandidateTask) -> RuleViolation | None:
 
 
 def _contains_solution(candidate: CandidateTask) -> RuleViolation | None:
-    if phrase := candidate.new_phrase(patterns.EXPLAINS):
+    if phrase := candidate.new_phrase(patterns.EXPLAINS) or _new_match(
+        candidate, patterns.EXPLAINS_ELSEWHERE
+    ):
         return RuleViolation(Reason.SOLVED, phrase)
     return _only_explains(candidate) or _adds_code(candidate)
 
 
 def _only_explains(candidate: CandidateTask) -> RuleViolation | None:
     """Find an addition that explains or describes and requires nothing."""
-    if candidate.added is None:
+    if candidate.added is None or not candidate.is_english:
         return None
     text, first = candidate.added.text, candidate.added.words[:1]
     if first and patterns.EXPLAINING_OPENINGS.issuperset(first) and not _makes_demand(text):
         return RuleViolation(Reason.SOLVED, f"only explains: {text[:60]}")
-    if first != ("use",) or candidate.heuristic.holds is not TaskContents.NOTHING:
+    if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
-    found = patterns.MEANS.match(text)
+    found = patterns.MEANS.match(text) or patterns.PRESCRIBES.match(text)
     return RuleViolation(Reason.SOLVED, f"prescribes the means: {found[0]}") if found else None
 
 
@@ -202,8 +241,11 @@ def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
     parent_prose = prose(candidate.before.text)
     same = parent_prose == candidate.before.text
     old = candidate.before if same else tokenize(parent_prose)
-    expected = old.content_words - patterns.EMPTY_WORDS
-    kept = len(expected & candidate.after.content_words)
+    expected, found = old.content_words - patterns.EMPTY_WORDS, candidate.after.content_words
+    if not candidate.is_english:
+        # Inflected words differ in their endings.
+        expected, found = (frozenset(w[:5] for w in each) for each in (expected, found))
+    kept = len(expected & found)
     if kept >= candidate.rules.min_kept * len(expected):
         return None
     return RuleViolation(Reason.UNRELATED, f"keeps {kept} of {len(expected)} words")
@@ -212,6 +254,8 @@ def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
 def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     """Find an addition that revokes the task it is added to."""
     added = candidate.added
+    if added is not None and (opposed := _opposes(candidate, added)):
+        return RuleViolation(Reason.CONTRADICTS, opposed)
     if added is None or "instead" not in added.distinct:
         return None
     if patterns.INSTEAD.search(added.text):
@@ -222,6 +266,25 @@ def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     replaced = tokenize(found[1]).content_words - patterns.EMPTY_WORDS
     revoked = replaced and replaced <= candidate.before.content_words
     return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
+
+
+def _opposes(candidate: CandidateTask, added: TokenizedText) -> str:
+    """Return a demand that the parent rules out, or the opposite of one that it makes."""
+    before = candidate.before.distinct
+    if before.isdisjoint(added.distinct) or not candidate.is_english:
+        return ""
+    for found in patterns.FORBIDS.finditer(candidate.before.text):
+        name = re.escape(found[1].rstrip("."))
+        used = re.search(rf"\b(?:use|using|with)\b[^.;]{{0,40}}\b{name}", added.text, re.I)
+        if used and found[0].lower() not in added.text.lower():
+            return f"{found[0]}, but: {used[0]}"
+    if not added.distinct.isdisjoint(patterns.ALTERNATIVES):
+        return ""
+    text, old = added.text.lower(), candidate.before.text.lower()
+    for pair in (*patterns.OPPOSITES, *((b, a) for a, b in patterns.OPPOSITES)):
+        if pair[0] in old and pair[1] not in old and pair[1] in text and pair[0] not in text:
+            return f"{pair[1]}, not {pair[0]}"
+    return ""
 
 
 def _lacks_input(candidate: CandidateTask) -> RuleViolation | None:
@@ -261,7 +324,9 @@ def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
     holds, distractor = candidate.heuristic.holds, candidate.distractor
     if holds is TaskContents.BOUND:
         text = (candidate.added or candidate.after).text
-        required = patterns.BOUND.search(text) and patterns.DEMANDS.search(text)
+        required = patterns.BOUND.search(text) and (
+            not candidate.is_english or patterns.DEMANDS.search(text)
+        )
         return None if required else RuleViolation(Reason.NO_BOUND, "requires no complexity bound")
     if holds is not TaskContents.BAIT:
         return None
@@ -271,6 +336,15 @@ def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
         return RuleViolation(Reason.NO_BAIT, "incomplete code block")
     if f" {' '.join(words(distractor.code))} " in candidate.before.padded_words:
         return RuleViolation(Reason.NO_BAIT, "the parent's own code")
+    return _does_it_already(candidate, distractor.code)
+
+
+def _does_it_already(candidate: CandidateTask, code: str) -> RuleViolation | None:
+    """Find a distractor whose code has what the demand names, as far as that can be seen."""
+    text = (candidate.added or candidate.after).text
+    named = [done for wanted, done in patterns.DONE_BY if wanted.search(text)]
+    if named and all(done.search(code) for done in named):
+        return RuleViolation(Reason.NO_BAIT, f"the code does it already: {text[:60]}")
     return None
 
 
@@ -289,6 +363,8 @@ def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
     named = named_languages(candidate.after.text, candidate.after.words)
     if language in named:
         return None
+    if not named and not candidate.is_english:
+        return None  # the name may be written in the letters of the task's language
     if not named and language not in named_languages(candidate.before.text, candidate.before.words):
         return None
     seen = ", ".join(sorted(named)) or "no language"
@@ -296,15 +372,13 @@ def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
 
 
 def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
-    if candidate.after.words == candidate.before.words:
-        return RuleViolation(Reason.EQUAL_TO_PARENT, "the same words")
-    if _only_asks_to_be_right(candidate):
-        return RuleViolation(Reason.EQUAL_TO_PARENT, "only asks for correctness")
+    if said := _says_nothing_new(candidate):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, said)
     new = candidate.new_words
-    least = (
+    least: float = (
         candidate.rules.min_new_words if candidate.heuristic.holds is TaskContents.NOTHING else 2
     )
-    if len(new) < least:
+    if candidate.n_new_words < least:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
     if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
@@ -317,6 +391,28 @@ def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
     return None
 
 
+MIN_NEW_SHARE, MIN_RESTATED_WORDS = 0.4, 5
+"""Share of an addition's content words that its parent lacks; with fewer it says the same again."""
+
+
+def _says_nothing_new(candidate: CandidateTask) -> str:
+    if candidate.after.words == candidate.before.words:
+        return "the same words"
+    if _only_asks_to_be_right(candidate):
+        return "only asks for correctness"
+    return _restates(candidate)
+
+
+def _restates(candidate: CandidateTask) -> str:
+    if candidate.added is None or candidate.heuristic.holds is TaskContents.BOUND:
+        return ""
+    said = candidate.added.content_words - patterns.EMPTY_WORDS
+    n_new = len(said - candidate.before.content_words - patterns.REQUEST_WORDS)
+    if len(said) < MIN_RESTATED_WORDS or n_new >= MIN_NEW_SHARE * len(said):
+        return ""
+    return f"{n_new} of {len(said)} words are new"
+
+
 def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
     """Whether an addition asks for correctness, which every task implies."""
     if candidate.added is None or "correct" in candidate.before.padded_words:
@@ -325,19 +421,32 @@ def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
 
 
 def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
-    n, rules = len(candidate.after.words), candidate.rules
-    bound = min(rules.max_growth * len(candidate.before.words) + 60, rules.max_words)
+    n, rules = count_words(candidate.after.text), candidate.rules
+    bound = min(rules.max_growth * count_words(candidate.before.text) + 60, rules.max_words)
     return RuleViolation(Reason.TOO_LONG, f"{n} words, at most {bound:.0f}") if n > bound else None
+
+
+def find_hopeless(before: TokenizedText, rules: EliminateConfig) -> RuleViolation | None:
+    """Return why no evolution of a task can pass the length rules, or None."""
+    n = count_words(before.text)
+    if n < rules.max_words:
+        return None
+    detail = f"the task itself has {n} words, and an evolution at most {rules.max_words}"
+    return RuleViolation(
+        Reason.TOO_LONG, f"{detail} (eliminate.max_words); the model was not asked"
+    )
 
 
 RULES: tuple[Rule, ...] = (
     _is_empty,
     _is_refusal,
     _loops,
-    _adds_foreign_script,
+    _leaves_the_natural_language,
     copies_the_prompt,
+    copies_a_hint,
     _is_no_task,
     _contains_solution,
+    prescribes_means,
     _is_boilerplate,
     _asks_several_tasks,
     _starts_another_task,
@@ -345,6 +454,8 @@ RULES: tuple[Rule, ...] = (
     _revokes_parent,
     _lacks_input,
     _loses_data,
+    breaks_code,
+    shortens,
     _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,

@@ -14,7 +14,7 @@ only our code; an answer that exceeds its limits there has failed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from evolcoder.bench.comparators import NEED_INPUTS, Comparator
 from evolcoder.errors import EvolcoderError
@@ -26,7 +26,6 @@ from evolcoder.grading.answers import (
     decode_answer,
     is_identical,
 )
-from evolcoder.grading.assert_parser import ParsedAssert
 from evolcoder.grading.harness import module_source
 from evolcoder.grading.verdicts import exit_verdict, verdict
 from evolcoder.safe_codec import SIZE, encode, encode_trusted
@@ -56,6 +55,19 @@ ISOLATED_MB = 2048
 """Memory limit of a sandboxed comparison."""
 RESULT_BYTES = 1 << 16
 """Most bytes that a function called with `call_isolated` may return."""
+
+
+class ParsedAssert(NamedTuple):
+    """One assertion."""
+
+    arguments: tuple[Any, ...]
+    """Positional arguments of the call."""
+    expected: Any
+    """Expected value."""
+    oracle: Comparator
+    """How the returned value is compared."""
+    atol: float
+    """Absolute tolerance; 0 if the assertion has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.sandbox.result import read_finding
+from evolcoder.sandbox.job import read_finding
 
 _LOAD = """
 import sys as _sys, types as _types
@@ -63,7 +63,7 @@ def _text(name: str) -> str:
 
 
 _PACKAGE = "evolcoder.grading.ds1000"
-_SHARED_MODULES = ("arrays", "frames", "codec")
+_SHARED_MODULES = ("codec",)
 _ASSERT_AFTER_GAP = re.compile(r"\[insert\](?:.*\n)*\s*assert ")
 _BASE = Limits(cpu_s=60, wall_s=120, memory_mb=4096, processes=128, file_mb=128, descriptors=512)
 _HEAVY = dataclasses.replace(_BASE, cpu_s=120, wall_s=240, memory_mb=6144, processes=512)

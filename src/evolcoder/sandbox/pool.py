@@ -3,19 +3,29 @@
 Implements the contract of `base`. A failed worker is replaced and its program retried once; a
 second failure is a `SandboxError`, unless the program had started both times: then it is the
 program's own outcome. A program under which two workers were killed exceeded the machine's memory.
-A level refuses to start without its required layers and never falls back to a weaker level.
+
+The program with the longest limit gets a worker first, so that no worker waits for a long program
+at the end; equal limits are FIFO. A cancelled waiter leaves nothing acquired.
+
+A level refuses to start without its required layers and never falls back to a weaker level. Layers
+are not inferred from the launcher's options: a probe runs as a candidate would, and its findings
+are compared with what this process sees outside.
 
 >>> sandbox = await PoolSandbox.start(workers=2)   # doctest: +SKIP
 """
 
 import asyncio
+import contextlib
+import heapq
+import itertools
+import json
 import math
 import os
 import resource
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from evolcoder.errors import (
     SandboxError,
@@ -34,18 +44,152 @@ from evolcoder.sandbox.base import (
     Script,
     missing_from,
 )
-from evolcoder.sandbox.bubblewrap import bubblewrap_launchers
-from evolcoder.sandbox.early_stop import early_stop_of
 from evolcoder.sandbox.inside.isolate import KEPT_FDS
 from evolcoder.sandbox.inside.protocol import KILLED, End
-from evolcoder.sandbox.job import Job, JobSpec, make_job
-from evolcoder.sandbox.landlock_launcher import NO_PROC, Launcher, landlock_launchers
-from evolcoder.sandbox.layer_probe import PROBE, layers_of
-from evolcoder.sandbox.memfds import Memfds
-from evolcoder.sandbox.result import RunOutcome, has_begun, outcome_of
-from evolcoder.sandbox.scheduler import ExclusiveAccess, PrioritySemaphore
+from evolcoder.sandbox.job import (
+    Job,
+    JobSpec,
+    Memfds,
+    RunOutcome,
+    early_stop_of,
+    has_begun,
+    make_job,
+    outcome_of,
+)
+from evolcoder.sandbox.launchers import NO_PROC, Launcher, bubblewrap_launchers, landlock_launchers
 from evolcoder.sandbox.toolchains import Toolchain, find
 from evolcoder.sandbox.worker import Worker, WorkerDiedError, WorkerKilledError
+
+
+class PrioritySemaphore:
+    """A semaphore with priorities, for one event loop."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    async def acquire(self, longest_s: float) -> None:
+        """Wait for a slot; `longest_s`, the longest time it may be in use, is the priority."""
+        if self._free:
+            self._free -= 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-longest_s, next(self._numbers), waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Pass the slot to the next waiter that is not cancelled."""
+        while self._waiting:
+            waiter = heapq.heappop(self._waiting)[2]
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+
+class ExclusiveAccess:
+    """Admits up to `at_most` at a time while nobody else has a slot."""
+
+    def __init__(self, slots: PrioritySemaphore, count: int, at_most: int) -> None:
+        self._slots = slots
+        self._count = count
+        self._admission = asyncio.Semaphore(at_most)
+        self._lock = asyncio.Lock()
+        self._n_admitted = 0
+
+    @contextlib.asynccontextmanager
+    async def admitted(self, idle: asyncio.Event) -> AsyncIterator[None]:
+        """Wait for `idle` and for all slots to be free, unless another is already admitted."""
+        async with self._admission:
+            await idle.wait()
+            async with self._lock:
+                if not self._n_admitted:
+                    await self._acquire_all()
+                self._n_admitted += 1
+            try:
+                yield
+            finally:
+                self._n_admitted -= 1
+                if not self._n_admitted:
+                    self._release(self._count)
+
+    async def _acquire_all(self) -> None:
+        n_acquired = 0
+        try:
+            while n_acquired < self._count:
+                await self._slots.acquire(math.inf)
+                n_acquired += 1
+        except BaseException:
+            self._release(n_acquired)
+            raise
+
+    def _release(self, n_acquired: int) -> None:
+        for _ in range(n_acquired):
+            self._slots.release()
+
+
+PROBE = """
+import json, os, resource, socket
+def refused(what, *arguments):
+    try:
+        what(*arguments)
+    except PermissionError:
+        return True
+    return False
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "links": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
+    "status": {name: status[name].split()[0] for name in
+               ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "Uid")},
+    "data": resource.getrlimit(resource.RLIMIT_DATA)[1],
+    "memory files": not refused(os.memfd_create, "probe"),
+    "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+    "sockets": not all(refused(socket.socket, family) for family in
+               (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET)),
+    "root": not refused(os.listdir, "/"),
+}))
+"""
+_LINKS = {
+    Layer.USER: "user",
+    Layer.MOUNT: "mnt",
+    Layer.PID: "pid",
+    Layer.NETWORK: "net",
+    Layer.IPC: "ipc",
+    Layer.UTS: "uts",
+}
+
+
+def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
+    """Return the layers that the probe found; only the worker can see a control group."""
+    seen: Mapping[str, Any] = json.loads(found)
+    links, status = seen["links"], seen["status"]
+    active = {
+        layer: links[name] != str(Path("/proc/self/ns", name).readlink())
+        for layer, name in _LINKS.items()
+    }
+    unprivileged = status["Uid"] != "0"
+    active |= {
+        Layer.NETWORK: active[Layer.NETWORK] or not seen["sockets"],
+        # Nothing else prevents listing the root folder.
+        Layer.LANDLOCK: not seen["root"],
+        Layer.SECCOMP: status["Seccomp"] == "2",
+        Layer.NO_NEW_PRIVILEGES: status["NoNewPrivs"] == "1",
+        Layer.NO_CAPABILITIES: int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0,
+        Layer.UNPRIVILEGED: unprivileged,
+        Layer.CGROUP: grouped,
+        # RLIMIT_DATA limits neither memory files nor the sum over several processes.
+        Layer.MEMORY: seen["data"] > 0 and (grouped or not seen["memory files"]),
+        # RLIMIT_NPROC does not limit the real root.
+        Layer.PROCESSES: seen["processes"] > 0 and unprivileged,
+    }
+    return tuple(layer for layer in Layer if active.get(layer))
+
 
 FIRST_RUN_SHARE = 1 / 3
 """Share of its CPU time that a program gets while others run concurrently."""

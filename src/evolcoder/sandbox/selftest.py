@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from evolcoder.errors import SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import Execution, Layer, Limits, Program, Status, missing_from
-from evolcoder.sandbox.bubblewrap import interpreter
+from evolcoder.sandbox.launchers import interpreter
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.requirements import (
     PROBES,

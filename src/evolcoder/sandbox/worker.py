@@ -16,10 +16,9 @@ from pathlib import Path
 
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox.cgroup import Cgroup, CgroupFactory, n_oom_kills_in
-from evolcoder.sandbox.early_stop import EarlyStop
 from evolcoder.sandbox.inside.protocol import KILLED, STOP, End
-from evolcoder.sandbox.job import Job
-from evolcoder.sandbox.landlock_launcher import Launcher
+from evolcoder.sandbox.job import EarlyStop, Job
+from evolcoder.sandbox.launchers import Launcher
 
 START_S = 120.0
 """Longest wait for a container to start, including the modules that it loads."""

@@ -27,7 +27,7 @@ from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
 from evolcoder.seeds.formats import LABEL, SeedPair
 from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
 from evolcoder.seeds.sources import SourceRow, rows_of
-from evolcoder.text import clean, code_blocks, named_language
+from evolcoder.text import AUXILIARY, clean, code_blocks, named_language
 
 _NEEDS = {NEEDS_TOOLS: Reason.NEEDS_TOOLS, NEEDS_IMAGE: Reason.NEEDS_IMAGE}
 
@@ -212,7 +212,8 @@ def _language(pair: SeedPair) -> str | None:
     """Return the language that the instruction names, or else that of the response's code."""
     if (named := named_language(pair.instruction)) is not None:
         return named
-    return next((block.language for block in code_blocks(pair.answer) if block.language), None)
+    languages = [block.language for block in code_blocks(pair.answer) if block.language]
+    return next((one for one in languages if one not in AUXILIARY), next(iter(languages), None))
 
 
 def _make_drop(ordinal: int, reason: Reason, seen: str, detail: str) -> Drop:

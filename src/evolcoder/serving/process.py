@@ -28,8 +28,7 @@ from evolcoder.text import one_line
 
 INTERRUPT_S = 0.5
 """How often waiting for a process is interrupted, so that signal handlers run."""
-PDEATHSIG = Path(__file__).with_name("pdeathsig.py")
-SUBREAPER = Path(__file__).with_name("subreaper.py")
+END_WITH_PARENT = (sys.executable, "-S", str(Path(__file__).with_name("end_with_parent.py")))
 POLL_S = 0.2
 """Polling interval while a server starts."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -39,7 +38,7 @@ TAIL_CHARS = 2000
 
 def with_death_signal(command: Sequence[str], death: signal.Signals) -> list[str]:
     """Wrap a command so that it receives a signal when this process dies."""
-    return [sys.executable, "-S", str(PDEATHSIG), str(int(death)), str(os.getpid()), *command]
+    return [*END_WITH_PARENT, str(int(death)), str(os.getpid()), *command]
 
 
 def with_subreaper(command: Sequence[str]) -> list[str]:
@@ -47,7 +46,7 @@ def with_subreaper(command: Sequence[str]) -> list[str]:
 
     SIGKILL to the wrapper ends only the command itself.
     """
-    return with_death_signal([sys.executable, "-S", str(SUBREAPER), *command], signal.SIGTERM)
+    return with_death_signal([*END_WITH_PARENT, "--all", *command], signal.SIGTERM)
 
 
 def log_tail(log: Path) -> str:

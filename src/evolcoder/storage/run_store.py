@@ -21,9 +21,10 @@ from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
+from pydantic import NonNegativeInt
 
 from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
@@ -51,7 +52,13 @@ from evolcoder.storage.database import (
     json_object,
 )
 from evolcoder.storage.sqlite_files import translate_errors
-from evolcoder.storage.workdir import BILLING_TABLES, LOCK_NAME, FolderFacts, Workdir
+from evolcoder.storage.workdir import (
+    BILLING_TABLES,
+    LOCK_NAME,
+    PROVENANCE_META,
+    FolderFacts,
+    Workdir,
+)
 from evolcoder.text import changed, without_logins
 
 MADE = "model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, attempts INTEGER"
@@ -141,6 +148,20 @@ _NOT_CLEANED = """AND NOT EXISTS (
 _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
+MODEL_KEYS = ("evolver.", "responder.", "judge.", "verify.tester")
+"""Beginnings of the config keys that say which model is asked, and how."""
+_N_ANSWERS = """
+    SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
+    + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)
+    + (SELECT COUNT(*) FROM verdicts
+        WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+"""
+_FORGET_MODELS = (
+    "DELETE FROM drops WHERE stage IN ('evolve', 'respond')",
+    "DELETE FROM rounds",
+    f"DELETE FROM meta WHERE key = '{PROVENANCE_META}'",
+)
+"""Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | CheckResult | Origin
 T = TypeVar("T", Task, Response)
@@ -148,6 +169,17 @@ DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
 CONFIG_NAME = "config.yaml"
+STYLE_META = "style"
+"""Meta key of the style of evolution: StyleFacts."""
+
+
+class StyleFacts(FolderFacts):
+    """The fact under STYLE_META: the style that a run keeps, and how it was decided."""
+
+    style: Literal["append", "rewrite"]
+    why: str
+    probe: dict[str, dict[str, NonNegativeInt]]
+    """By style, numbers of a measurement; empty if there was none."""
 
 
 class RunStore(Workdir):
@@ -226,6 +258,12 @@ class RunStore(Workdir):
         """Return a task by id."""
         return next(self.db.each(task_from, "SELECT * FROM tasks WHERE id=?", (id,)), None)
 
+    def sample_seeds(self, n: int) -> list[Task]:
+        """Return n seeds, or all if there are fewer, in the order of their ids: a random sample."""
+        self.db.flush()
+        query = "SELECT * FROM tasks WHERE round = 0 ORDER BY id LIMIT ?"
+        return list(self.db.each(task_from, query, (n,)))
+
     def with_answered(self, record: T) -> T:
         """Return a task or response with the model that answered."""
         query = "SELECT model FROM answered WHERE record=?"
@@ -301,16 +339,42 @@ class RunStore(Workdir):
         query = "SELECT * FROM drops ORDER BY round, stage, ordinal"
         yield from self.db.each(drop_from, query)
 
+    def style(self) -> str | None:
+        """Return the style of evolution that the run keeps; None if it is still to be decided."""
+        if (decided := self.meta(STYLE_META, StyleFacts)) is not None:
+            return str(decided["style"])
+        known = self.meta("config", FolderFacts)
+        style = "auto" if known is None else _own_style(known)
+        return None if style == "auto" else style
+
+    def _keep_style(self, known: dict[str, Any], given: dict[str, Any]) -> None:
+        """Let a config that does not contradict the run's style keep what the run has stored."""
+        style, kept, evolve = given["evolve"]["style"], self.style(), known.get("evolve")
+        if not isinstance(evolve, dict):
+            return
+        if kept is not None and style in ("auto", kept):
+            given["evolve"]["style"] = evolve["style"] = _own_style(known)
+        else:  # where `auto` chose, its choice is what the config contradicts
+            evolve["style"] = kept or style
+
     def adopt(self, config: Config) -> None:
-        """Store the run's config; RunFolderError if the run was made with a different one."""
+        """Store the run's config; RunFolderError if the run was made with a different one.
+
+        A run in which no model's answer was accepted takes other models: `replaced` names the keys.
+        """
         known, fingerprinted = self.meta("config", FolderFacts), config.fingerprinted()
         if known is not None:
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
+            self._keep_style(known, fingerprinted)
             before, now = _comparable(known), _comparable(fingerprinted)
             differing = {key: _values(key, before, now) for key in differing_keys(before, now)}
-            if differing:
+            of_models = all(key.startswith(MODEL_KEYS) for key in differing)
+            if differing and of_models and not self._has_answers():
+                self.replaced = tuple(differing)
+                self.db.write_all((query, ()) for query in _FORGET_MODELS)
+            elif differing:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
                     f"{changed(differing)}; restore them or use another --out"
@@ -320,6 +384,17 @@ class RunStore(Workdir):
         path = self.folder / CONFIG_NAME
         atomic.write_text(path, text, inside=self.folder, error=RunFolderError)
         self.db.flush()
+
+    def _has_answers(self) -> bool:
+        """Whether an answer of a model was accepted, or decided on a row."""
+        return self.db.number(_N_ANSWERS) > 0
+
+
+def _own_style(config: Mapping[str, Any]) -> str:
+    """Return the style in a stored config; earlier versions appended and stored none."""
+    evolve = config.get("evolve")
+    given = evolve.get("style", "append") if isinstance(evolve, Mapping) else "append"
+    return str(given)
 
 
 def _values(

@@ -45,6 +45,10 @@ Paid = tuple[int, int, int]
 """Requests, prompt tokens, completion tokens."""
 
 
+PROVENANCE_META = "provenance"
+"""Fact with the first session's record of what produced the folder."""
+
+
 class FolderFacts(BaseModel):
     """Base of schemas for facts: required fields of a fact, which may have more."""
 
@@ -70,6 +74,8 @@ class Workdir:
     def __init__(self, folder: Path, db: Database, lock: int | None) -> None:
         self.folder = folder
         self.db = db
+        self.replaced: tuple[str, ...] = ()
+        """Settings that this session replaced, since nothing was made with the former ones."""
         self._lock = lock
 
     @classmethod

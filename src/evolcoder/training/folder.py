@@ -1,26 +1,264 @@
-"""The folder of a training: its settings, its outcome and its model card.
+"""The folder of a training: its settings, log, checkpoints, outcome and model card.
 
 A folder belongs to one training: other rows, another base or another recipe are refused, and the
 error names the differing keys. The outcome is written after the weights, so a folder with an
-outcome is complete.
+outcome is complete. The log has one line per step; a step is in it once, however often the training
+was resumed. A checkpoint counts only when all of it was synced to disk.
 
+The model card contains only given or measured facts; the same facts give the same bytes. The user
+states the licence, since base, data and the models that wrote the data bear on it; otherwise it is
+`unknown`.
+
+>>> [step.loss for step in read_log(Path("out"))]   # doctest: +SKIP
+[1.31, 1.12]
 >>> finish(Path("out"), outcome, CardNotes(scores=scores))   # doctest: +SKIP
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from evolcoder.bench.prompts import template_named
+from evolcoder.bench.prompts import Template, template_named
+from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
-from evolcoder.input_files import read_text
+from evolcoder.input_files import open_regular, read_text
 from evolcoder.storage import atomic
-from evolcoder.text import changed
-from evolcoder.training.card import CardNotes, ModelCardFacts, card
+from evolcoder.text import changed, one_line, visible
+
+
+class ScoreLine(Section):
+    """One score of the model, with its interval."""
+
+    bench: str
+    """Name of the benchmark."""
+    metric: str
+    """Such as `pass@1, greedy`."""
+    score: float
+    """From 0 to 1."""
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end."""
+
+
+class CardNotes(Section):
+    """Facts that the training cannot know; may be read from a file (`--notes`)."""
+
+    run: str = ""
+    """Id or folder of the run that made the rows."""
+    arms: tuple[str, ...] = ()
+    """The experiment's arms with these rows, such as `merge-0..3`."""
+    scores: tuple[ScoreLine, ...] = ()
+    """Scores of this model, if any."""
+    license: str = "unknown"
+    """Licence of the weights, as the Hub writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCardFacts:
+    """Facts that the training knows."""
+
+    title: str
+    """Name of the model."""
+    base: str
+    """The base model."""
+    method: str
+    """`full`, `lora` or `qlora`."""
+    is_adapter: bool
+    """Whether the folder holds only an adapter, to be loaded on top of the base."""
+    template: Template
+    """Its prompt template."""
+    data: tuple[tuple[str, object], ...]
+    """Names and values that describe the training data."""
+    recipe: tuple[tuple[str, object], ...]
+    """Every setting."""
+    result: tuple[tuple[str, object], ...]
+    """Measurements."""
+    versions: tuple[tuple[str, str], ...]
+    """Names and versions of packages."""
+
+
+def card(facts: ModelCardFacts, notes: CardNotes) -> str:
+    """Write the card: YAML for the Hub, then Markdown."""
+    parts = (
+        f"---\n{yaml.safe_dump(_head(facts, notes), sort_keys=False)}---",
+        f"# {one_line(facts.title, 100)}",
+        f"`{facts.base}`, fine-tuned ({facts.method}) on coding tasks by evolcoder. "
+        + ("This folder holds an adapter; load it on top of the base." if facts.is_adapter else ""),
+        _table("Scores", ("benchmark", "metric", "score", "95 %"), _scores(notes)),
+        _prompt(facts.template),
+        _table("Data", ("what", "value"), [*_origin(notes), *facts.data]),
+        _table("Training", ("setting", "value"), facts.recipe),
+        _table("Measured", ("what", "value"), facts.result),
+        _table("Versions", ("what", "version"), facts.versions),
+    )
+    return visible("\n\n".join(part.rstrip() for part in parts if part)) + "\n"
+
+
+def _head(facts: ModelCardFacts, notes: CardNotes) -> dict[str, object]:
+    return {
+        "license": notes.license,
+        "base_model": facts.base,
+        "library_name": "peft" if facts.is_adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["code", "evol-instruct", "evolcoder", "sft"],
+    }
+
+
+def _prompt(template: Template) -> str:
+    """Describe the prompt that the model was trained with."""
+    shown = template.wrap("{task}").replace("```", "'''")
+    around = "" if template.raw else ", inside the chat template of the tokenizer"
+    return (
+        f"## Prompt\n\nTemplate `{template.name}`{around}; score it with "
+        f"`evolcoder eval --template {template.name}`.\n\n```text\n{shown}\n```"
+    )
+
+
+def _origin(notes: CardNotes) -> Iterable[tuple[str, object]]:
+    if notes.run:
+        yield "run", notes.run
+    if notes.arms:
+        yield "arms", ", ".join(notes.arms)
+
+
+def _scores(notes: CardNotes) -> Iterable[tuple[object, ...]]:
+    for line in notes.scores:
+        interval = f"{100 * line.low:.1f} to {100 * line.high:.1f}"
+        yield line.bench, line.metric, f"{100 * line.score:.1f}", interval
+
+
+def _table(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
+    rows = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
+    rule = f"|{' --- |' * len(heads)}"
+    return "\n".join((f"## {title}\n", f"| {' | '.join(heads)} |", rule, *rows)) if rows else ""
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return one_line(text, 300).replace("|", "\\|")
+
+
+LOG_NAME = "train-log.jsonl"
+COMPLETE = "complete"
+"""Marker file of a complete checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedStep:
+    """One step of the optimizer."""
+
+    step: int
+    """Its number, from 1."""
+    n_steps: int
+    """Total number of steps."""
+    loss: float
+    """Mean loss of the step's answer tokens, before the update."""
+    learning_rate: float
+    """Learning rate of the step."""
+    grad_norm: float
+    """Norm of the gradient before clipping."""
+    seconds: float
+    """Seconds since this session's first step began."""
+
+
+MAX_LINE = 1 << 16
+"""Maximum length of a log line in bytes."""
+_STEP = TypeAdapter(LoggedStep)
+
+
+def ignore_step(step: LoggedStep) -> None:
+    """Do nothing."""
+
+
+def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
+    """Return a TrainerCallback that logs each step and marks complete checkpoints."""
+    from transformers import TrainerCallback
+
+    class Log(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        """Appends a line per step."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.began = time.monotonic()
+            if state.is_world_process_zero:
+                _truncate_after(folder / LOG_NAME, state.global_step)
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            logs = kwargs["logs"]
+            if not state.is_world_process_zero or "loss" not in logs:
+                return
+            step = LoggedStep(
+                step=state.global_step,
+                n_steps=state.max_steps,
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                grad_norm=float(logs["grad_norm"]),
+                seconds=round(time.monotonic() - self.began, 3),
+            )
+            with atomic.open_to_append(folder / LOG_NAME, inside=folder, error=TrainError) as file:
+                file.write(f"{json.dumps(asdict(step))}\n".encode())
+            on_step(step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step >= state.max_steps:
+                # The model itself is saved next; the optimizer's state has six times its size.
+                control.should_save = False
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                _sync_files(path)
+                (path / COMPLETE).touch()
+
+    return Log()
+
+
+def read_log(folder: Path) -> list[LoggedStep]:
+    """Return the logged steps; truncated lines are ignored."""
+    steps = []
+    path = folder / LOG_NAME
+    if not path.exists():
+        return []
+    with open_regular(path, error=TrainError) as file:
+        while line := file.readline(MAX_LINE):
+            try:
+                steps.append(_STEP.validate_python(json.loads(line)))
+            except (ValueError, RecursionError):
+                continue
+    return steps
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the latest complete checkpoint."""
+    complete = {
+        int(number): path.parent
+        for path in folder.glob(f"checkpoint-*/{COMPLETE}")
+        if (number := path.parent.name.rpartition("-")[2]).isdecimal()
+    }
+    return complete[max(complete)] if complete else None
+
+
+def _truncate_after(path: Path, step: int) -> None:
+    """Remove lines that an earlier session logged after the checkpoint that is resumed from."""
+    kept = [asdict(line) for line in read_log(path.parent) if line.step <= step]
+    text = "".join(json.dumps(line) + "\n" for line in kept)
+    atomic.write_text(path, text, inside=path.parent, error=TrainError)
+
+
+def _sync_files(folder: Path) -> None:
+    """Sync a checkpoint to disk before it is marked complete."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
 
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"

@@ -39,21 +39,32 @@ from evolcoder.ids import content_id
 from evolcoder.seeds.rows import PlacedRow
 from evolcoder.storage import atomic
 from evolcoder.training import base as bases
-from evolcoder.training import preflight, scale
-from evolcoder.training.card import CardNotes
-from evolcoder.training.examples import TokenizedData, TokenizedRow, tokenize_all
+from evolcoder.training import preflight
+from evolcoder.training.batches import (
+    PART,
+    BatchPlan,
+    Collator,
+    TokenizedData,
+    TokenizedRow,
+    plan,
+    rows_by_step,
+    tokenize_all,
+)
 from evolcoder.training.folder import (
+    CardNotes,
+    LoggedStep,
     TrainingOutcome,
     TrainingSettings,
     claim,
     finish,
+    ignore_step,
     is_finished,
+    last_checkpoint,
+    log_callback,
+    read_log,
     read_outcome,
 )
-from evolcoder.training.log import LoggedStep, ignore_step, last_checkpoint, log_callback, read_log
-from evolcoder.training.plan import PART, BatchPlan, Collator, plan, rows_by_step
-from evolcoder.training.recipe import Recipe
-from evolcoder.training.scale import n_devices
+from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 
 SHOWN_ROWS = 8
 
@@ -286,7 +297,7 @@ def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return the outcome of a finished training."""
     rows = prepare(job, n_devices())
     outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
-    if scale.is_first():
+    if is_first_process():
         finish(job.out, outcome, job.notes)
         shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
     return outcome
@@ -361,13 +372,13 @@ def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
     from transformers import PrinterCallback
 
     on_gpu = torch.cuda.is_available()
-    batches = plan_of(job.recipe, rows, scale.n_devices())
+    batches = plan_of(job.recipe, rows, n_devices())
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
     weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
     n_trained = sum(n for n, is_trained in weights if is_trained)
     _check_disk(job, batches, sum(n for n, _ in weights), n_trained)
     note = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)
-    if note and scale.is_first():
+    if note and is_first_process():
         job.on_note(note)
     trainer = trainer_class()(
         model=base.model,
@@ -416,7 +427,7 @@ def _save(trainer: Any, base: bases.BaseModel, job: TrainingJob, rows: Tokenized
     if not trainer.is_fsdp_enabled:
         trainer.model.to(getattr(torch, job.recipe.save_dtype))
     trainer.save_model(str(job.out))
-    if scale.is_first():
+    if is_first_process():
         (job.out / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # an unused pickle
         if trainer.is_fsdp_enabled:
             bases.cast_files(job.out, job.recipe.save_dtype)
@@ -431,7 +442,7 @@ def _outcome(
         batches,
         rows.examples,
         _session_seconds([step.seconds for step in log]),
-        n_devices=scale.n_devices(),
+        n_devices=n_devices(),
         packed=job.recipe.layout == "packed",
     )
     last = [step.loss for step in log][-max(1, len(log) // 10) :]

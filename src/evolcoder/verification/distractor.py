@@ -22,8 +22,8 @@ from evolcoder.config.load import VerifyConfig
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import CodeBlock, code_blocks
+from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import reduced_limits, run_checks
-from evolcoder.verification.generated_tests.verdict import validated_checks
 
 
 class DistractorFinding(StrEnum):

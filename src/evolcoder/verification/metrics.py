@@ -1,46 +1,141 @@
-"""Measures of a row: lengths, cyclomatic complexity, constraints, pass rate, time complexity.
+"""Measures of a row, among them its pass rate, as checks and for comparison with its parent.
 
 Lengths and complexity are counted without a tokenizer, so they are the same everywhere; the
 engine's own token count is added where it is known. A judge's constraint count is accepted only in
 the requested form and only if the task is long enough for that many constraints. More tokens or
 constraints do not mean harder: difficulty is the pass rate that `PassRateCheck` measures.
 
+The pass rate is the share of a model's samples that pass the validated checks. Samples are
+independent draws with distinct seeds. All of them count, also empty and truncated ones, so the
+share is an unbiased estimate of pass@1; its interval is Wilson's. Where a sample breaks off, which
+is the server's fault, nothing is measured. A model that decodes greedily is sampled once, since
+repeats would narrow the interval without new information. Without validated checks nothing is
+measured and no request is sent. The checks may be incomplete: complete checks would give the same
+rate or a lower one.
+
 Each check is a `RowCheck` that returns one verdict, seeded by the task's id. Kinds of SHAPE:
 `measured`; of DIFFICULTY: `measured`, `not_measured`; of BOUND: `holds`, `ruled_out`, `undecided`,
 `not_measured`. `said` in the detail gives the reason.
+
+`compare_with_parents` compares a measure only over pairs that have it on both sides; each row gives
+the number of pairs. The interval is a 95 % percentile bootstrap over pairs. It depends on the pairs
+and the seed, not on their order. A difference is not a causal effect of a heuristic: which tasks a
+heuristic gets depends on what earlier rounds kept.
 
 >>> n_tokens("Sort xs, twice."), cyclomatic_complexity("if a and b: c")
 (5, 3)
 >>> check = ComplexityCheck(sandbox, seed=config.seed, memory_mb=512)   # doctest: +SKIP
 >>> (await check(task, response, {})).kind   # doctest: +SKIP
 'ruled_out'
+>>> pairs = [ChildAndParent("deepen", 1, {"tokens": 3.0}, {"tokens": 5.0})]
+>>> rows = compare_with_parents(pairs)
+>>> rows[0].heuristic, rows[0].round, rows[0].difference
+('all', None, 2.0)
 """
 
 import ast
+import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
+from statistics import fmean
+from typing import Protocol
 
+from evolcoder.bench.scores import wilson
 from evolcoder.code.callables import CallableKind, find_compatible, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
-from evolcoder.ids import content_id, seed_for
+from evolcoder.ids import content_id, rng_for, seed_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import code_blocks, words
-from evolcoder.verification.complexity.bound_parser import parse_bounds
-from evolcoder.verification.complexity.check import measure_complexity
-from evolcoder.verification.complexity.verdict import (
+from evolcoder.verification.complexity.bounds import (
     HOLDS,
     NOT_MEASURED,
     RULED_OUT,
     UNDECIDED,
     MeasuredCosts,
+    parse_bounds,
 )
+from evolcoder.verification.complexity.check import measure_complexity
+from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import run_checks
-from evolcoder.verification.generated_tests.verdict import validated_checks
-from evolcoder.verification.pass_rate import PassRate, measure_pass_rate
+
+MEASURED = "measured"
+
+
+class PassesChecks(Protocol):
+    """Runs checks against a response in the sandbox."""
+
+    async def __call__(self, answer: str, checks: Sequence[str]) -> bool:
+        """Whether the response contains a program that passes every check.
+
+        Raises SandboxError where the sandbox fails.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PassRate:
+    """Pass rate of a model on a task."""
+
+    kind: str
+    """`measured` or `not_measured`."""
+    model: str
+    """Identity of the model."""
+    n: int
+    """Samples drawn."""
+    n_passed: int
+    """Samples that passed every check."""
+    rate: float | None
+    """Share that passed; None if not measured."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end of its 95 % interval."""
+    why: str
+    """Why nothing was measured; otherwise empty."""
+
+
+async def measure_pass_rate(
+    task: Task,
+    checks: Sequence[str],
+    *,
+    model: Role,
+    passes: PassesChecks,
+    k: int,
+    seed: int,
+) -> PassRate:
+    """Draw k samples of a task (one if decoding is greedy) and run the checks against each."""
+    if not checks:
+        return PassRate(
+            NOT_MEASURED, model.identity, 0, 0, None, 0.0, 1.0, "the row has no validated checks"
+        )
+    n = 1 if model.sampling.temperature == 0 else k
+
+    async def sample(number: int) -> bool:
+        messages = (Message("user", task.instruction),)
+        completion = await model.ask(messages, seed=seed_for(seed, "difficulty", task.id, number))
+        if completion.broke_off:
+            broken.append(completion.finish)
+            return False
+        return await passes(completion.text, checks)
+
+    broken: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        samples = [group.create_task(sample(number)) for number in range(n)]
+    if broken:
+        words = ", ".join(sorted(set(broken)))
+        why = f"{len(broken)} of {n} samples are incomplete: the finish reason is {words}"
+        return PassRate(NOT_MEASURED, model.identity, n, 0, None, 0.0, 1.0, why)
+    n_passed = sum(one.result() for one in samples)
+    interval = wilson(n_passed, n)
+    return PassRate(
+        MEASURED, model.identity, n, n_passed, n_passed / n, interval.low, interval.high, ""
+    )
+
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 _DECISIONS: tuple[type[ast.AST], ...] = (
@@ -163,7 +258,6 @@ def row_metrics(
     )
 
 
-MEASURED = "measured"
 COMPLEXITY_CPU_S = 60.0
 """CPU seconds for all runs of one function; the operation budget ends them far earlier."""
 
@@ -324,3 +418,90 @@ def _pass_rate_detail(found: PassRate) -> dict[str, JSON]:
     if found.why:
         return {**detail, "said": found.why}
     return {**detail, "interval": [round(found.low, 4), round(found.high, 4)]}
+
+
+MAX_BOOTSTRAP_DRAWS = 3_000_000
+"""Most values drawn for one interval; larger groups get fewer resamples."""
+ALL = "all"
+"""Group of all heuristics."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildAndParent:
+    """Measures of an evolved task and of its parent."""
+
+    heuristic: str
+    """Heuristic that evolved the child."""
+    round: int
+    """Round of the child."""
+    parent: Mapping[str, float]
+    """Measures of the parent, by name."""
+    child: Mapping[str, float]
+    """Measures of the child, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """One measure of one group of pairs."""
+
+    measure: str
+    """Name of the measure."""
+    heuristic: str
+    """The heuristic, or `all`."""
+    round: int | None
+    """The round; None for all rounds."""
+    n: int
+    """Pairs with the measure on both sides."""
+    parent: float
+    """Mean of the parents."""
+    child: float
+    """Mean of the children."""
+    difference: float
+    """Mean of child minus parent."""
+    low: float
+    """Lower end of the 95 % interval of the difference."""
+    high: float
+    """Upper end of the 95 % interval of the difference."""
+    share_higher: float
+    """Share of pairs whose child exceeds its parent."""
+
+
+def compare_with_parents(pairs: Iterable[ChildAndParent], *, seed: int = 0) -> list[ComparisonRow]:
+    """Compare every measure over all pairs, by heuristic, by round and by both."""
+    groups: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    for pair in pairs:
+        for measure in pair.parent.keys() & pair.child.keys():
+            values = (pair.parent[measure], pair.child[measure])
+            for heuristic in (ALL, pair.heuristic):
+                for round in (0, pair.round):
+                    groups.setdefault((measure, heuristic, round), []).append(values)
+    order = sorted(groups, key=lambda key: (key[0], key[1] != ALL, *key[1:]))
+    return [_comparison(key, sorted(groups[key]), seed) for key in order]
+
+
+def _comparison(
+    key: tuple[str, str, int], values: Sequence[tuple[float, float]], seed: int
+) -> ComparisonRow:
+    measure, heuristic, round = key
+    differences = [child - parent for parent, child in values]
+    low, high = bootstrap_interval(differences, rng_for(seed, "harder", *key))
+    return ComparisonRow(
+        measure=measure,
+        heuristic=heuristic,
+        round=round or None,
+        n=len(values),
+        parent=fmean(parent for parent, _ in values),
+        child=fmean(child for _, child in values),
+        difference=fmean(differences),
+        low=low,
+        high=high,
+        share_higher=sum(value > 0 for value in differences) / len(differences),
+    )
+
+
+def bootstrap_interval(values: Sequence[float], rng: Random) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean."""
+    n_resamples = max(200, min(4000, MAX_BOOTSTRAP_DRAWS // len(values)))
+    means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(n_resamples))
+    n_outside = n_resamples // 40
+    return means[n_outside], means[-n_outside - 1]

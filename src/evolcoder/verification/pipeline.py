@@ -6,21 +6,40 @@ keeps nor drops a row: `DROP_REASONS` lists the findings that can drop one, and 
 among them. Randomness comes from `rng_for(seed, task.id, ...)`, so the verdicts of a row do not
 depend on the processing order.
 
+`RowVerifier` verifies the rows of an existing data set, which come with their responses. Every row
+ends kept or dropped. Rows start in order, with at most `in_flight` at a time, so memory does not
+grow with the file. An interrupted run resumes with the rows that have no outcome yet. Rows and
+verdicts do not depend on the concurrency.
+
 >>> drop = await Verifier(store, checks, config.verify.drop).verify(task, response)
 ... # doctest: +SKIP
+>>> await RowVerifier(store, verifier, in_flight=8).run()   # doctest: +SKIP
 >>> unjudged_note(store)   # doctest: +SKIP
 ''
 """
 
+import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from evolcoder.errors import EngineError, SandboxError, UnjudgedError
-from evolcoder.records import SEEN_CHARS, Check, CheckResult, Drop, Reason, Response, Stage, Task
+from evolcoder.records import (
+    SEEN_CHARS,
+    Check,
+    CheckResult,
+    Drop,
+    Origin,
+    Reason,
+    Response,
+    Stage,
+    Task,
+)
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
+from evolcoder.storage import pending
 from evolcoder.storage.run_store import RunStore, verdict_from
 from evolcoder.text import clean, one_line
 
@@ -218,3 +237,77 @@ def unasked_note(store: RunStore) -> str:
             f"{one.round}, row {one.ordinal}, {one.check}: {one.detail['said']}"
         )
     return ""
+
+
+@dataclass(slots=True)
+class VerifyProgress:
+    """Mutable progress counters of this process."""
+
+    total: int = 0
+    """Rows to verify."""
+    done: int = 0
+    """Rows with an outcome."""
+    in_flight: int = 0
+    """Rows being verified."""
+    drops: Counter[Reason] = field(default_factory=Counter)
+    """Drops by reason."""
+
+
+class RowVerifier:
+    """Verifies the pending rows of a store."""
+
+    def __init__(self, store: RunStore, verifier: Verifier, *, in_flight: int) -> None:
+        self.progress = VerifyProgress()
+        self._store = store
+        self._verifier = verifier
+        self._in_flight = in_flight
+
+    async def run(self) -> None:
+        """Verify all rows that have no outcome yet."""
+        size = pending.pool_size(self._store, 0, max_failures=None)
+        self._store.open_round(0, size)
+        self.progress.total = pending.n_unverified_seeds(self._store)
+        rows = pending.pending_lineages(self._store, 0, max_failures=None)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._in_flight):
+                    group.create_task(self._work(rows))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        self._store.db.flush()
+
+    async def _work(self, rows: Iterator[pending.Lineage]) -> None:
+        for row in rows:
+            if row.response is None:
+                continue
+            self.progress.in_flight += 1
+            try:
+                drop = await self._verifier.verify(row.head, row.response)
+            finally:
+                self.progress.in_flight -= 1
+            self.progress.done += 1
+            if drop is not None:
+                self.progress.drops[drop.reason] += 1
+
+
+def drop_unanswered(
+    records: Iterable[Origin | Task | Response | Drop],
+    why: Callable[[str], tuple[Reason, str]] = lambda _: (Reason.EMPTY, "the row has no response"),
+) -> Iterator[Origin | Task | Response | Drop]:
+    """Yield the records, with a drop after every task that no response follows.
+
+    `why`: task id -> the reason, with its evidence.
+    """
+    last: Task | None = None
+    for record in records:
+        if last is not None and not isinstance(record, Response):
+            yield _unanswered_drop(last, *why(last.id))
+        last = record if isinstance(record, Task) else None
+        yield record
+    if last is not None:
+        yield _unanswered_drop(last, *why(last.id))
+
+
+def _unanswered_drop(task: Task, reason: Reason, detail: str) -> Drop:
+    seen = task.instruction[:SEEN_CHARS]
+    return Drop(Stage.RESPOND, reason, task.id, 0, task.ordinal, None, seen, detail, None)

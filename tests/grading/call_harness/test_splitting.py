@@ -8,8 +8,8 @@ import pytest
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import LANGUAGES
 from evolcoder.bench.registry import bench_named
-from evolcoder.grading.call_harness.brackets import C_LIKE, JULIA, LISP, LUA, SCRIPT, SHELL
 from evolcoder.grading.call_harness.registry import HARNESSES
+from evolcoder.grading.call_harness.splitting import C_LIKE, JULIA, LISP, LUA, SCRIPT, SHELL
 
 DATA = Path(__file__).parents[4] / "shared/data"
 SAMPLES = Path(__file__).parents[2] / "sandbox" / "languages.txt"

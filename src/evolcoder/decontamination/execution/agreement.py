@@ -11,6 +11,10 @@ Agreement is Cohen's kappa, from 0 to 1 (see `kappa`).
 >>> await Agreement(sandbox).of(program, problem, examples)   # doctest: +SKIP
 0.93
 
+`adapted` returns the program that runs a function under a problem's name, with its work counted:
+
+>>> adapted(function, (1, 0), "has_close_elements")   # doctest: +SKIP
+
 `solution_size` counts the syntax nodes of a reference, without docstrings, annotations, imports and
 the signature. A pass of a problem of at most `MAX_PLAIN_SIZE` is no evidence of a leak, since
 `return a + b` is in every collection of exercises.
@@ -20,7 +24,9 @@ the signature. A pass of a problem of at most `MAX_PLAIN_SIZE` is no evidence of
 """
 
 import ast
+import functools
 from collections.abc import Sequence
+from importlib import resources
 from typing import Any
 
 from evolcoder.bench.base import Problem
@@ -28,11 +34,14 @@ from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function
 from evolcoder.code.instrument import counted
 from evolcoder.code.python_ast import tree_of
-from evolcoder.decontamination.execution.examples import ProblemExample, is_exact
+from evolcoder.decontamination.execution.examples import (
+    ProblemExample,
+    View,
+    inputs_drawn,
+    inputs_like,
+    is_exact,
+)
 from evolcoder.decontamination.execution.kappa import agreement
-from evolcoder.decontamination.execution.mutated_inputs import inputs_like
-from evolcoder.decontamination.execution.random_inputs import inputs_drawn
-from evolcoder.decontamination.execution.sandbox_programs import adapted
 from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import (
     INLINE_BYTES,
@@ -42,6 +51,32 @@ from evolcoder.grading.calls import (
     run_calls,
 )
 from evolcoder.sandbox.base import Limits, Sandbox
+
+MIN_WORK = 20_000_000
+"""Minimum work limit of a function in a benchmark's tests; more if the reference needs more."""
+
+
+def adapted(function: Function, view: View | None, entry_point: str, most: int = MIN_WORK) -> str:
+    """Return a program that defines a function under another name, limited to `most` units."""
+    given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
+    return f"{meter()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
+
+
+@functools.cache
+def prefilter() -> str:
+    """Return the source of the prefilter."""
+    return (
+        resources.files("evolcoder.decontamination.execution")
+        .joinpath("sandbox_prefilter.py")
+        .read_text(encoding="utf-8")
+    )
+
+
+@functools.cache
+def meter() -> str:
+    """Return the part of it with the meter; compiling the rest would take a millisecond per run."""
+    return prefilter().partition("\ndef prefilter(")[0]
+
 
 LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=512, processes=8, file_mb=4, answers_mb=4)
 """Limits of running a function on one kind of inputs; its work is counted and ends much earlier."""

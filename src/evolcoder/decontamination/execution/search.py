@@ -5,9 +5,10 @@ name. A prefilter, one sandboxed program per function, selects the pairs that ar
 pass of the benchmark's own tests by the regular grader in the sandbox.
 
 Results do not depend on order, concurrency or machine load: programs are ended by counted work
-(`code.instrument`), and wall-clock limits, ten times what that work can take, only end calls stuck
-in C code. A sandbox failure raises SandboxError and is never a miss. Covers only Python functions
-that need nothing but the standard library.
+(`code.instrument`), which is limited by the work of the reference in the same tests; wall-clock
+limits, ten times what that work can take, only end calls stuck in C code. A sandbox failure raises
+SandboxError and is never a miss. Covers only Python functions that need nothing but the standard
+library.
 
 >>> search = await ExecutionSearch.create({"humaneval": bench.problems()}, sandbox, needs)
 >>> [one.problem for one in await search.passes(answer)]   # doctest: +SKIP
@@ -22,11 +23,19 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evolcoder.bench.base import Problem
+from evolcoder.bench.base import AssertChecks, CallChecks, Problem
 from evolcoder.bench.function_bench import entry_points
 from evolcoder.code.functions import Function, functions_of
 from evolcoder.code.instrument import counted
-from evolcoder.decontamination.execution.agreement import Agreement, is_plain, solution_size
+from evolcoder.decontamination.execution.agreement import (
+    MIN_WORK,
+    Agreement,
+    adapted,
+    is_plain,
+    meter,
+    prefilter,
+    solution_size,
+)
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
     View,
@@ -36,11 +45,54 @@ from evolcoder.decontamination.execution.examples import (
     examples_of,
     is_exact,
 )
-from evolcoder.decontamination.execution.reference_cost import reference_work
-from evolcoder.decontamination.execution.sandbox_programs import MIN_WORK, adapted, prefilter
+from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import run_calls
-from evolcoder.grading.problem_test import ProblemTest, ReferenceMeasurement
+from evolcoder.grading.problem_checks import ProblemTest, ReferenceMeasurement
 from evolcoder.sandbox.base import Limits, Sandbox, Status
+
+LIMITS = Limits(cpu_s=300, wall_s=3000, memory_mb=4096)
+"""Limits for references, which are known to terminate."""
+UNLIMITED = 1 << 62
+"""A work limit that is never reached."""
+_ANSWER_BYTES = 100
+"""Maximum length of a valid answer."""
+_RUN_TESTS = """
+def work(source, name, test, check):
+    meter = Meter({endless})
+    function = adapted(source, name, None, returns=True, meter=meter)
+    tester = {{"__name__": "test", name: function}}
+    exec(test, tester)
+    if check:
+        tester[check](function)
+    return meter.worked()
+"""
+_RUN_CALLS = """
+def work(source, name, inputs):
+    meter = Meter({endless})
+    function = adapted(source, name, None, returns=True, meter=meter)
+    for given in inputs:
+        function(*given)
+    return meter.worked()
+"""
+
+
+async def reference_work(problem: Problem, sandbox: Sandbox) -> int:
+    """Return the units of work of a problem's tests; 0 if they cannot be counted."""
+    source, checks = counted(problem.reference or ""), problem.checks
+    given: list[Any]
+    if isinstance(checks, AssertChecks) and len(checks.entry_points) == 1:
+        text, given = _RUN_TESTS, [source, checks.entry_points[0], checks.test_source, checks.check]
+    elif isinstance(checks, CallChecks):
+        text, given = _RUN_CALLS, [source, checks.entry_point, [list(one) for one in checks.inputs]]
+    else:
+        return 0
+    program = meter() + text.format(endless=UNLIMITED)
+    lines, _ = await run_calls(sandbox, program, "work", [given], LIMITS)
+    answer = decode_answer(lines[0][:_ANSWER_BYTES]) if lines else None
+    if answer is None or answer.kind != "value" or type(answer.value) is not int:
+        return 0
+    return min(max(answer.value, 0), UNLIMITED)
+
 
 PREFILTER_LIMITS = Limits(cpu_s=30, wall_s=900, memory_mb=256, processes=8, file_mb=4, answers_mb=4)
 """Limits of the prefilter, whose work is counted and ends much earlier."""
@@ -58,7 +110,7 @@ MAX_CACHED = 200_000
 """Maximum number of functions whose results are cached."""
 
 Needs = Callable[[Problem], Awaitable[ReferenceMeasurement]]
-"""Returns the resources that a problem's reference needs (`grading.reference_checks`)."""
+"""Returns the resources that a problem's reference needs (`grading.problem_checks`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ from evolcoder.engine.base import Completion, Request, request_key
 from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
 from evolcoder.engine.batch.service import BatchService, BatchState
 from evolcoder.engine.endpoint import Endpoint
-from evolcoder.engine.http_errors import classify_error_with_status_200, classify_response
+from evolcoder.engine.http_errors import (
+    classify_error_with_status_200,
+    classify_response,
+    error_of,
+)
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import HttpAnswer
 from evolcoder.errors import EngineError, EvolcoderError, Fault, ModelError
@@ -130,7 +134,8 @@ class BatchEngine:
             if not self._learn(key, placed[1]):
                 n_failures += 1
                 if outcome.retry_class in _FINAL or n_failures == TRIES:
-                    raise self._error(outcome, n_failures)
+                    tries = f"{n_failures} batches" if n_failures > 1 else ""
+                    raise error_of(outcome, self._endpoint, self._model, tries=tries)
             placed = None
 
     async def aclose(self) -> None:
@@ -433,22 +438,6 @@ class BatchEngine:
             self._refused |= {name}
             self._ledger.add_refused(self.identity, self._model, name)
         return True
-
-    def _error(self, fault: RequestFault, n_tries: int) -> EvolcoderError:
-        redact = self._endpoint.redact
-        if fault.retry_class is RetryClass.FATAL:
-            detail = f": {fault.got}" if fault.got else ""
-            return ModelError(redact(f"{self.identity} {fault.what}{detail}"))
-        tries = f", {n_tries} batches" if n_tries > 1 else ""
-        return EngineError(
-            f"{redact(fault.what)}{tries}",
-            asked=f"{self._model} at {self.identity}",
-            got=redact(fault.got),
-            retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
-            rejected=fault.retry_class is RetryClass.REJECTED,
-            hint=fault.hint,
-            advice=redact(fault.advice),
-        )
 
 
 def _unanswered(why: str) -> Result:

@@ -7,7 +7,7 @@ even under `set -e`. A line is the output with backslashes and newlines escaped.
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import SHELL
+from evolcoder.grading.call_harness.splitting import SHELL
 
 _SERIALISER = r"""
 NAME() {

@@ -20,8 +20,7 @@ from evolcoder.grading.call_harness.base import (
     fresh_name,
     is_plausible_length,
 )
-from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import AssertForm, BodyForm, Conditions, Rule
 
 _LINES = r"(?:[ \t]*#[ \t]*(?:include|undef)[^\n]*\n|[ \t]*\n)*"
 _FORM = AssertForm(

@@ -8,7 +8,7 @@ creates. A null result is an error unless its type is `Nullable`.
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import AssertForm
 
 _SERIALISER = r"""
 static class NAME

@@ -9,8 +9,7 @@ item. A structure, a class or a pointer equals nothing.
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import C_LIKE
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import C_LIKE, AssertForm
 
 _SERIALISER = r"""
 struct NAME

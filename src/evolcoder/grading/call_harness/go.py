@@ -11,7 +11,7 @@ nil slice differs from an empty one, and an expected NaN equals nothing. Testify
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, Comparison, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import C_LIKE
+from evolcoder.grading.call_harness.splitting import C_LIKE
 
 _IMPORTS = """
 import (

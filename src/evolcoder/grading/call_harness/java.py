@@ -18,9 +18,14 @@ from evolcoder.grading.call_harness.base import (
     fresh_name,
     is_plausible_length,
 )
-from evolcoder.grading.call_harness.brackets import C_LIKE
-from evolcoder.grading.call_harness.conditions import Conditions, Rule
-from evolcoder.grading.call_harness.scan import C_LITERAL, AssertForm, closing_bracket
+from evolcoder.grading.call_harness.splitting import (
+    C_LIKE,
+    C_LITERAL,
+    AssertForm,
+    Conditions,
+    Rule,
+    closing_bracket,
+)
 
 _FORM = AssertForm(
     head=r"\s*\}\s*public static void main\(String\[\] args\)[^{;]*\{\s*",

@@ -19,8 +19,13 @@ from evolcoder.grading.call_harness.base import (
     fresh_name,
     is_plausible_length,
 )
-from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, AssertForm
+from evolcoder.grading.call_harness.splitting import (
+    SCRIPT_LITERAL,
+    AssertForm,
+    BodyForm,
+    Conditions,
+    Rule,
+)
 
 FORM = AssertForm(
     head=(

@@ -7,8 +7,7 @@ content. NaN, `missing` and structures equal nothing.
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import JULIA
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import JULIA, AssertForm
 
 _SERIALISER = r"""
 module NAME

@@ -5,7 +5,7 @@ equal nothing. Only the first return value of a call counts.
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import LUA, ArgumentForm
+from evolcoder.grading.call_harness.splitting import LUA, ArgumentForm
 
 _SERIALISER = r"""
 local NAME

@@ -6,7 +6,7 @@ equals anything here: `eq_deeply` would take its second value for the expected o
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import SCRIPT, ArgumentForm
+from evolcoder.grading.call_harness.splitting import SCRIPT, ArgumentForm
 
 _SERIALISER = r"""
 package NAME; {

@@ -6,7 +6,7 @@ NaN equals nothing; an object is never identical to one of another process.
 """
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import SCRIPT_LITERAL, AssertForm
+from evolcoder.grading.call_harness.splitting import SCRIPT_LITERAL, AssertForm
 
 _FORM = AssertForm(
     head=(

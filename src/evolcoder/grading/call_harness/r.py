@@ -11,7 +11,7 @@ import math
 import re
 
 from evolcoder.grading.call_harness.base import MAX_EXTRA_BYTES, CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import SCRIPT, ArgumentForm
+from evolcoder.grading.call_harness.splitting import SCRIPT, ArgumentForm
 
 _SERIALISER = r"""
 NAME <- local({

@@ -12,7 +12,7 @@ import re
 from fractions import Fraction
 
 from evolcoder.grading.call_harness.base import MAX_EXTRA_BYTES, CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import LISP, ArgumentForm
+from evolcoder.grading.call_harness.splitting import LISP, ArgumentForm
 
 _SERIALISER = r"""
 (module NAME racket/base

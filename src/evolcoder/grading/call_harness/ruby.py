@@ -7,7 +7,7 @@ equal if they are ASCII; objects of a candidate's classes never equal plain data
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.brackets import SCRIPT, ArgumentForm
+from evolcoder.grading.call_harness.splitting import SCRIPT, ArgumentForm
 
 _SERIALISER = """
 module NAME

@@ -18,8 +18,7 @@ from evolcoder.grading.call_harness.base import (
     fresh_name,
     is_plausible_length,
 )
-from evolcoder.grading.call_harness.conditions import BodyForm, Conditions, Rule
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import AssertForm, BodyForm, Conditions, Rule
 
 _FORM = AssertForm(
     head=r"\s*\}\s*fn main\(\)\s*\{\s*(?:let candidate = &?\w+;\s*)?",

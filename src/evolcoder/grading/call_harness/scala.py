@@ -8,7 +8,7 @@ class. Arrays, NaN and objects of other classes equal nothing.
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import AssertForm
 
 _SERIALISER = r"""
 object NAME {

@@ -8,7 +8,7 @@ under canonical equivalence; numbers in an `AnyHashable` are equal by value. The
 import re
 
 from evolcoder.grading.call_harness.base import CallHarness, SplitTest, fresh_name
-from evolcoder.grading.call_harness.scan import AssertForm
+from evolcoder.grading.call_harness.splitting import AssertForm
 
 _SERIALISER = r"""
 import Foundation

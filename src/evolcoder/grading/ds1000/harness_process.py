@@ -18,8 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evolcoder.grading.ds1000.arrays import objects
-from evolcoder.grading.ds1000.codec import dumps, loads
+from evolcoder.grading.ds1000.codec import dumps, loads, objects
 from evolcoder.safe_codec import NotPlainError
 from evolcoder.safe_repr import error_text, safe_repr
 

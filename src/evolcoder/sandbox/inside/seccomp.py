@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evolcoder.sandbox.inside.hidden_memory import SHARED_BYTES
+from evolcoder.sandbox.inside.process_tree import SHARED_BYTES
 
 
 class SharedHost(NamedTuple):

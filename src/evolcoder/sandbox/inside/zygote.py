@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 
 from evolcoder.sandbox.inside import isolate, libc, metering, process_tree, seccomp, tasks
 from evolcoder.sandbox.inside.isolate import CHANNELS
+from evolcoder.sandbox.inside.metering import Watchdog
 from evolcoder.sandbox.inside.protocol import End, ReceivedJob, WorkerConnection, unpack_message
-from evolcoder.sandbox.inside.watch import Watchdog
 
 _READY_BYTES = 128
 """Bytes of a report that are searched for `ready`; either of two processes may write first."""

@@ -1,9 +1,13 @@
 """Checks whether a response meets the time or space bound of its task, by counting operations.
 
-The response's function is instrumented so that work in C is visible (`instrument`), and run in the
-sandbox under a tracer on inputs of growing size and several shapes (`inputs`, `op_counter`); the
-counts are fitted (`verdict`). Time is executed lines plus steps in C. Space is the peak of bytes
-besides arguments and result, and the call depth.
+The response's function is instrumented so that work in C is visible, and run in the sandbox under a
+tracer on inputs of growing size and several shapes (`inputs`, `op_counter`); the counts are fitted
+(`bounds`). Time is executed lines plus steps in C. Space is the peak of bytes besides arguments and
+result, and the call depth.
+
+Instrumenting does not change the program's results. Every call of a function that is not its own,
+every `in` and `==`, every slice, concatenation and unpacking goes through a hook of
+`op_counter.Hooks`. Calls that cannot be followed (`eval`) are listed.
 
 Verdicts are `holds` (no tried input grows faster), `ruled_out` (at least one does, at every size),
 `undecided`, and `not_measured` with the reason. No time is measured, so equal seeds give equal
@@ -16,6 +20,8 @@ Limitations: functions without a sized argument or with several sizes are not me
 never holds if the function calls libraries of unknown cost; arithmetic on growing numbers counts as
 one step; growth of a few bytes per doubling is not detected.
 
+>>> print(ast.unparse(add_hooks(ast.parse("y = sorted(xs)"), "H").tree))
+y = H.call(1, sorted, xs)
 >>> found = await measure_complexity(   # doctest: +SKIP
 ...     sandbox, source, "f", bounds, checks=[], limits=Limits(), seed=0)
 """
@@ -24,40 +30,174 @@ import ast
 import json
 import marshal
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from evolcoder.code.python_ast import definitions, parse, reachable
 from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean
-from evolcoder.verification.complexity.bound_parser import Bound
-from evolcoder.verification.complexity.inputs import (
-    SizedCall,
-    UnsizedError,
-    infer_arguments,
-    sized_calls,
-)
-from evolcoder.verification.complexity.instrument import add_hooks
-from evolcoder.verification.complexity.verdict import (
+from evolcoder.verification.complexity.bounds import (
     MIN_SIZES,
     NOT_MEASURED,
+    Bound,
     CostCounts,
     CostRun,
     MeasuredCosts,
     by_shape,
     judge_bound,
 )
+from evolcoder.verification.complexity.inputs import (
+    SizedCall,
+    UnsizedError,
+    infer_arguments,
+    sized_calls,
+)
+
+_FRAME_FUNCTIONS = {"super", "locals", "globals", "vars", "dir"}
+"""Functions that inspect the calling frame and must be called directly."""
+_UNKNOWN_COST = {"eval", "exec", "compile", "__import__"}
+"""Functions whose cost cannot be determined."""
+_CONCATENATIONS = ast.Add | ast.Mult | ast.Mod
+_SET_OPERATORS = {ast.Sub: "-", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
+
+
+@dataclass(frozen=True, slots=True)
+class HookedProgram:
+    """An instrumented program."""
+
+    tree: ast.Module
+    """The program."""
+    unseen: tuple[str, ...]
+    """Functions of unknown cost that it calls."""
+
+
+def add_hooks(tree: ast.Module, hooks: str) -> HookedProgram:
+    """Instrument a tree in place; `hooks` is the global name of the `Hooks` object."""
+    visitor = _Hooks(hooks, _own_functions(tree))
+    tree = ast.fix_missing_locations(cast("ast.Module", visitor.visit(tree)))
+    return HookedProgram(tree, tuple(sorted(visitor.unseen)))
+
+
+def _own_functions(tree: ast.Module) -> set[str]:
+    """Return names that only ever stand for functions of the program."""
+    functions = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list
+    }
+    rebound = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
+    return functions - rebound - {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+
+
+class _Hooks(ast.NodeTransformer):
+    """Inserts the hooks."""
+
+    def __init__(self, hooks: str, own: set[str]) -> None:
+        self._hooks = hooks
+        self._own = own
+        self.unseen: set[str] = set()
+
+    def _hook(self, name: str, at: ast.AST, *operands: ast.expr) -> ast.Call:
+        line = ast.Constant(getattr(at, "lineno", 1))
+        hook = ast.Attribute(ast.Name(self._hooks, ast.Load()), name, ast.Load())
+        return ast.Call(hook, [line, *operands], [])
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name in _UNKNOWN_COST:
+            self.unseen.add(name)
+        if name in _FRAME_FUNCTIONS | _UNKNOWN_COST | self._own:
+            return node
+        call = self._hook("call", node, node.func, *node.args)
+        call.keywords = node.keywords
+        return call
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        if len(node.ops) != 1:
+            return node
+        (op,), (right,) = node.ops, node.comparators
+        if isinstance(op, ast.In):
+            return self._hook("contains", node, node.left, right)
+        if isinstance(op, ast.NotIn):
+            return ast.UnaryOp(ast.Not(), self._hook("contains", node, node.left, right))
+        if isinstance(op, ast.Eq | ast.NotEq) and not isinstance(right, ast.Constant):
+            return ast.Compare(node.left, [op], [self._hook("against", node, right)])
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, _CONCATENATIONS):
+            return self._hook("value", node, node)
+        sign = _SET_OPERATORS.get(type(node.op))
+        if sign is None:
+            return node
+        return self._hook("sets", node, ast.Constant(sign), node.left, node.right)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        self.generic_visit(node)
+        if isinstance(node.target, ast.Name):
+            old = ast.Name(node.target.id, ast.Load())
+            node.value = self._hook("augmented", node, old, node.value)
+        else:
+            node.value = self._hook("value", node, node.value)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        last = isinstance(node.slice, ast.UnaryOp)
+        if isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Slice):
+            return self._hook("value", node, node)
+        if isinstance(node.ctx, ast.Store) and isinstance(node.slice, ast.Slice):
+            node.value = self._hook("resized", node, node.value)
+        if isinstance(node.ctx, ast.Del) and not last:
+            node.value = self._hook("resized", node, node.value)
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                part.value = self.visit(part.value)
+        return self._hook("value", node, node)
+
+    def visit_Starred(self, node: ast.Starred) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self._hook("value", node, node.value)
+        return node
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
+        self.generic_visit(node)
+        node.value = self._hook("value", node, node.value)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        self.generic_visit(node)
+        starred = [
+            part
+            for target in node.targets
+            for part in ast.walk(target)
+            if isinstance(part, ast.Starred)
+        ]
+        if starred:
+            node.value = self._hook("value", node, node.value)
+        return node
+
 
 _PACKAGE = "evolcoder.verification.complexity"
 _LOADER = """\
 import sys, types
-for name, text in {texts!r}:
-    sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, "op_counter", "exec"), sys.modules[name].__dict__)
-sys.modules[name].main()
+module = sys.modules[{name!r}] = types.ModuleType({name!r})
+exec(compile({text!r}, "op_counter", "exec"), module.__dict__)
+module.main()
 """
 
 
@@ -173,12 +313,9 @@ def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[
 
 @cache
 def _driver() -> str:
-    """Return the counting program with its modules as text, since the sandbox lacks the package."""
-    texts = [
-        (f"{_PACKAGE}.{name}", files(_PACKAGE).joinpath(f"{name}.py").read_text("utf-8"))
-        for name in ("op_costs", "op_counter")
-    ]
-    return _LOADER.format(texts=texts)
+    """Return the counting program with its module as text, since the sandbox lacks the package."""
+    text = files(_PACKAGE).joinpath("op_counter.py").read_text("utf-8")
+    return _LOADER.format(name=f"{_PACKAGE}.op_counter", text=text)
 
 
 async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits) -> CostCounts:

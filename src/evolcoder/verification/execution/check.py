@@ -1,4 +1,4 @@
-r"""Checks that the program of a response parses, compiles and runs. Every response gets a verdict.
+"""Checks that the program of a response parses, compiles and runs. Every response gets a verdict.
 
 Responses are only run inside the sandbox, and only parsed there in depth. Kinds:
 
@@ -10,6 +10,13 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
 - `error`, `timeout`, `memory`, `output`: it fails by itself.
 - `passed`: it ran, which does not mean that it does what the task asks.
 
+Patterns per language find in the output of compilers and interpreters what is not the program's
+fault: a library that is not installed, a name that a fragment expects from its context, a dialect
+that the compiler does not support, and missing input, files, network, display or browser. They are
+searched in the first `MAX_DIAGNOSTIC_CHARS` of the output.
+
+>>> missing_resource("c", "main.c:1:10: fatal error: curl/curl.h: No such file or directory")
+'library'
 >>> check = ExecutionCheck(sandbox, languages=("c",), limits=Limits())   # doctest: +SKIP
 >>> (await check(task, response, {})).kind   # doctest: +SKIP
 'passed'
@@ -20,21 +27,210 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from evolcoder.code.blocks import FoundProgram, find_program
+from evolcoder.code.blocks import FoundProgram, find_program, looks_like
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
 from evolcoder.text import clean, named_languages, one_line
-from evolcoder.verification.execution.diagnostics import (
-    MAX_DIAGNOSTIC_CHARS,
-    is_syntax_error,
-    is_undefined_name,
-    likely_waiting_for,
-    may_be_unsupported_dialect,
-    missing_resource,
-    requested_input,
-)
 from evolcoder.verification.execution.wrapping import AnswerShape, WrappedForm, wrap_variants
 from evolcoder.verification.pipeline import NOT_RUN
+
+MAX_DIAGNOSTIC_CHARS = 20_000
+"""Bytes of output that are searched."""
+
+
+def _any(*parts: str) -> re.Pattern[str]:
+    return re.compile("|".join(parts), re.MULTILINE)
+
+
+SYNTAX: Mapping[str, re.Pattern[str]] = {
+    "javascript": _any(
+        r"SyntaxError[\s\S]*?(?:wrapSafe|compileFunction|compileSource"
+        r"|importModule)"
+    ),
+    "bash": _any(
+        r"main\.sh: line \d+: (?:syntax error(?! in expr)|unexpected EOF)",
+        r"main\.sh: line \d+: .*(?:unexpected EOF|syntax error near)",
+    ),
+    "php": _any(r"^(?:PHP )?Parse error: ", r"Fatal error: +Cannot redeclare"),
+    "ruby": _any(r"^main\.rb:\d+: (?:.*\(SyntaxError\)|syntax error)", r"--> main\.rb"),
+    "perl": _any(r"(?:aborted due to|had) compilation errors", r"^syntax error at main\.pl"),
+    "lua": _any(r"main\.lua:\d+: .*near (?:'|<eof>)", r"main\.lua:\d+: unfinished"),
+    "r": _any(r"Error: (?:unexpected|incomplete|malformed|invalid token|unexpected end)"),
+    "julia": _any(r"ParseError|syntax: "),
+    "racket": _any(r"read-syntax: |: bad syntax|unbound identifier"),
+}
+"""Syntax errors of interpreters."""
+_LIBRARY: Mapping[str, re.Pattern[str]] = {
+    "python": _any(r"ModuleNotFoundError|ImportError"),
+    "c": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
+    "cpp": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
+    "java": _any(r"error: package [\w.]+ does not exist", r"module not found"),
+    "csharp": _any(r"error CS(?:0234|0246|0012|0006)"),
+    "go": _any(r"cannot find package", r"no required module", r"is not in (?:GOROOT|std)"),
+    "rust": _any(r"error\[E(?:0432|0433|0463)\]"),
+    "scala": _any(r"error: not found: object", r"is not a member of package"),
+    "d": _any(r"unable to read module", r"cannot be read"),
+    "swift": _any(r"error: no such module"),
+    "typescript": _any(r"error TS(?:2307|2580|2582|2591|2792|7016|2503)"),
+    "javascript": _any(r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND|Failed to resolve"),
+    "php": _any(r'Call to undefined function \w+\(\)|Class "[\w\\]+" not found|Failed opening'),
+    "ruby": _any(r"LoadError|cannot load such file"),
+    "perl": _any(r"Can't locate [\w/]+\.pm"),
+    "lua": _any(r"module '[\w.-]+' not found"),
+    "r": _any(r"there is no package called"),
+    "julia": _any(r"Package \w+ not found"),
+    "racket": _any(r"collection not found|cannot open module file"),
+    "bash": _any(r"command not found"),
+}
+_UNDEFINED_NAME: Mapping[str, re.Pattern[str]] = {
+    "c": _any(r"undeclared|unknown type name|implicit declaration|has no type or storage class"),
+    "cpp": _any(
+        r"was not declared|does not name a type|has not been declared"
+        r"|not a class, namespace"
+    ),
+    "java": _any(r"error: (?:cannot find symbol|<identifier> expected|illegal start of type)"),
+    "csharp": _any(r"error CS(?:0103|0246|0234|1061|1519)"),
+    "go": _any(r"undefined: "),
+    "rust": _any(r"error\[E(?:0412|0425|0405|0422|0531|0574)\]|cannot find "),
+    "scala": _any(r"error: not found: "),
+    "d": _any(r"undefined identifier"),
+    "typescript": _any(r"error TS(?:2304|2552|2339)"),
+    "swift": _any(r"cannot find (?:type )?'?\w+'? in scope"),
+    "python": _any(r"'(?:return|yield|await|async with|async for)' outside"),
+}
+"""Compiler errors for names that a fragment uses and does not define."""
+_DIALECT: Mapping[str, re.Pattern[str]] = {
+    "csharp": _any(
+        r"\brecord\b|\w\?\s+\w+\s*[;=,)]|\binit;|= new\(|\bis not\b|\busing var\b|\?\?="
+        r"|\bswitch\s*\{",
+        r"^namespace [\w.]+;|\[\^\d|\.\.\w|\$@?\"\"\"|\bglobal using\b|\bawait foreach\b|!\.",
+    ),
+    "scala": _any(r"@main\b|^enum |\bgiven\b|^extension|\bthen$|^\s*end \w+$|(?:=|:)$"),
+    "cpp": _any(
+        r"\bconcept\b|\brequires\b|\bco_(?:await|yield|return)\b|<=>|\bconsteval\b"
+        r"|std::ranges"
+    ),
+    "java": _any(r'"""|\bsealed\b|^void main\(|STR\."'),
+    "javascript": _any(
+        r"return\s*\(?\s*<[A-Za-z>]|=>\s*\(?\s*<[A-Za-z>]|=\s*<[A-Za-z]"
+        r"|\(\s*<[A-Z]",
+        r"^\s*<",
+    ),
+    "typescript": _any(r"return\s*\(?\s*<[A-Za-z>]", r"^\s*@\w+\("),
+    "python": _any(
+        # later than 3.11, and Cython
+        r"^[ \t]*type \w+(?:\[[^\n]*\])? =",
+        r"^[ \t]*(?:async )?(?:def|class) \w+\[",
+        r"^[ \t]*c(?:def|pdef|import)\b",
+        # a template with places to fill in
+        r"[=(,:\[][ \t]*<[A-Za-z][\w -]*>",
+    ),
+    "rust": _any(r"^\s*(?:async|let .* else)\b"),
+    "php": _any(r"^\s*@(?:if|foreach|section)\b"),
+}
+"""Source in a dialect that the installed compiler or interpreter may not support."""
+_RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "input",
+        _any(
+            r"EOFError|EOF when reading|NoSuchElementException|No line found"
+            r"|end of file reached"
+        ),
+    ),
+    (
+        "browser",
+        _any(
+            r"\b(?:document|window|\$|alert|localStorage|sessionStorage|XMLHttpRequest|jQuery"
+            r"|navigator"
+            r"|prompt|confirm|HTMLElement|Image|React|angular|location|event|self|Vue"
+            r"|d3) is not defined"
+        ),
+    ),
+    (
+        "network",
+        _any(
+            r"URLError|ConnectionError|ConnectionRefused|Connection refused|getaddrinfo"
+            r"|ENOTFOUND|EAI_AGAIN"
+            r"|UnknownHost|Network is unreachable|gaierror|Could not resolve|fetch failed"
+            r"|no such host"
+            r"|SocketException|ECONNREFUSED|ENETUNREACH|EADDR|Failed to open stream: php_network"
+        ),
+    ),
+    (
+        "display",
+        _any(r"TclError|[Nn]o display|cannot open display|HeadlessException|XDG_RUNTIME_DIR|xcb"),
+    ),
+    (
+        "file",
+        _any(
+            r"FileNotFound|No such file|ENOENT|no such file|NoSuchFile|cannot open file"
+            r"|[Cc]ould not open|[Uu]nable to open"
+            r"|Failed to open stream|DirectoryNotFound|does not exist"
+        ),
+    ),
+    (
+        "permission",
+        _any(
+            r"PermissionError|Operation not permitted|Permission denied|EACCES"
+            r"|EPERM|EROFS"
+        ),
+    ),
+)
+_READS_INPUT = re.compile(
+    r"\binput\s*\(|\bscanf\s*\(|\bcin\s*>>|\bgetline\s*\(|\bScanner\s*\(|System\.in"
+    r"|\bsys\.stdin|\bSTDIN\b"
+    r"|\bReadLine\s*\(|\breadline\b|\bread\s+-?\w|\bgets\b|\bstdin\b|\bfgets\s*\(|readLine"
+    r"|\bprompt\s*\("
+    r"|Console\.Read|\bselect \w+ in\b"
+)
+_READS_ARGUMENTS = re.compile(
+    r"\bargv\b|\bARGV\b|\bargs\s*[\[(]|\$[1-9@#]|\bos\.Args\b|\bargparse\b|\bargs\.length\b"
+    r"|std::env::args"
+)
+_RUNS_FOREVER = re.compile(
+    r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
+    r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
+)
+
+
+def missing_resource(language: str, output: str) -> str:
+    """Return the resource that a program lacks according to its output, or ''."""
+    if (pattern := _LIBRARY.get(language)) and pattern.search(output):
+        return "library"
+    return next((name for name, pattern in _RESOURCES if pattern.search(output)), "")
+
+
+def is_undefined_name(language: str, output: str) -> bool:
+    """Whether a compiler reports a name that the source does not define."""
+    pattern = _UNDEFINED_NAME.get(language)
+    return pattern is not None and pattern.search(output) is not None
+
+
+def may_be_unsupported_dialect(language: str, source: str) -> bool:
+    """Whether a source may be in a dialect that the installed tools do not support."""
+    pattern = _DIALECT.get(language)
+    return pattern is not None and pattern.search(source) is not None
+
+
+def is_syntax_error(language: str, output: str) -> bool:
+    """Whether an interpreter reports a syntax error."""
+    pattern = SYNTAX.get(language)
+    return pattern is not None and pattern.search(output) is not None
+
+
+def likely_waiting_for(source: str) -> str:
+    """Return what a program that did not end by itself probably waited for, or ''."""
+    if _READS_INPUT.search(source):
+        return "input"
+    return "to_be_stopped" if _RUNS_FOREVER.search(source) else ""
+
+
+def requested_input(source: str) -> str:
+    """Return what a program that ended with an error reads from its user, or ''."""
+    if _READS_INPUT.search(source):
+        return "input"
+    return "arguments" if _READS_ARGUMENTS.search(source) else ""
+
 
 WANTS = "wants"
 PASSED = "passed"
@@ -94,8 +290,12 @@ class ExecutionCheck:
         assert program.language is not None
         findings: dict[str, ExecutionFinding] = {}
         for language in (program.language, *program.alternatives):
-            findings[language] = await self._run_variants(program, language)
-            if findings[language].kind not in _RETRIED:
+            finding = await self._run_variants(program, language)
+            if finding.kind != PASSED and not (program.is_stated or _may_be(language, program)):
+                # Text without a tag: data, a log or another language is no wrong program.
+                finding = ExecutionFinding(NOT_RUN, "language_unknown", "", None)
+            findings[language] = finding
+            if finding.kind not in _RETRIED:
                 break
         language = min(findings, key=lambda name: _RETRIED.get(findings[name].kind, -1))
         return _verdict(response, program, language, findings[language])
@@ -130,6 +330,10 @@ def _languages_of(task: Task) -> list[str]:
     return list(dict.fromkeys([*first, *named_languages(task.instruction)]))
 
 
+def _may_be(language: str, program: FoundProgram) -> bool:
+    return any(looks_like(language, source) for source in program.sources)
+
+
 def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     every = (form for source in program.sources for form in wrap_variants(language, source))
     return islice(every, MAX_VARIANTS)
@@ -142,13 +346,13 @@ def _classify(
     if execution.status is Status.COMPILE_ERROR:
         return _classify_uncompiled(language, form, output)
     if execution.status is not Status.FINISHED:
-        wanted = missing_resource(language, output) or likely_waiting_for(form.source)
+        wanted = missing_resource(language, output) or likely_waiting_for(form.readable)
         return (WANTS, wanted) if wanted else (execution.status.value, "")
     if execution.exit_code == 0:
         return PASSED, ""
     if is_syntax_error(language, output):
         return _classify_uncompiled(language, form, output)
-    wanted = missing_resource(language, output) or requested_input(form.source)
+    wanted = missing_resource(language, output) or requested_input(form.readable)
     return (WANTS, wanted) if wanted else ("error", "")
 
 
@@ -164,7 +368,7 @@ def _classify_uncompiled(language: str, form: WrappedForm, output: str) -> tuple
     }
     if is_fragment and is_undefined_name(language, output):
         return NOT_RUN, "fragment"
-    if may_be_unsupported_dialect(language, form.source):
+    if may_be_unsupported_dialect(language, form.readable):
         return NOT_RUN, "dialect"
     return kind, ""
 

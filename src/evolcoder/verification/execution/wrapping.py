@@ -36,6 +36,13 @@ class WrappedForm:
     """Shape assumed for the source."""
     source: str = field(repr=False)
     """The program."""
+    written: str = field(default="", repr=False)
+    """What the response wrote, if the program holds it in another coding."""
+
+    @property
+    def readable(self) -> str:
+        """The source to search for what a program uses."""
+        return self.written or self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,9 @@ TEMPLATES: dict[str, LanguageTemplate] = {
 """Languages whose programs need an entry point."""
 _APP = re.compile(r"(?m)^object +(\w+) +extends +App\b")
 _IS_MODULE = re.compile(r"(?m)^\s*(?:import\b(?!\s*\()|export\b)")
-_SHELL_LINE = re.compile(r"(?m)^(?:[!%]\s*\w.*|>>> |\.\.\. )")
+_SHELL_LINE = re.compile(r"(?m)^(?:[!%]\s*\w.*|%%\w.*|>>> ?|\.\.\.(?: |$))")
+_OMITTED = re.compile(r"(?m)^([ \t]*)#[^\n]*(?:\.\.\.|…)[^\n]*$")
+_PROMPT = re.compile(r">>> |\.\.\.(?: |$)")
 
 
 def wrap_variants(language: str, source: str) -> tuple[WrappedForm, ...]:
@@ -160,7 +169,7 @@ def wrap_variants(language: str, source: str) -> tuple[WrappedForm, ...]:
     if language in TEMPLATES:
         return tuple(_wrap(TEMPLATES[language], source))
     variants = _SCRIPT_VARIANTS.get(language, _unchanged)(source)
-    return tuple(WrappedForm(AnswerShape.WHOLE, text) for text in variants)
+    return tuple(WrappedForm(AnswerShape.WHOLE, text, source) for text in variants)
 
 
 def _wrap(template: LanguageTemplate, source: str) -> Iterator[WrappedForm]:
@@ -208,8 +217,15 @@ def _unchanged(source: str) -> tuple[str, ...]:
 
 
 def _python(source: str) -> tuple[str, ...]:
-    """Return the source, then a version without notebook commands and interactive prompts."""
-    return tuple(dict.fromkeys((source, _SHELL_LINE.sub("", source))))
+    """Return the source, then versions without notebook commands and interactive prompts.
+
+    Of an interactive session, what Python printed is left out first. In an outline, comments stand
+    for what is left out; a body of nothing else does not parse.
+    """
+    outline = _OMITTED.sub(r"\1...", source)
+    typed = "\n".join(line for line in source.splitlines() if _PROMPT.match(line))
+    sessions = (_SHELL_LINE.sub("", typed),) if typed else ()
+    return tuple(dict.fromkeys((source, *sessions, _SHELL_LINE.sub("", source), outline)))
 
 
 def _javascript(source: str) -> tuple[str, ...]:

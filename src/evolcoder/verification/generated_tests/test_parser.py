@@ -6,7 +6,7 @@ Definitions and imports of the entry point are ignored, since they repeat the so
 forms: asserts, test functions, unittest classes, loops over cases, `try` blocks, and prints
 followed by the expected output. unittest methods and `pytest.raises` become plain `assert` and
 `try` statements; messages are dropped.
-A check is not guaranteed to be right: agreement decides that (`selection`).
+A check is not guaranteed to be right: agreement decides that (`runner`).
 
 >>> parse_checks("```python\nassert f(1) == 2\nassert True\n```", "f")
 ('assert f(1) == 2',)

@@ -1,0 +1,174 @@
+"""The style of a run: decided once, measured where nothing is known, stored, and kept."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import evolcoder as ec
+import toys
+from evolcoder.cli.main import main
+from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.errors import EngineError, RunFolderError, UserError
+from evolcoder.storage.run_store import STYLE_META, RunStore
+
+N_SEEDS = 12
+DEMAND = "Skip entries that are not finite, keep ties in order, and log each checksum in O(n) time."
+BAIT = "```python\ndef f(x):\n    return sorted(x)\n```"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toys.seeds_file(tmp_path / "seeds.jsonl", N_SEEDS)
+
+
+class Toy(ScriptedEngine):
+    """A model of a name, which fails in one style; it counts its requests."""
+
+    def __init__(self, *, bad="", model="toy", rejects=()):
+        super().__init__(self._said, identity="https://models.example/v1")
+        self.bad, self.model, self.rejects, self.n = bad, model, rejects, 0
+
+    def _said(self, request):
+        asked = request.messages[-1].content
+        if "Task: " not in asked:
+            return "```python\nprint(1)\n```"
+        self.n += 1
+        if any(word in asked for word in self.rejects):
+            raise EngineError("a filter", asked="toy", retryable=False)
+        is_whole = "whole task" in asked
+        if self.bad == ("rewrite" if is_whole else "append"):
+            return "I'm sorry, but no."
+        if is_whole or "rewrite the task" in asked:
+            text = f"{asked.rpartition('Task: ')[2].strip()} {DEMAND}"
+            return f"{text}\n\n{BAIT}" if "code block" in asked else text
+        return f"{BAIT}\nDemand: {DEMAND}" if "Demand" in str(request.messages) else DEMAND
+
+
+def run(model, *, rounds=1, cache="c.db", **more):
+    settings = {"verify.when": "never", "cache": cache, "evolve.candidates": 1}
+    return ec.evolve("seeds.jsonl", model=model, rounds=rounds, out="r", settings=settings, **more)
+
+
+def fact():
+    with RunStore.read(Path("r")) as store:
+        return store.meta(STYLE_META)
+
+
+def paid():
+    with RunStore.read(Path("r")) as store:
+        return sum(n for n, _, _ in store.calls_by_model().values())
+
+
+@pytest.mark.parametrize(
+    ("bad", "style"), [("rewrite", "append"), ("append", "rewrite"), ("", "rewrite")]
+)
+def test_a_model_of_unknown_size_is_measured_once(bad, style, capsys):
+    """Ten seeds in both styles, booked; those of the chosen style are requests of round 1."""
+    model = Toy(bad=bad)
+    run(model)
+    found = fact()
+    assert found["style"] == style
+    assert {one["measured"] for one in found["probe"].values()} == {10}
+    assert found["probe"][style]["usable"] == max(one["usable"] for one in found["probe"].values())
+    with RunStore.read(Path("r")) as store:
+        n_specialised = store.db.number(
+            "SELECT COUNT(*) FROM (SELECT heuristic FROM tasks WHERE round = 1 UNION ALL SELECT "
+            "heuristic FROM drops WHERE round = 1) WHERE heuristic = 'specialise'"
+        )
+        n_responses = store.db.number("SELECT COUNT(*) FROM responses WHERE model IS NOT NULL")
+    # `specialise` asks the same in both styles, so that its second request comes from the cache.
+    assert N_SEEDS + 10 - n_specialised <= model.n <= N_SEEDS + 10
+    assert paid() == model.n + n_responses
+    again = Toy()
+    run(again, rounds=2)
+    assert again.n == N_SEEDS
+    assert fact() == found
+    capsys.readouterr()
+    assert main(["inspect", "r"]) == 0
+    assert f"style   {style}: measured on seeds: append" in capsys.readouterr().out
+    assert main(["inspect", "r", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["style"] == found
+
+
+def test_a_limit_within_the_measurement_keeps_what_was_paid():
+    """Nothing is decided; the same command with more asks for the rest only."""
+    first, second = Toy(), Toy()
+    assert run(first, max_tokens=4_000).stopped
+    assert fact() is None
+    assert 0 < first.n < 20
+    run(second, max_tokens=10**9)
+    assert fact()["style"] == "rewrite"
+    assert first.n + second.n <= N_SEEDS + 10
+
+
+@pytest.mark.parametrize(
+    ("model", "style", "more", "style_said"),
+    [
+        ("mine-7b", "rewrite", {}, "has 7 billion"),
+        ("mine-1.5b", "append", {}, "has 1.5 billion"),
+        ("gpt-4.1-mini", "rewrite", {}, "known model"),
+        ("toy", "rewrite", {"style": "rewrite"}, "evolve.style is rewrite"),
+        ("toy", "rewrite", {"preset": "wizardcoder"}, "evolve.style is rewrite"),
+    ],
+)
+def test_what_is_known_is_not_measured(model, style, more, style_said):
+    """By name or by the config: every request is one of round 1."""
+    toy = Toy(model=model)
+    run(toy, **more)
+    assert (fact()["style"], fact()["probe"]) == (style, {})
+    assert style_said in fact()["why"]
+    assert toy.n == (0 if more.get("preset") else N_SEEDS)
+
+
+def test_a_run_keeps_its_style_and_says_which():
+    """`auto` and the same style go on; the other one is refused, with the key."""
+    run(Toy(bad="append"))
+    with pytest.raises(RunFolderError, match=r"different values of evolve\.style"):
+        run(Toy(), style="append")
+    before = fact()
+    for style in ("rewrite", "auto", None):
+        toy = Toy()
+        run(toy, style=style)
+        assert (toy.n, fact()) == (0, before)
+
+
+def test_a_run_of_an_earlier_version_appends():
+    """Its config has no style; a style of the new command that differs is refused."""
+    run(Toy(), style="append")
+    with sqlite3.connect("r/run.db") as db:
+        db.execute("DELETE FROM meta WHERE key = 'style'")
+        db.execute(
+            "UPDATE meta SET value = json_remove(value, '$.evolve.style') WHERE key = 'config'"
+        )
+    db.close()
+    with pytest.raises(RunFolderError, match=r"evolve\.style"):
+        run(Toy(), style="rewrite")
+    toy = Toy(bad="append")
+    run(toy, rounds=2)
+    assert toy.n == N_SEEDS
+    assert (fact()["style"], fact()["probe"]) == ("append", {})
+
+
+def test_seeds_that_a_server_rejects_are_replaced():
+    """They say nothing about a style; if all are rejected, the user is asked and may answer."""
+    run(Toy(rejects=["list 0.", "list 1."]))
+    assert fact()["probe"]["append"]["measured"] == 10
+    Path("r").rename("other")
+    with pytest.raises(UserError, match=r"set evolve\.style to append or rewrite"):
+        run(Toy(rejects=["sorts"]), cache="d.db")
+    assert fact() is None
+    run(Toy(), style="append", cache="d.db")
+    assert fact()["style"] == "append"
+
+
+def test_an_estimate_counts_the_measurement(capsys):
+    """Ten requests more than the evolutions of a model whose style is known."""
+    calls = []
+    for model in ("http://127.0.0.1:9/v1#toy", "http://127.0.0.1:9/v1#toy-7b"):
+        command = ["run", "--seeds", "seeds.jsonl", "--model", model, "--dry-run", "--json"]
+        assert main(command) == 0
+        calls.append(json.loads(capsys.readouterr().out)["parts"][0]["calls"])
+    assert calls[0] == calls[1] + 10

@@ -1,0 +1,90 @@
+"""Texts are told apart by script and by common words, and never in doubt."""
+
+import pytest
+
+from evolcoder.natural_language import (
+    changed_language,
+    join_sentences,
+    natural_language,
+    prompt_language,
+)
+
+TASKS = {
+    "en": "Write a function that returns the largest number of a list.",
+    "zh": "编写一个 Python 函数，返回数字列表中的最大值。",
+    "ja": "リストの最大値を返すPython関数を書いてください。",
+    "ko": "숫자 목록에서 최댓값을 반환하는 함수를 작성하세요.",
+    "ru": "Напишите на Python функцию, которая возвращает наибольшее число списка.",
+    "uk": "Напишіть функцію на Python, яка повертає найбільше число зі списку та не змінює його.",
+    "ar": "اكتب دالة تعيد أكبر عدد في القائمة",
+    "he": "כתוב פונקציה שמחזירה את המקסימום של רשימה",
+    "hi": "एक फ़ंक्शन लिखें जो सूची में सबसे बड़ी संख्या लौटाए।",
+    "th": "เขียนฟังก์ชัน Python ที่คืนค่าสูงสุดของรายการ",
+    "el": "Γράψε μια συνάρτηση Python που επιστρέφει το μέγιστο",
+    "es": "Escribe una función que devuelva el mayor número de una lista.",
+    "fr": "Écris une fonction qui renvoie le plus grand nombre d'une liste.",
+    "de": "Schreibe eine Funktion, die die größte Zahl einer Liste zurückgibt.",
+}
+"""One task in several languages."""
+
+
+def test_each_language_is_recognised_and_differs_from_every_other():
+    """By script where it has one of its own, otherwise by its common words."""
+    assert {code: natural_language(text).code for code, text in TASKS.items()} == {
+        code: code for code in TASKS
+    }
+    for code, text in TASKS.items():
+        for other, translated in TASKS.items():
+            assert bool(changed_language(text, translated)) == (code != other), (code, other)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (TASKS["zh"], "使用 pandas 的 DataFrame.groupby，并跳过 NaN。"),
+        (TASKS["ru"], "Используйте `heapq.nlargest` и верните tuple (max_value, index)."),
+        (TASKS["ja"], "空の場合は ValueError を返す。"),
+        (TASKS["en"], "Let α, β and λ be the weights of θ."),
+        (TASKS["en"], 'Also accept "привет, мир" and «добрый день» as greetings.'),
+        (TASKS["en"], "Also translate the result into Russian, so that yes becomes да and no нет."),
+        (TASKS["en"], "O(n) time."),
+        (TASKS["es"], "También ignora None."),
+        ("Sort.", "Skip NaN."),
+        (TASKS["en"], "Sort ñandú, übergroß and œuvre as their plain letters."),
+    ],
+)
+def test_names_quotations_and_symbols_are_no_other_language(before, after):
+    """Nor is anything too short to tell."""
+    assert changed_language(before, after) == ""
+
+
+def test_a_slip_into_another_script_is_found_within_a_text_in_the_right_one():
+    """Small models fall into Chinese in the middle of a sentence."""
+    assert changed_language(
+        TASKS["en"], "Return the list sorted by length 并且返回结果 for each word."
+    )
+    assert changed_language(TASKS["ru"], "Пропускайте пустые строки 并且返回结果列表 и числа.")
+    assert changed_language(TASKS["ja"], "还必须跳过所有不是数字的元素，并在列表为空时抛出异常。")
+
+
+def test_a_prompt_takes_the_likeliest_language():
+    """A short text of a script that several languages have is in the most usual one."""
+    assert prompt_language("Отсортируй быстро") == "ru"
+    assert prompt_language("Fix it") == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "addition", "joined"),
+    [
+        ("Do it", "Now.", "Do it. Now."),
+        ("编写一个函数", "跳过空值。", "编写一个函数。跳过空值。"),
+        ("书写函数 f(x)。", "跳过空值。", "书写函数 f(x)。跳过空值。"),
+        ("एक फ़ंक्शन लिखें", "तेज़।", "एक फ़ंक्शन लिखें। तेज़।"),
+        ("هل يمكن؟", "نعم.", "هل يمكن؟ نعم."),
+        ("เขียนฟังก์ชัน", "เร็ว", "เขียนฟังก์ชัน เร็ว"),
+        ("Напишите функцию", "Быстро.", "Напишите функцию. Быстро."),
+    ],
+)
+def test_sentences_end_as_their_script_ends_them(before, addition, joined):
+    """A stop is added only where none is, and blanks only where the script has them."""
+    assert join_sentences(before, addition) == joined
