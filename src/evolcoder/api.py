@@ -98,27 +98,35 @@ def export(
     *,
     license: str = "unknown",
     title: str = "evolcoder",
+    name: str = "evolcoder",
+    validation: float = 0.0,
+    failing: bool = False,
 ) -> list[Path]:
     """Write rows as training data; return the data files.
 
     Each format gets its own folder under `out`, with a data set card and configuration files for
-    LLaMA-Factory, axolotl and TRL. Raises ConfigError for an unknown format.
+    LLaMA-Factory, axolotl and TRL, in which the data set is called `name`. `validation` is the
+    share of lineages that get a file of their own. Rows with the verdict that their program ended
+    in an error are left out, unless `failing`. Raises ConfigError for an unknown format.
 
     >>> ec.export(rows, "out", format="trl")   # doctest: +SKIP
     [PosixPath('out/trl/data.jsonl')]
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.formats import FORMATS
+    from evolcoder.exports.formats import FORMATS, ended_in_error
     from evolcoder.exports.write import CardFacts
 
     formats = [format] if isinstance(format, str) else list(format)
-    for name in formats:
-        if name not in FORMATS:
-            raise ConfigError(f"format {name!r}: known formats: {', '.join(FORMATS)}")
-    kept = read(rows)
+    for one in formats:
+        if one not in FORMATS:
+            raise ConfigError(f"format {one!r}: known formats: {', '.join(FORMATS)}")
+    kept = [row for row in read(rows) if failing or not ended_in_error(row)]
     facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
-    return write.export(lambda _: kept, formats, Path(out), facts)
+    values = {"name": name, "validation": validation}
+    options = _config({f"export.{key}": value for key, value in values.items()}).export
+    written = write.export(lambda _: kept, formats, Path(out), facts, options)
+    return [one.path for one in written]
 
 
 async def evolve_async(

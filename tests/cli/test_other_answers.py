@@ -165,6 +165,8 @@ def test_requests_in_flight_at_an_interrupt_are_possibly_billed(capsys):
 def test_requests_in_flight_when_the_process_is_killed_are_possibly_billed(capsys):
     """The next session books them, at their most, and says so once."""
     in_flight_at(signal.SIGKILL)
+    assert main(["inspect", "out", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["possibly_billed"]["toy"]["requests"] == 4
     said = []
     with answering({"prompt_tokens": 100, "completion_tokens": 50}) as server:
         for _ in range(2):

@@ -44,7 +44,7 @@ def test_every_format_of_rows_is_read(row):
 def test_a_lesson_knows_its_file_and_line(tmp_path):
     """Several files are one training, and each row says where it stood."""
     one = written(tmp_path / "one.jsonl", [{"instruction": TASK, "output": ANSWER}])
-    two = written(tmp_path / "two.jsonl", [{"text": "no column of ours"}, {"messages": TURNS}])
+    two = written(tmp_path / "two.jsonl", [{"instruction": ""}, {"messages": TURNS}])
     lessons = list(read_placed_rows([one, two]))
     assert [lesson.place for lesson in lessons] == [
         f"{one} line 1",
@@ -73,7 +73,8 @@ def test_the_verb_trains_and_says_what_came_of_it(toy_base, tmp_path, capsys):
     ("rows", "flags", "said"),
     [
         ([{"instruction": TASK, "output": ""}], [], "empty answer"),
-        ([{"text": TASK}], [], "no task"),
+        ([{"instruction": ""}], [], "no task"),
+        ([{"text": TASK}], [], "--columns instruction=NAME"),
         ([{"instruction": TASK * 40, "output": ANSWER}], ["--set", "max_length=50"], "too long"),
         ([{"instruction": TASK, "output": ANSWER}], ["--set", "epoch=1"], "did you mean epochs?"),
         ([{"instruction": TASK, "output": ANSWER}], ["--set", "epochs"], "write it as key=value"),

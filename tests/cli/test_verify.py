@@ -373,6 +373,56 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
         assert len(loaded) == len(lines(tmp_path / "out/export" / name / "data.jsonl")) > 0
 
 
+DOUBLES = [
+    {
+        "instruction": "Write `double(x)`.",
+        "output": f"```python\n{DOUBLE.format(body)}\n```",
+        **more,
+    }
+    for body, more in (
+        ("2 * x", {"id": "A", "root": "R", "parent": "P", "round": 2, "heuristic": "deepen"}),
+        ("x * x", {}),
+        ("2 * x", {}),
+    )
+]
+
+
+def test_every_row_is_checked_and_keeps_its_lineage(capsys, tmp_path):
+    """Rows of one task are no doubles here; the columns that were there are exported."""
+    data = write(tmp_path / "rows.jsonl", DOUBLES)
+    code, out, _ = verify(capsys, data, "--out", tmp_path / "out", "--json")
+    assert (code, json.loads(out)["verdicts"]) == (0, {"runs": {"passed": 3}})
+    rows = json.loads((tmp_path / "out/export/alpaca/data.json").read_text())
+    assert [row["output"] for row in rows] == [row["output"] for row in DOUBLES]
+    assert {name: rows[0][name] for name in ("id", "root", "parent", "round", "heuristic")} == {
+        "id": "A", "root": "R", "parent": "P", "round": 2, "heuristic": "deepen",
+    }  # fmt: skip
+    assert len({row["id"] for row in rows}) == 3
+
+
+def test_checks_are_added_to_a_verification_and_to_a_run(capsys, tmp_path, monkeypatch):
+    """Only the new check is run; a row that fails it is dropped, and its answer stays."""
+    monkeypatch.setattr("evolcoder.app.models.scripted.from_file", lambda _: ScriptedEngine(model))
+    data = write(tmp_path / "rows.jsonl", DOUBLES)
+    tests = ("--checks", "runs,tests", "--model", "scripted:x", "--set", "verify.candidates=6")
+    assert verify(capsys, data, "--out", tmp_path / "v")[0] == 0
+    code, out, err = verify(capsys, data, "--out", tmp_path / "v", "--json", *tests[:4])
+    assert code == 0, err
+    assert sum(json.loads(out)["verdicts"]["tests"].values()) == 3
+    seeds = ("--seeds", data, "--rounds", 0, "--out", tmp_path / "r", "--model", "scripted:x")
+    never = ("--set", "verify.when=never", "--set", "clean.exact=false", "--set", "clean.near=null")
+    assert main(list(map(str, ("run", *seeds, *never)))) == 0
+    capsys.readouterr()
+    drop = ("--set", "verify.drop=[tests_failed]", "--json")
+    code, out, err = verify(capsys, tmp_path / "r", *tests[:2], *tests[4:], *drop)
+    assert code == 0, err
+    funnel = {line["stage"]: line for line in json.loads(out)["funnel"]}
+    assert (funnel["verify"]["entered"], funnel["verify"]["kept"]) == (1, 1)
+    assert [line["round"] for line in lines(tmp_path / "r/verdicts.jsonl")] == [0]
+    assert main(list(map(str, ("run", *seeds, *never)))) == 0
+    assert verify(capsys, tmp_path / "r", "--out", tmp_path / "x")[0] == 2
+
+
 def test_a_server_that_is_not_there_leaves_no_folder(capsys, tmp_path):
     """Models are opened before anything is written."""
     data = write(tmp_path / "data.jsonl", [{"instruction": "Add.", "output": GOOD}])

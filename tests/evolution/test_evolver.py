@@ -8,9 +8,8 @@ from evolcoder.config.load import validate
 from evolcoder.engine.base import Completion, Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
-from evolcoder.evolution.evolver import ask_judge, evolve
+from evolcoder.evolution.evolver import FRAMES, ask_judge, evolve
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.translations import FRAMES
 from evolcoder.ids import seed_for
 from evolcoder.records import Drop, Reason, Stage, Task
 

@@ -7,7 +7,7 @@ import pytest
 from evolcoder.config.load import EvolveConfig, preset_values, validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.evolution.evolver import FRAMES, evolve
+from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm
 from evolcoder.evolution.prompts import WHOLE_TASK_HINTS, build
 from evolcoder.evolution.rewriting import REWRITING
@@ -19,6 +19,7 @@ from evolcoder.evolution.styles import (
     style_by_shares,
     style_for,
 )
+from evolcoder.evolution.translations import FRAMES
 from evolcoder.records import Reason, Task
 from evolcoder.text import named_language
 from evolcoder.verification.distractor import find_distractor

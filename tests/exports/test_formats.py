@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import ExportFormat
-from evolcoder.exports.formats import BODY, FORMATS, LINEAGE
+from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, ended_in_error
 from evolcoder.records import Check, CheckResult
 
 ALL = list(FORMATS)
@@ -68,6 +68,7 @@ def test_the_lineage_tells_where_a_row_comes_from(child):
         "bound": "",
         "difficulty": "",
         "pass_rate": 0.0,
+        "verified": "not checked",
     }
 
 
@@ -83,6 +84,40 @@ def test_what_checks_found_stands_on_a_row(child):
         "passed", "passed", 0.75,
     )  # fmt: skip
     assert (columns["difficulty"], columns["pass_rate"], columns["bait"]) == ("measured", 0.2, "")
+    assert columns["verified"] == "tests passed, strength 0.75"
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "level"),
+    [
+        ("passed", {}, "ran"),
+        ("not_run", {"why": "no_code"}, "not run: holds no program"),
+        ("wants", {"why": "library"}, "not run: needs a library"),
+        ("wants", {"why": "network"}, "not run: needs network"),
+        ("error", {"said": "NameError: name 'x'"}, "not run: needs names from its context"),
+        ("error", {"said": "AssertionError"}, "failed: ended in an error"),
+        ("error", {"why": "unjudged"}, "not run: the check failed"),
+        ("timeout", {}, "failed: did not end in time"),
+    ],
+)
+def test_the_level_says_what_was_shown(child, kind, detail, level):
+    """Of the response, in words; only a program that failed by itself is left out of exports."""
+    found = (CheckResult.of(child.response, Check.RUNS, kind, detail=detail),)
+    row = replace(child, verdicts=found)
+    assert FORMATS["trl"].columns(row)["verified"] == level
+    assert ended_in_error(row) == (level == "failed: ended in an error")
+
+
+def test_lineage_that_came_with_a_row_stays(child):
+    """But for the columns of a check that was made again."""
+    came = {"id": "A", "round": 3, "tests": "passed", "tests_strength": 1, "runs": "error",
+            "verified": "tests passed, strength 1"}  # fmt: skip
+    columns = FORMATS["trl"].columns(replace(child, lineage=came))
+    assert {name: columns[name] for name in came} == came
+    ran = (CheckResult.of(child.response, Check.RUNS, "passed"),)
+    columns = FORMATS["trl"].columns(replace(child, lineage=came, verdicts=ran))
+    assert (columns["id"], columns["tests"], columns["runs"]) == ("A", "passed", "passed")
+    assert columns["verified"] == "ran"
 
 
 def test_task_and_answer_stand_where_each_format_wants_them(child):
@@ -111,9 +146,11 @@ def test_llamafactory_is_pointed_at_columns_that_exist(child, name):
     """Columns and tags of `dataset_info.json` exist in the rows."""
     format = FORMATS[name]
     columns, tags = format.llamafactory["columns"], format.llamafactory.get("tags", {})
-    assert set(columns.values()) <= format.body(child).keys()
+    body = (format.trainer_body or format.body)(child)
+    assert set(columns.values()) <= body.keys()
+    assert {one["prompt"] for one in (more["columns"] for more in format.more.values())} <= {"fim"}
     if tags:
-        user, assistant = format.body(child)[columns["messages"]]
+        user, assistant = [*body[columns["messages"]], body.get(columns.get("chosen"))][:2]
         assert user[tags["role_tag"]] == tags["user_tag"]
         assert assistant[tags["role_tag"]] == tags["assistant_tag"]
         assert user[tags["content_tag"]] == child.task.instruction
@@ -123,7 +160,7 @@ def test_llamafactory_is_pointed_at_columns_that_exist(child, name):
 def test_axolotl_is_pointed_at_fields_that_exist(child, name):
     """The config names the column of turns, and its keys where they differ from the default."""
     format = FORMATS[name]
-    body = format.body(child)
+    body = (format.trainer_body or format.body)(child)
     if format.axolotl["type"] == "alpaca":
         assert {"instruction", "output"} <= body.keys()
         return

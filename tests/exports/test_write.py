@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from evolcoder.errors import ConfigError, RunFolderError
-from evolcoder.exports.formats import FORMATS, LINEAGE
+from evolcoder.exports.formats import FORMATS, LINEAGE, TRAINER_FILE
 from evolcoder.exports.write import PARQUET_ROWS, RowCounts, card, export
 from evolcoder.sandbox.base import Layer
 from groups import first_quick, sampled
@@ -45,13 +45,14 @@ def load(tmp_path, monkeypatch):
 
 
 def test_each_format_has_a_folder_with_all_that_goes_with_it(rows, facts, tmp_path):
-    """Data and card always, trainers' files if they support the format."""
-    paths = export(lambda _: rows(), ALL, tmp_path, facts)
-    assert paths == [tmp_path / name / FORMATS[name].file for name in ALL]
+    """Data, card and stanzas for trainers, and a file for trainers that cannot load the data."""
+    written = export(lambda _: rows(), ALL, tmp_path, facts)
+    assert [one.path for one in written] == [tmp_path / name / FORMATS[name].file for name in ALL]
     for name in ALL:
         found = {path.name for path in (tmp_path / name).iterdir()}
-        extra = {"dataset_info.json", "axolotl.yaml"} if FORMATS[name].axolotl else set()
-        assert found == {FORMATS[name].file, "README.md", *extra}
+        extra = {TRAINER_FILE} if FORMATS[name].trainer_body else set()
+        stanzas = {"dataset_info.json", "axolotl.yaml"}
+        assert found == {FORMATS[name].file, "README.md", *stanzas, *extra}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -79,7 +80,8 @@ def test_types_hold_where_nothing_was_evolved(seed_rows, facts, load, tmp_path, 
 def test_types_hold_where_the_loader_sees_seeds_alone_at_first(rows, facts, load, tmp_path, name):
     """The loader infers types from the first 10 MB; later evolved rows fit them."""
     filler = " word" * 2000
-    (path,) = export(lambda _: rows(1200, filler=filler), [name], tmp_path, facts)
+    (written,) = export(lambda _: rows(1200, filler=filler), [name], tmp_path, facts)
+    path = written.path
     assert name == "parquet" or path.stat().st_size > 2 * 10 * 2**20
     loaded = load(tmp_path / name)
     assert loaded.num_rows == 2400
@@ -90,14 +92,16 @@ def test_types_hold_where_the_loader_sees_seeds_alone_at_first(rows, facts, load
 @pytest.mark.parametrize("name", ["messages", "alpaca", "trl", "sharegpt"])
 def test_a_data_file_loads_without_its_card(rows, facts, load, tmp_path, name):
     """Trainers load the data file itself, with the same types."""
-    (path,) = export(lambda _: rows(), [name], tmp_path, facts)
+    (written,) = export(lambda _: rows(), [name], tmp_path, facts)
+    path = written.path
     assert list(load("json", data_files=str(path))) == list(load(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["alpaca", "sharegpt"])
 def test_json_files_are_arrays_with_a_row_per_line(rows, facts, tmp_path, name):
     """They load with `json.load` and are readable."""
-    (path,) = export(lambda _: rows(), [name], tmp_path, facts)
+    (written,) = export(lambda _: rows(), [name], tmp_path, facts)
+    path = written.path
     text = path.read_text(encoding="utf-8")
     assert json.loads(text) == [FORMATS[name].columns(row) for row in rows()]
     assert text.count("\n") == 1 + 6 + 1
@@ -106,7 +110,8 @@ def test_json_files_are_arrays_with_a_row_per_line(rows, facts, tmp_path, name):
 @pytest.mark.parametrize("name", ["messages", "trl"])
 def test_jsonl_files_have_a_row_per_line(rows, facts, tmp_path, name):
     """One row per line."""
-    (path,) = export(lambda _: rows(), [name], tmp_path, facts)
+    (written,) = export(lambda _: rows(), [name], tmp_path, facts)
+    path = written.path
     lines = path.read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == [
         FORMATS[name].columns(row) for row in rows()
@@ -114,13 +119,17 @@ def test_jsonl_files_have_a_row_per_line(rows, facts, tmp_path, name):
 
 
 def test_trainers_are_pointed_at_the_file(rows, facts, tmp_path):
-    """LLaMA-Factory's entry and axolotl's stanza name the data file next to them."""
+    """LLaMA-Factory's entry and axolotl's stanza name the file next to them."""
     export(lambda _: rows(), ALL, tmp_path, facts)
-    for name in (name for name in ALL if FORMATS[name].axolotl):
+    for name in ALL:
         info = json.loads((tmp_path / name / "dataset_info.json").read_text(encoding="utf-8"))
         stanza = yaml.safe_load((tmp_path / name / "axolotl.yaml").read_text(encoding="utf-8"))
-        assert info["evolcoder"]["file_name"] == FORMATS[name].file
-        assert stanza["datasets"][0]["path"] == FORMATS[name].file
+        file = TRAINER_FILE if FORMATS[name].trainer_body else FORMATS[name].file
+        assert info["evolcoder"]["file_name"] == file
+        assert stanza["datasets"][0]["path"] == file
+        assert (stanza.get("rl"), info["evolcoder"].get("ranking")) == (
+            ("dpo", True) if name == "preference" else (None, None)
+        )
 
 
 def test_the_same_rows_give_the_same_bytes(rows, facts, tmp_path):
@@ -171,7 +180,8 @@ def test_memory_is_flat(seed_rows, facts, tmp_path, name):
 @pytest.mark.parametrize("name", ALL)
 def test_no_rows_give_an_empty_export(facts, tmp_path, name):
     """A run without rows exports valid empty files."""
-    (path,) = export(lambda _: iter(()), [name], tmp_path, facts)
+    (written,) = export(lambda _: iter(()), [name], tmp_path, facts)
+    path = written.path
     if path.suffix == ".parquet":
         from pyarrow import parquet
 

@@ -93,7 +93,7 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
         "too long 1",
         "bad_rows=drop",
         "max_length=120",
-        "messages",
+        "--columns",
     ):
         assert part in said
 

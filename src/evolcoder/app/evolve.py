@@ -81,6 +81,7 @@ async def _evolve_run(
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
+        config = verify.with_known_checks(store, config)
         languages = verify.resolve_languages(store, config, sandbox)
         if note := provenance.changed_seeds_note(store, config):
             print_note(note)
@@ -102,11 +103,13 @@ async def _evolve_run(
         limit: BudgetReached | None = None
         try:
             own = await style.settle(store, config, chosen, roles.evolver, waits)
+            in_flight = models.max_in_flight(config, opened)
             pipeline = Pipeline(
                 store, own, roles, heuristics=heuristics_of(own.evolve), checks=checks,
-                in_flight=models.max_in_flight(config, opened),
+                in_flight=in_flight,
             )  # fmt: skip
             async with show_progress(pipeline.tally, budget, asked, waits):
+                await verify.check_added(store, config, checks, in_flight=in_flight)
                 await pipeline.run()
             limit = budget.exceeded()
         except BudgetReached as reached:

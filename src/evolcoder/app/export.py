@@ -1,19 +1,24 @@
 """Exports a run: selects the rows for each format and collects the facts for the data set card.
 
->>> write(store, config)[0]   # doctest: +SKIP
+Rows whose program ended in an error are left out, unless `export.failing` is set; `notes` says so.
+
+>>> write(store, config)[0].path   # doctest: +SKIP
 PosixPath('runs/a/export/alpaca/data.json')
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
-from evolcoder.exports.write import CardFacts, ModelUsed, export
+from evolcoder.engine.hub import upload_dataset
+from evolcoder.errors import UserError
+from evolcoder.exports.formats import ended_in_error
+from evolcoder.exports.write import CardFacts, Exported, ModelUsed, export
 from evolcoder.records import Row
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import SEEDS_META, SeedsFacts, funnel, protections
+from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, protections
 from evolcoder.text import without_logins
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
@@ -21,37 +26,91 @@ DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
 """Formats whose rows are derived from verification results."""
 
 
-def write(store: RunStore, config: Config) -> list[Path]:
-    """Export a run into its own folder, in the config's formats; return the files."""
+NEEDS: Mapping[ExportFormat, tuple[str, str]] = {
+    "preference": ("tests", "no task has a response that passes its tests and one that fails"),
+    "infill": ("runs", "no Python program that ran has a span to remove"),
+    "repair": ("tests", "no row's tests detected a fault"),
+}
+"""Check that a derived format needs, and why it may have no rows with it."""
+
+
+def write(store: RunStore, config: Config) -> list[Exported]:
+    """Export a run into its own folder, in the config's formats."""
     return write_to(store, store.folder / "export", config, config.export.formats)
 
 
 def write_to(
     store: RunStore, out: Path, config: Config, formats: Sequence[ExportFormat]
-) -> list[Path]:
-    """Export a run into the folder `out`; return the files."""
+) -> list[Exported]:
+    """Export a run into the folder `out`."""
 
     def rows(format: ExportFormat) -> Iterator[Row]:
-        first = 0 if config.export.include_seeds else 1
-        kept = store.rows(min_round=first, limit=config.budget.target)
+        kept = _exportable(store, config)
         if format not in DERIVED:
             return kept
         from evolcoder.exports import derived_rows  # noqa: PLC0415 - slow import, rarely needed
 
         if format == "preference":
+            first = 0 if config.export.include_seeds else 1
             return derived_rows.pairs(store.rows(min_round=first, dropped=True))
         if format == "infill":
-            return derived_rows.infillings(kept, config.seed)
+            return derived_rows.infillings(kept, config.seed, config.export.fim)
         return derived_rows.repairs(kept)
 
-    return export(rows, formats, out, _facts(store, config))
+    return export(rows, formats, out, _facts(store, config), config.export)
+
+
+def notes(store: RunStore, config: Config, written: Sequence[Exported]) -> list[str]:
+    """Say which rows were not exported, and what formats without rows need."""
+    found = [note] if (note := _left_out(store, config)) else []
+    checks = checks_of(store)
+    for one in written:
+        if one.n_rows or one.format not in NEEDS:
+            continue
+        check, why_none = NEEDS[one.format]
+        model = " --model SPEC" if check == "tests" else ""
+        found.append(
+            f"{one.format}: 0 rows: {why_none}"
+            if check in checks
+            else f"{one.format}: 0 rows: it needs the check {check}, which was not run; run: "
+            f"evolcoder verify {store.folder} --checks {check}{model}"
+        )
+    return found
+
+
+def push(written: Exported, id: str, *, public: bool) -> str:
+    """Upload a format's folder to a data set of the Hub; return its address.
+
+    Raises UserError if there are no rows, or if the Hub refuses it or cannot be reached.
+    """
+    if not written.n_rows:
+        raise UserError(f"--push {id}: there are no rows to upload")
+    return upload_dataset(written.path.parent, id, public=public, error=UserError)
+
+
+def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
+    """Yield the rows that are exported."""
+    first = 0 if config.export.include_seeds else 1
+    for row in store.rows(min_round=first, limit=config.budget.target):
+        if config.export.failing or not ended_in_error(row):
+            yield row
+
+
+def _left_out(store: RunStore, config: Config) -> str:
+    first = 0 if config.export.include_seeds else 1
+    rows = store.rows(min_round=first, limit=config.budget.target)
+    n_failing = 0 if config.export.failing else sum(map(ended_in_error, rows))
+    if not n_failing:
+        return ""
+    are = "row whose program ends" if n_failing == 1 else "rows whose programs end"
+    return f"not exported: {n_failing} {are} in an error; export.failing=true exports them too"
 
 
 def _facts(store: RunStore, config: Config) -> CardFacts:
     origin = store.meta(provenance.META, provenance.RunFacts) or _UNKNOWN
     seeds = store.meta(SEEDS_META, SeedsFacts) or {"source": "", "format": ""}
     return CardFacts(
-        title=f"evolcoder run {config.fingerprint[:8]}",
+        title=f"{config.export.name} run {config.fingerprint[:8]}",
         license=config.export.license,
         seeds=f"{seeds['source']} ({seeds['format']})",
         command=without_logins(origin["command"]),
@@ -62,5 +121,6 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         funnel=tuple(funnel(store)),
         versions=tuple(sorted(origin["versions"].items())),
         sandbox=tuple(protections(store).items()),
+        left_out=_left_out(store, config),
         answered=tuple(one for one in store.answers_by_model() if one[0] != one[1]),
     )

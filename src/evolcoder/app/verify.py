@@ -10,7 +10,7 @@ way, and is refused on a machine whose sandbox or toolchains cannot.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +20,27 @@ import orjson
 
 from evolcoder.app import batches, models, provenance
 from evolcoder.app.progress import Work, print_note, show_text
-from evolcoder.config.load import Config, VerifyConfig
+from evolcoder.config.load import Config, VerifyConfig, load
 from evolcoder.engine.base import Role
-from evolcoder.errors import BudgetReached, RunFolderError, SandboxRefusedError, UserError
+from evolcoder.errors import (
+    BudgetReached,
+    ConfigError,
+    RunFolderError,
+    SandboxRefusedError,
+    UserError,
+)
 from evolcoder.records import Check, Drop, Origin, Response, Stage, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import atomic, pending
-from evolcoder.storage.run_store import DB_NAME, LineageStep, RunStore, steps
-from evolcoder.storage.stats import ASKED_META, SEEDS_META, VERIFY_META, VerifyFacts
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, LineageStep, RunStore, steps
+from evolcoder.storage.stats import (
+    ASKED_META,
+    IN_PLACE_META,
+    SEEDS_META,
+    VERIFY_META,
+    VerifyFacts,
+)
 from evolcoder.storage.workdir import FolderFacts
 from evolcoder.verification.pipeline import (
     RowCheck,
@@ -119,12 +131,16 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
     the reason on stderr.
     """
     recorded = store.meta(VERIFY_META, VerifyFacts)
+    checks = [check.value for check in config.verify.checks]
+    if recorded is not None and recorded["checks"] and not {*checks} <= {*recorded["checks"]}:
+        recorded = {**recorded, "checks": checks}
+        store.set_meta(VERIFY_META, recorded)
     if recorded is None:
         is_older = "verify" not in (store.meta("config", FolderFacts) or {})
         why_not = "an older version created it" if is_older else handle.why_not
         recorded = {
             "level": "" if why_not else config.verify.sandbox,
-            "checks": [] if why_not else [check.value for check in config.verify.checks],
+            "checks": [] if why_not else checks,
             "languages": [] if why_not else handle.languages,
             "layers": [] if why_not else handle.layers,
             "seeds": config.verify.seeds and not why_not,
@@ -199,7 +215,7 @@ def make_checks(
         writer, responder = verifier_models.writer, verifier_models.responder
         checks[Check.TESTS] = GeneratedTestsCheck(writer, responder, sandbox, seed, settings)
         checks[Check.DIFFICULTY] = PassRateCheck(responder, sandbox, limits, settings.samples, seed)
-    return tuple(checks[check] for check in Check if check in settings.checks)
+    return tuple(checks[check] for check in Check if check in settings.checks and check in checks)
 
 
 def _toolchain_probe(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
@@ -244,6 +260,7 @@ async def verify_rows(
         opened = await _open_models(config, stack, engines)
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
+        config = with_known_checks(store, config)
         languages = resolve_languages(store, config, handle)
         if note := provenance.changed_seeds_note(store, config):
             print_note(note)
@@ -257,20 +274,135 @@ async def verify_rows(
         verifier_models = _verifier_models(config, store, opened, stack)
         _reopen(store, config, verifier_models, always=retry_rejected)
         checks = make_checks(config, handle, languages, verifier_models)
-        verifier = Verifier(store, checks, config.verify.drop)
-        in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
-        if config.traffic.batch and verifier_models is not None:
-            in_flight = batches.MAX_IN_FLIGHT
-        rows = RowVerifier(store, verifier, in_flight=in_flight)
-        try:
-            waits = batches.progress(one.engine for one in opened.values())
-            line, work = _progress_line, _work
-            async with show_text(lambda: line(rows.progress, waits()), lambda: work(rows.progress)):
-                await rows.run()
-        except BudgetReached as reached:
-            store.add_event("budget", str(reached))
-            return reached
-        return None
+        _need_all(store, config, checks)
+        rows = _row_verifier(store, config, checks, workers, has_models=verifier_models is not None)
+        return await _show_verifying(store, rows, opened, rows.run, _added(rows, seeds=True))
+
+
+async def verify_run(
+    config: Config,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    engines: models.Engines | None = None,
+    retry_rejected: bool = False,
+) -> BudgetReached | None:
+    """Verify the rows that a run kept, in its folder; return the budget limit that stopped it.
+
+    `config` is the run's, with further checks in `verify.checks` or other models. A row that fails
+    a check is dropped, and its response stays in the folder. Rows with all verdicts are not
+    checked again.
+    """
+    async with AsyncExitStack() as stack:
+        with RunStore.read(folder) as known:
+            own = load(folder / CONFIG_NAME)
+            recorded = known.meta(VERIFY_META, VerifyFacts) or {"checks": []}
+        level = recorded.get("level") if recorded["checks"] else config.verify.sandbox
+        always = {"when": "always", "sandbox": level or config.verify.sandbox}
+        handle = await start_sandbox(
+            config.verify.model_copy(update=always), stack, workers=workers
+        )
+        opened = await _open_models(config, stack, engines)
+        checks = config.verify.checks
+        own = own.model_copy(update={"verify": own.verify.model_copy(update={"checks": checks})})
+        store = stack.enter_context(RunStore.create(folder, own))
+        languages = _resolve_in_place(store, config, handle)
+        if retry_rejected:
+            pending.forget_unanswered(store)
+        verifier_models = _verifier_models(config, store, opened, stack)
+        made = make_checks(config, handle, languages, verifier_models)
+        rows = _row_verifier(store, config, made, workers, has_models=verifier_models is not None)
+        store.add_event("verify", ", ".join(check.value for check in config.verify.checks))
+        return await _show_verifying(store, rows, opened, _added(rows, seeds=True))
+
+
+def with_known_checks(store: RunStore, config: Config) -> Config:
+    """Return a config with the checks that the run has by now."""
+    known = (store.meta("config") or {}).get("verify", {}).get("checks")
+    checks = config.verify.checks if known is None else tuple(map(Check, known))
+    return config.model_copy(update={"verify": config.verify.model_copy(update={"checks": checks})})
+
+
+def _resolve_in_place(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:
+    """Return the languages in which a run's rows are verified; store that all of them are.
+
+    A run that does not verify its rows goes on without, so its own facts stay as they are.
+    """
+    recorded = store.meta(VERIFY_META, VerifyFacts)
+    is_own = recorded is not None and bool(recorded["checks"])
+    known = store.meta(IN_PLACE_META, VerifyFacts) or {"checks": (), "layers": handle.layers}
+    named = {*config.verify.checks, *(recorded if is_own else known)["checks"]}
+    checks = [check.value for check in Check if check in named]
+    if is_own:
+        store.set_meta(VERIFY_META, {**recorded, "checks": checks, "seeds": True})
+        store.db.flush()
+        return resolve_languages(store, config, handle)
+    layers = [layer for layer in known.get("layers", ()) if layer in handle.layers]
+    facts = {"level": config.verify.sandbox, "checks": checks, "languages": handle.languages}
+    store.set_meta(IN_PLACE_META, {**facts, "layers": layers, "seeds": True})
+    store.db.flush()
+    return handle.languages
+
+
+def _need_all(store: RunStore, config: Config, checks: Sequence[RowCheck]) -> None:
+    """Raise ConfigError if rows wait for a check that needs a model, and none was named."""
+    names = [check.value for check in config.verify.checks]
+    missing = [name for name in names if name not in {check.check for check in checks}]
+    waiting = pending.n_unverified_seeds(store) + pending.n_unchecked(store, names, seeds=True)
+    if missing and waiting:
+        raise ConfigError(
+            f"{store.folder}: {waiting} rows wait for the checks {', '.join(missing)}; name the "
+            f"model with --model"
+        )
+
+
+async def check_added(
+    store: RunStore, config: Config, checks: Sequence[RowCheck], *, in_flight: int
+) -> None:
+    """Run checks that were added to a run on the rows that it kept before."""
+    if not checks:
+        return
+    recorded = store.meta(VERIFY_META, VerifyFacts) or {}
+    rows = RowVerifier(store, Verifier(store, checks, config.verify.drop), in_flight=in_flight)
+    await rows.run_added(seeds=bool(recorded.get("seeds", False)))
+
+
+def _row_verifier(
+    store: RunStore,
+    config: Config,
+    checks: Sequence[RowCheck],
+    workers: int | None,
+    *,
+    has_models: bool,
+) -> RowVerifier:
+    verifier = Verifier(store, checks, config.verify.drop)
+    in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
+    if config.traffic.batch and has_models:
+        in_flight = batches.MAX_IN_FLIGHT
+    return RowVerifier(store, verifier, in_flight=in_flight)
+
+
+def _added(rows: RowVerifier, *, seeds: bool) -> Callable[[], Awaitable[None]]:
+    return lambda: rows.run_added(seeds=seeds)
+
+
+async def _show_verifying(
+    store: RunStore,
+    rows: RowVerifier,
+    opened: Mapping[str, models.OpenedModels],
+    *steps: Callable[[], Awaitable[None]],
+) -> BudgetReached | None:
+    """Take the steps of a verification, and show how far it is."""
+    try:
+        waits = batches.progress(one.engine for one in opened.values())
+        line, work = _progress_line, _work
+        async with show_text(lambda: line(rows.progress, waits()), lambda: work(rows.progress)):
+            for step in steps:
+                await step()
+    except BudgetReached as reached:
+        store.add_event("budget", str(reached))
+        return reached
+    return None
 
 
 def _import(store: RunStore, records: Iterable[Origin | Task | Response | Drop]) -> None:
@@ -369,6 +501,7 @@ def _verdict_line(step: LineageStep) -> dict[str, Any]:
     drop = step.drops[0] if step.drops else None
     return {
         "row": step.task.ordinal,
+        "round": step.task.round,
         "id": step.task.id,
         "kept": drop is None and step.response is not None,
         "reason": drop.reason.value if drop else "",

@@ -152,7 +152,7 @@ async def _clean_run(
             leak_detector=leaked,
             force=leaked is not None,
         )
-        return summary, export.write(store, config)
+        return summary, [one.path for one in export.write(store, config)]
 
 
 async def _clean_file(

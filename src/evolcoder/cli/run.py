@@ -47,9 +47,9 @@ FLAGS = {
 }
 """Flag -> the config key that it sets."""
 LEVELS = get_args(SandboxLevel)
+STYLES = get_args(EvolveConfig.model_fields["style"].annotation)
 SEED_SUFFIXES = frozenset({".jsonl", ".parquet", ".csv", ".tsv", ".txt", ".gz"})
 """Suffixes of seed files that no config has; JSON may be a config."""
-STYLES = get_args(EvolveConfig.model_fields["style"].annotation)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +102,10 @@ def main(args: argparse.Namespace) -> int:
     again = args.retry_rejected
     limit = run_cancellable(evolve_run(config, folder, retry_rejected=again))
     with RunStore.read(folder) as store:
-        paths = export.write(store, config)
+        written = export.write(store, config)
+        paths = [one.path for one in written]
+        for note in export.notes(store, config, written):
+            print(f"evolcoder: {note}", file=sys.stderr)
         show.print_run(store, paths, target=config.budget.target, as_json=args.json)
         for note in filter(None, (pipeline.unjudged_note(store), pipeline.unasked_note(store))):
             print(f"evolcoder: {note}", file=sys.stderr)

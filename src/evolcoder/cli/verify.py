@@ -1,7 +1,8 @@
-"""`evolcoder verify`: checks every row of a data set; writes the kept rows and all verdicts.
+"""`evolcoder verify`: checks every row of a data set or of a run; writes the verdicts.
 
-The result is a run folder: the same command resumes an interrupted verification, `inspect` shows a
-row with its verdicts, and `export` writes the kept rows in any format.
+The result for a data set is a run folder: the same command resumes an interrupted verification,
+`inspect` shows a row with its verdicts, and `export` writes the kept rows in any format. A run is
+verified in its own folder, which has the kept rows and the verdicts then.
 """
 
 import argparse
@@ -15,11 +16,12 @@ from evolcoder.app.evolve import default_folder
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
-from evolcoder.errors import ConfigError
+from evolcoder.config.load import Config
+from evolcoder.errors import BudgetReached, ConfigError
 from evolcoder.records import Check
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.storage.stats import funnel
 from evolcoder.text import visible
 from evolcoder.verification import pipeline
@@ -34,12 +36,14 @@ FLAGS = {
     "max_tokens_paid": "budget.max_tokens",
 }
 """Flag -> the config key that it sets."""
+RUN_KEYS = frozenset({"verify.checks", *FLAGS.values()})
+"""Keys that flags may set when a run is verified."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
-    add("data", help="data set: a file in any seed format, or a Hub data set id")
+    add("data", help="data set (a file in any seed format, a folder or a Hub id), or a run folder")
     add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--out", type=Path, metavar="DIR",
         help="result folder; an existing verification is resumed")  # fmt: skip
@@ -64,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Verify a data set, or resume its verification."""
+    """Verify a data set or a run, or resume its verification."""
+    if (Path(args.data) / DB_NAME).exists():
+        return _verify_run(args, Path(args.data))
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     if verify.needs_model(config.verify) and not (args.model or args.config):
         checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
@@ -73,9 +79,37 @@ def main(args: argparse.Namespace) -> int:
     limit = run_cancellable(
         verify.verify_rows(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
     )
+    return _report(config, folder, limit, as_json=args.json)
+
+
+def _verify_run(args: argparse.Namespace, folder: Path) -> int:
+    """Verify the rows that a run kept, in its folder."""
+    for flag, given in (
+        ("--out", args.out),
+        ("--config", args.config),
+        ("--columns", args.columns),
+    ):
+        if given is not None:
+            raise ConfigError(f"{flag}: not for runs, which are verified in their own folder")
+    own = configs.load(folder / CONFIG_NAME)
+    flags = [one for one in _from_flags(args) if one.partition("=")[0] in RUN_KEYS]
+    if args.checks is None:
+        flags.append(f"verify.checks={json.dumps([*own.verify.checks] or ['runs'])}")
+    config = configs.load(folder / CONFIG_NAME, [*flags, *args.set])
+    limit = run_cancellable(
+        verify.verify_run(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+    )
+    return _report(config, folder, limit, as_json=args.json)
+
+
+def _report(config: Config, folder: Path, limit: BudgetReached | None, *, as_json: bool) -> int:
+    """Write exports and verdicts, print the result, and return the exit code."""
     with RunStore.read(folder) as store:
-        paths = [*export.write(store, config), verify.write_verdicts(store)]
-        _show(store, paths, as_json=args.json)
+        written = export.write(store, config)
+        paths = [*(one.path for one in written), verify.write_verdicts(store)]
+        for note in export.notes(store, config, written):
+            print(f"evolcoder: {visible(note)}", file=sys.stderr)
+        _show(store, paths, as_json=as_json)
         if note := pipeline.unasked_note(store):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)
         show.print_why_empty(store)

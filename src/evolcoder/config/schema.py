@@ -500,3 +500,11 @@ class ExportConfig(Section):
     """Export the seeds along with the evolved rows (the paper's merge)."""
     license: str = "unknown"
     """Licence in the data set card, as a Hub identifier; the user is responsible for it."""
+    name: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,95}$")] = "evolcoder"
+    """Name of the data set in LLaMA-Factory's `dataset_info.json` and in the card."""
+    validation: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the lineages whose rows are written to a validation file."""
+    failing: bool = False
+    """Also export rows whose program ended in an error."""
+    fim: Literal["qwen", "starcoder", "deepseek", "codellama"] = "qwen"
+    """Model family whose fill-in-the-middle tokens the format `infill` uses."""

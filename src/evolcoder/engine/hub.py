@@ -1,4 +1,4 @@
-"""Downloads a file from the Hugging Face Hub by `huggingface_hub`, which is imported when needed.
+"""Files of the Hugging Face Hub, by `huggingface_hub`, which is imported when needed.
 
 HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and the proxies of the environment are honoured. The server is
 first asked about the file, once and for at most `REACH_S`: where no Hub can be reached, nothing is
@@ -13,6 +13,7 @@ import io
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 from yarl import URL
@@ -93,6 +94,31 @@ def download(
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as why:
         raise error(_reason(why)) from why
+
+
+def upload_dataset(folder: Path, id: str, *, public: bool, error: type[EvolcoderError]) -> str:
+    """Upload the files of a folder to a data set of the Hub, which is made if there is none.
+
+    A new data set is private unless `public`. Returns its address; raises `error` with one line.
+    """
+    if is_offline():
+        raise error(f"{id}: HF_HUB_OFFLINE is set")
+    endpoint = _endpoint(error)
+    import httpx  # noqa: PLC0415
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    api = HfApi(endpoint=endpoint)
+    try:
+        api.create_repo(id, repo_type="dataset", private=not public, exist_ok=True)
+        api.upload_folder(
+            folder_path=folder,
+            repo_id=id,
+            repo_type="dataset",
+            commit_message="Upload by evolcoder",
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as why:
+        raise error(f"{id}: cannot be written at {endpoint}: {_reason(why)}") from why
+    return f"{endpoint}/datasets/{id}"
 
 
 def _endpoint(error: type[EvolcoderError]) -> str:

@@ -20,12 +20,14 @@ from evolcoder.config.load import Config
 from evolcoder.engine.base import WHOLE_TRIES, Completion, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
+from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
 from evolcoder.evolution.rules import find_hopeless, find_violation
-from evolcoder.evolution.translations import frames_of, in_language
+from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
+from evolcoder.evolution.translations import FRAMES, frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
 from evolcoder.text import clean, named_language, one_line
@@ -117,7 +119,8 @@ class _Evolution:
             rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
             fenced = f"```{code.language or ''}\n{code.code}\n```"
             is_announced = candidate.added is None and text.endswith((":", "："))
-            frames = frames_of(self.heuristic.language)
+            is_english = self.heuristic.language == "en"
+            frames = FRAMES if is_english else frames_of(self.heuristic.language)
             frame = "" if is_announced else f"\n\n{rng.choice(frames)}"
             text = f"{text}{frame}\n{fenced}"
         return self.parent.child(
@@ -151,6 +154,12 @@ def _described(violation: RuleViolation, max_chars: int) -> str:
     return f"{violation.reason} ({one_line(violation.detail, max_chars)})"
 
 
+def is_small(evolver: Role) -> bool:
+    """Return whether a model is too small to rewrite: by its name, or run in this process."""
+    size = size_in_name(evolver.model)
+    return evolver.identity.startswith("gguf:") if size is None else size < REWRITES_FROM
+
+
 async def evolve(
     task: Task,
     *,
@@ -161,6 +170,8 @@ async def evolve(
     config: Config,
 ) -> Task | Drop:
     """Make a task harder with one heuristic; raises a retryable EngineError."""
+    if is_small(evolver):
+        heuristic = with_similar_examples(heuristic, task.instruction)
     evolution = _Evolution(task, round, heuristic, config)
     if hopeless := find_hopeless(evolution.before, config.eliminate):
         return evolution.drop(task.instruction, hopeless, evolver.identity)

@@ -110,7 +110,8 @@ _REFERS = re.compile(
     r"\b(?:following|below|given|provided|this|these|above)\b(?:\s+[\w'-]+){0,3}?\s+(?:code|list"
     r"|array|string|text|function|query|snippet|program|table|data|dataset|dictionary|tuple|class"
     r"|sentence|document|structure|numbers|values|equations?|matrix|object|html|statement|lists"
-    r"|arrays|strings|words|select)\b|\b(?:below|as follows|the following)\b",
+    r"|arrays|strings|words|select)\b|\b(?:as follows|the following)\b"
+    r"|\bbelow\b(?!,? (?:\d|an?\b|the (?:\w+ )?(?:limit|threshold|mean|average)|zero|absolute))",
     re.IGNORECASE,
 )
 

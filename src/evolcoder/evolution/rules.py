@@ -380,6 +380,8 @@ def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
     )
     if candidate.n_new_words < least:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
+    if restated := _restates(candidate):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, restated)
     if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
     common = len(candidate.after.content_words & candidate.before.content_words)
@@ -398,9 +400,7 @@ MIN_NEW_SHARE, MIN_RESTATED_WORDS = 0.4, 5
 def _says_nothing_new(candidate: CandidateTask) -> str:
     if candidate.after.words == candidate.before.words:
         return "the same words"
-    if _only_asks_to_be_right(candidate):
-        return "only asks for correctness"
-    return _restates(candidate)
+    return "only asks for correctness" if _only_asks_to_be_right(candidate) else ""
 
 
 def _restates(candidate: CandidateTask) -> str:

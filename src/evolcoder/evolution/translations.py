@@ -15,7 +15,6 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, Heuristic, WorkedExample
 from evolcoder.natural_language import natural_language, prompt_language
 
@@ -33,11 +32,11 @@ _PROMPTS = {heuristic.name: (heuristic.template, heuristic.examples) for heurist
 
 
 def in_language(heuristic: Heuristic, instruction: str) -> Heuristic:
-    """Return a heuristic with its prompt in the language of a task, or with similar examples."""
+    """Return a heuristic with its prompt in the language of a task; itself if that is English."""
     language = prompt_language(instruction)
     script = "" if language else natural_language(instruction).script
     if language == "en" or (not language and script in {"", "latin"}):
-        return with_similar_examples(heuristic, instruction)
+        return heuristic
     known = _translations().get(language, {})
     own = known.get(heuristic.name)
     if own is None or _PROMPTS.get(heuristic.name) != (heuristic.template, heuristic.examples):

@@ -249,7 +249,23 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
             yield replace(row, response=chosen, beside={"rejected": row.response.text})
 
 
-def infillings(rows: Iterable[Row], seed: int) -> Iterator[Row]:
+FIM_TOKENS = {
+    "qwen": ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", ""),
+    "starcoder": ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", ""),
+    "deepseek": ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", ""),
+    "codellama": ("<PRE> ", " <SUF>", " <MID>", " <EOT>"),
+}
+"""Model family -> tokens before prefix, suffix and span, and after the span, as the models' cards
+have them."""
+
+
+def fim_text(made: Infilling, family: str) -> str:
+    """Return an infilling as one text for fill-in-the-middle training."""
+    before, between, then, end = FIM_TOKENS[family]
+    return f"{before}{made.prefix}{between}{made.suffix}{then}{made.span}{end}"
+
+
+def infillings(rows: Iterable[Row], seed: int, fim: str = "qwen") -> Iterator[Row]:
     """Yield an infilling of every kind for each row whose Python program ran."""
     for row in rows:
         runs, tests = _verdict(row, Check.RUNS), _verdict(row, Check.TESTS)
@@ -268,6 +284,7 @@ def infillings(rows: Iterable[Row], seed: int) -> Iterator[Row]:
                     "prefix": made.prefix,
                     "span": made.span,
                     "suffix": made.suffix,
+                    "fim": fim_text(made, fim),
                 }
                 yield _derived(row, made.instruction, made.answer, beside)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evolcoder.config.load import ExportFormat
-from evolcoder.records import Check, Response, Row, Task, Usage
+from evolcoder.records import Check, CheckResult, Response, Row, Task, Usage
 
 Columns = dict[str, object]
 
@@ -42,6 +42,8 @@ LINEAGE: Mapping[str, str] = {
     "bound": "whether the response meets the bound that the task asks for; empty if not checked",
     "difficulty": "whether the task's pass rate was measured; empty if not",
     "pass_rate": "share of a model's responses to the task that pass its tests",
+    "verified": "what was shown of the response, such as `ran`, `tests passed, strength 0.9` or "
+    "`not run: needs a library`",
 }
 """Columns at the end of every format, with their descriptions."""
 
@@ -59,6 +61,7 @@ BODY: Mapping[str, str] = {
     "prefix": "the program before the missing span",
     "span": "the missing span",
     "suffix": "the program after the missing span",
+    "fim": "the same as one text with the fill-in-the-middle tokens of a model family",
     "broken": "the broken program",
     "failing": "the test that it fails",
     "reasoning": "reasoning of the responder before the response; empty if there was none, or if "
@@ -79,9 +82,16 @@ class Format:
     used_with: str
     """How trainers load it, in a sentence."""
     llamafactory: Columns = field(default_factory=dict)
-    """LLaMA-Factory's description of the file; empty if it does not support the format."""
+    """LLaMA-Factory's description of the file."""
     axolotl: Columns = field(default_factory=dict)
-    """axolotl's description of the file; empty if it does not support the format."""
+    """axolotl's description of the file."""
+    axolotl_settings: Columns = field(default_factory=dict)
+    """Further settings that axolotl needs."""
+    trainer_body: Callable[[Row], Columns] | None = None
+    """Returns a row of the file for LLaMA-Factory and axolotl, if they need one of their own."""
+    more: Mapping[str, Columns] = field(default_factory=dict)
+    """LLaMA-Factory's descriptions of further data sets in the data file, by the end of their
+    names."""
 
     def columns(self, row: Row) -> Columns:
         """Return the columns of a row, including its lineage."""
@@ -95,7 +105,7 @@ class Format:
 def lineage(row: Row) -> Columns:
     """Return the lineage columns."""
     task = row.task
-    return {
+    own: Columns = {
         "id": task.id,
         "round": task.round,
         "root": task.root,
@@ -105,7 +115,81 @@ def lineage(row: Row) -> Columns:
         **_usage("evolver", "evolve", task.made),
         **_usage("responder", "respond", row.response.made),
         **_verdicts(row),
+        "verified": verified_level(row),
     }
+    if not row.lineage:
+        return own
+    return {**own, **_brought(row, own, {verdict.check.value for verdict in row.verdicts})}
+
+
+_OF_CHECK = {"tests_strength": "tests", "pass_rate": "difficulty"}
+"""Columns of a check that are not named like it."""
+
+
+def _brought(row: Row, own: Columns, checked: set[str]) -> Columns:
+    """Return the columns that a row came with, but those of checks that were made again."""
+    return {
+        name: float(value) if isinstance(own[name], float) and isinstance(value, int) else value
+        for name, value in row.lineage.items()
+        if name in own
+        and _OF_CHECK.get(name, name) not in checked
+        and not (name == "verified" and checked)
+    }
+
+
+_WHY_NOT_RUN = {
+    "library": "needs a library",
+    "fragment": "is a fragment",
+    "dialect": "may be in another dialect",
+    "language": "its language has no tools here",
+    "language_unknown": "its language is not known",
+    "no_code": "holds no program",
+    "among_prose": "has code among prose",
+    "shows_output": "shows output",
+    "too_long": "is too long",
+    "sandbox": "the sandbox failed",
+    "to_be_stopped": "runs until it is stopped",
+    "file": "needs a file",
+}
+_FAILED = {
+    "parse_error": "does not parse",
+    "compile_error": "does not compile",
+    "timeout": "did not end in time",
+    "memory": "took too much memory",
+    "output": "wrote too much",
+    "error": "ended in an error",
+}
+_LACKS_NAME = ("NameError", "ReferenceError")
+
+
+def verified_level(row: Row) -> str:
+    """Say what verification showed of a row's response."""
+    found = {verdict.check: verdict for verdict in row.verdicts}
+    tests, runs = found.get(Check.TESTS), found.get(Check.RUNS)
+    if tests is not None and tests.kind == "passed":
+        return f"tests passed, strength {tests.score or 0.0:.2g}"
+    if tests is not None and tests.kind == "failed":
+        return "tests failed"
+    return "not checked" if runs is None else _level_of_run(row, runs)
+
+
+def _level_of_run(row: Row, runs: CheckResult) -> str:
+    if runs.kind == "passed":
+        return "ran"
+    why = str(runs.detail.get("why", ""))
+    if runs.kind in {"not_run", "wants"}:
+        return f"not run: {_WHY_NOT_RUN.get(why) or f'needs {why}'.replace('_', ' ')}"
+    if runs.kind == "error" and (why or not ended_in_error(row)):
+        return "not run: the check failed" if why else "not run: needs names from its context"
+    return f"failed: {_FAILED.get(runs.kind, runs.kind)}"
+
+
+def ended_in_error(row: Row) -> bool:
+    """Whether a row's program was run and ended in an error of its own."""
+    runs = next((verdict for verdict in row.verdicts if verdict.check is Check.RUNS), None)
+    if runs is None or runs.kind != "error" or runs.detail.get("why"):
+        return False
+    return not str(runs.detail.get("said", "")).startswith(_LACKS_NAME)
 
 
 def _verdicts(row: Row) -> Columns:
@@ -161,8 +245,17 @@ def _preference(row: Row) -> Columns:
     }
 
 
+def _chosen_turn(row: Row) -> Columns:
+    """Return a pair with single turns, as LLaMA-Factory wants them."""
+    return {
+        "messages": [_turn("user", row.task.instruction)],
+        "chosen": _answer(row),
+        "rejected": _turn("assistant", row.beside.get("rejected", "")),
+    }
+
+
 def _infill(row: Row) -> Columns:
-    return {**_trl(row), **_extra(row, "kind", "prefix", "span", "suffix")}
+    return {**_trl(row), **_extra(row, "kind", "prefix", "span", "suffix", "fim")}
 
 
 def _repair(row: Row) -> Columns:
@@ -191,9 +284,26 @@ def _turn(role: str, content: str) -> Columns:
 
 
 _TRAINERS = (
-    "LLaMA-Factory: `dataset_dir: <this folder>` and `dataset: evolcoder`; axolotl: copy the "
-    "entry in `axolotl.yaml` into your config."
+    "LLaMA-Factory: `dataset_dir: <this folder>` and `dataset: <its name in dataset_info.json>`; "
+    "axolotl: copy the entry in `axolotl.yaml` into your config."
 )
+_ROLES = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+}
+_LLAMAFACTORY_CHAT: Columns = {
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages"},
+    "tags": _ROLES,
+}
+_AXOLOTL_CHAT: Columns = {
+    "ds_type": "json", "type": "chat_template", "field_messages": "messages",
+}  # fmt: skip
+TRAINER_FILE = "trainers.jsonl"
+"""File for LLaMA-Factory and axolotl, if they do not load the data file."""
 
 FORMATS: dict[ExportFormat, Format] = {
     "alpaca": Format(
@@ -209,18 +319,8 @@ FORMATS: dict[ExportFormat, Format] = {
         "data.jsonl",
         _messages,
         f"TRL's SFTTrainer loads it directly. {_TRAINERS}",
-        llamafactory={
-            "formatting": "sharegpt",
-            "columns": {"messages": "messages"},
-            "tags": {
-                "role_tag": "role",
-                "content_tag": "content",
-                "user_tag": "user",
-                "assistant_tag": "assistant",
-                "system_tag": "system",
-            },
-        },
-        axolotl={"ds_type": "json", "type": "chat_template", "field_messages": "messages"},
+        llamafactory=_LLAMAFACTORY_CHAT,
+        axolotl=_AXOLOTL_CHAT,
     ),
     "sharegpt": Format(
         "data.json",
@@ -247,27 +347,58 @@ FORMATS: dict[ExportFormat, Format] = {
         "data.jsonl",
         _trl,
         "TRL's SFTTrainer loads it directly and trains on the completion only. LLaMA-Factory and "
-        "axolotl do not support a prompt that is a list of turns: export `messages` for them.",
+        f"axolotl load `{TRAINER_FILE}`, which has the same rows as chats. {_TRAINERS}",
+        llamafactory=_LLAMAFACTORY_CHAT,
+        axolotl=_AXOLOTL_CHAT,
+        trainer_body=_messages,
     ),
     "preference": Format(
         "data.jsonl",
         _preference,
         "Pairs of responses to one task: `chosen` passes validated tests generated for the task, "
         "`rejected` fails one of them. TRL's DPOTrainer and RewardTrainer load it directly. Only "
-        "tasks with both kinds of responses are included.",
+        "tasks with both kinds of responses are included. LLaMA-Factory and axolotl load "
+        f"`{TRAINER_FILE}`, with single turns. {_TRAINERS}",
+        llamafactory={
+            "ranking": True,
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"},
+            "tags": _ROLES,
+        },
+        axolotl={
+            "split": "train",
+            "ds_type": "json",
+            "type": "chat_template.default",
+            "field_messages": "messages",
+            "field_chosen": "chosen",
+            "field_rejected": "rejected",
+        },
+        axolotl_settings={"rl": "dpo"},
+        trainer_body=_chosen_turn,
     ),
     "infill": Format(
         "data.jsonl",
         _infill,
         "Verified programs with a span removed: as an instruction (TRL's SFTTrainer loads `prompt` "
-        "and `completion` directly), and as `prefix`, `span` and `suffix` for models trained with "
-        "fill-in-the-middle. The lineage is that of the row that each was derived from.",
+        "and `completion` directly), as `prefix`, `span` and `suffix`, and as one text `fim` with "
+        "the tokens of a model family, for pre-training (LLaMA-Factory: the data set that ends "
+        "with `_fim`, `stage: pt`; axolotl: `type: completion`, `field: fim`). LLaMA-Factory and "
+        f"axolotl load the instructions from `{TRAINER_FILE}`. The lineage is that of the row that "
+        f"each was derived from. {_TRAINERS}",
+        llamafactory=_LLAMAFACTORY_CHAT,
+        axolotl=_AXOLOTL_CHAT,
+        trainer_body=_messages,
+        more={"_fim": {"columns": {"prompt": "fim"}}},
     ),
     "repair": Format(
         "data.jsonl",
         _repair,
         "Programs with one fault, a test that fails on it, and the original program. TRL's "
-        "SFTTrainer loads it directly. The lineage is that of the row that each was derived from.",
+        f"SFTTrainer loads it directly, LLaMA-Factory and axolotl load `{TRAINER_FILE}`. The "
+        f"lineage is that of the row that each was derived from. {_TRAINERS}",
+        llamafactory=_LLAMAFACTORY_CHAT,
+        axolotl=_AXOLOTL_CHAT,
+        trainer_body=_messages,
     ),
     "parquet": Format(
         "data.parquet",

@@ -5,22 +5,24 @@ give the same bytes. An existing export is overwritten file by file; links out o
 followed. The caller selects and orders the rows.
 
     <out>/<format>/data.json, data.jsonl or data.parquet
+    <out>/<format>/validation.json, …    the rows of some lineages, if `validation` is set
+    <out>/<format>/trainers.jsonl        the rows for LLaMA-Factory and axolotl, if they need others
     <out>/<format>/README.md             the data set card, which `load_dataset(<folder>)` follows
-    <out>/<format>/dataset_info.json     for LLaMA-Factory, if it supports the format
-    <out>/<format>/axolotl.yaml          for axolotl, if it supports the format
+    <out>/<format>/dataset_info.json     for LLaMA-Factory
+    <out>/<format>/axolotl.yaml          for axolotl
 
 A card has no date. Its licence is `unknown` unless the user sets it, because it depends on the
 seeds and the terms of the models.
 
->>> export(lambda _: store.rows(), ["messages"], Path("runs/x/export"), facts)   # doctest: +SKIP
-[PosixPath('runs/x/export/messages/data.jsonl')]
+>>> export(lambda _: store.rows(), ["messages"], out, facts)[0].path   # doctest: +SKIP
+PosixPath('runs/x/export/messages/data.jsonl')
 >>> card(facts, FORMATS["trl"], counts).splitlines()[0]   # doctest: +SKIP
 '---'
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,9 +31,10 @@ from typing import BinaryIO
 import orjson
 import yaml
 
-from evolcoder.config.load import ExportFormat
+from evolcoder.config.load import ExportConfig, ExportFormat
 from evolcoder.errors import ConfigError, RunFolderError
-from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, Columns, Format
+from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, TRAINER_FILE, Columns, Format, lineage
+from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
 from evolcoder.storage import atomic
@@ -82,6 +85,8 @@ class CardFacts:
     """Stages that executed responses, with the active sandbox layers."""
     answered: tuple[tuple[str, str, int], ...] = ()
     """(model asked for, other name under which it answered, tasks and answers)."""
+    left_out: str = ""
+    """Rows that are not exported, and why, in a sentence; empty if all are."""
 
 
 @dataclass(slots=True)
@@ -94,6 +99,8 @@ class RowCounts:
     """Evolved rows by heuristic."""
     languages: Counter[str] = field(default_factory=Counter)
     """Rows by programming language."""
+    verified: Counter[str] = field(default_factory=Counter)
+    """Rows by what verification showed."""
 
     @property
     def rows(self) -> int:
@@ -106,21 +113,37 @@ class RowCounts:
             task = row.task
             self.rounds[f"round {task.round}" if task.round else "seeds"] += 1
             self.languages[task.language or "none named"] += 1
+            self.verified[str(lineage(row)["verified"])] += 1
             if task.heuristic:
                 self.heuristics[task.heuristic] += 1
             yield row
 
 
-def card(facts: CardFacts, format: Format, counts: RowCounts) -> str:
-    """Format the card of one export: YAML metadata, then Markdown."""
+def card(
+    facts: CardFacts,
+    format: Format,
+    counts: RowCounts,
+    splits: Sequence[tuple[str, str]] = (),
+    held: RowCounts | None = None,
+) -> str:
+    """Format the card of one export: YAML metadata, then Markdown.
+
+    `splits` are names of splits with their files, by default the data file alone; `held` are the
+    rows of the validation split.
+    """
+    splits = splits or (("train", format.file),)
+    n_rows, n_held = counts.rows, held.rows if held else 0
+    apart = f" {n_held} more are in the validation split." if n_held else ""
     parts = (
-        f"---\n{yaml.safe_dump(_head(facts, format, counts), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_head(facts, splits, n_rows + n_held), sort_keys=False)}---",
         f"# {one_line(facts.title, 100)}",
-        f"{counts.rows} coding tasks, made harder round after round by evolcoder, with answers.",
+        f"{n_rows} coding tasks, made harder round after round by evolcoder, with answers.{apart}",
         _LOAD,
         format.used_with,
         _section("Columns", ("column", "meaning"), _meanings(format)),
         _section("Rows", ("round", "rows"), counts.rounds.items()),
+        _section("Verified", ("level", "rows"), counts.verified.most_common()),
+        facts.left_out,
         _section("Heuristics", ("heuristic", "rows"), sorted(counts.heuristics.items())),
         _section("Languages", ("language", "rows"), counts.languages.most_common()),
         _section("From seeds to rows", _FUNNEL, _funnel(facts)),
@@ -134,18 +157,18 @@ def card(facts: CardFacts, format: Format, counts: RowCounts) -> str:
     return visible("\n\n".join(part for part in parts if part)) + "\n"
 
 
-def _head(facts: CardFacts, format: Format, counts: RowCounts) -> dict[str, object]:
+def _head(facts: CardFacts, splits: Sequence[tuple[str, str]], n_rows: int) -> dict[str, object]:
     return {
         "pretty_name": one_line(facts.title, 100),
         "license": facts.license,
         "language": ["code"],
         "task_categories": ["text-generation"],
         "tags": ["code", "synthetic", "instruction-tuning", "evol-instruct", "evolcoder"],
-        "size_categories": [_size(counts.rows)],
+        "size_categories": [_size(n_rows)],
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": "train", "path": format.file}],
+                "data_files": [{"split": split, "path": file} for split, file in splits],
             }
         ],
     }
@@ -210,14 +233,27 @@ def _code(command: str) -> str:
     return f"{fence}bash\n{command}\n{fence}"
 
 
-DATASET = "evolcoder"
-"""Name of the data set for LLaMA-Factory."""
 PARQUET_ROWS = 1000
 """Rows per Parquet batch and row group."""
-
+VALIDATION = "validation"
+"""Name of the second split and of its file."""
 _AXOLOTL_HEAD = (
     "# For axolotl: take this into your config, with the path of the data file in full.\n"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A format that was written."""
+
+    format: ExportFormat
+    """The format."""
+    path: Path
+    """Its data file."""
+    n_rows: int
+    """Rows of the data file."""
+    n_validation: int
+    """Rows of the validation file; 0 if there is none."""
 
 
 def export(
@@ -225,17 +261,42 @@ def export(
     formats: Sequence[ExportFormat],
     out: Path,
     facts: CardFacts,
-) -> list[Path]:
-    """Write every format to its own folder in `out`; return the data files.
+    options: ExportConfig | None = None,
+) -> list[Exported]:
+    """Write every format to its own folder in `out`.
 
-    `rows` is called for each format. Links must not lead out of `out`, or of the run that contains
-    it.
+    `rows` is called for each format, several times if `options.validation` splits them. Links must
+    not lead out of `out`, or of the run that contains it.
     """
-    paths, inside = [], atomic.boundary(out) or out
+    options = options or ExportConfig()
+    inside = atomic.boundary(out) or out
+    held = _held_lineages(rows, formats, options.validation)
+    written = []
     for name in formats:
         atomic.make_folder(out / name, inside=inside, error=RunFolderError)
-        paths.append(_export_one(rows(name), FORMATS[name], _Out(out / name, inside), facts))
-    return paths
+        folder = _Out(out / name, inside)
+        written.append(_export_one(name, rows, folder, facts, options, held))
+    return written
+
+
+def root_of(row: Row) -> str:
+    """Return the id of the seed that a row descends from."""
+    return str(row.lineage.get("root") or row.task.root)
+
+
+def _held_lineages(
+    rows: Callable[[ExportFormat], Iterable[Row]], formats: Sequence[ExportFormat], share: float
+) -> frozenset[str]:
+    """Choose the lineages of the validation split, by hashes of their roots.
+
+    The same lineages are held out of every format, so that no format trains on rows that another
+    one validates on.
+    """
+    if not share or not formats:
+        return frozenset()
+    roots = {root_of(row) for name in formats for row in rows(name)}
+    n_held = max(1, round(share * len(roots))) if len(roots) > 1 else 0
+    return frozenset(sorted(roots, key=lambda root: content_id(VALIDATION, [root]))[:n_held])
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,20 +312,80 @@ class _Out:
         path = self.folder / name
         atomic.write_text(path, text, inside=self.inside, error=RunFolderError)
 
+    def forget_validation(self) -> None:
+        """Delete the validation files of an earlier export."""
+        for path in self.folder.glob(f"{VALIDATION}[.-]*"):
+            path.unlink()
 
-def _export_one(rows: Iterable[Row], format: Format, out: _Out, facts: CardFacts) -> Path:
-    path, counts = out.folder / format.file, RowCounts()
-    lines = (format.columns(row) for row in counts.counting(rows))
-    with atomic.open_binary(path, inside=out.inside, error=RunFolderError) as file:
-        _WRITERS[path.suffix](lines, file, format)
-    out.write("README.md", card(facts, format, counts))
-    if format.llamafactory:
-        entry = {DATASET: {"file_name": format.file, **format.llamafactory}}
-        out.write("dataset_info.json", json.dumps(entry, indent=2) + "\n")
-    if format.axolotl:
-        stanza = {"datasets": [{"path": format.file, **format.axolotl}]}
-        out.write("axolotl.yaml", _AXOLOTL_HEAD + yaml.safe_dump(stanza, sort_keys=False))
-    return path
+    def data(
+        self,
+        name: str,
+        columns: Callable[[Row], Columns],
+        rows: Iterable[Row],
+        format: Format,
+    ) -> None:
+        """Write rows into a file, in the file format of its suffix."""
+        path = self.folder / name
+        with atomic.open_binary(path, inside=self.inside, error=RunFolderError) as file:
+            _WRITERS[path.suffix]((columns(row) for row in rows), file, format)
+
+
+def _export_one(
+    name: ExportFormat,
+    rows: Callable[[ExportFormat], Iterable[Row]],
+    out: _Out,
+    facts: CardFacts,
+    options: ExportConfig,
+    held: frozenset[str],
+) -> Exported:
+    format, counts = FORMATS[name], RowCounts()
+    kept = _part_of(rows(name), held, is_held=False)
+    out.data(format.file, format.columns, counts.counting(kept), format)
+    counts_held = RowCounts()
+    splits = [("train", format.file)]
+    out.forget_validation()
+    if held:
+        file = f"{VALIDATION}{Path(format.file).suffix}"
+        chosen = _part_of(rows(name), held, is_held=True)
+        out.data(file, format.columns, counts_held.counting(chosen), format)
+        if counts_held.rows:
+            splits.append((VALIDATION, file))
+        else:  # an empty file has no columns for loaders
+            out.forget_validation()
+    out.write("README.md", card(facts, format, counts, splits, counts_held))
+    files = dict(splits)
+    if format.trainer_body is not None:
+        files = dict(zip(files, (TRAINER_FILE, f"{VALIDATION}-{TRAINER_FILE}"), strict=False))
+        for split, file in files.items():
+            is_held = split == VALIDATION
+            part = _part_of(rows(name), held, is_held=is_held)
+            out.data(file, format.trainer_body, part, format)
+    _write_trainer_configs(out, format, files, dict(splits), options.name)
+    return Exported(name, out.folder / format.file, counts.rows, counts_held.rows)
+
+
+def _part_of(rows: Iterable[Row], held: frozenset[str], *, is_held: bool) -> Iterator[Row]:
+    return (row for row in rows if (root_of(row) in held) == is_held)
+
+
+def _write_trainer_configs(
+    out: _Out, format: Format, files: Mapping[str, str], data: Mapping[str, str], name: str
+) -> None:
+    """Write the descriptions for LLaMA-Factory and axolotl of each split's file."""
+    entries: dict[str, Columns] = {}
+    stanza: Columns = dict(format.axolotl_settings)
+    for split, file in files.items():
+        own = name if split == "train" else f"{name}_{split}"
+        entries[own] = {"file_name": file, **format.llamafactory}
+        for end, columns in format.more.items():
+            entries[f"{own}{end}"] = {"file_name": data[split], **columns}
+        described = json.loads(json.dumps(format.axolotl))
+        if split == "train":
+            stanza["datasets"] = [{"path": file, **described}]
+        else:  # axolotl names the split of a local file `train`, whatever it is used for
+            stanza["test_datasets"] = [{"path": file, **described, "split": "train"}]
+    out.write("dataset_info.json", json.dumps(entries, indent=2) + "\n")
+    out.write("axolotl.yaml", _AXOLOTL_HEAD + yaml.safe_dump(stanza, sort_keys=False))
 
 
 def _write_lines(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:

@@ -278,7 +278,8 @@ _MARKED = (
 """Beginnings of a turn in templates with special tokens: ChatML; Llama 3; Gemma; Zephyr and Phi."""
 _HEADED = (
     re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
-    re.compile(r"^#{2,3}[ ]*(Human|User|Assistant|System|Question|Answer):[ \t]*\n?", re.MULTILINE),
+    re.compile(r"#{2,3}[ ]*(Human|User|Assistant|System):[ \t]*\n?"),
+    re.compile(r"^(?:#{2,3}[ ]*)?(Question|Answer):[ \t]*\n?", re.MULTILINE),
     re.compile(r"^(Human|Assistant|System):[ \t]*\n?", re.MULTILINE),
     re.compile(r"(?:^|(?<=</s>)|(?<=[ \n]))(USER|ASSISTANT|SYSTEM):[ \t]*\n?"),
     re.compile(r"^(User|Assistant|System):[ \t]*\n?", re.MULTILINE),

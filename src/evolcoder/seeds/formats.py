@@ -353,6 +353,8 @@ def _answered(turns: list[Turn], row: Fields) -> list[Turn]:
 def _chat(row: Fields) -> list[Turn]:
     for name in CHATS:
         value = parsed_list(row.get(name))
+        if isinstance(value, str) and (turns := turns_in_text(value)):
+            return turns
         if name == "mapping" and isinstance(value, Mapping):
             nodes = (node for node in value.values() if isinstance(node, Mapping))
             value = [node["message"] for node in nodes if node.get("message")]

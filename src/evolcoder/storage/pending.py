@@ -53,6 +53,13 @@ _UNANSWERED = """
 _N_UNVERIFIED = f"""
     SELECT COUNT(*) FROM responses l WHERE l.round = 0 AND {_NOT_DONE.replace(":round", "0")}
 """
+_UNCHECKED = f"""
+    SELECT t.*, r.* FROM kept k JOIN responses r USING (round, ordinal)
+    JOIN tasks t ON t.id = r.task
+    WHERE (SELECT COUNT(*) FROM verdicts v WHERE v.round = k.round AND v.ordinal = k.ordinal
+        AND v.check_name IN ({{marks}})) < ? AND (r.model IS NOT NULL OR ?)
+    AND (k.round, k.ordinal) > (?, ?) ORDER BY k.round, k.ordinal LIMIT {PAGE}
+"""
 NOT_FINAL = (Reason.REJECTED, Reason.FAILED)
 """Reasons of drops that say nothing of the row: the server would not or could not answer."""
 _NOT_FINAL_SQL = "({})".format(", ".join(f"'{reason}'" for reason in NOT_FINAL))
@@ -110,6 +117,40 @@ def pool_size(store: RunStore, round: int, *, max_failures: int | None) -> int:
 def n_unverified_seeds(store: RunStore) -> int:
     """Count the responses of round 0 that await verification."""
     return store.db.number(_N_UNVERIFIED)
+
+
+def forget_unanswered(store: RunStore) -> None:
+    """Delete the verdicts of checks that a model server did not answer, of all rounds."""
+    store.db.write_all([(f"DELETE {_UNVERIFIED_VERDICTS.replace('round = 0 AND ', '')}", ())])
+
+
+def unchecked(
+    store: RunStore, checks: Sequence[str], *, seeds: bool
+) -> Iterator[tuple[Task, Response]]:
+    """Yield the kept rows of all rounds that lack the verdict of one of these checks.
+
+    Responses that came with the seeds are left out, unless `seeds`.
+    """
+    after = (-1, -1)
+    while True:
+        parameters = (*checks, len(checks), seeds, *after)
+        query = _UNCHECKED.format(marks=", ".join("?" * len(checks)))
+        page = list(store.db.each(_checked_from, query, parameters))
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1][0].round, page[-1][0].ordinal
+
+
+def n_unchecked(store: RunStore, checks: Sequence[str], *, seeds: bool) -> int:
+    """Count the rows that `unchecked` yields."""
+    query = _UNCHECKED.format(marks=", ".join("?" * len(checks)))
+    counted = f"SELECT COUNT(*) FROM ({query.replace(f'LIMIT {PAGE}', '')})"
+    return store.db.number(counted, (*checks, len(checks), seeds, -1, -1))
+
+
+def _checked_from(columns: Sequence[Any]) -> tuple[Task, Response]:
+    return task_from(columns[:12]), response_from(columns[12:22])
 
 
 def last_outcome(store: RunStore, round: int) -> int:

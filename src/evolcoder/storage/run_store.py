@@ -148,6 +148,8 @@ _NOT_CLEANED = """AND NOT EXISTS (
 _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
 """
+STYLE_META = "style"
+"""Meta key of the style of evolution: StyleFacts."""
 MODEL_KEYS = ("evolver.", "responder.", "judge.", "verify.tester")
 """Beginnings of the config keys that say which model is asked, and how."""
 _N_ANSWERS = """
@@ -157,9 +159,11 @@ _N_ANSWERS = """
         WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
 """
 _FORGET_MODELS = (
-    "DELETE FROM drops WHERE stage IN ('evolve', 'respond')",
+    # Rows of a data set without a response are no model's doing.
+    """DELETE FROM drops WHERE stage IN ('evolve', 'respond') AND NOT (
+        model IS NULL AND reason IN ('empty', 'only_thought', 'labelled_bad'))""",
     "DELETE FROM rounds",
-    f"DELETE FROM meta WHERE key = '{PROVENANCE_META}'",
+    f"DELETE FROM meta WHERE key IN ('{PROVENANCE_META}', '{STYLE_META}')",
 )
 """Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
@@ -169,8 +173,6 @@ DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
 CONFIG_NAME = "config.yaml"
-STYLE_META = "style"
-"""Meta key of the style of evolution: StyleFacts."""
 
 
 class StyleFacts(FolderFacts):
@@ -235,6 +237,11 @@ class RunStore(Workdir):
     def keep(self, response: Response) -> None:
         """Accept an unverified response as a row of the training set."""
         self.db.write(*_kept(response))
+
+    def drop_kept(self, drop: Drop) -> None:
+        """Store the drop of a response, which is then no row of the training set."""
+        self.db.write("DELETE FROM kept WHERE round=? AND ordinal=?", (drop.round, drop.ordinal))
+        self.add(drop)
 
     def verdicts(self, task: Task) -> list[CheckResult]:
         """Return the verdicts on a task's response, in the order added."""
@@ -367,11 +374,12 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
+            config, fingerprinted = _with_known_checks(known, config, fingerprinted)
             self._keep_style(known, fingerprinted)
             before, now = _comparable(known), _comparable(fingerprinted)
             differing = {key: _values(key, before, now) for key in differing_keys(before, now)}
-            of_models = all(key.startswith(MODEL_KEYS) for key in differing)
-            if differing and of_models and not self._has_answers():
+            is_model = all(key.startswith(MODEL_KEYS) for key in differing)
+            if differing and is_model and not self._has_answers():
                 self.replaced = tuple(differing)
                 self.db.write_all((query, ()) for query in _FORGET_MODELS)
             elif differing:
@@ -416,6 +424,22 @@ def _value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain 
             return None
         found, names = found[".".join(names[:n])], names[n:]
     return found
+
+
+def _with_known_checks(
+    known: Mapping[str, Any], config: Config, fingerprinted: dict[str, Any]
+) -> tuple[Config, dict[str, Any]]:
+    """Add the checks that a run has to a config: checks may be added to a run, and none leaves."""
+    checks = known.get("verify", {}).get("checks", ())
+    if "verify" not in fingerprinted or not isinstance(checks, list):
+        return config, fingerprinted
+    both = [check for check in Check if check in {*checks, *config.verify.checks}]
+    known["verify"]["checks"] = plain = [check.value for check in both]
+    changed = config.model_copy(
+        update={"verify": config.verify.model_copy(update={"checks": tuple(both)})}
+    )
+    section = {**fingerprinted["verify"], "checks": plain}
+    return changed, {**fingerprinted, "verify": section}
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -590,8 +614,8 @@ def lineage(store: RunStore, id: str) -> list[LineageStep]:
 
 
 def steps(store: RunStore) -> Iterator[LineageStep]:
-    """Yield all tasks of round 0, in order, with their outcomes."""
-    query = "SELECT * FROM tasks WHERE round=0 ORDER BY ordinal"
+    """Yield all tasks, by round and seed, with their outcomes."""
+    query = "SELECT * FROM tasks ORDER BY round, ordinal"
     for task in store.db.each(task_from, query):
         yield _step(store, task)
 

@@ -29,6 +29,8 @@ ASKED_META = "asked"
 VERIFY_META = "verify"
 """Meta key of how rows are verified: checks (empty if none), sandbox level, active sandbox layers
 in all sessions, and whether the responses of the seeds are verified too."""
+IN_PLACE_META = "verified"
+"""Meta key of how rows were verified later, in a run that does not verify them; as VERIFY_META."""
 CLEAN_META = "clean"
 """Meta key of how the run was cleaned, the result, and the active sandbox layers of the execution
 detector."""
@@ -177,11 +179,23 @@ def _cleaned(
 
 def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
     """Count the input and output of verification by round; empty without verification."""
-    fact = store.meta(VERIFY_META, VerifyFacts)
-    if fact is None or not fact["checks"]:
+    fact = _verification(store)
+    if not fact.get("checks"):
         return {}
     rows = store.db.each(_IN_AND_OUT.validate, _VERIFIED, (fact.get("seeds", False),))
     return {round: (entered, kept) for round, entered, kept in rows}
+
+
+def _verification(store: RunStore) -> dict[str, Any]:
+    """Return how a run verifies its rows, or else how they were verified later; or nothing."""
+    own: dict[str, Any] = store.meta(VERIFY_META, VerifyFacts) or {}
+    later: dict[str, Any] = store.meta(IN_PLACE_META, VerifyFacts) or {}
+    return own if own.get("checks") else later
+
+
+def checks_of(store: RunStore) -> tuple[str, ...]:
+    """Return the names of the checks whose verdicts the rows of a run have."""
+    return tuple(_verification(store).get("checks", ()))
 
 
 def _drops(store: RunStore) -> defaultdict[tuple[Stage, int], dict[str, int]]:
@@ -212,7 +226,7 @@ def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
 
     Stages that executed nothing, or did not record their layers, are left out.
     """
-    verified, cleaned = store.meta(VERIFY_META) or {}, store.meta(CLEAN_META) or {}
+    verified, cleaned = _verification(store), store.meta(CLEAN_META) or {}
     found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}
     found[Stage.CLEAN.value] = cleaned
     return {name: tuple(one["layers"]) for name, one in found.items() if one.get("layers")}

@@ -172,7 +172,7 @@ class Workdir:
 
         They are recorded with the removal of the fact, so that none is booked twice.
         """
-        found: dict[str, list[int]] = self.meta(IN_FLIGHT_META, _InFlight) or {}
+        found = self._in_flight()
         statements: list[tuple[str, Sequence[Any]]] = []
         for model, (n, *totals) in found.items():
             shares = [[total // n + (i < total % n) for i in range(n)] for total in totals]
@@ -188,8 +188,18 @@ class Workdir:
         return self._sums("calls")
 
     def possible_calls_by_model(self) -> dict[str, Paid]:
-        """Sum the tries without an answer, which may have been billed up to these tokens."""
-        return self._sums("possible_calls")
+        """Sum the tries without an answer, which may have been billed up to these tokens.
+
+        What is in flight, or was when the process was killed, is among them.
+        """
+        sums = self._sums("possible_calls")
+        for model, counts in self._in_flight().items():
+            n, sent, received = sums.get(model, (0, 0, 0))
+            sums[model] = n + counts[0], sent + counts[1], received + counts[2]
+        return sums
+
+    def _in_flight(self) -> dict[str, list[int]]:
+        return self.meta(IN_FLIGHT_META, _InFlight) or {}
 
     def call_details_by_model(self) -> dict[str, tuple[int, int, int]]:
         """Sum the recorded completions: model -> (cached, written to cache, reasoning tokens)."""

@@ -123,8 +123,8 @@ def drop_row(task: Task, response: Response, verdict: CheckResult, reason: Reaso
 class Verifier:
     """Runs the checks of a run on its responses and stores the outcomes.
 
-    Every verdict is stored before the next check starts. A verdict that an interrupted run already
-    stored is reused.
+    A row that was kept before, and fails a check that was added, is dropped. Every verdict is
+    stored before the next check starts. A verdict that is stored already is reused.
     """
 
     def __init__(self, store: RunStore, checks: Sequence[RowCheck], drop: Collection[str]) -> None:
@@ -132,6 +132,11 @@ class Verifier:
         self._checks = checks
         self._drop = drop
         self._consecutive_failures = 0
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Names of the checks."""
+        return tuple(check.check.value for check in self._checks)
 
     async def verify(self, task: Task, response: Response) -> Drop | None:
         """Keep a response as a row, or store and return its drop."""
@@ -143,7 +148,7 @@ class Verifier:
                 found[check.check] = await self._run_check(check, task, response, found)
             if reason := drop_reason(found[check.check], self._drop):
                 drop = drop_row(task, response, found[check.check], reason)
-                self._store.add(drop)
+                self._store.drop_kept(drop)
                 return drop
         self._store.keep(response)
         return None
@@ -268,6 +273,18 @@ class RowVerifier:
         self._store.open_round(0, size)
         self.progress.total = pending.n_unverified_seeds(self._store)
         rows = pending.pending_lineages(self._store, 0, max_failures=None)
+        await self._verify((row.head, row.response) for row in rows if row.response is not None)
+
+    async def run_added(self, *, seeds: bool) -> None:
+        """Verify the kept rows of all rounds that lack the verdict of a check.
+
+        Responses that came with the seeds are left out, unless `seeds`.
+        """
+        checks = self._verifier.checks
+        self.progress.total += pending.n_unchecked(self._store, checks, seeds=seeds)
+        await self._verify(pending.unchecked(self._store, checks, seeds=seeds))
+
+    async def _verify(self, rows: Iterator[tuple[Task, Response]]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._in_flight):
@@ -276,13 +293,11 @@ class RowVerifier:
             raise failures.exceptions[0] from failures
         self._store.db.flush()
 
-    async def _work(self, rows: Iterator[pending.Lineage]) -> None:
-        for row in rows:
-            if row.response is None:
-                continue
+    async def _work(self, rows: Iterator[tuple[Task, Response]]) -> None:
+        for task, response in rows:
             self.progress.in_flight += 1
             try:
-                drop = await self._verifier.verify(row.head, row.response)
+                drop = await self._verifier.verify(task, response)
             finally:
                 self.progress.in_flight -= 1
             self.progress.done += 1
