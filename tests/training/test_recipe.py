@@ -69,8 +69,8 @@ def test_two_gpus_give_the_losses_of_one(preset, toy_base, tmp_path):
         pytest.skip("needs two GPUs")
     rows = tmp_path / "rows.jsonl"
     pairs = [
-        {"instruction": row.task.instruction, "output": row.response.text}
-        for _, row in toy_model.lessons()
+        {"instruction": one.row.task.instruction, "output": one.row.response.text}
+        for one in toy_model.lessons()
     ]
     rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
     curves = []

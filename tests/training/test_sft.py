@@ -267,8 +267,8 @@ def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
     """The plan is the same, so the curve is too, but for rounding."""
     rows = tmp_path / "rows.jsonl"
     pairs = [
-        {"instruction": row.task.instruction, "output": row.response.text}
-        for _, row in toy_model.lessons()
+        {"instruction": one.row.task.instruction, "output": one.row.response.text}
+        for one in toy_model.lessons()
     ]
     rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

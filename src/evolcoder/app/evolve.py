@@ -83,8 +83,7 @@ async def _evolve_run(
         models.note_replaced(store)
         config = verify.with_known_checks(store, config)
         languages = verify.resolve_languages(store, config, sandbox)
-        if note := provenance.changed_seeds_note(store, config):
-            print_note(note)
+        provenance.note_changed_seeds(store, config)
         _import(store, config, new_seeds, unverified=config.verify.seeds and bool(languages))
         budget = models.open_budget(config, store, prices)
         factory = models.ModelFactory(config, budget, prices, stack)

@@ -90,10 +90,13 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def shown(text: Callable[[], str], work: Callable[[], Work] | None = None) -> Iterator[None]:
+def shown(
+    text: Callable[[], str], work: Callable[[], Work] | None = None, *, if_long: bool = False
+) -> Iterator[None]:
     """Show the current result of `text` and the time during the block, and the last at the end.
 
-    `text` and `work` are called by a thread.
+    `text` and `work` are called by a thread. With `if_long`, what ends before the first plain line
+    is due is not shown without a terminal.
     """
     clock, last = _Clock(work), ""
 
@@ -122,7 +125,8 @@ def shown(text: Callable[[], str], work: Callable[[], Work] | None = None) -> It
         print_line(line())
         raise
     _stop(thread, ended)
-    print_line(line())
+    if last or not if_long:
+        print_line(line())
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import evolcoder
 from evolcoder.app import models
+from evolcoder.app.progress import print_note
 from evolcoder.config.load import Config
 from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
@@ -75,15 +76,15 @@ def record_seeds_file(store: RunStore, config: Config) -> None:
         store.set_meta(SEEDS_FILE_META, facts)
 
 
-def changed_seeds_note(store: RunStore, config: Config) -> str:
-    """Say that the file of seeds has changed since the run read it; empty if it has not."""
+def note_changed_seeds(store: RunStore, config: Config) -> None:
+    """Say so if the file of seeds has changed since the run read it."""
     known, path = store.meta(SEEDS_FILE_META, SeedsFileFacts), _seeds_file(config)
     if known is None or path is None:
-        return ""
+        return
     found = _size_and_time(path)
     if found == (known["size"], known["mtime_ns"]) or digest_of(path) == known["sha256"]:
-        return ""
-    return (
+        return
+    print_note(
         f"{path} has changed since this run read it ({known['size']:,} bytes then, {found[0]:,} "
         f"now); the run goes on with the rows that it read; for the new ones use another --out"
     )

@@ -262,8 +262,7 @@ async def verify_rows(
         models.note_replaced(store)
         config = with_known_checks(store, config)
         languages = resolve_languages(store, config, handle)
-        if note := provenance.changed_seeds_note(store, config):
-            print_note(note)
+        provenance.note_changed_seeds(store, config)
         if store.meta(SEEDS_META) is None:
             seeds = new_seeds or read_seeds(config.seeds, every=True)
             _import(store, drop_unanswered(seeds, seeds.why_unanswered))

@@ -14,7 +14,7 @@ from pathlib import Path
 from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import clean_run
 from evolcoder.app.detectors import DetectorOptions, embedder_for
-from evolcoder.app.progress import print_note
+from evolcoder.app.progress import print_note, shown
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Clean a run or a file."""
     folder = Path(args.data)
-    is_run, counts = os.path.lexists(folder / DB_NAME), None
+    is_run = os.path.lexists(folder / DB_NAME)
     if is_run and args.out is not None:
         raise UserError(
             f"--out: not for runs, which store their drops; to write the remaining rows, run "
@@ -82,13 +82,18 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
     options = _detector_options(args, config)
     _check_report(args, options)
-    finder = _LeakFinder(options, config)
+    counts = None if is_run else ReadCounts(args.data)
+    finder = _LeakFinder(options, config, counts)
     leaked = finder.find if options.against else None
-    if is_run:
-        summary, paths = run_cancellable(_clean_run(folder, config, leaked))
-    else:
-        counts = ReadCounts(args.data)
-        summary, paths = run_cancellable(_clean_file(config, args.out, leaked, counts))
+    with shown(finder.progress, if_long=True):
+        if counts is None:
+            summary, paths = run_cancellable(_clean_run(folder, config, leaked))
+        else:
+            summary, paths = run_cancellable(_clean_file(config, args.out, leaked, counts))
+    if counts is not None:
+        print_note(counts.text(whole=True))
+        if args.out is None:
+            print_note("nothing was written; --out FILE writes the rows that are kept")
     if finder.report is not None and args.report is not None:
         paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, finder.report, counts, as_json=args.json)
@@ -96,15 +101,30 @@ def main(args: argparse.Namespace) -> int:
 
 
 class _LeakFinder:
-    """Leak detector of a cleaning; keeps its report."""
+    """Leak detector of a cleaning; keeps its report, and says how far the cleaning is."""
 
-    def __init__(self, options: DetectorOptions, config: Config) -> None:
+    def __init__(self, options: DetectorOptions, config: Config, counts: ReadCounts | None) -> None:
         self.report: Report | None = None
         self._options = options
         self._config = config
+        self._counts = counts
+        self._n_searched: int | None = None
+
+    def progress(self) -> str:
+        """Say what is done now."""
+        if self._n_searched is not None:
+            return f"searching for leaks, {self._n_searched:,} rows read"
+        read = f", {self._counts.n_rows:,} rows read" if self._counts else ""
+        return f"searching for duplicates{read}"
+
+    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for self._n_searched, row in enumerate(rows, 1):
+            yield row
 
     async def find(self, rows: Iterable[Row]) -> LeakCounts:
         """Return the rows to drop, with their evidence."""
+        self._n_searched = 0
+        rows = self._counted(rows)
         self.report = await detectors.find_leaks(rows, self._options, self._config)
         return detectors.leak_counts(self.report)
 
@@ -148,9 +168,6 @@ async def _clean_file(
         leaked=leaked,
         counts=counts,
     )
-    print_note(counts.text(whole=True))
-    if out is None:
-        print_note("nothing was written; --out FILE writes the rows that are kept")
     return summary, [] if out is None else [out, files.drops_path(out)]
 
 
