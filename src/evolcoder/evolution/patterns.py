@@ -250,6 +250,7 @@ this approach
 this snippet
 this method
 you would use
+you would implement
 you would need
 step 1
 step 2
@@ -368,7 +369,7 @@ BOUND_WORDS = frozenset("time space extra run take number element array list log
 
 BEHAVIOUR = re.compile(
     r"\b(?:ignor|skip|rais|throw|return|reject|refus|leave out|round|limit|accept|print|exit|includ"
-    r"|exclud|treat|group|rank|sort|compar|replac|merg|split|count|report|list|keep|kept|stop|warn"
+    r"|exclud|treat|group|rank|sort|compar|replac|merg|split|count|report|keep|kept|stop|warn"
     r"|stor|remov)\w*",
     re.IGNORECASE,
 )
