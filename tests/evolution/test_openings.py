@@ -91,6 +91,7 @@ def test_openings_fit_the_task_and_say_something_new():
     ("continuation", "text"),
     [
         (" be skipped.", "Blanks must be skipped."),
+        (" be skipped, e.g. in names. Then sort.", "Blanks must be skipped, e.g. in names."),
         ("be skipped.", "Blanks must be skipped."),
         ("Blanks must be kept.", "Blanks must be kept."),
         (", if any, stay.\n\nmore", "Blanks must, if any, stay."),

@@ -90,7 +90,7 @@ class _Evolution:
         answered = ", ".join(filter(None, self.answered))
         return Usage(identity, self.sent, self.received, self.requests, answered)
 
-    def parse_candidate(self, completion: Completion) -> CandidateTask:
+    def parse_candidate(self, completion: Completion, *, is_begun: bool) -> CandidateTask:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
         cut_off = completion.is_truncated and not parsed.tail
         added = None if parsed.addition is None else tokenize(parsed.addition)
@@ -104,6 +104,7 @@ class _Evolution:
             cut_off,
             self.heuristic,
             self.config.eliminate,
+            is_begun,
         )
 
     def opening(self, evolver: Role) -> str:
@@ -219,8 +220,9 @@ async def evolve(
 
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
+    is_begun = evolution.opening(evolver) != ""
     completion = await _ask(evolution, evolver, seed)
-    candidate = evolution.parse_candidate(completion)
+    candidate = evolution.parse_candidate(completion, is_begun=is_begun)
     violation = _defect(completion) or find_violation(candidate)
     doubtful = violation is None and candidate.is_doubtful
     if doubtful and judge is not None:

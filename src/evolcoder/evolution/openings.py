@@ -23,6 +23,8 @@ from evolcoder.natural_language import prompt_language
 from evolcoder.records import Task
 from evolcoder.text import WantedOutput, wanted_output, words
 
+_ASKS_HOW = re.compile(r"\s*(?:how|can you|could you)\b", re.IGNORECASE)
+_NEXT_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
 
 
@@ -56,8 +58,12 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
 
 
 def complete(opening: str, continuation: str) -> str:
-    """Join an opening with what a model wrote after it, up to the first line break."""
+    """Join an opening with what a model wrote after it, up to the end of the sentence.
+
+    Further sentences of small models explain how.
+    """
     text = continuation.rstrip().partition("\n")[0] if continuation.strip() else ""
+    text = _NEXT_SENTENCE.split(text, maxsplit=1)[0]
     if text.lower().lstrip().startswith(opening.lower()):
         return text.lstrip()
     return f"{opening}{'' if _CONTINUES.match(text) else ' '}{text}"
@@ -66,7 +72,8 @@ def complete(opening: str, continuation: str) -> str:
 def _kind_of(text: str) -> _Kind:
     """Return the kind of a task: that with most of its words, rare ones first; else the last."""
     found = tokenize(text).content_words
-    asks_for_words = wanted_output(text) is WantedOutput.WORDS
+    # `How can I write …` is answered with code.
+    asks_for_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_HOW.match(text)
     weights = _weights()
 
     def likeness(kind: _Kind) -> float:
