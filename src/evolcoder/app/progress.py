@@ -176,7 +176,8 @@ class TokenSpeed:
 
     def __init__(self, budget: Budget, engines: Iterable[Engine]) -> None:
         self._budget = budget
-        self._engines = [engine for engine in engines if hasattr(engine, "n_streamed")]
+        each = {id(engine): engine for engine in engines}  # roles may share one
+        self._engines = [engine for engine in each.values() if hasattr(engine, "n_streamed")]
         self._seen = deque([(time.monotonic(), self._n())])
 
     def text(self) -> str:
