@@ -4,7 +4,9 @@
 
 `--plain` uses one paragraph as the prompt and takes the answer as it is, judged by the same rules.
 `--style rewrite` asks for whole tasks, and `--compare A.jsonl B.jsonl` prints a table of files of
-`--rows`. The rules miss what only a reader notices, so read the rows of `--rows` too.
+`--rows`. The rules miss what only a reader notices, so read the rows of `--rows` too: `--readings`
+counts files of rows with a field `reading` (`good` or a kind of fault), and `--languages` counts in
+which languages the tasks of a file were evolved.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.ids import seed_for
+from evolcoder.natural_language import natural_language, prompt_language
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.text import code_blocks, without_code
@@ -179,11 +182,64 @@ def comparison(paths: list[Path]) -> str:
     return "\n".join([*lines, line("received for each usable task", each)])
 
 
+def shared(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def added_text(row: dict) -> str:
+    """Return what an evolution has that its seed lacks at its beginning and end."""
+    seed, text = row["seed"], row["text"]
+    start = shared(seed, text)
+    end = shared(seed[start:][::-1], text[start:][::-1])
+    return text[start : len(text) - end]
+
+
+def languages(path: Path) -> str:
+    """Count by the language of the seeds how many evolutions are in it, as Markdown."""
+    counts: dict[str, Counter] = {}
+    for row in map(json.loads, path.open("rb")):
+        own = counts.setdefault(prompt_language(row["seed"]), Counter())
+        own["seeds"] += 1
+        own["kept"] += row["reason"] is None
+        same = natural_language(without_code(added_text(row))).script
+        own["same"] += row["reason"] is None and same == natural_language(row["seed"]).script
+    lines = ["| language | seeds | kept | kept in the seed's script | share |", "| --- " * 5 + "|"]
+    lines += [
+        f"| {code} | {n['seeds']} | {n['kept']} | {n['same']} | {n['same'] / n['kept']:.0%} |"
+        for code, n in counts.items()
+    ]
+    return "\n".join(lines)
+
+
+def readings(paths: list[Path]) -> str:
+    """Count what a reader found in kept rows, a column for each file, as Markdown."""
+    files = {
+        path.stem: [row for row in map(json.loads, path.open("rb")) if row["reason"] is None]
+        for path in paths
+    }
+    counts = {name: Counter(row["reading"] for row in rows) for name, rows in files.items()}
+    good = {name: found.pop("good", 0) for name, found in counts.items()}
+
+    def line(title: str, cell: Callable[[str], object]) -> str:
+        return f"| {title} | " + " | ".join(str(cell(name)) for name in files) + " |"
+
+    lines = [line("", str), line("---", lambda _: "---")]
+    lines.append(line("kept rows read", lambda n: len(files[n])))
+    lines.append(line("good", lambda n: f"{good[n]} ({good[n] / len(files[n]):.0%})"))
+    for fault, _ in sum(counts.values(), Counter()).most_common():
+        lines.append(line(fault, lambda n, fault=fault: counts[n][fault]))
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="any model spec")
     parser.add_argument("--seeds", type=Path, help="an Alpaca file, .json or .json.gz")
     parser.add_argument("--compare", type=Path, nargs="+", help="compare files of --rows, and end")
+    parser.add_argument("--readings", type=Path, nargs="+", help="count read rows, and end")
+    parser.add_argument("--languages", type=Path, help="count languages of --rows, and end")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--draw", type=int, default=7, help="which seeds; rules were tuned on 7")
     parser.add_argument("--style", choices=("append", "rewrite"), default="append")
@@ -197,6 +253,9 @@ def main() -> None:
     if args.compare:
         print(comparison(args.compare))
         return
+    if args.readings or args.languages:
+        print(readings(args.readings) if args.readings else languages(args.languages))
+        return
     if args.seeds is None:
         parser.error("--seeds is needed")
     began = time.perf_counter()
@@ -204,7 +263,9 @@ def main() -> None:
     print(table(rows))
     print(f"{time.perf_counter() - began:.0f} s")
     if args.rows:
-        args.rows.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        args.rows.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

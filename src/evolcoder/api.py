@@ -37,7 +37,7 @@ from evolcoder.records import Row
 from evolcoder.results import Decontaminated, Deduplicated, EvaluationResult, Run, Verified
 from evolcoder.sandbox.base import Execution, Limits, Program, Script
 from evolcoder.storage import atomic
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -221,7 +221,7 @@ async def verify_async(
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Verified:
-    """Check every row by running its answer in the sandbox.
+    """Check every row by running its answer in the sandbox; of a run folder, the rows that it kept.
 
     `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
     `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
@@ -250,6 +250,17 @@ async def verify_async(
         "seed": seed,
         **(settings or {}),
     }
+    if _is_source(rows) and (run := Path(os.fspath(cast("str", rows))) / DB_NAME).exists():
+        if out is not None or config is not None or columns:
+            raise ConfigError("a run is verified in its folder; leave out out, config and columns")
+        for key in ("budget.rounds", "verify.when", "verify.seeds"):  # those of the run stay
+            del overrides[key]
+        reached = await verification.verify_run(
+            _config(overrides, run.with_name(CONFIG_NAME)), run.parent,
+            workers=workers, engines=engines.opened, retry_rejected=retry_rejected,
+        )  # fmt: skip
+        with RunStore.read(run.parent) as store:
+            return Verified.read(store, None, str(reached or ""))
     originals = read(rows, columns=columns)
     if _is_source(rows) and columns:
         overrides["seeds.columns"] = dict(columns)

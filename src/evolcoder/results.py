@@ -70,9 +70,11 @@ class Verified:
     """Message about the budget limit that stopped it; empty if every row was checked."""
 
     @classmethod
-    def read(cls, store: RunStore, originals: Sequence[Row], stopped: str) -> Self:
-        """Read the outcome of each of these rows from the run that verified them."""
-        kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in store.rows()]
+    def read(cls, store: RunStore, originals: Sequence[Row] | None, stopped: str) -> Self:
+        """Read the outcome of each of these rows, or of those of a run, from its folder."""
+        kept = list(store.rows())
+        if originals is not None:
+            kept = [replace(originals[row.task.ordinal], verdicts=row.verdicts) for row in kept]
         drops = sorted(store.drops(), key=lambda drop: drop.ordinal)
         return cls(kept, drops, protections(store).get("verify", ()), stopped)
 

@@ -86,6 +86,9 @@ def test_a_model_of_unknown_size_is_measured_once(bad, style, capsys):
     run(again, rounds=2)
     assert again.n == N_SEEDS
     assert fact() == found
+    with RunStore.read(Path("r")) as store:
+        templates = str(store.meta("provenance")["heuristics"])
+    assert ("whole task" in templates) == (style == "rewrite")
     capsys.readouterr()
     assert main(["inspect", "r"]) == 0
     assert f"style   {style}: measured on seeds: append" in capsys.readouterr().out

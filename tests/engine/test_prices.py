@@ -94,6 +94,13 @@ def test_a_usage_that_counts_nothing_is_estimated(usage):
     assert (completion.prompt_tokens, completion.completion_tokens) == (6, 10)
 
 
+def test_counts_as_text_are_counted():
+    """Some gateways write numbers as text; what is no number is none."""
+    given = {"prompt_tokens": "100", "completion_tokens": "50", "total_tokens": "1" * 11}
+    assert read_usage({"usage": given}) == TokenCounts(100, 50)
+    assert read_usage({"usage": {"prompt_tokens": "²", "completion_tokens": ""}}) == TokenCounts()
+
+
 _COUNT = st.integers(-5, 10_000) | st.none() | st.floats() | st.booleans()
 _NAMES = sorted(
     {

@@ -140,6 +140,22 @@ def test_an_answer_in_another_language_is_dropped(instruction, prose, reason):
     assert (found and found[0]) == reason
 
 
+def test_an_answer_that_is_the_distractor_is_dropped():
+    """The code that a task warns of, commented or not, is no answer; with a change it is one."""
+    task = Task.seed("Sort it.", ordinal=0, language="python").child(
+        "Sort it.\n\nA draft:\n```python\ndef f(x):\n    return x\n```",
+        round=1, heuristic="misdirect", language="python", made=None,
+    )  # fmt: skip
+
+    def reason(code):
+        answer = Completion.of(f"```python\n{code}\n```", "", "stop", sent=1, received=9)
+        found = find_defect(task, answer, EliminateConfig())
+        return found and found[0]
+
+    assert reason("# as asked\ndef f(x):\n    return x  # done") is Reason.BAIT_IS_ANSWER
+    assert reason("def f(x):\n    return sorted(x)") is None
+
+
 STUB = 'from typing import List\n\n\ndef f(xs: List[int]) -> int:\n    """ Return the sum of xs\n    given.\n    >>> f([1])\n    1\n    """\n'
 PANDAS = "Problem:\nI have a DataFrame:\n   A  B\n0  1  2\n\nHow can I shuffle it?\n\n\nA:\n<code>\nimport pandas as pd\ndf = pd.DataFrame({'A': [1]})\n</code>\nresult = ... # put solution in this variable\nBEGIN SOLUTION\n<code>\n"
 FENCED = "```python\ndef mean(v):\n    return sum(v) / len(v)\n```"
@@ -160,6 +176,9 @@ FENCED = "```python\ndef mean(v):\n    return sum(v) / len(v)\n```"
         ("Use recursion here: for i in range(10): print(i)", "Use recursion here: for i in range(10): print(i)\n\nADD."),
         ("Explain it.\nfor (int i = 0; i < n; i++) {\n  x();\n}", "Explain it. ADD.\nfor (int i = 0; i < n; i++) {\n  x();\n}"),
         ("#include <stdio.h>\nint main() { }\nExplain this C program.", "#include <stdio.h>\nint main() { }\nExplain this C program.\n\nADD."),
+        ("Fix it.\n\nint sum = 0;\nfor (int i = 0; i < 9; i++) {\n}", "Fix it. ADD.\n\nint sum = 0;\nfor (int i = 0; i < 9; i++) {\n}"),
+        ('Mend it.\n\ns = "How are you ?"\nfor word in s.split():\n    print(word)', 'Mend it. ADD.\n\ns = "How are you ?"\nfor word in s.split():\n    print(word)'),
+        ("Find its depth.\n\n# Definition for a node.\nclass Node:\n    pass", "Find its depth. ADD.\n\n# Definition for a node.\nclass Node:\n    pass"),
         ("编写一个 Python 函数 f(x)\n\n输入：[1,2]", "编写一个 Python 函数 f(x)。ADD.\n\n输入：[1,2]"),
         (f"修复下面的代码：\n{FENCED}", f"修复下面的代码。ADD.\n{FENCED}"),
         (f"Sort it.\n\nA first draft is this:\n{FENCED}", f"Sort it. ADD.\n\nA first draft is this:\n{FENCED}"),

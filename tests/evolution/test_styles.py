@@ -59,7 +59,7 @@ def rewritten(answer, parent=SORT, *, heuristic="constrain"):
         (f"{SORT} Keep all that it asks for, its data and its code, and add a limit.", SORT, "deepen", Reason.PROMPT_COPIED),
         ("To sort the numbers in Python, you can use sorted() with a key and a stable order.", SORT, "constrain", Reason.NOT_A_TASK),
         (f"{HARDER}\n\n{LONG}", SORT, "constrain", Reason.SOLVED),
-        (f"{HARDER} It should also ask for more than the one above.", SORT, "constrain", Reason.PROMPT_COPIED),
+        (f"{HARDER} Write fewer sentences, and repeat the data.", SORT, "constrain", Reason.PROMPT_COPIED),
         (f"{SORT[:-1]} by comparing elements with neighbours and swapping them.", SORT, "constrain", Reason.SOLVED),
         (HARDER.replace("Python", "JavaScript"), SORT, "constrain", Reason.WRONG_LANGUAGE),
         (f"{HARDER} It must run in O(n log n) time.", SORT, "complexity", f"{HARDER} It must run in O(n log n) time."),
@@ -82,27 +82,35 @@ def test_rules_judge_the_whole_rewritten_task(answer, parent, heuristic, wanted)
 
 
 @pytest.mark.parametrize(
-    ("answer", "announced"),
+    "answer",
     [
-        (f"{HARDER}\n\nSomebody began like this:\n{DRAFT}", True),
-        (f"{HARDER}\n{DRAFT}", False),
-        (f"{HARDER} Somebody began like this:\n{DRAFT}\nThe order of ties must not change.", False),
+        f"{HARDER}\n\nSomebody began like this:\n{DRAFT}",
+        f"{HARDER}\n{DRAFT}",
+        f"{HARDER} Somebody began like this:\n{DRAFT}\nThe order of ties must not change.",
     ],
 )
-def test_a_distractor_ends_the_rewritten_task(answer, announced):
-    """Its own announcement stays where it stands before the code; otherwise ours introduces it."""
+def test_a_distractor_ends_the_rewritten_task(answer):
+    """Our sentence introduces it in place of its own; what follows it goes before it."""
     text = rewritten(answer, heuristic="misdirect")
     assert find_distractor(text).code == "def sort_numbers(x):\n    return sorted(x)"
     assert text.count("```") == 2
-    assert any(frame in text for frame in FRAMES) != announced
-    assert ("Somebody began" in text) == announced
+    assert sum(frame in text for frame in FRAMES) == 1
+    assert "Somebody began" not in text
     assert ("ties must not" in text) == ("ties must not" in answer)
 
 
 def test_a_distractor_leaves_the_code_of_the_task_in_place():
     """The last foreign block is the distractor; the parent's stays between its sentences."""
-    whole = f"{FIX}\n```python\n{CODE}\n```\nRows may be nested.\n\nA draft:\n{DRAFT}"
-    assert rewritten(whole, REPAIR, heuristic="misdirect") == whole
+    kept = f"{FIX}\n```python\n{CODE}\n```\nRows may be nested."
+    text = rewritten(f"{kept}\n\nA draft:\n{DRAFT}", REPAIR, heuristic="misdirect")
+    assert text.startswith(f"{kept}\n\n")
+    assert text.endswith(DRAFT)
+
+
+def test_a_distractor_is_no_demand():
+    """The same task with code and its announcement asks for nothing more."""
+    answer = f"{SORT}\n\nSomebody has begun like this, with a draft:\n{DRAFT}"
+    assert rewritten(answer, heuristic="misdirect") is Reason.EQUAL_TO_PARENT
 
 
 def test_both_styles_have_the_same_heuristics():

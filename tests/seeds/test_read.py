@@ -165,6 +165,16 @@ def test_chats_are_doubles_in_all_turns_and_tools(read, shared):
         assert len({task.id for task in of(Task, records)}) == 2
 
 
+def test_a_chat_is_no_double_of_its_first_exchange(read, seeds_file):
+    """In either order, and the ids differ."""
+    chat = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    rows = [{"messages": chat}, {"messages": [*chat, *chat]}, {"messages": chat, "tools": "[1]"}]
+    for order in (rows, rows[::-1], rows[1:] + rows[:1]):
+        records, report = read(seeds_file("s.jsonl", order))
+        assert report.n_tasks == len({task.id for task in of(Task, records)}) == 3
+    assert read(seeds_file("s.jsonl", [*rows, *rows]))[1].n_tasks == 3
+
+
 def test_every_row_is_a_task_when_asked_for(seeds_file):
     """Rows of one task differ in their ids, of which the first is that of a seed."""
     path = seeds_file("s.jsonl", [ROWS[0], ROWS[1], ROWS[0]])

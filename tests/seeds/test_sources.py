@@ -140,6 +140,11 @@ def test_a_folder_of_a_data_set_is_read(read, tmp_path):
     card = "---\nconfigs:\n- config_name: a\n  data_files: '*.jsonl'\n---\n"
     (tmp_path / "README.md").write_text(card)
     assert read(tmp_path)[1].n_rows == 3
+    (tmp_path / "README.md").write_text("no card")
+    info = {"a": {"file_name": "test-00000-of-00001.jsonl"}, "b": {"file_name": "../x.jsonl"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    assert read(tmp_path, subset="a")[1].n_rows == 1
+    assert "set seeds.subset to one of its data sets: a, b" in fault(read, tmp_path)
     (tmp_path / "run.db").touch()
     assert "is a run folder" in fault(read, tmp_path)
 

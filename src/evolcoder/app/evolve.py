@@ -84,19 +84,17 @@ async def _evolve_run(
         config = verify.with_known_checks(store, config)
         languages = verify.resolve_languages(store, config, sandbox)
         provenance.note_changed_seeds(store, config)
-        if store.meta(SEEDS_META) is None:
-            seeds = new_seeds or read_seeds(config.seeds)
-            _import(store, config, seeds, unverified=config.verify.seeds and bool(languages))
+        _import(store, config, new_seeds, unverified=config.verify.seeds and bool(languages))
         budget = models.open_budget(config, store, prices)
         factory = models.ModelFactory(config, budget, prices, stack)
         roles = models.bind_roles(config, opened, factory)
         chosen = style.known_style(store, config, opened.evolver)
-        heuristics = heuristics_of(config.evolve, chosen.style if chosen else None)
-        provenance.record(store, config, heuristics, roles)
+        provenance.record(store, config, style.heuristics_before(config, chosen), roles)
         _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
-        verifier_models = _verifier_models(config, opened, factory)
-        checks = verify.make_checks(config, sandbox, languages, verifier_models)
+        checks = verify.make_checks(
+            config, sandbox, languages, _verifier_models(config, opened, factory)
+        )
         asked = [one.engine for one in opened.all()]
         waits = batches.progress(asked)
         limit: BudgetReached | None = None
@@ -188,8 +186,11 @@ def _verifier_models(
     return verify.VerifierModels(writer, responder, judge)
 
 
-def _import(store: RunStore, config: Config, seeds: Seeds, *, unverified: bool) -> None:
-    """Write the seeds into a new run; delete the run folder if one is invalid."""
+def _import(store: RunStore, config: Config, seeds: Seeds | None, *, unverified: bool) -> None:
+    """Write the seeds into a run that has none; delete the run folder if one is invalid."""
+    if store.meta(SEEDS_META) is not None:
+        return
+    seeds = seeds or read_seeds(config.seeds)
     records = (
         record
         for record in seeds

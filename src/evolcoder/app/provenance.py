@@ -115,6 +115,13 @@ def record(
     store.add_event("start", command())
 
 
+def record_heuristics(store: RunStore, heuristics: tuple[Heuristic, ...]) -> None:
+    """Replace the heuristics that a run has recorded before its style was measured."""
+    for key in (META, "last_session"):
+        facts = store.meta(key, RunFacts)
+        store.set_meta(key, {**facts, "heuristics": [asdict(one) for one in heuristics]})
+
+
 def record_evaluation(
     store: "EvalStore", config: Config, template: "Template", sampling: Sampling
 ) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from evolcoder.app import provenance
 from evolcoder.app.models import OpenedModels
 from evolcoder.app.progress import SEPARATOR, Work, print_note, show_text
 from evolcoder.config.load import Config, EvolveConfig
@@ -22,7 +23,7 @@ from evolcoder.engine.base import Role
 from evolcoder.engine.endpoint import is_loopback
 from evolcoder.errors import UnjudgedError, UserError
 from evolcoder.evolution.evolver import evolve
-from evolcoder.evolution.heuristics import choose
+from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.styles import (
     Style,
     StyleChoice,
@@ -99,6 +100,11 @@ def expected_style(config: Config, folder: Path) -> StyleChoice | None:
     if config.evolve.style != "auto":
         return StyleChoice(Style(config.evolve.style), f"evolve.style is {config.evolve.style}")
     return style_of_model(config.evolver.model, None)
+
+
+def heuristics_before(config: Config, choice: StyleChoice | None) -> tuple[Heuristic, ...]:
+    """Return the heuristics of a choice; before a measurement, those of `append`."""
+    return heuristics_of(config.evolve, choice.style if choice else None)
 
 
 def asks_for_style(config: EvolveConfig) -> bool:
@@ -197,6 +203,7 @@ async def measure(
     }
     choice = style_by_shares(shares[Style.APPEND], shares[Style.REWRITE])
     _keep(store, choice, {style.value: count for style, count in counts.items()})
+    provenance.record_heuristics(store, heuristics_of(config.evolve, choice.style))
     return choice
 
 

@@ -115,9 +115,9 @@ class SeedsConfig(Section):
     `label`, `tools`): the column that holds it, or a path in one such as `turns.0.text`; other
     columns are not read."""
     split: str = "train"
-    """Split of a Hub data set."""
+    """Split of a Hub data set, or of the folder of a data set."""
     subset: str | None = None
-    """Subset (configuration) of a Hub data set that has several."""
+    """Subset (configuration) of a Hub data set, or of a folder, that has several."""
     revision: str | None = None
     """Branch, tag or commit of a Hub data set; default: its main branch."""
     max_chars: int = Field(20_000, ge=1)

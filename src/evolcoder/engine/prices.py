@@ -24,6 +24,8 @@ FREE = Price(input=0.0, output=0.0)
 _LOCAL = ("gguf:", "scripted")
 MAX_COUNT = 2**31
 """Larger counts are no counts."""
+MAX_DIGITS = 10
+"""Longer texts are no counts."""
 _PROMPT = ("prompt_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count",
            "tokens_evaluated")  # fmt: skip
 _INPUT = ("input_tokens", "inputTokens")
@@ -215,7 +217,9 @@ def _largest(holders: list[Mapping[str, Any]], names: tuple[str, ...]) -> int:
 
 
 def _count(value: object) -> int:
-    """Return a valid count, or 0; some servers send whole numbers as floats."""
+    """Return a valid count, or 0; some servers send whole numbers as floats or as text."""
+    if isinstance(value, str) and len(value) <= MAX_DIGITS and value.isdecimal():
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)

@@ -10,10 +10,19 @@ from dataclasses import dataclass
 
 from evolcoder.config.load import EliminateConfig
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
-from evolcoder.evolution.patterns import EMPTY_WORDS, Phrases
+from evolcoder.evolution.patterns import BEHAVIOUR, CONDITION, EMPTY_WORDS, VAGUE, Phrases
 from evolcoder.natural_language import prompt_language
 from evolcoder.records import Reason, Task
 from evolcoder.text import STOP_WORDS, CodeBlock, is_unspaced, words
+
+PAIR_WEIGHT = 0.6
+"""What a pair of characters counts in words: a Chinese word has 1.6 characters."""
+MAX_COUNTED_WORDS = 8
+"""New words beyond these do not make a candidate better."""
+BEHAVIOUR_POINTS, CONDITION_POINTS, VAGUE_POINTS = 3, 2, 3
+"""What it counts, in new words, that an addition says what happens and when; or opens vaguely."""
+WEAK_BELOW = 9
+"""Strength below which another attempt is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +69,8 @@ class CandidateTask:
 
     @property
     def n_new_words(self) -> float:
-        """The number of new words; pairs of characters of an unspaced script count half."""
-        return sum(0.5 if is_unspaced(word) else 1 for word in self.new_words)
+        """The number of new words; pairs of characters of an unspaced script count less."""
+        return sum(PAIR_WEIGHT if is_unspaced(word) else 1 for word in self.new_words)
 
     @property
     def new_words(self) -> frozenset[str]:
@@ -78,10 +87,27 @@ class CandidateTask:
         return ""
 
     @property
+    def strength(self) -> float:
+        """How much the task adds: new words, and whether it says what happens and when.
+
+        Only compares candidates for one task.
+        """
+        said = (self.added or self.after).text
+        points = min(self.n_new_words, MAX_COUNTED_WORDS)
+        points += BEHAVIOUR_POINTS if BEHAVIOUR.search(said) else 0
+        points += CONDITION_POINTS if CONDITION.search(said) else 0
+        return points - (VAGUE_POINTS if self.added and VAGUE.match(said) else 0)
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether it adds so little that another attempt may do better."""
         asks_for_more = self.heuristic.holds is TaskContents.NOTHING
         return asks_for_more and self.n_new_words < self.rules.doubtful_words
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether a small model should try again, although the addition breaks no rule."""
+        return self.added is not None and self.is_english and self.strength < WEAK_BELOW
 
 
 @dataclass(frozen=True, slots=True)

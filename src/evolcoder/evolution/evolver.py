@@ -1,10 +1,11 @@
 """Evolves one task into a harder one: returns the child, or a drop with its reason.
 
-A task that no candidate could pass the rules with is dropped without a request. Otherwise
-a candidate is requested and checked by the rules. It is requested again, with another seed and a
-hint at the violation, until one passes without doubt or the attempts are used up; of several that
-pass, the one with the most new words is kept. The outcome depends on task, round, heuristic, config
-and completions only. A permanently rejected request is a drop; a retryable error is raised.
+A task that no candidate could pass the rules with is dropped without a request. Otherwise a
+candidate is requested and checked by the rules, and again, with another seed and a hint at the
+violation, until one passes without doubt or the attempts are used up. Of several that pass, the one
+with the most new words is kept, or of a small model the one that says most. The outcome depends on
+task, round, heuristic, config, completions and the evolver's size only. A permanently rejected
+request is a drop; a retryable error is raised.
 
 The optional judge model is only asked about candidates that pass the rules but add little, and only
 a plain NO rejects a candidate, so the judge never decides alone.
@@ -66,8 +67,10 @@ class Attempt:
 class _Evolution:
     """The attempts at one task and their cost."""
 
-    def __init__(self, parent: Task, round: int, heuristic: Heuristic, config: Config) -> None:
-        self.parent, self.round, self.config = parent, round, config
+    def __init__(
+        self, parent: Task, round: int, heuristic: Heuristic, config: Config, *, is_small: bool
+    ) -> None:
+        self.parent, self.round, self.config, self.is_small = parent, round, config, is_small
         self.heuristic = in_language(heuristic, parent.instruction)
         self.before = tokenize(parent.instruction)
         self.attempts: list[Attempt] = []
@@ -107,22 +110,25 @@ class _Evolution:
         return last.reason if last else Reason.EQUAL_TO_PARENT
 
     def best(self) -> Attempt:
-        """Return the passing attempt with the most new words, or the last one if none passes."""
+        """Return the passing attempt that adds most, or the last one if none passes."""
         passing = [attempt for attempt in self.attempts if attempt.violation is None]
         if not passing:
             return self.attempts[-1]
-        return max(passing, key=lambda attempt: attempt.candidate.n_new_words)
+        return max(
+            passing,
+            key=lambda attempt: (
+                attempt.candidate.strength if self.is_small else attempt.candidate.n_new_words
+            ),
+        )
 
     def child(self, candidate: CandidateTask, identity: str) -> Task:
         text = candidate.after.text
         if (code := candidate.distractor) is not None:
             rng = rng_for(self.config.seed, "frame", self.parent.id, self.round)
             fenced = f"```{code.language or ''}\n{code.code}\n```"
-            is_announced = candidate.added is None and text.endswith((":", "："))
             is_english = self.heuristic.language == "en"
             frames = FRAMES if is_english else frames_of(self.heuristic.language)
-            frame = "" if is_announced else f"\n\n{rng.choice(frames)}"
-            text = f"{text}{frame}\n{fenced}"
+            text = f"{text}\n\n{rng.choice(frames)}\n{fenced}"
         return self.parent.child(
             text,
             round=self.round,
@@ -172,7 +178,7 @@ async def evolve(
     """Make a task harder with one heuristic; raises a retryable EngineError."""
     if is_small(evolver):
         heuristic = with_similar_examples(heuristic, task.instruction)
-    evolution = _Evolution(task, round, heuristic, config)
+    evolution = _Evolution(task, round, heuristic, config, is_small=is_small(evolver))
     if hopeless := find_hopeless(evolution.before, config.eliminate):
         return evolution.drop(task.instruction, hopeless, evolver.identity)
     for attempt in range(config.evolve.candidates):
@@ -187,7 +193,8 @@ async def evolve(
             reason = Reason.REJECTED if error.rejected else Reason.FAILED
             return evolution.drop("", RuleViolation(reason, str(error)), evolver.identity)
         evolution.attempts.append(current)
-        if current.violation is None and not current.doubtful:
+        is_weak = evolution.is_small and current.candidate.is_weak
+        if current.violation is None and not current.doubtful and not is_weak:
             break
     best = evolution.best()
     if best.violation is not None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
 from evolcoder.evolution.rewriting import restore_code, split_distractor
 from evolcoder.natural_language import STOPS, ends_sentence, join_sentences
-from evolcoder.text import CodeBlock, code_blocks, words
+from evolcoder.text import CodeBlock, code_blocks, first_code_line, words
 
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
 _NEW_TASK = re.compile(
@@ -95,6 +95,8 @@ _PROGRAM_LINE = re.compile(
     re.MULTILINE,
 )
 """A line that begins or shows a program, rather than data."""
+_PART_OF_CODE = re.compile(r"[ \t]*(?:(?:#|//|/\*|\*|--|;;)[ !]?\S[^\n]*|[^\n]*[;{}])\s*\Z")
+"""A comment or statement, as it may precede what is certainly a program."""
 _SHORT_LABEL = re.compile(r"\n[ \t]*[\w*# ]{1,20}[:：][ \t*]*\Z")
 _EXAMPLES = re.compile(
     r"^[ \t]*(?:>>>|(?:examples?|for example|args|arguments|parameters|params|returns?|raises"
@@ -204,7 +206,7 @@ def append_addition(parent: str, addition: str) -> str:
         if earlier and ends_sentence(earlier):
             return f"{join_sentences(earlier, addition)}{parent[len(earlier) :]}"
         return _add_around_code(parent, head, code, addition)
-    end = _last_sentence(head)
+    end = _last_sentence(head[: first_code_line(head)].rstrip())
     return f"{join_sentences(head[:end], addition)}{head[end:]}{_gap(parent, head)}{code}"
 
 
@@ -213,11 +215,18 @@ def split_program(task: str) -> tuple[str, str]:
     found = _PROGRAM_LINE.search(task)
     if found is None:
         return task.rstrip(), ""
-    head = task[: found.start()].rstrip()
+    head = _without_code_lines(task[: found.start()].rstrip())
     # A label such as `A:` belongs to the code, unless it is all that the task says.
     if label := _SHORT_LABEL.search(head):
         head = head[: label.start()].rstrip()
     return head, task[len(head) :].lstrip("\n")
+
+
+def _without_code_lines(head: str) -> str:
+    """Remove comments and statements at the end of the text before a program."""
+    while "\n" in head and _PART_OF_CODE.match(head, head.rfind("\n") + 1):
+        head = head[: head.rfind("\n")].rstrip()
+    return head
 
 
 def _gap(task: str, head: str) -> str:
@@ -232,7 +241,7 @@ def _last_sentence(head: str) -> int:
     while end > 0:
         start = head.rfind("\n", 0, end) + 1
         line = head[start:end].rstrip()
-        if line and (ends_sentence(line) or start == 0):
+        if start == 0 or (line and ends_sentence(line) and not line.endswith(";")):
             return start + len(line)
         end = start - 1
     return len(head)

@@ -356,6 +356,38 @@ DONE_BY: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
 )
 """What a demand names -> what code has that does it already."""
 
+STATES = re.compile(
+    r"\A(?:(?!(?:that|which|if|when|where|who|how|what|whether)\b)[\w'-]+ ){1,5}"
+    r"(?:is|are|was|were|can|could|will|has|have|leads?|means)\b",
+    re.IGNORECASE,
+)
+"""A sentence that begins with a statement."""
+
+BOUND_WORDS = frozenset("time space extra run take number element array list log".split())
+"""Words of any complexity bound."""
+
+BEHAVIOUR = re.compile(
+    r"\b(?:ignor|skip|rais|throw|return|reject|refus|leave out|round|limit|accept|print|exit|includ"
+    r"|exclud|treat|group|rank|sort|compar|replac|merg|split|count|report|list|keep|kept|stop|warn"
+    r"|stor|remov)\w*",
+    re.IGNORECASE,
+)
+"""Words that say what a program does."""
+
+CONDITION = re.compile(
+    r"\b(?:if|when|unless|without|except|at (?:most|least)|(?:more|fewer|less|longer|larger) than"
+    r"|only|between|each|every|case|empty|negative|missing|\d+)\b",
+    re.IGNORECASE,
+)
+"""Words that say when it does it, or how far."""
+
+VAGUE = re.compile(
+    r"(?:then,? )?(?:add (?:a |an )?(?:check|error|test|validation|comment)|check|ensure|make sure"
+    r"|handle|use|create|implement|optimi[sz]e|improve)\b",
+    re.IGNORECASE,
+)
+"""Openings of additions that often say little."""
+
 REQUEST_WORDS = frozenset("add check see make sure ensure try line let need new".split())
 """Words of an addition that say nothing by themselves."""
 

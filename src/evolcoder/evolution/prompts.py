@@ -37,8 +37,8 @@ HINTS: dict[Reason, str] = {
 WHOLE_TASK_HINTS: dict[Reason, str] = {
     **HINTS,
     Reason.EMPTY: "Write out the whole task, with what must be done on top of it.",
-    Reason.EQUAL_TO_PARENT: "The task that you write must ask for more than the one above.",
-    Reason.JUDGED_EQUAL: "The task that you write must ask for more than the one above.",
+    Reason.EQUAL_TO_PARENT: "Write the task above once more and add a requirement to it.",
+    Reason.JUDGED_EQUAL: "Write the task above once more and add a requirement to it.",
     Reason.SOLVED: "Write no solution and no explanation, only what the task asks for.",
     Reason.TOO_LONG: "Write fewer sentences, and repeat the data and code of the task.",
     Reason.TRUNCATED: "Write fewer sentences, and repeat the data and code of the task.",

@@ -2,8 +2,8 @@
 
 The prompt is the instruction and nothing else. Answers are rejected for obvious defects: empty,
 only thinking, truncated, broken off, looping, a refusal, no code where code is requested, another
-programming language, prose in another natural language. Correctness is checked later by running
-them (`verify`). If all attempts fail, the drop has the last one's reason.
+programming language, prose in another natural language, the task's own distractor. Correctness is
+checked later by running them (`verify`). If all attempts fail, the drop has the last one's reason.
 
 >>> result = await respond(task, responder=role, config=config)   # doctest: +SKIP
 """
@@ -43,6 +43,9 @@ _REFUSES = re.compile(
 _APOLOGISES = re.compile(r"\b(?:sorry|apologi[sz]e|apologies)\b", re.IGNORECASE)
 _OPENING = 300
 """Characters searched for a refusal; later in an answer the same words describe the program."""
+DISTRACTING = "misdirect"
+"""The heuristic whose tasks end with code that is not to be relied on."""
+_COMMENT = re.compile(r"(?<!\S)(?:#|//)[^\n]*")
 MIN_PROSE_WORDS = 20
 """Words of prose below which an answer's natural language does not matter."""
 _ACCEPTED_LANGUAGES: dict[str, frozenset[str]] = {
@@ -113,7 +116,7 @@ def find_defect(
     if repeated := longest_repeat(text):
         return Reason.LOOPING, repeated[:80]
     found = _is_refusal_or_filler(text, rules) or _lacks_code(task, text)
-    return found or _is_in_another_language(task, text)
+    return found or _is_the_distractor(task, text) or _is_in_another_language(task, text)
 
 
 def _find_missing(answer: Completion, text: str) -> tuple[Reason, str] | None:
@@ -139,6 +142,22 @@ def _is_refusal_or_filler(text: str, rules: EliminateConfig) -> tuple[Reason, st
     if len(text) < _OPENING and not any(word not in STOP_WORDS for word in words(text)):
         return Reason.ONLY_STOP_WORDS, one_line(text, 80)
     return None
+
+
+def _is_the_distractor(task: Task, text: str) -> tuple[Reason, str] | None:
+    """Find an answer all of whose code is code that a task with a distractor shows."""
+    if task.heuristic != DISTRACTING:
+        return None
+    shown = {_bare(block.code) for block in code_blocks(task.instruction)}
+    given = {_bare(block.code) for block in code_blocks(text)}
+    if not given or not given <= shown:
+        return None
+    return Reason.BAIT_IS_ANSWER, "the answer's code is the code that the task shows"
+
+
+def _bare(code: str) -> str:
+    """Return code without comments at line ends and without layout."""
+    return " ".join(_COMMENT.sub("", code).split())
 
 
 def _is_in_another_language(task: Task, text: str) -> tuple[Reason, str] | None:

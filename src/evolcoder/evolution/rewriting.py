@@ -6,7 +6,7 @@ splits it from its distractor, restores code that is missing altogether, and has
 whole texts need. The prompts are written for this project.
 
 >>> split_distractor("Sort it.\n\nA draft:\n```python\nx = sorted(y)\n```", parent="Sort.").prose
-'Sort it.\n\nA draft:'
+'Sort it.'
 """
 
 import re
@@ -153,8 +153,8 @@ class SplitTask:
 def split_distractor(text: str, parent: str) -> SplitTask:
     """Take the last code block that a parent does not show out of a rewritten task.
 
-    All other code stays where it is. If text follows the block, a sentence that announced the block
-    goes with it, since the distractor will end the task.
+    All other code stays where it is. The distractor will end the task, introduced by a sentence of
+    ours: one that announced it in the answer is left out, so that it does not count as a demand.
     """
     foreign = [block for block in code_blocks(text) if block.code.strip() not in parent]
     if not foreign:
@@ -163,7 +163,7 @@ def split_distractor(text: str, parent: str) -> SplitTask:
     at = text.rindex(distractor.code)
     before = text[:at].rstrip("\n").rpartition("\n")[0].rstrip()
     after = text[at + len(distractor.code) :].lstrip("\n").partition("\n")[2].strip()
-    if after and before.endswith(":"):
+    if before.endswith((":", "：")):
         before = _without_last_sentence(before)
     return SplitTask("\n\n".join(filter(None, (before, after))), distractor)
 

@@ -54,7 +54,31 @@ def copies_the_prompt(candidate: CandidateTask) -> RuleViolation | None:
         return RuleViolation(Reason.PROMPT_COPIED, found[0])
     if any(mark in text for mark in "{[<") and (gap := patterns.PLACEHOLDER.search(text)):
         return RuleViolation(Reason.PROMPT_COPIED, gap[0])
-    return _copied_run(candidate)
+    return _copied_run(candidate) or _parrots(candidate)
+
+
+MAX_PARROTED, MIN_PARROTED_WORDS = 0.8, 4
+"""Share of an addition's new content words that may come from the examples, and the fewest words
+that count."""
+
+
+def _parrots(candidate: CandidateTask) -> RuleViolation | None:
+    """Find an addition most of whose new words are those of the examples."""
+    if candidate.added is None or not candidate.is_english:
+        return None
+    new = candidate.added.content_words - candidate.before.content_words - patterns.EMPTY_WORDS
+    copied = new & _example_words(candidate.heuristic)
+    if len(copied) < MIN_PARROTED_WORDS or len(copied) < MAX_PARROTED * len(new):
+        return None
+    return RuleViolation(
+        Reason.PROMPT_COPIED, f"words of the examples: {', '.join(sorted(copied))}"
+    )
+
+
+@lru_cache(maxsize=512)
+def _example_words(heuristic: Heuristic) -> frozenset[str]:
+    answers = (tokenize(example.answer).content_words for example in heuristic.examples)
+    return frozenset().union(*answers) - patterns.BOUND_WORDS
 
 
 def _new_match(candidate: CandidateTask, pattern: re.Pattern[str]) -> str:
@@ -180,12 +204,23 @@ def _only_explains(candidate: CandidateTask) -> RuleViolation | None:
     if candidate.added is None or not candidate.is_english:
         return None
     text, first = candidate.added.text, candidate.added.words[:1]
+    if _demands_nothing(candidate, text):
+        return RuleViolation(Reason.SOLVED, f"demands nothing: {text[:60]}")
     if first and patterns.EXPLAINING_OPENINGS.issuperset(first) and not _makes_demand(text):
         return RuleViolation(Reason.SOLVED, f"only explains: {text[:60]}")
     if candidate.heuristic.holds is not TaskContents.NOTHING:
         return None
     found = patterns.MEANS.match(text) or patterns.PRESCRIBES.match(text)
     return RuleViolation(Reason.SOLVED, f"prescribes the means: {found[0]}") if found else None
+
+
+def _demands_nothing(candidate: CandidateTask, text: str) -> bool:
+    """Whether an addition begins with a statement and says nothing that must be done."""
+    return (
+        candidate.heuristic.holds is TaskContents.NOTHING
+        and patterns.STATES.match(text) is not None
+        and not (patterns.OBLIGES.search(text) or patterns.BEHAVIOUR.search(text) or "?" in text)
+    )
 
 
 def _makes_demand(text: str) -> bool:

@@ -28,7 +28,8 @@ whether it stands in the text (`reasoning`) or in a field or part of its own.
 'Add them.\n\n1 2'
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import tree_of
@@ -101,20 +102,30 @@ class SeedPair:
     """What else makes the row another one than its turns: system turns, tools, images, a label."""
 
 
+_BESIDE = frozenset(
+    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, "instances", "history", "rejected"}
+)
+"""Fields that say something of a pair beside its texts."""
 Fields = Mapping[str, object]
 _NOTHING = SeedPair("", "")
 
 
 def format_of(row: object) -> str | None:
     """Return the format in which a row has a task, or else the first whose fields it has."""
+    return read_detected(row)[0]
+
+
+def read_detected(row: object) -> tuple[str | None, SeedPair]:
+    """Detect the format of a row and read it; None and no texts if it has no known field."""
     if not isinstance(row, Mapping):
-        return None
-    found = list(dict.fromkeys(_formats_of(row)))
-    if len(found) == 1:
-        return found[0]
-    return next((name for name in found if _asks(FORMATS[name](row))), None) or next(
-        iter(found), None
-    )
+        return None, _NOTHING
+    first: tuple[str | None, SeedPair] | None = None
+    for name in _formats_of(row):
+        pair = read(row, name)
+        if pair.instruction:
+            return name, pair
+        first = first or (name, pair)
+    return first or (None, _NOTHING)
 
 
 def read(row: object, format: str) -> SeedPair:
@@ -173,13 +184,18 @@ def _at(row: Fields, column: str) -> object:
     return value
 
 
-def _formats_of(row: Fields) -> Iterable[str]:
-    """Yield the formats whose fields a row has, the most specific first."""
-    fields = {str(name) for name, value in row.items() if value is not None}
-    fields = fields or {str(name) for name in row}
-    for name, required in _DETECTED:
-        if all(not fields.isdisjoint(one) for one in required):
-            yield name
+def _formats_of(row: Fields) -> tuple[str, ...]:
+    """Return the formats whose fields a row has, the most specific first."""
+    fields = frozenset(str(name) for name, value in row.items() if value is not None)
+    return _matching(fields or frozenset(map(str, row)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _matching(fields: frozenset[str]) -> tuple[str, ...]:
+    found = (
+        name for name, required in _DETECTED if all(not fields.isdisjoint(one) for one in required)
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _exchange(turns: list[Turn]) -> SeedPair:
@@ -231,6 +247,8 @@ def _asks(turns: list[Turn]) -> bool:
 
 def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
     """Add what other fields of a row say of the pair."""
+    if _BESIDE.isdisjoint(row):
+        return pair
     left, needs, context = list(pair.left_out), pair.needs, [pair.context]
     if any(_is_media(row.get(name)) for name in MEDIA):
         needs = needs or NEEDS_IMAGE

@@ -29,6 +29,8 @@ from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_p
 from evolcoder.seeds.sources import SourceRow, rows_of
 from evolcoder.text import AUXILIARY, clean, code_blocks, named_language
 
+_OF_CHATS = "chat: "
+"""Before the instructions of chats among the texts seen."""
 _NEEDS = {NEEDS_TOOLS: Reason.NEEDS_TOOLS, NEEDS_IMAGE: Reason.NEEDS_IMAGE}
 
 
@@ -67,6 +69,7 @@ class Seeds:
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._fields = ""
+        self._has_chats = False
         self._unanswered: deque[tuple[str, tuple[Reason, str]]] = deque(maxlen=2)
 
     def __iter__(self) -> Iterator[Origin | Task | Response | Drop]:
@@ -127,12 +130,20 @@ class Seeds:
             yield drop
             return
         self._counts["tasks"] += 1
-        is_first = seen.first(pair.instruction, ordinal) == ordinal
+        is_first = self._is_first(pair, first, ordinal, seen)
         language = _language(pair)
         task = Task.seed(
             pair.instruction, ordinal=ordinal, language=language, copy=0 if is_first else ordinal
         )
         yield from self._pair(task, pair, lineage_of(raw.value) if self._every else {})
+
+    def _is_first(self, pair: SeedPair, first: int, ordinal: int, seen: "_SeenTexts") -> bool:
+        """Whether no task before has this text, so that the task may have the text's id."""
+        key = _OF_CHATS + pair.instruction
+        if pair.turns or pair.context:
+            self._has_chats = True
+            return not seen.has(pair.instruction) and seen.first(key, ordinal) == ordinal
+        return first == ordinal and not (self._has_chats and seen.has(key))
 
     def _pair(
         self, task: Task, pair: SeedPair, lineage: dict[str, str | int | float]
@@ -195,7 +206,7 @@ class _SeenTexts:
 
     def first(self, text: str, row: int) -> int:
         """Return the first row with this text, ignoring white space; `row` itself if new."""
-        digest = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
+        digest = _digest(text)
         try:
             if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (digest, row)).rowcount:
                 return row
@@ -204,8 +215,18 @@ class _SeenTexts:
             raise StoreError(f"temporary files cannot be used: {error}") from error
         return int(found)
 
+    def has(self, text: str) -> bool:
+        """Whether a row had this text, ignoring white space."""
+        digest = _digest(text)
+        query = "SELECT 1 FROM seen WHERE digest=?"
+        return self._db.execute(query, (digest,)).fetchone() is not None
+
     def close(self) -> None:
         self._db.close()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
 
 
 def _language(pair: SeedPair) -> str | None:

@@ -24,9 +24,9 @@ from evolcoder.seeds.formats import (
     BLANK,
     LABEL,
     SeedPair,
-    format_of,
     mapped,
     read,
+    read_detected,
     why_unread,
 )
 from evolcoder.seeds.sources import rows_of
@@ -50,7 +50,6 @@ MIN_READ = 0.9
 HOPELESS = 100
 """A file is given up after this many rows if none of them was read."""
 _FIELDS_CHARS = 120
-_NOTHING = SeedPair("", "")
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
 _NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
@@ -225,8 +224,9 @@ def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]
     """Read a row as the config says; return its format, None if it is unknown, and the pair."""
     if source.columns:
         value = mapped(value, {str(name): column for name, column in source.columns.items()})
-    format = format_of(value) if source.format == "auto" else source.format
-    return format, read(value, format) if format else _NOTHING
+    if source.format == "auto":
+        return read_detected(value)
+    return source.format, read(value, source.format)
 
 
 def row_of(value: object, columns: Mapping[ColumnName, str] | None = None) -> Row:
@@ -278,7 +278,8 @@ def _row(value: object, pair: SeedPair) -> Row:
             language=_text(value.get("language")),
         )
     response = Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
-    return Row(task, response, None, turns=pair.turns, context=pair.context)
+    came = lineage_of(value)
+    return Row(task, response, None, turns=pair.turns, context=pair.context, lineage=came)
 
 
 def _text(value: object) -> str | None:

@@ -12,6 +12,7 @@ unpickled or executed.
 import csv
 import gzip
 import io
+import json
 import lzma
 import os
 import re
@@ -32,7 +33,7 @@ from evolcoder.config.load import SeedsConfig
 from evolcoder.engine import hub
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import PACKED, open_input
-from evolcoder.seeds.formats import format_of, read
+from evolcoder.seeds.formats import format_of, read_detected
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
@@ -40,6 +41,9 @@ BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".txt")
 MORE_FIELDS = "(more)"
 """Field with the values of a CSV row that its header does not name."""
+_MARKERS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files that say that a folder is a data set."""
+_SPLITS = {"train", "test", "validation", "valid", "dev"}
 PARQUET_ROWS = 256
 """Rows per Parquet batch."""
 MAX_UNPACKED_GB = 64
@@ -94,33 +98,62 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
         raise SeedsError(
             f"{folder}: is a run folder; name a data set in {folder}/export, or export it first"
         )
-    if paths := _files_of_card(folder, config):
+    if paths := _files_of_card(folder, config) or _files_of_trainers(folder, config):
         return paths
     base = folder / config.subset if config.subset else folder
-    found = [
+    patterns = ("*", "data/*", f"{config.split}/*")
+    found = sorted(
         path
-        for path in sorted(base.rglob("*"))
+        for path in {path for pattern in patterns for path in base.glob(pattern)}
         if path.is_file()
         and _kind(path) in SUFFIXES
-        and path.name not in {"dataset_info.json", "dataset_infos.json", "state.json"}
-        and not path.name.startswith(("dataset_dict", ".", "LICENSE", "README", "requirements"))
-    ]
-    of_split = [
-        path
-        for path in found
-        if re.split(r"[-_.]", path.name)[0] == config.split
-        or config.split in path.relative_to(folder).parts[:-1]
-    ]
-    splits = {"train", "test", "validation", "valid", "dev"}
-    is_split = any(
-        splits.intersection({re.split(r"[-_.]", path.name)[0], *path.relative_to(folder).parts})
-        for path in found
+        and path.name not in _MARKERS
+        and not path.name.lower().startswith((".", "license", "readme", "requirements"))
     )
-    chosen = of_split if of_split or is_split else found
-    if not chosen:
-        held = f"its files have no split {config.split}; set seeds.split" if found else ""
-        raise SeedsError(f"{folder}: is a folder; {held or 'name a file in it'}")
-    return chosen
+    of_split = [path for path in found if config.split in _names_of(path, folder)]
+    if of_split:
+        return of_split
+    if any(_SPLITS & _names_of(path, folder) for path in found):
+        raise SeedsError(
+            f"{folder}: is a folder; its files have no split {config.split}; set seeds.split"
+        )
+    if not found or not any((folder / name).exists() for name in _MARKERS):
+        raise SeedsError(f"{folder}: is a folder; name a file in it")
+    return found
+
+
+def _names_of(path: Path, folder: Path) -> set[str]:
+    """Return the beginning of a file's name and the folders above it, which may name a split."""
+    return {re.split(r"[-_.]", path.name)[0], *path.relative_to(folder).parts[:-1]}
+
+
+def _files_of_trainers(folder: Path, config: SeedsConfig) -> list[Path]:
+    """Return the file of a subset in LLaMA-Factory's `dataset_info.json`; empty if it is none."""
+    info = folder / "dataset_info.json"
+    if not info.is_file():
+        return []
+    try:
+        found = json.loads(input_files.read_text(info, max_mb=16, error=SeedsError))
+    except (ValueError, RecursionError):
+        return []
+    files = {
+        name: str(one["file_name"])
+        for name, one in (found.items() if isinstance(found, dict) else ())
+        if isinstance(one, dict) and "file_name" in one
+    }
+    if not files:
+        return []
+    name = config.subset or (next(iter(files)) if len(files) == 1 else "")
+    if name not in files:
+        named = one_line(", ".join(files), _WHY_CHARS)
+        raise SeedsError(f"{folder}: set seeds.subset to one of its data sets: {named}")
+    return _inside(folder, [files[name]])
+
+
+def _inside(folder: Path, patterns: list[str]) -> list[Path]:
+    """Return the files that patterns name inside a folder."""
+    inside = [one for one in patterns if not Path(one).is_absolute() and ".." not in one]
+    return [path for one in inside for path in sorted(folder.glob(one)) if path.is_file()]
 
 
 def _files_of_card(folder: Path, config: SeedsConfig) -> list[Path]:
@@ -146,8 +179,7 @@ def _files_of_card(folder: Path, config: SeedsConfig) -> list[Path]:
     patterns = [files] if isinstance(files, str) else files
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
         return []
-    inside = [one for one in patterns if not Path(one).is_absolute() and ".." not in one]
-    return [path for one in inside for path in sorted(folder.glob(one)) if path.is_file()]
+    return _inside(folder, patterns)
 
 
 def _file_rows(path: Path) -> Iterator[SourceRow]:
@@ -270,8 +302,8 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
 
 def _may_hold_rows(value: object) -> bool:
     """Whether the only value of a file is no row itself, or a chat that may be a list of rows."""
-    format = format_of(value)
-    return format is None or format == "chat" or not read(value, format).instruction
+    format, pair = read_detected(value)
+    return format in {None, "chat"} or not pair.instruction
 
 
 def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:

@@ -408,7 +408,7 @@ class BatchEngine:
         status, body = result
         if status == 0:
             words = openai_schema.parse_error(body.encode()).message
-            return RequestFault(words or "unanswered", "", RetryClass.SERVER_ERROR)
+            return RequestFault("no answer in the batch", words, RetryClass.SERVER_ERROR)
         answer = HttpAnswer(status=status, body=body.encode())
         if status != 200:
             rejected = self._endpoint.rejected
