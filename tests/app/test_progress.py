@@ -47,7 +47,7 @@ def test_a_run_shows_tokens_before_its_first_task_is_done():
     engine = Streaming()
     budget = Budget(BudgetConfig(), Spending(), lambda *_: None)
     counts = RoundCounts(round=1, pool=8, in_flight=3, active=Counter({Stage.EVOLVE: 2}))
-    tokens = progress.TokenSpeed(budget, [engine])
+    tokens = progress.TokenSpeed(budget, [engine, engine])  # one engine of two roles
     text = progress._run_text(counts, budget, tokens, "")
     assert text == "round 1: 0/8 done, 0 kept · evolving 2 · reading 2 prompts"
     engine.n_streamed, engine.n_reading = 1200, 0

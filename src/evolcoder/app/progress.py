@@ -77,6 +77,10 @@ class _Clock:
         self._start = self._work_start = time.monotonic()
         self._name = ""
 
+    def stop_estimating(self) -> None:
+        """Format the time so far only."""
+        self._work = None
+
     def text(self) -> str:
         now = time.monotonic()
         elapsed = duration(now - self._start)
@@ -120,8 +124,9 @@ def shown(
         if last:  # what fails before the first line is told by its error alone
             print_line(line())
         raise
-    except BaseException:
+    except BaseException:  # interrupted: what is left is not in flight any more
         _stop(thread, ended)
+        clock.stop_estimating()
         print_line(line())
         raise
     _stop(thread, ended)
@@ -176,7 +181,8 @@ class TokenSpeed:
 
     def __init__(self, budget: Budget, engines: Iterable[Engine]) -> None:
         self._budget = budget
-        self._engines = [engine for engine in engines if hasattr(engine, "n_streamed")]
+        each = {id(engine): engine for engine in engines}  # roles may share one
+        self._engines = [engine for engine in each.values() if hasattr(engine, "n_streamed")]
         self._seen = deque([(time.monotonic(), self._n())])
 
     def text(self) -> str:

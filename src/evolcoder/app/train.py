@@ -155,6 +155,8 @@ class _TrainingProgress:
     def text(self) -> str:
         """Say what is done now."""
         if (step := self._last) is None:
+            if not self._n_rows:
+                return "loading the tokenizer"
             doing = "loading the base" if self._is_read else "reading"
             return f"{doing}, {self._n_rows:,} rows read"
         done = f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}"

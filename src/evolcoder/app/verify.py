@@ -482,6 +482,8 @@ def _work(progress: VerifyProgress) -> Work:
 
 
 def _progress_line(progress: VerifyProgress, waits: str) -> str:
+    if not progress.total:
+        return "no row is left to check"
     checked = f"{progress.done}/{progress.total} rows checked{f' · {waits}' if waits else ''}"
     reasons = ", ".join(f"{reason} {n}" for reason, n in progress.drops.most_common(3))
     return f"{checked} · dropped {progress.drops.total()} ({reasons})" if reasons else checked
