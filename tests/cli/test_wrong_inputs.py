@@ -6,6 +6,7 @@ in the command, and the line has to contain it.
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +175,18 @@ def test_the_length_of_an_answer_is_no_budget(capsys):
     assert code == 3 or "budget" in err
     assert "write --max-tokens-paid" in err
     assert said(capsys, f"{command} --max-tokens 1 --max-tokens-paid 1")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify tasks.jsonl --out kept-nothing",
+        f"run --seeds tasks.jsonl --model {SCRIPTED} --rounds 0 --out kept-none --cache c.db",
+    ],
+)
+def test_what_has_nothing_to_keep_is_no_success(capsys, command):
+    """Exit 1 and the reason, not an empty data set and a 0."""
+    Path("tasks.jsonl").write_text('{"instruction": "Add two numbers."}\n')
+    code, err = said(capsys, command)
+    assert code == 1, err
+    assert "no row was kept; dropped: respond empty 1" in err

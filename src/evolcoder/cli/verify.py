@@ -112,11 +112,12 @@ def _report(config: Config, folder: Path, limit: BudgetReached | None, *, as_jso
         _show(store, paths, as_json=as_json)
         if note := pipeline.unasked_note(store):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)
-        show.print_why_empty(store)
+        # A data set whose every answer is wrong was verified; one without an answer was not.
+        has_checked_none = show.print_why_empty(store) and not pipeline.count_findings(store)
         is_unasked = pipeline.has_unasked_check(store)
     if limit is not None:
         raise limit
-    return 1 if is_unasked else 0
+    return 1 if has_checked_none or is_unasked else 0
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
